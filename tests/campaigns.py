@@ -39,12 +39,12 @@ def examples(count: int) -> int:
     return amount(count, quick=max(count // 10, 10))
 
 
-def some(rows: Sequence[Row], *, quick: int) -> Sequence[Row]:
+def select_rows(rows: Sequence[Row], *, quick: int) -> Sequence[Row]:
     """The rows of a long table to run: all, or for a quick answer this many, spread over it."""
     return rows if _runs_all else rows[:: -(-len(rows) // quick)]
 
 
-def first_rows(items: Sequence[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
+def split_items(items: Sequence[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
     """The items to run, and those to leave out: of a campaign's test the first row runs, of what takes long none."""
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []

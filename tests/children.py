@@ -51,18 +51,18 @@ def start(command: Command, **options: Any) -> Process:
 
 
 @contextlib.contextmanager
-def started(command: Command, *, limit: float = LIMIT_SECONDS, **options: Any) -> Iterator[Process]:
+def run_in_background(command: Command, *, limit: float = LIMIT_SECONDS, **options: Any) -> Iterator[Process]:
     """Start a program; it is killed after `limit` seconds, or at the end of the block."""
     with start(command, **options) as process:
         try:
-            with limited(process, limit):
+            with kill_after(process, limit):
                 yield process
         finally:
             process.kill()
 
 
 @contextlib.contextmanager
-def limited(process: Killable, limit: float | None = LIMIT_SECONDS) -> Iterator[None]:
+def kill_after(process: Killable, limit: float | None = LIMIT_SECONDS) -> Iterator[None]:
     """Kill the process when the block takes longer than this many seconds; None waits for ever."""
     timer = threading.Timer(limit or 0, process.kill)
     try:
@@ -73,7 +73,7 @@ def limited(process: Killable, limit: float | None = LIMIT_SECONDS) -> Iterator[
         timer.cancel()
 
 
-def at_terminal(
+def run_at_terminal(
     command: Command,
     *,
     columns: int = 100,
@@ -89,10 +89,10 @@ def at_terminal(
     terminal, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     command = [sys.executable, "-c", _TAKE_TERMINAL, *command]
-    with started(command, limit=limit, stdin=child, stdout=child, stderr=child, **options) as process:
+    with run_in_background(command, limit=limit, stdin=child, stdout=child, stderr=child, **options) as process:
         os.close(child)
         shown, waiting = b"", list(answers.items())
-        while data := _read(terminal):
+        while data := read_available(terminal):
             shown += data
             while waiting and waiting[0][0].encode() in shown:
                 _, typed = waiting.pop(0)
@@ -102,7 +102,7 @@ def at_terminal(
     return shown.decode(), process.returncode
 
 
-def _read(terminal: int) -> bytes:
+def read_available(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65_536)
     except OSError:  # the other side is closed

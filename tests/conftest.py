@@ -20,7 +20,7 @@ from td_pinterest_op.redaction import secret
 from tests import campaigns, guard, silence
 from tests.clock import FakeTime
 from tests.emulators.server import free_port
-from tests.exporting import Services, services_running
+from tests.exporting import Services, serve_both
 
 # A machine that is busy is no failure: how long something takes is for the bench.
 hypothesis.settings.register_profile("tests", deadline=None)
@@ -48,7 +48,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--all"):
-        items[:], left_out = campaigns.first_rows(items)
+        items[:], left_out = campaigns.split_items(items)
         config.hook.pytest_deselected(items=left_out)
 
 
@@ -137,7 +137,7 @@ def fake_time() -> FakeTime:
 @pytest.fixture
 def services(fake_time: FakeTime) -> Iterator[Services]:
     """Treasure Data and Pinterest, emulated, empty, on the fake clock."""
-    with services_running(fake_time) as running:
+    with serve_both(fake_time) as running:
         yield running
 
 

@@ -81,20 +81,20 @@ class Services:
             "task_name": TASK_NAME,
             "project_id": 1,
             "job_id": job_id,
-            "result_settings": _without_none(least | dict(settings)),
+            "result_settings": drop_none(least | dict(settings)),
         } | params
-        stored = export(Task(params=_without_none(task), environ=self.environ | dict(environ or {})), self.time.timing)
+        stored = export(Task(params=drop_none(task), environ=self.environ | dict(environ or {})), self.time.timing)
         guard.check(json.dumps(stored), "the store")
         guard.check_inert(json.dumps(stored), "the store")
         return stored
 
 
-def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+def drop_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
 @contextlib.contextmanager
-def services_running(time: FakeTime) -> Iterator[Services]:
+def serve_both(time: FakeTime) -> Iterator[Services]:
     """Both emulators; Pinterest's limits and log of calls are on `time`."""
     emulated = Pinterest(clock=time.now, monotonic=time.now)
     with serve_td() as (td, td_url), serve_pinterest(state=emulated) as (pinterest, endpoint):

@@ -12,7 +12,7 @@ import re
 _MARKER = "s3cr3t"
 
 
-def _in_base64(text: str) -> set[str]:
+def base64_forms(text: str) -> set[str]:
     """What base64 of any text that holds `text` shows, at each of the three places where it can begin."""
     shown = set()
     for before, begin in enumerate((0, 2, 3)):
@@ -30,18 +30,18 @@ _FORBIDDEN = {
         "|".join("".join(escape.format(ord(c)) for c in _MARKER) for escape in ("%{:02x}", r"\\u{:04x}", "&#{};")),
         re.IGNORECASE,
     ),
-    "a secret in base64": re.compile("|".join(map(re.escape, _in_base64(_MARKER) | _in_base64("0123456789" * 2)))),
+    "a secret in base64": re.compile("|".join(map(re.escape, base64_forms(_MARKER) | base64_forms("0123456789" * 2)))),
 }
 
 
-def leaks(text: str) -> list[str]:
+def find_leaks(text: str) -> list[str]:
     """What `text` shows that it must not; a short description of each, without the thing itself."""
     return [f"{what} ({len(hits)} times)" for what, pattern in _FORBIDDEN.items() if (hits := pattern.findall(text))]
 
 
 def check(text: str, where: str) -> None:
     """Raise AssertionError when `text`, found in `where`, shows anything that it must not."""
-    assert [] == leaks(text), f"{where} shows {', '.join(leaks(text))}"
+    assert [] == find_leaks(text), f"{where} shows {', '.join(find_leaks(text))}"
 
 
 def check_inert(text: str, where: str) -> None:

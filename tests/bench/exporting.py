@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench.measuring import Cost, cost_of
+from tests.bench.measuring import Cost, measure_cost
 from tests.bench.services import Services
 
 _RUNNER = Path(__file__).parent.parent / "dig" / "py_child.py"
@@ -34,5 +34,5 @@ def export(
         task = {"job_id": job_id, "result_settings": result_settings, **(params or {})}
         given.write_text(json.dumps({"params": task}))
         command = [str(runner), "td_pinterest_op.export.PinterestExport", str(given), str(stored)]
-        cost = cost_of(command, services.environ)
+        cost = measure_cost(command, services.environ)
         return cost, json.loads(stored.read_text())["store_params"]["pinterest"]

@@ -25,12 +25,12 @@ def main(path: str, least: int, most: int) -> None:
             rows = itertools.islice(msgpack.Unpacker(file, raw=True), most)
             while values := [row[0] for row in itertools.islice(rows, _BLOCK)]:
                 begin = time.process_time()
-                hashed += len(keep(values))
+                hashed += len(collect_digests(values))
                 seconds += time.process_time() - begin
     print(seconds / hashed)
 
 
-def keep(values: Sequence[bytes]) -> list[str]:
+def collect_digests(values: Sequence[bytes]) -> list[str]:
     return [hashlib.sha256(value).hexdigest() for value in values]
 
 

@@ -23,7 +23,7 @@ class Cost:
     said: str
 
 
-def cost_of(arguments: Sequence[str], environ: Mapping[str, str]) -> Cost:
+def measure_cost(arguments: Sequence[str], environ: Mapping[str, str]) -> Cost:
     """Run Python with `arguments`. Raises RuntimeError, with what it wrote, when it fails.
 
     The peak is never less than what this process itself holds, which Linux counts as the child's until it has started:
@@ -47,6 +47,6 @@ def cost_of(arguments: Sequence[str], environ: Mapping[str, str]) -> Cost:
         return Cost(cpu=used.ru_utime + used.ru_stime, peak=used.ru_maxrss * _MAXRSS_UNIT, said=out.read())
 
 
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def format_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table, with numbers at the right."""
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["--:"] * len(head), *rows))

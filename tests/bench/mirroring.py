@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tests.bench.measuring import markdown
+from tests.bench.measuring import format_table
 from tests.mirror.days import DATABASE, PEOPLE, World, world
 
 SHARES = (0.01, 0.1, 1.0)
@@ -63,7 +63,7 @@ def _day(mirrored: World, number: int, *, people: int, first: int, share: float 
 
 def table(days: Sequence[Day]) -> str:
     """The days as Markdown."""
-    return markdown(
+    return format_table(
         ("people", "change each way", "requests with records", "MB downloaded", "CPU seconds"),
         (
             (

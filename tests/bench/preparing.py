@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.exporting import export
-from tests.bench.measuring import Cost, cost_of, markdown
-from tests.bench.rows import Rows, opted_out, opted_out_again, write_rows
-from tests.bench.services import DATABASE, Services, serving
+from tests.bench.measuring import Cost, format_table, measure_cost
+from tests.bench.rows import Rows, opt_out_query, repeated_opt_out_query, write_rows
+from tests.bench.services import DATABASE, Services, serve_both
 
 _HERE = Path(__file__).parent
 # How many times each is measured, in turns.
@@ -60,8 +60,8 @@ def _samples(size: int, say: Callable[[str], None]) -> dict[str, list[Sample]]:
         rows = write_rows(Path(folder), size)
         results: dict[Path, Sequence[str]] = dict.fromkeys((rows.plain, rows.hashed, rows.same), ("email",))
         results |= dict.fromkeys((rows.keys, rows.same_keys), ("email", "maid", "phone"))
-        tables = {"opt_outs": opted_out(size), "same_opt_outs": opted_out_again(size)}
-        with serving({path: (size, columns) for path, columns in results.items()}, tables=tables) as services:
+        tables = {"opt_outs": opt_out_query(size), "same_opt_outs": repeated_opt_out_query(size)}
+        with serve_both({path: (size, columns) for path, columns in results.items()}, tables=tables) as services:
             floor = _floor(rows)
             for turn in range(_TURNS[size]):
                 for what, measured in _COMPARED.items():
@@ -73,7 +73,7 @@ def _samples(size: int, say: Callable[[str], None]) -> dict[str, list[Sample]]:
 
 def _floor(rows: Rows) -> float:
     arguments = [str(_HERE / "hash_floor.py"), str(rows.plain), str(_LEAST_HASHED), str(_MOST_HASHED)]
-    return float(cost_of(arguments, {}).said)
+    return float(measure_cost(arguments, {}).said)
 
 
 def _lines(size: int, samples: Mapping[str, Sequence[Sample]]) -> Iterator[Line]:
@@ -100,7 +100,7 @@ def _operator(
 
 
 def _script(name: str, argument: str, services: Services, rows: Rows) -> Cost:
-    cost = cost_of([str(_HERE / name), argument], services.environ)
+    cost = measure_cost([str(_HERE / name), argument], services.environ)
     _check(rows.unique, json.loads(cost.said))
     return cost
 
@@ -147,9 +147,9 @@ _TARGETS = {
     (_ROWS + _OPTED_OUT, 1_000_000): "≤ 15 ×",
     (_ROWS + _OPTED_OUT, 10_000_000): "< 110 MB",
     **{
-        (of + _SAME + opted_out, 10_000_000): "at most 20 MB above as many people"
+        (of + _SAME + opt_out_query, 10_000_000): "at most 20 MB above as many people"
         for of in (_PLAIN, _ROWS)
-        for opted_out in ("", _SAME_OPTED_OUT)
+        for opt_out_query in ("", _SAME_OPTED_OUT)
     },
 }
 
@@ -157,7 +157,7 @@ _TARGETS = {
 def table(lines: Sequence[Line]) -> str:
     """The lines as Markdown."""
     head = ("rows", "what", "CPU s", "× floor", "rows a CPU second", "peak MB", "target")
-    return markdown(head, map(_cells, lines))
+    return format_table(head, map(_cells, lines))
 
 
 def _cells(line: Line) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.bench.exporting import export
-from tests.bench.measuring import markdown
-from tests.bench.services import Services, serving
+from tests.bench.measuring import format_table
+from tests.bench.services import Services, serve_both
 
 WINDOW = 60.0
 # Few, so that CPU does not matter.
@@ -87,7 +87,7 @@ def measure(runs: Sequence[Run] = RUNS, *, say: Callable[[str], None]) -> list[L
 def _measure(run: Run) -> Line:
     people = [f"person{number}@shop.example" for number in range(run.batches * _RECORDS_IN_A_BATCH)]
     # Emulators of its own: their window of a minute would otherwise remember the run before.
-    with serving() as services:
+    with serve_both() as services:
         if run.throttled:
             effect = {"type": "answer", "status": 429, "retry_after": run.hold}
             fault = {"effect": effect, "operation": "customer_lists/update", "every": run.throttled, "times": None}
@@ -128,7 +128,7 @@ def table(lines: Sequence[Line]) -> str:
         "target",
         "busiest minute",
     )
-    return markdown(head, map(_cells, lines))
+    return format_table(head, map(_cells, lines))
 
 
 def _cells(line: Line) -> tuple[str, ...]:

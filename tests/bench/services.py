@@ -44,7 +44,7 @@ def _call(url: str, content: object) -> Any:
 
 
 @contextlib.contextmanager
-def serving(
+def serve_both(
     results: Mapping[Path, tuple[int, Sequence[str]]] | None = None, *, tables: Mapping[str, str] | None = None
 ) -> Iterator[Services]:
     """Run both; `results` are msgpack.gz files, each with how many rows it holds and the names of its columns.

@@ -35,7 +35,7 @@ def test_workflow_runs_with_a_token_obtained_in_the_browser(
     caplog.set_level(logging.INFO, logger="selenium")
     environ = os.environ | services.environ | {"DIGDAG_CONFIG_HOME": str(tmp_path / "digdag"), "BROWSER": "true"}
     del environ["PINTEREST_REFRESH_TOKEN"]
-    with children.started(
+    with children.run_in_background(
         [*COMMAND, "--redirect", redirect],
         cwd=ROOT,
         env=environ,

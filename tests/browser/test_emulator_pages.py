@@ -13,7 +13,7 @@ from selenium.webdriver.common.by import By
 
 from tests.browser.conftest import Browser, wait_until
 from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, Answer, Fault, Pinterest, serve_pinterest
-from tests.sinks import Asked, web_sink
+from tests.sinks import ReceivedRequest, serve_web_sink
 
 SIZES = [(1280, 900), (390, 844)]
 
@@ -23,12 +23,12 @@ class Callback:
     """The redirect of an app, and what it was asked."""
 
     url: str
-    asked: list[Asked]
+    asked: list[ReceivedRequest]
 
 
 @pytest.fixture
 def callback() -> Iterator[Callback]:
-    with web_sink() as (url, asked):
+    with serve_web_sink() as (url, asked):
         yield Callback(f"{url}/200/", asked)
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from . import operators, td_operators, web_operators
-from .config import DigError, Params, copied, merge, nested
+from .config import DigError, Params, copy_values, merge, nested
 from .operators import MOST_TASKS, Call, Machine, Outcome
 from .template import evaluate
 from .workflow import GENERATED, Task, compile_task, retry_waits
@@ -81,7 +81,7 @@ class Attempt:
         return [[self._plan(compile_task(config, name=name, source=self._source, again=key != "_do"))]]
 
     def _run(self, node: Node, params: Params) -> Left:
-        seen = merge(copied(params), nested(node.task.local, "_export"))
+        seen = merge(copy_values(params), nested(node.task.local, "_export"))
         left = self._run_operator(node, seen) if node.task.operator else self._run_group(node, seen)
         if left.error is not None and node.task.local.get("_error"):
             reporting = self._plan_below(node, "_error", node.task.local["_error"])
@@ -94,7 +94,7 @@ class Attempt:
 
     def _run_waves(self, waves: Sequence[Sequence[Node]], params: Params) -> Left:
         """One wave after the other, each task seeing what those of earlier waves stored."""
-        seen, store, error = copied(params), Params(), Params()
+        seen, store, error = copy_values(params), Params(), Params()
         for wave in waves:
             if len(wave) == 1:
                 ended = [self._run(wave[0], seen)]
@@ -132,7 +132,7 @@ class Attempt:
         left = self._run_waves(below, merge(merge(seen, outcome.export), outcome.store))
         if left.error is None:
             self.done[name] = outcome
-        return Left(store=merge(copied(outcome.store), left.store), error=left.error)
+        return Left(store=merge(copy_values(outcome.store), left.store), error=left.error)
 
     def _call_with_retry(self, task: Task, seen: Params) -> Outcome:
         call = self._call(task, seen)
@@ -146,8 +146,8 @@ class Attempt:
 
     def _call(self, task: Task, seen: Params) -> Call:
         local = {key: value for key, value in task.local.items() if key not in ("_export", "_error")}
-        params = merge(merge(copied(seen), self._session), {"task_name": task.name})
-        merged = evaluate(merge(copied(params), local), params)
+        params = merge(merge(copy_values(seen), self._session), {"task_name": task.name})
+        merged = evaluate(merge(copy_values(params), local), params)
         command = merged[f"{task.operator}>"]
         shown = command if isinstance(command, str) else json.dumps(command, ensure_ascii=False)
         self._machine.log(f"[INFO] ({task.name}): {task.operator}>: {'' if command is None else shown}\n")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import quote
 
-from ..children import limited
+from ..children import kill_after
 from . import py_child
 from .config import (
     ChildFailedError,
@@ -28,7 +28,7 @@ from .config import (
     TaskFailedError,
     as_bool,
     as_text,
-    copied,
+    copy_values,
     load,
     merge,
     nested,
@@ -129,13 +129,15 @@ def if_(call: Call) -> Outcome:
 
 def for_each(call: Call) -> Outcome:
     """`for_each>`: `_do` for every combination of the values of its lists, with each list's value under its name."""
-    lists = {name: _parsed(value, list) for name, value in _parsed(call.params["_command"], dict).items()}
+    lists = {
+        name: parse_collection(value, list) for name, value in parse_collection(call.params["_command"], dict).items()
+    }
     do, subtask = nested(call.params, "_do"), {"_parallel": call.local.get("_parallel", False)}
     if prod(map(len, lists.values())) > MOST_TASKS:
         raise DigError(f"Too many for_each subtasks. Limit: {MOST_TASKS}")
     for combination in itertools.product(*(list(enumerate(values)) for values in lists.values())):
         tags = [
-            f"{place}={_tag(name)}={index}={_tag(value)}"
+            f"{place}={format_tag(name)}={index}={format_tag(value)}"
             for place, (name, (index, value)) in enumerate(zip(lists, combination, strict=True))
         ]
         values = {name: value for name, (_, value) in zip(lists, combination, strict=True)}
@@ -144,12 +146,12 @@ def for_each(call: Call) -> Outcome:
     return Outcome(subtask=subtask if lists else {})
 
 
-def _tag(value: Any) -> str:
+def format_tag(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return quote(text[:8], safe="*-._")
 
 
-def _parsed(value: Any, wanted: type[Any]) -> Any:
+def parse_collection(value: Any, wanted: type[Any]) -> Any:
     """A list or mapping, also as JSON text: that is what a template gives. Raises DigError for anything else."""
     try:
         parsed = json.loads(value) if isinstance(value, str) else value
@@ -171,7 +173,7 @@ def call(call: Call) -> Outcome:
 
 def py(call: Call) -> Outcome:
     """Run the method in a child. Raises DigError when it fails, is killed or leaves no output."""
-    params = merge(copied(nested(call.params, "py")), call.params)
+    params = merge(copy_values(nested(call.params, "py")), call.params)
     folder = _folder(call, params)
     runner, given, left = (
         str((folder / name).relative_to(call.machine.project)) for name in ("runner.py", "input.json", "output.json")
@@ -235,7 +237,7 @@ def _run(call: Call, command: list[str]) -> int:
         child = call.machine.start(command, cwd=call.machine.project, env=environ)
     except OSError as error:
         raise DigError(f'Cannot run program "{command[0]}": {error.strerror}') from None
-    with child, limited(child, call.machine.limit):
+    with child, kill_after(child, call.machine.limit):
         call.machine.on_spawn(child.pid)
         for line in child.stdout or ():
             call.machine.log(line)

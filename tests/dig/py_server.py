@@ -29,25 +29,25 @@ def serve(requests: socket.socket) -> list[str] | None:
             return None
         if os.fork() == 0:
             requests.close()
-            return _watched(*fds, **json.loads(request))
+            return fork_watched(*fds, **json.loads(request))
         for fd in fds:
             os.close(fd)
 
 
-def _watched(output: int, status: int, **asked: Any) -> list[str]:
+def fork_watched(output: int, status: int, **asked: Any) -> list[str]:
     """Go on in a child of this process, which tells of its id and of its end."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     child = os.fork()
     if child == 0:
         os.close(status)
-        return _become(output, **asked)
+        return become_task(output, **asked)
     os.close(output)
     os.write(status, b"%d\n" % child)
     os.write(status, b"%d\n" % os.waitpid(child, 0)[1])
     os._exit(0)
 
 
-def _become(output: int, *, script: list[str], folder: str, environ: dict[str, str]) -> list[str]:
+def become_task(output: int, *, script: list[str], folder: str, environ: dict[str, str]) -> list[str]:
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)

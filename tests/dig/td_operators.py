@@ -28,7 +28,7 @@ def td(call: Call) -> Outcome:
     """`td>`: run a query; store `td.last_job_id`, `td.last_job`, with `store_last_results` also `td.last_results`."""
     with _client(call) as (client, options):
         job_id = _issue(call, client, options)
-        job = _finished(call, client, job_id)
+        job = wait_for_job(call, client, job_id)
         store: Params = {"last_job_id": job_id, "last_job": {"id": job_id, "num_records": job["num_records"] or 0}}
         if as_bool(options, "store_last_results"):
             store["last_results"] = Whole(_first_row(client, job))
@@ -40,7 +40,7 @@ def _issue(call: Call, client: tdclient.Client, options: Params) -> str:
     if name := options.get("create_table"):
         quoted = ".".join(f'"{part}"' for part in str(name).split(".", 1))
         create = f"DROP TABLE IF EXISTS {quoted};\nCREATE TABLE {quoted} AS\n"
-    statement = _header(call) + create + _query(call)
+    statement = query_header(call) + create + _query(call)
     issue: Any = client.api.query  # typed with literals; here the workflow gives the values
     time = call.params["session_unixtime"]
     job_id = str(issue(statement, type="presto", db=options["database"], scheduled_time=time))
@@ -56,7 +56,7 @@ def td_ddl(call: Call) -> Outcome:
             raise DigError("Parameter 'drop_tables' must be an array")
         for name in tables:
             with contextlib.suppress(errors.NotFoundError):
-                client.api.delete_table(*_table(name, options))
+                client.api.delete_table(*split_table_name(name, options))
     return Outcome()
 
 
@@ -80,7 +80,7 @@ def _client(call: Call) -> Iterator[tuple[tdclient.Client, Params]]:
             raise ServiceError(str(error)) from None
 
 
-def _header(call: Call) -> str:
+def query_header(call: Call) -> str:
     """The comment lines with which digdag begins every job's query."""
     session, workflow = call.params, call.name.split("+")[1].split("^")[0]
     return (
@@ -106,7 +106,7 @@ def _query(call: Call) -> str:
         raise DigError(f"{name}: {error}") from None
 
 
-def _finished(call: Call, client: tdclient.Client, job_id: str) -> dict[str, Any]:
+def wait_for_job(call: Call, client: tdclient.Client, job_id: str) -> dict[str, Any]:
     while client.api.job_status(job_id) not in ("success", "error", "killed"):
         call.machine.sleep(_POLL)
     job: dict[str, Any] = client.api.show_job(job_id)
@@ -125,7 +125,7 @@ def _first_row(client: tdclient.Client, job: dict[str, Any]) -> Params:
         return {}  # a CREATE has no result
 
 
-def _table(name: object, options: Params) -> tuple[str, str]:
+def split_table_name(name: object, options: Params) -> tuple[str, str]:
     """`name` or `database.name` as (database, table)."""
     head, dot, tail = str(name).partition(".")
     return (head, tail) if dot else (options["database"], head)

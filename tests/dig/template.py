@@ -56,11 +56,11 @@ def fill(text: str, params: Params) -> str:
     # A workflow evaluates what it exports for each of its tasks anew: most times nothing has changed that matters.
     names = set(_NAME.findall(text))
     given = params if names & _ALL else {name: params[name] for name in sorted(names & params.keys())}
-    return _filled(text, json.dumps(given))
+    return evaluate_template(text, json.dumps(given))
 
 
 @functools.lru_cache(maxsize=10_000)
-def _filled(text: str, params: str) -> str:
+def evaluate_template(text: str, params: str) -> str:
     pieces = []
     for piece, is_script in _split(text):
         later = _LATER_SYNTAX.search(_QUOTED.sub("''", piece)) if is_script else None
@@ -77,14 +77,14 @@ def _filled(text: str, params: str) -> str:
 def _split(text: str) -> Iterator[tuple[str, bool]]:
     """The pieces of `text` in order, each with whether it is a script. Braces in a script are counted."""
     position = 0
-    while (opening := _OPENING.search(text, position)) and (end := _closing(text, opening.end())):
+    while (opening := _OPENING.search(text, position)) and (end := find_closing_brace(text, opening.end())):
         yield text[position : opening.start()], False
         yield text[opening.end() : end], True
         position = end + 1
     yield text[position:], False
 
 
-def _closing(text: str, start: int) -> int | None:
+def find_closing_brace(text: str, start: int) -> int | None:
     depth = 1
     for brace in _BRACE.finditer(text, start):
         depth += 1 if brace[0] == "{" else -1

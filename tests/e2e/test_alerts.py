@@ -17,7 +17,7 @@ from tests.e2e.project import ENGINES, Engine, Ran, edit_file, read_history
 from tests.emulators.environment import SECRETS
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, people
-from tests.sinks import Asked, mail_sink, web_sink
+from tests.sinks import ReceivedRequest, serve_mail_sink, serve_web_sink
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 MISSING = "549755885175999999"
@@ -42,7 +42,7 @@ class Sinks:
     mail_port: int
     mails: list[bytes]
     address: str
-    messages: list[Asked]
+    messages: list[ReceivedRequest]
 
     def mail(self) -> tuple[str, str, str]:
         """Receiver, subject and text of the only mail."""
@@ -63,7 +63,7 @@ class Sinks:
 
 @pytest.fixture
 def sinks() -> Iterator[Sinks]:
-    with mail_sink() as (port, mails), web_sink() as (address, messages):
+    with serve_mail_sink() as (port, mails), serve_web_sink() as (address, messages):
         yield Sinks(mail_port=port, mails=mails, address=address, messages=messages)
 
 

@@ -23,7 +23,7 @@ from tests import dig
 from tests.e2e.audiences import ADD, CREATE, REPLACE
 from tests.e2e.project import ROOT, secrets_for, use_audience
 from tests.exporting import Services, digest, digests, people
-from tests.readme import with_commands
+from tests.readme import replace_commands
 
 README, OPERATOR, WORKFLOWS, COMMANDS, TESTS = (
     (ROOT / folder / "README.md").read_text()
@@ -128,7 +128,7 @@ def test_every_error_has_a_row_with_who_must_act() -> None:
 
 @pytest.mark.skipif(not CLICK.startswith("8.5"), reason="the README holds the help as click 8.5 lays it out")
 def test_command_reference_equals_the_help_of_the_program() -> None:
-    assert COMMANDS == with_commands(COMMANDS), "run python -m tests.readme"
+    assert COMMANDS == replace_commands(COMMANDS), "run python -m tests.readme"
 
 
 def test_every_workflow_has_a_row() -> None:

@@ -258,7 +258,7 @@ def test_failure_is_shown_once_with_files_of_the_user(
 def test_printed_commands_run_the_workflow_again(project: Path, tmp_path: Path) -> None:
     files: list[str | Path] = ["--log", tmp_path / "log", "--page", tmp_path / "page", *_tables(tmp_path)]
     command = [sys.executable, "-m", "tests.sandbox", "--keep", *files, "--project", project, "buyers"]
-    with children.started(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with children.run_in_background(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         printed: list[str] = []
         assert process.stdout
         while "/_test/move" not in "".join(printed[-1:]):

@@ -12,7 +12,7 @@ import pytest
 
 from tests.clock import FakeTime
 from tests.emulators.pinterest import REFRESH_TOKEN, Audience, CustomerList, Pinterest, Switches
-from tests.exporting import Services, digest, services_running
+from tests.exporting import Services, digest, serve_both
 
 _numbers = itertools.count(1)
 
@@ -68,7 +68,7 @@ class Stage:
 
 @pytest.fixture(scope="session")
 def shared_services() -> Iterator[Services]:
-    with services_running(FakeTime()) as running:
+    with serve_both(FakeTime()) as running:
         yield running
 
 

@@ -23,7 +23,7 @@ from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding.people import assign_control
 from td_pinterest_op.withholding.sql import list_select
-from tests.trino.client import Cost, Done, run
+from tests.trino.client import Cost, StatementResult, run
 from tests.unit.settings import test_parse
 
 QUERIES = Path(__file__).parent.parent.parent / "workflows" / "queries"
@@ -55,18 +55,18 @@ class TrinoStage(Stage):
 
     def run(self, purpose: str, statement: str) -> str:
         if statement.startswith("DELETE"):
-            self._forget(purpose, statement)
+            self._emulate_delete(purpose, statement)
         else:
-            self._done(purpose, statement)
+            self._run_statement(purpose, statement)
         return purpose
 
     def job(self, purpose: str, statement: str) -> Job:
-        return _job(self._done(purpose, statement))
+        return build_job(self._run_statement(purpose, statement))
 
     def rows(self, purpose: str, statement: str) -> Rows:
-        done = self._done(purpose, statement)
-        columns = [[_as_bytes(row[name]) for row in done.rows] for name, _ in done.columns]
-        return Rows(job=_job(done), blocks=[columns] if done.rows else [])
+        done = self._run_statement(purpose, statement)
+        columns = [[encode_text(row[name]) for row in done.rows] for name, _ in done.columns]
+        return Rows(job=build_job(done), blocks=[columns] if done.rows else [])
 
     def clean_up(self, *, now: float) -> set[str]:
         return {LEDGER} if self.now > BEGIN + _DAY else set()
@@ -75,28 +75,28 @@ class TrinoStage(Stage):
         for table in tables:
             run(self.server, f"DROP TABLE {table}")
 
-    def _done(self, purpose: str, statement: str) -> Done:
+    def _run_statement(self, purpose: str, statement: str) -> StatementResult:
         # The days pass on the engine as well.
         text = re.sub(r"\bnow\(\)", f"from_unixtime({self.now})", self._source(purpose, statement).query)
         if self.explains:
-            self.places[purpose] = places(self.server, text)
+            self.places[purpose] = most_table_reads(self.server, text)
         done = run(self.server, text)
         self.costs[purpose] = done.cost
         return done
 
-    def _forget(self, purpose: str, statement: str) -> None:
+    def _emulate_delete(self, purpose: str, statement: str) -> None:
         """These tables have no DELETE: what stays is written anew."""
         gone = statement.split("WHERE ", 1)[1]
         for into, query in (("kept", f"SELECT * FROM {LEDGER} WHERE NOT ({gone})"), (LEDGER, "SELECT * FROM kept")):
             run(self.server, f"DROP TABLE IF EXISTS {into}")
-            self._done(purpose, f"CREATE TABLE {into} AS\n{query}")
+            self._run_statement(purpose, f"CREATE TABLE {into} AS\n{query}")
 
 
-def _job(done: Done) -> Job:
+def build_job(done: StatementResult) -> Job:
     return Job(id="1", schema=done.columns, records=len(done.rows), size=None)
 
 
-def _as_bytes(value: Any) -> Any:
+def encode_text(value: Any) -> Any:
     return value.encode() if isinstance(value, str) else value
 
 
@@ -149,11 +149,11 @@ class Days:
         return stage
 
     @property
-    def listed(self) -> int:
+    def listed_values(self) -> int:
         """How many values the lists of a day hold."""
         return self.people if self.withholds else 0
 
-    def withheld(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    def count_withheld(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
         """How many people the last day has withheld, by reason, and how many it should have."""
         assert self.stats
         first = int(self.day * self.people * self.share)
@@ -195,7 +195,7 @@ class Days:
         run(self.server, f"CREATE TABLE {table} AS {query}")
 
 
-def places(server: str, statement: str) -> int:
+def most_table_reads(server: str, statement: str) -> int:
     """How often the plan of a statement reads the same table, whichever."""
     # An explained CREATE TABLE makes its table on this connector.
     query = re.sub(r"\A(--[^\n]*\n)*(?:(?:CREATE TABLE|INSERT INTO)[^\n]*\n(?:WITH[^\n]*\n)?)?", "", statement)

@@ -360,7 +360,7 @@ def waiting_command(services: Services, folder: Path) -> Iterator[tuple[children
     del environ["PINTEREST_REFRESH_TOKEN"]
     pipe = subprocess.PIPE
     command = [sys.executable, "-m", "td_pinterest_op", "authorize", "--no-browser"]
-    with children.started(command, env=environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+    with children.run_in_background(command, env=environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stderr
         yield process, next(line.strip() for line in process.stderr if "response_type=code" in line)
 
@@ -406,7 +406,7 @@ def test_ctrl_c_lets_td_finish_and_reports_what_it_stored(
 
     command = [sys.executable, "-m", "td_pinterest_op", "authorize", "--no-browser", "--to", "td", "shop"]
     answers: dict[str, children.Typed] = {"press Enter:": pasted, "storing": "\x03", "^C": "\n"}
-    shown, exit_code = children.at_terminal(command, answers=answers, env=environ)
+    shown, exit_code = children.run_at_terminal(command, answers=answers, env=environ)
     guard.check(shown.partition("storing")[2], "the terminal after the address that was pasted")
     text = " ".join(shown.split())
     assert 130 == exit_code

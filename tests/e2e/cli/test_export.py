@@ -339,7 +339,7 @@ def test_repeated_command_finishes_a_killed_export(
     arguments: list[str | Path] = ["export", "--settings", settings, "--csv", csv_file, "--yes"]
     command = [sys.executable, "-m", "td_pinterest_op", *arguments]
     environ = os.environ | services.environ | {"PYTHONPATH": HURRY}
-    with children.started(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL) as process:
+    with children.run_in_background(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL) as process:
         services.pinterest.on_request(lambda call: process.kill() if call.number == number else None, when=When.AFTER)
         assert -signal.SIGKILL == process.wait()
     fake_time.sleep(10)  # until listings show what was made
@@ -368,7 +368,7 @@ def test_ctrl_c_reports_how_many_records_were_sent_and_exits_with_130(
     file.write_text("email\n" + "\n".join(people(200)) + "\n")
     settings.write_text(settings.read_text() + "limit_records_per_request: 1\n")
     services.pinterest.switches.latency_seconds = 0.2
-    with children.started(
+    with children.run_in_background(
         [sys.executable, "-m", "td_pinterest_op", "export", "--settings", settings, "--csv", file, "--yes"],
         cwd=ROOT,
         env=os.environ | services.environ,

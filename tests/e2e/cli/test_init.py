@@ -188,7 +188,9 @@ def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path)
     ours, theirs = pty.openpty()
     environ = {**os.environ, **services.environ, "DIGDAG_CONFIG_HOME": str(folder)}
     command: list[str | Path] = [sys.executable, "-m", "td_pinterest_op", "init", folder]
-    with children.started(command, cwd=ROOT, env=environ, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+    with children.run_in_background(
+        command, cwd=ROOT, env=environ, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
         os.close(theirs)
         os.write(ours, f"\nadd\nNobody\nShoppers\n{DATABASE}\nSELECT email FROM people\n\n\nslack\ny\n".encode())
         shown = b""

@@ -18,13 +18,13 @@ from td_pinterest_op.cli.rehearse.command import advice
 from td_pinterest_op.cli.rehearse.stage import Facts
 from td_pinterest_op.cli.rehearse.steps import STEPS
 from tests import children, guard
-from tests.campaigns import campaign, some
+from tests.campaigns import campaign, select_rows
 from tests.clock import FakeTime
 from tests.e2e.project import ROOT
 from tests.emulators.environment import HURRY
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Call, Fault, Reset, When
 from tests.emulators.pinterest.like import switches_like
-from tests.exporting import Services, services_running
+from tests.exporting import Services, serve_both
 from tests.unit.cli.running import Ran, Terminal
 
 # What the emulator does without any switch.
@@ -99,7 +99,7 @@ def round_times(facts: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("switches", "expected"),
-    [({}, {}), *some(SWITCHES[:-1], quick=4), pytest.param(*SWITCHES[-1], marks=campaign)],
+    [({}, {}), *select_rows(SWITCHES[:-1], quick=4), pytest.param(*SWITCHES[-1], marks=campaign)],
     ids=lambda row: "-".join(map(str, row)),
 )
 def test_rehearsal_detects_each_switch_of_the_emulator(
@@ -109,7 +109,7 @@ def test_rehearsal_detects_each_switch_of_the_emulator(
     assert PLAIN | expected == round_times(read_facts(rehearse("--json")))
 
 
-@pytest.mark.parametrize("seed", some(range(1, 11), quick=1))
+@pytest.mark.parametrize("seed", select_rows(range(1, 11), quick=1))
 def test_emulator_configured_from_a_rehearsal_gives_the_same_rehearsal(
     rehearse: Any, services: Services, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
@@ -118,7 +118,7 @@ def test_emulator_configured_from_a_rehearsal_gives_the_same_rehearsal(
         services.pinterest.switches.set(switches)
     first = rehearse("--json", "--quiet")
     assert 0 == first.code
-    with services_running(FakeTime()) as others:
+    with serve_both(FakeTime()) as others:
         others.pinterest.switches.set(switches_like(Path("rehearsal.json")))
         monkeypatch.setattr("td_pinterest_op.cli.rehearse.command.SYSTEM", others.time.timing)
         monkeypatch.setenv("PINTEREST_API_ENDPOINT", others.environ["PINTEREST_API_ENDPOINT"])
@@ -291,7 +291,7 @@ def test_rehearsal_changes_no_existing_list_or_audience(rehearse: Any, services:
         audience.removed |= audience.name in names  # for the fixture's own look
 
 
-@pytest.mark.parametrize("number", some(range(1, 23), quick=4))
+@pytest.mark.parametrize("number", select_rows(range(1, 23), quick=4))
 def test_interruption_at_any_request_leaves_no_audience(rehearse: Any, services: Services, number: int) -> None:
     seen: list[Call] = []
 
@@ -319,7 +319,7 @@ def test_next_rehearsal_removes_what_a_killed_one_left(
             child.wait()
 
     services.pinterest.on_request(kill, when=When.AFTER)
-    with children.started(
+    with children.run_in_background(
         [sys.executable, "-m", "td_pinterest_op", "rehearse", "--yes", "--only", "move,remove", "--quiet"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), HURRY])},

@@ -28,7 +28,7 @@ def run_at_width(columns: int, services: Services, *arguments: str | Path, **mor
     clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "FORCE_COLOR")}
     environ = clean | services.environ | named | {"TERM": "xterm-256color"} | more.pop("environ", {})
     command = [sys.executable, "-m", "td_pinterest_op", *map(str, arguments)]
-    return children.at_terminal(command, columns=columns, cwd=ROOT, env=environ, **more)
+    return children.run_at_terminal(command, columns=columns, cwd=ROOT, env=environ, **more)
 
 
 def split_lines(shown: str) -> list[str]:
