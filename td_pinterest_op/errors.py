@@ -3,24 +3,24 @@
     ExportError
     ├── WorkflowError                the workflow's author
     │   ├── SettingsError            result_settings or the task's parameters are wrong
-    │   ├── JobError                 the job failed, was killed, has no result, or lacks the column
+    │   ├── JobError                 the job failed, was killed, or has no result or no column of identifiers
     │   ├── InvalidRowsError         rows with invalid identifiers, in stop mode
     │   ├── LimitError               a limit that the author set (min_records, max_invalid_ratio, …) stopped the export
     │   └── AudienceError            the audience is missing, of another kind, or exists already
     ├── AccountError                 the owner of the Pinterest account or app
     ├── TreasureDataError            Treasure Data did not deliver what it should
     ├── PinterestError               Pinterest did not do what it should
-    │   ├── RequestRefusedError      it refuses this request, however often it is sent
-    │   ├── RecordsRefusedError      it refuses some records, in stop mode
+    │   ├── RequestRefusedError      it rejects this request, however often it is sent
+    │   ├── RecordsRefusedError      it rejects some records, in stop mode
     │   └── UnavailableError         it failed, or could not be reached, until the retries were used up
-    │       ├── MaybeAppliedError    the answer got lost
+    │       ├── MaybeAppliedError    the response got lost
     │       └── ConnectionBrokenError     the connection breaks at every size of batch
-    ├── StoppedError                 nobody: a signal ended the run, or it ends for another error
+    ├── StoppedError                 a signal ended the run, or it ends for another error
     └── UnexpectedError              the authors of this operator
 
 digdag prints message and traceback into the session log: a message says what happened, to which thing, and what to do,
-and never holds a value that could be a person, a secret, or a template for digdag. The first paragraph of a class's
-docstring is its meaning, for people. `td-pinterest explain`, the README and the log show what the class says.
+and never contains a value that could be a person, a secret, or a template for digdag. `td-pinterest explain`, the
+README and the log show the first paragraph of a class's docstring, and its attributes.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _AUTHORS = "the authors of this operator"
 
 
 class ExportError(Exception):
-    """An export ended. Every other error is one of these.
+    """An export ended. The base of all other errors.
 
-    The message is fit for a log: credentials and what looks like a person are masked. `status` is the HTTP status of
-    the response that caused it, None without one; `code` is Pinterest's own, in the response's body. `maybe_applied` is
-    true if the request that failed may have been carried out.
+    In the message, credentials and what looks like an identifier of a person are masked. `status` is the HTTP status of
+    the response that caused it, None without one; `code` is Pinterest's error code. `maybe_applied` is true if the
+    request that failed may have been carried out.
     """
 
-    who: ClassVar[str] = "the kind of the error says who"
+    who: ClassVar[str] = "depends on the type of the error"
     example: ClassVar[str] = "any of the other examples"
     advice: ClassVar[str] = "Read the first sentence of the message: it says what happened, to what, and what to do."
 
@@ -58,7 +58,7 @@ class ExportError(Exception):
         self.status, self.code, self.maybe_applied = status, code, maybe_applied
 
     def extend(self: _E, text: str) -> _E:
-        """This error with `text` added to its message."""
+        """Add `text` to the message; returns the error."""
         self.args = (break_templates(f"{self.args[0]}{mask(text)}"),)
         return self
 
@@ -69,18 +69,18 @@ class ExportError(Exception):
 
 
 class WorkflowError(ExportError):
-    """Something around the task is wrong: Treasure Data's key or its rights, or what the machine lacks."""
+    """The task's environment is misconfigured: Treasure Data's key or its rights, or what the machine lacks."""
 
     who = "the workflow's author"
     example = (
         "Treasure Data refused the API key: check the secret td.apikey, and that TD_API_SERVER is the key's region"
     )
-    advice = "Check the key, its region and its rights, or give the machine what the message says it lacks."
+    advice = "Check the key, its region and its rights, or give the machine what it lacks, as the message says."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong with a task. `key`: the setting or parameter, "" for none. `text`: fit for a log."""
+    """One problem of a task. `key`: the setting or parameter, "" for none. `text` is masked."""
 
     key: str
     code: ProblemCode
@@ -90,7 +90,7 @@ class Problem:
 class SettingsError(WorkflowError):
     """`result_settings`, or the parameters of the task, are wrong. Nothing was sent.
 
-    The message names every problem at once; `problems` has the same for programs.
+    The message names every problem; `problems` has the same for programs.
     """
 
     example = "result_settings has 1 problem: - audience_name: missing, and create_new_audience needs it"
@@ -102,13 +102,13 @@ class SettingsError(WorkflowError):
 
 
 class SettingsErrors:
-    """One SettingsError for several checks: `with` keeps that of a block, `raise_any` raises them together."""
+    """Collects the SettingsErrors of several checks: `with` keeps that of its block, `raise_any` raises them as one."""
 
     def __init__(self) -> None:
         self._errors: list[SettingsError] = []
 
     def add(self, message: str, *, key: str) -> None:
-        """Keep a problem of the setting or parameter `key`."""
+        """Add a problem of the setting or parameter `key`."""
         self._errors.append(SettingsError(message, key=key))
 
     def __enter__(self) -> None:
@@ -120,14 +120,14 @@ class SettingsErrors:
         return isinstance(error, SettingsError)
 
     def raise_any(self) -> None:
-        """Raises SettingsError with every message and every problem, if there is one."""
+        """Raise SettingsError with every message and every problem, if there is one."""
         if self._errors:
             problems = [problem for error in self._errors for problem in error.problems]
             raise SettingsError("\n".join(map(str, self._errors)), problems=problems)
 
 
 class JobError(WorkflowError):
-    """The Treasure Data job failed, was killed, has no result, or lacks the column. Nothing was sent."""
+    """The Treasure Data job failed, was killed, or has no result or no column of identifiers. Nothing was sent."""
 
     example = 'the result of job 2345678 (columns: mail varchar) cannot be exported: column "mail" is no identifier'
     advice = (
@@ -164,9 +164,9 @@ class AudienceError(WorkflowError):
 
 
 class AccountError(ExportError):
-    """Pinterest refuses the token, or the token lacks a scope or a role.
+    """Pinterest rejects the token, or the token lacks a scope or a role.
 
-    `refused_token` is the fingerprint of the task's own refresh token if the error is that Pinterest refused one.
+    `refused_token` is the fingerprint of the task's refresh token if Pinterest rejected a refresh token.
     """
 
     refused_token: str | None = None
@@ -176,53 +176,55 @@ class AccountError(ExportError):
 
 
 class TreasureDataError(ExportError):
-    """Treasure Data did not deliver the whole result, or did not answer."""
+    """Treasure Data did not deliver the whole result, or did not respond."""
 
-    who = "nobody: run it again"
+    who = "no one (retry)"
     example = "the result of job 2345678 is truncated: 900 of 1000 rows came; nothing was sent. Run this task again"
     advice = "Run the task again. If it happens again, look at Treasure Data's status page."
 
 
 class PinterestError(ExportError):
-    """Pinterest answered, but did not do what it said, or its answer cannot be understood."""
+    """Pinterest responded, but did not do what the response says, or the response is invalid."""
 
-    who = "see the message"
+    who = "depends on the message"
     example = "Pinterest answered 200 to switching audience 2542620905475, but the answer has no id"
     advice = (
-        "Run the task again: it looks first, and does nothing twice. Keep the x-pinterest-rid for Pinterest's support."
+        "Run the task again: it reads first, and does nothing twice. Keep the x-pinterest-rid for Pinterest's support."
     )
 
 
 class RequestRefusedError(PinterestError):
-    """Pinterest refuses this request, however often it is sent."""
+    """Pinterest rejects this request, however often it is sent."""
 
     who = _AUTHORS
     example = 'Pinterest answered 400 (code 400) "Invalid parameters" to creating audience "Shoppers"'
-    advice = "Read what Pinterest says in the message. If the settings are right, report it with the x-pinterest-rid."
+    advice = "Read Pinterest's text in the message. If the settings are right, report it with the x-pinterest-rid."
 
 
 class RecordsRefusedError(PinterestError):
-    """Pinterest refuses some of the records, and `ignore_invalid_records` is false."""
+    """Pinterest rejects some of the records, and `ignore_invalid_records` is false."""
 
     who = f"the workflow's author, or {_AUTHORS}"
     example = "Pinterest refused 2 of the 10000 records of a batch (400)"
-    advice = "Set ignore_invalid_records: true to skip and count them. The message says which of the others are in."
+    advice = (
+        "Set ignore_invalid_records: true to skip and count them. The message says how many of the others were sent."
+    )
 
 
 class UnavailableError(PinterestError):
     """Pinterest failed, or could not be reached, until the retries were used up."""
 
-    who = "nobody: run it later"
+    who = "no one (retry later)"
     example = "Pinterest answered 503 to ADD of 10000 records, customer list 5497558851750; tried 8 times"
-    advice = "Run the task again later. What is in stays in, and is not counted twice."
+    advice = "Run the task again later. Records that were sent stay in the audience, and are not counted twice."
 
 
 class MaybeAppliedError(UnavailableError):
-    """The answer to a request that must not be made twice got lost: Pinterest may have done it."""
+    """The response to a request that must not be sent twice got lost: Pinterest may have carried it out."""
 
-    who = "nobody: run it again"
+    who = "no one (retry)"
     example = 'no response from Pinterest (no byte of the response for read_timeout_secs) to creating list "Shoppers"'
-    advice = "Run the task again: it looks for what it made before, and makes nothing twice."
+    advice = "Run the task again: it looks for what it has created, and creates nothing twice."
 
 
 class ConnectionBrokenError(UnavailableError):
@@ -233,28 +235,28 @@ class ConnectionBrokenError(UnavailableError):
 
 
 class StoppedError(ExportError):
-    """The run was stopped (SIGTERM, Ctrl-C). The message says how many records are in."""
+    """The run was stopped (SIGTERM, Ctrl-C). The message says how many records were sent."""
 
-    who = "nobody: run it again"
+    who = "no one (retry)"
     example = "the run was stopped (SIGTERM)"
-    advice = "Run the task again: the same session goes on where it stopped."
+    advice = "Run the task again: the same session continues where it stopped."
 
 
 class UnexpectedError(ExportError):
-    """A bug in this operator, with its place.
+    """A bug in this operator, with its place in the code.
 
-    The message holds no text of the original exception, which could quote a row.
+    The message does not contain that of the original exception, which could quote a row.
     """
 
     who = _AUTHORS
     example = "KeyError at parse.py:120, in _settings: a bug in td_pinterest_op; please report it with this line"
-    advice = "Report the line. It holds no data of yours."
+    advice = "Report the line. It contains no data of yours."
 
 
-def _family(of: type[ExportError]) -> Iterator[type[ExportError]]:
-    yield of
-    for below in of.__subclasses__():
-        yield from _family(below)
+def _walk_subclasses(error: type[ExportError]) -> Iterator[type[ExportError]]:
+    yield error
+    for subclass in error.__subclasses__():
+        yield from _walk_subclasses(subclass)
 
 
-ERRORS: Mapping[str, type[ExportError]] = {error.__name__: error for error in _family(ExportError)}
+ERRORS: Mapping[str, type[ExportError]] = {error.__name__: error for error in _walk_subclasses(ExportError)}

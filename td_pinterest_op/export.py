@@ -9,10 +9,8 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,23 +33,22 @@ from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding.lists import open_lists
 from td_pinterest_op.withholding.preparation import open_reader
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.history import open_history, record_run
+from td_pinterest_op.workflow.history import error_text, open_history, record_run
 from td_pinterest_op.workflow.process import task_process
-from td_pinterest_op.workflow.progress import LogReporter, ProgressReporter
+from td_pinterest_op.workflow.progress import LogReporter, Phase, ProgressReporter
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect
 
 log = logging.getLogger(__name__)
 
-
-# How messages say what happened to the records.
+# Messages that state how many records were sent.
 _TELLS_SENT = re.compile(r"Partly sent|All \d+ records")
 
 
 class PinterestExport:
-    """Exports a query's result to a Pinterest audience, as the task's `result_settings` say."""
+    """Exports a query's result to a Pinterest audience, by the task's `result_settings`."""
 
     def run(self) -> None:
-        """Stores the statistics under `pinterest`. Raises ExportError, whose message says who must do what."""
+        """Store the statistics under `pinterest`. Raises ExportError, whose message says what to do."""
         with task_process():
             workflow.store(pinterest=export(workflow.current_task(), SYSTEM))
 
@@ -64,11 +61,11 @@ def export(
     reporter: ProgressReporter | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
 ) -> dict[str, Any]:
-    """Check, read, plan, then do the steps; returns the statistics.
+    """Check, read, plan, then run the steps; returns the statistics.
 
     Args:
         rows: what is exported in place of the task's job.
-        reporter: who gets the plan and the progress; the log if nobody else does.
+        reporter: shows the plan and the progress; the log by default.
         on_new_refresh_token: see `workflow.services.connect`.
 
     Raises ExportError, and OSError when the spool cannot be written.
@@ -76,13 +73,14 @@ def export(
     log.info("td_pinterest_op %s", __version__)
     request = read_export_request(task, table=EXPORT, rows=rows)
     reporter = reporter or LogReporter(timing=timing)
-    with _running(request, reporter, timing, on_new_refresh_token) as run:
-        action = run.action()
+    with _open_run(request, reporter, timing, on_new_refresh_token) as run, contextlib.ExitStack() as stack:
+        action = run.build_action()
         action.check()
-        with run.prepared(action) as prepared:
-            steps = action.steps(prepared)
-            run.show_plan(steps, prepared)
-            run.do(steps)
+        with run.measure("reading_seconds"):
+            prepared = stack.enter_context(action.prepare(run.read_records))
+        steps = action.steps(prepared)
+        run.show_plan(steps, prepared)
+        run.run_steps(steps)
     return run.stats.to_json()
 
 
@@ -100,15 +98,14 @@ class _Run:
     def settings(self) -> Settings:
         return self.request.settings
 
-    def action(self) -> AudienceAction:
+    def build_action(self) -> AudienceAction:
+        settings = self.settings
+        sender = Sender(client=self.services.client, settings=settings, stats=self.stats, progress=self._show_sending)
+        return build_action(request=self.request, services=self.services, stats=self.stats, sender=sender)
+
+    def _show_sending(self, **phase: Any) -> contextlib.AbstractContextManager[Callable[[int], None]]:
         pace = self.settings.records_per_second
-        sending = partial(self.reporter.progress, phase="sending", unit="records", pace=pace)
-        return build_action(
-            request=self.request,
-            services=self.services,
-            stats=self.stats,
-            sender=Sender(client=self.services.client, settings=self.settings, stats=self.stats, progress=sending),
-        )
+        return self.reporter.progress(Phase(name="sending", unit="records", pace=pace, **phase))
 
     @contextlib.contextmanager
     def read_records(self) -> Iterator[Prepared]:
@@ -120,22 +117,14 @@ class _Run:
                 lists = stack.enter_context(opened)
             rows = self.request.open_rows(self.services, self.stats, lists=lists)
             reader = stack.enter_context(open_reader(rows.job, self.settings, self.stats, lists=lists))
-            with self.reporter.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
+            with self.reporter.progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
                 reader.read(rows.blocks, progress=progress)
             first = reader.first_invalid
             check_rows(self.settings, self.stats, first_invalid=first, origin=rows.job.origin)
             yield reader.prepared
 
-    @contextlib.contextmanager
-    def prepared(self, action: AudienceAction) -> Iterator[Prepared]:
-        """What the action prepares, until the end of the block; how long that takes goes into the statistics."""
-        with contextlib.ExitStack() as stack:
-            with self._measuring("reading_seconds"):
-                prepared = stack.enter_context(action.prepare(self.read_records))
-            yield prepared
-
     def show_plan(self, steps: Sequence[Step], prepared: Prepared) -> None:
-        """Raises StoppedError when somebody who looks on says no."""
+        """Raises StoppedError if the user declines the plan."""
         plan = plan_text(
             self.settings,
             self.stats,
@@ -145,15 +134,16 @@ class _Run:
         )
         self.reporter.plan(plan)
 
-    def do(self, steps: Sequence[Step]) -> None:
+    def run_steps(self, steps: Sequence[Step]) -> None:
         if not self.settings.dry_run:
-            with self._measuring("sending_seconds"):
+            with self.measure("sending_seconds"):
                 for step in steps:
                     step.run()
         self.stats.check(complete=not self.settings.dry_run)
 
     @contextlib.contextmanager
-    def _measuring(self, name: str) -> Iterator[None]:
+    def measure(self, name: str) -> Iterator[None]:
+        """Put the seconds of the block into the statistics."""
         begin = self.timing.monotonic()
         try:
             yield
@@ -162,13 +152,13 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _running(
+def _open_run(
     request: ExportRequest,
     reporter: ProgressReporter,
     timing: Timing,
     on_new_refresh_token: OnNewRefreshToken | None,
 ) -> Iterator[_Run]:
-    """Services and statistics; at the end log, report and history get the statistics, whether it succeeded or not."""
+    """Connect the services; at the end, log, report and history get the statistics in any case."""
     settings = request.settings
     stats = Stats(action=settings.action.name, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     connected = connect(
@@ -181,35 +171,33 @@ def _running(
         scopes=SCOPES,
     )
     history = open_history(request.task, settings.history, timing)
-    recorded = record_run(history, lambda _: [_row(stats, settings)])
-    with recorded, _accounting(stats, settings, timing), connected as services:
+    recorded = record_run(history, lambda _: [_history_row(stats, settings)])
+    with recorded, _publish_statistics(stats, settings, timing), connected as services:
         yield _Run(request=request, services=services, stats=stats, reporter=reporter, timing=timing)
 
 
 @contextlib.contextmanager
-def _accounting(stats: Stats, settings: Settings, timing: Timing) -> Iterator[None]:
+def _publish_statistics(stats: Stats, settings: Settings, timing: Timing) -> Iterator[None]:
     """Log the statistics and write the report in any case: what a failed task stores is lost."""
-    error_text = ""
+    error: BaseException | None = None
     try:
         yield
-    except BaseException as error:
-        stats.failed = True
-        # The text of any other error could quote a row.
-        error_text = type(error).__name__
+    except BaseException as failure:
+        stats.failed, error = True, failure
         if isinstance(error, ExportError):
-            error_text = str(error.extend(_extra_advice(error, stats, settings)))
+            error.extend(_extra_advice(error, stats, settings))
         log.error("statistics of the failed run: %s", json.dumps(stats.to_json()))  # noqa: TRY400
         raise
     else:
         log.info("statistics: %s", json.dumps(stats.to_json()))
     finally:
         if settings.report:
-            now = datetime.fromtimestamp(timing.wall(), timezone.utc)
-            write_report(Path(settings.report), stats.to_json(), outcomes=OUTCOMES, error=error_text, now=now)
+            text, now = error_text(error), timing.utc()
+            write_report(Path(settings.report), stats.to_json(), outcomes=OUTCOMES, error=text, now=now)
 
 
-def _row(stats: Stats, settings: Settings) -> Row:
-    """Return the row of the run in the history: one that failed early knows its audience from the settings alone."""
+def _history_row(stats: Stats, settings: Settings) -> Row:
+    """Return the row of the run in the history. A run that failed early has its audience from the settings alone."""
     statistics = stats.to_json()
     for name in ("audience_id", "audience_name"):
         statistics[name] = statistics[name] or getattr(settings, name)

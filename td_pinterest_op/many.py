@@ -1,8 +1,8 @@
 """Exports to several audiences: `py>: td_pinterest_op.many.Many.renew`, `.export` and `.gate` in a .dig file.
 
-Each entry of the list `audiences` is one export: any setting and any parameter of a task, over those that the task
-shares. One that fails is stored, not raised: the others go on, and the gate after them fails with the names of all that
-failed. An export that a signal ends is raised: digdag stores nothing then, and the gate names it as well.
+Each entry of the list `audiences` is one export: any setting and any parameter of a task, which override those of the
+task. A failure is stored, not raised: the others go on, and the gate after them fails with the names of all that
+failed. An export that a signal ends raises: digdag then stores nothing, and the gate names it as well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from td_pinterest_op.audiences.request import extend_task, split_layer
-from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, WorkflowError
+from td_pinterest_op.errors import SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.export import export
 from td_pinterest_op.history import write_missing
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
@@ -32,7 +32,7 @@ from td_pinterest_op.workflow.services import connect
 
 log = logging.getLogger(__name__)
 
-# Keys of an entry that are neither a setting nor a parameter of a task.
+# Keys of an entry that are neither settings nor parameters of a task.
 OWN = ("name", "segment", "column")
 _CONCURRENT = whole_number(1, 1000)
 _TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
@@ -54,115 +54,113 @@ class Many:
             workflow.store(pinterest_many={name: outcome})
 
     def gate(self) -> None:
-        """Raises WorkflowError, which names every entry that failed."""
+        """Raise WorkflowError, which names every entry that failed, if there is one."""
         with task_process():
             check_outcomes(workflow.current_task())
 
 
 def renew(task: workflow.Task, timing: Timing) -> None:
-    """Get an access token once, so that a new refresh token is kept before the entries start. Raises ExportError."""
-    names = Counter(map(_name_of, _entries(task)))
-    if repeated := [name for name, count in names.items() if count > 1]:
-        raise SettingsError(f"duplicate names in the list of audiences: {', '.join(repeated)}")
-    _concurrent(task)
+    """Get an access token once, so that a new refresh token is saved before the entries start. Raises ExportError."""
+    names = Counter(map(_name_of, _read_entries(task)))
+    if duplicates := [name for name, count in names.items() if count > 1]:
+        raise SettingsError(f"duplicate names in the list of audiences: {', '.join(duplicates)}")
+    _read_concurrent(task)
     settings = parse_connection(task.params.get("result_settings"), environ=task.environ)
     with connect(task, settings, timing=timing) as services:
         services.tokens.token()
 
 
 def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, Any]]:
-    """Return the name of the task's entry, and `ok`, `error` (the message, or "") and `statistics` of its export."""
-    entry = _entry_of(task.params.get("audience"))
+    """Export the task's entry; returns its name, and `ok`, `error` (the message, or "") and `statistics`."""
+    entry = _read_entry(task.params.get("audience"))
     name = _name_of(entry)
-    whole = task
+    own_task = task
     try:
-        whole = _task_of(task, entry, name)
-        return name, {"ok": True, "error": "", "statistics": export(whole, timing)}
-    except ExportError as error:
+        own_task = _build_task(task, entry, name)
+        return name, {"ok": True, "error": "", "statistics": export(own_task, timing)}
+    except Exception as error:
         if isinstance(error, StoppedError) or may_resubmit(task, error):
             raise
-        failure = error
-    except Exception as error:
         failure = to_export_error(error)
     log.error("%s: %s", name, failure)
     known = {key: entry.get(key) for key in ("action", "ad_account_id", "audience_id", "audience_name")}
     if isinstance(failure, SettingsError):
-        # The export has not begun, and no `_error` sees its failure.
-        name_of_task = str(task.params.get("task_name") or "")
-        write_missing(whole, timing, name=name_of_task, row={**known, "error": str(failure)})
-    nothing = Stats(action=str(known["action"]), ad_account_id=str(known["ad_account_id"]), dry_run=False)
-    return name, {"ok": False, "error": str(failure), "statistics": nothing.to_json()}
+        # The export has not begun, and no `_error` task gets its failure.
+        task_name = str(task.params.get("task_name") or "")
+        write_missing(own_task, timing, name=task_name, row={**known, "error": str(failure)})
+    empty = Stats(action=str(known["action"]), ad_account_id=str(known["ad_account_id"]), dry_run=False)
+    return name, {"ok": False, "error": str(failure), "statistics": empty.to_json()}
 
 
 def check_outcomes(task: workflow.Task) -> None:
-    """Raises WorkflowError, with the message of each entry that failed or has no outcome."""
+    """Raise WorkflowError, with the message of each entry that failed or has no outcome, if there is one."""
     stored = task.params.get("pinterest_many")
     outcomes = stored if isinstance(stored, Mapping) else {}
-    entries = {_name_of(entry): entry for entry in _entries(task)}
+    entries = {_name_of(entry): entry for entry in _read_entries(task)}
     missing = {
         "ok": False,
-        "error": "no outcome was stored: its process was killed (mostly for lack of memory), or it did not start. "
+        "error": "no result was stored: its process was killed (mostly for lack of memory), or it did not start. "
         "Run it again",
     }
-    ends = {name: outcomes.get(name, missing) for name in entries}
-    if failed := [name for name, end in ends.items() if not end["ok"]]:
-        errors = "; ".join(f"{name} ({_place_of(entries[name])}): {ends[name]['error']}" for name in failed)
+    results = {name: outcomes.get(name, missing) for name in entries}
+    if failed := [name for name, result in results.items() if not result["ok"]]:
+        errors = "; ".join(f"{name} ({_describe_place(entries[name])}): {results[name]['error']}" for name in failed)
         raise WorkflowError(f"{len(failed)} of {len(entries)} audiences failed: {errors}")
     log.info("all %d audiences were exported", len(entries))
 
 
 def _name_of(entry: Mapping[object, Any]) -> str:
-    """What an entry is called in messages and in the store: its `name`, else its audience."""
+    """Return the name of an entry in messages and in the store: its `name`, else its audience."""
     return str(entry.get("name") or entry.get("audience_id") or entry.get("audience_name"))
 
 
-def _place_of(entry: Mapping[object, Any]) -> str:
-    """Return where the people of an entry go, as messages name it."""
+def _describe_place(entry: Mapping[object, Any]) -> str:
+    """Return the audience and the ad account of an entry, for messages."""
     names = (value for key, value in entry.items() if str(key).startswith(("audience_id", "audience_name")) and value)
     return f"audience {next(names, 'none')} in ad account {entry.get('ad_account_id')}"
 
 
-def _entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
+def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
     try:
         entries = items_of(task.params.get("audiences"))
     except WrongValueError as error:
         raise SettingsError(f"config/audiences.yml has no list `audiences`: {error}") from None
     if not entries:
         raise SettingsError("the list `audiences` of config/audiences.yml is empty: it has a mapping for each audience")
-    return [_entry_of(entry) for entry in entries]
+    return [_read_entry(entry) for entry in entries]
 
 
-def _entry_of(given: object) -> Mapping[object, Any]:
-    entry = Layer(place="an entry of `audiences`", given=given).mapping()
+def _read_entry(value: object) -> Mapping[object, Any]:
+    entry = Layer(place="an entry of `audiences`", content=value).mapping()
     if not entry:
-        raise SettingsError("an entry of `audiences` is empty, or the task has none as `audience`")
+        raise SettingsError("an entry of `audiences` is empty, or the task has no `audience`")
     return entry
 
 
-def _task_of(task: workflow.Task, entry: Mapping[object, Any], name: str) -> workflow.Task:
-    """Return the task of one entry, as that of a workflow with one export."""
+def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> workflow.Task:
+    """Return the task of one entry, with its settings and parameters over those of `task`."""
     place = f"entry {name}"
     others = {key: value for key, value in entry.items() if key not in OWN}
-    settings, params = split_layer(Layer(place=place, given=others))
+    settings, params = split_layer(Layer(place=place, content=others))
     if "segment" in entry:
         if not {"query", "job_id"}.isdisjoint(params):
             raise SettingsError(f"{place} has a segment, and a query or a job_id as well: leave one of them out")
-        params["query"] = _query_of(entry, place)
+        params["query"] = _build_query(entry, place)
     extended = extend_task(task, place, settings, params)
-    return dataclasses.replace(extended, concurrent=_concurrent(task))
+    return dataclasses.replace(extended, concurrent=_read_concurrent(task))
 
 
-def _query_of(entry: Mapping[object, Any], place: str) -> str:
+def _build_query(entry: Mapping[object, Any], place: str) -> str:
     segment, column = str(entry["segment"]).strip(), str(entry.get("column") or "email").strip()
     if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column):
         raise SettingsError(f"{place}: segment is a table, as in cdp_audience_1.vip, and column a name")
     return f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
 
 
-def _concurrent(task: workflow.Task) -> int:
+def _read_concurrent(task: workflow.Task) -> int:
     """Return how many entries run at once. Raises SettingsError."""
-    given = task.params.get("concurrent")
+    value = task.params.get("concurrent")
     try:
-        return 1 if is_left_out(given) else int(_CONCURRENT.read(given, show_value))
+        return 1 if is_left_out(value) else int(_CONCURRENT.read(value, show_value))
     except WrongValueError as error:
         raise SettingsError(f"concurrent: {error}; allowed: {_CONCURRENT.allowed}", key="concurrent") from None

@@ -1,7 +1,7 @@
 """The counters of one export, and their JSON for the workflow store.
 
-The counts always add up (see `Stats.check`). With one identifier column every row read is valid or invalid. With
-several columns `rows.valid` and `rows.invalid` count values: each non-null value of a row is an identifier.
+The counts always add up (see `Stats.check`). With one identifier column, every row read is valid or invalid. With
+several, `rows.valid` and `rows.invalid` count values: each non-null value of a row is an identifier.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class SummaryText:
 
 SUPPRESSED, WITHOUT_CONSENT, CONTROL = "suppressed", "without_consent", "control"
 WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
-"""Why records are withheld; the first reason counts."""
+"""Reasons why records are withheld; the first that applies counts."""
 
 
 class Condition(enum.Enum):
-    """What a status that Pinterest gives an audience means. MATCHING: Pinterest is still at work on it."""
+    """The meaning of an audience's status. MATCHING: Pinterest is still processing it."""
 
     READY = "ready"
     TOO_SMALL = "too small"
@@ -43,7 +43,7 @@ class Condition(enum.Enum):
     MATCHING = "matching"
 
 
-# Source: AudienceStatus of the API description 5.28, and words that were seen for a removed audience.
+# Source: AudienceStatus of the API description 5.28, and the statuses that removed audiences were seen with.
 _CONDITIONS = {
     "READY": Condition.READY,
     "TOO_SMALL": Condition.TOO_SMALL,
@@ -53,13 +53,13 @@ _CONDITIONS = {
 
 
 def condition_of(status: str) -> Condition:
-    """Return what a status means; one that is not known means that Pinterest is still at work."""
+    """Return the condition of a status; an unknown one means that Pinterest is still processing the audience."""
     return _CONDITIONS.get(status.upper(), Condition.MATCHING)
 
 
 SUPPRESS, CONSENT = "suppress", "consent"
 LISTS = (SUPPRESS, CONSENT)
-"""The queries of a task that name people to compare with."""
+"""The parameters of a task with queries whose people the rows are compared with."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,10 +83,11 @@ class RequestCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorFigures:
-    """What a run of the mirror changes. `mode`: replace or difference. `plan`: its number in the ledger, None without.
+    """The changes of a mirror's run. `mode`: replace or difference. `plan`: its number in the ledger, None without.
 
-    `people`: whom the query finds and who may be sent. `members`: those of the audience before, by the ledger.
-    `resent`: members who are sent again. `left`: who is taken out. `unsure`: values that the warehouse cannot hash.
+    `people`: those of the query who may be sent. `members`: those of the audience before, by the ledger.
+    `resent`: members who are sent again. `left`: members who are removed. `unsure`: values that the warehouse cannot
+    hash.
     """
 
     mode: str | None = None
@@ -100,13 +101,13 @@ class MirrorFigures:
 
     @property
     def changes(self) -> int:
-        """How many records are sent."""
+        """The number of records to send."""
         return self.joined + self.resent + self.left
 
 
 @dataclass(slots=True, kw_only=True)
 class Stats:
-    """What one run did.
+    """The counters of one run.
 
     `summary_text`: None until it is known. `columns`: how many columns of the result hold identifiers.
     `invalid_rows`: rows with an invalid value, which can be fewer than the invalid values. `in_doubt`: records of
@@ -165,13 +166,13 @@ class Stats:
 
     @property
     def withheld_text(self) -> str:
-        """How many records are withheld, and why, in a few words."""
+        """The number of withheld records by reason, as text."""
         reasons = ", ".join(f"{reason} {self.withheld[reason]:,}" for reason in WITHHELD if self.withheld[reason])
         return f"{format_count(self.withheld.total(), 'record')} ({reasons})"
 
     @property
     def invalid(self) -> int:
-        """Values that were rejected."""
+        """The number of invalid values."""
         return self.invalid_by_reason.total()
 
     def count(self, *, sent: int = 0, refused: int = 0, in_doubt: int = 0) -> None:
@@ -182,10 +183,7 @@ class Stats:
             self.in_doubt += in_doubt
 
     def check(self, *, complete: bool) -> None:
-        """Check the invariants; `complete` adds the one that holds when everything was sent.
-
-        Raises UnexpectedError, which names the figures that do not add up.
-        """
+        """Raise UnexpectedError if the counters do not add up. `complete`: everything was sent."""
         sums = {
             "rows.read = rows.valid + rows.invalid": self.columns != 1 or self.read == self.valid + self.invalid,
             "identifiers = unique + duplicate": self.valid == self.unique + self.duplicate,
@@ -197,7 +195,7 @@ class Stats:
 
     @property
     def summary(self) -> str:
-        """What was done, in one sentence for people."""
+        """The outcome in one sentence."""
         name = self.audience_name or self.audience_id
         audience = f'audience "{escape(name)}"' if name else "an audience"
         if self.failed or self.summary_text is None:
@@ -218,9 +216,9 @@ class Stats:
         return "; ".join([begin, *left_out]) + "."
 
     def to_json(self) -> dict[str, Any]:
-        """The statistics as plain JSON types, in the order of the README's table.
+        """Return the statistics as plain JSON types, in the order of the README's table.
 
-        Every reason is in it, with zero if need be: digdag merges what two tasks store, key by key.
+        Every reason is in it, even with zero: digdag merges what two tasks store, key by key.
         """
         keys = {"keys": self.keys, "invalid_keys": self.invalid_keys_by_reason.total()}
         requests = self.requests

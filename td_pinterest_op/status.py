@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import Any
 
 from td_pinterest_op.audiences.follow_up import State, broken_limits, read_state
@@ -20,7 +19,7 @@ from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_status
 from td_pinterest_op.settings.table import StatusSettings
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.history import History, open_history, record_run
+from td_pinterest_op.workflow.history import open_history, record_run
 from td_pinterest_op.workflow.process import task_process
 from td_pinterest_op.workflow.services import connect
 
@@ -28,10 +27,10 @@ log = logging.getLogger(__name__)
 
 
 class AudienceStatus:
-    """Looks at audiences, as the task's `result_settings` say, and stores what it finds under `pinterest_status`."""
+    """Checks the audiences of the task's `result_settings`, and stores their state under `pinterest_status`."""
 
     def run(self) -> None:
-        """Fails for what `fail_on`, `min_size` and `max_drop_ratio` do not allow, and for what cannot be read."""
+        """Fail for what `fail_on`, `min_size` and `max_drop_ratio` do not allow, and for what cannot be read."""
         with task_process():
             stored = follow_up(workflow.current_task(), SYSTEM)
             workflow.store(pinterest_status=stored)
@@ -39,15 +38,15 @@ class AudienceStatus:
                 raise AudienceError("; ".join(stored["problems"]))
 
     def look(self) -> None:
-        """As `run`, but a problem is only in `pinterest_status.problems`, for a later task to judge."""
+        """Like `run`, but put a problem only into `pinterest_status.problems`, for a later task."""
         with task_process():
             workflow.store(pinterest_status=follow_up(workflow.current_task(), SYSTEM))
 
 
 def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
-    """Read every audience that the settings name; returns the state of each that can be read, and all problems.
+    """Read every audience of the settings; returns the state of each that can be read, and all problems.
 
-    The history, if the settings name one, says how large the audiences were, and gets a row about each.
+    The history, if the settings name one, has the earlier sizes of the audiences, and gets a row about each.
 
     Raises SettingsError, and the errors of a token that is refused.
     """
@@ -55,41 +54,37 @@ def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     history = open_history(task, settings.history, timing)
     for warning in settings.warnings:
         log.warning("%s", warning)
-    look = _Look(settings=settings)
-    with record_run(history, look.rows):
-        look.known = _known(history, settings)
+    run = _FollowUp(settings=settings)
+    with record_run(history, run.history_rows):
+        if history:
+            query = select_audience_rows(history.table, COLUMNS_READ, settings.audience_ids)
+            run.known = summarize(history.read(query) or ())
         with connect(task, settings, timing=timing) as services:
             for audience_id in settings.audience_ids:
-                look.at(audience_id, services.pinterest)
-    usable, waiting = sum(state.is_usable for state in look.states), sum(state.is_waiting for state in look.states)
+                run.check_audience(audience_id, services.pinterest)
+    usable, waiting = sum(state.is_usable for state in run.states), sum(state.is_waiting for state in run.states)
     return {
-        "checked_at": datetime.fromtimestamp(timing.wall(), timezone.utc).isoformat(timespec="seconds"),
+        "checked_at": timing.utc().isoformat(timespec="seconds"),
         "ad_account_id": settings.ad_account_id,
-        "audiences": [state.to_json() for state in look.states],
+        "audiences": [state.to_json() for state in run.states],
         "usable": usable,
         "waiting": waiting,
-        "unusable": len(look.states) - usable - waiting,
-        "problems": [*look.problems.values()],
+        "unusable": len(run.states) - usable - waiting,
+        "problems": [*run.problems.values()],
     }
 
 
-def _known(history: History | None, settings: StatusSettings) -> AudienceHistory:
-    if history is None:
-        return AudienceHistory()
-    return summarize(history.read(select_audience_rows(history.table, COLUMNS_READ, settings.audience_ids)) or ())
-
-
 @dataclass(slots=True, kw_only=True)
-class _Look:
-    """What was seen so far. `problems`: by audience; one that cannot be read has no state."""
+class _FollowUp:
+    """The states of the audiences so far. `problems`: by audience; an audience that cannot be read has no state."""
 
     settings: StatusSettings
     known: AudienceHistory = field(default_factory=AudienceHistory)
     states: list[State] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
 
-    def at(self, audience_id: str, api: Api) -> None:
-        """Look at an audience. Raises what concerns all of them."""
+    def check_audience(self, audience_id: str, api: Api) -> None:
+        """Read an audience and note its problem; the log gets its state. Raises what concerns all of them."""
         try:
             state = read_state(api, audience_id, self.known)
         except (AccountError, StoppedError):
@@ -99,18 +94,14 @@ class _Look:
             log.warning("%s", self.problems[audience_id])
             return
         self.states.append(state)
-        self._judge(state)
-
-    def _judge(self, state: State) -> None:
-        """Note the problem of a state, if it has one; the log gets the state either way."""
-        broken = broken_limits(state, self.settings, previous_size=self.known.sizes.get(state.audience_id))
+        broken = broken_limits(state, self.settings, previous_size=self.known.sizes.get(audience_id))
         level = logging.INFO if state.is_usable and not broken else logging.WARNING
         log.log(level, "%s: %s", state.label, state.summary)
         if broken:
-            self.problems[state.audience_id] = f"{state.label}: {' and '.join(broken)}. {state.summary}"
+            self.problems[audience_id] = f"{state.label}: {' and '.join(broken)}. {state.summary}"
 
-    def rows(self, error: str) -> list[Row]:
-        """Return a row for each audience; `error` ended the look, if it is not empty."""
+    def history_rows(self, error: str) -> list[Row]:
+        """Return a row for each audience; `error` ended the run, unless it is empty."""
         states = {state.audience_id: state.to_json() for state in self.states}
         rows: list[Row] = []
         for audience_id in self.settings.audience_ids:

@@ -36,7 +36,7 @@ def amount(count: int, *, quick: int) -> int:
 
 def examples(count: int) -> int:
     """How many examples hypothesis tries of a test that wants `count`."""
-    return amount(count, quick=max(count // 10, 10))
+    return amount(count, quick=max(count // 20, 5))
 
 
 def select_rows(rows: Sequence[Row], *, quick: int) -> Sequence[Row]:

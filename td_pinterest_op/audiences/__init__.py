@@ -1,1 +1,1 @@
-"""What an export does to audiences and customer lists."""
+"""Actions on audiences and customer lists, and the sending of records."""

@@ -1,6 +1,6 @@
-"""The audiences that an action works on: found, checked, created, moved, removed, read back.
+"""Find, check, create, switch and remove audiences.
 
-And the one audience of a name that a session creates, whatever is killed, lost or late on the way.
+`NewAudience` creates one audience of a name for a session, whatever is killed, lost or late meanwhile.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefused
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
 
-# A create or a move that is refused with one of these may succeed once Pinterest has finished with the list. The client
-# itself repeats what meets a 409 or 423.
+# A request that is refused with one of these may succeed once Pinterest has finished with the list. The client itself
+# repeats a request after a 409 or 423.
 _NOT_READY = (400, 404)
 _SETTLING = ("PROCESSING", "UPLOADING")
-# Seconds between the creations of two sessions that did not see each other, at most.
-_AT_ONCE = 3600.0
+# The most seconds between the creations of two sessions that did not see each other's.
+_SIMULTANEOUS = 3600.0
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +35,13 @@ _T = TypeVar("_T")
 
 
 class Audiences:
-    """The audiences of one ad account. Methods raise AudienceError, as they say, and what the API raises."""
+    """The audiences of one ad account. Methods raise what the API raises, and AudienceError where it is documented."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
 
     def find_usable(self, audience_id: str) -> Audience:
-        """The audience, fit for an action on the list behind it. Raises AudienceError when it is not."""
+        """Return an audience whose customer list can take records. Raises AudienceError for any other one."""
         audience = self.api.audience(audience_id)
         if audience is None:
             raise AudienceError(
@@ -51,30 +51,28 @@ class Audiences:
         if audience.is_removed:
             raise AudienceError(f"{audience.label} was removed: create a new one (action create_new_audience)")
         if find_list(self.api, audience) is None:
-            raise AudienceError(
-                f"{audience.label} has no customer list behind it: it cannot take records; create a new one"
-            )
+            raise AudienceError(f"{audience.label} has no customer list: it cannot take records; create a new one")
         return audience
 
     def find_removable(self, audience_id: str) -> Audience | None:
-        """The audience, removed already or fit to be; None when it cannot be read. Raises AudienceError."""
+        """Return an audience that can be removed or is removed; None if it cannot be read. Raises AudienceError."""
         audience = self.api.audience(audience_id)
         if audience is not None and not audience.is_removed:
             self._check_type(audience)
         return audience
 
     def find_by_name(self, name: str) -> list[Audience]:
-        """All audiences with a name: Pinterest lets several have the same."""
+        """Return all audiences with a name: Pinterest allows several."""
         return [audience for audience in self.api.audiences() if audience.name == name and not audience.is_removed]
 
     def create(self, name: str, *, description: str | None, list_id: str) -> Audience:
-        """Create an audience on a list that may have been made a moment ago. See `Api.create_audience`."""
-        return self._once_ready(
+        """Create an audience on a list that may be new. See `Api.create_audience`."""
+        return self._retry_until_ready(
             list_id, lambda: self.api.create_audience(name=name, description=description, customer_list_id=list_id)
         )
 
     def remove(self, audience_id: str) -> bool:
-        """Remove an audience; False when Pinterest does not know it."""
+        """Remove an audience; returns False if Pinterest does not know it."""
         try:
             self.api.remove_audience(audience_id)
         except RequestRefusedError as error:
@@ -84,14 +82,14 @@ class Audiences:
         return True
 
     def switch_list(self, audience_id: str, *, list_id: str) -> None:
-        """Ask Pinterest to put a list behind an audience."""
-        self._once_ready(list_id, lambda: self.api.switch_audience(audience_id, customer_list_id=list_id))
+        """Ask Pinterest to let an audience use a customer list."""
+        self._retry_until_ready(list_id, lambda: self.api.switch_audience(audience_id, customer_list_id=list_id))
 
     def confirm_list(self, audience_id: str, *, list_id: str) -> Audience:
-        """The audience as it is now, with that list behind it.
+        """Return the audience once it is seen to use a customer list.
 
         Waits for as long as the retry settings allow, at least half a minute: reads may lag behind writes.
-        Raises PinterestError when another list is still seen behind it.
+        Raises PinterestError if it still uses another list.
         """
         client = self.api.client
         for wait in (*client.retry.waits_for(PATIENCE), None):
@@ -100,15 +98,15 @@ class Audiences:
                 return audience
             if wait is not None:
                 client.rate_limiter.wait(wait)
-        seen = f"customer list {audience.customer_list_id} was behind it" if audience else "it was not found"
+        seen = f"it used customer list {audience.customer_list_id}" if audience else "it was not found"
         raise PinterestError(
-            f"Pinterest accepted customer list {list_id} for audience {audience_id}, but at the last look {seen}: the "
+            f"Pinterest accepted customer list {list_id} for audience {audience_id}, but when last read {seen}: the "
             "change may still show"
         )
 
-    def _once_ready(self, list_id: str, request: Callable[[], _T]) -> _T:
+    def _retry_until_ready(self, list_id: str, request: Callable[[], _T]) -> _T:
         def is_early(error: RequestRefusedError) -> bool:
-            """Whether Pinterest has not finished with the list: it cannot be found yet, or it is being processed."""
+            """Return whether Pinterest has not finished with the list: it is not found yet, or being processed."""
             if error.status not in _NOT_READY:
                 return False
             customer_list = self.api.customer_list(list_id)
@@ -131,8 +129,9 @@ class Audiences:
 class NewAudience:
     """An audience that a session creates, or has created.
 
-    `is_own` tells an audience of this session. Those of one session are doubles: the oldest stays. Of two sessions that
-    created audiences of one name at once, the older one keeps its own. `taken` is the message for the other.
+    `is_own`: whether this session has created an audience. All but the oldest one of a session are duplicates. Of two
+    sessions that create audiences of one name at once, the first one keeps its own, and the other one fails with the
+    message `conflict`.
 
     Methods raise what the API raises.
     """
@@ -143,66 +142,66 @@ class NewAudience:
         *,
         audiences: Audiences,
         is_own: Callable[[Audience], bool],
-        taken: Callable[[Audience], str],
+        conflict: Callable[[Audience], str],
     ) -> None:
         self._name, self._audiences, self._client = name, audiences, audiences.api.client
-        self._is_own, self._taken = is_own, taken
+        self._is_own, self._conflict = is_own, conflict
         self._in_doubt = False
 
-    def named(self) -> tuple[Sequence[Audience], Audience | None]:
-        """The audiences of other sessions that have the name, the oldest first, and the one that this session made."""
+    def find(self) -> tuple[Sequence[Audience], Audience | None]:
+        """Return the audiences of other sessions with the name, the oldest first, and the one of this session."""
         others, own = self._split_by_session(self._audiences.find_by_name(self._name))
         return others, own[0] if own else None
 
     def wait_for_consistency(self) -> None:
-        """Wait until `named` knows of all that was made before this run."""
+        """Wait until `find` returns everything that was created before this run."""
         wait_for_consistency(self._client)
 
     def create(self, create: Callable[[], Audience]) -> Audience:
-        """Create it; returns the one that stays. Raises AudienceError when that is another session's."""
-        created = create_once(create=create, find=lambda: self.named()[1], client=self._client)
+        """Create the audience; returns the one that stays. Raises AudienceError if that is another session's."""
+        created = create_once(create=create, find=lambda: self.find()[1], client=self._client)
         self._in_doubt = created.lost
-        return self._settled(created.thing, is_rival=lambda _: True)
+        return self._resolve(created.thing, is_rival=lambda _: True)
 
     def resume(self, own: Audience) -> Audience:
-        """The one that stays, after an earlier try that made `own`. Raises AudienceError as `create`."""
+        """Return the audience that stays, after an earlier try created `own`. Raises AudienceError as `create`."""
         self.wait_for_consistency()
-        return self._settled(own, is_rival=lambda other: _at_once(other, own))
+        return self._resolve(own, is_rival=lambda other: _is_simultaneous(other, own))
 
-    def remove_late_doubles(self) -> None:
-        """Remove doubles that show late. There can be some if the response to a request was lost."""
+    def remove_late_duplicates(self) -> None:
+        """Remove duplicates that show late. There can be some if the response to a request was lost."""
         if self._in_doubt:
             self._keep_oldest(self._split_by_session(self._audiences.find_by_name(self._name))[1])
 
-    def _settled(self, audience: Audience, *, is_rival: Callable[[Audience], bool]) -> Audience:
-        # A listing that shows it shows every older one as well.
-        named = self._listed_with(audience) or poll_for(lambda: self._listed_with(audience), self._client) or []
+    def _resolve(self, audience: Audience, *, is_rival: Callable[[Audience], bool]) -> Audience:
+        # A listing that shows the audience shows every older one as well.
+        named = self._list_with(audience) or poll_for(lambda: self._list_with(audience), self._client) or []
         others, own = self._split_by_session(named)
         rival = next((other for other in others if age_key(other) < age_key(audience) and is_rival(other)), None)
         if rival:
             for made in own:
                 log.warning("removing audience %s: another session created one of the same name first", made.id)
                 self._audiences.remove(made.id)
-            raise AudienceError(self._taken(rival))
+            raise AudienceError(self._conflict(rival))
         self._keep_oldest(own)
         return own[0] if own else audience
 
-    def _listed_with(self, audience: Audience) -> list[Audience] | None:
+    def _list_with(self, audience: Audience) -> list[Audience] | None:
         named = self._audiences.find_by_name(self._name)
         return named if any(other.id == audience.id for other in named) else None
 
     def _split_by_session(self, named: Sequence[Audience]) -> tuple[list[Audience], list[Audience]]:
-        """Those of other sessions, and those of this one, the oldest first."""
+        """Return the audiences of other sessions, and those of this one, the oldest first."""
         own = sorted(filter(self._is_own, named), key=age_key)
         return sorted((audience for audience in named if audience not in own), key=age_key), own
 
     def _keep_oldest(self, own: Sequence[Audience]) -> None:
-        for double in own[1:]:
-            log.warning("removing audience %s: %s was created for this session, too", double.id, own[0].id)
-            self._audiences.remove(double.id)
+        for duplicate in own[1:]:
+            log.warning("removing audience %s: a duplicate of %s, created by this session", duplicate.id, own[0].id)
+            self._audiences.remove(duplicate.id)
 
 
-def _at_once(audience: Audience, other: Audience) -> bool:
-    """Whether they were created so close to each other that neither session saw the other's audience."""
+def _is_simultaneous(audience: Audience, other: Audience) -> bool:
+    """Return whether two audiences were created so close to each other that neither session saw the other's."""
     known = audience.created is not None and other.created is not None
-    return known and abs((audience.created or 0) - (other.created or 0)) <= _AT_ONCE
+    return known and abs((audience.created or 0) - (other.created or 0)) <= _SIMULTANEOUS

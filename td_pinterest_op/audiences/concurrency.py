@@ -1,4 +1,4 @@
-"""How many requests run at once, and the threads that make them."""
+"""The number of requests in flight, and the threads that send them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from td_pinterest_op.errors import WorkflowError
 
 log = logging.getLogger(__name__)
 
-# Latency rises when its average doubles and grows by this many seconds: a fast server's jitter is no sign of strain.
+# Latency counts as rising when its average doubles and grows by this many seconds: jitter of a fast server does not.
 _RISE = 2.0
 _RISE_SECONDS = 0.25
 _WEIGHT = 0.25
-# Seconds between two looks at the progress while no job ends.
+# Seconds between two calls that show the progress while no job ends.
 _POLL_SECONDS = 1.0
 
 _Job = TypeVar("_Job")
@@ -24,10 +24,7 @@ _Result = TypeVar("_Result")
 
 
 class ConcurrencyLimit:
-    """Starts at 1, grows while responses are good, halves when throttled or slowed down, as TCP does it.
-
-    `size` is how many may be in flight now.
-    """
+    """The number of requests that may be in flight: it grows from 1, and halves if responses slow down, as in TCP."""
 
     def __init__(self, *, maximum: int) -> None:
         self._maximum = maximum
@@ -39,7 +36,7 @@ class ConcurrencyLimit:
 
     @property
     def size(self) -> int:
-        """How many requests may run at once now."""
+        """How many requests may be in flight now."""
         return int(self._size)
 
     def lower_maximum(self, maximum: int) -> None:
@@ -48,12 +45,12 @@ class ConcurrencyLimit:
         self._size = min(self._size, self._maximum)
 
     def record_response(self, *, latency: float | None, throttled: bool) -> None:
-        """Take one response into account; `latency` in seconds, None when it tells nothing (a refusal comes early)."""
+        """Adjust the size to a response; `latency` in seconds, None when it is no measure (a refusal comes early)."""
         self._hold = max(self._hold - 1, 0)
         if throttled or self._is_rising(latency):
             self._halve()
         else:
-            # One more for each response at first, which doubles the size every round trip; then one more a round trip.
+            # At first one more for each response, which doubles the size every round trip; later one more a round trip.
             self._size = min(self._maximum, self._size + (1 / self._size if self._steady else 1))
 
     def _is_rising(self, latency: float | None) -> bool:
@@ -61,12 +58,12 @@ class ConcurrencyLimit:
             self._average = latency if self._average is None else self._average + _WEIGHT * (latency - self._average)
         if self._average is None:
             return False
-        # With one in flight the latency is not our doing: no lower one can be expected.
+        # With one request in flight we do not cause the latency: no lower one can be expected.
         self._best = self._average if self.size == 1 else min(self._best, self._average)
         return self._average > _RISE * self._best + _RISE_SECONDS
 
     def _halve(self) -> None:
-        # Responses to requests that left before the last halving say nothing new.
+        # Responses to requests that were sent before the last halving are no new sign.
         if self._hold == 0:
             self._hold = self.size
             self._size = max(1.0, self._size / 2)
@@ -74,7 +71,7 @@ class ConcurrencyLimit:
 
 
 class Workers(Generic[_Job, _Result]):
-    """Threads that do `work`, a job each at a time, as many at once as `limit` allows."""
+    """Threads that do `work` on one job at a time, as many at once as `limit` allows."""
 
     def __init__(self, work: Callable[[_Job], _Result], *, limit: ConcurrencyLimit) -> None:
         self._work, self._limit = work, limit
@@ -83,8 +80,8 @@ class Workers(Generic[_Job, _Result]):
         self._threads = self._in_flight = 0
         self._ending = False
 
-    def results(self, jobs: Iterator[_Job], *, look: Callable[[], None]) -> Iterator[_Result]:
-        """The result of each job as it ends; calls `look` now and then while none does."""
+    def results(self, jobs: Iterator[_Job], *, poll: Callable[[], None]) -> Iterator[_Result]:
+        """Yield the result of each job as it ends; calls `poll` every second while none does."""
         while True:
             while self._in_flight < self._limit.size and not self._ending and (job := next(jobs, None)) is not None:
                 if self._in_flight >= self._threads:
@@ -96,17 +93,17 @@ class Workers(Generic[_Job, _Result]):
             try:
                 result = self._results.get(timeout=_POLL_SECONDS)
             except queue.Empty:
-                look()
+                poll()
                 continue
             self._in_flight -= 1
             yield result
 
     def end(self) -> None:
-        """Begin no more jobs; those in flight go on."""
+        """Start no more jobs; those in flight go on."""
         self._ending = True
 
     def close(self) -> None:
-        """Let the threads end, each after the job that it does now."""
+        """Let each thread end after its current job."""
         for _ in range(self._threads):
             self._jobs.put(None)
 
@@ -120,7 +117,7 @@ class Workers(Generic[_Job, _Result]):
                 raise WorkflowError(
                     "the system does not let this process start a thread: raise the limit of processes or of memory"
                 ) from None
-            log.warning("the system lets this process have no more than %d threads: going on with these", self._threads)
+            log.warning("the system allows this process only %d threads: continuing with these", self._threads)
             self._limit.lower_maximum(self._threads)
         else:
             self._threads += 1

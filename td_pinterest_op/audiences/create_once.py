@@ -1,4 +1,4 @@
-"""Create something exactly once, even if the response is lost or a second run of the task is creating it too."""
+"""Create a thing exactly once, even if the response is lost or a second run of the task creates it too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from td_pinterest_op.runtime.clock import format_duration
 
 log = logging.getLogger(__name__)
 
-# Seconds that Pinterest gets to show what it has just written, whatever the retry settings say.
+# Seconds in which Pinterest may still show what it has just written, whatever the retry settings are.
 PATIENCE = 30.0
 _BROKEN = 2
 # Listings may lag behind writes. Seconds before each look after a lost response, ten in all.
@@ -31,7 +31,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Created(Generic[_T]):
-    """What was created. `answered`: it is what the answered request made. `lost`: the response of a try was lost."""
+    """What was created. `answered`: by the request that was answered. `lost`: the response to a request was lost."""
 
     thing: _T
     answered: bool
@@ -39,19 +39,19 @@ class Created(Generic[_T]):
 
 
 def find_oldest(things: Iterable[_T]) -> _T | None:
-    """The one with the lowest id, on which all tries of a task agree, whoever made it; None if there is none."""
+    """Return the thing with the lowest id, on which all tries of a task agree; None without things."""
     return min(things, key=age_key, default=None)
 
 
 def age_key(thing: _HasId) -> tuple[int, str]:
-    """Sorts by id, the oldest first: ids are numbers without leading zeros."""
+    """Return a key that sorts by id, the oldest first: ids are numbers without leading zeros."""
     return len(thing.id), thing.id
 
 
 def wait_for_consistency(client: Client) -> None:
-    """Wait, unless the run is old enough, until listings show all that was made before it.
+    """Wait, unless the run is old enough, until listings show everything that was created before it.
 
-    An earlier try of this task may have been killed a moment ago, just after it made something.
+    An earlier try of this task may have been killed just after it created something.
     """
     wait = sum(_LOOKS) - client.age
     if wait > 0:
@@ -64,7 +64,7 @@ def wait_for_consistency(client: Client) -> None:
 def retry_until_ready(
     request: Callable[[], _Answer], client: Client, *, list_id: str, is_early: Callable[[RequestRefusedError], bool]
 ) -> _Answer:
-    """Do `request`, and repeat it as long as it is refused because it `is_early` for a list that was made just now."""
+    """Send a request, and repeat it while it is refused because it `is_early` for a new list."""
     for wait in client.retry.waits_for(PATIENCE):
         try:
             return request()
@@ -77,7 +77,7 @@ def retry_until_ready(
 
 
 def poll_for(find: Callable[[], _Answer | None], client: Client) -> _Answer | None:
-    """What `find` finds, looking for ten seconds; None if it does not show by then."""
+    """Call `find` for ten seconds; returns what it finds, None if it finds nothing."""
     for wait in _LOOKS:
         client.rate_limiter.wait(wait)
         thing = find()
@@ -91,10 +91,11 @@ def create_once(
 ) -> Created[_T]:
     """Create a thing, or find it.
 
-    A request to create is repeated only after a look. If two runs of a task create at the same moment, both see both
-    things afterwards, and both take the one that `find` prefers.
+    A request to create is repeated only if `find` does not find the thing. If two runs of a task create at once, both
+    find both things afterwards, and take the one that `find` prefers.
+
     Raises MaybeAppliedError when the retries are used up, and what `create` and `find` raise, with `maybe_applied` if
-    the thing may be there. If the request is `divisible`, raises ConnectionBrokenError after two requests without any
+    the thing may exist. If the request is `divisible`, raises ConnectionBrokenError after two requests without any
     response.
     """
     lost, made = 0, None
@@ -114,10 +115,10 @@ def create_once(
                     raise
                 if divisible and error.status is None and lost == _BROKEN:
                     raise ConnectionBrokenError(str(error)) from None
-        # A listing may not show yet what was just created.
+        # A listing may not show a new thing yet.
         first = find() or made
         return Created(thing=first, answered=first.id == made.id, lost=lost > 0)
     except ExportError as error:
-        # An error of a look does not say that the thing was not created.
+        # If `find` fails, the thing may have been created.
         error.maybe_applied = error.maybe_applied or lost > 0 or made is not None
         raise

@@ -1,6 +1,6 @@
-"""People out of every customer list of several ad accounts, with a receipt for each list.
+"""Remove people from every customer list of several ad accounts, with a receipt for each list.
 
-Lists that a replace left behind are among them: Pinterest still holds their members, and nobody can delete a list.
+Orphaned lists are included: Pinterest still has their members, and a list cannot be deleted.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ MakeSender = Callable[..., Sender]  # takes `stats`
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A customer list to take people out of, and what happened to that; no list for an ad account that cannot be read.
+    """A customer list to remove people from, and the outcome; no list for an ad account that cannot be read.
 
-    `records`: how many the list took in `request_ids`. `reason`: why not all of them, "" if nothing is wrong.
+    `records`: how many removals the list accepted, in `request_ids`. `reason`: why not all, "" if nothing is wrong.
     """
 
     ad_account_id: str
@@ -61,14 +61,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What happened to the targets. `records`: how many each of them had to take."""
+    """The outcome for all targets. `records`: how many removals each of them has to accept."""
 
     targets: Sequence[Target]
     records: int
     dry_run: bool
 
     @property
-    def _done(self) -> list[Target]:
+    def _succeeded(self) -> list[Target]:
         return [] if self.dry_run or not self.records else [target for target in self.targets if not target.reason]
 
     @property
@@ -81,29 +81,29 @@ class Receipt:
 
     @property
     def summary(self) -> str:
-        """What was asked of Pinterest, in a sentence for people: which of them a list held, Pinterest does not say."""
+        """The removals asked of Pinterest, in a sentence: it does not report how many of the people a list had."""
         records, lists = format_count(self.records, "record"), format_count(self._lists, "customer list")
         unread = len(self.targets) - self._lists
         more = f"; the lists of {format_count(unread, 'ad account')} cannot be read" if unread else ""
         if self.dry_run:
             return f"Dry run: the removal of {records} would be asked of {lists}{more}; nothing was written."
-        return f"The removal of {records} was asked of {len(self._done):,} of {lists}{more}."
+        return f"The removal of {records} was asked of {len(self._succeeded):,} of {lists}{more}."
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types, without any digest or value."""
         return {
             "lists": self._lists,
             "summary": self.summary,
-            "receipt": [target.to_json() for target in self._done],
+            "receipt": [target.to_json() for target in self._succeeded],
             "failed": [target.to_json() for target in self._failed],
         }
 
     def raise_for_failed(self) -> None:
-        """Raises PinterestError, which names every list that did not take all records, if there is one."""
+        """Raise PinterestError, which names every list that did not accept all removals, if there is one."""
         if not self._failed or not self.records:
             return
         named = "; ".join(f"{target.label}: {target.reason}" for target in self._failed)
-        others = "Nothing was written" if self.dry_run else f"The other {len(self._done)} are done"
+        others = "Nothing was written" if self.dry_run else f"The other {len(self._succeeded)} are done"
         raise PinterestError(
             f"{len(self._failed)} of {len(self.targets)} lists may still hold people who opted out: {named}. {others}. "
             "Run this task again: repeating the whole erasure does no harm"
@@ -111,11 +111,11 @@ class Receipt:
 
 
 def find_targets(apis: Mapping[str, Api]) -> list[Target]:
-    """Every customer list of the ad accounts, over all pages. An account that cannot be read is a target as well."""
+    """Return every customer list of the ad accounts. An account that cannot be read is a target as well."""
     targets = []
     for account, api in apis.items():
         try:
-            targets += [Target(ad_account_id=account, customer_list=behind) for behind in api.customer_lists()]
+            targets += [Target(ad_account_id=account, customer_list=listed) for listed in api.customer_lists()]
         except StoppedError:
             raise
         except ExportError as error:
@@ -125,7 +125,7 @@ def find_targets(apis: Mapping[str, Api]) -> list[Target]:
 
 
 def plan_text(targets: Sequence[Target], *, records: int, settings: ErasureSettings) -> str:
-    """What the erasure takes, for the log."""
+    """Return what the erasure will request, for the log."""
     lists = sum(target.customer_list is not None for target in targets)
     accounts = len({target.ad_account_id for target in targets})
     requests = lists * math.ceil(records / settings.limit_records_per_request)
@@ -140,29 +140,29 @@ def plan_text(targets: Sequence[Target], *, records: int, settings: ErasureSetti
 def erase(
     targets: Sequence[Target], prepared: Prepared, *, apis: Mapping[str, Api], sender: MakeSender
 ) -> Iterator[Target]:
-    """Remove the records from each list in turn; a list that does not take them all does not stop the others.
+    """Remove the records from each list in turn, and yield the outcome for each; a failure does not stop the others.
 
-    Yields all targets. Raises StoppedError when the run is stopped, UnexpectedError when a list without an error
-    did not take every record, and what the spool raises.
+    Raises StoppedError when the run is stopped, UnexpectedError when a list without an error did not accept every
+    removal, and what the spool raises.
     """
     for number, target in enumerate(targets, start=1):
         if target.customer_list is None:
             yield target
             continue
-        result = _erased(target, target.customer_list.id, prepared, api=apis[target.ad_account_id], sender=sender)
+        result = _erase_list(target, target.customer_list.id, prepared, api=apis[target.ad_account_id], sender=sender)
         log.info("%d of %d: %s: %d records removed", number, len(targets), result.label, result.records)
         if result.reason:
             log.warning("%s: %s", result.label, result.reason)
         yield result
 
 
-def _erased(target: Target, list_id: str, prepared: Prepared, *, api: Api, sender: MakeSender) -> Target:
+def _erase_list(target: Target, list_id: str, prepared: Prepared, *, api: Api, sender: MakeSender) -> Target:
     stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique)
     request_ids: list[str] = []
 
     def remove(records: Batch) -> Response:
         response = api.change_records(list_id, records, operation="REMOVE")
-        # From several threads: to append is one step.
+        # Called from several threads: append is atomic.
         request_ids.append(response.request_id)
         return response
 
@@ -173,10 +173,10 @@ def _erased(target: Target, list_id: str, prepared: Prepared, *, api: Api, sende
         raise
     except ExportError as error:
         reason = str(error)
-        # The sender has let nothing through since: the other lists go on.
+        # The sender has stopped all requests.
         api.client.rate_limiter.resume()
     if not reason and stats.sent + stats.refused != prepared.unique:
-        raise UnexpectedError("the receipt does not add up: a list without an error did not take every record")
+        raise UnexpectedError("the receipt does not add up: a list without an error did not accept every removal")
     if stats.refused and not reason:
         reason = f"Pinterest refused {stats.refused:,} of the records"
     return replace(target, records=stats.sent, request_ids=tuple(request_ids), reason=reason)

@@ -1,4 +1,4 @@
-"""What happened to an audience a day or two after it was filled: one state for each, and what is wrong with it."""
+"""Read the state of an audience a day or two after it was filled, and check it against limits."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ REMOVED = "REMOVED"
 class State:
     """An audience as Pinterest shows it now. `status` is REMOVED for one that is removed, whatever Pinterest calls it.
 
-    `size`: matched people, about, None while Pinterest does not know. `members`: records in the list behind the
-    audience, None unless they are known.
+    `size`: about how many people are matched, None while Pinterest does not know. `members`: records in the audience's
+    list, None if they are not known.
     """
 
     audience_id: str
@@ -39,7 +39,7 @@ class State:
 
     @property
     def match_ratio(self) -> float | None:
-        """The share of the members that Pinterest has matched, None while it matches or if either is not known."""
+        """The share of the members that Pinterest has matched, None until it is done or if either is not known."""
         return None if self.is_waiting or self.size is None or not self.members else self.size / self.members
 
     @property
@@ -49,12 +49,12 @@ class State:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether Pinterest is still at work on it."""
+        """Whether Pinterest is still matching people."""
         return condition_of(self.status) is Condition.MATCHING
 
     @property
     def summary(self) -> str:
-        """One sentence for people."""
+        """The state in one sentence."""
         people = f"{'an unknown number of' if self.size is None else f'about {self.size:,}'} matched people"
         if self.match_ratio is not None:
             people += f" ({self.match_ratio:.0%} of {self.members:,} records)"
@@ -73,34 +73,34 @@ class State:
 
 
 def read_state(api: Api, audience_id: str, known: AudienceHistory | None = None) -> State:
-    """The state of an audience; how many are in its list is known from the history alone.
+    """Return the state of an audience; only the history knows how many records its list has.
 
-    Raises AudienceError if the ad account has none of that id, and the client's errors.
+    Raises AudienceError if the ad account has no audience with that id, and the client's errors.
     """
     audience = api.audience(audience_id)
     if audience is None:
         raise AudienceError(f"audience {audience_id} does not exist in this ad account")
-    behind = api.customer_list(audience.customer_list_id) if audience.customer_list_id else None
+    customer_list = api.customer_list(audience.customer_list_id) if audience.customer_list_id else None
     return State(
         audience_id=audience.id,
         audience_name=audience.name,
         status=REMOVED if audience.is_removed else audience.status.upper(),
         size=audience.size,
         customer_list_id=audience.customer_list_id,
-        customer_list_status=behind.status if behind else "",
-        members=_members(behind, known.members.get(behind.id)) if behind and known else None,
+        customer_list_status=customer_list.status if customer_list else "",
+        members=_members(customer_list, known.members.get(customer_list.id)) if customer_list and known else None,
     )
 
 
-def _members(behind: CustomerList, known: Members | None) -> int | None:
+def _members(customer_list: CustomerList, known: Members | None) -> int | None:
     """The records in a list, None if they are not known: Pinterest's counters show changes that others made."""
-    if known is None or (known.is_sent and ((behind.uploaded or 0) > known.records or behind.removed)):
+    if known is None or (known.is_sent and ((customer_list.uploaded or 0) > known.records or customer_list.removed)):
         return None
     return known.records
 
 
 def broken_limits(state: State, settings: StatusSettings, *, previous_size: int | None) -> list[str]:
-    """What the settings do not allow, a phrase each. Sizes wait until Pinterest is done with the audience."""
+    """Return the limits that an audience breaks, as phrases. Sizes count once Pinterest has matched its people."""
     broken = [f"its status is {state.status}"] if state.status in settings.fail_on else []
     if state.is_waiting or state.size is None:
         return broken

@@ -79,7 +79,7 @@ def split_layer(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
     others = {key: value for key, value in whole.items() if key not in params}
     if "result_settings" not in others:
         return others, params
-    settings = Layer(place=f"result_settings of {given.place}", given=others.pop("result_settings")).mapping()
+    settings = Layer(place=f"result_settings of {given.place}", content=others.pop("result_settings")).mapping()
     if others:
         near = find_misspelt_parameters(others)
         texts = [show_value(key).strip("'") for key in others]
@@ -101,8 +101,8 @@ def extend_task(
         own = {name: value for name, value in own.items() if name not in _ROWS}
     if replaced := [name for name in params if task.params.get(name, params[name]) != params[name]]:
         log.info("%s has its own %s, used in place of the task's", place, ", ".join(replaced))
-    shared = Layer(place="result_settings", given=task.params.get("result_settings"))
-    merged = merge(shared, Layer(place=place, given=settings))
+    shared = Layer(place="result_settings", content=task.params.get("result_settings"))
+    merged = merge(shared, Layer(place=place, content=settings))
     return replace(task, params={**own, **params, "result_settings": merged})
 
 
@@ -155,7 +155,8 @@ def _read_request(
         settings = read_settings()
         settings = replace(settings, requests_per_minute=max(settings.requests_per_minute // task.concurrent, 1))
         # Only for its problems: whoever writes the history finds the database again.
-        read_history_database(task, settings.history)
+        if settings.history:
+            read_history_database(task, settings.history)
     endpoints: Endpoints | None = None
     with errors:
         endpoints = read_endpoints(task.environ)

@@ -38,24 +38,33 @@ Put = Callable[[Batch], Response | None]
 ShowProgress = Callable[..., AbstractContextManager[Callable[[int], None]]]
 
 
-_IF_ROWS_ARE_REFUSED = (
+_ROWS_ADVICE = (
     ". These are records with several keys (records_v2), and Pinterest took none of them: if it refuses this kind of "
     "record, set records: identifiers"
 )
 
 
 class _Answer(enum.Enum):
-    """What Pinterest says to a piece: it is in; some of it is at fault (400); it is too large (413); nothing, twice."""
+    """What a response says about a piece of a batch; BROKEN: none came, twice."""
 
     ACCEPTED = enum.auto()
-    REFUSED = enum.auto()
+    REFUSED = enum.auto()  # some of its records (400)
     TOO_LARGE = enum.auto()
     BROKEN = enum.auto()
 
 
+class _Status(enum.Enum):
+    """What the statistics count the records of a piece as. IN_DOUBT: a request may have brought them in."""
+
+    UNSENT = enum.auto()
+    IN_DOUBT = enum.auto()
+    SENT = enum.auto()
+    REFUSED = enum.auto()
+
+
 @dataclass(slots=True, kw_only=True)
-class _Batch:
-    """What happened to a batch. `latency` is None when it tells nothing."""
+class _BatchResult:
+    """What happened to a batch. `latency`: None when it is no measure. `broken`: connections since a response."""
 
     records: Batch
     accepted: int = 0
@@ -63,28 +72,24 @@ class _Batch:
     latency: float | None = None
     throttled: bool = False
     error: ExportError | None = None
-    # Broken connections at one size since the last accepted piece.
     broken: int = 0
 
 
 @dataclass(slots=True)
 class _Piece:
-    """Part of a batch. `halvings`: how often it was halved because of a 400.
-
-    `in_doubt`: an earlier request may have brought its records in, and they are counted as such.
-    """
+    """Part of a batch. `halvings`: how often it was halved because of a 400."""
 
     records: Batch
     halvings: int = 0
-    in_doubt: bool = False
+    status: _Status = _Status.UNSENT
 
-    def parts(self, size: int, *, halvings: int = 0) -> list[_Piece]:
-        """Its records, `size` at a time."""
-        return [_Piece(part, self.halvings + halvings, self.in_doubt) for part in self.records.split(size)]
+    def split(self, size: int, *, halvings: int = 0) -> list[_Piece]:
+        """Return its records, `size` at a time."""
+        return [_Piece(part, self.halvings + halvings, self.status) for part in self.records.split(size)]
 
-    def halves(self, *, halvings: int = 0) -> list[_Piece]:
-        """Its records in two pieces; none for a single record."""
-        return self.parts((len(self.records) + 1) // 2, halvings=halvings) if len(self.records) > 1 else []
+    def halve(self, *, halvings: int = 0) -> list[_Piece]:
+        """Return its records in two pieces; nothing for a single record."""
+        return self.split((len(self.records) + 1) // 2, halvings=halvings) if len(self.records) > 1 else []
 
 
 class Sender:
@@ -104,7 +109,7 @@ class Sender:
         Raises the first error once the outcome of the batches in flight is known. Its message says how many records are
         in and how many are not.
         """
-        workers = Workers(partial(self._send, put=put), limit=self._concurrency)
+        workers = Workers(partial(self._send_batch, put=put), limit=self._concurrency)
         try:
             with self._progress(total=prepared.unique, pause=lambda: self._client.rate_limiter.pause) as progress:
                 self._send_all(prepared.batches(self._settings.limit_records_per_request), workers, progress)
@@ -112,12 +117,12 @@ class Sender:
             known = error if isinstance(error, ExportError) else to_export_error(error)
             # After a signal, or a failure of the spool: the threads must not go on with what they have.
             self._client.rate_limiter.stop(known)
-            raise known.extend(self._partly_sent()) from None
+            raise known.extend(self._progress_text()) from None
         finally:
             workers.close()
 
     def _send_all(
-        self, batches: Iterator[Batch], workers: Workers[Batch, _Batch], progress: Callable[[int], None]
+        self, batches: Iterator[Batch], workers: Workers[Batch, _BatchResult], progress: Callable[[int], None]
     ) -> None:
         before = self._stats.sent + self._stats.refused
 
@@ -125,7 +130,7 @@ class Sender:
             progress(self._stats.sent + self._stats.refused - before)
 
         failure: ExportError | None = None
-        for batch in workers.results(batches, look=show):
+        for batch in workers.results(batches, poll=show):
             if batch.error:
                 failure = failure or batch.error
                 # No request leaves any more, nor is one repeated; those in flight are waited for.
@@ -136,20 +141,20 @@ class Sender:
         if failure:
             raise failure
 
-    def _partly_sent(self) -> str:
+    def _progress_text(self) -> str:
         # Read once each: requests that are still in flight may be counted meanwhile.
         stats = self._stats
         unique, sent, refused, in_doubt = stats.to_send, stats.sent, stats.refused, stats.in_doubt
         return (
-            f". Partly sent: of {unique} records {sent} are in, {refused} were refused, "
-            f"{unique - sent - refused - in_doubt} are not in"
-            + (f", and of {in_doubt} it is not known" if in_doubt else "")
+            f". Partly sent: {sent} of {unique} records sent, {refused} refused, "
+            f"{unique - sent - refused - in_doubt} not sent"
+            + (f", {in_doubt} unknown" if in_doubt else "")
             + ". Running this task again is safe: it sends them all "
             f"[last x-pinterest-rid {self._client.last_request_id}]"
         )
 
-    def _send(self, records: Batch, put: Put) -> _Batch:
-        batch = _Batch(records=records)
+    def _send_batch(self, records: Batch, put: Put) -> _BatchResult:
+        batch = _BatchResult(records=records)
         try:
             for part in records.split(self._largest or len(records)):
                 self._send_halving(part, batch, put)
@@ -160,51 +165,67 @@ class Sender:
             batch.error = to_export_error(error)
         return batch
 
-    def _send_halving(self, records: Batch, batch: _Batch, put: Put) -> None:
-        """Send `records`, in halves of halves where Pinterest refuses them, until the culprits are alone."""
-        accepted, refused_after = batch.accepted, 0
+    def _send_halving(self, records: Batch, batch: _BatchResult, put: Put) -> None:
+        """Send `records`; pieces that are refused are halved until the invalid records are alone.
+
+        Raises RequestRefusedError if that many halvings bring nothing in that the request must be at fault.
+        """
+        accepted_before, halvings = batch.accepted, 0
         pieces = deque([_Piece(records)])
         while pieces:
             piece = pieces.popleft()
             if self._largest and len(piece.records) > self._largest:
-                pieces.extendleft(piece.parts(self._largest))
+                pieces.extendleft(piece.split(self._largest))
                 continue
-            if piece.halvings > MAX_HALVINGS and batch.accepted == accepted:
+            if piece.halvings > MAX_HALVINGS and batch.accepted == accepted_before:
                 break
             answer = self._try(piece, batch, put)
             if answer is _Answer.REFUSED:
-                refused_after = piece.halvings
+                halvings = piece.halvings
                 # Last in the queue: all of a batch is tried at one size before any of it at half of that.
-                pieces.extend(piece.halves(halvings=1))
+                pieces.extend(piece.halve(halvings=1))
             elif answer is not _Answer.ACCEPTED:
-                pieces.extendleft(piece.halves())
-        if refused_after >= MAX_HALVINGS and batch.accepted == accepted:
+                pieces.extendleft(piece.halve())
+        if halvings >= MAX_HALVINGS and batch.accepted == accepted_before:
             raise RequestRefusedError(
                 f"Pinterest answered 400 to a batch and to every piece of it, {MAX_HALVINGS} halvings deep: "
                 "this seems to be about the request, not about its records. "
                 "If Pinterest does refuse that many records, a much smaller limit_records_per_request singles "
-                f"them out{self._if_rows_are_refused(batch)} [x-pinterest-rid {self._client.last_request_id}]"
+                f"them out{self._rows_advice(batch)} [x-pinterest-rid {self._client.last_request_id}]"
             )
 
-    def _try(self, piece: _Piece, batch: _Batch, put: Put) -> _Answer:
-        """Send a piece and count what happened to its records. Raises what is not about the piece."""
-        records, counted = len(piece.records), piece.records.record_count
-        self._stats.count(in_doubt=0 if piece.in_doubt else counted)
+    def _try(self, piece: _Piece, batch: _BatchResult, put: Put) -> _Answer:
+        """Send a piece. Raises an error that is about something else than its records."""
+        was_in_doubt = piece.status is _Status.IN_DOUBT
+        self._count(piece, _Status.IN_DOUBT)
         try:
             response = put(piece.records)
         except ExportError as error:
-            answer = _answer_of(error, records)
-            culprit = answer is _Answer.REFUSED and records == 1
-            piece.in_doubt = piece.in_doubt or error.maybe_applied or answer is _Answer.BROKEN
-            self._stats.count(
-                refused=counted if culprit else 0, in_doubt=0 if piece.in_doubt and not culprit else -counted
-            )
-            batch.refused += culprit
+            answer = _answer_of(error, len(piece.records))
+            if answer is _Answer.REFUSED and len(piece.records) == 1:
+                self._count(piece, _Status.REFUSED)
+                batch.refused += 1
+            elif not (was_in_doubt or error.maybe_applied or answer is _Answer.BROKEN):
+                self._count(piece, _Status.UNSENT)
             if answer is None:
                 raise
-            self._learn_from(error, answer, records, batch)
+            self._learn_from_failure(error, answer, len(piece.records), batch)
             return answer
-        self._stats.count(sent=counted, in_doubt=-counted)
+        self._count(piece, _Status.SENT)
+        self._learn_from_success(response, len(piece.records), batch)
+        return _Answer.ACCEPTED
+
+    def _count(self, piece: _Piece, status: _Status) -> None:
+        """Count the records of a piece as what they are now, in place of what they were."""
+        count = piece.records.record_count
+        self._stats.count(
+            sent=count * (status is _Status.SENT),
+            refused=count * (status is _Status.REFUSED),
+            in_doubt=count * ((status is _Status.IN_DOUBT) - (piece.status is _Status.IN_DOUBT)),
+        )
+        piece.status = status
+
+    def _learn_from_success(self, response: Response | None, records: int, batch: _BatchResult) -> None:
         batch.accepted += records
         if response:
             batch.latency = max(batch.latency or 0.0, response.latency)
@@ -215,18 +236,17 @@ class Sender:
             log.warning("%d records went through; at most that many from now on", records)
         batch.broken = 0
         self._most_accepted = max(self._most_accepted, records)
-        return _Answer.ACCEPTED
 
-    def _learn_from(self, error: ExportError, answer: _Answer, records: int, batch: _Batch) -> None:
+    def _learn_from_failure(self, error: ExportError, answer: _Answer, records: int, batch: _BatchResult) -> None:
         half = (records + 1) // 2
         if answer is _Answer.BROKEN:
             self._wait_for_connection(batch, error)
             log.warning("the connection broke twice at %d records; trying half as many", records)
         elif answer is _Answer.TOO_LARGE:
             self._shrink(half)
-            log.warning("Pinterest finds %d records too many; at most %d from now on", records, half)
+            log.warning("%d records are too many for Pinterest; at most %d from now on", records, half)
 
-    def _wait_for_connection(self, batch: _Batch, error: ExportError) -> None:
+    def _wait_for_connection(self, batch: _BatchResult, error: ExportError) -> None:
         """Wait as the retries of one request do: a gateway that drops large bodies looks like one that is down."""
         batch.broken += 1
         retry, tried = self._client.retry, 2 * batch.broken
@@ -238,27 +258,27 @@ class Sender:
         with self._lock:
             self._largest = min(records, self._largest or records)
 
-    def _raise_if_rejected(self, batch: _Batch) -> None:
+    def _raise_if_rejected(self, batch: _BatchResult) -> None:
         """Raise when the records that Pinterest refused end the export."""
         if batch.refused and not self._settings.ignore_invalid_records:
             raise RecordsRefusedError(
                 f"Pinterest refused {batch.refused} of the {len(batch.records)} records of a batch (400); set "
-                f"ignore_invalid_records: true to skip and count such records{self._if_rows_are_refused(batch)}"
+                f"ignore_invalid_records: true to skip and count such records{self._rows_advice(batch)}"
             )
         if not self._stats.sent and self._stats.refused >= min(2**MAX_HALVINGS, self._stats.to_send):
             raise RequestRefusedError(
                 f"Pinterest refused the first {self._stats.refused} records one by one (400) and took none: this is "
-                f"about the request, not about its records{self._if_rows_are_refused(batch)} "
+                f"about the request, not about its records{self._rows_advice(batch)} "
                 f"[x-pinterest-rid {self._client.last_request_id}]"
             )
 
-    def _if_rows_are_refused(self, batch: _Batch) -> str:
-        """What to do about it, as long as no record was taken that is a row."""
-        return "" if self._stats.sent or not isinstance(batch.records, RowRecords) else _IF_ROWS_ARE_REFUSED
+    def _rows_advice(self, batch: _BatchResult) -> str:
+        """Return advice about rows with several keys, as long as Pinterest has taken no record."""
+        return "" if self._stats.sent or not isinstance(batch.records, RowRecords) else _ROWS_ADVICE
 
 
 def _answer_of(error: ExportError, records: int) -> _Answer | None:
-    """What an error says about a piece of `records` records; None if it is about something else."""
+    """Return what an error says about a piece with that many records; None if it is about something else."""
     if isinstance(error, ConnectionBrokenError):
         return _Answer.BROKEN
     if not isinstance(error, RequestRefusedError):

@@ -1,8 +1,7 @@
-"""Which ad groups use an audience: what ends with a deletion or an emptying that nobody meant.
+"""Find the ad groups that use an audience, and would stop delivering if it were deleted or emptied by mistake.
 
-Source: API description 5.28.0. No filter by audience exists, so all ad groups are listed. One names audiences in its
-targeting_spec, in its targeting template or through its customer segment. Audience ids are meant, whatever the
-description's text says.
+Source: API description 5.28.0. It has no filter by audience, so all ad groups are listed. An ad group names audiences
+in its targeting_spec, its targeting template or its customer segment: by their ids, whatever the description says.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from td_pinterest_op.redaction.format import escape, format_count
 log = logging.getLogger(__name__)
 
 _NAMED = 10
-# As many as one request may ask for.
+# The most that one request may name.
 _MOST_CAMPAIGNS = 250
 _FORBIDDEN = 403
 _LONGEST_NAME = 100
 ROLES = "OWNER, ADMIN, ANALYST or CAMPAIGN_MANAGER"
-# Statuses of ad groups that deliver, or may again. Stated, since a default may change.
+# Statuses of ad groups that deliver, or may again. Sent explicitly, since a default may change.
 _LIVE = ("ACTIVE", "PAUSED")
 _ALL_CAMPAIGNS = ("ACTIVE", "PAUSED", "ARCHIVED", "DRAFT")
 # "0" clears a template or a segment.
@@ -57,31 +56,31 @@ class Use:
 
 
 def find_uses(api: Api, audience_id: str) -> list[Use] | None:
-    """The ad groups, ACTIVE or PAUSED, that include or exclude an audience, the active ones first.
+    """Return the ad groups, ACTIVE or PAUSED, that include or exclude an audience, the active ones first.
 
-    None: the token may not read them, their templates or their segments. Raises what the API raises else.
+    None: the token may not read ad groups, templates or segments. Raises any other error of the API.
     """
     try:
-        all_uses = list(_uses(api, audience_id))
+        all_uses = list(_find_uses(api, audience_id))
     except ExportError as error:
         if error.status != _FORBIDDEN:
             raise
         return None
     all_uses.sort(key=lambda use: not use.is_active)
-    names = _campaigns(api, {use.campaign_id for use in all_uses[:_MOST_CAMPAIGNS]})
+    names = _read_campaign_names(api, {use.campaign_id for use in all_uses[:_MOST_CAMPAIGNS]})
     return [replace(use, campaign_name=names.get(use.campaign_id, "")) for use in all_uses]
 
 
 def require_unused(api: Api, audience: Audience) -> None:
-    """Raises AudienceError that names the active ad groups which use the audience, and what the API raises.
+    """Raise AudienceError, which names them, if active ad groups use the audience. Raises what the API raises.
 
-    Logs one warning if the token may not read them.
+    Logs a warning if the token may not read ad groups.
     """
     known = find_uses(api, audience.id)
     if known is None:
         log.warning(
             "the token may not read ad groups, templates or segments (403): whether any of them uses %s is not known. "
-            "To have it looked after, have a role granted that may read campaigns: %s",
+            "To have this checked, have a role granted that may read campaigns: %s",
             audience.label,
             ROLES,
         )
@@ -96,19 +95,19 @@ def require_unused(api: Api, audience: Audience) -> None:
         )
 
 
-def _uses(api: Api, audience_id: str) -> Iterator[Use]:
+def _find_uses(api: Api, audience_id: str) -> Iterator[Use]:
     templates: Mapping[str, str] | None = None
     segments: frozenset[str] | None = None
     for group in api.list_entities("ad_groups", entity_statuses=_LIVE):
         template_ids = _ids(group.get("targeting_template_ids")) - set(_NONE)
         segment_id = to_text(group.get("customer_segment_id"))
-        how = _how(group.get("targeting_spec"), audience_id)
-        # Of most accounts no ad group has either: they are listed only if one does.
+        how = _usage_of(group.get("targeting_spec"), audience_id)
+        # Most accounts have neither, so they are listed only if an ad group has one.
         if not how and template_ids:
-            templates = _templates(api, audience_id) if templates is None else templates
+            templates = _find_templates(api, audience_id) if templates is None else templates
             how = next((f"{templates[id_]} by template {id_}" for id_ in template_ids & templates.keys()), None)
         if not how and segment_id not in _NONE:
-            segments = _segments(api, audience_id) if segments is None else segments
+            segments = _find_segments(api, audience_id) if segments is None else segments
             how = f"includes by segment {segment_id}" if segment_id in segments else None
         if how:
             yield Use(
@@ -121,23 +120,23 @@ def _uses(api: Api, audience_id: str) -> Iterator[Use]:
             )
 
 
-def _templates(api: Api, audience_id: str) -> dict[str, str]:
-    """The targeting templates that name an audience, with what they do."""
-    done = {
-        to_text(content["id"]): _how(content.get("targeting_attributes"), audience_id)
+def _find_templates(api: Api, audience_id: str) -> dict[str, str]:
+    """Return the targeting templates that include or exclude an audience, with that word."""
+    templates = {
+        to_text(content["id"]): _usage_of(content.get("targeting_attributes"), audience_id)
         for content in api.list_entities("targeting_templates")
     }
-    return {id_: how for id_, how in done.items() if how}
+    return {id_: how for id_, how in templates.items() if how}
 
 
-def _segments(api: Api, audience_id: str) -> frozenset[str]:
-    """The customer segments that an audience is in."""
+def _find_segments(api: Api, audience_id: str) -> frozenset[str]:
+    """Return the customer segments that an audience is in."""
     segments = api.list_entities("customer_segments")
     return frozenset(to_text(segment["id"]) for segment in segments if audience_id in _ids(segment.get("audience_ids")))
 
 
-def _how(spec: Any, audience_id: str) -> str | None:
-    """What a targeting does with an audience."""
+def _usage_of(spec: Any, audience_id: str) -> str | None:
+    """Return whether a targeting "includes" or "excludes" an audience; None for neither."""
     targeting = spec if isinstance(spec, dict) else {}
     if audience_id in _ids(targeting.get("AUDIENCE_INCLUDE")):
         return "includes"
@@ -148,8 +147,8 @@ def _ids(value: object) -> frozenset[str]:
     return frozenset(map(to_text, value)) if isinstance(value, list) else frozenset()
 
 
-def _campaigns(api: Api, campaign_ids: set[str]) -> dict[str, str]:
-    """The names; none if the token may not read campaigns."""
+def _read_campaign_names(api: Api, campaign_ids: set[str]) -> dict[str, str]:
+    """Return the names by id; empty if the token may not read campaigns."""
     if not campaign_ids:
         return {}
     try:

@@ -1,1 +1,1 @@
-"""`td-pinterest`, for people: one module a command. Another door to the same rooms, with no rule of its own."""
+"""The command line, `td-pinterest`: a module or a folder for each command. It has no rule of its own."""

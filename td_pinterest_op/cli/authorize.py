@@ -14,9 +14,9 @@ import click
 
 from td_pinterest_op.cli import callback, options, screen
 from td_pinterest_op.cli.connection import SECRETS, Credentials
-from td_pinterest_op.cli.export import stopping
+from td_pinterest_op.cli.export import stop_on_signals
 from td_pinterest_op.cli.options import CommonOptions
-from td_pinterest_op.cli.secret_target import Target, target
+from td_pinterest_op.cli.secret_target import Target, make_target
 from td_pinterest_op.errors import AccountError, ExportError, SettingsError, StoppedError
 from td_pinterest_op.pinterest import oauth
 from td_pinterest_op.pinterest.api import Api
@@ -62,32 +62,36 @@ def authorize(
     """
     credentials = Credentials.find(common.env_file)
     environ = credentials.environ
-    store = target(kind, place, environ)
-    app = _with_app(credentials).settings()
+    store = make_target(kind, place, environ)
+    app = _add_app(credentials).settings()
     with (
-        stopping(),
+        stop_on_signals(),
         open_client(app, endpoint=read_endpoints(environ).pinterest, timing=SYSTEM) as client,
     ):
         state = secrets.token_urlsafe(32)
-        link = oauth.consent_address(
+        link = oauth.build_consent_url(
             page=environ.get("PINTEREST_OAUTH_URL") or oauth.CONSENT_URL,
             client_id=app.client_id.reveal(),
             redirect_uri=redirect,
             state=state,
         )
-        code = _pasted_code(link, state, redirect) if no_browser else _code(link, state, redirect, timeout)
+        code = (
+            _read_pasted_code(link, state, redirect) if no_browser else _wait_for_code(link, state, redirect, timeout)
+        )
         # A code is good once: no signal comes between Pinterest's tokens and where they are kept.
-        grant, where = shutdown.run_shielded(lambda: _granted(client, app, store, code=code, redirect=redirect))
+        grant, where = shutdown.run_shielded(
+            lambda: _exchange_and_store(client, app, store, code=code, redirect=redirect)
+        )
         doctor = "td-pinterest doctor" + (f" --env-file {shlex.quote(place[0])}" if kind == "file" else "")
         hidden_by = credentials.earlier_places(kind)
         next_command = " && ".join([*hidden_by.values(), doctor])
-        _report(client, grant, where=where, next_command=next_command, as_json=common.as_json)
+        _show_result(client, grant, where=where, next_command=next_command, as_json=common.as_json)
         for earlier, cure in hidden_by.items():
             screen.note(f"An older refresh token is in {earlier}, where commands look first: `{cure}` clears it.")
 
 
-def _with_app(credentials: Credentials) -> Credentials:
-    """The credentials, with the app's as they were found or asked for."""
+def _add_app(credentials: Credentials) -> Credentials:
+    """Return the credentials with those of the app, which the terminal is asked for where they are missing."""
     environ, sources = dict(credentials.environ), dict(credentials.sources)
     # Whatever it is, it is about to be replaced.
     sources.pop("PINTEREST_REFRESH_TOKEN", None)
@@ -95,11 +99,11 @@ def _with_app(credentials: Credentials) -> Credentials:
         if place := sources.get(variable):
             screen.note(f"The app's {label}: from {place}")
         else:
-            environ[variable], sources[variable] = _asked(variable, label).strip(), "the terminal"
+            environ[variable], sources[variable] = _ask(variable, label).strip(), "the terminal"
     return replace(credentials, environ=environ, sources=sources)
 
 
-def _asked(variable: str, label: str) -> str:
+def _ask(variable: str, label: str) -> str:
     if not screen.is_interactive():
         raise SettingsError(
             f"there is no {variable}, and no terminal to ask at for the app's {label}: set the environment variable; "
@@ -110,15 +114,15 @@ def _asked(variable: str, label: str) -> str:
     return str(click.prompt(prompt, hide_input=hidden, err=True))
 
 
-def _code(link: str, state: str, redirect: str, timeout: int) -> Secret:
-    """The code that Pinterest redirects to this machine."""
+def _wait_for_code(link: str, state: str, redirect: str, timeout: int) -> Secret:
+    """Return the code with which Pinterest redirects the browser to this machine."""
     # Listening first: a browser that is logged in and has approved before comes back at once.
-    with callback.listening(redirect, state=state) as arrived:
+    with callback.listen(redirect, state=state) as arrived:
         screen.note(f"Waiting at {redirect} for your approval. If no browser opens, open this address:")
-        screen.address(link)
+        screen.show_address(link)
         webbrowser.open(link)
         try:
-            return callback.code_of(arrived.get(timeout=timeout))
+            return callback.parse_code(arrived.get(timeout=timeout))
         except queue.Empty:
             raise AccountError(
                 f"nothing came back within {timeout} s. Either nobody approved; or the browser shows an error of "
@@ -127,10 +131,10 @@ def _code(link: str, state: str, redirect: str, timeout: int) -> Secret:
             ) from None
 
 
-def _pasted_code(link: str, state: str, redirect: str) -> Secret:
-    """The code of the address that the user pastes: a line of standard input."""
+def _read_pasted_code(link: str, state: str, redirect: str) -> Secret:
+    """Return the code of the address that the user pastes, a line of standard input."""
     screen.note("Open this address in any browser and approve:")
-    screen.address(link)
+    screen.show_address(link)
     screen.note(
         f"The browser then goes to {redirect} and may say that it cannot connect. Paste the whole address of that page "
         "here, and press Enter:"
@@ -138,13 +142,13 @@ def _pasted_code(link: str, state: str, redirect: str) -> Secret:
     pasted = sys.stdin.readline()
     if not pasted.strip():
         raise SettingsError("no address was pasted: nothing was stored. Run the command again")
-    return callback.code_of(callback.answer_of(pasted, state=state))
+    return callback.parse_code(callback.parse_answer(pasted, state=state))
 
 
-def _granted(
+def _exchange_and_store(
     client: Client, app: ConnectionSettings, store: Target, *, code: Secret, redirect: str
 ) -> tuple[Grant, str]:
-    """What the code was exchanged for, and where it is stored."""
+    """Exchange the code for tokens and store them; return them, and where they are."""
     with shutdown.protect_saving():
         grant = oauth.exchange_code(
             client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
@@ -173,8 +177,8 @@ def _granted(
         return grant, where
 
 
-def _report(client: Client, grant: Grant, *, where: str, next_command: str, as_json: bool) -> None:
-    accounts, user = _accounts_and_user(client, grant, where)
+def _show_result(client: Client, grant: Grant, *, where: str, next_command: str, as_json: bool) -> None:
+    accounts, user = _read_accounts_and_user(client, grant, where)
     rows = [
         {"id": account.id, "name": account.name, "roles": list(account.roles), "may_export": account.may_write}
         for account in accounts
@@ -192,12 +196,12 @@ def _report(client: Client, grant: Grant, *, where: str, next_command: str, as_j
     if rows:
         screen.say()
         shown = [row | {"ad_account": row["id"]} for row in rows]
-        screen.table(shown, columns=("ad_account", "name", "roles", "may_export"))
+        screen.show_table(shown, columns=("ad_account", "name", "roles", "may_export"))
     screen.say(f"\nNext: {next_command}")
 
 
-def _accounts_and_user(client: Client, grant: Grant, where: str) -> tuple[list[AdAccount], str | None]:
-    """What the token reads, as far as Pinterest shows it now: what matters is done."""
+def _read_accounts_and_user(client: Client, grant: Grant, where: str) -> tuple[list[AdAccount], str | None]:
+    """Return what the token reads, as far as Pinterest shows it now. A failure is a note: the token is stored."""
     tokens = TokenSource(Bearer(grant.access_token, expires_at=float("inf")))
     api = Api(client=client, tokens=tokens, ad_account_id="")
     accounts: list[AdAccount] = []

@@ -1,4 +1,4 @@
-"""Waits on this machine for Pinterest's redirect after consent."""
+"""Receives Pinterest's redirect after consent on this machine."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ _PAGE = """<!doctype html>
 """
 
 
-class _ServerOfSix(http.server.ThreadingHTTPServer):
+class _IPv6Server(http.server.ThreadingHTTPServer):
     address_family = socket.AF_INET6
 
 
 # A browser takes one or the other for "localhost".
-_LOOPBACK = ((http.server.ThreadingHTTPServer, "127.0.0.1"), (_ServerOfSix, "::1"))
+_LOOPBACK = ((http.server.ThreadingHTTPServer, "127.0.0.1"), (_IPv6Server, "::1"))
 
 
 @contextlib.contextmanager
-def listening(redirect: str, *, state: str) -> Iterator[queue.Queue[Mapping[str, str]]]:
+def listen(redirect: str, *, state: str) -> Iterator[queue.Queue[Mapping[str, str]]]:
     """Listen for the redirect; its parameters arrive in the queue.
 
     A request with another state is answered and ignored: it is not the answer to this consent. Raises SettingsError for
     an address that is not of this machine, and for a port that is taken.
     """
-    port, path = _port_and_path(redirect)
+    port, path = _parse_redirect(redirect)
     arrived: queue.Queue[Mapping[str, str]] = queue.Queue()
     with contextlib.ExitStack() as stack:
-        for server in _servers(port, _handler(path, state, arrived)):
+        for server in _open_servers(port, _make_handler(path, state, arrived)):
             threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
             stack.callback(server.server_close)
             stack.callback(server.shutdown)
         yield arrived
 
 
-def code_of(answer: Mapping[str, str]) -> Secret:
-    """The code of a redirect. Raises AccountError for a refusal."""
+def parse_code(answer: Mapping[str, str]) -> Secret:
+    """Return the code of a redirect. Raises AccountError for a refusal."""
     if code := answer.get("code"):
         return Secret(code)
     if answer.get("error") == "access_denied":
@@ -61,8 +61,8 @@ def code_of(answer: Mapping[str, str]) -> Secret:
     raise AccountError(f"Pinterest came back without a code ({named}): nothing was stored. Run the command again")
 
 
-def answer_of(pasted: str, *, state: str) -> Mapping[str, str]:
-    """The parameters of a redirect's address that somebody pasted. Raises SettingsError for any other text."""
+def parse_answer(pasted: str, *, state: str) -> Mapping[str, str]:
+    """Return the parameters of a pasted redirect address. Raises SettingsError for any other text."""
     answer = dict(urllib.parse.parse_qsl(pasted.strip().partition("#")[0].partition("?")[2]))
     if not answer.keys() & {"code", "error"}:
         raise SettingsError(
@@ -77,7 +77,7 @@ def answer_of(pasted: str, *, state: str) -> Mapping[str, str]:
     return answer
 
 
-def _port_and_path(url: str) -> tuple[int, str]:
+def _parse_redirect(url: str) -> tuple[int, str]:
     try:
         parts = urllib.parse.urlsplit(url)
         port = 80 if parts.port is None else parts.port
@@ -92,8 +92,10 @@ def _port_and_path(url: str) -> tuple[int, str]:
     return port, parts.path or "/"
 
 
-def _servers(port: int, handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[http.server.ThreadingHTTPServer]:
-    """A server for each loop-back address that the machine has: it may be without IPv6, or without IPv4."""
+def _open_servers(
+    port: int, handler: type[http.server.BaseHTTPRequestHandler]
+) -> Iterator[http.server.ThreadingHTTPServer]:
+    """Yield a server for each loop-back address of the machine, which may lack IPv6, or IPv4."""
     other = "register another address such as http://localhost:8086/ in the Pinterest app, and give it with --redirect"
     refusals = []
     for kind, host in _LOOPBACK:
@@ -112,7 +114,7 @@ def _servers(port: int, handler: type[http.server.BaseHTTPRequestHandler]) -> It
         raise SettingsError(f"this machine cannot listen on port {port} ({refusals[0]}): {other}")
 
 
-def _handler(
+def _make_handler(
     path: str, state: str, arrived: queue.Queue[Mapping[str, str]]
 ) -> type[http.server.BaseHTTPRequestHandler]:
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -122,14 +124,14 @@ def _handler(
             parts = urllib.parse.urlsplit(self.path)
             answer = dict(urllib.parse.parse_qsl(parts.query))
             if parts.path != path or not answer.keys() & {"code", "error"}:
-                self._say(404, "There is nothing here")
+                self._respond(404, "There is nothing here")
             elif not hmac.compare_digest(answer.get("state", "").encode(), state.encode()):
-                self._say(400, "This answer belongs to another attempt")
+                self._respond(400, "This answer belongs to another attempt")
             else:
-                self._say(200, "Approved" if "code" in answer else "Refused")
+                self._respond(200, "Approved" if "code" in answer else "Refused")
                 arrived.put(answer)
 
-        def _say(self, status: int, heading: str) -> None:
+        def _respond(self, status: int, heading: str) -> None:
             self.send_response(status)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Cache-Control", "no-store")
@@ -138,6 +140,6 @@ def _handler(
             self.wfile.write((_PAGE % heading).encode())
 
         def log_message(self, *_: object) -> None:
-            """Nothing: the request's line holds the code."""
+            """Log nothing: the line of the request holds the code."""
 
     return Handler

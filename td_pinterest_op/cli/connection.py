@@ -1,4 +1,4 @@
-"""Where credentials and endpoints come from – the environment, the local digdag secrets, a file – and the services."""
+"""Credentials and endpoints, from the environment, the local digdag secrets or a file, and the services."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import OnResponse
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.runtime.clock import SYSTEM
+from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_connection
 from td_pinterest_op.settings.table import CREDENTIALS, ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
@@ -42,7 +42,7 @@ _PATIENCE = {"retry_count": 3, "max_retry_wait_millis": 10_000, "connection_time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """`environ`: the environment with everything that was found laid in. `sources`: where each variable was found."""
+    """`environ`: the environment with all that was found. `sources`: the place where each variable was found."""
 
     environ: Mapping[str, str]
     sources: Mapping[str, str]
@@ -50,11 +50,11 @@ class Credentials:
 
     @classmethod
     def find(cls, env_file: Path | None, environ: Mapping[str, str] = os.environ) -> Credentials:
-        """Each variable from the first place that has it. Raises SettingsError for a file that cannot be used."""
+        """Return each variable from the first place that has it. Raises SettingsError for an unusable file."""
         in_file = _read_env_file(env_file) if env_file else {}
         values, sources = dict(environ), {}
         for variable in (*SECRETS, *_OTHERS):
-            local = _local(variable, environ)
+            local = _read_local(variable, environ)
             places = {
                 ENVIRONMENT: environ.get(variable, ""),
                 f"{LOCAL} ({local_secrets.folder(environ) if local else ''})": local,
@@ -68,7 +68,7 @@ class Credentials:
         return cls(environ=values, sources=sources, env_file=env_file)
 
     def describe(self) -> str:
-        """The sources of the secrets, for people: never a value."""
+        """Return the sources of the secrets as text, without any value."""
         places: dict[str, list[str]] = {}
         for variable in SECRETS:
             if variable in self.sources:
@@ -90,7 +90,7 @@ class Credentials:
 
     @property
     def token_advice(self) -> str:
-        """What to do about a refresh token that is of no use, according to where it was found."""
+        """What to do about a refresh token that does not work, according to where it was found."""
         place = self.sources.get(TOKEN, "")
         if place == ENVIRONMENT:
             return (
@@ -102,7 +102,7 @@ class Credentials:
         return "run `td-pinterest authorize`"
 
     def earlier_places(self, kind: str) -> dict[str, str]:
-        """The places with a refresh token in which commands look before that of `--to` KIND, and how to clear each."""
+        """Return the places of refresh tokens that commands read before that of `--to` KIND, and how to clear each."""
         in_local = kind == "file" and local_secrets.read(SECRETS[TOKEN], self.environ)
         return {
             **({ENVIRONMENT: f"unset {TOKEN}"} if self.sources.get(TOKEN) == ENVIRONMENT else {}),
@@ -110,7 +110,7 @@ class Credentials:
         }
 
     def require(self, *variables: str) -> None:
-        """Raises SettingsError that names those of the variables that were found nowhere."""
+        """Raise SettingsError that names those of the variables that were found nowhere, if any."""
         missing = [name for name in variables if name in self.missing]
         if missing:
             file = f"the file {self.env_file}" if self.env_file else "a file (--env-file names one)"
@@ -125,21 +125,21 @@ class Credentials:
             )
 
     def without_pinterest(self) -> Credentials:
-        """These without Pinterest's, which may be wrong where only Treasure Data is asked."""
+        """Return the credentials without those of Pinterest, for requests to Treasure Data only."""
         sources = {name: place for name, place in self.sources.items() if name not in PINTEREST_SECRETS}
         return replace(self, sources=sources)
 
     def settings(self) -> ConnectionSettings:
-        """The settings of the connections, with the patience of somebody at a terminal; "0" for what is missing."""
+        """Return the settings of the connections, with short waits for a terminal; "0" for missing credentials."""
         environ = {**self.environ, **dict.fromkeys(self.missing, "0")}
         return parse_connection({"type": "pinterest", **_PATIENCE}, environ=environ)
 
     def task(self, *, session: str | None = None, **params: object) -> Task:
-        """A task as a workflow would have it."""
+        """Return a task as a workflow would have it."""
         return Task(params={"project_id": LOCAL_PROJECT, **params}, environ=self.environ, session=session)
 
     def make_token_saver(self) -> OnNewRefreshToken:
-        """Keeps a new refresh token where the old one was found. A failure ends no run."""
+        """Return what stores a new refresh token where the old one was found. A failure to store it ends no run."""
         store = open_token_store(self.task(), self.settings(), SYSTEM)
         path = self.env_file
         if path is None or self.sources.get(TOKEN) != f"the file {path}":
@@ -162,20 +162,24 @@ class Credentials:
         return save
 
     def services(
-        self, *, count: RequestCounts | None = None, on_response: OnResponse | None = None
+        self,
+        *,
+        count: RequestCounts | None = None,
+        on_response: OnResponse | None = None,
+        timing: Timing = SYSTEM,
     ) -> contextlib.AbstractContextManager[Services]:
         """Both services, until the end of the block; `count` gets the requests that write to Pinterest."""
         return connect(
             self.task(),
             self.settings(),
-            timing=SYSTEM,
+            timing=timing,
             count=count,
             on_new_refresh_token=self.make_token_saver(),
             on_response=on_response,
         )
 
 
-def _local(variable: str, environ: Mapping[str, str]) -> str:
+def _read_local(variable: str, environ: Mapping[str, str]) -> str:
     if variable in SECRETS:
         return local_secrets.read(SECRETS[variable], environ) or ""
     if variable == "TD_API_SERVER" and (host := local_secrets.read("td.endpoint", environ)):
@@ -199,11 +203,11 @@ def _read_env_file(path: Path) -> dict[str, str]:
 def _can_keep(path: Path) -> bool:
     """Whether what is written there can be read again; true for a missing file, which has an error of its own."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return str(path) != "-"
     # A shell's here-document may be a file without a name.
-    return stat.S_ISREG(found.st_mode) and found.st_nlink > 0
+    return stat.S_ISREG(status.st_mode) and status.st_nlink > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +219,7 @@ class Connection:
     common: CommonOptions
 
     def api(self) -> Api:
-        """Pinterest's calls for the ad account that was named, else that of the environment, else the only one."""
+        """Return the calls for the ad account of --ad-account, else that of the environment, else the only one."""
         named = self.common.ad_account or self.credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
         return self.services.pinterest_for(require_id(named, "--ad-account") if named else self._only_ad_account())
 
@@ -235,18 +239,22 @@ class Connection:
 
 @contextlib.contextmanager
 def open_connection(
-    common: CommonOptions, *, count: RequestCounts | None = None, on_response: OnResponse | None = None
+    common: CommonOptions,
+    *,
+    count: RequestCounts | None = None,
+    on_response: OnResponse | None = None,
+    timing: Timing = SYSTEM,
 ) -> Iterator[Connection]:
-    """Both services, as `Credentials.services`. Raises SettingsError for credentials that are nowhere."""
+    """Yield both services. Raises SettingsError for missing credentials."""
     credentials = Credentials.find(common.env_file)
     credentials.require(*PINTEREST_SECRETS)
     common.note(f"Credentials: {credentials.describe()}")
-    with credentials.services(count=count, on_response=on_response) as services:
+    with credentials.services(count=count, on_response=on_response, timing=timing) as services:
         yield Connection(services=services, credentials=credentials, common=common)
 
 
 def require_id(text: str, option: str) -> str:
-    """An id from the command line. Raises click.UsageError for any other text."""
+    """Return an id from the command line. Raises click.UsageError for any other text."""
     if not (text.isascii() and text.strip().isdecimal()):
         raise click.UsageError(
             f"{option} must be the digits of an id; `td-pinterest accounts` and `audiences` list them"

@@ -1,4 +1,4 @@
-"""The header of a CSV file: which columns hold identifiers, in the spellings that people and their programs use."""
+"""Recognises columns of identifiers by the header of a CSV file, in the usual spellings."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def find_columns(header: Sequence[str], *, types: Sequence[str], others: Collect
 
 def type_of(name: str) -> str | None:
     """Return the type of identifier of a column with this header, None for any other."""
-    return _TYPE_BY_SPELLING.get(_simplified(name))
+    return _TYPE_BY_SPELLING.get(_simplify(name))
 
 
 def _known_name(name: str, *, types: Sequence[str], others: Collection[str]) -> str | None:
     if name.strip().lower() in others:
         return name.strip()
-    found = type_of(name)
-    return found if found in types else None
+    type_ = type_of(name)
+    return type_ if type_ in types else None
 
 
-def _simplified(name: str) -> str:
+def _simplify(name: str) -> str:
     # NFKD would take the marks off Japanese letters as well.
     text = unicodedata.normalize("NFKC", name).casefold()
     if not text.isascii():

@@ -34,22 +34,22 @@ _MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CsvOptions:
-    """What is read of a file.
+    """The columns that are read of a file.
 
-    `types`: the names of the types of identifiers that count. `named`: further lower-case names that count, those of
-    the settings. `chosen`: the only columns that are read, by their headers; empty for all that are known.
+    `types`: the types of identifiers whose columns are recognised by their headers. `other_columns`: further columns,
+    those that the settings name, in lower case. `only`: the headers of the only columns that are read; empty for all.
     """
 
     types: Sequence[str] = tuple(LISTED)
-    named: Collection[str] = ()
-    chosen: Sequence[str] = ()
+    other_columns: Collection[str] = ()
+    only: Sequence[str] = ()
 
 
 @contextlib.contextmanager
-def csv_rows(
+def open_csv_rows(
     path: Path, *, options: CsvOptions = CsvOptions(), note: Callable[[str], None] = lambda _: None
 ) -> Iterator[Rows]:
-    """Open a file, plain or gzip, and yield its rows; a pipe is read as its data comes.
+    """Open a file, plain or gzip, and yield its rows. A pipe is read as its data arrives.
 
     Columns that hold no identifier are left out; `note` gets one line about that. No message shows the header of such
     a column, since the first line of a file without a header may be a person. Raises JobError for a file that cannot
@@ -62,7 +62,7 @@ def csv_rows(
         with path.open("rb") as raw:
             is_gzip = raw.peek(len(_GZIP)).startswith(_GZIP)
             binary = gzip.GzipFile(fileobj=raw) if is_gzip else raw
-            encoding = _encoding(binary.peek(_SAMPLE_BYTES))
+            encoding = _detect_encoding(binary.peek(_SAMPLE_BYTES))
             # A damaged pair of bytes in UTF-16 shifts the rest: no value after it could be trusted.
             errors = "strict" if encoding.startswith("utf-16") else "surrogateescape"
             with io.TextIOWrapper(binary, encoding=encoding, errors=errors, newline="") as text:
@@ -83,7 +83,7 @@ def csv_rows(
         raise JobError(f"the file {path} cannot be opened: {error.strerror}") from None
 
 
-def _encoding(sample: bytes) -> str:
+def _detect_encoding(sample: bytes) -> str:
     """Return the encoding of a file that begins with `sample`."""
     if marked := _MARKS.get(sample[:2]):
         return marked
@@ -112,10 +112,10 @@ class _CsvFile:
         if not first.strip():
             raise JobError(f"the file {path} is empty: its first line must be the names of the columns")
         headers = {separator: next(csv.reader([first], delimiter=separator)) for separator in _SEPARATORS}
-        found = {separator: _find(header, options) for separator, header in headers.items()}
-        separator = max(found, key=lambda each: len(found[each]))
-        self._header, self._columns = headers[separator], found[separator]
-        if missing := [name for name in options.chosen if name.strip() not in map(str.strip, self._header)]:
+        candidates = {separator: _find_columns(header, options) for separator, header in headers.items()}
+        separator = max(candidates, key=lambda each: len(candidates[each]))
+        self._header, self._columns = headers[separator], candidates[separator]
+        if missing := [name for name in options.only if name.strip() not in map(str.strip, self._header)]:
             raise JobError(
                 f"the file {path} has no column {' or '.join(map(sanitize, missing))}, which --column names; "
                 "nothing was sent"
@@ -142,7 +142,7 @@ class _CsvFile:
         return f"Reading the column{'s' if len(self._columns) > 1 else ''} {read} of {self._path.name}{left_out}"
 
     def line_of(self, row: int) -> int:
-        """The line on which a row of the block that came last begins; the first row is 1, and so is the first line."""
+        """Return the line on which a row of the last block begins. Rows and lines count from 1."""
         return self._lines[row - self._read - 1]
 
     def blocks(self) -> Iterator[list[list[Any]]]:
@@ -177,12 +177,12 @@ class _CsvFile:
             yield line
 
 
-def _find(header: Sequence[str], options: CsvOptions) -> list[CsvColumn]:
-    if not options.chosen:
-        return find_columns(header, types=options.types, others=options.named)
-    chosen = {name.strip() for name in options.chosen}
+def _find_columns(header: Sequence[str], options: CsvOptions) -> list[CsvColumn]:
+    if not options.only:
+        return find_columns(header, types=options.types, others=options.other_columns)
+    only = {name.strip() for name in options.only}
     return [
-        CsvColumn(position, name.strip() if name.strip().lower() in options.named else type_of(name) or EMAIL.name)
-        for position, name in enumerate(header)
-        if name.strip() in chosen or name.strip().lower() in options.named
+        CsvColumn(position, name if name.lower() in options.other_columns else type_of(name) or EMAIL.name)
+        for position, name in enumerate(map(str.strip, header))
+        if name in only or name.lower() in options.other_columns
     ]

@@ -36,9 +36,9 @@ def explain(common: CommonOptions, name: str | None) -> None:
         if common.as_json:
             screen.say_json(entries)
         else:
-            screen.table(entries, columns=("name", "meaning"), prose=("meaning",))
+            screen.show_table(entries, columns=("name", "meaning"), prose=("meaning",))
         return
-    entry = _entry(_known(name))
+    entry = _entry(_resolve_name(name))
     if common.as_json:
         screen.say_json(entry)
         return
@@ -57,8 +57,8 @@ def _entry(name: str) -> dict[str, Any]:
     return {"name": name, "kind": "error", **shown}
 
 
-def _known(name: str) -> str:
-    """The name as it is written here. Raises click.UsageError, with the nearest name, for one that is not there."""
+def _resolve_name(name: str) -> str:
+    """Return the name of a reason or an error in its own spelling. Raises click.UsageError with the nearest name."""
     names = {known.lower(): known for known in (*REASONS, *ERRORS)}
     word = name.strip().lower().replace("-", "_")
     if word not in names:

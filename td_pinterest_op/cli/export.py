@@ -21,13 +21,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from td_pinterest_op.audiences.actions import action_of
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
-from td_pinterest_op.cli.csv_rows import CsvOptions, csv_rows
+from td_pinterest_op.cli.csv_rows import CsvOptions, open_csv_rows
+from td_pinterest_op.cli.jobs import answers_of_export
 from td_pinterest_op.cli.options import FILE, CommonOptions
-from td_pinterest_op.cli.project_folder import answers_of, make_folder, show_next_commands
+from td_pinterest_op.cli.project_folder import make_folder, show_next_commands
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
 from td_pinterest_op.identifiers.types import LISTED, TYPES
-from td_pinterest_op.report.entry import flat
+from td_pinterest_op.report.entry import flatten
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL
@@ -35,7 +36,7 @@ from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.treasure_data.result import Rows
-from td_pinterest_op.workflow.progress import EtaEstimator, no_pause
+from td_pinterest_op.workflow.progress import EtaEstimator, Phase
 from td_pinterest_op.workflow.task import Task
 
 # The options that name what is exported; a file may name the first two.
@@ -96,23 +97,23 @@ def export(
     """
     credentials = Credentials.find(common.env_file)
     in_file, of_file = files.read_task(settings)
-    raw = _settings(in_file, credentials, common) | ({"dry_run": True} if dry_run else {})
+    raw = _complete_settings(in_file, credentials, common) | ({"dry_run": True} if dry_run else {})
     action = action_of(raw)
     reads_rows = action is None or action.reads_rows
     _check_source(source, of_file, reads_rows=reads_rows)
-    params = _params(of_file, source)
+    params = _merge_params(of_file, source)
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
-    answers = answers_of(raw, params) if folder else None
+    answers = answers_of_export(raw, params) if folder else None
     asks_warehouse = reads_rows and (not source["csv_file"] or any(name in params for name in LISTS))
     credentials.require(*PINTEREST_SECRETS, *(["TD_API_KEY"] if asks_warehouse else []))
     common.note(f"Credentials: {credentials.describe()}")
-    with _rows(source["csv_file"], raw, columns, common.note) as rows:
-        task = credentials.task(session=_session(raw, params, source["csv_file"]), result_settings=raw, **params)
+    with _open_rows(source["csv_file"], raw, columns, common.note) as rows:
+        task = credentials.task(session=_session_key(raw, params, source["csv_file"]), result_settings=raw, **params)
         statistics = run_task(task, credentials, common, rows=rows)
     if common.as_json:
         screen.say_json(statistics)
     else:
-        _show(statistics)
+        _show_statistics(statistics)
     if folder and answers:
         make_folder(folder, answers, common)
         show_next_commands(folder, answers, common)
@@ -123,15 +124,17 @@ def run_task(
 ) -> Mapping[str, Any]:
     """Run an export for somebody at a terminal, who is asked before the first write; return its statistics."""
     is_dry = str(task.params["result_settings"].get("dry_run", "")).lower() == "true"
-    watcher = TerminalWatcher(ask=not (common.yes or is_dry), quiet=common.quiet)
-    with stopping(), screen.waits_shown(quiet=common.quiet):
+    reporter = TerminalReporter(ask=not (common.yes or is_dry), quiet=common.quiet)
+    with stop_on_signals(), screen.show_waits(quiet=common.quiet):
         return run_export(
-            task, SYSTEM, rows=rows, reporter=watcher, on_new_refresh_token=credentials.make_token_saver()
+            task, SYSTEM, rows=rows, reporter=reporter, on_new_refresh_token=credentials.make_token_saver()
         )
 
 
-def _settings(in_file: Mapping[str, object], credentials: Credentials, common: CommonOptions) -> dict[str, object]:
-    """The settings of a file, completed from the command line and the environment."""
+def _complete_settings(
+    in_file: Mapping[str, object], credentials: Credentials, common: CommonOptions
+) -> dict[str, object]:
+    """Return the settings of a file, completed from the command line and the environment."""
     raw = {"type": "pinterest", "audience_type": "customer_list", **in_file}
     if common.ad_account or not raw.get("ad_account_id"):
         raw["ad_account_id"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
@@ -144,8 +147,8 @@ def _settings(in_file: Mapping[str, object], credentials: Credentials, common: C
     return raw
 
 
-def _params(of_file: Mapping[str, object], source: Mapping[str, Any]) -> dict[str, object]:
-    """The parameters of the task: those of the options, else those of the file."""
+def _merge_params(of_file: Mapping[str, object], source: Mapping[str, Any]) -> dict[str, object]:
+    """Return the parameters of the task: those of the options, else those of the file."""
     lists = {name: files.read_sql(source[name], f"--{name}") for name in LISTS if source[name]}
     of_options = {name: value for name, value in query_params(source).items() if value is not None} | lists
     of_options |= {name: source[name] for name in ("database", "engine") if source[name]}
@@ -167,15 +170,15 @@ def _check_source(source: Mapping[str, Any], of_file: Mapping[str, object], *, r
 
 
 def query_params(source: Mapping[str, Any]) -> dict[str, object]:
-    """The parameters of a task for a job or a query, as the options of a command name it; none for neither."""
+    """Return the parameters of a task for the job or the query that options name; none for neither."""
     if not source["query"]:
         return {"job_id": source["job_id"]} if source["job_id"] else {}
     others = {name: source[name] for name in ("database", "engine") if name in source}
     return {"query": files.read_sql(source["query"], "--query"), **others}
 
 
-def _session(settings: Mapping[str, object], params: Mapping[str, object], csv_file: Path | None) -> str | None:
-    """The same for the same command on the same day: it goes on where a try that was killed stopped.
+def _session_key(settings: Mapping[str, object], params: Mapping[str, object], csv_file: Path | None) -> str | None:
+    """Return the key of the session, the same for the same command on the same day, which then resumes a killed run.
 
     None for rows that can be read only once.
     """
@@ -189,14 +192,15 @@ def _session(settings: Mapping[str, object], params: Mapping[str, object], csv_f
     return json.dumps([str(day), settings, params, digest.hexdigest()], sort_keys=True, default=str)
 
 
-def _rows(
-    path: Path | None, settings: Mapping[str, object], chosen: Sequence[str], note: Callable[[str], None]
+def _open_rows(
+    path: Path | None, settings: Mapping[str, object], only: Sequence[str], note: Callable[[str], None]
 ) -> contextlib.AbstractContextManager[Rows | None]:
     if path is None:
         return contextlib.nullcontext()
     takes_rows = str(settings.get("records", "")).strip().lower() == RecordsFormat.ROWS.value
-    options = CsvOptions(types=tuple(TYPES if takes_rows else LISTED), named=_named_columns(settings), chosen=chosen)
-    return csv_rows(path, options=options, note=note)
+    types = tuple(TYPES if takes_rows else LISTED)
+    columns = CsvOptions(types=types, other_columns=_named_columns(settings), only=only)
+    return open_csv_rows(path, options=columns, note=note)
 
 
 def _named_columns(settings: Mapping[str, object]) -> Collection[str]:
@@ -211,14 +215,14 @@ def _named_columns(settings: Mapping[str, object]) -> Collection[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TerminalWatcher:
+class TerminalReporter:
     """Shows the plan and asks; shows bars on a terminal."""
 
     ask: bool
     quiet: bool
 
     def plan(self, text: str) -> None:
-        """Raises StoppedError when the answer is no."""
+        """Show the plan and ask. Raises StoppedError when the answer is no."""
         if not self.quiet or self.ask:
             first, *facts = text.splitlines()
             screen.note(first[0].upper() + first[1:])
@@ -228,34 +232,26 @@ class TerminalWatcher:
             raise StoppedError("you answered no")
 
     @contextlib.contextmanager
-    def progress(
-        self,
-        *,
-        phase: str,
-        unit: str,
-        total: int | None,
-        pace: float | None = None,
-        pause: Callable[[], float] = no_pause,
-    ) -> Iterator[Callable[[int], None]]:
+    def progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
         """Show a bar on a terminal, nothing elsewhere."""
         console = Console(stderr=True)
         is_hidden = self.quiet or not console.is_terminal
         columns = (
-            TextColumn(f"{phase:7}"),
+            TextColumn(f"{phase.name:7}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn(unit),
+            TextColumn(phase.unit),
             TextColumn("{task.fields[left]}"),
         )
         with Progress(*columns, console=console, transient=True, disable=is_hidden) as bar:
-            task = bar.add_task(phase, total=total, left="")
-            eta = EtaEstimator(total=total, pace=pace, timing=SYSTEM, pause=pause)
+            task = bar.add_task(phase.name, total=phase.total, left="")
+            eta = EtaEstimator(phase, SYSTEM)
             yield lambda done: bar.update(task, completed=done, left=eta.text(done))
 
 
 @contextlib.contextmanager
-def stopping() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end a command with its own message: that of an export says how many records are in."""
+def stop_on_signals() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end a command with its own message, such as how many records an export has sent."""
     received: list[int] = []
 
     def end(number: int, _frame: FrameType | None) -> None:
@@ -272,7 +268,7 @@ def stopping() -> Iterator[None]:
             raise
         if not shutdown.finish():
             error.extend(". A new refresh token may not be stored: if it is refused, run `td-pinterest authorize`")
-        screen.fail(str(error))
+        screen.show_error(str(error))
         raise click.exceptions.Exit(128 + received[0]) from None
     finally:
         for number, handler in before.items():
@@ -280,14 +276,14 @@ def stopping() -> Iterator[None]:
         shutdown.reset()
 
 
-def _show(statistics: Mapping[str, Any]) -> None:
+def _show_statistics(statistics: Mapping[str, Any]) -> None:
     others = () if statistics["mirror"]["mode"] else ("mirror.",)
     figures = {
         name.replace("rows.invalid_by_reason.", "invalid: "): value
-        for name, value in flat(statistics, separator=".", kept=()).items()
+        for name, value in flatten(statistics, separator=".", kept=()).items()
         # Reasons that did not occur are left out.
         if value is not None and name != "summary" and (value or "by_reason." not in name)
         if not name.startswith(others)
     }
-    screen.properties(figures)
+    screen.show_properties(figures)
     screen.say(f"\n{statistics['summary']}")

@@ -41,7 +41,7 @@ def read_task(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
     Raises SettingsError, also for what no export takes.
     """
-    settings, params = split_layer(Layer(place=f"the file {path} of --settings", given=read(path, "--settings")))
+    settings, params = split_layer(Layer(place=f"the file {path} of --settings", content=read(path, "--settings")))
     return {str(name): value for name, value in settings.items()}, params
 
 

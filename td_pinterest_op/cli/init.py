@@ -12,10 +12,11 @@ import click
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, open_connection, require_id
 from td_pinterest_op.cli.export import run_task
+from td_pinterest_op.cli.jobs import JOBS, Answers, Job
 from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import settings_of_exports
 from td_pinterest_op.cli.options import CommonOptions
-from td_pinterest_op.cli.project_folder import JOBS, Answers, Job, make_folder, show_next_commands
+from td_pinterest_op.cli.project_folder import make_folder, show_next_commands
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.redaction.format import escape
@@ -48,37 +49,37 @@ _SECRETS = frozenset(key.name for key in CREDENTIALS)
 @options.yes
 @options.all_of(options.env_file, options.quiet)
 @options.pass_common
-def init(given: CommonOptions, /, folder: Path, **named: Any) -> int:
+def init(common: CommonOptions, /, folder: Path, **named: Any) -> int:
     """Make a project folder: one workflow with its files, filled in.
 
     Asks for what is not given as an option; --yes asks nothing. Files that were changed since stay unchanged. Nothing
     is written before the last question is answered.
     """
-    ask = _Questions(asks=not given.yes)
-    credentials = Credentials.find(given.env_file)
-    named["ad_account"] = given.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
-    with _pinterest(given, credentials) as services:
-        answers = _answers(ask, named, services)
+    questions = _Questions(asks=not common.yes)
+    credentials = Credentials.find(common.env_file)
+    named["ad_account"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
+    with _open_pinterest(common, credentials) as services:
+        answers = _ask_all(questions, named, services)
     # Ctrl-C at any question leaves nothing behind: all are asked before the folder is made.
-    is_wanted = answers.job.is_export and _wants_dry_run(ask, answers, credentials, named["dry_run"])
-    is_right = make_folder(folder, answers, given)
+    is_wanted = answers.job.is_export and _wants_dry_run(questions, answers, credentials, named["dry_run"])
+    is_right = make_folder(folder, answers, common)
     if is_wanted:
-        _run_dry(folder, answers, credentials, given)
-    show_next_commands(folder, answers, given)
+        _run_dry(folder, answers, credentials, common)
+    show_next_commands(folder, answers, common)
     return 0 if is_right else 1
 
 
-def _wants_dry_run(ask: _Questions, answers: Answers, credentials: Credentials, named: bool) -> bool:
+def _wants_dry_run(questions: _Questions, answers: Answers, credentials: Credentials, named: bool) -> bool:
     """Return whether a dry run is wanted; nobody is asked where its credentials are missing."""
     can_run = not {*_secrets_of(answers)} & {*credentials.missing}
-    return named or (can_run and ask.yes("Try it then, in a dry run? Nothing is written to Pinterest"))
+    return named or (can_run and questions.confirm("Try it then, in a dry run? Nothing is written to Pinterest"))
 
 
 def _secrets_of(answers: Answers) -> Sequence[str]:
     return (*PINTEREST_SECRETS, *(["TD_API_KEY"] if answers.query else []))
 
 
-def _run_dry(folder: Path, answers: Answers, credentials: Credentials, given: CommonOptions) -> None:
+def _run_dry(folder: Path, answers: Answers, credentials: Credentials, common: CommonOptions) -> None:
     """Run each export of the folder up to its plan."""
     credentials.require(*_secrets_of(answers))
     texts = {"query": answers.job.query, "suppress": "suppressed.sql", "consent": "consented.sql"}
@@ -90,83 +91,70 @@ def _run_dry(folder: Path, answers: Answers, credentials: Credentials, given: Co
         # Nothing but the plan is wanted: the history keeps runs, and the secrets come from the environment.
         known = {name: value for name, value in settings.items() if name not in {"history", *_SECRETS}}
         task = credentials.task(result_settings={**known, "dry_run": True}, **params)
-        screen.say(str(run_task(task, credentials, given)["summary"]))
+        screen.say(str(run_task(task, credentials, common)["summary"]))
 
 
 @contextmanager
-def _pinterest(given: CommonOptions, credentials: Credentials) -> Iterator[Services | None]:
+def _open_pinterest(common: CommonOptions, credentials: Credentials) -> Iterator[Services | None]:
     """Yield the services; None without credentials for Pinterest, so that ids are typed."""
     if any(name in credentials.missing for name in PINTEREST_SECRETS):
         screen.note("There are no credentials for Pinterest yet: ids are typed. `td-pinterest authorize` stores them")
         yield None
         return
-    with open_connection(given) as connection:
+    with open_connection(common) as connection:
         yield connection.services
 
 
 class _Questions:
-    """Asks, unless an option has answered or nobody is to be asked."""
+    """Asks for what no option has answered, unless `asks` is false."""
 
     def __init__(self, *, asks: bool) -> None:
         self._asks = asks
         if asks and not screen.is_interactive():
             raise click.UsageError("there is no terminal to ask at: give the options, and --yes")
 
-    def text(self, question: str, given: str | None, *, option: str, default: str | None = None) -> str:
-        """Return an answer. Raises click.UsageError if there is none and nobody can be asked."""
-        if given is not None:
-            return given.strip()
+    def ask(self, question: str, answer: str | None, *, option: str = "", default: str | None = None) -> str:
+        """Return `answer`, that of an option, or ask. Raises click.UsageError if there is no answer and no default."""
+        if answer is not None:
+            return answer.strip()
         if self._asks:
             return str(click.prompt(question, default=default, err=True, show_default=bool(default))).strip()
         if default is None:
             raise click.UsageError(f"{question}: give {option}")
         return default
 
-    def optional(self, question: str, given: str | None) -> str:
-        """Return an answer, "" for none."""
-        return self.text(f"{question}; nothing for none", given, option="", default="")
-
-    def yes(self, question: str) -> bool:
+    def confirm(self, question: str) -> bool:
         """Return whether something is wanted; no if nobody is asked."""
         return self._asks and click.confirm(question, err=True)
 
-    def choice(self, question: str, given: str | None, choices: Mapping[str, str], *, option: str, default: str) -> str:
-        """Return one of the `choices`, shown with their descriptions."""
-        if given is None and self._asks:
-            for name, description in choices.items():
-                screen.note(f"  {name:12}{description}")
-        answer = self.text(question, given, option=option, default=default)
-        while answer not in choices:
-            if not self._asks or given is not None:
-                raise click.UsageError(f"{option} takes one of {', '.join(choices)}")
-            screen.note(f"One of {', '.join(choices)}, please")
-            answer = self.text(question, None, option=option, default=default)
-        return answer
+    def choose_job(self, name: str | None) -> Job:
+        """Return the job of this name, or ask for one."""
+        if name is None and self._asks:
+            for known, job in JOBS.items():
+                screen.note(f"  {known:12}{job.description}")
+            names = click.Choice(tuple(JOBS))
+            question = "What is the workflow to do?"
+            name = str(click.prompt(question, default="add", type=names, show_choices=False, err=True))
+        return JOBS[name or "add"]
 
 
-def _answers(ask: _Questions, named: Mapping[str, Any], services: Services | None) -> Answers:
-    account = _ad_account(ask, named["ad_account"], services)
+def _ask_all(questions: _Questions, options: Mapping[str, Any], services: Services | None) -> Answers:
+    """Return the answers, from the options or from questions. Raises click.UsageError."""
+    account = _ask_ad_account(questions, options["ad_account"], services)
     api = services.pinterest_for(account) if services else None
-    descriptions = {name: job.description for name, job in JOBS.items()}
-    job = JOBS[ask.choice("What is the workflow to do?", named["job"], descriptions, option="--job", default="add")]
-    audiences, new_name = _audiences(ask, job, named["audiences"], api)
+    job = questions.choose_job(options["job"])
+    audiences, new_name = _ask_audiences(questions, job, options["audiences"], api)
     database = query = suppress = consent = ""
     if job.query or job.takes_lists:
-        database = ask.text("Database of the query", named["database"], option="--database")
+        database = questions.ask("Database of the query", options["database"], option="--database")
     if job.query:
-        query = _sql(ask.text("Query (SQL, or a file)", named["query"], option="--query"), "--query")
+        query = _read_query(questions.ask("Query (SQL, or a file)", options["query"], option="--query"), "--query")
     if job.takes_lists:
-        none = "SQL or a file; nothing for none"
-        suppress = _sql(
-            ask.text(f"Who must not be sent ({none})", named["suppress"], option="", default=""), "--suppress"
-        )
-        consent = _sql(ask.text(f"Only these people ({none})", named["consent"], option="", default=""), "--consent")
-    alert = ask.text(
-        "Who learns of a failure (mail:ADDRESS, slack; nothing for the log alone)",
-        named["alert"],
-        option="",
-        default="",
-    )
+        optional = "SQL or a file; nothing for none"
+        suppress = questions.ask(f"Who must not be sent ({optional})", options["suppress"], default="")
+        consent = questions.ask(f"Only these people ({optional})", options["consent"], default="")
+    question = "Who learns of a failure (mail:ADDRESS, slack; nothing for the log alone)"
+    alert = questions.ask(question, options["alert"], default="")
     if alert and alert != "slack" and not (alert.startswith("mail:") and "@" in alert):
         raise click.UsageError("--alert takes mail:ADDRESS or slack")
     return Answers(
@@ -176,47 +164,47 @@ def _answers(ask: _Questions, named: Mapping[str, Any], services: Services | Non
         new_name=new_name,
         database=database,
         query=query,
-        suppress=suppress,
-        consent=consent,
+        suppress=_read_query(suppress, "--suppress"),
+        consent=_read_query(consent, "--consent"),
         alert=alert,
     )
 
 
-def _ad_account(ask: _Questions, named: str | None, services: Services | None) -> str:
-    known = [*services.pinterest.ad_accounts()] if services and not named else []
-    for account in known[:_SHOWN]:
+def _ask_ad_account(questions: _Questions, answer: str | None, services: Services | None) -> str:
+    accounts = [*services.pinterest.ad_accounts()] if services and not answer else []
+    for account in accounts[:_SHOWN]:
         screen.note(f"  {account.label}")
-    only = known[0].id if len(known) == 1 else None
-    return require_id(ask.text("Ad account (its id)", named, option="--ad-account", default=only), "--ad-account")
+    only = accounts[0].id if len(accounts) == 1 else None
+    account_id = questions.ask("Ad account (its id)", answer, option="--ad-account", default=only)
+    return require_id(account_id, "--ad-account")
 
 
-def _audiences(
-    ask: _Questions, job: Job, named: Sequence[str], api: Api | None
+def _ask_audiences(
+    questions: _Questions, job: Job, answers: Sequence[str], api: Api | None
 ) -> tuple[Sequence[tuple[str, str]], str]:
     """Return ids and names of the audiences, and the name of a new one."""
     if job.creates:
-        return (), ask.text("Name of the new audience", next(iter(named), None), option="--audience")
-    if not job.ids and job is not JOBS["many"]:
+        return (), questions.ask("Name of the new audience", next(iter(answers), None), option="--audience")
+    if not job.ids and not job.has_several_audiences:
         return (), ""
     known = {str(row["id"]): str(row.get("name") or "") for row in api.list_entities("audiences")} if api else None
-    if not named:
+    if not answers:
         for audience_id, name in [*(known or {}).items()][:_SHOWN]:
             screen.note(f"  {audience_id:20}{escape(name)}")
-    several = job is JOBS["many"]
+    several = job.has_several_audiences
     question = "Audiences (ids, with commas)" if several else "Audience (its id, or its name)"
     while True:
-        typed = ask.text(question, ",".join(named) or None, option="--audience")
-        wanted = [each.strip() for each in typed.split(",")] if several else [typed]
+        text = questions.ask(question, ",".join(answers) or None, option="--audience")
         try:
-            return [_identified(each, known) for each in wanted], ""
+            return [_find_audience(each.strip(), known) for each in (text.split(",") if several else [text])], ""
         except click.UsageError as error:
-            if named:
+            if answers:
                 raise
             screen.note(error.message)
 
 
-def _identified(text: str, known: Mapping[str, str] | None) -> tuple[str, str]:
-    """Return id and name of an audience. Raises click.UsageError if it is not known, or known twice."""
+def _find_audience(text: str, known: Mapping[str, str] | None) -> tuple[str, str]:
+    """Return id and name of an audience. Raises click.UsageError if it is unknown, or if several have the name."""
     if known is None:
         try:
             return str(AUDIENCE_ID.read(text, repr)), ""
@@ -230,10 +218,9 @@ def _identified(text: str, known: Mapping[str, str] | None) -> tuple[str, str]:
     return ids[0], known[ids[0]]
 
 
-def _sql(text: str, option: str) -> str:
-    """Return a query, or what the file of that name holds."""
-    is_file = bool(text) and not any(character.isspace() for character in text)
-    sql = files.read(Path(text), option) if is_file else text
+def _read_query(text: str, option: str) -> str:
+    """Return the SQL of an answer, which may name a file; "" for no answer."""
+    sql = files.read_sql(text, option) if text else ""
     if "${" in sql:
         raise SettingsError(f"{option} holds a template, which digdag fills in only in a .dig file: take it out")
     return sql

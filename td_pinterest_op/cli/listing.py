@@ -14,10 +14,10 @@ from td_pinterest_op.audiences.usage import ROLES, Use, find_uses
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import open_connection, require_id
 from td_pinterest_op.cli.options import CommonOptions
-from td_pinterest_op.cli.report import history_entries, history_option
+from td_pinterest_op.cli.report import history_option, read_history
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.report.entry import moment
+from td_pinterest_op.report.entry import parse_time
 from td_pinterest_op.report.figures import share
 
 _EXPORT_STATUS = {None: "roles not shown", True: "may export", False: "may read only"}
@@ -40,7 +40,7 @@ def accounts(common: CommonOptions, name: str | None) -> None:
             }
             for account in connection.services.pinterest.ad_accounts()
         ]
-    _show(common, _named(rows, name), ("id", "name", "status", "roles", "owner"), nothing="no ad account")
+    _show_rows(common, _filter_by_name(rows, name), ("id", "name", "status", "roles", "owner"), nothing="no ad account")
 
 
 @click.command(epilog="\b\nExamples:\n  td-pinterest audiences\n  td-pinterest audiences --name shoppers --json")
@@ -52,7 +52,7 @@ def audiences(common: CommonOptions, name: str | None) -> None:
     with open_connection(common) as connection:
         rows = list(map(audience_row, connection.api().list_entities("audiences")))
     columns = ("id", "name", "audience_type", "status", "size", "customer_list_id", "created", "changed")
-    _show(common, _named(rows, name), columns, nothing="no audience")
+    _show_rows(common, _filter_by_name(rows, name), columns, nothing="no audience")
 
 
 @click.command(epilog="\b\nExamples:\n  td-pinterest lists\n  td-pinterest lists --left-behind")
@@ -79,7 +79,7 @@ def lists(common: CommonOptions, left_behind: bool, name: str | None) -> None:
         *("id", "name", *(["list_type"] if any(row["list_type"] for row in rows) else []), "status", "uploaded"),
         *("used_by", "left_behind", "session", "job_id", "created", "changed"),
     ]
-    _show(common, _named(rows, name), columns, nothing="no customer list")
+    _show_rows(common, _filter_by_name(rows, name), columns, nothing="no customer list")
 
 
 @click.command(epilog="\b\nExample:\n  td-pinterest audience 2542620905475")
@@ -106,7 +106,7 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
             )
         row = _full_row(api, content)
         used_by = find_uses(api, row["id"])
-    past = _past(history, row["id"], common.env_file) if history else None
+    past = _read_history_rows(history, row["id"], common.env_file) if history else None
     if common.as_json:
         ad_groups = None if used_by is None else [asdict(use) for use in used_by]
         screen.say_json(row | {"ad_groups": ad_groups} | ({} if past is None else {"history": past}))
@@ -115,21 +115,21 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
     if past is not None:
         screen.say()
         columns = ("when", "what", "sent", "rejected", "status", "size", "members", "matched")
-        told = [entry | {"when": entry["at"], "matched": share(entry["match_ratio"], 1)} for entry in past]
-        _show(common, told, columns, nothing="nothing in the history")
+        rows = [entry | {"when": entry["at"], "matched": share(entry["match_ratio"], 1)} for entry in past]
+        _show_rows(common, rows, columns, nothing="nothing in the history")
 
 
 def _show_audience(row: Mapping[str, Any], used_by: Sequence[Use] | None) -> None:
     known = f"not known: the token needs one of the roles {ROLES}" if used_by is None else f"{len(used_by)}"
-    screen.properties({name.replace("_", " "): value for name, value in {**row, "ad_groups": known}.items()})
+    screen.show_properties({name.replace("_", " "): value for name, value in {**row, "ad_groups": known}.items()})
     if used_by:
         screen.say()
-        told = [asdict(use) | {"ad_group": use.id, "campaign": use.campaign_name or use.campaign_id} for use in used_by]
-        screen.table(told, columns=("ad_group", "name", "status", "how", "campaign"))
+        rows = [asdict(use) | {"ad_group": use.id, "campaign": use.campaign_name or use.campaign_id} for use in used_by]
+        screen.show_table(rows, columns=("ad_group", "name", "status", "how", "campaign"))
 
 
-def _past(history: str, audience_id: str, env_file: Path | None) -> list[dict[str, Any]]:
-    """The rows of an audience in the history, the newest first."""
+def _read_history_rows(history: str, audience_id: str, env_file: Path | None) -> list[dict[str, Any]]:
+    """Return the rows of an audience in the history, the newest first."""
     return [
         {
             "at": entry.at,
@@ -142,7 +142,7 @@ def _past(history: str, audience_id: str, env_file: Path | None) -> list[dict[st
             "members": entry.whole("members"),
             "match_ratio": entry.number("match_ratio"),
         }
-        for entry in reversed(history_entries(history, audience_id=audience_id, env_file=env_file))
+        for entry in reversed(read_history(history, audience_id=audience_id, env_file=env_file))
     ]
 
 
@@ -158,7 +158,7 @@ def _full_row(api: Api, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
-    """An audience for a table or for programs."""
+    """Return an audience as a row of a table or of JSON."""
     rule = content.get("rule")
     rule = rule if isinstance(rule, Mapping) else {}
     return {
@@ -166,13 +166,13 @@ def audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
         **{key: content.get(key) for key in ("name", "audience_type", "status", "size")},
         "customer_list_id": _id(rule.get("customer_list_id")),
         "seed_audience_id": _id(rule.get("seed_id")),
-        "created": moment(content.get("created_timestamp") or None),
-        "changed": moment(content.get("updated_timestamp") or None),
+        "created": parse_time(content.get("created_timestamp") or None),
+        "changed": parse_time(content.get("updated_timestamp") or None),
     }
 
 
 def _id(value: object) -> str | None:
-    """The id in a rule, which may be a list of one."""
+    """Return the id in a rule, which may be a list of one."""
     value = value[0] if isinstance(value, list) and value else value
     return str(value) if value else None
 
@@ -189,22 +189,22 @@ def _list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, A
         "left_behind": not used_by,
         "session": session,
         "job_id": job_id,
-        "created": moment(content.get("created_time") or None),
-        "changed": moment(content.get("updated_time") or None),
+        "created": parse_time(content.get("created_time") or None),
+        "changed": parse_time(content.get("updated_time") or None),
     }
 
 
-def _named(rows: Iterable[dict[str, Any]], name: str | None) -> list[dict[str, Any]]:
-    """Those whose name contains `name`, sorted by name, then by id."""
+def _filter_by_name(rows: Iterable[dict[str, Any]], name: str | None) -> list[dict[str, Any]]:
+    """Return the rows whose name contains `name`, sorted by name, then by id."""
     wanted = (name or "").casefold()
     matching = [row for row in rows if wanted in str(row["name"] or "").casefold()]
     return sorted(matching, key=lambda row: (str(row["name"] or "").casefold(), len(row["id"]), row["id"]))
 
 
-def _show(common: CommonOptions, rows: list[dict[str, Any]], columns: Sequence[str], *, nothing: str) -> None:
+def _show_rows(common: CommonOptions, rows: list[dict[str, Any]], columns: Sequence[str], *, nothing: str) -> None:
     if common.as_json:
         screen.say_json(rows)
     elif rows:
-        screen.table(rows, columns=columns)
+        screen.show_table(rows, columns=columns)
     else:
         screen.note(f"There is {nothing} to show.")

@@ -59,7 +59,7 @@ name_filter = click.option("--name", "name", metavar="TEXT", help="Only those wh
 
 
 def all_of(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
-    """Several options at once, in this order in --help."""
+    """Return a decorator that adds several options, in this order in --help."""
 
     def decorate(function: _F) -> _F:
         for option in reversed(options):

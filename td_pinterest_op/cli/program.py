@@ -57,7 +57,7 @@ for _command in (
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that the arguments name; returns the exit code.
+    """Run the command that the arguments name; return the exit code.
 
     0: done. 1: the command ran and something is wrong. 2: wrong usage. As shells count, 130: Ctrl-C, and 141: the
     reader of the output has closed it.
@@ -65,12 +65,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     warnings = screen.Warnings()
     log.addHandler(warnings)
     try:
-        return _run(arguments)
+        return _invoke(arguments)
     finally:
         log.removeHandler(warnings)
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _invoke(arguments: Sequence[str] | None) -> int:
     try:
         screen.prepare_streams()
         code = program.main(args=arguments, prog_name="td-pinterest", standalone_mode=False)
@@ -78,12 +78,12 @@ def _run(arguments: Sequence[str] | None) -> int:
         _show_usage_error(error)
         return error.exit_code
     except click.Abort:
-        screen.fail("Stopped: nothing more is done. Running the command again is safe")
+        screen.show_error("Stopped: nothing more is done. Running the command again is safe")
         return 130
     except SystemExit:  # click's way of saying that nobody reads the output
         return 141
     except Exception as error:
-        screen.fail(str(error if isinstance(error, ExportError) else to_export_error(error)))
+        screen.show_error(str(error if isinstance(error, ExportError) else to_export_error(error)))
         return 1
     return code if isinstance(code, int) else 0
 
@@ -91,4 +91,4 @@ def _run(arguments: Sequence[str] | None) -> int:
 def _show_usage_error(error: click.ClickException) -> None:
     context = error.ctx if isinstance(error, click.UsageError) else None
     hint = f". `{context.command_path} --help` shows how to use it" if context else ""
-    screen.fail(error.format_message().rstrip(".") + hint)
+    screen.show_error(error.format_message().rstrip(".") + hint)

@@ -12,11 +12,11 @@ from td_pinterest_op.audiences.actions import OUTCOMES
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import Credentials, require_id
 from td_pinterest_op.cli.options import FILE, CommonOptions
+from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.after_run import READABLE
-from td_pinterest_op.report.entry import Entry, entry
-from td_pinterest_op.report.sources import entries
+from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.runtime.atomic_file import replace
 from td_pinterest_op.treasure_data.job import Source, make_domain_key
 from td_pinterest_op.treasure_data.result import read_all
@@ -59,35 +59,35 @@ def report(
     if not paths and history is None:
         raise click.UsageError("give a FILE with statistics, or --history DATABASE.TABLE")
     audience = require_id(audience, "--audience") if audience else None
-    runs = [run for path in paths for run in entries(files.read(path), name=str(path))]
+    runs = [run for path in paths for run in read_entries(files.read(path), name=str(path))]
     if history is not None:
-        runs += history_entries(history, audience_id=audience, env_file=common.env_file)
+        runs += read_history(history, audience_id=audience, env_file=common.env_file)
     if not runs:
         raise SettingsError("the history has no rows of this audience: run the workflow first")
-    _write(output, runs, audience)
+    _write_page(output, runs, audience)
     if common.as_json:
         screen.say_json({"file": str(output), "entries": len(runs)})
     elif not common.quiet:
         screen.say(f"Wrote {output}, from {format_count(len(runs), runs[0].kind, 'runs and follow-ups')}")
 
 
-def _write(output: Path, runs: list[Entry], audience: str | None) -> None:
+def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
     try:
-        from td_pinterest_op.report.page import page
+        from td_pinterest_op.report.page import render_page
     except ImportError as missing:
         raise SettingsError(
             f"the Python package {missing.name} is not installed: pip install 'td_pinterest_op[cli,report]'"
         ) from None
     ordered = sorted(runs, key=lambda run: run.at.timestamp() if run.at else 0.0)
-    html = page(ordered, outcomes=OUTCOMES, audience_id=audience, now=datetime.now(timezone.utc))
+    html = render_page(ordered, outcomes=OUTCOMES, audience_id=audience, now=datetime.now(timezone.utc))
     try:
         replace(output, html, mode=READABLE)
     except OSError as error:
         raise SettingsError(f"{output} cannot be written: {files.explain_error(error)}") from None
 
 
-def history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:
-    """The newest rows of a history table, oldest first. Raises click.UsageError, and what Treasure Data raises."""
+def read_history(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:
+    """Return the newest rows of a history table, oldest first. Raises click.UsageError, or as Treasure Data does."""
     named = _TABLE.fullmatch(history)
     if named is None:
         raise click.UsageError("--history takes a database and a table, such as shop.pinterest_history")
@@ -98,4 +98,4 @@ def history_entries(history: str, *, audience_id: str | None, env_file: Path | N
     credentials = Credentials.find(env_file)
     credentials.require("TD_API_KEY")
     with credentials.without_pinterest().services() as services:
-        return [entry(row) for row in reversed(read_all(services.treasure_data, source))]
+        return [make_entry(row) for row in reversed(read_all(services.treasure_data, source))]

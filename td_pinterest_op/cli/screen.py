@@ -30,7 +30,7 @@ Row = Mapping[str, object]
 
 
 def prepare_streams() -> None:
-    """Let a character that the terminal's encoding lacks cost a question mark, and not the command.
+    """Replace characters that the terminal's encoding lacks by question marks, and handle closed streams.
 
     Raises WorkflowError when nothing can be printed. A standard input or error that is closed is an empty one.
     """
@@ -48,7 +48,7 @@ def prepare_streams() -> None:
 
 
 class _Output(io.FileIO):
-    """Standard output. What keeps it from being written is no error of any other file."""
+    """Standard output. Its errors are told from those of other files."""
 
     def write(self, data: Any) -> int:
         try:
@@ -63,8 +63,8 @@ class _Output(io.FileIO):
             ) from None
 
 
-def console(*, stderr: bool = False) -> Console:
-    """The terminal, or a plain stream in its place. Colours follow NO_COLOR and TERM."""
+def make_console(*, stderr: bool = False) -> Console:
+    """Return the terminal, or a plain stream in its place. Colours follow NO_COLOR and TERM."""
     made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not made.is_terminal:
         made.width = _ENDLESS
@@ -72,12 +72,12 @@ def console(*, stderr: bool = False) -> Console:
 
 
 class Warnings(logging.Handler):
-    """Shows the operator's warnings on standard error. Its errors come as exceptions."""
+    """Shows the operator's warnings on standard error. Errors arrive as exceptions."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a warning without the secrets in it."""
         if record.levelno == logging.WARNING:
-            _print(console(stderr=True), Text.assemble(("warning: ", "bold yellow"), mask(record.getMessage())))
+            _print(make_console(stderr=True), Text.assemble(("warning: ", "bold yellow"), mask(record.getMessage())))
 
 
 # Whose lines tell a person what a command waits for.
@@ -94,8 +94,8 @@ class _Notes(logging.Handler):
 
 
 @contextlib.contextmanager
-def waits_shown(*, quiet: bool) -> Iterator[None]:
-    """Show, until the end of the block, which jobs and limits the work waits for."""
+def show_waits(*, quiet: bool) -> Iterator[None]:
+    """Show the jobs and limits that the work waits for, until the end of the block."""
     handler, loggers = _Notes(), [logging.getLogger(f"td_pinterest_op.{name}") for name in _WAITING]
     for logger in () if quiet else loggers:
         logger.addHandler(handler)
@@ -109,29 +109,29 @@ def waits_shown(*, quiet: bool) -> Iterator[None]:
 
 
 def say(text: str | Text = "", *, indent: int = 0) -> None:
-    """A line of the result. Where the terminal is too narrow for it, it goes on after `indent` spaces."""
-    _print_hanging(console(), text, indent)
+    """Print a line of the result. A line that is too long for the terminal continues after `indent` spaces."""
+    _print_hanging(make_console(), text, indent)
 
 
 def note(text: str | Text, *, indent: int = 0) -> None:
-    """A line about the work, next to the result: on standard error; `indent` as for `say`."""
-    _print_hanging(console(stderr=True), text, indent)
+    """Print a line about the work on standard error; `indent` as for `say`."""
+    _print_hanging(make_console(stderr=True), text, indent)
 
 
-def address(text: str) -> None:
-    """An address next to the result. It is there to be copied, and stays one line however long it is."""
+def show_address(text: str) -> None:
+    """Print an address on standard error, in one line, so that it can be copied."""
     click.echo(f"\n  {text}\n", err=True)
 
 
-def fail(message: str) -> None:
-    """An error: one paragraph on standard error."""
+def show_error(message: str) -> None:
+    """Print an error as one paragraph on standard error."""
     text = mask(message).strip()
     end = "" if text.endswith((".", "?")) else "."
-    _print(console(stderr=True), Text.assemble(("error: ", "bold red"), text, end))
+    _print(make_console(stderr=True), Text.assemble(("error: ", "bold red"), text, end))
 
 
 def say_json(value: object) -> None:
-    """The result for programs: JSON, and nothing else, on standard output."""
+    """Print the result as JSON on standard output."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_time_for_programs))
 
 
@@ -139,27 +139,27 @@ def _time_for_programs(time: datetime) -> str:
     return f"{time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[str] = ()) -> None:
-    """Rows as a table; `columns` are the rows' keys, of which `prose` may be wrapped.
+def show_table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[str] = ()) -> None:
+    """Print rows as a table; `columns` are the rows' keys, of which `prose` may be wrapped.
 
     Where the terminal is too narrow for the longest values, each row becomes a block of lines instead: ids are there to
     be copied, and a cut one is of no use.
     """
-    out = console()
+    out = make_console()
     made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for key in columns:
-        texts = [_heading(key), *(cell(row.get(key)) for row in rows)]
+        texts = [_heading(key), *(format_cell(row.get(key)) for row in rows)]
         width = _NARROWEST_PROSE if key in prose else max(map(cell_len, texts))
         is_number = any(isinstance(row.get(key), (int, float)) and not isinstance(row.get(key), bool) for row in rows)
         side: JustifyMethod = "right" if is_number else "left"
         made.add_column(_heading(key), justify=side, no_wrap=key not in prose, min_width=width)
     for row in rows:
-        made.add_row(*(Text(cell(row.get(key))) for key in columns))
+        made.add_row(*(Text(format_cell(row.get(key))) for key in columns))
     if Measurement.get(out, out.options.update(width=_ENDLESS), made).minimum <= out.width:
         _print(out, made)
         return
     for row in rows:
-        _print(out, Text(cell(row.get(columns[0])), style="bold"))
+        _print(out, Text(format_cell(row.get(columns[0])), style="bold"))
         _print_pairs(out, ((f"  {_heading(key)}", row.get(key)) for key in columns[1:]))
 
 
@@ -167,9 +167,9 @@ def _heading(key: str) -> str:
     return (key if key == "id" else key.removesuffix("_id")).replace("_", " ").upper()
 
 
-def properties(row: Row) -> None:
-    """One thing, a line for each of its properties."""
-    _print_pairs(console(), row.items())
+def show_properties(row: Row) -> None:
+    """Print a line for each property of one object."""
+    _print_pairs(make_console(), row.items())
 
 
 def _print_pairs(out: Console, pairs: Iterable[tuple[str, object]]) -> None:
@@ -177,12 +177,12 @@ def _print_pairs(out: Console, pairs: Iterable[tuple[str, object]]) -> None:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in pairs:
-        grid.add_row(name, Text(cell(value)))
+        grid.add_row(name, Text(format_cell(value)))
     _print(out, grid)
 
 
-def cell(value: object) -> str:
-    """A value for people: a dash for nothing, thousands set apart."""
+def format_cell(value: object) -> str:
+    """Return a value as text for people: a dash for nothing, thousands separated."""
     if value is None or value == "" or value == []:
         return "-"
     if isinstance(value, bool):
@@ -194,7 +194,7 @@ def cell(value: object) -> str:
     if isinstance(value, str):
         # Names come from Pinterest: a control character in one must not reach the terminal.
         return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in value)
-    return ", ".join(map(cell, value)) if isinstance(value, list) else str(value)
+    return ", ".join(map(format_cell, value)) if isinstance(value, list) else str(value)
 
 
 def _print_hanging(out: Console, text: str | Text, indent: int) -> None:
@@ -218,7 +218,7 @@ def _print(out: Console, what: object) -> None:
 
 
 def discard(descriptor: int) -> None:
-    """Throw away what a stream cannot write, so that Python does not fail at its end."""
+    """Redirect a stream that cannot be written, so that Python does not fail at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 

@@ -1,4 +1,4 @@
-"""Where `authorize` stores secrets. No secret is ever an argument of another program."""
+"""The places where `authorize` stores secrets. No secret is ever an argument of another program."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from td_pinterest_op.workflow.digdag_server import DigdagServer
 Target = Callable[[Mapping[str, Secret]], str]
 
 
-def target(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Target:
-    """The place that `--to KIND ARGUMENTS` names, checked as far as it can be before Pinterest is asked.
+def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Target:
+    """Return the place that `--to KIND ARGUMENTS` names, checked as far as possible before Pinterest is asked.
 
     Raises click.UsageError for arguments that do not fit, SettingsError for a place that cannot be used.
     """
@@ -33,15 +33,15 @@ def target(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> T
             f"--to {' '.join((kind, *wanted))} is the form, and {len(arguments)} words follow {kind}"
         )
     if kind == "local":
-        return lambda secrets: _to_local(secrets, environ)
+        return lambda secrets: _store_locally(secrets, environ)
     if kind == "td":
-        return _to_td(arguments[0])
+        return _make_td_target(arguments[0])
     if kind == "file":
-        return _to_file(Path(arguments[0]))
-    return _to_server(arguments[0], arguments[1], environ)
+        return _make_file_target(Path(arguments[0]))
+    return _make_server_target(arguments[0], arguments[1], environ)
 
 
-def _to_local(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> str:
+def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> str:
     try:
         stored = [local_secrets.write(name, value, environ) for name, value in secrets.items()]
     except OSError as error:
@@ -53,7 +53,7 @@ def _to_local(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> str:
     return f"the local digdag secrets ({stored[0].parent})"
 
 
-def _to_td(project: str) -> Target:
+def _make_td_target(project: str) -> Target:
     td = shutil.which("td")
     if td is None:
         raise SettingsError(
@@ -77,7 +77,7 @@ def _to_td(project: str) -> Target:
     return store
 
 
-def _to_file(path: Path) -> Target:
+def _make_file_target(path: Path) -> Target:
     if not path.parent.is_dir():
         raise SettingsError(f"there is no folder {path.parent} for the file {path.name}")
     if path.is_file():
@@ -95,8 +95,8 @@ def _to_file(path: Path) -> Target:
     return store
 
 
-def _to_server(url: str, project: str, environ: Mapping[str, str]) -> Target:
-    """digdag's own API: the project's id by its name, then each secret."""
+def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> Target:
+    """Return what stores secrets by the API of a digdag server."""
     if not is_safe(url):
         raise SettingsError(f"{url} must be https (plain http only to this machine's loop-back): secrets go there")
     base = url.rstrip("/").removesuffix("/api")

@@ -10,18 +10,12 @@ import click
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import Credentials
 from td_pinterest_op.cli.options import CommonOptions
+from td_pinterest_op.cli.statements import arms_statement, hashed_statement, rejected_statement
 from td_pinterest_op.identifiers.sql_text import quote_literal
 from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, join_with_or
 from td_pinterest_op.records.columns import identifier_columns
 from td_pinterest_op.records.hashed_rows import ENGINES
-from td_pinterest_op.records.sql import (
-    Query,
-    arms_statement,
-    columns_statement,
-    hashed_statement,
-    rejected_statement,
-    require_one_statement,
-)
+from td_pinterest_op.records.sql import Query, columns_statement, require_one_statement
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL, Control
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.treasure_data.job import Job, wait_for_job
@@ -71,21 +65,21 @@ def sql(
     column and the reason of each value that is rejected. control: the arm of each person, `control` or `sent`.
     """
     text = require_one_statement(files.read_sql(query, "--query"))
-    listed, types = _columns_of(names)
+    listed, types = _parse_columns(names)
     if database and len(types) < len(listed):
         raise click.UsageError("with --database, --columns takes only NAME=TYPE: the warehouse knows the others")
     if database:
-        job = _described(common, text, database=database, engine=engine)
+        job = _describe_query(common, text, database=database, engine=engine)
     elif listed:
         job = Job(id="", schema=tuple((name, "varchar") for name in listed), records=None, size=None)
     else:
         raise click.UsageError("name the query's columns with --columns, or ask the warehouse with --database")
     # Standard output as it is: a statement is there to be copied.
-    click.echo(_statement(what, text, replace(job, file="of --query"), types=types, keys=keys, control=control))
+    click.echo(_make_statement(what, text, replace(job, file="of --query"), types=types, keys=keys, control=control))
 
 
-def _columns_of(names: str) -> tuple[list[str], Mapping[str, str]]:
-    """The columns that --columns names, and the types of those that it gives one. Raises click.UsageError."""
+def _parse_columns(names: str) -> tuple[list[str], Mapping[str, str]]:
+    """Return the columns that --columns names, and the types that it gives. Raises click.UsageError."""
     pairs = [name.strip().partition("=") for name in names.split(",") if name.strip()]
     try:
         types = COLUMNS.read({name: type_ for name, is_typed, type_ in pairs if is_typed}, repr)
@@ -96,17 +90,17 @@ def _columns_of(names: str) -> tuple[list[str], Mapping[str, str]]:
     return [name for name, _, _ in pairs], types
 
 
-def _described(common: CommonOptions, text: str, *, database: str, engine: str) -> Job:
-    """A job with the columns of the query, and without rows."""
+def _describe_query(common: CommonOptions, text: str, *, database: str, engine: str) -> Job:
+    """Return a job with the columns of the query, and without rows."""
     credentials = Credentials.find(common.env_file)
     credentials.require("TD_API_KEY")
     common.note(f"Credentials: {credentials.describe()}")
     source = workflow.read_source(credentials.task(query=text, database=database, engine=engine))
-    with credentials.without_pinterest().services() as services, screen.waits_shown(quiet=common.quiet):
+    with credentials.without_pinterest().services() as services, screen.show_waits(quiet=common.quiet):
         return wait_for_job(services.treasure_data, source.with_fresh_query(columns_statement(text)))
 
 
-def _statement(
+def _make_statement(
     what: str,
     text: str,
     job: Job,
@@ -124,13 +118,13 @@ def _statement(
         chosen = _parse_control(control)
         if chosen.by is None and (len(columns) > 1 or columns[0].is_array):
             raise click.UsageError("the query has several identifiers a row: name the key of a person with --by")
-        by = _known(chosen.by, names, "--by") if chosen.by else None
+        by = _require_column(chosen.by, names, "--by") if chosen.by else None
         return arms_statement(query, by=by, salt=quote_literal(chosen.salt), share=str(chosen.of_ten_thousand))
     identifiers = {column.position for column in columns}
     others = [name for place, name in enumerate(names) if place not in identifiers]
     if not keys and not others:
         raise click.UsageError("the query selects identifiers alone: add a key of each person to it")
-    return rejected_statement(query, keys=[_known(key, names, "--key") for key in keys or others])
+    return rejected_statement(query, keys=[_require_column(key, names, "--key") for key in keys or others])
 
 
 def _parse_control(parts: Mapping[str, str | None]) -> Control:
@@ -141,7 +135,7 @@ def _parse_control(parts: Mapping[str, str | None]) -> Control:
     return control
 
 
-def _known(name: str, names: Sequence[str], option: str) -> str:
+def _require_column(name: str, names: Sequence[str], option: str) -> str:
     if name.lower() not in map(str.lower, names):
         raise click.UsageError(f"{option}: the query has no column {name}; it has {', '.join(names)}")
     return name

@@ -47,7 +47,7 @@ class _WriteLimit(HTTPConnection):
 
 
 class Adapter(requests.adapters.HTTPAdapter):
-    """A pool of such connections for requests; `write_timeout` in seconds."""
+    """The connection pools of requests, with a time limit for each write; `write_timeout` in seconds."""
 
     def __init__(self, *, write_timeout: float, connections: int) -> None:
         limit = {"write_timeout": write_timeout}

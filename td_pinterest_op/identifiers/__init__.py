@@ -1,1 +1,1 @@
-"""What identifies a person: the types, what is valid, and what happens to a value. Pure."""
+"""Identifiers of people: the types, their rules, and the reasons for which values are rejected. Pure."""

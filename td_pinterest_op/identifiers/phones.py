@@ -11,7 +11,7 @@ from typing import Any
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.identifiers.rules import Reason
 
-# The library's region of numbers that are of no country.
+# The library's region of numbers without a country.
 _NO_COUNTRY = "001"
 # No number is longer, and the library takes much longer for a longer text.
 _MAX_CHARACTERS = 80
@@ -24,10 +24,10 @@ def check_country(default_country: str | None) -> None:
 
 
 def normalise(text: str, default_country: str | None) -> str | Reason:
-    """The digits of a phone number, country code first, or why it is not one.
+    """Return the digits of a phone number, country code first, or the reason for its rejection.
 
     A number with a plus sign or a leading 00 has its country; any other one is of `default_country` (ISO 3166 alpha-2).
-    The rules of each country are those of the library phonenumbers. An extension is left out: E.164 has none.
+    The library phonenumbers has the rules of each country. An extension is dropped: E.164 has none.
     Source: Pinterest's page on conversions ("digits with country code, no plus, symbols or leading zeros").
     Raises WorkflowError when the library is missing.
     """
@@ -48,18 +48,21 @@ def normalise(text: str, default_country: str | None) -> str | Reason:
 
 
 def _is_national(text: str) -> bool:
-    """Whether a text has no country code but could be a number: at least a few digits, and no plus sign."""
+    """Return whether a text could be a number without a country code: at least a few digits, and no plus sign."""
     return "+" not in text and "＋" not in text and sum(character.isdigit() for character in text) >= 3
 
 
 def recognise(lines: bytes) -> list[bytes]:
-    """For each line, ended by a newline, its digits if it is plainly a valid number, `+` and digits; else b""."""
-    return [line[1:] if line[:1] == b"+" and _matcher(line[1:4])(line, 1) else b"" for line in lines.split(b"\n")[:-1]]
+    """Return for each line (with its newline) its digits if it is plainly a valid number, `+` and digits; else b""."""
+    return [
+        line[1:] if line[:1] == b"+" and _compile_matcher(line[1:4])(line, 1) else b""
+        for line in lines.split(b"\n")[:-1]
+    ]
 
 
 @functools.lru_cache(maxsize=1000)
-def _matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
-    """Takes a number whose first three digits are these, and the position of the first: true if it is a valid one."""
+def _compile_matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
+    """Return a matcher of the valid numbers with these first three digits; it takes a line and their position."""
     codes = _library().COUNTRY_CODE_TO_REGION_CODE
     for code in (first_digits[:length] for length in (1, 2, 3)):
         regions = codes.get(int(code)) if code.isdigit() and not code.startswith(b"0") else None
@@ -69,19 +72,19 @@ def _matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
 
 
 def _valid_national_numbers(regions: tuple[str, ...]) -> str:
-    """A pattern of the numbers that the library would find valid behind a country code, and would leave as they are.
+    """Return a pattern of the national numbers that the library finds valid and leaves unchanged.
 
-    It asks the regions of a country code in turn: the first whose leading digits a number has, or, where a region has
-    none, the first with a type of numbers that it matches.
+    Of the regions of a country code, the library takes the first whose leading digits a number has, or, where a region
+    has none, the first with a matching type of numbers.
     """
     metadata = [_library().PhoneMetadata.metadata_for_region(region) for region in regions]
-    # What begins like a prefix that is dialled within the country may lose it.
+    # The library may remove a prefix that is dialled within the country.
     prefix = metadata[0].national_prefix_for_parsing
     not_before, choices = f"(?!{prefix})" if prefix else "", []
     for region in metadata:
-        types = "|".join(_matching(of_type) for of_type in _types(region))
+        types = "|".join(_description_pattern(of_type) for of_type in _types(region))
         leading = f"(?={region.leading_digits})" if region.leading_digits else ""
-        choices.append(f"{not_before}{leading}(?={_matching(region.general_desc)})(?:{types})")
+        choices.append(f"{not_before}{leading}(?={_description_pattern(region.general_desc)})(?:{types})")
         not_before += f"(?!{region.leading_digits})" if region.leading_digits else ""
     return f"(?:{'|'.join(choices)})"
 
@@ -91,7 +94,7 @@ def _types(region: Any) -> Iterator[Any]:
     return (entry for name in names.split() if (entry := getattr(region, name)) and entry.national_number_pattern)
 
 
-def _matching(description: Any) -> str:
+def _description_pattern(description: Any) -> str:
     lengths = "|".join(rf"\d{{{length}}}" for length in description.possible_length)
     return (rf"(?=(?:{lengths})\Z)" if lengths else "") + rf"(?:{description.national_number_pattern})\Z"
 

@@ -1,8 +1,7 @@
-"""Why a value is not sent, for people: what each reason means, an example, what to do, and SQL that finds the rows.
+"""Explain the reasons for rejections: what each one means, an example, what to do, and SQL that finds the rows.
 
-The rules themselves are in `identifiers.rules`; a test compares this table with them. The SQL is Trino's, for a
-table `people` with a column `email` or `maid`, or with arrays, `emails` and `maids`. It finds every row of its reason,
-and may find a few others.
+The rules are in `identifiers.rules`; a test compares this table with them. The SQL is Trino's, for a table `people`
+with a column `email` or `maid`, or with arrays, `emails` and `maids`. It finds all rows of its reason, and maybe more.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A value as Treasure Data holds it → its text, what it is a hash of, or the reason why it identifies nobody.
+"""The rules for values of all types of identifiers: trim them, tell hashes from texts, reject with a reason.
 
-Pure. What holds for one type of identifier alone is in `types`.
+Pure. The rules of one type are in `types`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 
 
 class Reason(str, enum.Enum):
-    """Why a value is not sent; the names under which rejections are counted."""
+    """Why a value is rejected; rejections are counted by these names."""
 
     NULL = "null"
     EMPTY = "empty"
@@ -34,14 +34,14 @@ class Reason(str, enum.Enum):
 # What databases, languages and spreadsheets write for "no value".
 _WORDS = "- -- na n/a #n/a nan nil none null (null) <null> \\n undefined unknown"
 
-# Mailboxes of forms and fixtures, and only those that cannot be a person's: a rule for a whole domain,
-# or for names as common as info@, would swallow people.
+# Mailboxes of forms and fixtures, and only those that cannot be a person's: a rule for a whole domain, or for names as
+# common as info@, would reject people.
 _MAILBOXES = """
     test@example.com test@example.net test@example.org test@test.com email@example.com example@example.com
     noemail@noemail.com none@none.com null@null.com na@na.com unknown@unknown.com undefined@undefined.com
 """
 
-# What Android and iOS give out when the user has switched advertising ids off, with and without dashes.
+# The advertising id of a device on which the user has switched it off, with and without dashes.
 _DEVICE_IDS = f"00000000-0000-0000-0000-000000000000 {'0' * 32}"
 
 PLACEHOLDERS = frozenset(f"{_WORDS} {_MAILBOXES} {_DEVICE_IDS}".split())
@@ -81,7 +81,7 @@ _OTHER_HASH = re.compile("[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
 
 
 def text_or_reason(value: object) -> str | Reason:
-    """The trimmed text of a value (raw UTF-8), or why it has none that identifies somebody."""
+    """Return the trimmed text of a value (raw UTF-8), or the reason for its rejection."""
     if value is None:
         return Reason.NULL
     if not isinstance(value, bytes):
@@ -96,7 +96,7 @@ def text_or_reason(value: object) -> str | Reason:
 
 
 def hash_or_reason(text: str) -> bytes | Reason | None:
-    """The digest that a trimmed text is, why it is a hash of no use, or None for a text that is no hash."""
+    """Return the digest that a trimmed text is, or the reason for its rejection; None for a text that is no hash."""
     if _SHA256_HEX.fullmatch(text):
         digest = bytes.fromhex(text)
         return Reason.HASH_OF_NOTHING if digest in HASHES_OF_NOTHING else digest

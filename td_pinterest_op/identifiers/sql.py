@@ -1,11 +1,11 @@
 r"""Trino's SQL for hashing in the warehouse, made from the tables in `identifiers`.
 
-It gives a digest or a reason for every value, so that no plain identifier has to leave the warehouse. Tests compare it
-with `key_or_reason`, value by value. `unsure` are addresses whose lower case depends on the version of Unicode, or on
-the place of a letter in its word.
+It computes a digest or a reason for every value, so that no plain identifier has to leave the warehouse. Tests compare
+it with `key_or_reason`, value by value. `unsure` are addresses whose lower case depends on the version of Unicode, or
+on the place of a letter in its word.
 
-Of the hashes of nothing the SQL holds the first 128 bits: they tell these from any other digest, and a log that prints
-the query shows nothing that could be a person's.
+The SQL has the first 128 bits of the hashes of nothing: that is enough to recognise them, and a log that prints the
+query shows nothing that could be a person's.
 
 JONI, Trino's engine for regular expressions, reads `\x80` to `\xff` as bytes: every character is written as `\x{…}`.
 """
@@ -21,7 +21,7 @@ from td_pinterest_op.identifiers.sql_text import quote_literal
 from td_pinterest_op.identifiers.types import IdentifierType, Sql
 
 HASHED_MARK = "="
-"""In front of a digest that was one before, where a statement tells it from one of a plain value."""
+"""In front of the digest of a value that was hashed already, where a statement has to tell it from others."""
 _LIST_WIDTH = 116
 
 
@@ -36,9 +36,9 @@ def lower_sql(text: str) -> str:
 
 
 def salted_number_sql(key: str, salt: str) -> str:
-    """Return the SQL of a person's number, by which a control group is chosen; see `withholding.people.in_control`.
+    """Return the SQL of a person's number, which decides about the control group; `key` and `salt` are SQL of text.
 
-    `key` and `salt` are SQL of text.
+    `withholding.people.assign_control` computes the same.
     """
     return f"from_base(substr(to_hex(sha256(to_utf8({salt} || chr(10) || {key}))), 1, 8), 16)"
 
@@ -46,8 +46,8 @@ def salted_number_sql(key: str, salt: str) -> str:
 def answer_sql(type_: IdentifierType, *, text: str, lowered: str, mark: str = "") -> str:
     """Return the SQL of a value's digest in hex, or of the reason for its rejection; NULL for a NULL.
 
-    `text` is SQL of the trimmed value, and `lowered` of that in lower case. A digest that the value itself is gets
-    `mark` in front. The type must have SQL.
+    `text` is SQL of the trimmed value, `lowered` of the same in lower case. A value that is a digest gets `mark` in
+    front. The type must have SQL.
     """
     sql = cast("Sql", type_.sql)
     digest = f"'{mark}' || {lowered}" if mark else lowered
@@ -56,24 +56,24 @@ def answer_sql(type_: IdentifierType, *, text: str, lowered: str, mark: str = ""
         for conditions in (sql.flaws, sql.form)
     )
     of_type = f"""{flaws}
-    WHEN regexp_like($text, '{_class(SEPARATORS)}') THEN '{Reason.CONTAINS_SEPARATOR.value}'{form}
+    WHEN regexp_like($text, '{_character_class(SEPARATORS)}') THEN '{Reason.CONTAINS_SEPARATOR.value}'{form}
     ELSE lower(to_hex(sha256(to_utf8({sql.normal})))) END"""
     return f"""CASE
     WHEN {text} IS NULL THEN NULL
     WHEN from_utf8(to_utf8({text})) <> {text} THEN '{Reason.BAD_ENCODING.value}'
     WHEN {text} = '' THEN '{Reason.EMPTY.value}'
     WHEN {lowered} IN (
-{_listed(sorted(PLACEHOLDERS), indent=6)}) THEN '{Reason.PLACEHOLDER.value}'
+{_literals(sorted(PLACEHOLDERS), indent=6)}) THEN '{Reason.PLACEHOLDER.value}'
     WHEN regexp_like({text}, '\\A[0-9A-Fa-f]{{64}}\\z') THEN CASE
       WHEN substr({lowered}, 1, 32) IN (
-{_listed(sorted(digest.hex()[:32] for digest in HASHES_OF_NOTHING), indent=8)}) THEN '{Reason.HASH_OF_NOTHING.value}'
+{_literals(sorted(digest.hex()[:32] for digest in HASHES_OF_NOTHING), indent=8)}) THEN '{Reason.HASH_OF_NOTHING.value}'
       ELSE {digest} END
     WHEN regexp_like({text}, '\\A([0-9A-Fa-f]{{32}}|[0-9A-Fa-f]{{40}})\\z') THEN '{Reason.UNSUPPORTED_HASH.value}'\
 {of_type.replace("$text", text).replace("$lowered", lowered)}"""
 
 
-def _listed(values: Iterable[str], *, indent: int) -> str:
-    """Literals, several a line."""
+def _literals(values: Iterable[str], *, indent: int) -> str:
+    """Return literals, several a line."""
     lines, margin = [" " * indent], " " * indent
     for literal in map(quote_literal, values):
         if len(lines[-1]) + len(literal) > _LIST_WIDTH:
@@ -83,8 +83,8 @@ def _listed(values: Iterable[str], *, indent: int) -> str:
     return "\n".join(lines).removesuffix(", ")
 
 
-def _class(characters: str) -> str:
-    """A class of a regular expression, neighbours as ranges."""
+def _character_class(characters: str) -> str:
+    """Return a character class of a regular expression, neighbours as ranges."""
     codes = sorted(set(map(ord, characters)))
     runs = [[code for _, code in run] for _, run in groupby(enumerate(codes), key=lambda each: each[1] - each[0])]
     parts = [f"\\x{{{run[0]:x}}}" + (f"-\\x{{{run[-1]:x}}}" if len(run) > 1 else "") for run in runs]

@@ -1,25 +1,25 @@
-"""Values and names as Trino's SQL writes them: every statement that the operator issues quotes by these functions."""
+"""Quote values and names for Trino's SQL, in every statement that the operator issues."""
 
 from __future__ import annotations
 
 
 def quote_literal(text: str) -> str:
-    """Return a literal of this text. What is not printable ASCII is escaped, so that no encoding can change it."""
+    """Return a text as a literal. All but printable ASCII is escaped, so that no encoding can change it."""
     if text.isascii() and text.isprintable():
-        return _quoted(text, "'")
-    return "U&" + _quoted("".join(map(_escaped, text)), "'")
+        return _quote(text, "'")
+    return "U&" + _quote("".join(map(_escape, text)), "'")
 
 
 def quote_name(name: str) -> str:
     """Return the name of a column or a table, in quotes (in Trino, case does not matter in them either)."""
-    return _quoted(name, '"')
+    return _quote(name, '"')
 
 
-def _quoted(text: str, mark: str) -> str:
+def _quote(text: str, mark: str) -> str:
     return mark + text.replace(mark, mark * 2) + mark
 
 
-def _escaped(character: str) -> str:
+def _escape(character: str) -> str:
     if character == "\\":
         return r"\\"
     if character.isascii() and character.isprintable():

@@ -1,4 +1,4 @@
-"""The types of identifiers, one row each: the column's name, what is valid, what is hashed, where it may be sent."""
+"""The types of identifiers: the name of the column, which values are valid, what is hashed, and how it is sent."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _DEVICE_ID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sql:
-    """How a warehouse judges the values of a type, in Trino's SQL of `$text`, the trimmed value, and `$lowered`.
+    """The rules of a type in Trino's SQL; `$text` is the trimmed value, `$lowered` the same in lower case.
 
-    A value that meets a condition is rejected for its reason; the first one decides. `flaws` come before the search for
-    separators, `form` after it. `normal`: what is hashed of any other value.
+    The first condition that a value meets is the reason for its rejection. `flaws` come before the search for
+    separators, `form` after it. `normal`: the text of a valid value that is hashed.
     """
 
     form: tuple[tuple[str, Reason], ...]
@@ -34,15 +34,15 @@ class Sql:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentifierType:
-    """What a column holds.
+    """A type of identifier.
 
-    `name`: of the column. `key`: of a record with several keys (CustomerListRecordRow of the API description).
-    `list_type`: of a customer list made for it; None: it can be sent in such a record only.
+    `name`: of its column. `key`: in a record with several keys (CustomerListRecordRow of the API description).
+    `list_type`: of a customer list for it; None: it can be sent in such a record only.
 
-    `normalise`: a trimmed text that is no placeholder, and a country → what is hashed, or the reason why it is not one.
-    `recognise`: lines, each ended by a newline → for each what is hashed, or b"" where a closer look is needed. It may
-    only recognise what is plainly good. `is_hashed`: whether a digest is sent, and a value may be hashed already.
-    `sql`: None where a warehouse cannot judge it.
+    `normalise`: a trimmed text that is no placeholder, and a country → the text to hash, or the reason for a rejection.
+    `recognise`: lines with their newlines → for each the text to hash, or b"" for `normalise` to decide. It may only
+    recognise what is plainly valid. `is_hashed`: whether a digest is sent, and a value may be hashed already. `sql`:
+    None where a warehouse cannot hash it.
     """
 
     name: str
@@ -57,7 +57,7 @@ class IdentifierType:
 # ---------------------------------------------------------------------------------------- one value
 
 
-def _email(text: str, _country: str | None) -> str | Reason:
+def _normalise_email(text: str, _country: str | None) -> str | Reason:
     normal = text.lower()
     if len(normal.encode()) > MAX_EMAIL_BYTES:
         return Reason.TOO_LONG
@@ -69,14 +69,14 @@ def _email(text: str, _country: str | None) -> str | Reason:
     return normal if well_formed else Reason.NOT_AN_EMAIL
 
 
-def _device_id(text: str, _country: str | None, *, in_case: Callable[[str], str]) -> str | Reason:
-    # It is judged as it was written: upper() makes two hex digits of the ligature \ufb00.
+def _normalise_device_id(text: str, _country: str | None, *, in_case: Callable[[str], str]) -> str | Reason:
+    # Before its case is changed: upper() makes two hex digits of the ligature \ufb00.
     if SEPARATOR.search(text):
         return Reason.CONTAINS_SEPARATOR
     return in_case(text) if _DEVICE_ID.fullmatch(text) else Reason.NOT_A_DEVICE_ID
 
 
-def _external_id(text: str, _country: str | None) -> str | Reason:
+def _normalise_external_id(text: str, _country: str | None) -> str | Reason:
     if len(text) > MAX_EXTERNAL_ID_CHARACTERS:
         return Reason.TOO_LONG
     return Reason.CONTAINS_SEPARATOR if SEPARATOR.search(text) else text
@@ -84,34 +84,34 @@ def _external_id(text: str, _country: str | None) -> str | Reason:
 
 # ---------------------------------------------------------------------------------------- a block: the same, faster
 
-# A pattern takes a run of lines, each of them plainly good: what it does not take needs a closer look. Repeats never
-# need to give back what they took; saying so (Python 3.11) saves a sixth of the time.
-_ONCE = "+" if sys.version_info >= (3, 11) else ""
+# A pattern matches a run of plainly valid lines; `normalise` decides about all others. Repeats never have to backtrack:
+# possessive quantifiers (Python 3.11) save a sixth of the time.
+_POSSESSIVE = "+" if sys.version_info >= (3, 11) else ""
 _LOCAL = r"[^\x00-\x20,@\x7f-\xff]"
 _LABEL = r"[^\x00-\x20,.@\x7f-\xff]"
 # The bounds add up to no more than 254 bytes; longer addresses take the slow way.
 _PLAIN_EMAIL = (
-    rf"{_LOCAL}{{1,64}}{_ONCE}@{_LABEL}{{1,63}}{_ONCE}\.{_LABEL}{{1,63}}{_ONCE}"
-    rf"(?:\.{_LABEL}{{1,29}}{_ONCE}){{0,2}}{_ONCE}"
+    rf"{_LOCAL}{{1,64}}{_POSSESSIVE}@{_LABEL}{{1,63}}{_POSSESSIVE}\.{_LABEL}{{1,63}}{_POSSESSIVE}"
+    rf"(?:\.{_LABEL}{{1,29}}{_POSSESSIVE}){{0,2}}{_POSSESSIVE}"
 )
-_PLAIN_EXTERNAL_ID = rf"[^\x00-\x20,\x7f-\xff]{{1,{MAX_EXTERNAL_ID_CHARACTERS}}}{_ONCE}"
+_PLAIN_EXTERNAL_ID = rf"[^\x00-\x20,\x7f-\xff]{{1,{MAX_EXTERNAL_ID_CHARACTERS}}}{_POSSESSIVE}"
 _PLACEHOLDERS = frozenset(word.encode() for word in PLACEHOLDERS)
 
 
-def _run_of(line: str) -> re.Pattern[bytes]:
-    return re.compile(rf"(?:{line}\n)*{_ONCE}".encode())
+def _compile_run(line: str) -> re.Pattern[bytes]:
+    return re.compile(rf"(?:{line}\n)*{_POSSESSIVE}".encode())
 
 
-def _in_runs(lines: bytes, *, runs: re.Pattern[bytes], in_case: Callable[[bytes], bytes] = bytes) -> list[bytes]:
+def _recognise_runs(lines: bytes, *, runs: re.Pattern[bytes], in_case: Callable[[bytes], bytes] = bytes) -> list[bytes]:
     lines = in_case(lines)
     values = lines.split(b"\n")[:-1]
-    for row in _rows_between(runs, lines):
+    for row in _rows_outside(runs, lines):
         values[row] = b""
     return values
 
 
-def _rows_between(runs: re.Pattern[bytes], lines: bytes) -> Iterator[int]:
-    """The lines, counted from 0, that are in no run."""
+def _rows_outside(runs: re.Pattern[bytes], lines: bytes) -> Iterator[int]:
+    """Yield the lines, counted from 0, that are in no run."""
     row = position = 0
     while True:
         end = cast("re.Match[bytes]", runs.match(lines, position)).end()  # matches the empty run, if nothing else
@@ -123,13 +123,13 @@ def _rows_between(runs: re.Pattern[bytes], lines: bytes) -> Iterator[int]:
         position = lines.index(b"\n", end) + 1
 
 
-def _plain_external_ids(lines: bytes) -> list[bytes]:
-    # Nobody hashes an external id, so that a placeholder is not known by its hash as with other types.
-    values = _in_runs(lines, runs=_external_ids)
+def _recognise_external_ids(lines: bytes) -> list[bytes]:
+    # External ids are not hashed: a placeholder cannot be recognised by its hash, as with other types.
+    values = _recognise_runs(lines, runs=_external_ids)
     return [b"" if value.lower() in _PLACEHOLDERS else value for value in values]
 
 
-_emails, _device_ids, _external_ids = map(_run_of, (_PLAIN_EMAIL, _DEVICE_ID.pattern, _PLAIN_EXTERNAL_ID))
+_emails, _device_ids, _external_ids = map(_compile_run, (_PLAIN_EMAIL, _DEVICE_ID.pattern, _PLAIN_EXTERNAL_ID))
 
 # ---------------------------------------------------------------------------------------- a warehouse: the same, in SQL
 
@@ -150,8 +150,8 @@ EMAIL = IdentifierType(
     name="email",
     key="email",
     list_type="EMAIL",
-    normalise=_email,
-    recognise=partial(_in_runs, runs=_emails, in_case=bytes.lower),
+    normalise=_normalise_email,
+    recognise=partial(_recognise_runs, runs=_emails, in_case=bytes.lower),
     sql=Sql(
         flaws=((f"length(to_hex(to_utf8($lowered))) > {2 * MAX_EMAIL_BYTES}", Reason.TOO_LONG),),
         form=(
@@ -165,16 +165,16 @@ MAID = IdentifierType(
     name="maid",
     key="maid",
     list_type="MAID",
-    normalise=partial(_device_id, in_case=str.lower),
-    recognise=partial(_in_runs, runs=_device_ids, in_case=bytes.lower),
+    normalise=partial(_normalise_device_id, in_case=str.lower),
+    recognise=partial(_recognise_runs, runs=_device_ids, in_case=bytes.lower),
     sql=_device_id_sql(normal="$lowered"),
 )
 IDFA = IdentifierType(
     name="idfa",
     key="maid",
     list_type="IDFA",
-    normalise=partial(_device_id, in_case=str.upper),
-    recognise=partial(_in_runs, runs=_device_ids, in_case=bytes.upper),
+    normalise=partial(_normalise_device_id, in_case=str.upper),
+    recognise=partial(_recognise_runs, runs=_device_ids, in_case=bytes.upper),
     sql=_device_id_sql(normal="upper($text)"),
 )
 PHONE = IdentifierType(
@@ -188,20 +188,20 @@ EXTERNAL_ID = IdentifierType(
     name="external_id",
     key="external_id",
     list_type=None,
-    normalise=_external_id,
-    recognise=_plain_external_ids,
+    normalise=_normalise_external_id,
+    recognise=_recognise_external_ids,
     is_hashed=False,
 )
 
 TYPES: Mapping[str, IdentifierType] = {type_.name: type_ for type_ in (EMAIL, MAID, IDFA, PHONE, EXTERNAL_ID)}
-"""By the name of their columns. Keys of a record are in this order; one that is not hashed comes last."""
+"""By column name. The keys of a record are in this order; one that is not hashed comes last."""
 LISTED: Mapping[str, IdentifierType] = {name: type_ for name, type_ in TYPES.items() if type_.list_type}
-"""Those that are records of their own, and have lists made for them."""
+"""Those that can be records of their own, in lists of their type."""
 KEYS_ONLY = [name for name in TYPES if name not in LISTED]
-"""The names of the others: keys of a record that has several."""
+"""The names of the others, which can only be keys of a record that has several."""
 
 
 def join_with_or(names: Iterable[str]) -> str:
-    """Names as a sentence has them: `a, b or c`."""
+    """Return names as a phrase: `a, b or c`."""
     *most, last = names
     return f"{', '.join(most)} or {last}" if most else last

@@ -1,4 +1,4 @@
-"""Whether a plan is still the newest of its ledger, asked while it is sent."""
+"""Stop a plan that is no longer the newest of its ledger while it is sent."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.runtime import shutdown
 
-# How long a plan that was the newest is taken to be so, in seconds, while nothing is waited for.
-_HOLDS = 10.0
+# Seconds for which an answer of the ledger is trusted, unless a request has waited since.
+_TRUSTED = 10.0
 
 
 @dataclass(kw_only=True)
 class PlanGuard:
-    """Asks before each write for which the last answer is too old. `sent`: how many records may be in so far."""
+    """Reads the ledger before a write if its last answer is too old. `sent`: how many records may be in so far."""
 
     stage: Stage
     ledger: Ledger
@@ -30,30 +30,30 @@ class PlanGuard:
     clock: Callable[[], float]
     sent: Callable[[], int]
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _holds_until: float = -math.inf
+    _trusted_until: float = -math.inf
     _waits: int = 0
     _ops: list[str] = field(default_factory=list)
     _newer: int | None = None
     _wrote: bool = False
 
-    def confirm_newest(self) -> None:
-        """Take the plan for the newest: the ledger has just said so."""
-        self._waits, self._holds_until = self.client.rate_limiter.waits, self.clock() + _HOLDS
+    def trust(self) -> None:
+        """Trust that the plan is the newest: it has just been written."""
+        self._waits, self._trusted_until = self.client.rate_limiter.waits, self.clock() + _TRUSTED
 
     def check(self) -> None:
         """Raise LimitError if a newer plan is in the ledger."""
         waited, asked_at = self.client.rate_limiter.waits, self.clock()
-        if (newest := self._newest()) != self.plan:
+        if (newest := self._read_newest()) != self.plan:
             self._newer = newest
             raise LimitError(f"plan {newest} is newer")
-        self._waits, self._holds_until = waited, asked_at + _HOLDS
+        self._waits, self._trusted_until = waited, asked_at + _TRUSTED
 
     @contextlib.contextmanager
     def watch(self, *ops: str) -> Iterator[None]:
-        """Watch over the writes of the block, which sends the plan's rows of these `ops`.
+        """Check the writes of a block, which sends the plan's rows of these `ops`.
 
-        If it fails and there is a newer plan, whatever may have been sent is written to the ledger as unsettled, and
-        the error is about that: a LimitError.
+        If the block fails and there is a newer plan, the ledger gets whatever may have been sent as unsettled. Raises
+        LimitError in place of the error then.
         """
         self._ops += ops
         try:
@@ -62,22 +62,22 @@ class PlanGuard:
         except ExportError as error:
             # There is no time left after a signal.
             if not shutdown.is_requested() and self._is_overtaken(error):
-                raise LimitError(self._message()) from None
+                raise LimitError(self._overtaken_text()) from None
             raise
 
     def _before_write(self) -> None:
         with self._lock:
-            if self.client.rate_limiter.waits != self._waits or self.clock() > self._holds_until:
+            if self.client.rate_limiter.waits != self._waits or self.clock() > self._trusted_until:
                 self.check()
             self._wrote = True
 
     def _is_overtaken(self, error: ExportError) -> bool:
-        """Whether there is a newer plan; the ledger then has what this one may have sent next to it."""
+        """Return whether there is a newer plan; the ledger then gets what this one may have sent meanwhile."""
         try:
             if self._wrote:
-                self._newer = newest if (newest := self._newest()) != self.plan else None
+                self._newer = newest if (newest := self._read_newest()) != self.plan else None
             for op in self._ops if self._newer and self._wrote else ():
-                self.stage.run("note what was sent next to a newer plan", self.ledger.overtaken(self.plan, op))
+                self.stage.run("note what was sent during a newer plan", self.ledger.overtaken_statement(self.plan, op))
         except ExportError as failure:
             error.extend(
                 ". If another run has made a newer plan meanwhile, the ledger lacks what this one has sent "
@@ -86,7 +86,7 @@ class PlanGuard:
             return False
         return self._newer is not None
 
-    def _message(self) -> str:
+    def _overtaken_text(self) -> str:
         sent = self.sent()
         outcome = (
             f"{format_count(sent, 'record')} of it had been sent: the ledger has its people as unsettled, and the next "
@@ -99,6 +99,6 @@ class PlanGuard:
             f"{self._newer} meanwhile. {outcome}"
         )
 
-    def _newest(self) -> int:
-        (row,) = self.stage.records("ask for the newest plan", self.ledger.newest(self.plan))
+    def _read_newest(self) -> int:
+        (row,) = self.stage.read_records("read the newest plan", self.ledger.newest_query(self.plan))
         return int(row["newest"])

@@ -1,14 +1,14 @@
-"""The mirror's ledger: what its rows mean, how they are written, and what it says before a run.
+"""The mirror's ledger: its rows, the statements that write them, and its state before a run.
 
-The ledger is a table of digests that only ever grows (until a compaction). Each row belongs to a plan, whose number is
-the time at which it was made, in milliseconds. A plan's rows are `join` and `leave`, with a digest; `planned` (or
-`replacing`, for a plan that replaces everybody), with the number of those rows, and in `joined` the newest plan that it
-takes into account; and `settled` (or `replaced`), once all of it is on Pinterest. A compaction has `member` and
-`unsure` rows, and a `compacted` row that makes them valid, with a 1 in `resent` if the audience was adopted. An
-`overtaken` plan has the rows of an older one that was still being sent.
+The ledger is a table of digests that only grows (until a compaction). Each row belongs to a plan, whose number is the
+time of its making, in milliseconds. A plan's rows are `join` and `leave`, with a digest; `planned` (or `replacing`, for
+a plan that replaces everybody), with the number of those rows, and in `joined` the newest plan that it takes into
+account; and `settled` (or `replaced`), once all of it is on Pinterest. A compaction has `member` and `unsure` rows, and
+a `compacted` row that makes them valid, with a 1 in `resent` if the audience was adopted. An `overtaken` plan has the
+rows of an older one that was still being sent.
 
-A digest is a member when its newest row is a `join` of a settled plan, or a `member` of a compaction. Whatever an
-unsettled plan has touched is unsure: the next plan makes it join or leave again.
+A digest is a member if its newest row is a `join` of a settled plan, or a `member` of a compaction. A digest in an
+unsettled plan is unsure: the next plan makes it join or leave again.
 
 Trino evaluates a CTE wherever it is named. So none is named twice, and what a run computes is in a table of its try,
 which no other try reads.
@@ -24,8 +24,8 @@ from td_pinterest_op.identifiers.sql_text import quote_literal, quote_name
 
 JOIN, LEAVE, REPLACING = "join", "leave", "replacing"
 PROOFS = (b"planned", b"replacing")
-"""The rows that say how many a plan has."""
-# What marks a plan as done, and what makes all older rows void.
+"""The rows with the number of a plan's rows."""
+# The rows that end a plan, and those that make all older rows void.
 _DONE, BASES = "('settled', 'replaced', 'compacted')", "('replaced', 'compacted')"
 _COLUMNS: Mapping[str, str] = {
     "audience_id": "varchar",
@@ -40,18 +40,18 @@ _COLUMNS: Mapping[str, str] = {
     "session": "varchar",
     "time": "bigint",
 }
-# A statement that writes may have begun this many seconds before it is seen.
+# The rows of a statement may be older by this many seconds than their first appearance.
 _SLACK = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """What the ledger says of an audience before a run.
+    """The ledger's state of an audience before a run.
 
-    `number`: that of the plan to make. Of plans, 0 for none: `seen` is the newest, `settled` the newest that is done,
-    `base` the one with which the ledger begins (`adopted` is 1 if that knows of adopted people), `compacted` the newest
-    valid compaction, `replacing` the newest that replaces everybody. `sent`: the plans that are on Pinterest.
-    `entries`: all rows. The ids are those of the newest plan that is done, "" without one.
+    `number`: that of the plan to make. Numbers of plans, 0 without one: `seen` is the newest, `settled` the newest that
+    ended, `base` the one with which the ledger begins (`adopted` is 1 if the audience had other people then),
+    `compacted` the newest valid compaction, `replacing` the newest that replaces everybody. `sent`: the plans that are
+    on Pinterest. `entries`: the number of all rows. The ids are those of the newest ended plan, "" without one.
     """
 
     number: int
@@ -68,12 +68,12 @@ class State:
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> State:
-        """Return what the statement of `Ledger.state` has answered."""
+        """Return the state in a row of `Ledger.state_query`."""
         return cls(**{**row, "sent": tuple(map(int, filter(None, row["sent"].split(","))))})
 
     @property
     def is_adopted(self) -> bool:
-        """Whether there may be people in the audience of whom the ledger does not know."""
+        """Whether the audience may have people who are not in the ledger."""
         return not self.base or self.adopted > 0
 
     @property
@@ -84,7 +84,7 @@ class State:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """The rows of one audience in a table. `session`: marks the rows that this try writes."""
+    """The ledger of one audience, and its SQL. `session`: marks the rows that this try writes."""
 
     name: str
     database: str
@@ -96,16 +96,16 @@ class Ledger:
         """The SQL of the table's name."""
         return f"{quote_name(self.database)}.{quote_name(self.name)}"
 
-    def create(self) -> str:
-        """Return the statement that makes the table, unless there is one."""
+    def create_statement(self) -> str:
+        """Return the statement that creates the table, unless it exists."""
         columns = ", ".join(f"cast(NULL AS {type_}) AS {name}" for name, type_ in _COLUMNS.items())
         return f"""\
 CREATE TABLE IF NOT EXISTS {self.table}
 WITH (bucketed_on = array['audience_id'], bucket_count = 512) AS
 SELECT {columns} WHERE false"""
 
-    def state(self) -> str:
-        """Return the query of a `State`: a row, also when the ledger holds nothing about the audience."""
+    def state_query(self) -> str:
+        """Return the query of a `State`: one row, also if the ledger has no rows of the audience."""
         return f"""\
 SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + 1) AS number,
   coalesce(max(plan), 0) AS seen,
@@ -120,34 +120,34 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
   coalesce(max_by(customer_list_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS customer_list_id
 {self._rows()}"""
 
-    def entries(self, state: State) -> str:
-        """Return the rows that say something about a digest, as FROM and WHERE: those that the state knows of."""
+    def entries_from(self, state: State) -> str:
+        """Return FROM and WHERE of the rows with a digest that are valid in a state."""
         return f"""{self._rows()}
     AND digest IS NOT NULL AND plan BETWEEN {state.base} AND {state.seen}
     AND (op IN ('join', 'leave') OR plan = {state.compacted})"""
 
-    def newest(self, plan: int) -> str:
+    def newest_query(self, plan: int) -> str:
         """Return a query of one number: this plan, or the newest that takes it into account.
 
-        A plan that was made at the same time, and does not know of this one, is not sent: its own run finds that out.
+        A plan that was made at the same time and does not take this one into account is not sent: its run notices.
         """
         return (
             f"SELECT coalesce(max(CASE WHEN digest IS NULL AND joined >= {plan} THEN plan END), {plan}) AS newest\n"
-            f"{self._rows()} AND {_recent(plan)}"
+            f"{self._rows()} AND {_since(plan)}"
         )
 
-    def written(self, state: State) -> str:
-        """Return a query of the rows since a state: `op`, `digest` and `figure`; the op of another try's is NULL.
+    def written_query(self, state: State) -> str:
+        """Return a query of the rows since a state: `op`, `digest` and `figure`; `op` is NULL for rows of other tries.
 
-        A plan that was made meanwhile is one of those, and so is what makes the rows void that the state knows of.
+        These include plans that were made meanwhile, and rows that make those of the state void.
         """
         return f"""\
 SELECT CASE WHEN session = {quote_literal(self.session)} THEN op END AS op, digest, figure
-{self._rows()} AND {_recent(state.number)}
+{self._rows()} AND {_since(state.number)}
   AND (plan > {state.seen} OR (op IN {BASES} AND plan > {state.base}))"""
 
-    def insert(self, rows: str) -> str:
-        """Return the statement that writes rows: a SELECT of `plan` to `customer_list_id`, some with `cast`."""
+    def insert_statement(self, rows: str) -> str:
+        """Return the statement that writes rows: a SELECT of the columns from `plan` to `customer_list_id`."""
         return f"""\
 INSERT INTO {self.table} ({", ".join(_COLUMNS)})
 SELECT {quote_literal(self.audience_id)}, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id,
@@ -156,18 +156,18 @@ FROM (
 {rows}
 )"""
 
-    def mark(self, op: str, *, plan: int, **values: int | str) -> str:
-        """Return the statement that writes a row without a digest; `values` are columns."""
-        return self.insert(marker(op, plan=plan, **values))
+    def mark_statement(self, op: str, *, plan: int, **values: int | str) -> str:
+        """Return the statement that writes a row without a digest; `values` by column."""
+        return self.insert_statement(mark_select(op, plan=plan, **values))
 
-    def overtaken(self, plan: int, op: str) -> str:
-        """Return the INSERT of a plan that was still being sent when there was a newer one: its people are unsure then.
+    def overtaken_statement(self, plan: int, op: str) -> str:
+        """Return the INSERT for a plan that was still being sent during a newer one: its people are unsure then.
 
-        `op` is join or leave, or replacing for a plan that replaces everybody: that, and a plan whose rows a compaction
-        has taken out of the ledger, makes the next run replace everybody.
+        `op` is join or leave, or replacing for a plan that replaces everybody. That one, and a plan whose rows a
+        compaction has deleted, makes the next run replace everybody.
         """
         sent = f"{self._rows()} AND plan = {plan} AND op = '{op}'"
-        return self.insert(f"""\
+        return self.insert_statement(f"""\
 SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined, {_nulls("figure")}
 FROM (
   SELECT op, digest {sent} AND digest IS NOT NULL
@@ -177,16 +177,16 @@ FROM (
   {self._rows()}
 )""")
 
-    def forget(self, base: int) -> str:
-        """Return the statement that takes out what was written before the plan with which the ledger begins."""
+    def delete_statement(self, base: int) -> str:
+        """Return the statement that deletes the rows before the plan with which the ledger begins."""
         return f"DELETE {self._rows()} AND plan < {base}"
 
     def _rows(self) -> str:
         return f"FROM {self.table} WHERE audience_id = {quote_literal(self.audience_id)}"
 
 
-def marker(op: str, *, plan: int, **values: int | str) -> str:
-    """Return the SELECT of a row without a digest; `values` are columns."""
+def mark_select(op: str, *, plan: int, **values: int | str) -> str:
+    """Return the SELECT of a row without a digest; `values` by column."""
     known = {name: str(value) if isinstance(value, int) else quote_literal(value) for name, value in values.items()}
     columns = {"plan": str(plan), "op": f"'{op}'"} | known
     selected = [f"cast({columns.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in [*_COLUMNS][1:-2]]
@@ -194,18 +194,18 @@ def marker(op: str, *, plan: int, **values: int | str) -> str:
 
 
 def _nulls(first: str) -> str:
-    """The columns from `first` to `customer_list_id`, without values."""
+    """Return the columns from `first` to `customer_list_id`, all NULL."""
     names = [*_COLUMNS]
     return ", ".join(
         f"cast(NULL AS {_COLUMNS[name]}) AS {name}" for name in names[names.index(first) : names.index("session")]
     )
 
 
-def _recent(plan: int) -> str:
-    """Rows that were written since a plan was made: tables are divided by `time`, and no older part is read."""
+def _since(plan: int) -> str:
+    """Return the condition of rows written since a plan was made: by `time`, tables are read in part only."""
     return f"time >= {plan // 1000 - _SLACK}"
 
 
-def of_plan(rows: str, *, plan: int) -> str:
-    """Return the SELECT of a plan's rows for `Ledger.insert`, of a SELECT of `op`, `digest` and `joined`."""
+def plan_select(rows: str, *, plan: int) -> str:
+    """Return the rows of a plan for `insert_statement`, from a SELECT of `op`, `digest` and `joined`."""
     return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, {_nulls('figure')} FROM ({rows})"

@@ -1,4 +1,4 @@
-"""What a run changes: the state of the ledger and the people of the query, compared in the warehouse."""
+"""Compare the people of the query with the ledger, in the warehouse: what a run changes."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from td_pinterest_op.errors import LimitError
-from td_pinterest_op.mirroring.ledger import Ledger, State, marker, of_plan
+from td_pinterest_op.mirroring.ledger import Ledger, State, mark_select, plan_select
 from td_pinterest_op.settings.table import Begin, Settings
 from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.withholding.sql import read_counts, sum_by_reason
 
 REPLACE, DIFFERENCE = "replace", "difference"
 _DAY = 86_400_000  # milliseconds
-# Where Pinterest demands a record, an empty list holds one that belongs to nobody.
+# Where Pinterest demands a record, an empty list has one that belongs to nobody.
 _NOBODY = 1
 _REBUILD = "set rebuild: true for one run to replace the people of the audience and start the ledger again"
 _WITHHELD = "({})".format(", ".join(f"'{why}'" for why in WITHHELD))
-# What a change counts: digests; values, those that were digests, rows and rows with an invalid value; ledger's rows.
+# The counts of a change: digests; values, hashed values, rows, and rows with an invalid value; rows of the ledger.
 _AMOUNTS = ("people", "given", "hashed", "row_count", "invalid_rows", "entries")
 _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _AMOUNTS)
 
 
 def choose_mode(state: State, settings: Settings) -> str:
-    """Return whether everybody is replaced, or only the difference is sent."""
+    """Return REPLACE to replace everybody, or DIFFERENCE to send the changes only."""
     if settings.rebuild:
         return REPLACE
     if not state.settled:
@@ -33,7 +33,7 @@ def choose_mode(state: State, settings: Settings) -> str:
 
 
 def check_state(state: State, settings: Settings, *, customer_list_id: str, people: int) -> None:
-    """Raise LimitError if the ledger is about something else than the audience, or a first run would take people out.
+    """Raise LimitError if the ledger is about another audience, or a first run would remove people.
 
     `customer_list_id` and `people` are those of the audience now; a plan that replaces everybody needs no ledger.
     """
@@ -69,11 +69,10 @@ def check_leavers(figures: Figures, state: State, settings: Settings) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What a run would change, as the warehouse has counted it.
+    """What a run would change, as counted by the warehouse.
 
-    `rejected`: values by reason. `withheld`: digests by reason. `people`: whom the query finds and who may be sent.
-    `members`: by the ledger. `resent_to`: the last turn of those who are sent again. `entries`: the ledger's rows that
-    are not void.
+    `rejected`: values by reason. `withheld`: digests by reason. `people`: those of the query who may be sent.
+    `members`: by the ledger. `resent_to`: the last turn that is sent again. `entries`: rows of the ledger, not void.
     """
 
     given: int
@@ -92,15 +91,15 @@ class Figures:
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Figures:
-        """Return what the statement of `figures` has answered."""
+        """Return the figures in a row of `figures_query`."""
         return cls(**{**row, "rejected": read_counts(row["rejected"]), "withheld": read_counts(row["withheld"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The statements of one run; `ledger` is None before there is one.
+    """The statements of one run; `ledger` is None before it exists.
 
-    `people` and `changes` are SQL of what `withholding.sql.people_select` and `changes` select.
+    `people` is a table or SELECT of `withholding.sql.people_select`, `changes` one of `changes_select`.
     """
 
     ledger: Ledger | None
@@ -108,11 +107,11 @@ class Comparison:
     mode: str
     resend_days: int
 
-    def changes(self, people: str) -> str:
-        """Return the SELECT of what happens to every digest: join, leave, due (may be sent again), stay or out.
+    def changes_select(self, people: str) -> str:
+        """Return the SELECT of the change of every digest: join, leave, due (may be sent again), stay or out.
 
-        Also of the reasons for which values are rejected and people withheld. Digests that nothing is done about are
-        counted only. `turn` puts those first whose last join is oldest.
+        It also has the reasons for which values are rejected and people withheld. Digests without a change are only
+        counted. `turn` orders digests by their last join, the oldest first.
         """
         state, replaces = self.state, self.mode == REPLACE
         due_before = f"(cast(floor(to_unixtime(now()) / 86400) AS bigint) - {self.resend_days} + 1) * {_DAY}"
@@ -122,7 +121,7 @@ class Comparison:
             and f"""\
       SELECT digest, plan, op, coalesce(joined, plan) AS joined, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count,
         0 AS invalid_rows, 1 AS entries
-      {self.ledger.entries(state)}
+      {self.ledger.entries_from(state)}
       UNION ALL """
         )
         return f"""\
@@ -140,7 +139,7 @@ FROM (
       WHEN state <> 'in' THEN 'join'{due}
       ELSE 'stay' END AS op
     FROM (
-      SELECT digest, joined, {", ".join(_AMOUNTS)}, {judged(state)}
+      SELECT digest, joined, {", ".join(_AMOUNTS)}, {membership_sql(state)}
       FROM (
       SELECT digest, {NEWEST}, {_SUMS}
       FROM ({ledger or ""}
@@ -150,7 +149,7 @@ FROM (
       GROUP BY digest))))
 GROUP BY op, member, turn, digest"""
 
-    def figures(self, changes: str) -> str:
+    def figures_query(self, changes: str) -> str:
         """Return the query of `Figures`: one row."""
         settled_day = self.state.settled // _DAY
         return f"""\
@@ -182,8 +181,8 @@ FROM (
         FROM {changes})
       GROUP BY op, member, turn, reason)))"""
 
-    def plan(self, changes: str, *, resent_to: str, **proof: int | str) -> str:
-        """Return the rows of the plan. `proof`: what the row says that shows whether the others are whole."""
+    def plan_statement(self, changes: str, *, resent_to: str, **proof: int | str) -> str:
+        """Return the INSERT of the plan. `proof`: the columns of the row that proves that the others are complete."""
         assert self.ledger, "a plan is for an audience that exists"  # noqa: S101
         chosen = (
             "op IN ('join', 'stay')"
@@ -196,15 +195,15 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
     CASE op WHEN 'leave' THEN NULL ELSE {number} END AS joined
   FROM {changes} WHERE {chosen}"""
         op = "replacing" if self.mode == REPLACE else "planned"
-        proving = marker(op, plan=number, joined=self.state.seen, **proof)
-        return self.ledger.insert(f"{of_plan(rows, plan=number)}\nUNION ALL {proving}")
+        proof_select = mark_select(op, plan=number, joined=self.state.seen, **proof)
+        return self.ledger.insert_statement(f"{plan_select(rows, plan=number)}\nUNION ALL {proof_select}")
 
 
-# Of the rows of a digest, as `entries`: its newest one.
+# The newest of a digest's rows in `entries`.
 NEWEST = "max(entries.plan) AS plan, max_by(op, entries.plan) AS op, max_by(joined, entries.plan) AS joined"
 
 
-def judged(state: State) -> str:
+def membership_sql(state: State) -> str:
     """Return the SQL of `state`: in, out or unsure, by the newest row of a digest."""
     return f"""CASE
         WHEN plan IS NULL THEN 'out'

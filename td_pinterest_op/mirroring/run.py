@@ -1,4 +1,4 @@
-"""One run of a mirror in the warehouse: from the people of the query to a settled plan."""
+"""Run a mirror in the warehouse: from the people of the query to a settled plan."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from td_pinterest_op.withholding.preparation import people_columns
 
 @dataclass(kw_only=True)
 class MirrorRun:
-    """A run, step by step; `stats` gets its figures. `lists` are the task's.
+    """The steps of a run; `stats` gets its figures. `lists` are the task's.
 
-    Methods raise JobError and TreasureDataError, and LimitError as they say.
+    Methods raise JobError and TreasureDataError, and LimitError where it is documented.
     """
 
     stage: Stage
@@ -55,23 +55,23 @@ class MirrorRun:
 
     @property
     def mode(self) -> str:
-        """Whether everybody is replaced."""
+        """REPLACE or DIFFERENCE."""
         return choose_mode(self.state, self.settings)
 
     @property
     def list_type(self) -> str:
-        """The type of a customer list made for the people."""
+        """The type of a customer list for the people."""
         return list_type(self._columns)
 
     def read_state(self, *, now: float) -> None:
-        """Read what the ledger says; it is made if there is none, but for a dry run."""
+        """Read the state of the ledger; creates the table, except in a dry run."""
         exists = self.ledger.name in self.stage.clean_up(now=now)
         if not exists and not self.settings.dry_run:
-            self._make_ledger(now=now)
+            self._create_ledger(now=now)
             exists = True
         self.state = State(number=int(now * 1000))
         if exists:
-            (row,) = self.stage.records("read what the ledger says", self.ledger.state())
+            (row,) = self.stage.read_records("read the state of the ledger", self.ledger.state_query())
             self.state = State.of_row(row)
         self._comparison = Comparison(
             ledger=self.ledger if exists else None,
@@ -80,36 +80,36 @@ class MirrorRun:
             resend_days=self.settings.resend_days,
         )
 
-    def _make_ledger(self, *, now: float) -> None:
+    def _create_ledger(self, *, now: float) -> None:
         try:
-            self.stage.run("make the ledger", self.ledger.create())
+            self.stage.run("create the ledger", self.ledger.create_statement())
         except JobError:
-            # Another run may have made it at the same moment.
+            # Another run may have created it at the same moment.
             if self.ledger.name not in self.stage.clean_up(now=now):
                 raise
 
     def compare(self) -> None:
-        """Hash the people, and compare them with the ledger. Raises LimitError for a list that cannot be right."""
-        lists = {name: self._described_list(name, source) for name, source in self.lists.items()}
+        """Hash the people, and compare them with the ledger. Raises LimitError as `check_list` does."""
+        lists = {name: self._read_list_query(name, source) for name, source in self.lists.items()}
         of_lists = {name: query.columns for name, query in lists.items()}
-        query = self._described("query", self.stage.source, lambda job: people_columns(job, self.settings, of_lists))
+        query = self._read_query("query", self.stage.source, lambda job: people_columns(job, self.settings, of_lists))
         self._columns = query.columns
-        people, comparison = self._people(query, self._read_lists(lists)), self._comparison
+        people, comparison = self._select_people(query, self._read_lists(lists)), self._comparison
         self._changes, job_id = self.stage.create(
-            "changes", "compare the people with the ledger", comparison.changes(people)
+            "changes", "compare the people with the ledger", comparison.changes_select(people)
         )
         self.stats.job_id = self.stats.job_id or job_id
-        (row,) = self.stage.records("count who joins and who leaves", comparison.figures(self._changes))
+        (row,) = self.stage.read_records("count who joins and who leaves", comparison.figures_query(self._changes))
         self.figures = Figures.of_row(row)
         self._fill_stats()
 
     def write_plan(self, customer_list_id: str) -> Mapping[str, Prepared]:
-        """Write the plan into the ledger; returns its people by op, as the ledger has them.
+        """Write the plan into the ledger, and return its people by op, read back from it.
 
-        Raises LimitError if another run has made a plan meanwhile, or if the plan is not whole.
+        Raises LimitError if another run has made a plan meanwhile, or if the plan is not complete.
         """
         figures, to_send = self.figures, self.stats.to_send
-        plan = replace(self._comparison, ledger=self.ledger).plan(
+        plan = replace(self._comparison, ledger=self.ledger).plan_statement(
             self._changes,
             resent_to=figures.resent_to,
             figure=to_send,
@@ -118,7 +118,7 @@ class MirrorRun:
             customer_list_id=customer_list_id,
         )
         self.stage.run("write the plan into the ledger", plan)
-        rows = self.stage.rows("read the plan back", self.ledger.written(self.state))
+        rows = self.stage.read_rows("read the plan back", self.ledger.written_query(self.state))
         spools = {op: self._files.enter_context(Spool()) for op in (JOIN, LEAVE)}
         proofs, others = [], 0
         for ops, digests, numbers in rows.blocks:
@@ -127,14 +127,14 @@ class MirrorRun:
                 spool.add([*map(unhexlify, compress(digests, [each == code for each in ops]))])
             proofs += [number for op, number in zip(ops, numbers, strict=True) if op in PROOFS]
             others += ops.count(None)
-        return self._checked(spools, proofs=proofs, others=others)
+        return self._check_plan(spools, proofs=proofs, others=others)
 
     def settle(self, customer_list_id: str) -> None:
-        """Mark the plan as done, once all of it is on Pinterest."""
+        """Mark the plan as settled, once all of it is on Pinterest."""
         state, replaces = self.state, self.mode == REPLACE
         account, number = self.settings.ad_account_id, state.number
         op = "replaced" if replaces else "settled"
-        mark = self.ledger.mark(op, plan=number, ad_account_id=account, customer_list_id=customer_list_id)
+        mark = self.ledger.mark_statement(op, plan=number, ad_account_id=account, customer_list_id=customer_list_id)
         self.stage.run("settle the plan", mark)
         written = self.stats.to_send
         self.state = replace(
@@ -151,25 +151,25 @@ class MirrorRun:
         self.figures = replace(self.figures, entries=written if replaces else self.figures.entries + written)
 
     def compact(self) -> None:
-        """Make the ledger small, if that is due: with every change settled, its members are the people."""
+        """Compact the ledger if that is due. With every change settled, its members are the people."""
         compact(self.stage, self.ledger, self.state, entries=self.figures.entries, members=self.figures.people)
 
-    def _described(self, name: str, source: Source, choose: Callable[[Job], Sequence[Column]]) -> Query:
-        job = self.stage.job(f"ask for the columns of `{name}`", columns_statement(source.query))
+    def _read_query(self, name: str, source: Source, choose: Callable[[Job], Sequence[Column]]) -> Query:
+        job = self.stage.read_columns(f"read the columns of `{name}`", columns_statement(source.query))
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=choose(job))
 
-    def _described_list(self, name: str, source: Source) -> Query:
+    def _read_list_query(self, name: str, source: Source) -> Query:
         with query_in_errors(name):
-            return self._described(name, source, lambda job: list_columns(job, self.settings))
+            return self._read_query(name, source, lambda job: list_columns(job, self.settings))
 
     def _read_lists(self, lists: Mapping[str, Query]) -> Mapping[str, str]:
-        """Tables of the lists' digests, by their names. Raises LimitError for one that cannot be right."""
+        """Return the tables of the lists' digests, by name. Raises LimitError as `check_list` does."""
         tables = {}
         for name, query in lists.items():
             with query_in_errors(name):
                 made = self.stage.create(name, f"hash the list `{name}`", withholding.list_select(query))
             tables[name], self.stats.list_jobs[name] = made
-        counts = self.stage.records("count the lists", withholding.list_counts_select(tables)) if tables else ()
+        counts = self.stage.read_records("count the lists", withholding.list_counts_select(tables)) if tables else ()
         invalid = {}
         for row in counts:
             name, of_list = row["list"], _figures_of(row)
@@ -180,8 +180,8 @@ class MirrorRun:
         warn_of_invalid(invalid)
         return tables
 
-    def _people(self, query: Query, tables: Mapping[str, str]) -> str:
-        """SQL of whom the run may send."""
+    def _select_people(self, query: Query, tables: Mapping[str, str]) -> str:
+        """Return a SELECT of the people who may be sent."""
         control = self.settings.control
         if not withholding.needs_table(query, tables=tables, control=control):
             return withholding.values_select(query)
@@ -210,7 +210,7 @@ class MirrorRun:
             unsure=figures.rejected.get(UNSURE, 0),
         )
 
-    def _checked(self, spools: Mapping[str, Spool], *, proofs: Sequence[int], others: int) -> Mapping[str, Prepared]:
+    def _check_plan(self, spools: Mapping[str, Spool], *, proofs: Sequence[int], others: int) -> Mapping[str, Prepared]:
         for spool in spools.values():
             spool.finish()
         if others:
@@ -230,7 +230,7 @@ class MirrorRun:
 
 
 def _figures_of(row: Mapping[str, Any]) -> Stats:
-    """The figures of a list, as the warehouse has counted them."""
+    """Return the figures of a list, as counted by the warehouse."""
     invalid = Counter(withholding.read_counts(row["reasons"]))
     of_list = Stats(action="", ad_account_id="", dry_run=True, invalid_by_reason=invalid)
     of_list.read = row["given"] + invalid.total()

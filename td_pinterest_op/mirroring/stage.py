@@ -1,4 +1,4 @@
-"""The statements of one try of a mirror, each a job of its own, and the tables that they leave for the next ones."""
+"""Run the statements of one try of a mirror, each as a job, and create and drop its tables."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import Any
 from td_pinterest_op.errors import ExportError, JobError
 from td_pinterest_op.identifiers.sql_text import quote_name
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.treasure_data.api import TreasureData, path_of
+from td_pinterest_op.treasure_data.api import TreasureData, build_path
 from td_pinterest_op.treasure_data.job import Job, Source, run_statement, wait_for_job
-from td_pinterest_op.treasure_data.result import JobResult, Rows
+from td_pinterest_op.treasure_data.result import JobResult, Rows, to_records
 
 log = logging.getLogger(__name__)
 
-# What tables of a try hold, in this version and in earlier ones; and the age in seconds at which nobody uses one.
+# Kinds of tables of a try, in this version and in earlier ones; and the age in seconds after which nobody uses one.
 _KINDS = "changes|digests|suppress|consent|people|persons|listed|suppressed|consented"
-_LEFT_BEHIND = 6 * 3600
+_UNUSED_AFTER = 6 * 3600
 NEW = "new"
 """In place of the id of an audience that is to be created."""
 
@@ -32,7 +32,7 @@ class Stage:
     """One try of a mirror in the warehouse.
 
     `source` has the engine and the database of the statements, `database` is that of the tables and the ledger, `name`
-    the audience's id, or NEW. `outcome`: what a statement that fails adds to its error.
+    the audience's id, or NEW. `outcome`: added to the error of a statement that fails.
     """
 
     td: TreasureData
@@ -44,53 +44,48 @@ class Stage:
     token: str = field(default_factory=lambda: secrets.token_hex(4))
     _made: list[str] = field(default_factory=list)
 
-    def qualified(self, table: str) -> str:
+    def _qualify(self, table: str) -> str:
         """Return the SQL of a table's name."""
         return f"{quote_name(self.database)}.{quote_name(table)}"
 
     def run(self, purpose: str, statement: str) -> str:
         """Run a statement without a result; returns its job. Raises JobError and TreasureDataError."""
-        with self._explaining():
-            return run_statement(self.td, self._source(purpose, statement))
+        with self._outcome_in_errors():
+            return run_statement(self.td, self._source_of(purpose, statement))
 
-    def job(self, purpose: str, statement: str) -> Job:
+    def read_columns(self, purpose: str, statement: str) -> Job:
         """Run a statement for its columns. Raises as `run`."""
-        with self._explaining():
-            return wait_for_job(self.td, self._source(purpose, statement))
+        with self._outcome_in_errors():
+            return wait_for_job(self.td, self._source_of(purpose, statement))
 
-    def rows(self, purpose: str, statement: str) -> Rows:
+    def read_rows(self, purpose: str, statement: str) -> Rows:
         """Run a statement; returns its rows. Raises as `run`."""
-        job = self.job(purpose, statement)
+        job = self.read_columns(purpose, statement)
         return Rows(job=job, blocks=JobResult(self.td, job))
 
-    def records(self, purpose: str, statement: str) -> list[dict[str, Any]]:
-        """Run a statement of few rows; returns them by the names of their columns. Raises as `run`."""
-        rows = self.rows(purpose, statement)
-        names = [name for name, _ in rows.job.schema]
-        with self._explaining():
-            return [
-                dict(zip(names, map(_as_text, row), strict=True))
-                for block in rows.blocks
-                for row in zip(*block, strict=True)
-            ]
+    def read_records(self, purpose: str, statement: str) -> list[dict[str, Any]]:
+        """Run a statement with few rows; returns each by column name. Raises as `run`."""
+        rows = self.read_rows(purpose, statement)
+        with self._outcome_in_errors():
+            return to_records(rows)
 
     def create(self, kind: str, purpose: str, select: str) -> tuple[str, str]:
-        """Make a table of this try; returns the SQL of its name, and the job. Raises as `run`."""
+        """Create a table of this try; returns the SQL of its name, and the job. Raises as `run`."""
         table = f"pinterest_{kind}_{self.name}_{self.session_key}_{self.token}"
         self._made.append(table)
-        job_id = self.run(purpose, f"CREATE TABLE {self.qualified(table)} AS\n{select}")
-        return self.qualified(table), job_id
+        job_id = self.run(purpose, f"CREATE TABLE {self._qualify(table)} AS\n{select}")
+        return self._qualify(table), job_id
 
     def drop(self) -> None:
         """Drop the tables of this try. Never raises: warns."""
         self._drop(self._made)
 
     def clean_up(self, *, now: float) -> set[str]:
-        """Drop what other tries left: of this session, or old. Returns the names of all tables. Raises as `run`."""
+        """Drop unused tables of other tries; returns the names of all tables. Raises as `run`."""
         pattern = re.compile(rf"pinterest_({_KINDS})_({self.name}|{NEW})(_[a-z0-9]+)*")
         # As Treasure Data writes the time at which a table was made.
-        before = datetime.fromtimestamp(now - _LEFT_BEHIND, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
-        status, content = self.td.call("GET", path_of("table", "list", self.database))
+        before = datetime.fromtimestamp(now - _UNUSED_AFTER, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+        status, content = self.td.call("GET", build_path("table", "list", self.database))
         if status == 404:
             raise JobError(f'there is no database "{self.database}" for the ledger: create it, or name another one')
         tables = {str(table.get("name")): str(table.get("created_at") or "") for table in content.get("tables", [])}
@@ -108,21 +103,17 @@ class Stage:
             return
         try:
             for table in tables:
-                self.td.call("POST", path_of("table", "delete", self.database, table))
+                self.td.call("POST", build_path("table", "delete", self.database, table))
         except ExportError as error:
             log.warning("tables of the mirror stay in database %s: %s", self.database, error)
 
-    def _source(self, purpose: str, statement: str) -> Source:
+    def _source_of(self, purpose: str, statement: str) -> Source:
         text = f"-- td_pinterest_op: mirror of audience {self.name}: {purpose}\n{statement}"
         return replace(self.source.with_fresh_query(text), purpose=purpose)
 
     @contextlib.contextmanager
-    def _explaining(self) -> Iterator[None]:
+    def _outcome_in_errors(self) -> Iterator[None]:
         try:
             yield
         except ExportError as error:
             raise error.extend(self.outcome) from None
-
-
-def _as_text(value: object) -> object:
-    return value.decode() if isinstance(value, bytes) else value

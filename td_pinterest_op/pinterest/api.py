@@ -186,7 +186,7 @@ class Api:
         records: Records | None = None,
         repeatable: bool = True,
     ) -> Response:
-        """A 2xx is a success only with an id and without `exceptions`, which on a read are about earlier uploads."""
+        """Send a write. A 2xx is a success only with an id and without `exceptions` (on a read: those of uploads)."""
         body = json.dumps(content).encode()
         request = Request(
             method=method,
@@ -194,8 +194,7 @@ class Api:
             purpose=purpose,
             body=b"".join([body[:-1], b",", *records.to_json(), b"}"]) if records else body,
             write=True,
-            has_records=records is not None,
-            divisible=records is not None and len(records) > 1,
+            records=len(records) if records else 0,
             repeatable=repeatable,
         )
         response = self.client.send(request, self._tokens)

@@ -47,8 +47,8 @@ class Request:
     """One request to Pinterest.
 
     `purpose` completes "Pinterest answered 500 to …". `path` is below the endpoint. `advice`: what to do about a
-    refusal, by Pinterest's code (None: any other), where there is more to say than the policy does. `divisible`: its
-    records can be sent in several requests.
+    refusal, by Pinterest's code (None: any other), where there is more to say than the policy does. `records`: how many
+    it has; more than one can be sent in several requests.
     """
 
     method: str
@@ -57,9 +57,8 @@ class Request:
     body: bytes | None = None
     content_type: str = "application/json"
     write: bool = False
-    has_records: bool = False
+    records: int = 0
     repeatable: bool = True
-    divisible: bool = False
     advice: Mapping[int | None, str] = field(default_factory=dict)
 
     @property
@@ -67,11 +66,6 @@ class Request:
         """The purpose and the ad account, with names from elsewhere escaped."""
         account = _AD_ACCOUNT.match(self.path)
         return escape(self.purpose) + (f" (ad account {account[1]})" if account else "")
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers of its content."""
-        return {"Accept": "application/json"} | ({"Content-Type": self.content_type} if self.body else {})
 
 
 # Called with every response, in the thread that sent the request.
@@ -199,6 +193,7 @@ class Client:
         """Send the request once, as soon as the limits allow it, and count it."""
         permit, waited = self.rate_limiter.acquire(write=request.write)
         response: Response | None = None
+        headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})
         try:
             if request.write:
                 self._check_write()
@@ -207,7 +202,7 @@ class Client:
             self._counts.add(sent=request.write, retried=is_retry, waiting_seconds=waited + state.waited)
             state.attempts, state.waited = state.attempts + 1, 0.0
             response = self.transport.send(
-                request.method, self._endpoint + request.path, headers=request.headers, body=request.body, auth=auth
+                request.method, self._endpoint + request.path, headers=headers, body=request.body, auth=auth
             )
             self.last_request_id, self.last_headers = response.request_id, response.headers
             if self._on_response:
@@ -240,7 +235,7 @@ class Client:
 
     def _wait_out_throttling(self, failed: _FailedAttempt, *, default: float) -> None:
         # A server that asks for no wait at all must not be asked without a pause.
-        wait = self._requested_wait(failed) or default or min(_LEAST_PAUSE, self.retry.longest_wait)
+        wait = self._read_requested_wait(failed) or default or min(_LEAST_PAUSE, self.retry.longest_wait)
         with self._lock:
             now = self._clock()
             self._throttled_since = now if self._throttled_since is None else self._throttled_since
@@ -249,33 +244,32 @@ class Client:
             raise failed.error.extend(f"; no request has succeeded for {format_duration(throttled_for)}")
         # Once for all requests that get the same response at the same time.
         if self.rate_limiter.block_for(wait):
-            log.warning("%s; all requests wait %s", failed.text, self._format_duration(wait))
+            log.warning("%s; all requests wait %s", failed.text, format_duration(wait, wall=self._wall_clock()))
 
     def _wait_for_retry(self, request: Request, failed: _FailedAttempt, state: _AttemptState) -> None:
-        requested = self._requested_wait(failed)
+        requested = self._read_requested_wait(failed)
         self.rate_limiter.block_for(requested)
         if final := _final_error(request, failed.error, state, retries=self.retry.count):
             raise final
         state.retries += 1
         wait, tries = next(state.retry_waits), f"try {state.retries} of {self.retry.count + 1}"
-        log.warning("%s, %s; trying again in %s", failed.text, tries, self._format_duration(max(wait, requested)))
+        until = format_duration(max(wait, requested), wall=self._wall_clock())
+        log.warning("%s, %s; trying again in %s", failed.text, tries, until)
         self.rate_limiter.wait(wait)
         state.waited = wait
 
-    def _requested_wait(self, failed: _FailedAttempt) -> float:
+    def _read_requested_wait(self, failed: _FailedAttempt) -> float:
         """Return the seconds that a response asks to wait. Raises its error if that is more than is allowed."""
-        seconds = read_retry_after(failed.headers, wall=self._wall_clock())
+        wall = self._wall_clock()
+        seconds = read_retry_after(failed.headers, wall=wall)
         if seconds is None and failed.decision.recovery is Recovery.WAIT:
-            seconds = read_reset_delay(failed.headers, wall=self._wall_clock())
+            seconds = read_reset_delay(failed.headers, wall=wall)
         if seconds and seconds > self.retry.longest_wait:
             raise failed.error.extend(
-                f"; it asks to wait {self._format_duration(seconds)}, more than max_retry_wait_millis allows "
+                f"; it asks to wait {format_duration(seconds, wall=wall)}, more than max_retry_wait_millis allows "
                 f"({format_duration(self.retry.longest_wait)})"
             )
         return seconds or 0.0
-
-    def _format_duration(self, seconds: float) -> str:
-        return format_duration(seconds, wall=self._wall_clock())
 
 
 def _final_error(request: Request, error: ExportError, state: _AttemptState, *, retries: int) -> ExportError | None:
@@ -284,7 +278,7 @@ def _final_error(request: Request, error: ExportError, state: _AttemptState, *, 
         return MaybeAppliedError(str(error), status=error.status, code=error.code)
     if state.retries >= retries:
         return error.extend(f"; tried {state.retries + 1} times" if state.retries else "")
-    if request.divisible and state.broken >= MOST_BROKEN:
+    if request.records > 1 and state.broken >= MOST_BROKEN:
         return ConnectionBrokenError(str(error), status=error.status, code=error.code)
     return None
 
@@ -307,7 +301,7 @@ def _explain_refusal(request: Request, response: Response) -> _FailedAttempt | N
         return None
     code = "" if response.code is None else f" (code {response.code})"
     # A response may echo records, and the token endpoint's secrets.
-    is_quotable = response.message and not request.has_records and not request.path.startswith("/oauth/")
+    is_quotable = response.message and not request.records and not request.path.startswith("/oauth/")
     quote = f' "{sanitize(response.message, longest=_LONGEST_QUOTE)}"' if is_quotable else ""
     text = f"Pinterest answered {response.status}{code}{quote} to {request.label}"
     is_about_request = issubclass(decision.error, AccountError | RequestRefusedError)

@@ -153,7 +153,7 @@ class Tokens(TokenSource):
     def refresh(self, used: AuthBase) -> bool:
         """Replace an access token that Pinterest refused; whether there is another one to try.
 
-        The refusal of an earlier token says nothing about the current one. The current one is renewed if it was ever
+        The refusal of an earlier token is no evidence about the current one. The current one is renewed if it was ever
         accepted. One that never was is renewed once: if the next one is refused as well, the token is not the cause.
         """
         with self._lock:
@@ -211,7 +211,7 @@ class Tokens(TokenSource):
         return Bearer(grant.access_token, expires_at=self._clock() + max(lifetime - _MARGIN, lifetime / 2))
 
 
-def consent_address(*, page: str, client_id: str, redirect_uri: str, state: str) -> str:
+def build_consent_url(*, page: str, client_id: str, redirect_uri: str, state: str) -> str:
     """Return the URL at which a user approves the app."""
     query = {
         "client_id": client_id,

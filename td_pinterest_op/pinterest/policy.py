@@ -16,7 +16,7 @@ from td_pinterest_op.http.transport import Failure
 class Recovery(enum.Enum):
     """What to do next."""
 
-    RETRY = "wait as set, then try again, at most retry_count times"
+    RETRY = "wait as the settings say, then try again, at most retry_count times"
     WAIT = "wait as the server says, then try again; not counted as a retry"
     REFRESH = "get a new access token, then try again"
     GIVE_UP = "do not try again"

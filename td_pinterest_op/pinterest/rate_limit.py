@@ -94,7 +94,7 @@ class RateLimiter:
                 return
             self._logged_until, writes = until + _LONG, self._windows[MINUTE]
         log.info(
-            "waiting for the next request (%d writes a minute are allowed, or the server asked for the wait): %s",
+            "waiting for the next request (the limit of %d writes a minute, or a wait that the server asks for): %s",
             writes,
             format_resumption(delay, wall=self._wall_clock()),
         )
@@ -108,7 +108,7 @@ class RateLimiter:
     def _raise_if_stopped(self) -> None:
         shutdown.check()
         if self._stopped:
-            raise StoppedError(f"not sent, because the run ends: {self._stopped}")
+            raise StoppedError(f"not sent, since the run has failed: {self._stopped}")
 
     def _compute_delay(self, write: bool) -> float:
         now = self._clock()

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.rows import Shape
 
-# A batch of rows is longer than one of digests: its request stays below this many bytes, as the rows are in the spool
-# (about half of their length as JSON).
+# A batch of rows is longer than one of digests. This limits its bytes in the spool; as JSON it has twice as many.
 _MAX_BATCH_BYTES = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """Identifiers, sent as `records`; `data` has 32 bytes for each, one after the other."""
+    """Identifiers, sent as `records`; `data` has 32 bytes for each."""
 
     data: bytes
 
@@ -25,16 +24,16 @@ class Digests:
 
     @property
     def record_count(self) -> int:
-        """All of them."""
+        """How many records there are."""
         return len(self)
 
     def split(self, size: int) -> list[Digests]:
-        """The same records, `size` at a time."""
+        """Return the same records, `size` at a time."""
         step = size * DIGEST_BYTES
         return [Digests(self.data[start : start + step]) for start in range(0, len(self.data), step)]
 
     def to_json(self) -> Iterator[bytes]:
-        """The member of a request's body that holds them, in parts."""
+        """Yield the parts of their member of a request's JSON body."""
         # Put together by hand: a JSON encoder would read all of the text once more to find nothing to escape.
         yield b'"records":"'
         yield hexlify(self.data, ",", DIGEST_BYTES)
@@ -43,7 +42,7 @@ class Digests:
 
 @dataclass(frozen=True, slots=True)
 class RowRecords:
-    """Rows with several keys, sent as `records_v2`: those of a shape one after the other."""
+    """Rows with several keys, sent as `records_v2`: by shape, the rows of each as one string."""
 
     parts: Sequence[tuple[Shape, bytes]]
 
@@ -52,15 +51,15 @@ class RowRecords:
 
     @property
     def record_count(self) -> int:
-        """How many there are but for further combinations of a row's values."""
+        """How many records there are; further combinations of a row's values do not count."""
         return sum(len(data) // shape.width for shape, data in self.parts if not shape.is_extra)
 
     def split(self, size: int) -> list[RowRecords]:
-        """The same records, `size` at a time."""
+        """Return the same records, `size` at a time."""
         return [*make_batches(self.parts, size)]
 
     def to_json(self) -> Iterator[bytes]:
-        """The member of a request's body that holds them, in parts."""
+        """Yield the parts of their member of a request's JSON body."""
         yield b'"records_v2":['
         for number, (shape, data) in enumerate(self.parts):
             if number:
@@ -73,7 +72,7 @@ Batch = Digests | RowRecords
 
 
 def make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[RowRecords]:
-    """Rows, `size` at a time or fewer where they are long."""
+    """Yield rows, `size` at a time or fewer where they are long."""
     batch: list[tuple[Shape, bytes]] = []
     rows_left, bytes_left = size, _MAX_BATCH_BYTES
     for shape, chunk in chunks:

@@ -64,7 +64,7 @@ def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[in
         raise InvalidRowsError(f"{invalid}: there is no valid record. {fix}")
 
 
-def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int], origin: Origin = QUERY) -> None:
+def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int] = (), origin: Origin = QUERY) -> None:
     """Raise when the rows must not be sent: InvalidRowsError as `check_values`, LimitError for a limit that was set."""
     check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=first_invalid, origin=origin)
     share = stats.invalid_rows / max(stats.read, 1)

@@ -17,21 +17,21 @@ _BUFFERED_BYTES = 4 << 20  # in memory, over all shapes
 
 
 class RowSpool:
-    """Takes rows (see `rows`) until it is finished, then gives them back, each once, as batches.
+    """Collects rows (see `rows`) until it is finished, then yields each different row once, in batches.
 
-    Its files are gone with `close`; when a file fails with an OSError, only `close` works after that.
+    `close` deletes its files; after an OSError only `close` works.
     """
 
     def __init__(self) -> None:
         self._spools: dict[Shape, Spool] = {}
 
     def close(self) -> None:
-        """Frees memory and files. May be called again."""
+        """Free memory and files. May be called again."""
         for spool in self._spools.values():
             spool.close()
 
     def add(self, rows: Mapping[Shape, Sequence[bytes]]) -> None:
-        """Takes rows. Raises OSError."""
+        """Add rows. Raises OSError."""
         for shape, of_shape in rows.items():
             if shape not in self._spools:
                 self._spools[shape] = Spool(shape.width, encrypted=shape.external_id_bytes > 0)
@@ -40,7 +40,7 @@ class RowSpool:
             max(self._spools.values(), key=lambda spool: spool.buffered_bytes).write_buffers()
 
     def finish(self) -> None:
-        """Sorts, drops repeats, counts. Nothing can be added any more. Raises OSError."""
+        """Sort, drop repeats, count. Nothing can be added any more. Raises OSError."""
         # In the same order whichever row came first.
         self._spools = dict(sorted(self._spools.items(), key=lambda entry: entry[0].number))
         for spool in self._spools.values():
@@ -48,32 +48,32 @@ class RowSpool:
 
     @property
     def unique(self) -> int:
-        """Different rows that count."""
+        """How many different rows there are, without further combinations of a row's values."""
         return sum(spool.unique for shape, spool in self._spools.items() if not shape.is_extra)
 
     @property
     def upload_count(self) -> int:
-        """Different rows, further combinations of their values included."""
+        """How many different rows there are, with further combinations of a row's values."""
         return sum(spool.unique for spool in self._spools.values())
 
     @property
     def keys(self) -> int:
-        """Keys of the different rows."""
+        """How many keys the different rows have."""
         return sum(shape.count * spool.unique for shape, spool in self._spools.items())
 
     @property
     def fingerprint(self) -> str:
-        """Names the unique rows: the same rows give the same eight hex digits. Raises OSError."""
+        """Eight hex digits, the same for the same rows. Raises OSError."""
         heads = (([b"%d %d " % (shape.number, spool.unique)], spool.chunks()) for shape, spool in self._spools.items())
         return fingerprint(chain.from_iterable(chain.from_iterable(heads)))
 
     def count_batches(self, size: int) -> int:
-        """How many there are of `batches`, without reading a file."""
+        """Return how many batches there are, without reading a file."""
         # Ranges in place of the rows: they have lengths, and can be cut.
         chunks = ((shape, range(spool.unique * shape.width)) for shape, spool in self._spools.items())
         return sum(1 for _ in make_batches(cast("Iterator[tuple[Shape, bytes]]", chunks), size))
 
     def batches(self, size: int) -> Iterator[RowRecords]:
-        """Unique rows, `size` at a time or fewer where they are long. Every call starts again and gives the same."""
+        """Yield the rows, `size` at a time or fewer if they are long. Every call starts again and yields the same."""
         chunks = ((shape, chunk) for shape, spool in self._spools.items() for chunk in spool.chunks())
         return make_batches(chunks, size)

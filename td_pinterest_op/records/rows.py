@@ -13,7 +13,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from itertools import compress, product
+from itertools import chain, compress, product
 from math import prod
 from struct import Struct
 
@@ -24,6 +24,7 @@ from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys, identifier
 
 _HASHED_KEYS = tuple(dict.fromkeys(type_.key for type_ in TYPES.values() if type_.is_hashed))
 _EXTERNAL_ID = 1 << len(_HASHED_KEYS)
+_BITS = [1 << place for place in range(len(_HASHED_KEYS) + 1)]
 # A shape is a number: a bit for each key, above them the length of its (padded) external ids, and a bit for extra rows:
 # further combinations of the values of a row, which do not count as records of their own.
 _KEYS = 2 * _EXTERNAL_ID - 1
@@ -96,7 +97,7 @@ class Shape:
 
     def identifiers(self, row: bytes) -> list[bytes]:
         """Return what the keys of a row are compared by with those of others: digests, also of the external id."""
-        hashed_bytes = len(self.keys) * DIGEST_BYTES
+        hashed_bytes = (self.number % _EXTERNAL_ID).bit_count() * DIGEST_BYTES
         digests = [row[start : start + DIGEST_BYTES] for start in range(0, hashed_bytes, DIGEST_BYTES)]
         if self.external_id_bytes:
             digests.append(identifier_of(EXTERNAL_ID, row[self.digest_bytes :].rstrip(b"\0")))
@@ -105,7 +106,7 @@ class Shape:
     def strip(self, row: bytes, identifiers: Container[bytes]) -> tuple[int, bytes] | None:
         """Return the number of a shape and a row without some of its keys, which counts; None if nothing is left."""
         number, left = 0, []
-        bits = [bit for bit in (*map(_bit_of_key, self.keys), _EXTERNAL_ID) if self.number & bit]
+        bits = [bit for bit in _BITS if self.number & bit]
         for bit, identifier in zip(bits, self.identifiers(row), strict=True):
             if identifier in identifiers:
                 continue
@@ -192,22 +193,17 @@ def _count_rejected(
 
     A null tells only that a row has no such key: it is the reason of a row that has no other.
     """
-    telling = {position: [r for r in of_row if r is not Reason.NULL] for position, of_row in reasons.items()}
     rejected = [
-        (position, of_row[0] if of_row else Reason.NULL)
-        for position, of_row in sorted(telling.items())
-        if position not in valid
+        (position, next((reason for reason in reasons[position] if reason is not Reason.NULL), Reason.NULL))
+        for position in sorted(reasons.keys() - valid)
     ]
-    rejected_keys: Counter[Reason] = Counter(reason for position in valid for reason in telling[position])
+    of_keys = chain.from_iterable(map(reasons.__getitem__, valid))
+    rejected_keys: Counter[Reason] = Counter(reason for reason in of_keys if reason is not Reason.NULL)
     return EncodedRows(parts=parts, valid=count - len(rejected), rejected=rejected, rejected_keys=rejected_keys)
 
 
-def _bit_of_key(key: str) -> int:
-    return 1 << _HASHED_KEYS.index(key)
-
-
 def _bit(column: Column) -> int:
-    return _bit_of_key(column.type.key) if column.type.is_hashed else _EXTERNAL_ID
+    return _BITS[_HASHED_KEYS.index(column.type.key)] if column.type.is_hashed else _EXTERNAL_ID
 
 
 def _length_bits(external_id_bytes: int) -> int:

@@ -1,8 +1,8 @@
-"""Digests → unique digests, sorted, through a private temporary file; or other strings that begin like digests.
+"""Sort and deduplicate digests, or strings that begin with one, through a private temporary file.
 
-Digests go into 256 buckets by their first byte, so that repeats always meet in the same bucket and memory
-holds one bucket at a time. `finish` sorts each bucket and drops its repeats: the same digests give the same batches,
-in whatever order they come. On disk: 32 bytes a digest, never a plain identifier.
+Digests go into 256 buckets by their first byte, so that repeats are in the same bucket, and memory holds one bucket at
+a time. `finish` sorts each bucket and drops its repeats: the same digests make the same batches, in whatever order they
+come. On disk: 32 bytes a digest, never a plain identifier.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from td_pinterest_op.records.spool_file import SpoolFile
 _S = TypeVar("_S", bound="_Stored")
 
 BUCKETS = 256
-_INCOMING_DIGESTS = 1 << 13  # as objects, before they are packed: what a processor's cache holds
+_INCOMING_DIGESTS = 1 << 13  # as objects, before they are packed: a processor's cache holds that many
 _BUFFERED_BYTES = 4 << 20  # in memory between two writes: 16 KB to a bucket's next segment
-_CROWD = 1 << 7  # in a bucket, of the incoming digests: four times its share, so that many may be repeats
+_CROWD = 1 << 7  # incoming digests of a bucket: four times its share, so that many may be repeats
 _SORTED_DIGESTS = 1 << 14  # as objects while a bucket is sorted; a larger bucket is split first
 # Of a bucket that is split, before its repeats are dropped: a 256th of 67 million different digests is less.
 _SPLIT_BYTES = 8 << 20
@@ -37,7 +37,7 @@ _FEW_DIGESTS = 1 << 10  # of a bucket that is sorted at once, without 256 lists
 
 
 class _Stored:
-    """Strings of `width` bytes in a file that is gone with `close`; `encrypted`: see `SpoolFile`. A context manager."""
+    """Strings of `width` bytes in a file that `close` deletes; `encrypted`: see `SpoolFile`. A context manager."""
 
     def __init__(self, width: int = DIGEST_BYTES, *, encrypted: bool = False) -> None:
         self.width = width
@@ -50,7 +50,7 @@ class _Stored:
         self.close()
 
     def close(self) -> None:
-        """Frees memory and file. May be called again."""
+        """Free memory and file. May be called again."""
         self._file.close()
 
 
@@ -60,55 +60,54 @@ class Sorted(_Stored, abc.ABC):
     @property
     @abc.abstractmethod
     def unique(self) -> int:
-        """How many there are."""
+        """How many digests there are."""
 
     @abc.abstractmethod
     def chunks(self) -> Iterator[bytes]:
-        """All of them, in parts of any length. Raises OSError."""
+        """Yield all digests, in parts of any length. Raises OSError."""
 
     @property
     def fingerprint(self) -> str:
-        """Names the digests: the same digests give the same eight hex digits. Raises OSError."""
+        """Eight hex digits, the same for the same digests. Raises OSError."""
         return fingerprint(self.chunks())
 
     def count_batches(self, size: int) -> int:
-        """How many there are of `batches`."""
+        """Return how many batches there are."""
         return math.ceil(self.unique / size)
 
     def batches(self, size: int) -> Iterator[Digests]:
-        """The digests, `size` at a time: all batches are full but the last. Raises OSError.
+        """Yield the digests, `size` at a time: all batches but the last are full. Raises OSError.
 
-        Every call starts again and gives the same.
+        Every call starts again and yields the same.
         """
         return map(Digests, regroup(self.chunks(), size * self.width))
 
 
 class SortedFile(Sorted):
-    """Digests that come in order already."""
+    """Digests that are added in order."""
 
     _length = 0
 
     def append(self, data: bytes) -> None:
-        """Takes digests, one after the other. Raises OSError."""
+        """Add digests as one string. Raises OSError."""
         self._file.write(self._length, data)
         self._length += len(data)
 
     @property
     def unique(self) -> int:
-        """How many there are."""
+        """How many digests there are."""
         return self._length // self.width
 
     def chunks(self) -> Iterator[bytes]:
-        """All of them, in parts. Raises OSError."""
+        """Yield all digests, in parts. Raises OSError."""
         for start in range(0, self._length, _CHUNK_BYTES):
             yield self._file.read(start, min(_CHUNK_BYTES, self._length - start))
 
 
 class Buckets(_Stored):
-    """Takes digests until it is finished, then gives back those with a first byte in common together.
+    """Collects digests until it is finished, then yields those that share a first byte together.
 
-    `width`: the bytes of each, if more follow the digest. When the file fails with an OSError, only `close` works after
-    that. For one thread at a time.
+    `width`: the bytes of each, if more follow the digest. After an OSError only `close` works. For one thread only.
     """
 
     def __init__(self, width: int = DIGEST_BYTES, *, encrypted: bool = False) -> None:
@@ -120,12 +119,12 @@ class Buckets(_Stored):
         self._end = 0
 
     def close(self) -> None:
-        """Frees memory and file. May be called again."""
+        """Free memory and file. May be called again."""
         super().close()
         self._incoming, self._buffers, self._segment_offsets = [], [], []
 
     def add(self, digests: Sequence[bytes]) -> None:
-        """Takes digests. Raises OSError."""
+        """Add digests. Raises OSError."""
         incoming = self._incoming
         for digest in digests:
             incoming[digest[0]].append(digest)
@@ -137,17 +136,17 @@ class Buckets(_Stored):
 
     @property
     def buffered_bytes(self) -> int:
-        """What waits in memory to be written, but for the last digests."""
+        """The bytes in memory that wait to be written, without the last digests."""
         return self._buffered_count * self.width
 
     def finish(self) -> None:
-        """Nothing can be added any more. Raises OSError."""
+        """Write what is left in memory. Nothing can be added any more. Raises OSError."""
         self._pack()
         self.write_buffers()
         self._incoming, self._buffers = [], []
 
     def segments(self, bucket: int, count: int | None = None) -> Iterator[bytes]:
-        """The first `count` (None: all) digests that begin with this byte, in parts. Raises OSError."""
+        """Yield the first `count` (None: all) digests with this first byte, in parts. Raises OSError."""
         left = self._end if count is None else count * self.width
         for offset, length in self._places(bucket):
             if not left:
@@ -161,25 +160,25 @@ class Buckets(_Stored):
         self._incoming_count = 0
 
     def write_buffers(self) -> None:
-        """Frees the memory of most of what has come so far. Raises OSError, and ValueError for what is no digest."""
+        """Write the packed digests. Raises OSError, and ValueError for a string of another length."""
         segment_offsets = array("Q", accumulate(map(len, self._buffers), initial=self._end))
-        # The last look before anything is on the disk: what is no digest could be a person's value.
+        # The last check before anything is on the disk: what is no digest could be a person's value.
         if segment_offsets[-1] - self._end != self._buffered_count * self.width:
             raise ValueError(f"a digest is {self.width} bytes")
         self._segment_offsets.append(segment_offsets)
         for bucket, buffer in enumerate(self._buffers):
-            self._write(_chunks_between(segment_offsets[bucket], segment_offsets[bucket + 1]), buffer)
+            self._write(_split_range(segment_offsets[bucket], segment_offsets[bucket + 1]), buffer)
             buffer.clear()
         self._end = segment_offsets[-1]
         self._buffered_count = 0
 
     def _places(self, bucket: int) -> Iterator[tuple[int, int]]:
-        """Offset and length in bytes of its segments, and of the chunks of a long one."""
+        """Yield offset and length in bytes of each segment of a bucket; a long one is in chunks."""
         for segment_offsets in self._segment_offsets:
-            yield from _chunks_between(segment_offsets[bucket], segment_offsets[bucket + 1])
+            yield from _split_range(segment_offsets[bucket], segment_offsets[bucket + 1])
 
     def _write(self, places: Iterable[tuple[int, int]], data: bytes | bytearray) -> None:
-        """Fills these places, as far as the data goes."""
+        """Write data to these places, as far as it reaches."""
         written = 0
         with memoryview(data) as view:
             for offset, length in places:
@@ -188,31 +187,31 @@ class Buckets(_Stored):
 
 
 class Spool(Buckets, Sorted):
-    """Digests in buckets, sorted when it is finished."""
+    """Digests in buckets; `finish` sorts them and drops repeats."""
 
     _unique: Sequence[int] = ()  # by bucket, once finished
 
     def finish(self) -> None:
-        """Sorts, drops repeats, counts. Nothing can be added any more. Raises OSError."""
+        """Sort, drop repeats, count. Nothing can be added any more. Raises OSError."""
         super().finish()
         self._unique = [self._make_unique(bucket) for bucket in range(BUCKETS)]
 
     @property
     def unique(self) -> int:
-        """Different digests."""
+        """How many different digests there are."""
         return sum(self._unique)
 
     def chunks(self) -> Iterator[bytes]:
-        """Unique digests in ascending order, in parts of any length. Raises OSError."""
+        """Yield the different digests in ascending order, in parts of any length. Raises OSError."""
         return chain.from_iterable(map(self.segments, range(BUCKETS), self._unique))
 
     def buckets(self) -> Iterator[Iterator[bytes]]:
-        """Unique digests in ascending order, those with a first byte in common together. Raises OSError."""
+        """Yield the different digests of each first byte, in ascending order. Raises OSError."""
         for bucket, count in enumerate(self._unique):
             yield split_fixed(b"".join(self.segments(bucket, count)), self.width)
 
     def _make_unique(self, bucket: int) -> int:
-        """Puts the bucket's unique digests, sorted, in the place of all its digests, and counts them."""
+        """Replace the digests of a bucket by the different ones, sorted; returns how many."""
         count = sum(length for _, length in self._places(bucket)) // self.width
         data = _sorted_unique(self.segments(bucket), count, self.width)
         self._write(self._places(bucket), data)
@@ -220,23 +219,23 @@ class Spool(Buckets, Sorted):
 
 
 def fingerprint(chunks: Iterable[bytes] = ()) -> str:
-    """Eight hex digits of the SHA-256 of sorted digests; `chunks` are parts of any size, in order."""
+    """Return eight hex digits of the SHA-256 of sorted digests; `chunks` are parts of any size, in order."""
     sha = hashlib.sha256()
     for chunk in chunks:
         sha.update(chunk)
     return sha.hexdigest()[:8]
 
 
-def _chunks_between(begin: int, end: int) -> Iterator[tuple[int, int]]:
-    """Offset and length of each chunk."""
+def _split_range(begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield offset and length of each chunk."""
     for offset in range(begin, end, _CHUNK_BYTES):
         yield offset, min(_CHUNK_BYTES, end - offset)
 
 
 def _pack(incoming: list[list[bytes]], buffers: list[bytearray]) -> int:
-    """Moves digests from objects, 88 bytes each and all over memory, to the ends of strings of 32 bytes each.
+    """Move digests from objects (88 bytes each) to the ends of strings (32 bytes each); returns how many.
 
-    Returns how many: where they crowd, they go without their repeats.
+    Where a bucket gets many, their repeats are dropped.
     """
     count = 0
     for digests, string in zip(incoming, buffers, strict=True):
@@ -248,7 +247,7 @@ def _pack(incoming: list[list[bytes]], buffers: list[bytearray]) -> int:
 
 
 def _sorted_unique(segments: Iterable[bytes], count: int, width: int) -> bytes:
-    """The different digests among `count` that share their first byte, in ascending order."""
+    """Return the different digests among `count` that share their first byte, in ascending order."""
     if count <= _SORTED_DIGESTS:
         return _unique(sort_digests([*split_fixed(b"".join(segments), width)]))
     parts = _split(segments, width)
@@ -258,7 +257,7 @@ def _sorted_unique(segments: Iterable[bytes], count: int, width: int) -> bytes:
 
 
 def _split(segments: Iterable[bytes], width: int) -> list[bytes | bytearray]:
-    """Parts in ascending order, by the second byte. Of repeats they hold no more than of different digests."""
+    """Return parts by the second byte, in ascending order. They hold no more repeats than different digests."""
     incoming: list[list[bytes]] = [[] for _ in range(BUCKETS)]
     parts = [bytearray() for _ in range(BUCKETS)]
     length, longest = 0, _SPLIT_BYTES
@@ -270,13 +269,13 @@ def _split(segments: Iterable[bytes], width: int) -> list[bytes | bytearray]:
             for place, part in enumerate(parts):
                 parts[place] = bytearray().join({*split_fixed(part, width)})
             length = sum(map(len, parts))
-            # Each time after as many digests as there are different ones: the cost stays in proportion.
+            # The next time after as many digests again as there are different ones: the cost stays linear.
             longest = max(longest, 2 * length)
     return [*parts]
 
 
 def sort_digests(digests: list[bytes]) -> list[bytes]:
-    """The digests, which share their first byte, in ascending order."""
+    """Return digests that share their first byte in ascending order."""
     if len(digests) < _FEW_DIGESTS:
         return sorted(digests)
     # Many short sorts cost half of one long one.
@@ -293,22 +292,22 @@ def _unique(ordered: list[bytes]) -> bytes:
     return b"".join(compress(ordered, differs_from_last))
 
 
-def split_fixed(data: bytes | bytearray, width: int = DIGEST_BYTES, left_out: int = 0) -> Iterator[bytes]:
-    """The digests of a string, each of `width` bytes, without the bytes that follow each of them."""
-    many, each = _structs(width, left_out)
+def split_fixed(data: bytes | bytearray, width: int = DIGEST_BYTES, skipped: int = 0) -> Iterator[bytes]:
+    """Yield the strings of `width` bytes in a longer one, without the `skipped` bytes after each of them."""
+    many, each = _structs(width, skipped)
     view = memoryview(data)
     tail = len(view) - len(view) % many.size
     return chain(chain.from_iterable(many.iter_unpack(view[:tail])), chain.from_iterable(each.iter_unpack(view[tail:])))
 
 
 @cache
-def _structs(width: int, left_out: int) -> tuple[Struct, Struct]:
+def _structs(width: int, skipped: int) -> tuple[Struct, Struct]:
     # Thirty-two at a time costs a third of slicing one by one.
-    return Struct(f"{width}s{left_out}x" * 32), Struct(f"{width}s{left_out}x")
+    return Struct(f"{width}s{skipped}x" * 32), Struct(f"{width}s{skipped}x")
 
 
 def regroup(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes, `size` at a time."""
+    """Yield the same bytes, `size` at a time."""
     pending = bytearray()
     for chunk in chunks:
         pending += chunk

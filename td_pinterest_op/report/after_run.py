@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.report.entry import Entry, entry
-from td_pinterest_op.report.sources import data_of, entries
+from td_pinterest_op.report.entry import Entry, make_entry
+from td_pinterest_op.report.page_data import collect_entries, entries_of_page
 from td_pinterest_op.report.verdict import Outcome
 from td_pinterest_op.runtime.atomic_file import replace
 from td_pinterest_op.runtime.unexpected import to_export_error
@@ -29,15 +29,15 @@ READABLE = 0o666
 def write(
     path: Path, statistics: Mapping[str, Any], *, outcomes: Mapping[str, Outcome], error: str, now: datetime
 ) -> None:
-    """Write the report of a run, next to those that the file has already. Never raises: what goes wrong is a warning.
+    """Add the report of a run to those that the file has already. Never raises: an error is a warning.
 
     A relative `path` is relative to the working folder, which for a task is the project. `error`: why the run failed.
     """
     try:
-        from td_pinterest_op.report.page import page
+        from td_pinterest_op.report.page import render_page
 
-        run = entry(statistics, at=now, error=error)
-        html = page([*_earlier(path), run], outcomes=outcomes, now=now)
+        run = make_entry(statistics, at=now, error=error)
+        html = render_page([*_read_earlier(path), run], outcomes=outcomes, now=now)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace(path, html, mode=READABLE)
     except ImportError as missing:
@@ -52,14 +52,14 @@ def write(
         log.info("report: %s", path.resolve())
 
 
-def _earlier(path: Path) -> list[Entry]:
-    """The entries of the report that the file holds; none if there is no file. Raises OSError, SettingsError."""
+def _read_earlier(path: Path) -> list[Entry]:
+    """Return the entries of the report in the file; none if there is no file. Raises OSError, SettingsError."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
     except UnicodeDecodeError:
         text = ""
-    if data_of(text) is None:
-        raise FileExistsError(errno.EEXIST, "the file is there already and is not a report of td_pinterest_op")
-    return entries(text, name=str(path))
+    if (entries := entries_of_page(text)) is None:
+        raise FileExistsError(errno.EEXIST, "the file exists already and is not a report of td_pinterest_op")
+    return collect_entries(entries, name=str(path))

@@ -33,15 +33,14 @@ class AudienceHistory:
         return self.runs[-2] if len(self.runs) > 1 else None
 
     @property
-    def look(self) -> Entry | None:
-        """The last follow-up that knows the status, None if there was none since the last run."""
-        looks = [entry for entry in self._since_run if entry.kind == FOLLOW_UP and entry.text("audience_status")]
-        return looks[-1] if looks else None
+    def follow_up(self) -> Entry | None:
+        """The last follow-up since the last run that knows the status."""
+        return _newest(self._follow_ups, "audience_status")
 
     @property
     def latest(self) -> Entry | None:
         """The last run, or the last follow-up of an audience without runs."""
-        return self.run or self.look
+        return self.run or self.follow_up
 
     @property
     def size(self) -> Entry | None:
@@ -49,9 +48,9 @@ class AudienceHistory:
         return _newest(self.entries, "audience_size")
 
     @property
-    def new_size(self) -> Entry | None:
+    def size_since_run(self) -> Entry | None:
         """The newest follow-up since the last run that knows the size."""
-        return _newest([entry for entry in self._since_run if entry.kind == FOLLOW_UP], "audience_size")
+        return _newest(self._follow_ups, "audience_size")
 
     @property
     def lift(self) -> Entry | None:
@@ -66,9 +65,11 @@ class AudienceHistory:
         return named.text("audience_name") if named else f"audience {self.audience_id or 'without an id'}"
 
     @property
-    def _since_run(self) -> list[Entry]:
-        run = self.run
-        return [entry for entry in self.entries if not (run and entry.at and run.at and entry.at < run.at)]
+    def _follow_ups(self) -> list[Entry]:
+        """The follow-ups since the last run."""
+        start = self.run.at if self.run else None
+        follow_ups = [entry for entry in self.entries if entry.kind == FOLLOW_UP]
+        return [entry for entry in follow_ups if not (start and entry.at and entry.at < start)]
 
 
 def histories(entries: Sequence[Entry], *, audience_id: str | None = None) -> list[AudienceHistory]:
@@ -81,10 +82,10 @@ def histories(entries: Sequence[Entry], *, audience_id: str | None = None) -> li
     if audience_id is not None and audience_id not in ids:
         raise SettingsError(f"the history has no audience {audience_id}; it has {', '.join(ids) or 'none'}")
     if audience_id is not None or len(ids) > 1:
-        made = [_history_of(last, known) for known in ([audience_id] if audience_id else ids)]
+        every = [_history_of(last, known) for known in ([audience_id] if audience_id else ids)]
     else:
-        made = [AudienceHistory(audience_id="".join(ids), entries=last)]
-    shown = [history for history in made if history.latest]
+        every = [AudienceHistory(audience_id="".join(ids), entries=last)]
+    shown = [history for history in every if history.latest]
     if not shown:
         raise SettingsError("the history of this audience has no run, and no follow-up that knows its status")
     return sorted(shown, key=lambda history: (history.title.casefold(), history.audience_id))
@@ -96,7 +97,7 @@ def failures(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _last_of_each(entries: Sequence[Entry]) -> list[Entry]:
-    """Each entry once: a row of the same session, attempt and action of an audience replaces the earlier one."""
+    """Return each entry once: of two rows of a session, attempt, action and audience the later one."""
     return list({(entry.kind, entry.key, entry.text("audience_id")): entry for entry in entries}.values())
 
 
@@ -116,5 +117,5 @@ def _history_of(entries: Sequence[Entry], audience_id: str) -> AudienceHistory:
 
 
 def _newest(entries: Sequence[Entry], name: str) -> Entry | None:
-    """The newest entry that has a value of this name."""
+    """Return the newest entry that has a value of this name."""
     return next((entry for entry in reversed(entries) if entry.text(name)), None)

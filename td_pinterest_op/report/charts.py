@@ -1,4 +1,4 @@
-"""Charts as SVG without script, style or reference of their own: the page's style sheet colors them."""
+"""Charts as SVG without script or style of their own: the page's style sheet colors them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _SIZES = {"wide": (960, 300), "narrow": (350, 260)}
 _FONT_SIZE = {"wide": 14, "narrow": 12}
 
 
-def over_time(points: Points, *, label: str, formatter: Callable[[float], str] = number) -> Markup | None:
-    """A line through `points` in the order of time, for wide and for narrow screens; None for fewer than two times.
+def draw_line_chart(points: Points, *, label: str, formatter: Callable[[float], str] = number) -> Markup | None:
+    """Return a line through `points`, for wide and for narrow screens; None for fewer than two times.
 
-    `label` says in words what the chart shows, for those who cannot see it.
+    `points` are in the order of time. `label` describes the chart for those who cannot see it.
     """
     if len({at for at, _ in points}) < 2:
         return None
-    return Markup("").join(_line(points, size=size, label=label, formatter=formatter) for size in _SIZES)
+    return Markup("").join(_draw_line(points, size=size, label=label, formatter=formatter) for size in _SIZES)
 
 
-def _line(points: Points, *, size: str, label: str, formatter: Callable[[float], str]) -> Markup:
+def _draw_line(points: Points, *, size: str, label: str, formatter: Callable[[float], str]) -> Markup:
     width, height = _SIZES[size]
     font = _FONT_SIZE[size]
-    ticks, form = _ticks(points, most=7 if size == "wide" else 3)
+    ticks, form = _choose_ticks(points, most=7 if size == "wide" else 3)
     chart = pygal.DateTimeLine(
         style=Style(label_font_size=font, major_label_font_size=font),
         js=[],
@@ -54,12 +54,12 @@ def _line(points: Points, *, size: str, label: str, formatter: Callable[[float],
     )
     chart.x_labels = ticks
     chart.add("", [(at, value) for at, value in points])
-    chart.add_xml_filter(lambda root: _as_image(root, label=label))
+    chart.add_xml_filter(lambda root: _strip_to_image(root, label=label))
     return Markup(chart.render(is_unicode=True, disable_xml_declaration=True))  # noqa: S704 - pygal escapes
 
 
-def _ticks(points: Points, *, most: int) -> tuple[list[datetime], str]:
-    """The moments of the axis and their format: whole days from the first point on, or whole hours within two days."""
+def _choose_ticks(points: Points, *, most: int) -> tuple[list[datetime], str]:
+    """Return the times of the axis and their format: whole days from the first point, or hours within two days."""
     first, span = points[0][0], points[-1][0] - points[0][0]
     unit, form = (timedelta(days=1), "%d %b") if span >= timedelta(days=2) else (timedelta(hours=1), "%d %b, %H:%M")
     count = span // unit
@@ -67,8 +67,8 @@ def _ticks(points: Points, *, most: int) -> tuple[list[datetime], str]:
     return [first + number * unit for number in range(0, count + 1, step)], form
 
 
-def _as_image(root: Element, *, label: str) -> Element:
-    """The chart as one image with a name: without pygal's script, styles, tooltips and hidden texts."""
+def _strip_to_image(root: Element, *, label: str) -> Element:
+    """Return the chart as one labelled image, without pygal's script, styles, tooltips and hidden texts."""
     unwanted = {"defs", "title", "desc", "script", "style"}
     for parent in list(root.iter()):
         for child in list(parent):

@@ -1,4 +1,4 @@
-"""One row of an audience's history: a run of the operator, or a look at the audience a day later.
+"""One row of an audience's history: a run of the operator, a follow-up, or a comparison with the control group.
 
 An entry is read from the statistics of a run (nested, as in the workflow store and in the log), from what a follow-up
 stores, or from a row of the history table, whose columns are the same names joined by underscores.
@@ -39,16 +39,16 @@ class Entry:
     lift: Mapping[str, float | None] = field(default_factory=dict, repr=False)
 
     def text(self, name: str) -> str:
-        """A value as masked text; "" if it is not known."""
+        """Return a value as masked text; "" if it is not known."""
         value = self.values.get(name)
         return "" if value is None else mask(str(value))
 
     def number(self, name: str) -> float | None:
-        """A figure, None if it is not known."""
-        return _number(self.values.get(name))
+        """Return a figure, None if it is not known."""
+        return _parse_number(self.values.get(name))
 
     def whole(self, name: str) -> int | None:
-        """A count, None if it is not known."""
+        """Return a count, None if it is not known."""
         number = self.number(name)
         return None if number is None else round(number)
 
@@ -59,27 +59,28 @@ class Entry:
 
     @property
     def is_mirror(self) -> bool:
-        """Whether the run compared the query's people with those of the audience, and sent the changes alone."""
+        """Whether the run compared the query's people with those of the audience, and sent only the changes."""
         return bool(self.text("mirror_mode"))
 
     @property
     def allowed(self) -> int | None:
-        """How many different people may be in the audience: those whom nothing withholds; None if it is not known."""
+        """The number of people who are not withheld; None if it is not known."""
         unique = self.whole("records_unique")
         withheld = sum(self.whole(f"records_withheld_{reason}") or 0 for reason in WITHHELD)
         return None if unique is None else unique - withheld
 
 
-def entry(given: Mapping[str, Any], *, at: datetime | None = None, error: str = "") -> Entry:
-    """One entry, from statistics or from a row. `at` and `error` count where `given` has none of its own."""
-    every = flat(given)
+def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str = "") -> Entry:
+    """Return the entry of statistics or of a row. `at` and `error` are used if the row has none of its own."""
+    every = flatten(row)
     # Only what is known by name: an export of a table can hold anything.
     values = {name: value for name, value in every.items() if name in NAMES}
-    reasons = _mapping(values.pop("rows_invalid_by_reason", None))
+    reasons = _parse_mapping(values.pop("rows_invalid_by_reason", None))
     counts = {str(name): int(count) for name, count in reasons.items() if 0 < int(count) <= _LARGEST}
     message = str(values.get("error") or error)
     failed = values.get("outcome") == FAILED or bool(message)
-    when = moment(values.get("time")) or moment(every.get("checked_at")) or at or moment(values.get("session_time"))
+    when = parse_time(values.get("time")) or parse_time(every.get("checked_at")) or at
+    when = when or parse_time(values.get("session_time"))
     return Entry(
         kind=str(values.get("kind") or (RUN if "rows_read" in values else FOLLOW_UP)),
         outcome=FAILED if failed else SUCCESS,
@@ -87,26 +88,26 @@ def entry(given: Mapping[str, Any], *, at: datetime | None = None, error: str = 
         key=" ".join([str(values.get(name) or when) for name in _KEY] + [str(values.get("task") or "")]),
         values=values | {"error": message},
         invalid_by_reason=dict(sorted(counts.items(), key=lambda item: -item[1])),
-        lift={name: _number(value) for name, value in _mapping(values.get("lift")).items()},
+        lift={name: _parse_number(value) for name, value in _parse_mapping(values.get("lift")).items()},
     )
 
 
-def flat(
-    given: Mapping[str, Any], prefix: str = "", *, separator: str = "_", kept: Collection[str] = JSON_NAMES
+def flatten(
+    mapping: Mapping[str, Any], prefix: str = "", *, separator: str = "_", kept: Collection[str] = JSON_NAMES
 ) -> dict[str, Any]:
-    """`{"rows": {"read": 1}}` as `{"rows_read": 1}`; a mapping whose name is in `kept` stays one."""
+    """Return `{"rows": {"read": 1}}` as `{"rows_read": 1}`; a mapping whose name is in `kept` stays one."""
     values: dict[str, Any] = {}
-    for name, value in given.items():
+    for name, value in mapping.items():
         full = f"{prefix}{name}".lower()
         if isinstance(value, Mapping) and full not in kept:
-            values |= flat(value, f"{full}{separator}", separator=separator, kept=kept)
+            values |= flatten(value, f"{full}{separator}", separator=separator, kept=kept)
         else:
             values[full] = value
     return values
 
 
-def moment(value: object) -> datetime | None:
-    """A time in UTC, from seconds since 1970 or from ISO 8601 text; None for anything else."""
+def parse_time(value: object) -> datetime | None:
+    """Return a time in UTC, from seconds since 1970 or from ISO 8601 text; None for anything else."""
     try:
         text = str(value).strip().replace("Z", "+00:00")
         if text.replace(".", "", 1).isdecimal():
@@ -117,7 +118,7 @@ def moment(value: object) -> datetime | None:
     return time.astimezone(timezone.utc) if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 
-def _number(value: Any) -> float | None:
+def _parse_number(value: Any) -> float | None:
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -125,7 +126,7 @@ def _number(value: Any) -> float | None:
     return number if abs(number) <= _LARGEST else None  # NaN compares false
 
 
-def _mapping(given: object) -> Mapping[str, Any]:
-    """A mapping, as it is in the statistics or as text of the history table; an empty one for nothing."""
-    read = json.loads(given) if isinstance(given, str) and given.strip() else given
-    return read if isinstance(read, Mapping) else {}
+def _parse_mapping(value: object) -> Mapping[str, Any]:
+    """Return a mapping of the statistics, or of JSON text of the history table; an empty one for another value."""
+    parsed = json.loads(value) if isinstance(value, str) and value.strip() else value
+    return parsed if isinstance(parsed, Mapping) else {}

@@ -10,12 +10,12 @@ from td_pinterest_op.runtime import clock
 
 
 def number(value: float | None) -> str:
-    """`12345.0` as "12,345"; "–" for None."""
+    """Return `12345.0` as "12,345"; "–" for None."""
     return "–" if value is None else f"{value:,.0f}"
 
 
 def share(part: float | None, whole: float | None) -> str:
-    """A share in per cent, with a decimal below ten; "–" if it is not known."""
+    """Return a share in per cent, with a decimal below ten; "–" if it is not known."""
     if part is None or not whole:
         return "–"
     percent = 100 * part / whole
@@ -25,12 +25,12 @@ def share(part: float | None, whole: float | None) -> str:
 
 
 def rate(part: float | None) -> str:
-    """`0.0123` as "1.23 %"; "–" for None."""
+    """Return `0.0123` as "1.23 %"; "–" for None."""
     return "–" if part is None else f"{100 * float(part):.2f} %"
 
 
 def interval(figures: Mapping[str, Any], name: str, unit: str) -> str:
-    """ "+1.20 %, between +0.40 and +2.00", of a figure and its ends; "not known" where one is missing."""
+    """Return a figure with its interval, "+1.20 %, between +0.40 and +2.00"; "not known" if a part is missing."""
     values = [figures.get(f"{name}{end}") for end in ("", "_low", "_high")]
     if any(value is None for value in values):
         return "not known"
@@ -39,7 +39,7 @@ def interval(figures: Mapping[str, Any], name: str, unit: str) -> str:
 
 
 def change(now: float | None, before: float | None) -> str:
-    """The difference to the previous figure: "+12", "−3", "same"; "" if there is none."""
+    """Return the difference to the previous figure: "+12", "−3", "same"; "" if there is no previous one."""
     if now is None or before is None:
         return ""
     difference = round(now - before)
@@ -47,10 +47,10 @@ def change(now: float | None, before: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A span of time; "–" for None."""
+    """Return a span of time as text; "–" for None."""
     return "–" if seconds is None else clock.format_duration(seconds)
 
 
 def day(at: datetime | None) -> str:
-    """ "25 Nov 2026, 07:00 UTC", whose spaces end no line; "at an unknown time" for None."""
+    """Return a time as "25 Nov 2026, 07:00 UTC" with no-break spaces; "at an unknown time" for None."""
     return f"{at:%d %b %Y, %H:%M} UTC".lstrip("0").replace(" ", "\N{NO-BREAK SPACE}") if at else "at an unknown time"

@@ -1,12 +1,12 @@
-"""The picture of a run: bars from the rows of the query to the people whom Pinterest matched.
+"""The funnel of a run: bars from the rows of the query to the people whom Pinterest matched.
 
-Bars of what is left and bars of what was lost take turns, so that each bar begins where the one before it says.
+Bars of what is left and bars of what was lost alternate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import day, number
@@ -43,13 +43,13 @@ def funnel(run: Entry, *, size: Entry | None) -> list[Bar]:
     """
     if not run.whole("rows_read"):
         return []
-    bars = [bar for bar in (*_rows(run), *_people(run), *_result(run)) if bar.kind == KEPT or bar.count]
+    bars = [bar for bar in (*_row_bars(run), *_people_bars(run), *_result_bars(run)) if bar.kind == KEPT or bar.count]
     if run.outcome != FAILED and not run.dry_run and run.text("action") != _REMOVE:
-        bars.append(_matched(run, size))
-    return _placed(bars)
+        bars.append(_matched_bar(run, size))
+    return _place(bars)
 
 
-def _rows(run: Entry) -> Iterator[Bar]:
+def _row_bars(run: Entry) -> Iterator[Bar]:
     read, invalid = run.whole("rows_read") or 0, run.whole("rows_invalid") or 0
     valid = _valid(run)
     yield Bar(kind=KEPT, label="Rows read", count=read)
@@ -66,13 +66,13 @@ def _valid(run: Entry) -> int:
 
 
 def _reasons(run: Entry) -> str:
-    """The most frequent reasons for which values are rejected, with their counts."""
+    """Return the most frequent reasons for which values are rejected, with their counts."""
     reasons = [f"{reason.replace('_', ' ')} {number(count)}" for reason, count in run.invalid_by_reason.items()]
     more = [f"{len(reasons) - _MOST_REASONS} other reasons"] if len(reasons) > _MOST_REASONS else []
     return ", ".join(reasons[:_MOST_REASONS] + more)
 
 
-def _people(run: Entry) -> Iterator[Bar]:
+def _people_bars(run: Entry) -> Iterator[Bar]:
     unique = run.whole("records_unique")
     if unique is not None:
         yield Bar(kind=LOST, label="Repeats", count=_valid(run) - unique)
@@ -81,8 +81,8 @@ def _people(run: Entry) -> Iterator[Bar]:
         yield Bar(kind=LOST, label=_WITHHELD[reason], count=run.whole(f"records_withheld_{reason}"), note="withheld")
 
 
-def _result(run: Entry) -> Iterator[Bar]:
-    """What came of the people whom nothing withholds."""
+def _result_bars(run: Entry) -> Iterator[Bar]:
+    """Yield the bars of the people who are not withheld."""
     sent, refused, allowed = run.whole("records_sent") or 0, run.whole("records_refused") or 0, run.allowed
     failed, removes = run.outcome == FAILED, run.text("action") == _REMOVE
     if run.is_mirror:
@@ -103,8 +103,8 @@ def _changes(run: Entry) -> str:
     return ", ".join(changes) or "nobody joined or left"
 
 
-def _matched(run: Entry, size: Entry | None) -> Bar:
-    """The people of the audience, those of earlier runs as well, who have an account."""
+def _matched_bar(run: Entry, size: Entry | None) -> Bar:
+    """Return the bar of the people in the audience, those of earlier runs as well, whom Pinterest matched."""
     count = size.whole("audience_size") if size else None
     if size is None or count is None:
         return Bar(kind=MATCHED, label="Matched by Pinterest", count=None, note="not known yet")
@@ -112,18 +112,12 @@ def _matched(run: Entry, size: Entry | None) -> Bar:
     return Bar(kind=MATCHED, label="Matched, about", count=count, note=f"{of}as of {day(size.at)}")
 
 
-def _placed(bars: list[Bar]) -> list[Bar]:
-    """The bars at their places: what is lost lies to the right of what is left."""
+def _place(bars: list[Bar]) -> list[Bar]:
+    """Return the bars with start and width: what is lost is to the right of what is left."""
     widest, left, placed = max(bar.count or 0 for bar in bars), 0, []
     for bar in bars:
         count = bar.count or 0
         left = left - count if bar.kind == LOST else count
         start = left if bar.kind == LOST else 0
-        placed.append(_at(bar, start=100 * start / widest, width=100 * count / widest))
+        placed.append(replace(bar, start=round(100 * start / widest, 2), width=round(100 * count / widest, 2)))
     return placed
-
-
-def _at(bar: Bar, *, start: float, width: float) -> Bar:
-    return Bar(
-        kind=bar.kind, label=bar.label, count=bar.count, note=bar.note, start=round(start, 2), width=round(width, 2)
-    )

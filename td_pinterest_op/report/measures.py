@@ -38,7 +38,7 @@ _MEASURES: tuple[tuple[str, str, str, Callable[[float | None], str]], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """A figure as text, that of the run before, and the difference of the two."""
+    """A figure of a run and of the run before as text, and their difference."""
 
     group: str
     label: str
@@ -48,7 +48,7 @@ class Measure:
 
 
 def measures(run: Entry, previous: Entry | None) -> Iterator[Measure]:
-    """Yield the figures of a run that say something: those that are zero in both runs are left out."""
+    """Yield the figures of a run, without those that are zero in both runs."""
     for group, name, label, as_text in _MEASURES:
         now, before = run.number(name), previous.number(name) if previous else None
         if now is None or not (now or before):

@@ -1,4 +1,4 @@
-"""Entries → one self-contained HTML page: no script, nothing loaded, for screens, phones, paper, light and dark."""
+"""Renders entries as one self-contained HTML page, without script, for screens, phones and paper, light and dark."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.report import figures
 from td_pinterest_op.report.audience import AudienceHistory, failures, histories
-from td_pinterest_op.report.charts import over_time
+from td_pinterest_op.report.charts import draw_line_chart
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.funnel import Bar, funnel
 from td_pinterest_op.report.measures import measures
-from td_pinterest_op.report.verdict import Outcome, verdict
+from td_pinterest_op.report.verdict import Outcome, judge
 from td_pinterest_op.report.words import action_word
 
 # A page shows and carries this many entries of an audience, the newest ones: a year of daily runs with their
@@ -59,7 +59,7 @@ class Summary:
     bars: Sequence[Bar]
 
 
-def page(
+def render_page(
     entries: Sequence[Entry], *, outcomes: Mapping[str, Outcome], audience_id: str | None = None, now: datetime
 ) -> str:
     """Return the report of an audience: its last run, and its history; of several audiences, an overview.
@@ -68,20 +68,20 @@ def page(
 
     Raises SettingsError if `audience_id` is not among them, or if there is neither a run nor a follow-up.
     """
-    summaries = [_summary(history, outcomes) for history in histories(entries, audience_id=audience_id)]
+    summaries = [_summarize(history, outcomes) for history in histories(entries, audience_id=audience_id)]
     if len(summaries) == 1:
         carried = [*summaries[0].history.entries][-MOST_ENTRIES:]
-        return _render("audience.html", carried, now=now, **_audience(summaries[0], carried))
+        return _render("audience.html", carried, now=now, **_audience_values(summaries[0], carried))
     carried = [*entries][-MOST_ENTRIES_OF_ALL:]
-    return _render("overview.html", carried, now=now, **_overview(summaries, carried))
+    return _render("overview.html", carried, now=now, **_overview_values(summaries, carried))
 
 
-def _summary(history: AudienceHistory, outcomes: Mapping[str, Outcome]) -> Summary:
+def _summarize(history: AudienceHistory, outcomes: Mapping[str, Outcome]) -> Summary:
     run = history.run
     return Summary(
         history=history,
-        verdict=verdict(run, history.look, outcomes=outcomes),
-        bars=funnel(run, size=history.new_size) if run else [],
+        verdict=judge(run, history.follow_up, outcomes=outcomes),
+        bars=funnel(run, size=history.size_since_run) if run else [],
     )
 
 
@@ -95,7 +95,7 @@ def _render(template: str, carried: Sequence[Entry], *, now: datetime, **values:
     )
     return environment.get_template(template).render(
         made=figures.day(now),
-        data=json.dumps([_values(entry) for entry in carried], ensure_ascii=False),
+        data=json.dumps([_carried_values(entry) for entry in carried], ensure_ascii=False),
         figures=figures,
         action_word=action_word,
         failures_shown=_FAILURES_SHOWN,
@@ -103,8 +103,8 @@ def _render(template: str, carried: Sequence[Entry], *, now: datetime, **values:
     )
 
 
-def _audience(summary: Summary, entries: Sequence[Entry]) -> dict[str, Any]:
-    """The values of the page of one audience."""
+def _audience_values(summary: Summary, entries: Sequence[Entry]) -> dict[str, Any]:
+    """Return the values for the template of one audience."""
     history = summary.history
     run = history.run
     sizes = _points(entries, "audience_size")
@@ -115,8 +115,8 @@ def _audience(summary: Summary, entries: Sequence[Entry]) -> dict[str, Any]:
         "failed": [entry for entry in failures(entries) if entry is not run],
         "measures": [*measures(run, history.previous)] if run else [],
         "reasons": REASONS,
-        "sizes": over_time(sizes, label="Matched people over time, as Pinterest counts them"),
-        "charts": [(heading, chart) for heading, chart in _charts(entries) if chart],
+        "sizes": draw_line_chart(sizes, label="Matched people over time, as Pinterest counts them"),
+        "charts": [(heading, chart) for heading, chart in _draw_charts(entries) if chart],
         "ids": _IDS,
         "columns": [column for column in _COLUMNS if any(entry.text(column[0]) for entry in entries)],
         "rows": [*reversed(entries)][:_ROWS_SHOWN],
@@ -124,8 +124,8 @@ def _audience(summary: Summary, entries: Sequence[Entry]) -> dict[str, Any]:
     }
 
 
-def _overview(summaries: Sequence[Summary], entries: Sequence[Entry]) -> dict[str, Any]:
-    """The values of the page of several audiences."""
+def _overview_values(summaries: Sequence[Summary], entries: Sequence[Entry]) -> dict[str, Any]:
+    """Return the values for the template of several audiences."""
     return {
         "title": f"{len(summaries)} audiences",
         "summaries": summaries,
@@ -134,26 +134,26 @@ def _overview(summaries: Sequence[Summary], entries: Sequence[Entry]) -> dict[st
     }
 
 
-def _charts(entries: Sequence[Entry]) -> list[tuple[str, Markup | None]]:
-    """Headings and charts of how many records were in the audience, how many are matched, and how many rejected."""
+def _draw_charts(entries: Sequence[Entry]) -> list[tuple[str, Markup | None]]:
+    """Return headings and charts of the records in the audience, the share that is matched, and that rejected."""
     members = "Records known to be in the audience"
     ratio = "Share of these records that Pinterest matched, about"
     rejected = "Share of rejected rows"
     ratios = [(at, 100 * share) for at, share in _points(entries, "match_ratio")]
     return [
-        (members, over_time(_points(entries, "members"), label=f"{members}, over time")),
-        (ratio, _percent(ratios, label=f"{ratio}, over time, in per cent")),
-        (rejected, _percent(_rejected(entries), label=f"{rejected} over time, in per cent", decimals=1)),
+        (members, draw_line_chart(_points(entries, "members"), label=f"{members}, over time")),
+        (ratio, _draw_percent(ratios, label=f"{ratio}, over time, in per cent")),
+        (rejected, _draw_percent(_rejected_shares(entries), label=f"{rejected} over time, in per cent", decimals=1)),
     ]
 
 
-def _percent(points: list[tuple[datetime, float]], *, label: str, decimals: int = 0) -> Markup | None:
+def _draw_percent(points: list[tuple[datetime, float]], *, label: str, decimals: int = 0) -> Markup | None:
     if not any(share for _, share in points):
         return None
-    return over_time(points, label=label, formatter=lambda value: f"{value:.{decimals}f} %")
+    return draw_line_chart(points, label=label, formatter=lambda value: f"{value:.{decimals}f} %")
 
 
-def _rejected(entries: Sequence[Entry]) -> list[tuple[datetime, float]]:
+def _rejected_shares(entries: Sequence[Entry]) -> list[tuple[datetime, float]]:
     read = [(entry, entry.at, entry.number("rows_read")) for entry in entries]
     return [(at, 100 * (entry.number("rows_invalid") or 0) / rows) for entry, at, rows in read if at and rows]
 
@@ -162,8 +162,8 @@ def _points(entries: Sequence[Entry], name: str) -> list[tuple[datetime, float]]
     return [(entry.at, number) for entry in entries if entry.at and (number := entry.number(name)) is not None]
 
 
-def _values(entry: Entry) -> dict[str, Any]:
-    """An entry as the page carries it, for the next page: masked, without what is not known."""
+def _carried_values(entry: Entry) -> dict[str, Any]:
+    """Return an entry for the data in the page: masked, without values that are not known."""
     values = {name: mask(value) if isinstance(value, str) else value for name, value in entry.values.items()}
     return {
         **{name: value for name, value in values.items() if value is not None and value != ""},

@@ -1,4 +1,4 @@
-"""The headline of a report: was the audience filled, with how many people, what next – for readers without an API."""
+"""The headline of a report: whether the audience was filled, with how many people, and what to do next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from td_pinterest_op.report.figures import day, number
 from td_pinterest_op.run_history.columns import FAILED
 from td_pinterest_op.stats import Condition, condition_of
 
-# What Pinterest needs to match people to accounts.
+# Pinterest takes that long to match people to accounts.
 MATCHING = timedelta(hours=48)
 
 _TOO_SMALL_ADVICE = (
@@ -48,24 +48,24 @@ ON_THEIR_WAY = Outcome(
 ON_THEIR_WAY_OUT = replace(ON_THEIR_WAY, headline="Pinterest was asked to remove {sent} people")
 
 
-def verdict(run: Entry | None, seen: Entry | None, *, outcomes: Mapping[str, Outcome]) -> Outcome:
-    """Judge the last run and `seen`, the last follow-up after it; at least one of them is given.
+def judge(run: Entry | None, seen: Entry | None, *, outcomes: Mapping[str, Outcome]) -> Outcome:
+    """Return the headline for the last run and `seen`, the last follow-up after it; at least one of them is given.
 
-    `outcomes` are by the names of the actions.
+    `outcomes`: those of the actions, by their names.
     """
     if run and run.outcome == FAILED:
-        return _failed(run)
+        return _judge_failed(run)
     if run and run.dry_run:
-        return _rehearsed(run)
+        return _judge_dry_run(run)
     outcome = outcomes.get(run.text("action"), ON_THEIR_WAY) if run else None
     if seen and not (outcome and outcome.final):
-        return _seen(seen)
+        return _judge_follow_up(seen)
     assert run is not None and outcome is not None  # noqa: S101, PT018 - the caller has one of the two
-    return _done(run, outcome)
+    return _judge_done(run, outcome)
 
 
-def _failed(run: Entry) -> Outcome:
-    sent, planned = run.whole("records_sent") or 0, run.whole("records_unique") and _planned(run)
+def _judge_failed(run: Entry) -> Outcome:
+    sent, planned = run.whole("records_sent") or 0, run.whole("records_unique") and _planned_records(run)
     so_far = f"{number(sent)} of {_amount(run, planned)} reached Pinterest." if sent else "Nobody was sent."
     return Outcome(
         tone="bad",
@@ -75,8 +75,8 @@ def _failed(run: Entry) -> Outcome:
     )
 
 
-def _planned(run: Entry) -> int:
-    """How many records the run had to send: all that are allowed, or a mirror's changes."""
+def _planned_records(run: Entry) -> int:
+    """Return how many records the run had to send: all that are not withheld, or a mirror's changes."""
     if not run.is_mirror:
         return run.allowed or 0
     return sum(run.whole(f"mirror_{name}") or 0 for name in ("joined", "resent", "left"))
@@ -86,7 +86,7 @@ def _amount(run: Entry, count: int | None) -> str:
     return f"{number(count)} {'changes' if run.is_mirror else 'people'}"
 
 
-def _rehearsed(run: Entry) -> Outcome:
+def _judge_dry_run(run: Entry) -> Outcome:
     return Outcome(
         tone="waiting",
         headline="This was a rehearsal: nothing changed on Pinterest",
@@ -95,7 +95,7 @@ def _rehearsed(run: Entry) -> Outcome:
     )
 
 
-def _done(run: Entry, outcome: Outcome) -> Outcome:
+def _judge_done(run: Entry, outcome: Outcome) -> Outcome:
     if not run.number("records_sent") and "{sent}" in outcome.headline:
         # An empty result that was allowed, or one whose people are in the audience already.
         headline = "Nobody joined or left" if run.is_mirror else "Nobody had to be sent"
@@ -105,7 +105,7 @@ def _done(run: Entry, outcome: Outcome) -> Outcome:
     return replace(outcome, headline=outcome.headline.format(sent=sent), next=outcome.next.format(until=until))
 
 
-def _seen(seen: Entry) -> Outcome:
+def _judge_follow_up(seen: Entry) -> Outcome:
     status, size = seen.text("audience_status"), seen.number("audience_size")
     people = "its size is not known yet" if size is None else f"about {number(size)} matched people"
     when, condition = day(seen.at), condition_of(status)

@@ -1,7 +1,7 @@
-"""What the history knows of audiences: their sizes when a follow-up last saw them, and how many records are in a list.
+"""What the history shows of audiences: their sizes at the last follow-up, and how many records are in their lists.
 
-How many records are in a list is not known if anything but one create or replace, or the mirror that began with its
-own list, has written to it, nor after a failure or an erasure.
+The number of records in a list is known if it was written by nothing but one create or replace, or by a mirror that
+began with its own list, and no failure or erasure came later.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, RUN, SUCCESS,
 
 _FILLING = frozenset({"create_new_audience", "replace_current_audience", "clear_current_audience"})
 _MIRROR = "mirror_current_audience"
-# That of 0.3 was a workflow of several actions, which wrote rows of its own as well.
+# In 0.3, a mirror was a workflow of several actions, which wrote rows of its own as well.
 _MIRRORING = frozenset({"mirror", _MIRROR})
 _ERASING = "erase"
-# What fails without a list was about the audience, except for these: they leave the present list as it is.
+# If these fail without a list, they have not changed the list of the audience.
 _HARMLESS = frozenset({*_FILLING, *_MIRRORING, _ERASING, "delete_current_audience"})
 _INITIALIZING = "INITIALIZING"
 
 
 class Members(NamedTuple):
-    """Records in a list. `is_sent`: all were sent to it by one run, so that Pinterest counts no more uploads."""
+    """The records in a list. `is_sent`: one run has sent all of them, so that Pinterest counts no more uploads."""
 
     records: int
     is_sent: bool
@@ -31,7 +31,7 @@ class Members(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceHistory:
-    """`sizes` by audience, `members` by customer list; what is not known is left out."""
+    """`sizes` by audience and `members` by customer list, as far as they are known."""
 
     sizes: Mapping[str, int] = field(default_factory=dict)
     members: Mapping[str, Members] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class AudienceHistory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
-    """The columns of a run that matter; `members` None: not known."""
+    """The columns of a run that are read; `members` None: unknown."""
 
     time: int
     outcome: str
@@ -58,18 +58,18 @@ class _Run:
 
     @property
     def may_have_written(self) -> bool:
-        """A failed run without figures may have; one that knows of people in the list counts as well."""
+        """True for a failed run without figures, and for one that knows the members of the list."""
         unknown = self.is_failed and self.requests_sent is None
         return not self.dry_run and bool(self.requests_sent or self.members is not None or unknown)
 
     @property
     def is_sent(self) -> bool:
-        """Whether everybody in the list was sent by this run."""
+        """Whether this run has sent all members of the list."""
         return self.members is not None and (self.action in _FILLING or self.mirror_mode == "replace")
 
     @property
-    def begins(self) -> bool:
-        """Whether from this run on its workflow knows everybody in the list: the mirror knows it from its ledger."""
+    def knows_all_members(self) -> bool:
+        """Whether from this run on its workflow knows all members of the list, a mirror by its ledger."""
         return self.is_sent or (self.action == _MIRROR and self.members is not None)
 
 
@@ -78,7 +78,7 @@ COLUMNS_READ = tuple(dict.fromkeys((*(each.name for each in fields(_Run)), "kind
 
 
 def summarize(rows: Iterable[Row]) -> AudienceHistory:
-    """Return what rows of the history say; any order."""
+    """Return what rows of the history show; any order."""
     ordered = sorted(rows, key=lambda row: int(row["time"] or 0))
     sizes = {
         str(row["audience_id"]): int(row["audience_size"])
@@ -90,25 +90,28 @@ def summarize(rows: Iterable[Row]) -> AudienceHistory:
     every = [_Run(**{name.name: row[name.name] for name in fields(_Run)}) for row in ordered if row["kind"] == RUN]
     runs = [run for run in every if run.may_have_written]
     lists = dict.fromkeys(run.customer_list_id for run in runs if run.customer_list_id)
-    found = {list_id: members for list_id in lists if (members := _members(list_id, runs))}
-    return AudienceHistory(sizes=sizes, members=found)
+    members = {list_id: known for list_id in lists if (known := _count_known_members(list_id, runs))}
+    return AudienceHistory(sizes=sizes, members=members)
 
 
-def _members(list_id: str, runs: Sequence[_Run]) -> Members | None:
+def _count_known_members(list_id: str, runs: Sequence[_Run]) -> Members | None:
     own = [run for run in runs if run.customer_list_id == list_id]
-    # Of one second: a failure, then an add after a remove.
+    # Of runs of the same second: a failure, then an add after a remove.
     last = min(own, key=lambda run: (-run.time, run.outcome != FAILED, run.action or ""))
-    begun = [run.time for run in own if run.begins and run.workflow == last.workflow]
-    shared = any(run.members is None and run.outcome == SUCCESS for run in own)
-    if last.members is None or last.is_failed or shared or not begun:
+    beginnings = [run.time for run in own if run.knows_all_members and run.workflow == last.workflow]
+    is_shared = any(run.members is None and run.outcome == SUCCESS for run in own)
+    if last.members is None or last.is_failed or is_shared or not beginnings:
         return None
-    if _last(_touching(last, runs)) >= min(begun) or _last(_disturbing(last, own, runs)) >= last.time:
+    if (
+        _last_time(_find_failed_writers(last, runs)) >= min(beginnings)
+        or _last_time(_find_untracked_changes(last, own, runs)) >= last.time
+    ):
         return None
     return Members(records=last.members, is_sent=last.is_sent)
 
 
-def _touching(last: _Run, runs: Sequence[_Run]) -> Iterable[_Run]:
-    """The failed runs that may have changed the audience's list without knowing it."""
+def _find_failed_writers(last: _Run, runs: Sequence[_Run]) -> Iterable[_Run]:
+    """Return the failed runs that may have changed the audience's list and do not name it."""
     return (
         run
         for run in runs
@@ -116,8 +119,8 @@ def _touching(last: _Run, runs: Sequence[_Run]) -> Iterable[_Run]:
     )
 
 
-def _disturbing(last: _Run, own: Sequence[_Run], runs: Sequence[_Run]) -> Iterable[_Run]:
-    """The runs after which a list is no longer as it was: erasures, a mirror that broke off, one that was killed."""
+def _find_untracked_changes(last: _Run, own: Sequence[_Run], runs: Sequence[_Run]) -> Iterable[_Run]:
+    """Yield the runs after which the members are unknown: erasures, failed mirrors, killed runs."""
     writers = {run.workflow for run in runs if run in own or run.action == _ERASING}
     for run in runs:
         is_mirror = run.action in _MIRRORING and not run.customer_list_id and run.audience_id == last.audience_id
@@ -126,5 +129,5 @@ def _disturbing(last: _Run, own: Sequence[_Run], runs: Sequence[_Run]) -> Iterab
             yield run
 
 
-def _last(runs: Iterable[_Run]) -> int:
+def _last_time(runs: Iterable[_Run]) -> int:
     return max((run.time for run in runs), default=-1)

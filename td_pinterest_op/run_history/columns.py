@@ -21,9 +21,9 @@ Row = Mapping[str, Any]
 class Column:
     """A column of the history.
 
-    `type` is Trino's. `run` is where the value is in the statistics of a run (`rows.read`), `follow_up` where it is in
-    an audience of `pinterest_status`; None for a kind of row that leaves the column empty. `is_later`: some tables of
-    earlier versions lack it. `is_free`: text from elsewhere, in which a person or a secret could be named.
+    `type` is Trino's. `run` is the path of the value in the statistics of a run (`rows.read`), `follow_up` that in an
+    audience of `pinterest_status`; None for a kind of row that leaves the column empty. `is_later`: tables of earlier
+    versions may lack it. `is_free`: text from elsewhere, which could name a person or a secret.
     """
 
     name: str
@@ -34,16 +34,16 @@ class Column:
     is_free: bool = False
 
 
-def _shared(name: str, **more: Any) -> Column:
+def _shared_column(name: str, **more: Any) -> Column:
     return Column(name=name, run=name, follow_up=name, **more)
 
 
-def _of_run(path: str, type_: str = "varchar", *, is_later: bool = False) -> Column:
+def _run_column(path: str, type_: str = "varchar", *, is_later: bool = False) -> Column:
     return Column(name=path.replace(".", "_"), type=type_, run=path, is_later=is_later)
 
 
 COLUMNS: tuple[Column, ...] = (
-    # Known to the task, whatever became of the run. `time` is the moment at which the row was written.
+    # Of the task, also for a run without statistics. `time` is when the row was written.
     Column(name="time", type="bigint"),
     Column(name="kind"),
     Column(name="outcome"),
@@ -52,47 +52,47 @@ COLUMNS: tuple[Column, ...] = (
     Column(name="session_uuid"),
     Column(name="attempt_id"),
     # The statistics of the run.
-    _of_run("action"),
-    _shared("ad_account_id"),
-    _shared("audience_id"),
-    _shared("audience_name", is_free=True),
+    _run_column("action"),
+    _shared_column("ad_account_id"),
+    _shared_column("audience_id"),
+    _shared_column("audience_name", is_free=True),
     Column(name="audience_status", run="audience.status", follow_up="status"),
     Column(name="audience_size", type="bigint", run="audience.size", follow_up="size"),
     Column(name="usable", type="boolean", follow_up="usable"),
-    _shared("customer_list_id"),
+    _shared_column("customer_list_id"),
     Column(name="customer_list_status", follow_up="customer_list_status"),
-    _of_run("previous_customer_list_id"),
-    _of_run("job_id"),
-    _of_run("dry_run", "boolean"),
-    *(_of_run(f"rows.{name}", "bigint") for name in ("read", "valid", "invalid")),
-    _of_run("rows.invalid_by_reason", "json"),
-    *(_of_run(f"records.{name}", "bigint") for name in ("unique", "duplicate", "sent", "refused", "keys")),
-    *(_of_run(f"requests.{name}", "bigint") for name in ("sent", "retried", "failed")),
-    *(_of_run(f"seconds.{name}", "double") for name in ("reading", "sending", "waiting")),
-    _of_run("version"),
-    _shared("summary", is_free=True),
+    _run_column("previous_customer_list_id"),
+    _run_column("job_id"),
+    _run_column("dry_run", "boolean"),
+    *(_run_column(f"rows.{name}", "bigint") for name in ("read", "valid", "invalid")),
+    _run_column("rows.invalid_by_reason", "json"),
+    *(_run_column(f"records.{name}", "bigint") for name in ("unique", "duplicate", "sent", "refused", "keys")),
+    *(_run_column(f"requests.{name}", "bigint") for name in ("sent", "retried", "failed")),
+    *(_run_column(f"seconds.{name}", "double") for name in ("reading", "sending", "waiting")),
+    _run_column("version"),
+    _shared_column("summary", is_free=True),
     Column(name="error", is_free=True),
     *(
-        _of_run(f"records.withheld.{why}", "bigint", is_later=True)
+        _run_column(f"records.withheld.{why}", "bigint", is_later=True)
         for why in ("suppressed", "without_consent", "control")
     ),
-    *(_of_run(f"values.{kind}", "bigint", is_later=True) for kind in ("plain", "hashed")),
-    # The jobs of the queries that say who may be sent.
-    *(_of_run(f"lists.{name}", is_later=True) for name in ("suppress", "consent")),
-    # How many records are known to be in the audience, and in a follow-up its size next to them.
-    _shared("members", type="bigint", is_later=True),
+    *(_run_column(f"values.{kind}", "bigint", is_later=True) for kind in ("plain", "hashed")),
+    # The jobs of the queries `suppress` and `consent`.
+    *(_run_column(f"lists.{name}", is_later=True) for name in ("suppress", "consent")),
+    # How many records are known to be in the audience; in a follow-up, its size relative to them.
+    _shared_column("members", type="bigint", is_later=True),
     Column(name="match_ratio", type="double", follow_up="match_ratio", is_later=True),
-    # Of a comparison with the control group: its figures.
+    # The figures of a comparison with the control group.
     Column(name="lift", type="json", is_later=True),
-    # The full name of the task: a workflow may have several that do the same to one audience.
+    # The task's full name: several tasks of a workflow may do the same to one audience.
     Column(name="task", is_later=True),
-    _of_run("records.invalid_keys", "bigint", is_later=True),
-    _of_run("mirror.mode", is_later=True),
+    _run_column("records.invalid_keys", "bigint", is_later=True),
+    _run_column("mirror.mode", is_later=True),
     *(
-        _of_run(f"mirror.{name}", "bigint", is_later=True)
+        _run_column(f"mirror.{name}", "bigint", is_later=True)
         for name in ("plan", "people", "members", "joined", "resent", "left", "unsure")
     ),
-    *(_of_run(f"erasure.{name}", "bigint", is_later=True) for name in ("accounts", "lists")),
+    *(_run_column(f"erasure.{name}", "bigint", is_later=True) for name in ("accounts", "lists")),
 )
 """In the order of the table. A `json` is stored as text."""
 
@@ -104,17 +104,17 @@ def run_row(statistics: Mapping[str, Any]) -> Row:
     """Return the row of a run, from its statistics."""
     mirror = statistics.get("mirror")
     if not (isinstance(mirror, Mapping) and mirror.get("mode")):
-        # Zeros of a run that mirrors nothing say nothing.
+        # The figures of any other action are all zero.
         statistics = {**statistics, "mirror": None}
     return {"kind": RUN} | {
-        column.name: _value(statistics, column.run, column.type) for column in COLUMNS if column.run
+        column.name: _get_value(statistics, column.run, column.type) for column in COLUMNS if column.run
     }
 
 
 def follow_up_row(audience: Mapping[str, Any]) -> Row:
     """Return the row of an audience, as a follow-up stores it."""
     return {"kind": FOLLOW_UP} | {
-        column.name: _value(audience, column.follow_up, column.type) for column in COLUMNS if column.follow_up
+        column.name: _get_value(audience, column.follow_up, column.type) for column in COLUMNS if column.follow_up
     }
 
 
@@ -123,8 +123,8 @@ def lift_row(figures: Mapping[str, Any]) -> Row:
     return {"kind": LIFT, "summary": figures.get("summary"), "lift": json.dumps(figures)}
 
 
-def _value(given: Mapping[str, Any], path: str, type_: str) -> Any:
-    value: Any = given
+def _get_value(content: Mapping[str, Any], path: str, type_: str) -> Any:
+    value: Any = content
     for name in path.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
     return json.dumps(value) if type_ == "json" and value is not None else value

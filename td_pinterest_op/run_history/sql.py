@@ -1,7 +1,7 @@
-"""Trino's SQL about the history table, made at run time from values.
+"""Trino's SQL for the history table, built at run time from values.
 
-Each statement begins with a line that says what it is for. A row may be written twice, by a repeated attempt: whoever
-reads the table takes the last one of each session, attempt, task, audience and action.
+Each statement begins with a line that names its purpose. A retried attempt may write a row twice: readers take the last
+one of each session, attempt, task, audience and action.
 """
 
 from __future__ import annotations
@@ -17,27 +17,28 @@ from td_pinterest_op.run_history.columns import COLUMNS, FAILED, FOLLOW_UP, RUN,
 _LONGEST_TEXT = 1000
 
 
-def make_table(table: str) -> str:
-    """Return the statements that make the table, or add the columns that one of an earlier version lacks."""
+def create_table(table: str) -> str:
+    """Return the statements that create the table, or add the columns that one of an earlier version lacks."""
     name = quote_name(table)
-    columns = ",\n".join(f"  {_declared(column)}" for column in COLUMNS)
+    columns = ",\n".join(f"  {_declare(column)}" for column in COLUMNS)
     later = (
-        f";\nALTER TABLE {name} ADD COLUMN IF NOT EXISTS {_declared(column)}" for column in COLUMNS if column.is_later
+        f";\nALTER TABLE {name} ADD COLUMN IF NOT EXISTS {_declare(column)}" for column in COLUMNS if column.is_later
     )
-    made = f"CREATE TABLE IF NOT EXISTS {name} (\n{columns}\n){''.join(later)}"
-    return f"-- td_pinterest_op: the table of the history\n{made}"
+    return (
+        "-- td_pinterest_op: the table of the history\n"
+        f"CREATE TABLE IF NOT EXISTS {name} (\n{columns}\n){''.join(later)}"
+    )
 
 
 def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
-    """Return the INSERT of rows; columns that no row has are NULL.
+    """Return the INSERT of rows, without the columns that no row has.
 
     `unless`: a query; if it finds a row, none is added.
     """
     columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
     names = ", ".join(quote_name(column.name) for column in columns)
-    values = ",\n".join(
-        f"  ({', '.join(_literal(column, row.get(column.name)) for column in columns)})" for row in rows
-    )
+    tuples = ([_literal(column, row.get(column.name)) for column in columns] for row in rows)
+    values = ",\n".join(f"  ({', '.join(literals)})" for literals in tuples)
     condition = f"\nWHERE NOT EXISTS ({unless})" if unless else ""
     return (
         f"-- td_pinterest_op: the history of this run\nINSERT INTO {quote_name(table)} ({names})\n"
@@ -46,7 +47,7 @@ def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
 
 
 def select_failures(table: str, *, session_uuid: str, attempt_id: str, task: str) -> str:
-    """Return the query for failed runs of a task, and of tasks below it, in an attempt."""
+    """Return the query for failed runs of a task, and of tasks within it, in an attempt."""
     return (
         f"SELECT 1 FROM {quote_name(table)} WHERE session_uuid = {quote_literal(session_uuid)} "
         f"AND attempt_id = {quote_literal(attempt_id)} AND outcome = {quote_literal(FAILED)} "
@@ -55,7 +56,7 @@ def select_failures(table: str, *, session_uuid: str, attempt_id: str, task: str
 
 
 def select_audience_rows(table: str, columns: Sequence[str], audience_ids: Collection[str]) -> str:
-    """Return the query for all that may say how many are in the audiences: see `run_history.audience_history`."""
+    """Return the query for the rows that `run_history.audience_history` reads about the audiences."""
     name, ids = quote_name(table), ", ".join(map(quote_literal, audience_ids))
     return (
         "-- td_pinterest_op: what the history knows of these audiences\n"
@@ -66,12 +67,8 @@ def select_audience_rows(table: str, columns: Sequence[str], audience_ids: Colle
     )
 
 
-def _declared(column: Column) -> str:
+def _declare(column: Column) -> str:
     return f"{quote_name(column.name)} {'varchar' if column.type == 'json' else column.type}"
-
-
-def _literals(columns: Sequence[Column], row: Row) -> str:
-    return ", ".join(_literal(column, row.get(column.name)) for column in columns)
 
 
 def _literal(column: Column, value: Any) -> str:
@@ -84,9 +81,6 @@ def _literal(column: Column, value: Any) -> str:
     if column.type == "boolean":
         return str(bool(value)).upper()
     text = str(value)
-    # Ids of a session would look like those of a device to the mask.
-    return quote_literal(_free(text) if column.is_free else break_templates(text))
-
-
-def _free(text: str) -> str:
-    return sanitize(" ".join(text.split()), longest=_LONGEST_TEXT)
+    # Only free text is masked: the ids of sessions look like those of devices.
+    free = sanitize(" ".join(text.split()), longest=_LONGEST_TEXT) if column.is_free else break_templates(text)
+    return quote_literal(free)

@@ -1,4 +1,4 @@
-"""The history table: rows go in and come out; a table that is missing, or lacks columns, is made ready on the way."""
+"""The history table: writing and reading rows. A table that is missing or lacks columns is created or altered."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any, TypeVar
 
 from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.run_history.columns import Row
-from td_pinterest_op.run_history.sql import insert_rows, make_table
+from td_pinterest_op.run_history.sql import create_table, insert_rows
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Source, make_domain_key, run_statement
 from td_pinterest_op.treasure_data.result import read_all
 
 _T = TypeVar("_T")
 
-# Waits between two tries, in seconds: two runs may be making the table at the same moment.
+# Waits before retries, in seconds: two runs may create the table at the same moment.
 _WAITS = (0.5, 2.0)
-# Rows of one INSERT: Treasure Data takes no query of more than a million characters.
+# Rows of one INSERT: Treasure Data rejects a query of more than a million characters.
 _ROWS_AT_A_TIME = 200
 
 
@@ -33,29 +33,30 @@ class HistoryTable:
     name: str
 
     def insert(self, rows: Sequence[Row], *, unless: str = "") -> None:
-        """Add rows; with `unless`, a query, only if it finds nothing."""
+        """Add rows, unless the query `unless` finds a row."""
         remaining = iter(rows)
-        while some := list(islice(remaining, _ROWS_AT_A_TIME)):
-            self._persist(partial(run_statement, self.td, self._source(insert_rows(self.name, some, unless=unless))))
+        while batch := list(islice(remaining, _ROWS_AT_A_TIME)):
+            source = self._build_source(insert_rows(self.name, batch, unless=unless))
+            self._retry(partial(run_statement, self.td, source))
 
     def read(self, query: str) -> list[dict[str, Any]]:
-        """Return the rows that a query about the table finds."""
-        return self._persist(lambda: read_all(self.td, self._source(query)))
+        """Return the rows of a query about the table."""
+        return self._retry(lambda: read_all(self.td, self._build_source(query)))
 
-    def _persist(self, use: Callable[[], _T]) -> _T:
-        """Return `use()`. Where that fails, make the table ready, and try again."""
+    def _retry(self, use: Callable[[], _T]) -> _T:
+        """Return `use()`. If it fails, create or alter the table, and try again."""
         for wait in _WAITS:
             try:
                 return use()
             except JobError:
-                # Another run may be at it as well: whether it helped is seen by the next try.
+                # Another run may do the same: the next try shows whether the table is there.
                 with contextlib.suppress(JobError, TreasureDataError):
-                    run_statement(self.td, self._source(make_table(self.name)))
+                    run_statement(self.td, self._build_source(create_table(self.name)))
             except TreasureDataError:
                 pass
             self.td.sleep(wait)
         return use()
 
-    def _source(self, query: str) -> Source:
-        # The key makes one job of a request that is repeated because its answer was lost.
+    def _build_source(self, query: str) -> Source:
+        # The key makes one job of a request that is repeated because its response was lost.
         return Source(query=query, database=self.database, domain_key=make_domain_key())

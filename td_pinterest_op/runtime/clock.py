@@ -19,8 +19,17 @@ class Timing:
     wall: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
 
+    def utc(self, seconds: float = 0.0) -> datetime.datetime:
+        """Return the time `seconds` from now."""
+        return to_utc(self.wall() + seconds)
+
 
 SYSTEM = Timing()
+
+
+def to_utc(wall: float) -> datetime.datetime:
+    """Return the time of seconds since 1970."""
+    return datetime.datetime.fromtimestamp(wall, tz=datetime.timezone.utc)
 
 
 def format_duration(seconds: float, *, wall: float | None = None) -> str:
@@ -36,7 +45,7 @@ def format_duration(seconds: float, *, wall: float | None = None) -> str:
     length = " ".join(f"{count} {unit}" for count, unit in units if count)
     if wall is None or seconds < 120:
         return length
-    now = datetime.datetime.fromtimestamp(wall, tz=datetime.timezone.utc)
+    now = to_utc(wall)
     until = now + datetime.timedelta(seconds=min(seconds, _LONGEST))
     day = "" if until - now < datetime.timedelta(hours=12) else "%Y-%m-%d "
     return f"{length} (until {until:{day}%H:%M} UTC)"
@@ -44,6 +53,6 @@ def format_duration(seconds: float, *, wall: float | None = None) -> str:
 
 def format_resumption(seconds: float, *, wall: float) -> str:
     """Return when a wait ends: "goes on at 14:05:12 UTC, in 19 s". `wall` is this machine's time."""
-    at = datetime.datetime.fromtimestamp(wall + min(seconds, _LONGEST), tz=datetime.timezone.utc)
+    at = to_utc(wall + min(seconds, _LONGEST))
     day = "" if seconds < 12 * 3600 else "%Y-%m-%d "
     return f"goes on at {at:{day}%H:%M:%S} UTC, in {format_duration(seconds if seconds < 10 else round(seconds))}"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.runtime import threads
+from td_pinterest_op.runtime.threads import start_thread
 
 _T = TypeVar("_T")
 
@@ -62,7 +62,7 @@ def run_shielded(function: Callable[[], _T]) -> _T:
             _awaited.pop(key)
 
     try:
-        future = threads.start(call, name="shielded")
+        future = start_thread(call, name="shielded")
     except RuntimeError:
         # No thread can be started: run unshielded.
         return call()

@@ -10,7 +10,7 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
-def start(function: Callable[[], _T], *, name: str) -> concurrent.futures.Future[_T]:
+def start_thread(function: Callable[[], _T], *, name: str) -> concurrent.futures.Future[_T]:
     """Start `function()` in a daemon thread. Raises RuntimeError if the system starts no thread."""
     future: concurrent.futures.Future[_T] = concurrent.futures.Future()
 
@@ -29,7 +29,7 @@ def call_within(seconds: float, function: Callable[[], _T]) -> _T:
 
     After a TimeoutError, or an exception that a signal raises here, its thread goes on and its result is lost.
     """
-    future = start(function, name="limited")
+    future = start_thread(function, name="limited")
     try:
         return future.result(seconds)
     except concurrent.futures.TimeoutError:

@@ -18,14 +18,14 @@ class Layer:
     """The settings of one place: a mapping, or JSON or YAML text of one. `place`: its name, for messages."""
 
     place: str
-    given: object
+    content: object
 
     def mapping(self) -> Mapping[object, object]:
         """Return the settings as a mapping, an empty one if they are left out. Raises SettingsError."""
-        if is_left_out(self.given):
+        if is_left_out(self.content):
             return {}
         try:
-            return mapping_of(self.given)
+            return mapping_of(self.content)
         except WrongValueError as error:
             text = f"{self.place}: {error}; allowed: a mapping, or a string of one in JSON or YAML"
             raise SettingsError(text, key="result_settings") from None
@@ -39,9 +39,9 @@ def merge(*layers: Layer) -> dict[object, object]:
     """
     merged: dict[object, object] = {}
     for layer in layers:
-        given = layer.mapping()
-        new = {key: value for key, value in given.items() if not is_left_out(value)}
+        content = layer.mapping()
+        new = {key: value for key, value in content.items() if not is_left_out(value)}
         if replaced := [show_value(key).strip("'") for key in new if str(merged.get(key, new[key])) != str(new[key])]:
             log.info("%s has its own %s, used in place of what is shared", layer.place, ", ".join(replaced))
-        merged = {**given, **merged, **new}
+        merged = {**content, **merged, **new}
     return merged

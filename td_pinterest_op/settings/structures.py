@@ -113,12 +113,12 @@ _PARTS: Mapping[str, Callable[[object, Show], Any]] = {
 
 def _read_control(value: object, show: Show) -> Control:
     values: dict[str, Any] = {}
-    given = {key: part for key, part in mapping_of(value).items() if not is_left_out(part)}
-    faults = [f"{name} is missing" for name in ("percent", "salt") if name not in given]
-    if "by" not in given and mapping_of(value).get("by") is not None:
+    parts = {key: part for key, part in mapping_of(value).items() if not is_left_out(part)}
+    faults = [f"{name} is missing" for name in ("percent", "salt") if name not in parts]
+    if "by" not in parts and mapping_of(value).get("by") is not None:
         # A template that rendered to nothing must not choose another group, that of the digests.
         faults.append("by is blank: name a column, or leave it out")
-    for key, part in given.items():
+    for key, part in parts.items():
         name = str(key)
         if name not in _PARTS:
             faults.append(f"{show(key)} is unknown{suggest(name, _PARTS)}")

@@ -17,7 +17,7 @@ def find_misspelt_parameters(names: Iterable[object]) -> Mapping[str, str]:
     A variable of the workflow that contains a parameter's name (`td_database`) is not a misspelling, nor is a name like
     a parameter that is given as well.
     """
-    given = {name for name in names if isinstance(name, str)}
-    left = [name for name in TASK_PARAMETERS if name not in given]
-    near = {name: nearest(name.lower(), left, cutoff=0.8) for name in given.difference(TASK_PARAMETERS)}
+    keys = {name for name in names if isinstance(name, str)}
+    left = [name for name in TASK_PARAMETERS if name not in keys]
+    near = {name: nearest(name.lower(), left, cutoff=0.8) for name in keys.difference(TASK_PARAMETERS)}
     return {name: meant for name, meant in sorted(near.items()) if meant and meant not in name.split("_")}

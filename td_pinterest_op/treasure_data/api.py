@@ -36,14 +36,14 @@ RUN_AGAIN = "; run this task again later"
 """The end of a message about a failure that may pass."""
 
 
-def path_of(*parts: str) -> str:
+def build_path(*parts: str) -> str:
     """Return the path `/v3/…` of quoted parts. Raises WorkflowError for a part that would lead to another path."""
     if any(part.strip(".") == "" for part in parts):
         raise WorkflowError("a name for Treasure Data is empty or consists of dots: no request was sent")
     return "/v3/" + "/".join(urllib.parse.quote(part, safe="") for part in parts)
 
 
-def refusal_error(status: int, response: str, *, subject: str) -> ExportError:
+def build_refusal_error(status: int, response: str, *, subject: str) -> ExportError:
     """Return the error for a response that a retry does not change. `subject`: what to correct."""
     advice = _ADVICE.get(status // 100)
     if advice is None:
@@ -87,7 +87,7 @@ class TreasureData:
     def call(
         self, method: str, path: str, *, subject: str = "the name in its path", **params: str
     ) -> tuple[int, dict[str, Any]]:
-        """Return the status (200, 404 or 409) and the JSON object of a response; `path`: see `path_of`.
+        """Return the status (200, 404 or 409) and the JSON object of a response; `path`: see `build_path`.
 
         `subject`: what to correct if Treasure Data refuses the request. A POST is repeated like a GET: give it a
         `domain_key`, or make sure that it may be repeated.
@@ -108,7 +108,7 @@ class TreasureData:
         if status not in (200, 404, 409):
             text = str(content.get("error") or content.get("message") or content.get("text") or "")
             response_text = f'response {status} "{sanitize(text, longest=300)}" to {method} {path}'
-            raise refusal_error(status, response_text, subject=subject)
+            raise build_refusal_error(status, response_text, subject=subject)
         return status, content
 
     def pause(self, failure: TemporaryError, wait: float, place: str) -> None:

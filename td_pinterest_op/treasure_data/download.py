@@ -10,7 +10,7 @@ import urllib3
 
 from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.transport import read_pieces
-from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of, refusal_error
+from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, build_path, build_refusal_error
 from td_pinterest_op.treasure_data.job import Job
 
 _FORBIDDEN = 403
@@ -25,7 +25,7 @@ class Progress(NamedTuple):
 
 
 class Download:
-    """The bytes in pieces of any length; iterate once. Raises JobError and TreasureDataError.
+    """A compressed result in pieces of any length; iterate once. Raises JobError and TreasureDataError.
 
     `progress` returns what the pieces so far held: a clean close of a connection proves nothing.
     """
@@ -69,7 +69,7 @@ class Download:
 
     def _read_response(self) -> Iterator[bytes]:
         """Yield the new bytes of one response."""
-        path = f"{path_of('job', 'result', self._job.id)}?format=msgpack.gz"
+        path = f"{build_path('job', 'result', self._job.id)}?format=msgpack.gz"
         headers = {"Range": f"bytes={self._offset}-"} if self._offset else {}
         try:
             with self._td.open("GET", path, headers=headers) as response:
@@ -107,7 +107,7 @@ class Download:
             )
         if response.status == 206:
             raise TemporaryError("another part than the requested one")
-        raise refusal_error(
+        raise build_refusal_error(
             response.status,
             f"response {response.status} to the result of job {self._job.id}",
             subject="the job's id, or let the export issue the query",

@@ -16,7 +16,7 @@ from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.redaction.format import sanitize
 from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.runtime.clock import format_duration
-from td_pinterest_op.treasure_data.api import TreasureData, path_of
+from td_pinterest_op.treasure_data.api import TreasureData, build_path
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def _run_query(td: TreasureData, source: Source, note: Callable[[str], None]) ->
 
 
 def _issue(td: TreasureData, source: Source, key: str) -> tuple[str, bool]:
-    path = path_of("job", "issue", source.engine, source.database)
+    path = build_path("job", "issue", source.engine, source.database)
     status, content = td.call("POST", path, subject="the query", query=source.query, domain_key=key)
     conflict = content.get("details")
     job_id = content.get("job_id") if status == 200 else isinstance(conflict, dict) and conflict.get("conflicts_with")
@@ -174,7 +174,7 @@ def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:
 
 
 def _get_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]:
-    status, content = td.call("GET", path_of("job", view, job_id))
+    status, content = td.call("GET", build_path("job", view, job_id))
     if status == 404:
         raise JobError(f"Treasure Data knows no job {job_id}: is TD_API_SERVER the region in which it ran?")
     if not isinstance(content.get("status"), str):

@@ -35,11 +35,15 @@ def open_job_rows(td: TreasureData, source: Source, *, note: Callable[[str], Non
 
 def read_all(td: TreasureData, source: Source) -> list[dict[str, Any]]:
     """Return the rows of a small result by column names, with text decoded. Raises as `wait_for_job` does."""
-    job = wait_for_job(td, source)
-    names = [name for name, _ in job.schema]
+    return to_records(open_job_rows(td, source, note=lambda _: None))
+
+
+def to_records(rows: Rows) -> list[dict[str, Any]]:
+    """Return each row by column names, with text decoded."""
+    names = [name for name, _ in rows.job.schema]
     return [
         {name: _decode(value) for name, value in zip(names, row, strict=True)}
-        for block in JobResult(td, job)
+        for block in rows.blocks
         for row in zip(*block, strict=True)
     ]
 

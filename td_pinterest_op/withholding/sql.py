@@ -13,7 +13,7 @@ from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.identifiers.sql import HASHED_MARK, salted_number_sql
 from td_pinterest_op.identifiers.sql_text import quote_literal
 from td_pinterest_op.identifiers.types import UNSURE
-from td_pinterest_op.records.sql import NUMBERS, Query, answers_source
+from td_pinterest_op.records.sql import NUMBERS, Query, answers_select
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
 
@@ -70,7 +70,7 @@ def values_select(query: Query) -> str:
     return f"""\
 SELECT {_BARE} AS answer, 0 AS people, 1 AS given, {_is_marked(HASHED_MARK)} AS hashed, 1 AS row_count,
   CASE WHEN length(answer) < 64 THEN 1 ELSE 0 END AS invalid_rows
-FROM ({_answer_select(query)})"""
+FROM ({_single_answer_select(query)})"""
 
 
 def needs_table(query: Query, *, tables: Mapping[str, str], control: Control | None) -> bool:
@@ -81,9 +81,9 @@ def needs_table(query: Query, *, tables: Mapping[str, str], control: Control | N
 def list_select(query: Query) -> str:
     """Return a SELECT of the different answers of a list, each with its numbers of values and of digests."""
     of_rows = (
-        _answer_select(query)
+        _single_answer_select(query)
         if _is_single(query, None)
-        else f"SELECT answer FROM ({_answers_select(query)}) {_UNNESTED}"
+        else f"SELECT answer FROM ({_row_answers_select(query)}) {_UNNESTED}"
     )
     return f"""\
 SELECT answer, count(*) AS given, sum(hashed) AS hashed
@@ -126,13 +126,13 @@ def _is_marked(mark: str) -> str:
     return f"CASE WHEN substr(answer, 1, 1) = '{mark}' THEN 1 ELSE 0 END"
 
 
-def _answer_select(query: Query) -> str:
+def _single_answer_select(query: Query) -> str:
     (column,) = query.columns
-    source = answers_source(query, mark=HASHED_MARK)
+    source = answers_select(query, mark=HASHED_MARK)
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"
 
 
-def _answers_select(query: Query, *, keep: str = "") -> str:
+def _row_answers_select(query: Query, *, keep: str = "") -> str:
     """Return a SELECT of `answers`, an array for each row; it has `null` for a row without a value."""
     of_columns = " || ".join(
         f"coalesce(a{column.position}, ARRAY[])" if column.is_array else f"ARRAY[a{column.position}]"
@@ -141,7 +141,7 @@ def _answers_select(query: Query, *, keep: str = "") -> str:
     return f"""\
 SELECT {keep}CASE WHEN cardinality(found) > 0 THEN found ELSE ARRAY['{Reason.NULL.value}'] END AS answers
 FROM (SELECT {keep}filter({of_columns}, each -> each IS NOT NULL) AS found FROM (
-{answers_source(query, mark=HASHED_MARK)}
+{answers_select(query, mark=HASHED_MARK)}
 ))"""
 
 
@@ -176,7 +176,7 @@ def _persons(query: Query, control: Control | None) -> str:
     SELECT answers, in_control, to_hex(sha256(to_utf8(array_join(answers, ' ')))) AS person,
       CASE WHEN cardinality(filter(answers, each -> length(each) < 64)) > 0 THEN 1 ELSE 0 END AS is_invalid
     FROM (SELECT {answers} AS answers, {in_control} AS in_control FROM (
-{_answers_select(query, keep=keep)}
+{_row_answers_select(query, keep=keep)}
     ))
   ) {_UNNESTED}
   GROUP BY person, {_BARE}"""

@@ -102,11 +102,11 @@ class History:
         except Exception as error:
             problem = error_text(error).removesuffix(RUN_AGAIN)
         self._given_up.set()
-        log.warning("%s %s: %s. The run itself goes on as without a history", failure, self.label, problem)
+        log.warning("%s %s: %s. The run itself continues without the history", failure, self.label, problem)
         return None
 
     def _call(self, function: Callable[[HistoryTable], _T]) -> _T:
-        # A connection of its own, which repeats no request: the table tries again, and warns of nothing.
+        # Its own connection, which does not retry: the table retries, without warnings.
         limits = {"connect_timeout": _CONNECT_TIMEOUT, "write_timeout": TIME_LIMIT, "read_timeout": TIME_LIMIT}
         with contextlib.closing(Transport(**limits, connections=1)) as transport:
             td = TreasureData(
@@ -125,16 +125,15 @@ class History:
 
 
 def open_history(task: Task, table: TableName | None, timing: Timing) -> History | None:
-    """Return the history of a task, None without a table. Raises SettingsError if the table is in no database."""
-    database = read_history_database(task, table)
-    return History(task=task, database=database, table=table.table, timing=timing) if table and database else None
+    """Return the history of a task, None without a table. Raises SettingsError if its database is unknown."""
+    if table is None:
+        return None
+    return History(task=task, database=read_history_database(task, table), table=table.table, timing=timing)
 
 
-def read_history_database(task: Task, table: TableName | None) -> str | None:
-    """Return the database of a history, None without a table. Raises SettingsError if it is not known."""
-    if table is None or table.database:
-        return table and table.database
-    return read_database(task, use=f"the history {table.table}")
+def read_history_database(task: Task, table: TableName) -> str:
+    """Return the database of a history. Raises SettingsError if it is unknown."""
+    return table.database or read_database(task, use=f"the history {table.table}")
 
 
 @contextlib.contextmanager

@@ -19,15 +19,25 @@ EVERY = 10.0
 _IDLE = 5.0
 
 
-class EtaEstimator:
-    """Estimates how long the rest of a phase takes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A long phase. `total` (None: unknown) and `pace`, the most a second, are in its `unit`.
 
-    `total` (None: unknown) and `pace`, the most a second, are in the phase's units. `pause` returns the seconds until
-    the phase may go on.
+    `pause` returns the seconds until it may go on, 0 if no limit holds it up.
     """
 
-    def __init__(self, *, total: int | None, pace: float | None, timing: Timing, pause: Callable[[], float]) -> None:
-        self._total, self._pace, self._timing, self._pause = total, pace, timing, pause
+    name: str
+    unit: str
+    total: int | None
+    pace: float | None = None
+    pause: Callable[[], float] = lambda: 0.0
+
+
+class EtaEstimator:
+    """Estimates how long the rest of a phase takes."""
+
+    def __init__(self, phase: Phase, timing: Timing) -> None:
+        self._phase, self._timing = phase, timing
         self._begin = self._moved_at = timing.monotonic()
         self._done = 0
 
@@ -37,22 +47,16 @@ class EtaEstimator:
 
     def text(self, done: int) -> str:
         """Return "4 min 10 s left", or when a waiting phase goes on, or "" if neither is known."""
-        now = self._timing.monotonic()
+        now, total = self._timing.monotonic(), self._phase.total
         if done != self._done:
             self._done, self._moved_at = done, now
-        left, idle = max((self._total or 0) - done, 0), now - self._moved_at
+        left, idle = max((total or 0) - done, 0), now - self._moved_at
         if left and idle >= _IDLE:
-            pause = self._pause()
-            return (
-                format_resumption(pause, wall=self._timing.wall()) if pause else f"waiting for {format_duration(idle)}"
-            )
-        rate = min(self.rate(), self._pace or float("inf"))
-        return f"{format_duration(round(left / rate))} left" if self._total and rate else ""
-
-
-def no_pause() -> float:
-    """Return the pause of a phase that no limit holds up."""
-    return 0.0
+            if pause := self._phase.pause():
+                return format_resumption(pause, wall=self._timing.wall())
+            return f"waiting for {format_duration(idle)}"
+        rate = min(self.rate(), self._phase.pace or float("inf"))
+        return f"{format_duration(round(left / rate))} left" if total and rate else ""
 
 
 class ProgressReporter(Protocol):
@@ -61,19 +65,8 @@ class ProgressReporter(Protocol):
     def plan(self, text: str) -> None:
         """Show the plan. Raises StoppedError if the user declines it."""
 
-    def progress(
-        self,
-        *,
-        phase: str,
-        unit: str,
-        total: int | None,
-        pace: float | None = None,
-        pause: Callable[[], float] = no_pause,
-    ) -> contextlib.AbstractContextManager[Callable[[int], None]]:
-        """Report a phase: yield a function to call with how many of `total` (None: unknown) are done.
-
-        `pace` and `pause`: see `EtaEstimator`.
-        """
+    def progress(self, phase: Phase) -> contextlib.AbstractContextManager[Callable[[int], None]]:
+        """Report a phase: yield a function to call with how many units are done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,18 +80,10 @@ class LogReporter:
         log.info("%s", text)
 
     @contextlib.contextmanager
-    def progress(
-        self,
-        *,
-        phase: str,
-        unit: str,
-        total: int | None,
-        pace: float | None = None,
-        pause: Callable[[], float] = no_pause,
-    ) -> Iterator[Callable[[int], None]]:
+    def progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
         """Log a line every 10 s, none for a short phase. Raises StoppedError once the run was stopped."""
         logged_at = self.timing.monotonic()
-        eta = EtaEstimator(total=total, pace=pace, timing=self.timing, pause=pause)
+        eta = EtaEstimator(phase, self.timing)
 
         def advance(done: int) -> None:
             nonlocal logged_at
@@ -106,8 +91,8 @@ class LogReporter:
             now, left = self.timing.monotonic(), eta.text(done)
             if now - logged_at >= EVERY:
                 logged_at = now
-                share = f"{done / total:.0%} of {total:,}" if total else ""
-                so_far = f"{phase}: {done:,} {unit}, {eta.rate():,.0f} a second"
+                share = f"{done / phase.total:.0%} of {phase.total:,}" if phase.total else ""
+                so_far = f"{phase.name}: {done:,} {phase.unit}, {eta.rate():,.0f} a second"
                 log.info("%s", ", ".join(filter(None, (so_far, share, left))))
 
         yield advance

@@ -48,8 +48,8 @@ def try_resubmit(error: AccountError) -> bool:
     if not may_resubmit(task, error):
         return False
     log.warning(
-        "Pinterest refused the refresh token. Another task may have renewed it meanwhile: this task starts again, with "
-        "the secret as it is then"
+        "Pinterest refused the refresh token, which another task may have renewed: this task starts again, with the "
+        "current value of the secret"
     )
     refused = {
         "fingerprint": error.refused_token,

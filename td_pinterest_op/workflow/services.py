@@ -51,11 +51,12 @@ def read_endpoints(environ: Mapping[str, str]) -> Endpoints:
 class Services:
     """The two services of a run: one client, one token and one rate limit for all ad accounts."""
 
+    task: Task
+    endpoints: Endpoints
     client: Client
     tokens: Tokens
     ad_account_id: str
     timing: Timing
-    connect_treasure_data: Callable[[], TreasureData]
 
     @property
     def pinterest(self) -> Api:
@@ -69,7 +70,13 @@ class Services:
     @cached_property
     def treasure_data(self) -> TreasureData:
         """Treasure Data's calls. Raises SettingsError without an API key."""
-        return self.connect_treasure_data()
+        return TreasureData(
+            api_key=self.task.td_api_key,
+            endpoint=self.endpoints.treasure_data,
+            transport=self.client.transport,
+            retry=self.client.retry,
+            timing=self.timing,
+        )
 
 
 @contextlib.contextmanager
@@ -109,17 +116,12 @@ def connect(
             timing=timing,
         )
         yield Services(
+            task=task,
+            endpoints=endpoints,
             client=client,
             tokens=tokens,
             ad_account_id=settings.ad_account_id,
             timing=timing,
-            connect_treasure_data=lambda: TreasureData(
-                api_key=task.td_api_key,
-                endpoint=endpoints.treasure_data,
-                transport=client.transport,
-                retry=client.retry,
-                timing=timing,
-            ),
         )
 
 

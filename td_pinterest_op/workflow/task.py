@@ -8,15 +8,15 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
 from td_pinterest_op.errors import SettingsError, SettingsErrors
 from td_pinterest_op.redaction.format import break_templates, sanitize
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
-from td_pinterest_op.settings.types import has_lost_digits
-from td_pinterest_op.treasure_data.job import Source, make_domain_key
+from td_pinterest_op.settings.types import has_lost_digits, is_left_out
+from td_pinterest_op.treasure_data.job import Source
 
 log = logging.getLogger(__name__)
 
@@ -122,10 +122,10 @@ def read_source(task: Task) -> Source:
     if query is not None:
         return _build_source(read_sql(str(query), key="query"), task)
     job_id = task.td.get("last_job_id") if job_id is None else job_id
-    if _is_blank(job_id):
+    if is_left_out(job_id):
         raise SettingsError(
-            "there is no job to export: "
-            "put a td> task before this one, or give this one a job_id, or a query and its database",
+            "there is no job to export: put a td> task before this one, or give this one a job_id, or a query and its "
+            "database",
             key="job_id",
         )
     return Source(job_id=_parse_job_id(job_id))
@@ -136,11 +136,11 @@ def read_list_source(task: Task, name: str) -> Source | None:
 
     Each retry issues it again: nobody is sent who opted out in between. Raises SettingsError.
     """
-    given = _read_parameter(task, name)
-    if given is None:
+    query = _read_parameter(task, name)
+    if query is None:
         return None
-    source = _build_source(read_sql(str(given), key=name), task, use=name)
-    return replace(source, domain_key=make_domain_key())
+    source = _build_source(read_sql(str(query), key=name), task, use=name)
+    return source.with_fresh_query(source.query)
 
 
 def _read_parameter(task: Task, name: str) -> object:
@@ -150,7 +150,7 @@ def _read_parameter(task: Task, name: str) -> object:
     let everybody through.
     """
     value = task.params.get(name)
-    if name in task.params and _is_blank(value):
+    if name in task.params and is_left_out(value):
         raise SettingsError(f"{name} of the task is blank: give it a value, or leave the line out", key=name)
     return value
 
@@ -178,10 +178,6 @@ def read_sql(text: str, *, key: str) -> str:
     return query
 
 
-def _is_blank(value: object) -> bool:
-    return value is None or str(value).strip() == ""
-
-
 def _parse_job_id(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -199,7 +195,7 @@ def _parse_job_id(value: object) -> str:
 def read_database(task: Task, *, use: str) -> str:
     """Return the database of a task. Raises SettingsError without one, which says that `use` needs it."""
     database = task.params.get("database", task.td.get("database"))
-    if _is_blank(database):
+    if is_left_out(database):
         raise SettingsError(f"{use} needs its database: give the task a `database`", key="database")
     if not _DATABASE.fullmatch(name := str(database).strip()):
         raise SettingsError("database must be a database's name: small letters, digits and underscores", key="database")

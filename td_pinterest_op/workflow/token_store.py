@@ -6,7 +6,6 @@ Treasure Workflow); in a local run, the local secrets folder of `digdag run`, an
 
 from __future__ import annotations
 
-import datetime
 import logging
 import re
 import urllib.parse
@@ -98,8 +97,7 @@ class TokenStore:
             )
 
     def _format_end(self, seconds: float) -> str:
-        end = datetime.datetime.fromtimestamp(self.timing.wall() + seconds, tz=datetime.timezone.utc)
-        return f"{end:%Y-%m-%d}"
+        return f"{self.timing.utc(seconds):%Y-%m-%d}"
 
     def _try_store(self, issued: Secret) -> str:
         """Store a token; returns why that failed, "" if it did not."""

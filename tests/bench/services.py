@@ -65,9 +65,9 @@ def serve_both(
 def main(results: Mapping[str, tuple[int, Sequence[str]]], tables: Mapping[str, str]) -> None:
     """Serve until standard input ends, which it does when whoever started this is gone."""
     # Here, and not above: who starts this process must stay small, see `measuring`.
-    from tests.emulators.__main__ import both
+    from tests.emulators.__main__ import serve_emulators
 
-    with both(switches={"keeps_members": False}) as emulators:
+    with serve_emulators(switches={"keeps_members": False}) as emulators:
         for name, select in tables.items():
             emulators.td.create(DATABASE, name, select)
         jobs = {

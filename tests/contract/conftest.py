@@ -13,7 +13,7 @@ from tests.emulators.pinterest import Pinterest, Switches, serve_pinterest
 
 @pytest.fixture(autouse=True)
 def tdclient_log_level(caplog: pytest.LogCaptureFixture) -> None:
-    # At DEBUG td-client logs the API key, which the guard over all tests takes for a leak of ours.
+    # At DEBUG td-client logs the API key, which the guard over all tests takes for a leak.
     caplog.set_level(logging.INFO, logger="tdclient")
 
 

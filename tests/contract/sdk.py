@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import importlib
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import requests
@@ -11,14 +16,40 @@ import requests
 from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Pinterest
 
 
+class _Package(ModuleType):
+    """A package of the published client that imports what it is asked for, and not its thousand models at once."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        spec = importlib.util.find_spec(name)
+        assert spec
+        assert spec.origin
+        self.__path__ = [str(Path(spec.origin).parent)]
+        imports = re.findall(r"^from (\S+) import (\w+)", Path(spec.origin).read_text(), re.MULTILINE)
+        self._modules = {known: module for module, known in imports}
+        sys.modules[name] = self
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in self._modules:
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self._modules[name]), name)
+
+
+@functools.cache
+def _published() -> Any:
+    package: Any = _Package("pinterestsdk")
+    package.api, package.models = _Package("pinterestsdk.api"), _Package("pinterestsdk.models")
+    return package
+
+
 class LazyModule:
-    """The module `pinterestsdk`, which takes seconds to import: each worker collects its tests, and few run them."""
+    """The module `pinterestsdk`, imported when a test runs: each worker collects the tests, and few run them."""
 
     def __getattr__(self, name: str) -> Any:
         # pytest asks each object of a test file whether it is a fixture or a mock.
         if name.startswith("_"):
             raise AttributeError(name)
-        return getattr(importlib.import_module("pinterestsdk"), name)
+        return getattr(_published(), name)
 
 
 pinterestsdk = LazyModule()

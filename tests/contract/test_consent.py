@@ -1,4 +1,4 @@
-"""OAuth of Pinterest's emulator: the consent, the exchange of its code, and who may then see and do what."""
+"""OAuth of Pinterest's emulator: the consent, the exchange of its code, and what its tokens may then read and write."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def exchange_code(sdk: Sdk, code: str, redirect_uri: str = REDIRECT) -> Any:
 # -- the page -------------------------------------------------------------------------------------------------------
 
 
-def test_consent_page_names_app_scopes_and_accounts(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_page_names_app_scopes_and_accounts(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.add_user("agency", business_name="<b>An agency</b>")
     text = get_consent_page(sdk).text
     for shown in (
@@ -96,7 +96,7 @@ def test_consent_page_names_app_scopes_and_accounts(pinterest: Pinterest, sdk: S
         ({"scope": ""}, 400, 1),
     ],
 )
-def test_invalid_consent_request_is_answered_by_json_without_redirect(
+def test_invalid_request_is_answered_with_json_and_no_redirect(
     sdk: Sdk, wrong: dict[str, str], status: int, code: int
 ) -> None:
     for refused in (get_consent_page(sdk, **wrong), submit_decision(sdk, "approve", asked=wrong)):
@@ -104,7 +104,7 @@ def test_invalid_consent_request_is_answered_by_json_without_redirect(
         assert "Location" not in refused.headers
 
 
-def test_approval_redirects_with_code_and_state(sdk: Sdk) -> None:
+def test_approval_redirects_with_a_code_and_the_state(sdk: Sdk) -> None:
     answer = redirect_parameters(submit_decision(sdk, "approve"))
     assert {"code", "state"} == set(answer)
     assert ASKED["state"] == answer["state"]
@@ -129,7 +129,7 @@ def test_code_is_exchanged_for_both_tokens_with_expiry_and_scopes(
     assert "ads:read ads:write" == refresh_access_token(sdk, token.refresh_token).scope
 
 
-def test_code_is_valid_once_for_ten_minutes_and_for_its_redirect(sdk: Sdk, fake_time: FakeTime) -> None:
+def test_code_is_valid_once_for_ten_minutes_and_its_redirect(sdk: Sdk, fake_time: FakeTime) -> None:
     code = obtain_code(sdk)
     exchange_code(sdk, code)
     late = obtain_code(sdk)
@@ -141,7 +141,7 @@ def test_code_is_valid_once_for_ten_minutes_and_for_its_redirect(sdk: Sdk, fake_
         assert 283 == error_code(caught.value)
 
 
-def test_token_response_has_all_scopes_ever_approved(sdk: Sdk) -> None:
+def test_token_response_has_all_scopes_that_were_ever_approved(sdk: Sdk) -> None:
     exchange_code(sdk, obtain_code(sdk, scope="user_accounts:read"))
     assert "ads:read user_accounts:read" == exchange_code(sdk, obtain_code(sdk, scope="ads:read")).scope
 
@@ -197,7 +197,7 @@ def test_only_some_roles_may_write(sdk: Sdk, agency: User) -> None:
     assert 29 == error_code(caught.value)
 
 
-def test_user_of_a_token_is_shown_only_with_the_scope(sdk: Sdk, agency: User) -> None:
+def test_user_of_a_token_is_shown_if_its_scope_allows(sdk: Sdk, agency: User) -> None:
     token = exchange_code(sdk, obtain_code(sdk, user=agency, scope="ads:read,user_accounts:read"))
     users = pinterestsdk.UserAccountApi(Sdk(sdk.endpoint, token.access_token).oauth.api_client)
     user = users.user_account_get()

@@ -65,7 +65,7 @@ def test_templates_and_segments_show_their_audiences(sdk: Sdk) -> None:
     assert ["3"] == segment.audience_ids
 
 
-def test_listings_have_pages(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_listing_is_divided_into_pages(pinterest: Pinterest, sdk: Sdk) -> None:
     for number in range(30):
         pinterest.advertising.add_ad_group(f"group {number}", campaign_id="1")
     first = sdk.ad_groups.ad_groups_list(**ACCOUNT)
@@ -79,14 +79,14 @@ def test_filtering_by_campaigns_and_ad_groups_at_once_is_rejected(sdk: Sdk) -> N
 
 
 @pytest.mark.parametrize("query", ["page_size=251", "entity_statuses=GONE", "audience_id=1", "campaign_ids=x"])
-def test_undocumented_query_parameter_or_value_is_rejected(pinterest: Pinterest, sdk: Sdk, query: str) -> None:
+def test_unknown_query_parameter_is_refused(pinterest: Pinterest, sdk: Sdk, query: str) -> None:
     headers = {"Authorization": f"Bearer {pinterest.tokens.issue_access_token()}"}
     url = f"{sdk.endpoint}/ad_accounts/{AD_ACCOUNT_ID}/ad_groups?{query}"
     assert 400 == requests.get(url, headers=headers, timeout=10).status_code
 
 
 @pytest.mark.parametrize("roles", [["AUDIENCE_MANAGER"], ["CAMPAIGN_MANAGER"]])
-def test_role_audience_manager_may_not_read_ad_groups(pinterest: Pinterest, sdk: Sdk, roles: list[str]) -> None:
+def test_only_campaign_roles_may_read_ad_groups(pinterest: Pinterest, sdk: Sdk, roles: list[str]) -> None:
     pinterest.add_ad_account("7", owner=pinterest.add_user("owner"), roles={"emulated": roles})
     if roles == ["CAMPAIGN_MANAGER"]:
         assert [] == sdk.ad_groups.ad_groups_list(ad_account_id="7").items

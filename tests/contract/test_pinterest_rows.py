@@ -30,7 +30,7 @@ def build_records(rows: Sequence[dict[str, str]]) -> list[Any]:
 # -- rows -----------------------------------------------------------------------------------------------------------
 
 
-def test_row_is_one_record_whose_removal_removes_all_its_keys(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_row_adds_and_removes_all_its_keys_as_one_record(pinterest: Pinterest, sdk: Sdk) -> None:
     made = create_list(sdk, "people", PERSON)
     assert (1, 1) == (made.num_uploaded_user_records, made.num_batches)
     assert set(PEOPLE[:3]) == pinterest.members(made.id)
@@ -42,7 +42,7 @@ def test_row_is_one_record_whose_removal_removes_all_its_keys(pinterest: Pintere
     assert set() == pinterest.members(made.id)
 
 
-def test_request_log_counts_rows_and_keys(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_call_log_counts_rows_and_their_keys(pinterest: Pinterest, sdk: Sdk) -> None:
     update_list(sdk, create_list(sdk, "people", PERSON, OTHER).id, "ADD", PERSON)
     counted = [(call.records, call.keys) for call in pinterest.calls.writes()]
     assert [(2, 5), (1, 3)] == counted
@@ -67,7 +67,7 @@ def test_request_log_counts_rows_and_keys(pinterest: Pinterest, sdk: Sdk) -> Non
         {"phone": PEOPLE[0]},
     ],
 )
-def test_invalid_row_rejects_the_batch_and_changes_nothing(pinterest: Pinterest, sdk: Sdk, row: Any) -> None:
+def test_invalid_row_refuses_the_batch_and_changes_nothing(pinterest: Pinterest, sdk: Sdk, row: Any) -> None:
     held = pinterest.add_list("people")
     refused = patch_list(sdk, pinterest, held.id, json={"operation_type": "ADD", "records_v2": [PERSON, row]})
     assert (400, 1) == (refused.status_code, refused.json()["code"])
@@ -77,23 +77,19 @@ def test_invalid_row_rejects_the_batch_and_changes_nothing(pinterest: Pinterest,
 @pytest.mark.parametrize(
     "fields", [{}, {"records": PEOPLE[0], "records_v2": [PERSON]}, {"records_v2": []}, {"records_v2": PEOPLE[0]}]
 )
-def test_request_with_no_or_two_kinds_of_records_is_rejected(
-    pinterest: Pinterest, sdk: Sdk, fields: dict[str, Any]
-) -> None:
+def test_request_takes_exactly_one_kind_of_records(pinterest: Pinterest, sdk: Sdk, fields: dict[str, Any]) -> None:
     held = pinterest.add_list("people")
     assert 400 == patch_list(sdk, pinterest, held.id, json={"operation_type": "ADD"} | fields).status_code
     assert set() == pinterest.members(held.id)
 
 
-def test_rows_are_records_where_records_are_required(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_rows_count_as_the_required_records(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.switches.records_required = True
     assert 1 == create_list(sdk, "people", PERSON).num_uploaded_user_records
 
 
 @pytest.mark.parametrize(("most", "status"), [(1, 413), (2, 200)])
-def test_rows_are_counted_against_what_a_request_may_hold(
-    pinterest: Pinterest, sdk: Sdk, most: int, status: int
-) -> None:
+def test_rows_count_towards_the_limit_of_a_request(pinterest: Pinterest, sdk: Sdk, most: int, status: int) -> None:
     pinterest.switches.max_records = most
     held = pinterest.add_list("people")
     body = {"operation_type": "ADD", "records_v2": [PERSON, OTHER]}
@@ -101,9 +97,7 @@ def test_rows_are_counted_against_what_a_request_may_hold(
 
 
 @pytest.mark.parametrize(("answer", "held"), [("400", set()), ("exceptions", {PEOPLE[3]})])
-def test_row_with_one_rejected_key_is_rejected_completely(
-    pinterest: Pinterest, sdk: Sdk, answer: str, held: set[str]
-) -> None:
+def test_row_with_one_poisoned_key_is_refused(pinterest: Pinterest, sdk: Sdk, answer: str, held: set[str]) -> None:
     made = pinterest.add_list("people")
     pinterest.switches.set({"poison": [PEOPLE[1]], "poison_answer": answer})
     body = {"operation_type": "ADD", "records_v2": [PERSON, {"email": PEOPLE[3]}]}
@@ -115,7 +109,7 @@ def test_row_with_one_rejected_key_is_rejected_completely(
 # -- new customers --------------------------------------------------------------------------------------------------
 
 
-def test_list_for_new_customers_is_marked_and_can_be_excluded_from_listings(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_new_customer_list_is_marked_and_can_be_excluded_from_listings(pinterest: Pinterest, sdk: Sdk) -> None:
     create_list(sdk, "all", PERSON)
     create_list(sdk, "new", PERSON, is_nca=True)
     listed = sdk.lists.customer_lists_list(**ACCOUNT).items
@@ -125,7 +119,7 @@ def test_list_for_new_customers_is_marked_and_can_be_excluded_from_listings(pint
     ]
 
 
-def test_audience_for_new_customers_is_marked_and_can_be_excluded_from_listings(sdk: Sdk) -> None:
+def test_audience_of_a_new_customer_list_is_marked_and_can_be_excluded(sdk: Sdk) -> None:
     sdk.create_audience("all", create_list(sdk, "all", PERSON).id)
     sdk.create_audience("new", create_list(sdk, "new", PERSON, is_nca=True).id)
     listed = sdk.audiences.audiences_list(**ACCOUNT).items
@@ -163,7 +157,7 @@ def test_look_alike_is_created_from_seed_country_and_percentage(sdk: Sdk, seed: 
     assert [seed, made.id] == [audience.id for audience in listed]
 
 
-def test_look_alike_rule_may_hold_texts_as_documented(pinterest: Pinterest, sdk: Sdk, seed: str) -> None:
+def test_rule_accepts_the_texts_of_the_description(pinterest: Pinterest, sdk: Sdk, seed: str) -> None:
     assert 200 == post_look_alike(sdk, pinterest, {"seed_id": seed, "country": "US", "percentage": "10"})[0]
 
 
@@ -198,7 +192,7 @@ def post_look_alike(sdk: Sdk, pinterest: Pinterest, rule: dict[str, Any]) -> tup
     return answer.status_code, answer.json().get("code", 0)
 
 
-def test_unready_foreign_or_small_seed_is_rejected(pinterest: Pinterest, sdk: Sdk, seed: str) -> None:
+def test_seed_must_be_ready_own_and_large_enough(pinterest: Pinterest, sdk: Sdk, seed: str) -> None:
     pinterest.add_ad_account("201")
     small = pinterest.add_list("small", members=PEOPLE[:99])
     seeds = {

@@ -1,4 +1,4 @@
-"""What is not established of the live service: each switch of the emulator, and what a client meets with it."""
+"""Each switch of the emulator for a behaviour that is not established, and its effect on a client."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def call(pinterest: Pinterest) -> Iterator[Caller]:
 # -- creating -------------------------------------------------------------------------------------------------------
 
 
-def test_records_of_a_list_creation_are_counted_and_stored(pinterest: Pinterest, call: Caller) -> None:
+def test_records_of_a_creation_are_counted_and_kept(pinterest: Pinterest, call: Caller) -> None:
     pinterest.switches.records_required = True
     made = call.create_list(records=",".join(PEOPLE[:3]))
     assert (3, 1) == (made["num_uploaded_user_records"], made["num_batches"])
@@ -72,14 +72,14 @@ def test_records_of_a_list_creation_are_counted_and_stored(pinterest: Pinterest,
     assert [3] == [request.records for request in pinterest.calls.of("customer_lists/create")]
 
 
-def test_request_body_and_rule_may_contain_the_ad_account(call: Caller) -> None:
+def test_body_of_a_list_and_a_rule_may_name_the_ad_account(call: Caller) -> None:
     made = call.create_list(ad_account_id=AD_ACCOUNT_ID)
     rule = {"customer_list_id": made["id"], "ad_account_id": AD_ACCOUNT_ID}
     assert 200 == call.create_audience(made["id"], rule=rule).status_code
 
 
 @pytest.mark.parametrize("where", ["list", "rule"])
-def test_another_ad_account_in_a_request_body_is_rejected(pinterest: Pinterest, call: Caller, where: str) -> None:
+def test_body_with_another_ad_account_is_refused(pinterest: Pinterest, call: Caller, where: str) -> None:
     held = pinterest.add_list("people")
     if where == "list":
         refused = call("POST", "/customer_lists", {"name": "x", "records": PEOPLE[0], "ad_account_id": "1"})
@@ -88,7 +88,7 @@ def test_another_ad_account_in_a_request_body_is_rejected(pinterest: Pinterest, 
     assert (400, 1, 0) == (refused.status_code, len(pinterest.lists), len(pinterest.audiences))
 
 
-def test_id_chosen_by_a_reader_is_not_assigned_to_another_audience(pinterest: Pinterest, call: Caller) -> None:
+def test_chosen_id_is_not_issued_again(pinterest: Pinterest, call: Caller) -> None:
     pinterest.switches.unknown_audiences = {}
     held = pinterest.add_list("people")
     chosen = str(int(held.id) + 3)
@@ -142,13 +142,13 @@ def test_removed_audience_may_have_the_status_archived(pinterest: Pinterest, cal
 # -- writes ---------------------------------------------------------------------------------------------------------
 
 
-def test_patch_of_an_audience_without_operation_type_updates_it(pinterest: Pinterest, call: Caller) -> None:
+def test_audience_patch_without_operation_type_updates_it(pinterest: Pinterest, call: Caller) -> None:
     audience = pinterest.add_audience("x", customer_list_id=pinterest.add_list("people").id)
     assert 200 == call("PATCH", f"/audiences/{audience.id}", {"name": "renamed"}).status_code
     assert ["renamed"] == call.names("audiences")
 
 
-def test_control_switches_an_audience_to_a_list_of_a_newer_job(
+def test_audience_can_be_moved_to_a_newer_list_over_http(
     pinterest: Pinterest, call: Caller, fake_time: FakeTime
 ) -> None:
     audience = pinterest.add_audience("x", customer_list_id=pinterest.add_list("old").id)
@@ -176,7 +176,7 @@ def send_large_batch(call: Caller, path: str) -> int | str:
 
 
 @pytest.mark.parametrize(("answer", "met"), [("413", {413}), ("413 and close", {413, BROKEN}), ("drop", {BROKEN})])
-def test_request_body_above_the_limit_is_rejected_and_one_below_accepted(
+def test_too_large_body_is_refused_and_a_smaller_one_accepted(
     pinterest: Pinterest, call: Caller, answer: str, met: set[int | str]
 ) -> None:
     held = pinterest.add_list("people")
@@ -187,7 +187,7 @@ def test_request_body_above_the_limit_is_rejected_and_one_below_accepted(
     assert 200 == call("PATCH", path, BIG | {"records": ",".join(PEOPLE)}).status_code
 
 
-def test_connection_may_be_closed_before_the_request_body_is_read(pinterest: Pinterest, call: Caller) -> None:
+def test_response_may_close_the_connection_before_the_body_is_read(pinterest: Pinterest, call: Caller) -> None:
     held = pinterest.add_list("people")
     pinterest.inject(Fault(effect=Answer(status=413, closes=True), when=When.ARRIVAL))
     assert send_large_batch(call, f"/customer_lists/{held.id}") in (413, BROKEN)
@@ -197,7 +197,7 @@ def test_connection_may_be_closed_before_the_request_body_is_read(pinterest: Pin
 # -- tokens and access ----------------------------------------------------------------------------------------------
 
 
-def test_refresh_may_revoke_earlier_tokens_at_once(pinterest: Pinterest, call: Caller) -> None:
+def test_refresh_may_end_earlier_tokens_at_once(pinterest: Pinterest, call: Caller) -> None:
     pinterest.switches.set({"refresh_ends_access_tokens": True, "rotate_refresh_tokens": True})
     assert 200 == call("GET", "/audiences").status_code
     refresh_access_token(Sdk(call._url.split("/ad_accounts")[0], None))
@@ -205,7 +205,7 @@ def test_refresh_may_revoke_earlier_tokens_at_once(pinterest: Pinterest, call: C
     assert REFRESH_TOKEN not in pinterest.tokens.refresh_tokens()
 
 
-def test_the_published_client_reads_what_the_switches_change(pinterest: Pinterest, call: Caller) -> None:
+def test_published_client_reads_responses_that_switches_change(pinterest: Pinterest, call: Caller) -> None:
     pinterest.switches.set({"long_audience_ids": True, "records_required": True})
     pinterest.switches.list_exceptions = {"message": "2 records of an earlier upload"}
     sdk = Sdk(call._url.split("/ad_accounts")[0], pinterest.tokens.issue_access_token())
@@ -217,7 +217,7 @@ def test_the_published_client_reads_what_the_switches_change(pinterest: Pinteres
     assert pinterest.switches.list_exceptions == read.exceptions
 
 
-def test_unknown_switch_or_invalid_value_is_rejected(pinterest: Pinterest) -> None:
+def test_unknown_switch_or_value_is_refused(pinterest: Pinterest) -> None:
     for wrong in ({"listing_lag": 2}, {"access_tier": "gold"}):
         with pytest.raises(ValueError, match=r"there is no switch called|is one of"):
             pinterest.switches.set(wrong)

@@ -30,14 +30,14 @@ from tests.emulators.pinterest import (
 # -- OAuth ----------------------------------------------------------------------------------------------------------
 
 
-def test_refresh_token_is_exchanged_for_an_access_token_of_thirty_days(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_refresh_returns_an_access_token_for_thirty_days(pinterest: Pinterest, sdk: Sdk) -> None:
     token = refresh_access_token(sdk)
     assert (30 * 86400, "bearer", "ads:read ads:write") == (token.expires_in, token.token_type, token.scope)
     assert token.refresh_token is None
     assert 59 * 86400 < token.refresh_token_expires_in <= 60 * 86400
 
 
-def test_wrong_client_secret_is_rejected(served: tuple[Pinterest, str]) -> None:
+def test_wrong_client_secret_is_refused(served: tuple[Pinterest, str]) -> None:
     sdk = Sdk(served[1], None)
     sdk.oauth.api_client.configuration.password = "wrong"
     with pytest.raises(pinterestsdk.exceptions.UnauthorizedException) as caught:
@@ -45,14 +45,14 @@ def test_wrong_client_secret_is_rejected(served: tuple[Pinterest, str]) -> None:
     assert 2 == error_code(caught.value)
 
 
-def test_revoked_access_token_is_rejected(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_revoked_access_token_is_refused(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.tokens.revoke_access_tokens()
     with pytest.raises(pinterestsdk.exceptions.UnauthorizedException) as caught:
         sdk.create_list("x")
     assert 2 == error_code(caught.value)
 
 
-def test_token_without_the_write_scope_may_only_read(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_token_without_write_scope_may_only_read(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.switches.scope = "ads:read"
     reader = Sdk(sdk.endpoint, refresh_access_token(sdk).access_token)
     assert [] == reader.lists.customer_lists_list(**ACCOUNT).items
@@ -68,7 +68,7 @@ def test_token_without_the_write_scope_may_only_read(pinterest: Pinterest, sdk: 
     ("ad_account_id", "error", "code"),
     [("549755885176", "ForbiddenException", 29), ("549755885177", "NotFoundException", 2)],
 )
-def test_inaccessible_or_unknown_ad_account_is_rejected(
+def test_inaccessible_and_unknown_ad_accounts_are_refused(
     pinterest: Pinterest, sdk: Sdk, ad_account_id: str, error: str, code: int
 ) -> None:
     pinterest.add_ad_account("549755885176", owner=pinterest.add_user("somebody else"))
@@ -86,14 +86,14 @@ def test_overview_page_is_served(pinterest: Pinterest, sdk: Sdk) -> None:
 # -- customer lists -------------------------------------------------------------------------------------------------
 
 
-def test_list_contains_added_minus_removed_records(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_list_holds_added_people_without_removed_ones(pinterest: Pinterest, sdk: Sdk) -> None:
     made = sdk.create_list("people", PEOPLE[:100])
     sdk.update_list(made.id, "ADD", ",".join(PEOPLE[50:200]))
     sdk.update_list(made.id, "REMOVE", ",".join(PEOPLE[:10]))
     assert set(PEOPLE[10:200]) == pinterest.members(made.id)
 
 
-def test_counters_include_records_that_change_nothing(sdk: Sdk) -> None:
+def test_counters_rise_also_for_records_without_effect(sdk: Sdk) -> None:
     made = sdk.create_list("people", PEOPLE[:5])
     sdk.update_list(made.id, "ADD", ",".join(PEOPLE[:5]))
     sdk.update_list(made.id, "REMOVE", ",".join(PEOPLE[10:13]))
@@ -101,12 +101,12 @@ def test_counters_include_records_that_change_nothing(sdk: Sdk) -> None:
     assert (3, 10, 3) == (read.num_batches, read.num_uploaded_user_records, read.num_removed_user_records)
 
 
-def test_a_list_is_too_small_below_a_hundred_people(sdk: Sdk) -> None:
+def test_list_is_too_small_below_a_hundred_people(sdk: Sdk) -> None:
     assert "TOO_SMALL" == sdk.create_list("small", PEOPLE[:99]).status
     assert "READY" == sdk.create_list("large", PEOPLE[:100]).status
 
 
-def test_a_list_without_records_is_empty(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_list_without_records_is_empty(pinterest: Pinterest, sdk: Sdk) -> None:
     assert set() == pinterest.members(sdk.create_list("empty").id)
 
 
@@ -140,7 +140,7 @@ def test_lists_are_listed_over_pages(sdk: Sdk, order: str) -> None:
     ],
 )
 @pytest.mark.parametrize("operation", ["ADD", "REMOVE"])
-def test_invalid_record_rejects_the_batch_and_changes_nothing(
+def test_invalid_record_refuses_the_batch_and_changes_nothing(
     pinterest: Pinterest, sdk: Sdk, bad: str, operation: str
 ) -> None:
     made = sdk.create_list("people", PEOPLE[:3])
@@ -165,14 +165,14 @@ def test_invalid_record_rejects_the_batch_and_changes_nothing(
         {"data": b'{"operation_type": "ADD", "records": ""}'},
     ],
 )
-def test_malformed_request_body_is_rejected(pinterest: Pinterest, sdk: Sdk, sent: dict[str, Any]) -> None:
+def test_body_of_another_shape_is_refused(pinterest: Pinterest, sdk: Sdk, sent: dict[str, Any]) -> None:
     held = pinterest.add_list("people")
     response = patch_list(sdk, pinterest, held.id, **sent)
     assert (400, 1) == (response.status_code, response.json()["code"])
     assert set() == pinterest.members(held.id)
 
 
-def test_id_with_other_characters_than_digits_is_rejected(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_id_that_is_not_digits_is_refused(pinterest: Pinterest, sdk: Sdk) -> None:
     body = {"operation_type": "ADD", "records": PEOPLE[0]}
     assert [400, 400, 404] == [
         patch_list(sdk, pinterest, audience_id, json=body).status_code for audience_id in ("x", "1" * 19, "1")
@@ -182,7 +182,7 @@ def test_id_with_other_characters_than_digits_is_rejected(pinterest: Pinterest, 
 # -- audiences ------------------------------------------------------------------------------------------------------
 
 
-def test_audience_is_created_on_a_list_and_switched_to_another(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_audience_is_created_on_a_list_and_moved_to_another(pinterest: Pinterest, sdk: Sdk) -> None:
     old, new = sdk.create_list("old", PEOPLE[:100]), sdk.create_list("new", PEOPLE[:120])
     made = sdk.create_audience("customers", old.id)
     assert (100, "READY") == (made.size, made.status)
@@ -191,7 +191,7 @@ def test_audience_is_created_on_a_list_and_switched_to_another(pinterest: Pinter
     assert (new.id, 120, "customers") == (read.rule.customer_list_id, read.size, read.name)
 
 
-def test_list_of_another_ad_account_is_rejected_for_an_audience(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_audience_on_a_list_of_another_ad_account_is_refused(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.add_ad_account("549755885178")
     foreign = pinterest.add_list("foreign", ad_account_id="549755885178")
     with pytest.raises(pinterestsdk.exceptions.BadRequestException) as caught:
@@ -200,9 +200,7 @@ def test_list_of_another_ad_account_is_rejected_for_an_audience(pinterest: Pinte
 
 
 @pytest.mark.parametrize("second_remove", ["accepted", "404"])
-def test_removed_audience_is_not_listed_and_may_be_unreadable(
-    pinterest: Pinterest, sdk: Sdk, second_remove: str
-) -> None:
+def test_removed_audience_is_not_listed_and_may_be_gone(pinterest: Pinterest, sdk: Sdk, second_remove: str) -> None:
     pinterest.switches.removed_audiences, pinterest.switches.second_remove = "gone", second_remove
     made = sdk.create_audience("customers", sdk.create_list("people").id)
     assert made.id == sdk.update_audience(made.id, "REMOVE").id
@@ -252,7 +250,7 @@ def test_received_audiences_are_listed_only_on_request(pinterest: Pinterest, sdk
 # -- limits -----------------------------------------------------------------------------------------------------
 
 
-def test_writes_over_the_limit_are_answered_429_with_the_headers_seen(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_writes_over_the_limit_get_429_with_the_known_headers(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.switches.limits = {"ads_write": 2}
     for _ in range(2):
         sdk.create_list("x")
@@ -268,7 +266,7 @@ def test_writes_over_the_limit_are_answered_429_with_the_headers_seen(pinterest:
     assert 2 == len(pinterest.lists_named("x"))
 
 
-def test_rate_limit_uses_a_sliding_window_of_a_minute() -> None:
+def test_limit_is_a_sliding_window_of_a_minute() -> None:
     now = [1000.0]
     limited = Pinterest(switches=Switches(limits={"ads_write": 2}), monotonic=lambda: now[0])
     with serve_pinterest(state=limited) as (_, endpoint):
@@ -287,7 +285,7 @@ def test_rate_limit_uses_a_sliding_window_of_a_minute() -> None:
 # -- faults ---------------------------------------------------------------------------------------------------------
 
 
-def test_fault_affects_only_the_selected_requests(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_fault_meets_only_the_requests_of_its_turns(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.inject(Fault(effect=Answer(status=503), operation="customer_lists/create", after=1, every=2, times=1))
     outcomes = []
     for _ in range(5):
@@ -332,7 +330,7 @@ def send_ten_thousand(sdk: Sdk, pinterest: Pinterest, list_id: str, *, timeout: 
         (Mangle(how="exceptions"), When.BEFORE, 200, False),
     ],
 )
-def test_fault_of_one_request_comes_before_or_after_its_effect(
+def test_fault_meets_one_request_before_or_after_it_is_applied(
     pinterest: Pinterest, sdk: Sdk, effect: Effect, when: When, outcome: int | str, applied: bool
 ) -> None:
     held = pinterest.add_list("people")
@@ -355,7 +353,7 @@ def test_fault_of_one_request_comes_before_or_after_its_effect(
         ({"limits": {"ads_write": 0}}, 429, set()),
     ],
 )
-def test_unacceptable_batch_is_rejected_or_listed_in_exceptions(
+def test_poisoned_batch_is_refused_or_reported_as_exceptions(
     pinterest: Pinterest, sdk: Sdk, switches: dict[str, Any], status: int, held: set[str]
 ) -> None:
     made = pinterest.add_list("people")
@@ -377,7 +375,7 @@ def test_error_quotes_records_only_with_its_switch(
         assert echoes == ("j@x.org" in answer.text)
 
 
-def test_callback_runs_before_or_after_the_request_as_set(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_callback_is_called_at_its_moment(pinterest: Pinterest, sdk: Sdk) -> None:
     seen: list[tuple[str, int, int]] = []
     held = pinterest.add_list("people")
 

@@ -81,7 +81,7 @@ def call_control(url: str, path: str, payload: Any = None) -> Any:
 # -- queries -----------------------------------------------------------------------------------------------------------
 
 
-def test_query_is_executed_and_returns_its_rows(client: tdclient.Client) -> None:
+def test_query_returns_its_rows(client: tdclient.Client) -> None:
     job = run_query(client, HEADER + "SELECT email, id FROM people WHERE id < 2 ORDER BY id")
     assert job.success()
     assert [["u0@a.example", 0], ["u1@a.example", 1]] == list(job.result())
@@ -137,9 +137,7 @@ def test_columns_have_trinos_names_types_and_values(
         ("SELECT CAST(email AS bigint) FROM people", "Conversion Error"),
     ],
 )
-def test_wrong_sql_is_accepted_and_fails_the_job_with_a_message(
-    client: tdclient.Client, sql: str, message: str
-) -> None:
+def test_invalid_sql_fails_the_job_with_the_engines_message(client: tdclient.Client, sql: str, message: str) -> None:
     job = run_query(client, sql)
     assert "error" == job.status()
     assert message in job.debug["stderr"]
@@ -157,14 +155,14 @@ def test_wrong_sql_is_accepted_and_fails_the_job_with_a_message(
         (DB, "presto", {"priority": 7}, errors.APIError),
     ],
 )
-def test_malformed_issue_call_is_rejected(
+def test_invalid_issue_call_is_refused(
     client: tdclient.Client, database: str, engine: Any, options: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
         client.query(database, "SELECT 1", type=engine, **options)
 
 
-def test_issue_call_may_be_a_form_as_digdag_sends_it(url: str) -> None:
+def test_form_of_digdags_client_is_accepted_like_td_clients_multipart(url: str) -> None:
     form = b"query=SELECT+1+AS+a&version=0.9.0&priority=0&retry_limit=0&scheduled_time=1700000000&domain_key=k"
     request = urllib.request.Request(
         f"{url}v3/job/issue/presto/{DB}", data=form, headers={"Authorization": f"TD1 {API_KEY}"}
@@ -177,7 +175,7 @@ def test_issue_call_may_be_a_form_as_digdag_sends_it(url: str) -> None:
 # -- what td> and td_ddl> do to tables ---------------------------------------------------------------------------------
 
 
-def test_create_table_of_the_td_operator_replaces_the_table(client: tdclient.Client) -> None:
+def test_create_table_of_td_replaces_the_table_each_time(client: tdclient.Client) -> None:
     for limit in (3, 5):
         job = run_query(
             client,
@@ -190,7 +188,7 @@ def test_create_table_of_the_td_operator_replaces_the_table(client: tdclient.Cli
         list(client.job_result_each(job.id))
 
 
-def test_a_table_that_a_query_makes_has_a_time_column(client: tdclient.Client) -> None:
+def test_table_of_a_query_has_a_time_column(client: tdclient.Client) -> None:
     run_query(client, 'CREATE TABLE "copy" AS\nSELECT email FROM people', scheduled_time=1_700_000_000)
     assert [["u0@a.example", 1_700_000_000]] == read_rows(client, "SELECT * FROM copy ORDER BY email LIMIT 1")
 
@@ -204,7 +202,7 @@ def test_a_table_that_a_query_makes_has_a_time_column(client: tdclient.Client) -
         ("hive", "INSERT OVERWRITE TABLE `filled`", 2),
     ],
 )
-def test_inserts_of_the_td_operator_add_columns_by_name(
+def test_inserts_of_td_add_their_columns_by_name(
     client: tdclient.Client, engine: str, statement: str, expected: int
 ) -> None:
     client.create_log_table(DB, "filled")
@@ -222,7 +220,7 @@ def test_inserts_of_the_td_operator_add_columns_by_name(
         (lambda client: client.job("999"), errors.NotFoundError),
     ],
 )
-def test_existing_table_or_missing_resource_is_rejected(
+def test_creating_existing_or_using_missing_tables_is_refused(
     client: tdclient.Client, call: Any, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
@@ -232,7 +230,7 @@ def test_existing_table_or_missing_resource_is_rejected(
 # -- who may call ------------------------------------------------------------------------------------------------------
 
 
-def test_wrong_key_is_an_authorization_error_with_the_json_of_the_service(url: str) -> None:
+def test_wrong_key_gets_the_services_authorization_error(url: str) -> None:
     with (
         tdclient.Client("1234/" + "f" * 40, endpoint=url) as stranger,
         pytest.raises(errors.AuthError, match="severity"),
@@ -245,7 +243,7 @@ def test_server_status_needs_no_key(url: str) -> None:
         assert "ok" == stranger.server_status()
 
 
-def test_endpoint_without_its_final_slash_is_not_found(url: str) -> None:
+def test_endpoint_without_final_slash_is_not_found(url: str) -> None:
     with tdclient.Client(API_KEY, endpoint=url.rstrip("/")) as client, pytest.raises(errors.NotFoundError):
         client.databases()
 
@@ -253,7 +251,7 @@ def test_endpoint_without_its_final_slash_is_not_found(url: str) -> None:
 # -- results -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_result_is_downloaded_in_parts_by_range(client: tdclient.Client, url: str) -> None:
+def test_result_is_downloaded_in_parts_by_range(client: tdclient.Client, url: str) -> None:
     job = run_query(client, "SELECT email FROM people ORDER BY id")
     address = f"{url}v3/job/result/{job.id}?format=msgpack.gz"
     status, headers, first = fetch(address, Range="bytes=0-99")
@@ -264,21 +262,19 @@ def test_a_result_is_downloaded_in_parts_by_range(client: tdclient.Client, url: 
 
 
 @pytest.mark.parametrize(("header", "status"), [("bytes=99999999-", 416), ("bytes=oops", 400), ("bytes=-10", 206)])
-def test_range_past_the_end_or_malformed_is_rejected(
-    client: tdclient.Client, url: str, header: str, status: int
-) -> None:
+def test_invalid_range_is_refused(client: tdclient.Client, url: str, header: str, status: int) -> None:
     job = run_query(client, "SELECT email FROM people")
     assert status == fetch(f"{url}v3/job/result/{job.id}?format=msgpack.gz", Range=header)[0]
 
 
-def test_server_can_be_set_to_ignore_ranges(td: TreasureData, url: str) -> None:
+def test_server_can_ignore_ranges(td: TreasureData, url: str) -> None:
     job_id = td.add_job(columns=[("email", "varchar")], rows=[["a@a.example"]])
     td.ignore_range = True
     status, _, body = fetch(f"{url}v3/job/result/{job_id}?format=msgpack.gz", Range="bytes=5-")
     assert (200, td.job(job_id).output.size) == (status, len(body))  # type: ignore[union-attr]
 
 
-def test_cells_may_hold_any_type_even_invalid_utf_8(td: TreasureData, client: tdclient.Client, url: str) -> None:
+def test_cells_of_every_type_are_served(td: TreasureData, client: tdclient.Client, url: str) -> None:
     job_id = td.add_job(columns=[("email", "varchar")], rows=[["é@a.example"], [None], [7], [b"\xff\xfe"]])
     _, _, body = fetch(f"{url}v3/job/result/{job_id}?format=msgpack.gz")
     assert [["é@a.example".encode()], [None], [7], [b"\xff\xfe"]] == list(
@@ -308,7 +304,7 @@ def big(td: TreasureData) -> str:
     return td.add_job(columns=[("email", "varchar")], rows=([f"u{i}@a.example"] for i in range(50_000)))
 
 
-def test_result_truncated_without_a_length_is_short_without_an_error(
+def test_result_truncated_without_length_is_short_without_an_error(
     td: TreasureData, client: tdclient.Client, big: str
 ) -> None:
     td.faults.add(Fault(kind="cut", path="/job/result/", after_fraction=0.5, with_length=False))
@@ -316,7 +312,7 @@ def test_result_truncated_without_a_length_is_short_without_an_error(
     assert 0 < len(got) < 50_000
 
 
-def test_result_truncated_with_a_length_fails_during_iteration(
+def test_result_truncated_with_length_fails_while_it_is_read(
     td: TreasureData, client: tdclient.Client, big: str
 ) -> None:
     td.faults.add(Fault(kind="cut", path="/job/result/", after_bytes=400_000))
@@ -326,7 +322,7 @@ def test_result_truncated_with_a_length_fails_during_iteration(
     assert [] == got
 
 
-def test_truncated_result_can_be_completed_by_range(td: TreasureData, url: str, big: str) -> None:
+def test_bytes_before_a_truncation_arrive_and_the_rest_is_served_by_range(td: TreasureData, url: str, big: str) -> None:
     td.faults.add(Fault(kind="cut", path="/job/result/", after_bytes=70_000))
     address = f"{url}v3/job/result/{big}?format=msgpack.gz"
     with pytest.raises(http.client.IncompleteRead) as cut:
@@ -336,7 +332,7 @@ def test_truncated_result_can_be_completed_by_range(td: TreasureData, url: str, 
     assert 50_000 == sum(1 for _ in msgpack.Unpacker(io.BytesIO(gzip.decompress(cut.value.partial + rest))))
 
 
-def test_faults_apply_in_order_and_only_to_matching_requests(td: TreasureData, url: str) -> None:
+def test_faults_are_met_in_order_where_they_match(td: TreasureData, url: str) -> None:
     td.faults.add(
         Fault(kind="status", path="/database/", status=429, headers={"Retry-After": "7"}),
         Fault(kind="status", path="/database/", after=1, status=500),
@@ -350,7 +346,7 @@ def test_faults_apply_in_order_and_only_to_matching_requests(td: TreasureData, u
     assert ["status", None, "status", None, None] == [received.fault for received in td.requests]
 
 
-def test_lost_response_leaves_a_job_whose_domain_key_conflicts(td: TreasureData, client: tdclient.Client) -> None:
+def test_lost_response_keeps_its_job_and_the_domain_key_conflicts(td: TreasureData, client: tdclient.Client) -> None:
     td.faults.add(Fault(kind="lost", method="POST", path="/job/issue/"))
     with pytest.raises(urllib3.exceptions.ProtocolError):
         client.query(DB, "SELECT 1 AS a", type="presto", domain_key="k")
@@ -358,12 +354,12 @@ def test_lost_response_leaves_a_job_whose_domain_key_conflicts(td: TreasureData,
         client.query(DB, "SELECT 2 AS a", type="presto", domain_key="k")
 
 
-def test_job_may_announce_more_rows_than_it_serves(td: TreasureData, client: tdclient.Client, big: str) -> None:
+def test_job_can_claim_more_rows_than_it_serves(td: TreasureData, client: tdclient.Client, big: str) -> None:
     td.claim_extra_records = 3
     assert (50_003, 50_000) == (client.job(big).num_records, len(list(client.job_result_each(big))))
 
 
-def test_emulator_is_controlled_over_http(url: str, tmp_path: Path) -> None:
+def test_emulator_is_controlled_over_http_from_another_process(url: str, tmp_path: Path) -> None:
     write_people(tmp_path / "people.csv", rows=100)
     call_control(url, "load", {"database": "crm", "table": "people", "path": str(tmp_path / "people.csv")})
     call_control(url, "load", {"database": "crm", "table": "few", "rows": [{"email": "a@a.example", "n": 1}]})
@@ -374,7 +370,7 @@ def test_emulator_is_controlled_over_http(url: str, tmp_path: Path) -> None:
     assert ["/v3/table/list/crm"] * 3 == [received["path"] for received in call_control(url, "requests")]
 
 
-def test_generated_people_are_the_same_each_time_in_both_formats(tmp_path: Path) -> None:
+def test_made_up_people_are_the_same_in_both_formats(tmp_path: Path) -> None:
     made = [write_people(tmp_path / name, rows=2_000) for name in ("a.csv", "b.csv", "c.parquet")]
     emails = "SELECT count(*), count(email), count(*) FILTER (length(email) = 64) FROM"
     assert made[0].read_bytes() == made[1].read_bytes()

@@ -63,7 +63,7 @@ LEDGER = """CREATE TABLE IF NOT EXISTS ledger WITH (bucketed_on = array['audienc
 SELECT cast(NULL AS varchar) AS audience_id, cast(NULL AS bigint) AS plan, cast(NULL AS bigint) AS time WHERE false"""
 
 
-def test_bucketed_table_is_created_once_and_keeps_its_rows_between_jobs(sql: Session) -> None:
+def test_bucketed_table_keeps_its_rows_from_job_to_job(sql: Session) -> None:
     sql.do(LEDGER)
     sql.do("INSERT INTO ledger (plan, audience_id, time) SELECT 1, 'a', 5")
     sql.do(LEDGER)
@@ -71,13 +71,13 @@ def test_bucketed_table_is_created_once_and_keeps_its_rows_between_jobs(sql: Ses
 
 
 @pytest.mark.parametrize("create", ["CREATE TABLE made (k varchar)", "CREATE TABLE made AS SELECT 'x' AS k"])
-def test_row_without_a_time_gets_that_of_its_job(sql: Session, create: str) -> None:
+def test_row_without_time_gets_that_of_its_job(sql: Session, create: str) -> None:
     sql.do(create)
     sql.do("INSERT INTO made (k) VALUES ('y')")
     assert ["y", SCHEDULED] in sql.rows("SELECT k, time FROM made")
 
 
-def test_insert_with_columns_is_positional_and_leaves_others_null(sql: Session) -> None:
+def test_insert_with_columns_goes_by_position_and_fills_others_with_null(sql: Session) -> None:
     sql.do(LEDGER)
     sql.do("""-- project_id: 1
 -- task_name: +mirror+plan
@@ -97,14 +97,14 @@ UNION ALL SELECT 8, 61""")
         "DELETE FROM ledger",
     ],
 )
-def test_invalid_write_fails_the_job_and_changes_nothing(sql: Session, wrong: str) -> None:
+def test_invalid_insert_fails_the_job_and_changes_nothing(sql: Session, wrong: str) -> None:
     sql.do(LEDGER)
     sql.do("INSERT INTO ledger (plan) SELECT 1")
     assert "error" == sql.job(wrong).status()
     assert [[1]] == sql.rows("SELECT plan FROM ledger")
 
 
-def test_a_job_may_hold_several_statements_and_a_semicolon_at_its_end(sql: Session) -> None:
+def test_job_may_have_several_statements_and_a_final_semicolon(sql: Session) -> None:
     sql.do("DROP TABLE IF EXISTS made; CREATE TABLE made AS SELECT 1 AS a; INSERT INTO made (a) SELECT 2;")
     assert [[1], [2]] == sql.rows("SELECT a FROM made ORDER BY a;")
     sql.do("DELETE FROM made WHERE a < 2; ALTER TABLE IF EXISTS made ADD COLUMN IF NOT EXISTS b varchar")
@@ -155,7 +155,7 @@ HOUR, DAY = 3600, 86400
         ("'-1d/2026-01-01'", SCHEDULED - 2 * DAY, SCHEDULED - DAY),
     ],
 )
-def test_td_interval_covers_whole_units_before_the_scheduled_time(
+def test_interval_covers_whole_units_before_the_scheduled_time(
     sql: Session, interval: str, begin: int, end: int
 ) -> None:
     times = f"(VALUES {begin - 1}, {begin}, {end - 1}, {end}) t(time)"
@@ -163,7 +163,7 @@ def test_td_interval_covers_whole_units_before_the_scheduled_time(
     assert [[begin], [end - 1]] == rows
 
 
-def test_full_outer_join_gives_the_difference_of_two_sets(sql: Session) -> None:
+def test_full_join_finds_the_difference_of_two_sets(sql: Session) -> None:
     rows = sql.rows("""WITH known AS (SELECT * FROM (VALUES 'a', 'b') t(digest)),
     wanted AS (SELECT DISTINCT digest FROM (VALUES 'b', 'c', 'c') t(digest))
     SELECT coalesce(w.digest, k.digest) AS digest, if(w.digest IS NULL, 'leave', 'join') AS op
@@ -181,7 +181,7 @@ def test_json_array_is_unnested_into_rows(sql: Session) -> None:
 
 @pytest.mark.parametrize(("share", "left"), [(0.0, 0), (0.5, 5), (1.0, 10)])
 @pytest.mark.parametrize("statement", ["INSERT INTO made (email)", "INSERT INTO made"])
-def test_insert_may_fail_with_a_part_of_its_rows_written(
+def test_insert_may_fail_with_a_share_of_its_rows_written(
     td: TreasureData, sql: Session, share: float, left: int, statement: str
 ) -> None:
     sql.do("CREATE TABLE made (email varchar)")
@@ -194,7 +194,7 @@ def test_insert_may_fail_with_a_part_of_its_rows_written(
     assert [[left + 10]] == sql.rows("SELECT count(*) AS n FROM made")
 
 
-def test_jobs_are_made_to_fail_over_http(served: tuple[TreasureData, str], sql: Session) -> None:
+def test_job_faults_are_added_over_http(served: tuple[TreasureData, str], sql: Session) -> None:
     def add(*faults: dict[str, object]) -> int:
         return requests.post(f"{served[1]}_test/job_faults", json=list(faults), timeout=10).status_code
 

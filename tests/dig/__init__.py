@@ -90,11 +90,11 @@ def run(
     session = session_params(session_time, workflow.timezone)
     done = resume.done if resume else {}
     attempt = Attempt(machine=machine, session=session, source=file.name, done=done)
-    left = attempt.run(workflow.root, dict(params or {}))
+    result = attempt.run(workflow.root, dict(params or {}))
     failed = [node for node in attempt.nodes if node.error is not None]
     return Result(
-        status="success" if left.error is None else "error",
-        store=left.store,
+        status="success" if result.error is None else "error",
+        store=result.store,
         log="".join(written),
         error="\n".join(f"  * {node.task.name}:\n    {node.error}" for node in failed) if failed else None,
         done=attempt.done,

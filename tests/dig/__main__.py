@@ -13,10 +13,10 @@ from . import DigError, run
 from .config import Params, merge
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _parse_pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise argparse.ArgumentTypeError(f"KEY=VALUE is wanted, not {name}")
+        raise argparse.ArgumentTypeError(f"KEY=VALUE expected, not {name}")
     return name, value
 
 
@@ -26,31 +26,33 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("workflow", help="a .dig file in the project folder")
     parser.add_argument("--project", type=Path, default=Path(), help="the project folder (default: this one)")
     parser.add_argument("-t", "--session", help="yyyy-MM-dd[ HH:mm:ss] (default: this day)")
-    parser.add_argument("-p", "--param", type=_pair, action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("-X", type=_pair, action="append", default=[], metavar="secrets.KEY=VALUE", dest="secrets")
+    parser.add_argument("-p", "--param", type=_parse_pair, action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument(
+        "-X", type=_parse_pair, action="append", default=[], metavar="secrets.KEY=VALUE", dest="secrets"
+    )
     parser.add_argument("-a", "--rerun", "--no-save", action="store_true", help="always so here: no state is kept")
     return parser
 
 
 class LocalSecrets(Mapping[str, str]):
-    """The secrets of `digdag run`, as they are whenever one is looked up.
+    """The secrets of `digdag run`, read at each look-up.
 
-    Those `given`, as by `-X`, over the files of `digdag secrets --local`; `config` is DIGDAG_CONFIG_HOME.
+    `overrides`, as by `-X`, win over the files of `digdag secrets --local`; `config` is DIGDAG_CONFIG_HOME.
     """
 
-    def __init__(self, config: Path, given: Mapping[str, str]) -> None:
-        self._folder, self._given = config / "secrets", given
+    def __init__(self, config: Path, overrides: Mapping[str, str]) -> None:
+        self._folder, self._overrides = config / "secrets", overrides
 
     def __getitem__(self, name: str) -> str:
-        if name in self._given:
-            return self._given[name]
+        if name in self._overrides:
+            return self._overrides[name]
         try:
             return (self._folder / name).read_text(encoding="utf-8")
         except FileNotFoundError:
             raise KeyError(name) from None
 
     def __iter__(self) -> Iterator[str]:
-        return iter({*self._given, *(file.name for file in self._folder.glob("[!.]*"))})
+        return iter({*self._overrides, *(file.name for file in self._folder.glob("[!.]*"))})
 
     def __len__(self) -> int:
         return len(set(self))
@@ -59,15 +61,15 @@ class LocalSecrets(Mapping[str, str]):
 def _params(pairs: Sequence[tuple[str, str]]) -> Params:
     params: Params = {}
     for name, value in pairs:
-        given: Any = value
+        nested: Any = value
         for part in reversed(name.split(".")):
-            given = {part: given}
-        merge(params, given)
+            nested = {part: nested}
+        merge(params, nested)
     return params
 
 
 def _secrets(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
-    """Those given, over what `digdag secrets --local` keeps where DIGDAG_CONFIG_HOME says."""
+    """Return the secrets of the options, over those of `digdag secrets --local` in DIGDAG_CONFIG_HOME."""
     secrets = {}
     for name, value in pairs:
         if not name.startswith("secrets."):

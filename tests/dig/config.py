@@ -36,7 +36,7 @@ _RULES: tuple[tuple[str, str, str], ...] = (
 
 
 class DigError(Exception):
-    """The workflow is wrong, or a task of it failed.
+    """A workflow is wrong, or one of its tasks failed.
 
     `kind` is what digdag adds to `${error.message}` in brackets: the class of the exception in its own words.
     """
@@ -51,7 +51,7 @@ class DigError(Exception):
 
 
 class TaskFailedError(DigError):
-    """A task failed as tasks do: `fail>`, a job that ends in an error."""
+    """A task failed by itself: `fail>`, or a job that ended in an error."""
 
     kind = None
 
@@ -69,33 +69,33 @@ class ServiceError(DigError):
 
 
 class RefusedError(DigError):
-    """A workflow uses what digdag may know and this stand-in does not."""
+    """A workflow uses something that this stand-in does not know, though digdag may."""
 
 
 class Whole(dict[str, Any]):
     """A mapping that replaces what it is merged over."""
 
 
-def copy_values(value: Any) -> Any:
-    """A copy of nested JSON values, in a tenth of the time that copy.deepcopy takes."""
+def copy_value(value: Any) -> Any:
+    """Return a copy of nested JSON values, in a tenth of the time that copy.deepcopy takes."""
     if isinstance(value, dict):
-        return type(value)((key, copy_values(inner)) for key, inner in value.items())
-    return [copy_values(entry) for entry in value] if isinstance(value, list) else value
+        return type(value)((key, copy_value(inner)) for key, inner in value.items())
+    return [copy_value(entry) for entry in value] if isinstance(value, list) else value
 
 
 def merge(into: Params, other: Mapping[str, Any]) -> Params:
-    """Deep-merge `other` into `into` (returned): mappings by key, anything else is replaced; keys keep their place."""
+    """Merge `other` into `into` and return it: mappings by key, other values are replaced; keys keep their place."""
     for key, value in other.items():
-        held = into.get(key)
-        if isinstance(held, dict) and isinstance(value, dict) and not isinstance(value, Whole):
-            merge(held, value)
+        current = into.get(key)
+        if isinstance(current, dict) and isinstance(value, dict) and not isinstance(value, Whole):
+            merge(current, value)
         else:
-            into[key] = copy_values(value)
+            into[key] = copy_value(value)
     return into
 
 
 def as_text(params: Mapping[str, Any], key: str) -> str:
-    """A required scalar as text. Raises DigError when it is absent, null, a mapping or a list."""
+    """Return a required scalar as text. Raises DigError when it is absent, null, a mapping or a list."""
     value = params.get(key)
     if value is None or isinstance(value, (dict, list)):
         raise DigError(f"Parameter '{key}' is required and a text, not {json.dumps(value)}")
@@ -103,7 +103,7 @@ def as_text(params: Mapping[str, Any], key: str) -> str:
 
 
 def as_int(params: Mapping[str, Any], key: str, default: int | None = None) -> int:
-    """An integer, also out of text; `default` for an absent one. Raises DigError for anything else."""
+    """Return an integer, also from text; `default` for an absent one. Raises DigError for anything else."""
     try:
         return default if default is not None and key not in params else int(as_text(params, key))
     except ValueError:
@@ -111,7 +111,7 @@ def as_int(params: Mapping[str, Any], key: str, default: int | None = None) -> i
 
 
 def as_bool(params: Mapping[str, Any], key: str, default: bool = False) -> bool:
-    """A boolean, also out of text or an integer that is not 0; `default` for an absent one. Raises DigError."""
+    """Return a boolean, also from text or an integer that is not 0; `default` for an absent one. Raises DigError."""
     if type(params.get(key)) is int:
         return int(params[key]) != 0
     text = as_text(params, key) if key in params else str(default)
@@ -120,8 +120,8 @@ def as_bool(params: Mapping[str, Any], key: str, default: bool = False) -> bool:
     return _BOOLEANS[text]
 
 
-def nested(params: Mapping[str, Any], key: str) -> Params:
-    """The mapping under `key`, empty when absent or null. Raises DigError for anything else."""
+def mapping_at(params: Mapping[str, Any], key: str) -> Params:
+    """Return the mapping at `key`, empty when absent or null. Raises DigError for anything else."""
     value = params.get(key)
     if not isinstance(value, (dict, type(None))):
         raise DigError(f"Parameter '{key}' must be an object, not {json.dumps(value)}")
@@ -153,15 +153,15 @@ _Loader.add_constructor("!include", lambda _loader, _node: _Include())
 
 
 @lru_cache(maxsize=256)
-def parse_yaml(text: str) -> Any:
-    """What the text says, which nobody changes: each run reads all the workflows of its project again."""
+def _parse(text: str) -> Any:
+    """Return the parsed text, which must not be changed: each run reads all workflows of its project again."""
     return yaml.load(text, _Loader)
 
 
 def load(path: Path) -> Params:
-    """Read the file, its includes merged. Raises DigError, naming the file, when it is missing or wrong."""
+    """Read a file with its includes merged. Raises DigError, which names the file, if it is missing or wrong."""
     try:
-        value = parse_yaml(path.read_text(encoding="utf-8"))
+        value = _parse(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise DigError(f"{path}: {error}") from None
     if not isinstance(value, dict):
@@ -175,7 +175,7 @@ def convert_value(value: Any, path: Path) -> Any:
         built: Params = {}
         for key, inner in value.items():
             if isinstance(key, _Include):
-                # Merged into what stands above the include; what stands below replaces as a whole.
+                # It is merged into the keys above it; a key below it replaces a whole value.
                 merge(built, load(include_path(inner, path)))
             else:
                 built[key if isinstance(key, str) else json.dumps(key)] = convert_value(inner, path)

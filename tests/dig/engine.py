@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from . import operators, td_operators, web_operators
-from .config import DigError, Params, copy_values, merge, nested
+from .config import DigError, Params, copy_value, mapping_at, merge
 from .operators import MOST_TASKS, Call, Machine, Outcome
 from .template import evaluate
 from .workflow import GENERATED, Task, compile_task, retry_waits
@@ -29,7 +29,7 @@ OPERATORS: Mapping[str | None, Callable[[Call], Outcome]] = {
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Node:
-    """One task instance; `error` is the message with which it failed itself."""
+    """One run of a task; `error` is the message of its own failure."""
 
     task: Task
     error: str | None = None
@@ -37,8 +37,8 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
-    """What a tree of tasks left: all that was stored, and `${error}` when it failed."""
+class TreeResult:
+    """The result of a tree of tasks: all that it stored, and `${error}` if it failed."""
 
     store: Params = field(default_factory=dict)
     error: Params | None = None
@@ -58,7 +58,7 @@ class Attempt:
         self._session = session
         self._source = source
 
-    def run(self, task: Task, params: Params) -> Left:
+    def run(self, task: Task, params: Params) -> TreeResult:
         """Run the tree, which sees `params`. Raises DigError when it has too many tasks."""
         return self._run(self._plan(task), params)
 
@@ -71,71 +71,71 @@ class Attempt:
         return node
 
     def _plan_waves(self, task: Task) -> list[list[Node]]:
-        return [[self._plan(below) for below in wave] for wave in task.waves]
+        return [[self._plan(subtask) for subtask in wave] for wave in task.waves]
 
     def _plan_below(self, node: Node, key: str, config: Params) -> list[list[Node]]:
-        """The task that an operator made, or that `_error` is, if there is one."""
+        """Return the task that an operator generated, or the one of `_error`, if there is one."""
         if not config:
             return []
         name = node.task.name + GENERATED[key]
         return [[self._plan(compile_task(config, name=name, source=self._source, again=key != "_do"))]]
 
-    def _run(self, node: Node, params: Params) -> Left:
-        seen = merge(copy_values(params), nested(node.task.local, "_export"))
-        left = self._run_operator(node, seen) if node.task.operator else self._run_group(node, seen)
-        if left.error is not None and node.task.local.get("_error"):
-            reporting = self._plan_below(node, "_error", node.task.local["_error"])
-            seen = merge(merge(seen, left.store), {"error": left.error})
-            reported = self._run_waves(reporting, seen)
-            merge(left.store, reported.store)
+    def _run(self, node: Node, params: Params) -> TreeResult:
+        visible = merge(copy_value(params), mapping_at(node.task.local, "_export"))
+        result = self._run_operator(node, visible) if node.task.operator else self._run_group(node, visible)
+        if result.error is not None and node.task.local.get("_error"):
+            error_tasks = self._plan_below(node, "_error", node.task.local["_error"])
+            visible = merge(merge(visible, result.store), {"error": result.error})
+            error_result = self._run_waves(error_tasks, visible)
+            merge(result.store, error_result.store)
             # What fails there is the error that the tasks above see.
-            merge(left.error, reported.error or {})
-        return left
+            merge(result.error, error_result.error or {})
+        return result
 
-    def _run_waves(self, waves: Sequence[Sequence[Node]], params: Params) -> Left:
+    def _run_waves(self, waves: Sequence[Sequence[Node]], params: Params) -> TreeResult:
         """One wave after the other, each task seeing what those of earlier waves stored."""
-        seen, store, error = copy_values(params), Params(), Params()
+        visible, store, error = copy_value(params), Params(), Params()
         for wave in waves:
             if len(wave) == 1:
-                ended = [self._run(wave[0], seen)]
+                results = [self._run(wave[0], visible)]
             else:
                 with ThreadPoolExecutor(max_workers=len(wave)) as pool:
-                    ended = list(pool.map(self._run, wave, [seen] * len(wave)))
-            for left in ended:
-                merge(seen, left.store)
-                merge(store, left.store)
-                merge(error, left.error or {})
+                    results = list(pool.map(self._run, wave, [visible] * len(wave)))
+            for result in results:
+                merge(visible, result.store)
+                merge(store, result.store)
+                merge(error, result.error or {})
             if error:
-                return Left(store=store, error=error)
-        return Left(store=store)
+                return TreeResult(store=store, error=error)
+        return TreeResult(store=store)
 
-    def _run_group(self, node: Node, seen: Params) -> Left:
+    def _run_group(self, node: Node, visible: Params) -> TreeResult:
         store: Params = {}
         for wait in (*node.task.waits, None):
-            left = self._run_waves(node.waves, seen)
-            merge(store, left.store)
-            if left.error is None or wait is None:
+            result = self._run_waves(node.waves, visible)
+            merge(store, result.store)
+            if result.error is None or wait is None:
                 break
             self._machine.sleep(wait)
             node.waves = self._plan_waves(node.task)
-        return Left(store=store, error=left.error)
+        return TreeResult(store=store, error=result.error)
 
-    def _run_operator(self, node: Node, seen: Params) -> Left:
+    def _run_operator(self, node: Node, visible: Params) -> TreeResult:
         name = node.task.name
         try:
-            outcome = self.done[name] if name in self.done else self._call_with_retry(node.task, seen)
-            below = self._plan_below(node, "_do", outcome.subtask)
+            outcome = self.done[name] if name in self.done else self._call_with_retry(node.task, visible)
+            subtasks = self._plan_below(node, "_do", outcome.subtask)
         except DigError as error:
             node.error = str(error)
             self._machine.log(f"[ERROR] ({name}): Task failed: {error}\n")
-            return Left(error=error.params())
-        left = self._run_waves(below, merge(merge(seen, outcome.export), outcome.store))
-        if left.error is None:
+            return TreeResult(error=error.params())
+        result = self._run_waves(subtasks, merge(merge(visible, outcome.export), outcome.store))
+        if result.error is None:
             self.done[name] = outcome
-        return Left(store=merge(copy_values(outcome.store), left.store), error=left.error)
+        return TreeResult(store=merge(copy_value(outcome.store), result.store), error=result.error)
 
-    def _call_with_retry(self, task: Task, seen: Params) -> Outcome:
-        call = self._call(task, seen)
+    def _call_with_retry(self, task: Task, visible: Params) -> Outcome:
+        call = self._call(task, visible)
         for wait in retry_waits(call.local):
             try:
                 return OPERATORS[task.operator](call)
@@ -144,10 +144,10 @@ class Attempt:
                 self._machine.sleep(wait)
         return OPERATORS[task.operator](call)
 
-    def _call(self, task: Task, seen: Params) -> Call:
+    def _call(self, task: Task, visible: Params) -> Call:
         local = {key: value for key, value in task.local.items() if key not in ("_export", "_error")}
-        params = merge(merge(copy_values(seen), self._session), {"task_name": task.name})
-        merged = evaluate(merge(copy_values(params), local), params)
+        params = merge(merge(copy_value(visible), self._session), {"task_name": task.name})
+        merged = evaluate(merge(copy_value(params), local), params)
         command = merged[f"{task.operator}>"]
         shown = command if isinstance(command, str) else json.dumps(command, ensure_ascii=False)
         self._machine.log(f"[INFO] ({task.name}): {task.operator}>: {'' if command is None else shown}\n")

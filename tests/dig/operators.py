@@ -1,4 +1,4 @@
-"""What an operator is given and leaves, and all operators but those of Treasure Data.
+"""The input and the outcome of an operator, and all operators but those of Treasure Data.
 
 Sources: digdag-standards, operator/*OperatorFactory.java.
 """
@@ -28,10 +28,10 @@ from .config import (
     TaskFailedError,
     as_bool,
     as_text,
-    copy_values,
+    copy_value,
     load,
+    mapping_at,
     merge,
-    nested,
 )
 
 MOST_TASKS = 1000
@@ -61,7 +61,7 @@ class Start(Protocol):
 
 
 def start_process(command: list[str], *, cwd: Path, env: Mapping[str, str]) -> Child:
-    """As digdag does it: a process of the interpreter."""
+    """Start a process of the interpreter, as digdag does."""
     return subprocess.Popen(
         command,
         cwd=cwd,
@@ -76,9 +76,9 @@ def start_process(command: list[str], *, cwd: Path, env: Mapping[str, str]) -> C
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What a run may use: the project folder (absolute), secrets by dotted name, the environment, its doors.
+    """The surroundings of a run: the project folder (absolute), secrets by dotted name, the environment, functions.
 
-    Secrets are looked up for each task when it begins. `log` takes text as it comes, line ends included; `sleep` takes
+    Secrets are looked up when a task begins. `log` takes text at once, line ends included; `sleep` takes
     seconds; `start` starts a `py>` child, `on_spawn` gets its process id, and it is killed after `limit` seconds.
     """
 
@@ -104,7 +104,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a task leaves: tasks to run below it, what it stores, and what it exports to those tasks."""
+    """The outcome of a task: its subtasks, the values that it stores, and those that it exports to its subtasks."""
 
     subtask: Params = field(default_factory=dict)
     store: Params = field(default_factory=dict)
@@ -124,15 +124,15 @@ def fail(call: Call) -> Outcome:
 
 def if_(call: Call) -> Outcome:
     """`if>`: `_do` when true, else `_else_do`."""
-    return Outcome(subtask=nested(call.params, "_do" if as_bool(call.params, "_command") else "_else_do"))
+    return Outcome(subtask=mapping_at(call.params, "_do" if as_bool(call.params, "_command") else "_else_do"))
 
 
 def for_each(call: Call) -> Outcome:
     """`for_each>`: `_do` for every combination of the values of its lists, with each list's value under its name."""
     lists = {
-        name: parse_collection(value, list) for name, value in parse_collection(call.params["_command"], dict).items()
+        name: _parse_collection(value, list) for name, value in _parse_collection(call.params["_command"], dict).items()
     }
-    do, subtask = nested(call.params, "_do"), {"_parallel": call.local.get("_parallel", False)}
+    do, subtask = mapping_at(call.params, "_do"), {"_parallel": call.local.get("_parallel", False)}
     if prod(map(len, lists.values())) > MOST_TASKS:
         raise DigError(f"Too many for_each subtasks. Limit: {MOST_TASKS}")
     for combination in itertools.product(*(list(enumerate(values)) for values in lists.values())):
@@ -141,7 +141,7 @@ def for_each(call: Call) -> Outcome:
             for place, (name, (index, value)) in enumerate(zip(lists, combination, strict=True))
         ]
         values = {name: value for name, (_, value) in zip(lists, combination, strict=True)}
-        subtask[f"+for-{'&'.join(tags)}"] = {**do, "_export": {**nested(do, "_export"), **values}}
+        subtask[f"+for-{'&'.join(tags)}"] = {**do, "_export": {**mapping_at(do, "_export"), **values}}
     # Without a list there is nothing to do; the product of none would be one empty combination.
     return Outcome(subtask=subtask if lists else {})
 
@@ -151,13 +151,13 @@ def format_tag(value: Any) -> str:
     return quote(text[:8], safe="*-._")
 
 
-def parse_collection(value: Any, wanted: type[Any]) -> Any:
-    """A list or mapping, also as JSON text: that is what a template gives. Raises DigError for anything else."""
+def _parse_collection(value: Any, kind: type[Any]) -> Any:
+    """Return a list or mapping, also from JSON text, which a template gives. Raises DigError for anything else."""
     try:
         parsed = json.loads(value) if isinstance(value, str) else value
     except ValueError:
         parsed = None
-    if not isinstance(parsed, wanted):
+    if not isinstance(parsed, kind):
         raise DigError(f"for_each> takes lists by name, not {json.dumps(value)}")
     return parsed
 
@@ -173,26 +173,32 @@ def call(call: Call) -> Outcome:
 
 def py(call: Call) -> Outcome:
     """Run the method in a child. Raises DigError when it fails, is killed or leaves no output."""
-    params = merge(copy_values(nested(call.params, "py")), call.params)
+    params = merge(copy_value(mapping_at(call.params, "py")), call.params)
     folder = _folder(call, params)
-    runner, given, left = (
+    runner, input_file, output_file = (
         str((folder / name).relative_to(call.machine.project)) for name in ("runner.py", "input.json", "output.json")
     )
     python = params.get("python", sys.executable)
-    command = [*(python if isinstance(python, list) else [python]), runner, as_text(params, "_command"), given, left]
+    command = [
+        *(python if isinstance(python, list) else [python]),
+        runner,
+        as_text(params, "_command"),
+        input_file,
+        output_file,
+    ]
     code = _run(call, command)
     output = _output(folder / "output.json")
     if code != 0:
-        error = nested(output or {}, "error")
-        told = f"\nError messages from python: {error['message']} ({error['class']})" if error else ""
+        error = mapping_at(output or {}, "error")
+        message = f"\nError messages from python: {error['message']} ({error['class']})" if error else ""
         trace = (f"\n\tfrom {line}" for line in error.get("backtrace", ()))
-        raise ChildFailedError(f"Python command failed with code {code}{told}{''.join(trace)}")
+        raise ChildFailedError(f"Python command failed with code {code}{message}{''.join(trace)}")
     if output is None:
         raise ChildFailedError("output.json does not exist. Something unexpected error happened. Please check logs.")
     return Outcome(
-        subtask=nested(output, "subtask_config"),
-        store=nested(output, "store_params"),
-        export=nested(output, "export_params"),
+        subtask=mapping_at(output, "subtask_config"),
+        store=mapping_at(output, "store_params"),
+        export=mapping_at(output, "export_params"),
     )
 
 
@@ -207,16 +213,16 @@ def _folder(call: Call, params: Params) -> Path:
 
 
 def _environment(call: Call) -> dict[str, str]:
-    given = nested(call.local, "_env")
-    for name in given:
+    variables = mapping_at(call.local, "_env")
+    for name in variables:
         if not _VARIABLE.fullmatch(name):
             raise DigError(f"Invalid _env key name: {name}")
 
-    return {name: resolve_secrets(as_text(given, name), call.machine) for name in given}
+    return {name: resolve_secrets(as_text(variables, name), call.machine) for name in variables}
 
 
 def resolve_secrets(text: str, machine: Machine) -> str:
-    """`text` with each `${secret:…}` replaced. Raises DigError for an unknown secret."""
+    """Replace each `${secret:…}` in `text`. Raises DigError for an unknown secret."""
 
     def secret(match: re.Match[str]) -> str:
         name = match[2].strip()
@@ -231,7 +237,7 @@ def resolve_secrets(text: str, machine: Machine) -> str:
 
 
 def _run(call: Call, command: list[str]) -> int:
-    """The exit code (killed: 128 and the signal). Lines of stdout and stderr go into the log as they come."""
+    """Run the child, with its lines in the log; return its exit code (128 and the signal for a killed one)."""
     environ = {**call.machine.environ, **_environment(call)}
     try:
         child = call.machine.start(command, cwd=call.machine.project, env=environ)
@@ -245,7 +251,7 @@ def _run(call: Call, command: list[str]) -> int:
 
 
 def _output(path: Path) -> Params | None:
-    """What the child left, None when nothing. Raises DigError for what is no JSON, such as NaN."""
+    """Return the child's output, None if there is no file. Raises DigError for invalid JSON, such as NaN."""
     try:
         text = path.read_text(encoding="utf-8")
         # Python's reader would let NaN pass.

@@ -31,12 +31,12 @@ class Env:
         self.export_params.update(params, **named)
 
     def add_subtask(self, function: dict[str, Any], **params: Any) -> None:
-        # Of digdag's two forms, the one without a function: a task as it stands in a .dig file.
+        # Of digdag's two forms, the one without a function: a task as in a .dig file.
         self.subtask_config["+subtask%d" % len(self.subtask_config)] = dict(function, **params)  # noqa: UP031
 
 
 def resolve(command: str) -> tuple[Any, str | None]:
-    """The callable and, for a class, its method: of `a.b.func`, `a.b.Class` (its `run`), `a.b.Class.method`."""
+    """Return the callable and, for a class, its method: of `a.b.func`, `a.b.Class` (its `run`), `a.b.Class.method`."""
     head, _, last = command.rpartition(".")
     try:
         target = getattr(__import__(head, fromlist=[last]), last)
@@ -78,16 +78,16 @@ def main(command: str, in_file: str, out_file: str) -> None:
     # Last: an installed package wins over a module of the project.
     sys.path.append(os.path.abspath(os.getcwd()))  # noqa: PTH100, PTH109
     raised: Any = None
-    told = ""
+    message = ""
     try:
         call(command, env.params)
     except SystemExit as error:
         code: Any = error.code
         # `%d` is the contract: an exit without a number breaks off here, before any output is written.
-        told = "Failed to call python command with code:%d" % code  # noqa: UP031
+        message = "Failed to call python command with code:%d" % code  # noqa: UP031
         raised = error
     except Exception as error:
-        raised, told = error, str(error)
+        raised, message = error, str(error)
     out: dict[str, Any] = {
         "subtask_config": env.subtask_config,
         "export_params": env.export_params,
@@ -95,11 +95,11 @@ def main(command: str, in_file: str, out_file: str) -> None:
     }
     if raised is not None:
         trace = traceback.format_exception(type(raised), raised, raised.__traceback__)
-        out["error"] = {"class": type(raised).__name__, "message": told, "backtrace": trace}
+        out["error"] = {"class": type(raised).__name__, "message": message, "backtrace": trace}
     with open(out_file, "w") as file:  # noqa: PTH123
         json.dump(out, file)
     if raised is not None:
-        raise Exception(told) if isinstance(raised, SystemExit) else raised
+        raise Exception(message) if isinstance(raised, SystemExit) else raised
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ A request is JSON, with two files: for all that the child prints, and for its pr
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -22,32 +23,32 @@ _MOST_BYTES = 200_000
 
 
 def serve(requests: socket.socket) -> list[str] | None:
-    """Returns in each child, with the script that it has to run and its arguments; None when nobody asks any more."""
+    """Return in each child its script with its arguments, and None in this process after the last request."""
     while True:
         request, fds, *_ = socket.recv_fds(requests, _MOST_BYTES, 2)
         if not request:
             return None
         if os.fork() == 0:
             requests.close()
-            return fork_watched(*fds, **json.loads(request))
+            return _run_child(*fds, **json.loads(request))
         for fd in fds:
             os.close(fd)
 
 
-def fork_watched(output: int, status: int, **asked: Any) -> list[str]:
-    """Go on in a child of this process, which tells of its id and of its end."""
+def _run_child(output: int, status: int, **request: Any) -> list[str]:
+    """Continue in a child of this process, which writes the child's id and its exit status to `status`."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     child = os.fork()
     if child == 0:
         os.close(status)
-        return become_task(output, **asked)
+        return _enter_script(output, **request)
     os.close(output)
     os.write(status, b"%d\n" % child)
     os.write(status, b"%d\n" % os.waitpid(child, 0)[1])
     os._exit(0)
 
 
-def become_task(output: int, *, script: list[str], folder: str, environ: dict[str, str]) -> list[str]:
+def _enter_script(output: int, *, script: list[str], folder: str, environ: dict[str, str]) -> list[str]:
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
@@ -62,6 +63,9 @@ if __name__ == "__main__":
     del sys.path[0]
     for name in _LIBRARIES:
         importlib.import_module(name)
+    # Of what is loaded no child looks for garbage.
+    gc.collect()
+    gc.freeze()
     # Nobody waits for those that wait for the children.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     script = serve(socket.socket(fileno=int(sys.argv[1])))

@@ -9,15 +9,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from .config import DigError, Params
 
 
-def session_params(given: datetime | str | None, timezone: str) -> Params:
+def session_params(time: datetime | str | None, timezone: str) -> Params:
     """The parameters that every task of a session has, next to its task_name. Raises DigError for wrong texts."""
     try:
         zone = ZoneInfo(timezone)
-        time = (
-            given if isinstance(given, datetime) else datetime.fromisoformat(given or f"{datetime.now(zone):%Y-%m-%d}")
-        )
+        time = time if isinstance(time, datetime) else datetime.fromisoformat(time or f"{datetime.now(zone):%Y-%m-%d}")
     except (ZoneInfoNotFoundError, ValueError):
-        raise DigError(f'A session has a time zone, and "yyyy-MM-dd[ HH:mm:ss]", not {timezone}, {given}') from None
+        raise DigError(f'A session has a time zone, and "yyyy-MM-dd[ HH:mm:ss]", not {timezone}, {time}') from None
     local = time.astimezone(zone) if time.tzinfo else time.replace(tzinfo=zone)
     return {
         "session_time": local.isoformat(timespec="seconds"),

@@ -14,7 +14,7 @@ from typing import Any
 import tdclient
 from tdclient import errors
 
-from .config import DigError, Params, ServiceError, TaskFailedError, Whole, as_bool, as_text, nested
+from .config import DigError, Params, ServiceError, TaskFailedError, Whole, as_bool, as_text, mapping_at
 from .operators import Call, Outcome
 from .template import fill
 
@@ -28,7 +28,7 @@ def td(call: Call) -> Outcome:
     """`td>`: run a query; store `td.last_job_id`, `td.last_job`, with `store_last_results` also `td.last_results`."""
     with _client(call) as (client, options):
         job_id = _issue(call, client, options)
-        job = wait_for_job(call, client, job_id)
+        job = _wait_for_job(call, client, job_id)
         store: Params = {"last_job_id": job_id, "last_job": {"id": job_id, "num_records": job["num_records"] or 0}}
         if as_bool(options, "store_last_results"):
             store["last_results"] = Whole(_first_row(client, job))
@@ -64,7 +64,7 @@ def td_ddl(call: Call) -> Outcome:
 def _client(call: Call) -> Iterator[tuple[tdclient.Client, Params]]:
     """A client, and the task's options: its parameters over `td:`, below the secrets. Errors of the API: DigError."""
     secrets = {name.removeprefix("td."): value for name, value in call.machine.secrets.items() if name[:3] == "td."}
-    options = {**nested(call.params, "td"), **call.params, **secrets}
+    options = {**mapping_at(call.params, "td"), **call.params, **secrets}
     if not secrets.get("apikey", "").strip():
         raise DigError("The 'td.apikey' secret is missing or empty")
     if not options.get("database"):
@@ -81,7 +81,7 @@ def _client(call: Call) -> Iterator[tuple[tdclient.Client, Params]]:
 
 
 def query_header(call: Call) -> str:
-    """The comment lines with which digdag begins every job's query."""
+    """Return the comment lines with which digdag begins every job's query."""
     session, workflow = call.params, call.name.split("+")[1].split("^")[0]
     return (
         f"-- project_id: {session['project_id']}\n-- project_name: default\n-- workflow_name: {workflow}\n"
@@ -90,7 +90,7 @@ def query_header(call: Call) -> str:
 
 
 def _query(call: Call) -> str:
-    """The query of a task: `{data: …}`, or the template in a file of the project."""
+    """Return the query of a task: `{data: …}`, or the template in a file of the project."""
     command = call.params["_command"]
     if isinstance(command, dict):
         return as_text(command, "data")
@@ -106,7 +106,7 @@ def _query(call: Call) -> str:
         raise DigError(f"{name}: {error}") from None
 
 
-def wait_for_job(call: Call, client: tdclient.Client, job_id: str) -> dict[str, Any]:
+def _wait_for_job(call: Call, client: tdclient.Client, job_id: str) -> dict[str, Any]:
     while client.api.job_status(job_id) not in ("success", "error", "killed"):
         call.machine.sleep(_POLL)
     job: dict[str, Any] = client.api.show_job(job_id)

@@ -1,6 +1,6 @@
 """`${…}`: JavaScript, evaluated by quickjs, with digdag's results and its scoping.
 
-A result is always text: a string as it is, null and undefined as nothing, everything else as JSON. Each key sees the
+A result is always text: a string unchanged, null and undefined as nothing, everything else as JSON. Each key sees the
 parameters and the keys evaluated before it in its own mapping. digdag's engine is of ECMAScript 5: later syntax is
 refused, later methods are not. `moment` and `Date` are not here. Source: digdag-core, agent/ConfigEvalEngine.java.
 """
@@ -17,13 +17,13 @@ import quickjs
 
 from .config import DigError, Params
 
-_KEPT_BACK = ("_do", "_else_do")
-_OPENING = re.compile(r"\$\{(?![a-z]+:)")  # what looks like ${secret:…} belongs to the operators
+_EVALUATED_LATER = ("_do", "_else_do")
+_OPENING = re.compile(r"\$\{(?![a-z]+:)")  # a text like ${secret:…} belongs to the operators
 _BRACE = re.compile(r"[{}]")
 _LATER_SYNTAX = re.compile(r"`|=>|\*\*|\?\?|\?\.(?!\d)|\.\.\.|\b(?:let|const|class|async|await)\b")
 _QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
 _NAME = re.compile(r"[\w$]+")
-# With these a script can use a parameter whose name does not stand in it.
+# With these a script can use a parameter that it does not name.
 _ALL = {"this", "eval"}
 _RUN = """delete globalThis.Date; delete globalThis.globalThis;
 (function (source, params) {
@@ -34,10 +34,10 @@ _RUN = """delete globalThis.Date; delete globalThis.globalThis;
 
 
 def evaluate(config: Mapping[str, Any], params: Params) -> Params:
-    """Every text in `config` evaluated, at any depth; `_do` and `_else_do` are left for later. Raises DigError."""
+    """Evaluate every text in `config`, at any depth, but those of `_do` and `_else_do`. Raises DigError."""
     built: Params = {}
     for key, value in config.items():
-        built[key] = value if key in _KEPT_BACK else _evaluate_value(value, params, built)
+        built[key] = value if key in _EVALUATED_LATER else _evaluate_value(value, params, built)
     return built
 
 
@@ -50,17 +50,17 @@ def _evaluate_value(value: Any, params: Params, before: Params) -> Any:
 
 
 def fill(text: str, params: Params) -> str:
-    """`text` with each `${…}` replaced by its value. Raises DigError, naming the text and what is wrong."""
+    """Replace each `${…}` in `text` by its value. Raises DigError, which names the text and what is wrong."""
     if "$" not in text:
         return text
-    # A workflow evaluates what it exports for each of its tasks anew: most times nothing has changed that matters.
+    # A workflow evaluates its exports again for each of its tasks: mostly with the same values.
     names = set(_NAME.findall(text))
-    given = params if names & _ALL else {name: params[name] for name in sorted(names & params.keys())}
-    return evaluate_template(text, json.dumps(given))
+    values = params if names & _ALL else {name: params[name] for name in sorted(names & params.keys())}
+    return _fill(text, json.dumps(values))
 
 
 @functools.lru_cache(maxsize=10_000)
-def evaluate_template(text: str, params: str) -> str:
+def _fill(text: str, params: str) -> str:
     pieces = []
     for piece, is_script in _split(text):
         later = _LATER_SYNTAX.search(_QUOTED.sub("''", piece)) if is_script else None
@@ -75,16 +75,16 @@ def evaluate_template(text: str, params: str) -> str:
 
 
 def _split(text: str) -> Iterator[tuple[str, bool]]:
-    """The pieces of `text` in order, each with whether it is a script. Braces in a script are counted."""
+    """Yield the pieces of `text`, each with whether it is a script. Braces in a script are counted."""
     position = 0
-    while (opening := _OPENING.search(text, position)) and (end := find_closing_brace(text, opening.end())):
+    while (opening := _OPENING.search(text, position)) and (end := _closing_brace(text, opening.end())):
         yield text[position : opening.start()], False
         yield text[opening.end() : end], True
         position = end + 1
     yield text[position:], False
 
 
-def find_closing_brace(text: str, start: int) -> int | None:
+def _closing_brace(text: str, start: int) -> int | None:
     depth = 1
     for brace in _BRACE.finditer(text, start):
         depth += 1 if brace[0] == "{" else -1

@@ -1,4 +1,4 @@
-"""`http>` and `mail>`, to this machine only: what a workflow tells somebody must never leave a test.
+"""`http>` and `mail>`, to this machine only: no message of a workflow may leave a test.
 
 Sources: digdag-standards, operator/HttpOperatorFactory.java, MailOperatorFactory.java.
 """
@@ -15,7 +15,7 @@ from email.message import EmailMessage
 from typing import Any
 from urllib.parse import urlsplit
 
-from .config import Params, RefusedError, TaskFailedError, as_int, as_text, nested
+from .config import Params, RefusedError, TaskFailedError, as_int, as_text, mapping_at
 from .operators import Call, Outcome, resolve_secrets
 
 _TIMEOUT = 30  # seconds
@@ -23,7 +23,7 @@ _TIMEOUT = 30  # seconds
 
 def http(call: Call) -> Outcome:
     """`http>`: one request, whose `content` goes out as JSON, also with the secrets in it."""
-    params = {**nested(call.params, "http"), **call.params}
+    params = {**mapping_at(call.params, "http"), **call.params}
     # digdag looks there first: a secret of that name takes the place of every http> task's address.
     address = call.machine.secrets.get("http.uri") or resolve_secrets(as_text(params, "_command"), call.machine)
     shown = address if address == params["_command"] else "***"
@@ -69,7 +69,7 @@ def _send(request: urllib.request.Request) -> int:
 
 def mail(call: Call) -> Outcome:
     """`mail>`: one message, the command's `data`, through the SMTP server that `mail:` or the secrets name."""
-    params = {**nested(call.params, "mail"), **call.params}
+    params = {**mapping_at(call.params, "mail"), **call.params}
     secrets = {name.removeprefix("mail."): value for name, value in call.machine.secrets.items() if name[:5] == "mail."}
     message = _message(params)
     host = secrets.get("host") or params.get("host")
@@ -92,5 +92,5 @@ def _message(params: Params) -> EmailMessage:
     to = params.get("to")
     message["To"] = ", ".join(map(str, to)) if isinstance(to, list) else as_text(params, "to")
     message["Subject"] = as_text(params, "subject")
-    message.set_content(as_text(nested(params, "_command"), "data"))
+    message.set_content(as_text(mapping_at(params, "_command"), "data"))
     return message

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .config import DigError, Params, RefusedError, as_bool, as_int, load, nested
+from .config import DigError, Params, RefusedError, as_bool, as_int, load, mapping_at
 from .operators import MOST_TASKS
 
 _TASK_NAME = re.compile(r"\+[a-zA-Z_0-9\-=\[\]{}%&@`,.]{0,254}")
@@ -86,15 +86,15 @@ def check_project(folder: Path) -> None:
 def retry_waits(params: Mapping[str, Any]) -> list[int]:
     """The seconds to wait before each repetition that `_retry` allows. Raises DigError for what makes no sense."""
     value = params.get("_retry", 0)
-    given = value if isinstance(value, dict) else {"limit": value}
-    kind = given.get("interval_type", "constant")
-    if not _RETRY >= set(given) or kind not in ("constant", "exponential"):
+    options = value if isinstance(value, dict) else {"limit": value}
+    kind = options.get("interval_type", "constant")
+    if not _RETRY >= set(options) or kind not in ("constant", "exponential"):
         raise RefusedError(f"_retry takes a number, or {', '.join(sorted(_RETRY))} (constant or exponential)")
-    interval = as_int(given, "interval", 0)
+    interval = as_int(options, "interval", 0)
     if kind == "constant":
-        return [interval] * as_int(given, "limit")
-    most = as_int(given, "max_interval", interval << 30)
-    return [min(interval << done, most) for done in range(as_int(given, "limit"))]
+        return [interval] * as_int(options, "limit")
+    most = as_int(options, "max_interval", interval << 30)
+    return [min(interval << done, most) for done in range(as_int(options, "limit"))]
 
 
 def compile_task(config: Params, *, name: str, source: str, again: bool = False) -> Task:
@@ -108,8 +108,8 @@ def compile_task(config: Params, *, name: str, source: str, again: bool = False)
         waits = [] if operator else retry_waits(config)
         if waits and again:
             raise RefusedError("a group's _retry is not known here inside another's, nor in _error")
-        size = 1 if operator else _side_by_side(config.get("_parallel", False))
-        generated = {key: nested(config, key) for key in GENERATED}
+        size = 1 if operator else _parallel_limit(config.get("_parallel", False))
+        generated = {key: mapping_at(config, key) for key in GENERATED}
     except DigError as error:
         raise type(error)(f"{source}: {name}: {error}") from None
     for key, below in generated.items():
@@ -146,15 +146,15 @@ def _operator(config: Params) -> str | None:
         key
         for key in config
         if key not in (*allowed, *subtasks, f"{operator}>") and (None not in allowed or key.startswith("_"))
-    ] + [f"_export: {key}" for key in nested(config, "_export") if key.startswith("_")]
+    ] + [f"_export: {key}" for key in mapping_at(config, "_export") if key.startswith("_")]
     if unknown:
         what = f"{operator}>" if operator else "a group of tasks"
         raise RefusedError(f"{what} has no option {', '.join(unknown)} here")
     return operator
 
 
-def _side_by_side(parallel: Any) -> int:
-    """How many tasks of a group run at once."""
+def _parallel_limit(parallel: Any) -> int:
+    """Return how many tasks of a group run at once."""
     if not isinstance(parallel, (bool, str, dict)):
         raise DigError(f"Invalid _parallel format: {json.dumps(parallel)}")
     if not isinstance(parallel, dict):

@@ -188,9 +188,13 @@ def test_failed_alert_does_not_prevent_the_other(
         ("td>: {data: SELECT * FROM nowhere}", r"Query \d+ failed: .*nowhere.*"),
         ("td>: {data: ' '}", r"Query \d+ failed: .+"),
         ("fail>: Python command failed with code 137", r".* code 137 \(the process was killed, mostly for [^()]*\)"),
+        (
+            "py>: td_pinterest_op.status.AudienceStatus\n  result_settings: {ad_account_id: one, min_size: many}",
+            r"result_settings has \d problems: ad_account_id: .*; audience_ids?: .*; min_size: .*",
+        ),
         ("td>: queries/land.sql", r"\(ReferenceError: .*land.* is not defined\) in queries/land\.sql"),
     ],
-    ids=["hostile", "wrong table", "empty", "killed", "undefined"],
+    ids=["hostile", "wrong table", "empty", "killed", "problems", "undefined"],
 )
 def test_alerts_and_history_report_a_failure_whatever_its_message_contains(
     engine: Engine, services: Services, alerts: Path, sinks: Sinks, query: str, told: str

@@ -32,7 +32,7 @@ from tests.emulators.pinterest import Answer, Fault, Reset, When
 from tests.exporting import Services, digests, people
 
 # How an error ends when another session has decided after records were sent.
-NOT_MENDED = ", which is not behind that audience"
+NOT_MENDED = ", which that audience does not use"
 
 
 # -- two projects, two sessions

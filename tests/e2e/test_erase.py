@@ -24,6 +24,7 @@ from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.workflow.task import Task
 from tests import guard
+from tests.campaigns import campaign
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Call, Fault, When
 from tests.exporting import SESSION, TASK_NAME, Services, digests, people
 from tests.faults import child
@@ -154,8 +155,8 @@ def test_ad_account_with_unreadable_lists_fails_a_dry_run_too(
 @pytest.mark.parametrize(
     ("columns", "warning"),
     [
-        (("email",), "the query gives no maid and no idfa"),
-        (("maid", "email"), "the query gives no idfa"),
+        (("email",), "the query selects no maid and no idfa"),
+        (("maid", "email"), "the query selects no idfa"),
         (("maid", "email", "idfa"), None),
     ],
 )
@@ -168,7 +169,7 @@ def test_missing_types_of_identifier_stay_in_the_lists_with_a_warning(
 ) -> None:
     rows = [[people(1)[0] if column == "email" else None for column in columns]]
     run_erasure(services, services.td.add_job(columns=[(column, "varchar") for column in columns], rows=rows))
-    told = [line for line in caplog.messages if line.startswith("the query gives no")]
+    told = [line for line in caplog.messages if line.startswith("the query selects no")]
     assert [warning] * bool(warning) == [line.partition(":")[0] for line in told]
 
 
@@ -245,6 +246,7 @@ def note_removal(removals: child.Killer, call: Call) -> None:
         removals.append(call)
 
 
+@campaign
 def test_large_erasure_completes_despite_a_rejecting_account_and_two_kills(services: Services, tmp_path: Path) -> None:
     for account in OTHERS:
         services.pinterest.add_ad_account(account)

@@ -11,6 +11,7 @@ import pytest
 
 from td_pinterest_op.errors import ExportError, InvalidRowsError, JobError, LimitError, SettingsError
 from td_pinterest_op.identifiers.rules import Reason
+from tests.campaigns import select_rows
 from tests.e2e.audiences import ADD, CLEAR, REMOVE, REPLACE
 from tests.exporting import Services, digest, digests, people
 from tests.unit.identifiers.test_sql import corpus
@@ -64,28 +65,31 @@ def texts_from_treasure_data(services: Services) -> list[str]:
 
 @pytest.mark.parametrize(
     ("query", "settings", "lists"),
-    [
-        ("SELECT email FROM people", {}, {}),
-        ("SELECT maid AS IDFA FROM people -- everybody's\n;", {}, {}),
-        ("SELECT email, maid FROM people", {"max_in_flight": 1}, {}),
-        ('SELECT email, "Mail" AS mail FROM people -- twice', {"columns": {"Mail": "email"}}, {}),
-        ('SELECT ARRAY[email, NULL, "Mail"] AS email, maid FROM people', {}, {}),
-        ("SELECT CAST(NULL AS array(varchar)) AS maid, email FROM people", {}, {}),
-        ("WITH some AS (SELECT * FROM people) SELECT email FROM some ORDER BY customer LIMIT 400", {}, {}),
-        ("SELECT email FROM people", {"control": {"percent": 30, "salt": "it's ü"}}, {}),
-        (
-            "SELECT customer, email, maid FROM people",
-            {"control": {"percent": "12.5", "salt": "spring", "by": "Customer"}},
-            {},
-        ),
-        ("SELECT email, maid FROM people", {}, {"suppress": "SELECT mail AS email FROM listed"}),
-        ("SELECT email FROM people", {}, {"consent": "SELECT mail AS email FROM listed"}),
-        (
-            "SELECT email, maid, CAST(customer AS varchar) AS customer FROM people",
-            {"control": {"percent": 50, "salt": "x", "by": "customer"}, "columns": {"email": "email"}},
-            {"suppress": "SELECT mail AS email FROM listed", "consent": "SELECT email FROM people"},
-        ),
-    ],
+    select_rows(
+        [
+            ("SELECT email FROM people", {}, {}),
+            ("SELECT maid AS IDFA FROM people -- everybody's\n;", {}, {}),
+            ("SELECT email, maid FROM people", {"max_in_flight": 1}, {}),
+            ('SELECT email, "Mail" AS mail FROM people -- twice', {"columns": {"Mail": "email"}}, {}),
+            ('SELECT ARRAY[email, NULL, "Mail"] AS email, maid FROM people', {}, {}),
+            ("SELECT CAST(NULL AS array(varchar)) AS maid, email FROM people", {}, {}),
+            ("WITH some AS (SELECT * FROM people) SELECT email FROM some ORDER BY customer LIMIT 400", {}, {}),
+            ("SELECT email FROM people", {"control": {"percent": 30, "salt": "it's ü"}}, {}),
+            (
+                "SELECT customer, email, maid FROM people",
+                {"control": {"percent": "12.5", "salt": "spring", "by": "Customer"}},
+                {},
+            ),
+            ("SELECT email, maid FROM people", {}, {"suppress": "SELECT mail AS email FROM listed"}),
+            ("SELECT email FROM people", {}, {"consent": "SELECT mail AS email FROM listed"}),
+            (
+                "SELECT email, maid, CAST(customer AS varchar) AS customer FROM people",
+                {"control": {"percent": 50, "salt": "x", "by": "customer"}, "columns": {"email": "email"}},
+                {"suppress": "SELECT mail AS email FROM listed", "consent": "SELECT email FROM people"},
+            ),
+        ],
+        quick=4,
+    ),
 )
 def test_hashing_in_the_warehouse_gives_the_same_members_reasons_and_figures(
     services: Services, query: str, settings: dict[str, Any], lists: dict[str, str]

@@ -31,7 +31,7 @@ from tests.e2e.audiences import ADD, CLEAR, CREATE, DELETE, REMOVE, REPLACE, is_
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer
 from tests.emulators.pinterest import Fault as PinterestFault
 from tests.emulators.td import Fault, JobFault
-from tests.emulators.td.state import Received
+from tests.emulators.td.state import ReceivedRequest
 from tests.exporting import SESSION, Services, digest, digests, people
 from tests.faults import child
 
@@ -106,7 +106,7 @@ def test_failed_run_writes_a_row_with_its_error_and_progress(services: Services)
     with pytest.raises(AudienceError):
         run_add(services, settings={"audience_id": "77"})
     services.pinterest.inject(PinterestFault(effect=Answer(status=500), operation="customer_lists/update", times=None))
-    with pytest.raises(PinterestError, match="Partly sent: of 5 records 0 are in"):
+    with pytest.raises(PinterestError, match="Partly sent: 0 of 5 records sent"):
         run_add(services, settings={"retry_count": 0})
     limited, missing, broken = read_rows(services)
     assert ("failed", str(limit.value), 5, 0) == tuple(
@@ -169,7 +169,7 @@ def test_interrupted_erasure_records_its_progress(services: Services, request: p
     settings = {"ad_account_id": AD_ACCOUNT_ID, "history": HISTORY, "retry_count": 0}
     with pytest.raises(ExportError):
         erasure(task_of(services, settings, job_id=services.job(people(5))), services.time.timing)
-    assert [("failed", "Failed: 0 of 0 customer lists were gone over.")] == [
+    assert [("failed", "Failed: 0 of 0 customer lists were processed.")] == [
         (row["outcome"], row["summary"]) for row in read_rows(services)
     ]
 
@@ -350,7 +350,7 @@ def test_export_with_an_unwritable_history_succeeds_with_one_warning(
     assert warning.startswith(f"this run has no row in the history {named}: ")
     assert why in warning
     assert "nothing was sent" not in warning
-    assert warning.endswith(". The run itself goes on as without a history")
+    assert warning.endswith(". The run itself continues without the history")
 
 
 def test_unwritable_history_does_not_change_the_error_of_a_run(
@@ -430,14 +430,14 @@ def test_history_job_that_does_not_end_is_abandoned_with_a_warning(
             assert not thread.is_alive()
 
 
-class Requests(list[Received]):
+class Requests(list[ReceivedRequest]):
     """The requests that Treasure Data notes; `stalled` is set by the first that gets no response."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stalled = threading.Event()
 
-    def append(self, request: Received) -> None:
+    def append(self, request: ReceivedRequest) -> None:
         super().append(request)
         if request.fault == "stall":
             self.stalled.set()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests import children, dig
+from tests.campaigns import campaign
 from tests.e2e.project import ENGINES, SESSION, Run, edit_file, secrets_for
 from tests.emulators.environment import HURRY, digdag_home
 from tests.emulators.pinterest import AD_ACCOUNT_ID
@@ -61,7 +62,7 @@ def test_killed_task_and_those_that_did_not_start_are_named(run: Run, services: 
     ran = run("pinterest_many")
     assert not ran.succeeded
     place = f"audience {audiences[1]} in ad account {AD_ACCOUNT_ID}"
-    failed = f"3 of 4 audiences failed: entry 1 ({place}): no outcome was stored: its process was killed"
+    failed = f"3 of 4 audiences failed: entry 1 ({place}): no result was stored: its process was killed"
     assert f"pinterest_many of 2026-11-25T00:00:00+00:00 failed: {failed}" in ran.log, ran.log
     assert digests(1) == services.pinterest.members_of_audience(audiences[0])
 
@@ -87,6 +88,7 @@ class Finished:
     def kill(self) -> None: ...
 
 
+@campaign
 def test_three_hundred_audiences_fit_into_one_attempt(services: Services, project: Path) -> None:
     """The stand-in ends an attempt of more than 1,000 tasks, groups included, as digdag does."""
     write_entries(services, project, [str(number) for number in range(300)])

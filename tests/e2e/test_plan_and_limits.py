@@ -93,14 +93,14 @@ class TestDryRun:
                 REPLACE,
                 [
                     'create customer list "Shoppers (td {key} {job} {records})"',
-                    'move audience {id} "Shoppers" to it; customer list {list} is left behind',
+                    'switch audience {id} "Shoppers" to it; customer list {list} is orphaned',
                 ],
             ),
             (
                 CLEAR,
                 [
                     'create customer list "Shoppers (td {key} - {nobody})"',
-                    'move audience {id} "Shoppers" to it; customer list {list} is left behind',
+                    'switch audience {id} "Shoppers" to it; customer list {list} is orphaned',
                 ],
             ),
             (DELETE, ['remove audience {id} "Shoppers"; its customer list stays']),

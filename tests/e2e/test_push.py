@@ -12,6 +12,7 @@ import pytest
 
 from scripts import bundle
 from tests import children
+from tests.campaigns import select_rows
 from tests.e2e.project import ROOT
 
 NEEDED = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token")
@@ -87,12 +88,15 @@ _HOSTED = "and hosted Treasure Workflow takes 10 MB."
 
 @pytest.mark.parametrize(
     ("arguments", "size", "code", "said"),
-    [
-        (["--with", "digdag"], 150_000, 0, None),
-        (["--with", "digdag"], 2_000_000, 4, _SERVER),
-        (["--with", "td"], 2_000_000, 4, None),
-        (["--with", "td"], 11_000_000, 4, _HOSTED),
-    ],
+    select_rows(
+        [
+            (["--with", "digdag"], 2_000_000, 4, _SERVER),
+            (["--with", "digdag"], 150_000, 0, None),
+            (["--with", "td"], 11_000_000, 4, _HOSTED),
+            (["--with", "td"], 2_000_000, 4, None),
+        ],
+        quick=1,
+    ),
 )
 def test_push_counts_bytes_before_sending_and_names_the_exceeded_limit(
     bin_folder: Path, arguments: list[str], size: int, code: int, said: str | None

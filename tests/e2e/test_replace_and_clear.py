@@ -109,7 +109,7 @@ class TestReplace:
         ("switches", "message"),
         [
             ({"processing_seconds": 1e9, "processing_refusal": "400"}, "Pinterest answered 400"),
-            ({"new_list_missing_seconds": 1e9}, "Pinterest answered 404.*of 10 records 4 are in"),
+            ({"new_list_missing_seconds": 1e9}, "Pinterest answered 404.*4 of 10 records sent"),
         ],
         ids=["never finished", "never found"],
     )
@@ -242,6 +242,6 @@ def test_ignored_switch_is_an_error(services: Services, action: str) -> None:
     with pytest.raises(PinterestError) as caught:
         services.export({"action": action, "audience_id": audience_id}, job_id=job)
     assert digests(5, first=100) == services.pinterest.members_of_audience(audience_id)
-    for part in (audience_id, f"at the last look customer list {before} was", "may still show", "again is safe"):
+    for part in (audience_id, f"when last read it used customer list {before}:", "may still show", "again is safe"):
         assert part in str(caught.value)
     assert "delete" not in str(caught.value).lower()

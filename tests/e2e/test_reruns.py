@@ -110,7 +110,7 @@ def test_rerun_with_another_job_excludes_people_of_the_failed_attempt(services: 
     settings = settings_of(services, action, people(3, first=100))
     batches = settings | {"limit_records_per_request": "2", "retry_count": 0, "max_in_flight": 1}
     services.pinterest.inject(Fault(effect=Answer(status=500), operation="customer_lists/update", after=1, times=None))
-    with pytest.raises(Exception, match="Partly sent: of 9 records 4 are in"):
+    with pytest.raises(Exception, match="Partly sent: 4 of 9 records sent"):
         services.export(batches, job_id=services.job(people(9)))
     services.pinterest.faults.clear()
     services.export(batches, job_id=services.job(people(9, first=50)))

@@ -26,6 +26,10 @@ _numbers = itertools.count(1)
 SESSION_OF_TASK = {"session_time": SESSION, "project_id": 1}
 
 every_action = pytest.mark.parametrize("action", EVERY)
+# The days of a mirror take longest, and a task has them.
+most_actions = pytest.mark.parametrize(
+    "action", [pytest.param(action, marks=[campaign] if action == MIRROR else []) for action in EVERY]
+)
 every_form = pytest.mark.parametrize(
     "form", [pytest.param(form, marks=[] if form == "JSON" else [campaign]) for form in DUMPS]
 )
@@ -60,7 +64,7 @@ def test_restriction_of_a_task_is_honoured_or_rejected(services: Services, actio
     check_restrictions(services, action, run)
 
 
-@every_action
+@most_actions
 @pytest.mark.parametrize("place", ["shared", "entry"])
 @every_form
 def test_restriction_in_an_entry_of_several_is_honoured_or_rejected(
@@ -79,7 +83,7 @@ def test_restriction_in_an_entry_of_several_is_honoured_or_rejected(
 LATER = {"add": (ADD, CREATE), "replace": (REPLACE, CREATE), "mirror": (MIRROR,)}
 
 
-@every_action
+@most_actions
 @pytest.mark.parametrize("place", ["task", pytest.param("console", marks=campaign)])
 @pytest.mark.parametrize("later", LATER)
 def test_restriction_of_an_activation_is_honoured_or_rejected(

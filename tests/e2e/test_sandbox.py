@@ -18,10 +18,11 @@ import yaml
 
 from scripts import bundle as bundle_script
 from td_pinterest_op.cli.rehearse.stage import Facts
-from td_pinterest_op.report.sources import entries
+from td_pinterest_op.cli.report_sources import read_entries
 from tests import children, guard
+from tests.campaigns import campaign, select_rows
 from tests.e2e.project import ENGINES, ROOT, copy_checkout, edit_file, run_with_tests_dig
-from tests.emulators.__main__ import AUDIENCE_NAME, guide
+from tests.emulators.__main__ import AUDIENCE_NAME, guide_lines
 from tests.emulators.environment import HURRY, environment
 from tests.emulators.pinterest import CONTROLS
 from tests.exporting import digest, people
@@ -138,7 +139,7 @@ def test_sandbox_describes_the_main_job_and_a_withholding_export_in_few_lines(
     assert f"  page      {tmp_path}/new/page.html\n  log       {tmp_path}/log\n" in said
     html = (tmp_path / "new" / "page.html").read_text()
     guard.check(html, "the page")
-    runs = entries(html, name="the page")
+    runs = read_entries(html, name="the page")
     statistics = map(json.loads, re.findall(r"INFO statistics: (\{.*\})", log))
     assert {AUDIENCE_NAME} == {run.text("audience_name") for run in runs}
     assert [(each["rows"]["read"], each["records"]["sent"]) for each in statistics] == [
@@ -171,13 +172,16 @@ def test_sandbox_runs_an_unchanged_project_and_puts_its_audiences_on_one_page(
 
 @pytest.mark.parametrize(
     ("known", "code", "line"),
-    [
-        (["987654321"], 0, "made up   audience 2542620905473"),
-        (["{audiences}", "987654321", "--strict"], 0, ""),
-        (["987654321", "--strict"], 1, "unknown   audience 2542620905473: --strict takes only ids that are known."),
-        (["1", "--strict"], 1, "or add --known 987654321 --known 2542620905473"),
-        (["987654321", "2542620905473=Leser", "--strict"], 1, 'is named "Leser"'),
-    ],
+    select_rows(
+        [
+            (["987654321"], 0, "made up   audience 2542620905473"),
+            (["{audiences}", "987654321", "--strict"], 0, ""),
+            (["987654321", "--strict"], 1, "unknown   audience 2542620905473: --strict takes only ids that are known."),
+            (["1", "--strict"], 1, "or add --known 987654321 --known 2542620905473"),
+            (["987654321", "2542620905473=Leser", "--strict"], 1, 'is named "Leser"'),
+        ],
+        quick=3,
+    ),
 )
 def test_unknown_ids_are_listed_or_rejected(
     sandbox: Sandbox, project: Path, tmp_path: Path, known: list[str], code: int, line: str
@@ -200,9 +204,19 @@ def test_wrong_expectation_names_missing_people_by_line(sandbox: Sandbox, projec
     assert expected in " ".join(said.split())
 
 
-@pytest.mark.parametrize("by", ["", "customer"])
+@pytest.mark.parametrize(
+    ("by", "action"),
+    select_rows(
+        [
+            ("", "replace_current_audience"),
+            ("customer", "replace_current_audience"),
+            ("customer", "mirror_current_audience"),
+        ],
+        quick=2,
+    ),
+)
 def test_missing_people_are_counted_by_what_withheld_them(
-    sandbox: Sandbox, project: Path, tmp_path: Path, by: str
+    sandbox: Sandbox, project: Path, tmp_path: Path, by: str, action: str
 ) -> None:
     everybody = people(12)
     rows = [f"{number},{person}\n" for number, person in enumerate(everybody)]
@@ -215,7 +229,9 @@ def test_missing_people_are_counted_by_what_withheld_them(
     withholding = f"columns: {{contact: email}}\n    control: {{percent: 40, salt: autumn{', by: ' * bool(by)}{by}}}"
     edit_file(project / "buyers.dig", (r"columns: .*", withholding))
     opted_out = "SELECT mail AS contact FROM customers WHERE id IN (3, 4)"
-    edit_file(project / "buyers.dig", (r"^\+send:\n", f"+send:\n  database: shop\n  suppress: {opted_out}\n"))
+    query = "\n  query: queries/customers_with_consent.sql" if action.startswith("mirror") else ""
+    task = f"+send:\n  database: shop{query}\n  suppress: {opted_out}\n"
+    edit_file(project / "buyers.dig", (r"^\+send:\n", task), ("action: .*", f"action: {action}\n    min_records: 1"))
     numbers = [
         int(hashlib.sha256(f"autumn\n{key}".encode()).hexdigest()[:8], 16) % 10_000
         for key in (range(12) if by else map(digest, everybody))
@@ -229,15 +245,23 @@ def test_missing_people_are_counted_by_what_withheld_them(
         "1 not in the query's result (line 12), 2 suppressed (lines 4, 5)"
     )
     assert (1, True) == (code, expected in " ".join(said.split())), said
+    assert f"query     SELECT {by}" in said
 
 
 @pytest.mark.parametrize(
     ("file", "text", "error"),
-    [
-        ("customers.csv", "id,mail\n1,nobody\n", "1 of 1 rows is invalid"),
-        ("our project/config/ours.yml", "ours: [", "our project/config/ours.yml: while parsing"),
-        ("our project/queries/customers_with_consent.sql", "SELECT 1 FROM nowhere", "Table with name nowhere does not"),
-    ],
+    select_rows(
+        [
+            ("customers.csv", "id,mail\n1,nobody\n", "1 of 1 rows is invalid"),
+            ("our project/config/ours.yml", "ours: [", "our project/config/ours.yml: while parsing"),
+            (
+                "our project/queries/customers_with_consent.sql",
+                "SELECT 1 FROM nowhere",
+                "Table with name nowhere does not",
+            ),
+        ],
+        quick=2,
+    ),
 )
 def test_failure_is_shown_once_with_files_of_the_user(
     sandbox: Sandbox, project: Path, tmp_path: Path, file: str, text: str, error: str
@@ -271,6 +295,7 @@ def test_printed_commands_run_the_workflow_again(project: Path, tmp_path: Path) 
     assert "Replaced the members" in again.stdout
 
 
+@campaign
 def test_ci_workflow_of_the_readme_passes_and_fails_for_missing_people(tmp_path: Path) -> None:
     text = (ROOT / "workflows" / "README.md").read_text().partition("\n## Test your project in CI\n")[2]
     (job,) = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])["jobs"].values()
@@ -337,6 +362,7 @@ def test_wrong_usage_is_explained(
     assert (2, True) == (ended.value.code, why.format(wrong=wrong) in said.err), said
 
 
+@campaign
 def test_pinterest_behaves_like_a_rehearsal(sandbox: Sandbox, tmp_path: Path) -> None:
     findings = {"largest_batch": 1_000, "batch_too_large_status": 413, "list_readable_seconds": 0.0}
     facts = {field.name: findings.get(field.name) for field in dataclasses.fields(Facts)}
@@ -347,7 +373,7 @@ def test_pinterest_behaves_like_a_rehearsal(sandbox: Sandbox, tmp_path: Path) ->
 
 
 def test_guide_names_the_pages_and_controls_of_the_emulator() -> None:
-    lines = guide(environment(td_url="http://127.0.0.1:1/", pinterest_endpoint="http://127.0.0.1:2/v5"))
+    lines = guide_lines(environment(td_url="http://127.0.0.1:1/", pinterest_endpoint="http://127.0.0.1:2/v5"))
     assert "What Pinterest holds, live: http://127.0.0.1:2/" in lines
     assert "The consent page: http://127.0.0.1:2/oauth/ (redirect http://localhost:8085/)" in lines
     assert len(CONTROLS) == sum("http://127.0.0.1:2/_test/" in line for line in lines)

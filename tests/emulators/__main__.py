@@ -29,7 +29,7 @@ AUDIENCE_NAME = "Sandbox customers"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM; returns the exit code: 0, or 1 when a port is taken or a file not there."""
+    """Serve until SIGINT or SIGTERM; returns the exit code: 0, or 1 if a port is taken or a file missing."""
     options = _parse(arguments)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with (
             tempfile.TemporaryDirectory() as folder,
-            both(
+            serve_emulators(
                 td_port=options.td_port,
                 pinterest_port=options.pinterest_port,
                 switches=switches_like(options.like) if options.like else {},
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             emulators.td.warehouse.load_file(DATABASE, TABLE, data)
             for name, value in emulators.environment.items():
                 print(f"export {name}={value}")
-            print("\n".join(f"# {line}".rstrip() for line in guide(emulators.environment)), flush=True)
+            print("\n".join(f"# {line}".rstrip() for line in guide_lines(emulators.environment)), flush=True)
             stopped.wait()
     except (OSError, ValueError) as error:
         print(f"cannot start: {error}", file=sys.stderr)
@@ -55,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def guide(environment: Mapping[str, str]) -> list[str]:
-    """What a person can do with the emulator of Pinterest, in lines."""
+def guide_lines(environment: Mapping[str, str]) -> list[str]:
+    """Return lines about what a person can do with the emulator of Pinterest."""
     address = environment["PINTEREST_API_ENDPOINT"].removesuffix("/v5")
     return [
         f"What Pinterest holds, live: {address}/",
@@ -74,13 +74,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pinterest-port", type=int, default=0, help="port of the Pinterest emulator")
     parser.add_argument("--rows", type=int, default=100_000, help=f"made-up rows in {DATABASE}.{TABLE}")
     parser.add_argument("--data", type=Path, help="a CSV (with a header) or Parquet file to load instead of those")
-    parser.add_argument("--like", type=Path, help="a rehearsal.json: Pinterest behaves as it says")
+    parser.add_argument("--like", type=Path, help="a rehearsal.json: Pinterest behaves as that file describes")
     return parser.parse_args(arguments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emulators:
-    """Both, being served. `environment` is where the operator finds them."""
+    """Both emulators while they are served. `environment` holds their addresses and credentials."""
 
     td: TreasureData
     pinterest: Pinterest
@@ -88,14 +88,14 @@ class Emulators:
 
 
 @contextlib.contextmanager
-def both(
+def serve_emulators(
     *,
     td_port: int = 0,
     pinterest_port: int = 0,
     switches: Mapping[str, Any] = MappingProxyType({}),
     audience: str | None = AUDIENCE_NAME,
 ) -> Iterator[Emulators]:
-    """Serve both, Pinterest with one audience, if that has a name. Raises OSError when a port is taken."""
+    """Serve both emulators, Pinterest with one audience, if that has a name. Raises OSError when a port is taken."""
     td, pinterest = TreasureData(), Pinterest()
     pinterest.switches.set(switches)
     with (
@@ -104,8 +104,8 @@ def both(
     ):
         environ = environment(td_url=td_url, pinterest_endpoint=endpoint) | {"PINTEREST_AD_ACCOUNT_ID": AD_ACCOUNT_ID}
         if audience:
-            made = pinterest.add_audience(audience, customer_list_id=pinterest.add_list(audience).id)
-            environ["PINTEREST_AUDIENCE_ID"] = made.id
+            customers = pinterest.add_audience(audience, customer_list_id=pinterest.add_list(audience).id)
+            environ["PINTEREST_AUDIENCE_ID"] = customers.id
         yield Emulators(td=td, pinterest=pinterest, environment=environ)
 
 

@@ -39,7 +39,7 @@ class DigdagSecrets:
         self._lock = threading.Lock()
 
     def secrets(self) -> dict[str, str]:
-        """The secrets, values included: the real API never tells them."""
+        """The secrets, values included: the real API never shows them."""
         with self._lock:
             return dict(self._secrets)
 
@@ -93,10 +93,10 @@ def _is_key(key: str) -> bool:
 
 def _value(body: bytes) -> str | None:
     try:
-        given = json.loads(body)
+        content = json.loads(body)
     except ValueError:
         return None
-    value = given.get("value") if isinstance(given, dict) else None
+    value = content.get("value") if isinstance(content, dict) else None
     return value if isinstance(value, str) else None
 
 

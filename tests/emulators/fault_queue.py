@@ -1,4 +1,4 @@
-"""Faults in force: which of them a request meets. What a fault is and does is each emulator's own business."""
+"""The faults in force, and which of them a request meets. Each emulator has faults of its own kinds."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turns:
-    """What every fault has: of the requests that match, the first `after` are spared.
+class FaultTurns:
+    """The turns of a fault: of the requests that match, the first `after` are spared.
 
     Then every `every`-th one is met, with `probability` (drawn from `seed`), `times` in all (None: without end).
     """
@@ -23,22 +23,22 @@ class Turns:
     times: int | None = 1
 
 
-_F = TypeVar("_F", bound=Turns)
+_F = TypeVar("_F", bound=FaultTurns)
 
 
-class _Queued(Generic[_F]):
+class _QueuedFault(Generic[_F]):
     """A fault, how often it may still meet a request, and how many have matched."""
 
     def __init__(self, fault: _F) -> None:
-        self.fault, self.left, self._seen = fault, fault.times, 0
+        self.fault, self.times_left, self._matches = fault, fault.times, 0
         self._random = random.Random(fault.seed)
 
     def is_due(self) -> bool:
-        """Count a request that matches; True when it is this fault's turn."""
-        self._seen += 1
-        turn = self._seen - self.fault.after
+        """Count a request that matches; return whether it is this fault's turn."""
+        self._matches += 1
+        turn = self._matches - self.fault.after
         is_drawn = self._random.random() < self.fault.probability
-        return self.left != 0 and turn > 0 and turn % self.fault.every == 0 and is_drawn
+        return self.times_left != 0 and turn > 0 and turn % self.fault.every == 0 and is_drawn
 
 
 class FaultQueue(Generic[_F]):
@@ -48,28 +48,28 @@ class FaultQueue(Generic[_F]):
     """
 
     def __init__(self) -> None:
-        self._queue: list[_Queued[_F]] = []
+        self._queue: list[_QueuedFault[_F]] = []
         self._lock = threading.Lock()
 
     def add(self, *faults: _F) -> None:
         with self._lock:
-            self._queue += map(_Queued, faults)
+            self._queue += map(_QueuedFault, faults)
 
     def clear(self) -> None:
         with self._lock:
             self._queue.clear()
 
     def pending(self) -> int:
-        """How many faults have meetings left (those without end included)."""
+        """Return how many faults can still meet a request (those without end included)."""
         with self._lock:
-            return sum(queued.left != 0 for queued in self._queue)
+            return sum(queued.times_left != 0 for queued in self._queue)
 
     def meet(self, matches: Callable[[_F], bool]) -> _F | None:
-        """The fault that a request meets; to be asked once for each request and moment."""
+        """Return the fault that a request meets. Call it once for each request and moment."""
         with self._lock:
             due = [queued for queued in self._queue if matches(queued.fault) and queued.is_due()]
             if not due:
                 return None
-            if due[0].left is not None:
-                due[0].left -= 1
+            if due[0].times_left is not None:
+                due[0].times_left -= 1
             return due[0].fault

@@ -24,13 +24,13 @@ async def _listen(app: web.Application, port: int) -> tuple[web.AppRunner, int]:
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
-    # Coverage would follow every line of the server, which takes as long again and tells nothing of the operator.
+    # Coverage would follow every line of the server, which takes as long again and shows nothing about the operator.
     sys.settrace(None)
     loop.run_forever()
 
 
 def free_port() -> int:
-    """A port of this machine at which nobody listens."""
+    """Return a free port of this machine."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
@@ -56,8 +56,8 @@ def serve(app: web.Application, *, port: int = 0) -> Iterator[str]:
         loop.close()
 
 
-def control(path: str, apply: Callable[[Any], object]) -> web.RouteDef:
-    """A control of an emulator: POST of JSON, which is answered with what `apply` makes of it, or 400 and why not."""
+def post_control(path: str, apply: Callable[[Any], object]) -> web.RouteDef:
+    """Return a control of an emulator: a POST of JSON, answered with the result of `apply`, or with 400 and why."""
 
     async def handle(request: web.Request) -> web.Response:
         try:
@@ -68,8 +68,8 @@ def control(path: str, apply: Callable[[Any], object]) -> web.RouteDef:
     return web.post(path, handle)
 
 
-def shown(path: str, show: Callable[[], object]) -> web.RouteDef:
-    """A GET that is answered with what `show` returns, as JSON."""
+def get_control(path: str, show: Callable[[], object]) -> web.RouteDef:
+    """Return a control of an emulator: a GET, answered with the result of `show` as JSON."""
 
     async def handle(request: web.Request) -> web.Response:
         return web.json_response(show())

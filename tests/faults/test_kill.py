@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests import guard
+from tests.campaigns import campaign
 from tests.emulators.pinterest import Call, Fault, Stall, When
 from tests.exporting import Services, digests, people
 from tests.faults import child
@@ -146,6 +147,7 @@ def test_mirror_survives_a_kill_at_any_request(
     check_rerun(services, mirror)
 
 
+@campaign
 def test_mirror_survives_three_successive_kills_and_sends_only_changes(
     services: Services, mirror: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -177,7 +179,7 @@ def test_sigterm_ends_a_run_within_seconds_with_its_progress(services: Services,
     assert time.monotonic() - asked[0] < 5
     assert code > 0
     assert "the run was stopped (SIGTERM)" in said
-    assert "Partly sent: of 40 records 8 are in" in said
+    assert "Partly sent: 8 of 40 records sent" in said
     assert "Running this task again is safe" in said
     assert [] == list(run.temp.iterdir())
     guard.check(said, "the output")

@@ -40,8 +40,8 @@ STAY = digests(5, first=1000)
 ORDER = sorted(NEW)
 NAME = "Shoppers"
 PARTLY_SENT = re.compile(
-    r"Partly sent: of (\d+) records (\d+) are in, (\d+) were refused, (\d+) are not in"
-    r"(?:, and of (\d+) it is not known)?"
+    r"Partly sent: (\d+) of (\d+) records sent, (\d+) refused, (\d+) not sent"
+    r"(?:, (\d+) unknown)?"
 )
 
 
@@ -196,8 +196,8 @@ def check_figures(stage: Stage, stats: dict[str, Any], *, records: int, success:
 
 
 def check_partly_sent(said: re.Match[str], *, records: int, truly_in: int) -> None:
-    """What the message says of the records holds on the server."""
-    total, sent, refused, missing, unclear = (int(number or 0) for number in said.groups())
+    """The message counts the records as the server does."""
+    sent, total, refused, missing, unclear = (int(number or 0) for number in said.groups())
     assert records == total == sent + refused + missing + unclear
     assert sent <= truly_in <= sent + unclear, f"{truly_in} are in, the error says {said[0]}"
 

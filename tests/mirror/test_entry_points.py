@@ -99,7 +99,7 @@ def test_ledger_of_version_0_3_is_continued(mirror_world: World) -> None:
         add("next to", "join", digest)
     add("next to", "overtaken", joined=plans["given up"])
     ledger = Ledger(name=LEDGER, database=DATABASE, audience_id=audience_id, session="")
-    mirror_world.td.create(DATABASE, LEDGER, re.sub(r"[\s\S]* AS\n", "", ledger.create()))
+    mirror_world.td.create(DATABASE, LEDGER, re.sub(r"[\s\S]* AS\n", "", ledger.create_statement()))
     values = ", ".join(f"({', '.join('NULL' if value is None else repr(value) for value in row)})" for row in rows)
     mirror_world.sql(f"INSERT INTO {LEDGER} VALUES {values}")
     mirror_world.set_people(people(200, first=6))

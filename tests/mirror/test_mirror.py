@@ -20,7 +20,7 @@ COMPACTION = (
     "write a row for each member into the ledger",
     "count them",
     "let them replace the older rows",
-    "take out of the ledger what is void",
+    "delete void rows from the ledger",
 )
 
 
@@ -75,13 +75,13 @@ def test_day_takes_eight_statements_four_ledger_reads_and_one_token_exchange(
     ran = mirror_world.run(1)
     issued = [job.query for job in mirror_world.td.jobs.all()[: len(mirror_world.td.jobs.all()) - jobs]][::-1]
     assert [
-        "read what the ledger says",
-        "ask for the columns of `query`",
+        "read the state of the ledger",
+        "read the columns of `query`",
         "compare the people with the ledger",
         "count who joins and who leaves",
         "write the plan into the ledger",
         "read the plan back",
-        "ask for the newest plan",
+        "read the newest plan",
         "settle the plan",
     ] == [
         query.splitlines()[0].removeprefix(f"-- td_pinterest_op: mirror of audience {audience_id}: ")
@@ -148,9 +148,9 @@ def test_no_plain_identifier_leaves_the_warehouse_or_stays_in_a_table(mirror_wor
 def test_ledger_created_concurrently_by_another_run_is_used(mirror_world: World, share: float, goes_on: bool) -> None:
     audience_id = mirror_world.audience()
     mirror_world.set_people(people(200))
-    mirror_world.td.job_faults.add(JobFault(query="make the ledger", share=share, message="Table already exists"))
+    mirror_world.td.job_faults.add(JobFault(query="create the ledger", share=share, message="Table already exists"))
     ran = mirror_world.run(0)
-    assert (goes_on, "(make the ledger) ended with status error" in ran.output) == (ran.succeeded, not goes_on)
+    assert (goes_on, "(create the ledger) ended with status error" in ran.output) == (ran.succeeded, not goes_on)
     assert (digests(200) if goes_on else set()) == mirror_world.members(audience_id)
 
 
@@ -446,6 +446,7 @@ def test_mirror_compacts_its_ledger_and_continues(mirror_world: World, grown: st
     assert 200 == ran.stored["members"]
 
 
+@campaign
 def test_member_count_of_an_adopted_audience_stays_unknown_after_compaction(mirror_world: World) -> None:
     mirror_world.audience(people(30, first=1000))
     mirror_world.settings |= {"begin": "adopt", "max_leave_ratio": 1.0}
@@ -489,6 +490,7 @@ def test_failed_compaction_changes_nothing_and_is_repeated_later(
     assert count_ledger_rows(mirror_world) < 3 * 200 + 100
 
 
+@campaign
 @pytest.mark.parametrize("purpose", COMPACTION)
 def test_plan_written_during_a_compaction_is_kept(mirror_world: World, grown: str, purpose: str) -> None:
     def second() -> None:
@@ -509,7 +511,7 @@ def test_failed_compaction_is_a_warning(mirror_world: World, grown: str) -> None
     mirror_world.td.job_faults.add(JobFault(query="write a row for each member"))
     ran = mirror_world.run(3)
     assert ran.succeeded
-    assert "the ledger could not be made small; the next run tries again: job" in ran.output
+    assert "the ledger could not be compacted; the next run tries again: job" in ran.output
     assert digests(200, first=300) == mirror_world.members(grown)
     assert mirror_world.run(4).succeeded
     assert 201 == count_ledger_rows(mirror_world)

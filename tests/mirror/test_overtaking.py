@@ -134,7 +134,7 @@ def test_overtaken_replace_is_followed_by_a_replace(mirror_world: World, audienc
 @pytest.mark.parametrize(
     ("purpose", "is_older_done"),
     [
-        ("read what the ledger says", True),
+        ("read the state of the ledger", True),
         ("compare the people", False),
         ("count who joins", False),
         ("write the plan", False),

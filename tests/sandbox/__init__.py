@@ -1,1 +1,1 @@
-"""`scripts/sandbox`: a project's workflows, run as they are between the emulators, and what Pinterest holds then."""
+"""`scripts/sandbox`: runs a project's workflows between the emulators, and shows what Pinterest holds then."""

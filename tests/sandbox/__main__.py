@@ -25,7 +25,7 @@ from typing import TextIO
 
 from td_pinterest_op.report.entry import Entry
 from tests import children
-from tests.emulators.__main__ import AUDIENCE_NAME, Emulators, both, guide
+from tests.emulators.__main__ import AUDIENCE_NAME, Emulators, guide_lines, serve_emulators
 from tests.emulators.environment import SECRETS, digdag_home
 from tests.emulators.people import write_people
 from tests.emulators.pinterest import Audience
@@ -81,7 +81,7 @@ class _Sandbox:
         return story.exports(self.log.read_text(encoding="utf-8", errors="replace"))
 
     def run(self, workflow: str) -> int:
-        """Run a workflow and tell what it did; returns the exit code of the engine."""
+        """Run a workflow and print its story; returns the exit code of the engine."""
         before = len(self.log.read_text(encoding="utf-8", errors="replace"))
         self.screen.do(lambda: last_line(self.log))
         with self.log.open("a", encoding="utf-8") as file:
@@ -90,10 +90,15 @@ class _Sandbox:
             code = _run_engine(workflow, project=self.project.folder, environ=self.environ, log=file)
         text = self.log.read_text(encoding="utf-8", errors="replace")[before:]
         text = text.replace(str(self.project.folder), str(self.project.source))
-        self.screen.say(*story.export_lines(text, td=self.emulators.td))
+        self.screen.say(*story.export_lines(text, query_of=self._query_of))
         if code and (failure := [*story.failure_lines(text)]):
             self.screen.say(*failure, *labelled("look at", [self._advice(workflow, failure[0])]))
         return code
+
+    def _query_of(self, export: Entry) -> str:
+        """Return the query of an export's people; its job may be a statement that the operator made of it."""
+        query, job_id = str(self.project.task_of(export).get("query", "")), export.text("job_id")
+        return query or (self.emulators.td.jobs.get(job_id).query if job_id else "")
 
     def _advice(self, workflow: str, failure: str) -> str:
         if "Query" in failure:
@@ -117,7 +122,7 @@ def _run(
         screen.do(f"writing {options.rows:,} made-up people")
         people_file = write_people(folder / "people.parquet", rows=options.rows)
     switches = switches_like(options.like) if options.like else {}
-    with both(switches=switches, audience=None if options.project else AUDIENCE_NAME) as emulators:
+    with serve_emulators(switches=switches, audience=None if options.project else AUDIENCE_NAME) as emulators:
         sandbox = _prepare(workflows, options, folder, emulators, screen)
         if options.project:
             _declare(sandbox, known, is_strict=options.strict)
@@ -243,14 +248,14 @@ def _explain(audience: Audience, sandbox: _Sandbox, missing: Collection[str]) ->
     runs = [run for run in sandbox.exports() if run.text("audience_id") == audience.id and not run.text("error")]
     if not runs:
         return {}
-    return explain_missing(missing, runs[-1], sandbox.project.restrictions(runs[-1]), sandbox.environ)
+    return explain_missing(missing, runs[-1], sandbox.project.task_of(runs[-1]), sandbox.environ)
 
 
 def _withhold(people: Path, sandbox: _Sandbox) -> bool:
     """Check what the main job sent, export once more, and check again; returns whether all is right."""
     opt_outs = made_up.write_opt_outs(people, people.with_stem(made_up.OPT_OUTS))
-    asked = made_up.asked(people, opt_outs)
-    is_right = _check(asked.everybody, "", sandbox)
+    in_query = made_up.find_people(people, opt_outs)
+    is_right = _check(in_query.everybody, "", sandbox)
     for database in sandbox.project.databases:
         sandbox.emulators.td.warehouse.load_file(database, made_up.OPT_OUTS, opt_outs)
     shutil.copy(WITHHELD, sandbox.project.folder)
@@ -259,12 +264,12 @@ def _withhold(people: Path, sandbox: _Sandbox) -> bool:
     if sandbox.run(WITHHELD.name):
         return False
     sandbox.screen.say(*story.audience_lines(sandbox.emulators.pinterest))
-    in_control = asked.in_control - asked.opted_out
+    in_control = in_query.in_control - in_query.opted_out
     details = (
-        f", without {len(asked.opted_out):,} who opted out ({asked.by_text:,} by a join on the text) and "
+        f", without {len(in_query.opted_out):,} who opted out ({in_query.by_text:,} by a join on the text) and "
         f"{len(in_control):,} in the control group"
     )
-    return _check(asked.everybody - asked.opted_out - in_control, details, sandbox) and is_right
+    return _check(in_query.everybody - in_query.opted_out - in_control, details, sandbox) and is_right
 
 
 def _check(people: frozenset[str], details: str, sandbox: _Sandbox) -> bool:
@@ -301,7 +306,7 @@ def _wait(sandbox: _Sandbox) -> None:
         arguments, folder = _engine(workflow, sandbox.project.folder)
         path = shlex.quote(str(Path(sys.executable).parent))
         print(f"(cd {shlex.quote(str(folder))} && PATH={path}:$PATH {shlex.join(arguments)})")
-    print("\n".join(f"# {line}".rstrip() for line in guide(sandbox.emulators.environment)), flush=True)
+    print("\n".join(f"# {line}".rstrip() for line in guide_lines(sandbox.emulators.environment)), flush=True)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 OPT_OUTS = "opt_outs"
-# Every fiftieth opts out, and writes the address in another way than the people's table has it.
+# Every fiftieth opts out, with the address in another form than in the table of people.
 _OPT_OUTS = """
 SELECT CASE customer_id // 50 % 4
   WHEN 0 THEN upper(value)
@@ -25,7 +25,7 @@ CREATE MACRO digest(text) AS CASE
   WHEN octet_length(encode(trimmed(text))) <= 254
     AND regexp_full_match(trimmed(text), '[^@, ]+@[^@,. ]+([.][^@,. ]+)+') THEN sha256(trimmed(text)) END
 """
-_ASKED = """
+_PEOPLE = """
 SELECT digest(email) AS digest,
   bool_or(digest(email) IN (SELECT digest(contact) FROM opt_outs WHERE digest(contact) IS NOT NULL)) AS opted_out,
   bool_or(email IN (FROM opt_outs)) AS opted_out_by_text,
@@ -35,8 +35,8 @@ FROM read_parquet($file) WHERE opted_in AND digest(email) IS NOT NULL GROUP BY 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """Digests of those whom the query finds; `by_text`: how many of them a join on the text finds to have opted out."""
+class QueryPeople:
+    """Digests of the people whom the query finds; `by_text`: how many of them opted out by a join on the text."""
 
     everybody: frozenset[str]
     opted_out: frozenset[str]
@@ -52,13 +52,13 @@ def write_opt_outs(people: Path, into: Path) -> Path:
     return into
 
 
-def asked(people: Path, opt_outs: Path) -> Asked:
-    """Whom the sandbox's queries find, and who of them may not be sent."""
+def find_people(people: Path, opt_outs: Path) -> QueryPeople:
+    """Return the people whom the sandbox's queries find, and those of them who must not be sent."""
     with duckdb.connect() as connection:
         connection.execute(_MACROS)
         connection.execute(f"CREATE TABLE opt_outs AS FROM read_parquet('{opt_outs}')")
-        rows = connection.execute(_ASKED, {"file": str(people)}).fetchall()
-    return Asked(
+        rows = connection.execute(_PEOPLE, {"file": str(people)}).fetchall()
+    return QueryPeople(
         everybody=frozenset(digest for digest, *_ in rows),
         opted_out=frozenset(digest for digest, opted_out, *_ in rows if opted_out),
         in_control=frozenset(digest for digest, _, _, in_control in rows if in_control),

@@ -37,7 +37,7 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
         default=[],
         metavar="FILE",
         help="who should be in the audience in the end: a digest or an identifier a line; AUDIENCE=FILE of several, by "
-        "id or name. Ends with 1 if anybody else is, or is not; says who of the missing was withheld",
+        "id or name. Ends with 1 if anybody else is, or is not; shows which of the missing people were withheld",
     )
     parser.add_argument(
         "--known",
@@ -50,10 +50,12 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--strict", action="store_true", help="ends with 1 if the project names an id that is not known"
     )
-    parser.add_argument("--like", type=Path, metavar="FILE", help="a rehearsal.json: Pinterest behaves as it says")
+    parser.add_argument(
+        "--like", type=Path, metavar="FILE", help="a rehearsal.json: Pinterest behaves as that file describes"
+    )
     parser.add_argument("--rows", type=int, default=100_000, help="made-up people, where no --table is given")
     parser.add_argument("--page", type=Path, default=PAGE, help="the page about the run (default: %(default)s)")
-    parser.add_argument("--log", type=Path, default=LOG, help="all that the engine says (default: %(default)s)")
+    parser.add_argument("--log", type=Path, default=LOG, help="the log of the engine (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="leave the emulators up for tries of your own")
     return parser
 

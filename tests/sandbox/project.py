@@ -51,19 +51,25 @@ class Project:
     secrets: Mapping[str, str]
     mappings: Sequence[Mapping[str, Any]]
 
-    def restrictions(self, run: Entry) -> dict[str, object]:
-        """Return the settings that decide who is withheld from the audience of a run, as the files have them."""
+    def task_of(self, run: Entry) -> dict[str, object]:
+        """Return the settings and queries that decide who is in the audience of a run, as the files have them."""
         audience = {run.text("audience_id"), run.text("audience_name")}
-        settings: dict[str, object] = {}
+        task: dict[str, object] = {}
         for is_own in (False, True):  # what an audience has of its own wins over what is shared
+            names = (*withheld.SETTINGS, *withheld.PARAMETERS) if is_own else withheld.SETTINGS
             for mapping in self.mappings:
                 if bool(named := _named_audiences(mapping)) is is_own and named <= audience:
-                    settings |= {name: mapping[name] for name in withheld.SETTINGS if name in mapping}
-        return settings
+                    task |= {name: self._text_of(mapping[name]) for name in names if name in mapping}
+        return task
+
+    def _text_of(self, value: object) -> object:
+        """Return the content of a query's file, other values unchanged."""
+        file = self.folder / value if isinstance(value, str) and value.endswith(".sql") else None
+        return file.read_text(encoding="utf-8") if file and file.is_file() else value
 
 
 def require_bundle(folder: Path) -> None:
-    """Raise ValueError for a folder without the operator; it says what to do."""
+    """Raise ValueError, with what to do, for a folder without the operator."""
     if not (folder / "td_pinterest_op").is_dir():
         bundle = command("bundle", folder)
         raise ValueError(f"{folder} is no bundled folder, it has no td_pinterest_op: run {bundle}")
@@ -75,7 +81,7 @@ def command(script: str, *arguments: str | Path) -> str:
 
 
 def choose_workflows(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the named workflows of a folder, else the only one. Raises ValueError, which says what to do."""
+    """Return the named workflows of a folder, else the only one. Raises ValueError, with what to do."""
     workflows = sorted(path.name for path in folder.glob("*.dig"))
     chosen = tuple(Path(name).with_suffix(".dig").name for name in names)
     if missing := [name for name in chosen if name not in workflows]:
@@ -121,7 +127,10 @@ def _with_inside_addresses(text: str, environ: Mapping[str, str]) -> str:
 
 
 def _mappings(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield every mapping of a file, with the values of its `_export` filled in; nothing if the file is no mapping."""
+    """Yield every mapping of a file, with its `result_settings` and the values of the file's `_export`.
+
+    Nothing if the file is no mapping.
+    """
     try:
         content = load(path)
     except (DigError, OSError, ValueError):
@@ -131,7 +140,9 @@ def _mappings(path: Path) -> Iterator[dict[str, Any]]:
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            yield {name: _filled_in(member, exported) for name, member in value.items()}
+            settings = value.get("result_settings")
+            flat = value | settings if isinstance(settings, dict) else value
+            yield {name: _filled_in(member, exported) for name, member in flat.items()}
         waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 

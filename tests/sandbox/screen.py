@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-# Seconds without a line after which one says what goes on: fewer than ten, so that nobody wonders.
+# Seconds without a line after which one shows the current work: fewer than ten, as every command keeps to.
 _LONGEST_SILENCE = 8.0
 _NARROWEST, _WIDEST = 60, 140
 _INDENT = 12

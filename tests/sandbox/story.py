@@ -1,15 +1,14 @@
-"""The story of a run, for somebody who sees one for the first time: query, rows, sent, held."""
+"""The story of a run, for a reader who has never seen one: query, rows, sent, held."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report.entry import Entry
-from td_pinterest_op.report.sources import entries
 from tests.emulators.pinterest import Audience, Pinterest
-from tests.emulators.td import TreasureData
 from tests.sandbox.screen import labelled
 
 # The lines of an error that the operator, the emulated engine of queries and the engines of workflows print.
@@ -21,10 +20,10 @@ _ERROR = re.compile(
 _LONGEST_QUERY, _LONGEST_ERROR, _MOST_REASONS = 3, 6, 1
 
 
-def export_lines(log: str, *, td: TreasureData) -> Iterator[str]:
+def export_lines(log: str, *, query_of: Callable[[Entry], str]) -> Iterator[str]:
     """Yield the lines about the exports of a log."""
     for export in exports(log):
-        query = labelled("query", _query(export, td))
+        query = labelled("query", _query_lines(query_of(export)))
         yield from query[:_LONGEST_QUERY]
         if len(query) > _LONGEST_QUERY:
             yield from labelled("", ["…"])
@@ -37,7 +36,7 @@ def export_lines(log: str, *, td: TreasureData) -> Iterator[str]:
 def exports(log: str) -> list[Entry]:
     """Return the runs of the operator in a log, in its order."""
     try:
-        return [entry for entry in entries(log, name="the log") if entry.text("action")]
+        return [entry for entry in read_entries(log, name="the log") if entry.text("action")]
     except SettingsError:
         return []
 
@@ -81,10 +80,7 @@ def _rows_text(export: Entry) -> str:
     )
 
 
-def _query(export: Entry, td: TreasureData) -> list[str]:
-    """Return the query of an export, in one line if it has no comments within."""
-    if not export.text("job_id"):
-        return []
-    lines = td.jobs.get(export.text("job_id")).query.splitlines()
-    lines = [line.rstrip() for line in lines if line.strip() and not line.lstrip().startswith("--")]
+def _query_lines(query: str) -> list[str]:
+    """Return a query in one line, or in its own lines if it has comments within."""
+    lines = [line.rstrip() for line in query.splitlines() if line.strip() and not line.lstrip().startswith("--")]
     return lines if any("--" in line for line in lines) else [" ".join(" ".join(lines).split())]

@@ -15,15 +15,16 @@ from td_pinterest_op.settings.parse import parse
 from td_pinterest_op.settings.table import HashIn, RecordsFormat, Settings
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Source
+from td_pinterest_op.treasure_data.job import Source, make_domain_key
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.withholding.lists import open_lists
 from td_pinterest_op.withholding.preparation import open_reader
 from td_pinterest_op.workflow.services import connect
 from td_pinterest_op.workflow.task import Task
 
-# The settings that decide who is withheld, or what the columns of the rows are.
+# The settings that decide who is withheld, or what the columns of the rows are; the parameters that name people.
 SETTINGS = ("control", "columns", "hash_in")
+PARAMETERS = ("query", "database", "engine", SUPPRESS, CONSENT)
 # In the order in which an export withholds.
 _LISTS = {SUPPRESS: "suppressed", CONSENT: "without consent"}
 IN_CONTROL, NOT_FOUND, UNKNOWN = "in the control group", "not in the query's result", "for an unknown reason"
@@ -31,11 +32,10 @@ IN_CONTROL, NOT_FOUND, UNKNOWN = "in the control group", "not in the query's res
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
-    """A run whose rows can be read again. `lists`: the jobs of its lists, by name."""
+    """A run whose rows can be read again. `sources`: of the rows, as `query`, and of its lists."""
 
     td: TreasureData
-    job_id: str
-    lists: Mapping[str, str]
+    sources: Mapping[str, Source]
     settings: Settings
 
     def digests(self, *, with_control: bool = False, lists: Collection[str] = ()) -> frozenset[str]:
@@ -44,9 +44,9 @@ class _Run:
         if settings.control and not with_control:
             # Its column stays known as what it is.
             settings = replace(settings, control=replace(settings.control, percent=Decimal(0)))
-        sources = {name: Source(job_id=self.lists[name]) for name in lists}
+        sources = {name: self.sources[name] for name in lists}
         stats = Stats(action="", ad_account_id="", dry_run=True)
-        rows = open_job_rows(self.td, Source(job_id=self.job_id), note=lambda _: None)
+        rows = open_job_rows(self.td, self.sources["query"], note=lambda _: None)
         with (
             open_lists(self.td, sources, settings, stats) as opened,
             open_reader(rows.job, settings, stats, lists=opened if sources else None) as reader,
@@ -58,11 +58,11 @@ class _Run:
 
 
 def explain_missing(
-    missing: Collection[str], run: Entry, settings: Mapping[str, object], environ: Mapping[str, str]
+    missing: Collection[str], run: Entry, task: Mapping[str, object], environ: Mapping[str, str]
 ) -> dict[str, str]:
     """Return a reason for each digest that is missing from the audience of a run; nothing if its rows cannot tell.
 
-    `settings`: those of SETTINGS that the run had. A mirror and `hash_in: warehouse` leave no rows to read again.
+    `task`: those of SETTINGS and PARAMETERS that the run had.
     """
     raw = {
         "type": "pinterest",
@@ -70,23 +70,38 @@ def explain_missing(
         "action": "add_people_to_current_audience",
         "ad_account_id": run.text("ad_account_id"),
         "audience_id": run.text("audience_id"),
-        **settings,
+        **{name: task[name] for name in SETTINGS if name in task},
     }
-    jobs = {name: run.text(f"lists_{name}") for name in _LISTS}
     try:
-        parsed = replace(parse(raw, table=EXPORT, environ=environ), records=RecordsFormat.IDENTIFIERS)
-        if run.is_mirror or parsed.hash_in is HashIn.WAREHOUSE or not run.text("job_id"):
+        settings = parse(raw, table=EXPORT, environ=environ)
+        has_rows = not run.is_mirror and settings.hash_in is HashIn.OPERATOR
+        settings = replace(settings, records=RecordsFormat.IDENTIFIERS, hash_in=HashIn.OPERATOR)
+        sources = _jobs(run) if has_rows else _queries(task)
+        if "query" not in sources:
             return {}
-        with connect(Task(params={}, environ=environ), parsed, timing=SYSTEM) as services:
-            lists = {name: job_id for name, job_id in jobs.items() if job_id}
-            again = _Run(td=services.treasure_data, job_id=run.text("job_id"), lists=lists, settings=parsed)
-            return _reasons(missing, again)
+        with connect(Task(params={}, environ=environ), settings, timing=SYSTEM) as services:
+            return _reasons(missing, _Run(td=services.treasure_data, sources=sources, settings=settings))
     except ExportError:
         return {}
 
 
+def _jobs(run: Entry) -> dict[str, Source]:
+    jobs = {"query": run.text("job_id"), **{name: run.text(f"lists_{name}") for name in _LISTS}}
+    return {name: Source(job_id=job_id) for name, job_id in jobs.items() if job_id}
+
+
+def _queries(task: Mapping[str, object]) -> dict[str, Source]:
+    """Return the sources of a task whose jobs hold no rows of people: a mirror's, or hashed ones."""
+    database, engine = str(task.get("database", "")), str(task.get("engine", "presto"))
+    return {
+        name: Source(query=str(task[name]), database=database, engine=engine, domain_key=make_domain_key())
+        for name in ("query", *_LISTS)
+        if name in task
+    }
+
+
 def _reasons(missing: Collection[str], run: _Run) -> dict[str, str]:
-    left = {_LISTS[name]: run.digests(lists=[name]) for name in run.lists}
+    left = {reason: run.digests(lists=[name]) for name, reason in _LISTS.items() if name in run.sources}
     if run.settings.control:
         left[IN_CONTROL] = run.digests(with_control=True)
     everybody = run.digests()

@@ -18,7 +18,7 @@ from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records.sql import answers_statement
 from td_pinterest_op.run_history.audience_history import COLUMNS_READ, summarize
 from td_pinterest_op.run_history.columns import COLUMNS, follow_up_row, lift_row, run_row
-from td_pinterest_op.run_history.sql import insert_rows, make_table, select_audience_rows, select_failures
+from td_pinterest_op.run_history.sql import create_table, insert_rows, select_audience_rows, select_failures
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.withholding.sql import list_select, people_select
@@ -47,7 +47,7 @@ def check_hashing(server: str) -> Iterator[str]:
     """Every row of a nasty query has the operator's answers: in texts, in arrays, in columns of one name."""
     rows = test_query.nasty_rows()
     columns = {"a": "varchar", "b": "bigint", "c": "array(varchar)", "d": "varchar", "e": "varchar"}
-    create_table(server, "nasty", columns, rows)
+    load_table(server, "nasty", columns, rows)
     control = Control(percent=Decimal(50), salt="it's \u00fc", by="customer")
     names = [f"c{place}" for place in range(len(columns))]
     statement = answers_statement(replace(test_query.QUERY, names=names), control=replace(control, by="c1"))
@@ -59,7 +59,7 @@ def check_hashing(server: str) -> Iterator[str]:
     if test_query.without_unsure(given, judged) != test_query.without_unsure(judged, judged):
         yield "the answers for identifiers"
     bytes_ = [b"j\xfcrgen@shop.example", b" \xe2\x82@b.cc ", b"\xed\xa0\x80@b.cc", b"\xff", "\ufffd@b.cc".encode()]
-    create_table(
+    load_table(
         server, "given", {"number": "integer", "hex": "varchar"}, [[n, raw.hex()] for n, raw in enumerate(bytes_)]
     )
     source = f"SELECT number, {trim_sql('raw_varchar(from_hex(hex))')} AS text FROM given"
@@ -74,7 +74,7 @@ def check_hashing(server: str) -> Iterator[str]:
         yield "the numbers of a control group"
 
 
-def create_table(server: str, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> None:
+def load_table(server: str, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> None:
     """Make a table anew; `columns` are types by name."""
     casts = ", ".join(f"CAST({column} AS {type_}) AS {column}" for column, type_ in columns.items())
     values = ", ".join(f"({', '.join(map(format_literal, row))})" for row in rows or [[None] * len(columns)])
@@ -98,7 +98,7 @@ def format_literal(value: object) -> str:
 
 def check_arms(server: str) -> Iterator[str]:
     keys = [*test_lift.NASTY_KEYS, *map(str, range(1000))]
-    create_table(
+    load_table(
         server, "people", {"customer_id": "varchar", "opted_in": "boolean"}, [[key, True] for key in [*keys, None]]
     )
     for salt, percent in (("spring", 10), ("it's", 0.01), (" ä\\", 12.34), ("y", 50)):
@@ -118,8 +118,8 @@ def check_lift(server: str) -> Iterator[str]:
         arms = [[f"s{n}", "sent"] for n in range(sent)] + [[f"c{n}", "control"] for n in range(left_out)]
         orders = [[f"s{n}", test_lift.START] for n in range(bought)] * 2
         orders += [[f"c{n}", test_lift.START + n] for n in range(bought_without)] + [["c0", test_lift.START - 1]]
-        create_table(server, "pinterest_arms_12", {"key": "varchar", "arm": "varchar"}, arms)
-        create_table(server, "orders", {"customer_id": "varchar", "time": "bigint"}, orders)
+        load_table(server, "pinterest_arms_12", {"key": "varchar", "arm": "varchar"}, arms)
+        load_table(server, "orders", {"customer_id": "varchar", "time": "bigint"}, orders)
         (row,) = run(server, test_lift.query("lift.sql")).rows
         expected = expected_comparison(sent, bought, left_out, bought_without) if left_out else {"people_sent": sent}
         for name, value in expected.items():
@@ -164,10 +164,10 @@ def check_withholding(server: str) -> Iterator[str]:
         control = Control(percent=Decimal(case.percent), salt=SALT, by="customer") if case.percent else None
         types = dict.fromkeys(case.types, "array(varchar)" if case.arrays else "varchar")
         rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)]
-        create_table(server, "people", types | {"customer": "bigint"}, rows)
+        load_table(server, "people", types | {"customer": "bigint"}, rows)
         tables = {}
         for name, of_list in case.list_rows.items():
-            create_table(server, name, {"email": "varchar", "maid": "varchar"}, of_list)
+            load_table(server, name, {"email": "varchar", "maid": "varchar"}, of_list)
             tables[name] = f"of_{name}"
             run(server, f"DROP TABLE IF EXISTS of_{name}")
             of_query = list_select(test_withholding.query_of(name, ["email", "maid"]))
@@ -196,7 +196,7 @@ def check_history(server: str) -> Iterator[str]:
     seen = session | dict(follow_up_row(test_history.AUDIENCE)) | {"ad_account_id": "5"}
     about = {name: failed[name] for name in ("session_uuid", "attempt_id")}
     for _ in range(2):
-        ask(make_table(table))
+        ask(create_table(table))
         ask(insert_rows(table, [session | dict(run_row(statistics())), seen]))
         once = select_failures(table, task="+pinterest_export", **about)
         ask(insert_rows(table, [failed], unless=once))
@@ -226,7 +226,7 @@ def check_known_members(server: str) -> Iterator[str]:
     query = select_audience_rows(TABLE, COLUMNS_READ, ("12", "13"))
     for runs, filled, mirrored in test_audience_history.RUNS:
         rows = [test_audience_history.OF_RUN | {"time": time} | run_ for time, run_ in enumerate(runs, start=1)]
-        create_table(server, TABLE, types, [[row.get(name) for name in types] for row in rows])
+        load_table(server, TABLE, types, [[row.get(name) for name in types] for row in rows])
         found = summarize(run(server, query).rows).members
         if filled | mirrored != {name: held.records for name, held in found.items()}:
             yield f"known is {found} of {runs}"

@@ -60,10 +60,10 @@ class TrinoStage(Stage):
             self._run_statement(purpose, statement)
         return purpose
 
-    def job(self, purpose: str, statement: str) -> Job:
+    def read_columns(self, purpose: str, statement: str) -> Job:
         return build_job(self._run_statement(purpose, statement))
 
-    def rows(self, purpose: str, statement: str) -> Rows:
+    def read_rows(self, purpose: str, statement: str) -> Rows:
         done = self._run_statement(purpose, statement)
         columns = [[encode_text(row[name]) for row in done.rows] for name, _ in done.columns]
         return Rows(job=build_job(done), blocks=[columns] if done.rows else [])
@@ -77,7 +77,7 @@ class TrinoStage(Stage):
 
     def _run_statement(self, purpose: str, statement: str) -> StatementResult:
         # The days pass on the engine as well.
-        text = re.sub(r"\bnow\(\)", f"from_unixtime({self.now})", self._source(purpose, statement).query)
+        text = re.sub(r"\bnow\(\)", f"from_unixtime({self.now})", self._source_of(purpose, statement).query)
         if self.explains:
             self.places[purpose] = most_table_reads(self.server, text)
         done = run(self.server, text)
@@ -142,7 +142,7 @@ class Days:
         mirror.read_state(now=float(stage.now))
         mirror.compare()
         mirror.write_plan("5")
-        stage.records("ask for the newest plan", mirror.ledger.newest(mirror.state.number))
+        stage.read_records("read the newest plan", mirror.ledger.newest_query(mirror.state.number))
         mirror.settle("5")
         mirror.compact()
         mirror.close()

@@ -83,7 +83,9 @@ def test_the_action_is_that_of_later_runs_and_a_nameless_audience_is_named_after
         ("mirror", {"if_exists": "add"}, "if_exists"),
     ],
 )
-def test_what_contradicts_later_runs_is_an_error(place: str, later: str, given: dict[str, Any], key: str) -> None:
+def test_setting_that_contradicts_later_runs_is_an_error(
+    place: str, later: str, given: dict[str, Any], key: str
+) -> None:
     params = {"console": given} if place == "console" else {"result_settings": OWN | given}
     with pytest.raises(SettingsError, match=f"^{key} of the settings contradicts later_runs: {later}"):
         settings(later=later, **params)
@@ -100,7 +102,7 @@ def test_what_contradicts_later_runs_is_an_error(place: str, later: str, given: 
         ({"result_settings": "["}, "result_settings: a string of 1 character is neither"),
     ],
 )
-def test_what_is_wrong_is_named(params: dict[str, Any], message: str) -> None:
+def test_invalid_activation_is_an_error_that_names_the_problem(params: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         settings(**params)
 
@@ -126,7 +128,7 @@ def test_a_setting_of_the_console_is_used_and_a_blank_one_lifts_nothing(caplog: 
         ("SELECT email FROM activation_actions_table", "other_db.t", "(SELECT * FROM other_db.t)"),
     ],
 )
-def test_a_query_knows_the_table_of_the_activation_by_its_name(query: str, table: str, expected: str | None) -> None:
+def test_query_may_name_the_table_of_the_activation(query: str, table: str, expected: str | None) -> None:
     assert (expected or query) in extend_settings(query=query, activation_actions_table=table)["query"]
 
 
@@ -137,6 +139,6 @@ def test_the_query_may_be_a_file_of_the_project(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("table", [None, "", "a.b.c", "t; DROP TABLE x", "t -- ", '"t"', "a..b", "ü"])
-def test_a_table_that_is_no_name_gets_into_no_query(table: str | None) -> None:
-    with pytest.raises(SettingsError, match="the activation has handed over no table"):
+def test_invalid_table_name_is_an_error(table: str | None) -> None:
+    with pytest.raises(SettingsError, match="the activation has no table"):
         extend_settings(query="SELECT email FROM activation_actions_table", activation_actions_table=table)

@@ -66,9 +66,7 @@ def test_an_entry_that_fails_is_stored_with_its_message_and_figures_of_zero(
     assert 0 == stored["statistics"]["records"]["sent"]
 
 
-def test_a_mistake_of_ours_is_stored_as_well_and_what_a_signal_ends_is_no_outcome(
-    services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bug_is_stored_and_a_signal_is_raised(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     raised: list[Exception] = [ValueError("person@shop.example is odd"), StoppedError("the run was stopped")]
     monkeypatch.setattr(many, "export", Mock(side_effect=raised))
     stored = outcome(services, entry(audience_id="7"))
@@ -79,7 +77,7 @@ def test_a_mistake_of_ours_is_stored_as_well_and_what_a_signal_ends_is_no_outcom
         outcome(services, entry(audience_id="7"))
 
 
-def test_an_entry_whose_token_was_refused_begins_anew_or_is_stored(services: Services) -> None:
+def test_entry_with_a_refused_token_is_resubmitted_or_stored(services: Services) -> None:
     services.pinterest.tokens.set_refresh_token(services.environ["PINTEREST_REFRESH_TOKEN"], days=0)
     shared = {"_env": {"PINTEREST_REFRESH_TOKEN": "${secret:pinterest.refresh_token}"}}
     with pytest.raises(AccountError, match="has ended"):
@@ -114,9 +112,7 @@ def test_an_entry_exports_its_segment_and_keeps_to_its_share_of_the_requests(
 
 
 @pytest.mark.parametrize("concurrent", [0, "four", 1.5, True, [4]])
-def test_a_number_at_once_that_is_none_ends_every_entry_and_the_step_before_them(
-    services: Services, concurrent: object
-) -> None:
+def test_invalid_concurrent_fails_every_entry_and_the_step_before_them(services: Services, concurrent: object) -> None:
     told = "concurrent: .*; allowed: a whole number from 1 to 1000"
     assert re.match(told, outcome(services, entry(audience_id=services.audience()), concurrent=concurrent)["error"])
     params = {"audiences": [entry()], "concurrent": concurrent, "result_settings": {"type": "pinterest"}}
@@ -161,7 +157,7 @@ def test_what_an_entry_has_of_its_own_is_logged_and_a_blank_replaces_nothing(
     assert [] == services.pinterest.calls.writes()
 
 
-def test_a_query_may_stand_in_a_file(services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_query_of_an_entry_may_be_a_file(services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("vip.sql").write_text("SELECT email FROM vip")
     services.td.create("sandbox", "vip", [{"email": person} for person in people(3)])
@@ -187,7 +183,7 @@ NOBODY = "SELECT 'nobody@shop.example' AS email"
         ),
     ],
 )
-def test_who_is_withheld_stands_in_the_entry_else_on_the_task_and_is_never_blank(
+def test_lists_of_an_entry_replace_those_of_the_task_and_are_never_blank(
     services: Services, of_entry: dict[str, str], of_task: dict[str, str], sent: int, error: str
 ) -> None:
     services.td.create("sandbox", "seeds", "SELECT 1 AS one")
@@ -195,24 +191,24 @@ def test_who_is_withheld_stands_in_the_entry_else_on_the_task_and_is_never_blank
     assert (error, sent) == (stored["error"].partition(":")[0], stored["statistics"]["records"]["sent"])
 
 
-def test_the_gate_names_whoever_failed_or_left_nothing() -> None:
+def test_gate_names_entries_that_failed_or_stored_nothing() -> None:
     entries = [entry(name=name) for name in ("one", "two", "three")]
     stored = {"one": {"ok": True, "error": ""}, "two": {"ok": False, "error": "the disk is full"}}
     place = r"\(audience none in ad account 549755885175\)"
-    failed = f"2 of 3 audiences failed: two {place}: the disk is full; three {place}: no outcome was stored"
+    failed = f"2 of 3 audiences failed: two {place}: the disk is full; three {place}: no result was stored"
     with pytest.raises(WorkflowError, match=failed):
         many.check_outcomes(Task(params={"audiences": entries, "pinterest_many": stored}, environ={}))
     many.check_outcomes(Task(params={"audiences": entries[:1], "pinterest_many": stored}, environ={}))
 
 
 @pytest.mark.parametrize("audiences", [None, [], "[]", ["vip"], "vip", [entry(), entry()], json.dumps([entry()] * 2)])
-def test_a_list_without_entries_or_with_a_name_twice_is_refused(services: Services, audiences: object) -> None:
+def test_empty_list_or_duplicate_name_is_an_error(services: Services, audiences: object) -> None:
     task = Task(params={"audiences": audiences, "result_settings": {"type": "pinterest"}}, environ=services.environ)
     with pytest.raises(ExportError, match=r"audiences|duplicate names in the list of audiences: vip"):
         many.renew(task, services.time.timing)
 
 
-def test_one_token_is_asked_for_before_the_entries_start(services: Services) -> None:
+def test_token_is_renewed_once_before_the_entries(services: Services) -> None:
     task = Task(params={"audiences": [entry()], "result_settings": {"type": "pinterest"}}, environ=services.environ)
     many.renew(task, services.time.timing)
     assert 1 == len(services.pinterest.calls.all())

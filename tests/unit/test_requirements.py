@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.parametrize("python", [(3, 9, 22), (3, 6)])
-def test_an_old_python_is_named_with_what_is_needed(python: tuple[int, ...]) -> None:
+def test_old_python_is_an_error_that_names_both_versions(python: tuple[int, ...]) -> None:
     requirements.check((3, 10, 0))
     with pytest.raises(ImportError, match=rf"needs Python 3\.10 or newer; this is Python 3\.{python[1]}$"):
         requirements.check(python)

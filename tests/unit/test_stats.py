@@ -50,7 +50,7 @@ def full(**changed: Any) -> Stats:
         ({"sent": 0, "refused": 0}, False),
     ],
 )
-def test_counts_that_add_up_pass(changed: dict[str, Any], complete: bool) -> None:
+def test_counters_that_add_up_are_accepted(changed: dict[str, Any], complete: bool) -> None:
     full(**changed).check(complete=complete)
 
 
@@ -65,7 +65,7 @@ def test_counts_that_add_up_pass(changed: dict[str, Any], complete: bool) -> Non
         ({"withheld": Counter({"suppressed": 1})}, "unique = sent + refused + withheld"),
     ],
 )
-def test_counts_that_do_not_are_an_error_that_names_the_sum(changed: dict[str, Any], broken: str) -> None:
+def test_counters_that_do_not_add_up_are_an_error_with_the_sum(changed: dict[str, Any], broken: str) -> None:
     with pytest.raises(UnexpectedError) as caught:
         full(**changed).check(complete=True)
     assert f"({broken})" in str(caught.value)
@@ -82,7 +82,7 @@ def test_a_mirror_sends_its_changes() -> None:
     assert {"plan": 7, "resent": 1} == {name: mirrored.to_json()["mirror"][name] for name in ("plan", "resent")}
 
 
-def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
+def test_json_has_the_documented_shape_and_plain_types() -> None:
     counted = full(
         audience_id="2",
         audience_name="Spring",
@@ -152,11 +152,11 @@ def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
         ),
     ],
 )
-def test_a_summary_says_in_one_sentence_what_was_done(changed: dict[str, Any], summary: str) -> None:
+def test_summary_is_one_sentence(changed: dict[str, Any], summary: str) -> None:
     assert summary == stats(**{"audience_name": "Spring", "unique": 6, "sent": 5} | changed).summary
 
 
-def test_threads_that_count_at_once_lose_nothing() -> None:
+def test_threads_count_without_losses() -> None:
     counted = stats()
 
     def count() -> None:

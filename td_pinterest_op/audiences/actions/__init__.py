@@ -1,4 +1,4 @@
-"""The actions: a class for each, with all there is to know of it. A new one is added to `ACTIONS`."""
+"""The actions, a class for each. A new one is added to `ACTIONS`."""
 
 from __future__ import annotations
 

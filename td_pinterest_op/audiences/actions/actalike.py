@@ -20,7 +20,7 @@ _SMALLEST_SEED = 100
 class CreateActalike(AudienceAction):
     """Create a look-alike audience.
 
-    A rerun knows a customer-list audience of its session by the list behind it. A look-alike audience has none, so its
+    A rerun recognises a customer-list audience of its session by the list. A look-alike audience has no list, so its
     description ends with the session key.
     """
 
@@ -44,12 +44,12 @@ class CreateActalike(AudienceAction):
 
     @cached_property
     def _new(self) -> NewAudience:
-        return NewAudience(self._new_name, audiences=self._audiences, is_own=self._is_own, taken=name_conflict)
+        return NewAudience(self._new_name, audiences=self._audiences, is_own=self._is_own, conflict=name_conflict)
 
     def check(self) -> Audience | None:
-        """The audience that this session created; without one, its name must be free and its seed ready."""
+        """Return the audience that this session has created; without one, the name must be free and the seed ready."""
         self._stats.audience_name = self._new_name
-        others, own = self._new.named()
+        others, own = self._new.find()
         if others and not own:
             raise AudienceError(name_conflict(others[0]))
         if not own:
@@ -57,7 +57,7 @@ class CreateActalike(AudienceAction):
         return own
 
     def steps(self, _prepared: Prepared) -> list[Step]:
-        """Create it, unless this session has."""
+        """Create the audience, unless this session has."""
         own = self.check()
         self._stats.summary_text = SummaryText(
             past="Created look-alike {audience}", infinitive="create look-alike {audience}"
@@ -75,7 +75,7 @@ class CreateActalike(AudienceAction):
         self._new.wait_for_consistency()
         own = self.check()
         self._note(self._new.resume(own) if own else self._new.create(self._create))
-        self._new.remove_late_doubles()
+        self._new.remove_late_duplicates()
 
     def _create(self) -> Audience:
         return self._api.create_actalike_audience(
@@ -90,14 +90,14 @@ class CreateActalike(AudienceAction):
         return audience.audience_type == ACTALIKE and audience.description.endswith(self._mark)
 
     def _check_seed(self) -> None:
-        """Raises AudienceError, with the reason, for a seed audience that Pinterest cannot work with (yet)."""
+        """Raise AudienceError for a seed audience that Pinterest cannot use (yet)."""
         seed_id = self._settings.seed_audience_id or ""
         seed = self._api.audience(seed_id)
         if seed is None or seed.is_removed:
             raise AudienceError(
                 f"there is no seed audience {seed_id} in ad account {self._api.ad_account_id}: check both ids"
             )
-        # The status first: the size of an audience that Pinterest still fills says nothing.
+        # The status first: while Pinterest fills an audience, its size is no measure.
         condition = condition_of(seed.status)
         if condition is not Condition.READY:
             why = (

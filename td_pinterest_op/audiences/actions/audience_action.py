@@ -1,4 +1,4 @@
-"""What all actions are made of: reading first, then steps."""
+"""The base class of all actions: checks and preparation, then steps."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Step:
 
 
 class AudienceAction(abc.ABC):
-    """An action: everything about it. Running one twice gives the same result. `stats` are the run's figures.
+    """An action on an audience. Running it twice gives the same result. `stats` are the run's figures.
 
-    The user knows an audience; records go to the customer list behind it (`rule.customer_list_id`).
+    The user names an audience; records go to its customer list (`rule.customer_list_id`).
 
     Methods raise AudienceError when the action cannot be done, and what the API raises.
     """
@@ -49,14 +49,17 @@ class AudienceAction(abc.ABC):
         self._request, self._services, self._stats, self._sender = request, services, stats, sender
         self._settings, self._session_key = request.settings, request.task.session_key
         self._api, settings = services.pinterest, request.settings
-        self._lists = CustomerLists(
-            api=self._api,
-            session_key=self._session_key,
-            audience_id=settings.audience_id,
-            audience_name=settings.audience_name,
-            is_nca=settings.is_nca,
-        )
+        self._lists = self._lists_of(self._session_key, settings.audience_id, settings.audience_name)
         self._audiences = Audiences(self._api)
+
+    def _lists_of(self, session_key: str, audience_id: str | None, audience_name: str | None) -> CustomerLists:
+        return CustomerLists(
+            api=self._api,
+            session_key=session_key,
+            audience_id=audience_id,
+            audience_name=audience_name,
+            is_nca=self._settings.is_nca,
+        )
 
     @property
     def _audience_id(self) -> str:
@@ -69,7 +72,7 @@ class AudienceAction(abc.ABC):
         return self._settings.audience_name or ""
 
     def check(self) -> object:
-        """Check, before any row is read, that the action can be done: that the audience is fit for it."""
+        """Check, before any row is read, that the action can be done with the audience."""
         return self._find_usable()
 
     def prepare(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[Prepared]:
@@ -82,17 +85,17 @@ class AudienceAction(abc.ABC):
 
     @abc.abstractmethod
     def steps(self, prepared: Prepared) -> list[Step]:
-        """What there is to do, and in `Stats.summary_text` what that is in one sentence. Reads only."""
+        """Return the steps, and set `Stats.summary_text` to what they do. Only reads."""
 
     def _find_usable(self, audience_id: str | None = None) -> Audience:
-        """The audience of the settings, or another one, fit for an action on the list behind it."""
+        """Return the audience of the settings, or another one, if its customer list can take records."""
         audience = self._audiences.find_usable(audience_id or self._audience_id)
         self._note(audience)
         self._check_name(audience)
         return audience
 
     def _require_unused(self, audience: Audience) -> None:
-        """Raises AudienceError for an audience that active ad groups use, unless the settings allow that."""
+        """Raise AudienceError for an audience that active ad groups use, unless the settings allow that."""
         if not self._settings.even_if_used:
             require_unused(self._api, audience)
 
@@ -112,13 +115,13 @@ class AudienceAction(abc.ABC):
 
 
 def list_id_of(audience: Audience) -> str:
-    """The customer list behind an audience that `Audiences.find_usable` has checked."""
-    assert audience.customer_list_id is not None  # noqa: S101 - it has checked this
+    """Return the id of the customer list of an audience from `Audiences.find_usable`."""
+    assert audience.customer_list_id is not None, "find_usable has checked this"  # noqa: S101
     return audience.customer_list_id
 
 
 def name_conflict(audience: Audience) -> str:
-    """The message when another audience has the name of the one to create."""
+    """Return the message for an audience that has the name of the one to create."""
     use = "to put people into it use action add_people_to_current_audience or replace_current_audience with its id, or "
     return (
         f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): '

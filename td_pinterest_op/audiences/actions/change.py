@@ -14,12 +14,12 @@ from td_pinterest_op.stats import SummaryText
 
 
 class Change(AudienceAction):
-    """Records go to the list that is behind an audience."""
+    """Sends records to the customer list of an audience."""
 
     def _change(self, audience: Audience, prepared: Prepared, *, adds: bool) -> list[Step]:
         people = "{records}" if prepared.unique else "nobody"
         verb, to = ("add", "to") if adds else ("remove", "from")
-        # Pinterest does not tell who of those to remove was in the list.
+        # Pinterest does not report which of the people to remove were in the list.
         done, would = ("Added", "add") if adds else ("Asked to remove", "ask to remove")
         self._stats.summary_text = SummaryText(
             past=f"{done} {people} {to} {{audience}}", infinitive=f"{would} {people} {to} {{audience}}"
@@ -31,9 +31,9 @@ class Change(AudienceAction):
     def _send_change(self, audience: Audience, prepared: Prepared, *, adds: bool) -> None:
         put = partial(self._api.change_records, list_id_of(audience), operation="ADD" if adds else "REMOVE")
         self._sender.send(prepared, put)
-        self._check_unmoved(audience)
+        self._check_list_unchanged(audience)
 
-    def _check_unmoved(self, audience: Audience) -> None:
+    def _check_list_unchanged(self, audience: Audience) -> None:
         now = self._api.audience(audience.id)
         if now and not now.is_removed and now.customer_list_id == audience.customer_list_id:
             self._note(now)
@@ -45,8 +45,8 @@ class Change(AudienceAction):
             state, advice = f"uses customer list {now.customer_list_id} now", ". Run this task again"
         raise AudienceError(
             f"{audience.label} was changed by somebody else during this export: it {state}. All {self._stats.sent} "
-            f"records went to customer list {audience.customer_list_id}, which was behind it before, so they have no "
-            f"effect on the audience{advice}"
+            f"records went to customer list {audience.customer_list_id}, which it does not use any more, so they have "
+            f"no effect on the audience{advice}"
         )
 
 

@@ -1,8 +1,8 @@
-"""Create an audience on a customer list of its own."""
+"""Create an audience with its own customer list."""
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 
 from td_pinterest_op.audiences.actions.audience_action import Step, name_conflict
 from td_pinterest_op.audiences.actions.change import Change
@@ -20,7 +20,7 @@ from td_pinterest_op.stats import SummaryText
 
 
 class Create(SwapList, Change):
-    """Create an audience. If another session made one of that name, `if_exists` says what happens to that."""
+    """Create an audience. If another session has created one of that name, `if_exists` decides."""
 
     action = ActionSpec(
         name="create_new_audience",
@@ -37,13 +37,13 @@ class Create(SwapList, Change):
             self._new_name,
             audiences=self._audiences,
             is_own=self._lists.is_of_this_session,
-            taken=self._taken_meanwhile,
+            conflict=self._conflict_text,
         )
 
     def check(self) -> tuple[Audience | None, Audience | None]:
-        """The audience of another session that has the new name, or the one that this session made of it."""
+        """Return the audience of another session with the new name, and the one that this session has created."""
         self._stats.audience_name = self._new_name
-        others, own = self._new.named()
+        others, own = self._new.find()
         if own or not others:
             return None, own
         if_exists = self._settings.if_exists
@@ -58,7 +58,7 @@ class Create(SwapList, Change):
         return self._find_usable(others[0].id), None
 
     def steps(self, prepared: Prepared) -> list[Step]:
-        """Fill a list, then create the audience on it; go on with what this session did; or serve an existing one."""
+        """Fill a list and create the audience, resume what this session began, or change an existing audience."""
         existing, own = self.check()
         if existing and self._settings.if_exists is IfExists.ADD:
             return self._change(existing, prepared, adds=True)
@@ -81,25 +81,21 @@ class Create(SwapList, Change):
             self._new.wait_for_consistency()
             existing, own = self.check()  # it may have been created while the records were sent
             if existing:
-                raise AudienceError(self._taken_meanwhile(existing))
+                raise AudienceError(self._conflict_text(existing))
             if own:
                 self._switch_list(own, target)
                 return
-            kept = self._new.create(
-                lambda: self._audiences.create(
-                    self._new_name, description=self._settings.audience_description, list_id=target.id
-                )
-            )
+            kept = self._new.create(partial(self._create_with, target))
             self._note(kept)
             if kept.customer_list_id != target.id:  # an earlier try made it, on a list of its own
                 self._audiences.switch_list(kept.id, list_id=target.id)
             self._note(self._audiences.confirm_list(kept.id, list_id=target.id))
-            self._new.remove_late_doubles()
+            self._new.remove_late_duplicates()
 
-    def _kept(self, audience: Audience) -> Audience:
+    def _resume(self, audience: Audience) -> Audience:
         return self._new.resume(audience) if self._lists.is_of_this_session(audience) else audience
 
-    def _taken_meanwhile(self, audience: Audience) -> str:
+    def _conflict_text(self, audience: Audience) -> str:
         if self._settings.if_exists is IfExists.FAIL:
             return name_conflict(audience)
         return (

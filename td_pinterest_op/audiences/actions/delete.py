@@ -33,13 +33,13 @@ class Delete(AudienceAction):
     )
 
     def check(self) -> Audience | None:
-        """The audience, which no active ad group uses; None if it cannot be read."""
-        audience = self._audience()
+        """Return the audience, which no active ad group uses; None if it cannot be read."""
+        audience = self._find_audience()
         if audience and not audience.is_removed:
             self._require_unused(audience)
         return audience
 
-    def _audience(self) -> Audience | None:
+    def _find_audience(self) -> Audience | None:
         self._stats.audience_id = self._audience_id
         audience = self._audiences.find_removable(self._audience_id)
         if audience:
@@ -49,7 +49,7 @@ class Delete(AudienceAction):
 
     def steps(self, _prepared: Prepared) -> list[Step]:
         """Remove it, unless it is removed."""
-        audience = self._audience()
+        audience = self._find_audience()
         self._stats.summary_text = SummaryText(past="Deleted {audience}", infinitive="delete {audience}")
         if audience is None:
             description = f"remove audience {self._audience_id}, which cannot be read (any more)"
@@ -57,11 +57,11 @@ class Delete(AudienceAction):
         if audience.is_removed:
             self._stats.summary_text = SummaryText(
                 past="{audience} was deleted already",
-                infinitive="leave {audience} as it is, since it is deleted already",
+                infinitive="leave {audience} unchanged, since it is deleted already",
             )
             return [Step(description=f"none: {audience.label} is removed already", run=partial(self._note, audience))]
         description = f"remove {audience.label}; its customer list stays"
-        # Whatever the answer: an audience that was there a moment ago is gone now.
+        # Whatever the answer, an audience that has just been read is gone now.
         return [Step(description=description, request_count=1, run=partial(self._audiences.remove, audience.id))]
 
     def _remove_unread(self) -> None:

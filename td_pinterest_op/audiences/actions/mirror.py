@@ -1,4 +1,4 @@
-"""Let an audience follow a query: only who joins or leaves is sent. What the warehouse does is in `mirroring`."""
+"""Mirror a query into an audience: only people who join or leave are sent. `mirroring` has the SQL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from td_pinterest_op.audiences.actions.audience_action import ReadRecords, Step,
 from td_pinterest_op.audiences.actions.change import Change
 from td_pinterest_op.audiences.actions.refill import SwapList
 from td_pinterest_op.audiences.audiences import NewAudience
-from td_pinterest_op.audiences.customer_lists import CustomerLists, find_list
+from td_pinterest_op.audiences.customer_lists import find_list
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.mirroring.guard import PlanGuard
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACING, Ledger
@@ -33,17 +33,17 @@ from td_pinterest_op.treasure_data.job import Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Planned(Prepared):
-    """The changes of a plan that is not in the ledger yet."""
+    """The changes of a plan, before it is in the ledger."""
 
     changes: MirrorFigures
 
     def count_batches(self, size: int) -> int:
-        """How many requests they take."""
+        """Return how many requests the changes take."""
         return math.ceil(self.changes.left / size) + math.ceil((self.changes.joined + self.changes.resent) / size)
 
 
 class Mirror(SwapList, Change):
-    """Let an audience follow a query."""
+    """Mirror a query into an audience."""
 
     action = ActionSpec(
         name="mirror_current_audience",
@@ -63,8 +63,8 @@ class Mirror(SwapList, Change):
     _plan: Mapping[str, Prepared]
 
     def check(self) -> Audience | None:
-        """The audience that follows the query; None if it is to be created."""
-        self._audience = self._find_usable() if self._audience_id else self._named()
+        """Return the audience that mirrors the query; None if it is to be created."""
+        self._audience = self._find_usable() if self._audience_id else self._find_named()
         if self._audience and self._settings.audience_name not in (None, self._audience.name):
             raise AudienceError(
                 f'{self._audience.label} is not "{self._new_name}": audience_id and audience_name must name the same '
@@ -73,12 +73,12 @@ class Mirror(SwapList, Change):
         return self._audience
 
     @property
-    def _followed(self) -> Audience:
+    def _mirrored(self) -> Audience:
         """The audience, once it exists."""
-        assert self._audience is not None  # noqa: S101 - an audience that is created comes before all else
+        assert self._audience is not None, "the first step has created it"  # noqa: S101
         return self._audience
 
-    def _named(self) -> Audience | None:
+    def _find_named(self) -> Audience | None:
         self._stats.audience_name = self._new_name
         named = self._audiences.find_by_name(self._new_name)
         if len(named) > 1:
@@ -100,7 +100,7 @@ class Mirror(SwapList, Change):
                     people=self._count_people(self._audience),
                 )
             run.compare()
-            check_rows(self._settings, self._stats, first_invalid=[])
+            check_rows(self._settings, self._stats)
             check_leavers(run.figures, run.state, self._settings)
             changes = self._stats.mirror or MirrorFigures()
             yield _Planned(unique=changes.changes, list_type=run.list_type, spool=None, changes=changes)
@@ -121,43 +121,43 @@ class Mirror(SwapList, Change):
         )
 
     def _count_people(self, audience: Audience) -> int:
-        behind = find_list(self._api, audience)
-        return audience.size or (behind and behind.uploaded) or 0
+        used = find_list(self._api, audience)
+        return audience.size or (used and used.uploaded) or 0
 
     def steps(self, prepared: Prepared) -> list[Step]:
-        """Write the plan into the ledger, send it, settle it."""
-        assert isinstance(prepared, _Planned)  # noqa: S101 - `prepare` made it
+        """Write the plan into the ledger, send it, and mark it as settled."""
+        assert isinstance(prepared, _Planned), "prepare has made it"  # noqa: S101
         changes, replaces = prepared.changes, prepared.changes.mode == REPLACE
         past, infinitive = ("joined", "left", "sent again"), ("join", "leave", "are sent again")
         self._stats.summary_text = SummaryText(
-            past=f"Mirrored {{audience}}: {_described(changes, past)}",
-            infinitive=f"mirror {{audience}}: {_described(changes, infinitive)}",
+            past=f"Mirrored {{audience}}: {_describe(changes, past)}",
+            infinitive=f"mirror {{audience}}: {_describe(changes, infinitive)}",
         )
         compared = (
             f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {changes.people:,} people, "
-            f"{changes.members:,} members; {_described(changes, infinitive)}"
+            f"{changes.members:,} members; {_describe(changes, infinitive)}"
         )
         if not replaces and not changes.changes:
-            return [Step(description=f"none: {compared}", run=self._go_on)]
+            return [Step(description=f"none: {compared}", run=self._finish)]
         return [
-            *([] if self._audience else [self._creating()]),
+            *([] if self._audience else [self._create_step()]),
             Step(description=compared, run=self._write_plan),
-            *([self._replacing(changes)] if replaces else self._sending(changes)),
-            Step(description="settle the plan in the ledger", run=self._settle),
+            *([self._replace_step(changes)] if replaces else self._send_steps(changes)),
+            Step(description="mark the plan as settled in the ledger", run=self._settle),
         ]
 
-    def _creating(self) -> Step:
+    def _create_step(self) -> Step:
         return Step(description=f'create audience "{self._new_name}" without people', request_count=2, run=self._create)
 
-    def _replacing(self, changes: MirrorFigures) -> Step:
+    def _replace_step(self, changes: MirrorFigures) -> Step:
         label = self._audience.label if self._audience else "the audience"
         description = (
             f"fill a new customer list with {format_count(changes.joined, 'record')}, and switch {label} to it"
         )
         return Step(description=description, request_count=1, run=self._replace)
 
-    def _sending(self, changes: MirrorFigures) -> list[Step]:
-        audience = self._followed
+    def _send_steps(self, changes: MirrorFigures) -> list[Step]:
+        audience = self._mirrored
         of = f"{audience.label} (customer list {audience.customer_list_id})"
         leavers, joiners = changes.left, changes.joined + changes.resent
         removing = Step(
@@ -171,24 +171,20 @@ class Mirror(SwapList, Change):
             self._new_name,
             audiences=self._audiences,
             is_own=self._lists.is_of_this_session,
-            taken=lambda audience: f"{audience.label} was created while this task ran: run this task again",
+            conflict=lambda audience: f"{audience.label} was created while this task ran: run this task again",
         )
         target, fill = self._empty(self._new_name, used=None)
         fill.run()
         new.wait_for_consistency()
-        kept = new.create(
-            lambda: self._audiences.create(
-                self._new_name, description=self._settings.audience_description, list_id=target.id
-            )
-        )
+        kept = new.create(partial(self._create_with, target))
         self._audience = self._audiences.confirm_list(kept.id, list_id=list_id_of(kept))
         self._note(self._audience)
-        new.remove_late_doubles()
+        new.remove_late_duplicates()
         self._run.ledger = replace(self._run.ledger, audience_id=kept.id)
 
     def _write_plan(self) -> None:
         run = self._run
-        self._plan = run.write_plan(list_id_of(self._followed))
+        self._plan = run.write_plan(list_id_of(self._mirrored))
         self._guard = PlanGuard(
             stage=run.stage,
             ledger=run.ledger,
@@ -197,26 +193,20 @@ class Mirror(SwapList, Change):
             clock=self._services.timing.monotonic,
             sent=lambda: self._stats.sent + self._stats.in_doubt,
         )
-        self._guard.confirm_newest()
+        self._guard.trust()
         run.stage.outcome = ""
         if self._stats.mirror:
             self._stats.mirror = replace(self._stats.mirror, plan=run.state.number)
 
     def _send(self, op: str) -> None:
         with self._guard.watch(op):
-            self._send_change(self._followed, self._plan[op], adds=op == JOIN)
+            self._send_change(self._mirrored, self._plan[op], adds=op == JOIN)
 
     def _replace(self) -> None:
-        audience = self._followed
-        # A plan is a session of its own: a list that another one of this session has filled is not this one's.
+        audience = self._mirrored
+        # Each plan is a session of its own, which does not take the lists of other plans of the task's session.
         key = hashlib.sha256(f"{self._session_key} {self._guard.plan}".encode()).hexdigest()[:8]
-        self._lists = CustomerLists(
-            api=self._api,
-            session_key=key,
-            audience_id=audience.id,
-            audience_name=audience.name,
-            is_nca=self._settings.is_nca,
-        )
+        self._lists = self._lists_of(key, audience.id, audience.name)
         text = self._stats.summary_text
         with self._guard.watch(REPLACING):
             for step in self._fill_and_switch(self._find_usable(audience.id), self._plan[JOIN]):
@@ -229,17 +219,17 @@ class Mirror(SwapList, Change):
             self._guard.check()
         run.stage.outcome = ". All of the plan was sent, but it is not settled: the next run sends it again"
         run.settle(self._stats.customer_list_id or "")
-        self._go_on()
+        self._finish()
 
-    def _go_on(self) -> None:
-        """What is left to do once every change is settled."""
+    def _finish(self) -> None:
+        """Set the number of members, and compact the ledger, once every change is settled."""
         run = self._run
         self._stats.members = None if run.state.is_adopted else run.figures.people
         run.stage.outcome = ""
         run.compact()
 
 
-def _described(changes: MirrorFigures, verbs: Sequence[str]) -> str:
+def _describe(changes: MirrorFigures, verbs: Sequence[str]) -> str:
     joined, left, resent = verbs
     again = f", {changes.resent:,} {resent}" if changes.resent else ""
     return f"{changes.joined:,} {joined}, {changes.left:,} {left}{again}" if changes.changes else "no changes"

@@ -1,4 +1,4 @@
-"""Put a new customer list behind an audience: one with other people, or an empty one."""
+"""Switch an audience to a new customer list: one with other people, or an empty one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from td_pinterest_op.stats import SummaryText
 
 
 class SwapList(AudienceAction):
-    """A list is filled, or left empty, and only then is the audience moved to it."""
+    """Fills a list, or leaves it empty, and only then switches the audience to it."""
 
     def _fill_and_switch(self, audience: Audience, prepared: Prepared, *, is_exact: bool = True) -> list[Step]:
-        """`is_exact`: nobody but the people of this export stays in the audience."""
+        """Return the steps. `is_exact`: only the people of this export may stay in the audience."""
         if not prepared.unique:
             return self._empty_and_switch(audience, is_empty=self._lists.is_empty(audience))
         self._stats.summary_text = SummaryText(
@@ -34,13 +34,10 @@ class SwapList(AudienceAction):
     def _empty_and_switch(self, audience: Audience, *, is_empty: bool) -> list[Step]:
         if is_empty:
             self._stats.summary_text = SummaryText(
-                past="{audience} was empty already", infinitive="leave {audience} as it is, since it is empty already"
+                past="{audience} was empty already", infinitive="leave {audience} unchanged, since it is empty already"
             )
-            return [
-                Step(
-                    description=f"none: {audience.label} is empty already", run=lambda: self._note(self._kept(audience))
-                )
-            ]
+            description = f"none: {audience.label} is empty already"
+            return [Step(description=description, run=lambda: self._note(self._resume(audience)))]
         self._stats.summary_text = SummaryText(past="Cleared {audience}", infinitive="clear {audience}")
         target, create = self._empty(audience.name, used=list_id_of(audience))
         return [create, *self._switch_steps(audience, target)]
@@ -48,9 +45,9 @@ class SwapList(AudienceAction):
     def _fill(
         self, audience_name: str, prepared: Prepared, *, used: str | None = None, is_exact: bool = True
     ) -> tuple[ListToFill, Step]:
-        """The list for the records, and the step that sends them; the first batch creates the list.
+        """Return the list for the records, and the step that sends them; the first batch creates the list.
 
-        `used`: the list that the audience uses, None if there is no audience yet.
+        `used`: the list that the audience uses, None without an audience.
         """
         if not prepared.unique:
             return self._empty(audience_name, used=used)
@@ -68,40 +65,45 @@ class SwapList(AudienceAction):
             self._sender.send(prepared, target.put)
             self._stats.customer_list_id = target.id
 
-        return target, Step(description=_list_change(target), run=send)
+        return target, Step(description=_list_description(target), run=send)
 
     def _empty(self, audience_name: str, *, used: str | None) -> tuple[ListToFill, Step]:
         target = self._lists.find_or_name_empty_list(audience_name, used=used)
         return target, Step(
-            description=_list_change(target), request_count=0 if target.id else 1, run=target.create_empty
+            description=_list_description(target), request_count=0 if target.id else 1, run=target.create_empty
         )
 
+    def _create_with(self, target: ListToFill) -> Audience:
+        """Create the audience of the settings with a list."""
+        description = self._settings.audience_description
+        return self._audiences.create(self._new_name, description=description, list_id=target.id)
+
     def _switch_steps(self, audience: Audience, target: ListToFill) -> list[Step]:
-        behind = list_id_of(audience)
-        if target.id == behind:
+        used = list_id_of(audience)
+        if target.id == used:
             description = f"no change: {audience.label} already uses this list"
             return [Step(description=description, run=lambda: self._switch_list(audience, target))]
-        description = f"move {audience.label} to it; customer list {behind} is left behind"
+        description = f"switch {audience.label} to it; customer list {used} is orphaned"
         return [Step(description=description, request_count=1, run=lambda: self._switch_list(audience, target))]
 
     def _switch_list(self, audience: Audience, target: ListToFill) -> None:
         with self._explain_failure_after_upload(target):
-            # Somebody else may have moved it since.
-            now = self._audiences.find_usable(self._kept(audience).id)
-            behind = list_id_of(now)
+            # Somebody else may have switched it since.
+            now = self._audiences.find_usable(self._resume(audience).id)
+            used = list_id_of(now)
             self._note(now)
-            if behind != target.id:
+            if used != target.id:
                 self._require_newer_job(now)
                 self._audiences.switch_list(now.id, list_id=target.id)
                 self._note(self._audiences.confirm_list(now.id, list_id=target.id))
-                self._stats.previous_customer_list_id = behind
+                self._stats.previous_customer_list_id = used
 
-    def _kept(self, audience: Audience) -> Audience:
-        """The audience to go on with."""
+    def _resume(self, audience: Audience) -> Audience:
+        """Return the audience that stays, if several were created."""
         return audience
 
     def _require_newer_job(self, audience: Audience) -> None:
-        """Raises AudienceError when the list behind an audience has the people of a job with a higher id."""
+        """Raise AudienceError if the audience's list has the people of a job with a higher id."""
         own, other = self._stats.job_id, job_id_of(find_list(self._api, audience))
         if own and other and other > int(own) and not self._settings.replace_newer:
             raise AudienceError(
@@ -112,18 +114,18 @@ class SwapList(AudienceAction):
 
     @contextlib.contextmanager
     def _explain_failure_after_upload(self, target: ListToFill) -> Iterator[None]:
-        """Around what is left to do once all records are in a list: an error names the list."""
+        """Add to the errors of a block that all records are in a list already."""
         all_in = f"All {self._stats.sent} records are in customer list {target.id}"
         try:
             yield
             self._stats.members = None if target.is_shared else self._stats.sent
         except AudienceError as error:
             # Running again would end here again.
-            raise error.extend(f". {all_in}, which is not behind that audience") from None
+            raise error.extend(f". {all_in}, which that audience does not use") from None
         except ExportError as error:
             raise error.extend(
-                f". {all_in}, but that list was not seen behind the audience. Running this task again is safe: it goes "
-                "on from there"
+                f". {all_in}, but the audience was not seen to use that list. Running this task again is safe: it "
+                "continues from there"
             ) from None
 
 
@@ -140,12 +142,12 @@ class Replace(SwapList):
     outcome = ON_THEIR_WAY
 
     def steps(self, prepared: Prepared) -> list[Step]:
-        """Fill a list, then move the audience to it."""
+        """Fill a list, then switch the audience to it."""
         return self._fill_and_switch(self._find_usable(), prepared)
 
 
 class Clear(SwapList):
-    """Take all people out of an audience."""
+    """Remove all people from an audience."""
 
     action = ActionSpec(
         name="clear_current_audience",
@@ -164,7 +166,7 @@ class Clear(SwapList):
     _is_known_unused = False
 
     def check(self) -> tuple[Audience, bool]:
-        """The audience, fit to be moved, and whether it is empty already; if not, no active ad group uses it."""
+        """Return the audience, and whether it is empty already; if not, no active ad group may use it."""
         audience = self._find_usable()
         is_empty = self._lists.is_empty(audience)
         if not is_empty and not self._is_known_unused:
@@ -173,12 +175,12 @@ class Clear(SwapList):
         return audience, is_empty
 
     def steps(self, _prepared: Prepared) -> list[Step]:
-        """Create an empty list, then move the audience to it."""
+        """Create an empty list, then switch the audience to it."""
         audience, is_empty = self.check()
         return self._empty_and_switch(audience, is_empty=is_empty)
 
 
-def _list_change(target: ListToFill) -> str:
+def _list_description(target: ListToFill) -> str:
     if target.id:
-        return f"go on with customer list {target.id} of this session's earlier try"
+        return f"continue with customer list {target.id} of this session's earlier try"
     return f'create customer list "{escape(target.name)}"'

@@ -38,7 +38,7 @@ def skip(reason: str, advice: str = "fix that first") -> Check:
 
 @dataclass(kw_only=True)
 class DoctorContext:
-    """What is checked. `params`: those of a task with rows to judge, if any. `history`: a task's database, and a table.
+    """The object of the checks. `params`: of a task with rows to judge. `history`: a task's database, and a table.
 
     `account` is the ad account once its check has found it. `stack` closes what was opened.
     """

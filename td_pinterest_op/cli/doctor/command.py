@@ -94,7 +94,7 @@ def _history(settings_file: Path | None, workflow: Path | None) -> tuple[str | N
 
 def _show_check(name: str, check: Check) -> None:
     sign, plain, style = _SIGNS[check.status]
-    is_plain = screen.console().options.ascii_only
+    is_plain = screen.make_console().options.ascii_only
     screen.say(Text.assemble((plain if is_plain else sign, style), " ", (f"{name}: ", "bold"), check.message), indent=2)
     if check.advice and check.status != OK:
         screen.say(f"  {'->' if is_plain else '→'} {check.advice}", indent=4)

@@ -15,7 +15,7 @@ from td_pinterest_op.run_history.columns import NAMES
 from td_pinterest_op.settings.table import ExpectedValues, Settings
 from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, show_value
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.treasure_data.api import TreasureData, path_of
+from td_pinterest_op.treasure_data.api import TreasureData, build_path
 from td_pinterest_op.treasure_data.job import wait_for_job
 from td_pinterest_op.treasure_data.result import JobResult
 from td_pinterest_op.withholding.preparation import open_reader
@@ -63,7 +63,7 @@ def check_history(context: DoctorContext) -> Check | None:
 
 
 def _check_table(td: TreasureData, database: str, table: str) -> Check:
-    _, content = td.call("GET", path_of("database", "list"))
+    _, content = td.call("GET", build_path("database", "list"))
     permissions = {each.get("name"): each.get("permission") for each in content.get("databases") or ()}
     if database not in permissions:
         advice = "create that database, or name another one in the setting: history: database.table"
@@ -71,7 +71,7 @@ def _check_table(td: TreasureData, database: str, table: str) -> Check:
     if (permission := permissions[database]) in _READ_ONLY:
         message = f"the key has {permission} on database {database}: no row would be written"
         return Check(ERROR, message, "give its user full access there, or name another database")
-    _, content = td.call("GET", path_of("table", "list", database))
+    _, content = td.call("GET", build_path("table", "list", database))
     schema = next((each.get("schema") for each in content.get("tables") or () if each.get("name") == table), None)
     if schema is None:
         return Check(OK, f"the first run makes the table {database}.{table}")

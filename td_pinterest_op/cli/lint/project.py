@@ -10,13 +10,18 @@ import pathspec
 from td_pinterest_op.cli.lint.archive import archive_of, read_ignored
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, Value, place
 from td_pinterest_op.cli.lint.interpreter import find_missing_packages, python_of
+from td_pinterest_op.cli.lint.structure import check_template
 
 PACKAGE = "td_pinterest_op"
+# The parameters of a task that may name a file with a query.
+_SQL = ("suppress", "consent", "query")
 
 
 def check(dig: DigFile, every: list[Task]) -> None:
     """Add what a push would leave out, an archive that is too large, and a Python that lacks packages."""
     ignored = read_ignored(dig.folder)
+    for task in every:
+        _check_sql(dig, task)
     for value, name in _referenced_files(dig, every):
         if message := _why_left_out(dig.folder, name, ignored):
             dig.add(value, "left-out", message)
@@ -28,12 +33,34 @@ def check(dig: DigFile, every: list[Task]) -> None:
             "operator unless its Python has it installed"
         )
         dig.add(uses.command or uses.value, "left-out", message, is_error=False)
+    if uses and package.is_dir() and ignored.match_file(f"{PACKAGE}/__init__.py"):
+        message = f".digdagignore names {PACKAGE}, and so a push leaves out the operator: take the line out"
+        dig.add(uses.command or uses.value, "left-out", message)
     is_hosted = _is_hosted(every)
     if package.is_dir():
         _check_size(dig, is_hosted=is_hosted)
     if (package / "__init__.py").is_file() and not is_hosted:
         for task in filter(uses_package, every):
             _check_python(dig, task)
+
+
+def _check_sql(dig: DigFile, task: Task) -> None:
+    """Add a file with a query that is blank, or with a template that gets no value."""
+    if task.operator == "td" and task.command:
+        named = [(task.command, task.text(task.command))]
+    else:
+        named = [each for key in _SQL for each in _query_files(dig, task, key)] if uses_package(task) else []
+    for value, name in named:
+        path = dig.folder / name
+        if not name or not path.is_file():
+            continue
+        sql = path.read_text(encoding="utf-8", errors="replace")
+        if not sql.strip():
+            dig.add(value, "source", f"{name} is blank: write a query into it")
+        elif task.operator == "td":
+            check_template(dig, task, value, sql)
+        elif "${" in sql:
+            dig.add(value, "template", f"{name} has a template, which digdag fills in for td> alone: write its value")
 
 
 def _check_size(dig: DigFile, *, is_hosted: bool) -> None:
@@ -73,7 +100,7 @@ def _referenced_files(dig: DigFile, every: list[Task]) -> Iterator[tuple[Value, 
         command = task.command
         if task.operator in ("td", "call") and command and (name := task.text(command)):
             yield command, name if task.operator == "td" or name.endswith(".dig") else f"{name}.dig"
-        for key in ("suppress", "consent", "query") if uses_package(task) else ():
+        for key in _SQL if uses_package(task) else ():
             yield from _query_files(dig, task, key)
     for path, value in dig.included.items():
         yield value, str(path.relative_to(dig.folder))

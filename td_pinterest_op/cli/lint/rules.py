@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from td_pinterest_op.activation import LATER_RUNS
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS
 from td_pinterest_op.cli.lint import project, structure
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, Value, tasks
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_secret_names, environ_of
-from td_pinterest_op.cli.lint.settings import OPERATORS, TABLES, check_settings
+from td_pinterest_op.cli.lint.settings import MANY, OPERATORS, TABLES, check_entries, check_settings
 from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.settings.setting import Table
 from td_pinterest_op.settings.table import IfExists
-from td_pinterest_op.settings.task_parameters import find_misspelt_parameters
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, find_misspelt_parameters
 from td_pinterest_op.settings.types import has_lost_digits, nearest, suggest
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.workflow import task as workflow_task
@@ -28,9 +31,10 @@ _OFTEN = ("hourly>", "minutes_interval>")
 _SCHEDULES = (*_OFTEN, "daily>", "weekly>", "monthly>", "cron>")
 # Besides names, Java takes offsets.
 _OFFSET = re.compile(r"Z|(?:UTC|GMT|UT)?[+-][0-9]{1,2}(?::?[0-9]{2}){0,2}|UTC|GMT|UT")
-# A figure of an export in a template, `${pinterest.…}`.
+_WEBHOOK = re.compile(r"^https://(?:hooks\.slack\.com|discord\.com/api/webhooks|[\w.-]+\.webhook\.office\.com)/")
 _CALL = re.compile("call>:.*")
 _TEMPLATE = re.compile(r"\$\{(?!secret:)[^{}]*\}")
+# A figure of an export in a template, `${pinterest.…}`.
 _FIGURE = re.compile(r"(?<![\w.\"'])pinterest((?:\.[A-Za-z_]\w*)+)")
 
 
@@ -52,10 +56,13 @@ def check(dig: DigFile) -> None:
             _check_operator(dig, task, every[:position])
         elif task.operator == "td":
             _check_td(dig, task)
+        elif task.operator in ("mail", "http"):
+            _check_alert(dig, task)
         _check_database(dig, task, is_own=task in own_tasks)
         _check_retry(dig, task, every, own_tasks)
     if own_tasks:
         _check_statistics(dig, root)
+        _check_order(dig, itertools.takewhile(lambda task: task not in own_tasks, every))
         _check_docker(dig, own_tasks, every)
     structure.check(dig, root, every)
     project.check(dig, every)
@@ -64,6 +71,8 @@ def check(dig: DigFile) -> None:
 def _intended_operator(task: Task) -> str:
     """Return the operator of this package that a task names or misspells; "" for another task."""
     name = str(task.command.value) if task.operator == "py" and task.command else ""
+    if name == EXPORT_OPERATOR.rpartition(".")[2]:
+        return EXPORT_OPERATOR
     return nearest(name.removesuffix(".run"), OPERATORS, cutoff=0.8)
 
 
@@ -77,10 +86,10 @@ def _check_operator(dig: DigFile, task: Task, before: list[Task]) -> None:
     if command and written not in OPERATORS:
         suggestion = f"did you mean {name}?" if name else f"an export is {EXPORT_OPERATOR}"
         dig.add(command, "class", f"{written} is not an operator of td_pinterest_op: {suggestion}")
-    for key, near in find_misspelt_parameters([*task.value.mapping, *task.exported]).items():
-        message = f"{key} is not a parameter of an export; did you mean {near}?"
-        dig.add(task.value.get(key) or task.value, "unknown-parameter", message)
+    _check_parameters(dig, task, TABLES.get(name))
     environ = environ_of(dig, task)
+    if name == MANY:
+        check_entries(dig, task, environ)
     if name not in TABLES:
         return
     known = check_settings(dig, task, environ, table=TABLES[name])
@@ -96,6 +105,19 @@ def _check_operator(dig: DigFile, task: Task, before: list[Task]) -> None:
             dig.add(value, "database", f"{key} needs its database: give the task a `database`", is_error=False)
     if "erase" in name or (name == EXPORT_OPERATOR and (action is None or action.reads_rows)):
         _check_source(dig, task, environ, before)
+
+
+def _check_parameters(dig: DigFile, task: Task, table: Table | None) -> None:
+    """Add a parameter that is misspelt, a setting among them, and a value that `later_runs` does not take."""
+    for key, near in find_misspelt_parameters([*task.value.mapping, *task.exported]).items():
+        message = f"{key} is not a parameter of an export; did you mean {near}?"
+        dig.add(task.value.get(key) or task.value, "unknown-parameter", message)
+    for key, value in task.value.mapping.items() if table else ():
+        if table and key in table.by_name and key not in {*TASK_PARAMETERS, "history"}:
+            dig.add(value, "setting", f"{key} is a setting, which the operator reads below result_settings: move it")
+    later = task.value.get("later_runs")
+    if later and "${" not in str(later.value) and later.value not in LATER_RUNS:
+        dig.add(later, "setting", f"later_runs takes {', '.join(LATER_RUNS)}")
 
 
 def _check_source(dig: DigFile, task: Task, environ: Mapping[str, str], before: list[Task]) -> None:
@@ -198,6 +220,19 @@ def _check_td(dig: DigFile, task: Task) -> None:
     check_settings(dig, task, dict.fromkeys(PINTEREST_SECRETS, PLACEHOLDER))
 
 
+def _check_alert(dig: DigFile, task: Task) -> None:
+    """Add a mail to the address of the template, and an address of a webhook in plain text."""
+    command, to = task.command, task.value.get("to")
+    if to and "you@example.com" in str(to.plain()):
+        dig.add(to, "placeholder", "the mail goes to you@example.com: fill in an address", is_error=False)
+    if command and _WEBHOOK.search(str(command.value)):
+        message = (
+            "whoever knows this address can post with it: take it out, set it as a secret (slack.webhook, say), and "
+            "write `http>: ${secret:slack.webhook}`"
+        )
+        dig.add(command, "plain-secret", message)
+
+
 def _check_docker(dig: DigFile, own_tasks: list[Task], every: list[Task]) -> None:
     """Add a task without an image in a hosted workflow, which is known by an image of any task."""
     is_hosted = any(project.has_image(task) for task in every if task.operator == "py")
@@ -241,6 +276,16 @@ def _repeated_effect(task: Task) -> str:
     sql = task.value.get("query") or task.value.get("td>", "data")
     inserts = task.value.get("insert_into") or (sql and str(sql.value).lstrip().upper().startswith("INSERT"))
     return "inserts its rows" if inserts else ""
+
+
+def _check_order(dig: DigFile, before: Iterable[Task]) -> None:
+    """Add a task before the first export that uses the figures of one."""
+    for task in before:
+        values = [each for value in structure.own_values(task) for each in value.walk()]
+        for value in values if "_error" not in task.name and not _is_called(dig) else ():
+            text = " ".join(_TEMPLATE.findall(value.value)) if isinstance(value.value, str) else ""
+            if _FIGURE.search(text) and "typeof" not in text:
+                dig.add(value, "statistic", "no export has run here yet: put the task after the export")
 
 
 def _check_statistics(dig: DigFile, root: Value) -> None:

@@ -13,6 +13,7 @@ from td_pinterest_op.settings.types import nearest
 # In place of the value of a secret; no message holds it.
 PLACEHOLDER = "0-placeholder-0"
 _SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
+_MISSPELT = re.compile(r"\$\{\s*secrets?\s*[.:]\s*([\w.-]+)\s*\}")
 _LARGEST_FILE = 1_000_000
 
 
@@ -45,8 +46,13 @@ def check_plain_secret(dig: DigFile, value: Value | None, *, name: str, variable
 
 def check_secret_names(dig: DigFile, value: Value, *, variable: str = "") -> None:
     """Add a finding for a secret whose name is nearly one of another file, or the usual one of the `variable`."""
+    for template in _MISSPELT.finditer(str(value.value)):
+        if not _SECRET.fullmatch(template[0]):
+            dig.add(value, "template", f"digdag fills in no {template[0]}: write ${{secret:{template[1]}}}")
     for name in _SECRET.findall(str(value.value)):
         usual = {SECRETS[variable]} if variable in SECRETS else set()
+        if name == "http.uri":
+            dig.add(value, "secret-name", "a secret http.uri is the address of every http> task: give it another name")
         if intended := _intended_name(name, {*usual, *_names_in_other_files(dig, value.path)}):
             message = f"no other workflow of the folder has a secret {name}: did you mean {intended}?"
             dig.add(value, "secret-name", message, is_error=False)

@@ -24,12 +24,12 @@ TABLES: Mapping[str, Table] = {
     "td_pinterest_op.erase.PinterestErase": ERASURE,
     "td_pinterest_op.many.Many.renew": CONNECTION,
 }
-_MANY = "td_pinterest_op.many.Many.export"
+MANY = "td_pinterest_op.many.Many.export"
 OPERATORS = frozenset(
     {
         *TABLES,
         # These complete their settings when they run: from a list, or from what Audience Studio passes on.
-        _MANY,
+        MANY,
         "td_pinterest_op.many.Many.gate",
         "td_pinterest_op.activation.PinterestActivation",
         # These have no settings.
@@ -38,6 +38,9 @@ OPERATORS = frozenset(
     }
 )
 _CODES = {"environment": "env", "unknown": "unknown-setting"}
+# What the shipped config/pinterest.yml has until somebody fills it in.
+_TEMPLATE_NAME = "the name of that audience"
+_FILL_IN_NAME = f"the audience is called something else than `{_TEMPLATE_NAME}`: fill in its name, next to its id"
 # The settings of which an export needs one, whatever its name.
 _ALTERNATIVES = ("audience_id", "ad_account_id")
 
@@ -61,8 +64,39 @@ def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, tabl
     _add_problems(dig, written, [problem for problem in parsed.problems if not _waits_for_run(problem, unknown)])
     if table is not EXPORT or "action" in unknown:
         return {}
+    has_audience = any(known.get(name) for name in known if name.startswith("audience_id"))
+    if has_audience and known.get("expected_audience_name") == _TEMPLATE_NAME:
+        dig.add(written.get("expected_audience_name") or written, "placeholder", _FILL_IN_NAME)
     _add_unused(dig, written, parsed)
     return {name: value.value for name, value in parsed.values.items() if name not in unknown}
+
+
+def check_entries(dig: DigFile, task: Task, environ: Mapping[str, str]) -> None:
+    """Add what is wrong with the list of several audiences, and with how many of them run at once."""
+    written = dig.root.get("_export", "audiences") if dig.root else None
+    names: set[object] = set()
+    for entry in written.value if written and isinstance(written.value, list) else ():
+        name = entry.get("name")
+        if name and name.value in names:
+            dig.add(name, "setting", f"two entries are called {name.value}: give each a name of its own")
+        names.add(name and name.value)
+        _check_entry(dig, task, entry, environ)
+    if written and isinstance(written.value, dict):
+        dig.add(written, "setting", "audiences is a list: begin each entry with `- name:`")
+    limit, concurrent = task.parents[-1].get("_parallel", "limit"), task.exported.get("concurrent")
+    if limit and concurrent and str(limit.value) != str(concurrent):
+        dig.add(limit, "setting", f"the limit is {limit.value}, and concurrent is {concurrent}: give both one value")
+
+
+def _check_entry(dig: DigFile, task: Task, entry: Value, environ: Mapping[str, str]) -> None:
+    own = {name: value for name, value in entry.mapping.items() if name not in {*OWN, *TASK_PARAMETERS}}
+    shared = task.value.get("result_settings")
+    both = Value(value={**(shared.mapping if shared else {}), **own}, path=entry.path, line=entry.line)
+    known, unknown = _split_known(task, both)
+    problems = parse_all(known, table=EXPORT, environ=environ).problems
+    # What is blank yet has to be filled in: the run itself insists on it.
+    codes = {"missing"} if "" in known.values() else set()
+    _add_problems(dig, both, [each for each in problems if not (each.code in codes or _waits_for_run(each, unknown))])
 
 
 def _split_known(task: Task, written: Value) -> tuple[dict[str, object], set[str]]:
@@ -117,7 +151,7 @@ def settings_of_exports(dig: DigFile) -> Iterator[Mapping[str, object]]:
         written, command = task.value.get("result_settings"), task.command and str(task.command.value)
         if written and command and TABLES.get(command) is EXPORT:
             yield _split_known(task, written)[0]
-        elif written and command == _MANY:
+        elif written and command == MANY:
             for entry in task.exported.get("audiences") or ():
                 own = {name: value for name, value in entry.items() if name not in {*OWN, *TASK_PARAMETERS}}
                 yield {**_split_known(task, written)[0], **own}

@@ -8,6 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from td_pinterest_op.cli.lint.dig_file import BLOCKS, DigFile, Task, Value
 from td_pinterest_op.settings.types import suggest
 
+# The keys of digdag that begin with an underscore.
+_KEYWORDS = (*BLOCKS, "_export", "_parallel", "_retry", "_env", "_after", "_background", "_workdir")
+# Those that a task can do without: their names, without the underscore, are no parameters of an operator.
+_MISTAKEN = frozenset({"export", "env", "do", "parallel"})
+_OPERATORS = frozenset({"py", "td", "echo", "http", "mail", "call", "for_each", "if", "fail", "sh", "td_ddl"})
+_TASK_NAME = re.compile(r"\+[a-zA-Z_0-9\-=\[\]{}%&@`,.]{0,254}")
 _SIMPLE_TEMPLATE = re.compile(r"\$\{\s*([A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*)\s*\}")
 # Mappings to which an earlier task or digdag itself adds while a workflow runs.
 _GROWING = frozenset({"td", "pinterest", "error", "http", "docker", "py", "mail"})
@@ -47,27 +53,65 @@ def check(dig: DigFile, root: Value, every: Sequence[Task]) -> None:
         for key, value in schedule.mapping.items():
             if message := _schedule_problem(key, str(value.value).strip()):
                 dig.add(value, "schedule", message)
+        if sum(key.endswith(">") for key in schedule.mapping) > 1:
+            dig.add(schedule, "schedule", "digdag takes one schedule: keep one line, or use cron>")
+    if misplaced := root.get("_export", "schedule"):
+        dig.add(misplaced, "schedule", "digdag reads no schedule here: move it out of _export, to the left margin")
 
 
 def _check_names(dig: DigFile, task: Task) -> None:
     """Add a member that is a task by its content, and not by its name."""
     for name, value in task.value.mapping.items():
+        if message := _key_problem(name, value, task):
+            dig.add(value, "task-name" if name.startswith("+") else "key", message)
         is_task = any(key.endswith(">") for key in value.mapping) and name not in ("schedule", *BLOCKS)
         if is_task and not name.startswith(("+", "_")) and not name.endswith(">"):
             dig.add(value, "task-name", f"{name} does not run as a task: names of tasks begin with +, write +{name}")
 
 
+def _key_problem(name: str, value: Value, task: Task) -> str:
+    """Return what is wrong with a key of a task, or of the workflow; "" for a valid one."""
+    if name.startswith("+"):
+        rule = "a task's name has letters, digits, - and _, and no space"
+        return "" if _TASK_NAME.fullmatch(name) else f"digdag refuses {name}: {rule}"
+    if name == "_retry" and not (value.mapping or re.fullmatch(r"\d+|\$\{.*\}", str(value.value))):
+        return "_retry takes a number, or a mapping with limit and interval"
+    if name.startswith("_"):
+        near = "" if name in _KEYWORDS else suggest(name, _KEYWORDS)
+        return f"digdag ignores {name}{near}" if near else ""
+    if name in _MISTAKEN and value.mapping and not any(key.endswith(">") for key in value.mapping):
+        return f"digdag ignores {name}: write _{name}"
+    is_task = task.name.rpartition("+")[2] and task.operator is None and not _has_tasks(task.value)
+    return f"digdag runs nothing here: write {name}>" if is_task and name in _OPERATORS else ""
+
+
+def own_values(task: Task) -> Sequence[Value]:
+    """Return the values of a task that are no tasks themselves."""
+    return [value for name, value in task.value.mapping.items() if not name.startswith("+") and name not in BLOCKS]
+
+
+def _has_tasks(value: Value) -> bool:
+    return any(name.startswith("+") for name in value.mapping)
+
+
 def _check_templates(dig: DigFile, task: Task) -> None:
     """Add a template whose name is missing in a mapping that the workflow or an included file exports."""
-    own = [value for name, value in task.value.mapping.items() if not name.startswith("+") and name not in BLOCKS]
-    for value in (each for member in own for each in member.walk()):
-        for path in _SIMPLE_TEMPLATE.findall(value.value) if isinstance(value.value, str) else ():
-            first, *rest = path.split(".")
-            known = task.exported.get(first)
-            if not isinstance(known, dict) or first in _GROWING or "." in first:
-                continue
-            if missing := missing_name(rest, known):
-                dig.add(value, "template", f"${{{path}}}: {first} has no {missing}")
+    for value in (each for member in own_values(task) for each in member.walk()):
+        if isinstance(value.value, str):
+            check_template(dig, task, value, value.value)
+
+
+def check_template(dig: DigFile, task: Task, value: Value, text: str) -> None:
+    """Add, at a value, the templates of a text whose name is missing in a mapping that is exported."""
+    for path in _SIMPLE_TEMPLATE.findall(text):
+        first, *rest = path.split(".")
+        known = task.exported.get(first)
+        if first in _GROWING:
+            continue
+        if isinstance(known, dict) and (missing := missing_name(rest, known)):
+            dig.add(value, "template", f"${{{path}}}: {first} has no {missing}")
+        elif isinstance(known, str) and "${" not in known and rest not in ([], ["length"]):
+            dig.add(value, "template", f"${{{path}}}: {first} is a text, and has no {rest[0]}")
 
 
 def missing_name(path: Sequence[str], known: object) -> str:
@@ -92,6 +136,8 @@ def _schedule_problem(key: str, text: str) -> str:
         return ""
     if key == "cron>":
         return _cron_problem(text)
+    if f"{key}>" in (*_SCHEDULES, "cron>"):
+        return f"digdag ignores {key}: write {key}>"
     if key in _SCHEDULES and not _SCHEDULES[key][0].fullmatch(text):
         return f"{key} takes {_SCHEDULES[key][1]}"
     return ""

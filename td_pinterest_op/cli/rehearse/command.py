@@ -1,4 +1,4 @@
-"""`td-pinterest rehearse`: says what it will do, asks, carries the steps out, and tells what it found out."""
+"""`td-pinterest rehearse`: announces the steps, asks, runs them, and shows what they found out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import click
 from td_pinterest_op import __version__
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import ENVIRONMENT, open_connection
-from td_pinterest_op.cli.export import stopping
+from td_pinterest_op.cli.export import stop_on_signals
 from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.cli.rehearse.stage import DEFAULT_BATCH, NAME, Answer, Facts, NotTriedError, Stage
 from td_pinterest_op.cli.rehearse.steps import LARGE, STEPS, Step
@@ -56,7 +56,7 @@ def _parse_steps(_context: click.Context, option: click.Parameter, text: str | N
 
 
 @click.command(epilog=_EXAMPLE)
-@click.option("--only", "asked", metavar="STEP,…", callback=_parse_steps, help="Only these steps, and what they need.")
+@click.option("--only", "wanted", metavar="STEP,…", callback=_parse_steps, help="Only these steps, and what they need.")
 @click.option("--no-large", is_flag=True, help="Leave out the step batches, those of more than 10,000 records.")
 @click.option(
     "--output", type=FILE, default="rehearsal.json", show_default=True, help="The file for what was found out."
@@ -64,7 +64,7 @@ def _parse_steps(_context: click.Context, option: click.Parameter, text: str | N
 @options.yes
 @options.all_of(options.ad_account, options.env_file, options.as_json, options.quiet)
 @options.pass_common
-def rehearse(common: CommonOptions, asked: Sequence[Step], no_large: bool, output: Path) -> None:
+def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, output: Path) -> None:
     """Find out what Pinterest does where its documentation is silent, on your ad account.
 
     Says first what it does and what it leaves behind, and asks. It makes customer lists and an audience of its own,
@@ -73,16 +73,19 @@ def rehearse(common: CommonOptions, asked: Sequence[Step], no_large: bool, outpu
 
     Steps: token, account, list_without_records, list, batches, at_once, records_v2, audience, move, remove.
     """
-    asked = [step for step in asked if not (no_large and step.name == LARGE)]
-    if not asked:
+    wanted = [step for step in wanted if not (no_large and step.name == LARGE)]
+    if not wanted:
         raise click.UsageError("no step is left: --no-large leaves out what --only names")
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: make it, or name another file")
-    count, to_do = RequestCounts(), _with_needs(asked)
+    count, to_do = RequestCounts(), _add_needed(wanted)
     names = {step.name for step in to_do}
     writes = sum(step.writes for step in to_do) + ("audience" in names and "remove" not in names)
     answer = Answer()
-    with open_connection(common, count=count, on_response=answer.note) as connection, stopping():
+    with (
+        open_connection(common, timing=SYSTEM, count=count, on_response=answer.record) as connection,
+        stop_on_signals(),
+    ):
         api = connection.api()
         if not (common.quiet and common.yes):
             is_kept = connection.credentials.sources.get("PINTEREST_REFRESH_TOKEN") != ENVIRONMENT
@@ -91,8 +94,8 @@ def rehearse(common: CommonOptions, asked: Sequence[Step], no_large: bool, outpu
             raise StoppedError("you answered no: nothing was written")
         at = datetime.fromtimestamp(SYSTEM.wall(), timezone.utc)
         stage = Stage(connection, api, answer=answer, timing=SYSTEM)
-        steps = _rehearse(stage, to_do, common)
-    told = [step for step in steps if step["name"] in {step.name for step in asked}]
+        steps = _run_steps(stage, to_do, common)
+    told = [step for step in steps if step["name"] in {step.name for step in wanted}]
     result = {
         "version": __version__,
         "at": f"{at:%Y-%m-%dT%H:%M:%SZ}",
@@ -101,12 +104,12 @@ def rehearse(common: CommonOptions, asked: Sequence[Step], no_large: bool, outpu
         "steps": told,
         "advice": advice(stage.facts),
     }
-    _end(result, output, common)
+    _show_result(result, output, common)
 
 
-def _with_needs(asked: Sequence[Step]) -> list[Step]:
-    """The steps, and those that make what they need, in their order."""
-    names = {step.name for step in asked}
+def _add_needed(wanted: Sequence[Step]) -> list[Step]:
+    """Return the steps and those that they need, in their order."""
+    names = {step.name for step in wanted}
     for step in reversed(STEPS):
         if step.name in names and step.needs:
             names.add(step.needs)
@@ -114,7 +117,7 @@ def _with_needs(asked: Sequence[Step]) -> list[Step]:
 
 
 def _announcement(names: Collection[str], *, account: str, writes: int, is_kept: bool) -> str:
-    """What the steps do and leave behind, for the one who is asked."""
+    """Return a description of what the steps do and leave behind, shown before the question."""
     lists = len({"list_without_records", "list", "move"}.intersection(names))
     lines = [f"To find out what Pinterest's documentation does not say, in ad account {account}:"]
     if "token" in names:
@@ -141,22 +144,22 @@ def _announcement(names: Collection[str], *, account: str, writes: int, is_kept:
     return "\n".join([*lines, "Nothing of yours is touched. It takes a minute or a few."])
 
 
-def _rehearse(stage: Stage, steps: Sequence[Step], common: CommonOptions) -> list[dict[str, Any]]:
-    """What came of the steps; leaves no audience behind.
+def _run_steps(stage: Stage, steps: Sequence[Step], common: CommonOptions) -> list[dict[str, Any]]:
+    """Run the steps and return their results; remove the audience at the end.
 
     Raises StoppedError, which says what is left, and what ends the whole: no access token, or an audience that stays.
     """
     done: list[dict[str, Any]] = []
     try:
         stage.services.tokens.token()
-        stage.remove_left_behind()
+        stage.remove_audiences()
         for step in steps:
-            common.note(f"{step.name}: {step.asked} …")
-            done.append(_carried_out(step, stage))
-        is_tidy = stage.remove_left_behind()
+            common.note(f"{step.name}: {step.request} …")
+            done.append(_run_step(step, stage))
+        is_tidy = stage.remove_audiences()
     except StoppedError as error:
         shutdown.reset()
-        is_tidy = stage.remove_left_behind()
+        is_tidy = stage.remove_audiences()
         audience = "no audience of it is left" if is_tidy else "its audience is left: the next rehearse removes it"
         raise error.extend(f" after {len(done)} of {len(steps)} steps; {audience}") from None
     if not is_tidy:
@@ -164,7 +167,7 @@ def _rehearse(stage: Stage, steps: Sequence[Step], common: CommonOptions) -> lis
     return done
 
 
-def _carried_out(step: Step, stage: Stage) -> dict[str, Any]:
+def _run_step(step: Step, stage: Stage) -> dict[str, Any]:
     stage.answer.reset()
     begin = SYSTEM.monotonic()
     try:
@@ -174,12 +177,12 @@ def _carried_out(step: Step, stage: Stage) -> dict[str, Any]:
     except StoppedError:
         raise
     except ExportError as error:
-        stage.answer.of(error)
+        stage.answer.record_error(error)
         log.warning("step %s: %s", step.name, error)
         verdict = f"not found out: {_FAILED.get(error.status or 0, 'Pinterest did not do it')}"
     came = {
         "name": step.name,
-        "asked": step.asked,
+        "asked": step.request,
         "status": stage.answer.status,
         "code": stage.answer.code,
         "seconds": round(SYSTEM.monotonic() - begin, 2),
@@ -189,7 +192,7 @@ def _carried_out(step: Step, stage: Stage) -> dict[str, Any]:
 
 
 def advice(facts: Facts) -> list[str]:
-    """What to set, and what to leave alone, with a service that behaves so."""
+    """Return what to set and what to avoid with a service that has these facts."""
     batch, at_once = facts.largest_batch, facts.batches_at_once
     return [
         text
@@ -211,12 +214,12 @@ def advice(facts: Facts) -> list[str]:
     ]
 
 
-def _end(result: dict[str, Any], output: Path, common: CommonOptions) -> None:
+def _show_result(result: dict[str, Any], output: Path, common: CommonOptions) -> None:
     if common.as_json:
         screen.say_json(result)
     else:
         rows = [step | {"step": step["name"]} for step in result["steps"]]
-        screen.table(rows, columns=("step", "status", "code", "seconds", "verdict"), prose=("verdict",))
+        screen.show_table(rows, columns=("step", "status", "code", "seconds", "verdict"), prose=("verdict",))
         screen.say()
         for text in result["advice"] or ["nothing to set: the defaults fit this service"]:
             screen.say(f"Advice: {text}")

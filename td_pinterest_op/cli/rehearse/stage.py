@@ -1,4 +1,4 @@
-"""What the steps of a rehearsal share: the services, made-up people, what it makes of them, and how a write shows."""
+"""What the steps of a rehearsal share: the services, made-up people, and the list and audience made of them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PATIENCE, _SHORTEST_LOOK = 60.0, 0.5
 
 @dataclass(slots=True, kw_only=True)
 class Facts:
-    """Each is None until it is found out. `…_seconds`: from the answer to a write until a read shows it.
+    """The facts about the service, None until they are known. `…_seconds`: from a write until a read shows it.
 
     largest_batch: the most records that one request took. batch_too_large_status: of the answer to the next larger one,
     None if there was none. batches_at_once: the most that were taken at the same time.
@@ -61,32 +61,32 @@ class Facts:
 
 @dataclass(slots=True, kw_only=True)
 class Answer:
-    """The answer that decides a step: that to its last write, else that to its last read. None: there was none."""
+    """The response that decides a step: that to its last write, else that to its last read. None: there was none."""
 
     status: int | None = None
     code: int | None = None
     is_write: bool = False
 
     def reset(self) -> None:
-        """Forget it, at the beginning of a step."""
+        """Forget the response, at the beginning of a step."""
         self.status, self.code, self.is_write = None, None, False
 
-    def note(self, request: Request, response: Response) -> None:
-        """Take an answer in, as the client got it."""
+    def record(self, request: Request, response: Response) -> None:
+        """Keep a response."""
         if request.write or not self.is_write:
             self.status, self.code, self.is_write = response.status, response.code, request.write
 
-    def of(self, error: ExportError) -> None:
-        """Take in what an error says of its answer."""
+    def record_error(self, error: ExportError) -> None:
+        """Keep the status and the code of an error."""
         self.status, self.code = error.status, error.code
 
 
 class NotTriedError(Exception):
-    """A step has nothing to ask any more; its text is the verdict."""
+    """A step was not tried. The text is its verdict."""
 
 
 class Stage:
-    """One rehearsal's part of an ad account, and what it has found out.
+    """The list and the audience of a rehearsal, and the facts that it has found out.
 
     `answer` gets every response. `made` has the ids of its `list` and its `audience`, once there are some. Every name
     that it makes ends in a key of eight hex digits.
@@ -107,13 +107,13 @@ class Stage:
         self.limits: str | None = None  # those that Pinterest's header states
 
     def id_of(self, what: str) -> str:
-        """The id of the `list` or the `audience`. Raises NotTriedError if none was made."""
+        """Return the id of the `list` or the `audience`. Raises NotTriedError if it was not made."""
         if what not in self.made:
             raise NotTriedError(f"not tried: there is no {what}")
         return self.made[what]
 
-    def found_tokens(self) -> Tokens:
-        """A source of tokens that begins with the refresh token as it was found."""
+    def original_tokens(self) -> Tokens:
+        """Return a source of tokens that begins with the refresh token that was found."""
         settings = self._credentials.settings()
         return Tokens(
             client=self.services.client,
@@ -124,22 +124,22 @@ class Stage:
             timing=self._timing,
         )
 
-    def people(self, count: int) -> Digests:
-        """The digests of the first `count` made-up addresses."""
+    def make_people(self, count: int) -> Digests:
+        """Return the digests of the first `count` made-up addresses."""
         for number in range(len(self._people) // DIGEST_BYTES, count):
             self._people += hashlib.sha256(f"{number}@{self.name[-8:]}.invalid".encode()).digest()
         return Digests(bytes(self._people[: count * DIGEST_BYTES]))
 
     def make_list(self, count: int) -> str:
-        """A new customer list with the first `count` people; returns its id. Raises what the API raises."""
-        records = self.people(count)
+        """Make a customer list with the first `count` people; return its id. Raises what the API raises."""
+        records = self.make_people(count)
         named = fingerprint([records.data])
         made = self.lists.find_or_name_list(self.name, job_id=None, fingerprint=named, list_type="EMAIL")
         made.put(records)
         return made.id
 
     def make_audience(self, list_id: str) -> None:
-        """A new audience on a list. Raises what the API raises."""
+        """Make an audience that uses a list. Raises what the API raises."""
         self._audience_begun = True
         try:
             self.made["audience"] = self.audiences.create(self.name, description=None, list_id=list_id).id
@@ -148,17 +148,17 @@ class Stage:
             raise
 
     def remove(self) -> bool:
-        """Remove the audience; False when Pinterest does not know it. Raises what the API raises."""
+        """Remove the audience; return False if Pinterest does not know it. Raises what the API raises."""
         removed = self.audiences.remove(self.id_of("audience"))
         self._audience_begun = False
         return removed
 
     def audience(self) -> Audience | None:
-        """The audience as it is read; None if it is not there."""
+        """Read the audience; return None if it does not exist."""
         return self.api.audience(self.id_of("audience"))
 
     def seconds_until(self, *shows: Callable[[], bool]) -> list[float | None]:
-        """The seconds from now until each shows; None for one that does not within a minute."""
+        """Return the seconds from now until each of `shows` is true; None for one that is not within a minute."""
         clock, client = self._timing.monotonic, self.api.client
         begin = clock()
         seconds: list[float | None] = [None] * len(shows)
@@ -172,18 +172,18 @@ class Stage:
             # A trial app's requests of a day are few: the longer it takes, the rarer the looks.
             client.rate_limiter.wait(max(_SHORTEST_LOOK, waited / 4))
 
-    def remove_left_behind(self) -> bool:
-        """Remove every audience of a rehearsal, this one's or one that was interrupted; False when one may be left.
+    def remove_audiences(self) -> bool:
+        """Remove the audiences of this and of interrupted rehearsals; return False if one may be left.
 
         Raises StoppedError.
         """
         try:
             if self._audience_begun and "audience" not in self.made:
                 # The answer to its creation was never seen, and a listing may show it late.
-                poll_for(lambda: next(iter(self._ours()), None), self.api.client)
+                poll_for(lambda: next(iter(self._rehearsal_audiences()), None), self.api.client)
             elif self._audience_begun:
                 self.remove()
-            for audience in self._ours():
+            for audience in self._rehearsal_audiences():
                 self.audiences.remove(audience.id)
                 if audience.name != self.name:
                     screen.note(f'Removed audience {audience.id} "{audience.name}", which an earlier rehearsal left')
@@ -195,7 +195,7 @@ class Stage:
         self._audience_begun = False
         return True
 
-    def _ours(self) -> list[Audience]:
+    def _rehearsal_audiences(self) -> list[Audience]:
         return [
             audience for audience in self.api.audiences() if _OURS.fullmatch(audience.name) and not audience.is_removed
         ]

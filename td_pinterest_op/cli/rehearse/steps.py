@@ -1,4 +1,4 @@
-"""The steps of a rehearsal: what each asks, what it needs, and how it comes to its verdict."""
+"""The steps of a rehearsal: the requests of each, the step that it needs, and its verdict."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Step:
     """
 
     name: str
-    asked: str
+    request: str
     run: Callable[[Stage], str]
     writes: int = 0
     needs: str | None = None
 
 
-def _token(stage: Stage) -> str:
-    tokens, facts, start = stage.services.tokens, stage.facts, stage.found_tokens()
+def _probe_token(stage: Stage) -> str:
+    tokens, facts, start = stage.services.tokens, stage.facts, stage.original_tokens()
     used = tokens.token()
     facts.refresh_rotates = tokens.refresh_token != start.refresh_token
     try:
@@ -56,7 +56,7 @@ def _token(stage: Stage) -> str:
     return f"{new}; the old one is {'still good' if facts.old_refresh_token_lives else 'refused from then on'}"
 
 
-def _account(stage: Stage) -> str:
+def _probe_account(stage: Stage) -> str:
     accounts = stage.services.pinterest.ad_accounts()
     account = next((known for known in accounts if known.id == stage.api.ad_account_id), None)
     headers = stage.services.client.last_headers
@@ -65,13 +65,13 @@ def _account(stage: Stage) -> str:
     return f"{role}; {judge_tier(headers).message}"
 
 
-def _list_without_records(stage: Stage) -> str:
-    with _judging(stage, "list_without_records"):
+def _probe_list_without_records(stage: Stage) -> str:
+    with _record_fact(stage, "list_without_records"):
         stage.api.create_customer_list(name=f"{stage.name} without records", list_type="EMAIL")
     return "made: a list needs no records" if stage.facts.list_without_records else "refused: a list needs records"
 
 
-def _list(stage: Stage) -> str:
+def _probe_list(stage: Stage) -> str:
     facts, too_large = stage.facts, None
     for count in (DEFAULT_BATCH, 5_000, 2_500, 1_250):
         try:
@@ -96,17 +96,17 @@ def _is_listed(stage: Stage) -> bool:
     return any(listed.id == stage.id_of("list") for listed in newest)
 
 
-def _batches(stage: Stage) -> str:
+def _probe_batches(stage: Stage) -> str:
     facts, list_id = stage.facts, stage.id_of("list")
     if (facts.largest_batch or 0) < DEFAULT_BATCH:
         raise NotTriedError(f"not tried: {DEFAULT_BATCH:,} records are too many already")
     for count in _LARGER_BATCHES:
         try:
-            stage.lists.add(list_id, stage.people(count))
+            stage.lists.add(list_id, stage.make_people(count))
         except (RequestRefusedError, ConnectionBrokenError) as error:
             if not _is_too_large(error):
                 raise
-            stage.answer.of(error)
+            stage.answer.record_error(error)
             facts.batch_too_large_status = error.status
             how = f"refused with {error.status}" if error.status else "cut off without an answer"
             return f"{facts.largest_batch:,} records are taken, {count:,} are {how}"
@@ -118,25 +118,25 @@ def _is_too_large(error: ExportError) -> bool:
     return isinstance(error, ConnectionBrokenError) or error.status in _CONTENT
 
 
-def _at_once(stage: Stage) -> str:
+def _probe_at_once(stage: Stage) -> str:
     facts, list_id = stage.facts, stage.id_of("list")
     count = min(DEFAULT_BATCH, facts.largest_batch or DEFAULT_BATCH)
     with stage.services.client.disable_retries():
         for number in _AT_ONCE:
-            errors = _all_at_once(stage, list_id, count=count, number=number)
+            errors = _send_at_once(stage, list_id, count=count, number=number)
             if errors and (number == 1 or isinstance(errors[0], AccountError)):
                 raise errors[0]
             if errors:
-                stage.answer.of(errors[0])
+                stage.answer.record_error(errors[0])
                 how = f"answered {errors[0].status}" if errors[0].status else "cut off"
                 return f"{facts.batches_at_once} at once are taken, of {number} some are {how}"
             facts.batches_at_once = number
     return f"{number} at once are taken"
 
 
-def _all_at_once(stage: Stage, list_id: str, *, count: int, number: int) -> list[ExportError]:
-    """Send the same batch `number` times at the same moment; returns the errors."""
-    records, errors, begin = stage.people(count), [], threading.Barrier(number)
+def _send_at_once(stage: Stage, list_id: str, *, count: int, number: int) -> list[ExportError]:
+    """Send the same batch `number` times at the same moment; return the errors."""
+    records, errors, begin = stage.make_people(count), [], threading.Barrier(number)
 
     def send() -> None:
         begin.wait()
@@ -154,37 +154,37 @@ def _all_at_once(stage: Stage, list_id: str, *, count: int, number: int) -> list
     return errors
 
 
-def _records_v2(stage: Stage) -> str:
-    rows = RowRecords([(_TWO_KEYS, stage.people(2 * _ROWS).data)])
+def _probe_records_v2(stage: Stage) -> str:
+    rows = RowRecords([(_TWO_KEYS, stage.make_people(2 * _ROWS).data)])
     list_id = stage.id_of("list")
-    with _judging(stage, "records_v2"):
+    with _record_fact(stage, "records_v2"):
         stage.api.change_records(list_id, rows, operation="ADD")
     return "rows with several keys are taken" if stage.facts.records_v2 else "refused: rows with several keys"
 
 
 @contextlib.contextmanager
-def _judging(stage: Stage, fact: str) -> Iterator[None]:
-    """A fact is true if the block is done, and false if what it asks for is refused."""
+def _record_fact(stage: Stage, fact: str) -> Iterator[None]:
+    """Set a fact: true if the block succeeds, false if Pinterest refuses its request."""
     try:
         yield
     except RequestRefusedError as error:
         if error.status not in _CONTENT:
             raise
-        stage.answer.of(error)
+        stage.answer.record_error(error)
         setattr(stage.facts, fact, False)
     else:
         setattr(stage.facts, fact, True)
 
 
-def _audience(stage: Stage) -> str:
+def _probe_audience(stage: Stage) -> str:
     stage.make_audience(stage.id_of("list"))
     return "made on the list"
 
 
-def _move(stage: Stage) -> str:
+def _probe_move(stage: Stage) -> str:
     facts, audience_id = stage.facts, stage.id_of("audience")
     second = stage.make_list(_SECOND_LIST)
-    with _judging(stage, "move_obeyed"):
+    with _record_fact(stage, "move_obeyed"):
         stage.audiences.switch_list(audience_id, list_id=second)
     if not facts.move_obeyed:
         return "refused: an audience keeps its list"
@@ -195,7 +195,7 @@ def _move(stage: Stage) -> str:
     return "obeyed" if facts.move_obeyed else "accepted, and not to be seen within a minute"
 
 
-def _remove(stage: Stage) -> str:
+def _probe_remove(stage: Stage) -> str:
     facts = stage.facts
     if not stage.remove():
         raise NotTriedError("not found out: Pinterest does not know the audience that it made")
@@ -207,23 +207,27 @@ def _remove(stage: Stage) -> str:
 
 
 STEPS: Sequence[Step] = (
-    Step("token", "POST oauth/token three times: second with the old refresh token", _token),
-    Step("account", "GET ad_accounts", _account),
-    Step("list_without_records", "POST customer_lists without records", _list_without_records, writes=1),
-    Step("list", "POST customer_lists with 10,000 records, then GET until it shows", _list, writes=1),
+    Step("token", "POST oauth/token three times: second with the old refresh token", _probe_token),
+    Step("account", "GET ad_accounts", _probe_account),
+    Step("list_without_records", "POST customer_lists without records", _probe_list_without_records, writes=1),
+    Step("list", "POST customer_lists with 10,000 records, then GET until it shows", _probe_list, writes=1),
     Step(
-        "batches", "PATCH customer_lists ADD with 20,000, 50,000 and 100,000 records", _batches, writes=3, needs="list"
+        "batches",
+        "PATCH customer_lists ADD with 20,000, 50,000 and 100,000 records",
+        _probe_batches,
+        writes=3,
+        needs="list",
     ),
-    Step("at_once", "PATCH customer_lists ADD, 1, 2, 4 and 8 at once", _at_once, writes=15, needs="list"),
-    Step("records_v2", "PATCH customer_lists ADD with records_v2", _records_v2, writes=1, needs="list"),
-    Step("audience", "POST audiences on the list", _audience, writes=1, needs="list"),
+    Step("at_once", "PATCH customer_lists ADD, 1, 2, 4 and 8 at once", _probe_at_once, writes=15, needs="list"),
+    Step("records_v2", "PATCH customer_lists ADD with records_v2", _probe_records_v2, writes=1, needs="list"),
+    Step("audience", "POST audiences on the list", _probe_audience, writes=1, needs="list"),
     Step(
         "move",
         "POST customer_lists, PATCH audiences UPDATE to it, then GET until it shows",
-        _move,
+        _probe_move,
         writes=2,
         needs="audience",
     ),
-    Step("remove", "PATCH audiences REMOVE, GET, and REMOVE again", _remove, writes=2, needs="audience"),
+    Step("remove", "PATCH audiences REMOVE, GET, and REMOVE again", _probe_remove, writes=2, needs="audience"),
 )
 LARGE = "batches"

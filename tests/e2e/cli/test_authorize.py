@@ -26,6 +26,7 @@ import requests
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.workflow import local_secrets
 from tests import children, guard
+from tests.campaigns import select_rows
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.exporting import Services
 from tests.unit.cli.running import Ran, Recorded, Terminal
@@ -64,7 +65,7 @@ def local_secrets_folder(tmp_path: Path) -> Path:
     return tmp_path / "digdag" / "secrets"
 
 
-def test_consent_stores_the_three_secrets_where_their_owner_alone_can_read_them(
+def test_consent_stores_the_three_secrets_readable_by_their_owner_only(
     authorize: Authorize, tmp_path: Path, compare_golden: Recorded
 ) -> None:
     os.umask(0o022)
@@ -106,7 +107,7 @@ OLD = "pinr.s3cr3t-old"
         ),
     ],
 )
-def test_authorize_names_another_token_that_takes_precedence_and_how_to_clear_it(
+def test_an_older_token_that_commands_find_first_is_reported_with_how_to_clear_it(
     authorize: Authorize,
     at_terminal: Terminal,
     tmp_path: Path,
@@ -141,9 +142,7 @@ def test_json_output_holds_the_account_and_no_token(authorize: Authorize) -> Non
     assert "emulated" == result["user"]
 
 
-def test_authorize_succeeds_when_the_present_refresh_token_is_malformed(
-    authorize: Authorize, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_refresh_token_is_replaced(authorize: Authorize, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PINTEREST_REFRESH_TOKEN", "b4d s3cr3t token")
     assert 0 == authorize().code
 
@@ -158,7 +157,7 @@ def test_authorize_succeeds_when_the_present_refresh_token_is_malformed(
         ("http://[localhost/?code=1", "belongs to another attempt"),
     ],
 )
-def test_authorize_rejects_pasted_text_that_is_not_the_redirect_of_this_attempt(
+def test_a_pasted_text_that_is_not_the_redirect_is_an_error(
     authorize: Authorize, type_input: Callable[[str], None], pasted: str, said: str, tmp_path: Path
 ) -> None:
     type_input(f"{pasted}\n" if pasted else "")
@@ -192,7 +191,7 @@ def redirect_without_consent(link: str, **answer: str) -> None:
         (None, "the client id is wrong or the app does not have the redirect address"),
     ],
 )
-def test_authorize_without_consent_names_the_cause_and_stores_nothing(
+def test_a_failed_consent_is_an_error_and_stores_nothing(
     authorize: Authorize, tmp_path: Path, act: Callable[[str], object] | None, said: str
 ) -> None:
     assert authorize("--timeout", 60 if act else 1, act=act or (lambda _: None)).failed(said)
@@ -238,7 +237,7 @@ def test_authorize_works_without_ipv6(authorize: Authorize, monkeypatch: pytest.
     assert 0 == ran.code, ran.err
 
 
-def test_authorize_that_cannot_listen_names_the_reason(
+def test_a_machine_that_cannot_listen_is_an_error_with_its_reason(
     authorize: Authorize, redirect: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse_to_listen(monkeypatch, {socket.AF_INET, socket.AF_INET6}, errno.EACCES)
@@ -246,7 +245,7 @@ def test_authorize_that_cannot_listen_names_the_reason(
     assert authorize().failed(f"cannot listen on port {port} (Permission denied): register")
 
 
-def test_token_stays_stored_when_ad_accounts_cannot_be_listed(
+def test_a_failure_to_list_accounts_keeps_the_stored_token(
     authorize: Authorize, services: Services, tmp_path: Path
 ) -> None:
     services.pinterest.inject(Fault(effect=Answer(status=403), path="/ad_accounts"))
@@ -258,7 +257,7 @@ def test_token_stays_stored_when_ad_accounts_cannot_be_listed(
     assert (local_secrets_folder(tmp_path) / "pinterest.refresh_token").exists()
 
 
-def test_authorize_warns_a_user_who_has_no_ad_account(authorize: Authorize, services: Services) -> None:
+def test_a_user_without_an_ad_account_gets_a_note(authorize: Authorize, services: Services) -> None:
     services.pinterest.accounts.clear()
     ran = authorize()
     assert 0 == ran.code
@@ -278,9 +277,7 @@ def test_user_of_a_shared_ad_account_is_shown_only_if_the_scopes_allow_it(
     assert f"User: {shown}\nScopes: {' '.join(sorted(scopes.split(',')))}\n" in ran.out
 
 
-def test_fields_missing_from_the_token_response_are_reported_as_unknown(
-    authorize: Authorize, services: Services
-) -> None:
+def test_values_that_pinterest_omits_are_shown_as_unknown(authorize: Authorize, services: Services) -> None:
     tokens = {"access_token": services.pinterest.tokens.issue_access_token(), "refresh_token": "pinr.s3cr3t"}
     services.pinterest.inject(Fault(effect=Answer(status=200, body=json.dumps(tokens)), path="/oauth/token"))
     ran = authorize()
@@ -343,7 +340,7 @@ def test_td_command_receives_no_secret_as_an_argument(
     assert set(json.loads((tmp_path / "input").read_text())) == STORED
 
 
-def test_output_of_a_failed_td_command_is_shown_without_secrets(
+def test_the_output_of_a_failed_td_command_is_shown_without_secrets(
     authorize: Authorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_td_command(tmp_path, monkeypatch, code=3)
@@ -415,9 +412,9 @@ def test_ctrl_c_lets_td_finish_and_reports_what_it_stored(
     assert "the run was stopped (SIGINT)" in text
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", select_rows([signal.SIGTERM, signal.SIGINT], quick=1))
 @pytest.mark.parametrize("moment", ["before the consent", "while Pinterest answers the code", "after the answer"])
-def test_signal_ends_authorize_with_one_error_and_loses_no_token(
+def test_a_signal_ends_authorize_with_one_sentence_and_loses_no_token(
     services: Services, tmp_path: Path, number: signal.Signals, moment: str
 ) -> None:
     operation = {"after the answer": "ad_accounts/list"}.get(moment, "oauth/token")

@@ -66,10 +66,10 @@ def scene(at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyP
     )
 
 
-def test_doctor_passes_every_check_of_a_healthy_setup_and_writes_nothing(
-    at_terminal: Terminal, scene: Scene, compare_golden: Recorded
+def test_a_good_setup_passes_all_checks_and_writes_nothing(
+    at_terminal: Terminal, scene: Scene, as_recorded: Recorded
 ) -> None:
-    compare_golden(at_terminal("doctor", "--job", scene.job, "--workflow", scene.workflow), "doctor")
+    as_recorded(at_terminal("doctor", "--job", scene.job, "--workflow", scene.workflow), "doctor")
     assert [] == scene.services.pinterest.calls.writes()
 
 
@@ -171,7 +171,7 @@ FAULTS: list[tuple[tuple[str, str | None] | Callable[[Scene], object], str, str,
 
 
 @pytest.mark.parametrize(("plant", "name", "status", "said", "cure"), FAULTS)
-def test_fault_fails_its_own_check_only_and_is_named_with_its_remedy(
+def test_a_planted_fault_is_reported_with_its_cure_and_no_other_check_fails(
     at_terminal: Terminal, scene: Scene, plant: Any, name: str, status: str, said: str, cure: str
 ) -> None:
     if callable(plant):
@@ -292,7 +292,7 @@ def test_doctor_checks_rows_for_the_control_group_and_expected_values(
     assert said in check["message"]
 
 
-def test_doctor_reports_unusable_settings_in_the_check_of_rows(at_terminal: Terminal, scene: Scene) -> None:
+def test_unusable_settings_are_an_error_of_the_rows(at_terminal: Terminal, scene: Scene) -> None:
     settings = scene.folder / "export.yml"
     settings.write_text("columns: {tel: phone}\n")
     ran = at_terminal("doctor", "--job", scene.job, "--settings", settings)
@@ -337,7 +337,7 @@ def test_doctor_checks_the_history_named_in_a_workflow_or_a_file(
     assert cure in checks["history"]["advice"]
 
 
-def test_unusable_history_is_reported_as_no_obstacle_to_the_export(at_terminal: Terminal, scene: Scene) -> None:
+def test_a_history_that_cannot_be_written_does_not_fail_the_export_checks(at_terminal: Terminal, scene: Scene) -> None:
     settings = scene.folder / "settings.yml"
     settings.write_text("history: pinterest_history\n")
     ran = at_terminal("doctor", "--settings", settings)
@@ -353,7 +353,7 @@ def test_unusable_history_is_reported_as_no_obstacle_to_the_export(at_terminal: 
     )
 
 
-def test_token_of_unknown_expiry_is_not_a_fault(at_terminal: Terminal, scene: Scene) -> None:
+def test_an_unknown_end_of_the_token_is_not_a_fault(at_terminal: Terminal, scene: Scene) -> None:
     scene.services.pinterest.switches.token_expiry_fields = False
     ran = at_terminal("doctor")
     assert 0 == ran.code
@@ -363,7 +363,7 @@ def test_token_of_unknown_expiry_is_not_a_fault(at_terminal: Terminal, scene: Sc
 @pytest.mark.parametrize(
     "arguments", [["--query", "x.sql"], ["--database", "shop"], ["--query", "x.sql", "--database", "s", "--job", "1"]]
 )
-def test_incomplete_or_contradictory_row_sources_are_a_usage_error(at_terminal: Terminal, arguments: list[str]) -> None:
+def test_two_sources_of_rows_are_wrong_usage_of_doctor(at_terminal: Terminal, arguments: list[str]) -> None:
     said = "--query and --database go together, and exclude --job"
     assert at_terminal("doctor", *arguments).failed(said, code=2)
 

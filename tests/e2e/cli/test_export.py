@@ -114,7 +114,7 @@ def test_export_reads_a_compressed_file_with_a_byte_order_mark(
         (None, "people.csv cannot be opened: No such file or directory"),
     ],
 )
-def test_unusable_csv_file_is_named_and_nothing_is_sent(
+def test_an_unusable_csv_file_is_an_error_and_nothing_is_sent(
     export: Export, services: Services, tmp_path: Path, content: bytes | None, said: str
 ) -> None:
     file = tmp_path / "people.csv"
@@ -124,7 +124,7 @@ def test_unusable_csv_file_is_named_and_nothing_is_sent(
     assert [] == services.pinterest.calls.writes()
 
 
-def test_value_that_is_not_utf_8_counts_as_invalid(export: Export, services: Services, tmp_path: Path) -> None:
+def test_a_value_that_is_not_utf_8_is_counted_as_invalid(export: Export, services: Services, tmp_path: Path) -> None:
     file = tmp_path / "people.csv"
     file.write_bytes("email\njürgen@shop.example\n".encode() + b"j\xfcrgen@shop.example\n")
     ran = export("--csv", file, "--yes", "--json")
@@ -190,7 +190,7 @@ def write_task_file(settings: Path, **siblings: str) -> None:
 
 @pytest.mark.parametrize("source", ["csv", "job", "query", "query of the file", "job of the file"])
 @pytest.mark.parametrize("lists", ["file", "options", "options win"])
-def test_people_who_opted_out_or_lack_consent_are_not_sent(
+def test_people_who_opted_out_or_do_not_consent_are_not_sent(
     export: Export, services: Services, settings: Path, csv_file: Path, tmp_path: Path, source: str, lists: str
 ) -> None:
     services.td.create("shop", "people", [{"email": person} for person in people(4)])
@@ -229,7 +229,7 @@ def test_people_who_opted_out_or_lack_consent_are_not_sent(
         ({"suppress": ""}, "suppress of the task is blank"),
     ],
 )
-def test_unknown_or_blank_task_parameters_in_a_settings_file_are_an_error(
+def test_parameters_next_to_the_settings_are_used_or_an_error(
     export: Export, services: Services, settings: Path, csv_file: Path, siblings: dict[str, str], said: str
 ) -> None:
     write_task_file(settings, **siblings)
@@ -237,7 +237,7 @@ def test_unknown_or_blank_task_parameters_in_a_settings_file_are_an_error(
     assert [] == services.pinterest.calls.writes()
 
 
-def test_suppression_lists_need_a_treasure_data_key_even_with_a_csv_file(
+def test_lists_need_the_key_of_treasure_data_even_with_a_csv_file(
     export: Export, csv_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TD_API_KEY")
@@ -255,7 +255,7 @@ def test_export_without_a_terminal_requires_the_option_yes(export: Export, servi
 @pytest.mark.parametrize(
     "arguments", [[], ["--job", "1", "--csv", "x.csv"], ["--query", "x.sql"], ["--database", "shop", "--job", "1"]]
 )
-def test_export_requires_exactly_one_source(export: Export, arguments: list[str]) -> None:
+def test_two_sources_of_rows_are_wrong_usage_of_export(export: Export, arguments: list[str]) -> None:
     assert 2 == export(*arguments).code
 
 
@@ -328,7 +328,7 @@ def test_renewed_refresh_token_is_saved_in_the_file_it_was_read_from(
 
 
 @pytest.mark.parametrize("number", [3, 6, 8])
-def test_repeated_command_finishes_a_killed_export(
+def test_the_same_command_resumes_a_killed_one(
     at_terminal: Terminal, services: Services, fake_time: FakeTime, csv_file: Path, tmp_path: Path, number: int
 ) -> None:
     settings = tmp_path / "create.yml"
@@ -348,7 +348,7 @@ def test_repeated_command_finishes_a_killed_export(
     assert digests(4) <= services.pinterest.members_of_audience(_audience(services))
 
 
-def test_clear_empties_an_audience_whose_list_holds_one_person_from_a_file(
+def test_a_list_of_one_person_from_a_file_is_not_empty(
     export: Export, services: Services, settings: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "one.csv"
@@ -380,6 +380,6 @@ def test_ctrl_c_reports_how_many_records_were_sent_and_exits_with_130(
         _, err = process.communicate(timeout=60)
     assert 130 == process.returncode, err
     assert "the run was stopped" in err
-    assert "Partly sent: of 200 records" in err
+    assert " of 200 records sent, " in err
     assert "statistics" not in err
     assert "Traceback" not in err

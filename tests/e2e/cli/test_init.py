@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.cli import screen
+from td_pinterest_op.cli import project_folder, screen
 from td_pinterest_op.cli.check import check_file
-from td_pinterest_op.cli.project_folder import JOBS
+from td_pinterest_op.cli.jobs import JOBS
 from tests import children, dig
+from tests.campaigns import select_rows
 from tests.dig import warm
 from tests.e2e.project import ROOT, secrets_for
 from tests.emulators.environment import HURRY
@@ -93,7 +94,7 @@ def test_several_audiences_become_entries_of_the_configuration(init: Init, folde
     assert [digests(5)] * 2 == [services.pinterest.members_of_audience(each) for each in ids]
 
 
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("name", select_rows([*JOBS], quick=4))
 def test_folder_of_every_job_passes_check(init: Init, folder: Path, services: Services, name: str) -> None:
     job = JOBS[name]
     audience = ["--audience", services.audience()] if job.ids or name == "many" else []
@@ -106,16 +107,15 @@ def test_folder_of_every_job_passes_check(init: Init, folder: Path, services: Se
     assert f"digdag run {job.workflow}" in ran.err
 
 
-def test_second_init_keeps_files_that_the_user_changed(init: Init, folder: Path, services: Services) -> None:
+def test_a_second_call_keeps_files_that_somebody_changed(init: Init, folder: Path, services: Services) -> None:
     _, one, two = (services.audience(name=name) for name in ("Other", "One", "Two"))
     assert 0 == init("--job", "add", "--audience", one, *OPTIONS).code
     (folder / "queries" / "people.sql").write_text("SELECT email FROM people -- mine\n")
     before = read_project_files(folder)
     ran = init("--job", "add", "--audience", two, *OPTIONS)
     assert before == read_project_files(folder)
-    assert ["config/pinterest.yml", "queries/people.sql"] == [
-        name for name in before if f"{folder / name} was changed since it was laid out" in ran.err
-    ]
+    assert "kept, since they were filled in or changed: config/pinterest.yml, queries/people.sql. What" in ran.err
+    assert f"td-pinterest audience {one} " in ran.err
     assert 0 == init("--job", "replace", "--audience", two, *OPTIONS).code
     after = read_project_files(folder)
     assert {"pinterest_export.dig", "pinterest_replace.dig"} <= after.keys()
@@ -132,11 +132,15 @@ def test_second_init_keeps_files_that_the_user_changed(init: Init, folder: Path,
         (["--job", "create", "--audience", "${x}", *OPTIONS], "contains a template"),
         (["--job", "create", "--audience", "New", *OPTIONS, "--alert", "pager"], "--alert takes mail:ADDRESS or slack"),
         (["--job", "create", "--audience", "New", *OPTIONS, "--suppress", "no.sql"], "no.sql of --suppress cannot be"),
+        (["--job", "add", "--audience", "Twice", *OPTIONS], '2 audiences are named "Twice": name one by its id'),
+        (["--job", "erase", "--database", "x", "--query", "SELECT ${x} AS email"], "--query holds a template"),
     ],
 )
-def test_missing_or_wrong_options_are_named_and_nothing_is_written(
-    init: Init, folder: Path, arguments: list[str], said: str
+def test_a_missing_or_wrong_answer_is_an_error_and_nothing_is_written(
+    init: Init, folder: Path, services: Services, arguments: list[str], said: str
 ) -> None:
+    for _ in range(2):
+        services.audience(name="Twice")
     ran = init(*arguments)
     assert said in ran.err
     assert ran.code in (1, 2)
@@ -153,6 +157,40 @@ def test_dry_run_shows_the_plan_of_each_audience_before_the_next_commands(
     for name in names:
         assert f'would add 5 records to audience "{name}"' in ran.out
     assert re.fullmatch(r"Next:\n(?:  \S.*\n){3}", ran.err[ran.err.index("Next:") :])
+
+
+def test_init_without_a_terminal_needs_the_option_yes(at_terminal: Terminal, folder: Path) -> None:
+    assert at_terminal("init", folder).failed("there is no terminal to ask at: give the options, and --yes", code=2)
+
+
+@pytest.mark.parametrize(("audience", "code"), [("7", 0), ("Shoppers", 2)])
+def test_without_credentials_an_audience_is_named_by_its_id(
+    init: Init, monkeypatch: pytest.MonkeyPatch, audience: str, code: int
+) -> None:
+    monkeypatch.delenv("PINTEREST_REFRESH_TOKEN")
+    ran = init("--ad-account", "549755885175", "--job", "add", "--audience", audience, *OPTIONS)
+    assert "There are no credentials for Pinterest yet: ids are typed" in ran.err
+    assert (code, code == 2) == (ran.code, "an audience is named by its id" in ran.err)
+
+
+def test_a_folder_that_cannot_be_laid_out_is_an_error(
+    init: Init, folder: Path, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    arguments = ("--job", "delete", "--audience", services.audience())
+    folder.mkdir()
+    (folder / "td_pinterest_op").write_text("")
+    assert init(*arguments).failed("cannot be laid out")
+    monkeypatch.setattr(project_folder, "ROOT", tmp_path)
+    assert init(*arguments).failed("`init` needs a checkout of td_pinterest_op")
+
+
+def test_a_configuration_without_the_key_of_the_audience_is_an_error(
+    init: Init, folder: Path, services: Services
+) -> None:
+    arguments = ("--job", "delete", "--audience", services.audience())
+    assert 0 == init(*arguments).code
+    (folder / "config" / "pinterest.yml").write_text("ad_account_id: '1'\n")
+    assert init(*arguments).failed("there is no delete.audience_id to fill in")
 
 
 ANSWERS = ["549755885175", "add", "{audience}", DATABASE, "SELECT email FROM people", "", "", "", "y"]
@@ -220,10 +258,30 @@ def test_export_with_write_creates_a_workflow_that_runs(
     )
     query.write_text("SELECT email FROM people\n")
     given = ["--settings", settings, "--audience", audience, "--write", folder, "--yes", "--json"]
-    assert at_terminal("export", *given, "--job", "1").failed("--write needs --query", code=2)
     ran = at_terminal("export", *given, "--query", query, "--database", DATABASE)
     assert (0, 5) == (ran.code, json.loads(ran.out)["records"]["sent"])
     text = (folder / "pinterest_export.dig").read_text()
     assert "    audience_type: customer_list\n    min_records: 3\n    limit_records_per_request: 2\n" in text
     assert [] == check_workflow(folder / "pinterest_export.dig")
     run_workflow(folder, "pinterest_export.dig", services)
+
+
+@pytest.mark.parametrize(
+    ("settings", "source", "said"),
+    [
+        ("action: add_people_to_current_audience", ["--job", "1"], "--write needs --query"),
+        (
+            "{action: add_people_to_current_audience, client_secret: x}",
+            ["--query", "SELECT 1 AS email", "--database", DATABASE],
+            "--write: client_secret is a secret: take it out of the settings",
+        ),
+        ("action: create_actalike_audience", [], "--write: no shipped workflow has the action"),
+    ],
+)
+def test_an_export_that_no_workflow_can_repeat_is_not_written(
+    at_terminal: Terminal, folder: Path, tmp_path: Path, settings: str, source: list[str], said: str
+) -> None:
+    file = tmp_path / "export.yml"
+    file.write_text(settings)
+    assert at_terminal("export", "--settings", file, "--write", folder, *source).failed(said, code=2)
+    assert not folder.exists()

@@ -84,13 +84,13 @@ def test_all_pages_are_listed(at_terminal: Terminal, services: Services) -> None
     assert 260 == len(json.loads(at_terminal("lists", "--json").out))
 
 
-def test_empty_listing_is_reported_without_an_error(at_terminal: Terminal) -> None:
+def test_an_empty_listing_is_a_note_and_not_an_error(at_terminal: Terminal) -> None:
     ran = at_terminal("audiences", "--quiet")
     assert (0, "", "There is no audience to show.\n") == (ran.code, ran.out, ran.err)
     assert [] == json.loads(at_terminal("audiences", "--json").out)
 
 
-def test_missing_audience_is_an_error(at_terminal: Terminal) -> None:
+def test_an_audience_that_does_not_exist_is_an_error(at_terminal: Terminal) -> None:
     assert at_terminal("audience", "123").failed("there is no audience 123 in ad account 549755885175")
 
 
@@ -110,7 +110,7 @@ def test_only_ad_account_is_the_default(at_terminal: Terminal) -> None:
         ("Other", 2, 'Name one with --ad-account or PINTEREST_AD_ACCOUNT_ID: 549755885175 "Emulated ad account", 549'),
     ],
 )
-def test_ad_account_is_required_when_there_are_several(
+def test_several_ad_accounts_require_a_choice(
     at_terminal: Terminal, services: Services, another: str | None, code: int, said: str
 ) -> None:
     if another:
@@ -136,8 +136,8 @@ def test_audience_of_another_type_has_no_list(at_terminal: Terminal, services: S
         *[(value, "-") for value in (None, True, 0, 1_793_516_400_000)],
     ],
 )
-def test_timestamp_is_shown_only_if_it_is_valid(value: object, shown: str) -> None:
-    assert shown == screen.cell(audience_row({"id": 1, "created_timestamp": value})["created"])
+def test_an_invalid_time_is_not_shown(value: object, shown: str) -> None:
+    assert shown == screen.format_cell(audience_row({"id": 1, "created_timestamp": value})["created"])
 
 
 def test_json_output_has_times_in_utc_to_the_second(at_terminal: Terminal, services: Services) -> None:
@@ -149,7 +149,7 @@ def test_json_output_has_times_in_utc_to_the_second(at_terminal: Terminal, servi
         assert [] == [time for time in times if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", time)]
 
 
-def test_refresh_token_in_a_file_that_expires_soon_causes_a_warning(
+def test_a_refresh_token_that_ends_soon_gives_a_warning(
     at_terminal: Terminal, services: Services, token_file: Path
 ) -> None:
     services.time.sleep(55 * 86_400)
@@ -171,7 +171,9 @@ def test_missing_credentials_are_named_with_every_place_searched(
 def test_narrow_terminal_shows_blocks_with_complete_ids(
     at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    monkeypatch.setattr("td_pinterest_op.cli.screen.console", lambda *, stderr=False: Console(width=40, stderr=stderr))
+    monkeypatch.setattr(
+        "td_pinterest_op.cli.screen.make_console", lambda *, stderr=False: Console(width=40, stderr=stderr)
+    )
     ran = at_terminal(command)
     assert 40 >= max(map(len, ran.out.splitlines()))
     assert all(entry["id"] in ran.out for entry in json.loads(at_terminal(command, "--json").out))

@@ -29,7 +29,7 @@ def read_commands() -> list[str]:
     return [line for line in lines if not line.startswith(TOOLBELT)]
 
 
-def test_tutorial_commands_succeed_in_order(
+def test_the_commands_of_the_tutorials_succeed_in_order(
     at_terminal: Terminal, services: Services, redirect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -99,10 +99,10 @@ def round_times(facts: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("switches", "expected"),
-    [({}, {}), *select_rows(SWITCHES[:-1], quick=4), pytest.param(*SWITCHES[-1], marks=campaign)],
+    [({}, {}), *select_rows(SWITCHES[:-1], quick=2), pytest.param(*SWITCHES[-1], marks=campaign)],
     ids=lambda row: "-".join(map(str, row)),
 )
-def test_rehearsal_detects_each_switch_of_the_emulator(
+def test_each_verdict_matches_the_emulators_switch(
     rehearse: Any, services: Services, switches: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     services.pinterest.switches.set(switches)
@@ -136,7 +136,7 @@ def remove_times(value: Any) -> Any:
     return [remove_times(member) for member in value] if isinstance(value, list) else value
 
 
-def test_rehearsal_file_equals_the_json_output_and_identifies_no_account(rehearse: Any, services: Services) -> None:
+def test_the_file_equals_the_json_and_holds_nothing_of_the_account(rehearse: Any, services: Services) -> None:
     ran = rehearse("--json")
     text = Path("rehearsal.json").read_text()
     assert json.loads(ran.out) == json.loads(text)
@@ -156,7 +156,7 @@ def test_rehearsal_prints_a_table_and_advice(rehearse: Any) -> None:
     assert "Advice: set limit_records_per_request: 100000\n" in ran.out
 
 
-def test_rehearsal_announces_what_it_will_create_and_asks_before_writing(
+def test_rehearse_announces_what_it_leaves_behind_and_asks(
     at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
@@ -186,7 +186,7 @@ def test_rehearsal_contains_only_the_selected_steps(
     assert {"announced": announced, "made": announced} == written["writes"]
 
 
-def test_undetermined_fact_is_null(rehearse: Any) -> None:
+def test_an_unknown_fact_is_null(rehearse: Any) -> None:
     assert dict.fromkeys(PLAIN) | {"refresh_rotates": False, "old_refresh_token_lives": True} == read_facts(
         rehearse("--json", "--only", "token")
     )
@@ -201,13 +201,13 @@ def test_undetermined_fact_is_null(rehearse: Any) -> None:
         (["--output", "nowhere/r.json"], 1, "there is no folder nowhere for --output"),
     ],
 )
-def test_conditions_that_prevent_a_rehearsal_are_reported_before_it_begins(
+def test_wrong_usage_of_rehearse_is_an_error_before_any_request(
     rehearse: Any, arguments: list[str], code: int, said: str
 ) -> None:
     assert rehearse(*arguments).failed(said, code=code)
 
 
-def test_results_are_printed_when_the_output_file_cannot_be_written(rehearse: Any) -> None:
+def test_results_are_printed_even_if_the_file_cannot_be_written(rehearse: Any) -> None:
     Path("r.json").mkdir()
     Path("link.json").symlink_to("nowhere/r.json")
     ran = rehearse("--json", "--only", "token", "--output", "link.json")
@@ -252,7 +252,7 @@ def test_failed_step_does_not_stop_independent_steps(
         (404, {"operation": "audiences/update", "operation_type": "REMOVE"}, "remove", "Pinterest does not know the"),
     ],
 )
-def test_unrelated_error_leaves_the_verdict_of_a_step_open(
+def test_an_unrelated_error_gives_no_verdict(
     rehearse: Any, services: Services, status: int, fault: dict[str, Any], step: str, verdict: str
 ) -> None:
     services.pinterest.inject(Fault(effect=Answer(status=status), **fault))
@@ -268,7 +268,7 @@ def test_rehearsal_without_an_access_token_tries_no_step(rehearse: Any, services
     assert "authorise the app again" in ran.err
 
 
-@pytest.mark.parametrize("switch", ["rotate_refresh_tokens", "renew_refresh_tokens"])
+@pytest.mark.parametrize("switch", select_rows(["rotate_refresh_tokens", "renew_refresh_tokens"], quick=1))
 def test_rehearsal_saves_each_new_refresh_token(
     rehearse: Any, services: Services, token_file: Path, switch: str
 ) -> None:
@@ -278,7 +278,7 @@ def test_rehearsal_saves_each_new_refresh_token(
     assert token_file.read_text().strip().partition("=")[2] in services.pinterest.tokens.refresh_tokens()
 
 
-def test_rehearsal_changes_no_existing_list_or_audience(rehearse: Any, services: Services) -> None:
+def test_rehearse_changes_nothing_of_the_user(rehearse: Any, services: Services) -> None:
     services.audience(["anna@shop.example"], name="td_pinterest_op rehearsal")
     services.audience(["bela@shop.example"], name="td_pinterest_op rehearsal of mine")
     before = services.pinterest.state()

@@ -98,7 +98,9 @@ def test_report_of_several_audiences_has_a_line_for_each(at_terminal: Terminal, 
     ],
 )
 @pytest.mark.usefixtures("history", "page")
-def test_report_rejects_unusable_input(at_terminal: Terminal, arguments: list[str], code: int, message: str) -> None:
+def test_unreadable_input_of_report_is_an_error(
+    at_terminal: Terminal, arguments: list[str], code: int, message: str
+) -> None:
     assert at_terminal("report", *arguments).failed(message, code=code)
 
 
@@ -110,9 +112,7 @@ def test_missing_package_is_named(at_terminal: Terminal, page: Path, monkeypatch
     assert not page.exists()
 
 
-def test_audience_command_shows_the_history_next_to_the_present_state(
-    at_terminal: Terminal, services: Services, history: str
-) -> None:
+def test_an_audience_is_shown_with_its_history(at_terminal: Terminal, services: Services, history: str) -> None:
     # The emulator numbers what it makes: the first audience is that of the history.
     audience_id = services.audience(["anna@shop.example"])
     assert AUDIENCE_ID == audience_id

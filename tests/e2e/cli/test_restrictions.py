@@ -18,7 +18,7 @@ WITHOUT_ROWS = ("clear_current_audience", "delete_current_audience", "create_act
 
 @pytest.mark.parametrize("action", EVERY)
 @pytest.mark.parametrize("source", ["--csv", *(pytest.param(name, marks=campaign) for name in ("--query", "--job"))])
-def test_restriction_on_the_command_line_is_honoured_or_rejected(
+def test_restrictions_on_the_command_line(
     at_terminal: Terminal, services: Services, tmp_path: Path, action: str, source: str
 ) -> None:
     create_people(services)

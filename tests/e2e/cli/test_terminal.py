@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests import children, guard
+from tests.campaigns import select_rows
 from tests.e2e.project import ROOT
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, people
@@ -35,7 +36,9 @@ def split_lines(shown: str) -> list[str]:
     return [line for part in _CODES.sub("", shown).splitlines() for line in part.split("\r")]
 
 
-@pytest.mark.parametrize("command", [["doctor"], ["audiences"], ["lists"], ["accounts"], ["audience", "12"]])
+@pytest.mark.parametrize(
+    "command", select_rows([["doctor"], ["audiences"], ["lists"], ["accounts"], ["audience", "12"]], quick=2)
+)
 def test_output_fits_a_narrow_terminal(services: Services, command: list[str]) -> None:
     services.audience(people(200), name="Newsletter readers of the spring campaign")
     shown, _ = run_at_width(40, services, *command)
@@ -44,7 +47,7 @@ def test_output_fits_a_narrow_terminal(services: Services, command: list[str]) -
         assert re.search(r"^✓ audience: .*\n  \S", "\n".join(split_lines(shown)), re.MULTILINE)
 
 
-@pytest.mark.parametrize("columns", [60, 61, 62, 140])
+@pytest.mark.parametrize("columns", select_rows([60, 61, 62, 140], quick=2))
 def test_values_are_not_truncated(services: Services, columns: int) -> None:
     shown = "\n".join(split_lines(run_at_width(columns, services, "accounts")[0]))
     assert "…" not in shown
@@ -59,7 +62,7 @@ def test_output_is_coloured_at_a_terminal_unless_no_color_is_set(services: Servi
     assert not _COLOUR.search(run_at_width(120, services, "doctor", environ={"NO_COLOR": "1"})[0])
 
 
-def test_export_asks_for_confirmation_and_obeys_the_answer(services: Services, tmp_path: Path) -> None:
+def test_export_asks_and_removes_its_progress_bars(services: Services, tmp_path: Path) -> None:
     audience = services.audience()
     (tmp_path / "people.csv").write_text("email\n" + "\n".join(people(5)) + "\n")
     (tmp_path / "export.yml").write_text("action: add_people_to_current_audience\n")

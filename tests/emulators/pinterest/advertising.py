@@ -1,4 +1,4 @@
-"""Campaigns and ad groups, and what they target: entity by tests, only read by the API."""
+"""Campaigns and ad groups, and what they target: added by tests, only read by the API."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class AdvertisingEntity:
 
 
 class Advertising:
-    """What an ad account advertises with. Ids come from `new_id`."""
+    """The advertising entities of all ad accounts. Ids come from `new_id`."""
 
     def __init__(self, *, new_id: Callable[[], str]) -> None:
         self._new_id = new_id
@@ -41,7 +41,7 @@ class Advertising:
         self.segments: dict[str, AdvertisingEntity] = {}
 
     def add_campaign(self, name: str, *, status: str = "ACTIVE", ad_account_id: str = AD_ACCOUNT_ID) -> str:
-        """A new campaign; returns its id."""
+        """Add a campaign; returns its id."""
         fields = {"objective_type": "AWARENESS", "summary_status": "RUNNING", "type": "campaign"}
         return self._add(self.campaigns, name, status, ad_account_id, fields)
 
@@ -57,7 +57,7 @@ class Advertising:
         segment_id: str | None = None,
         ad_account_id: str = AD_ACCOUNT_ID,
     ) -> str:
-        """A new ad group; returns its id. With a template it has no targeting of its own."""
+        """Add an ad group; returns its id. With a template it has no targeting of its own."""
         fields: dict[str, Any] = {
             "campaign_id": campaign_id,
             "billable_event": "IMPRESSION",
@@ -70,12 +70,12 @@ class Advertising:
         return self._add(self.ad_groups, name, status, ad_account_id, fields)
 
     def add_template(self, name: str, *, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> str:
-        """A new targeting template; returns its id."""
+        """Add a targeting template; returns its id."""
         fields = {"targeting_attributes": _spec(include, exclude), "sizing": None, "valid": True}
         return self._add(self.templates, name, "ACTIVE", AD_ACCOUNT_ID, fields)
 
     def add_segment(self, name: str, *, audience_ids: Sequence[str]) -> str:
-        """A new customer segment; returns its id."""
+        """Add a customer segment; returns its id."""
         return self._add(self.segments, name, "ACTIVE", AD_ACCOUNT_ID, {"audience_ids": list(audience_ids)})
 
     def _add(

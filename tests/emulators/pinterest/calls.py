@@ -1,4 +1,4 @@
-"""The log of the requests that arrived – never their bodies – and what can be asked of it."""
+"""The log of the requests, without their bodies, and questions about them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Call:
 
 
 class CallLog:
-    """Every method may be called from any thread; what is handed out are copies."""
+    """Every method may be called from any thread; returned calls are copies."""
 
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -69,12 +69,12 @@ class CallLog:
             self._writes_under_way -= call.is_write
 
     def all(self) -> list[Call]:
-        """Every request so far, in the order of arrival."""
+        """Return every request so far, in the order of arrival."""
         with self._lock:
             return [replace(call) for call in self._calls]
 
     def of(self, operation: str, operation_type: str | None = None) -> list[Call]:
-        """Those of one operation, and one operation type where it is given."""
+        """Return the calls of one operation, and of one operation type if that is given."""
         return [
             call for call in self.all() if call.operation == operation and operation_type in (None, call.operation_type)
         ]
@@ -84,12 +84,12 @@ class CallLog:
 
     @property
     def max_writes_under_way(self) -> int:
-        """The most writes that were ever under way at once."""
+        """Return the highest number of writes that were under way at once."""
         with self._lock:
             return self._max_writes_under_way
 
     def busiest(self, seconds: float = 60.0, *, category: str = "ads_write") -> int:
-        """The highest number of requests of a category that arrived in any window of this length."""
+        """Return the highest number of requests of a category that arrived in any window of this length."""
         arrivals = [call.arrived for call in self.all() if call.category == category]
         most = start = 0
         for end, arrived in enumerate(arrivals):
@@ -99,7 +99,7 @@ class CallLog:
         return most
 
     def clear(self) -> None:
-        """Forget everything that arrived so far; what is under way still counts as under way."""
+        """Forget all requests so far; those under way still count as under way."""
         with self._lock:
             self._calls.clear()
             self._max_writes_under_way = self._writes_under_way

@@ -23,7 +23,7 @@ from tests.emulators.pinterest.faults import (
     When,
 )
 from tests.emulators.pinterest.world import World
-from tests.emulators.server import control, shown
+from tests.emulators.server import get_control, post_control
 
 # What a person or another process can do to the emulator: method, path, what it does, and a body that works.
 CONTROLS = (
@@ -117,12 +117,12 @@ class Control:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            control("/_test/faults", self._add_faults),
-            control("/_test/switches", self._set_switches),
-            control("/_test/seed", lambda values: seed(self._world, values)),
-            control("/_test/move", self._move),
-            shown("/_test/state", self._world.state),
-            shown("/_test/requests", self._requests),
+            post_control("/_test/faults", self._add_faults),
+            post_control("/_test/switches", self._set_switches),
+            post_control("/_test/seed", lambda values: seed(self._world, values)),
+            post_control("/_test/move", self._move),
+            get_control("/_test/state", self._world.state),
+            get_control("/_test/requests", self._requests),
             web.delete("/_test/faults", self._clear_faults),
             web.get("/_test/members/{list_id}", self._members),
         ]

@@ -1,4 +1,4 @@
-"""Carries the effects of faults out on a connection."""
+"""Carries out the effects of faults on a connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults: what goes wrong, at which request, at which moment of it. Values; the gate carries them out."""
+"""Faults as values: the effect, the request and the moment in it. The gate carries them out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.emulators.fault_queue import FaultQueue, Turns
+from tests.emulators.fault_queue import FaultQueue, FaultTurns
 from tests.emulators.pinterest.calls import Call
 
 
@@ -48,7 +48,7 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mangle:
-    """Answer with success, but wrongly: a `how` of MANGLED. With When.AFTER what was asked is done, else it is not."""
+    """Answer success with a wrong body: a `how` of MANGLED. With When.AFTER the operation is carried out, else not."""
 
     how: str
     exceptions: Any = field(default_factory=lambda: {"code": 400, "message": "Some records were not processed."})
@@ -84,7 +84,7 @@ Effect = Answer | Redirect | Mangle | Reset | Stall | StopReading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault(Turns):
+class Fault(FaultTurns):
     """An effect on the requests that match.
 
     `method` and `path` (below the endpoint) are regular expressions, matched in full and searched; `operation` is an

@@ -1,4 +1,4 @@
-"""What every request passes: the log, the rate limits, authorisation, its body, faults, and at last the operation."""
+"""The steps of every request: log, rate limits, authorisation, body, faults, and the operation."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Gate:
         self.callbacks: list[tuple[When, Callable[[Call], object]]] = []
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes of all operations; what is none of them is logged and refused too."""
+        """Return the routes of all operations; other requests are logged and refused too."""
         return [
             web.route(operation.method, PREFIX + operation.path, functools.partial(self._handle, operation))
             for operation in (*OPERATIONS, *AD_OPERATIONS, _UNKNOWN)
@@ -108,7 +108,7 @@ class Gate:
         return await perform(met.effect, exchange)
 
     async def _oversized(self, exchange: Exchange) -> web.StreamResponse | None:
-        """What a body is met with that is too large to be read; None for one that may be read."""
+        """Answer a body that is too large to be read; None for one that may be read."""
         switches = self._world.switches
         length = exchange.request.content_length or 0
         if switches.largest_body is None or length <= switches.largest_body:
@@ -122,7 +122,7 @@ class Gate:
         return response
 
     async def _enter(self, exchange: Exchange, admission: Admission) -> None:
-        """Authorise the sender and read the body; raises the refusal of either."""
+        """Authorise the sender and read the body. Raises the refusal of either."""
         if not admission.admitted:
             raise throttled()
         request, operation = exchange.request, exchange.operation

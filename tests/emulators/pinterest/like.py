@@ -1,4 +1,4 @@
-"""What `td-pinterest rehearse` found out of the live service → switches with which the emulator behaves so."""
+"""The findings of `td-pinterest rehearse` → switches that make the emulator behave like the live service."""
 
 from __future__ import annotations
 

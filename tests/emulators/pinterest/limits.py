@@ -17,7 +17,7 @@ UNLIMITED = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """Whether a request was let in; `reset` is the delay in seconds until the next one certainly is."""
+    """Whether a request was let in; `reset` is the delay in seconds until the next one surely is."""
 
     admitted: bool
     limit: int

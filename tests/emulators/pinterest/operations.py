@@ -23,7 +23,7 @@ from tests.emulators.pinterest.world import Audience, CustomerList, World
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiRequest:
-    """A request that may be carried out: `ids` from its path, its query, its body (parsed, shape not yet checked).
+    """A request that was let in: `ids` from its path, its query, its body (parsed, shape not yet checked).
 
     `user` is the one in whose name the token acts; the first one where there is no token.
     """
@@ -42,7 +42,7 @@ class ApiRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Success:
-    """What a success answers; `creates`: it made something (200 or 201)."""
+    """The content of a successful answer; `creates`: it created something (200 or 201)."""
 
     content: dict[str, Any]
     creates: bool = False
@@ -163,7 +163,7 @@ def _lists_update(request: ApiRequest) -> Success:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Batch:
-    """What is to be applied: how many records, and their keys; and the `exceptions` about the rest."""
+    """The records to apply: how many, and their keys; and the `exceptions` about the others."""
 
     records: int
     keys: list[bytes]

@@ -85,7 +85,7 @@ class Overview:
 
 
 def _changed_switches(switches: Switches) -> dict[str, Any]:
-    """The switches that are not as they were at the start; sets are counted, since they may hold digests."""
+    """Return the switches that differ from the defaults; sets are counted, since they may hold digests."""
     plain = Switches()
     now = {field.name: getattr(switches, field.name) for field in fields(switches)}
     changed = {name: value for name, value in now.items() if value != getattr(plain, name)}

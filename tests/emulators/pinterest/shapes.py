@@ -123,7 +123,7 @@ GRANTS: dict[str, dict[str, Field]] = {
 
 
 def grant_type(form: Mapping[str, Any]) -> str:
-    """Which grant a form asks for; raises the refusal of one that is none of GRANTS."""
+    """Return the grant that a form asks for; raises the refusal of one that is not in GRANTS."""
     name = str(form.get("grant_type", ""))
     if name not in GRANTS:
         raise invalid(f"grant_type is one of {', '.join(GRANTS)}")
@@ -133,7 +133,7 @@ def grant_type(form: Mapping[str, Any]) -> str:
 def check_fields(
     body: object, fields: Mapping[str, Field], refuse: Callable[[str], RefusalError] = invalid
 ) -> dict[str, Any]:
-    """`body` itself when every field is known, there and of the right type; raises the refusal otherwise.
+    """Return `body` if every field is known, present and of the right type; raises the refusal otherwise.
 
     Values are never quoted: they may be records.
     """
@@ -156,7 +156,7 @@ def check_rule(rule: object) -> dict[str, Any]:
 
 
 def parse_digests(records: str) -> list[bytes]:
-    """The 32-byte digests in `records`; raises the refusal unless every one is 64 lower-case hex digits.
+    """Return the 32-byte digests of `records`; raises the refusal unless every one is 64 lower-case hex digits.
 
     Two passes in C over the whole text, since a batch is 650 KB: only commas besides hex digits, each in its place.
     """
@@ -170,7 +170,7 @@ def parse_digests(records: str) -> list[bytes]:
 
 
 def parse_rows(records: list[Any]) -> list[list[bytes]]:
-    """The keys of each row in `records_v2`, 32 bytes each; raises the refusal of a row that is not as it should be.
+    """Return the keys of each row in `records_v2`, 32 bytes each; raises the refusal of an invalid row.
 
     A key that is not hashed is represented by a digest of its name and value.
     """
@@ -194,7 +194,7 @@ def _key(name: str, value: object) -> bytes:
 
 
 def check_query(query: Mapping[str, str], allowed: Mapping[str, Callable[[str], bool]]) -> None:
-    """Raises the refusal for a parameter that is unknown or has a value that will not do."""
+    """Raise the refusal for a parameter that is unknown or has an invalid value."""
     for name, value in query.items():
         if name not in allowed:
             raise invalid(f"unknown parameter {name!r}")

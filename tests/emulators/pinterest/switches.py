@@ -31,8 +31,8 @@ class Switches:
     second_remove: removing a removed audience is "accepted" or answered "404".
     records_required: a list is created with records or not at all, as descriptions up to 5.23 say.
     takes_rows: records_v2 is known; else it is an unknown field, as before 5.28.
-    listing_lag_seconds: listings show what was so long ago; what was made since is not in them.
-    reading_lag_seconds: reads of one list or audience show what was so long ago; what was made since is not found.
+    listing_lag_seconds: listings show the state of that long ago, without what was created since.
+    reading_lag_seconds: reads of one list or audience show the state of that long ago; newer ones are not found.
     new_list_missing_seconds: for this long after its creation a list is not found, neither to read nor to write.
     processing_refusal: an audience is not put on a list that is PROCESSING: "409", "400" (invalid audience), or "off".
     upload_counters: lists show how many records they were sent; False leaves these fields out.

@@ -42,7 +42,7 @@ class _Refresh:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Code:
-    """What a user consented to, waiting to be exchanged."""
+    """An approval by a user that was not exchanged yet."""
 
     user: User
     redirect_uri: str
@@ -66,7 +66,7 @@ class Tokens:
     # -- what the API does --------------------------------------------------------------------------------------
 
     def consent(self, user: User, *, scopes: frozenset[str], redirect_uri: str) -> str:
-        """Note what `user` approved; returns the code that buys the tokens."""
+        """Record what `user` approved; returns the code that is exchanged for the tokens."""
         with self._lock:
             self._approved[user.id] = self._approved.get(user.id, frozenset()) | scopes
             code = f"{MARKER}-code-{secrets.token_hex(16)}"
@@ -75,7 +75,7 @@ class Tokens:
             return code
 
     def exchange(self, code: str, *, redirect_uri: str) -> dict[str, Any]:
-        """The answer to the exchange of a code, which is good once.
+        """Return the answer to the exchange of a code, which is valid once.
 
         Raises the refusal of a code that is unknown, used, expired, or was given for another redirect.
         """
@@ -91,7 +91,7 @@ class Tokens:
             return answer | {"refresh_token": token} | self._expiry(token, now)
 
     def refresh(self, refresh_token: str) -> dict[str, Any]:
-        """The answer to a refresh request. Raises the refusal for a token that is unknown, rotated away or expired."""
+        """Return the answer to a refresh. Raises the refusal for a token that is unknown, rotated away or expired."""
         with self._lock:
             now, stored = self._clock(), self._refresh.get(refresh_token)
             if stored is None or stored.expires_at <= now:
@@ -141,7 +141,7 @@ class Tokens:
         return {"refresh_token_expires_in": int(expires_at - now), "refresh_token_expires_at": int(expires_at)}
 
     def check(self, access_token: str, scope: str) -> User:
-        """The user in whose name `access_token` acts. Raises the refusal unless it is good and has `scope`."""
+        """Return the user of `access_token`. Raises the refusal unless it is valid and has `scope`."""
         with self._lock:
             access = self._access.get(access_token)
             if access is None or access.expires_at <= self._clock():
@@ -153,7 +153,7 @@ class Tokens:
     # -- for tests ----------------------------------------------------------------------------------------------
 
     def issue_access_token(self) -> str:
-        """An access token without a refresh, for tests that speak to the emulator themselves."""
+        """Return an access token without a refresh, for tests that call the emulator directly."""
         with self._lock:
             return self._issue(USER, self._scopes(None), self._clock())
 
@@ -163,7 +163,7 @@ class Tokens:
             self._access.clear()
 
     def refresh_tokens(self) -> set[str]:
-        """The refresh tokens that are good now."""
+        """Return the refresh tokens that are valid now."""
         with self._lock:
             return {token for token, access in self._refresh.items() if access.expires_at > self._clock()}
 

@@ -45,7 +45,7 @@ def show_account(account: AdAccount, user: User) -> dict[str, Any]:
 
 
 def list_status(world: World, customer_list: CustomerList) -> str:
-    """Of the list: PROCESSING for a while after a write, then by its size."""
+    """Return a list's status: PROCESSING for a while after a write, then by its size."""
     if world.clock() < customer_list.updated + world.switches.processing_seconds:
         return "PROCESSING"
     return "READY" if len(customer_list.members) >= SMALLEST_AUDIENCE else "TOO_SMALL"
@@ -70,7 +70,7 @@ def show_list(world: World, customer_list: CustomerList) -> dict[str, Any]:
 
 
 def show_listed(world: World, customer_list: CustomerList) -> dict[str, Any]:
-    """A list in a listing: only there does the live service tell `is_nca`."""
+    """Return the JSON of a list in a listing: the live service shows `is_nca` only there."""
     return show_list(world, customer_list) | {"is_nca": customer_list.is_nca}
 
 
@@ -90,7 +90,7 @@ def _audience_size(world: World, audience: Audience) -> int | None:
 
 
 def show_audience(world: World, audience: Audience, *, tells_removal: bool = True) -> dict[str, Any]:
-    """`tells_removal` False shows a removed one as it was: how the answer to its removal shows it."""
+    """Return the JSON of an audience. `tells_removal` False hides a removal, as the answer to the removal does."""
     removed = audience.removed and tells_removal
     return EXTRA | {
         "id": audience.id,
@@ -143,7 +143,7 @@ def _last_id(bookmark: str, descending: bool) -> int:
         order, _, last_id = base64.urlsafe_b64decode(bookmark).decode().partition("|")
         last = int(last_id)
     except (binascii.Error, ValueError) as cause:
-        raise invalid("the bookmark is not one of ours") from cause
+        raise invalid("the bookmark is unknown") from cause
     if order != ("D" if descending else "A"):
         raise invalid("the bookmark belongs to another order")
     return last

@@ -15,7 +15,7 @@ from tests.emulators.td.control import control_routes
 from tests.emulators.td.faults import Fault
 from tests.emulators.td.jobs import description, summary, utc
 from tests.emulators.td.output import Body
-from tests.emulators.td.state import API_KEY, Received, TreasureData
+from tests.emulators.td.state import API_KEY, ReceivedRequest, TreasureData
 from tests.emulators.td.warehouse import RefusedError, Warehouse
 from tests.emulators.td.wire import answer, error, send, send_part
 
@@ -38,7 +38,7 @@ _ISSUE_FIELDS = frozenset((*_TEXTS, *_NUMBERS, *_CONNECTION))
 
 def treasure_data_app(state: TreasureData) -> web.Application:
     """An application that serves `state`; its own controls are under `/_test/`."""
-    app = web.Application(middlewares=[_gate(state)], client_max_size=16 * 1024**2)
+    app = web.Application(middlewares=[_middleware(state)], client_max_size=16 * 1024**2)
     calls, tables = _JobCalls(state), _TableCalls(state.warehouse)
     app.add_routes(
         [
@@ -68,8 +68,8 @@ def serve_td(*, port: int = 0, state: TreasureData | None = None) -> Iterator[tu
         account.close()
 
 
-def _gate(state: TreasureData) -> Any:
-    """Everything around a call: it is noted, meets its fault, shows its key, is refused in the service's own words."""
+def _middleware(state: TreasureData) -> Any:
+    """Return what surrounds each call: the record of it, its fault, the check of its key, the service's refusal."""
 
     @web.middleware
     async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -77,7 +77,7 @@ def _gate(state: TreasureData) -> Any:
             return await handler(request)
         fault = state.faults.meet(lambda fault: fault.matches(request.method, request.path))
         _met.set(fault)
-        state.requests.append(await _received(request, fault))
+        state.requests.append(await _record(request, fault))
         return await (_call_with_fault(request, handler, fault) if fault else _call(request, handler))
 
     return gate
@@ -123,9 +123,9 @@ async def _call(request: web.Request, handler: Handler) -> web.StreamResponse:
         return error(wrong.status, f"{wrong.reason}: {request.method} {request.path}")
 
 
-async def _received(request: web.Request, fault: Fault | None) -> Received:
+async def _record(request: web.Request, fault: Fault | None) -> ReceivedRequest:
     form = await request.post() if request.method == "POST" and request.content_type in _FORMS else {}
-    return Received(
+    return ReceivedRequest(
         method=request.method,
         path=request.path,
         query=dict(request.query),
@@ -151,7 +151,7 @@ class _JobCalls:
 
     async def status(self, request: web.Request) -> web.Response:
         job = self._state.job(request.match_info["id"])
-        # Most jobs end within milliseconds: whoever asks need not ask again.
+        # Most jobs end within milliseconds: a client then need not ask again.
         for _ in range(_LOOKS):
             if job.finished:
                 break
@@ -164,12 +164,12 @@ class _JobCalls:
 
     async def result(self, request: web.Request) -> web.StreamResponse:
         job = self._state.job(request.match_info["id"])
-        wanted = request.query.get("format", "tsv")
-        if wanted not in ("msgpack", "msgpack.gz"):
-            return error(400, f"Result format {wanted!r} is not supported by the emulator")
+        name = request.query.get("format", "tsv")
+        if name not in ("msgpack", "msgpack.gz"):
+            return error(400, f"Result format {name!r} is not supported by the emulator")
         if job.status != "success" or job.output is None:
             return error(404, f"Result of job {job.id} is not available")
-        body = job.output.packed() if wanted == "msgpack.gz" else job.output.unpacked()
+        body = job.output.packed() if name == "msgpack.gz" else job.output.unpacked()
         fault = _met.get()
         in_body = fault if fault and fault.kind == "cut" else None
         return await send_part(request, body, ignore_range=self._state.ignore_range, fault=in_body)

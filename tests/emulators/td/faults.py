@@ -1,4 +1,4 @@
-"""What a test makes go wrong, and for which request."""
+"""Faults that a test adds, and the requests that they meet."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.emulators.fault_queue import FaultQueue, Turns
+from tests.emulators.fault_queue import FaultQueue, FaultTurns
 
 _KINDS = {
     "status": "answered with `status`, `headers` and `body` (Treasure Data's error JSON unless given)",
@@ -18,8 +18,8 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault(Turns):
-    """One thing that goes wrong for requests that match.
+class Fault(FaultTurns):
+    """One fault of the requests that match.
 
     `path` is searched in the request's path as a regular expression; `method` empty is any. The mark of "cut" is
     `after_bytes` of the body, else `after_fraction` of it. Raises ValueError for what makes no sense.
@@ -51,7 +51,7 @@ class Fault(Turns):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobFault(Turns):
+class JobFault(FaultTurns):
     """A job that fails, of those whose query matches the regular expression `query`.
 
     An INSERT or CREATE in it first writes this `share` of its rows, 0 to 1: whether Treasure Data takes them back is

@@ -1,4 +1,4 @@
-"""A job and what the API says about it."""
+"""A job and the API's answers about it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Job:
 
     @property
     def num_records(self) -> int:
-        """What the job claims to hold, which a test may have set to something else than the truth."""
+        """Return the number of rows that the job claims, which a test may have set to a wrong one."""
         if self.claimed_records is not None:
             return self.claimed_records
         return self.output.rows if self.output else 0

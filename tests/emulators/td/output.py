@@ -97,7 +97,7 @@ def open_output(path: Path, *, rows: int) -> Output:
     return Output(file=path.open("rb"), size=path.stat().st_size, raw_size=None, rows=rows)
 
 
-def in_batches(rows: Iterable[Sequence[Any]], *, size: int = 10_000) -> Iterator[list[Sequence[Any]]]:
+def batches_of(rows: Iterable[Sequence[Any]], *, size: int = 10_000) -> Iterator[list[Sequence[Any]]]:
     batch: list[Sequence[Any]] = []
     for row in rows:
         batch.append(row)

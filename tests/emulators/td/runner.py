@@ -15,7 +15,7 @@ from tests.emulators.td.faults import JobFaults
 from tests.emulators.td.jobs import Job
 from tests.emulators.td.output import Output, write_output
 from tests.emulators.td.sql import QueryFailedError, statements
-from tests.emulators.td.warehouse import RefusedError, Warehouse, part_of, run_statement, trino_type
+from tests.emulators.td.warehouse import RefusedError, Warehouse, limit_insert, run_statement, trino_type
 
 _DIALECTS = {"presto": "trino", "trino": "trino", "hive": "hive"}
 _ROWS_AT_A_TIME = 10_000
@@ -31,7 +31,7 @@ class JobRunner:
         self._sessions: dict[str, duckdb.DuckDBPyConnection] = {}
         self._lock = threading.RLock()
         self._ended = threading.Condition(self._lock)
-        # Called with each job that has succeeded, before anybody is told.
+        # Called with each job that has succeeded, before its status shows it.
         self.on_end: Callable[[Job], object] = lambda _: None
         self._workers = ThreadPoolExecutor(
             max_workers=2,
@@ -41,7 +41,7 @@ class JobRunner:
         )
 
     def all(self) -> list[Job]:
-        """Newest first."""
+        """Return all jobs, the newest first."""
         with self._lock:
             return list(reversed(self._jobs.values()))
 
@@ -52,7 +52,7 @@ class JobRunner:
             return self._jobs[job_id]
 
     def add(self, **fields: Any) -> Job:
-        """A job that is not run. Raises RefusedError (409) when its domain key has been used."""
+        """Add a job that is not run. Raises RefusedError (409) when its domain key has been used."""
         with self._lock:
             domain_key = fields.get("domain_key")
             for job in self._jobs.values():
@@ -97,7 +97,7 @@ class JobRunner:
             self._finish(job, "success", output=output)
         except (QueryFailedError, duckdb.Error) as error:
             self._finish(job, "error", message=f"Query {job.id} failed: {error}")
-        except Exception as error:  # a job never hangs for a fault of ours
+        except Exception as error:  # a job never hangs for a fault of the emulator
             self._finish(job, "error", message=f"Query {job.id} failed: internal error: {error!r}")
             raise
         finally:
@@ -124,7 +124,7 @@ class JobRunner:
         for statement in statements(job.query, dialect=_DIALECTS[job.type]):
             if fault is not None and statement.kind in ("select", "insert", "create"):
                 if statement.kind != "select" and fault.share:
-                    run_statement(session, part_of(session, statement, fault.share), now=now)
+                    run_statement(session, limit_insert(session, statement, fault.share), now=now)
                 raise QueryFailedError(fault.message)
             if output is not None:
                 output.close()

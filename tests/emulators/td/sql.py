@@ -1,4 +1,4 @@
-"""Queries in Trino's or Hive's SQL, as statements that DuckDB runs, with what Treasure Data adds to them."""
+"""Queries in Trino's or Hive's SQL, as statements that DuckDB runs, with Treasure Data's additions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sqlglot
 from sqlglot import ErrorLevel, exp
 from sqlglot.errors import SqlglotError
 
-# It warns of statements that it does not know; a job that fails says so itself.
+# It warns of statements that it does not know; the job fails with an error of its own.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 _NOW = sqlglot.parse_one("to_timestamp(getvariable('td_now'))", read="duckdb")
@@ -38,7 +38,7 @@ class Statement:
 
 @lru_cache(maxsize=1_000)
 def statements(query: str, *, dialect: str) -> tuple[Statement, ...]:
-    """The statements of a query, separated by semicolons. Raises QueryFailedError for what does not parse."""
+    """Return the statements of a query, separated by semicolons. Raises QueryFailedError for an invalid one."""
     try:
         parsed = [tree for tree in sqlglot.parse(query, read=dialect) if tree is not None]
         if not parsed:

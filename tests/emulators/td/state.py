@@ -1,4 +1,4 @@
-"""The state of the emulated account, and what a test can do to it without HTTP."""
+"""The state of the emulated account, which a test can change without HTTP."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.emulators.td.faults import Faults, JobFaults
 from tests.emulators.td.jobs import Job
-from tests.emulators.td.output import in_batches, open_output, write_output
+from tests.emulators.td.output import batches_of, open_output, write_output
 from tests.emulators.td.runner import JobRunner
 from tests.emulators.td.warehouse import Warehouse
 
@@ -18,8 +18,8 @@ API_KEY = "1234/" + "0123456789" * 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
-    """A request as it came in: `headers` without the authorization, `fault` the kind of the one it met."""
+class ReceivedRequest:
+    """A request that was received: `headers` without the authorization, `fault` the kind of the one it met."""
 
     method: str
     path: str
@@ -42,7 +42,7 @@ class TreasureData:
         self.job_faults = JobFaults()
         self.jobs = JobRunner(self.warehouse, faults=self.job_faults, clock=clock)
         self.faults = Faults()
-        self.requests: list[Received] = []
+        self.requests: list[ReceivedRequest] = []
         self.ignore_range = False
         self.claim_extra_records = 0
 
@@ -84,7 +84,7 @@ class TreasureData:
         what the job claims, for a `path` also what it holds. `result` is the address of a result export; `message`
         the engine's.
         """
-        output = None if rows is None else write_output(in_batches(rows))
+        output = None if rows is None else write_output(batches_of(rows))
         if path is not None:
             output = open_output(path, rows=num_records or 0)
         now = time.time()
@@ -104,15 +104,15 @@ class TreasureData:
         ).id
 
     def set_status(self, job_id: str, status: str) -> None:
-        """Move a job that was added by `add_job` on."""
+        """Set the status of a job that was added by `add_job`."""
         self.jobs.get(job_id).status = status
 
     def job(self, job_id: str) -> Job:
-        """Raises RefusedError when there is no such job."""
+        """Return a job. Raises RefusedError if there is no such job."""
         return self.jobs.get(job_id)
 
-    def calls(self, method: str, path_prefix: str) -> list[Received]:
-        """The requests received that have this method and start of their path."""
+    def calls(self, method: str, path_prefix: str) -> list[ReceivedRequest]:
+        """Return the requests with this method and this start of their path."""
         return [r for r in self.requests if r.method == method and r.path.startswith(path_prefix)]
 
     def close(self) -> None:

@@ -63,7 +63,7 @@ class Table:
 class Warehouse:
     """All databases of the account. Every method may be called from any thread.
 
-    A table is taken to be made when it is first listed, at the latest.
+    A table's creation time is that of its first listing, at the latest.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
@@ -73,7 +73,7 @@ class Warehouse:
         self._databases: set[str] = set()
 
     @property
-    def _con(self) -> duckdb.DuckDBPyConnection:
+    def _connection(self) -> duckdb.DuckDBPyConnection:
         # Opened for the first statement: it takes longer than all the rest of an emulator, and many tests have none.
         with self._lock:
             if self._opened is None:
@@ -100,7 +100,7 @@ class Warehouse:
             raise RefusedError(404, f"Couldn't find Database with name = {name}")
 
     def tables(self, database: str) -> list[Table]:
-        cursor, names = self._con.cursor(), self._names(database)
+        cursor, names = self._connection.cursor(), self._names(database)
         gone = {key for key in self._created if key[0] == database and key[1] not in names}
         self._created = {key: created for key, created in self._created.items() if key not in gone}
         return [
@@ -110,28 +110,28 @@ class Warehouse:
     def _names(self, database: str) -> list[str]:
         self.require_database(database)
         query = "SELECT table_name FROM duckdb_tables() WHERE schema_name = ? ORDER BY 1"
-        return [name for (name,) in self._con.cursor().execute(query, [database]).fetchall()]
+        return [name for (name,) in self._connection.cursor().execute(query, [database]).fetchall()]
 
     def create_table(self, database: str, name: str) -> None:
-        if _checked(name) in self._names(database):
+        if _require_valid_name(name) in self._names(database):
             raise RefusedError(409, f"Table {database}.{name} already exists", conflicts_with=name)
-        self._con.cursor().execute(f'CREATE TABLE "{database}"."{name}" ("time" BIGINT)')
+        self._connection.cursor().execute(f'CREATE TABLE "{database}"."{name}" ("time" BIGINT)')
 
     def drop_table(self, database: str, name: str) -> None:
         if name not in self._names(database):
             raise RefusedError(404, f"Couldn't find Table {database}.{name}")
-        self._con.cursor().execute(f'DROP TABLE "{database}"."{name}"')
+        self._connection.cursor().execute(f'DROP TABLE "{database}"."{name}"')
 
     def load(self, database: str, table: str, relation: str, parameters: list[object] | None = None) -> None:
-        """Make `database.table` (and the database) from a SELECT in DuckDB's SQL, in the place of what was there."""
-        _checked(table)
-        if _checked(database) not in self._databases:
-            self._con.cursor().execute(f'CREATE SCHEMA "{database}"')
+        """Make or replace `database.table` (and the database) from a SELECT in DuckDB's SQL."""
+        _require_valid_name(table)
+        if _require_valid_name(database) not in self._databases:
+            self._connection.cursor().execute(f'CREATE SCHEMA "{database}"')
             self._databases.add(database)
-        self._con.cursor().execute(f'CREATE OR REPLACE TABLE "{database}"."{table}" AS {relation}', parameters)
+        self._connection.cursor().execute(f'CREATE OR REPLACE TABLE "{database}"."{table}" AS {relation}', parameters)
 
     def load_file(self, database: str, table: str, path: Path) -> None:
-        """Make a table anew from a file, a .parquet or CSV with a header: an empty field is a NULL, `""` an empty text.
+        """Make or replace a table from a .parquet or CSV file with a header: an empty field is NULL, `""` empty text.
 
         Raises OSError or ValueError for one that cannot be loaded.
         """
@@ -145,7 +145,7 @@ class Warehouse:
 
     def session(self, database: str, *, scheduled_time: int, now: float = 0.0) -> duckdb.DuckDBPyConnection:
         """A connection on which unqualified tables are those of `database`."""
-        cursor = self._con.cursor()
+        cursor = self._connection.cursor()
         cursor.execute(
             f"SET search_path = '{database},main'; SET VARIABLE td_scheduled_time = {scheduled_time};"
             f"SET VARIABLE td_now = {now:.6f}::DOUBLE"
@@ -174,8 +174,8 @@ def run_statement(session: duckdb.DuckDBPyConnection, statement: Statement, *, n
     return False
 
 
-def part_of(session: duckdb.DuckDBPyConnection, statement: Statement, share: float) -> Statement:
-    """A statement that writes only this share of its rows, the first ones."""
+def limit_insert(session: duckdb.DuckDBPyConnection, statement: Statement, share: float) -> Statement:
+    """Return a statement that writes only this share of its rows, the first ones."""
     (count,) = session.execute(f"SELECT count(*) FROM ({statement.source})").fetchone() or (0,)
     return replace(statement, source=f"SELECT * FROM ({statement.source}) LIMIT {int(count * share)}")
 
@@ -221,7 +221,7 @@ def _table(cursor: duckdb.DuckDBPyConnection, database: str, name: str, created:
     return Table(name=name, rows=counted[0] if counted else 0, columns=known, created=created)
 
 
-def _checked(name: str) -> str:
+def _require_valid_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise RefusedError(422, f"Name must be 3 to 256 of a-z, 0-9 and _ but is {name!r}")
     return name

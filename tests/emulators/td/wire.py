@@ -1,4 +1,4 @@
-"""Bytes onto the wire, also the wrong way: ranges, bodies cut short, connections reset."""
+"""Responses in bytes, also faulty ones: ranges, truncated bodies, connections that are reset."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ def answer(payload: Any) -> web.Response:
     return web.Response(body=json.dumps(payload).encode(), content_type="application/json")
 
 
-def asked_part(request: web.Request, length: int | None) -> slice | None:
-    """The part of a body that a Range asks for, None when it asks for all. Raises ValueError beyond the end."""
-    wanted = request.http_range
-    if length is None or (wanted.start is None and wanted.stop is None):
+def requested_part(request: web.Request, length: int | None) -> slice | None:
+    """Return the part of a body that a Range header requests, None for all of it. Raises ValueError beyond the end."""
+    requested = request.http_range
+    if length is None or (requested.start is None and requested.stop is None):
         return None
-    start, stop, _ = wanted.indices(length)
+    start, stop, _ = requested.indices(length)
     if start >= stop:
         raise ValueError(f"bytes */{length}")
     return slice(start, stop)
 
 
 async def send_part(request: web.Request, body: Body, *, ignore_range: bool, fault: Fault | None) -> web.StreamResponse:
-    """Serve a result, or the part of it that was asked for: 200, 206, 416, or a 400 for a Range that is none."""
+    """Serve a result, or the requested part of it: 200, 206, 416, or 400 for a malformed Range."""
     try:
         request.http_range  # noqa: B018 – raises for nonsense
     except ValueError:
         return error(400, "Range is malformed")
     try:
-        part = None if ignore_range else asked_part(request, body.length)
+        part = None if ignore_range else requested_part(request, body.length)
     except ValueError as beyond:
         return error(416, "Range is past the end of the result", headers={"Content-Range": str(beyond)})
     headers = {"Content-Type": "application/octet-stream"}

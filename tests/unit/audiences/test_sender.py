@@ -245,7 +245,7 @@ def test_in_stop_mode_the_message_says_how_many_were_refused(bad: tuple[int, ...
     assert f"Pinterest refused {len(bad)} of the 100 records of a batch (400)" in str(error)
     assert "set ignore_invalid_records: true" in str(error)
     taken = 100 - len(bad)
-    assert f"of 300 records {taken} are in, {len(bad)} were refused, 200 are not in." in str(error)
+    assert f"{taken} of 300 records sent, {len(bad)} refused, 200 not sent." in str(error)
     assert (taken, len(bad)) == run.counts
     assert 100 == run.api.requests[0]
     assert 100 not in run.api.requests[1:]
@@ -283,7 +283,7 @@ def test_it_is_about_the_request_in_a_later_batch_as_well() -> None:
     error = run.fail()
     assert "3 halvings deep" in str(error)
     assert len(run.api.requests) <= 1 + 15
-    assert "of 300 records 100 are in, 0 were refused, 200 are not in." in str(error)
+    assert "100 of 300 records sent, 0 refused, 200 not sent." in str(error)
 
 
 def test_a_culprit_in_every_batch_but_not_in_every_eighth_is_about_the_records() -> None:
@@ -325,9 +325,9 @@ def test_after_a_413_the_smaller_size_is_kept_for_the_rest_of_the_run(caplog: py
     run = Run(at_most(300), records=3_000, batch=1_000).send()
     assert [1000, 500, *[250] * 12] == run.api.requests
     assert (3_000, 0) == run.counts
-    description = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert ["Pinterest finds 1000 records too many", "Pinterest finds 500 records too many"] == [
-        text.split(";")[0] for text in description
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert ["1000 records are too many for Pinterest", "500 records are too many for Pinterest"] == [
+        text.split(";")[0] for text in warnings
     ]
 
 
@@ -357,7 +357,7 @@ def test_the_message_says_what_is_in_and_what_is_not(error: ExportError) -> None
     run = Run(fails(error), records=100, batch=10)
     raised = run.fail()
     assert type(error) is type(raised)
-    assert "of 100 records 20 are in, 0 were refused, 80 are not in. Running" in str(raised)
+    assert "20 of 100 records sent, 0 refused, 80 not sent. Running" in str(raised)
     assert str(raised).endswith("this task again is safe: it sends them all [last x-pinterest-rid rid-9]")
     assert raised.__suppress_context__
     assert [10, 10, 10] == run.api.requests
@@ -366,7 +366,7 @@ def test_the_message_says_what_is_in_and_what_is_not(error: ExportError) -> None
 
 def test_records_that_may_have_been_taken_are_counted_as_not_known() -> None:
     text = str(Run(fails(UnavailableError("no answer", maybe_applied=True)), records=100, batch=10).fail())
-    assert "of 100 records 20 are in, 0 were refused, 70 are not in, and of 10 it is not known." in text
+    assert "20 of 100 records sent, 0 refused, 70 not sent, 10 unknown." in text
 
 
 def test_of_a_halved_batch_only_the_piece_in_flight_is_in_doubt() -> None:
@@ -377,16 +377,16 @@ def test_of_a_halved_batch_only_the_piece_in_flight_is_in_doubt() -> None:
 
     # 0–7 are refused, then 0–3, while 4–7 are in; then of 0–1 and 2–3 the latter is asked first and gets no answer.
     text = str(Run(rule, records=24, batch=8).fail())
-    assert "of 24 records 4 are in, 0 were refused, 18 are not in, and of 2 it is not known." in text
+    assert "4 of 24 records sent, 0 refused, 18 not sent, 2 unknown." in text
 
 
 @pytest.mark.parametrize(
     ("other", "told", "members"),
     [
-        (None, "20 are in, 0 were refused, 80 are not in. Running", {*range(10), *range(20, 30)}),
+        (None, "20 of 100 records sent, 0 refused, 80 not sent. Running", {*range(10), *range(20, 30)}),
         (
             StoppedError("stopped after a try", maybe_applied=True),
-            "10 are in, 0 were refused, 80 are not in, and of 10 it is not known.",
+            "10 of 100 records sent, 0 refused, 80 not sent, 10 unknown.",
             {*range(10)},
         ),
     ],
@@ -412,7 +412,7 @@ def test_after_an_error_no_batch_begins_and_the_one_under_way_is_waited_for(
     run = Run(rule, records=100, batch=10, maximum=8)
     error = run.fail()
     assert AccountError is type(error)
-    assert str(error).startswith(f"role. Partly sent: of 100 records {told}")
+    assert str(error).startswith(f"role. Partly sent: {told}")
     assert members == set(run.api.members)
     assert 3 == len(run.api.requests)
 
@@ -421,8 +421,8 @@ def test_a_mistake_of_ours_shows_its_type_only_and_leaves_its_batch_in_doubt() -
     error = Run(fails(KeyError("jane@shop.example")), records=100, batch=10).fail()
     assert UnexpectedError is type(error)
     assert re.match(r"KeyError at test_sender\.py:\d+, in rule: a bug in td_pinterest_op", str(error))
-    assert "Partly sent: of 100 records 20 are in, 0 were refused, " in str(error)
-    assert "70 are not in, and of 10 it is not known." in str(error)
+    assert "Partly sent: 20 of 100 records sent, 0 refused, " in str(error)
+    assert "70 not sent, 10 unknown." in str(error)
 
 
 # -- a connection that breaks
@@ -463,8 +463,8 @@ def test_a_connection_that_breaks_twice_by_chance_does_not_make_the_other_batche
 def test_a_connection_that_breaks_at_every_size_ends_the_run_after_the_retries() -> None:
     run = Run(drops(0), records=3_000, batch=1_000)
     error = run.fail()
-    assert "; tried 8 times. Partly sent: of 3000 records 0 are in, 0 were refused, 2000 are not in" in str(error)
-    assert "and of 1000 it is not known" in str(error)
+    assert "; tried 8 times. Partly sent: 0 of 3000 records sent, 0 refused, 2000 not sent" in str(error)
+    assert "1000 unknown" in str(error)
     assert [1000, 500, 250, 125] == run.api.requests
 
 
@@ -475,7 +475,7 @@ def test_records_in_doubt_stay_so_until_a_later_request_settles_them() -> None:
             raise AccountError("role")
 
     text = str(Run(rule, records=8, batch=8).fail())
-    assert "of 8 records 4 are in, 0 were refused, 0 are not in, and of 4 it is not known" in text
+    assert "4 of 8 records sent, 0 refused, 0 not sent, 4 unknown" in text
 
 
 # -- threads, the spool
@@ -498,12 +498,12 @@ def test_fewer_threads_than_wanted_are_enough_and_without_any_nothing_is_sent(
     run = Run(accept, records=500, batch=1, maximum=8)
     if allowed:
         assert (500, 0) == run.send().counts
-        assert 1 == caplog.text.count("no more than 2 threads")
+        assert 1 == caplog.text.count("only 2 threads")
     else:
         error = run.fail()
         assert WorkflowError is type(error)
         assert "does not let this process start a thread" in str(error)
-        assert "of 500 records 0 are in, 0 were refused, 500 are not in." in str(error)
+        assert "0 of 500 records sent, 0 refused, 500 not sent." in str(error)
 
 
 def test_a_spool_that_cannot_be_read_any_more_says_how_far_the_run_came(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -515,7 +515,7 @@ def test_a_spool_that_cannot_be_read_any_more_says_how_far_the_run_came(monkeypa
 
     monkeypatch.setattr(Spool, "batches", failing)
     error = Run(accept, records=30, batch=10).fail()
-    assert "Partly sent: of 30 records 10 are in, 0 were refused, 20 are not in" in str(error)
+    assert "Partly sent: 10 of 30 records sent, 0 refused, 20 not sent" in str(error)
 
 
 # -- told to end from outside
@@ -538,7 +538,7 @@ def test_a_signal_ends_it_at_once_though_a_request_is_under_way() -> None:
     try:
         error = run.fail()
         assert StoppedError is type(error)
-        assert "of 100 records 10 are in, 0 were refused, 80 are not in, and of 10 it is not known." in str(error)
+        assert "10 of 100 records sent, 0 refused, 80 not sent, 10 unknown." in str(error)
         assert run.api.stopped.is_set()
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -551,4 +551,4 @@ def test_it_ends_between_two_batches_as_well() -> None:
             raise StoppedError("the run was stopped")
 
     run = Run(accept, records=100, batch=10, progress=progress)
-    assert "of 100 records 20 are in, 0 were refused, 80 are not in. Running" in str(run.fail())
+    assert "20 of 100 records sent, 0 refused, 80 not sent. Running" in str(run.fail())

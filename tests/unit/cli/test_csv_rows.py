@@ -22,7 +22,7 @@ def test_blank_lines_are_not_rows_but_count_as_lines(tmp_path: Path, monkeypatch
     monkeypatch.setattr(csv_rows, "_BLOCK_ROWS", 2)
     file = tmp_path / "people.csv"
     file.write_text('email,maid\n\n\na,\n\n"",b\n"two\nlines",\nc,\n')
-    with csv_rows.csv_rows(file) as rows:
+    with csv_rows.open_csv_rows(file) as rows:
         assert rows.job.line_of
         assert [
             ([[b"a", None], [None, b"b"]], [4, 6]),
@@ -59,7 +59,7 @@ def test_a_file_is_read_as_a_person_expects(
 ) -> None:
     file = tmp_path / "people.csv"
     file.write_bytes(content)
-    with csv_rows.csv_rows(file, options=CsvOptions(types=tuple(types))) as rows:
+    with csv_rows.open_csv_rows(file, options=CsvOptions(types=tuple(types))) as rows:
         names = [name for name, _ in rows.job.schema]
         read = [[each and each.decode() for each in column] for block in rows.blocks for column in block]
     assert (schema or ["idfa", "maid", "email"], values or [["b"], ["c"], [JANE]]) == (names, read)
@@ -75,8 +75,8 @@ def test_a_file_is_read_as_a_person_expects(
             CsvOptions(),
             ['Reading the columns "Mail" as email and "GAID" as maid of people.csv; 2 other columns left out'],
         ),
-        ("kontakt", CsvOptions(chosen=("kontakt",)), ['Reading the column "kontakt" as email of people.csv']),
-        ("kontakt,crm", CsvOptions(named=("kontakt", "crm")), []),
+        ("kontakt", CsvOptions(only=("kontakt",)), ['Reading the column "kontakt" as email of people.csv']),
+        ("kontakt,crm", CsvOptions(other_columns=("kontakt", "crm")), []),
     ],
 )
 def test_one_line_names_the_columns_that_are_read(
@@ -85,7 +85,7 @@ def test_one_line_names_the_columns_that_are_read(
     file = tmp_path / "people.csv"
     file.write_text(f"{header}\n")
     lines: list[str] = []
-    with csv_rows.csv_rows(file, options=options, note=lines.append):
+    with csv_rows.open_csv_rows(file, options=options, note=lines.append):
         assert said == lines
 
 
@@ -94,7 +94,7 @@ def test_a_pipe_is_read_as_its_data_comes(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=(gzip.compress(b"email\na\n"),))
     writer.start()
-    with csv_rows.csv_rows(pipe) as rows:
+    with csv_rows.open_csv_rows(pipe) as rows:
         assert [[[b"a"]]] == list(rows.blocks)
     writer.join()
 
@@ -105,7 +105,7 @@ def test_a_line_that_never_ends_is_not_read_completely(tmp_path: Path, before: s
     file.write_bytes(gzip.compress(before.encode() + b"a," * 10_000_000, 1))
     tracemalloc.start()
     said = r"line \d of the file .* has more than 1,000,000 characters: is it a CSV file"
-    with pytest.raises(JobError, match=said), csv_rows.csv_rows(file) as rows:
+    with pytest.raises(JobError, match=said), csv_rows.open_csv_rows(file) as rows:
         list(rows.blocks)
     assert 10_000_000 > tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -114,5 +114,5 @@ def test_a_line_that_never_ends_is_not_read_completely(tmp_path: Path, before: s
 def test_a_full_disk_is_not_reported_as_an_error_of_the_csv_file(tmp_path: Path) -> None:
     file = tmp_path / "people.csv"
     file.write_text("email\na\n")
-    with pytest.raises(OSError, match="No space left"), csv_rows.csv_rows(file):
+    with pytest.raises(OSError, match="No space left"), csv_rows.open_csv_rows(file):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -6,7 +6,6 @@ import ast
 import importlib
 import json
 import pkgutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,21 +28,21 @@ def test_every_error_is_in_one_module() -> None:
     assert sorted(_error_classes()) == sorted(ERRORS)
 
 
-def _literals() -> Iterator[str]:
+@pytest.fixture(scope="module")
+def literals() -> set[str]:
     """Every piece of text of at least 15 characters in the package, but those of the examples themselves."""
-    for path in Path(td_pinterest_op.__path__[0]).rglob("*.py"):
-        if path.name != "errors.py":
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) >= 15:
-                    yield node.value.strip()
-
-
-LITERALS = set(_literals())
+    return {
+        node.value.strip()
+        for path in Path(td_pinterest_op.__path__[0]).rglob("*.py")
+        if path.name != "errors.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) >= 15
+    }
 
 
 @pytest.mark.parametrize("name", sorted(ERRORS.keys() - {"ExportError"}))
-def test_an_example_is_what_the_code_says(name: str) -> None:
-    assert any(text in ERRORS[name].example for text in LITERALS)
+def test_an_example_is_what_the_code_says(name: str, literals: set[str]) -> None:
+    assert any(text in ERRORS[name].example for text in literals)
 
 
 @pytest.mark.parametrize("name", [*REASONS, *ERRORS])

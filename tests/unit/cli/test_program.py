@@ -15,11 +15,12 @@ from rich.console import Console
 from td_pinterest_op import __version__
 from td_pinterest_op.__main__ import main
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.export import stopping
+from td_pinterest_op.cli.export import stop_on_signals
 from td_pinterest_op.cli.program import program
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.runtime import shutdown
 from tests import children
+from tests.campaigns import select_rows
 from tests.unit.cli.running import Terminal
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -98,17 +99,20 @@ def test_a_command_whose_output_nobody_reads_exits_with_141(arguments: list[str]
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
-    [
-        ("explain >&-", 1, "error: standard output is closed: open it, or send it to /dev/null.\n"),
-        ("explain --json 2>&- | cat >/dev/null", 0, ""),
-        ("nonsense 2>&-", 2, ""),
-        ("nonsense 2>/dev/full", 2, ""),
-        ("authorize --no-browser <&-", 1, "no terminal to ask at for the app's client id"),
-        ("explain --json <&- | cat >/dev/null", 0, ""),
-        ("explain >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
-        ("--help >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
-        ("explain --json >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
-    ],
+    select_rows(
+        [
+            ("explain >&-", 1, "error: standard output is closed: open it, or send it to /dev/null.\n"),
+            ("explain --json 2>&- | cat >/dev/null", 0, ""),
+            ("nonsense 2>&-", 2, ""),
+            ("nonsense 2>/dev/full", 2, ""),
+            ("authorize --no-browser <&-", 1, "no terminal to ask at for the app's client id"),
+            ("explain --json <&- | cat >/dev/null", 0, ""),
+            ("explain >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
+            ("--help >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
+            ("explain --json >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
+        ],
+        quick=3,
+    ),
 )
 def test_a_closed_or_full_stream_is_named_or_ignored(arguments: str, code: int, said: str) -> None:
     ran = _process(arguments)
@@ -161,7 +165,9 @@ def test_ctrl_c_during_imports_prints_one_sentence(
 def test_a_long_line_is_wrapped_with_its_indentation(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(screen, "console", lambda *, stderr=False: Console(width=20, stderr=stderr, highlight=False))
+    monkeypatch.setattr(
+        screen, "make_console", lambda *, stderr=False: Console(width=20, stderr=stderr, highlight=False)
+    )
     screen.say("- role: OWNER of the ad account", indent=2)
     screen.note("  rows      five read, four valid", indent=12)
     expected = (
@@ -175,7 +181,7 @@ def test_a_long_line_is_wrapped_with_its_indentation(
 def test_an_error_that_ends_with_a_full_stop_gets_no_second_one(
     message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    screen.fail(message)
+    screen.show_error(message)
     assert f"error: {message}" == " ".join(capsys.readouterr().err.split())
 
 
@@ -189,7 +195,7 @@ def test_a_second_signal_does_not_interrupt_the_shutdown(capsys: pytest.CaptureF
             signal.raise_signal(signal.SIGINT)
             finished.append("what was under way")
 
-    with pytest.raises(click.exceptions.Exit) as end, stopping():
+    with pytest.raises(click.exceptions.Exit) as end, stop_on_signals():
         run()
     assert (143, ["what was under way"]) == (end.value.exit_code, finished)
     assert "error: the run was stopped (SIGTERM).\n" == capsys.readouterr().err
@@ -200,7 +206,7 @@ def test_a_stop_while_a_token_is_being_stored_is_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutdown, "_SAVING_SECONDS", 0.0)
-    with shutdown.protect_saving(), pytest.raises(click.exceptions.Exit), stopping():
+    with shutdown.protect_saving(), pytest.raises(click.exceptions.Exit), stop_on_signals():
         signal.raise_signal(signal.SIGINT)
     said = "the run was stopped (SIGINT). A new refresh token may not be stored: if it is refused, run"
     assert f"error: {said} `td-pinterest authorize`." == " ".join(capsys.readouterr().err.split())

@@ -49,7 +49,7 @@ def _load(folder: Path, text: str) -> dict[str, Any]:
         ("😀", "😀"),
     ],
 )
-def test_a_scalar_becomes_what_digdag_makes_of_it(tmp_path: Path, text: str, value: object) -> None:
+def test_scalar_gets_the_type_that_digdag_gives_it(tmp_path: Path, text: str, value: object) -> None:
     loaded = _load(tmp_path, f"a: {text}\n")["a"]
     assert (type(value), value) == (type(loaded), loaded)
 
@@ -73,28 +73,28 @@ def test_a_scalar_becomes_what_digdag_makes_of_it(tmp_path: Path, text: str, val
         ("!include : '../x.yml'\n", "must not include .."),
     ],
 )
-def test_what_digdag_refuses_is_an_error_that_names_the_file(tmp_path: Path, text: str, complaint: str) -> None:
+def test_invalid_yaml_is_an_error_that_names_the_file(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(DigError) as raised:
         _load(tmp_path, text)
     assert complaint in str(raised.value)
     assert "sample.dig" in str(raised.value)
 
 
-def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(DigError, match=r"absent\.yml"):
         _load(tmp_path, "!include : 'absent.yml'\n")
 
 
-def test_a_key_that_is_no_text_becomes_text(tmp_path: Path) -> None:
+def test_key_of_another_type_becomes_text(tmp_path: Path) -> None:
     assert _load(tmp_path, "1: a\n1.5: b\n") == {"1": "a", "1.5": "b"}
     assert _load(tmp_path, "true: a\n") == {"true": "a"}
 
 
-def test_an_anchor_and_a_merge_key_work(tmp_path: Path) -> None:
+def test_anchor_and_merge_key_are_resolved(tmp_path: Path) -> None:
     assert _load(tmp_path, "a: &x {k: 1}\nb: {<<: *x, l: 2}\n")["b"] == {"k": 1, "l": 2}
 
 
-def test_an_include_is_merged_into_what_stands_above_it_and_overridden_by_what_stands_below(tmp_path: Path) -> None:
+def test_include_extends_keys_above_it_and_yields_to_keys_below_it(tmp_path: Path) -> None:
     (tmp_path / "x.yml").write_text("a: {p: 1, q: 1}\nb: {p: 1}\n")
     assert _load(tmp_path, "a: {q: 2, r: 3}\n!include : 'x.yml'\nb: {s: 4}\n") == {
         "a": {"p": 1, "q": 1, "r": 3},
@@ -102,7 +102,7 @@ def test_an_include_is_merged_into_what_stands_above_it_and_overridden_by_what_s
     }
 
 
-def test_several_includes_stand_in_one_mapping_and_are_relative_to_their_own_file(tmp_path: Path) -> None:
+def test_several_includes_of_one_mapping_are_relative_to_their_file(tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "outer.yml").write_text("!include : 'inner.yml'\nouter: 1\n")
     (tmp_path / "config" / "inner.yml").write_text("inner: 1\n")
@@ -159,7 +159,7 @@ _PARAMS: dict[str, Any] = {
         ("${secret:td.apikey} ${x}", "${secret:td.apikey} X"),
     ],
 )
-def test_a_template_gives_text(text: str, result: str) -> None:
+def test_template_evaluates_to_text(text: str, result: str) -> None:
     assert result == fill(text, _PARAMS)
 
 
@@ -177,24 +177,24 @@ def test_a_template_gives_text(text: str, result: str) -> None:
         ("${globalThis}", "is not defined"),
     ],
 )
-def test_what_does_not_evaluate_is_an_error_that_names_the_text(text: str, complaint: str) -> None:
+def test_invalid_template_is_an_error_that_names_the_text(text: str, complaint: str) -> None:
     with pytest.raises(DigError) as raised:
         fill(text, _PARAMS)
     assert f"Failed to evaluate a variable {text} (" in str(raised.value)
     assert complaint in str(raised.value)
 
 
-def test_mappings_and_lists_are_evaluated_at_every_depth_and_other_types_stay() -> None:
+def test_templates_are_evaluated_at_every_depth_and_other_types_stay() -> None:
     config = {"a": {"b": ["${x}", {"c": "${o.k}"}]}, "i": 1, "z": None, "t": True}
     assert evaluate(config, _PARAMS) == {"a": {"b": ["X", {"c": "1"}]}, "i": 1, "z": None, "t": True}
 
 
-def test_keys_are_not_evaluated_and_neither_are_the_conditional_tasks() -> None:
+def test_keys_and_conditional_tasks_are_not_evaluated() -> None:
     config = {"${x}": 1, "_do": {"echo>": "${later}"}, "_else_do": {"echo>": "${later}"}}
     assert config == evaluate(config, _PARAMS)
 
 
-def test_a_value_sees_the_evaluated_keys_before_it_in_its_own_mapping() -> None:
+def test_template_uses_earlier_keys_of_its_own_mapping() -> None:
     assert evaluate({"x": "1${x}", "y": "2${x}"}, _PARAMS) == {"x": "1X", "y": "21X"}
 
 
@@ -203,6 +203,6 @@ def test_a_value_sees_the_evaluated_keys_before_it_in_its_own_mapping() -> None:
     [{"first": "${second}", "second": "1"}, {"outer": "1", "nested": {"inner": "${outer}"}}],
     ids=["a later key", "a key of the mapping around it"],
 )
-def test_a_value_does_not_see_other_keys_of_its_task(config: dict[str, Any]) -> None:
+def test_template_does_not_use_other_keys_of_its_task(config: dict[str, Any]) -> None:
     with pytest.raises(DigError, match="is not defined"):
         evaluate(config, {})

@@ -236,7 +236,7 @@ _error:
         succeeds=False,
     ),
     Case(
-        name="an include stands under an export and under a key of its own line",
+        name="an include below an export and below a key of its own line",
         flow="""
 _export:
   !include : 'config/all.yml'
@@ -311,7 +311,7 @@ def _compare(case: Case, log: str, succeeded: bool) -> None:
 
 
 @each_case
-def test_the_stand_in_does_it(lay: Lay, case: Case) -> None:
+def test_stand_in_behaves_as_expected(lay: Lay, case: Case) -> None:
     flow, result = lay(case), None
     for each in _runs(case):
         result = run(flow, session_time=SESSION, sleep=lambda _seconds: None, resume=result)
@@ -321,7 +321,7 @@ def test_the_stand_in_does_it(lay: Lay, case: Case) -> None:
 @pytest.mark.digdag
 @pytest.mark.skipif(shutil.which("digdag") is None, reason="there is no digdag command on the PATH")
 @each_case
-def test_digdag_does_it(lay: Lay, tmp_path: Path, case: Case) -> None:
+def test_digdag_behaves_as_expected(lay: Lay, tmp_path: Path, case: Case) -> None:
     flow = lay(case)
     for number, each in enumerate(_runs(case)):
         done = _digdag(flow, tmp_path, *([] if number else ["--rerun"]))
@@ -348,19 +348,19 @@ BROKEN = Case(
 )
 
 
-def test_a_broken_workflow_beside_stops_every_other(lay: Lay) -> None:
+def test_broken_workflow_of_a_project_stops_every_other_one(lay: Lay) -> None:
     with pytest.raises(DigError, match="more than one operator"):
         run(lay(BROKEN))
 
 
-def test_a_workflow_beside_that_is_only_unknown_here_stops_nothing(lay: Lay, tmp_path: Path) -> None:
+def test_workflow_that_only_the_stand_in_does_not_know_stops_no_other(lay: Lay, tmp_path: Path) -> None:
     (tmp_path / "next to.dig").write_text("+a: {sh>: ls}\n")
     assert run(lay(Case(name="fine", flow="+a: {echo>: a}\n", printed=[]))).status == "success"
 
 
 @pytest.mark.digdag
 @pytest.mark.skipif(shutil.which("digdag") is None, reason="there is no digdag command on the PATH")
-def test_digdag_is_stopped_by_a_broken_workflow_beside(lay: Lay, tmp_path: Path) -> None:
+def test_digdag_is_stopped_by_a_broken_workflow_of_the_project(lay: Lay, tmp_path: Path) -> None:
     done = _digdag(lay(BROKEN), tmp_path, "--rerun")
     assert done.returncode == 1
     assert "E: ran" not in done.stdout

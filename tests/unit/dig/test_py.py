@@ -94,16 +94,16 @@ def flow(tmp_path: Path) -> Flow:
         ("pkg.mod.Task.keyword_only", "y: 2", "keyword unset\n"),
     ],
 )
-def test_arguments_are_passed_by_name(flow: Flow, method: str, options: str, printed: str) -> None:
+def test_py_passes_arguments_by_name(flow: Flow, method: str, options: str, printed: str) -> None:
     log = flow(method, options).log
     assert printed in log or (method.endswith("static") and "missing 1 required positional argument: 'x'" in log)
 
 
-def test_a_subtask_runs_below_the_task_that_left_it(flow: Flow) -> None:
+def test_subtask_runs_below_the_task_that_added_it(flow: Flow) -> None:
     assert "func +flow+t^sub+subtask0 1\n" in flow("pkg.mod.subtask").log
 
 
-def test_secrets_are_looked_up_for_each_task_when_it_begins(flow: Flow) -> None:
+def test_secrets_are_looked_up_at_the_start_of_each_task(flow: Flow) -> None:
     secrets = {"a": "first"}
 
     def change(_pid: int) -> None:
@@ -124,15 +124,15 @@ def test_secrets_are_looked_up_for_each_task_when_it_begins(flow: Flow) -> None:
         ("absent.func", "Empty module name (ValueError)"),
     ],
 )
-def test_what_cannot_be_called_fails_with_digdags_words(flow: Flow, method: str, complaint: str) -> None:
+def test_method_that_cannot_be_called_fails_with_digdags_message(flow: Flow, method: str, complaint: str) -> None:
     assert complaint in str(flow(method).error)
 
 
-def test_the_project_is_the_working_folder_and_comes_last_on_the_path(flow: Flow, tmp_path: Path) -> None:
+def test_project_is_the_working_folder_and_last_on_the_path(flow: Flow, tmp_path: Path) -> None:
     assert f"{tmp_path} pkg.mod.place True True\n" in flow("pkg.mod.place").log
 
 
-def test_the_parameters_stay_on_disk_beside_the_runner(flow: Flow, tmp_path: Path) -> None:
+def test_parameters_stay_on_disk_next_to_the_runner(flow: Flow, tmp_path: Path) -> None:
     flow("pkg.mod.func", "x: é, _env: {S: '${secret:a.b}'}", secrets={"a.b": "hidden"})
     (folder,) = (tmp_path / ".digdag" / "tmp").glob("digdag-py-*")
     text = (folder / "input.json").read_text(encoding="utf-8")
@@ -166,11 +166,11 @@ def test_secrets_are_resolved_in_env_only(flow: Flow, options: str, printed: str
         ("'1S': a", "Invalid _env key name: 1S"),
     ],
 )
-def test_a_variable_that_cannot_be_set_fails_the_task(flow: Flow, variable: str, message: str) -> None:
+def test_invalid_variable_fails_the_task(flow: Flow, variable: str, message: str) -> None:
     assert f"  * +flow+t:\n    {message}" == flow("pkg.mod.env", f"_env: {{{variable}}}").error
 
 
-def test_a_failure_loses_what_was_stored_and_tells_class_and_traceback(flow: Flow) -> None:
+def test_failure_loses_stored_values_and_shows_class_and_traceback(flow: Flow) -> None:
     result = flow("pkg.mod.fails")
     assert result.store == {}
     assert str(result.error).startswith(
@@ -191,13 +191,13 @@ def test_a_failure_loses_what_was_stored_and_tells_class_and_traceback(flow: Flo
         ("not_a_number", "", "output.json is no JSON"),
     ],
 )
-def test_a_child_that_does_not_return_is_a_failure(flow: Flow, method: str, options: str, message: str) -> None:
+def test_child_that_does_not_return_fails_the_task(flow: Flow, method: str, options: str, message: str) -> None:
     result = flow(f"pkg.mod.{method}", options)
     assert message in str(result.error)
     assert result.store == {}
 
 
-def test_a_killed_child_has_code_137_and_no_traceback(flow: Flow) -> None:
+def test_killed_child_has_code_137_and_no_traceback(flow: Flow) -> None:
     children: list[int] = []
 
     def kill(text: str) -> None:

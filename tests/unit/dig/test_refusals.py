@@ -1,4 +1,4 @@
-"""What tests.dig does not know it refuses, naming file and task, before anything runs."""
+"""tests.dig refuses what it does not know, with file and task, before anything runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _log_of(folder: Path, text: str, **options: Any) -> str:
         ("{echo>: a, _error: {echo>: b, wrong: 1}}", "echo> has no option wrong"),
     ],
 )
-def test_an_unknown_thing_is_refused_by_name(tmp_path: Path, task: str, complaint: str) -> None:
+def test_unknown_operator_or_option_is_refused_by_name(tmp_path: Path, task: str, complaint: str) -> None:
     with pytest.raises(RefusedError) as raised:
         _log_of(tmp_path, f"+first: {{echo>: ran}}\n+bad: {task}\n")
     assert complaint in str(raised.value)
@@ -60,7 +60,7 @@ def test_an_unknown_thing_is_refused_by_name(tmp_path: Path, task: str, complain
         ("+a: {_parallel: {}, +b: {echo>: a}}", "Parameter 'limit' is required"),
     ],
 )
-def test_what_digdag_calls_wrong_is_an_error(tmp_path: Path, text: str, complaint: str) -> None:
+def test_workflow_that_digdag_rejects_is_an_error(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(DigError) as raised:
         _log_of(tmp_path, text + "\n")
     assert complaint in str(raised.value)
@@ -71,19 +71,19 @@ def test_schedule_and_timezone_are_accepted_at_the_top(tmp_path: Path) -> None:
     assert "+0900\n" in _log_of(tmp_path, text)
 
 
-def test_docker_is_a_parameter_like_any_other(tmp_path: Path) -> None:
+def test_docker_is_an_ordinary_parameter(tmp_path: Path) -> None:
     (tmp_path / "flow.dig").write_text("+a: {py>: os.getcwd, docker: {image: 'x:1'}}\n")
     assert run(tmp_path / "flow.dig").status == "success"
 
 
-def test_every_operator_that_runs_has_its_options_named() -> None:
+def test_every_operator_has_its_options() -> None:
     assert set(OPTIONS) == {None, *OPERATORS}
 
 
 @pytest.mark.parametrize(
     "task", ["http>: 'http://example.com/'", "http>: 'http://10.0.0.1/'", "http>: 'file:///etc/x'"]
 )
-def test_another_machine_is_not_reached(tmp_path: Path, task: str) -> None:
+def test_task_never_reaches_another_machine(tmp_path: Path, task: str) -> None:
     assert "this machine only" in _log_of(tmp_path, f"+a: {{{task}}}\n")
 
 
@@ -96,8 +96,6 @@ def test_another_machine_is_not_reached(tmp_path: Path, task: str) -> None:
         ("{from: a@shop.example, port: 25, host: mail.example}", {}, "this machine only"),
     ],
 )
-def test_a_mail_without_its_settings_fails(
-    tmp_path: Path, export: str, secrets: dict[str, str], complaint: str
-) -> None:
+def test_mail_without_its_settings_fails(tmp_path: Path, export: str, secrets: dict[str, str], complaint: str) -> None:
     mail = f"_export: {{mail: {export}}}\n+a: {{mail>: {{data: x}}, subject: s, to: b@shop.example}}\n"
     assert complaint in _log_of(tmp_path, mail, secrets=secrets)

@@ -1,4 +1,4 @@
-"""How a tree of tasks runs, besides what test_like_digdag compares: sessions, scopes, repetition and error."""
+"""A tree of tasks, beyond the cases of test_like_digdag: sessions, scopes, repetition and error."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _echoed(result: Result) -> list[str]:
     return [line for line in result.log.splitlines() if not line.startswith("[")]
 
 
-def test_the_session_is_in_the_parameters_in_the_workflows_time_zone(flow: Flow) -> None:
+def test_parameters_have_the_session_in_the_workflows_time_zone(flow: Flow) -> None:
     names = ("session_time", "session_date", "session_date_compact", "session_local_time", "session_unixtime")
     text = "timezone: America/New_York\n+a: {echo>: '" + "|".join(f"${{{name}}}" for name in names) + "'}\n"
     result = flow(text, session_time=datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc))
@@ -54,16 +54,16 @@ def test_the_session_is_in_the_parameters_in_the_workflows_time_zone(flow: Flow)
     ("given", "expected"),
     [("2026-01-02", "2026-01-02T00:00:00+09:00"), ("2026-01-02 03:04:05", "2026-01-02T03:04:05+09:00")],
 )
-def test_a_session_time_is_read_as_on_the_command_line(flow: Flow, given: str, expected: str) -> None:
+def test_session_time_is_read_as_on_the_command_line(flow: Flow, given: str, expected: str) -> None:
     assert _echoed(flow("timezone: Asia/Tokyo\n+a: {echo>: '${session_time}'}\n", session_time=given)) == [expected]
 
 
-def test_a_session_time_of_another_form_is_an_error(flow: Flow) -> None:
+def test_session_time_of_another_form_is_an_error(flow: Flow) -> None:
     with pytest.raises(DigError, match="A session has a time zone"):
         flow("+a: {echo>: a}\n", session_time="tomorrow")
 
 
-def test_exports_reach_what_is_below_and_win_over_given_parameters(flow: Flow) -> None:
+def test_exports_reach_subtasks_and_win_over_parameters_of_the_call(flow: Flow) -> None:
     text = """
 _export: {a: top, b: top}
 +g:
@@ -77,7 +77,7 @@ _export: {a: top, b: top}
 
 
 @pytest.mark.parametrize("parallel", ["false", "true", "'true'", "{limit: 3}"])
-def test_stored_values_are_merged_deeply_and_reach_later_tasks(flow: Flow, parallel: str) -> None:
+def test_stored_values_are_merged_and_reach_later_tasks(flow: Flow, parallel: str) -> None:
     counters = "+a: {py>: job.Counter, name: one}, +b: {py>: job.Counter, name: two}"
     result = flow(f'+g: {{_parallel: {parallel}, {counters}}}\n+c: {{echo>: "${{all}} ${{one}}"}}\n')
     assert _echoed(result) == ['{"one":1,"two":1} 1']
@@ -96,9 +96,7 @@ def test_stored_values_are_merged_deeply_and_reach_later_tasks(flow: Flow, paral
     ],
 )
 @pytest.mark.parametrize("at", ["task", "group"])
-def test_a_retry_repeats_a_task_or_a_whole_group(
-    flow: Flow, retry: str, waits: list[int], status: str, at: str
-) -> None:
+def test_retry_repeats_a_task_or_a_whole_group(flow: Flow, retry: str, waits: list[int], status: str, at: str) -> None:
     places = {"task": ("", f", _retry: {retry}"), "group": (f"_retry: {retry}, ", "")}
     group, task = places[at]
     waited: list[float] = []
@@ -109,11 +107,11 @@ def test_a_retry_repeats_a_task_or_a_whole_group(
 
 
 @pytest.mark.parametrize("retry", ["true", "{interval: 1}", "{limit: 1, interval_type: random}"])
-def test_a_retry_that_makes_no_sense_fails_the_task(flow: Flow, retry: str) -> None:
+def test_invalid_retry_fails_the_task(flow: Flow, retry: str) -> None:
     assert flow(f"+a: {{py>: job.Counter, name: n, _retry: {retry}}}\n").status == "error"
 
 
-def test_an_error_task_runs_once_after_the_retries_with_message_and_traceback(flow: Flow) -> None:
+def test_error_task_runs_once_after_the_retries_with_message_and_traceback(flow: Flow) -> None:
     result = flow("+a: {py>: job.Counter, name: n, fail_times: 9, _retry: 1, _error: {echo>: 'E<${error.message}>'}}\n")
     assert result.log.count("\nE<") == 1
     message = result.log[result.log.index("\nE<") :]

@@ -42,7 +42,7 @@ def flow(tmp_path: Path, treasure_data: tuple[TreasureData, str]) -> Flow:
     ],
     ids=["data", "file"],
 )
-def test_a_query_leaves_its_job(flow: Flow, tmp_path: Path, task: str) -> None:
+def test_query_stores_its_job(flow: Flow, tmp_path: Path, task: str) -> None:
     (tmp_path / "query.sql").write_text("select name\nfrom people where age >= ${least}\n")
     result = flow(f"+q: {{{task}}}\n+e: {{echo>: 'job ${{td.last_job_id}} ${{td.last_job.num_records}}'}}\n")
     assert result.status == "success", result.error
@@ -51,7 +51,7 @@ def test_a_query_leaves_its_job(flow: Flow, tmp_path: Path, task: str) -> None:
     assert f"\njob {job_id} 2\n" in result.log
 
 
-def test_the_query_is_issued_as_of_the_sessions_time(flow: Flow, treasure_data: tuple[TreasureData, str]) -> None:
+def test_query_is_issued_with_the_time_of_the_session(flow: Flow, treasure_data: tuple[TreasureData, str]) -> None:
     flow("+q: {td>: {data: select 1 as one}}\n", session_time="2026-01-02")
     issued = next(request for request in treasure_data[0].requests if "/job/issue/" in request.path)
     assert issued.path == "/v3/job/issue/presto/shop"
@@ -62,7 +62,7 @@ def test_the_query_is_issued_as_of_the_sessions_time(flow: Flow, treasure_data: 
     )
 
 
-def test_a_failed_job_fails_the_task_with_the_engines_words(flow: Flow) -> None:
+def test_failed_job_fails_the_task_with_the_engines_message(flow: Flow) -> None:
     result = flow("+q: {td>: {data: select absent from people}}\n")
     assert result.status == "error"
     assert "absent" in str(result.error)
@@ -78,11 +78,13 @@ def test_a_failed_job_fails_the_task_with_the_engines_words(flow: Flow) -> None:
         ("td>: {data: select 1}, database: ''", None, "Parameter 'database'"),
     ],
 )
-def test_a_wrong_task_fails_and_says_why(flow: Flow, task: str, secrets: dict[str, str] | None, complaint: str) -> None:
+def test_invalid_task_fails_with_the_reason(
+    flow: Flow, task: str, secrets: dict[str, str] | None, complaint: str
+) -> None:
     options = {} if secrets is None else {"secrets": secrets}
     assert complaint in str(flow(f"+q: {{{task}}}\n", **options).error)
 
 
-def test_a_template_in_a_query_file_that_fails_names_the_file(flow: Flow, tmp_path: Path) -> None:
+def test_invalid_template_of_a_query_file_is_named_with_its_file(flow: Flow, tmp_path: Path) -> None:
     (tmp_path / "query.sql").write_text("select ${absent}")
     assert "${absent} (ReferenceError: absent is not defined) in query.sql" in str(flow("+q: {td>: query.sql}\n").error)

@@ -34,7 +34,7 @@ from tests.unit.scripted import RETRY, Keys, Scene, answer, scene
 
 READ = Request(method="GET", path="/things", purpose="looking at things")
 WRITE = Request(method="PATCH", path="/things", purpose="changing things", body=b"{}", write=True)
-RECORDS = Request(method="PATCH", path="/list", purpose="ADD of 3 records", body=b"{}", write=True, has_records=True)
+RECORDS = Request(method="PATCH", path="/list", purpose="ADD of 3 records", body=b"{}", write=True, records=3)
 CREATING = Request(method="POST", path="/things", purpose="creating", body=b"{}", write=True, repeatable=False)
 
 OK = answer()
@@ -434,13 +434,13 @@ def test_any_sequence_of_responses_ends_in_a_success_or_an_export_error(
 
 
 @pytest.mark.parametrize("failure", [Failure.BROKEN, Failure.WRITE_TIMEOUT])
-@pytest.mark.parametrize(("divisible", "tries"), [(True, 2), (False, 4)])
+@pytest.mark.parametrize(("records", "tries"), [(2, 2), (1, 4)])
 def test_a_request_that_can_be_divided_is_given_up_after_two_broken_connections(
-    failure: Failure, divisible: bool, tries: int
+    failure: Failure, records: int, tries: int
 ) -> None:
     stage = scene(failure)
-    request = Request(method="PATCH", path="/x", purpose="changing things", body=b"{}", divisible=divisible)
-    with pytest.raises(ConnectionBrokenError if divisible else UnavailableError) as caught:
+    request = Request(method="PATCH", path="/x", purpose="changing things", body=b"{}", records=records)
+    with pytest.raises(ConnectionBrokenError if records > 1 else UnavailableError) as caught:
         stage.client.send(request, Keys())
     assert caught.value.maybe_applied
     assert tries == len(stage.script.sent)

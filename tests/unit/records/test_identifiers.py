@@ -8,7 +8,7 @@ import pytest
 
 from td_pinterest_op.identifiers.rules import _WHITE_SPACE, PLACEHOLDERS, Reason
 from td_pinterest_op.identifiers.types import EMAIL, IDFA, LISTED, MAID, IdentifierType
-from td_pinterest_op.records.digests import KeyBlock, key_block, key_or_reason
+from td_pinterest_op.records.digests import KeyBlock, hash_block, key_or_reason
 
 UUID = "0123abcd-89ef-4cde-8f01-23456789abcd"
 HASH = hashlib.sha256(b"ann@lee.org").hexdigest()
@@ -26,7 +26,7 @@ def both_ways(type_: IdentifierType, value: object) -> bytes | Reason:
         rejected=[(row, alone) for row in range(3)] if isinstance(alone, Reason) else [],
         hashed=3 if isinstance(value, bytes) and HASH.encode() in value.lower() and isinstance(alone, bytes) else 0,
     )
-    assert as_block == key_block(type_, [value] * 3)
+    assert as_block == hash_block(type_, [value] * 3)
     return alone
 
 
@@ -210,7 +210,7 @@ BLOCKS: list[tuple[str, Sequence[object], list[str], list[tuple[int, Reason]]]] 
 def test_a_block_names_each_rejected_row_and_digests_the_others(
     values: Sequence[object], hashed: list[str], rejected: list[tuple[int, Reason]]
 ) -> None:
-    block = key_block(EMAIL, values)
+    block = hash_block(EMAIL, values)
     assert sorted(map(sha, hashed)) == sorted(filter(None, block.keys))
     assert rejected == block.rejected
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.identifiers.types import TYPES, IdentifierType
-from td_pinterest_op.records.digests import key_block, key_or_reason
+from td_pinterest_op.records.digests import hash_block, key_or_reason
 from tests.campaigns import examples
 
 HEX = "0123456789abcdefABCDEF"
@@ -51,6 +51,6 @@ blocks = st.one_of(
 @settings(max_examples=examples(400))
 def test_a_block_gives_what_its_values_give_one_by_one(type_: IdentifierType, block: list[object]) -> None:
     answers = [key_or_reason(type_, value) for value in block]
-    result = key_block(type_, block)
+    result = hash_block(type_, block)
     assert [b"" if isinstance(answer, Reason) else answer for answer in answers] == result.keys
     assert [(row, answer) for row, answer in enumerate(answers) if isinstance(answer, Reason)] == result.rejected

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from td_pinterest_op.cli.statements import arms_statement, hashed_statement, rejected_statement
 from td_pinterest_op.errors import SettingsError, UnexpectedError
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.identifiers.types import EMAIL, IDFA, LISTED, MAID, IdentifierType
@@ -22,10 +23,7 @@ from td_pinterest_op.records.sql import (
     NUMBERS,
     Query,
     answers_statement,
-    arms_statement,
     columns_statement,
-    hashed_statement,
-    rejected_statement,
     require_one_statement,
 )
 from td_pinterest_op.settings.structures import Control

@@ -22,7 +22,7 @@ VALUE = "hush-4711-hush"
 @pytest.mark.parametrize(
     "show", [str, repr, "{}".format, "{!r:>5}".format, "%s".__mod__, lambda secret: f"{[secret]} { ({'key': secret}) }"]
 )
-def test_a_secret_is_not_shown_in_any_way_of_printing_it(show: Callable[[Secret], str]) -> None:
+def test_secret_is_never_printed(show: Callable[[Secret], str]) -> None:
     shown = show(Secret(VALUE))
     assert "***" in shown
     assert VALUE not in shown
@@ -50,7 +50,7 @@ def test_secrets_are_compared_by_value_and_never_equal_a_text() -> None:
         ("", ""),
     ],
 )
-def test_the_mask_hides_credentials_and_what_could_be_a_person_and_nothing_else(text: str, masked: str) -> None:
+def test_mask_hides_credentials_and_identifiers_and_nothing_else(text: str, masked: str) -> None:
     Secret(VALUE)
     assert masked == mask(text)
 
@@ -94,7 +94,7 @@ def test_a_credential_is_hidden_in_every_form(form: str) -> None:
     assert "refused: *** (code 7)" == mask(f"refused: {form} (code 7)")
 
 
-def test_a_credential_is_hidden_beside_text_that_was_escaped_more_often() -> None:
+def test_credential_is_hidden_next_to_text_that_was_escaped_twice() -> None:
     Secret(TOKEN)
     deep = quote(quote(quote(quote("100 %"))))
     assert f"refused: *** at {deep}" == mask(f"refused: {quote(TOKEN)} at {deep}")
@@ -111,7 +111,7 @@ def test_a_credential_is_hidden_inside_of_longer_base64(before: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["ab1", "abc1", "abc12"])
-def test_a_short_credential_is_hidden_where_it_is_a_word_of_its_own(value: str) -> None:
+def test_short_credential_is_hidden_as_a_whole_word(value: str) -> None:
     Secret(value)
     Secret(f"1489:{value}")
     encoded = b64encode(f"1489:{value}".encode()).decode().rstrip("=")
@@ -133,7 +133,7 @@ def test_a_short_credential_is_hidden_in_hex(value: str) -> None:
         ("inner-value-and-more", "inner-value-and-more", "***"),
     ],
 )
-def test_a_part_that_could_be_a_word_is_not_hidden_and_a_credential_that_holds_another_is_as_a_whole(
+def test_part_that_could_be_a_word_is_shown_and_a_credential_that_contains_another_is_hidden_whole(
     value: str, text: str, masked: str
 ) -> None:
     Secret("inner-value")
@@ -156,7 +156,7 @@ def test_a_part_that_could_be_a_word_is_not_hidden_and_a_credential_that_holds_a
         "x@y.@" * 19_000,
     ],
 )
-def test_a_text_of_many_megabytes_is_cut_and_masked_in_a_moment(text: str) -> None:
+def test_text_of_megabytes_is_cut_and_masked_quickly(text: str) -> None:
     Secret(VALUE)
     before = time.process_time()
     assert len(mask(text)) <= LONGEST_TEXT + 2
@@ -164,19 +164,19 @@ def test_a_text_of_many_megabytes_is_cut_and_masked_in_a_moment(text: str) -> No
 
 
 @given(st.text(), st.text(min_size=8), st.text())
-def test_no_text_around_a_credential_uncovers_it(before: str, value: str, after: str) -> None:
+def test_credential_is_hidden_within_any_text(before: str, value: str, after: str) -> None:
     Secret(value)
     assert value not in mask(before + value + after)
 
 
-def test_every_error_is_masked_and_without_templates_when_it_is_made_and_when_it_is_extended() -> None:
+def test_error_is_masked_and_without_templates_also_when_extended() -> None:
     Secret(VALUE)
     error = ExportError(f"{VALUE} failed ${{x}} $").extend(f"{{y}} for {VALUE} $${{secret:td.apikey}}")
     assert "*** failed $ {x} $ {y} for *** $$ {secret:td.apikey}" == str(error)
 
 
 @pytest.mark.parametrize("unit", ["a", "ab", "x7"])
-def test_of_a_secret_of_megabytes_the_beginning_is_masked_and_the_mask_ends_soon(unit: str) -> None:
+def test_secret_of_megabytes_is_masked_at_its_beginning_and_quickly(unit: str) -> None:
     value = f"begins-{unit * 2_500_000}"
     Secret(value)
     assert "at *** end" == mask(f"at {value[:LONGEST_SECRET]} end")

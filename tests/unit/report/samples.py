@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from td_pinterest_op.audiences.actions import OUTCOMES
-from td_pinterest_op.report.entry import Entry, entry
-from td_pinterest_op.report.page import page as page_with
-from td_pinterest_op.report.verdict import verdict as verdict_with
+from td_pinterest_op.report.entry import Entry, make_entry
+from td_pinterest_op.report.page import render_page as page_with
+from td_pinterest_op.report.verdict import judge as verdict_with
 from td_pinterest_op.run_history.columns import FOLLOW_UP, RUN
 
 __all__ = ["AUDIENCE_ID", "FIRST_DAY", "OUTCOMES", "follow_up", "mirror", "page", "run", "statistics", "verdict"]
@@ -53,7 +53,7 @@ def statistics(*, sent: int = 1000, **others: Any) -> dict[str, Any]:
 def run(day: int = 0, **others: Any) -> Entry:
     """A run on a day; every day a hundred people more."""
     row = {"kind": RUN, "session_uuid": f"session {day} {others.get('time')}", "attempt_id": 1}
-    return entry(statistics(sent=1000 + 100 * day, **others) | row, at=FIRST_DAY + timedelta(days=day))
+    return make_entry(statistics(sent=1000 + 100 * day, **others) | row, at=FIRST_DAY + timedelta(days=day))
 
 
 def mirror(day: int = 0, **others: Any) -> Entry:
@@ -74,4 +74,4 @@ def follow_up(day: int = 0, *, status: str = "READY", size: int | None = 900, **
     """A look at the audience, five hours after the run of the day."""
     at = FIRST_DAY + timedelta(days=day, hours=5)
     row = {"kind": FOLLOW_UP, "audience_id": AUDIENCE_ID, "audience_name": "Newsletter readers", "time": at.timestamp()}
-    return entry(row | {"audience_status": status, "audience_size": size} | others)
+    return make_entry(row | {"audience_status": status, "audience_size": size} | others)

@@ -9,10 +9,10 @@ from unittest.mock import Mock
 
 import pytest
 
+from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import LimitError
 from td_pinterest_op.report import page
 from td_pinterest_op.report.after_run import write as write_with
-from td_pinterest_op.report.sources import entries
 from tests.exporting import Services, people
 from tests.unit.report.samples import FIRST_DAY, OUTCOMES, statistics
 
@@ -23,7 +23,7 @@ def test_each_run_adds_itself_to_the_page(tmp_path: Path, caplog: pytest.LogCapt
     path = tmp_path / "reports" / "page.html"
     for sent in (100, 200):
         write(path, statistics(sent=sent), error="", now=FIRST_DAY + timedelta(days=sent))
-    assert [100, 200] == [run.number("records_sent") for run in entries(path.read_text(), name="it")]
+    assert [100, 200] == [run.number("records_sent") for run in read_entries(path.read_text(), name="it")]
     assert f"report: {path}" in caplog.text
     assert [path] == list(path.parent.iterdir())
     assert 0o644 == 0o644 & path.stat().st_mode
@@ -33,7 +33,7 @@ def test_a_file_of_several_audiences_keeps_all_of_them(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     for day, audience_id in enumerate(("1", "2", "1", None)):
         write(path, statistics(audience_id=audience_id), error="", now=FIRST_DAY + timedelta(days=day))
-    assert ["1", "2", "1", ""] == [run.text("audience_id") for run in entries(path.read_text(), name="it")]
+    assert ["1", "2", "1", ""] == [run.text("audience_id") for run in read_entries(path.read_text(), name="it")]
     assert "<h1>2 audiences</h1>" in path.read_text()
 
 
@@ -61,7 +61,7 @@ def test_a_failed_export_is_reported_with_its_error(
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"\xffmine", " to {path}: the file is there already and is not a report of td_pinterest_op"),
+        (b"\xffmine", " to {path}: the file exists already and is not a report of td_pinterest_op"),
         (b'<template id="td-pinterest-report">half of it</template>', ": {path} cannot be read as statistics: JSON"),
         (b'<template id="td-pinterest-report">[]</template>', ": {path} holds no statistics of an export"),
     ],
@@ -94,7 +94,7 @@ def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: py
 def test_an_unexpected_error_in_the_report_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(page, "page", Mock(side_effect=KeyError("ann, 12 Main Street")))
+    monkeypatch.setattr(page, "render_page", Mock(side_effect=KeyError("ann, 12 Main Street")))
     write(tmp_path / "page.html", statistics(), error="", now=FIRST_DAY)
     assert "no report was written: KeyError at " in caplog.text
     assert "Main Street" not in caplog.text

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from td_pinterest_op.report.charts import over_time
+from td_pinterest_op.report.charts import draw_line_chart
 from tests.unit.report.samples import FIRST_DAY
 
 
@@ -16,12 +16,12 @@ def days(count: int) -> list[tuple[object, float]]:
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_than_two_points_give_no_chart(count: int) -> None:
-    assert over_time(days(count), label="People") is None  # type: ignore[arg-type]
+    assert draw_line_chart(days(count), label="People") is None  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("count", [2, 3, 40, 400])
 def test_a_chart_is_a_wide_and_a_narrow_image_with_a_label_and_without_script(count: int) -> None:
-    chart = over_time(days(count), label='People "over" <time>')  # type: ignore[arg-type]
+    chart = draw_line_chart(days(count), label='People "over" <time>')  # type: ignore[arg-type]
     assert chart is not None
     root = ElementTree.fromstring(f"<both>{chart}</both>")
     assert ["chart wide", "chart narrow"] == [svg.get("class") for svg in root]
@@ -32,7 +32,7 @@ def test_a_chart_is_a_wide_and_a_narrow_image_with_a_label_and_without_script(co
 
 
 def test_two_points_of_the_same_time_give_no_chart() -> None:
-    assert over_time([(FIRST_DAY, 1.0), (FIRST_DAY, 2.0)], label="People") is None
+    assert draw_line_chart([(FIRST_DAY, 1.0), (FIRST_DAY, 2.0)], label="People") is None
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,10 @@ def test_two_points_of_the_same_time_give_no_chart() -> None:
     ],
 )
 def test_points_of_one_day_have_hours_on_the_axis(hours: list[float], expected: list[str]) -> None:
-    chart = over_time([(FIRST_DAY + timedelta(hours=hour), hour) for hour in hours], label="People")
+    chart = draw_line_chart([(FIRST_DAY + timedelta(hours=hour), hour) for hour in hours], label="People")
     narrow = str(chart).split("chart narrow")[1]
     assert expected == re.findall(r">(\d+ Nov[^<]*)<", narrow)
 
 
 def test_a_chart_of_zeros_is_drawn() -> None:
-    assert over_time([(at, 0.0) for at, _ in days(3)], label="People") is not None  # type: ignore[misc]
+    assert draw_line_chart([(at, 0.0) for at, _ in days(3)], label="People") is not None  # type: ignore[misc]

@@ -5,17 +5,17 @@ from datetime import datetime, timezone
 
 import pytest
 
-from td_pinterest_op.report.entry import entry, flat, moment
+from td_pinterest_op.report.entry import flatten, make_entry, parse_time
 from td_pinterest_op.run_history.columns import COLUMNS, FAILED, FOLLOW_UP, NAMES, RUN, SUCCESS
 from td_pinterest_op.stats import Stats
 from tests.unit.report.samples import statistics
 
 
 def test_statistics_and_their_history_row_give_the_same_entry() -> None:
-    given = flat(statistics())
+    given = flatten(statistics())
     row = {name: None if value is None else str(value) for name, value in given.items()}
     row["rows_invalid_by_reason"] = json.dumps(given["rows_invalid_by_reason"])
-    of_row, of_statistics = entry(row), entry(statistics())
+    of_row, of_statistics = make_entry(row), make_entry(statistics())
     assert of_statistics.invalid_by_reason == of_row.invalid_by_reason
     for column in COLUMNS:
         if column.run and column.type not in ("boolean", "json"):
@@ -26,7 +26,7 @@ def test_statistics_and_their_history_row_give_the_same_entry() -> None:
 
 def test_every_figure_of_the_statistics_has_its_column() -> None:
     stats = Stats(action="a", ad_account_id="1", dry_run=False)
-    assert set() == set(flat(stats.to_json())) - NAMES
+    assert set() == set(flatten(stats.to_json())) - NAMES
 
 
 @pytest.mark.parametrize(
@@ -40,17 +40,17 @@ def test_every_figure_of_the_statistics_has_its_column() -> None:
     ],
 )
 def test_an_entry_has_its_kind_and_its_outcome(given: dict[str, object], kind: str, outcome: str) -> None:
-    made = entry(given)
+    made = make_entry(given)
     assert (kind, outcome) == (made.kind, made.outcome)
 
 
 def test_reasons_that_did_not_occur_are_left_out_and_the_most_frequent_is_first() -> None:
-    assert {"null": 260, "not_an_email": 90} == dict(entry(statistics()).invalid_by_reason)
-    assert ["null", "not_an_email"] == list(entry(statistics()).invalid_by_reason)
+    assert {"null": 260, "not_an_email": 90} == dict(make_entry(statistics()).invalid_by_reason)
+    assert ["null", "not_an_email"] == list(make_entry(statistics()).invalid_by_reason)
 
 
 def test_personal_data_is_masked_and_an_unknown_column_is_dropped() -> None:
-    made = entry({"kind": "run", "error": "row 3 holds ann@lee.org", "email": "ann@lee.org"})
+    made = make_entry({"kind": "run", "error": "row 3 holds ann@lee.org", "email": "ann@lee.org"})
     assert "row 3 holds <hidden>" == made.text("error")
     assert "email" not in made.values
 
@@ -71,12 +71,12 @@ def test_personal_data_is_masked_and_an_unknown_column_is_dropped() -> None:
     ],
 )
 def test_a_moment_is_read_from_seconds_or_iso_text(given: object, expected: str | None) -> None:
-    actual = moment(given)
+    actual = parse_time(given)
     assert expected == (actual.isoformat() if actual else None)
     assert actual is None or timezone.utc == actual.tzinfo
-    assert moment(datetime(2026, 11, 1, tzinfo=timezone.utc)) is not None
+    assert parse_time(datetime(2026, 11, 1, tzinfo=timezone.utc)) is not None
 
 
 @pytest.mark.parametrize("figure", [None, "", "many", []])
 def test_an_unknown_figure_is_none(figure: object) -> None:
-    assert entry({"kind": "run", "rows_read": figure}).number("rows_read") is None
+    assert make_entry({"kind": "run", "rows_read": figure}).number("rows_read") is None

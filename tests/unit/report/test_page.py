@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.identifiers.reasons import REASONS
-from td_pinterest_op.report.entry import Entry, entry
-from td_pinterest_op.report.sources import entries
+from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.run_history.columns import COLUMNS, FAILED, FOLLOW_UP, LIFT, RUN
 from tests import guard
 from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, MIRROR, follow_up, mirror, page, run
@@ -171,7 +171,9 @@ FIGURES = {
 
 def comparison(day: int = 3, summary: str = "The audience brought conversions.", **others: Any) -> Entry:
     row = {"kind": LIFT, "audience_id": AUDIENCE_ID, "summary": summary, "lift": json.dumps(FIGURES)}
-    return entry(row | {"time": (FIRST_DAY + timedelta(days=day)).timestamp(), "session_uuid": f"lift {day}"} | others)
+    return make_entry(
+        row | {"time": (FIRST_DAY + timedelta(days=day)).timestamp(), "session_uuid": f"lift {day}"} | others
+    )
 
 
 def test_a_lift_shows_both_groups_its_intervals_and_the_split() -> None:
@@ -204,7 +206,7 @@ def test_unknown_figures_of_a_lift_are_shown_as_unknown() -> None:
 
 def test_a_page_made_from_a_page_keeps_its_lift() -> None:
     first = page([run(0), comparison()], now=FIRST_DAY)
-    assert "90,000 1,800 2.00 %" in shown(page(entries(first, name="page"), now=FIRST_DAY))
+    assert "90,000 1,800 2.00 %" in shown(page(read_entries(first, name="page"), now=FIRST_DAY))
 
 
 @pytest.mark.parametrize("entry", [comparison(), follow_up(status=""), follow_up(audience_status=None)])
@@ -222,7 +224,7 @@ def test_an_absurdly_large_number_does_not_break_the_report(number: str, kind: s
     columns |= {"rows_invalid_by_reason": f'{{"null": {number}, "empty": 2}}'}
     text = "{" + ", ".join(f'"{name}": {value}' for name, value in columns.items()) + "}"
     with contextlib.suppress(SettingsError):  # it cannot be read as statistics
-        assert "<html" in page([run(0, audience_id="1"), *entries(text, name="rows.json")], now=FIRST_DAY)
+        assert "<html" in page([run(0, audience_id="1"), *read_entries(text, name="rows.json")], now=FIRST_DAY)
 
 
 # -- several audiences, failed runs, sizes
@@ -237,7 +239,7 @@ def test_several_audiences_have_a_line_and_a_picture_each() -> None:
     assert "Newsletter readers ✓ The audience is ready: about 900 matched people Added, 1 Nov 2026, 07:00 UTC" in text
     assert "Others … 1,100 people are on their way to Pinterest Replaced, 2 Nov 2026, 07:00 UTC" in text
     assert 2 == html.count('<ol class="funnel"')
-    assert {"99", AUDIENCE_ID} == {entry.text("audience_id") for entry in entries(html, name="it")}
+    assert {"99", AUDIENCE_ID} == {entry.text("audience_id") for entry in read_entries(html, name="it")}
 
 
 def test_a_page_of_many_audiences_has_a_line_for_each_and_pictures_of_the_first() -> None:

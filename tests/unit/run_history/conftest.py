@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from td_pinterest_op.run_history.sql import make_table
+from td_pinterest_op.run_history.sql import create_table
 from tests.emulators.td.sql import statements
 from tests.emulators.td.warehouse import run_statement
 
@@ -21,7 +21,7 @@ class Warehouse:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         connection.execute(f"SET VARIABLE td_now = {NOW}")
-        self.run(make_table(TABLE))
+        self.run(create_table(TABLE))
 
     def run(self, query: str) -> list[dict[str, Any]]:
         """The rows of the last of these statements."""

@@ -122,7 +122,7 @@ def known_in(warehouse: Warehouse, *audience_ids: str) -> AudienceHistory:
 
 
 @pytest.mark.parametrize(("runs", "filled", "mirrored"), RUNS)
-def test_how_many_records_are_in_a_list_is_known_only_if_nothing_else_can_be_in_it(
+def test_members_of_a_list_are_known_only_if_nothing_else_was_written_to_it(
     warehouse: Warehouse, runs: list[dict[str, Any]], filled: dict[str, int], mirrored: dict[str, int]
 ) -> None:
     for time, run in enumerate(runs, start=1):
@@ -132,7 +132,7 @@ def test_how_many_records_are_in_a_list_is_known_only_if_nothing_else_can_be_in_
     assert members == known_in(warehouse, "12", "13").members
 
 
-def test_the_order_in_which_the_warehouse_gives_rows_does_not_matter() -> None:
+def test_order_of_the_rows_does_not_matter() -> None:
     empty = dict.fromkeys(COLUMNS_READ)
     for runs, filled, mirrored in RUNS:
         rows = [empty | OF_RUN | {"time": time} | run for time, run in enumerate(runs, start=1)]

@@ -10,9 +10,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from td_pinterest_op.report.entry import entry
+from td_pinterest_op.report.entry import make_entry
 from td_pinterest_op.run_history.columns import COLUMNS, follow_up_row, lift_row, run_row
-from td_pinterest_op.run_history.sql import insert_rows, make_table, select_failures
+from td_pinterest_op.run_history.sql import create_table, insert_rows, select_failures
 from tests.unit.report.samples import statistics
 from tests.unit.run_history.conftest import TABLE, Warehouse
 
@@ -51,7 +51,7 @@ def test_a_table_that_an_older_version_made_gets_the_later_columns_and_keeps_its
 
 def test_making_the_table_twice_changes_nothing(warehouse: Warehouse) -> None:
     write(warehouse, FAILED)
-    warehouse.run(make_table(TABLE))
+    warehouse.run(create_table(TABLE))
     assert ["It failed."] == [row["error"] for row in warehouse.rows()]
 
 
@@ -60,7 +60,7 @@ def test_a_run_gets_a_row_with_all_its_figures(warehouse: Warehouse) -> None:
     (row,) = warehouse.rows()
     assert SESSION == {name: row[name] for name in SESSION}
     assert {"empty": 0, "not_an_email": 90, "null": 260} == json.loads(row["rows_invalid_by_reason"])
-    given, kept = entry(statistics()), entry(row)
+    given, kept = make_entry(statistics()), make_entry(row)
     for column in COLUMNS:
         if column.run and column.type not in ("boolean", "json"):
             assert (given.text(column.name), given.number(column.name)) == (
@@ -86,7 +86,7 @@ def test_the_figures_of_a_mirror_are_left_out_where_nothing_was_mirrored(warehou
 
 
 @pytest.mark.parametrize("name", ["audience_name", "summary", "version"])
-def test_no_value_ends_the_sql_text(warehouse: Warehouse, name: str) -> None:
+def test_any_value_stays_within_its_sql_literal(warehouse: Warehouse, name: str) -> None:
     write(warehouse, SESSION | dict(run_row(statistics() | {name: NASTY})))
     assert NASTY == warehouse.rows()[0][name]
 

@@ -45,7 +45,7 @@ def test_a_kill_at_any_moment_leaves_the_whole_file(tmp_path: Path) -> None:
         assert "s3cr3t" * 10000 == file.read_text()
 
 
-def test_only_what_a_kill_left_of_a_replacement_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_old_temporary_files_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "env"
     monkeypatch.setattr("secrets.token_hex", lambda _: "1a2b3c4d")
     with monkeypatch.context() as patched:
@@ -64,9 +64,7 @@ def test_only_what_a_kill_left_of_a_replacement_is_removed(tmp_path: Path, monke
     assert {fresh, file, *others} == set(tmp_path.iterdir())
 
 
-def test_a_write_that_fails_leaves_the_old_text_and_nothing_beside_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_write_leaves_the_old_text_and_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "token"
     file.write_text("s3cr3t-old")
 

@@ -22,12 +22,10 @@ from td_pinterest_op.runtime.clock import format_duration
         (86_400, "24 h", "24 h (until 2027-01-16 08:00 UTC)"),
     ],
 )
-def test_a_time_is_told_in_two_units_at_most_and_a_long_one_with_its_end(
-    seconds: float, text: str, with_end: str
-) -> None:
+def test_duration_has_two_units_and_a_long_one_its_end(seconds: float, text: str, with_end: str) -> None:
     assert text == format_duration(seconds)
     assert with_end == format_duration(seconds, wall=1_800_000_000)
 
 
-def test_a_time_beyond_all_dates_has_some_end() -> None:
+def test_endless_duration_has_an_end() -> None:
     assert "until" in format_duration(1e12, wall=1_800_000_000)

@@ -17,7 +17,7 @@ def nothing_requested() -> Iterator[None]:
     shutdown.reset()
 
 
-def test_a_run_that_was_told_to_end_says_by_what_and_the_first_reason_counts() -> None:
+def test_stopped_run_names_the_first_reason() -> None:
     shutdown.check()
     shutdown.request("SIGTERM")
     shutdown.request("SIGINT")
@@ -26,20 +26,20 @@ def test_a_run_that_was_told_to_end_says_by_what_and_the_first_reason_counts() -
         shutdown.check()
 
 
-def test_the_next_run_of_the_process_does_not_end() -> None:
+def test_next_run_of_the_process_is_not_stopped() -> None:
     shutdown.request("SIGTERM")
     shutdown.reset()
     shutdown.check()
     assert not shutdown.is_requested()
 
 
-def test_what_is_shielded_gives_its_result_and_its_error() -> None:
+def test_shielded_function_returns_its_result_or_raises_its_error() -> None:
     assert 7 == shutdown.run_shielded(lambda: 7)
     with pytest.raises(ZeroDivisionError):
         shutdown.run_shielded(lambda: 1 // 0)
 
 
-def test_without_a_thread_to_be_had_it_runs_unshielded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_function_runs_unshielded_if_no_thread_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -49,7 +49,7 @@ def test_without_a_thread_to_be_had_it_runs_unshielded(monkeypatch: pytest.Monke
     shutdown.finish()
 
 
-def test_the_end_waits_until_what_is_being_saved_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_end_waits_for_what_is_being_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutdown, "_RESPONSE_SECONDS", 0.0)
     begun, saved = threading.Event(), threading.Event()
     go_on = threading.Event()
@@ -67,14 +67,14 @@ def test_the_end_waits_until_what_is_being_saved_is_saved(monkeypatch: pytest.Mo
     assert saved.is_set()
 
 
-def test_the_end_tells_when_something_may_not_be_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_end_reports_that_something_may_not_be_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutdown, "_SAVING_SECONDS", 0.0)
     with shutdown.protect_saving():
         assert not shutdown.finish()
     assert shutdown.finish()
 
 
-def test_the_end_does_not_wait_for_a_response_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_end_does_not_wait_long_for_a_response(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutdown, "_RESPONSE_SECONDS", 0.05)
     at_end = threading.Event()
     waiting = threading.Thread(target=shutdown.run_shielded, args=(lambda: at_end.wait(10),))

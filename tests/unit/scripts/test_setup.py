@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests import children
 ROOT = Path(__file__).parent.parent.parent.parent
 # In place of Python: pip goes on until the script has reported that it is still at it.
 _PYTHON = """#!/bin/sh
+echo "$*" >> calls
 case "$*" in
   *"pip install"*) until grep -q "still at it after" said; do :; done ;;
 esac
@@ -32,3 +34,7 @@ def test_setup_reports_each_step_and_a_long_one_again(tmp_path: Path) -> None:
     steps = [line for line in lines if line.startswith("Setting up .venv: ")]
     assert (0, 4, True) == (done.returncode, len(steps), (tmp_path / ".venv" / ".setup-stamp").exists())
     assert len(lines) > len(steps)
+    calls = re.findall(r"pip install .*--use-pep517 (--\S+) (.*)", (tmp_path / "calls").read_text())
+    files = "--requirement scripts/pins/bundle.txt", "scripts/pins/newest.txt --editable"
+    assert ["--require-hashes", "--constraint"] == [option for option, _ in calls]
+    assert all(rest.startswith(file) for (_, rest), file in zip(calls, files, strict=True)), calls

@@ -11,7 +11,7 @@ from td_pinterest_op.errors import ExportError, SettingsError, TreasureDataError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Failure, NoResponseError, Transport
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of
+from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, build_path
 from td_pinterest_op.treasure_data.job import Source, wait_for_job
 from tests.clock import FakeTime
 from tests.emulators.td import API_KEY, Fault, serve_td
@@ -67,13 +67,13 @@ def test_an_endpoint_may_end_in_a_slash_or_not(
     ],
 )
 def test_each_part_of_a_path_is_quoted_whole(parts: tuple[str, ...], expected: str) -> None:
-    assert expected == path_of(*parts)
+    assert expected == build_path(*parts)
 
 
 @pytest.mark.parametrize("part", ["", ".", "..", "..."])
 def test_a_part_that_would_lead_elsewhere_is_refused(part: str) -> None:
     with pytest.raises(WorkflowError, match="empty or consists of dots"):
-        path_of("job", "show", part)
+        build_path("job", "show", part)
 
 
 def test_post_sends_its_fields_and_a_404_is_returned(emulator: Emulator, td: TreasureData) -> None:

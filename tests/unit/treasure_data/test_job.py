@@ -106,7 +106,7 @@ class TestFinishedJob:
         assert "abab" not in str(caught.value)
         assert str(caught.value).endswith("x <hidden>")
 
-    def test_one_that_is_not_there_points_to_the_region(self, fake_time: FakeTime) -> None:
+    def test_missing_job_is_an_error_that_names_the_region(self, fake_time: FakeTime) -> None:
         with pytest.raises(JobError, match=r"knows no job 5: is TD_API_SERVER the region"):
             wait_for_job(Scripted(fake_time, {"/v3/job/status/5": [(404, {})]}), Source(job_id="5"))
 
@@ -125,7 +125,7 @@ class TestFinishedJob:
         ],
         ids=lambda schema: str(schema)[:30],
     )
-    def test_one_without_a_result_says_that_it_must_be_a_select(self, fake_time: FakeTime, schema: object) -> None:
+    def test_job_without_a_result_is_an_error_that_asks_for_a_select(self, fake_time: FakeTime, schema: object) -> None:
         with pytest.raises(JobError, match=r"job 5 \(status success\) has no result: it must be a SELECT"):
             finished(fake_time, shown(hive_result_schema=schema))
 

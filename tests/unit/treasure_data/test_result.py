@@ -146,13 +146,13 @@ def test_rows_in_a_result_that_should_have_none_are_an_error(fake_time: FakeTime
         rows(Wire(fake_time, content), job(0, len(content)))
 
 
-def test_values_come_as_bytes_nulls_and_what_else_they_are(fake_time: FakeTime) -> None:
+def test_values_are_bytes_null_or_other_msgpack_types(fake_time: FakeTime) -> None:
     values = ["ä", b"\xff\xfe", None, 7, 2.5, True, [1], {"a": 1}, "x" * 100_000]
     expected = ["ä".encode(), b"\xff\xfe", None, 7, 2.5, True, (1,), {b"a": 1}, b"x" * 100_000]
     assert expected == rows(Wire(fake_time, buffers(values)), job(9, None))
 
 
-def test_columns_come_apart_and_of_the_same_length(fake_time: FakeTime) -> None:
+def test_block_has_a_list_of_the_same_length_for_each_column(fake_time: FakeTime) -> None:
     content = gzip.compress(b"".join(msgpack.packb([number, str(number), None]) for number in range(2000)))
     numbers, texts, nulls = zip(*JobResult(Wire(fake_time, content), job(2000, None, columns=3)), strict=True)
     assert list(range(2000)) == list(itertools.chain(*numbers))
@@ -169,7 +169,7 @@ def test_blocks_stay_small_however_well_the_result_is_compressed(fake_time: Fake
 
 
 @pytest.mark.parametrize("members", [1, 2, 7, 500])
-def test_every_row_comes_once_in_order_of_however_many_members_the_file_is(fake_time: FakeTime, members: int) -> None:
+def test_rows_of_a_file_of_any_number_of_members_come_once_in_order(fake_time: FakeTime, members: int) -> None:
     wire = Wire(fake_time, content := buffers(TEXTS, members=members))
     assert named(500) == rows(wire, job(500, len(content)))
     assert [None] == wire.ranges
@@ -184,7 +184,7 @@ class TestBrokenOff:
         ids=["range", "range ignored", "earlier", "from the start"],
     )
     @pytest.mark.parametrize("size_known", [True, False], ids=["size", "no size"])
-    def test_it_is_resumed_where_it_ended(
+    def test_download_is_resumed_where_it_ended(
         self, fake_time: FakeTime, share: float, with_length: bool, again: Serving, size_known: bool
     ) -> None:
         content = buffers(TEXTS)
@@ -193,33 +193,33 @@ class TestBrokenOff:
         assert named(500) == rows(wire, job(500, len(content) if size_known else None))
         assert [None, f"bytes={cut}-" if cut else None] == wire.ranges
 
-    def test_it_is_resumed_as_often_as_it_goes_on(self, fake_time: FakeTime) -> None:
+    def test_download_is_resumed_as_long_as_it_progresses(self, fake_time: FakeTime) -> None:
         content = buffers(TEXTS)
         wire = Wire(fake_time, content, [Serving(at_most=1)] * (len(content) - 1), retries=0)
         assert named(500) == rows(wire, job(500, len(content)))
         assert {1.0} == set(fake_time.slept)
 
     @pytest.mark.parametrize("later", [Serving(off=-5), Serving(first="9" * 5_000)], ids=["later", "nowhere"])
-    def test_an_answer_with_a_later_part_is_not_taken(self, fake_time: FakeTime, later: Serving) -> None:
+    def test_response_with_a_later_part_is_rejected(self, fake_time: FakeTime, later: Serving) -> None:
         content = buffers(TEXTS)
         wire = Wire(fake_time, content, [Serving(at_most=100), later])
         assert named(500) == rows(wire, job(500, len(content)))
         assert [None, "bytes=100-", "bytes=100-"] == wire.ranges
 
-    def test_where_no_member_of_the_file_ends_an_end_is_none(self, fake_time: FakeTime) -> None:
+    def test_close_within_a_member_of_the_file_is_not_its_end(self, fake_time: FakeTime) -> None:
         content = buffers(TEXTS)
         wire = Wire(fake_time, content, [Serving(at_most=len(content) - 1, with_length=False)])
         assert named(500) == rows(wire, job(None, None))
         assert 2 == len(wire.ranges)
 
     @pytest.mark.parametrize("records", [500, None], ids=["count known", "count not known"])
-    def test_a_break_between_two_members_is_no_end(self, fake_time: FakeTime, records: int | None) -> None:
+    def test_close_between_two_members_is_not_the_end(self, fake_time: FakeTime, records: int | None) -> None:
         content = buffers(TEXTS, members=2)
         first = len(buffers(TEXTS[:250]))
         wire = Wire(fake_time, content, [Serving(at_most=first, with_length=False)])
         assert named(500) == rows(wire, job(records, len(content)))
 
-    def test_what_cannot_be_got_is_given_up_after_the_retries_with_the_reason(self, fake_time: FakeTime) -> None:
+    def test_failing_download_ends_after_the_retries_with_the_reason(self, fake_time: FakeTime) -> None:
         content = buffers(TEXTS)
         wire = Wire(fake_time, content, [Serving(at_most=900), *[Serving(status=503)] * 9])
         with pytest.raises(TreasureDataError) as caught:
@@ -230,13 +230,13 @@ class TestBrokenOff:
         assert [1, 1, 2, 4] == fake_time.slept
         assert 5 == len(wire.ranges)
 
-    def test_tries_that_bring_something_start_the_count_of_retries_anew(self, fake_time: FakeTime) -> None:
+    def test_progress_resets_the_count_of_retries(self, fake_time: FakeTime) -> None:
         content = buffers(TEXTS)
         failing = [Serving(status=429), Serving(status=503), Serving(at_most=10)]
         wire = Wire(fake_time, content, failing * 20, retries=2)
         assert named(500) == rows(wire, job(500, len(content)))
 
-    def test_a_wait_that_is_asked_for_is_kept(self, fake_time: FakeTime) -> None:
+    def test_requested_wait_of_a_download_is_kept(self, fake_time: FakeTime) -> None:
         content = buffers(TEXTS)
         wire = Wire(fake_time, content, [Serving(status=429, asked=33)])
         assert named(500) == rows(wire, job(500, len(content)))
@@ -288,7 +288,7 @@ class TestDamaged:
             rows(Wire(fake_time, content), job(500, len(content)))
 
     @pytest.mark.parametrize("row", [7, "text", {}, [], ["a", "b"]], ids=repr)
-    def test_a_row_that_is_none_of_this_schema_is_an_error(self, fake_time: FakeTime, row: object) -> None:
+    def test_row_of_another_schema_is_an_error(self, fake_time: FakeTime, row: object) -> None:
         content = gzip.compress(msgpack.packb(["fine"]) + msgpack.packb(row))
         with pytest.raises(TreasureDataError, match="holds a row that does not have 1 columns"):
             rows(Wire(fake_time, content), job(2, len(content)))
@@ -302,7 +302,7 @@ class TestDamaged:
         (302, WorkflowError, "response 302 to the result of job 5; redirects are not followed: check TD_API_SERVER"),
     ],
 )
-def test_an_answer_that_is_no_result_is_an_error_at_once(
+def test_response_without_a_result_is_an_error_at_once(
     fake_time: FakeTime, status: int, error: type[Exception], complaint: str
 ) -> None:
     wire = Wire(fake_time, b"", [Serving(status=status)])

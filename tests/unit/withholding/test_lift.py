@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.campaigns import select_rows
+from tests.campaigns import campaign
 from tests.dig.template import fill
 from tests.emulators.td.sql import statements
 
@@ -115,7 +115,8 @@ def simulated(count: int, *, sent: float, control: float, people: int = 4000, pe
     return [campaign() for _ in range(count)]
 
 
-@pytest.mark.parametrize(("sent", "control"), select_rows([(0.12, 0.1), (0.1, 0.1), (0.3, 0.2)], quick=1))
+@campaign
+@pytest.mark.parametrize(("sent", "control"), [(0.12, 0.1), (0.1, 0.1), (0.3, 0.2)])
 def test_of_a_thousand_campaigns_the_intervals_cover_the_truth_in_nineteen_of_twenty(
     database: duckdb.DuckDBPyConnection, sent: float, control: float
 ) -> None:

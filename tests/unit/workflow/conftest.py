@@ -10,7 +10,7 @@ from td_pinterest_op.runtime import shutdown
 
 
 @pytest.fixture
-def told_to_end() -> Iterator[None]:
+def stopped_run() -> Iterator[None]:
     shutdown.request("SIGTERM")
     yield
     shutdown.reset()

@@ -22,14 +22,14 @@ KEY = "pinterest.refresh_token"
         ({"XDG_CONFIG_HOME": "xdg", "DIGDAG_CONFIG_HOME": "own"}, "own/secrets"),
     ],
 )
-def test_they_are_where_digdag_looks_for_them(
+def test_folder_is_the_one_that_digdag_reads(
     monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: str
 ) -> None:
     monkeypatch.setenv("HOME", "home")
     assert Path(expected) == local_secrets.folder(environ)
 
 
-def test_what_is_written_is_read_again_and_open_to_nobody_else(tmp_path: Path) -> None:
+def test_written_secret_is_read_again_and_private(tmp_path: Path) -> None:
     environ = {"DIGDAG_CONFIG_HOME": str(tmp_path / "digdag")}
     for value in ("s3cr3t-one", "s3cr3t-two"):
         file = local_secrets.write(KEY, Secret(value), environ)
@@ -39,7 +39,7 @@ def test_what_is_written_is_read_again_and_open_to_nobody_else(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
-def test_one_that_is_not_there_or_is_no_text_is_none(tmp_path: Path, content: bytes | None) -> None:
+def test_missing_or_binary_secret_is_none(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "secrets").mkdir()
         (tmp_path / "secrets" / KEY).write_bytes(content)

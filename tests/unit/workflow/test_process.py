@@ -30,7 +30,7 @@ def hook() -> Iterator[None]:
     sys.excepthook = before
 
 
-def test_one_of_our_errors_comes_out_as_it_is_and_without_the_traceback_of_the_run(
+def test_export_error_is_raised_without_the_traceback_of_the_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     raised = AudienceError("no such audience")
@@ -64,7 +64,7 @@ def test_one_of_our_errors_comes_out_as_it_is_and_without_the_traceback_of_the_r
         (OSError(5, "Input/output error", "/tmp/x"), "OSError (Input/output error) at test_process.py:"),
     ],
 )
-def test_of_any_other_error_only_type_and_place_are_told(error: Exception, told: str) -> None:
+def test_unexpected_error_is_replaced_by_its_type_and_place(error: Exception, told: str) -> None:
     with pytest.raises(UnexpectedError) as caught, task_process():
         raise error
     assert str(caught.value).startswith(told)
@@ -87,7 +87,7 @@ def test_of_any_other_error_only_type_and_place_are_told(error: Exception, told:
         (RuntimeError("can't start new thread"), "the system starts no more threads"),
     ],
 )
-def test_what_the_machine_lacks_is_the_authors_to_mend(error: Exception, told: str) -> None:
+def test_shortage_of_the_machine_is_a_workflow_error(error: Exception, told: str) -> None:
     with pytest.raises(WorkflowError) as caught, task_process():
         raise error
     assert told in str(caught.value)
@@ -103,12 +103,12 @@ def test_without_a_folder_for_temporary_files_the_error_says_how_to_name_one(mon
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_task_that_is_told_to_end_says_so(number: signal.Signals) -> None:
+def test_signal_stops_a_task_with_its_name_in_the_error(number: signal.Signals) -> None:
     with pytest.raises(StoppedError, match=number.name), task_process():
         signal.raise_signal(number)
 
 
-def test_the_flag_outlives_an_exception_that_is_swallowed() -> None:
+def test_request_to_end_survives_a_swallowed_exception() -> None:
     with pytest.raises(StoppedError, match="SIGTERM"), task_process():  # noqa: PT012 - what it is about
         with contextlib.suppress(Exception):
             signal.raise_signal(signal.SIGTERM)
@@ -118,7 +118,7 @@ def test_the_flag_outlives_an_exception_that_is_swallowed() -> None:
 
 
 @pytest.mark.parametrize("before", [[], [signal.SIGUSR1]], ids=["at once", "after another signal"])
-def test_a_task_that_was_told_to_end_and_goes_on_is_ended(
+def test_watchdog_ends_a_task_that_goes_on_after_a_signal(
     monkeypatch: pytest.MonkeyPatch, before: list[signal.Signals]
 ) -> None:
     codes: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -137,7 +137,7 @@ def test_a_task_that_was_told_to_end_and_goes_on_is_ended(
         signal.signal(signal.SIGUSR1, others)
 
 
-def test_a_task_that_ends_while_its_last_savings_are_waited_for_is_left_to_end_by_itself(
+def test_watchdog_lets_a_task_end_that_is_still_saving(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     waiting, over = threading.Event(), threading.Event()
@@ -162,7 +162,7 @@ def test_a_task_that_ends_while_its_last_savings_are_waited_for_is_left_to_end_b
         monkeypatch.setattr(signal, "set_wakeup_fd", at_the_end)
 
 
-def test_a_task_that_cannot_start_a_thread_can_still_be_told_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signal_stops_a_task_without_a_watchdog_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -181,7 +181,7 @@ def test_the_log_says_who_must_act(error: Exception, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("error", [None, AudienceError("no"), ValueError("no")])
-def test_afterwards_everything_is_as_it_was(error: Exception | None) -> None:
+def test_signals_and_log_are_restored_afterwards(error: Exception | None) -> None:
     def state() -> object:
         log = logging.getLogger("td_pinterest_op")
         signals = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
@@ -195,7 +195,7 @@ def test_afterwards_everything_is_as_it_was(error: Exception | None) -> None:
     assert before == state()
 
 
-def test_the_sessions_log_has_level_and_text_and_no_credential_or_person_nor_a_handler_that_does_not_mask(
+def test_session_log_has_masked_lines_and_no_other_handler_gets_them(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(sys.stdout)])

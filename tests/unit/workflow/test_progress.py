@@ -5,24 +5,24 @@ from __future__ import annotations
 import pytest
 
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.workflow.progress import EVERY, LogReporter
+from td_pinterest_op.workflow.progress import EVERY, LogReporter, Phase
 from tests.clock import FakeTime
 
 
 def run(time: FakeTime, *, total: int | None, steps: int, seconds: float, done: int = 1000) -> None:
     """`steps` steps of `done` rows, each of so many seconds."""
-    with LogReporter(timing=time.timing).progress(phase="reading", unit="rows", total=total) as progress:
+    with LogReporter(timing=time.timing).progress(Phase(name="reading", unit="rows", total=total)) as progress:
         for step in range(1, steps + 1):
             time.sleep(seconds)
             progress(step * done)
 
 
-def test_a_short_phase_says_nothing(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
+def test_short_phase_logs_nothing(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
     run(fake_time, total=9000, steps=9, seconds=(EVERY - 0.1) / 9)
     assert [] == caplog.messages
 
 
-def test_a_long_one_says_a_line_every_10_seconds(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
+def test_long_phase_logs_a_line_every_10_seconds(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
     run(fake_time, total=120_000, steps=30, seconds=1)
     assert [
         "reading: 10,000 rows, 1,000 a second, 8% of 120,000, 1 min 50 s left",
@@ -31,7 +31,7 @@ def test_a_long_one_says_a_line_every_10_seconds(fake_time: FakeTime, caplog: py
     ] == caplog.messages
 
 
-def test_without_a_total_there_is_no_share(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
+def test_phase_without_a_total_logs_no_share(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
     run(fake_time, total=None, steps=1, seconds=20)
     assert ["reading: 1,000 rows, 50 a second"] == caplog.messages
 
@@ -47,26 +47,26 @@ def test_without_a_total_there_is_no_share(fake_time: FakeTime, caplog: pytest.L
         (2000, 1200, 100, "0 s left"),
     ],
 )
-def test_the_time_left_is_told_in_the_units_that_fit(
+def test_time_left_has_fitting_units(
     fake_time: FakeTime, caplog: pytest.LogCaptureFixture, done: int, total: int, seconds: int, left: str
 ) -> None:
     run(fake_time, total=total, steps=1, seconds=seconds, done=done)
     assert caplog.messages[-1].endswith(f", {left}")
 
 
-def test_nothing_done_is_no_division_by_zero(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
+def test_phase_without_progress_has_a_rate_of_zero(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
     run(fake_time, total=0, steps=1, seconds=60, done=0)
     assert ["reading: 0 rows, 0 a second"] == caplog.messages
 
 
-def test_a_phase_ends_once_the_run_was_told_to_end(fake_time: FakeTime, told_to_end: None) -> None:
+def test_phase_raises_once_the_run_was_stopped(fake_time: FakeTime, stopped_run: None) -> None:
     with pytest.raises(StoppedError, match="SIGTERM"):
         run(fake_time, total=None, steps=1, seconds=1)
 
 
-def test_the_time_left_is_no_less_than_the_pace_allows(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
+def test_time_left_respects_the_pace(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
     reporter = LogReporter(timing=fake_time.timing)
-    with reporter.progress(phase="sending", unit="records", total=4000, pace=10) as progress:
+    with reporter.progress(Phase(name="sending", unit="records", total=4000, pace=10)) as progress:
         fake_time.sleep(EVERY)
         progress(3000)
     assert ["sending: 3,000 records, 300 a second, 75% of 4,000, 1 min 40 s left"] == caplog.messages
@@ -82,13 +82,12 @@ def test_the_time_left_is_no_less_than_the_pace_allows(fake_time: FakeTime, capl
         ),
     ],
 )
-def test_a_phase_in_which_nothing_is_done_says_when_it_goes_on(
+def test_waiting_phase_logs_when_it_goes_on(
     fake_time: FakeTime, caplog: pytest.LogCaptureFixture, pause: float, texts: list[str]
 ) -> None:
     ends = fake_time.now() + 10 + pause
-    with LogReporter(timing=fake_time.timing).progress(
-        phase="sending", unit="records", total=4000, pause=lambda: pause and ends - fake_time.now()
-    ) as progress:
+    phase = Phase(name="sending", unit="records", total=4000, pause=lambda: pause and ends - fake_time.now())
+    with LogReporter(timing=fake_time.timing).progress(phase) as progress:
         for done in (1000, 1000, 1000, 4000):
             fake_time.sleep(EVERY)
             progress(done)

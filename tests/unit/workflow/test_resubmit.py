@@ -39,7 +39,7 @@ def left(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return subtasks
 
 
-def test_it_is_the_same_task_with_the_secrets_to_be_looked_up_and_all_else_as_it_was(
+def test_subtask_has_the_same_parameters_and_unresolved_secrets(
     left: list[dict[str, Any]],
 ) -> None:
     with task_process():
@@ -68,7 +68,7 @@ def test_it_is_the_same_task_with_the_secrets_to_be_looked_up_and_all_else_as_it
         (("ffffffff", 1, 29), None),
     ],
 )
-def test_the_same_token_is_tried_three_times_and_all_together_thirty(
+def test_task_is_resubmitted_twice_with_one_token_and_29_times_in_all(
     left: list[dict[str, Any]], before: tuple[str, int, int] | None, expected: tuple[int, int] | None
 ) -> None:
     names = ("fingerprint", "times", "in_all")
@@ -81,20 +81,18 @@ def test_the_same_token_is_tried_three_times_and_all_together_thirty(
 
 
 @pytest.mark.parametrize("environment", [None, {}, {"PINTEREST_REFRESH_TOKEN": "in plain text"}])
-def test_without_a_secret_in_its_env_a_task_would_only_get_the_same_again(
-    left: list[dict[str, Any]], environment: object
-) -> None:
+def test_task_without_a_secret_in_its_env_is_not_resubmitted(left: list[dict[str, Any]], environment: object) -> None:
     sys.modules["digdag"].env.params["_env"] = environment
     with pytest.raises(ExportError, match="refused the refresh token"), task_process():
         raise refused()
     assert [] == left
 
 
-def test_another_error_of_the_account_stays_one(left: list[dict[str, Any]]) -> None:
+def test_other_account_error_is_raised(left: list[dict[str, Any]]) -> None:
     with pytest.raises(AccountError), task_process():
         raise refused(None)
     assert [] == left
 
 
-def test_outside_a_workflow_nothing_begins_anew() -> None:
+def test_nothing_is_resubmitted_outside_a_workflow() -> None:
     assert not try_resubmit(refused())

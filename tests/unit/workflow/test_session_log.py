@@ -34,7 +34,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [line.split(" ", 2)[2] for line in capsys.readouterr().err.splitlines()]
 
 
-def test_many_alike_warnings_are_one_with_a_count(
+def test_similar_warnings_are_written_once_with_their_count(
     log: logging.Logger, fake_time: FakeTime, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(28):
@@ -57,7 +57,7 @@ def test_many_alike_warnings_are_one_with_a_count(
     ] == lines(capsys)
 
 
-def test_other_lines_are_never_counted_together(log: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_lines_are_always_written(log: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
     log.info("reading: %d rows", 1)
     log.info("reading: %d rows", 2)
     assert ["INFO reading: 1 rows", "INFO reading: 2 rows"] == lines(capsys)
@@ -79,14 +79,14 @@ def test_a_name_forges_no_line_of_the_log(
     assert capfd.readouterr().err.endswith(f" {shown}")
 
 
-def test_a_line_that_cannot_be_made_is_left_out_without_its_arguments(
+def test_line_that_cannot_be_formatted_is_left_out_without_its_arguments(
     log: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log.info("%d rows", Secret("hush-4711-hush").reveal())
     assert "a line of the log from somewhere is left out (TypeError)\n" == capsys.readouterr().err
 
 
-def test_a_signal_that_arrives_while_a_line_is_made_is_not_swallowed(log: logging.Logger) -> None:
+def test_signal_during_a_line_is_not_swallowed(log: logging.Logger) -> None:
     class Interrupted:
         def __str__(self) -> str:
             raise StoppedError("the run was stopped (SIGTERM)")
@@ -96,7 +96,7 @@ def test_a_signal_that_arrives_while_a_line_is_made_is_not_swallowed(log: loggin
 
 
 @pytest.mark.parametrize("how", ["none", "closed", "closed descriptor", "nobody reads", "full disk"])
-def test_a_run_goes_on_without_a_log(log: logging.Logger, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_goes_on_without_a_log(log: logging.Logger, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def pipe() -> io.TextIOWrapper:
         reader, writer = os.pipe()
         os.close(reader)
@@ -120,8 +120,8 @@ def test_a_run_goes_on_without_a_log(log: logging.Logger, how: str, monkeypatch:
         stream.close()
 
 
-def test_a_stuck_reader_does_not_hold_up_a_run_that_was_told_to_end(
-    log: logging.Logger, told_to_end: None, monkeypatch: pytest.MonkeyPatch
+def test_stuck_reader_does_not_block_a_stopped_run(
+    log: logging.Logger, stopped_run: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
@@ -133,7 +133,7 @@ def test_a_stuck_reader_does_not_hold_up_a_run_that_was_told_to_end(
         assert shutdown.is_requested()
 
 
-def test_a_warning_that_comes_while_the_log_is_closed_ends_nothing(
+def test_warning_during_the_close_raises_nothing(
     log: logging.Logger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handler = log.handlers[0]

@@ -118,7 +118,7 @@ class TestSource:
             ({"job_id": ["1"]}, "job_id must be the digits"),
         ],
     )
-    def test_anything_else_is_an_error_that_says_what_to_write(self, params: dict[str, Any], complaint: str) -> None:
+    def test_invalid_source_is_an_error_with_advice(self, params: dict[str, Any], complaint: str) -> None:
         with pytest.raises(SettingsError) as caught:
             read_source(task(**params))
         assert complaint in str(caught.value)
@@ -134,7 +134,7 @@ class TestSource:
             ("1234567890123456800", True),
         ],
     )
-    def test_a_number_of_which_digits_may_be_lost_is_warned_of(
+    def test_number_that_may_have_lost_digits_causes_a_warning(
         self, caplog: pytest.LogCaptureFixture, job_id: object, warned: bool
     ) -> None:
         read_source(task(job_id=job_id))
@@ -143,7 +143,7 @@ class TestSource:
 
 class TestEnvironment:
     @pytest.mark.parametrize("environ", [{}, {"TD_API_KEY": " "}])
-    def test_a_missing_api_key_is_an_error_that_says_where_it_belongs(self, environ: dict[str, str]) -> None:
+    def test_missing_api_key_is_an_error_with_advice(self, environ: dict[str, str]) -> None:
         with pytest.raises(SettingsError, match=r"give it to the task as TD_API_KEY, under its _env"):
             Task(params={}, environ=environ).td_api_key  # noqa: B018 - a property that raises
 
@@ -151,11 +151,11 @@ class TestEnvironment:
         with pytest.raises(SettingsError, match=r"^TD_API_KEY is longer than a secret may be \(16384 characters\)$"):
             Task(params={}, environ={"TD_API_KEY": "x" * 5_000_000}).td_api_key  # noqa: B018 - a property that raises
 
-    def test_outside_of_digdag_there_is_no_task(self) -> None:
+    def test_no_task_outside_digdag(self) -> None:
         with pytest.raises(SettingsError, match=r"for a py> task of a digdag workflow"):
             workflow.current_task()
 
-    def test_inside_of_digdag_parameters_come_from_it_and_values_go_to_it_without_templates(
+    def test_task_has_digdags_parameters_and_stores_values_without_templates(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         stored: list[object] = []

@@ -152,9 +152,7 @@ def test_a_local_run_with_an_endpoint_stores_nothing_on_the_server(
     assert len(said) == len(warnings(caplog))
 
 
-def test_what_pinterest_issues_to_a_token_that_another_task_has_stored_is_kept(
-    home: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_token_issued_for_another_tasks_stored_token_is_saved(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = secrets_file(home / ".config" / "digdag")
     kept = store(project_id=1)
     file.write_text("s3cr3t-new-token\n")
@@ -174,7 +172,7 @@ def test_a_newer_token_of_another_task_stays(home: Path, caplog: pytest.LogCaptu
 
 
 @pytest.mark.parametrize("content", ["s3cr3t-of-somebody-else", ""])
-def test_a_local_secret_that_the_task_did_not_get_is_nobodys_news(home: Path, content: str) -> None:
+def test_local_secret_that_the_task_did_not_get_is_not_read(home: Path, content: str) -> None:
     secrets_file(home / ".config" / "digdag", content)
     assert None is store(project_id=1).read()
 
@@ -186,7 +184,7 @@ def test_a_local_secret_that_the_task_did_not_get_is_nobodys_news(home: Path, co
         (Secret("s3cr3t-\udcff-token"), "could not be saved (UnicodeEncodeError)"),
     ],
 )
-def test_a_local_secret_that_cannot_be_written_is_warned_of_and_the_old_one_stays(
+def test_local_secret_that_cannot_be_written_stays_with_a_warning(
     home: Path, issued: Secret, why: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = secrets_file(home / ".config" / "digdag")
@@ -274,7 +272,7 @@ def test_a_passing_failure_is_tried_again(
         (Failure.CONNECT_TIMEOUT, 4, "the workflow server cannot be reached: connect timeout"),
     ],
 )
-def test_what_cannot_be_kept_is_warned_of_once_with_the_day_and_what_to_do(
+def test_token_that_cannot_be_saved_causes_one_warning_with_day_and_advice(
     home: Path,
     response: Response | Failure,
     tries: int,
@@ -305,7 +303,7 @@ def test_what_cannot_be_kept_is_warned_of_once_with_the_day_and_what_to_do(
         ({"DIGDAG_ENDPOINT": SERVER}, None, KEY, "in a workflow project"),
     ],
 )
-def test_without_a_place_to_keep_it_nothing_is_sent_anywhere(
+def test_token_without_a_store_is_sent_nowhere(
     home: Path,
     environ: dict[str, str],
     project_id: int | None,
@@ -328,7 +326,7 @@ def test_without_a_place_to_keep_it_nothing_is_sent_anywhere(
 @pytest.mark.parametrize(
     ("seconds", "day"), [(14 * DAY, "2027-01-29"), (3 * DAY, "2027-01-18"), (14 * DAY + 1, None), (None, None)]
 )
-def test_an_end_within_fourteen_days_is_warned_of(
+def test_token_that_ends_within_14_days_causes_a_warning(
     home: Path, seconds: float | None, day: str | None, serve: Callable[..., Script], caplog: pytest.LogCaptureFixture
 ) -> None:
     server = serve()

@@ -140,3 +140,8 @@ def test_the_limit_of_a_digdag_server_is_not_checked_for_hosted_workflows(projec
 
 def test_an_operator_that_is_not_next_to_the_workflow_is_found(tmp_path: Path) -> None:
     assert [(14, "left-out")] == found_in(tmp_path, GOOD)
+
+
+def test_an_operator_that_digdagignore_names_is_found(project: Path) -> None:
+    (project / ".digdagignore").write_text("/td_pinterest_op/\n")
+    assert [(14, "left-out")] == found_in(project, GOOD)

@@ -147,6 +147,48 @@ QUERY = "td>:\n    data: SELECT email FROM people"
         ("timezone: UTC\n", "!include: 'config/workflow.yml'\n", [(1, "yaml")]),
         ("timezone: UTC\n", "a:\n  !include: 'config/workflow.yml'\n", [(2, "yaml")]),
         ("timezone: UTC\n", "# !include: 'x' is no include\n", []),
+        ("  _env:\n", "  env:\n", [(11, "env"), (13, "env"), (13, "env"), (13, "env"), (19, "key")]),
+        ("_export:\n", "_exports:\n", [(3, "key"), (8, "database")]),
+        ("_export:\n", "export:\n", [(3, "key"), (8, "database")]),
+        ("+query:", "_eror: {echo>: failed}\n\n+query:", [(7, "key")]),
+        ("+query:", "+query:\n  _paralel: true", [(8, "key")]),
+        ("+export:\n", "+export:\n  _retry: three\n", [(12, "key")]),
+        ("+export:\n", "+export:\n  _retry: ${tries}\n", []),
+        ("+export:\n", "+export:\n  _retry: {limit: 3}\n", []),
+        ("  py>: td", "  py: td", [(12, "key")]),
+        ("+export:", "+my export:", [(11, "task-name")]),
+        ("timezone: UTC", "schedule: {daily: 07:00:00}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {daily>: 07:00:00, hourly>: 30:00}", [(1, "schedule")]),
+        ("_export:\n", "_export:\n  schedule: {daily>: 07:00:00}\n", [(4, "schedule")]),
+        ("${secret:td.apikey}", "${secrets:td.apikey}", [(20, "template")]),
+        ("${secret:td.apikey}", "${secret.td.apikey}", [(20, "template")]),
+        ("+query:", "+b: {http>: '${secret:http.uri}'}\n\n+query:", [(7, "secret-name")]),
+        ("+query:", "+b: {http>: 'https://hooks.slack.com/services/T0/B0/abc'}\n\n+query:", [(7, "plain-secret")]),
+        ("+query:", "+b: {http>: 'https://api.shop.example/done'}\n\n+query:", []),
+        ("+query:", "+b: {mail>: {data: done}, to: [you@example.com]}\n\n+query:", [(7, "placeholder")]),
+        ("+query:", "+b: {mail>: {data: done}, to: [ops@shop.example]}\n\n+query:", []),
+        ("  result_settings:\n", "  ignore_invalid_records: true\n  result_settings:\n", [(13, "setting")]),
+        ("td_pinterest_op.export.PinterestExport", "PinterestExport", [(12, "class")]),
+        ("td_pinterest_op.export.PinterestExport", "Export", []),
+        ("+query:", "+report: {echo>: '${pinterest.summary}'}\n\n+query:", [(7, "statistic")]),
+        ("+query:", "+report: {echo>: '${typeof pinterest}'}\n\n+query:", []),
+        ("_export:\n", "_export:\n  target: ids.yml\n  shown: ${target.audience_id}\n", [(5, "template")]),
+        ("_export:\n", "_export:\n  target: ids.yml\n  shown: ${target.length}\n", []),
+        (
+            '"2542620905475"\n',
+            '"2542620905475"\n    expected_audience_name: the name of that audience\n',
+            [(19, "placeholder")],
+        ),
+        (
+            "td_pinterest_op.export.PinterestExport",
+            "td_pinterest_op.activation.PinterestActivation\n  later_runs: append",
+            [(13, "setting")],
+        ),
+        (
+            "td_pinterest_op.export.PinterestExport",
+            "td_pinterest_op.activation.PinterestActivation\n  later_runs: mirror",
+            [],
+        ),
     ],
 )
 def test_a_mistake_of_any_workflow_is_found_at_its_line(
@@ -177,6 +219,61 @@ def test_a_misspelt_key_of_an_included_file_is_found(project: Path, name: str, e
     file = project / "export.dig"
     file.write_text(f"{text}\n+report:\n  echo>: '${{{name}}}'\n")
     assert expected == [finding.message for finding in check_file(file)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "of_td", "of_operator"),
+    [
+        ("SELECT email FROM people", [], []),
+        (" \n", [(9, "source")], [(20, "source")]),
+        ("SELECT email FROM ${td.table}", [], [(20, "template")]),
+        ("SELECT email FROM ${target.tabel}", [(9, "template")], [(20, "template")]),
+    ],
+)
+def test_a_query_file_that_is_blank_or_has_a_template_without_a_value_is_found(
+    project: Path, sql: str, of_td: list[tuple[int, str]], of_operator: list[tuple[int, str]]
+) -> None:
+    (project / "people.sql").write_text(sql)
+    text = GOOD.replace(
+        "  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "  target: {table: a}\n"
+    )
+    assert of_td == found_in(project, text.replace(QUERY, "td>: people.sql"))
+    assert of_operator == found_in(project, text.replace("  _env:\n", "  suppress: people.sql\n  _env:\n"))
+
+
+_ENTRY = '{name: vip, ad_account_id: "1", action: add_people_to_current_audience, audience_id: "2", query: SELECT 1}'
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([], []),
+        ([("add_people", "add_peple")], [(3, "setting")]),
+        ([("ad_account_id", "ad_acount_id")], [(3, "setting"), (3, "unknown-setting")]),
+        ([('"2"', '""')], []),
+        ([('"2"', "two")], [(3, "setting")]),
+        (
+            [("- {", "- {name: vip, ad_account_id: '1', action: delete_current_audience, audience_id: '4'}\n  - {")],
+            [(4, "setting")],
+        ),
+        ([("  - {name: vip, ", "    vip: {")], [(2, "setting")]),
+        ([("limit: 4", "limit: 8")], [(7, "setting")]),
+    ],
+)
+def test_a_mistake_in_the_list_of_audiences_is_found(
+    project: Path, changes: list[tuple[str, str]], expected: list[tuple[int, str]]
+) -> None:
+    env = GOOD[GOOD.index("  _env:") :].replace("\n  ", "\n    ")
+    text = (
+        f"_export:\n  audiences:\n  - {_ENTRY}\n  concurrent: 4\n  td: {{database: shop}}\n"
+        "+each:\n  _parallel: {limit: 4}\n  for_each>: {audience: '${audiences}'}\n"
+        "  _do:\n    py>: td_pinterest_op.many.Many.export\n"
+        f"    result_settings: {{type: pinterest, audience_type: customer_list}}\n  {env}"
+    )
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    assert expected == found_in(project, text)
 
 
 def test_a_misspelt_secret_of_an_alert_is_found(project: Path) -> None:

@@ -9,9 +9,9 @@ from datetime import datetime
 
 import pytest
 
+from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.report.entry import flat
-from td_pinterest_op.report.sources import entries
+from td_pinterest_op.report.entry import flatten
 from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, RUN, SUCCESS
 from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, page, run, statistics
 
@@ -31,7 +31,7 @@ Error messages from python: Pinterest refused the token. Ask its owner for a new
 
 def as_csv() -> str:
     rows = [
-        {"kind": "run", "time": FIRST_DAY.timestamp(), **flat(statistics())},
+        {"kind": "run", "time": FIRST_DAY.timestamp(), **flatten(statistics())},
         {"kind": "follow-up", "time": FIRST_DAY.timestamp() + 86400, "audience_size": 900},
     ]
     rows[0]["rows_invalid_by_reason"] = json.dumps(rows[0]["rows_invalid_by_reason"])
@@ -59,13 +59,15 @@ def as_csv() -> str:
     ids=["statistics", "store", "status store", "status", "rows", "lines", "log", "log with a bracket", "csv", "page"],
 )
 def test_statistics_are_read_in_every_form_in_which_they_are_stored(text: str, kinds: list[str]) -> None:
-    read = entries(text, name="it")
+    read = read_entries(text, name="it")
     assert kinds == [run.kind for run in read]
     assert {SUCCESS} == {run.outcome for run in read}
 
 
 def test_the_log_of_a_failed_run_gives_the_figures_and_the_error() -> None:
-    (run,) = entries(LOG.format(what="ERROR statistics of the failed run", json=json.dumps(statistics())), name="it")
+    (run,) = read_entries(
+        LOG.format(what="ERROR statistics of the failed run", json=json.dumps(statistics())), name="it"
+    )
     assert FAILED == run.outcome
     assert "Pinterest refused the token. Ask its owner for a new one" == run.text("error")
     assert run.at == datetime(2026, 11, 25, 7, 1, 10).astimezone()
@@ -73,7 +75,7 @@ def test_the_log_of_a_failed_run_gives_the_figures_and_the_error() -> None:
 
 def test_a_page_gives_the_entries_it_was_made_from() -> None:
     made_of = [run(0), follow_up(0), run(1, error="It failed.")]
-    again = entries(page(made_of, now=FIRST_DAY), name="it")
+    again = read_entries(page(made_of, now=FIRST_DAY), name="it")
     assert [run.at for run in made_of] == [run.at for run in again]
     assert [run.outcome for run in made_of] == [run.outcome for run in again]
     assert [run.number("records_sent") for run in made_of] == [run.number("records_sent") for run in again]
@@ -100,11 +102,11 @@ def test_a_text_of_a_megabyte_is_read_in_seconds(begin: str, unit: str) -> None:
     text = begin + unit * (1_000_000 // len(unit))
     before = time.process_time()
     with contextlib.suppress(SettingsError):
-        entries(text, name="notes.txt")
+        read_entries(text, name="notes.txt")
     assert time.process_time() - before < 20
 
 
 @pytest.mark.parametrize("text", ["", "hello", "{", "[]", "{}", "[1]", '{"rows": 3, "kind": []', "a,b\n1,2\n"])
 def test_a_text_without_statistics_is_an_error_that_names_its_file(text: str) -> None:
     with pytest.raises(SettingsError, match=r"^notes\.txt "):
-        entries(text, name="notes.txt")
+        read_entries(text, name="notes.txt")

@@ -1,0 +1,144 @@
+"""Fills in the templates of a project folder: ids, queries, lists, alerts and settings.
+
+A file that somebody has changed since it was laid out stays unchanged, and so does a value that is no longer the
+template's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+from td_pinterest_op.audiences.actions import Add
+from td_pinterest_op.cli.jobs import Answers
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.redaction.format import sanitize
+
+# Returns the new text of a file, from its text and that of its template.
+Fill = Callable[[str, str], str]
+
+_LINE = re.compile(
+    r"""(?P<indent>\s*)(?P<key>[\w.]+):(?P<value>\s+("[^"]*"|'[^']*'|[^#\n]*?))?(?P<end>\s*(?:\s#.*)?)"""
+)
+_TASK = re.compile(r"^( +)py>: td_pinterest_op\.(?:export|activation|many\.Many\.export)\b.*\n", re.MULTILINE)
+_LISTS = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
+
+
+def fills_of(answers: Answers) -> Mapping[str, Fill]:
+    """Return what fills in each file of the folder."""
+    job = answers.job
+    fills: dict[str, Fill] = {"config/pinterest.yml": partial(_fill_ids, answers=answers)}
+    if answers.database:
+        fills["config/workflow.yml"] = partial(fill_value, keys=("td", "database"), value=answers.database)
+    if answers.alert:
+        fills["config/failed.yml"] = _unless_changed(partial(_fill_alert, alert=answers.alert))
+    if job.has_several_audiences:
+        fills["config/audiences.yml"] = _unless_changed(partial(_fill_entries, answers=answers))
+    queries = {f"queries/{job.query}": answers.query} if job.query else {}
+    queries |= {path: getattr(answers, name) for name, path in _LISTS.items()}
+    for path, sql in queries.items():
+        if sql:
+            fills[path] = partial(_fill_query, sql=sql)
+    fills[job.workflow] = _unless_changed(partial(_fill_task, answers=answers))
+    return fills
+
+
+def _unless_changed(make: Callable[[str], str]) -> Fill:
+    """Make a file from its template, unless somebody has changed it."""
+    return lambda text, template: make(template) if text == template else text
+
+
+def _fill_query(text: str, template: str, *, sql: str) -> str:
+    return f"{sql.strip()}\n" if text == template else text
+
+
+def _fill_ids(text: str, template: str, *, answers: Answers) -> str:
+    keys = answers.job.ids
+    values: dict[tuple[str, ...], str] = {("ad_account_id",): answers.ad_account_id}
+    if answers.new_name and answers.job.creates:
+        values["audience_name",] = answers.new_name
+    elif keys and answers.audiences:
+        values[keys], name = answers.audiences[0]
+        if len(keys) > 1 and name:
+            values[keys[0], "audience_name"] = name
+    for key, value in values.items():
+        text = fill_value(text, template, keys=key, value=value)
+    return text
+
+
+def _fill_entries(template: str, *, answers: Answers) -> str:
+    comments = "".join(line for line in template.splitlines(keepends=True) if line.startswith("#"))
+    entries = [
+        f"  - name: {_quote(name)}\n    ad_account_id: {_quote(answers.ad_account_id)}\n"
+        f"    audience_id: {_quote(audience_id)}\n    action: {Add.action.name}\n"
+        f"    query: queries/people.sql\n"
+        for audience_id, name in answers.audiences
+    ]
+    return f"{comments}audiences:\n{''.join(entries)}"
+
+
+def _fill_task(template: str, *, answers: Answers) -> str:
+    """Add lists and further settings to the task of the workflow."""
+    text, lines = template, [f"{name}: {path}" for name, path in _LISTS.items() if getattr(answers, name)]
+    if lines:
+        # The template shows them in comments.
+        text = re.sub(r"^ *# *(?:suppress|consent): queries/.*\n", "", text, flags=re.MULTILINE)
+        if not re.search(r"^ +database:", text, re.MULTILINE):
+            lines.insert(0, "database: ${td.database}")
+        text = _TASK.sub(lambda match: match[0] + "".join(f"{match[1]}{line}\n" for line in lines), text, count=1)
+    for name, value in answers.settings.items():
+        text = _fill_setting(text, name, value)
+    return text
+
+
+def _fill_setting(text: str, name: str, value: object) -> str:
+    line = f"    {name}: {json.dumps(value, ensure_ascii=False)}\n"
+    text = re.sub(rf"^    {re.escape(name)}:.*\n", "", text, flags=re.MULTILINE)
+    return re.sub(r"^    audience_type:.*\n", lambda match: match[0] + line, text, count=1, flags=re.MULTILINE)
+
+
+def _fill_alert(template: str, *, alert: str) -> str:
+    """Uncomment the task that sends a mail or a message to Slack."""
+    kind, _, address = alert.partition(":")
+    text = "".join(_uncomment(template.splitlines(keepends=True), f"# +{kind}:"))
+    return text.replace("[you@example.com]", json.dumps([address])) if address else text
+
+
+def _uncomment(lines: Sequence[str], first: str) -> Iterator[str]:
+    inside = False
+    for line in lines:
+        inside = line.strip() == first or (inside and re.match(r"\s*#   ", line) is not None)
+        yield re.sub(r"^(\s*)# ", r"\1", line) if inside else line
+
+
+def fill_value(text: str, template: str, *, keys: Sequence[str], value: str) -> str:
+    """Return YAML text with the scalar below nested keys replaced, if it still is that of the template.
+
+    Comments and all other lines stay. Raises SettingsError if there is no such key.
+    """
+    number, match = _find_line(text, keys)
+    if (match["value"] or "").strip() != (_find_line(template, keys)[1]["value"] or "").strip():
+        return text
+    lines = text.splitlines(keepends=True)
+    lines[number] = f"{match['indent']}{match['key']}: {_quote(value)}{match['end']}\n"
+    return "".join(lines)
+
+
+def _find_line(text: str, keys: Sequence[str]) -> tuple[int, re.Match[str]]:
+    path: list[tuple[int, str]] = []
+    for number, line in enumerate(text.splitlines()):
+        if match := _LINE.fullmatch(line):
+            indent = len(match["indent"])
+            path = [*((depth, key) for depth, key in path if depth < indent), (indent, match["key"])]
+            if [key for _, key in path] == [*keys]:
+                return number, match
+    raise SettingsError(f"there is no {'.'.join(keys)} to fill in: lay the folder out again")
+
+
+def _quote(value: str) -> str:
+    """Return a YAML scalar, in double quotes. Raises SettingsError for a text that digdag would evaluate."""
+    if "${" in value:
+        raise SettingsError(f"{sanitize(value)} contains a template, which digdag would fill in: leave it out")
+    return json.dumps(value, ensure_ascii=False)

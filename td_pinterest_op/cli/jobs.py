@@ -1,0 +1,132 @@
+"""The jobs of `td-pinterest init`: what each workflow does, and the answers that fill in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import click
+
+from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Mirror, Remove, Replace, action_of
+from td_pinterest_op.settings.action import ActionSpec
+from td_pinterest_op.settings.table import CREDENTIALS
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A workflow, and what it needs to know.
+
+    `action`: that of its settings, None for a workflow that is not a single export. `ids`: the keys of
+    `config/pinterest.yml` for the audience. `query`: the file of the people; None for a job without.
+    """
+
+    workflow: str
+    description: str
+    action: ActionSpec | None = None
+    ids: tuple[str, ...] = ()
+    query: str | None = None
+    takes_lists: bool = False
+    has_several_audiences: bool = False
+
+    @property
+    def creates(self) -> bool:
+        """Whether it makes an audience."""
+        return self.action is Create.action
+
+    @property
+    def is_export(self) -> bool:
+        """Whether its exports are known before it runs."""
+        return bool(self.action) or self.has_several_audiences
+
+
+_PEOPLE = "people.sql"
+JOBS: Mapping[str, Job] = {
+    "add": Job("pinterest_export.dig", "add people to an audience", Add.action, ("audience_id",), _PEOPLE, True),
+    "remove": Job(
+        "pinterest_remove.dig",
+        "take people out of an audience",
+        Remove.action,
+        ("remove", "audience_id"),
+        "remove_people.sql",
+    ),
+    "create": Job("pinterest_create.dig", "create an audience", Create.action, (), _PEOPLE, True),
+    "replace": Job(
+        "pinterest_replace.dig",
+        "replace the people of an audience",
+        Replace.action,
+        ("replace", "audience_id"),
+        "replace_people.sql",
+        takes_lists=True,
+    ),
+    "mirror": Job(
+        "pinterest_mirror.dig",
+        "keep an audience the same as a query, sending only changes",
+        Mirror.action,
+        ("mirror", "audience_id"),
+        _PEOPLE,
+        takes_lists=True,
+    ),
+    "clear": Job("pinterest_clear.dig", "take everybody out of an audience", Clear.action, ("clear", "audience_id")),
+    "delete": Job("pinterest_delete.dig", "delete an audience", Delete.action, ("delete", "audience_id")),
+    "many": Job(
+        "pinterest_many.dig",
+        "export to several audiences",
+        query=_PEOPLE,
+        takes_lists=True,
+        has_several_audiences=True,
+    ),
+    "activation": Job("pinterest_activation.dig", "export the activations of Audience Studio", takes_lists=True),
+    "erase": Job("pinterest_erase.dig", "remove opt-outs from every customer list", query="erase.sql"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What a folder is made from. Queries are SQL. `audiences`: ids and names; several only for the job `many`.
+
+    `settings`: further settings of the export. `alert`: `mail:ADDRESS`, `slack`, or "" for no alert.
+    """
+
+    job: Job
+    ad_account_id: str
+    audiences: Sequence[tuple[str, str]] = ()
+    new_name: str = ""
+    database: str = ""
+    query: str = ""
+    suppress: str = ""
+    consent: str = ""
+    alert: str = ""
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+# Settings of an export that a folder has in another form than as lines of the task.
+_ELSEWHERE = frozenset(
+    {"type", "ad_account_id", "audience_type", "action", "audience_name", "dry_run", "expected_audience_name"}
+)
+
+
+def answers_of_export(settings: Mapping[str, object], params: Mapping[str, object]) -> Answers:
+    """Return what makes a folder of an export that was run by hand.
+
+    Raises click.UsageError for an export that no workflow can repeat.
+    """
+    action = action_of(settings)
+    job = next((each for each in JOBS.values() if action and each.action is action), None)
+    if job is None:
+        raise click.UsageError("--write: no shipped workflow has the action of the settings")
+    if job.query and "query" not in params:
+        raise click.UsageError("--write needs --query: a workflow reads its people from a query")
+    others = {
+        name: value for name, value in settings.items() if name not in _ELSEWHERE and not name.startswith("audience_id")
+    }
+    if secret := next((key.name for key in CREDENTIALS if key.name in others), None):
+        raise click.UsageError(f"--write: {secret} is a secret: take it out of the settings, `authorize` stores it")
+    ids = [str(value) for name, value in settings.items() if name.startswith("audience_id") and value]
+    return Answers(
+        job=job,
+        ad_account_id=str(settings.get("ad_account_id") or ""),
+        audiences=[(each, str(settings.get("expected_audience_name") or "")) for each in ids[:1]],
+        new_name=str(settings.get("audience_name") or ""),
+        settings=others,
+        **{name: str(params.get(name) or "") for name in ("database", "query", "suppress", "consent")},
+    )

@@ -1,0 +1,91 @@
+"""Reads entries from JSON, a log, an export of the history table (JSON, lines of JSON, CSV), or a page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from td_pinterest_op.report.entry import Entry, make_entry
+from td_pinterest_op.report.page_data import collect_entries, entries_of_page
+from td_pinterest_op.run_history.columns import COLUMNS, FAILED
+
+# The time of the process that wrote a line of a log, and the operator's own words before the figures.
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+_STATISTICS = re.compile(r"statistics(?P<failed> of the failed run)?: (?=\{)")
+# A log may begin with a bracket as well: [INFO] …
+_JSON = re.compile(r"\s*(?:\{|\[\s*[\[{\]])")
+_SPACE = re.compile(r"\s*")
+_ERROR = re.compile(r"Error messages from python: (?P<text>.*?)(?: \(\w+\))?(?:\n\tfrom |\n\n|$)", re.DOTALL)
+
+
+def read_entries(text: str, *, name: str) -> list[Entry]:
+    """Return the entries of a text, oldest first. Raises as `collect_entries` does."""
+    return collect_entries(_parse_text(text), name=name)
+
+
+def _parse_text(text: str) -> Iterator[Entry]:
+    if (entries := entries_of_page(text)) is not None:
+        yield from entries
+    elif _JSON.match(text):
+        for values in _split_json(text):
+            yield from _parse_json(values)
+    elif logged := [*_parse_log(text)]:
+        yield from logged
+    else:
+        rows = csv.DictReader(io.StringIO(text))
+        if "kind" in (rows.fieldnames or ()):
+            yield from (make_entry({name: value or None for name, value in row.items()}) for row in rows)
+
+
+def _split_json(text: str) -> Iterator[Any]:
+    """Yield the JSON values that follow one another, over many lines or one a line."""
+    decoder, position = json.JSONDecoder(), 0
+    while (position := cast("re.Match[str]", _SPACE.match(text, position)).end()) < len(text):
+        value, position = decoder.raw_decode(text, position)
+        yield value
+
+
+def _parse_json(values: Any) -> Iterator[Entry]:
+    if isinstance(values, list):
+        for member in values:
+            yield from _parse_json(member)
+    elif "audiences" in values:
+        for state in values["audiences"]:
+            yield make_entry({"checked_at": values.get("checked_at"), **_rename_follow_up(state)})
+    elif not {"rows", "kind"} & set(values):
+        for member in values.values():
+            if isinstance(member, Mapping):
+                yield from _parse_json(member)
+    else:
+        yield make_entry(values)
+
+
+def _rename_follow_up(audience: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an audience that a follow-up has stored, with the names of the history's columns."""
+    names = {column.follow_up: column.name for column in COLUMNS if column.follow_up}
+    return {names.get(name, name): value for name, value in audience.items()}
+
+
+def _parse_log(text: str) -> Iterator[Entry]:
+    errors = [*_ERROR.finditer(text)]
+    places = [error.start() for error in errors]
+    end = -1
+    for line in text.split("\n"):
+        end += len(line) + 1
+        logged, last = _STATISTICS.search(line), line.rfind("}")
+        if not logged or last < logged.end():
+            continue
+        values, error = json.loads(line[logged.end() : last + 1]), ""
+        if logged["failed"]:
+            place = bisect_left(places, end)
+            error = errors[place]["text"].strip() if place < len(places) else "the log does not say why"
+            values |= {"outcome": FAILED}
+        # logging writes local time without its zone.
+        at = _TIME.match(line)
+        yield make_entry(values, at=datetime.fromisoformat(at[0]).astimezone() if at else None, error=error)

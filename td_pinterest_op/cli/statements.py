@@ -1,0 +1,96 @@
+"""Statements made from a user's query for people, and for the queries that this project ships."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.sql import salted_number_sql
+from td_pinterest_op.identifiers.sql_text import quote_literal, quote_name
+from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.sql import (
+    DIGEST_CHARACTERS,
+    NUMBERS,
+    Query,
+    add_comment,
+    answers_select,
+    as_text,
+    select_answers,
+    source_select,
+)
+
+
+def hashed_statement(query: Query) -> str:
+    """Return the query with digests in place of identifiers, NULL where one is rejected."""
+    selected = {place: f"c{place}" for place in range(len(query.names))}
+    for column in query.columns:
+        of_array = f"filter(a{column.position}, each -> length(each) = {DIGEST_CHARACTERS})"
+        selected[column.position] = of_array if column.is_array else _digest_or_null(column)
+    comment = "The query with digests in place of identifiers, NULL where one is rejected."
+    return select_answers(comment, query, selected)
+
+
+def rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
+    """Return a statement with a row for each rejected value: the user's keys, the column and the reason.
+
+    A row without any identifier is one rejection.
+    """
+    named = [f"c{query.place(key)} AS {quote_name(key)}" for key in keys]
+    nothing = " AND ".join(f"NOT {_has_values(column)}" for column in query.columns)
+    columns = ", ".join(f"({place}, {quote_literal(column.name)})" for place, column in enumerate(query.columns))
+    cases = " ".join(f"WHEN {place} THEN {_as_array(column)}" for place, column in enumerate(query.columns))
+    keys_alone = ", ".join(quote_name(key) for key in keys)
+    statement = f"""\
+SELECT {keys_alone}, identifier, reason
+FROM (
+  SELECT {", ".join(named)}, CASE WHEN {nothing} THEN '' ELSE identifier END AS identifier, CASE
+    WHEN {nothing} THEN CASE place WHEN 0 THEN ARRAY['{Reason.NULL.value}'] END
+    ELSE CASE place {cases} END END AS answers
+  FROM (
+{answers_select(query)}
+  ) CROSS JOIN (VALUES {columns}) AS columns (place, identifier)
+) CROSS JOIN UNNEST(answers) AS answers_of (reason)
+WHERE length(reason) < {DIGEST_CHARACTERS}
+ORDER BY reason, {keys_alone}"""
+    comment = "The keys of people, with the column and the reason of each value that is rejected."
+    return add_comment(statement, comment, query=query.text)
+
+
+def arms_statement(query: Query, *, by: str | None, salt: str, share: str) -> str:
+    """Return a statement of each person's `key` and `arm`: `control`, or `sent`.
+
+    `by`: the column of the key; None: the digest in the only column of identifiers. `salt` and `share` (of NUMBERS) are
+    SQL.
+    """
+    key = as_text(query.place(by)) if by else _digest_or_null(query.columns[0])
+    source = source_select(query) if by else answers_select(query)
+    statement = f"""\
+SELECT key, CASE
+    WHEN {salted_number_sql("key", salt)} % {NUMBERS}
+      < {share} THEN 'control'
+    ELSE 'sent' END AS arm
+FROM (SELECT {key} AS key FROM (
+{source}
+))
+WHERE key IS NOT NULL
+GROUP BY key"""
+    comment = "The arm of each person: `control` for those whom `control` of an export withholds, else `sent`."
+    return add_comment(statement, comment, query=query.text)
+
+
+def _digest_or_null(column: Column) -> str:
+    return f"CASE WHEN length(a{column.position}) = {DIGEST_CHARACTERS} THEN a{column.position} END"
+
+
+def _as_array(column: Column) -> str:
+    return f"a{column.position}" if column.is_array else f"ARRAY[a{column.position}]"
+
+
+def _has_values(column: Column) -> str:
+    """Return SQL: whether a row has a value in the column that is not NULL."""
+    place = column.position
+    return (
+        f"coalesce(cardinality(filter(a{place}, each -> each IS NOT NULL)) > 0, false)"
+        if column.is_array
+        else f"(c{place} IS NOT NULL)"
+    )
