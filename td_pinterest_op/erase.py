@@ -19,7 +19,6 @@ from td_pinterest_op.audiences.request import Request, read_erasure_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.identifiers.types import LISTED
-from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.columns import Column, identifier_columns
 from td_pinterest_op.records.plan import check_values
 from td_pinterest_op.records.read import AllIdentifiersReader, Prepared, ReaderSettings
@@ -32,7 +31,7 @@ from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run
 from td_pinterest_op.workflow.process import task_process
 from td_pinterest_op.workflow.progress import LogReporter, Phase
-from td_pinterest_op.workflow.services import Services, connect
+from td_pinterest_op.workflow.services import Services
 
 log = logging.getLogger(__name__)
 
@@ -92,15 +91,7 @@ class _Erasure:
     def erase(self) -> None:
         """Find the lists, read the people, then remove them list by list."""
         settings, stats = self.settings, self.stats
-        connected = connect(
-            self.request.task,
-            settings,
-            timing=self.timing,
-            endpoints=self.request.endpoints,
-            count=stats.requests,
-            scopes=SCOPES,
-        )
-        with connected as services, Spool() as spool:
+        with self.request.connect(stats, self.timing) as services, Spool() as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.token()
             apis = {account: services.pinterest_for(account) for account in settings.ad_account_ids}

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.actions import EXPORT, OUTCOMES, build_action
+from td_pinterest_op.audiences.actions import EXPORT, REPORT_TEXTS, build_action
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
 from td_pinterest_op.audiences.request import ExportRequest, read_export_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
-from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.plan import check_rows, plan_text
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import format_count
@@ -36,7 +35,7 @@ from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import error_text, open_history, record_run
 from td_pinterest_op.workflow.process import task_process
 from td_pinterest_op.workflow.progress import LogReporter, Phase, ProgressReporter
-from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect
+from td_pinterest_op.workflow.services import OnNewRefreshToken, Services
 
 log = logging.getLogger(__name__)
 
@@ -161,15 +160,7 @@ def _open_run(
     """Connect the services; at the end, log, report and history get the statistics in any case."""
     settings = request.settings
     stats = Stats(action=settings.action.name, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
-    connected = connect(
-        request.task,
-        settings,
-        timing=timing,
-        endpoints=request.endpoints,
-        count=stats.requests,
-        on_new_refresh_token=on_new_refresh_token,
-        scopes=SCOPES,
-    )
+    connected = request.connect(stats, timing, on_new_refresh_token=on_new_refresh_token)
     history = open_history(request.task, settings.history, timing)
     recorded = record_run(history, lambda _: [_history_row(stats, settings)])
     with recorded, _publish_statistics(stats, settings, timing), connected as services:
@@ -193,7 +184,7 @@ def _publish_statistics(stats: Stats, settings: Settings, timing: Timing) -> Ite
     finally:
         if settings.report:
             text, now = error_text(error), timing.utc()
-            write_report(Path(settings.report), stats.to_json(), outcomes=OUTCOMES, error=text, now=now)
+            write_report(Path(settings.report), stats.to_json(), report_texts=REPORT_TEXTS, error=text, now=now)
 
 
 def _history_row(stats: Stats, settings: Settings) -> Row:

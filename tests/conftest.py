@@ -17,7 +17,7 @@ import pytest
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.redaction import secret
-from tests import campaigns, guard, silence
+from tests import campaigns, children, guard, silence
 from tests.clock import FakeTime
 from tests.emulators.server import free_port
 from tests.exporting import Services, serve_both
@@ -64,7 +64,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What all tests share is looked through for garbage only once."""
+    """What all tests share is looked through for garbage only once, and most programs are not measured."""
+    children.keep_measurement_apart()
     gc.collect()
     gc.freeze()
 

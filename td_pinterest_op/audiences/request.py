@@ -14,7 +14,9 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrors
+from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.hashed_rows import HASH_SETTING, open_rows, require_hashable
+from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.settings.key_names import drop_console_keys
 from td_pinterest_op.settings.merge import Layer, merge
 from td_pinterest_op.settings.parse import action_of, parse, parse_erasure
@@ -30,7 +32,7 @@ from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import people_columns
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import read_history_database
-from td_pinterest_op.workflow.services import Endpoints, Services, read_endpoints
+from td_pinterest_op.workflow.services import Endpoints, OnNewRefreshToken, Services, connect, read_endpoints
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +52,22 @@ class Request(Generic[_S]):
     source: Source | Rows | None
     lists: Mapping[str, Source]
 
+    def connect(
+        self, stats: Stats, timing: Timing, *, on_new_refresh_token: OnNewRefreshToken | None = None
+    ) -> contextlib.AbstractContextManager[Services]:
+        """Connect both services, with a token that may export; see `workflow.services.connect`."""
+        return connect(
+            self.task,
+            self.settings,
+            timing=timing,
+            endpoints=self.endpoints,
+            count=stats.requests,
+            on_new_refresh_token=on_new_refresh_token,
+            scopes=SCOPES,
+        )
+
     def open_rows(self, services: Services, stats: Stats, *, lists: Lists | None = None) -> Rows:
-        """Return the rows, once their job is finished; the job's id goes into `stats`. Raises as `job_rows` does.
+        """Return the rows, once their job is finished; the job's id goes into `stats`. Raises as `open_job_rows` does.
 
         `lists`: those of this request, if it has any.
         """

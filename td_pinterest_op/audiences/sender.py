@@ -13,12 +13,7 @@ from functools import partial
 from itertools import islice
 
 from td_pinterest_op.audiences.concurrency import ConcurrencyLimit, Workers
-from td_pinterest_op.errors import (
-    ConnectionBrokenError,
-    ExportError,
-    RecordsRefusedError,
-    RequestRefusedError,
-)
+from td_pinterest_op.errors import ConnectionBrokenError, ExportError, RecordsRefusedError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.batch import Batch, RowRecords

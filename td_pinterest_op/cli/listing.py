@@ -135,11 +135,11 @@ def _read_history_rows(history: str, audience_id: str, env_file: Path | None) ->
             "at": entry.at,
             "what": entry.text("action") or entry.kind,
             "outcome": entry.outcome,
-            "sent": entry.whole("records_sent"),
-            "rejected": entry.whole("rows_invalid"),
+            "sent": entry.count("records_sent"),
+            "rejected": entry.count("rows_invalid"),
             "status": entry.text("audience_status") or None,
-            "size": entry.whole("audience_size"),
-            "members": entry.whole("members"),
+            "size": entry.count("audience_size"),
+            "members": entry.count("members"),
             "match_ratio": entry.number("match_ratio"),
         }
         for entry in reversed(read_history(history, audience_id=audience_id, env_file=env_file))

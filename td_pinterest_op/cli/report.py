@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from td_pinterest_op.audiences.actions import OUTCOMES
+from td_pinterest_op.audiences.actions import REPORT_TEXTS
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import Credentials, require_id
 from td_pinterest_op.cli.options import FILE, CommonOptions
@@ -79,7 +79,7 @@ def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
             f"the Python package {missing.name} is not installed: pip install 'td_pinterest_op[cli,report]'"
         ) from None
     ordered = sorted(runs, key=lambda run: run.at.timestamp() if run.at else 0.0)
-    html = render_page(ordered, outcomes=OUTCOMES, audience_id=audience, now=datetime.now(timezone.utc))
+    html = render_page(ordered, report_texts=REPORT_TEXTS, audience_id=audience, now=datetime.now(timezone.utc))
     try:
         replace(output, html, mode=READABLE)
     except OSError as error:

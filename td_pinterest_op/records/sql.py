@@ -73,7 +73,7 @@ def select_answers(comment: str, query: Query, selected: Mapping[int, str], *, m
 
 
 def add_comment(statement: str, comment: str, *, query: str) -> str:
-    """Return a statement after the first comments of the user's query and a comment of ours."""
+    """Return a statement after a comment and the first comments of the user's query."""
     first = cast("re.Match[str]", _FIRST_COMMENTS.match(query))[0].strip()
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 

@@ -16,7 +16,7 @@ from typing import Any
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.report.page_data import collect_entries, entries_of_page
-from td_pinterest_op.report.verdict import Outcome
+from td_pinterest_op.report.verdict import ReportText
 from td_pinterest_op.runtime.atomic_file import replace
 from td_pinterest_op.runtime.unexpected import to_export_error
 
@@ -27,7 +27,7 @@ READABLE = 0o666
 
 
 def write(
-    path: Path, statistics: Mapping[str, Any], *, outcomes: Mapping[str, Outcome], error: str, now: datetime
+    path: Path, statistics: Mapping[str, Any], *, report_texts: Mapping[str, ReportText], error: str, now: datetime
 ) -> None:
     """Add the report of a run to those that the file has already. Never raises: an error is a warning.
 
@@ -37,7 +37,7 @@ def write(
         from td_pinterest_op.report.page import render_page
 
         run = make_entry(statistics, at=now, error=error)
-        html = render_page([*_read_earlier(path), run], outcomes=outcomes, now=now)
+        html = render_page([*_read_earlier(path), run], report_texts=report_texts, now=now)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace(path, html, mode=READABLE)
     except ImportError as missing:

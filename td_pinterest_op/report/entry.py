@@ -47,7 +47,7 @@ class Entry:
         """Return a figure, None if it is not known."""
         return _parse_number(self.values.get(name))
 
-    def whole(self, name: str) -> int | None:
+    def count(self, name: str) -> int | None:
         """Return a count, None if it is not known."""
         number = self.number(name)
         return None if number is None else round(number)
@@ -65,8 +65,8 @@ class Entry:
     @property
     def allowed(self) -> int | None:
         """The number of people who are not withheld; None if it is not known."""
-        unique = self.whole("records_unique")
-        withheld = sum(self.whole(f"records_withheld_{reason}") or 0 for reason in WITHHELD)
+        unique = self.count("records_unique")
+        withheld = sum(self.count(f"records_withheld_{reason}") or 0 for reason in WITHHELD)
         return None if unique is None else unique - withheld
 
 

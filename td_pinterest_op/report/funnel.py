@@ -41,7 +41,7 @@ def funnel(run: Entry, *, size: Entry | None) -> list[Bar]:
 
     `size`: the newest entry since the run that knows the size of the audience.
     """
-    if not run.whole("rows_read"):
+    if not run.count("rows_read"):
         return []
     bars = [bar for bar in (*_row_bars(run), *_people_bars(run), *_result_bars(run)) if bar.kind == KEPT or bar.count]
     if run.outcome != FAILED and not run.dry_run and run.text("action") != _REMOVE:
@@ -50,7 +50,7 @@ def funnel(run: Entry, *, size: Entry | None) -> list[Bar]:
 
 
 def _row_bars(run: Entry) -> Iterator[Bar]:
-    read, invalid = run.whole("rows_read") or 0, run.whole("rows_invalid") or 0
+    read, invalid = run.count("rows_read") or 0, run.count("rows_invalid") or 0
     valid = _valid(run)
     yield Bar(kind=KEPT, label="Rows read", count=read)
     if valid + invalid != read:
@@ -61,8 +61,8 @@ def _row_bars(run: Entry) -> Iterator[Bar]:
 
 
 def _valid(run: Entry) -> int:
-    valid = run.whole("rows_valid")
-    return (run.whole("rows_read") or 0) - (run.whole("rows_invalid") or 0) if valid is None else valid
+    valid = run.count("rows_valid")
+    return (run.count("rows_read") or 0) - (run.count("rows_invalid") or 0) if valid is None else valid
 
 
 def _reasons(run: Entry) -> str:
@@ -73,17 +73,17 @@ def _reasons(run: Entry) -> str:
 
 
 def _people_bars(run: Entry) -> Iterator[Bar]:
-    unique = run.whole("records_unique")
+    unique = run.count("records_unique")
     if unique is not None:
         yield Bar(kind=LOST, label="Repeats", count=_valid(run) - unique)
         yield Bar(kind=KEPT, label="Different people", count=unique)
     for reason in WITHHELD:
-        yield Bar(kind=LOST, label=_WITHHELD[reason], count=run.whole(f"records_withheld_{reason}"), note="withheld")
+        yield Bar(kind=LOST, label=_WITHHELD[reason], count=run.count(f"records_withheld_{reason}"), note="withheld")
 
 
 def _result_bars(run: Entry) -> Iterator[Bar]:
     """Yield the bars of the people who are not withheld."""
-    sent, refused, allowed = run.whole("records_sent") or 0, run.whole("records_refused") or 0, run.allowed
+    sent, refused, allowed = run.count("records_sent") or 0, run.count("records_refused") or 0, run.allowed
     failed, removes = run.outcome == FAILED, run.text("action") == _REMOVE
     if run.is_mirror:
         label = "Should be in the audience" if failed or run.dry_run else "In the audience"
@@ -99,13 +99,13 @@ def _result_bars(run: Entry) -> Iterator[Bar]:
 
 def _changes(run: Entry) -> str:
     names = (("mirror_joined", "joined"), ("mirror_left", "left"), ("mirror_resent", "sent again"))
-    changes = [f"{number(count)} {label}" for name, label in names if (count := run.whole(name))]
+    changes = [f"{number(count)} {label}" for name, label in names if (count := run.count(name))]
     return ", ".join(changes) or "nobody joined or left"
 
 
 def _matched_bar(run: Entry, size: Entry | None) -> Bar:
     """Return the bar of the people in the audience, those of earlier runs as well, whom Pinterest matched."""
-    count = size.whole("audience_size") if size else None
+    count = size.count("audience_size") if size else None
     if size is None or count is None:
         return Bar(kind=MATCHED, label="Matched by Pinterest", count=None, note="not known yet")
     of = "in the whole audience, " if run.text("action") == "add_people_to_current_audience" else ""

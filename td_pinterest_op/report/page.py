@@ -19,7 +19,7 @@ from td_pinterest_op.report.charts import draw_line_chart
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.funnel import Bar, funnel
 from td_pinterest_op.report.measures import measures
-from td_pinterest_op.report.verdict import Outcome, judge
+from td_pinterest_op.report.verdict import ReportText, judge
 from td_pinterest_op.report.words import action_word
 
 # A page shows and carries this many entries of an audience, the newest ones: a year of daily runs with their
@@ -55,20 +55,20 @@ class Summary:
     """An audience in short: its history, the headline, and the picture of the last run."""
 
     history: AudienceHistory
-    verdict: Outcome
+    verdict: ReportText
     bars: Sequence[Bar]
 
 
 def render_page(
-    entries: Sequence[Entry], *, outcomes: Mapping[str, Outcome], audience_id: str | None = None, now: datetime
+    entries: Sequence[Entry], *, report_texts: Mapping[str, ReportText], audience_id: str | None = None, now: datetime
 ) -> str:
     """Return the report of an audience: its last run, and its history; of several audiences, an overview.
 
-    `entries` are in the order of time. `outcomes`: what to say after an action, by its name.
+    `entries` are in the order of time. `report_texts`: what to say after an action, by its name.
 
     Raises SettingsError if `audience_id` is not among them, or if there is neither a run nor a follow-up.
     """
-    summaries = [_summarize(history, outcomes) for history in histories(entries, audience_id=audience_id)]
+    summaries = [_summarize(history, report_texts) for history in histories(entries, audience_id=audience_id)]
     if len(summaries) == 1:
         carried = [*summaries[0].history.entries][-MOST_ENTRIES:]
         return _render("audience.html", carried, now=now, **_audience_values(summaries[0], carried))
@@ -76,11 +76,11 @@ def render_page(
     return _render("overview.html", carried, now=now, **_overview_values(summaries, carried))
 
 
-def _summarize(history: AudienceHistory, outcomes: Mapping[str, Outcome]) -> Summary:
+def _summarize(history: AudienceHistory, report_texts: Mapping[str, ReportText]) -> Summary:
     run = history.run
     return Summary(
         history=history,
-        verdict=judge(run, history.follow_up, outcomes=outcomes),
+        verdict=judge(run, history.follow_up, report_texts=report_texts),
         bars=funnel(run, size=history.size_since_run) if run else [],
     )
 

@@ -60,7 +60,7 @@ class ParsedSettings:
         lines = (f"- {problem.key}: {problem.text}" for problem in problems)
         return SettingsError("\n".join([f"result_settings has {count}:", *lines]), problems=problems)
 
-    def unused(self) -> Iterator[tuple[str, Setting]]:
+    def unused_keys(self) -> Iterator[tuple[str, Setting]]:
         """Yield the keys that are given, and that the action does not use."""
         for name, key in self.table.by_name.items():
             if self.action and self.values[name].is_given and not key.is_used_by(self.action):
@@ -68,7 +68,7 @@ class ParsedSettings:
 
     def unused_warning(self) -> str:
         """Return a warning that names the keys that the action does not use; "" for no such keys."""
-        names = ", ".join(name for name, _ in self.unused())
+        names = ", ".join(name for name, _ in self.unused_keys())
         return f"{self.action.name} does not use these settings: {names}" if self.action and names else ""
 
     def lost_digits_warning(self) -> str:

@@ -71,8 +71,8 @@ def _require_one(parsed: ParsedSettings, name: str, *others: str, reason: str = 
 def _check_restrictions(parsed: ParsedSettings) -> None:
     """What restricts whom or how many an export sends is honoured by the action, or is an error."""
     action = parsed.action
-    for name, key in parsed.unused():
-        if action and key.restricts_by(parsed.value(name)) and not key.may_be_unused_by(action):
+    for name, key in parsed.unused_keys():
+        if action and key.is_restriction(parsed.value(name)) and not key.can_be_unused_by(action):
             parsed.add_problem(name, f"{action.name} cannot honour it; take it out, or choose an action that can")
 
 

@@ -36,12 +36,12 @@ class Setting:
         named = {*action.needs, *action.uses, action.audience_id}
         return self.scope is Scope.EVERY_ACTION or self.scope in action.scopes or self.name in named
 
-    def restricts_by(self, value: object) -> bool:
+    def is_restriction(self, value: object) -> bool:
         """Whether a value keeps people from being sent, or may stop a run."""
         harmless = self.default if self.harmless is None else self.harmless
         return self.restricts and value not in (None, harmless)
 
-    def may_be_unused_by(self, action: ActionSpec) -> bool:
+    def can_be_unused_by(self, action: ActionSpec) -> bool:
         """Whether an action that does not use it may ignore it, since it has no rows to restrict."""
         return self.limits_rows and not action.reads_rows
 

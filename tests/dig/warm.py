@@ -56,7 +56,7 @@ def _server(interpreter: str, python_path: str) -> socket.socket:
         process = children.start(
             [interpreter, py_server.__file__, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
-            env=os.environ | {"PYTHONPATH": python_path},
+            env=os.environ | children.MEASURED | {"PYTHONPATH": python_path},
             stdout=subprocess.DEVNULL,
         )
     # It ends when nobody has the other end.

@@ -90,7 +90,7 @@ def check_attempt(world: World, audience_id: str, wanted: set[str], attempt: Att
 
 
 @pytest.mark.parametrize(("seed", "withholds"), [(1, True), (2, True), (1, False), (2, False)])
-def test_audience_equals_the_last_finished_day_after_random_deaths(
+def test_audience_is_the_result_of_the_last_finished_day_whatever_dies(
     mirror_world: World, seed: int, withholds: bool
 ) -> None:
     dice = random.Random(seed)

@@ -175,7 +175,7 @@ def test_adopt_keeps_the_present_members(mirror_world: World) -> None:
         (210, "210 unique records are more than max_records (205)", {"max_records": 210}),
     ],
 )
-def test_large_decrease_is_stopped_before_writing_until_the_limit_is_raised(
+def test_query_with_few_people_stops_before_a_write_until_the_limit_is_raised(
     mirror_world: World, audience_id: str, found: int, message: str, settings: dict[str, Any]
 ) -> None:
     mirror_world.set_people(people(found))
@@ -218,9 +218,7 @@ def test_limits_on_rows_apply_to_the_counts_of_the_warehouse(
     assert digests(197) | digests(5, first=500) == mirror_world.members(audience_id)
 
 
-def test_externally_switched_audience_is_not_written_until_the_mirror_restarts(
-    mirror_world: World, audience_id: str
-) -> None:
+def test_audience_switched_by_somebody_else_gets_nothing_until_a_rebuild(mirror_world: World, audience_id: str) -> None:
     other = mirror_world.pinterest.add_list("Somebody else's")
     mirror_world.pinterest.move_audience(audience_id, other.id)
     mirror_world.set_people(people(210))
@@ -238,7 +236,7 @@ def test_externally_switched_audience_is_not_written_until_the_mirror_restarts(
     assert {"REMOVE": 5} == sent
 
 
-def test_audience_switched_while_sending_is_an_error(mirror_world: World, audience_id: str) -> None:
+def test_audience_switched_while_its_plan_is_sent_is_an_error(mirror_world: World, audience_id: str) -> None:
     other = mirror_world.pinterest.add_list("Somebody else's").id
     mirror_world.set_people(people(190))
     with at_statement("read the plan back", lambda: mirror_world.pinterest.move_audience(audience_id, other)):
@@ -432,7 +430,7 @@ def grown(mirror_world: World, audience_id: str) -> str:
     return audience_id
 
 
-def test_mirror_compacts_its_ledger_and_continues(mirror_world: World, grown: str) -> None:
+def test_mirror_compacts_the_ledger_and_continues(mirror_world: World, grown: str) -> None:
     assert mirror_world.run(3).succeeded
     assert [("compacted", 1), ("member", 200)] == mirror_world.sql(
         f"SELECT op, count(*) FROM {LEDGER} GROUP BY op ORDER BY op"
@@ -474,7 +472,7 @@ def test_replace_by_nobody_empties_the_audience(mirror_world: World) -> None:
 
 @pytest.mark.parametrize("how", ["before", "midway", "after"])
 @pytest.mark.parametrize("statement", range(4))
-def test_failed_compaction_changes_nothing_and_is_repeated_later(
+def test_compaction_that_dies_changes_nothing_and_is_repeated(
     mirror_world: World, grown: str, statement: int, how: str
 ) -> None:
     # The statements and writes before it: 8 statements, 29 removes and 29 adds.
@@ -492,7 +490,7 @@ def test_failed_compaction_changes_nothing_and_is_repeated_later(
 
 @campaign
 @pytest.mark.parametrize("purpose", COMPACTION)
-def test_plan_written_during_a_compaction_is_kept(mirror_world: World, grown: str, purpose: str) -> None:
+def test_plan_made_during_a_compaction_counts(mirror_world: World, grown: str, purpose: str) -> None:
     def second() -> None:
         mirror_world.set_people(people(190, first=310))
         assert mirror_world.run(3, session="a newer session").succeeded

@@ -101,7 +101,7 @@ def test_plan_overtaken_while_waiting_sends_no_more_and_later_days_are_right(
 
 @campaign
 @pytest.mark.parametrize("last", [False, True])
-def test_records_sent_by_an_overtaken_plan_are_corrected_on_the_next_day(
+def test_records_sent_during_a_newer_plan_are_in_the_ledger_and_corrected_the_next_day(
     mirror_world: World, audience_id: str, last: bool
 ) -> None:
     def second() -> None:
@@ -142,7 +142,7 @@ def test_overtaken_replace_is_followed_by_a_replace(mirror_world: World, audienc
         ("settle the plan", True),
     ],
 )
-def test_run_stops_when_another_makes_a_plan_while_it_plans(
+def test_run_that_does_not_know_of_a_concurrent_one_stops(
     mirror_world: World, audience_id: str, purpose: str, is_older_done: bool
 ) -> None:
     mirror_world.set_people(people(190))
@@ -162,7 +162,7 @@ def test_run_stops_when_another_makes_a_plan_while_it_plans(
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_undisturbed_day_after_any_concurrent_sessions_is_right(mirror_world: World, seed: int) -> None:
+def test_day_after_any_two_concurrent_sessions_is_right(mirror_world: World, seed: int) -> None:
     dice = random.Random(seed)
     audience_id = mirror_world.audience(["before@shop.example"])
     mirror_world.settings |= {"min_records": 1, "max_leave_ratio": 1.0, "resend_days": dice.choice([0, 3])}

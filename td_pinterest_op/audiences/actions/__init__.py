@@ -14,7 +14,7 @@ from td_pinterest_op.audiences.actions.mirror import Mirror
 from td_pinterest_op.audiences.actions.refill import Clear, Replace
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
-from td_pinterest_op.report.verdict import Outcome
+from td_pinterest_op.report.verdict import ReportText
 from td_pinterest_op.settings import parse as settings_parse
 from td_pinterest_op.settings.table import export_table
 from td_pinterest_op.stats import Stats
@@ -44,7 +44,7 @@ EXPORT = export_table([each.action for each in ACTIONS], default=Create.action)
 parse = partial(settings_parse.parse, table=EXPORT)
 action_of = partial(settings_parse.action_of, table=EXPORT)
 
-OUTCOMES: Mapping[str, Outcome] = {each.action.name: each.outcome for each in ACTIONS}
+REPORT_TEXTS: Mapping[str, ReportText] = {each.action.name: each.report_text for each in ACTIONS}
 
 
 def build_action(*, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> AudienceAction:

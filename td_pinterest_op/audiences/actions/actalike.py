@@ -9,7 +9,7 @@ from td_pinterest_op.audiences.audiences import NewAudience
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import ACTALIKE, Audience
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.report.verdict import Outcome
+from td_pinterest_op.report.verdict import ReportText
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.stats import Condition, SummaryText, condition_of
 
@@ -30,7 +30,7 @@ class CreateActalike(AudienceAction):
         needs=frozenset({"audience_name", "seed_audience_id", "country", "percentage"}),
         only_once=True,
     )
-    outcome = Outcome(
+    report_text = ReportText(
         headline="The look-alike audience is created",
         detail="Pinterest looks for people who are like those of the seed audience, which takes a day or two.",
         next="Look again in two days: run pinterest_status.dig, or open the audience in Ads Manager.",

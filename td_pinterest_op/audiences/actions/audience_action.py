@@ -17,7 +17,7 @@ from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import escape
-from td_pinterest_op.report.verdict import Outcome
+from td_pinterest_op.report.verdict import ReportText
 from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow.services import Services
@@ -43,7 +43,7 @@ class AudienceAction(abc.ABC):
     """
 
     action: ClassVar[ActionSpec]
-    outcome: ClassVar[Outcome]
+    report_text: ClassVar[ReportText]
 
     def __init__(self, *, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> None:
         self._request, self._services, self._stats, self._sender = request, services, stats, sender

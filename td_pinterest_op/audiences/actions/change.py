@@ -58,7 +58,7 @@ class Add(Change):
         audience_id="audience_id_add_people",
         scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.OLD_AUDIENCE}),
     )
-    outcome = ON_THEIR_WAY
+    report_text = ON_THEIR_WAY
 
     def steps(self, prepared: Prepared) -> list[Step]:
         """Add the records to the list."""
@@ -74,7 +74,7 @@ class Remove(Change):
         audience_id="audience_id_remove_people",
         scopes=frozenset({Scope.ROWS, Scope.OLD_AUDIENCE}),
     )
-    outcome = ON_THEIR_WAY_OUT
+    report_text = ON_THEIR_WAY_OUT
 
     def steps(self, prepared: Prepared) -> list[Step]:
         """Remove the records from the list."""

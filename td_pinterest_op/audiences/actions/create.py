@@ -29,7 +29,7 @@ class Create(SwapList, Change):
         uses=frozenset({"if_exists"}),
         only_once=True,
     )
-    outcome = ON_THEIR_WAY
+    report_text = ON_THEIR_WAY
 
     @cached_property
     def _new(self) -> NewAudience:

@@ -9,7 +9,7 @@ from td_pinterest_op.audiences.actions.audience_action import AudienceAction, St
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.report.verdict import Outcome
+from td_pinterest_op.report.verdict import ReportText
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.stats import SummaryText
 
@@ -25,7 +25,7 @@ class Delete(AudienceAction):
         scopes=frozenset({Scope.OLD_AUDIENCE}),
         uses=frozenset({"even_if_used"}),
     )
-    outcome = Outcome(
+    report_text = ReportText(
         headline="The audience is deleted",
         detail="Its customer list stays: Pinterest has no way to delete one.",
         next="Check that no ad group of yours still names the audience.",

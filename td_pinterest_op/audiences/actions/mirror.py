@@ -55,7 +55,7 @@ class Mirror(SwapList, Change):
         needs_query=True,
         least_records=100,
     )
-    outcome = replace(ON_THEIR_WAY, headline="{sent} changes are on their way to Pinterest")
+    report_text = replace(ON_THEIR_WAY, headline="{sent} changes are on their way to Pinterest")
 
     _audience: Audience | None = None
     _run: MirrorRun

@@ -11,7 +11,7 @@ from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import escape
-from td_pinterest_op.report.verdict import ON_THEIR_WAY, Outcome
+from td_pinterest_op.report.verdict import ON_THEIR_WAY, ReportText
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.stats import SummaryText
 
@@ -139,7 +139,7 @@ class Replace(SwapList):
         leaves_lists=True,
         drops_members=True,
     )
-    outcome = ON_THEIR_WAY
+    report_text = ON_THEIR_WAY
 
     def steps(self, prepared: Prepared) -> list[Step]:
         """Fill a list, then switch the audience to it."""
@@ -155,7 +155,7 @@ class Clear(SwapList):
         scopes=frozenset({Scope.OLD_AUDIENCE}),
         uses=frozenset({"even_if_used"}),
     )
-    outcome = Outcome(
+    report_text = ReportText(
         headline="The audience is empty",
         detail="It uses a customer list without people (where Pinterest demands a record, a digest that is "
         "nobody's). Ads Manager may show the old size for a day or two.",

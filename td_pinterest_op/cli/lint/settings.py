@@ -140,7 +140,7 @@ def _add_problems(dig: DigFile, written: Value, problems: Iterable[Problem]) -> 
 def _add_unused(dig: DigFile, written: Value, parsed: ParsedSettings) -> None:
     """Add the settings that the action does not use, unless a misspelt key may be the action."""
     if parsed.is_given("action") or not parsed.problems:
-        for name, _ in parsed.unused():
+        for name, _ in parsed.unused_keys():
             message = f"the action does not use {name}: take the line out"
             dig.add(written.get(name) or written, "unused-setting", message, is_error=False)
 

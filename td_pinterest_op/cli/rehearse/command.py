@@ -95,13 +95,13 @@ def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, outp
         at = datetime.fromtimestamp(SYSTEM.wall(), timezone.utc)
         stage = Stage(connection, api, answer=answer, timing=SYSTEM)
         steps = _run_steps(stage, to_do, common)
-    told = [step for step in steps if step["name"] in {step.name for step in wanted}]
+    names = {step.name for step in wanted}
     result = {
         "version": __version__,
         "at": f"{at:%Y-%m-%dT%H:%M:%SZ}",
         "writes": {"announced": writes, "made": count.sent},
         "facts": {name: round(it, 2) if isinstance(it, float) else it for name, it in asdict(stage.facts).items()},
-        "steps": told,
+        "steps": [step for step in steps if step["name"] in names],
         "advice": advice(stage.facts),
     }
     _show_result(result, output, common)

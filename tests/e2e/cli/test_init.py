@@ -159,6 +159,24 @@ def test_dry_run_shows_the_plan_of_each_audience_before_the_next_commands(
     assert re.fullmatch(r"Next:\n(?:  \S.*\n){3}", ran.err[ran.err.index("Next:") :])
 
 
+def test_a_dry_run_reads_the_query_that_the_folder_has(init: Init, folder: Path, services: Services) -> None:
+    options = ("--job", "add", "--audience", services.audience(), *OPTIONS)
+    assert 0 == init(*options).code
+    (folder / "queries" / "people.sql").write_text("SELECT email FROM people LIMIT 3\n")
+    assert "would add 3 records" in init(*options, "--dry-run").out
+
+
+def test_without_a_key_for_treasure_data_nobody_is_asked_for_a_dry_run(
+    at_terminal: Terminal, services: Services, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TD_API_KEY")
+    monkeypatch.setattr(screen, "is_interactive", lambda: True)
+    answers = iter([answer.format(audience=services.audience()) for answer in ANSWERS[:-1]])
+    monkeypatch.setattr("click.prompt", lambda *_, **__: next(answers))
+    monkeypatch.setattr("click.confirm", None)
+    assert (0, []) == (at_terminal("init", folder).code, list(answers))
+
+
 def test_init_without_a_terminal_needs_the_option_yes(at_terminal: Terminal, folder: Path) -> None:
     assert at_terminal("init", folder).failed("there is no terminal to ask at: give the options, and --yes", code=2)
 
@@ -224,7 +242,7 @@ def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path)
     services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
     audience = services.audience()
     ours, theirs = pty.openpty()
-    environ = {**os.environ, **services.environ, "DIGDAG_CONFIG_HOME": str(folder)}
+    environ = {**os.environ, **children.MEASURED, **services.environ, "DIGDAG_CONFIG_HOME": str(folder)}
     command: list[str | Path] = [sys.executable, "-m", "td_pinterest_op", "init", folder]
     with children.run_in_background(
         command, cwd=ROOT, env=environ, stdin=theirs, stdout=theirs, stderr=theirs

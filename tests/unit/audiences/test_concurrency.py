@@ -24,22 +24,22 @@ def grown(most: int = 8) -> ConcurrencyLimit:
     return limit
 
 
-def test_it_grows_by_one_for_each_good_answer_up_to_the_most() -> None:
+def test_limit_grows_by_one_for_each_good_response_up_to_its_maximum() -> None:
     assert [2, 3, 4, 5, 6, 7, 8, 8, 8] == sizes(ConcurrencyLimit(maximum=8), [1.0] * 9)
 
 
-def test_the_responses_that_were_in_flight_when_it_was_halved_do_not_halve_it_again() -> None:
+def test_responses_in_flight_at_a_halving_do_not_halve_the_limit_again() -> None:
     assert [4] + [4] * 7 + [2] == sizes(grown(), [1.0] * 9, throttled=True)
 
 
-def test_after_a_halving_it_grows_by_one_a_round_trip() -> None:
+def test_limit_grows_by_one_a_round_trip_after_a_halving() -> None:
     limit = grown(16)
     limit.record_response(latency=1.0, throttled=True)
     assert [8] * 7 == sizes(limit, [1.0] * 7)
     assert 9 == sizes(limit, [1.0, 1.0])[-1]
 
 
-def test_rising_latency_halves_it() -> None:
+def test_rising_latency_halves_the_limit() -> None:
     seen = sizes(grown(), [3.0] * 6)
     assert 4 == min(seen)
 
@@ -66,17 +66,17 @@ def test_latency_rises_when_its_average_doubles_and_grows_by_a_quarter_of_a_seco
 
 
 @pytest.mark.parametrize("jitter", [[0.001, 0.01, 0.2] * 10, [0.9, 1.1] * 15])
-def test_jitter_does_not(jitter: list[float | None]) -> None:
+def test_jitter_does_not_halve_the_limit(jitter: list[float | None]) -> None:
     assert 8 == sizes(grown(), jitter)[-1]
 
 
-def test_a_server_that_became_slower_for_good_is_not_asked_one_at_a_time_for_ever() -> None:
+def test_limit_grows_again_if_the_server_stays_slow() -> None:
     limit = ConcurrencyLimit(maximum=8)
     sizes(limit, [0.1] * 50)
     assert 8 == sizes(limit, [1.5] * 200)[-1]
 
 
-def test_an_answer_without_a_latency_is_no_sign_of_a_fast_server() -> None:
+def test_response_without_latency_does_not_lower_the_average() -> None:
     limit = ConcurrencyLimit(maximum=8)
     assert [2, 3, 4, 5, 6, 7, 8] == sizes(limit, [None, None, 1.0, 1.0, 1.0, None, 1.0])
     assert 8 == sizes(limit, [1.0] * 20)[-1]
@@ -86,7 +86,7 @@ def test_an_answer_without_a_latency_is_no_sign_of_a_fast_server() -> None:
     maximum=st.integers(1, 64),
     answers=st.lists(st.tuples(st.none() | st.floats(0, 1e6), st.booleans()), max_size=200),
 )
-def test_it_always_lies_between_one_and_the_most(maximum: int, answers: list[tuple[float | None, bool]]) -> None:
+def test_limit_is_always_between_one_and_its_maximum(maximum: int, answers: list[tuple[float | None, bool]]) -> None:
     limit = ConcurrencyLimit(maximum=maximum)
     for latency, throttled in answers:
         limit.record_response(latency=latency, throttled=throttled)

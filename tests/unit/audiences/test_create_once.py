@@ -66,58 +66,56 @@ def maybe(status: int | None = None) -> MaybeAppliedError:
     return MaybeAppliedError("no answer", status=status)
 
 
-def test_it_is_created() -> None:
+def test_thing_is_created() -> None:
     world = World()
     assert Created(thing=Thing(id="99"), answered=True, lost=False) == world.created()
     assert (1, []) == (world.count, world.time.slept)
 
 
-def test_what_was_created_though_the_response_was_lost_is_found() -> None:
+def test_thing_is_found_after_a_lost_response() -> None:
     world = World(answers=["lost"])
     assert Created(thing=Thing(id="99"), answered=False, lost=True) == world.created()
     assert (1, [0.5]) == (world.count, world.time.slept)
 
 
 @pytest.mark.parametrize(("hidden", "waited"), [(1, 2.0), (2, 4.0), (4, 10.0)])
-def test_a_listing_that_lags_is_read_for_ten_seconds_before_the_request_is_repeated(hidden: int, waited: float) -> None:
+def test_lagging_listing_is_read_for_ten_seconds_before_the_request_is_repeated(hidden: int, waited: float) -> None:
     world = World(answers=["lost"], hidden=hidden)
     assert Thing(id="99") == world.once()
     assert (1, waited) == (world.count, sum(world.time.slept))
 
 
-def test_it_is_created_again_when_it_is_not_found() -> None:
+def test_thing_is_created_again_if_it_is_not_found() -> None:
     world = World(answers=[maybe(), maybe()])
     assert Created(thing=Thing(id="99"), answered=True, lost=True) == world.created()
     assert (1, 20.0) == (world.count, sum(world.time.slept))
 
 
-def test_it_is_looked_for_before_each_repetition_and_after_the_last() -> None:
+def test_listing_is_read_before_each_repetition_and_after_the_last() -> None:
     world = World(answers=[maybe()] * 10)
     with pytest.raises(MaybeAppliedError):
         world.once()
     assert (6, 40.0) == (len(world.answers), sum(world.time.slept))
 
 
-def test_one_that_shows_later_than_that_is_there_twice_and_the_lowest_id_is_taken() -> None:
+def test_lowest_id_is_taken_of_things_that_show_late() -> None:
     world = World(answers=["lost"], hidden=5)
     assert Created(thing=Thing(id="98"), answered=True, lost=True) == world.created()
     assert 2 == world.count
 
 
-def test_the_double_of_a_second_run_is_seen_by_both_and_both_take_the_lower_id() -> None:
+def test_two_runs_that_create_at_once_both_take_the_lower_id() -> None:
     assert Created(thing=Thing(id="7"), answered=False, lost=False) == World(things=[Thing(id="7")]).created()
     assert Thing(id="99") == World(things=[Thing(id="1000")]).once()
 
 
-def test_what_was_just_created_counts_though_no_list_shows_it_yet() -> None:
+def test_new_thing_is_returned_before_a_listing_shows_it() -> None:
     world = World(hidden=100)
     assert Thing(id="99") == world.once()
 
 
 @pytest.mark.parametrize(("status", "tries"), [(None, 2), (500, 4)])
-def test_what_can_be_divided_is_given_up_after_two_requests_without_any_response(
-    status: int | None, tries: int
-) -> None:
+def test_divisible_request_is_given_up_after_two_without_a_response(status: int | None, tries: int) -> None:
     world = World(answers=[maybe(status)] * 10)
     with pytest.raises(ConnectionBrokenError if status is None else MaybeAppliedError):
         world.created(divisible=True)
@@ -125,7 +123,7 @@ def test_what_can_be_divided_is_given_up_after_two_requests_without_any_response
 
 
 @pytest.mark.parametrize("error", [AccountError("no"), UnavailableError("no")])
-def test_any_other_error_ends_it(error: ExportError) -> None:
+def test_other_error_ends_the_creation(error: ExportError) -> None:
     world = World(answers=[error])
     with pytest.raises(type(error)):
         world.once()
@@ -141,7 +139,7 @@ def test_any_other_error_ends_it(error: ExportError) -> None:
         ([AccountError("no")], None, False),
     ],
 )
-def test_an_error_says_whether_the_thing_may_be_there(
+def test_error_tells_whether_the_thing_may_exist(
     answers: list[ExportError | str], refused: ExportError | None, maybe: bool
 ) -> None:
     with pytest.raises(AccountError) as caught:
@@ -150,12 +148,12 @@ def test_an_error_says_whether_the_thing_may_be_there(
 
 
 @pytest.mark.parametrize(("age", "waited"), [(0.0, 10.0), (4.0, 6.0), (10.0, 0.0), (99.0, 0.0)])
-def test_what_an_earlier_try_made_gets_ten_seconds_to_show(age: float, waited: float) -> None:
+def test_run_waits_ten_seconds_for_things_of_an_earlier_try(age: float, waited: float) -> None:
     time = FakeTime()
     client = types.SimpleNamespace(age=age, rate_limiter=types.SimpleNamespace(wait=time.sleep))
     wait_for_consistency(cast(Client, client))
     assert waited == sum(time.slept)
 
 
-def test_the_lowest_id_is_the_lowest_number_and_not_the_first_word() -> None:
+def test_oldest_thing_has_the_lowest_number() -> None:
     assert Thing(id="9") == find_oldest([Thing(id="10"), Thing(id="9"), Thing(id="100")])

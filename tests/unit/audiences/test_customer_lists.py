@@ -25,7 +25,7 @@ NOBODY = fingerprint()
         ("Shoppers", None),
     ],
 )
-def test_a_list_of_ours_names_its_session_and_its_job(name: str, expected: tuple[str, str | None] | None) -> None:
+def test_list_name_has_its_session_and_job(name: str, expected: tuple[str, str | None] | None) -> None:
     assert expected == parse_list_name(name)
     job = int(expected[1]) if expected and expected[1] else None
     assert job == job_id_of(CustomerList(id="1", name=name, uploaded=None))
@@ -40,5 +40,5 @@ def test_a_list_of_ours_names_its_session_and_its_job(name: str, expected: tuple
         ("Shoppers", None),
     ],
 )
-def test_the_name_tells_with_how_many_records_an_empty_list_was_made(name: str, expected: int | None) -> None:
+def test_list_name_tells_how_many_records_an_empty_list_was_created_with(name: str, expected: int | None) -> None:
     assert expected == records_made_with(CustomerList(id="1", name=name, uploaded=None))

@@ -43,7 +43,7 @@ def state(status: str, size: int | None = 500, *, members: int | None = None) ->
         ),
     ],
 )
-def test_the_match_ratio_is_the_share_of_the_members_that_are_matched_once_pinterest_is_done(
+def test_match_ratio_is_the_matched_share_of_the_members_once_matching_is_done(
     seen: State, ratio: float | None, summary: str
 ) -> None:
     assert (ratio, summary) == (seen.match_ratio, seen.summary)
@@ -67,9 +67,7 @@ def limits(*fail_on: str, **more: Any) -> dict[str, Any]:
         ("REMOVED", False, False),
     ],
 )
-def test_an_audience_is_usable_waiting_or_unusable_and_waiting_with_an_unknown_status(
-    status: str, usable: bool, waiting: bool
-) -> None:
+def test_audience_is_usable_waiting_or_unusable_by_its_status(status: str, usable: bool, waiting: bool) -> None:
     assert (usable, waiting) == (state(status).is_usable, state(status).is_waiting)
     assert usable == state(status).to_json()["usable"]
     assert state(status).summary
@@ -97,7 +95,9 @@ def test_an_audience_is_usable_waiting_or_unusable_and_waiting_with_an_unknown_s
         (state("READY", 1), limits(max_drop_ratio=0.2), 0, []),
     ],
 )
-def test_a_limit_is_broken_or_held(seen: State, limit: dict[str, Any], previous: int | None, broken: list[str]) -> None:
+def test_limits_are_checked_against_the_state(
+    seen: State, limit: dict[str, Any], previous: int | None, broken: list[str]
+) -> None:
     raw = {"ad_account_id": "1", "audience_id": "1", **limit}
     environ = {f"PINTEREST_{name}": "7" for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")}
     assert broken == broken_limits(seen, parse_status(raw, environ=environ), previous_size=previous)

@@ -192,7 +192,7 @@ def test_progress_is_called_after_every_batch() -> None:
     assert [10, 20, 25] == told
 
 
-def test_progress_is_to_be_seen_while_no_request_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_shown_while_no_request_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(concurrency, "_POLL_SECONDS", 0.001)
     told: list[int] = []
     seen = threading.Event()
@@ -208,7 +208,7 @@ def test_progress_is_to_be_seen_while_no_request_ends(monkeypatch: pytest.Monkey
     assert (0, 5) == (told[0], told[-1])
 
 
-def test_it_starts_with_one_request_and_never_has_more_in_flight_than_allowed() -> None:
+def test_sender_starts_with_one_request_and_never_exceeds_the_limit() -> None:
     lock = threading.Lock()
     under_way: list[int] = []
     now = 0
@@ -230,7 +230,7 @@ def test_it_starts_with_one_request_and_never_has_more_in_flight_than_allowed() 
 
 
 @pytest.mark.parametrize("culprit", [0, 1, 4_999, 5_000, 6_249, 9_998, 9_999])
-def test_one_culprit_in_ten_thousand_is_found_in_few_requests_and_skipped(culprit: int) -> None:
+def test_invalid_record_in_ten_thousand_is_found_in_few_requests_and_skipped(culprit: int) -> None:
     run = Run(culprits(culprit), records=10_000, batch=10_000).send()
     assert len(run.api.requests) <= 29
     assert (9_999, 1) == run.counts
@@ -238,7 +238,7 @@ def test_one_culprit_in_ten_thousand_is_found_in_few_requests_and_skipped(culpri
 
 
 @pytest.mark.parametrize("bad", [(3,), (3, 4, 90)])
-def test_in_stop_mode_the_message_says_how_many_were_refused(bad: tuple[int, ...]) -> None:
+def test_stop_mode_error_counts_refused_records(bad: tuple[int, ...]) -> None:
     run = Run(culprits(*bad), records=300, batch=100, skip=False)
     error = run.fail()
     assert RecordsRefusedError is type(error)
@@ -266,7 +266,7 @@ def test_in_stop_mode_the_message_says_how_many_were_refused(bad: tuple[int, ...
         ),
     ],
 )
-def test_a_400_that_all_records_get_is_about_the_request(
+def test_400_for_all_records_is_about_the_request(
     records: int, batch: int, skip: bool, sign: str, requests: int
 ) -> None:
     run = Run(refuse_all, records=records, batch=batch, skip=skip)
@@ -278,7 +278,7 @@ def test_a_400_that_all_records_get_is_about_the_request(
     assert 0 == run.stats.sent
 
 
-def test_it_is_about_the_request_in_a_later_batch_as_well() -> None:
+def test_400_for_all_records_of_a_later_batch_is_about_the_request() -> None:
     run = Run(culprits(*range(100, 200)), records=300, batch=100)
     error = run.fail()
     assert "3 halvings deep" in str(error)
@@ -286,7 +286,7 @@ def test_it_is_about_the_request_in_a_later_batch_as_well() -> None:
     assert "100 of 300 records sent, 0 refused, 200 not sent." in str(error)
 
 
-def test_a_culprit_in_every_batch_but_not_in_every_eighth_is_about_the_records() -> None:
+def test_400_for_one_record_of_every_batch_is_about_the_records() -> None:
     bad = [*range(0, 800, 100)]
     run = Run(culprits(*bad), records=800, batch=100, maximum=4).send()
     assert (792, 8) == run.counts
@@ -300,7 +300,7 @@ def test_a_culprit_in_every_batch_but_not_in_every_eighth_is_about_the_records()
     most_records=st.integers(1, 60),
     maximum=st.integers(1, 4),
 )
-def test_whatever_is_refused_all_is_counted(
+def test_all_records_are_counted_whichever_are_refused(
     records: int, batch: int, bad: set[int], most_records: int, maximum: int
 ) -> None:
     def rule(numbers: list[int]) -> None:
@@ -321,7 +321,7 @@ def test_whatever_is_refused_all_is_counted(
 # -- 413: too many records
 
 
-def test_after_a_413_the_smaller_size_is_kept_for_the_rest_of_the_run(caplog: pytest.LogCaptureFixture) -> None:
+def test_smaller_size_is_kept_after_a_413(caplog: pytest.LogCaptureFixture) -> None:
     run = Run(at_most(300), records=3_000, batch=1_000).send()
     assert [1000, 500, *[250] * 12] == run.api.requests
     assert (3_000, 0) == run.counts
@@ -331,18 +331,18 @@ def test_after_a_413_the_smaller_size_is_kept_for_the_rest_of_the_run(caplog: py
     ]
 
 
-def test_a_400_at_a_large_size_is_halved_but_not_kept() -> None:
+def test_smaller_size_is_not_kept_after_a_400() -> None:
     run = Run(at_most(300, 400), records=2_000, batch=1_000).send()
     assert [1000, 500, 500, 250, 250, 250, 250] * 2 == run.api.requests
 
 
-def test_many_at_once_learn_the_smaller_size_together() -> None:
+def test_concurrent_batches_share_the_smaller_size() -> None:
     run = Run(at_most(300), records=20_000, batch=1_000, maximum=8).send()
     assert (20_000, 0) == run.counts
     assert max(run.api.requests[-60:]) <= 250
 
 
-def test_a_single_record_that_is_too_large_is_an_error() -> None:
+def test_single_record_that_is_too_large_is_an_error() -> None:
     run = Run(at_most(0), records=100, batch=8)
     error = run.fail()
     assert (RequestRefusedError, 413) == (type(error), error.status)
@@ -353,7 +353,7 @@ def test_a_single_record_that_is_too_large_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("error", [AccountError("no"), UnavailableError("no"), refused(404)])
-def test_the_message_says_what_is_in_and_what_is_not(error: ExportError) -> None:
+def test_error_counts_sent_and_unsent_records(error: ExportError) -> None:
     run = Run(fails(error), records=100, batch=10)
     raised = run.fail()
     assert type(error) is type(raised)
@@ -364,12 +364,12 @@ def test_the_message_says_what_is_in_and_what_is_not(error: ExportError) -> None
     assert run.api.stopped.is_set()
 
 
-def test_records_that_may_have_been_taken_are_counted_as_not_known() -> None:
+def test_records_of_a_lost_response_are_counted_as_unknown() -> None:
     text = str(Run(fails(UnavailableError("no answer", maybe_applied=True)), records=100, batch=10).fail())
     assert "20 of 100 records sent, 0 refused, 70 not sent, 10 unknown." in text
 
 
-def test_of_a_halved_batch_only_the_piece_in_flight_is_in_doubt() -> None:
+def test_only_the_piece_in_flight_of_a_halved_batch_is_in_doubt() -> None:
     def rule(numbers: list[int]) -> None:
         culprits(0, 1)(numbers)
         if numbers == [2, 3]:
@@ -392,7 +392,7 @@ def test_of_a_halved_batch_only_the_piece_in_flight_is_in_doubt() -> None:
     ],
     ids=["which succeeds", "which is stopped"],
 )
-def test_after_an_error_no_batch_begins_and_the_one_under_way_is_waited_for(
+def test_error_starts_no_more_batches_and_waits_for_those_in_flight(
     other: ExportError | None, told: str, members: set[int]
 ) -> None:
     run: Run
@@ -417,7 +417,7 @@ def test_after_an_error_no_batch_begins_and_the_one_under_way_is_waited_for(
     assert 3 == len(run.api.requests)
 
 
-def test_a_mistake_of_ours_shows_its_type_only_and_leaves_its_batch_in_doubt() -> None:
+def test_unexpected_error_shows_only_its_type_and_leaves_its_batch_in_doubt() -> None:
     error = Run(fails(KeyError("jane@shop.example")), records=100, batch=10).fail()
     assert UnexpectedError is type(error)
     assert re.match(r"KeyError at test_sender\.py:\d+, in rule: a bug in td_pinterest_op", str(error))
@@ -482,7 +482,7 @@ def test_records_in_doubt_stay_so_until_a_later_request_settles_them() -> None:
 
 
 @pytest.mark.parametrize("allowed", [0, 2])
-def test_fewer_threads_than_wanted_are_enough_and_without_any_nothing_is_sent(
+def test_sender_works_with_fewer_threads_and_sends_nothing_without_any(
     allowed: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     start = threading.Thread.start
@@ -506,7 +506,7 @@ def test_fewer_threads_than_wanted_are_enough_and_without_any_nothing_is_sent(
         assert "0 of 500 records sent, 0 refused, 500 not sent." in str(error)
 
 
-def test_a_spool_that_cannot_be_read_any_more_says_how_far_the_run_came(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_of_an_unreadable_spool_counts_sent_records(monkeypatch: pytest.MonkeyPatch) -> None:
     read = Spool.batches
 
     def failing(spool: Spool, size: int) -> Iterator[Digests]:
@@ -521,7 +521,7 @@ def test_a_spool_that_cannot_be_read_any_more_says_how_far_the_run_came(monkeypa
 # -- told to end from outside
 
 
-def test_a_signal_ends_it_at_once_though_a_request_is_under_way() -> None:
+def test_signal_ends_sending_during_a_request() -> None:
     main = threading.main_thread().ident
     at_end = threading.Event()
 
@@ -545,7 +545,7 @@ def test_a_signal_ends_it_at_once_though_a_request_is_under_way() -> None:
         at_end.set()
 
 
-def test_it_ends_between_two_batches_as_well() -> None:
+def test_signal_ends_sending_between_two_batches() -> None:
     def progress(done: int) -> None:
         if done == 20:
             raise StoppedError("the run was stopped")

@@ -53,9 +53,7 @@ def sha(digits: str) -> bytes:
         (HASH, None, "12025550143"),
     ],
 )
-def test_a_number_is_brought_to_its_digits_with_country_code_and_hashed(
-    number: str, country: str | None, digits: str
-) -> None:
+def test_phone_number_is_hashed_as_digits_with_country_code(number: str, country: str | None, digits: str) -> None:
     assert sha(digits) == key_or_reason(PHONE, number.encode(), default_country=country)
 
 
@@ -85,7 +83,7 @@ def test_a_number_is_brought_to_its_digits_with_country_code_and_hashed(
         (b"+1" * 100, "US", Reason.TOO_LONG),
     ],
 )
-def test_any_other_value_has_a_reason(value: object, country: str | None, reason: Reason) -> None:
+def test_value_that_is_no_phone_number_has_a_reason(value: object, country: str | None, reason: Reason) -> None:
     assert reason is key_or_reason(PHONE, value, default_country=country)
 
 
@@ -93,7 +91,7 @@ def test_any_other_value_has_a_reason(value: object, country: str | None, reason
     st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)),
     st.sampled_from([phonenumbers.PhoneNumberFormat.NATIONAL, phonenumbers.PhoneNumberFormat.INTERNATIONAL]),
 )
-def test_every_countrys_example_reads_alike_in_every_form(country: str, form: int) -> None:
+def test_example_number_of_every_country_is_the_same_in_every_form(country: str, form: int) -> None:
     example = phonenumbers.example_number(country)
     assert example is not None
     written = phonenumbers.format_number(example, form)
@@ -121,12 +119,12 @@ _numbers = st.builds(
 
 @given(_numbers)
 @settings(max_examples=examples(2000))
-def test_what_is_recognised_without_the_librarys_parser_is_what_the_parser_makes_of_it(number: str) -> None:
+def test_fast_path_agrees_with_the_parser_of_the_library(number: str) -> None:
     assert phones.recognise(number.encode() + b"\n") in ([b""], [str(phones.normalise(number, None)).encode()])
 
 
 @pytest.mark.parametrize("country", ["US", "GB", "DE", "FR", "JP", "BR", "IT", "IN", "AU", "MX", "ES"])
-def test_a_number_in_plain_international_form_needs_no_parser(country: str) -> None:
+def test_plain_international_number_needs_no_parser(country: str) -> None:
     example = phonenumbers.example_number_for_type(country, phonenumbers.PhoneNumberType.MOBILE)
     assert example is not None
     number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164).encode()
@@ -134,12 +132,12 @@ def test_a_number_in_plain_international_form_needs_no_parser(country: str) -> N
 
 
 @given(st.binary(max_size=100) | st.text(max_size=100).map(str.encode), st.sampled_from([None, "US", "DE"]))
-def test_it_never_raises(value: bytes, country: str | None) -> None:
+def test_any_value_as_phone_number_never_raises(value: bytes, country: str | None) -> None:
     answer = key_or_reason(PHONE, value, default_country=country)
     assert isinstance(answer, Reason) or 32 == len(answer)
 
 
-def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_error_tells_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     phones._library.cache_clear()
     monkeypatch.setitem(sys.modules, "phonenumbers", None)
     with pytest.raises(

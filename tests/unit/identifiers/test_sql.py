@@ -87,16 +87,14 @@ def corpus() -> list[str | None]:
 
 
 @pytest.mark.parametrize("type_", TYPES)
-def test_the_warehouse_gives_the_digest_or_the_reason_of_the_whole_corpus(
-    database: duckdb.DuckDBPyConnection, type_: IdentifierType
-) -> None:
+def test_warehouse_and_operator_agree_on_the_corpus(database: duckdb.DuckDBPyConnection, type_: IdentifierType) -> None:
     values = corpus()
     assert [expected(type_, value) for value in values] == answers(database, type_, values)
 
 
 @given(type_=st.sampled_from(TYPES), values=st.lists(st.one_of(st.none(), texts, padded), min_size=1, max_size=50))
 @settings(max_examples=examples(60), deadline=None)
-def test_the_warehouse_agrees_with_the_operator_on_anything(
+def test_warehouse_and_operator_agree_on_any_text(
     opened: duckdb.DuckDBPyConnection, type_: IdentifierType, values: list[str | None]
 ) -> None:
     python = [expected(type_, value) for value in values]

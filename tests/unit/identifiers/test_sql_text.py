@@ -25,20 +25,20 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
         ("\U0001f600", r"U&'\+01f600'"),
     ],
 )
-def test_a_literal_holds_its_text_whatever_is_in_it(text: str, literal: str) -> None:
+def test_literal_quotes_any_text(text: str, literal: str) -> None:
     assert literal == quote_literal(text)
 
 
 @pytest.mark.parametrize(
     ("name", "quoted"), [("email", '"email"'), ("My Mail", '"My Mail"'), ('a"b', '"a""b"'), ("größe", '"größe"')]
 )
-def test_a_name_is_quoted_whatever_is_in_it(name: str, quoted: str) -> None:
+def test_name_is_quoted(name: str, quoted: str) -> None:
     assert quoted == quote_name(name)
 
 
 @settings(max_examples=examples(60), deadline=None)
 @given(text=TEXTS, name=TEXTS.filter(str.strip))
-def test_what_was_quoted_is_read_back_unchanged(opened: duckdb.DuckDBPyConnection, text: str, name: str) -> None:
+def test_quoted_text_is_read_back_unchanged(opened: duckdb.DuckDBPyConnection, text: str, name: str) -> None:
     statement = f"SELECT {quote_literal(text)} AS {quote_name(name)}"
     result = opened.execute(sqlglot.transpile(statement, read="trino", write="duckdb")[0])
     names = [column[0] for column in result.description or ()]

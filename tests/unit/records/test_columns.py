@@ -52,7 +52,7 @@ class TestColumns:
             identifier_columns(job(("email", type_)), {})
         assert f'column "email" is of type {type_}: wrap it in to_hex(…)' in str(caught.value)
 
-    def test_a_million_columns_are_an_error_of_a_few_lines_at_once(self) -> None:
+    def test_million_columns_are_an_error_of_a_few_lines(self) -> None:
         with pytest.raises(JobError) as caught:
             identifier_columns(job(*((f"column{number}", "varchar") for number in range(1_000_000))), {"mail": "email"})
         assert 5_000 > len(str(caught.value))
@@ -65,7 +65,7 @@ class TestColumns:
         assert "\\n\\x1b[31mINFO x" in text
         assert (False, False, True) == ("\n" in text, "x@shop" in text, "y" * 80 + "…" in text)
 
-    def test_all_that_is_wrong_comes_at_once_with_all_that_was_found(self) -> None:
+    def test_error_lists_all_problems_and_all_columns(self) -> None:
         with pytest.raises(JobError) as caught:
             identifier_columns(job(("Maid", "bigint"), ("age", "integer")), {"mail": "email"})
         expected = (
@@ -76,7 +76,7 @@ class TestColumns:
         )
         assert expected == str(caught.value)
 
-    def test_a_result_without_any_identifier_says_which_names_there_are(self) -> None:
+    def test_error_of_a_result_without_identifiers_lists_the_known_names(self) -> None:
         with pytest.raises(JobError, match=r"\(columns: mail varchar\).*there is no column " + join_with_or(LISTED)):
             identifier_columns(job(("mail", "varchar")), {})
 

@@ -223,6 +223,6 @@ def test_every_placeholder_is_refused_plain_and_hashed() -> None:
         assert {Reason.HASH_OF_NOTHING} == {both_ways(type_, value) for value in hashes}
 
 
-def test_the_trimmed_white_space_is_all_that_unicode_knows() -> None:
+def test_all_white_space_of_unicode_is_trimmed() -> None:
     expected = {chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()}
     assert expected == set(_WHITE_SPACE)

@@ -29,13 +29,11 @@ class TestPlan:
         ("requests", "pace", "told"),
         [(1, 390, "under a minute"), (390, 390, "under a minute"), (391, 390, "2 min"), (500_000, 300, "1,667 min")],
     )
-    def test_minutes_are_those_of_the_pace_and_are_never_told_too_short(
-        self, requests: int, pace: int, told: str
-    ) -> None:
+    def test_plan_rounds_minutes_up(self, requests: int, pace: int, told: str) -> None:
         plan = plan_text(settings(requests_per_minute=pace), stats(), batches=0, changes=(), request_count=requests)
         assert plan.endswith(f"at most {pace} a minute: {told}")
 
-    def test_the_text_tells_rows_records_requests_and_changes(self) -> None:
+    def test_plan_shows_rows_records_requests_and_changes(self) -> None:
         counted = stats(
             read=12_345,
             valid=12_300,
@@ -63,7 +61,7 @@ def message_of(settings: Settings, stats: Stats, *, first_invalid: list[int] | N
 
 class TestBrakes:
     @pytest.mark.parametrize(("origin", "place"), [(QUERY, "row 3. "), (FILE, "line 3. ")])
-    def test_a_single_row_is_named_where_it_can_be_corrected(self, origin: Origin, place: str) -> None:
+    def test_error_names_the_place_of_a_single_invalid_row(self, origin: Origin, place: str) -> None:
         counted = stats(read=3, valid=2, invalid_by_reason=Counter({"null": 1}), unique=2)
         with pytest.raises(InvalidRowsError) as caught:
             check_rows(settings(), counted, first_invalid=[3], origin=origin)
@@ -71,12 +69,12 @@ class TestBrakes:
         assert f"Correct {origin.name}, or set" in str(caught.value)
 
     @pytest.mark.parametrize(("kept", "more"), [(9, ""), (10, ""), (11, ", …")])
-    def test_ten_rows_are_named_and_more_only_hinted_at(self, kept: int, more: str) -> None:
+    def test_error_names_ten_invalid_rows_at_most(self, kept: int, more: str) -> None:
         counted = stats(read=20, valid=20 - kept, invalid_by_reason=Counter({"null": kept}))
         named = ", ".join(map(str, range(1, min(kept, 10) + 1)))
         assert f"in rows {named}{more}." in message_of(settings(), counted, first_invalid=list(range(1, kept + 1)))
 
-    def test_of_several_columns_values_are_counted_and_rows_named(self) -> None:
+    def test_error_counts_values_of_several_columns_and_names_rows(self) -> None:
         counted = stats(read=2, valid=1, invalid_by_reason=Counter({"empty": 3}), unique=1)
         assert message_of(settings(), counted, first_invalid=[1, 2]).startswith(
             "3 of 4 values in 2 rows are invalid (empty 3); the first are in rows 1, 2."

@@ -37,7 +37,7 @@ def in_bytes(values: list[str]) -> list[bytes]:
     return [value.encode() for value in values]
 
 
-def test_every_person_is_in_the_spool_once(spool: Spool) -> None:
+def test_reader_spools_every_person_once(spool: Spool) -> None:
     blocks = [[in_bytes(people(5))], [in_bytes(people(5, first=3))], [in_bytes(people(1))]]
     stats, _, told = prepared(spool, blocks)
     assert (11, 11, 8, 3) == (stats.read, stats.valid, stats.unique, stats.duplicate)
@@ -50,7 +50,7 @@ def test_an_action_that_reads_no_rows_has_nothing_to_send() -> None:
     assert (0, [], 0) == (nothing.unique, list(nothing.batches(100)), nothing.count_batches(100))
 
 
-def test_row_numbers_go_on_from_block_to_block_and_begin_with_1(spool: Spool) -> None:
+def test_row_numbers_start_at_1_and_continue_from_block_to_block(spool: Spool) -> None:
     good = in_bytes(people(3))
     blocks: list[list[list[Any]]] = [[[None, *good]], [[*good, b"-"]], [good], [[b"n/a", None]]]
     stats, first_invalid, _ = prepared(spool, blocks)
@@ -60,14 +60,14 @@ def test_row_numbers_go_on_from_block_to_block_and_begin_with_1(spool: Spool) ->
 
 
 @pytest.mark.parametrize("rows_a_block", [1, 4, 100])
-def test_of_many_invalid_rows_the_first_eleven_are_kept(spool: Spool, rows_a_block: int) -> None:
+def test_reader_keeps_the_first_eleven_invalid_rows(spool: Spool, rows_a_block: int) -> None:
     values: list[bytes | None] = [b"nobody" if row % 2 else b"a@b.example" for row in range(1, 101)]
     blocks = [[values[start : start + rows_a_block]] for start in range(0, 100, rows_a_block)]
     _, first_invalid, _ = prepared(spool, cast("list[list[list[Any]]]", blocks))
     assert list(range(1, 22, 2)) == first_invalid
 
 
-def test_columns_are_taken_by_their_position(spool: Spool) -> None:
+def test_reader_takes_columns_by_position(spool: Spool) -> None:
     columns = [Column(name="b", type=EMAIL, position=2), Column(name="a", type=EMAIL, position=0)]
     stats, _, _ = prepared(spool, [[in_bytes(people(2)), [7, 7], in_bytes(people(2, first=2))]], *columns)
     assert (2, 4, 4, 0) == (stats.read, stats.valid, stats.unique, stats.invalid)

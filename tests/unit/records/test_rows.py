@@ -97,14 +97,14 @@ def test_a_row_is_one_record_of_all_its_keys(
         ((7, "12345"), Reason.NOT_A_STRING),
     ],
 )
-def test_a_row_without_a_valid_key_has_the_first_reason_that_tells_something(
+def test_row_without_a_valid_key_has_the_first_reason_that_is_not_null(
     row: tuple[object, object], reason: Reason
 ) -> None:
     block = encoded(BOTH, ("a@lee.org", None), row, ("b@lee.org", None))
     assert (2, [(1, reason)], Counter()) == (len(rows_of(block)), block.rejected, block.rejected_keys)
 
 
-def test_keys_that_a_valid_row_goes_without_are_counted_by_reason() -> None:
+def test_invalid_keys_of_valid_rows_are_counted_by_reason() -> None:
     block = encoded(BOTH, ("a@lee.org", "12345"), ("b@lee.org", None), ("n/a", "2025550143"), ("c@lee.org", "12345"))
     assert (4, []) == (len(rows_of(block)), block.rejected)
     assert Counter({Reason.NOT_A_PHONE_NUMBER: 2, Reason.PLACEHOLDER: 1}) == block.rejected_keys
@@ -124,7 +124,7 @@ def test_an_external_id_is_text_of_at_most_256_characters_in_one_piece(external_
     assert [(0, reason)] == encoded(("external_id",), (external_id,)).rejected
 
 
-def test_the_same_keys_are_the_same_row_and_the_same_digest_as_another_key_is_not() -> None:
+def test_rows_are_equal_only_if_all_keys_are() -> None:
     hashed = sha("12025550143")
     number, again, other = (
         rows_of(encoded(BOTH, row)) for row in ((None, "2025550143"), (None, hashed), (hashed, None))
@@ -133,7 +133,7 @@ def test_the_same_keys_are_the_same_row_and_the_same_digest_as_another_key_is_no
     assert number != other
 
 
-def test_rows_of_all_combinations_of_keys_keep_theirs() -> None:
+def test_rows_keep_their_keys_in_every_combination() -> None:
     people = [
         tuple(value if present >> bit & 1 else None for bit, value in enumerate(of_one))
         for number in range(3)
@@ -159,7 +159,7 @@ class TestArrays:
         assert (1, [], 1) == (block.valid, block.rejected, sum(not shape.is_extra for shape, _ in rows))
 
     @pytest.mark.parametrize("at_once", [1, 5, 5_000])
-    def test_combinations_are_made_one_after_the_other(self, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    def test_combinations_are_encoded_in_parts(self, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
         monkeypatch.setattr(rows_module, "_COMBINATIONS_AT_ONCE", at_once)
         emails = [tuple(f"p{row}-{number}@lee.org" for number in range(row % 4)) for row in range(10)]
         block = encoded(("email", "external_id"), ((), None), *((of_row, "A") for of_row in emails), ((), None))
@@ -196,7 +196,7 @@ class TestArrays:
         finally:
             tracemalloc.stop()
 
-    def test_the_order_of_its_elements_does_not_matter(self) -> None:
+    def test_order_of_array_elements_does_not_change_rows(self) -> None:
         first, other = (
             encoded(("email",), (emails,))
             for emails in (("a@lee.org", "b@lee.org"), ("b@lee.org", "A@lee.org", "b@lee.org"))
@@ -204,11 +204,11 @@ class TestArrays:
         assert rows_of(first) == rows_of(other)
 
     @pytest.mark.parametrize("array", [None, (), (None,), (None, None)])
-    def test_without_elements_it_is_null(self, array: object) -> None:
+    def test_array_without_elements_is_null(self, array: object) -> None:
         block = encoded(("email",), (("a@lee.org",),), (array,))
         assert (1, [(1, Reason.NULL)]) == (block.valid, block.rejected)
 
-    def test_elements_that_are_no_identifiers_are_left_out_and_counted(self) -> None:
+    def test_invalid_elements_are_dropped_and_counted(self) -> None:
         block = encoded(BOTH, (("a@lee.org", "n/a", ""), None), (("ann",), None))
         assert [{"email": sha("a@lee.org")}] == sent(rows_of(block))
         assert [(1, Reason.NOT_AN_EMAIL)] == block.rejected
@@ -223,7 +223,7 @@ class TestArrays:
             (b"a@lee.org", ["a@lee.org"]),
         ],
     )
-    def test_an_array_may_come_as_json(self, value: bytes, expected: list[str]) -> None:
+    def test_array_as_json_is_parsed(self, value: bytes, expected: list[str]) -> None:
         block = encoded(("email",), (("x@lee.org",),), (value,))
         assert sorted(map(sha, ["x@lee.org", *expected])) == sorted(record["email"] for record in sent(rows_of(block)))
 
@@ -233,7 +233,7 @@ def job(*names: str) -> Job:
 
 
 class TestColumns:
-    def test_each_key_has_its_column_by_name_or_as_mapped(self) -> None:
+    def test_columns_of_keys_are_found_by_name_or_mapping(self) -> None:
         columns = row_columns(job("Email", "tel", "idfa", "crm_id"), {"tel": "phone", "crm_id": "external_id"})
         assert ["email", "hashed_phone_number", "maid", "external_id"] == [column.type.key for column in columns]
         assert [0, 1, 2, 3] == [column.position for column in columns]

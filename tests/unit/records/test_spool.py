@@ -23,7 +23,7 @@ def digests(count: int, seed: int = 1) -> list[bytes]:
     return [random.Random(f"{seed} {number}").randbytes(DIGEST_BYTES) for number in range(count)]
 
 
-def test_what_is_not_a_digest_is_refused_before_it_is_on_the_disk_without_being_shown() -> None:
+def test_spool_rejects_what_is_no_digest_before_writing_or_showing_it() -> None:
     with Spool() as spool, pytest.raises(ValueError, match=r"^a digest is 32 bytes$"):  # noqa: PT012
         spool.add([b"ann@lee.org"])
         spool.finish()
@@ -70,7 +70,7 @@ class TestUnique:
             assert sorted(set(values)) == [digest for batch in spool.batches(7) for digest in apart(batch)]
             assert len(set(values)) == spool.unique
 
-    def test_the_order_of_the_rows_does_not_matter(self) -> None:
+    def test_order_of_rows_does_not_change_batches(self) -> None:
         values = digests(2000) + digests(300)
         shuffled = random.Random(2).sample(values, len(values))
         with finished(values) as first, finished(shuffled, step=37) as other:
@@ -83,7 +83,7 @@ class TestUnique:
             expected = [size] * full + [rest] * (rest > 0)
             assert expected == [len(batch) for batch in spool.batches(size)]
 
-    def test_batches_can_be_had_again_in_any_size_and_side_by_side(self) -> None:
+    def test_batches_are_the_same_again_in_any_size_and_at_once(self) -> None:
         with finished(digests(1000) + digests(10)) as spool:
             first = list(spool.batches(30))
             assert [(batch, batch) for batch in first] == list(zip(spool.batches(30), spool.batches(30), strict=True))
@@ -91,7 +91,7 @@ class TestUnique:
 
 
 @pytest.mark.parametrize("crowd", [1 << 7, 1 << 30], ids=["repeats in crowds", "repeats one by one"])
-def test_memory_follows_the_different_digests(crowd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_grows_with_different_digests_only(crowd: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"_CROWD": crowd, "_SPLIT_BYTES": 1 << 18, "_BUFFERED_BYTES": 1 << 20}.items():
         monkeypatch.setattr(module, name, value)
 
@@ -111,7 +111,7 @@ def test_memory_follows_the_different_digests(crowd: int, monkeypatch: pytest.Mo
     assert peak(2) < peak(80_000) + (4 << 20)
 
 
-def test_the_file_is_its_owners_alone_and_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spool_file_is_private_and_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with finished(digests(1000)) as spool:
         status = os.fstat(spool._file._file.fileno())
@@ -132,14 +132,14 @@ def files_no_larger_than(size: int) -> Iterator[None]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
-def test_a_disk_that_fills_up_in_the_middle_of_a_write_is_an_oserror() -> None:
+def test_full_disk_during_a_write_raises_oserror() -> None:
     with Spool() as spool:
         spool.add(digests(1000))
         with files_no_larger_than(10_000), pytest.raises(OSError, match="too large"):
             spool.finish()
 
 
-def test_a_file_that_was_cut_short_is_an_oserror() -> None:
+def test_truncated_file_raises_oserror() -> None:
     with finished(digests(1000)) as spool:
         os.ftruncate(spool._file._file.fileno(), 1000)
         with pytest.raises(OSError, match="shorter"):

@@ -143,7 +143,7 @@ def test_a_key_becomes_the_number_that_decides(database: duckdb.DuckDBPyConnecti
     assert expected == [number % NUMBERS < control.of_ten_thousand for number in numbers]
 
 
-def test_the_query_with_digests_has_its_other_columns_and_nothing_rejected(
+def test_hashed_query_keeps_other_columns_and_drops_rejected_values(
     database: duckdb.DuckDBPyConnection,
 ) -> None:
     rows = [(" Ann@Lee.example", 1, [UUID, "x", None], HASH.upper(), SIGMA), (None, 2, None, "n/a", "")]
@@ -152,7 +152,9 @@ def test_the_query_with_digests_has_its_other_columns_and_nothing_rejected(
     assert expected == run(database, hashed_statement(QUERY), rows)
 
 
-def test_rejected_values_have_the_users_keys_the_column_and_the_reason(database: duckdb.DuckDBPyConnection) -> None:
+def test_rejected_values_have_the_keys_of_the_user_the_column_and_the_reason(
+    database: duckdb.DuckDBPyConnection,
+) -> None:
     rows = [
         ("ann@lee.example", 1, [UUID, "x", None, ""], None, None),
         (None, 2, [None], None, None),
@@ -171,7 +173,7 @@ def test_rejected_values_have_the_users_keys_the_column_and_the_reason(database:
 
 
 @pytest.mark.parametrize("by", ["customer", None])
-def test_each_persons_arm_is_the_operators(database: duckdb.DuckDBPyConnection, by: str | None) -> None:
+def test_arms_are_those_of_the_operator(database: duckdb.DuckDBPyConnection, by: str | None) -> None:
     control = Control(percent=Decimal(20), salt="it's", by=by)
     rows = [(f"person{number}@shop.example", number, None, None, None) for number in (*range(300), 5)]
     query = Query(

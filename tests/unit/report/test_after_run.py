@@ -14,9 +14,9 @@ from td_pinterest_op.errors import LimitError
 from td_pinterest_op.report import page
 from td_pinterest_op.report.after_run import write as write_with
 from tests.exporting import Services, people
-from tests.unit.report.samples import FIRST_DAY, OUTCOMES, statistics
+from tests.unit.report.samples import FIRST_DAY, REPORT_TEXTS, statistics
 
-write = partial(write_with, outcomes=OUTCOMES)
+write = partial(write_with, report_texts=REPORT_TEXTS)
 
 
 def test_each_run_adds_itself_to_the_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -34,7 +34,7 @@ CLEAR, DELETE = run(action="clear_current_audience"), run(action="delete_current
         (run(), follow_up(status="", outcome="failed", summary="Gone."), "bad", "The audience cannot be used"),
         (None, follow_up(), "good", "The audience is ready: about 900 matched people"),
         (run(error="Pinterest was down."), follow_up(), "bad", "The last run failed"),
-        (run(dry_run=True), follow_up(), "waiting", "This was a rehearsal: nothing changed on Pinterest"),
+        (run(dry_run=True), follow_up(), "waiting", "This was a dry run: nothing changed on Pinterest"),
         (CLEAR, follow_up(), "good", "The audience is empty"),
         (DELETE, None, "good", "The audience is deleted"),
         (ACTALIKE, None, "waiting", "The look-alike audience is created"),

@@ -88,7 +88,7 @@ def _text(value: Any) -> Any:
 
 @settings(max_examples=examples(60), deadline=None)
 @given(cases(["email", "maid"], keyless=True))
-def test_the_warehouse_withholds_whom_the_operator_withholds(opened: duckdb.DuckDBPyConnection, case: Case) -> None:
+def test_warehouse_and_operator_withhold_the_same_people(opened: duckdb.DuckDBPyConnection, case: Case) -> None:
     control = Control(percent=Decimal(case.percent), salt=SALT, by="customer") if case.percent else None
     rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)]
     types = dict.fromkeys(case.types, "VARCHAR[]" if case.arrays else "VARCHAR")
@@ -109,7 +109,7 @@ def test_the_warehouse_withholds_whom_the_operator_withholds(opened: duckdb.Duck
     st.decimals("0.01", "50", places=2),
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1),
 )
-def test_the_control_group_is_the_operators_whatever_the_keys_and_the_salt(
+def test_warehouse_and_operator_choose_the_same_control_group(
     opened: duckdb.DuckDBPyConnection, keys: list[Any], percent: Decimal, salt: str
 ) -> None:
     control = Control(percent=percent, salt=salt, by="customer")
@@ -143,7 +143,7 @@ def test_values_rows_and_digests_are_counted(database: duckdb.DuckDBPyConnection
 
 
 @pytest.mark.parametrize("control", [None, Control(percent=Decimal("0.01"), salt=SALT, by="customer")])
-def test_a_row_with_an_address_that_cannot_be_compared_is_taken_for_suppressed(
+def test_row_with_an_unsure_address_counts_as_suppressed(
     database: duckdb.DuckDBPyConnection, control: Control | None
 ) -> None:
     rows: ROWS = [["SOFI\u03a3@shop.example", DEVICE, None], ["b@shop.example", None, 7], [None, DEVICE, 8]]
