@@ -1,4 +1,4 @@
-"""Programs that tests start: each has a time limit, and none can ask at the terminal of whoever runs the tests."""
+"""Starts programs for tests, with a time limit and without access to the terminal of the test run."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def run(command: Command, *, limit: float = LIMIT_SECONDS, **options: Any) -> su
 
 
 def start(command: Command, **options: Any) -> Process:
-    """Start a program in a session of its own; whoever waits for it does so with a time limit."""
+    """Start a program in its own session. The caller must wait for it with a time limit."""
     return subprocess.Popen(command, **{"stdin": subprocess.DEVNULL, "start_new_session": True} | options)
 
 
 @contextlib.contextmanager
 def run_in_background(command: Command, *, limit: float = LIMIT_SECONDS, **options: Any) -> Iterator[Process]:
-    """Start a program; it is killed after `limit` seconds, or at the end of the block."""
+    """Start a program that is killed after `limit` seconds or at the end of the block."""
     with start(command, **options) as process:
         try:
             with kill_after(process, limit):
@@ -74,7 +74,7 @@ def run_in_background(command: Command, *, limit: float = LIMIT_SECONDS, **optio
 
 @contextlib.contextmanager
 def kill_after(process: Killable, limit: float | None = LIMIT_SECONDS) -> Iterator[None]:
-    """Kill the process when the block takes longer than this many seconds; None waits for ever."""
+    """Kill the process when the block takes more than `limit` seconds; None waits indefinitely."""
     timer = threading.Timer(limit or 0, process.kill)
     try:
         if limit is not None:
@@ -92,9 +92,9 @@ def run_at_terminal(
     limit: float = LIMIT_SECONDS,
     **options: Any,
 ) -> tuple[str, int]:
-    """All that a program shows on a terminal of its own, which is this wide, and its exit code.
+    """Run a program on a terminal of its own; return what it shows, and its exit code.
 
-    `answers`: what is typed once the terminal shows a text, in this order. A program that asks for more is killed after
+    `answers` are typed, in this order, once the terminal shows their keys. A program that asks for more is killed after
     `limit` seconds. In the environment TERMINAL is the terminal's name.
     """
     terminal, child = pty.openpty()

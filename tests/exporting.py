@@ -1,4 +1,4 @@
-"""Runs the operator in this process between the two emulators, on a clock that does not wait."""
+"""Runs the operator in this process between the two emulators, on a fake clock."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class Services:
     environ: dict[str, str] = field(default_factory=dict)
 
     def job(self, values: Iterable[str | bytes | None], *, column: str = "email") -> str:
-        """A finished job whose result is one column; returns its id."""
+        """Add a finished job whose result is one column; return its id."""
         return self.td.add_job(columns=[(column, "varchar")], rows=[(value,) for value in values])
 
     def audience(self, members: Sequence[str] = (), *, name: str = "Shoppers") -> str:
-        """An audience on a customer list that holds the digests of `members`; returns its id."""
+        """Add an audience whose customer list has the digests of `members`; return its id."""
         behind = self.pinterest.add_list(f"{name} list", members=[digest(member) for member in members])
         return self.pinterest.add_audience(name, customer_list_id=behind.id).id
 
@@ -71,9 +71,9 @@ class Services:
         environ: Mapping[str, str] | None = None,
         **params: Any,
     ) -> dict[str, Any]:
-        """Run the operator; returns the statistics. Raises what it raises.
+        """Run the operator; return its statistics. Its errors are passed on.
 
-        `settings` are laid over those that every export has, `params` over the task's; None takes one away.
+        `settings` extend those of every export, `params` those of the task; None removes one.
         """
         least = {"type": "pinterest", "ad_account_id": AD_ACCOUNT_ID, "audience_type": "customer_list"}
         task = {
@@ -95,7 +95,7 @@ def drop_none(values: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def serve_both(time: FakeTime) -> Iterator[Services]:
-    """Both emulators; Pinterest's limits and log of calls are on `time`."""
+    """Serve both emulators; Pinterest's limits and its log of requests use `time`."""
     emulated = Pinterest(clock=time.now, monotonic=time.now)
     with serve_td() as (td, td_url), serve_pinterest(state=emulated) as (pinterest, endpoint):
         yield Services(

@@ -1,4 +1,4 @@
-"""Where a test's alerts end: a web server and a mail server on this machine that keep what they are given."""
+"""A web server and a mail server on this machine, which keep the alerts that a test sends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class ReceivedRequest(NamedTuple):
-    """A request that the web server was given."""
+    """A request that the web server received."""
 
     method: str
     path: str
@@ -21,7 +21,7 @@ class ReceivedRequest(NamedTuple):
 
 @contextlib.contextmanager
 def serve_web_sink() -> Iterator[tuple[str, list[ReceivedRequest]]]:
-    """A server that answers the status in its path; yields its address, and each request."""
+    """Serve responses with the status in the path; yield the address and the received requests."""
     asked: list[ReceivedRequest] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -43,7 +43,7 @@ def serve_web_sink() -> Iterator[tuple[str, list[ReceivedRequest]]]:
 
 
 class _Smtp(socketserver.StreamRequestHandler):
-    """The least of SMTP: takes every message."""
+    """A minimal SMTP server that accepts every message."""
 
     def handle(self) -> None:
         self.wfile.write(b"220 here\r\n")
@@ -58,7 +58,7 @@ class _Smtp(socketserver.StreamRequestHandler):
 
 @contextlib.contextmanager
 def serve_mail_sink() -> Iterator[tuple[int, list[bytes]]]:
-    """A mail server; yields its port, and the messages it took."""
+    """Serve mail; yield the port and the received messages."""
     taken: list[bytes] = []
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Smtp) as server, serve_in_thread(server):
         vars(server)["taken"] = taken

@@ -41,7 +41,7 @@ class Rows:
 
 
 def count_unique(count: int) -> int:
-    """How many different valid people there are in so many rows, a multiple of 100."""
+    """Return the number of different valid people in `count` rows, a multiple of 100."""
     return count * 97 // 100
 
 

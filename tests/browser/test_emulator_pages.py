@@ -20,7 +20,7 @@ SIZES = [(1280, 900), (390, 844)]
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """The redirect of an app, and what it was asked."""
+    """The redirect address of an app, and the requests to it."""
 
     url: str
     asked: list[ReceivedRequest]

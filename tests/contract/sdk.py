@@ -114,7 +114,7 @@ class Sdk:
 
 
 def error_code(error: Any) -> Any:
-    """Pinterest's own code, as the published client parses it."""
+    """Return Pinterest's error code as the published client parses it."""
     parsed: Any = error.data
     return parsed.code
 
@@ -126,7 +126,7 @@ def refresh_access_token(sdk: Sdk, refresh_token: str = REFRESH_TOKEN) -> Any:
 
 
 def patch_list(sdk: Sdk, pinterest: Pinterest, list_id: str, **sent: Any) -> requests.Response:
-    """A request as the published client would not make it."""
+    """Send a request that the published client cannot make."""
     headers = {"Authorization": f"Bearer {pinterest.tokens.issue_access_token()}", **sent.pop("headers", {})}
     url = f"{sdk.endpoint}/ad_accounts/{AD_ACCOUNT_ID}/customer_lists/{list_id}"
     return requests.patch(url, headers=headers, **{"timeout": 10, **sent})

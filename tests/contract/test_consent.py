@@ -47,7 +47,7 @@ def submit_decision(
 
 
 def redirect_parameters(response: requests.Response) -> dict[str, str]:
-    """What went back to the redirect."""
+    """Return the parameters of the redirect."""
     assert response.headers["Location"].startswith(REDIRECT + "?")
     return {name: values[0] for name, values in parse_qs(urlsplit(response.headers["Location"]).query).items()}
 
@@ -177,7 +177,7 @@ def test_token_lists_the_ad_accounts_of_its_user_with_owner_and_roles(sdk: Sdk, 
 
 
 def list_all_accounts(sdk: Sdk, **asked: Any) -> list[Any]:
-    """All pages, of one ad account each."""
+    """Read all pages of one ad account each."""
     page = sdk.accounts.ad_accounts_list(page_size=1, **asked)
     accounts = list(page.items)
     while page.bookmark:

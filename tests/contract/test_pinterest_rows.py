@@ -182,7 +182,7 @@ def test_invalid_rule_creates_no_look_alike(pinterest: Pinterest, sdk: Sdk, seed
 
 
 def post_look_alike(sdk: Sdk, pinterest: Pinterest, rule: dict[str, Any]) -> tuple[int, int]:
-    """Status and code of a request to create a look-alike by `rule`."""
+    """Request a look-alike by `rule`; return the status and the code of the response."""
     answer = requests.post(
         f"{sdk.endpoint}/ad_accounts/{AD_ACCOUNT_ID}/audiences",
         json={"audience_type": "ACTALIKE", "name": "alike", "rule": rule},

@@ -168,7 +168,7 @@ BROKEN = "broken connection"
 
 
 def send_large_batch(call: Caller, path: str) -> int | str:
-    """What a large batch meets. An early answer may be lost when its connection closes with the body unread."""
+    """Send a large batch; return its status, or BROKEN, as an early response may be lost with the connection."""
     try:
         return call("PATCH", path, BIG).status_code
     except requests.ConnectionError:

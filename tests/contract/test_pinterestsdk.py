@@ -301,7 +301,7 @@ NO_ANSWER = "no answer"
 
 
 def send_ten_thousand(sdk: Sdk, pinterest: Pinterest, list_id: str, *, timeout: float = 30) -> int | str:
-    """The status that a batch of ten thousand gets; too large to be sent before the answer comes."""
+    """Send ten thousand records, more than fit before the response; return the status."""
     body = {"operation_type": "ADD", "records": ",".join(PEOPLE * 40)}
     try:
         return patch_list(sdk, pinterest, list_id, json=body, timeout=timeout, allow_redirects=False).status_code

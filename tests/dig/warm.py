@@ -1,4 +1,4 @@
-"""Starts `py>` children from a process that has the libraries loaded: importing them takes most of a child's time."""
+"""Starts `py>` children from a process with loaded libraries, as importing them takes most of a child's time."""
 
 from __future__ import annotations
 

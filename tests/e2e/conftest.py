@@ -1,4 +1,4 @@
-"""The bundle that `scripts/bundle` lays out, and its workflows run."""
+"""Fixtures that lay out the bundle of `scripts/bundle` and run its workflows."""
 
 from __future__ import annotations
 

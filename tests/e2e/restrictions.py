@@ -1,4 +1,4 @@
-"""What restricts an export, as a table: by action and setting, whether a run honours it or refuses it by name."""
+"""The table of settings that restrict an export, with the actions that honour each; the others reject it by name."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ RunExport = Callable[[dict[str, Any], dict[str, Any]], str]
 
 
 def create_people(services: Services, count: int = 260) -> None:
-    """The table `people` of the task, and that of the activation: so many, and an invalid one."""
+    """Create the table `people` of the task and of the activation, with an invalid row each."""
     for database in ("crm", "cdp_audience_1"):
         services.td.create(database, "people", [{"email": row} for row in (*people(count), "nobody")])
 
 
 def settings_for(services: Services, action: str) -> dict[str, Any]:
-    """What an action needs, about an audience of its own that has five other people."""
+    """Return the minimal settings of an action, for an audience of its own."""
     number = next(_numbers)
     settings = {"ad_account_id": AD_ACCOUNT_ID, "action": action, "ignore_invalid_records": True}
     if action == CREATE:
@@ -56,7 +56,7 @@ def settings_for(services: Services, action: str) -> dict[str, Any]:
 
 
 def check_restrictions(services: Services, action: str, run: RunExport, *, refusal: str = "") -> None:
-    """Run an action with each setting that restricts. `refusal`: the door refuses the action, with this text."""
+    """Run an action with each restricting setting. `refusal`: this entry point rejects the action with this text."""
     for setting, (value, honoured_by) in RESTRICTIONS.items():
         settings = settings_for(services, action)
         if (setting, action, refusal) == ("max_leave_ratio", MIRROR, ""):

@@ -1,4 +1,4 @@
-"""Add, remove and delete between the two emulators, and the audiences that no action can be done on."""
+"""Add, remove and delete between the two emulators, and audiences that no action can change."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def add_removed_audience(services: Services) -> str:
 
 
 def build_audience(**fields: Any) -> Callable[[Services], str]:
-    """Makes an audience that has these fields."""
+    """Return a function that creates an audience with these fields."""
 
     def made(services: Services) -> str:
         services.pinterest.add_ad_account("77")

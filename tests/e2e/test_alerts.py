@@ -1,4 +1,4 @@
-"""The mail and the message of config/failed.yml, with their comment signs taken away, to servers on this machine."""
+"""The mail and the message of config/failed.yml, uncommented, sent to servers on this machine."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HOSTILE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sinks:
-    """The servers, and what they were given."""
+    """The servers and what they received."""
 
     mail_port: int
     mails: list[bytes]

@@ -20,7 +20,7 @@ ACTIONS = [DELETE, CLEAR]
 def add_ad_group(
     services: Services, audience_id: str, through: str, *, status: str = "ACTIVE", name: str = "Fans"
 ) -> str:
-    """An ad group that uses an audience one way or the other; returns its id."""
+    """Add an ad group that uses an audience in this way, and return its id."""
     made = services.pinterest.advertising
     campaign_id = made.add_campaign("Spring", status="PAUSED")
     ways: dict[str, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""Runs next to each other, and a Pinterest whose reads lag: each ends as the specification says, members exact."""
+"""Concurrent runs, and delayed reads of Pinterest: each run ends as specified, with exact members."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Creating an audience: one list and one audience, however often and wherever the task dies and is run again."""
+"""Creating an audience: one list and one audience, wherever the task is killed and however often it is repeated."""
 
 from __future__ import annotations
 

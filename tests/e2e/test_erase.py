@@ -35,7 +35,7 @@ ACCOUNTS = (AD_ACCOUNT_ID, *OTHERS)
 
 
 def run_erasure(services: Services, job_id: str | None, **settings: Any) -> dict[str, Any]:
-    """Run it; `settings` are laid over the least that an erasure needs."""
+    """Run an erasure; `settings` extend its minimal settings."""
     given = {"ad_account_ids": ",".join(ACCOUNTS), "retry_count": 2} | settings
     params = {"session_time": SESSION, "task_name": TASK_NAME, "project_id": 1, "result_settings": given}
     task = Task(params=params | ({"job_id": job_id} if job_id else {}), environ=services.environ)
@@ -53,7 +53,7 @@ def read_receipt(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
 
 @pytest.fixture
 def lists(services: Services) -> list[str]:
-    """Seven lists in three ad accounts, with fifty people each of whom forty opt out; one is behind no audience."""
+    """Seven lists in three ad accounts, one without an audience, with fifty people each of whom forty opt out."""
     for account in OTHERS:
         services.pinterest.add_ad_account(account)
     made = [

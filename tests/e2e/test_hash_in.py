@@ -28,7 +28,7 @@ FIGURES = ("rows", "records", "values")
 
 @pytest.fixture(autouse=True)
 def _tables(services: Services) -> None:
-    """Everything that a rule is about, in two columns and in an array; a key of each person, some of them missing."""
+    """Values for every rule, in two columns and in an array, and a key of each person, some of them null."""
     values = corpus()
     others = [*values[1:], *people(1)]
     rows = [
@@ -44,7 +44,7 @@ def _tables(services: Services) -> None:
 
 
 def run_export(services: Services, settings: dict[str, Any], **params: Any) -> tuple[set[str], dict[str, Any]]:
-    """The members of a new audience after an export, and what it stored."""
+    """Export to a new audience; return its members and the stored statistics."""
     audience_id = services.audience()
     settings = {"action": ADD, "audience_id": audience_id, **SKIPS, **settings}
     stored = services.export(settings, **{"database": "crm", **params})
@@ -52,7 +52,7 @@ def run_export(services: Services, settings: dict[str, Any], **params: Any) -> t
 
 
 def texts_from_treasure_data(services: Services) -> list[str]:
-    """Every text in the rows that Treasure Data has handed out."""
+    """Return every text in the rows that Treasure Data has served."""
     calls = services.td.calls("GET", "/v3/job/result/")
     outputs = [services.td.job(call.path.rsplit("/", 1)[1]).output for call in calls]
     unpacker = msgpack.Unpacker()

@@ -1,4 +1,4 @@
-"""The setting `history`, between the two emulators: a row about each run, and runs that do not mind a broken one."""
+"""The setting `history`: a row for each run, and runs that succeed although the history cannot be written."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def database(services: Services) -> None:
 
 
 def read_rows(services: Services, named: str = HISTORY) -> list[dict[str, Any]]:
-    """Those in the history, in the order in which they were written; none if there is no table."""
+    """Return the rows of the history in the order of writing; none if there is no table."""
     database, name = named.split(".")
     if name not in [each.name for each in services.td.warehouse.tables(database)]:
         return []
@@ -63,7 +63,7 @@ def read_rows(services: Services, named: str = HISTORY) -> list[dict[str, Any]]:
 
 
 def run_add(services: Services, count: int = 5, **more: Any) -> dict[str, Any]:
-    """Add people to a new audience, with the history."""
+    """Export people to a new audience, with the history."""
     settings = settings_of(services, ADD) | {"history": HISTORY} | more.pop("settings", {})
     return services.export(settings, job_id=services.job(people(count)), **ATTEMPT | more)
 
@@ -254,7 +254,7 @@ def test_wrong_history_setting_is_an_error_before_any_request(services: Services
 
 
 def create_table_of_version_0_3(services: Services) -> None:
-    """A history as the statements of 0.3.2 made it, with a row."""
+    """Create a history with one row by the statements of 0.3.2."""
     later = {"task", "records_invalid_keys"}
     old = [
         f"{column.name} {'varchar' if column.type == 'json' else column.type}"

@@ -1,4 +1,4 @@
-"""What is known and said before the first write: the dry run, the plan, and the limits that stop an export."""
+"""What an export reports before its first write: the dry run, the plan, and the limits that stop it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PLAN = re.compile(
 
 
 def last_plan(caplog: pytest.LogCaptureFixture) -> tuple[str, dict[str, int]]:
-    """The plan that was logged last: its text, and its numbers."""
+    """Return the text and the numbers of the last logged plan."""
     text = [record.getMessage() for record in caplog.records if record.getMessage().startswith("plan")][-1]
     plan = _PLAN.search(text)
     assert plan is not None

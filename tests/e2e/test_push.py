@@ -20,7 +20,7 @@ NEEDED = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinter
 
 @pytest.fixture
 def bin_folder(tmp_path: Path) -> Path:
-    """A folder with a td and a digdag that write down how they are called and know the secrets in a file."""
+    """A folder with commands td and digdag that record their calls and list the secrets of a file."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (tmp_path / "secrets").write_text("")

@@ -1,4 +1,4 @@
-"""Whatever restricts an export is honoured, or refused by name with nothing written, whichever way it came in."""
+"""Settings that restrict an export are honoured, or rejected by name before the first write, in every entry point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a job's rows to the members of a list: which identifiers arrive, and what is said of the others."""
+"""From a job's rows to the members of a list: which identifiers are sent, and how the others are reported."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ _CYCLE = len(FORMS)
 
 
 def mailbox(number: int) -> str:
-    """A made-up person, a third of them not in ASCII, normalised."""
+    """Return a made-up normalised address; two of three are not ASCII."""
     return f"{('anna', 'jürgen', 'zoë')[number % 3]}.{number}@{('shop', 'bücher', 'mail.shop')[number % 3]}.example"
 
 
 def mixed_rows() -> tuple[list[str | bytes | None], set[str], Counter[str], list[int]]:
-    """The rows, the digests that must arrive, the rejections by reason, and the positions of the rejected rows."""
+    """Return rows, the digests to be sent, the number of rejections by reason, and the positions of rejected rows."""
     rows, arrive, rejected, positions = [], set(), Counter[str](), []
     for position in range(1, ROWS + 1):
         face, reason = FORMS[position * 7 % _CYCLE]
@@ -146,7 +146,7 @@ class TestColumns:
 
 
 def export_members(services: Services, job_id: str, **settings: Any) -> set[str]:
-    """Who is in an audience after the rows of a job were added to it."""
+    """Add the rows of a job to a new audience and return its members."""
     audience_id = services.audience()
     services.export({"action": ADD, "audience_id": audience_id} | settings, job_id=job_id)
     return services.pinterest.members_of_audience(audience_id)

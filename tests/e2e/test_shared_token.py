@@ -1,4 +1,4 @@
-"""Tasks share one refresh token of which Pinterest ends the old one as it issues the next."""
+"""Tasks share one refresh token, which Pinterest revokes as it issues the next."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def run_workflow(
 
 @contextlib.contextmanager
 def workflow_server(services: Services) -> Iterator[tuple[DigdagSecrets, Mapping[str, str]]]:
-    """A workflow server with the secrets, and the environment that names it."""
+    """Serve the secrets as a workflow server; yield them and the environment that names the server."""
     with serve_secrets(DigdagSecrets(api_key=SERVER_KEY, project_id="1")) as (kept, url):
         for name, variable in SECRETS.items():
             kept.set_secret(name, services.environ[variable])
@@ -152,7 +152,7 @@ def test_expired_token_ends_the_workflow_after_three_rejections(services: Servic
 
 
 def set_people_of_day(services: Services, day: int) -> set[str]:
-    """Let the people of a day be those of the query; returns the digests of those that a mirror then has."""
+    """Set the people that the query finds on a day, and return their digests."""
     rows = [{"email": person, "opted_in": True} for person in people(200, first=10 * day)]
     services.td.create("sandbox", "people", rows)
     return digests(200, first=10 * day)

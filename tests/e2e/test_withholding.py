@@ -1,4 +1,4 @@
-"""Whom may be sent: opt-outs, consents, a control group, and values that are what they seem, through the door.
+"""Who is withheld: opt-outs, missing consent, the control group, and values of an unexpected form.
 
 The two tables run wherever people are withheld: in the operator, on digests of the warehouse, and in the mirror's SQL.
 """
@@ -26,7 +26,7 @@ def shared_database(services: Services) -> None:
 
 
 def values_query(values: Iterable[str | None], column: str = "email") -> str:
-    """A query that gives these values."""
+    """Return a query with these values as its rows."""
     rows = ", ".join("(CAST(NULL AS varchar))" if value is None else f"('{value}')" for value in values)
     return f"SELECT * FROM (VALUES {rows}) AS t({column})"
 

@@ -1,4 +1,4 @@
-"""The operator in a process of its own, run as digdag runs it, so that it can be killed."""
+"""Runs the operator in its own process, as digdag does, so that it can be killed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Child:
     temp: Path
 
     def wait(self, *, within: float = 30.0) -> tuple[int, str]:
-        """The exit code and all that was said: output, and the error that digdag would show. Raises TimeoutExpired."""
+        """Wait for the end; return the exit code, and output and error as digdag shows them. Raises TimeoutExpired."""
         try:
             said, _ = self.process.communicate(timeout=within)
         except subprocess.TimeoutExpired:
@@ -100,7 +100,7 @@ def start_run(
 
 
 class Killer(list[Any]):
-    """The requests that a service notes here; the `number`-th kills the run `victim`."""
+    """A list of requests to a service, which kills the run `victim` at the `number`-th request."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class Killer(list[Any]):
             self.victim.process.wait(timeout=30)
 
     def wait(self, run: Child) -> tuple[int, str]:
-        """How a run ended, and what it said, that was the victim."""
+        """Wait for the end of the run to be killed; return its exit code and the end of its output."""
         self.victim = run
         code, said = run.wait()
         self.victim = None

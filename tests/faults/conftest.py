@@ -1,4 +1,4 @@
-"""One pair of emulators for the whole folder; every test gets an ad account of its own on them, and no old faults."""
+"""One pair of emulators for the whole folder; every test gets an ad account of its own without faults."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Stage:
         return self.services.pinterest
 
     def audience(self, members: list[str], *, name: str) -> str:
-        """An audience on a list that holds the digests of `members`; returns its id."""
+        """Add an audience whose list has the digests of `members`; return its id."""
         held = self.pinterest.add_list(
             f"{name} list", ad_account_id=self.account, members=[digest(member) for member in members]
         )
@@ -57,7 +57,7 @@ class Stage:
         return audience_id, self.export(wanted, job_id=self.services.job(people))
 
     def reset(self) -> None:
-        """No faults and no switches any more; what was asked until now is forgotten."""
+        """Remove all faults, reset the switches, and clear the log of requests."""
         self.pinterest.faults.clear()
         self.pinterest.calls.clear()
         self.services.td.faults.clear()
@@ -79,7 +79,7 @@ def stage(shared_services: Services) -> Stage:
 
 
 def new_stage(services: Services) -> Stage:
-    """A stage of its own, for each example of a test that has many."""
+    """Return an ad account of its own for each example of a test."""
     made = Stage(services=services, account=f"7{next(_numbers):08d}")
     made.reset()
     made.pinterest.add_ad_account(made.account)

@@ -1,4 +1,4 @@
-"""The columns of the fault matrix: what each action asks of Pinterest, step by step."""
+"""The columns of the fault matrix: the requests of each action to Pinterest, step by step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BATCHES = 3
 
 
 class Moment(enum.Enum):
-    """A step of an action: the request that does it."""
+    """A step of an action, which is one kind of request."""
 
     TOKEN = "token"
     LOOK_UP = "look-up"
@@ -30,7 +30,7 @@ class Moment(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """Which requests a moment is: `operation` None is every one; of those that match, `after` come before it."""
+    """Selects the requests of a step: of those that match, `after` come first; `operation` None matches all."""
 
     operation: str | None = None
     method: str = ".*"
@@ -73,7 +73,7 @@ _WHERE: dict[Moment, Where] = {
 
 
 def requests_of(action: ActionSpec, moment: Moment) -> Where:
-    """The requests of `action` that are the moment."""
+    """Return the selection of an action's requests that are this step."""
     if moment is Moment.READ_BACK and action is not Create.action:
         # The audience is read before: before and after the rows, and again right before a move.
         return Where(operation="audiences/get", after=2 if batches(action) is BATCH else 3)
@@ -90,7 +90,7 @@ def batches(action: ActionSpec) -> tuple[Moment, ...]:
 
 
 def actions_by_way() -> list[list[ActionSpec]]:
-    """The actions, together with those that go the same way from their first batch on."""
+    """Group the actions that take the same steps from their first batch on."""
     together: dict[object, list[ActionSpec]] = {}
     for action in STEPS:
         together.setdefault(batches(action) or action, []).append(action)
@@ -98,6 +98,6 @@ def actions_by_way() -> list[list[ActionSpec]]:
 
 
 def steps_done(action: ActionSpec, moment: Moment, *, applied: bool) -> frozenset[Moment]:
-    """The steps that were carried out when the run ends at `moment`; `applied`: that one, too."""
+    """Return the steps that took effect when the run ends at `moment`; with `applied`, that one too."""
     steps = STEPS[action]
     return frozenset(steps[: steps.index(moment) + applied])

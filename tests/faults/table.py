@@ -56,7 +56,7 @@ class Row:
 
     @property
     def applied(self) -> bool:
-        """Whether the request that meets the fault is carried out all the same."""
+        """Return whether the request with the fault takes effect."""
         return self.when is When.AFTER or self.effect is None
 
     def end(self, often: Often, action: ActionSpec, moment: Moment) -> Outcome:

@@ -1,4 +1,4 @@
-"""Many batches, several under way: whatever fails, every record is in once; and 429 and the pace are kept to."""
+"""Many batches, several in flight: every record is sent once whatever fails, and rate limits are obeyed."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ DATE = Answer(status=429, retry_after=WAIT, retry_after_is_date=True)
 
 
 def split_at_throttling(stage: Stage) -> tuple[Call, list[Call]]:
-    """The call that was answered 429, and those that arrived after it."""
+    """Return the request with status 429, and those that arrived after it."""
     calls = stage.pinterest.calls.all()
     hit = next(call for call in calls if call.status == 429)
     return hit, calls[hit.number - calls[0].number + 1 :]

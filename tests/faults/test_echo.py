@@ -1,4 +1,4 @@
-"""A server that echoes every request, in every form, at every endpoint and status: nothing of a secret is shown."""
+"""A server echoes every request in every form, at every endpoint and status: no secret is shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever Pinterest answers, in whatever order: a run ends in success or in one of our errors, and shows nobody."""
+"""Arbitrary responses of Pinterest: a run ends in success or in an expected error, and shows no person."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NAMED: dict[ActionSpec, dict[str, Any]] = {
 
 
 class ScriptedTransport(Transport):
-    """For Pinterest gives the script's answers, and where it has None, what Pinterest would answer."""
+    """Answers in place of Pinterest with the responses of the script, and with usual ones where it has None."""
 
     script: Iterator[Given | None] = iter(())
 
@@ -166,7 +166,7 @@ def test_arbitrary_responses_end_in_success_or_an_expected_error(
 
 
 def run_export(stage: Stage, wanted: dict[str, Any], job_id: str) -> dict[str, Any] | None:
-    """The statistics, None after an error of ours that is no mistake of ours; raises every other."""
+    """Return the statistics, None after an expected error. Raises UnexpectedError and errors of other types."""
     try:
         return stage.export(wanted, job_id=job_id)
     except UnexpectedError:
@@ -178,7 +178,7 @@ def run_export(stage: Stage, wanted: dict[str, Any], job_id: str) -> dict[str, A
 
 @pytest.mark.parametrize("action", EVERY)
 def test_usual_responses_let_every_action_succeed(stage: Stage, action: ActionSpec, job_id: str) -> None:
-    """Else the fuzzing above would not get far."""
+    """Otherwise arbitrary responses would reach only the first steps."""
     named = NAMED.get(action, {"audience_id": AUDIENCE_ID})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(services, "Transport", ScriptedTransport)

@@ -82,7 +82,7 @@ class History:
 
 
 class TwistedTransport(Transport):
-    """Does to each write what the history says."""
+    """Applies the history's events to the writes."""
 
     running: ClassVar[list[Try]] = []
     meanwhile: ClassVar[Any] = None
@@ -118,7 +118,7 @@ _histories = st.builds(
 
 
 def run_try(stage: Stage, one: Try, wanted: Mapping[str, Any], job_id: str | None) -> ExportError | None:
-    """The error that ended the run, None after a success."""
+    """Run a session; return the error that ended it, None after a success."""
     TwistedTransport.running.append(one)
     try:
         stage.export(dict(wanted), job_id=job_id, session_time=SESSIONS[one.session])
@@ -132,7 +132,7 @@ def run_try(stage: Stage, one: Try, wanted: Mapping[str, Any], job_id: str | Non
 
 
 def replay(stage: Stage, history: History, wanted: Mapping[str, Any], job_id: str | None) -> list[ExportError | None]:
-    """Play a history, then each session once more, undisturbed; returns how these ended."""
+    """Replay a history, then run each session once without faults; return the errors of these runs."""
     switches, time = stage.pinterest.switches, stage.services.time
     switches.listing_lag_seconds, switches.reading_lag_seconds = history.listing_lag, history.reading_lag
     switches.move_lag_seconds = history.move_lag
@@ -153,7 +153,7 @@ def replay(stage: Stage, history: History, wanted: Mapping[str, Any], job_id: st
 
 
 def unnecessary_lists(stage: Stage) -> list[str]:
-    """The names of lists that a session made next to its last one, although nobody can have added people to them."""
+    """Return the names of lists that a session created in addition to its last one without need."""
     of_sessions: dict[str, list[CustomerList]] = {}
     for held in stage.lists():
         if match := re.search(r"\(td (\w{8}) ", held.name):
@@ -170,7 +170,7 @@ many = settings(max_examples=examples(100), suppress_health_check=list(HealthChe
 
 
 class FaultyTransport(Transport):
-    """Does to each request what `fates` says, in turn."""
+    """Applies the events of `fates` to the requests, in order."""
 
     fates: ClassVar[Iterator[Fate]] = iter(())
 

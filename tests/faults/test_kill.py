@@ -27,7 +27,7 @@ CREATE_REQUESTS, REPLACE_REQUESTS = 16, 18
 def run_until_killed(
     services: Services, settings: dict[str, Any], job_id: str | None, number: int, folder: Path, **task: Any
 ) -> list[str]:
-    """Run in a process of its own and kill that; returns the operations that were carried out."""
+    """Run an export in its own process and kill it; return the operations that took effect."""
     # When it has been carried out and is not answered yet.
     services.pinterest.on_request((killer := Killer(number)).append, when=When.AFTER)
     code, said = killer.wait(child.start_run(services, settings, job_id=job_id, folder=folder / "run", **task))
@@ -39,7 +39,7 @@ def run_until_killed(
 def run_until_killed_at_job(
     services: Services, settings: dict[str, Any], number: int, folder: Path, **task: Any
 ) -> bool:
-    """Run in a process of its own and kill that when its `number`-th job has ended; whether there were as many."""
+    """Run an export in its own process and kill it after its `number`-th job; return whether it had that many."""
     services.td.jobs.on_end = (killer := Killer(number)).append
     code, said = killer.wait(child.start_run(services, settings, job_id=None, folder=folder / "run", **task))
     services.td.jobs.on_end = lambda _: None
@@ -123,7 +123,7 @@ def mirror(services: Services) -> dict[str, Any]:
 
 
 def check_rerun(services: Services, settings: dict[str, Any]) -> None:
-    """While a run was dead, two more opted out; the same session ends with the right members."""
+    """Let two more people opt out, run the same session again, and check its members."""
     set_people(services, people(RECORDS + 1, first=5), opted_out=people(2, first=5))
     services.export(settings, **MIRROR)
     assert digests(RECORDS - 1, first=7) == services.pinterest.members_of_audience(settings["audience_id"])

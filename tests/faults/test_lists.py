@@ -70,7 +70,7 @@ CELLS = [
 
 
 def inject_fault(services: Services, row: Row, query: str, step: str) -> None:
-    """The fault is in force."""
+    """Inject the fault at a step of a query."""
     number = QUERIES.index(query)
     if row.fault is None:
         services.td.job_faults.add(JobFault(query=f"AS of_{query}"))
@@ -82,7 +82,7 @@ def inject_fault(services: Services, row: Row, query: str, step: str) -> None:
 
 
 def create_queries(services: Services) -> dict[str, Any]:
-    """The task's queries."""
+    """Return the parameters of a task with its queries."""
     services.td.create("crm", "seeds", "SELECT 1 AS one")
     given = {"query": PEOPLE, "suppress": [person.upper() for person in SUPPRESSED], "consent": CONSENTING}
     rows = {name: ", ".join(f"('{person}')" for person in of_query) for name, of_query in given.items()}

@@ -58,7 +58,7 @@ class Cell:
 
     @property
     def poison(self) -> str | None:
-        """The digest that Pinterest will not take: one in the middle of the moment's batch."""
+        """The digest that Pinterest rejects, in the middle of the step's batch."""
         if self.row.effect is not None or self.moment not in batches(self.action):
             return None
         return ORDER[batches(self.action).index(self.moment) * BATCH_SIZE + BATCH_SIZE // 2]
@@ -114,7 +114,7 @@ def test_matrix_covers_every_fault_and_every_step_of_every_action() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """Who is in each list, by the order of creation, and on which of them each audience stands."""
+    """The members of each list in the order of creation, and which list each audience uses."""
 
     lists: tuple[frozenset[str], ...]
     audiences: tuple[tuple[str, int], ...]
@@ -125,7 +125,7 @@ def initial_members(cell: Cell) -> frozenset[str]:
 
 
 def expected_world(cell: Cell, steps: frozenset[Moment], *, withheld: str | None) -> World:
-    """The world after these steps; `withheld` is the record that Pinterest did not take."""
+    """Return the expected world after these steps; `withheld` is the record that Pinterest rejected."""
     moments = batches(cell.action)
     sent = {digest for digest in ORDER if moments and moments[ORDER.index(digest) // BATCH_SIZE] in steps} - {withheld}
     old = () if cell.action is Create.action else (initial_members(cell),)
@@ -150,7 +150,7 @@ def read_world(stage: Stage) -> World:
 
 
 def prepare_cell(stage: Stage, cell: Cell) -> dict[str, Any]:
-    """The world before the run, and the fault in force; returns the settings."""
+    """Create the audience of the cell and inject its fault; return the settings."""
     settings: dict[str, Any] = {
         "action": cell.action.name,
         "limit_records_per_request": BATCH_SIZE,

@@ -206,7 +206,7 @@ def load_table(td: Any, table: str, columns: Sequence[str], rows: Sequence[Seque
 
 
 def run_tries(stage: Stage, history: History) -> Iterator[tuple[Try, list[Record], ExportError | None]]:
-    """Each try with the records that left during it, and the error that ended it."""
+    """Run each attempt; return it with the records that were sent and the error that ended it."""
     td, case = stage.services.td, history.case
     by = ["customer"] if case.percent else []
     keyed = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)]
@@ -267,7 +267,7 @@ def test_no_attempt_sends_people_whom_the_current_lists_withhold(history: Histor
 
 
 def test_oracle_computes_identifiers_as_they_are_sent() -> None:
-    """Else the test above would compare nothing."""
+    """Otherwise the test above would compare nothing."""
     assert _records_of(b'{"records": "ab,cd"}') == [frozenset({("", "ab")}), frozenset({("", "cd")})]
     assert _records_of(b'{"records_v2": [{"email": "ab"}]}') == [frozenset({("email", "ab")})]
     assert 64 == len(sent_as(("email", 100)))

@@ -1,4 +1,4 @@
-"""What is left behind and what is said, whatever fails: no file, no person, no key."""
+"""Files and messages after any failure: they contain no person and no key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run is stopped: it ends within two seconds, whatever its log, its server or its code do meanwhile."""
+"""A run is stopped: it ends within two seconds, whatever its log, its server or its code does."""
 
 from __future__ import annotations
 

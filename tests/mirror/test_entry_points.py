@@ -1,4 +1,4 @@
-"""The mirror by its other doors: an entry of several audiences, an activation. And a ledger of version 0.3."""
+"""The mirror's other entry points: an entry of several audiences and an activation. And a ledger of version 0.3."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def choose_next_people(people: set[str], dice: random.Random) -> set[str]:
 
 
 def count_unsettled(world: World) -> int:
-    """How many digests a plan has touched that is not settled."""
+    """Count the digests of plans that are not settled."""
     if LEDGER not in world.tables():
         return 0
     query = f"SELECT count(DISTINCT digest) FROM {LEDGER} WHERE op IN ('join', 'leave') AND plan NOT IN {SETTLED}"
@@ -58,7 +58,7 @@ class Sent:
 
 @dataclass(slots=True, kw_only=True)
 class Rules:
-    """Who may be sent; with `withholds`, both lists are drawn anew each time, in any spelling."""
+    """Who may be sent; with `withholds`, both lists are chosen again each time, in any spelling."""
 
     world: World
     dice: random.Random

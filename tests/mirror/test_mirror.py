@@ -1,4 +1,4 @@
-"""What the mirror does on its first day, on the days after, and when something is not as it should be."""
+"""What the mirror does on its first day, on the days after, and after errors and outside changes."""
 
 from __future__ import annotations
 
@@ -420,7 +420,7 @@ def test_members_are_resent_in_time_although_days_are_missed(mirror_world: World
 
 @pytest.fixture
 def grown(mirror_world: World, audience_id: str) -> str:
-    """The ledger is so large that the next day makes it small."""
+    """A ledger so large that the next day compacts it."""
     mirror_world.settings["max_leave_ratio"] = 1.0
     for day in range(1, 3):
         mirror_world.set_people(people(200, first=100 * day))

@@ -23,7 +23,7 @@ OUTCOME = ("Nothing of it was sent", "of it had been sent: the ledger has its pe
 
 @contextlib.contextmanager
 def run_at_write(number: int, do: Callable[[], object]) -> Iterator[None]:
-    """Do something when write `number` of those to an ad account (from 1) is about to leave: it leaves afterwards."""
+    """Call `do` right before the `number`-th write (from 1) to an ad account is sent."""
     left = [number]
     send = Transport.send
 
@@ -40,7 +40,7 @@ def run_at_write(number: int, do: Callable[[], object]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def run_during_wait(mirror_world: World, do: Callable[[], object], *, after: int) -> Iterator[None]:
-    """Do something while the write after `after` others waits out a 429."""
+    """Call `do` while the write after `after` others waits because of a 429."""
     mirror_world.pinterest.faults.add(
         Fault(effect=Answer(status=429, retry_after=WAIT), method="PATCH", path="/ad_accounts", after=after)
     )

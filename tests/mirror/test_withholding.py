@@ -26,14 +26,14 @@ def audience_id(mirror_world: World) -> str:
 
 
 def set_lists(world: World, **rows: Sequence[Row]) -> None:
-    """Give the task these lists."""
+    """Set the lists of the task."""
     for name, of_list in rows.items():
         world.td.create(DATABASE, name, of_list)
         world.task[name] = f"SELECT * FROM {name}"
 
 
 def set_rows(world: World, rows: Sequence[Row]) -> None:
-    """From now on the query finds these rows."""
+    """Set the rows that the query finds."""
     world.td.create(DATABASE, "people", list(rows))
     world.task["query"] = f"SELECT {', '.join(rows[0])} FROM people"
 

@@ -1,4 +1,4 @@
-"""What Trino answers to the queries that no day of the mirror asks, besides what Python says: nothing may differ."""
+"""Compares Trino's results of the queries outside the mirror with Python's."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def check_hashing(server: str) -> Iterator[str]:
 
 
 def load_table(server: str, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> None:
-    """Make a table anew; `columns` are types by name."""
+    """Create a table, replacing an existing one; `columns` are types by name."""
     casts = ", ".join(f"CAST({column} AS {type_}) AS {column}" for column, type_ in columns.items())
     values = ", ".join(f"({', '.join(map(format_literal, row))})" for row in rows or [[None] * len(columns)])
     run(server, f"DROP TABLE IF EXISTS {name}")

@@ -85,7 +85,7 @@ class TrinoStage(Stage):
         return done
 
     def _emulate_delete(self, purpose: str, statement: str) -> None:
-        """These tables have no DELETE: what stays is written anew."""
+        """Write the remaining rows to a new table, as these tables have no DELETE."""
         gone = statement.split("WHERE ", 1)[1]
         for into, query in (("kept", f"SELECT * FROM {LEDGER} WHERE NOT ({gone})"), (LEDGER, "SELECT * FROM kept")):
             run(self.server, f"DROP TABLE IF EXISTS {into}")
@@ -196,7 +196,7 @@ class Days:
 
 
 def most_table_reads(server: str, statement: str) -> int:
-    """How often the plan of a statement reads the same table, whichever."""
+    """Return how often the plan of a statement reads its most read table."""
     # An explained CREATE TABLE makes its table on this connector.
     query = re.sub(r"\A(--[^\n]*\n)*(?:(?:CREATE TABLE|INSERT INTO)[^\n]*\n(?:WITH[^\n]*\n)?)?", "", statement)
     named = re.findall(r"table = memory:Handle\[[^\]]*table=(\w+)", str(run(server, f"EXPLAIN {query}").rows))

@@ -20,14 +20,14 @@ _LIMIT = 3600.0
 
 
 def missing_requirement() -> str:
-    """Why there can be no engine; empty if there can."""
+    """Return why the engine cannot run, empty if it can."""
     lacking = [command for command in ("java", "javac", "mvn") if not shutil.which(command)]
     return f"Trino needs Java 17 and Maven: there is no {' and no '.join(lacking)}" if lacking else ""
 
 
 @contextlib.contextmanager
 def run_engine(*, heap: int) -> Iterator[str]:
-    """The address of a running engine, until the end of the block. Raises CalledProcessError when it cannot be had.
+    """Run the engine; yield its address. Raises CalledProcessError when it cannot start.
 
     `heap`: GB of memory; a query gets four sevenths of it.
     """

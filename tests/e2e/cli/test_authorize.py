@@ -37,7 +37,7 @@ STORED = frozenset({"pinterest.client_id", "pinterest.client_secret", "pinterest
 
 
 def answer_consent(link: str, *, decision: str = "approve", follow: bool = True) -> str:
-    """What a person does on the consent page; returns the address to which Pinterest redirects."""
+    """Answer the consent page as a person does, and return the address to which Pinterest redirects."""
     page, _, query = link.partition("?")
     form = dict(urllib.parse.parse_qsl(query)) | {"user_id": USER.id, "decision": decision}
     answer = requests.post(page, data=form, allow_redirects=False, timeout=10)
@@ -166,7 +166,7 @@ def test_a_pasted_text_that_is_not_the_redirect_is_an_error(
 
 
 def redirect_without_consent(link: str, **answer: str) -> None:
-    """Sends the browser back with an answer that no person gave."""
+    """Call the redirect address as Pinterest does without a decision of a person."""
     asked = dict(urllib.parse.parse_qsl(link.partition("?")[2]))
     requests.get(asked["redirect_uri"], params={"state": asked["state"]} | answer, timeout=10)
 
@@ -323,7 +323,7 @@ def test_env_file_keeps_its_other_lines(authorize: Authorize, tmp_path: Path) ->
 
 
 def write_td_command(folder: Path, monkeypatch: pytest.MonkeyPatch, *, code: int) -> None:
-    """A td command that writes down its arguments and its standard input, and says both."""
+    """Write a td command that records and prints its arguments and its standard input."""
     (folder / "bin").mkdir()
     td = folder / "bin" / "td"
     td.write_text(f'#!/bin/sh\necho "$*" | tee {folder}/arguments\ntee {folder}/input\nexit {code}\n')
@@ -352,7 +352,7 @@ def test_the_output_of_a_failed_td_command_is_shown_without_secrets(
 
 @contextlib.contextmanager
 def waiting_command(services: Services, folder: Path) -> Iterator[tuple[children.Process, str]]:
-    """The command in a process of its own, which waits for an address to be pasted, and the link that it shows."""
+    """Run the command in its own process until it waits for a pasted address; yield the process and its link."""
     environ = {**os.environ, **services.environ, "DIGDAG_CONFIG_HOME": str(folder / "digdag")}
     del environ["PINTEREST_REFRESH_TOKEN"]
     pipe = subprocess.PIPE

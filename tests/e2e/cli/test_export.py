@@ -29,7 +29,7 @@ Export = Callable[..., Ran]
 
 @pytest.fixture
 def settings(tmp_path: Path, services: Services) -> Path:
-    """A settings file that adds people to an audience, and skips what is invalid."""
+    """A settings file that adds people to an audience and ignores invalid rows."""
     file = tmp_path / "export.yml"
     file.write_text(
         f"ad_account_id: '549755885175'\naction: add_people_to_current_audience\naudience_id: '{services.audience()}'\n"
@@ -183,7 +183,7 @@ def test_export_accepts_a_job_or_a_query(export: Export, services: Services, tmp
 
 
 def write_task_file(settings: Path, **siblings: str) -> None:
-    """Make of a settings file one of a whole task."""
+    """Rewrite a settings file as the parameters of a whole task."""
     lines = [f"{name}: {value}\n" for name, value in siblings.items()]
     settings.write_text("result_settings:\n" + textwrap.indent(settings.read_text(), "  ") + "".join(lines))
 

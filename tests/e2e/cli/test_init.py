@@ -1,4 +1,4 @@
-"""`td-pinterest init`: a folder that runs, made by asking or from options; nothing of somebody's own is changed."""
+"""`td-pinterest init`: creates a folder that runs, from questions or options, and changes no file of the user."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def init(at_terminal: Terminal, folder: Path, services: Services) -> Init:
-    """Runs `init` without questions, for one job and an audience that is there."""
+    """Runs `init` without questions, for one job and an existing audience."""
     services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
     return lambda *arguments: at_terminal("init", folder, "--yes", *arguments)
 
@@ -50,7 +50,7 @@ def read_project_files(folder: Path) -> dict[str, str]:
 
 
 def check_workflow(workflow: Path) -> list[str]:
-    """What `check` finds, besides packages that the Python on the PATH may lack here."""
+    """Return the findings of `check`, except missing packages of the Python on the PATH."""
     return [str(finding) for finding in check_file(workflow) if finding.code != "python"]
 
 

@@ -1,4 +1,4 @@
-"""`td-pinterest rehearse`: its verdicts are the emulator's switches, and it touches nothing of the user's."""
+"""`td-pinterest rehearse`: its verdicts match the emulator's switches, and it changes nothing of the user."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ SWITCHES: list[tuple[dict[str, Any], dict[str, Any]]] = [
 def rehearse(
     at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Any]:
-    """The command without its question, on the emulators' clock; afterwards no audience of it may be left."""
+    """Runs the command without its question, on the emulators' clock; checks that no audience of it remains."""
     monkeypatch.setattr("td_pinterest_op.cli.rehearse.command.SYSTEM", services.time.timing)
     monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
     monkeypatch.chdir(tmp_path)
@@ -93,7 +93,7 @@ def read_facts(ran: Ran) -> dict[str, Any]:
 
 
 def round_times(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts, with times as coarse as the looks are."""
+    """Round the times of the facts to the interval of the readings."""
     return {name: float(round(value)) if isinstance(value, float) else value for name, value in facts.items()}
 
 

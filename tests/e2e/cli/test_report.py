@@ -44,7 +44,7 @@ def history(services: Services) -> str:
 
 @pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The page to write, in the working folder, which has a file of statistics and one that is no text."""
+    """The page to write, in a working folder with a file of statistics and a binary file."""
     monkeypatch.chdir(tmp_path)
     Path("stats.json").write_text(json.dumps(statistics()))
     Path("bytes").write_bytes(b"\xff")

@@ -1,4 +1,4 @@
-"""What a terminal shows: colours unless NO_COLOR says no, nothing wider than the screen, bars that leave no trace."""
+"""What a terminal shows: colours unless NO_COLOR is set, no line wider than the screen, bars that disappear."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
 
 
 def run_at_width(columns: int, services: Services, *arguments: str | Path, **more: Any) -> tuple[str, int]:
-    """All that a terminal of this width shows, and the exit code; `more` as for `at_terminal`."""
+    """Return all that a terminal of this width shows, and the exit code; `more` as for `run_at_terminal`."""
     named = {
         "PINTEREST_AD_ACCOUNT_ID": AD_ACCOUNT_ID,
         "PINTEREST_AUDIENCE_ID": next(iter(services.pinterest.audiences), ""),

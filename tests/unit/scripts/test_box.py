@@ -1,4 +1,4 @@
-"""`scripts/box`: a folder in the form of treasure-boxes."""
+"""`scripts/box`: a folder with the layout of treasure-boxes."""
 
 from __future__ import annotations
 

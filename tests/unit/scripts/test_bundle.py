@@ -1,4 +1,4 @@
-"""`scripts/bundle`: the project folder that digdag takes, and what it leaves alone there."""
+"""`scripts/bundle`: the project folder for digdag, and the files of the user that it keeps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests import children
 
 @pytest.fixture(scope="module")
 def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that was just laid out, by the script itself; to look at."""
+    """A new folder laid out by the script, to read only."""
     folder = tmp_path_factory.mktemp("bundle") / "project"
     done = children.run([sys.executable, bundle.__file__, folder])
     assert (0, f"{folder}\n", "") == (done.returncode, done.stdout, done.stderr)
@@ -30,7 +30,7 @@ def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that was laid out with all libraries; to look at."""
+    """A folder laid out with all libraries, to read only."""
     folder = tmp_path_factory.mktemp("bundle") / "complete"
     assert 0 == bundle.main([str(folder), "--with-dependencies"])
     return folder
@@ -38,7 +38,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(new: Path, tmp_path: Path) -> Path:
-    """A folder that was just laid out; to change."""
+    """A new folder, to change."""
     return shutil.copytree(new, tmp_path / "project")
 
 
@@ -227,7 +227,7 @@ def test_bundle_with_dependencies_contains_no_unused_files(complete: Path) -> No
 
 
 def archive_size(folder: Path) -> int:
-    """The bytes that a push sends, unpacked."""
+    """Return the number of bytes that a push sends, unpacked."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != ".laid_out.json")
 
 

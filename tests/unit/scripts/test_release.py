@@ -1,4 +1,4 @@
-"""`scripts/release`: what it refuses, and the tag that it makes."""
+"""`scripts/release`: its preconditions, and the tag that it creates."""
 
 from __future__ import annotations
 

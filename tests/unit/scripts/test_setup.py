@@ -1,4 +1,4 @@
-"""`scripts/setup`: what it says while it works."""
+"""`scripts/setup`: its progress messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`scripts/trino`: its engine ends with it."""
+"""`scripts/trino`: its engine ends together with it."""
 
 from __future__ import annotations
 
