@@ -11,9 +11,9 @@ Row = TypeVar("Row")
 
 # Folders whose tests are tables of many rows, each of which is a whole run.
 FOLDERS = ("tests/faults/", "tests/mirror/")
-# Tests in a real browser take long, all of them.
+# All tests in a real browser take long.
 BROWSER = "tests/browser/"
-# Of a test or a row that runs only with `--all`.
+# Marks a test or a row that runs only with `--all`.
 campaign = pytest.mark.campaign
 _runs_all = False
 

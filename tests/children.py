@@ -30,10 +30,10 @@ class Killable(Protocol):
 # Let coverage measure a program; see `keep_measurement_apart`.
 MEASURED: dict[str, str] = {}
 
-# What is typed, or makes it from all that the terminal has shown.
+# Text to type, or a function that returns it from all that the terminal has shown.
 Typed = str | Callable[[str], str]
 NO_ANSWERS: Mapping[str, Typed] = MappingProxyType({})
-# A session that has no controlling terminal yet takes its standard input for one; then comes the program.
+# Makes standard input the controlling terminal of the new session, then runs the program.
 _TAKE_TERMINAL = """
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -22,7 +22,7 @@ from tests.clock import FakeTime
 from tests.emulators.server import free_port
 from tests.exporting import Services, serve_both
 
-# A machine that is busy is no failure: how long something takes is for the bench.
+# No deadlines: a busy machine is no failure, and the bench measures time.
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
@@ -80,7 +80,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    # pytest looks for garbage five times more; in the process that gathers all results that takes a second.
+    # pytest collects garbage five more times, which takes a second in the process that gathers all results.
     gc.freeze()
     config.stash[_home].cleanup()
 
@@ -96,11 +96,11 @@ def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 def nothing_leaks(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
 ) -> Iterator[None]:
-    """Fails a test in which a plain identifier, a digest or a secret shows in a log record, an error's text or stdout.
+    """Fails a test that shows a plain identifier, a digest or a secret in a log record, an error's text or stdout.
 
-    Nor may an error or a log record of ours hold a template of digdag's.
+    Nor may an error or a log record of the operator contain a template of digdag.
 
-    The store is checked where a test gets it from: see `Services.export`.
+    `Services.export` checks the stored parameters.
     """
     said: list[str] = []
     original = ExportError.__init__

@@ -19,13 +19,13 @@ from tests.emulators.environment import environment
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Pinterest, serve_pinterest
 from tests.emulators.td import TreasureData, serve_td
 
-# Records withheld, by reason, where there is nobody to withhold.
+# The number of withheld records by reason when there are none.
 NOBODY = dict.fromkeys(WITHHELD, 0)
 SESSION = "2026-11-25T00:00:00+00:00"
-# Stored with every run: every reason, with zero.
+# The number of rejections by reason when there are none.
 NO_REASONS = dict.fromkeys(REASONS, 0)
 TASK_NAME = "+pinterest_export+export"
-# Of a task that is tried again within an attempt; without these names every run is an attempt of its own.
+# Parameters of an attempt that is retried; without them every run is its own attempt.
 ATTEMPT = {"session_uuid": "0c9eb4a2-1111-4222-8333-444455556666", "attempt_id": 7}
 
 

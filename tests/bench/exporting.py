@@ -28,7 +28,7 @@ def export(
         "ignore_invalid_records": True,
     } | settings
     with tempfile.TemporaryDirectory() as folder:
-        # Alone in its folder, which is the first place where its imports are looked for.
+        # Alone in its folder, as Python looks there first for imports.
         runner, given, stored = (Path(folder) / name for name in ("runner.py", "input.json", "output.json"))
         shutil.copy(_RUNNER, runner)
         task = {"job_id": job_id, "result_settings": result_settings, **(params or {})}

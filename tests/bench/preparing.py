@@ -16,9 +16,9 @@ from tests.bench.rows import Rows, opt_out_query, repeated_opt_out_query, write_
 from tests.bench.services import DATABASE, Services, serve_both
 
 _HERE = Path(__file__).parent
-# How many times each is measured, in turns.
+# How often each is measured, alternately.
 _TURNS = {100_000: 5, 1_000_000: 3, 10_000_000: 1}
-# Values to hash, each time: enough to measure, and no more than that.
+# How many values each measurement hashes at least and at most.
 _LEAST_HASHED, _MOST_HASHED = 500_000, 1_000_000
 
 _Measured = Callable[[Services, Rows], Cost]
@@ -112,9 +112,9 @@ def _check(unique: int, sent: int) -> None:
 
 _PLAIN, _ROWS = "**operator**, plain e-mails", "**operator**, rows of three keys"
 _OPTED_OUT = ", as many opted out"
-# Half of the rows are of people on the list, which is as long as all of them.
+# Half of the rows are people on the list, which is as long as the rows.
 _LIST = {"database": DATABASE, "suppress": "SELECT email FROM opt_outs"}
-# As many rows, of one person: memory must not go with repeats.
+# The same number of rows of one person: memory must not grow with duplicates.
 _SAME, _SAME_OPTED_OUT = ", one person in all rows", ", another in all opt-outs"
 _SAME_LIST = {"database": DATABASE, "suppress": "SELECT email FROM same_opt_outs"}
 _COMPARED: dict[str, _Measured] = {
@@ -138,7 +138,7 @@ _COMPARED: dict[str, _Measured] = {
         "pandas_script.py", services.jobs[str(rows.plain)], services, rows
     ),
 }
-# What it is to stay under: multiples of the floor, and megabytes.
+# Upper limits: multiples of the floor, and megabytes.
 _TARGETS = {
     (_PLAIN, 1_000_000): "≤ 4.5 ×",
     (_PLAIN, 10_000_000): "≤ 3.5 ×, < 70 MB",

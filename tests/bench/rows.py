@@ -12,10 +12,10 @@ from pathlib import Path
 _BLOCK = 10_000
 _NAMES = ("anna", "bela.horvath", "chloe", "d.okafor", "emil_larsen", "farah", "goro.tanaka", "h", "ines.costa", "jo")
 _DOMAINS = ("shop.example", "mail.shop.example", "post.example", "a-rather-long-company-name.example")
-# In every hundred rows this one is invalid, each time in another way.
+# This one of every hundred rows is invalid, for varying reasons.
 _INVALID = 37
 _INVALID_VALUES = (b"no address", b"two@at@shop.example", b"@shop.example", b"someone@shop", b"a b@shop.example")
-# In every fifty rows this one is somebody who was there before.
+# This one of every fifty rows repeats an earlier person.
 _REPEATED = 13
 
 
@@ -84,7 +84,7 @@ def generate_people(start: int, stop: int) -> Iterator[tuple[bytes, bytes]]:
         if row % 100 == _INVALID:
             yield _INVALID_VALUES[row // 100 % len(_INVALID_VALUES)], b""
             continue
-        # Every hundredth row is nothing but somebody new: those are the people to repeat.
+        # Every hundredth row is always a new person: these are the people to repeat.
         person = row // 2 // 100 * 100 if row % 50 == _REPEATED else row
         name, domain = _NAMES[person % len(_NAMES)], _DOMAINS[person // 10 % len(_DOMAINS)]
         value = f"{name}{person}@{domain}".encode()

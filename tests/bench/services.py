@@ -64,7 +64,7 @@ def serve_both(
 
 def main(results: Mapping[str, tuple[int, Sequence[str]]], tables: Mapping[str, str]) -> None:
     """Serve until standard input ends, which it does when whoever started this is gone."""
-    # Here, and not above: who starts this process must stay small, see `measuring`.
+    # Imported here, as the process that starts this one must stay small: see `measuring`.
     from tests.emulators.__main__ import serve_emulators
 
     with serve_emulators(switches={"keeps_members": False}) as emulators:

@@ -146,7 +146,7 @@ def test_token_response_has_all_scopes_that_were_ever_approved(sdk: Sdk) -> None
     assert "ads:read user_accounts:read" == exchange_code(sdk, obtain_code(sdk, scope="ads:read")).scope
 
 
-# -- who sees what --------------------------------------------------------------------------------------------------
+# -- permissions ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -172,7 +172,7 @@ def test_form_of_digdags_client_is_accepted_like_td_clients_multipart(url: str) 
     assert {"job", "job_id", "database"} == set(issued)
 
 
-# -- what td> and td_ddl> do to tables ---------------------------------------------------------------------------------
+# -- tables of td> and td_ddl> -----------------------------------------------------------------------------------------
 
 
 def test_create_table_of_td_replaces_the_table_each_time(client: tdclient.Client) -> None:
@@ -227,7 +227,7 @@ def test_creating_existing_or_using_missing_tables_is_refused(
         call(client)
 
 
-# -- who may call ------------------------------------------------------------------------------------------------------
+# -- authorisation -----------------------------------------------------------------------------------------------------
 
 
 def test_wrong_key_gets_the_services_authorization_error(url: str) -> None:

@@ -20,7 +20,7 @@ import yaml
 
 Params = dict[str, Any]
 
-# Java's frames are digdag's own business; a workflow can only show them.
+# Frames of Java, which a workflow can only show.
 _FRAMES = "io.digdag.core.agent.OperatorManager.callExecutor(OperatorManager.java:399)"
 
 _BOOLEANS = {"true": True, "True": True, "false": False, "False": False, "": False}
@@ -175,7 +175,7 @@ def convert_value(value: Any, path: Path) -> Any:
         built: Params = {}
         for key, inner in value.items():
             if isinstance(key, _Include):
-                # It is merged into the keys above it; a key below it replaces a whole value.
+                # An include is merged into the keys above it; a key below it replaces a whole value.
                 merge(built, load(include_path(inner, path)))
             else:
                 built[key if isinstance(key, str) else json.dumps(key)] = convert_value(inner, path)

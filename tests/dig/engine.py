@@ -88,7 +88,7 @@ class Attempt:
             visible = merge(merge(visible, result.store), {"error": result.error})
             error_result = self._run_waves(error_tasks, visible)
             merge(result.store, error_result.store)
-            # What fails there is the error that the tasks above see.
+            # A failure there is the error that the tasks above see.
             merge(result.error, error_result.error or {})
         return result
 

@@ -142,7 +142,7 @@ def for_each(call: Call) -> Outcome:
         ]
         values = {name: value for name, (_, value) in zip(lists, combination, strict=True)}
         subtask[f"+for-{'&'.join(tags)}"] = {**do, "_export": {**mapping_at(do, "_export"), **values}}
-    # Without a list there is nothing to do; the product of none would be one empty combination.
+    # Without a list there is nothing to do; an empty product would be one combination.
     return Outcome(subtask=subtask if lists else {})
 
 
@@ -167,7 +167,7 @@ def call(call: Call) -> Outcome:
     name = as_text(call.params, "_command")
     path = call.machine.project / (name if name.endswith(".dig") else f"{name}.dig")
     config = load(path)
-    # They belong to a workflow that is run by itself.
+    # These keys apply only to a workflow that is run directly.
     return Outcome(subtask={key: value for key, value in config.items() if key not in ("timezone", "schedule", "sla")})
 
 
@@ -205,7 +205,7 @@ def py(call: Call) -> Outcome:
 def _folder(call: Call, params: Params) -> Path:
     parent = call.machine.project / ".digdag" / "tmp"
     parent.mkdir(parents=True, exist_ok=True)
-    # It stays, with the parameters in it: so it does in a local run of digdag.
+    # The folder stays, with the parameters in it, as in a local run of digdag.
     folder = Path(tempfile.mkdtemp(prefix="digdag-py-", dir=parent))
     (folder / "input.json").write_text(json.dumps({"params": params}, ensure_ascii=False), encoding="utf-8")
     shutil.copyfile(py_child.__file__, folder / "runner.py")
@@ -254,7 +254,7 @@ def _output(path: Path) -> Params | None:
     """Return the child's output, None if there is no file. Raises DigError for invalid JSON, such as NaN."""
     try:
         text = path.read_text(encoding="utf-8")
-        # Python's reader would let NaN pass.
+        # Python's parser accepts NaN.
         output: Params = json.loads(text, parse_constant=lambda name: int(name))
     except FileNotFoundError:
         return None

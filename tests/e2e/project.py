@@ -143,7 +143,7 @@ ENGINES: list[object] = [
 ]
 
 
-# Either of the two: given a workflow, the services, a folder for secrets, and maybe more secrets.
+# One of the two functions above; arguments: a workflow, the services, a folder for secrets, further secrets.
 Engine = Callable[..., Ran]
 
 

@@ -14,7 +14,7 @@ from tests.exporting import Services, digest, people
 ACTALIKE, MIRROR = "create_actalike_audience", "mirror_current_audience"
 SENDING = {ADD, REMOVE, CREATE, REPLACE, MIRROR}
 EVERY = [each.action.name for each in ACTIONS]
-# By setting: a value that stops a run over ROWS, or that leaves somebody out, and the actions that honour it.
+# By setting: a value that stops a run of ROWS or withholds a person, and the actions that honour it.
 RESTRICTIONS: Mapping[str, tuple[object, set[str]]] = {
     "dry_run": (True, {*EVERY}),
     "expected_audience_name": ("Somebody else's", {*EVERY}),
@@ -25,13 +25,13 @@ RESTRICTIONS: Mapping[str, tuple[object, set[str]]] = {
     "control": ({"percent": 50, "salt": "spring"}, SENDING - {REMOVE}),
     "max_leave_ratio": (0.01, {MIRROR}),
 }
-# Where an action sends nobody, there is nothing that these limit.
+# These limit nothing in an action that sends nobody.
 LIMITS = {"max_invalid_ratio", "min_records", "max_records"}
 PEOPLE = people(260)
 ROWS = [*PEOPLE, "nobody"]
 _numbers = itertools.count(1)
 
-# Runs an export, by some door, with the settings of an action and one that restricts; returns the error, "" for none.
+# Runs an export by an entry point with settings and a restriction; returns the error, "" after a success.
 RunExport = Callable[[dict[str, Any], dict[str, Any]], str]
 
 

@@ -35,7 +35,7 @@ class TestAddAndRemove:
         stored = services.export({"action": REMOVE, "audience_id": audience_id}, job_id=services.job(people(4)))
         assert digests(6, first=4) == services.pinterest.members_of_audience(audience_id)
         assert 4 == stored["records"]["sent"]
-        # Nobody can know who of them was in it.
+        # The previous members among them are unknown.
         assert 'Asked to remove 4 records from audience "Shoppers".' == stored["summary"]
         assert ["REMOVE"] == [call.operation_type for call in services.pinterest.calls.writes()]
 

@@ -109,7 +109,7 @@ def test_each_alert_reports_once_what_failed_for_which_audience_and_what_to_do(
     assert re.fullmatch(told, message["text"]), message
 
 
-# The ids and the names are those of the shipped config/pinterest.yml, in which `ids` are filled in.
+# Ids and names of the shipped config/pinterest.yml, in which `ids` are filled in.
 ACCOUNT = f"ad account {AD_ACCOUNT_ID}"
 NAME = "the name of that audience"
 ABOUT = {

@@ -20,9 +20,9 @@ SIGMA = "SOFI\u03a3@shop.example"
 DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}".format
 SKIPS = {"ignore_invalid_records": True}
 WAREHOUSE = {"hash_in": "warehouse", **SKIPS}
-# A digest, maybe one that was hashed before, or a reason.
+# A digest, also of a value that was hashed already, or a reason.
 _NOTHING_PLAIN = re.compile("|".join(["=?[0-9a-f]{64}", *(reason.value for reason in Reason)]))
-# What two runs of the same rows have in common.
+# The statistics that two runs of the same rows share.
 FIGURES = ("rows", "records", "values")
 
 

@@ -40,7 +40,7 @@ MIRROR = "mirror_current_audience"
 HISTORY = f"crm.{TABLE}"
 ATTEMPT: dict[str, Any] = {"session_uuid": "0f3c5a1e-0000-4000-8000-00000000abcd", "attempt_id": 7}
 TASK = {"session_time": SESSION, "task_name": "+pinterest_export+export", "project_id": 1, **ATTEMPT}
-# Of a request to the history's database, and of a job there.
+# The paths of requests to the history's database, and of its jobs.
 ISSUE, JOB = "/v3/job/issue/presto/crm$", "td_pinterest_op: .*history"
 
 
@@ -76,7 +76,7 @@ def logged_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
-# -- a row about each run
+# -- a row for each run
 
 
 def test_run_writes_one_row_with_its_statistics(services: Services) -> None:
@@ -423,7 +423,7 @@ def test_history_job_that_does_not_end_is_abandoned_with_a_warning(
     services.td.faults.add(Fault(kind="status", status=200, body=answer, path=ISSUE, times=None))
     services.export(settings_of(services, CLEAR, people(3)) | {"history": HISTORY}, **ATTEMPT)
     assert 1 == len(logged_warnings(caplog))
-    # Whoever waits for it notices at its next look that nobody waits for him.
+    # The waiting thread notices at its next request that its result is not needed.
     for thread in threading.enumerate():
         if thread.name == "limited":
             thread.join(timeout=10)
@@ -466,7 +466,7 @@ def test_run_ended_by_a_signal_writes_no_row(services: Services, request: pytest
     assert [] == read_rows(services)
 
 
-# -- what was done before a failure
+# -- summaries of work before a failure
 
 
 def test_row_of_an_error_after_sending_has_the_number_of_records_sent(services: Services) -> None:

@@ -112,7 +112,7 @@ def test_push_counts_bytes_before_sending_and_names_the_exceeded_limit(
     assert size < int(line.replace(",", "")) < size + 1_000_000
     large = [line for line in before.splitlines() if line.startswith("Too large: ")]
     assert [] == large if said is None else said in large[0] and f"The largest: samples/ {size:,}" in large[0]
-    # A push that fails says it once more, below digdag's own words.
+    # A failed push repeats it below digdag's output.
     assert (bool(said) and code != 0) == ("Too large: " in ran.stderr)
     assert (code != 0) == ("The push of audiences failed.\n" in ran.stderr)
 

@@ -210,7 +210,7 @@ def test_every_key_of_an_entry_of_several_audiences_is_described_once() -> None:
     assert sorted([*OWN, *TASK_PARAMETERS]) == sorted(described["audiences.yml"])
 
 
-# What digdag and Audience Studio hand to a task, and what the shipped workflows hand to their own tasks.
+# Parameters set by digdag, by Audience Studio, and by the shipped workflows for their own tasks.
 HANDED = {
     *("_command", "_env", "project_id", "result_settings", "td"),
     *("result_connection_settings", "segment_name", "activation_actions_table"),

@@ -26,7 +26,7 @@ _numbers = itertools.count(1)
 SESSION_OF_TASK = {"session_time": SESSION, "project_id": 1}
 
 every_action = pytest.mark.parametrize("action", EVERY)
-# The days of a mirror take longest, and a task has them.
+# Mirrors take longest, and tests of a task cover them.
 most_actions = pytest.mark.parametrize(
     "action", [pytest.param(action, marks=[campaign] if action == MIRROR else []) for action in EVERY]
 )

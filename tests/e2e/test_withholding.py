@@ -276,7 +276,7 @@ class TestLists:
             services.export(settings, suppress=same, **task)
         stored = services.export(settings, suppress=values_query(people(1)), **task)
         issued = [call.form["domain_key"] for call in services.td.calls("POST", "/v3/job/issue")]
-        # Of six queries, that of the people was adopted.
+        # Of six queries, the query of people was adopted.
         assert (6, 5, 5) == (len(issued), len(set(issued)), len(services.td.jobs.all()))
         assert None not in stored["lists"].values()
         assert stored["job_id"] not in stored["lists"].values()

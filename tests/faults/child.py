@@ -81,7 +81,7 @@ def start_run(
         **params,
     }
     (folder / "input.json").write_text(json.dumps({"params": params}))
-    # Where it stands, modules next to it would hide the standard library's.
+    # In its original folder, modules next to it would hide the standard library's.
     shutil.copyfile(py_child.__file__, folder / "runner.py")
     process = children.start(
         [sys.executable, "runner.py", operator, "input.json", "output.json"],

@@ -75,7 +75,7 @@ _WHERE: dict[Moment, Where] = {
 def requests_of(action: ActionSpec, moment: Moment) -> Where:
     """Return the selection of an action's requests that are this step."""
     if moment is Moment.READ_BACK and action is not Create.action:
-        # The audience is read before: before and after the rows, and again right before a move.
+        # Earlier reads of the audience: before and after the rows, and right before a switch.
         return Where(operation="audiences/get", after=2 if batches(action) is BATCH else 3)
     if moment in (Moment.MIDDLE_BATCH, Moment.LAST_BATCH) and batches(action) is BATCHES_OF_NEW_LIST:
         return Where(operation="customer_lists/update", after=BATCHES_OF_NEW_LIST.index(moment) - 1)

@@ -63,14 +63,14 @@ class Row:
         return self.ends_for.get((action, moment), self.ends_at.get((often, moment), self.ends[often]))
 
 
-# Repeated until it goes well, or the retries (for a 429: the patience) are used up.
+# Repeated until it succeeds, or the retries (for a 429: the longest wait) are used up.
 RETRIED = {ONCE: SUCCESS, THIRD: SUCCESS, ALWAYS: UnavailableError}
-# What was created is found, though no answer ever told of it.
+# What was created is found, although its response was lost.
 FOUND: dict[tuple[Often, Moment], Outcome] = {(ALWAYS, moment): SUCCESS for moment in CREATING}
-# Repeated with a new access token, once. At the token request there is none to be had.
+# Repeated once with a new access token. A failing token request gives none.
 RENEWED = {ONCE: SUCCESS, ALWAYS: AccountError}
 NO_TOKEN: dict[tuple[Often, Moment], Outcome] = {(ONCE, Moment.TOKEN): AccountError}
-# A batch is halved; what is no batch ends the run.
+# A batch is halved; any other request ends the run.
 HALVED = {ONCE: SUCCESS, ALWAYS: RequestRefusedError}
 NOT_HALVED: dict[tuple[Often, Moment], Outcome] = {
     (ONCE, moment): RequestRefusedError for moment in ALL if moment not in (*BATCH, Moment.LIST_CREATION)

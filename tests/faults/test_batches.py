@@ -36,7 +36,7 @@ def test_failed_batches_are_repeated_until_every_record_is_sent(stage: Stage, fa
     writes = stage.pinterest.calls.writes()
     failed = len([call for call in writes if call.fault])
     assert (len(writes), failed) == (stats["requests"]["sent"], stats["requests"]["failed"])
-    # More than the batches and their repetitions only if a connection broke twice: then halves were sent.
+    # A connection that broke twice halves its batch, which adds requests.
     halved = isinstance(fault.effect, Reset) and fault.times is None
     assert halved or len(writes) - 100 == failed == stats["requests"]["retried"]
 
@@ -76,7 +76,7 @@ def test_server_that_stops_reading_fails_the_request_after_the_write_timeout(sta
     assert 1 <= time.monotonic() - begin < 10
 
 
-# -- 429 and the pace
+# -- 429 and rate limits
 
 WAIT = 7
 SECONDS = Answer(status=429, retry_after=WAIT)
@@ -110,7 +110,7 @@ def test_all_requests_in_flight_wait_after_one_429(stage: Stage, answer: Answer)
     audience_id, stats = stage.add(people(200), **TWO)
     hit, later = split_at_throttling(stage)
     assert stage.pinterest.calls.max_writes_under_way > 1
-    # Those that had left before the answer came are on their way already; the 429 itself was one of eight.
+    # Requests sent before the response are in flight already; the 429 was one of eight.
     assert len([call for call in later if call.arrived < hit.arrived + WAIT]) < 8
     assert digests(200) == stage.pinterest.members_of_audience(audience_id)
     assert stats["seconds"]["waiting"] >= WAIT

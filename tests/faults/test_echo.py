@@ -17,7 +17,7 @@ from td_pinterest_op.errors import ExportError
 from tests import guard
 from tests.exporting import Services, people
 
-# What an echo makes of a text, each in a message of its own.
+# The forms in which the server echoes a text, each in its own message.
 FORMS: dict[str, Callable[[str], str]] = {
     "plain": str,
     "URL-encoded": lambda text: urllib.parse.quote(text, safe=""),

@@ -24,7 +24,7 @@ from tests.faults.conftest import Stage
 AUDIENCE_ID, LIST_ID = "549755885175000777", "549755885175000111"
 Given = Response | Failure
 # What the actions that create an audience need.
-# A mirror has its rows from a warehouse, and tests of its own.
+# A mirror reads its rows from the warehouse, and has its own tests.
 EVERY = [each.action for each in ACTIONS if not each.action.needs_query]
 NAMED: dict[ActionSpec, dict[str, Any]] = {
     Create.action: {"audience_name": "Shoppers"},
@@ -135,7 +135,7 @@ _statuses = st.sampled_from([200, 200, 200, 200, 201, 204, 301, 400, 401, 403, 4
 )
 _answers = st.builds(Response, status=_statuses, headers=_headers, body=_bodies)
 _given = st.one_of(_answers, _answers, st.sampled_from(Failure))
-# Mostly what is usual, so that runs get far.
+# Mostly usual responses, so that runs reach late steps.
 _script = st.lists(st.one_of(st.none(), st.none(), st.none(), _given), max_size=25)
 _token_answers = st.builds(
     Response, status=_statuses, headers=_headers, body=_tokens.map(lambda value: json.dumps(value).encode())

@@ -28,10 +28,10 @@ def run_until_killed(
     services: Services, settings: dict[str, Any], job_id: str | None, number: int, folder: Path, **task: Any
 ) -> list[str]:
     """Run an export in its own process and kill it; return the operations that took effect."""
-    # When it has been carried out and is not answered yet.
+    # After it took effect and before its response.
     services.pinterest.on_request((killer := Killer(number)).append, when=When.AFTER)
     code, said = killer.wait(child.start_run(services, settings, job_id=job_id, folder=folder / "run", **task))
-    # A run that makes fewer requests is through before its turn.
+    # A run with fewer requests ends before it is killed.
     assert (KILLED if len(killer) >= number else 0) == code, said
     return [call.operation for call in killer]
 

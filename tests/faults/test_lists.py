@@ -24,11 +24,11 @@ from tests.faults.conftest import Stage
 # In the order in which they are issued.
 QUERIES = ("suppress", "consent", "query")
 STEPS = ("issue", "status", "show", "result")
-# Who opted out, who is sent, and who has not consented; and then strangers.
+# People who opted out, who are sent, who have not consented, and others.
 SENT = digests(12, first=4)
 PEOPLE, SUPPRESSED, CONSENTING = people(20), people(4), people(16)
 COUNTS = (4, 4, 0)
-# A run asks Treasure Data this often at least; the last of it is in the middle of the people's result.
+# A run makes at least this many requests to Treasure Data; the last is in the middle of the people's result.
 REQUESTS = 12
 
 
@@ -96,7 +96,7 @@ def test_fault_of_a_list_query_sends_no_withheld_person_and_a_rerun_recovers(
 ) -> None:
     audience_id = stage.audience([], name="Shoppers")
     settings = {"action": "add_people_to_current_audience", "audience_id": audience_id}
-    # Another task than that of another cell: it would adopt the job of that one.
+    # A task of its own for each cell, as it would adopt the job of another.
     task = create_queries(stage.services) | {"task_name": f"{row.name}-{query}-{step}"}
     inject_fault(stage.services, row, query, step)
     if row.end is None:

@@ -68,7 +68,7 @@ class Cell:
 
 
 def is_meaningful(row: Row, often: Often, action: ActionSpec, moment: Moment) -> bool:
-    # What never ends, ends a run at the first batch and at the last one as at the one between.
+    # A permanent fault ends a run at the first and last batch as at the middle one.
     repeats = often is Often.ALWAYS and moment in BATCH and moment is not Moment.MIDDLE_BATCH
     about_batches = row.at == BATCH and moment in batches(action)
     return (moment in (*row.at, Moment.ANY) or about_batches) and not repeats
@@ -141,7 +141,7 @@ def read_world(stage: Stage) -> World:
     lists = stage.lists()
     order = [held.id for held in lists]
     return World(
-        # Without the digest of nobody, which a list that is created empty may hold.
+        # Without the digest of a made-up value, which a list that is created empty may have.
         lists=tuple(frozenset(stage.pinterest.members(list_id) & (NEW | STAY)) for list_id in order),
         audiences=tuple(
             (audience.name, order.index(audience.rule["customer_list_id"])) for audience in stage.audiences()
@@ -154,7 +154,7 @@ def prepare_cell(stage: Stage, cell: Cell) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "action": cell.action.name,
         "limit_records_per_request": BATCH_SIZE,
-        # One at a time, so that it is known which batches are in when a run ends at one of them.
+        # One at a time, so that the batches that were sent are known when a run ends at one of them.
         "max_in_flight": 1,
         "max_retry_wait_millis": 60_000,
         **cell.row.settings,
@@ -164,7 +164,7 @@ def prepare_cell(stage: Stage, cell: Cell) -> dict[str, Any]:
     else:
         members = people(5, first=1000) + (people(RECORDS) if cell.action is Remove.action else [])
         settings |= {"audience_id": stage.audience(members, name=NAME)}
-    # Creating an empty list takes two requests where records are demanded: the rerun does so.
+    # An empty list takes two requests if Pinterest demands records.
     stage.pinterest.switches.records_required = cell.action is not Clear.action
     if cell.poison:
         stage.pinterest.switches.poison = frozenset({cell.poison})

@@ -38,12 +38,12 @@ from tests.unit.withholding.test_people import (
 )
 
 DATABASE = "crm"
-# The setting `records`, and the types of identifiers that there are with it.
+# The values of the setting `records`, and the types of identifiers that each allows.
 FORMS = {"identifiers": ["email", "maid"], "rows": list(KEYS_OF)}
 LISTS = ("suppress", "consent")
 _tasks = itertools.count(1)
 
-# A record as it is sent: its keys; of an identifier alone the value.
+# A record as it is sent: its keys, or the value of a single identifier.
 Record = frozenset[tuple[str, str]]
 
 
@@ -200,7 +200,7 @@ def load_table(td: Any, table: str, columns: Sequence[str], rows: Sequence[Seque
     shape = f"({', '.join('?' * len(columns))})"
     nobody = [None] * len(columns)
     values = [value.decode() if isinstance(value, bytes) else value for row in (nobody, *rows) for value in row]
-    # The first row stands for none.
+    # The first row is a placeholder, as VALUES cannot be empty, and is skipped.
     source = f"SELECT {selected} FROM (VALUES {', '.join([shape] * (len(rows) + 1))}) v({', '.join(places)}) OFFSET 1"
     td.warehouse.load(DATABASE, table, source, values)
 
@@ -262,7 +262,7 @@ def test_no_attempt_sends_people_whom_the_current_lists_withhold(history: Histor
                 assert isinstance(error, JobError | LimitError | InvalidRowsError)
                 assert [] == sent
     if error is None and history.form == "identifiers" and history.action != Add.action.name:
-        # The youngest one: that which was created, or the only one.
+        # The newest one: created by the run, or the only one.
         assert {digest for record in allowed for _, digest in record} == stage.members(stage.audiences()[-1])
 
 

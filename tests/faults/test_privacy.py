@@ -153,7 +153,7 @@ def test_http_libraries_log_no_key_even_at_debug(
 @pytest.mark.parametrize("operation", ["oauth/token", "audiences/get", BATCH])
 def test_redirect_by_pinterest_is_not_followed(stage: Stage, status: int, operation: str) -> None:
     td = stage.services.td
-    # By its other name, the emulator of Treasure Data is another host, which notes what it gets.
+    # Under another name the emulator of Treasure Data is another host, which records its requests.
     elsewhere = stage.services.environ["TD_API_SERVER"].replace("127.0.0.1", "localhost") + "elsewhere"
     stage.pinterest.inject(Fault(effect=Redirect(location=elsewhere, status=status), operation=operation))
     td.requests.clear()

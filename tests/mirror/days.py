@@ -30,7 +30,7 @@ from tests.exporting import digest
 
 DATABASE, LEDGER = "sandbox", "pinterest_ledger"
 BEGIN = datetime(2026, 11, 25, tzinfo=timezone.utc)
-# Records a request, so that a send of few people takes several.
+# Records per request, so few that a small send takes several.
 BATCH = 7
 PEOPLE = "SELECT email FROM people"
 
@@ -111,7 +111,7 @@ class World:
             except ExportError as error:
                 attempt = Attempt(output="", steps=steps.names, error=error)
         attempt.output = "\n".join([*said, str(attempt.error or "")])
-        # What was planned to fail in this run does not fail in the next one.
+        # Faults of this run do not apply to the next one.
         self.pinterest.faults.clear()
         self.td.job_faults.clear()
         return attempt

@@ -15,7 +15,7 @@ from tests.mirror.days import DATABASE, LEDGER, Death, World, at_statement
 
 # The statements and writes of a first day, as `Death` counts them.
 MOVE = 38
-# Of a day on which the ledger is made small, the last ones.
+# The last ones of a day with a compaction.
 COMPACTION = (
     "write a row for each member into the ledger",
     "count them",
@@ -132,7 +132,7 @@ def test_no_plain_identifier_leaves_the_warehouse_or_stays_in_a_table(mirror_wor
     mirror_world.set_people([*people(200), "Not an address@shop.example", "n/a"])
     ran = mirror_world.run(1)
     assert ran.succeeded
-    # What a job has as its result is all that can be downloaded.
+    # Only the result of a job can be downloaded.
     results = [job.output.unpacked() for job in mirror_world.td.jobs.all() if job.output is not None]
     content = b"".join(chunk for result in results for chunk in result.chunks(0, None))
     assert content.count(b"join") >= 200
@@ -268,7 +268,7 @@ def test_first_replace_without_a_recorded_end_is_repeated(mirror_world: World) -
     assert died.steps[-1].endswith(f"/audiences/{audience_id}")
     assert digests(200) == mirror_world.members(audience_id)
     mirror_world.set_people(people(150))
-    # It was allowed to take the people out when it began.
+    # It was allowed to remove people when it began.
     assert mirror_world.run(1, begin=None).succeeded
     assert digests(150) == mirror_world.members(audience_id)
 

@@ -117,7 +117,7 @@ def test_records_sent_during_a_newer_plan_are_in_the_ledger_and_corrected_the_ne
     check_later_days(mirror_world, audience_id)
 
 
-# The last one moves the audience to the new list.
+# The last one switches the audience to the new list.
 @pytest.mark.parametrize("number", [1, 5, 30])
 def test_overtaken_replace_is_followed_by_a_replace(mirror_world: World, audience_id: str, number: int) -> None:
     def second() -> None:

@@ -15,7 +15,7 @@ MOST_MEMORY, MOST_STAGES = 700_000_000, 25
 # Times people, lists and ledger; times the CPU time of hashing people and lists, without lists and with them.
 MOST_ROWS, MOST_CPU, MOST_CPU_WITHHOLDING = 4, 3, 4
 MOST_PLACES = 1
-# Seconds that statements take however few people there are.
+# Seconds that statements take with any number of people.
 FIXED_CPU = 1
 
 

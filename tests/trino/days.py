@@ -76,7 +76,7 @@ class TrinoStage(Stage):
             run(self.server, f"DROP TABLE {table}")
 
     def _run_statement(self, purpose: str, statement: str) -> StatementResult:
-        # The days pass on the engine as well.
+        # The statements use the fake time too.
         text = re.sub(r"\bnow\(\)", f"from_unixtime({self.now})", self._source_of(purpose, statement).query)
         if self.explains:
             self.places[purpose] = most_table_reads(self.server, text)

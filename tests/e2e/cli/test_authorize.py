@@ -127,7 +127,7 @@ def test_an_older_token_that_commands_find_first_is_reported_with_how_to_clear_i
     assert "Next: " + " && ".join([*commands, " ".join(doctor)]) == ran.out.splitlines()[-1]
     assert len(commands) == ran.err.count("An older refresh token is in the ")
     assert all(f"where commands look first: `{command}` clears it." in ran.err for command in commands)
-    # Whoever does as told is done.
+    # The commands that it names solve the problem.
     monkeypatch.delenv("PINTEREST_REFRESH_TOKEN", raising=False)
     if len(commands) == 2 or (commands and not is_set):
         (local_secrets_folder(tmp_path) / "pinterest.refresh_token").unlink()
@@ -369,7 +369,7 @@ def test_authorize_accepts_a_pasted_redirect_address(services: Services, tmp_pat
     assert STORED == {file.name for file in local_secrets_folder(tmp_path).iterdir()}
 
 
-# Shows what it is about to do, waits for a line of the terminal, and then stores what it was given.
+# A td that prints a message, waits for a line from the terminal, and then stores its standard input.
 _SLOW_TD = """#!/bin/sh
 cat > {folder}/given
 echo storing > $TERMINAL

@@ -61,7 +61,7 @@ SWITCHES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"move_lag_seconds": 2}, {"move_seconds": 2.0}),
     ({"removed_audiences": "gone"}, {"removed_readable": False}),
     ({"second_remove": "404"}, {"removed_again": False}),
-    # The emulator really holds batches for this one.
+    # The emulator really delays batches with this switch.
     ({"batches_at_once": 2}, {"batches_at_once": 2}),
 ]
 

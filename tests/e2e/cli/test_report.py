@@ -113,7 +113,7 @@ def test_missing_package_is_named(at_terminal: Terminal, page: Path, monkeypatch
 
 
 def test_an_audience_is_shown_with_its_history(at_terminal: Terminal, services: Services, history: str) -> None:
-    # The emulator numbers what it makes: the first audience is that of the history.
+    # The emulator numbers its objects, so the first audience has the id in the history.
     audience_id = services.audience(["anna@shop.example"])
     assert AUDIENCE_ID == audience_id
     ran = at_terminal("audience", audience_id, "--history", history)

@@ -214,7 +214,7 @@ def test_bundle_with_dependencies_runs_without_installed_libraries(
     probe = f"{path}; import td_pinterest_op.export, msgpack; print(msgpack.unpackb(b'\\x91\\x01'))"
     phone = "from td_pinterest_op.identifiers.phones import normalise; print(normalise('+49 30 901820', None))"
     code = f"{probe}; {phone}" if options else probe
-    # -I -S: neither site-packages nor the user's own nor PYTHONPATH. -B: the folder stays as it is.
+    # -I -S: no site-packages, user packages or PYTHONPATH. -B: the folder stays unchanged.
     done = children.run([sys.executable, "-B", "-I", "-S", "-W", "error", "-c", code], cwd=folder)
     assert ("[1]\n" + ("4930901820\n" if options else ""), "") == (done.stdout, done.stderr)
 

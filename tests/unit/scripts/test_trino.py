@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests import children
 
-# It holds its pipe open, and tells whether its standard input came to an end.
+# Keeps its pipe open, and reports the end of its standard input.
 _JAVA = "exec 3> {pipe}; echo begun >&3; timeout 30 cat && echo ended >&3"
 
 
