@@ -67,9 +67,9 @@ def scene(at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyP
 
 
 def test_a_good_setup_passes_all_checks_and_writes_nothing(
-    at_terminal: Terminal, scene: Scene, as_recorded: Recorded
+    at_terminal: Terminal, scene: Scene, compare_golden: Recorded
 ) -> None:
-    as_recorded(at_terminal("doctor", "--job", scene.job, "--workflow", scene.workflow), "doctor")
+    compare_golden(at_terminal("doctor", "--job", scene.job, "--workflow", scene.workflow), "doctor")
     assert [] == scene.services.pinterest.calls.writes()
 
 
