@@ -100,7 +100,7 @@ class TestMixedRows:
         message = str(caught.value)
         assert f"{len(positions):,} of {ROWS:,} rows are invalid" in message
         for reason, count in rejected.items():
-            assert f"{reason} {count}" in message
+            assert f"{reason} {count:,}" in message
         assert f"the first are in rows {', '.join(map(str, positions[:10]))}, …. Nothing was sent" in message
         assert "ignore_invalid_records: true" in message
         assert [] == services.pinterest.calls.writes()
