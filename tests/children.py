@@ -43,7 +43,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 
 def keep_measurement_apart() -> None:
-    """Take from the environment what lets coverage measure each program: it doubles the time that most take.
+    """Remove from the environment what lets coverage measure each program, which doubles the time of most.
 
     Measured are those that are at a terminal or have tasks to run; tests in this process run all other code.
     """

@@ -1,4 +1,4 @@
-"""Fixtures for all tests: the guard over everything that can be seen, and the two services to export between."""
+"""Fixtures for all tests: the guard against leaks in all output, and the two emulated services."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the tests a home of their own: digdag and the operator keep secrets there, and the user's are not ours."""
+    """Set a home for the tests, since digdag and the operator keep secrets in that of the user."""
     campaigns.configure(config)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(silence.Silence(config))
@@ -64,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What all tests share is looked through for garbage only once, and most programs are not measured."""
+    """Keep the objects shared by all tests out of garbage collection, and leave most programs unmeasured."""
     children.keep_measurement_apart()
     gc.collect()
     gc.freeze()
@@ -72,7 +72,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """The log and the output of a test that passed are not sent to the process that gathers the results."""
+    """Drop log and output of a passed test, so that they are not sent to the process that gathers the results."""
     report = yield
     if report.passed and hasattr(item.config, "workerinput"):
         report.sections.clear()
@@ -87,7 +87,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A credential of one test hides nothing in the texts of another; its forms are computed once for all tests."""
+    """Forgets the credentials of a test, so that they mask no text of another; caches their forms."""
     monkeypatch.setattr(secret, "_parts", defaultdict(set))
     monkeypatch.setattr(secret, "_encode_all", _encode_all)
 
@@ -126,7 +126,7 @@ def nothing_leaks(
 
 
 def _shows_output(request: pytest.FixtureRequest) -> bool:
-    """Whether the test leaves the output to this guard (one that captures it itself checks it itself)."""
+    """Return whether this guard sees the output; a test that captures its output has to check it."""
     return not {"capfd", "capsys", "capfdbinary", "capsysbinary"} & set(request.fixturenames)
 
 
@@ -137,14 +137,14 @@ def fake_time() -> FakeTime:
 
 @pytest.fixture
 def services(fake_time: FakeTime) -> Iterator[Services]:
-    """Treasure Data and Pinterest, emulated, empty, on the fake clock."""
+    """Emulators of Treasure Data and Pinterest, empty, on the fake clock."""
     with serve_both(fake_time) as running:
         yield running
 
 
 @pytest.fixture
 def redirect(services: Services) -> str:
-    """A redirect address of this machine that the app has, on a free port."""
+    """A redirect address of the app, on a free port of this machine."""
     address = f"http://localhost:{free_port()}/"
     services.pinterest.switches.redirect_uris = frozenset({address})
     return address

@@ -30,17 +30,17 @@ ATTEMPT = {"session_uuid": "0c9eb4a2-1111-4222-8333-444455556666", "attempt_id":
 
 
 def digest(identifier: str) -> str:
-    """The hex digest of an identifier that is normalised already."""
+    """Return the hex digest of a normalised identifier."""
     return hashlib.sha256(identifier.encode()).hexdigest()
 
 
 def people(count: int, *, first: int = 0) -> list[str]:
-    """Made-up e-mail addresses, normalised, all different."""
+    """Return different made-up normalised e-mail addresses."""
     return [f"person{number}@shop.example" for number in range(first, first + count)]
 
 
 def digests(count: int, *, first: int = 0) -> set[str]:
-    """The digests of `people`."""
+    """Return the digests of `people`."""
     return {digest(person) for person in people(count, first=first)}
 
 

@@ -15,7 +15,7 @@ _WIDTH = 100
 
 
 def render_commands() -> str:
-    """The help of the program and of every command, as Markdown."""
+    """Return the help of the program and of every command as Markdown."""
     names = program.context_settings["help_option_names"]
     root = click.Context(program, info_name="td-pinterest", terminal_width=_WIDTH, help_option_names=names)
     parts = [render_help(root)]
@@ -30,7 +30,7 @@ def render_help(context: click.Context) -> str:
 
 
 def replace_commands(text: str) -> str:
-    """The command line's README with its commands written again. Raises ValueError where their marks are missing."""
+    """Return the command line's README with current commands. Raises ValueError if their marks are missing."""
     text, count = _SECTION.subn(lambda match: f"{match[1]}\n{render_commands()}\n{match[2]}", text)
     if count != 1:
         raise ValueError("the README has no section of commands")

@@ -52,7 +52,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _machine() -> str:
-    """Processor, cores, system, Python, and the versions of what is compared."""
+    """Describe processor, cores, system, Python, and the versions of the compared programs."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _COMPARED)
     return (
         f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "

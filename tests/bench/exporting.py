@@ -1,4 +1,4 @@
-"""The operator as a `py>` task runs it: a Python process with digdag's runner, parameters in, statistics out."""
+"""Runs the operator as a `py>` task does: a Python process with digdag's runner, which returns statistics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RUNNER = Path(__file__).parent.parent / "dig" / "py_child.py"
 def export(
     services: Services, job_id: str, *, params: Mapping[str, Any] | None = None, **settings: Any
 ) -> tuple[Cost, dict[str, Any]]:
-    """Add the rows of a job to the audience, `settings` and `params` of the task added; returns cost and statistics."""
+    """Add the rows of a job to the audience, with more `settings` and `params`; return cost and statistics."""
     result_settings = {
         "type": "pinterest",
         "ad_account_id": services.environ["PINTEREST_AD_ACCOUNT_ID"],

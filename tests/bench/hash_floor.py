@@ -1,7 +1,7 @@
 """The floor: a bare hash loop over a result's values: `python hash_floor.py RESULT.msgpack.gz LEAST MOST`.
 
-Prints its CPU seconds for each value. It has the digests in the end, as anything that sends them must; reading is not
-counted. No more than `MOST` values are hashed, again and again until it were `LEAST`.
+Prints its CPU seconds per value. It keeps the digests, as a program that sends them must; reading is not
+counted. At most `MOST` values are hashed, repeatedly until there were `LEAST`.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ _Measured = Callable[[Services, Rows], Cost]
 class Sample:
     """One measurement, and the CPU seconds that the hash loop took for each value just before and after it.
 
-    What a CPU second is worth changes with the load of the machine.
+    The work done in a CPU second varies with the load of the machine.
     """
 
     cost: Cost
@@ -53,7 +53,7 @@ def measure(sizes: Sequence[int], *, say: Callable[[str], None]) -> list[Line]:
 
 
 def _samples(size: int, say: Callable[[str], None]) -> dict[str, list[Sample]]:
-    """What was measured, by what was run."""
+    """Return the measurements of each program."""
     samples: dict[str, list[Sample]] = {what: [] for what in _COMPARED}
     with tempfile.TemporaryDirectory() as folder:
         say(f"{size:,} rows: writing them")
@@ -155,7 +155,7 @@ _TARGETS = {
 
 
 def table(lines: Sequence[Line]) -> str:
-    """The lines as Markdown."""
+    """Return the lines as Markdown."""
     head = ("rows", "what", "CPU s", "× floor", "rows a CPU second", "peak MB", "target")
     return format_table(head, map(_cells, lines))
 

@@ -1,4 +1,4 @@
-"""Rows to measure with, made in flat memory: the same ones every time, a hundredth invalid, a fiftieth repeated."""
+"""Generates the same rows every time in constant memory: one of 100 is invalid, one of 50 is repeated."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def write_rows(folder: Path, count: int) -> Rows:
 
 
 def generate_people(start: int, stop: int) -> Iterator[tuple[bytes, bytes]]:
-    """The values of rows `start` to `stop`, and for each its hex digest, or b"" for an invalid one."""
+    """Yield the values of rows `start` to `stop` with their hex digests, b"" for an invalid one."""
     for row in range(start, stop):
         if row % 100 == _INVALID:
             yield _INVALID_VALUES[row // 100 % len(_INVALID_VALUES)], b""
@@ -92,7 +92,7 @@ def generate_people(start: int, stop: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 def opt_out_query(count: int) -> str:
-    """A SELECT, in DuckDB's SQL, of as many addresses as there are rows: half of them are those of every second row."""
+    """Return a SELECT for DuckDB of `count` addresses, half of which are in every second row."""
     return (
         f"SELECT {_sql(_NAMES)}[number % {len(_NAMES)} + 1] || number || '@' || "
         f"{_sql(_DOMAINS)}[number // 10 % {len(_DOMAINS)} + 1] AS email FROM range(0, {2 * count}, 2) t(number)"
@@ -100,7 +100,7 @@ def opt_out_query(count: int) -> str:
 
 
 def repeated_opt_out_query(count: int) -> str:
-    """A SELECT of one address, which is in no row, as often as there are rows."""
+    """Return a SELECT of `count` times one address that is in no row."""
     return f"SELECT 'somebody.else@shop.example' AS email FROM range({count})"
 
 
@@ -109,7 +109,7 @@ def _sql(words: Sequence[str]) -> str:
 
 
 def pack_row_with_keys(value: bytes, digest: bytes) -> bytes:
-    """A row of three keys, in msgpack: an invalid e-mail has no others."""
+    """Pack a row of three keys in msgpack; an invalid e-mail has no others."""
     if not digest:
         return b"\x93" + format_text(value) + b"\xc0\xc0"
     device = b"-".join((b"5eed" + digest[:4], digest[4:8], digest[8:12], digest[12:16], digest[16:28]))
@@ -117,7 +117,7 @@ def pack_row_with_keys(value: bytes, digest: bytes) -> bytes:
 
 
 def pack_row(value: bytes) -> bytes:
-    """A row of one string, in msgpack."""
+    """Pack a row of one string in msgpack."""
     return b"\x91" + format_text(value)
 
 

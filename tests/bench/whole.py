@@ -1,4 +1,4 @@
-"""Whole exports in real time, next to the least time in which Pinterest's own limits let their requests pass."""
+"""Measures whole exports in real time, next to the least time that Pinterest's limits allow."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _measure(size: int, say: Callable[[str], None]) -> Line:
 
 
 def table(lines: Sequence[Line]) -> str:
-    """The lines as Markdown; the limit is that of Pinterest and the eight in flight, for the sending alone."""
+    """Return the lines as Markdown, with the least time that Pinterest's limits and eight in flight allow to send."""
     head = [
         "rows",
         "requests",

@@ -93,7 +93,7 @@ class Attempt:
         return result
 
     def _run_waves(self, waves: Sequence[Sequence[Node]], params: Params) -> TreeResult:
-        """One wave after the other, each task seeing what those of earlier waves stored."""
+        """Run the waves in turn; each task sees the stored values of earlier waves."""
         visible, store, error = copy_value(params), Params(), Params()
         for wave in waves:
             if len(wave) == 1:

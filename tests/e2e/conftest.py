@@ -28,7 +28,7 @@ def project(bundle: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(engine: Engine, services: Services, project: Path, tmp_path: Path) -> Run:
-    """Runs a workflow of the project by its name; what it prints is checked for leaks."""
+    """Runs a workflow of the project by its name and checks its output for leaks."""
 
     def run_workflow(name: str) -> Ran:
         ran = engine(project / f"{name}.dig", services, tmp_path)

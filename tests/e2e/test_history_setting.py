@@ -331,7 +331,9 @@ BROKEN: dict[str, tuple[Callable[[Services], object], str]] = {
 
 
 @pytest.fixture(params=BROKEN)
-def broken(request: pytest.FixtureRequest, services: Services, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+def broken_history(
+    request: pytest.FixtureRequest, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> tuple[str, str]:
     """The table of a history that cannot be written, and what the warning says."""
     break_it, why = BROKEN[request.param]
     break_it(services)
@@ -340,9 +342,9 @@ def broken(request: pytest.FixtureRequest, services: Services, monkeypatch: pyte
 
 
 def test_export_with_an_unwritable_history_succeeds_with_one_warning(
-    services: Services, broken: tuple[str, str], caplog: pytest.LogCaptureFixture
+    services: Services, broken_history: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    named, why = broken
+    named, why = broken_history
     settings = settings_of(services, CLEAR, people(3))
     stored = services.export(settings | {"history": named}, **ATTEMPT)
     assert is_cleared(services, stored["audience_id"])
@@ -354,14 +356,14 @@ def test_export_with_an_unwritable_history_succeeds_with_one_warning(
 
 
 def test_unwritable_history_does_not_change_the_error_of_a_run(
-    services: Services, broken: tuple[str, str], caplog: pytest.LogCaptureFixture
+    services: Services, broken_history: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = {"action": CLEAR, "audience_id": "77"}
     with pytest.raises(AudienceError) as without:
         services.export(settings, **ATTEMPT)
     caplog.clear()
     with pytest.raises(AudienceError) as caught:
-        services.export(settings | {"history": broken[0]}, **ATTEMPT)
+        services.export(settings | {"history": broken_history[0]}, **ATTEMPT)
     assert str(without.value) == str(caught.value)
     assert 1 == len(logged_warnings(caplog))
 
@@ -385,20 +387,25 @@ def test_mirror_settles_with_an_unwritable_history(
 
 
 def test_follow_up_with_an_unusable_history_warns_once(
-    services: Services, broken: tuple[str, str], caplog: pytest.LogCaptureFixture
+    services: Services, broken_history: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     audience_id = services.audience(people(120))
-    settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_id": audience_id, "history": broken[0], "max_drop_ratio": 0.1}
+    settings = {
+        "ad_account_id": AD_ACCOUNT_ID,
+        "audience_id": audience_id,
+        "history": broken_history[0],
+        "max_drop_ratio": 0.1,
+    }
     stored = follow_up(task_of(services, settings), services.time.timing)
     assert [120] == [state["size"] for state in stored["audiences"]]
     (warning,) = logged_warnings(caplog)
-    assert warning.startswith(f"nothing is known from the history {broken[0]}: ")
+    assert warning.startswith(f"nothing is known from the history {broken_history[0]}: ")
 
 
 def test_unwritable_row_of_a_failed_run_causes_one_warning(
-    services: Services, broken: tuple[str, str], caplog: pytest.LogCaptureFixture
+    services: Services, broken_history: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    door.write_failure(task_of(services, {}, history=broken[0], error={"message": "x"}), services.time.timing)
+    door.write_failure(task_of(services, {}, history=broken_history[0], error={"message": "x"}), services.time.timing)
     assert 1 == len(logged_warnings(caplog))
 
 

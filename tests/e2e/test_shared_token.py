@@ -97,17 +97,17 @@ def workflow_server(services: Services) -> Iterator[tuple[DigdagSecrets, Mapping
 
 
 @pytest.fixture
-def project_on_server(project: Path, tmp_path: Path) -> Path:
+def server_project(project: Path, tmp_path: Path) -> Path:
     """The project in a folder with a server's name for that of a task of its project 1."""
     (tmp_path / "workspace").mkdir()
     return project.rename(tmp_path / "workspace" / "1_pinterest_many_2_34_5678")
 
 
 def test_rejected_task_on_a_server_starts_again_with_the_current_token(
-    services: Services, project_on_server: Path
+    services: Services, server_project: Path
 ) -> None:
     with workflow_server(services) as (kept, environ):
-        ran = run_workflow(project_on_server, services, ServerSecrets(kept), environ)
+        ran = run_workflow(server_project, services, ServerSecrets(kept), environ)
         assert ran.succeeded, ran.log
         assert kept.secrets()[KEY] in services.pinterest.tokens.refresh_tokens()
         # The six entries and the task before them.
@@ -158,13 +158,13 @@ def set_people_of_day(services: Services, day: int) -> set[str]:
     return digests(200, first=10 * day)
 
 
-def test_each_day_of_a_mirror_exchanges_one_token(services: Services, project_on_server: Path) -> None:
+def test_each_day_of_a_mirror_exchanges_one_token(services: Services, server_project: Path) -> None:
     audience_id = services.audience(name="Followers")
-    use_audience(project_on_server, audience_id, verb="mirror", name="Followers")
+    use_audience(server_project, audience_id, verb="mirror", name="Followers")
     with workflow_server(services) as (kept, environ):
         for day in range(3):
             expected = set_people_of_day(services, day)
-            ran = run_workflow(project_on_server, services, ServerSecrets(kept), environ, "pinterest_mirror")
+            ran = run_workflow(server_project, services, ServerSecrets(kept), environ, "pinterest_mirror")
             assert ran.succeeded, ran.log
             assert expected == services.pinterest.members_of_audience(audience_id)
             assert day + 1 == services.pinterest.tokens.refreshes == kept.requests
@@ -186,14 +186,14 @@ def test_each_day_of_a_mirror_in_local_runs_exchanges_one_token(
         assert day + 1 == services.pinterest.tokens.refreshes
 
 
-def test_concurrent_mirrors_end_with_the_right_people(services: Services, project_on_server: Path) -> None:
+def test_concurrent_mirrors_end_with_the_right_people(services: Services, server_project: Path) -> None:
     audiences = [services.audience(name=f"Followers {number}") for number in range(amount(4, quick=2))]
     entry = {"ad_account_id": AD_ACCOUNT_ID, "action": "mirror_current_audience", "query": "queries/people.sql"}
     entries = [{"name": audience_id, "audience_id": audience_id, **entry} for audience_id in audiences]
-    (project_on_server / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
+    (server_project / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
     with workflow_server(services) as (kept, environ):
         for day in range(amount(3, quick=2)):
             expected = set_people_of_day(services, day)
-            ran = run_workflow(project_on_server, services, ServerSecrets(kept), environ)
+            ran = run_workflow(server_project, services, ServerSecrets(kept), environ)
             assert ran.succeeded, ran.log
             assert [expected] * len(audiences) == list(map(services.pinterest.members_of_audience, audiences))

@@ -83,7 +83,7 @@ def requests_of(action: ActionSpec, moment: Moment) -> Where:
 
 
 def batches(action: ActionSpec) -> tuple[Moment, ...]:
-    """The moments that send records, in the order of the records."""
+    """Return the steps that send records, in the order of the records."""
     if Moment.FIRST_BATCH in STEPS[action]:
         return BATCH
     return BATCHES_OF_NEW_LIST if Moment.LAST_BATCH in STEPS[action] else ()

@@ -1,4 +1,4 @@
-"""The rows of the fault matrix: what goes wrong, and how a run that meets it has to end."""
+"""The rows of the fault matrix: each fault, and how a run with it must end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.faults.moments import ALL, BATCH, CREATING, WRITES, Moment
 
 
 class Often(enum.Enum):
-    """How many of the moment's requests meet the fault. Every third is of all requests of the run."""
+    """How many requests of a step get the fault. THIRD applies to all requests of the run."""
 
     ONCE = "once"
     THIRD = "every third"
@@ -37,11 +37,11 @@ SUCCESS: Outcome = None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One fault. `ends` says how a run ends that meets it so often; how often is left out there makes no cell.
+    """One fault. `ends` has the outcome by how often it occurs; a missing frequency makes no cell.
 
-    `effect` happens at `when`; None: nothing does, but one record of the batch is poisoned. `at` are the moments that
-    it is about, `ends_at` and `ends_for` those where it ends otherwise. `settings` are laid over those of the run.
-    `slow` faults take real time: one action meets them at each moment.
+    `effect` happens at `when`; None: one record of the batch is rejected instead. `at` are the steps that
+    it applies to, `ends_at` and `ends_for` those with another outcome. `settings` extend those of the run.
+    `slow` faults take real time, so only one action has them at each step.
     """
 
     fault: str

@@ -75,7 +75,7 @@ def is_meaningful(row: Row, often: Often, action: ActionSpec, moment: Moment) ->
 
 
 def _actions(number: int, moment: Moment) -> Iterator[ActionSpec]:
-    """The actions that meet a fault at a moment; `number` counts the faults.
+    """Return the actions that have a fault at a step; `number` counts the faults.
 
     All actions ask for a token and look before they write, by the same code: one of them meets the fault there. Later,
     one action of each way does. They take turns, so that each action meets faults at each of its moments.
@@ -90,7 +90,7 @@ def _actions(number: int, moment: Moment) -> Iterator[ActionSpec]:
 
 
 def cells() -> Iterator[Cell]:
-    """All that make sense: a moment that the action has and the fault is about; every third is of any request."""
+    """Yield all meaningful cells: steps that the action has and the fault applies to."""
     slow: set[tuple[str, Moment]] = set()
     for number, row in enumerate(rows()):
         for often in row.ends:

@@ -419,7 +419,7 @@ def test_members_are_resent_in_time_although_days_are_missed(mirror_world: World
 
 
 @pytest.fixture
-def grown(mirror_world: World, audience_id: str) -> str:
+def audience_with_large_ledger(mirror_world: World, audience_id: str) -> str:
     """A ledger so large that the next day compacts it."""
     mirror_world.settings["max_leave_ratio"] = 1.0
     for day in range(1, 3):
@@ -430,7 +430,7 @@ def grown(mirror_world: World, audience_id: str) -> str:
     return audience_id
 
 
-def test_mirror_compacts_the_ledger_and_continues(mirror_world: World, grown: str) -> None:
+def test_mirror_compacts_the_ledger_and_continues(mirror_world: World, audience_with_large_ledger: str) -> None:
     assert mirror_world.run(3).succeeded
     assert [("compacted", 1), ("member", 200)] == mirror_world.sql(
         f"SELECT op, count(*) FROM {LEDGER} GROUP BY op ORDER BY op"
@@ -440,7 +440,7 @@ def test_mirror_compacts_the_ledger_and_continues(mirror_world: World, grown: st
     with mirror_world.count_sent() as sent:
         ran = mirror_world.run(4)
     assert {"ADD": 3, "REMOVE": 3} == sent
-    assert digests(200, first=303) == mirror_world.members(grown)
+    assert digests(200, first=303) == mirror_world.members(audience_with_large_ledger)
     assert 200 == ran.stored["members"]
 
 
@@ -473,44 +473,46 @@ def test_replace_by_nobody_empties_the_audience(mirror_world: World) -> None:
 @pytest.mark.parametrize("how", ["before", "midway", "after"])
 @pytest.mark.parametrize("statement", range(4))
 def test_compaction_that_dies_changes_nothing_and_is_repeated(
-    mirror_world: World, grown: str, statement: int, how: str
+    mirror_world: World, audience_with_large_ledger: str, statement: int, how: str
 ) -> None:
     # The statements and writes before it: 8 statements, 29 removes and 29 adds.
     died = mirror_world.run(3, death=Death(step=8 + 2 * 29 + 1 + statement, how=how, seed=statement))
     assert died.steps[-1] in COMPACTION
-    assert digests(200, first=300) == mirror_world.members(grown)
+    assert digests(200, first=300) == mirror_world.members(audience_with_large_ledger)
     mirror_world.set_people(people(200, first=302))
     with mirror_world.count_sent() as sent:
         assert mirror_world.run(4).succeeded
     assert {"ADD": 2, "REMOVE": 2} == sent
-    assert digests(200, first=302) == mirror_world.members(grown)
+    assert digests(200, first=302) == mirror_world.members(audience_with_large_ledger)
     assert mirror_world.run(5).succeeded
     assert count_ledger_rows(mirror_world) < 3 * 200 + 100
 
 
 @campaign
 @pytest.mark.parametrize("purpose", COMPACTION)
-def test_plan_made_during_a_compaction_counts(mirror_world: World, grown: str, purpose: str) -> None:
+def test_plan_made_during_a_compaction_counts(
+    mirror_world: World, audience_with_large_ledger: str, purpose: str
+) -> None:
     def second() -> None:
         mirror_world.set_people(people(190, first=310))
         assert mirror_world.run(3, session="a newer session").succeeded
 
     with at_statement(purpose, second):
         assert mirror_world.run(3).succeeded
-    assert digests(190, first=310) == mirror_world.members(grown)
+    assert digests(190, first=310) == mirror_world.members(audience_with_large_ledger)
     mirror_world.set_people(people(200, first=315))
     with mirror_world.count_sent() as sent:
         assert mirror_world.run(4).succeeded
     assert {"ADD": 15, "REMOVE": 5} == sent
-    assert digests(200, first=315) == mirror_world.members(grown)
+    assert digests(200, first=315) == mirror_world.members(audience_with_large_ledger)
 
 
-def test_failed_compaction_is_a_warning(mirror_world: World, grown: str) -> None:
+def test_failed_compaction_is_a_warning(mirror_world: World, audience_with_large_ledger: str) -> None:
     mirror_world.td.job_faults.add(JobFault(query="write a row for each member"))
     ran = mirror_world.run(3)
     assert ran.succeeded
     assert "the ledger could not be compacted; the next run tries again: job" in ran.output
-    assert digests(200, first=300) == mirror_world.members(grown)
+    assert digests(200, first=300) == mirror_world.members(audience_with_large_ledger)
     assert mirror_world.run(4).succeeded
     assert 201 == count_ledger_rows(mirror_world)
 

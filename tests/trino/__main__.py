@@ -1,4 +1,4 @@
-"""Days of the mirror on Trino, and other queries: what a statement costs and answers, and whether that is right."""
+"""Runs days of the mirror and other queries on Trino, and checks the cost and the result of each statement."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIXED_CPU = 1
 
 
 def main() -> None:
-    """Print the measured days as Markdown; exits with 1 when something is out of bounds, or an answer is wrong."""
+    """Print the measured days as Markdown; exit with 1 when a limit is exceeded or a result is wrong."""
     options = _options()
     if reason := missing_requirement():
         print(f"Skipped: {reason}.")
@@ -72,7 +72,7 @@ def _show(days: Days, costs: Mapping[str, Cost]) -> None:
 
 
 def sum_costs(costs: Mapping[str, Cost]) -> tuple[int, float]:
-    """Rows scanned and CPU seconds of what a day takes."""
+    """Return the scanned rows and the CPU seconds of a day."""
     of_day = [cost for name, cost in costs.items() if name != HASHING]
     return sum(cost.rows for cost in of_day), sum(cost.cpu for cost in of_day)
 

@@ -38,13 +38,13 @@ Row = dict[str, Any]
 
 
 def differences(server: str) -> Iterator[str]:
-    """What differs, and which statement reads its table more than twice."""
+    """Yield the differences, and the statements that read a table more than twice."""
     for check in (check_hashing, check_arms, check_lift, check_withholding, check_history, check_known_members):
         yield from (f"{check.__name__.strip('_')}: {found}" for found in check(server))
 
 
 def check_hashing(server: str) -> Iterator[str]:
-    """Every row of a nasty query has the operator's answers: in texts, in arrays, in columns of one name."""
+    """Compare every row of difficult values with the operator: in texts, in arrays, in columns of one name."""
     rows = test_query.nasty_rows()
     columns = {"a": "varchar", "b": "bigint", "c": "array(varchar)", "d": "varchar", "e": "varchar"}
     load_table(server, "nasty", columns, rows)
@@ -128,7 +128,7 @@ def check_lift(server: str) -> Iterator[str]:
 
 
 def expected_comparison(n1: int, x1: int, n0: int, x0: int) -> dict[str, float]:
-    """Wilson's bounds, Newcombe's interval, that of the logarithm; the split by the normal approximation."""
+    """Return Wilson's bounds, Newcombe's and the logarithmic interval, and the split by normal approximation."""
     p1, p0 = x1 / n1, x0 / n0
     (low1, high1), (low0, high0) = wilson_interval(p1, n1), wilson_interval(p0, n0)
     error = math.sqrt(1 / x1 - 1 / n1 + 1 / x0 - 1 / n0)
@@ -155,7 +155,7 @@ def wilson_interval(share: float, people: int) -> tuple[float, float]:
 
 
 def check_withholding(server: str) -> Iterator[str]:
-    """Random people and lists in random spellings, by what the operator's tests say of them."""
+    """Compare random people and lists in random spellings with the oracle of the operator's tests."""
     found: list[str] = []
 
     @settings(max_examples=30, deadline=None, database=None, derandomize=True)
@@ -185,7 +185,7 @@ def check_withholding(server: str) -> Iterator[str]:
 
 
 def check_history(server: str) -> Iterator[str]:
-    """Every kind of row, twice; the usual questions. The connector cannot add a column, only see that there is one."""
+    """Write every kind of row twice and query them. The connector cannot add a column, only find an existing one."""
     table = TABLE
     run(server, f"DROP TABLE IF EXISTS {table}")
 

@@ -1,4 +1,4 @@
-"""Statements for a Trino server, and what each of them cost."""
+"""Runs statements on a Trino server, and reports the cost of each."""
 
 from __future__ import annotations
 

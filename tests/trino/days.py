@@ -1,4 +1,4 @@
-"""Days of the mirror on a Trino server: the statements that the operator issues, with people who are made up there."""
+"""Runs days of the mirror on a Trino server: the operator's statements, with people generated there."""
 
 from __future__ import annotations
 
@@ -112,11 +112,11 @@ class Days:
     stats: Stats | None = None
 
     def begin(self) -> None:
-        """An empty ledger."""
+        """Start with an empty ledger."""
         run(self.server, f"DROP TABLE IF EXISTS {LEDGER}")
 
     def run(self, *, first: int | None = None, thousands: int = 0, explains: bool = False) -> TrinoStage:
-        """The statements of the next day, from hashing to settling; `first` and `thousands`: of its people."""
+        """Run the statements of the next day, from hashing to settling, with people from `first` on."""
         self.day += 1
         first = int(self.day * self.people * self.share) if first is None else first
         self._create("people", _PEOPLE.format(first=first, thousands=thousands or self.people // 1000))
@@ -150,11 +150,11 @@ class Days:
 
     @property
     def listed_values(self) -> int:
-        """How many values the lists of a day hold."""
+        """The number of values in the lists of a day."""
         return self.people if self.withholds else 0
 
     def count_withheld(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
-        """How many people the last day has withheld, by reason, and how many it should have."""
+        """Return how many people the last day withheld, by reason, and the expected numbers."""
         assert self.stats
         first = int(self.day * self.people * self.share)
         numbers = range(first, first + self.people)
@@ -168,11 +168,11 @@ class Days:
 
     @property
     def ledger(self) -> int:
-        """How many rows it has."""
+        """Return the number of rows of the ledger."""
         return int(run(self.server, f"SELECT count(*) AS n FROM {LEDGER}").rows[0]["n"])
 
     def places(self) -> Mapping[str, int]:
-        """How often the plan of each statement reads a table: one more day, on which a thousand stay."""
+        """Run one more day with a thousand people; return how often the plan of each statement reads a table."""
         return self.run(first=0, thousands=1, explains=True).places
 
     @property

@@ -76,7 +76,7 @@ def type_input(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 @pytest.fixture
 def compare_golden() -> Recorded:
-    """Compares what a command printed with its file in tests/e2e/cli/golden, which GOLDEN=write writes."""
+    """Compares the output of a command with its file in tests/e2e/cli/golden; GOLDEN=write writes that file."""
 
     def compare(ran: Ran, name: str) -> None:
         text = replace_volatile_parts(f"exit code {ran.code}\n--- output\n{ran.out}--- errors and notes\n{ran.err}")

@@ -20,7 +20,7 @@ from tests import children
 
 
 @pytest.fixture(scope="module")
-def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def new_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new folder laid out by the script, to read only."""
     folder = tmp_path_factory.mktemp("bundle") / "project"
     done = children.run([sys.executable, bundle.__file__, folder])
@@ -29,7 +29,7 @@ def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def complete_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder laid out with all libraries, to read only."""
     folder = tmp_path_factory.mktemp("bundle") / "complete"
     assert 0 == bundle.main([str(folder), "--with-dependencies"])
@@ -37,13 +37,13 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(new: Path, tmp_path: Path) -> Path:
+def folder(new_folder: Path, tmp_path: Path) -> Path:
     """A new folder, to change."""
-    return shutil.copytree(new, tmp_path / "project")
+    return shutil.copytree(new_folder, tmp_path / "project")
 
 
-def test_bundle_contains_workflows_operator_and_library_with_licences(new: Path) -> None:
-    names = {path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file()}
+def test_bundle_contains_workflows_operator_and_library_with_licences(new_folder: Path) -> None:
+    names = {path.relative_to(new_folder).as_posix() for path in new_folder.rglob("*") if path.is_file()}
     expected = {
         "pinterest_export.dig",
         "config/pinterest.yml",
@@ -56,8 +56,8 @@ def test_bundle_contains_workflows_operator_and_library_with_licences(new: Path)
     assert any(name.startswith("python_backoff-") and "LICENSE" in name for name in names)
 
 
-def test_bundle_contains_no_command_line_and_no_compiled_file(new: Path) -> None:
-    names = [path.relative_to(new).as_posix() for path in new.rglob("*")]
+def test_bundle_contains_no_command_line_and_no_compiled_file(new_folder: Path) -> None:
+    names = [path.relative_to(new_folder).as_posix() for path in new_folder.rglob("*")]
     unwanted = (
         "td_pinterest_op/cli",
         "td_pinterest_op/__main__",
@@ -69,10 +69,10 @@ def test_bundle_contains_no_command_line_and_no_compiled_file(new: Path) -> None
     assert [] == [name for name in names if any(part in name for part in unwanted)]
 
 
-def test_links_of_the_bundled_readme_have_targets(new: Path) -> None:
-    text = (new / "README.md").read_text()
+def test_links_of_the_bundled_readme_have_targets(new_folder: Path) -> None:
+    text = (new_folder / "README.md").read_text()
     links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
-    assert [] == [link for link in links if not (new / link).exists()]
+    assert [] == [link for link in links if not (new_folder / link).exists()]
     assert "the operator's README" in text
 
 
@@ -80,7 +80,7 @@ WORKFLOWS = sorted(path.name for path in (bundle.ROOT / "workflows").glob("*.dig
 
 
 def list_user_files(folder: Path) -> set[str]:
-    """The workflows, queries and configuration of a folder, and its README."""
+    """Return the workflows, queries and configuration of a folder, and its README."""
     patterns = ("*.dig", "*.md", "config/*", "queries/*")
     return {path.relative_to(folder).as_posix() for pattern in patterns for path in folder.glob(pattern)}
 
@@ -96,7 +96,7 @@ def test_bundle_of_a_named_workflow_has_only_the_files_it_needs(workflow: str, t
     assert "README.md" not in names
 
 
-def test_further_calls_add_workflows_and_a_call_without_names_adds_all(new: Path, tmp_path: Path) -> None:
+def test_further_calls_add_workflows_and_a_call_without_names_adds_all(new_folder: Path, tmp_path: Path) -> None:
     bundle.main([str(tmp_path), "pinterest_export.dig"])
     assert {"pinterest_export.dig"} == {path.name for path in tmp_path.glob("*.dig")}
     (tmp_path / "queries" / "people.sql").write_text("mine")
@@ -104,7 +104,7 @@ def test_further_calls_add_workflows_and_a_call_without_names_adds_all(new: Path
     expected = {f"pinterest_{verb}.dig" for verb in ("export", "clear", "delete")}
     assert expected == {path.name for path in tmp_path.glob("*.dig")}
     bundle.main([str(tmp_path)])
-    assert list_user_files(new) == list_user_files(tmp_path)
+    assert list_user_files(new_folder) == list_user_files(tmp_path)
     assert "mine" == (tmp_path / "queries" / "people.sql").read_text()
 
 
@@ -204,9 +204,9 @@ def test_changed_code_is_an_error_before_anything_is_written(folder: Path) -> No
 
 @pytest.mark.parametrize("options", [[], ["--with-phone-numbers"]])
 def test_bundle_with_dependencies_runs_without_installed_libraries(
-    complete: Path, tmp_path: Path, options: list[str]
+    complete_folder: Path, tmp_path: Path, options: list[str]
 ) -> None:
-    folder = complete
+    folder = complete_folder
     if options:
         folder = tmp_path
         bundle.main([str(folder), "--with-dependencies", *options])
@@ -219,11 +219,15 @@ def test_bundle_with_dependencies_runs_without_installed_libraries(
     assert ("[1]\n" + ("4930901820\n" if options else ""), "") == (done.stdout, done.stderr)
 
 
-def test_bundle_with_dependencies_contains_no_unused_files(complete: Path) -> None:
-    names = [path.relative_to(complete).as_posix() for path in complete.rglob("*") if path.name != ".laid_out.json"]
+def test_bundle_with_dependencies_contains_no_unused_files(complete_folder: Path) -> None:
+    names = [
+        path.relative_to(complete_folder).as_posix()
+        for path in complete_folder.rglob("*")
+        if path.name != ".laid_out.json"
+    ]
     unwanted = re.compile(r"(?:phonenumbers|tzdata).*|(?!td_pinterest_op/).*(?:/py\.typed|\.pyi|\.pyc|\.so|\.js)")
     assert [] == [name for name in names if unwanted.fullmatch(name)]
-    assert 3_200_000 > archive_size(complete)
+    assert 3_200_000 > archive_size(complete_folder)
 
 
 def archive_size(folder: Path) -> int:
@@ -231,22 +235,24 @@ def archive_size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != ".laid_out.json")
 
 
-def test_bundle_with_phone_library_and_sample_fits_the_limit_of_a_digdag_server(tmp_path: Path, new: Path) -> None:
+def test_bundle_with_phone_library_and_sample_fits_the_limit_of_a_digdag_server(
+    tmp_path: Path, new_folder: Path
+) -> None:
     bundle.main([str(tmp_path), "--with-phone-numbers"])
     # api.max_archive_total_size_limit of a server that sets none; a sample of 150 KB.
     assert 2_097_152 > archive_size(tmp_path) + 150_000
-    assert 2_097_152 / 2 > archive_size(new)
+    assert 2_097_152 / 2 > archive_size(new_folder)
 
 
-def test_bundle_with_dependencies_fits_the_limit_of_hosted_workflows(complete: Path) -> None:
+def test_bundle_with_dependencies_fits_the_limit_of_hosted_workflows(complete_folder: Path) -> None:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        tar.add(complete)
+        tar.add(complete_folder)
     assert 10_000_000 > len(archive.getvalue())
 
 
-def test_removed_libraries_leave_no_empty_folder(complete: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(complete, tmp_path / "project")
+def test_removed_libraries_leave_no_empty_folder(complete_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(complete_folder, tmp_path / "project")
     assert (folder / "requests").is_dir()
     bundle.main([str(folder)])
     assert not (folder / "requests").exists()

@@ -28,7 +28,7 @@ def commit(project: Path) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository of version 1.2.3 whose checks take no time."""
+    """A repository of version 1.2.3 with trivial checks."""
     for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
         monkeypatch.setenv(f"{name}_NAME", "A")
         monkeypatch.setenv(f"{name}_EMAIL", "a@a.example")

@@ -1,4 +1,4 @@
-"""The sandbox's lines: signs of life while nothing else is printed, and what precedes a message left out."""
+"""The sandbox's output: progress lines when nothing else is printed, and messages without log prefixes."""
 
 from __future__ import annotations
 
