@@ -1,4 +1,4 @@
-"""How much of the long campaigns and tables runs: a little of each for a quick answer, all of it for CI (`--all`)."""
+"""Selects how much of long tests and tables runs: a part for a quick result, all for CI (`--all`)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Row = TypeVar("Row")
 
 # Folders whose tests are tables of many rows, each of which is a whole run.
 FOLDERS = ("tests/faults/", "tests/mirror/")
-# Tests in a real browser take long, all of them.
+# All tests in a real browser take long.
 BROWSER = "tests/browser/"
-# Of a test or a row that runs only with `--all`.
+# Marks a test or a row that runs only with `--all`.
 campaign = pytest.mark.campaign
 _runs_all = False
 
@@ -24,28 +24,28 @@ def add_option(parser: pytest.Parser) -> None:
 
 
 def configure(config: pytest.Config) -> None:
-    """Must be called before test modules are imported: `examples` serves their decorators."""
+    """Read the options. Must be called before test modules are imported, as their decorators call `examples`."""
     global _runs_all
     _runs_all = config.getoption("--all")
 
 
 def amount(count: int, *, quick: int) -> int:
-    """How long a run is, such as days of a mirror: `count`, or for a quick answer `quick`."""
+    """Return the length of a run, such as days of a mirror: `count`, or `quick` without `--all`."""
     return count if _runs_all else quick
 
 
 def examples(count: int) -> int:
-    """How many examples hypothesis tries of a test that wants `count`."""
+    """Return the number of hypothesis examples of a test that should have `count`."""
     return amount(count, quick=max(count // 20, 5))
 
 
-def some(rows: Sequence[Row], *, quick: int) -> Sequence[Row]:
-    """The rows of a long table to run: all, or for a quick answer this many, spread over it."""
+def select_rows(rows: Sequence[Row], *, quick: int) -> Sequence[Row]:
+    """Return the rows of a long table to run: all, or without `--all` this many, spread over it."""
     return rows if _runs_all else rows[:: -(-len(rows) // quick)]
 
 
-def first_rows(items: Sequence[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
-    """The items to run, and those to leave out: of a campaign's test the first row runs, of what takes long none."""
+def split_items(items: Sequence[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """Return the items to run without `--all`, the first row of each long table, and those to leave out."""
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     seen = set()

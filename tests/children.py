@@ -1,4 +1,4 @@
-"""Programs that tests start: each has a time limit, and none can ask at the terminal of whoever runs the tests."""
+"""Starts programs for tests, with a time limit and without access to the terminal of the test run."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Killable(Protocol):
 # Let coverage measure a program; see `keep_measurement_apart`.
 MEASURED: dict[str, str] = {}
 
-# What is typed, or makes it from all that the terminal has shown.
+# Text to type, or a function that returns it from all that the terminal has shown.
 Typed = str | Callable[[str], str]
 NO_ANSWERS: Mapping[str, Typed] = MappingProxyType({})
-# A session that has no controlling terminal yet takes its standard input for one; then comes the program.
+# Makes standard input the controlling terminal of the new session, then runs the program.
 _TAKE_TERMINAL = """
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -43,7 +43,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 
 def keep_measurement_apart() -> None:
-    """Take from the environment what lets coverage measure each program: it doubles the time that most take.
+    """Remove from the environment what lets coverage measure each program, which doubles the time of most.
 
     Measured are those that are at a terminal or have tasks to run; tests in this process run all other code.
     """
@@ -57,24 +57,24 @@ def run(command: Command, *, limit: float = LIMIT_SECONDS, **options: Any) -> su
 
 
 def start(command: Command, **options: Any) -> Process:
-    """Start a program in a session of its own; whoever waits for it does so with a time limit."""
+    """Start a program in its own session. The caller must wait for it with a time limit."""
     return subprocess.Popen(command, **{"stdin": subprocess.DEVNULL, "start_new_session": True} | options)
 
 
 @contextlib.contextmanager
-def started(command: Command, *, limit: float = LIMIT_SECONDS, **options: Any) -> Iterator[Process]:
-    """Start a program; it is killed after `limit` seconds, or at the end of the block."""
+def run_in_background(command: Command, *, limit: float = LIMIT_SECONDS, **options: Any) -> Iterator[Process]:
+    """Start a program that is killed after `limit` seconds or at the end of the block."""
     with start(command, **options) as process:
         try:
-            with limited(process, limit):
+            with kill_after(process, limit):
                 yield process
         finally:
             process.kill()
 
 
 @contextlib.contextmanager
-def limited(process: Killable, limit: float | None = LIMIT_SECONDS) -> Iterator[None]:
-    """Kill the process when the block takes longer than this many seconds; None waits for ever."""
+def kill_after(process: Killable, limit: float | None = LIMIT_SECONDS) -> Iterator[None]:
+    """Kill the process when the block takes more than `limit` seconds; None waits indefinitely."""
     timer = threading.Timer(limit or 0, process.kill)
     try:
         if limit is not None:
@@ -84,7 +84,7 @@ def limited(process: Killable, limit: float | None = LIMIT_SECONDS) -> Iterator[
         timer.cancel()
 
 
-def at_terminal(
+def run_at_terminal(
     command: Command,
     *,
     columns: int = 100,
@@ -92,19 +92,19 @@ def at_terminal(
     limit: float = LIMIT_SECONDS,
     **options: Any,
 ) -> tuple[str, int]:
-    """All that a program shows on a terminal of its own, which is this wide, and its exit code.
+    """Run a program on a terminal of its own; return what it shows, and its exit code.
 
-    `answers`: what is typed once the terminal shows a text, in this order. A program that asks for more is killed after
+    `answers` are typed, in this order, once the terminal shows their keys. A program that asks for more is killed after
     `limit` seconds. In the environment TERMINAL is the terminal's name.
     """
     terminal, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     command = [sys.executable, "-c", _TAKE_TERMINAL, *command]
     options["env"] = {**options.get("env", os.environ), **MEASURED}
-    with started(command, limit=limit, stdin=child, stdout=child, stderr=child, **options) as process:
+    with run_in_background(command, limit=limit, stdin=child, stdout=child, stderr=child, **options) as process:
         os.close(child)
         shown, waiting = b"", list(answers.items())
-        while data := _read(terminal):
+        while data := read_available(terminal):
             shown += data
             while waiting and waiting[0][0].encode() in shown:
                 _, typed = waiting.pop(0)
@@ -114,7 +114,7 @@ def at_terminal(
     return shown.decode(), process.returncode
 
 
-def _read(terminal: int) -> bytes:
+def read_available(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65_536)
     except OSError:  # the other side is closed

@@ -1,4 +1,4 @@
-"""Time that passes only when somebody sleeps."""
+"""A clock that advances only by sleeping."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from td_pinterest_op.runtime.clock import Timing
 
 
 class FakeTime:
-    """A clock whose `sleep` does not wait. `slept` holds every wait, in seconds. For several threads."""
+    """A clock whose `sleep` does not wait. `slept` holds every wait in seconds. Thread-safe."""
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self._now = now

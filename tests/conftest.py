@@ -1,4 +1,4 @@
-"""Fixtures for all tests: the guard over everything that can be seen, and the two services to export between."""
+"""Fixtures for all tests: the guard against leaks in all output, and the two emulated services."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from td_pinterest_op.redaction import secret
 from tests import campaigns, children, guard, silence
 from tests.clock import FakeTime
 from tests.emulators.server import free_port
-from tests.exporting import Services, services_running
+from tests.exporting import Services, serve_both
 
-# A machine that is busy is no failure: how long something takes is for the bench.
+# No deadlines: a busy machine is no failure, and the bench measures time.
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
@@ -48,12 +48,12 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--all"):
-        items[:], left_out = campaigns.first_rows(items)
+        items[:], left_out = campaigns.split_items(items)
         config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the tests a home of their own: digdag and the operator keep secrets there, and the user's are not ours."""
+    """Set a home for the tests, since digdag and the operator keep secrets in that of the user."""
     campaigns.configure(config)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(silence.Silence(config))
@@ -64,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What all tests share is looked through for garbage only once, and most programs are not measured."""
+    """Keep the objects shared by all tests out of garbage collection, and leave most programs unmeasured."""
     children.keep_measurement_apart()
     gc.collect()
     gc.freeze()
@@ -72,7 +72,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """The log and the output of a test that passed are not sent to the process that gathers the results."""
+    """Drop log and output of a passed test, so that they are not sent to the process that gathers the results."""
     report = yield
     if report.passed and hasattr(item.config, "workerinput"):
         report.sections.clear()
@@ -80,14 +80,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    # pytest looks for garbage five times more; in the process that gathers all results that takes a second.
+    # pytest collects garbage five more times, which takes a second in the process that gathers all results.
     gc.freeze()
     config.stash[_home].cleanup()
 
 
 @pytest.fixture(autouse=True)
 def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A credential of one test hides nothing in the texts of another; its forms are computed once for all tests."""
+    """Forgets the credentials of a test, so that they mask no text of another; caches their forms."""
     monkeypatch.setattr(secret, "_parts", defaultdict(set))
     monkeypatch.setattr(secret, "_encode_all", _encode_all)
 
@@ -96,11 +96,11 @@ def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 def nothing_leaks(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
 ) -> Iterator[None]:
-    """Fails a test in which a plain identifier, a digest or a secret shows in a log record, an error's text or stdout.
+    """Fails a test that shows a plain identifier, a digest or a secret in a log record, an error's text or stdout.
 
-    Nor may an error or a log record of ours hold a template of digdag's.
+    Nor may an error or a log record of the operator contain a template of digdag.
 
-    The store is checked where a test gets it from: see `Services.export`.
+    `Services.export` checks the stored parameters.
     """
     said: list[str] = []
     original = ExportError.__init__
@@ -126,7 +126,7 @@ def nothing_leaks(
 
 
 def _shows_output(request: pytest.FixtureRequest) -> bool:
-    """Whether the test leaves the output to this guard (one that captures it itself checks it itself)."""
+    """Return whether this guard sees the output; a test that captures its output has to check it."""
     return not {"capfd", "capsys", "capfdbinary", "capsysbinary"} & set(request.fixturenames)
 
 
@@ -137,14 +137,14 @@ def fake_time() -> FakeTime:
 
 @pytest.fixture
 def services(fake_time: FakeTime) -> Iterator[Services]:
-    """Treasure Data and Pinterest, emulated, empty, on the fake clock."""
-    with services_running(fake_time) as running:
+    """Emulators of Treasure Data and Pinterest, empty, on the fake clock."""
+    with serve_both(fake_time) as running:
         yield running
 
 
 @pytest.fixture
 def redirect(services: Services) -> str:
-    """A redirect address of this machine that the app has, on a free port."""
+    """A redirect address of the app, on a free port of this machine."""
     address = f"http://localhost:{free_port()}/"
     services.pinterest.switches.redirect_uris = frozenset({address})
     return address

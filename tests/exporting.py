@@ -1,4 +1,4 @@
-"""Runs the operator in this process between the two emulators, on a clock that does not wait."""
+"""Runs the operator in this process between the two emulators, on a fake clock."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from tests.emulators.environment import environment
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Pinterest, serve_pinterest
 from tests.emulators.td import TreasureData, serve_td
 
-# Records withheld, by reason, where there is nobody to withhold.
+# The number of withheld records by reason when there are none.
 NOBODY = dict.fromkeys(WITHHELD, 0)
 SESSION = "2026-11-25T00:00:00+00:00"
-# Stored with every run: every reason, with zero.
+# The number of rejections by reason when there are none.
 NO_REASONS = dict.fromkeys(REASONS, 0)
 TASK_NAME = "+pinterest_export+export"
-# Of a task that is tried again within an attempt; without these names every run is an attempt of its own.
+# Parameters of an attempt that is retried; without them every run is its own attempt.
 ATTEMPT = {"session_uuid": "0c9eb4a2-1111-4222-8333-444455556666", "attempt_id": 7}
 
 
 def digest(identifier: str) -> str:
-    """The hex digest of an identifier that is normalised already."""
+    """Return the hex digest of a normalised identifier."""
     return hashlib.sha256(identifier.encode()).hexdigest()
 
 
 def people(count: int, *, first: int = 0) -> list[str]:
-    """Made-up e-mail addresses, normalised, all different."""
+    """Return different made-up normalised e-mail addresses."""
     return [f"person{number}@shop.example" for number in range(first, first + count)]
 
 
 def digests(count: int, *, first: int = 0) -> set[str]:
-    """The digests of `people`."""
+    """Return the digests of `people`."""
     return {digest(person) for person in people(count, first=first)}
 
 
@@ -54,11 +54,11 @@ class Services:
     environ: dict[str, str] = field(default_factory=dict)
 
     def job(self, values: Iterable[str | bytes | None], *, column: str = "email") -> str:
-        """A finished job whose result is one column; returns its id."""
+        """Add a finished job whose result is one column; return its id."""
         return self.td.add_job(columns=[(column, "varchar")], rows=[(value,) for value in values])
 
     def audience(self, members: Sequence[str] = (), *, name: str = "Shoppers") -> str:
-        """An audience on a customer list that holds the digests of `members`; returns its id."""
+        """Add an audience whose customer list has the digests of `members`; return its id."""
         behind = self.pinterest.add_list(f"{name} list", members=[digest(member) for member in members])
         return self.pinterest.add_audience(name, customer_list_id=behind.id).id
 
@@ -71,9 +71,9 @@ class Services:
         environ: Mapping[str, str] | None = None,
         **params: Any,
     ) -> dict[str, Any]:
-        """Run the operator; returns the statistics. Raises what it raises.
+        """Run the operator; return its statistics. Its errors are passed on.
 
-        `settings` are laid over those that every export has, `params` over the task's; None takes one away.
+        `settings` extend those of every export, `params` those of the task; None removes one.
         """
         least = {"type": "pinterest", "ad_account_id": AD_ACCOUNT_ID, "audience_type": "customer_list"}
         task = {
@@ -81,21 +81,21 @@ class Services:
             "task_name": TASK_NAME,
             "project_id": 1,
             "job_id": job_id,
-            "result_settings": _without_none(least | dict(settings)),
+            "result_settings": drop_none(least | dict(settings)),
         } | params
-        stored = export(Task(params=_without_none(task), environ=self.environ | dict(environ or {})), self.time.timing)
+        stored = export(Task(params=drop_none(task), environ=self.environ | dict(environ or {})), self.time.timing)
         guard.check(json.dumps(stored), "the store")
         guard.check_inert(json.dumps(stored), "the store")
         return stored
 
 
-def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+def drop_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
 @contextlib.contextmanager
-def services_running(time: FakeTime) -> Iterator[Services]:
-    """Both emulators; Pinterest's limits and log of calls are on `time`."""
+def serve_both(time: FakeTime) -> Iterator[Services]:
+    """Serve both emulators; Pinterest's limits and its log of requests use `time`."""
     emulated = Pinterest(clock=time.now, monotonic=time.now)
     with serve_td() as (td, td_url), serve_pinterest(state=emulated) as (pinterest, endpoint):
         yield Services(

@@ -1,4 +1,4 @@
-"""What must never be seen: how to recognise a plain identifier, a digest or a secret in any text.
+"""Recognises plain identifiers, digests and secrets, which must never be shown, in any text.
 
 Made-up people have addresses at domains that end in `.example` and device ids that begin with `5eed`; made-up secrets
 hold the marker `s3cr3t`, and Treasure Data's key is the emulator's. Anything of 64 hex digits is a digest.
@@ -12,8 +12,8 @@ import re
 _MARKER = "s3cr3t"
 
 
-def _in_base64(text: str) -> set[str]:
-    """What base64 of any text that holds `text` shows, at each of the three places where it can begin."""
+def base64_forms(text: str) -> set[str]:
+    """Return the base64 forms of `text` within a longer text, at its three possible offsets."""
     shown = set()
     for before, begin in enumerate((0, 2, 3)):
         encoded = base64.b64encode(b"\0" * before + text.encode()).decode()
@@ -30,21 +30,21 @@ _FORBIDDEN = {
         "|".join("".join(escape.format(ord(c)) for c in _MARKER) for escape in ("%{:02x}", r"\\u{:04x}", "&#{};")),
         re.IGNORECASE,
     ),
-    "a secret in base64": re.compile("|".join(map(re.escape, _in_base64(_MARKER) | _in_base64("0123456789" * 2)))),
+    "a secret in base64": re.compile("|".join(map(re.escape, base64_forms(_MARKER) | base64_forms("0123456789" * 2)))),
 }
 
 
-def leaks(text: str) -> list[str]:
-    """What `text` shows that it must not; a short description of each, without the thing itself."""
+def find_leaks(text: str) -> list[str]:
+    """Return a description of each forbidden value in `text`, without the value."""
     return [f"{what} ({len(hits)} times)" for what, pattern in _FORBIDDEN.items() if (hits := pattern.findall(text))]
 
 
 def check(text: str, where: str) -> None:
-    """Raise AssertionError when `text`, found in `where`, shows anything that it must not."""
-    assert [] == leaks(text), f"{where} shows {', '.join(leaks(text))}"
+    """Raise AssertionError when `text` of `where` contains a forbidden value."""
+    assert [] == find_leaks(text), f"{where} shows {', '.join(find_leaks(text))}"
 
 
 def check_inert(text: str, where: str) -> None:
-    """Raise AssertionError when `text`, found in `where`, holds what digdag would fill in."""
+    """Raise AssertionError when `text` of `where` contains a template that digdag would evaluate."""
     before, template, after = text.partition("${")
     assert not template, f"{where} holds a template: {before[-80:]}{template}{after[:80]}"

@@ -14,28 +14,28 @@ _SECTION = re.compile(r"(<!-- commands: python -m tests\.readme -->\n).*?(<!-- e
 _WIDTH = 100
 
 
-def commands() -> str:
-    """The help of the program and of every command, as Markdown."""
+def render_commands() -> str:
+    """Return the help of the program and of every command as Markdown."""
     names = program.context_settings["help_option_names"]
     root = click.Context(program, info_name="td-pinterest", terminal_width=_WIDTH, help_option_names=names)
-    parts = [_help(root)]
+    parts = [render_help(root)]
     for name, command in sorted(program.commands.items()):
-        parts.append(_help(click.Context(command, info_name=name, parent=root, terminal_width=_WIDTH)))
+        parts.append(render_help(click.Context(command, info_name=name, parent=root, terminal_width=_WIDTH)))
     return "\n".join(parts)
 
 
-def _help(context: click.Context) -> str:
+def render_help(context: click.Context) -> str:
     lines = "\n".join(line.rstrip() for line in context.get_help().splitlines())
     return f"### `{context.command_path}`\n\n```text\n{lines}\n```\n"
 
 
-def with_commands(text: str) -> str:
-    """The command line's README with its commands written again. Raises ValueError where their marks are missing."""
-    text, count = _SECTION.subn(lambda match: f"{match[1]}\n{commands()}\n{match[2]}", text)
+def replace_commands(text: str) -> str:
+    """Return the command line's README with current commands. Raises ValueError if their marks are missing."""
+    text, count = _SECTION.subn(lambda match: f"{match[1]}\n{render_commands()}\n{match[2]}", text)
     if count != 1:
         raise ValueError("the README has no section of commands")
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(with_commands(README.read_text()))
+    README.write_text(replace_commands(README.read_text()))

@@ -1,4 +1,4 @@
-"""Tell what the tests wait for, whenever nothing has been shown for ten seconds."""
+"""Reports the running tests whenever nothing has been printed for ten seconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def add_option(parser: pytest.Parser) -> None:
 
 
 class Silence:
-    """A plugin of the process that shows the results: a line about the tests that run, after so many seconds."""
+    """A plugin of the reporting process that prints a line about the running tests after some seconds of silence."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config

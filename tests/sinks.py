@@ -1,4 +1,4 @@
-"""Where a test's alerts end: a web server and a mail server on this machine that keep what they are given."""
+"""A web server and a mail server on this machine, which keep the alerts that a test sends."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import NamedTuple
 
 
-class Asked(NamedTuple):
-    """A request that the web server was given."""
+class ReceivedRequest(NamedTuple):
+    """A request that the web server received."""
 
     method: str
     path: str
@@ -20,14 +20,14 @@ class Asked(NamedTuple):
 
 
 @contextlib.contextmanager
-def web_sink() -> Iterator[tuple[str, list[Asked]]]:
-    """A server that answers the status in its path; yields its address, and each request."""
-    asked: list[Asked] = []
+def serve_web_sink() -> Iterator[tuple[str, list[ReceivedRequest]]]:
+    """Serve responses with the status in the path; yield the address and the received requests."""
+    asked: list[ReceivedRequest] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-            asked.append(Asked(self.command, self.path, dict(self.headers), body))
+            asked.append(ReceivedRequest(self.command, self.path, dict(self.headers), body))
             status = self.path.split("/")[1]
             self.send_response(int(status) if status.isdigit() else 404)
             self.end_headers()
@@ -38,12 +38,12 @@ def web_sink() -> Iterator[tuple[str, list[Asked]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server, _serving(server):
+    with HTTPServer(("127.0.0.1", 0), Handler) as server, serve_in_thread(server):
         yield f"http://127.0.0.1:{server.server_port}", asked
 
 
 class _Smtp(socketserver.StreamRequestHandler):
-    """The least of SMTP: takes every message."""
+    """A minimal SMTP server that accepts every message."""
 
     def handle(self) -> None:
         self.wfile.write(b"220 here\r\n")
@@ -57,16 +57,16 @@ class _Smtp(socketserver.StreamRequestHandler):
 
 
 @contextlib.contextmanager
-def mail_sink() -> Iterator[tuple[int, list[bytes]]]:
-    """A mail server; yields its port, and the messages it took."""
+def serve_mail_sink() -> Iterator[tuple[int, list[bytes]]]:
+    """Serve mail; yield the port and the received messages."""
     taken: list[bytes] = []
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Smtp) as server, _serving(server):
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Smtp) as server, serve_in_thread(server):
         vars(server)["taken"] = taken
         yield server.server_address[1], taken
 
 
 @contextlib.contextmanager
-def _serving(server: socketserver.BaseServer) -> Iterator[None]:
+def serve_in_thread(server: socketserver.BaseServer) -> Iterator[None]:
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:

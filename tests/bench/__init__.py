@@ -1,4 +1,4 @@
-"""What an export costs, next to a bare hash loop, the usual pandas script, and the published client: `scripts/bench`.
+"""Measures the cost of an export next to a bare hash loop, a pandas script and the published client: `scripts/bench`.
 
-All that is compared runs as a child process between the same two emulators, which run in a process of their own.
+Each program runs as a child process between the same two emulators, which have their own process.
 """

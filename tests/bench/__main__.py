@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what was asked for; progress goes to stderr, the Markdown to stdout."""
     options = _parse(arguments)
     begin = time.monotonic()
-    # Everything is measured before anything is printed: half a table is of no use.
+    # Measure everything before printing, as half a table is useless.
     prepared = preparing.measure(options.rows or (FULL_SIZES if options.full else SIZES), say=_say)
     sent = [] if options.no_sending else sending.measure(say=_say)
     exported = [] if options.no_sending else whole.measure(FULL_SIZES[1:] if options.full else SIZES[1:], say=_say)
@@ -52,7 +52,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _machine() -> str:
-    """Processor, cores, system, Python, and the versions of what is compared."""
+    """Describe processor, cores, system, Python, and the versions of the compared programs."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _COMPARED)
     return (
         f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "

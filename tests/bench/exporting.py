@@ -1,4 +1,4 @@
-"""The operator as a `py>` task runs it: a Python process with digdag's runner, parameters in, statistics out."""
+"""Runs the operator as a `py>` task does: a Python process with digdag's runner, which returns statistics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench.measuring import Cost, cost_of
+from tests.bench.measuring import Cost, measure_cost
 from tests.bench.services import Services
 
 _RUNNER = Path(__file__).parent.parent / "dig" / "py_child.py"
@@ -18,7 +18,7 @@ _RUNNER = Path(__file__).parent.parent / "dig" / "py_child.py"
 def export(
     services: Services, job_id: str, *, params: Mapping[str, Any] | None = None, **settings: Any
 ) -> tuple[Cost, dict[str, Any]]:
-    """Add the rows of a job to the audience, `settings` and `params` of the task added; returns cost and statistics."""
+    """Add the rows of a job to the audience, with more `settings` and `params`; return cost and statistics."""
     result_settings = {
         "type": "pinterest",
         "ad_account_id": services.environ["PINTEREST_AD_ACCOUNT_ID"],
@@ -28,11 +28,11 @@ def export(
         "ignore_invalid_records": True,
     } | settings
     with tempfile.TemporaryDirectory() as folder:
-        # Alone in its folder, which is the first place where its imports are looked for.
+        # Alone in its folder, as Python looks there first for imports.
         runner, given, stored = (Path(folder) / name for name in ("runner.py", "input.json", "output.json"))
         shutil.copy(_RUNNER, runner)
         task = {"job_id": job_id, "result_settings": result_settings, **(params or {})}
         given.write_text(json.dumps({"params": task}))
         command = [str(runner), "td_pinterest_op.export.PinterestExport", str(given), str(stored)]
-        cost = cost_of(command, services.environ)
+        cost = measure_cost(command, services.environ)
         return cost, json.loads(stored.read_text())["store_params"]["pinterest"]

@@ -1,7 +1,7 @@
 """The floor: a bare hash loop over a result's values: `python hash_floor.py RESULT.msgpack.gz LEAST MOST`.
 
-Prints its CPU seconds for each value. It has the digests in the end, as anything that sends them must; reading is not
-counted. No more than `MOST` values are hashed, again and again until it were `LEAST`.
+Prints its CPU seconds per value. It keeps the digests, as a program that sends them must; reading is not
+counted. At most `MOST` values are hashed, repeatedly until there were `LEAST`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def main(path: str, least: int, most: int) -> None:
             rows = itertools.islice(msgpack.Unpacker(file, raw=True), most)
             while values := [row[0] for row in itertools.islice(rows, _BLOCK)]:
                 begin = time.process_time()
-                hashed += len(keep(values))
+                hashed += len(collect_digests(values))
                 seconds += time.process_time() - begin
     print(seconds / hashed)
 
 
-def keep(values: Sequence[bytes]) -> list[str]:
+def collect_digests(values: Sequence[bytes]) -> list[str]:
     return [hashlib.sha256(value).hexdigest() for value in values]
 
 

@@ -1,4 +1,4 @@
-"""What a child process costs: CPU seconds, all of it, and the most memory it held; and a table of such figures."""
+"""Measures the CPU seconds and the peak memory of a child process, and formats tables."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Cost:
     said: str
 
 
-def cost_of(arguments: Sequence[str], environ: Mapping[str, str]) -> Cost:
-    """Run Python with `arguments`. Raises RuntimeError, with what it wrote, when it fails.
+def measure_cost(arguments: Sequence[str], environ: Mapping[str, str]) -> Cost:
+    """Run Python with `arguments` and measure it. Raises RuntimeError with its errors when it fails.
 
     The peak is never less than what this process itself holds, which Linux counts as the child's until it has started:
-    nothing large may be imported here. Modules are compiled once, as where they are installed.
+    nothing large may be imported here. Modules are compiled once, as in an installation.
     """
     environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **environ}
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
@@ -47,6 +47,6 @@ def cost_of(arguments: Sequence[str], environ: Mapping[str, str]) -> Cost:
         return Cost(cpu=used.ru_utime + used.ru_stime, peak=used.ru_maxrss * _MAXRSS_UNIT, said=out.read())
 
 
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table, with numbers at the right."""
+def format_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table with numbers aligned right."""
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["--:"] * len(head), *rows))

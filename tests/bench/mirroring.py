@@ -1,7 +1,6 @@
 """A day of the mirror next to a replace of everybody: requests, bytes downloaded, seconds.
 
-The days run in this process on a fake clock, which passes over the waits: `seconds` are those of the processor,
-emulators included.
+The days run in this process on a fake clock without waits: `seconds` are CPU time, including the emulators'.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tests.bench.measuring import markdown
+from tests.bench.measuring import format_table
 from tests.mirror.days import DATABASE, PEOPLE, World, world
 
 SHARES = (0.01, 0.1, 1.0)
@@ -20,7 +19,7 @@ _PEOPLE = "SELECT 'person' || i || '@shop.example' AS email FROM range({first}, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Day:
-    """`people` follow a day on which `share` of them leave and as many join; None is the replace of everybody."""
+    """A day with `people` on which a `share` of them leaves and as many join; None: everybody is replaced."""
 
     people: int
     share: float | None
@@ -30,7 +29,7 @@ class Day:
 
 
 def measure(people: int, *, say: Callable[[str], None]) -> list[Day]:
-    """The first day, a replace, and a day for each share. Raises ExportError when a day fails."""
+    """Measure the first day, a replace, and a day for each share. Raises ExportError when a day fails."""
     with world(batch=_BATCH) as mirrored:
         mirrored.audience()
         mirrored.settings["max_leave_ratio"] = 1.0
@@ -62,8 +61,8 @@ def _day(mirrored: World, number: int, *, people: int, first: int, share: float 
 
 
 def table(days: Sequence[Day]) -> str:
-    """The days as Markdown."""
-    return markdown(
+    """Return the days as Markdown."""
+    return format_table(
         ("people", "change each way", "requests with records", "MB downloaded", "CPU seconds"),
         (
             (

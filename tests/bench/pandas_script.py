@@ -1,4 +1,4 @@
-"""The usual script, as one would write it in a notebook: `python pandas_script.py JOB_ID`; prints the records sent."""
+"""A usual script, as written in a notebook: `python pandas_script.py JOB_ID`; prints the records sent."""
 
 from __future__ import annotations
 

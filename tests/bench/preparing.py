@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.exporting import export
-from tests.bench.measuring import Cost, cost_of, markdown
-from tests.bench.rows import Rows, opted_out, opted_out_again, write_rows
-from tests.bench.services import DATABASE, Services, serving
+from tests.bench.measuring import Cost, format_table, measure_cost
+from tests.bench.rows import Rows, opt_out_query, repeated_opt_out_query, write_rows
+from tests.bench.services import DATABASE, Services, serve_both
 
 _HERE = Path(__file__).parent
-# How many times each is measured, in turns.
+# How often each is measured, alternately.
 _TURNS = {100_000: 5, 1_000_000: 3, 10_000_000: 1}
-# Values to hash, each time: enough to measure, and no more than that.
+# How many values each measurement hashes at least and at most.
 _LEAST_HASHED, _MOST_HASHED = 500_000, 1_000_000
 
 _Measured = Callable[[Services, Rows], Cost]
@@ -28,7 +28,7 @@ _Measured = Callable[[Services, Rows], Cost]
 class Sample:
     """One measurement, and the CPU seconds that the hash loop took for each value just before and after it.
 
-    What a CPU second is worth changes with the load of the machine.
+    The work done in a CPU second varies with the load of the machine.
     """
 
     cost: Cost
@@ -53,15 +53,15 @@ def measure(sizes: Sequence[int], *, say: Callable[[str], None]) -> list[Line]:
 
 
 def _samples(size: int, say: Callable[[str], None]) -> dict[str, list[Sample]]:
-    """What was measured, by what was run."""
+    """Return the measurements of each program."""
     samples: dict[str, list[Sample]] = {what: [] for what in _COMPARED}
     with tempfile.TemporaryDirectory() as folder:
         say(f"{size:,} rows: writing them")
         rows = write_rows(Path(folder), size)
         results: dict[Path, Sequence[str]] = dict.fromkeys((rows.plain, rows.hashed, rows.same), ("email",))
         results |= dict.fromkeys((rows.keys, rows.same_keys), ("email", "maid", "phone"))
-        tables = {"opt_outs": opted_out(size), "same_opt_outs": opted_out_again(size)}
-        with serving({path: (size, columns) for path, columns in results.items()}, tables=tables) as services:
+        tables = {"opt_outs": opt_out_query(size), "same_opt_outs": repeated_opt_out_query(size)}
+        with serve_both({path: (size, columns) for path, columns in results.items()}, tables=tables) as services:
             floor = _floor(rows)
             for turn in range(_TURNS[size]):
                 for what, measured in _COMPARED.items():
@@ -73,7 +73,7 @@ def _samples(size: int, say: Callable[[str], None]) -> dict[str, list[Sample]]:
 
 def _floor(rows: Rows) -> float:
     arguments = [str(_HERE / "hash_floor.py"), str(rows.plain), str(_LEAST_HASHED), str(_MOST_HASHED)]
-    return float(cost_of(arguments, {}).said)
+    return float(measure_cost(arguments, {}).said)
 
 
 def _lines(size: int, samples: Mapping[str, Sequence[Sample]]) -> Iterator[Line]:
@@ -100,7 +100,7 @@ def _operator(
 
 
 def _script(name: str, argument: str, services: Services, rows: Rows) -> Cost:
-    cost = cost_of([str(_HERE / name), argument], services.environ)
+    cost = measure_cost([str(_HERE / name), argument], services.environ)
     _check(rows.unique, json.loads(cost.said))
     return cost
 
@@ -112,9 +112,9 @@ def _check(unique: int, sent: int) -> None:
 
 _PLAIN, _ROWS = "**operator**, plain e-mails", "**operator**, rows of three keys"
 _OPTED_OUT = ", as many opted out"
-# Half of the rows are of people on the list, which is as long as all of them.
+# Half of the rows are people on the list, which is as long as the rows.
 _LIST = {"database": DATABASE, "suppress": "SELECT email FROM opt_outs"}
-# As many rows, of one person: memory must not go with repeats.
+# The same number of rows of one person: memory must not grow with duplicates.
 _SAME, _SAME_OPTED_OUT = ", one person in all rows", ", another in all opt-outs"
 _SAME_LIST = {"database": DATABASE, "suppress": "SELECT email FROM same_opt_outs"}
 _COMPARED: dict[str, _Measured] = {
@@ -138,7 +138,7 @@ _COMPARED: dict[str, _Measured] = {
         "pandas_script.py", services.jobs[str(rows.plain)], services, rows
     ),
 }
-# What it is to stay under: multiples of the floor, and megabytes.
+# Upper limits: multiples of the floor, and megabytes.
 _TARGETS = {
     (_PLAIN, 1_000_000): "≤ 4.5 ×",
     (_PLAIN, 10_000_000): "≤ 3.5 ×, < 70 MB",
@@ -147,17 +147,17 @@ _TARGETS = {
     (_ROWS + _OPTED_OUT, 1_000_000): "≤ 15 ×",
     (_ROWS + _OPTED_OUT, 10_000_000): "< 110 MB",
     **{
-        (of + _SAME + opted_out, 10_000_000): "at most 20 MB above as many people"
+        (of + _SAME + opt_out_query, 10_000_000): "at most 20 MB above as many people"
         for of in (_PLAIN, _ROWS)
-        for opted_out in ("", _SAME_OPTED_OUT)
+        for opt_out_query in ("", _SAME_OPTED_OUT)
     },
 }
 
 
 def table(lines: Sequence[Line]) -> str:
-    """The lines as Markdown."""
+    """Return the lines as Markdown."""
     head = ("rows", "what", "CPU s", "× floor", "rows a CPU second", "peak MB", "target")
-    return markdown(head, map(_cells, lines))
+    return format_table(head, map(_cells, lines))
 
 
 def _cells(line: Line) -> tuple[str, ...]:

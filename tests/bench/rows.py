@@ -1,4 +1,4 @@
-"""Rows to measure with, made in flat memory: the same ones every time, a hundredth invalid, a fiftieth repeated."""
+"""Generates the same rows every time in constant memory: one of 100 is invalid, one of 50 is repeated."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 _BLOCK = 10_000
 _NAMES = ("anna", "bela.horvath", "chloe", "d.okafor", "emil_larsen", "farah", "goro.tanaka", "h", "ines.costa", "jo")
 _DOMAINS = ("shop.example", "mail.shop.example", "post.example", "a-rather-long-company-name.example")
-# In every hundred rows this one is invalid, each time in another way.
+# This one of every hundred rows is invalid, for varying reasons.
 _INVALID = 37
 _INVALID_VALUES = (b"no address", b"two@at@shop.example", b"@shop.example", b"someone@shop", b"a b@shop.example")
-# In every fifty rows this one is somebody who was there before.
+# This one of every fifty rows repeats an earlier person.
 _REPEATED = 13
 
 
@@ -37,11 +37,11 @@ class Rows:
 
     @property
     def unique(self) -> int:
-        return unique(self.count)
+        return count_unique(self.count)
 
 
-def unique(count: int) -> int:
-    """How many different valid people there are in so many rows, a multiple of 100."""
+def count_unique(count: int) -> int:
+    """Return the number of different valid people in `count` rows, a multiple of 100."""
     return count * 97 // 100
 
 
@@ -57,50 +57,50 @@ def write_rows(folder: Path, count: int) -> Rows:
         same_keys=folder / f"{count}-same-keys.msgpack.gz",
     )
     packing: Mapping[Path, Callable[[bytes, bytes], bytes]] = {
-        rows.plain: lambda value, _: _row(value),
-        rows.hashed: lambda value, digest: _row(digest or value),
-        rows.keys: _with_keys,
+        rows.plain: lambda value, _: pack_row(value),
+        rows.hashed: lambda value, digest: pack_row(digest or value),
+        rows.keys: pack_row_with_keys,
     }
     with contextlib.ExitStack() as stack:
         files = {path: stack.enter_context(gzip.open(path, "wb", compresslevel=1)) for path in packing}
         digests = stack.enter_context(rows.digests.open("wb"))
         for start in range(0, count, _BLOCK):
-            block = list(people(start, min(start + _BLOCK, count)))
+            block = list(generate_people(start, min(start + _BLOCK, count)))
             for path, pack in packing.items():
                 files[path].write(b"".join(pack(value, digest) for value, digest in block))
             first_time = (digest for row, (_, digest) in enumerate(block) if digest and row % 50 != _REPEATED)
             digests.write(b"".join(digest + b"\n" for digest in first_time))
-    ((value, digest),) = people(0, 1)
-    for path, row in {rows.same: _row(value), rows.same_keys: _with_keys(value, digest)}.items():
+    ((value, digest),) = generate_people(0, 1)
+    for path, row in {rows.same: pack_row(value), rows.same_keys: pack_row_with_keys(value, digest)}.items():
         with gzip.open(path, "wb", compresslevel=1) as file:
             for start in range(0, count, _BLOCK):
                 file.write(row * min(_BLOCK, count - start))
     return rows
 
 
-def people(start: int, stop: int) -> Iterator[tuple[bytes, bytes]]:
-    """The values of rows `start` to `stop`, and for each its hex digest, or b"" for an invalid one."""
+def generate_people(start: int, stop: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the values of rows `start` to `stop` with their hex digests, b"" for an invalid one."""
     for row in range(start, stop):
         if row % 100 == _INVALID:
             yield _INVALID_VALUES[row // 100 % len(_INVALID_VALUES)], b""
             continue
-        # Every hundredth row is nothing but somebody new: those are the people to repeat.
+        # Every hundredth row is always a new person: these are the people to repeat.
         person = row // 2 // 100 * 100 if row % 50 == _REPEATED else row
         name, domain = _NAMES[person % len(_NAMES)], _DOMAINS[person // 10 % len(_DOMAINS)]
         value = f"{name}{person}@{domain}".encode()
         yield value, hashlib.sha256(value).hexdigest().encode()
 
 
-def opted_out(count: int) -> str:
-    """A SELECT, in DuckDB's SQL, of as many addresses as there are rows: half of them are those of every second row."""
+def opt_out_query(count: int) -> str:
+    """Return a SELECT for DuckDB of `count` addresses, half of which are in every second row."""
     return (
         f"SELECT {_sql(_NAMES)}[number % {len(_NAMES)} + 1] || number || '@' || "
         f"{_sql(_DOMAINS)}[number // 10 % {len(_DOMAINS)} + 1] AS email FROM range(0, {2 * count}, 2) t(number)"
     )
 
 
-def opted_out_again(count: int) -> str:
-    """A SELECT of one address, which is in no row, as often as there are rows."""
+def repeated_opt_out_query(count: int) -> str:
+    """Return a SELECT of `count` times one address that is in no row."""
     return f"SELECT 'somebody.else@shop.example' AS email FROM range({count})"
 
 
@@ -108,18 +108,18 @@ def _sql(words: Sequence[str]) -> str:
     return f"[{', '.join(repr(word) for word in words)}]"
 
 
-def _with_keys(value: bytes, digest: bytes) -> bytes:
-    """A row of three keys, in msgpack: an invalid e-mail has no others."""
+def pack_row_with_keys(value: bytes, digest: bytes) -> bytes:
+    """Pack a row of three keys in msgpack; an invalid e-mail has no others."""
     if not digest:
-        return b"\x93" + _text(value) + b"\xc0\xc0"
+        return b"\x93" + format_text(value) + b"\xc0\xc0"
     device = b"-".join((b"5eed" + digest[:4], digest[4:8], digest[8:12], digest[12:16], digest[16:28]))
-    return b"\x93" + _text(value) + _text(device) + _text(digest[::-1])
+    return b"\x93" + format_text(value) + format_text(device) + format_text(digest[::-1])
 
 
-def _row(value: bytes) -> bytes:
-    """A row of one string, in msgpack."""
-    return b"\x91" + _text(value)
+def pack_row(value: bytes) -> bytes:
+    """Pack a row of one string in msgpack."""
+    return b"\x91" + format_text(value)
 
 
-def _text(value: bytes) -> bytes:
+def format_text(value: bytes) -> bytes:
     return (bytes([0xA0 | len(value)]) if len(value) < 32 else bytes([0xD9, len(value)])) + value

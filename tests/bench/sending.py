@@ -1,4 +1,4 @@
-"""The sending phase alone: wall time next to the best that latency, pace and the limit on what is in flight allow."""
+"""Measures sending alone: its wall time next to the best that latency, rate and requests in flight allow."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.bench.exporting import export
-from tests.bench.measuring import markdown
-from tests.bench.services import Services, serving
+from tests.bench.measuring import format_table
+from tests.bench.services import Services, serve_both
 
 WINDOW = 60.0
 # Few, so that CPU does not matter.
@@ -18,9 +18,9 @@ _RECORDS_IN_A_BATCH = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What is sent, and to what kind of server. `latency` and `hold` in seconds.
+    """The parameters of a measurement and its server. `latency` and `hold` in seconds.
 
-    Every `throttled`-th request is answered 429 at once (None: none is), which asks to wait for `hold`.
+    Every `throttled`-th request gets 429 at once (None: no request), with a wait of `hold`.
     """
 
     batches: int
@@ -41,7 +41,7 @@ RUNS = (
 
 
 def ideal_seconds(run: Run) -> float:
-    """The wall time of a sender that never hesitates, in seconds; an answer takes exactly the latency.
+    """Return the wall time of an ideal sender in seconds; a response takes exactly the latency.
 
     It is held up by nothing but this: one request may be under way at first, one more with each answer that comes,
     `max_in_flight` at last; no window of 60 s sees more than `per_minute` requests leave; after a 429
@@ -76,7 +76,7 @@ class Line:
 
 
 def measure(runs: Sequence[Run] = RUNS, *, say: Callable[[str], None]) -> list[Line]:
-    """Send for real, over sockets and in real time. Raises RuntimeError when a run fails or sends too little."""
+    """Send over sockets and in real time. Raises RuntimeError when a run fails or sends too little."""
     lines = []
     for run in runs:
         say(f"sending {run.batches} batches at {run.latency} s, {run.per_minute} a minute")
@@ -87,7 +87,7 @@ def measure(runs: Sequence[Run] = RUNS, *, say: Callable[[str], None]) -> list[L
 def _measure(run: Run) -> Line:
     people = [f"person{number}@shop.example" for number in range(run.batches * _RECORDS_IN_A_BATCH)]
     # Emulators of its own: their window of a minute would otherwise remember the run before.
-    with serving() as services:
+    with serve_both() as services:
         if run.throttled:
             effect = {"type": "answer", "status": 429, "retry_after": run.hold}
             fault = {"effect": effect, "operation": "customer_lists/update", "every": run.throttled, "times": None}
@@ -98,7 +98,7 @@ def _measure(run: Run) -> Line:
 
 
 def export_at(run: Run, services: Services, job_id: str, *, batch: int, people: int) -> dict[str, Any]:
-    """Export a job with the limits of a run, `batch` records a request; returns the statistics.
+    """Export a job with the limits of a run and `batch` records per request; return the statistics.
 
     Raises RuntimeError when it fails, or sends another number of records than there are different `people`.
     """
@@ -116,7 +116,7 @@ def export_at(run: Run, services: Services, job_id: str, *, batch: int, people: 
 
 
 def table(lines: Sequence[Line]) -> str:
-    """The lines as Markdown."""
+    """Return the lines as Markdown."""
     head = (
         "batches",
         "latency s",
@@ -128,7 +128,7 @@ def table(lines: Sequence[Line]) -> str:
         "target",
         "busiest minute",
     )
-    return markdown(head, map(_cells, lines))
+    return format_table(head, map(_cells, lines))
 
 
 def _cells(line: Line) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Both emulators in a process of their own, so that what they cost is not counted: `python -m tests.bench.services`."""
+"""Runs both emulators in their own process, so that their cost is not counted: `python -m tests.bench.services`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DATABASE = "bench"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """`environ` is what an export needs in its environment, and more for the scripts that it is compared with.
+    """The emulators. `environ` is the environment of an export and of the compared scripts.
 
     `jobs` are the ids of the finished jobs, by the path of the file.
     """
@@ -31,7 +31,7 @@ class Services:
         return _call(self.environ["PINTEREST_API_ENDPOINT"].removesuffix("/v5") + path, content)
 
     def add_job(self, values: Sequence[str]) -> str:
-        """A finished job whose result is one column `email`; returns its id."""
+        """Add a finished job whose result is one column `email`; return its id."""
         job = {"columns": [["email", "varchar"]], "rows": [[value] for value in values]}
         return str(_call(self.environ["TD_API_SERVER"] + "_test/jobs", job)["job_id"])
 
@@ -44,10 +44,10 @@ def _call(url: str, content: object) -> Any:
 
 
 @contextlib.contextmanager
-def serving(
+def serve_both(
     results: Mapping[Path, tuple[int, Sequence[str]]] | None = None, *, tables: Mapping[str, str] | None = None
 ) -> Iterator[Services]:
-    """Run both; `results` are msgpack.gz files, each with how many rows it holds and the names of its columns.
+    """Run both emulators; `results` are msgpack.gz files, each with its number of rows and its column names.
 
     `tables` are SELECTs in DuckDB's SQL, by the names of the tables in DATABASE that they make.
     """
@@ -63,8 +63,8 @@ def serving(
 
 
 def main(results: Mapping[str, tuple[int, Sequence[str]]], tables: Mapping[str, str]) -> None:
-    """Serve until standard input ends, which it does when whoever started this is gone."""
-    # Here, and not above: who starts this process must stay small, see `measuring`.
+    """Serve until standard input ends, as it does when the parent process ends."""
+    # Imported here, as the process that starts this one must stay small: see `measuring`.
     from tests.emulators.__main__ import serve_emulators
 
     with serve_emulators(switches={"keeps_members": False}) as emulators:

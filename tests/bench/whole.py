@@ -1,4 +1,4 @@
-"""Whole exports in real time, next to the least time in which Pinterest's own limits let their requests pass."""
+"""Measures whole exports in real time, next to the least time that Pinterest's limits allow."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.measuring import markdown
+from tests.bench.measuring import format_table
 from tests.bench.rows import write_rows
 from tests.bench.sending import Run, export_at, ideal_seconds
-from tests.bench.services import serving
+from tests.bench.services import serve_both
 
 _BATCH = 10_000
 _LATENCY, _PER_MINUTE = 0.5, 400
@@ -37,14 +37,14 @@ def _measure(size: int, say: Callable[[str], None]) -> Line:
         rows = write_rows(Path(folder), size)
         run = Run(batches=-(-rows.unique // _BATCH), latency=_LATENCY, per_minute=_PER_MINUTE)
         say(f"{size:,} rows, whole: {run.batches} requests at {_PER_MINUTE} a minute")
-        with serving({rows.plain: (size, ["email"])}) as services:
+        with serve_both({rows.plain: (size, ["email"])}) as services:
             begin = time.monotonic()
             export_at(run, services, services.jobs[str(rows.plain)], batch=_BATCH, people=rows.unique)
             return Line(rows=size, run=run, wall=time.monotonic() - begin)
 
 
 def table(lines: Sequence[Line]) -> str:
-    """The lines as Markdown; the limit is that of Pinterest and the eight in flight, for the sending alone."""
+    """Return the lines as Markdown, with the least time that Pinterest's limits and eight in flight allow to send."""
     head = [
         "rows",
         "requests",
@@ -55,7 +55,7 @@ def table(lines: Sequence[Line]) -> str:
         "wall ÷ limit",
         "target",
     ]
-    return markdown(head, map(_cells, lines))
+    return format_table(head, map(_cells, lines))
 
 
 def _cells(line: Line) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ _FLAGS = (
 )
 
 
-def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """Wait for the browser, at most this long."""
     end = time.monotonic() + seconds
     while not condition():
@@ -37,7 +37,7 @@ def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
 
 
 class Browser:
-    """A browser, its window's width, and what a test wants to know of the page in it."""
+    """A browser, the width of its window, and questions about its page."""
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
@@ -54,7 +54,7 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
 
     def run(self, script: str) -> Any:
-        """What `script` returns in the page."""
+        """Run `script` in the page and return its result."""
         return self.driver.execute_script(script)
 
     def is_wider_than_screen(self) -> bool:
@@ -67,7 +67,7 @@ class Browser:
         return [address for address in loaded if not address.startswith((own, "data:"))]
 
     def accessibility_faults(self) -> list[str]:
-        """What axe finds: the rule and the places of each."""
+        """Return the findings of axe: the rule and places of each."""
         violations = Axe().run(self.driver)["violations"]
         return [f"{fault['id']}: {', '.join(str(node['target']) for node in fault['nodes'])}" for fault in violations]
 

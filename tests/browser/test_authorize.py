@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import children, dig, guard
-from tests.browser.conftest import Browser, until
+from tests.browser.conftest import Browser, wait_until
 from tests.e2e.project import ROOT, secrets_for
 from tests.exporting import Services
 
@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-m", "td_pinterest_op", "authorize", "--to", "local"
 _LINK = re.compile(r"http://127\.0\.0\.1:\d+/oauth/\S+")
 
 
-def _link(process: children.Process) -> str:
+def read_link(process: children.Process) -> str:
     assert process.stderr is not None
     for line in process.stderr:
         if link := _LINK.search(line):
@@ -28,14 +28,14 @@ def _link(process: children.Process) -> str:
     raise AssertionError("the command printed no address")
 
 
-def test_a_token_got_in_the_browser_runs_the_workflow(
+def test_workflow_runs_with_a_token_obtained_in_the_browser(
     browser: Browser, services: Services, redirect: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     # The browser's driver writes down the address of the page, which holds the code.
     caplog.set_level(logging.INFO, logger="selenium")
     environ = os.environ | services.environ | {"DIGDAG_CONFIG_HOME": str(tmp_path / "digdag"), "BROWSER": "true"}
     del environ["PINTEREST_REFRESH_TOKEN"]
-    with children.started(
+    with children.run_in_background(
         [*COMMAND, "--redirect", redirect],
         cwd=ROOT,
         env=environ,
@@ -44,10 +44,10 @@ def test_a_token_got_in_the_browser_runs_the_workflow(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        browser.driver.get(_link(process))
+        browser.driver.get(read_link(process))
         browser.driver.find_element("css selector", "button[value=approve]").click()
         # The page comes after two redirects and the exchange of the code.
-        until(lambda: "Approved" in browser.text())
+        wait_until(lambda: "Approved" in browser.text())
         assert [] == browser.accessibility_faults()
         out, err = process.communicate(timeout=30)
     assert 0 == process.returncode, err
@@ -55,10 +55,10 @@ def test_a_token_got_in_the_browser_runs_the_workflow(
     guard.check(out + err, "the output of the command")
     stored = {file.name: file.read_text() for file in (tmp_path / "digdag" / "secrets").iterdir()}
     assert {0o600} == {file.stat().st_mode & 0o777 for file in (tmp_path / "digdag" / "secrets").iterdir()}
-    _export_with(stored, services, tmp_path)
+    run_export(stored, services, tmp_path)
 
 
-def _export_with(stored: dict[str, str], services: Services, folder: Path) -> None:
+def run_export(stored: dict[str, str], services: Services, folder: Path) -> None:
     """Run a workflow under tests/dig with the secrets that the command stored."""
     audience = services.audience()
     job = services.job(["anna@shop.example", "bela@shop.example"])

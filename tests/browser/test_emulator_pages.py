@@ -11,24 +11,24 @@ import pytest
 import requests
 from selenium.webdriver.common.by import By
 
-from tests.browser.conftest import Browser, until
+from tests.browser.conftest import Browser, wait_until
 from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, Answer, Fault, Pinterest, serve_pinterest
-from tests.sinks import Asked, web_sink
+from tests.sinks import ReceivedRequest, serve_web_sink
 
 SIZES = [(1280, 900), (390, 844)]
 
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """The redirect of an app, and what it was asked."""
+    """The redirect address of an app, and the requests to it."""
 
     url: str
-    asked: list[Asked]
+    asked: list[ReceivedRequest]
 
 
 @pytest.fixture
 def callback() -> Iterator[Callback]:
-    with web_sink() as (url, asked):
+    with serve_web_sink() as (url, asked):
         yield Callback(f"{url}/200/", asked)
 
 
@@ -43,7 +43,7 @@ def root(pinterest: Pinterest) -> Iterator[str]:
         yield endpoint.removesuffix("/v5")
 
 
-def consent(root: str, callback: Callback) -> str:
+def consent_url(root: str, callback: Callback) -> str:
     asked = {"redirect_uri": callback.url, "response_type": "code", "scope": "ads:read,ads:write", "state": "s1"}
     return f"{root}/oauth/?{urlencode({'client_id': CLIENT_ID} | asked)}"
 
@@ -52,7 +52,7 @@ def consent(root: str, callback: Callback) -> str:
 @pytest.mark.parametrize(
     ("button", "uses_keyboard", "answer"), [("approve", False, "?code="), ("refuse", True, "?error=access_denied")]
 )
-def test_a_person_approves_or_refuses_for_an_account_of_their_choice(
+def test_consent_page_lets_a_person_choose_an_account_and_approve_or_refuse(
     browser: Browser,
     pinterest: Pinterest,
     root: str,
@@ -65,19 +65,19 @@ def test_a_person_approves_or_refuses_for_an_account_of_their_choice(
     pinterest.switches.redirect_uris = frozenset({callback.url})
     agency = pinterest.add_user("agency", business_name="An agency")
     browser.resize(*size)
-    browser.driver.get(consent(root, callback))
+    browser.driver.get(consent_url(root, callback))
     assert not browser.is_wider_than_screen()
     browser.driver.find_element(By.CSS_SELECTOR, f"input[value='{agency.id}']").click()
     pressed = browser.driver.find_element(By.CSS_SELECTOR, f"button[value={button}]")
     pressed.send_keys("\n") if uses_keyboard else pressed.click()
-    until(lambda: callback.asked)
+    wait_until(lambda: callback.asked)
     assert callback.asked[0].path.startswith(f"/200/{answer}")
     assert callback.asked[0].path.endswith("&state=s1")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_axe_finds_no_fault_on_either_page(
+def test_pages_have_no_accessibility_faults(
     browser: Browser, pinterest: Pinterest, root: str, callback: Callback, size: tuple[int, int], scheme: str
 ) -> None:
     pinterest.switches.set({"redirect_uris": [callback.url], "listing_lag_seconds": 2})
@@ -87,22 +87,22 @@ def test_axe_finds_no_fault_on_either_page(
     requests.get(f"{root}/v5/ad_accounts", timeout=10)
     browser.resize(*size)
     browser.prefer(scheme)
-    for address in (consent(root, callback), f"{root}/"):
+    for address in (consent_url(root, callback), f"{root}/"):
         browser.driver.get(address)
         assert [] == browser.accessibility_faults()
 
 
-def test_an_app_that_is_not_known_sees_json_and_no_redirect(
+def test_unknown_app_gets_json_without_redirect(
     browser: Browser, pinterest: Pinterest, root: str, callback: Callback
 ) -> None:
-    browser.driver.get(consent(root, callback))
+    browser.driver.get(consent_url(root, callback))
     assert '"code": 7' in browser.text()
-    browser.driver.get(consent(root, callback).replace(CLIENT_ID, "999"))
+    browser.driver.get(consent_url(root, callback).replace(CLIENT_ID, "999"))
     assert '"code": 283' in browser.text()
     assert [] == callback.asked
 
 
-def digests(count: int) -> str:
+def join_digests(count: int) -> str:
     return ",".join(hashlib.sha256(f"{number}".encode()).hexdigest() for number in range(count))
 
 
@@ -114,7 +114,7 @@ def brightness(browser: Browser, style: str) -> int:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_the_overview_shows_what_is_held_and_what_happens_without_a_reload(
+def test_overview_updates_without_a_reload(
     browser: Browser, pinterest: Pinterest, root: str, size: tuple[int, int], scheme: str
 ) -> None:
     held = pinterest.add_list("Winter list")
@@ -128,11 +128,11 @@ def test_the_overview_shows_what_is_held_and_what_happens_without_a_reload(
     browser.run("window.marker = true")
     url = f"{root}/v5/ad_accounts/{AD_ACCOUNT_ID}/customer_lists/{held.id}"
     headers = {"Authorization": f"Bearer {pinterest.tokens.issue_access_token()}"}
-    body = {"operation_type": "ADD", "records": digests(120)}
+    body = {"operation_type": "ADD", "records": join_digests(120)}
     assert 200 == requests.patch(url, json=body, headers=headers, timeout=10).status_code
     pinterest.inject(Fault(effect=Answer(status=503)))
     assert 503 == requests.patch(url, json=body, headers=headers, timeout=10).status_code
-    until(lambda: "503" in browser.text())
+    wait_until(lambda: "503" in browser.text())
     text = browser.text()
     assert "PATCH ADD" in text
     assert "120" in text
@@ -140,23 +140,23 @@ def test_the_overview_shows_what_is_held_and_what_happens_without_a_reload(
     assert browser.run("return window.marker")
     assert not browser.is_wider_than_screen()
     assert [] == browser.foreign_resources()
-    assert digests(1) not in browser.driver.page_source
+    assert join_digests(1) not in browser.driver.page_source
 
 
-def test_the_overview_says_when_the_emulator_is_gone(browser: Browser, pinterest: Pinterest) -> None:
+def test_overview_reports_that_the_emulator_has_ended(browser: Browser, pinterest: Pinterest) -> None:
     with serve_pinterest(state=pinterest) as (_, endpoint):
         browser.driver.get(endpoint.removesuffix("v5"))
-    until(lambda: "the emulator does not answer" in browser.text())
+    wait_until(lambda: "the emulator does not answer" in browser.text())
 
 
-def test_text_in_names_is_shown_as_text(browser: Browser, pinterest: Pinterest, root: str) -> None:
+def test_markup_in_names_is_shown_as_text(browser: Browser, pinterest: Pinterest, root: str) -> None:
     pinterest.add_audience("<img src=x onerror=document.title='broken'>")
     browser.driver.get(f"{root}/")
     assert "<img src=x" in browser.text()
     assert "broken" != browser.driver.title
 
 
-def test_the_test_controls_are_on_the_page_with_their_address(browser: Browser, root: str) -> None:
+def test_overview_lists_the_controls_with_their_address(browser: Browser, root: str) -> None:
     browser.driver.get(f"{root}/")
     browser.driver.find_element(By.TAG_NAME, "summary").click()
     assert f"curl -X POST {root}/_test/switches" in browser.text()

@@ -23,11 +23,11 @@ WITHHELD: dict[str, Any] = {"unique": 1000, "duplicate": 250, "sent": 830, "refu
 WITHHELD |= {"withheld": {"suppressed": 90, "without_consent": 0, "control": 60}}
 
 
-def rows(hour: int) -> dict[str, int]:
+def row_counts(hour: int) -> dict[str, int]:
     return {"read": 1600, "valid": 1250 - 10 * hour, "invalid": 350 + 10 * hour}
 
 
-def of_five() -> list[Entry]:
+def entries_of_five() -> list[Entry]:
     """Five audiences: one that is ready, one too small, one that failed, one deleted, one on its way."""
     last: list[dict[str, Any]] = [{}, {}, FAILED | {"records": WITHHELD | {"sent": 400}}, DELETED, {}]
     own: list[dict[str, Any]] = [
@@ -47,8 +47,10 @@ PAGES = {
     "first_run": [run(0, records=WITHHELD)],
     "mirror": [one for day in range(10) for one in (mirror(day), follow_up(day, size=900 + day, members=1695))],
     "deleted": [run(0), follow_up(0), run(1, **DELETED)],
-    "five_audiences": of_five(),
-    "hours": [run(0, rows=rows(hour), time=(FIRST_DAY + timedelta(hours=hour)).timestamp()) for hour in (0, 3, 9)],
+    "five_audiences": entries_of_five(),
+    "hours": [
+        run(0, rows=row_counts(hour), time=(FIRST_DAY + timedelta(hours=hour)).timestamp()) for hour in (0, 3, 9)
+    ],
     "too_small": [run(0), follow_up(0, status="TOO_SMALL", size=40)],
     "long_names": [run(0, audience_name=LONG_NAME, summary=LONG_NAME), run(1, audience_name=LONG_NAME)],
     "follow_up_alone": [follow_up(0), follow_up(1)],
@@ -69,7 +71,7 @@ return broken;
 SCREENS = {"wide": (1200, "light"), "phone": (400, "light"), "dark": (1200, "dark"), "dark_phone": (400, "dark")}
 
 
-def show(browser: Browser, folder: Path, name: str) -> None:
+def open_page(browser: Browser, folder: Path, name: str) -> None:
     file = folder / f"{name}.html"
     file.write_text(page(PAGES[name], now=FIRST_DAY), encoding="utf-8")
     browser.driver.get(file.as_uri())
@@ -77,14 +79,14 @@ def show(browser: Browser, folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("screen", SCREENS)
 @pytest.mark.parametrize("name", PAGES)
-def test_a_report_fits_the_screen_loads_nothing_and_is_accessible(
+def test_report_fits_the_screen_loads_nothing_and_is_accessible(
     browser: Browser, tmp_path: Path, name: str, screen: str
 ) -> None:
     width, scheme = SCREENS[screen]
     browser.resize(width, 900)
     browser.prefer(scheme)
     browser.driver.get_log("browser")  # type: ignore[no-untyped-call]  # what pages of other tests have left
-    show(browser, tmp_path, name)
+    open_page(browser, tmp_path, name)
     assert not browser.is_wider_than_screen()
     assert [] == browser.run(
         "return [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)"
@@ -96,9 +98,9 @@ def test_a_report_fits_the_screen_loads_nothing_and_is_accessible(
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_no_date_breaks_into_two_lines_and_folded_figures_fit(browser: Browser, tmp_path: Path, name: str) -> None:
+def test_dates_are_not_wrapped_and_folded_figures_fit(browser: Browser, tmp_path: Path, name: str) -> None:
     browser.resize(1200, 900)
-    show(browser, tmp_path, name)
+    open_page(browser, tmp_path, name)
     browser.run("document.querySelectorAll('details').forEach(e => e.open = true)")
     assert [] == browser.run(_BROKEN_DATES)
     for width in (1200, 400):
@@ -107,11 +109,9 @@ def test_no_date_breaks_into_two_lines_and_folded_figures_fit(browser: Browser, 
     assert [] == browser.accessibility_faults()
 
 
-def test_the_picture_comes_first_on_a_wide_screen_and_paper_shows_what_is_folded(
-    browser: Browser, tmp_path: Path
-) -> None:
+def test_chart_comes_first_on_a_wide_screen_and_paper_shows_folded_parts(browser: Browser, tmp_path: Path) -> None:
     browser.resize(1200, 900)
-    show(browser, tmp_path, "mirror")
+    open_page(browser, tmp_path, "mirror")
     left, right = browser.run("return ['.funnel', '.verdict'].map(e => document.querySelector(e).offsetLeft)")
     assert left < right
     is_shown = "return document.querySelector('table').checkVisibility()"
@@ -123,27 +123,25 @@ def test_the_picture_comes_first_on_a_wide_screen_and_paper_shows_what_is_folded
     browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
-def test_the_first_screen_of_a_phone_says_what_became_of_the_audience_and_what_to_do(
-    browser: Browser, tmp_path: Path
-) -> None:
+def test_first_screen_of_a_phone_shows_outcome_and_advice(browser: Browser, tmp_path: Path) -> None:
     browser.resize(390, 844)
-    show(browser, tmp_path, "too_small")
+    open_page(browser, tmp_path, "too_small")
     ends = browser.run("return document.querySelector('.verdict').getBoundingClientRect().bottom")
     assert ends < 844
     assert "The audience is too small to use: about 40 matched people" in browser.text()
 
 
 @pytest.mark.parametrize(("width", "shown"), [(1280, "wide"), (390, "narrow")])
-def test_one_chart_of_the_two_is_shown(browser: Browser, tmp_path: Path, width: int, shown: str) -> None:
+def test_only_the_chart_for_the_width_is_shown(browser: Browser, tmp_path: Path, width: int, shown: str) -> None:
     browser.resize(width, 900)
-    show(browser, tmp_path, "history")
+    open_page(browser, tmp_path, "history")
     visible = "return [...document.querySelectorAll('.chart')].filter(e => e.getBoundingClientRect().width)"
     assert [shown] * 2 == browser.run(f"{visible}.map(e => e.classList[1])")
 
 
-def test_the_dark_form_is_dark_and_paper_is_white(browser: Browser, tmp_path: Path) -> None:
+def test_dark_theme_is_dark_and_paper_is_white(browser: Browser, tmp_path: Path) -> None:
     browser.prefer("dark")
-    show(browser, tmp_path, "history")
+    open_page(browser, tmp_path, "history")
     ground = "return getComputedStyle(document.body).backgroundColor"
     assert "rgb(20, 23, 27)" == browser.run(ground)
     browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})

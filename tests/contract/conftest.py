@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.sdk import Sdk, refresh
+from tests.contract.sdk import Sdk, refresh_access_token
 from tests.emulators.pinterest import Pinterest, Switches, serve_pinterest
 
 
 @pytest.fixture(autouse=True)
-def quiet_client(caplog: pytest.LogCaptureFixture) -> None:
+def tdclient_log_level(caplog: pytest.LogCaptureFixture) -> None:
     # At DEBUG td-client logs the API key, which the guard over all tests takes for a leak.
     caplog.set_level(logging.INFO, logger="tdclient")
 
@@ -33,4 +33,4 @@ def pinterest(served: tuple[Pinterest, str]) -> Pinterest:
 @pytest.fixture
 def sdk(served: tuple[Pinterest, str]) -> Sdk:
     endpoint = served[1]
-    return Sdk(endpoint, refresh(Sdk(endpoint, None)).access_token)
+    return Sdk(endpoint, refresh_access_token(Sdk(endpoint, None)).access_token)

@@ -42,7 +42,7 @@ def _published() -> Any:
     return package
 
 
-class _Published:
+class LazyModule:
     """The module `pinterestsdk`, imported when a test runs: each worker collects the tests, and few run them."""
 
     def __getattr__(self, name: str) -> Any:
@@ -52,7 +52,7 @@ class _Published:
         return getattr(_published(), name)
 
 
-pinterestsdk = _Published()
+pinterestsdk = LazyModule()
 ACCOUNT: dict[str, Any] = {"ad_account_id": AD_ACCOUNT_ID}
 
 
@@ -113,20 +113,20 @@ class Sdk:
         return self.audiences.audiences_get(**ACCOUNT, audience_id=audience_id)
 
 
-def code_of(error: Any) -> Any:
-    """Pinterest's own code, as the published client parses it."""
+def error_code(error: Any) -> Any:
+    """Return Pinterest's error code as the published client parses it."""
     parsed: Any = error.data
     return parsed.code
 
 
-def refresh(sdk: Sdk, refresh_token: str = REFRESH_TOKEN) -> Any:
+def refresh_access_token(sdk: Sdk, refresh_token: str = REFRESH_TOKEN) -> Any:
     return sdk.oauth.oauth_token(
         grant_type=pinterestsdk.TokenGrantType.REFRESH_TOKEN, refresh_token=refresh_token, continuous_refresh="true"
     )
 
 
-def patch(sdk: Sdk, pinterest: Pinterest, list_id: str, **sent: Any) -> requests.Response:
-    """A request as the published client would not make it."""
+def patch_list(sdk: Sdk, pinterest: Pinterest, list_id: str, **sent: Any) -> requests.Response:
+    """Send a request that the published client cannot make."""
     headers = {"Authorization": f"Bearer {pinterest.tokens.issue_access_token()}", **sent.pop("headers", {})}
     url = f"{sdk.endpoint}/ad_accounts/{AD_ACCOUNT_ID}/customer_lists/{list_id}"
     return requests.patch(url, headers=headers, **{"timeout": 10, **sent})

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from tests.clock import FakeTime
-from tests.contract.sdk import PEOPLE, Sdk, code_of, pinterestsdk, refresh
+from tests.contract.sdk import PEOPLE, Sdk, error_code, pinterestsdk, refresh_access_token
 from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, USER, Pinterest, User, serve_pinterest
 
 REDIRECT = "http://localhost:8085/"
@@ -34,27 +34,29 @@ def sdk(pinterest: Pinterest) -> Iterator[Sdk]:
         yield Sdk(endpoint, None)
 
 
-def page(sdk: Sdk, **asked: str) -> requests.Response:
+def get_consent_page(sdk: Sdk, **asked: str) -> requests.Response:
     return requests.get(sdk.endpoint.removesuffix("/v5") + "/oauth/", params=ASKED | asked, timeout=10)
 
 
-def decide(sdk: Sdk, decision: str, *, user: User = USER, asked: Mapping[str, str] | None = None) -> requests.Response:
+def submit_decision(
+    sdk: Sdk, decision: str, *, user: User = USER, asked: Mapping[str, str] | None = None
+) -> requests.Response:
     form = ASKED | dict(asked or {}) | {"decision": decision, "user_id": user.id}
     url = sdk.endpoint.removesuffix("/v5") + "/oauth/"
     return requests.post(url, data=form, timeout=10, allow_redirects=False)
 
 
-def answer_of(response: requests.Response) -> dict[str, str]:
-    """What went back to the redirect."""
+def redirect_parameters(response: requests.Response) -> dict[str, str]:
+    """Return the parameters of the redirect."""
     assert response.headers["Location"].startswith(REDIRECT + "?")
     return {name: values[0] for name, values in parse_qs(urlsplit(response.headers["Location"]).query).items()}
 
 
-def code_from(sdk: Sdk, *, user: User = USER, scope: str = ASKED["scope"]) -> str:
-    return answer_of(decide(sdk, "approve", user=user, asked={"scope": scope}))["code"]
+def obtain_code(sdk: Sdk, *, user: User = USER, scope: str = ASKED["scope"]) -> str:
+    return redirect_parameters(submit_decision(sdk, "approve", user=user, asked={"scope": scope}))["code"]
 
 
-def exchange(sdk: Sdk, code: str, redirect_uri: str = REDIRECT) -> Any:
+def exchange_code(sdk: Sdk, code: str, redirect_uri: str = REDIRECT) -> Any:
     return sdk.oauth.oauth_token(
         grant_type=pinterestsdk.TokenGrantType.AUTHORIZATION_CODE,
         code=code,
@@ -68,7 +70,7 @@ def exchange(sdk: Sdk, code: str, redirect_uri: str = REDIRECT) -> Any:
 
 def test_page_names_app_scopes_and_accounts(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.add_user("agency", business_name="<b>An agency</b>")
-    text = page(sdk).text
+    text = get_consent_page(sdk).text
     for shown in (
         CLIENT_ID,
         "ads:read",
@@ -97,19 +99,19 @@ def test_page_names_app_scopes_and_accounts(pinterest: Pinterest, sdk: Sdk) -> N
 def test_invalid_request_is_answered_with_json_and_no_redirect(
     sdk: Sdk, wrong: dict[str, str], status: int, code: int
 ) -> None:
-    for refused in (page(sdk, **wrong), decide(sdk, "approve", asked=wrong)):
+    for refused in (get_consent_page(sdk, **wrong), submit_decision(sdk, "approve", asked=wrong)):
         assert (status, code) == (refused.status_code, refused.json()["code"])
         assert "Location" not in refused.headers
 
 
 def test_approval_redirects_with_a_code_and_the_state(sdk: Sdk) -> None:
-    answer = answer_of(decide(sdk, "approve"))
+    answer = redirect_parameters(submit_decision(sdk, "approve"))
     assert {"code", "state"} == set(answer)
     assert ASKED["state"] == answer["state"]
 
 
 def test_refusal_redirects_with_an_error(sdk: Sdk) -> None:
-    answer = answer_of(decide(sdk, "refuse"))
+    answer = redirect_parameters(submit_decision(sdk, "refuse"))
     assert ({"error", "state"}, "access_denied") == (set(answer), answer["error"])
 
 
@@ -119,32 +121,32 @@ def test_refusal_redirects_with_an_error(sdk: Sdk) -> None:
 def test_code_is_exchanged_for_both_tokens_with_expiry_and_scopes(
     pinterest: Pinterest, sdk: Sdk, fake_time: FakeTime
 ) -> None:
-    token = exchange(sdk, code_from(sdk))
+    token = exchange_code(sdk, obtain_code(sdk))
     assert ("bearer", 30 * 86400, 60 * 86400) == (token.token_type, token.expires_in, token.refresh_token_expires_in)
     assert ("ads:read ads:write", "authorization_code") == (token.scope, token.response_type)
     assert int(fake_time.now()) + 60 * 86400 == token.refresh_token_expires_at
     assert token.refresh_token in pinterest.tokens.refresh_tokens()
-    assert "ads:read ads:write" == refresh(sdk, token.refresh_token).scope
+    assert "ads:read ads:write" == refresh_access_token(sdk, token.refresh_token).scope
 
 
 def test_code_is_valid_once_for_ten_minutes_and_its_redirect(sdk: Sdk, fake_time: FakeTime) -> None:
-    code = code_from(sdk)
-    exchange(sdk, code)
-    late = code_from(sdk)
+    code = obtain_code(sdk)
+    exchange_code(sdk, code)
+    late = obtain_code(sdk)
     fake_time.sleep(600)
-    elsewhere = (code_from(sdk), "http://localhost:8085")
+    elsewhere = (obtain_code(sdk), "http://localhost:8085")
     for wrong, redirect_uri in ((code, REDIRECT), (late, REDIRECT), elsewhere, ("x", "y")):
         with pytest.raises(pinterestsdk.exceptions.UnauthorizedException) as caught:
-            exchange(sdk, wrong, redirect_uri)
-        assert 283 == code_of(caught.value)
+            exchange_code(sdk, wrong, redirect_uri)
+        assert 283 == error_code(caught.value)
 
 
 def test_token_response_has_all_scopes_that_were_ever_approved(sdk: Sdk) -> None:
-    exchange(sdk, code_from(sdk, scope="user_accounts:read"))
-    assert "ads:read user_accounts:read" == exchange(sdk, code_from(sdk, scope="ads:read")).scope
+    exchange_code(sdk, obtain_code(sdk, scope="user_accounts:read"))
+    assert "ads:read user_accounts:read" == exchange_code(sdk, obtain_code(sdk, scope="ads:read")).scope
 
 
-# -- who sees what --------------------------------------------------------------------------------------------------
+# -- permissions ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -158,24 +160,24 @@ def agency(pinterest: Pinterest) -> User:
 
 
 def test_token_lists_the_ad_accounts_of_its_user_with_owner_and_roles(sdk: Sdk, agency: User) -> None:
-    seer = Sdk(sdk.endpoint, exchange(sdk, code_from(sdk, user=agency)).access_token)
+    seer = Sdk(sdk.endpoint, exchange_code(sdk, obtain_code(sdk, user=agency)).access_token)
     seen = {
         account.id: (account.owner.username, [str(role.value) for role in account.permissions])
-        for account in all_accounts(seer)
+        for account in list_all_accounts(seer)
     }
     assert {
         "201": ("agency", ["OWNER"]),
         "202": ("emulated", ["AUDIENCE_MANAGER"]),
         "203": ("emulated", ["ANALYST", "FINANCE_MANAGER"]),
     } == seen
-    assert ["201"] == [account.id for account in all_accounts(seer, include_shared_accounts=False)]
+    assert ["201"] == [account.id for account in list_all_accounts(seer, include_shared_accounts=False)]
     assert "Looked at" == seer.accounts.ad_accounts_get(ad_account_id="203").name
     with pytest.raises(pinterestsdk.exceptions.ForbiddenException):
         seer.accounts.ad_accounts_get(ad_account_id=AD_ACCOUNT_ID)
 
 
-def all_accounts(sdk: Sdk, **asked: Any) -> list[Any]:
-    """All pages, of one ad account each."""
+def list_all_accounts(sdk: Sdk, **asked: Any) -> list[Any]:
+    """Read all pages of one ad account each."""
     page = sdk.accounts.ad_accounts_list(page_size=1, **asked)
     accounts = list(page.items)
     while page.bookmark:
@@ -185,28 +187,30 @@ def all_accounts(sdk: Sdk, **asked: Any) -> list[Any]:
 
 
 def test_only_some_roles_may_write(sdk: Sdk, agency: User) -> None:
-    seer = Sdk(sdk.endpoint, exchange(sdk, code_from(sdk, user=agency)).access_token)
+    seer = Sdk(sdk.endpoint, exchange_code(sdk, obtain_code(sdk, user=agency)).access_token)
     body = pinterestsdk.CustomerListCreate(name="people", records=PEOPLE[0])
     for account_id in ("201", "202"):
         assert seer.lists.customer_lists_create(ad_account_id=account_id, customer_list_create=body).id
     assert [] == seer.lists.customer_lists_list(ad_account_id="203").items
     with pytest.raises(pinterestsdk.exceptions.ForbiddenException) as caught:
         seer.lists.customer_lists_create(ad_account_id="203", customer_list_create=body)
-    assert 29 == code_of(caught.value)
+    assert 29 == error_code(caught.value)
 
 
 def test_user_of_a_token_is_shown_if_its_scope_allows(sdk: Sdk, agency: User) -> None:
-    token = exchange(sdk, code_from(sdk, user=agency, scope="ads:read,user_accounts:read"))
+    token = exchange_code(sdk, obtain_code(sdk, user=agency, scope="ads:read,user_accounts:read"))
     users = pinterestsdk.UserAccountApi(Sdk(sdk.endpoint, token.access_token).oauth.api_client)
     user = users.user_account_get()
     assert (agency.id, "agency", "An agency") == (user.id, user.username, user.business_name)
     assert "emulated" == users.user_account_get(ad_account_id="202").username
     with pytest.raises(pinterestsdk.exceptions.UnauthorizedException) as caught:
-        pinterestsdk.UserAccountApi(Sdk(sdk.endpoint, refresh(sdk).access_token).oauth.api_client).user_account_get()
-    assert 3 == code_of(caught.value)
+        pinterestsdk.UserAccountApi(
+            Sdk(sdk.endpoint, refresh_access_token(sdk).access_token).oauth.api_client
+        ).user_account_get()
+    assert 3 == error_code(caught.value)
 
 
-def test_users_and_ad_accounts_are_seeded_over_http(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_users_and_ad_accounts_are_added_over_http(pinterest: Pinterest, sdk: Sdk) -> None:
     url = sdk.endpoint.removesuffix("/v5") + "/_test/seed"
     seeds = {
         "users": [{"username": "agency"}],

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.contract.sdk import ACCOUNT, Sdk, code_of, pinterestsdk
+from tests.contract.sdk import ACCOUNT, Sdk, error_code, pinterestsdk
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Pinterest
 
 
@@ -26,7 +26,7 @@ def shop(pinterest: Pinterest) -> dict[str, str]:
     return ids
 
 
-def _names(page: Any) -> list[str]:
+def item_names(page: Any) -> list[str]:
     return [item.name for item in page.items]
 
 
@@ -41,15 +41,15 @@ def test_ad_groups_show_what_they_target(sdk: Sdk, shop: dict[str, str]) -> None
 @pytest.mark.usefixtures("shop")
 def test_archived_ad_groups_are_listed_only_on_request(sdk: Sdk) -> None:
     asked = [pinterestsdk.EntityStatus.ARCHIVED, pinterestsdk.EntityStatus.PAUSED]
-    assert ["paused", "archived"] == _names(sdk.ad_groups.ad_groups_list(**ACCOUNT, entity_statuses=asked))
+    assert ["paused", "archived"] == item_names(sdk.ad_groups.ad_groups_list(**ACCOUNT, entity_statuses=asked))
 
 
 def test_ad_groups_and_campaigns_are_filtered_by_campaign(sdk: Sdk, shop: dict[str, str]) -> None:
     asked = {"campaign_ids": [shop["spring"]]}
-    assert ["own"] == _names(sdk.ad_groups.ad_groups_list(**ACCOUNT, **asked))
-    assert ["spring"] == _names(sdk.campaigns.campaigns_list(**ACCOUNT))
+    assert ["own"] == item_names(sdk.ad_groups.ad_groups_list(**ACCOUNT, **asked))
+    assert ["spring"] == item_names(sdk.campaigns.campaigns_list(**ACCOUNT))
     every = [pinterestsdk.EntityStatus.ARCHIVED]
-    assert ["old"] == _names(
+    assert ["old"] == item_names(
         sdk.campaigns.campaigns_list(**ACCOUNT, campaign_ids=[shop["old"], shop["spring"]], entity_statuses=every)
     )
 
@@ -73,7 +73,7 @@ def test_listing_is_divided_into_pages(pinterest: Pinterest, sdk: Sdk) -> None:
     assert (25, 5, None) == (len(first.items), len(second.items), second.bookmark)
 
 
-def test_campaigns_and_ad_groups_exclude_each_other_as_filters(sdk: Sdk) -> None:
+def test_filtering_by_campaigns_and_ad_groups_at_once_is_rejected(sdk: Sdk) -> None:
     with pytest.raises(pinterestsdk.exceptions.BadRequestException):
         sdk.ad_groups.ad_groups_list(**ACCOUNT, campaign_ids=["1"], ad_group_ids=["2"])
 
@@ -93,4 +93,4 @@ def test_only_campaign_roles_may_read_ad_groups(pinterest: Pinterest, sdk: Sdk, 
         return
     with pytest.raises(pinterestsdk.exceptions.ForbiddenException) as caught:
         sdk.ad_groups.ad_groups_list(ad_account_id="7")
-    assert 29 == code_of(caught.value)
+    assert 29 == error_code(caught.value)

@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 import requests
 
-from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, patch, pinterestsdk
+from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, patch_list, pinterestsdk
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Pinterest
 
 PERSON = {"email": PEOPLE[0], "maid": PEOPLE[1], "hashed_phone_number": PEOPLE[2]}
 OTHER = {"email": PEOPLE[3], "external_id": "customer-4"}
 
 
-def create(sdk: Sdk, name: str = "people", *rows: dict[str, str], **fields: Any) -> Any:
-    return sdk.create_list(name, records_v2=records_of(rows), **fields)
+def create_list(sdk: Sdk, name: str = "people", *rows: dict[str, str], **fields: Any) -> Any:
+    return sdk.create_list(name, records_v2=build_records(rows), **fields)
 
 
-def update(sdk: Sdk, list_id: str, operation: str, *rows: dict[str, str]) -> Any:
-    return sdk.update_list(list_id, operation, records_v2=records_of(rows))
+def update_list(sdk: Sdk, list_id: str, operation: str, *rows: dict[str, str]) -> Any:
+    return sdk.update_list(list_id, operation, records_v2=build_records(rows))
 
 
-def records_of(rows: Sequence[dict[str, str]]) -> list[Any]:
+def build_records(rows: Sequence[dict[str, str]]) -> list[Any]:
     return [pinterestsdk.CustomerListRecordRow(**row) for row in rows]
 
 
@@ -31,19 +31,19 @@ def records_of(rows: Sequence[dict[str, str]]) -> list[Any]:
 
 
 def test_row_adds_and_removes_all_its_keys_as_one_record(pinterest: Pinterest, sdk: Sdk) -> None:
-    made = create(sdk, "people", PERSON)
+    made = create_list(sdk, "people", PERSON)
     assert (1, 1) == (made.num_uploaded_user_records, made.num_batches)
     assert set(PEOPLE[:3]) == pinterest.members(made.id)
-    assert 2 == update(sdk, made.id, "ADD", OTHER).num_uploaded_user_records
-    assert 1 == update(sdk, made.id, "REMOVE", PERSON).num_removed_user_records
+    assert 2 == update_list(sdk, made.id, "ADD", OTHER).num_uploaded_user_records
+    assert 1 == update_list(sdk, made.id, "REMOVE", PERSON).num_removed_user_records
     assert PEOPLE[3] in pinterest.members(made.id)
     assert pinterest.members(made.id).isdisjoint(PEOPLE[:3])
-    update(sdk, made.id, "REMOVE", OTHER)
+    update_list(sdk, made.id, "REMOVE", OTHER)
     assert set() == pinterest.members(made.id)
 
 
 def test_call_log_counts_rows_and_their_keys(pinterest: Pinterest, sdk: Sdk) -> None:
-    update(sdk, create(sdk, "people", PERSON, OTHER).id, "ADD", PERSON)
+    update_list(sdk, create_list(sdk, "people", PERSON, OTHER).id, "ADD", PERSON)
     counted = [(call.records, call.keys) for call in pinterest.calls.writes()]
     assert [(2, 5), (1, 3)] == counted
 
@@ -69,7 +69,7 @@ def test_call_log_counts_rows_and_their_keys(pinterest: Pinterest, sdk: Sdk) -> 
 )
 def test_invalid_row_refuses_the_batch_and_changes_nothing(pinterest: Pinterest, sdk: Sdk, row: Any) -> None:
     held = pinterest.add_list("people")
-    refused = patch(sdk, pinterest, held.id, json={"operation_type": "ADD", "records_v2": [PERSON, row]})
+    refused = patch_list(sdk, pinterest, held.id, json={"operation_type": "ADD", "records_v2": [PERSON, row]})
     assert (400, 1) == (refused.status_code, refused.json()["code"])
     assert set() == pinterest.members(held.id)
 
@@ -79,13 +79,13 @@ def test_invalid_row_refuses_the_batch_and_changes_nothing(pinterest: Pinterest,
 )
 def test_request_takes_exactly_one_kind_of_records(pinterest: Pinterest, sdk: Sdk, fields: dict[str, Any]) -> None:
     held = pinterest.add_list("people")
-    assert 400 == patch(sdk, pinterest, held.id, json={"operation_type": "ADD"} | fields).status_code
+    assert 400 == patch_list(sdk, pinterest, held.id, json={"operation_type": "ADD"} | fields).status_code
     assert set() == pinterest.members(held.id)
 
 
 def test_rows_count_as_the_required_records(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.switches.records_required = True
-    assert 1 == create(sdk, "people", PERSON).num_uploaded_user_records
+    assert 1 == create_list(sdk, "people", PERSON).num_uploaded_user_records
 
 
 @pytest.mark.parametrize(("most", "status"), [(1, 413), (2, 200)])
@@ -93,7 +93,7 @@ def test_rows_count_towards_the_limit_of_a_request(pinterest: Pinterest, sdk: Sd
     pinterest.switches.max_records = most
     held = pinterest.add_list("people")
     body = {"operation_type": "ADD", "records_v2": [PERSON, OTHER]}
-    assert status == patch(sdk, pinterest, held.id, json=body).status_code
+    assert status == patch_list(sdk, pinterest, held.id, json=body).status_code
 
 
 @pytest.mark.parametrize(("answer", "held"), [("400", set()), ("exceptions", {PEOPLE[3]})])
@@ -101,7 +101,7 @@ def test_row_with_one_poisoned_key_is_refused(pinterest: Pinterest, sdk: Sdk, an
     made = pinterest.add_list("people")
     pinterest.switches.set({"poison": [PEOPLE[1]], "poison_answer": answer})
     body = {"operation_type": "ADD", "records_v2": [PERSON, {"email": PEOPLE[3]}]}
-    answered = patch(sdk, pinterest, made.id, json=body)
+    answered = patch_list(sdk, pinterest, made.id, json=body)
     assert (400 if answer == "400" else 200) == answered.status_code
     assert held == pinterest.members(made.id)
 
@@ -110,8 +110,8 @@ def test_row_with_one_poisoned_key_is_refused(pinterest: Pinterest, sdk: Sdk, an
 
 
 def test_new_customer_list_is_marked_and_can_be_excluded_from_listings(pinterest: Pinterest, sdk: Sdk) -> None:
-    create(sdk, "all", PERSON)
-    create(sdk, "new", PERSON, is_nca=True)
+    create_list(sdk, "all", PERSON)
+    create_list(sdk, "new", PERSON, is_nca=True)
     listed = sdk.lists.customer_lists_list(**ACCOUNT).items
     assert [("all", False), ("new", True)] == [(customer_list.name, customer_list.is_nca) for customer_list in listed]
     assert ["all"] == [
@@ -120,8 +120,8 @@ def test_new_customer_list_is_marked_and_can_be_excluded_from_listings(pinterest
 
 
 def test_audience_of_a_new_customer_list_is_marked_and_can_be_excluded(sdk: Sdk) -> None:
-    sdk.create_audience("all", create(sdk, "all", PERSON).id)
-    sdk.create_audience("new", create(sdk, "new", PERSON, is_nca=True).id)
+    sdk.create_audience("all", create_list(sdk, "all", PERSON).id)
+    sdk.create_audience("new", create_list(sdk, "new", PERSON, is_nca=True).id)
     listed = sdk.audiences.audiences_list(**ACCOUNT).items
     assert [("all", False), ("new", True)] == [(audience.name, audience.is_nca) for audience in listed]
     assert ["all"] == [audience.name for audience in sdk.audiences.audiences_list(**ACCOUNT, exclude_nca=True).items]
@@ -136,7 +136,7 @@ def seed(pinterest: Pinterest) -> str:
     return pinterest.add_audience("seed", customer_list_id=pinterest.add_list("x", members=PEOPLE[:100]).id).id
 
 
-def look_alike(sdk: Sdk, **rule: Any) -> Any:
+def create_look_alike(sdk: Sdk, **rule: Any) -> Any:
     body = pinterestsdk.AdAccountsAudienceCreate(
         **ACCOUNT,
         name="alike",
@@ -148,7 +148,7 @@ def look_alike(sdk: Sdk, **rule: Any) -> Any:
 
 @pytest.mark.parametrize("percentage", [1, 10])
 def test_look_alike_is_created_from_seed_country_and_percentage(sdk: Sdk, seed: str, percentage: int) -> None:
-    made = look_alike(sdk, seed_id=[seed], country="US", percentage=percentage)
+    made = create_look_alike(sdk, seed_id=[seed], country="US", percentage=percentage)
     read = sdk.get_audience(made.id)
     assert ("ACTALIKE", "alike") == (read.audience_type.value, read.name)
     rule = read.rule.to_dict()
@@ -158,7 +158,7 @@ def test_look_alike_is_created_from_seed_country_and_percentage(sdk: Sdk, seed: 
 
 
 def test_rule_accepts_the_texts_of_the_description(pinterest: Pinterest, sdk: Sdk, seed: str) -> None:
-    assert 200 == answer_to(sdk, pinterest, {"seed_id": seed, "country": "US", "percentage": "10"})[0]
+    assert 200 == post_look_alike(sdk, pinterest, {"seed_id": seed, "country": "US", "percentage": "10"})[0]
 
 
 @pytest.mark.parametrize(
@@ -177,12 +177,12 @@ def test_rule_accepts_the_texts_of_the_description(pinterest: Pinterest, sdk: Sd
 )
 def test_invalid_rule_creates_no_look_alike(pinterest: Pinterest, sdk: Sdk, seed: str, wrong: dict[str, Any]) -> None:
     rule = {"seed_id": [seed], "country": "US", "percentage": 1} | wrong
-    assert (400, 400) == answer_to(sdk, pinterest, rule)
+    assert (400, 400) == post_look_alike(sdk, pinterest, rule)
     assert 1 == len(pinterest.audiences)
 
 
-def answer_to(sdk: Sdk, pinterest: Pinterest, rule: dict[str, Any]) -> tuple[int, int]:
-    """Status and code of a request to create a look-alike by `rule`."""
+def post_look_alike(sdk: Sdk, pinterest: Pinterest, rule: dict[str, Any]) -> tuple[int, int]:
+    """Request a look-alike by `rule`; return the status and the code of the response."""
     answer = requests.post(
         f"{sdk.endpoint}/ad_accounts/{AD_ACCOUNT_ID}/audiences",
         json={"audience_type": "ACTALIKE", "name": "alike", "rule": rule},
@@ -202,16 +202,18 @@ def test_seed_must_be_ready_own_and_large_enough(pinterest: Pinterest, sdk: Sdk,
         "elsewhere": pinterest.add_audience("foreign", ad_account_id="201"),
     }
     rule = {"country": "GB", "percentage": 1}
-    answers = {what: answer_to(sdk, pinterest, rule | {"seed_id": [audience.id]}) for what, audience in seeds.items()}
+    answers = {
+        what: post_look_alike(sdk, pinterest, rule | {"seed_id": [audience.id]}) for what, audience in seeds.items()
+    }
     assert dict.fromkeys(seeds, (400, 400)) == answers
     pinterest.switches.processing_seconds = 3600
-    assert (400, 400) == answer_to(sdk, pinterest, rule | {"seed_id": [seed]})
+    assert (400, 400) == post_look_alike(sdk, pinterest, rule | {"seed_id": [seed]})
     pinterest.switches.processing_seconds = 0
-    assert 200 == answer_to(sdk, pinterest, rule | {"seed_id": [seed]})[0]
+    assert 200 == post_look_alike(sdk, pinterest, rule | {"seed_id": [seed]})[0]
 
 
 def test_only_the_name_of_a_look_alike_can_be_changed(sdk: Sdk, seed: str) -> None:
-    made = look_alike(sdk, seed_id=[seed], country="CA", percentage=3)
+    made = create_look_alike(sdk, seed_id=[seed], country="CA", percentage=3)
     sdk.update_audience(made.id, "UPDATE", name="renamed")
     assert "renamed" == sdk.get_audience(made.id).name
     with pytest.raises(pinterestsdk.exceptions.BadRequestException):

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from tests.clock import FakeTime
-from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, refresh
+from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, refresh_access_token
 from tests.emulators.pinterest import (
     AD_ACCOUNT_ID,
     REFRESH_TOKEN,
@@ -120,7 +120,7 @@ def test_listings_lag_behind_creations_renames_and_removals(
     assert [] == call.names("audiences")
 
 
-def test_single_reads_lag_while_listings_do_not(pinterest: Pinterest, call: Caller, fake_time: FakeTime) -> None:
+def test_single_reads_may_lag_without_the_listings(pinterest: Pinterest, call: Caller, fake_time: FakeTime) -> None:
     pinterest.switches.reading_lag_seconds = 12.0
     made = call.create_list("made")
     path = f"/customer_lists/{made['id']}"
@@ -167,8 +167,8 @@ BIG = {"operation_type": "ADD", "records": ",".join(PEOPLE * 400)}  # 6.5 MB: mo
 BROKEN = "broken connection"
 
 
-def status_or_broken(call: Caller, path: str) -> int | str:
-    """What a large batch meets. An early answer may be lost when its connection closes with the body unread."""
+def send_large_batch(call: Caller, path: str) -> int | str:
+    """Send a large batch; return its status, or BROKEN, as an early response may be lost with the connection."""
     try:
         return call("PATCH", path, BIG).status_code
     except requests.ConnectionError:
@@ -182,7 +182,7 @@ def test_too_large_body_is_refused_and_a_smaller_one_accepted(
     held = pinterest.add_list("people")
     pinterest.switches.set({"largest_body": 100_000, "large_body_answer": answer})
     path = f"/customer_lists/{held.id}"
-    assert status_or_broken(call, path) in met
+    assert send_large_batch(call, path) in met
     assert set() == pinterest.members(held.id)
     assert 200 == call("PATCH", path, BIG | {"records": ",".join(PEOPLE)}).status_code
 
@@ -190,7 +190,7 @@ def test_too_large_body_is_refused_and_a_smaller_one_accepted(
 def test_response_may_close_the_connection_before_the_body_is_read(pinterest: Pinterest, call: Caller) -> None:
     held = pinterest.add_list("people")
     pinterest.inject(Fault(effect=Answer(status=413, closes=True), when=When.ARRIVAL))
-    assert status_or_broken(call, f"/customer_lists/{held.id}") in (413, BROKEN)
+    assert send_large_batch(call, f"/customer_lists/{held.id}") in (413, BROKEN)
     assert 200 == call("PATCH", f"/customer_lists/{held.id}", BIG).status_code
 
 
@@ -200,7 +200,7 @@ def test_response_may_close_the_connection_before_the_body_is_read(pinterest: Pi
 def test_refresh_may_end_earlier_tokens_at_once(pinterest: Pinterest, call: Caller) -> None:
     pinterest.switches.set({"refresh_ends_access_tokens": True, "rotate_refresh_tokens": True})
     assert 200 == call("GET", "/audiences").status_code
-    refresh(Sdk(call._url.split("/ad_accounts")[0], None))
+    refresh_access_token(Sdk(call._url.split("/ad_accounts")[0], None))
     assert 401 == call("GET", "/audiences").status_code
     assert REFRESH_TOKEN not in pinterest.tokens.refresh_tokens()
 

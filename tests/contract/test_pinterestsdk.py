@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, code_of, patch, pinterestsdk, refresh
+from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, error_code, patch_list, pinterestsdk, refresh_access_token
 from tests.emulators.pinterest import (
     AD_ACCOUNT_ID,
     Answer,
@@ -31,7 +31,7 @@ from tests.emulators.pinterest import (
 
 
 def test_refresh_returns_an_access_token_for_thirty_days(pinterest: Pinterest, sdk: Sdk) -> None:
-    token = refresh(sdk)
+    token = refresh_access_token(sdk)
     assert (30 * 86400, "bearer", "ads:read ads:write") == (token.expires_in, token.token_type, token.scope)
     assert token.refresh_token is None
     assert 59 * 86400 < token.refresh_token_expires_in <= 60 * 86400
@@ -41,24 +41,24 @@ def test_wrong_client_secret_is_refused(served: tuple[Pinterest, str]) -> None:
     sdk = Sdk(served[1], None)
     sdk.oauth.api_client.configuration.password = "wrong"
     with pytest.raises(pinterestsdk.exceptions.UnauthorizedException) as caught:
-        refresh(sdk)
-    assert 2 == code_of(caught.value)
+        refresh_access_token(sdk)
+    assert 2 == error_code(caught.value)
 
 
 def test_revoked_access_token_is_refused(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.tokens.revoke_access_tokens()
     with pytest.raises(pinterestsdk.exceptions.UnauthorizedException) as caught:
         sdk.create_list("x")
-    assert 2 == code_of(caught.value)
+    assert 2 == error_code(caught.value)
 
 
 def test_token_without_write_scope_may_only_read(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.switches.scope = "ads:read"
-    reader = Sdk(sdk.endpoint, refresh(sdk).access_token)
+    reader = Sdk(sdk.endpoint, refresh_access_token(sdk).access_token)
     assert [] == reader.lists.customer_lists_list(**ACCOUNT).items
     with pytest.raises(pinterestsdk.exceptions.UnauthorizedException) as caught:
         reader.create_list("x")
-    assert 3 == code_of(caught.value)
+    assert 3 == error_code(caught.value)
 
 
 # -- ad accounts ----------------------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ def test_inaccessible_and_unknown_ad_accounts_are_refused(
     pinterest.add_ad_account("549755885176", owner=pinterest.add_user("somebody else"))
     with pytest.raises(getattr(pinterestsdk.exceptions, error)) as caught:
         sdk.audiences.audiences_list(ad_account_id=ad_account_id)
-    assert code == code_of(caught.value)
+    assert code == error_code(caught.value)
 
 
 def test_overview_page_is_served(pinterest: Pinterest, sdk: Sdk) -> None:
@@ -147,7 +147,7 @@ def test_invalid_record_refuses_the_batch_and_changes_nothing(
     for records in (f"{PEOPLE[0]},{bad},{PEOPLE[9]}", f"{PEOPLE[0]},{bad}", bad):
         with pytest.raises(pinterestsdk.exceptions.BadRequestException) as caught:
             sdk.update_list(made.id, operation, records)
-        assert 1 == code_of(caught.value)
+        assert 1 == error_code(caught.value)
         assert not bad or bad not in str(caught.value.body)
     assert set(PEOPLE[:3]) == pinterest.members(made.id)
 
@@ -167,7 +167,7 @@ def test_invalid_record_refuses_the_batch_and_changes_nothing(
 )
 def test_body_of_another_shape_is_refused(pinterest: Pinterest, sdk: Sdk, sent: dict[str, Any]) -> None:
     held = pinterest.add_list("people")
-    response = patch(sdk, pinterest, held.id, **sent)
+    response = patch_list(sdk, pinterest, held.id, **sent)
     assert (400, 1) == (response.status_code, response.json()["code"])
     assert set() == pinterest.members(held.id)
 
@@ -175,7 +175,7 @@ def test_body_of_another_shape_is_refused(pinterest: Pinterest, sdk: Sdk, sent: 
 def test_id_that_is_not_digits_is_refused(pinterest: Pinterest, sdk: Sdk) -> None:
     body = {"operation_type": "ADD", "records": PEOPLE[0]}
     assert [400, 400, 404] == [
-        patch(sdk, pinterest, audience_id, json=body).status_code for audience_id in ("x", "1" * 19, "1")
+        patch_list(sdk, pinterest, audience_id, json=body).status_code for audience_id in ("x", "1" * 19, "1")
     ]
 
 
@@ -196,7 +196,7 @@ def test_audience_on_a_list_of_another_ad_account_is_refused(pinterest: Pinteres
     foreign = pinterest.add_list("foreign", ad_account_id="549755885178")
     with pytest.raises(pinterestsdk.exceptions.BadRequestException) as caught:
         sdk.create_audience("customers", foreign.id)
-    assert 400 == code_of(caught.value)
+    assert 400 == error_code(caught.value)
 
 
 @pytest.mark.parametrize("second_remove", ["accepted", "404"])
@@ -257,7 +257,7 @@ def test_writes_over_the_limit_get_429_with_the_known_headers(pinterest: Pintere
     with pytest.raises(pinterestsdk.exceptions.ApiException) as caught:
         sdk.create_list("x")
     headers: Any = caught.value.headers
-    assert (429, 8) == (caught.value.status, code_of(caught.value))
+    assert (429, 8) == (caught.value.status, error_code(caught.value))
     assert headers["x-ratelimit-limit"].startswith("2, ")
     assert '2;w=60;name="ads_write"' in headers["x-ratelimit-limit"]
     assert ("0", headers["Retry-After"]) == (headers["x-ratelimit-remaining"], headers["x-ratelimit-reset"])
@@ -273,7 +273,9 @@ def test_limit_is_a_sliding_window_of_a_minute() -> None:
         held = limited.add_list("people")
         statuses = []
         for now[0] in (1000.0, 1030.0, 1059.0, 1060.0, 1089.0, 1090.0):
-            answer = patch(Sdk(endpoint, None), limited, held.id, json={"operation_type": "ADD", "records": PEOPLE[0]})
+            answer = patch_list(
+                Sdk(endpoint, None), limited, held.id, json={"operation_type": "ADD", "records": PEOPLE[0]}
+            )
             statuses.append((answer.status_code, answer.headers.get("Retry-After")))
     assert [(200, None), (200, None), (429, "1"), (200, None), (429, "1"), (200, None)] == statuses
     # Those that were refused arrived as well: from 1030 to 1089.
@@ -298,11 +300,11 @@ def test_fault_meets_only_the_requests_of_its_turns(pinterest: Pinterest, sdk: S
 NO_ANSWER = "no answer"
 
 
-def outcome_of(sdk: Sdk, pinterest: Pinterest, list_id: str, *, timeout: float = 30) -> int | str:
-    """The status that a batch of ten thousand gets; too large to be sent before the answer comes."""
+def send_ten_thousand(sdk: Sdk, pinterest: Pinterest, list_id: str, *, timeout: float = 30) -> int | str:
+    """Send ten thousand records, more than fit before the response; return the status."""
     body = {"operation_type": "ADD", "records": ",".join(PEOPLE * 40)}
     try:
-        return patch(sdk, pinterest, list_id, json=body, timeout=timeout, allow_redirects=False).status_code
+        return patch_list(sdk, pinterest, list_id, json=body, timeout=timeout, allow_redirects=False).status_code
     except requests.RequestException:
         return NO_ANSWER
 
@@ -334,9 +336,9 @@ def test_fault_meets_one_request_before_or_after_it_is_applied(
     held = pinterest.add_list("people")
     pinterest.inject(Fault(effect=effect, when=when, operation="customer_lists/update"))
     # A busy machine may take a while to answer; one that never answers is not waited for.
-    assert outcome == outcome_of(sdk, pinterest, held.id, timeout=0.5 if outcome == NO_ANSWER else 30)
+    assert outcome == send_ten_thousand(sdk, pinterest, held.id, timeout=0.5 if outcome == NO_ANSWER else 30)
     assert (set(PEOPLE) if applied else set()) == pinterest.members(held.id)
-    assert 200 == outcome_of(sdk, pinterest, held.id)
+    assert 200 == send_ten_thousand(sdk, pinterest, held.id)
     assert set(PEOPLE) == pinterest.members(held.id)
 
 
@@ -356,7 +358,7 @@ def test_poisoned_batch_is_refused_or_reported_as_exceptions(
 ) -> None:
     made = pinterest.add_list("people")
     pinterest.switches.set(switches)
-    assert status == outcome_of(sdk, pinterest, made.id)
+    assert status == send_ten_thousand(sdk, pinterest, made.id)
     assert held == pinterest.members(made.id)
 
 
@@ -369,7 +371,7 @@ def test_error_quotes_records_only_with_its_switch(
     held = pinterest.add_list("people")
     pinterest.inject(Fault(effect=Answer(status=500), operation_type="REMOVE"))
     for _ in range(2):
-        answer = patch(sdk, pinterest, held.id, json={"operation_type": "REMOVE", **records})
+        answer = patch_list(sdk, pinterest, held.id, json={"operation_type": "REMOVE", **records})
         assert echoes == ("j@x.org" in answer.text)
 
 

@@ -53,14 +53,14 @@ def client(url: str) -> Iterator[tdclient.Client]:
         yield client
 
 
-def run(client: tdclient.Client, sql: str, **options: Any) -> Any:
+def run_query(client: tdclient.Client, sql: str, **options: Any) -> Any:
     job = client.query(DB, sql, **({"type": "presto"} | options))
     job.wait(wait_interval=0.01)  # type: ignore[arg-type]  # seconds, passed on to time.sleep
     return job
 
 
-def rows(client: tdclient.Client, sql: str) -> list[Any]:
-    return list(run(client, sql).result())
+def read_rows(client: tdclient.Client, sql: str) -> list[Any]:
+    return list(run_query(client, sql).result())
 
 
 def fetch(url: str, *, key: str = API_KEY, **headers: str) -> tuple[int, Any, bytes]:
@@ -72,7 +72,7 @@ def fetch(url: str, *, key: str = API_KEY, **headers: str) -> tuple[int, Any, by
         return refused.code, refused.headers, refused.read()
 
 
-def control(url: str, path: str, payload: Any = None) -> Any:
+def call_control(url: str, path: str, payload: Any = None) -> Any:
     data = None if payload is None else json.dumps(payload).encode()
     with urllib.request.urlopen(urllib.request.Request(f"{url}_test/{path}", data=data), timeout=10) as answer:
         return json.load(answer)
@@ -82,15 +82,15 @@ def control(url: str, path: str, payload: Any = None) -> Any:
 
 
 def test_query_returns_its_rows(client: tdclient.Client) -> None:
-    job = run(client, HEADER + "SELECT email, id FROM people WHERE id < 2 ORDER BY id")
+    job = run_query(client, HEADER + "SELECT email, id FROM people WHERE id < 2 ORDER BY id")
     assert job.success()
     assert [["u0@a.example", 0], ["u1@a.example", 1]] == list(job.result())
     assert (2, [["email", "varchar"], ["id", "bigint"]]) == (job.num_records, job.result_schema)
 
 
 @pytest.mark.parametrize("engine", ["presto", "trino", "hive"])
-def test_every_engine_runs_a_query_that_names_its_database(client: tdclient.Client, engine: str) -> None:
-    assert [[500]] == list(run(client, "SELECT count(*) AS n FROM sample_db.people", type=engine).result())
+def test_every_engine_runs_a_query_with_a_qualified_table(client: tdclient.Client, engine: str) -> None:
+    assert [[500]] == list(run_query(client, "SELECT count(*) AS n FROM sample_db.people", type=engine).result())
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_every_engine_runs_a_query_that_names_its_database(client: tdclient.Clie
 def test_columns_have_trinos_names_types_and_values(
     client: tdclient.Client, expression: str, name: str, trino: str, value: Any
 ) -> None:
-    job = run(client, f"SELECT {expression} FROM people ORDER BY id LIMIT 1", scheduled_time=1_700_000_000)
+    job = run_query(client, f"SELECT {expression} FROM people ORDER BY id LIMIT 1", scheduled_time=1_700_000_000)
     assert ([[name, trino]], [[value]]) == (job.result_schema, list(job.result()))
 
 
@@ -138,7 +138,7 @@ def test_columns_have_trinos_names_types_and_values(
     ],
 )
 def test_invalid_sql_fails_the_job_with_the_engines_message(client: tdclient.Client, sql: str, message: str) -> None:
-    job = run(client, sql)
+    job = run_query(client, sql)
     assert "error" == job.status()
     assert message in job.debug["stderr"]
     assert message in job.debug["cmdout"]
@@ -172,25 +172,25 @@ def test_form_of_digdags_client_is_accepted_like_td_clients_multipart(url: str) 
     assert {"job", "job_id", "database"} == set(issued)
 
 
-# -- what td> and td_ddl> do to tables ---------------------------------------------------------------------------------
+# -- tables of td> and td_ddl> -----------------------------------------------------------------------------------------
 
 
 def test_create_table_of_td_replaces_the_table_each_time(client: tdclient.Client) -> None:
     for limit in (3, 5):
-        job = run(
+        job = run_query(
             client,
             f'{HEADER}DROP TABLE IF EXISTS "copy";\nCREATE TABLE "copy" AS\nSELECT email FROM people LIMIT {limit}',
         )
         assert job.success()
-    assert [[5]] == rows(client, 'SELECT count(*) AS n FROM "copy"')
+    assert [[5]] == read_rows(client, 'SELECT count(*) AS n FROM "copy"')
     assert None is job.result_schema
     with pytest.raises(errors.NotFoundError):
         list(client.job_result_each(job.id))
 
 
 def test_table_of_a_query_has_a_time_column(client: tdclient.Client) -> None:
-    run(client, 'CREATE TABLE "copy" AS\nSELECT email FROM people', scheduled_time=1_700_000_000)
-    assert [["u0@a.example", 1_700_000_000]] == rows(client, "SELECT * FROM copy ORDER BY email LIMIT 1")
+    run_query(client, 'CREATE TABLE "copy" AS\nSELECT email FROM people', scheduled_time=1_700_000_000)
+    assert [["u0@a.example", 1_700_000_000]] == read_rows(client, "SELECT * FROM copy ORDER BY email LIMIT 1")
 
 
 @pytest.mark.parametrize(
@@ -207,8 +207,8 @@ def test_inserts_of_td_add_their_columns_by_name(
 ) -> None:
     client.create_log_table(DB, "filled")
     for columns in ("id, email", "email, id"):
-        assert run(client, f"{HEADER}{statement}\nSELECT {columns} FROM people LIMIT 2", type=engine).success()
-    assert [[expected, "u0@a.example"]] == rows(client, "SELECT count(*) AS n, min(email) AS e FROM filled")
+        assert run_query(client, f"{HEADER}{statement}\nSELECT {columns} FROM people LIMIT 2", type=engine).success()
+    assert [[expected, "u0@a.example"]] == read_rows(client, "SELECT count(*) AS n, min(email) AS e FROM filled")
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_creating_existing_or_using_missing_tables_is_refused(
         call(client)
 
 
-# -- who may call ------------------------------------------------------------------------------------------------------
+# -- authorisation -----------------------------------------------------------------------------------------------------
 
 
 def test_wrong_key_gets_the_services_authorization_error(url: str) -> None:
@@ -252,7 +252,7 @@ def test_endpoint_without_final_slash_is_not_found(url: str) -> None:
 
 
 def test_result_is_downloaded_in_parts_by_range(client: tdclient.Client, url: str) -> None:
-    job = run(client, "SELECT email FROM people ORDER BY id")
+    job = run_query(client, "SELECT email FROM people ORDER BY id")
     address = f"{url}v3/job/result/{job.id}?format=msgpack.gz"
     status, headers, first = fetch(address, Range="bytes=0-99")
     _, _, rest = fetch(address, Range="bytes=100-")
@@ -263,7 +263,7 @@ def test_result_is_downloaded_in_parts_by_range(client: tdclient.Client, url: st
 
 @pytest.mark.parametrize(("header", "status"), [("bytes=99999999-", 416), ("bytes=oops", 400), ("bytes=-10", 206)])
 def test_invalid_range_is_refused(client: tdclient.Client, url: str, header: str, status: int) -> None:
-    job = run(client, "SELECT email FROM people")
+    job = run_query(client, "SELECT email FROM people")
     assert status == fetch(f"{url}v3/job/result/{job.id}?format=msgpack.gz", Range=header)[0]
 
 
@@ -361,13 +361,13 @@ def test_job_can_claim_more_rows_than_it_serves(td: TreasureData, client: tdclie
 
 def test_emulator_is_controlled_over_http_from_another_process(url: str, tmp_path: Path) -> None:
     write_people(tmp_path / "people.csv", rows=100)
-    control(url, "load", {"database": "crm", "table": "people", "path": str(tmp_path / "people.csv")})
-    control(url, "load", {"database": "crm", "table": "few", "rows": [{"email": "a@a.example", "n": 1}]})
-    control(url, "faults", {"kind": "status", "path": "/table/list/", "status": 503})
+    call_control(url, "load", {"database": "crm", "table": "people", "path": str(tmp_path / "people.csv")})
+    call_control(url, "load", {"database": "crm", "table": "few", "rows": [{"email": "a@a.example", "n": 1}]})
+    call_control(url, "faults", {"kind": "status", "path": "/table/list/", "status": 503})
     address = f"{url}v3/table/list/crm"
     assert [503, 200] == [fetch(address)[0], fetch(address)[0]]
     assert [("few", 1), ("people", 100)] == [(t["name"], t["count"]) for t in json.loads(fetch(address)[2])["tables"]]
-    assert ["/v3/table/list/crm"] * 3 == [received["path"] for received in control(url, "requests")]
+    assert ["/v3/table/list/crm"] * 3 == [received["path"] for received in call_control(url, "requests")]
 
 
 def test_made_up_people_are_the_same_in_both_formats(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_job_may_have_several_statements_and_a_final_semicolon(sql: Session) -> 
         ("TD_TIME_RANGE(86400, NULL, '1970-01-02')", False),
     ],
 )
-def test_trinos_functions_have_trinos_results(sql: Session, expression: str, value: object) -> None:
+def test_functions_return_the_results_of_trino(sql: Session, expression: str, value: object) -> None:
     assert [[value]] == sql.rows(f"SELECT {expression} AS v FROM (VALUES ('a', 3), ('b', 2), ('c', 1)) t(x, y) LIMIT 1")
 
 

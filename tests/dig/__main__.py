@@ -93,7 +93,7 @@ def _run(options: argparse.Namespace) -> int:
         limit=None,
     )
     print("Success." if result.error is None else f"\n{result.error}\n", file=sys.stderr)
-    # So digdag does, even when a group succeeded at its second try.
+    # As digdag does, even when a group succeeded at its second attempt.
     return 0 if result.error is None else 1
 
 

@@ -20,7 +20,7 @@ import yaml
 
 Params = dict[str, Any]
 
-# Java's frames are digdag's own business; a workflow can only show them.
+# Frames of Java, which a workflow can only show.
 _FRAMES = "io.digdag.core.agent.OperatorManager.callExecutor(OperatorManager.java:399)"
 
 _BOOLEANS = {"true": True, "True": True, "false": False, "False": False, "": False}
@@ -166,28 +166,28 @@ def load(path: Path) -> Params:
         raise DigError(f"{path}: {error}") from None
     if not isinstance(value, dict):
         raise DigError(f"{path}: Expected object to load Config but got {value!r}")
-    built: Params = _plain(value, path)
+    built: Params = convert_value(value, path)
     return built
 
 
-def _plain(value: Any, path: Path) -> Any:
+def convert_value(value: Any, path: Path) -> Any:
     if isinstance(value, dict):
         built: Params = {}
         for key, inner in value.items():
             if isinstance(key, _Include):
-                # It is merged into the keys above it; a key below it replaces a whole value.
-                merge(built, load(_included(inner, path)))
+                # An include is merged into the keys above it; a key below it replaces a whole value.
+                merge(built, load(include_path(inner, path)))
             else:
-                built[key if isinstance(key, str) else json.dumps(key)] = _plain(inner, path)
+                built[key if isinstance(key, str) else json.dumps(key)] = convert_value(inner, path)
         return built
     if isinstance(value, list):
-        return [_plain(entry, path) for entry in value]
+        return [convert_value(entry, path) for entry in value]
     if isinstance(value, _Include) or (isinstance(value, str) and value.startswith("!include:")):
         raise DigError(f"{path}: !include is a key, as in  !include : 'config/x.yml'  with a space before the colon")
     return value
 
 
-def _included(name: object, path: Path) -> Path:
+def include_path(name: object, path: Path) -> Path:
     if not isinstance(name, str):
         raise DigError(f"{path}: !include takes the path of a file, as in  !include : 'config/x.yml'")
     folder = path.parent.absolute()

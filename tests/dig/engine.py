@@ -88,12 +88,12 @@ class Attempt:
             visible = merge(merge(visible, result.store), {"error": result.error})
             error_result = self._run_waves(error_tasks, visible)
             merge(result.store, error_result.store)
-            # What fails there is the error that the tasks above see.
+            # A failure there is the error that the tasks above see.
             merge(result.error, error_result.error or {})
         return result
 
     def _run_waves(self, waves: Sequence[Sequence[Node]], params: Params) -> TreeResult:
-        """One wave after the other, each task seeing what those of earlier waves stored."""
+        """Run the waves in turn; each task sees the stored values of earlier waves."""
         visible, store, error = copy_value(params), Params(), Params()
         for wave in waves:
             if len(wave) == 1:

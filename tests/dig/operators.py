@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import quote
 
-from ..children import limited
+from ..children import kill_after
 from . import py_child
 from .config import (
     ChildFailedError,
@@ -137,16 +137,16 @@ def for_each(call: Call) -> Outcome:
         raise DigError(f"Too many for_each subtasks. Limit: {MOST_TASKS}")
     for combination in itertools.product(*(list(enumerate(values)) for values in lists.values())):
         tags = [
-            f"{place}={_tag(name)}={index}={_tag(value)}"
+            f"{place}={format_tag(name)}={index}={format_tag(value)}"
             for place, (name, (index, value)) in enumerate(zip(lists, combination, strict=True))
         ]
         values = {name: value for name, (_, value) in zip(lists, combination, strict=True)}
         subtask[f"+for-{'&'.join(tags)}"] = {**do, "_export": {**mapping_at(do, "_export"), **values}}
-    # Without a list there is nothing to do; the product of none would be one empty combination.
+    # Without a list there is nothing to do; an empty product would be one combination.
     return Outcome(subtask=subtask if lists else {})
 
 
-def _tag(value: Any) -> str:
+def format_tag(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return quote(text[:8], safe="*-._")
 
@@ -167,7 +167,7 @@ def call(call: Call) -> Outcome:
     name = as_text(call.params, "_command")
     path = call.machine.project / (name if name.endswith(".dig") else f"{name}.dig")
     config = load(path)
-    # They belong to a workflow that is run by itself.
+    # These keys apply only to a workflow that is run directly.
     return Outcome(subtask={key: value for key, value in config.items() if key not in ("timezone", "schedule", "sla")})
 
 
@@ -205,7 +205,7 @@ def py(call: Call) -> Outcome:
 def _folder(call: Call, params: Params) -> Path:
     parent = call.machine.project / ".digdag" / "tmp"
     parent.mkdir(parents=True, exist_ok=True)
-    # It stays, with the parameters in it: so it does in a local run of digdag.
+    # The folder stays, with the parameters in it, as in a local run of digdag.
     folder = Path(tempfile.mkdtemp(prefix="digdag-py-", dir=parent))
     (folder / "input.json").write_text(json.dumps({"params": params}, ensure_ascii=False), encoding="utf-8")
     shutil.copyfile(py_child.__file__, folder / "runner.py")
@@ -243,7 +243,7 @@ def _run(call: Call, command: list[str]) -> int:
         child = call.machine.start(command, cwd=call.machine.project, env=environ)
     except OSError as error:
         raise DigError(f'Cannot run program "{command[0]}": {error.strerror}') from None
-    with child, limited(child, call.machine.limit):
+    with child, kill_after(child, call.machine.limit):
         call.machine.on_spawn(child.pid)
         for line in child.stdout or ():
             call.machine.log(line)
@@ -254,7 +254,7 @@ def _output(path: Path) -> Params | None:
     """Return the child's output, None if there is no file. Raises DigError for invalid JSON, such as NaN."""
     try:
         text = path.read_text(encoding="utf-8")
-        # Python's reader would let NaN pass.
+        # Python's parser accepts NaN.
         output: Params = json.loads(text, parse_constant=lambda name: int(name))
     except FileNotFoundError:
         return None

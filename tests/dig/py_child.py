@@ -47,7 +47,7 @@ def resolve(command: str) -> tuple[Any, str | None]:
 
 
 def arguments(function: Callable[..., Any], params: dict[str, Any], *, bound: bool) -> dict[str, Any]:
-    """The parameters that are named like the arguments; all of them for a function that takes `**anything`."""
+    """Return the parameters named like the arguments, or all for a function with `**anything`."""
     if function is object.__init__:
         return {}
     spec = inspect.getfullargspec(function)

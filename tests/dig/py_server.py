@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# What users install next to the operator; its own modules each child imports from its project.
+# Libraries of the operator; each child imports the operator from its project.
 _LIBRARIES = ("backoff", "requests", "tdclient", "yaml")
-# Linux passes no larger message at once.
+# The largest message that Linux transfers at once.
 _MOST_BYTES = 200_000
 
 
@@ -59,14 +59,14 @@ def _enter_script(output: int, *, script: list[str], folder: str, environ: dict[
 
 
 if __name__ == "__main__":
-    # This folder, whose modules are not for the children.
+    # Remove this folder, whose modules the children must not import.
     del sys.path[0]
     for name in _LIBRARIES:
         importlib.import_module(name)
-    # Of what is loaded no child looks for garbage.
+    # Keep loaded modules out of the children's garbage collection.
     gc.collect()
     gc.freeze()
-    # Nobody waits for those that wait for the children.
+    # Reap the processes that wait for the children automatically.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     script = serve(socket.socket(fileno=int(sys.argv[1])))
     if script is not None:

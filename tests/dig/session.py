@@ -10,7 +10,7 @@ from .config import DigError, Params
 
 
 def session_params(time: datetime | str | None, timezone: str) -> Params:
-    """The parameters that every task of a session has, next to its task_name. Raises DigError for wrong texts."""
+    """Return the parameters of every task of a session, except task_name. Raises DigError for wrong texts."""
     try:
         zone = ZoneInfo(timezone)
         time = time if isinstance(time, datetime) else datetime.fromisoformat(time or f"{datetime.now(zone):%Y-%m-%d}")

@@ -40,7 +40,7 @@ def _issue(call: Call, client: tdclient.Client, options: Params) -> str:
     if name := options.get("create_table"):
         quoted = ".".join(f'"{part}"' for part in str(name).split(".", 1))
         create = f"DROP TABLE IF EXISTS {quoted};\nCREATE TABLE {quoted} AS\n"
-    statement = _header(call) + create + _query(call)
+    statement = query_header(call) + create + _query(call)
     issue: Any = client.api.query  # typed with literals; here the workflow gives the values
     time = call.params["session_unixtime"]
     job_id = str(issue(statement, type="presto", db=options["database"], scheduled_time=time))
@@ -56,7 +56,7 @@ def td_ddl(call: Call) -> Outcome:
             raise DigError("Parameter 'drop_tables' must be an array")
         for name in tables:
             with contextlib.suppress(errors.NotFoundError):
-                client.api.delete_table(*_table(name, options))
+                client.api.delete_table(*split_table_name(name, options))
     return Outcome()
 
 
@@ -80,7 +80,7 @@ def _client(call: Call) -> Iterator[tuple[tdclient.Client, Params]]:
             raise ServiceError(str(error)) from None
 
 
-def _header(call: Call) -> str:
+def query_header(call: Call) -> str:
     """Return the comment lines with which digdag begins every job's query."""
     session, workflow = call.params, call.name.split("+")[1].split("^")[0]
     return (
@@ -125,7 +125,7 @@ def _first_row(client: tdclient.Client, job: dict[str, Any]) -> Params:
         return {}  # a CREATE has no result
 
 
-def _table(name: object, options: Params) -> tuple[str, str]:
+def split_table_name(name: object, options: Params) -> tuple[str, str]:
     """`name` or `database.name` as (database, table)."""
     head, dot, tail = str(name).partition(".")
     return (head, tail) if dot else (options["database"], head)

@@ -53,7 +53,7 @@ def fill(text: str, params: Params) -> str:
     """Replace each `${…}` in `text` by its value. Raises DigError, which names the text and what is wrong."""
     if "$" not in text:
         return text
-    # A workflow evaluates its exports again for each of its tasks: mostly with the same values.
+    # Cached, as a workflow evaluates its exports for each task, mostly with the same values.
     names = set(_NAME.findall(text))
     values = params if names & _ALL else {name: params[name] for name in sorted(names & params.keys())}
     return _fill(text, json.dumps(values))

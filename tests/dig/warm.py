@@ -1,4 +1,4 @@
-"""Starts `py>` children from a process that has the libraries loaded: importing them takes most of a child's time."""
+"""Starts `py>` children from a process with loaded libraries, as importing them takes most of a child's time."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _server(interpreter: str, python_path: str) -> socket.socket:
             env=os.environ | children.MEASURED | {"PYTHONPATH": python_path},
             stdout=subprocess.DEVNULL,
         )
-    # It ends when nobody has the other end.
+    # It ends when the other end of the socket is closed.
     atexit.register(process.wait)
     atexit.register(ours.close)
     return ours

@@ -84,7 +84,7 @@ def check_project(folder: Path) -> None:
 
 
 def retry_waits(params: Mapping[str, Any]) -> list[int]:
-    """The seconds to wait before each repetition that `_retry` allows. Raises DigError for what makes no sense."""
+    """Return the seconds to wait before each repetition of `_retry`. Raises DigError for invalid values."""
     value = params.get("_retry", 0)
     options = value if isinstance(value, dict) else {"limit": value}
     kind = options.get("interval_type", "constant")
@@ -126,7 +126,7 @@ def compile_task(config: Params, *, name: str, source: str, again: bool = False)
 
 
 def _operator(config: Params) -> str | None:
-    """The operator of a task, None for a group. Raises DigError for all that does not go together or is unknown."""
+    """Return the operator of a task, None for a group. Raises DigError for contradictory or unknown keys."""
     operators = [key[:-1] for key in config if key.endswith(">")]
     operator = operators[0] if operators else None
     subtasks = [key for key in config if key.startswith("+")]

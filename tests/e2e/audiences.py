@@ -1,4 +1,4 @@
-"""The actions by name, and what a test asks of the audiences and lists that they leave."""
+"""The names of the actions, and questions about the resulting audiences and lists."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ NEXT_DAY = "2026-11-26T00:00:00+00:00"
 
 
 def session_key(session_time: str = SESSION) -> str:
-    """The key in the names of the lists that a session makes."""
+    """Return the key that marks a session in the names of its lists."""
     return hashlib.sha256(f"{session_time} 1 {TASK_NAME}".encode()).hexdigest()[:8]
 
 
 def fingerprint(records: Iterable[str]) -> str:
-    """What names these records, hex digests, in the name of a list."""
+    """Return the part of a list's name that identifies these records, given as hex digests."""
     return hashlib.sha256(b"".join(sorted(map(bytes.fromhex, records)))).hexdigest()[:8]
 
 
 def list_name(audience: str, job_id: str, records: Iterable[str] = (), session_time: str = SESSION) -> str:
-    """How a session names its list for an audience; the job id is `-` for an empty one."""
+    """Return the name that a session gives to its list for an audience. The job id of an empty list is `-`."""
     return f"{audience} (td {session_key(session_time)} {job_id} {fingerprint(records)})"
 
 
 def is_cleared(services: Services, audience_id: str) -> bool:
-    """Whether an audience stands on a list that was created empty, or with a digest that is nobody's."""
+    """Return whether an audience uses a list that was created empty, or with the digest of a made-up value."""
     behind = services.pinterest.lists[current_list_id(services, audience_id)]
     return " - " in behind.name and len(behind.members) <= 1 and not behind.members & _EVERYBODY
 
 
 def settings_of(services: Services, action: str, members: Sequence[str] = ()) -> dict[str, Any]:
-    """The least that an action needs: a name to create, or else a new audience with these people."""
+    """Return the minimal settings of an action: a name to create, or a new audience with these people."""
     return dict(NEW) if action == CREATE else {"action": action, "audience_id": services.audience(members)}
 
 
 def audience_id_of(services: Services, settings: Mapping[str, Any]) -> str:
-    """The id of the audience that an export with these settings is about."""
+    """Return the id of the audience that an export with these settings changes."""
     return settings.get("audience_id") or only_audience_id(services)
 
 
@@ -61,22 +61,22 @@ def only_audience_id(services: Services, name: str = "Spring") -> str:
 
 
 def current_list_id(services: Services, audience_id: str) -> str:
-    """The id of the customer list that an audience stands on now."""
+    """Return the id of the customer list that an audience uses now."""
     return str(services.pinterest.audiences[audience_id].rule["customer_list_id"])
 
 
 def is_in_control(key: str, percent: int) -> bool:
-    """Whether the control group of the salt `spring` has this key."""
+    """Return whether this key is in the control group of the salt `spring`."""
     return int(hashlib.sha256(f"spring\n{key}".encode()).hexdigest()[:8], 16) % 10_000 < percent * 100
 
 
 def run_during(services: Services, operation: str, run: Callable[[], object], *, when: When = When.BEFORE) -> None:
-    """Make `run` happen once, at the next request of that operation, before it is carried out or answered."""
+    """Call `run` once, at the next request of that operation: before it is executed, or before its response."""
     left = [run]
     services.pinterest.on_request(lambda call: call.operation == operation and left and left.pop()(), when=when)
 
 
 def synchronise_at(services: Services, *operations: str) -> None:
-    """The first of two requests for each operation waits until the second is there."""
+    """Let the first of two requests for each operation wait until the second arrives."""
     barriers = {operation: threading.Barrier(2, timeout=10) for operation in operations}
     services.pinterest.on_request(lambda call: call.operation in barriers and barriers[call.operation].wait())

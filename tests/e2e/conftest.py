@@ -1,4 +1,4 @@
-"""The bundle that `scripts/bundle` lays out, and its workflows run."""
+"""Fixtures that lay out the bundle of `scripts/bundle` and run its workflows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def project(bundle: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(engine: Engine, services: Services, project: Path, tmp_path: Path) -> Run:
-    """Runs a workflow of the project by its name; what it prints is checked for leaks."""
+    """Runs a workflow of the project by its name and checks its output for leaks."""
 
     def run_workflow(name: str) -> Ran:
         ran = engine(project / f"{name}.dig", services, tmp_path)

@@ -28,7 +28,7 @@ SESSION = "2026-11-25 00:00:00"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """A run's exit: whether it succeeded, and all that it printed. `result` is that of tests/dig."""
+    """The outcome of a run: whether it succeeded, and all that it printed. `result` is that of tests/dig."""
 
     succeeded: bool
     log: str
@@ -44,7 +44,7 @@ def secrets_for(services: Services) -> dict[str, str]:
 
 
 def copy_bundle(bundle: Path, folder: Path) -> Path:
-    """A project to change and to run in: digdag keeps its state there. The packages are links: nothing writes there."""
+    """Copy the bundle to a project that may be changed. Its packages are links, as nothing writes to them."""
     project = folder / "project"
     project.mkdir()
     for path in bundle.iterdir():
@@ -58,7 +58,7 @@ def copy_bundle(bundle: Path, folder: Path) -> Path:
 
 
 def copy_checkout(folder: Path) -> None:
-    """Copy this checkout, with its environment as links: `scripts/setup` finds it up to date."""
+    """Copy this checkout, with links to its environment, so that `scripts/setup` considers it up to date."""
     left_out = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info")
     shutil.copytree(ROOT, folder, ignore=left_out)
     environment = folder / ".venv"
@@ -80,7 +80,7 @@ def run_with_tests_dig(
     *,
     resume: Ran | None = None,
 ) -> Ran:
-    """Run a workflow with tests/dig; `resume`: the run whose tasks that succeeded do not run again."""
+    """Run a workflow with tests/dig. The successful tasks of the run `resume` do not run again."""
     given = secrets_for(services) | dict(more_secrets)
     result = dig.run(
         workflow,
@@ -104,7 +104,7 @@ def run_with_digdag(
     *,
     resume: Ran | None = None,
 ) -> Ran:
-    """Run a workflow with the real engine; its secrets are files in `folder`. `resume`: its last run goes on."""
+    """Run a workflow with the real engine; its secrets are files in `folder`. `resume` continues its last run."""
     # A py> task takes the python on the PATH.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = digdag_home(folder, services.environ) | {"PATH": path}
@@ -120,9 +120,9 @@ def run_with_digdag(
 
 
 def check_task_outputs(project: Path) -> None:
-    """What each `py>` child left for digdag: the message, the lines of the traceback, and what was stored.
+    """Check what each `py>` child wrote for digdag: message, traceback and stored parameters.
 
-    A subtask is another thing: its templates are there to be filled in.
+    Subtasks are left out, as digdag has to evaluate their templates.
     """
     for output in project.glob(".digdag/tmp/*/output.json"):
         left = json.loads(output.read_text())
@@ -143,7 +143,7 @@ ENGINES: list[object] = [
 ]
 
 
-# Either of the two: given a workflow, the services, a folder for secrets, and maybe more secrets.
+# One of the two functions above; arguments: a workflow, the services, a folder for secrets, further secrets.
 Engine = Callable[..., Ran]
 
 
@@ -157,7 +157,7 @@ def edit_file(file: Path, *changes: tuple[str, str]) -> None:
 
 
 def use_audience(project: Path, audience_id: str, *, verb: str | None = None, name: str = "Shoppers") -> None:
-    """Fill in the audience of the workflow `pinterest_{verb}`; None: the one that people are added to."""
+    """Fill in the audience of the workflow `pinterest_{verb}`, or of `pinterest_export` if `verb` is None."""
     config = project / "config" / "pinterest.yml"
     ids = yaml.safe_load(config.read_text())
     (ids[verb] if verb else ids).update({"audience_id": audience_id} | ({"audience_name": name} if verb else {}))
@@ -165,7 +165,7 @@ def use_audience(project: Path, audience_id: str, *, verb: str | None = None, na
 
 
 def read_history(services: Services) -> list[dict[str, Any]]:
-    """All rows of the history, in the order in which they were written."""
+    """Return all rows of the history in the order of writing."""
     session = services.td.warehouse.session("sandbox", scheduled_time=0)
     done = session.execute("SELECT * FROM pinterest_history ORDER BY rowid")
     names = [column[0] for column in done.description or ()]

@@ -1,4 +1,4 @@
-"""What restricts an export, as a table: by action and setting, whether a run honours it or refuses it by name."""
+"""The table of settings that restrict an export, with the actions that honour each; the others reject it by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.exporting import Services, digest, people
 ACTALIKE, MIRROR = "create_actalike_audience", "mirror_current_audience"
 SENDING = {ADD, REMOVE, CREATE, REPLACE, MIRROR}
 EVERY = [each.action.name for each in ACTIONS]
-# By setting: a value that stops a run over ROWS, or that leaves somebody out, and the actions that honour it.
+# By setting: a value that stops a run of ROWS or withholds a person, and the actions that honour it.
 RESTRICTIONS: Mapping[str, tuple[object, set[str]]] = {
     "dry_run": (True, {*EVERY}),
     "expected_audience_name": ("Somebody else's", {*EVERY}),
@@ -25,24 +25,24 @@ RESTRICTIONS: Mapping[str, tuple[object, set[str]]] = {
     "control": ({"percent": 50, "salt": "spring"}, SENDING - {REMOVE}),
     "max_leave_ratio": (0.01, {MIRROR}),
 }
-# Where an action sends nobody, there is nothing that these limit.
+# These limit nothing in an action that sends nobody.
 LIMITS = {"max_invalid_ratio", "min_records", "max_records"}
 PEOPLE = people(260)
 ROWS = [*PEOPLE, "nobody"]
 _numbers = itertools.count(1)
 
-# Runs an export, by some door, with the settings of an action and one that restricts; returns the error, "" for none.
+# Runs an export by an entry point with settings and a restriction; returns the error, "" after a success.
 RunExport = Callable[[dict[str, Any], dict[str, Any]], str]
 
 
 def create_people(services: Services, count: int = 260) -> None:
-    """The table `people` of the task, and that of the activation: so many, and an invalid one."""
+    """Create the table `people` of the task and of the activation, with an invalid row each."""
     for database in ("crm", "cdp_audience_1"):
         services.td.create(database, "people", [{"email": row} for row in (*people(count), "nobody")])
 
 
 def settings_for(services: Services, action: str) -> dict[str, Any]:
-    """What an action needs, about an audience of its own that has five other people."""
+    """Return the minimal settings of an action, for an audience of its own."""
     number = next(_numbers)
     settings = {"ad_account_id": AD_ACCOUNT_ID, "action": action, "ignore_invalid_records": True}
     if action == CREATE:
@@ -56,7 +56,7 @@ def settings_for(services: Services, action: str) -> dict[str, Any]:
 
 
 def check_restrictions(services: Services, action: str, run: RunExport, *, refusal: str = "") -> None:
-    """Run an action with each setting that restricts. `refusal`: the door refuses the action, with this text."""
+    """Run an action with each restricting setting. `refusal`: this entry point rejects the action with this text."""
     for setting, (value, honoured_by) in RESTRICTIONS.items():
         settings = settings_for(services, action)
         if (setting, action, refusal) == ("max_leave_ratio", MIRROR, ""):

@@ -22,7 +22,7 @@ def made(services: Services) -> list[Any]:
     return services.pinterest.audiences_named("Like shoppers")
 
 
-def test_it_is_created_on_its_seed(services: Services) -> None:
+def test_actalike_is_created_on_its_seed(services: Services) -> None:
     seed_id = seed(services)
     stored = services.export({**ACTALIKE, "seed_audience_id": seed_id, "audience_description": "For spring"})
     (audience,) = made(services)

@@ -1,4 +1,4 @@
-"""Add, remove and delete between the two emulators, and the audiences that no action can be done on."""
+"""Add, remove and delete between the two emulators, and audiences that no action can change."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TestAddAndRemove:
         stored = services.export({"action": REMOVE, "audience_id": audience_id}, job_id=services.job(people(4)))
         assert digests(6, first=4) == services.pinterest.members_of_audience(audience_id)
         assert 4 == stored["records"]["sent"]
-        # Nobody can know who of them was in it.
+        # The previous members among them are unknown.
         assert 'Asked to remove 4 records from audience "Shoppers".' == stored["summary"]
         assert ["REMOVE"] == [call.operation_type for call in services.pinterest.calls.writes()]
 
@@ -121,7 +121,7 @@ def add_removed_audience(services: Services) -> str:
 
 
 def build_audience(**fields: Any) -> Callable[[Services], str]:
-    """Makes an audience that has these fields."""
+    """Return a function that creates an audience with these fields."""
 
     def made(services: Services) -> str:
         services.pinterest.add_ad_account("77")

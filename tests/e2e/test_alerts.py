@@ -1,4 +1,4 @@
-"""The mail and the message of config/failed.yml, with their comment signs taken away, to servers on this machine."""
+"""The mail and the message of config/failed.yml, uncommented, sent to servers on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.e2e.project import ENGINES, Engine, Ran, edit_file, read_history
 from tests.emulators.environment import SECRETS
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, people
-from tests.sinks import Asked, mail_sink, web_sink
+from tests.sinks import ReceivedRequest, serve_mail_sink, serve_web_sink
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 MISSING = "549755885175999999"
@@ -37,12 +37,12 @@ HOSTILE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sinks:
-    """The servers, and what they were given."""
+    """The servers and what they received."""
 
     mail_port: int
     mails: list[bytes]
     address: str
-    messages: list[Asked]
+    messages: list[ReceivedRequest]
 
     def mail(self) -> tuple[str, str, str]:
         """Receiver, subject and text of the only mail."""
@@ -63,7 +63,7 @@ class Sinks:
 
 @pytest.fixture
 def sinks() -> Iterator[Sinks]:
-    with mail_sink() as (port, mails), web_sink() as (address, messages):
+    with serve_mail_sink() as (port, mails), serve_web_sink() as (address, messages):
         yield Sinks(mail_port=port, mails=mails, address=address, messages=messages)
 
 
@@ -109,7 +109,7 @@ def test_each_alert_reports_once_what_failed_for_which_audience_and_what_to_do(
     assert re.fullmatch(told, message["text"]), message
 
 
-# The ids and the names are those of the shipped config/pinterest.yml, in which `ids` are filled in.
+# Ids and names of the shipped config/pinterest.yml, in which `ids` are filled in.
 ACCOUNT = f"ad account {AD_ACCOUNT_ID}"
 NAME = "the name of that audience"
 ABOUT = {

@@ -20,7 +20,7 @@ ACTIONS = [DELETE, CLEAR]
 def add_ad_group(
     services: Services, audience_id: str, through: str, *, status: str = "ACTIVE", name: str = "Fans"
 ) -> str:
-    """An ad group that uses an audience one way or the other; returns its id."""
+    """Add an ad group that uses an audience in this way, and return its id."""
     made = services.pinterest.advertising
     campaign_id = made.add_campaign("Spring", status="PAUSED")
     ways: dict[str, dict[str, Any]] = {
@@ -152,33 +152,29 @@ def test_repeated_clear_or_delete_does_not_check_ad_groups(services: Services, g
 
 
 @pytest.fixture
-def terminal_between(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, services: Services
-) -> Terminal:
+def terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, services: Services) -> Terminal:
     for name, value in services.environ.items():
         monkeypatch.setenv(name, value)
     return Terminal(capsys)
 
 
-def test_audience_command_lists_the_ad_groups(terminal_between: Terminal, services: Services) -> None:
+def test_audience_command_lists_the_ad_groups(terminal: Terminal, services: Services) -> None:
     audience_id = services.audience()
     paused = add_ad_group(services, audience_id, "template", status="PAUSED", name="Later")
     active = add_ad_group(services, audience_id, "exclude")
-    shown = json.loads(terminal_between("audience", audience_id, "--json").out)["ad_groups"]
+    shown = json.loads(terminal("audience", audience_id, "--json").out)["ad_groups"]
     assert [(active, "Fans", "ACTIVE", "excludes", "Spring"), (paused, "Later", "PAUSED", "Spring")] == [
         (shown[0]["id"], shown[0]["name"], shown[0]["status"], shown[0]["how"], shown[0]["campaign_name"]),
         (shown[1]["id"], shown[1]["name"], shown[1]["status"], shown[1]["campaign_name"]),
     ]
-    assert f"{active}  Fans   ACTIVE  excludes" in terminal_between("audience", audience_id).out
+    assert f"{active}  Fans   ACTIVE  excludes" in terminal("audience", audience_id).out
 
 
-def test_audience_command_reports_that_ad_groups_may_not_be_read(
-    terminal_between: Terminal, services: Services
-) -> None:
+def test_audience_command_reports_that_ad_groups_may_not_be_read(terminal: Terminal, services: Services) -> None:
     audience_id = services.audience()
     services.pinterest.accounts[AD_ACCOUNT_ID] = AdAccount(
         id=AD_ACCOUNT_ID, name="Shared", roles={USER.id: ("AUDIENCE_MANAGER",)}
     )
-    assert json.loads(terminal_between("audience", audience_id, "--json").out)["ad_groups"] is None
-    ran = terminal_between("audience", audience_id)
+    assert json.loads(terminal("audience", audience_id, "--json").out)["ad_groups"] is None
+    ran = terminal("audience", audience_id)
     assert (0, True) == (ran.code, "not known: the token needs one of the roles OWNER, ADMIN" in ran.out)

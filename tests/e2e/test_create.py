@@ -1,4 +1,4 @@
-"""Creating an audience: one list and one audience, however often and wherever the task dies and is run again."""
+"""Creating an audience: one list and one audience, wherever the task is killed and however often it is repeated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.e2e.audiences import ADD, NEW, NEXT_DAY, REPLACE, current_list_id, li
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Fault, Mangle, When
 from tests.exporting import SESSION, Services, digest, digests, people
 
-# A device id that is hashed as it stands: lower case for Android, upper case for iOS.
+# A device id that is hashed unchanged: lower case for Android, upper case for iOS.
 DEVICE = "5eed0001-aaaa-4bbb-8ccc-00000000000{}"
 
 

@@ -35,7 +35,7 @@ ACCOUNTS = (AD_ACCOUNT_ID, *OTHERS)
 
 
 def run_erasure(services: Services, job_id: str | None, **settings: Any) -> dict[str, Any]:
-    """Run it; `settings` are laid over the least that an erasure needs."""
+    """Run an erasure; `settings` extend its minimal settings."""
     given = {"ad_account_ids": ",".join(ACCOUNTS), "retry_count": 2} | settings
     params = {"session_time": SESSION, "task_name": TASK_NAME, "project_id": 1, "result_settings": given}
     task = Task(params=params | ({"job_id": job_id} if job_id else {}), environ=services.environ)
@@ -53,7 +53,7 @@ def read_receipt(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
 
 @pytest.fixture
 def lists(services: Services) -> list[str]:
-    """Seven lists in three ad accounts, with fifty people each of whom forty opt out; one is behind no audience."""
+    """Seven lists in three ad accounts, one without an audience, with fifty people each of whom forty opt out."""
     for account in OTHERS:
         services.pinterest.add_ad_account(account)
     made = [
@@ -247,9 +247,7 @@ def note_removal(removals: child.Killer, call: Call) -> None:
 
 
 @campaign
-def test_five_thousand_people_leave_forty_lists_though_one_account_refuses_and_the_process_dies_twice(
-    services: Services, tmp_path: Path
-) -> None:
+def test_large_erasure_completes_despite_a_rejecting_account_and_two_kills(services: Services, tmp_path: Path) -> None:
     for account in OTHERS:
         services.pinterest.add_ad_account(account)
     gone, staying = digests(5000), digests(20, first=9000)
@@ -261,8 +259,8 @@ def test_five_thousand_people_leave_forty_lists_though_one_account_refuses_and_t
         removals = child.Killer(number)
         services.pinterest.on_request(partial(note_removal, removals), when=When.AFTER)
         settings = {"ad_account_ids": list(ACCOUNTS), "limit_records_per_request": 2000}
-        run = child.start(services, settings, job_id=job_id, folder=tmp_path / f"run {number}", operator=ERASE)
-        code, said = removals.ended(run)
+        run = child.start_run(services, settings, job_id=job_id, folder=tmp_path / f"run {number}", operator=ERASE)
+        code, said = removals.wait(run)
         assert child.KILLED == code, said
     refusal = Fault(effect=Answer(status=503), path=f"/{OTHERS[0]}/customer_lists/", method="PATCH", times=20)
     services.pinterest.inject(refusal)

@@ -11,7 +11,7 @@ import pytest
 
 from td_pinterest_op.errors import ExportError, InvalidRowsError, JobError, LimitError, SettingsError
 from td_pinterest_op.identifiers.rules import Reason
-from tests.campaigns import some
+from tests.campaigns import select_rows
 from tests.e2e.audiences import ADD, CLEAR, REMOVE, REPLACE
 from tests.exporting import Services, digest, digests, people
 from tests.unit.identifiers.test_sql import corpus
@@ -20,15 +20,15 @@ SIGMA = "SOFI\u03a3@shop.example"
 DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}".format
 SKIPS = {"ignore_invalid_records": True}
 WAREHOUSE = {"hash_in": "warehouse", **SKIPS}
-# A digest, maybe one that was hashed before, or a reason.
+# A digest, also of a value that was hashed already, or a reason.
 _NOTHING_PLAIN = re.compile("|".join(["=?[0-9a-f]{64}", *(reason.value for reason in Reason)]))
-# What two runs of the same rows have in common.
+# The statistics that two runs of the same rows share.
 FIGURES = ("rows", "records", "values")
 
 
 @pytest.fixture(autouse=True)
 def _tables(services: Services) -> None:
-    """Everything that a rule is about, in two columns and in an array; a key of each person, some of them missing."""
+    """Values for every rule, in two columns and in an array, and a key of each person, some of them null."""
     values = corpus()
     others = [*values[1:], *people(1)]
     rows = [
@@ -44,7 +44,7 @@ def _tables(services: Services) -> None:
 
 
 def run_export(services: Services, settings: dict[str, Any], **params: Any) -> tuple[set[str], dict[str, Any]]:
-    """The members of a new audience after an export, and what it stored."""
+    """Export to a new audience; return its members and the stored statistics."""
     audience_id = services.audience()
     settings = {"action": ADD, "audience_id": audience_id, **SKIPS, **settings}
     stored = services.export(settings, **{"database": "crm", **params})
@@ -52,7 +52,7 @@ def run_export(services: Services, settings: dict[str, Any], **params: Any) -> t
 
 
 def texts_from_treasure_data(services: Services) -> list[str]:
-    """Every text in the rows that Treasure Data has handed out."""
+    """Return every text in the rows that Treasure Data has served."""
     calls = services.td.calls("GET", "/v3/job/result/")
     outputs = [services.td.job(call.path.rsplit("/", 1)[1]).output for call in calls]
     unpacker = msgpack.Unpacker()
@@ -65,7 +65,7 @@ def texts_from_treasure_data(services: Services) -> list[str]:
 
 @pytest.mark.parametrize(
     ("query", "settings", "lists"),
-    some(
+    select_rows(
         [
             ("SELECT email FROM people", {}, {}),
             ("SELECT maid AS IDFA FROM people -- everybody's\n;", {}, {}),

@@ -1,4 +1,4 @@
-"""The setting `history`, between the two emulators: a row about each run, and runs that do not mind a broken one."""
+"""The setting `history`: a row for each run, and runs that succeed although the history cannot be written."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MIRROR = "mirror_current_audience"
 HISTORY = f"crm.{TABLE}"
 ATTEMPT: dict[str, Any] = {"session_uuid": "0f3c5a1e-0000-4000-8000-00000000abcd", "attempt_id": 7}
 TASK = {"session_time": SESSION, "task_name": "+pinterest_export+export", "project_id": 1, **ATTEMPT}
-# Of a request to the history's database, and of a job there.
+# The paths of requests to the history's database, and of its jobs.
 ISSUE, JOB = "/v3/job/issue/presto/crm$", "td_pinterest_op: .*history"
 
 
@@ -50,7 +50,7 @@ def database(services: Services) -> None:
 
 
 def read_rows(services: Services, named: str = HISTORY) -> list[dict[str, Any]]:
-    """Those in the history, in the order in which they were written; none if there is no table."""
+    """Return the rows of the history in the order of writing; none if there is no table."""
     database, name = named.split(".")
     if name not in [each.name for each in services.td.warehouse.tables(database)]:
         return []
@@ -63,7 +63,7 @@ def read_rows(services: Services, named: str = HISTORY) -> list[dict[str, Any]]:
 
 
 def run_add(services: Services, count: int = 5, **more: Any) -> dict[str, Any]:
-    """Add people to a new audience, with the history."""
+    """Export people to a new audience, with the history."""
     settings = settings_of(services, ADD) | {"history": HISTORY} | more.pop("settings", {})
     return services.export(settings, job_id=services.job(people(count)), **ATTEMPT | more)
 
@@ -76,7 +76,7 @@ def logged_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
-# -- a row about each run
+# -- a row for each run
 
 
 def test_run_writes_one_row_with_its_statistics(services: Services) -> None:
@@ -254,7 +254,7 @@ def test_wrong_history_setting_is_an_error_before_any_request(services: Services
 
 
 def create_table_of_version_0_3(services: Services) -> None:
-    """A history as the statements of 0.3.2 made it, with a row."""
+    """Create a history with one row by the statements of 0.3.2."""
     later = {"task", "records_invalid_keys"}
     old = [
         f"{column.name} {'varchar' if column.type == 'json' else column.type}"
@@ -331,7 +331,9 @@ BROKEN: dict[str, tuple[Callable[[Services], object], str]] = {
 
 
 @pytest.fixture(params=BROKEN)
-def broken(request: pytest.FixtureRequest, services: Services, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+def broken_history(
+    request: pytest.FixtureRequest, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> tuple[str, str]:
     """The table of a history that cannot be written, and what the warning says."""
     break_it, why = BROKEN[request.param]
     break_it(services)
@@ -340,9 +342,9 @@ def broken(request: pytest.FixtureRequest, services: Services, monkeypatch: pyte
 
 
 def test_export_with_an_unwritable_history_succeeds_with_one_warning(
-    services: Services, broken: tuple[str, str], caplog: pytest.LogCaptureFixture
+    services: Services, broken_history: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    named, why = broken
+    named, why = broken_history
     settings = settings_of(services, CLEAR, people(3))
     stored = services.export(settings | {"history": named}, **ATTEMPT)
     assert is_cleared(services, stored["audience_id"])
@@ -354,14 +356,14 @@ def test_export_with_an_unwritable_history_succeeds_with_one_warning(
 
 
 def test_unwritable_history_does_not_change_the_error_of_a_run(
-    services: Services, broken: tuple[str, str], caplog: pytest.LogCaptureFixture
+    services: Services, broken_history: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = {"action": CLEAR, "audience_id": "77"}
     with pytest.raises(AudienceError) as without:
         services.export(settings, **ATTEMPT)
     caplog.clear()
     with pytest.raises(AudienceError) as caught:
-        services.export(settings | {"history": broken[0]}, **ATTEMPT)
+        services.export(settings | {"history": broken_history[0]}, **ATTEMPT)
     assert str(without.value) == str(caught.value)
     assert 1 == len(logged_warnings(caplog))
 
@@ -385,20 +387,25 @@ def test_mirror_settles_with_an_unwritable_history(
 
 
 def test_follow_up_with_an_unusable_history_warns_once(
-    services: Services, broken: tuple[str, str], caplog: pytest.LogCaptureFixture
+    services: Services, broken_history: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     audience_id = services.audience(people(120))
-    settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_id": audience_id, "history": broken[0], "max_drop_ratio": 0.1}
+    settings = {
+        "ad_account_id": AD_ACCOUNT_ID,
+        "audience_id": audience_id,
+        "history": broken_history[0],
+        "max_drop_ratio": 0.1,
+    }
     stored = follow_up(task_of(services, settings), services.time.timing)
     assert [120] == [state["size"] for state in stored["audiences"]]
     (warning,) = logged_warnings(caplog)
-    assert warning.startswith(f"nothing is known from the history {broken[0]}: ")
+    assert warning.startswith(f"nothing is known from the history {broken_history[0]}: ")
 
 
 def test_unwritable_row_of_a_failed_run_causes_one_warning(
-    services: Services, broken: tuple[str, str], caplog: pytest.LogCaptureFixture
+    services: Services, broken_history: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    door.write_failure(task_of(services, {}, history=broken[0], error={"message": "x"}), services.time.timing)
+    door.write_failure(task_of(services, {}, history=broken_history[0], error={"message": "x"}), services.time.timing)
     assert 1 == len(logged_warnings(caplog))
 
 
@@ -423,7 +430,7 @@ def test_history_job_that_does_not_end_is_abandoned_with_a_warning(
     services.td.faults.add(Fault(kind="status", status=200, body=answer, path=ISSUE, times=None))
     services.export(settings_of(services, CLEAR, people(3)) | {"history": HISTORY}, **ATTEMPT)
     assert 1 == len(logged_warnings(caplog))
-    # Whoever waits for it notices at its next look that nobody waits for him.
+    # The waiting thread notices at its next request that its result is not needed.
     for thread in threading.enumerate():
         if thread.name == "limited":
             thread.join(timeout=10)
@@ -447,11 +454,11 @@ def test_signal_while_the_history_is_written_ends_the_task_after_its_work(servic
     services.td.faults.add(Fault(kind="stall", path=ISSUE, times=None))
     services.td.requests = requests = Requests()
     settings = settings_of(services, ADD) | {"history": HISTORY}
-    run = child.start(services, settings, job_id=services.job(people(5)), folder=tmp_path, hurried=False, **ATTEMPT)
+    run = child.start_run(services, settings, job_id=services.job(people(5)), folder=tmp_path, hurried=False, **ATTEMPT)
     assert requests.stalled.wait(30)
     begin = time.monotonic()
     run.process.send_signal(signal.SIGTERM)
-    code, said = run.ended()
+    code, said = run.wait()
     assert (0, 5) == (code, run.stored["records"]["sent"]), said
     assert time.monotonic() - begin < 3.0
 
@@ -466,7 +473,7 @@ def test_run_ended_by_a_signal_writes_no_row(services: Services, request: pytest
     assert [] == read_rows(services)
 
 
-# -- what was done before a failure
+# -- summaries of work before a failure
 
 
 def test_row_of_an_error_after_sending_has_the_number_of_records_sent(services: Services) -> None:

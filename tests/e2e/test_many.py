@@ -1,4 +1,4 @@
-"""Several audiences in one workflow: whom a killed task keeps from an outcome, and how many tasks an attempt takes."""
+"""Several audiences in one workflow: outcomes after a killed task, and the number of tasks of an attempt."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Many(many.Many):
 
 
 def write_entries(services: Services, project: Path, audiences: Sequence[str]) -> None:
-    """Let each of the audiences get one person."""
+    """Write entries that add one person to each of the audiences."""
     rows = [{"email": person, "number": number} for number, person in enumerate(people(len(audiences)))]
     services.td.create("sandbox", "people", rows)
     entries = [

@@ -18,7 +18,7 @@ WORKFLOW = "pinterest_mirror.dig"
 
 
 def set_up_mirror(project: Path, audience_id: str, *changes: tuple[str, str]) -> None:
-    """Let the mirror keep this audience, with further changes to its workflow."""
+    """Fill this audience into the mirror's workflow, with further changes."""
     use_audience(project, audience_id, verb="mirror")
     edit_file(project / WORKFLOW, ("# begin: replace", "begin: replace"), *changes)
 

@@ -1,4 +1,4 @@
-"""What is known and said before the first write: the dry run, the plan, and the limits that stop an export."""
+"""What an export reports before its first write: the dry run, the plan, and the limits that stop it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PLAN = re.compile(
 
 
 def last_plan(caplog: pytest.LogCaptureFixture) -> tuple[str, dict[str, int]]:
-    """The plan that was logged last: its text, and its numbers."""
+    """Return the text and the numbers of the last logged plan."""
     text = [record.getMessage() for record in caplog.records if record.getMessage().startswith("plan")][-1]
     plan = _PLAN.search(text)
     assert plan is not None
@@ -46,7 +46,7 @@ class TestDryRun:
     def test_dry_run_writes_nothing_and_plans_what_the_real_run_does(
         self, services: Services, caplog: pytest.LogCaptureFixture, action: str
     ) -> None:
-        # Where records are demanded of an empty list, creating it takes one request more than can be planned.
+        # If Pinterest demands records for an empty list, creating it takes one unplanned request.
         services.pinterest.switches.records_required = False
         settings = settings_of(services, action, people(5)) | {
             "limit_records_per_request": 3,
@@ -122,7 +122,7 @@ class TestDryRun:
 
 MANY = [*people(10), "n/a", None]
 JUNK = ["n/a", None, "nobody"]
-# Whatever allow_empty says.
+# Independent of allow_empty.
 ALL_JUNK = r"3 of 3 rows are invalid \(placeholder 1, null 1, not_an_email 1\)(?!.*allow_empty)"
 ONE_IN_FOUR = r"1 of 4 rows is invalid \(null 1\); the first is in row 4"
 

@@ -12,7 +12,7 @@ import pytest
 
 from scripts import bundle
 from tests import children
-from tests.campaigns import some
+from tests.campaigns import select_rows
 from tests.e2e.project import ROOT
 
 NEEDED = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token")
@@ -20,7 +20,7 @@ NEEDED = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinter
 
 @pytest.fixture
 def bin_folder(tmp_path: Path) -> Path:
-    """A folder with a td and a digdag that write down how they are called and know the secrets in a file."""
+    """A folder with commands td and digdag that record their calls and list the secrets of a file."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (tmp_path / "secrets").write_text("")
@@ -88,7 +88,7 @@ _HOSTED = "and hosted Treasure Workflow takes 10 MB."
 
 @pytest.mark.parametrize(
     ("arguments", "size", "code", "said"),
-    some(
+    select_rows(
         [
             (["--with", "digdag"], 2_000_000, 4, _SERVER),
             (["--with", "digdag"], 150_000, 0, None),
@@ -112,7 +112,7 @@ def test_push_counts_bytes_before_sending_and_names_the_exceeded_limit(
     assert size < int(line.replace(",", "")) < size + 1_000_000
     large = [line for line in before.splitlines() if line.startswith("Too large: ")]
     assert [] == large if said is None else said in large[0] and f"The largest: samples/ {size:,}" in large[0]
-    # A push that fails says it once more, below digdag's own words.
+    # A failed push repeats it below digdag's output.
     assert (bool(said) and code != 0) == ("Too large: " in ran.stderr)
     assert (code != 0) == ("The push of audiences failed.\n" in ran.stderr)
 

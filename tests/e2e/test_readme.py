@@ -23,7 +23,7 @@ from tests import dig
 from tests.e2e.audiences import ADD, CREATE, REPLACE
 from tests.e2e.project import ROOT, secrets_for, use_audience
 from tests.exporting import Services, digest, digests, people
-from tests.readme import with_commands
+from tests.readme import replace_commands
 
 README, OPERATOR, WORKFLOWS, COMMANDS, TESTS = (
     (ROOT / folder / "README.md").read_text()
@@ -128,7 +128,7 @@ def test_every_error_has_a_row_with_who_must_act() -> None:
 
 @pytest.mark.skipif(not CLICK.startswith("8.5"), reason="the README holds the help as click 8.5 lays it out")
 def test_command_reference_equals_the_help_of_the_program() -> None:
-    assert COMMANDS == with_commands(COMMANDS), "run python -m tests.readme"
+    assert COMMANDS == replace_commands(COMMANDS), "run python -m tests.readme"
 
 
 def test_every_workflow_has_a_row() -> None:
@@ -210,7 +210,7 @@ def test_every_key_of_an_entry_of_several_audiences_is_described_once() -> None:
     assert sorted([*OWN, *TASK_PARAMETERS]) == sorted(described["audiences.yml"])
 
 
-# What digdag and Audience Studio hand to a task, and what the shipped workflows hand to their own tasks.
+# Parameters set by digdag, by Audience Studio, and by the shipped workflows for their own tasks.
 HANDED = {
     *("_command", "_env", "project_id", "result_settings", "td"),
     *("result_connection_settings", "segment_name", "activation_actions_table"),

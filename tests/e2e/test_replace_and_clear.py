@@ -1,4 +1,4 @@
-"""Replacing and clearing: the audience is moved to another list; until then the old members stay."""
+"""Replacing and clearing: the audience is switched to another list, and keeps its members until then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session runs again: next to a try that digdag believes dead, or with another job or audience."""
+"""A repeated session: concurrently with an attempt that digdag believes dead, or with another job or audience."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class TestConcurrentAttempts:
 
 
 def run_twice_at_once(run: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:
-    """What two runs at the same time return."""
+    """Run a function twice at the same time and return both results."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         return [future.result(timeout=60) for future in [pool.submit(run), pool.submit(run)]]
 

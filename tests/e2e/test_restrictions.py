@@ -1,4 +1,4 @@
-"""Whatever restricts an export is honoured, or refused by name with nothing written, whichever way it came in."""
+"""Settings that restrict an export are honoured, or rejected by name before the first write, in every entry point."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _numbers = itertools.count(1)
 SESSION_OF_TASK = {"session_time": SESSION, "project_id": 1}
 
 every_action = pytest.mark.parametrize("action", EVERY)
-# The days of a mirror take longest, and a task has them.
+# Mirrors take longest, and tests of a task cover them.
 most_actions = pytest.mark.parametrize(
     "action", [pytest.param(action, marks=[campaign] if action == MIRROR else []) for action in EVERY]
 )

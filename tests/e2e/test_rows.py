@@ -1,4 +1,4 @@
-"""From a job's rows to the members of a list: which identifiers arrive, and what is said of the others."""
+"""From a job's rows to the members of a list: which identifiers are sent, and how the others are reported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.exporting import ATTEMPT, NO_REASONS, NOBODY, Services, digest, diges
 DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}"
 ROWS = 25_000
 
-# How the person of a row is written; every row of a cycle is another way. The second half is rejected, and why.
+# The forms in which a row may have a person, with the reason for which the second half is rejected.
 Form = Callable[[str], "str | bytes | None"]
 FORMS: Sequence[tuple[Form, str | None]] = (
     (lambda mail: mail, None),
@@ -49,16 +49,16 @@ _CYCLE = len(FORMS)
 
 
 def mailbox(number: int) -> str:
-    """A made-up person, a third of them not in ASCII, normalised."""
+    """Return a made-up normalised address; two of three are not ASCII."""
     return f"{('anna', 'jürgen', 'zoë')[number % 3]}.{number}@{('shop', 'bücher', 'mail.shop')[number % 3]}.example"
 
 
 def mixed_rows() -> tuple[list[str | bytes | None], set[str], Counter[str], list[int]]:
-    """The rows, the digests that must arrive, the rejections by reason, and the positions of the rejected rows."""
+    """Return rows, the digests to be sent, the number of rejections by reason, and the positions of rejected rows."""
     rows, arrive, rejected, positions = [], set(), Counter[str](), []
     for position in range(1, ROWS + 1):
         face, reason = FORMS[position * 7 % _CYCLE]
-        # Four rows in a row of cycles are one person, each with another face.
+        # Four successive rows are one person in different forms.
         person = mailbox(position // 4)
         rows.append(face(person))
         if reason is None:
@@ -146,7 +146,7 @@ class TestColumns:
 
 
 def export_members(services: Services, job_id: str, **settings: Any) -> set[str]:
-    """Who is in an audience after the rows of a job were added to it."""
+    """Add the rows of a job to a new audience and return its members."""
     audience_id = services.audience()
     services.export({"action": ADD, "audience_id": audience_id} | settings, job_id=job_id)
     return services.pinterest.members_of_audience(audience_id)
@@ -211,7 +211,7 @@ class TestDownload:
         self, services: Services, tmp_path: Path, times: int
     ) -> None:
         share = COUNT // times
-        members = [count_buffers(people(share, first=share * number)) for number in range(times)]
+        members = [compress_rows(people(share, first=share * number)) for number in range(times)]
         (tmp_path / "result.msgpack.gz").write_bytes(b"".join(members))
         job = services.td.add_job(
             columns=[("email", "varchar")], path=tmp_path / "result.msgpack.gz", num_records=share * times
@@ -224,7 +224,7 @@ class TestDownload:
     def test_damaged_result_is_an_error_and_nothing_is_sent(
         self, services: Services, tmp_path: Path, damage: str
     ) -> None:
-        good = count_buffers(people(COUNT))
+        good = compress_rows(people(COUNT))
         content = {
             "flipped": good[:5000] + bytes(255 - byte for byte in good[5000:5016]) + good[5016:],
             "garbage": b"no gzip at all" * 100,
@@ -313,5 +313,5 @@ class TestJobs:
         assert [] == services.pinterest.calls.writes()
 
 
-def count_buffers(values: Sequence[str]) -> bytes:
+def compress_rows(values: Sequence[str]) -> bytes:
     return gzip.compress(b"".join(msgpack.packb([value]) for value in values))

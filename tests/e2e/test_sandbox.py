@@ -20,7 +20,7 @@ from scripts import bundle as bundle_script
 from td_pinterest_op.cli.rehearse.stage import Facts
 from td_pinterest_op.cli.report_sources import read_entries
 from tests import children, guard
-from tests.campaigns import campaign, some
+from tests.campaigns import campaign, select_rows
 from tests.e2e.project import ENGINES, ROOT, copy_checkout, edit_file, run_with_tests_dig
 from tests.emulators.__main__ import AUDIENCE_NAME, guide_lines
 from tests.emulators.environment import HURRY, environment
@@ -172,7 +172,7 @@ def test_sandbox_runs_an_unchanged_project_and_puts_its_audiences_on_one_page(
 
 @pytest.mark.parametrize(
     ("known", "code", "line"),
-    some(
+    select_rows(
         [
             (["987654321"], 0, "made up   audience 2542620905473"),
             (["{audiences}", "987654321", "--strict"], 0, ""),
@@ -206,7 +206,7 @@ def test_wrong_expectation_names_missing_people_by_line(sandbox: Sandbox, projec
 
 @pytest.mark.parametrize(
     ("by", "action"),
-    some(
+    select_rows(
         [
             ("", "replace_current_audience"),
             ("customer", "replace_current_audience"),
@@ -250,7 +250,7 @@ def test_missing_people_are_counted_by_what_withheld_them(
 
 @pytest.mark.parametrize(
     ("file", "text", "error"),
-    some(
+    select_rows(
         [
             ("customers.csv", "id,mail\n1,nobody\n", "1 of 1 rows is invalid"),
             ("our project/config/ours.yml", "ours: [", "our project/config/ours.yml: while parsing"),
@@ -282,7 +282,7 @@ def test_failure_is_shown_once_with_files_of_the_user(
 def test_printed_commands_run_the_workflow_again(project: Path, tmp_path: Path) -> None:
     files: list[str | Path] = ["--log", tmp_path / "log", "--page", tmp_path / "page", *_tables(tmp_path)]
     command = [sys.executable, "-m", "tests.sandbox", "--keep", *files, "--project", project, "buyers"]
-    with children.started(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with children.run_in_background(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         printed: list[str] = []
         assert process.stdout
         while "/_test/move" not in "".join(printed[-1:]):

@@ -24,7 +24,7 @@ def sha256_hex(text: str) -> str:
 
 
 def person(number: int) -> tuple[str, str, str, str]:
-    """A made-up person with all keys."""
+    """Return the keys of a made-up person."""
     return f"person{number}@shop.example", DEVICE.format(number), f"+1 202-555-{number:04d}", f"A-{number}"
 
 

@@ -1,4 +1,4 @@
-"""Tasks share one refresh token of which Pinterest ends the old one as it issues the next."""
+"""Tasks share one refresh token, which Pinterest revokes as it issues the next."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def run_workflow(
 
 @contextlib.contextmanager
 def workflow_server(services: Services) -> Iterator[tuple[DigdagSecrets, Mapping[str, str]]]:
-    """A workflow server with the secrets, and the environment that names it."""
+    """Serve the secrets as a workflow server; yield them and the environment that names the server."""
     with serve_secrets(DigdagSecrets(api_key=SERVER_KEY, project_id="1")) as (kept, url):
         for name, variable in SECRETS.items():
             kept.set_secret(name, services.environ[variable])
@@ -97,17 +97,17 @@ def workflow_server(services: Services) -> Iterator[tuple[DigdagSecrets, Mapping
 
 
 @pytest.fixture
-def project_on_server(project: Path, tmp_path: Path) -> Path:
+def server_project(project: Path, tmp_path: Path) -> Path:
     """The project in a folder with a server's name for that of a task of its project 1."""
     (tmp_path / "workspace").mkdir()
     return project.rename(tmp_path / "workspace" / "1_pinterest_many_2_34_5678")
 
 
 def test_rejected_task_on_a_server_starts_again_with_the_current_token(
-    services: Services, project_on_server: Path
+    services: Services, server_project: Path
 ) -> None:
     with workflow_server(services) as (kept, environ):
-        ran = run_workflow(project_on_server, services, ServerSecrets(kept), environ)
+        ran = run_workflow(server_project, services, ServerSecrets(kept), environ)
         assert ran.succeeded, ran.log
         assert kept.secrets()[KEY] in services.pinterest.tokens.refresh_tokens()
         # The six entries and the task before them.
@@ -152,19 +152,19 @@ def test_expired_token_ends_the_workflow_after_three_rejections(services: Servic
 
 
 def set_people_of_day(services: Services, day: int) -> set[str]:
-    """Let the people of a day be those of the query; returns the digests of those that a mirror then has."""
+    """Set the people that the query finds on a day, and return their digests."""
     rows = [{"email": person, "opted_in": True} for person in people(200, first=10 * day)]
     services.td.create("sandbox", "people", rows)
     return digests(200, first=10 * day)
 
 
-def test_each_day_of_a_mirror_exchanges_one_token(services: Services, project_on_server: Path) -> None:
+def test_each_day_of_a_mirror_exchanges_one_token(services: Services, server_project: Path) -> None:
     audience_id = services.audience(name="Followers")
-    use_audience(project_on_server, audience_id, verb="mirror", name="Followers")
+    use_audience(server_project, audience_id, verb="mirror", name="Followers")
     with workflow_server(services) as (kept, environ):
         for day in range(3):
             expected = set_people_of_day(services, day)
-            ran = run_workflow(project_on_server, services, ServerSecrets(kept), environ, "pinterest_mirror")
+            ran = run_workflow(server_project, services, ServerSecrets(kept), environ, "pinterest_mirror")
             assert ran.succeeded, ran.log
             assert expected == services.pinterest.members_of_audience(audience_id)
             assert day + 1 == services.pinterest.tokens.refreshes == kept.requests
@@ -186,14 +186,14 @@ def test_each_day_of_a_mirror_in_local_runs_exchanges_one_token(
         assert day + 1 == services.pinterest.tokens.refreshes
 
 
-def test_concurrent_mirrors_end_with_the_right_people(services: Services, project_on_server: Path) -> None:
+def test_concurrent_mirrors_end_with_the_right_people(services: Services, server_project: Path) -> None:
     audiences = [services.audience(name=f"Followers {number}") for number in range(amount(4, quick=2))]
     entry = {"ad_account_id": AD_ACCOUNT_ID, "action": "mirror_current_audience", "query": "queries/people.sql"}
     entries = [{"name": audience_id, "audience_id": audience_id, **entry} for audience_id in audiences]
-    (project_on_server / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
+    (server_project / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
     with workflow_server(services) as (kept, environ):
         for day in range(amount(3, quick=2)):
             expected = set_people_of_day(services, day)
-            ran = run_workflow(project_on_server, services, ServerSecrets(kept), environ)
+            ran = run_workflow(server_project, services, ServerSecrets(kept), environ)
             assert ran.succeeded, ran.log
             assert [expected] * len(audiences) == list(map(services.pinterest.members_of_audience, audiences))

@@ -53,7 +53,7 @@ def test_follow_up_stores_the_state_of_each_audience(services: Services) -> None
 
 
 def insert_history_row(services: Services, **row: Any) -> None:
-    """Put a row into the history: what is left out is not known."""
+    """Insert a row into the history; omitted columns are null."""
     services.td.warehouse.load("crm", "others", "SELECT 1 AS n")
     task = Task(params={"database": "crm"}, environ=services.environ)
     history = open_history(task, TableName(None, "pinterest_history"), services.time.timing)

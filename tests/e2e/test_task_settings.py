@@ -1,4 +1,4 @@
-"""What a task may say at the door: settings in every form they come in, and the one error when they are wrong."""
+"""The settings of a task in each of their forms, and the one error about all that is wrong."""
 
 from __future__ import annotations
 

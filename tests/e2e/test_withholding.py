@@ -1,4 +1,4 @@
-"""Whom may be sent: opt-outs, consents, a control group, and values that are what they seem, through the door.
+"""Who is withheld: opt-outs, missing consent, the control group, and values of an unexpected form.
 
 The two tables run wherever people are withheld: in the operator, on digests of the warehouse, and in the mirror's SQL.
 """
@@ -26,7 +26,7 @@ def shared_database(services: Services) -> None:
 
 
 def values_query(values: Iterable[str | None], column: str = "email") -> str:
-    """A query that gives these values."""
+    """Return a query with these values as its rows."""
     rows = ", ".join("(CAST(NULL AS varchar))" if value is None else f"('{value}')" for value in values)
     return f"SELECT * FROM (VALUES {rows}) AS t({column})"
 
@@ -276,7 +276,7 @@ class TestLists:
             services.export(settings, suppress=same, **task)
         stored = services.export(settings, suppress=values_query(people(1)), **task)
         issued = [call.form["domain_key"] for call in services.td.calls("POST", "/v3/job/issue")]
-        # Of six queries, that of the people was adopted.
+        # Of six queries, the query of people was adopted.
         assert (6, 5, 5) == (len(issued), len(set(issued)), len(services.td.jobs.all()))
         assert None not in stored["lists"].values()
         assert stored["job_id"] not in stored["lists"].values()

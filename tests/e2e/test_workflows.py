@@ -144,7 +144,7 @@ def test_failure_of_one_of_eight_audiences_is_named_and_the_others_are_exact(
     place = f"audience {third['audience_id']} in ad account {third['ad_account_id']}"
     assert f"1 of 8 audiences failed: entry 3 ({place}): job " in ran.log, ran.log
     assert expected == {audience_id: pinterest.members_of_audience(audience_id) for audience_id in expected}
-    # Each entry has a row of its own, and the failure of the workflow is that of an entry.
+    # Each entry has its own row, and the failure of the workflow adds none.
     assert Counter(failed=1, success=7) == Counter(row["outcome"] for row in read_history(services))
 
 

@@ -1,4 +1,4 @@
-"""The operator in a process of its own, run as digdag runs it, so that it can be killed."""
+"""Runs the operator in its own process, as digdag does, so that it can be killed."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Child:
     folder: Path
     temp: Path
 
-    def ended(self, *, within: float = 30.0) -> tuple[int, str]:
-        """The exit code and all that was said: output, and the error that digdag would show. Raises TimeoutExpired."""
+    def wait(self, *, within: float = 30.0) -> tuple[int, str]:
+        """Wait for the end; return the exit code, and output and error as digdag shows them. Raises TimeoutExpired."""
         try:
             said, _ = self.process.communicate(timeout=within)
         except subprocess.TimeoutExpired:
@@ -52,7 +52,7 @@ KILLED = -signal.SIGKILL
 EXPORT = "td_pinterest_op.export.PinterestExport"
 
 
-def start(
+def start_run(
     services: Services,
     settings: Mapping[str, Any],
     *,
@@ -81,7 +81,7 @@ def start(
         **params,
     }
     (folder / "input.json").write_text(json.dumps({"params": params}))
-    # Where it stands, modules next to it would hide the standard library's.
+    # In its original folder, modules next to it would hide the standard library's.
     shutil.copyfile(py_child.__file__, folder / "runner.py")
     process = children.start(
         [sys.executable, "runner.py", operator, "input.json", "output.json"],
@@ -100,7 +100,7 @@ def start(
 
 
 class Killer(list[Any]):
-    """The requests that a service notes here; the `number`-th kills the run `victim`."""
+    """A list of requests to a service, which kills the run `victim` at the `number`-th request."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -113,10 +113,10 @@ class Killer(list[Any]):
             self.victim.process.kill()
             self.victim.process.wait(timeout=30)
 
-    def ended(self, run: Child) -> tuple[int, str]:
-        """How a run ended, and what it said, that was the victim."""
+    def wait(self, run: Child) -> tuple[int, str]:
+        """Wait for the end of the run to be killed; return its exit code and the end of its output."""
         self.victim = run
-        code, said = run.ended()
+        code, said = run.wait()
         self.victim = None
         guard.check(said, "the output")
         assert [] == list(run.temp.iterdir())

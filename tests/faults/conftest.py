@@ -1,4 +1,4 @@
-"""One pair of emulators for the whole folder; every test gets an ad account of its own on them, and no old faults."""
+"""One pair of emulators for the whole folder; every test gets an ad account of its own without faults."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.clock import FakeTime
 from tests.emulators.pinterest import REFRESH_TOKEN, Audience, CustomerList, Pinterest, Switches
-from tests.exporting import Services, digest, services_running
+from tests.exporting import Services, digest, serve_both
 
 _numbers = itertools.count(1)
 
@@ -29,7 +29,7 @@ class Stage:
         return self.services.pinterest
 
     def audience(self, members: list[str], *, name: str) -> str:
-        """An audience on a list that holds the digests of `members`; returns its id."""
+        """Add an audience whose list has the digests of `members`; return its id."""
         held = self.pinterest.add_list(
             f"{name} list", ad_account_id=self.account, members=[digest(member) for member in members]
         )
@@ -56,8 +56,8 @@ class Stage:
         wanted = {"action": "add_people_to_current_audience", "audience_id": audience_id, **settings}
         return audience_id, self.export(wanted, job_id=self.services.job(people))
 
-    def undisturbed(self) -> None:
-        """No faults and no switches any more; what was asked until now is forgotten."""
+    def reset(self) -> None:
+        """Remove all faults, reset the switches, and clear the log of requests."""
         self.pinterest.faults.clear()
         self.pinterest.calls.clear()
         self.services.td.faults.clear()
@@ -68,20 +68,20 @@ class Stage:
 
 @pytest.fixture(scope="session")
 def shared_services() -> Iterator[Services]:
-    with services_running(FakeTime()) as running:
+    with serve_both(FakeTime()) as running:
         yield running
 
 
 @pytest.fixture
 def stage(shared_services: Services) -> Stage:
     """Fresh: an empty ad account, a refresh token that lasts."""
-    return fresh(shared_services)
+    return new_stage(shared_services)
 
 
-def fresh(services: Services) -> Stage:
-    """A stage of its own, for each example of a test that has many."""
+def new_stage(services: Services) -> Stage:
+    """Return an ad account of its own for each example of a test."""
     made = Stage(services=services, account=f"7{next(_numbers):08d}")
-    made.undisturbed()
+    made.reset()
     made.pinterest.add_ad_account(made.account)
     made.pinterest.tokens.set_refresh_token(REFRESH_TOKEN)
     made.services.time.slept.clear()

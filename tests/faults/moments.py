@@ -1,4 +1,4 @@
-"""The columns of the fault matrix: what each action asks of Pinterest, step by step."""
+"""The columns of the fault matrix: the requests of each action to Pinterest, step by step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BATCHES = 3
 
 
 class Moment(enum.Enum):
-    """A step of an action: the request that does it."""
+    """A step of an action, which is one kind of request."""
 
     TOKEN = "token"
     LOOK_UP = "look-up"
@@ -30,7 +30,7 @@ class Moment(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """Which requests a moment is: `operation` None is every one; of those that match, `after` come before it."""
+    """Selects the requests of a step: of those that match, `after` come first; `operation` None matches all."""
 
     operation: str | None = None
     method: str = ".*"
@@ -72,10 +72,10 @@ _WHERE: dict[Moment, Where] = {
 }
 
 
-def where(action: ActionSpec, moment: Moment) -> Where:
-    """The requests of `action` that are the moment."""
+def requests_of(action: ActionSpec, moment: Moment) -> Where:
+    """Return the selection of an action's requests that are this step."""
     if moment is Moment.READ_BACK and action is not Create.action:
-        # The audience is read before: before and after the rows, and again right before a move.
+        # Earlier reads of the audience: before and after the rows, and right before a switch.
         return Where(operation="audiences/get", after=2 if batches(action) is BATCH else 3)
     if moment in (Moment.MIDDLE_BATCH, Moment.LAST_BATCH) and batches(action) is BATCHES_OF_NEW_LIST:
         return Where(operation="customer_lists/update", after=BATCHES_OF_NEW_LIST.index(moment) - 1)
@@ -83,21 +83,21 @@ def where(action: ActionSpec, moment: Moment) -> Where:
 
 
 def batches(action: ActionSpec) -> tuple[Moment, ...]:
-    """The moments that send records, in the order of the records."""
+    """Return the steps that send records, in the order of the records."""
     if Moment.FIRST_BATCH in STEPS[action]:
         return BATCH
     return BATCHES_OF_NEW_LIST if Moment.LAST_BATCH in STEPS[action] else ()
 
 
-def ways() -> list[list[ActionSpec]]:
-    """The actions, together with those that go the same way from their first batch on."""
+def actions_by_way() -> list[list[ActionSpec]]:
+    """Group the actions that take the same steps from their first batch on."""
     together: dict[object, list[ActionSpec]] = {}
     for action in STEPS:
         together.setdefault(batches(action) or action, []).append(action)
     return list(together.values())
 
 
-def done(action: ActionSpec, moment: Moment, *, applied: bool) -> frozenset[Moment]:
-    """The steps that were carried out when the run ends at `moment`; `applied`: that one, too."""
+def steps_done(action: ActionSpec, moment: Moment, *, applied: bool) -> frozenset[Moment]:
+    """Return the steps that took effect when the run ends at `moment`; with `applied`, that one too."""
     steps = STEPS[action]
     return frozenset(steps[: steps.index(moment) + applied])

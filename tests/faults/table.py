@@ -1,4 +1,4 @@
-"""The rows of the fault matrix: what goes wrong, and how a run that meets it has to end."""
+"""The rows of the fault matrix: each fault, and how a run with it must end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.faults.moments import ALL, BATCH, CREATING, WRITES, Moment
 
 
 class Often(enum.Enum):
-    """How many of the moment's requests meet the fault. Every third is of all requests of the run."""
+    """How many requests of a step get the fault. THIRD applies to all requests of the run."""
 
     ONCE = "once"
     THIRD = "every third"
@@ -37,11 +37,11 @@ SUCCESS: Outcome = None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One fault. `ends` says how a run ends that meets it so often; how often is left out there makes no cell.
+    """One fault. `ends` has the outcome by how often it occurs; a missing frequency makes no cell.
 
-    `effect` happens at `when`; None: nothing does, but one record of the batch is poisoned. `at` are the moments that
-    it is about, `ends_at` and `ends_for` those where it ends otherwise. `settings` are laid over those of the run.
-    `slow` faults take real time: one action meets them at each moment.
+    `effect` happens at `when`; None: one record of the batch is rejected instead. `at` are the steps that
+    it applies to, `ends_at` and `ends_for` those with another outcome. `settings` extend those of the run.
+    `slow` faults take real time, so only one action has them at each step.
     """
 
     fault: str
@@ -56,21 +56,21 @@ class Row:
 
     @property
     def applied(self) -> bool:
-        """Whether the request that meets the fault is carried out all the same."""
+        """Return whether the request with the fault takes effect."""
         return self.when is When.AFTER or self.effect is None
 
     def end(self, often: Often, action: ActionSpec, moment: Moment) -> Outcome:
         return self.ends_for.get((action, moment), self.ends_at.get((often, moment), self.ends[often]))
 
 
-# Repeated until it goes well, or the retries (for a 429: the patience) are used up.
+# Repeated until it succeeds, or the retries (for a 429: the longest wait) are used up.
 RETRIED = {ONCE: SUCCESS, THIRD: SUCCESS, ALWAYS: UnavailableError}
-# What was created is found, though no answer ever told of it.
+# What was created is found, although its response was lost.
 FOUND: dict[tuple[Often, Moment], Outcome] = {(ALWAYS, moment): SUCCESS for moment in CREATING}
-# Repeated with a new access token, once. At the token request there is none to be had.
+# Repeated once with a new access token. A failing token request gives none.
 RENEWED = {ONCE: SUCCESS, ALWAYS: AccountError}
 NO_TOKEN: dict[tuple[Often, Moment], Outcome] = {(ONCE, Moment.TOKEN): AccountError}
-# A batch is halved; what is no batch ends the run.
+# A batch is halved; any other request ends the run.
 HALVED = {ONCE: SUCCESS, ALWAYS: RequestRefusedError}
 NOT_HALVED: dict[tuple[Often, Moment], Outcome] = {
     (ONCE, moment): RequestRefusedError for moment in ALL if moment not in (*BATCH, Moment.LIST_CREATION)

@@ -1,4 +1,4 @@
-"""Many batches, several under way: whatever fails, every record is in once; and 429 and the pace are kept to."""
+"""Many batches, several in flight: every record is sent once whatever fails, and rate limits are obeyed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BATCH = "customer_lists/update"
     ],
     ids=["reset once after applying", "reset often after applying", "500", "500 after applying", "500 to anything"],
 )
-def test_failing_batches_are_repeated_until_every_record_is_in(stage: Stage, fault: Fault) -> None:
+def test_failed_batches_are_repeated_until_every_record_is_sent(stage: Stage, fault: Fault) -> None:
     stage.pinterest.inject(fault)
     audience_id, stats = stage.add(people(200), **TWO)
     assert digests(200) == stage.pinterest.members_of_audience(audience_id)
@@ -36,7 +36,7 @@ def test_failing_batches_are_repeated_until_every_record_is_in(stage: Stage, fau
     writes = stage.pinterest.calls.writes()
     failed = len([call for call in writes if call.fault])
     assert (len(writes), failed) == (stats["requests"]["sent"], stats["requests"]["failed"])
-    # More than the batches and their repetitions only if a connection broke twice: then halves were sent.
+    # A connection that broke twice halves its batch, which adds requests.
     halved = isinstance(fault.effect, Reset) and fault.times is None
     assert halved or len(writes) - 100 == failed == stats["requests"]["retried"]
 
@@ -54,7 +54,7 @@ MISHAPS: tuple[tuple[Effect, When], ...] = (
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_two_in_a_hundred_requests_failing_at_random_lose_nothing(stage: Stage, seed: int) -> None:
+def test_random_failure_of_two_percent_of_requests_loses_no_record(stage: Stage, seed: int) -> None:
     share = 0.02 / len(MISHAPS)
     stage.pinterest.inject(
         *(
@@ -68,7 +68,7 @@ def test_two_in_a_hundred_requests_failing_at_random_lose_nothing(stage: Stage, 
     assert [call for call in stage.pinterest.calls.writes() if call.fault]
 
 
-def test_a_server_that_stops_reading_ends_the_send_after_the_write_timeout(stage: Stage) -> None:
+def test_server_that_stops_reading_fails_the_request_after_the_write_timeout(stage: Stage) -> None:
     stage.pinterest.inject(Fault(effect=StopReading(), operation=BATCH, times=None))
     begin = time.monotonic()
     with pytest.raises(UnavailableError, match="stopped reading for write_timeout_secs"):
@@ -76,15 +76,15 @@ def test_a_server_that_stops_reading_ends_the_send_after_the_write_timeout(stage
     assert 1 <= time.monotonic() - begin < 10
 
 
-# -- 429 and the pace
+# -- 429 and rate limits
 
 WAIT = 7
 SECONDS = Answer(status=429, retry_after=WAIT)
 DATE = Answer(status=429, retry_after=WAIT, retry_after_is_date=True)
 
 
-def throttled(stage: Stage) -> tuple[Call, list[Call]]:
-    """The call that was answered 429, and those that arrived after it."""
+def split_at_throttling(stage: Stage) -> tuple[Call, list[Call]]:
+    """Return the request with status 429, and those that arrived after it."""
     calls = stage.pinterest.calls.all()
     hit = next(call for call in calls if call.status == 429)
     return hit, calls[hit.number - calls[0].number + 1 :]
@@ -92,41 +92,39 @@ def throttled(stage: Stage) -> tuple[Call, list[Call]]:
 
 @pytest.mark.parametrize("answer", [SECONDS, DATE], ids=["seconds", "date"])
 @pytest.mark.parametrize("operation", ["oauth/token", "audiences/get", "customer_lists/get", "customer_lists/update"])
-def test_no_request_of_any_kind_arrives_before_the_time_that_a_429_names(
-    stage: Stage, answer: Answer, operation: str
-) -> None:
+def test_no_request_is_sent_before_the_time_named_by_a_429(stage: Stage, answer: Answer, operation: str) -> None:
     # Retry-After alone says how long.
     stage.pinterest.switches.ratelimit_headers = "off"
     stage.pinterest.inject(Fault(effect=answer, operation=operation))
     audience_id, _ = stage.add(people(10), **TWO, max_in_flight=1)
-    hit, later = throttled(stage)
+    hit, later = split_at_throttling(stage)
     assert [] == [call for call in later if call.arrived < hit.arrived + WAIT]
     assert digests(10) == stage.pinterest.members_of_audience(audience_id)
 
 
 @pytest.mark.parametrize("answer", [SECONDS, DATE], ids=["seconds", "date"])
-def test_all_requests_in_flight_wait_for_one_429(stage: Stage, answer: Answer) -> None:
+def test_all_requests_in_flight_wait_after_one_429(stage: Stage, answer: Answer) -> None:
     stage.pinterest.switches.latency_seconds = 0.005
     stage.pinterest.switches.ratelimit_headers = "off"
     stage.pinterest.inject(Fault(effect=answer, operation=BATCH, after=20))
     audience_id, stats = stage.add(people(200), **TWO)
-    hit, later = throttled(stage)
+    hit, later = split_at_throttling(stage)
     assert stage.pinterest.calls.max_writes_under_way > 1
-    # Those that had left before the answer came are on their way already; the 429 itself was one of eight.
+    # Requests sent before the response are in flight already; the 429 was one of eight.
     assert len([call for call in later if call.arrived < hit.arrived + WAIT]) < 8
     assert digests(200) == stage.pinterest.members_of_audience(audience_id)
     assert stats["seconds"]["waiting"] >= WAIT
 
 
 @pytest.mark.parametrize("per_minute", [7, 30])
-def test_no_window_of_a_minute_sees_more_writes_than_were_set(stage: Stage, per_minute: int) -> None:
+def test_no_minute_has_more_writes_than_the_setting_allows(stage: Stage, per_minute: int) -> None:
     audience_id, _ = stage.add(people(150), **TWO, requests_per_minute=per_minute)
     assert stage.pinterest.calls.busiest() <= per_minute
     assert digests(150) == stage.pinterest.members_of_audience(audience_id)
 
 
 @pytest.mark.parametrize("headers", ["delta", "epoch"])
-def test_a_server_that_allows_less_than_was_set_is_obeyed(stage: Stage, headers: str) -> None:
+def test_lower_limit_of_the_server_is_obeyed(stage: Stage, headers: str) -> None:
     stage.pinterest.switches.limits = {"ads_write": 20}
     stage.pinterest.switches.ratelimit_headers = headers
     audience_id, _ = stage.add(people(150), **TWO)

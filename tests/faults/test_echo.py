@@ -1,4 +1,4 @@
-"""A server that echoes every request, in every form, at every endpoint and status: nothing of a secret is shown."""
+"""A server echoes every request in every form, at every endpoint and status: no secret is shown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from td_pinterest_op.errors import ExportError
 from tests import guard
 from tests.exporting import Services, people
 
-# What an echo makes of a text, each in a message of its own.
+# The forms in which the server echoes a text, each in its own message.
 FORMS: dict[str, Callable[[str], str]] = {
     "plain": str,
     "URL-encoded": lambda text: urllib.parse.quote(text, safe=""),
@@ -73,7 +73,7 @@ class Echo:
 
 
 @contextlib.contextmanager
-def echoing(status: int, form: str, *, has_token: bool) -> Iterator[tuple[Echo, str]]:
+def serve_echo(status: int, form: str, *, has_token: bool) -> Iterator[tuple[Echo, str]]:
     echo = Echo(status=status, form=form, has_token=has_token)
     thread = threading.Thread(target=echo.server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -92,7 +92,7 @@ def echoing(status: int, form: str, *, has_token: bool) -> Iterator[tuple[Echo, 
     [("PINTEREST_API_ENDPOINT", False), ("PINTEREST_API_ENDPOINT", True), ("TD_API_SERVER", False)],
     ids=["token", "Pinterest", "Treasure Data"],
 )
-def test_nothing_of_an_echo_is_shown(
+def test_error_about_an_echoed_request_shows_no_secret(
     services: Services, service: str, has_token: bool, status: int, form: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     audience_id = services.audience([], name="Shoppers")
@@ -103,7 +103,7 @@ def test_nothing_of_an_echo_is_shown(
         "retry_initial_wait_millis": 1,
         "max_retry_wait_millis": 2,
     }
-    with echoing(status, form, has_token=has_token) as (echo, url), pytest.raises(ExportError) as caught:
+    with serve_echo(status, form, has_token=has_token) as (echo, url), pytest.raises(ExportError) as caught:
         services.export(settings, job_id=services.job(people(3)), environ={service: url})
     assert echo.asked
     guard.check(str(caught.value), "the error")

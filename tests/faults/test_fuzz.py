@@ -1,4 +1,4 @@
-"""Whatever Pinterest answers, in whatever order: a run ends in success or in one of our errors, and shows nobody."""
+"""Arbitrary responses of Pinterest: a run ends in success or in an expected error, and shows no person."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.faults.conftest import Stage
 AUDIENCE_ID, LIST_ID = "549755885175000777", "549755885175000111"
 Given = Response | Failure
 # What the actions that create an audience need.
-# A mirror has its rows from a warehouse, and tests of its own.
+# A mirror reads its rows from the warehouse, and has its own tests.
 EVERY = [each.action for each in ACTIONS if not each.action.needs_query]
 NAMED: dict[ActionSpec, dict[str, Any]] = {
     Create.action: {"audience_name": "Shoppers"},
@@ -37,8 +37,8 @@ NAMED: dict[ActionSpec, dict[str, Any]] = {
 }
 
 
-class _Scripted(Transport):
-    """For Pinterest gives the script's answers, and where it has None, what Pinterest would answer."""
+class ScriptedTransport(Transport):
+    """Answers in place of Pinterest with the responses of the script, and with usual ones where it has None."""
 
     script: Iterator[Given | None] = iter(())
 
@@ -135,7 +135,7 @@ _statuses = st.sampled_from([200, 200, 200, 200, 201, 204, 301, 400, 401, 403, 4
 )
 _answers = st.builds(Response, status=_statuses, headers=_headers, body=_bodies)
 _given = st.one_of(_answers, _answers, st.sampled_from(Failure))
-# Mostly what is usual, so that runs get far.
+# Mostly usual responses, so that runs reach late steps.
 _script = st.lists(st.one_of(st.none(), st.none(), st.none(), _given), max_size=25)
 _token_answers = st.builds(
     Response, status=_statuses, headers=_headers, body=_tokens.map(lambda value: json.dumps(value).encode())
@@ -152,21 +152,21 @@ def job_id(shared_services: Any) -> str:
 @given(
     action=st.sampled_from(EVERY), token=st.none() | _token_answers | _given, script=_script, rounds=st.integers(1, 9)
 )
-def test_any_answers_end_in_success_or_in_one_of_our_errors(
+def test_arbitrary_responses_end_in_success_or_an_expected_error(
     action: ActionSpec, token: Given | None, script: list[Given | None], rounds: int, stage: Stage, job_id: str
 ) -> None:
     named = NAMED.get(action, {"audience_id": AUDIENCE_ID})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(services, "Transport", _Scripted)
-        patch.setattr(_Scripted, "script", itertools.chain([token], *[script] * rounds))
-        stats = _ended(
+        patch.setattr(services, "Transport", ScriptedTransport)
+        patch.setattr(ScriptedTransport, "script", itertools.chain([token], *[script] * rounds))
+        stats = run_export(
             stage, {"action": action.name, "limit_records_per_request": 2, "retry_count": 2, **named}, job_id
         )
     assert stats is None or stats["records"]["unique"] == stats["records"]["sent"] + stats["records"]["refused"]
 
 
-def _ended(stage: Stage, wanted: dict[str, Any], job_id: str) -> dict[str, Any] | None:
-    """The statistics, None after an error of ours that is no mistake of ours; raises every other."""
+def run_export(stage: Stage, wanted: dict[str, Any], job_id: str) -> dict[str, Any] | None:
+    """Return the statistics, None after an expected error. Raises UnexpectedError and errors of other types."""
     try:
         return stage.export(wanted, job_id=job_id)
     except UnexpectedError:
@@ -177,10 +177,10 @@ def _ended(stage: Stage, wanted: dict[str, Any], job_id: str) -> dict[str, Any] 
 
 
 @pytest.mark.parametrize("action", EVERY)
-def test_the_usual_answers_make_a_success_of_every_action(stage: Stage, action: ActionSpec, job_id: str) -> None:
-    """Else the fuzzing above would not get far."""
+def test_usual_responses_let_every_action_succeed(stage: Stage, action: ActionSpec, job_id: str) -> None:
+    """Otherwise arbitrary responses would reach only the first steps."""
     named = NAMED.get(action, {"audience_id": AUDIENCE_ID})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(services, "Transport", _Scripted)
+        patch.setattr(services, "Transport", ScriptedTransport)
         stats = stage.export({"action": action.name, **named}, job_id=job_id)
     assert action.name == stats["action"]

@@ -23,7 +23,7 @@ from td_pinterest_op.workflow import services
 from tests.campaigns import examples
 from tests.emulators.pinterest import CustomerList
 from tests.exporting import Services, digests, people
-from tests.faults.conftest import Stage, fresh
+from tests.faults.conftest import Stage, new_stage
 from tests.faults.test_matrix import PARTLY_SENT, check_partly_sent
 
 RECORDS = 12
@@ -81,8 +81,8 @@ class History:
         return [0, 1] if met else sorted(ran)
 
 
-class Twisted(Transport):
-    """Does to each write what the history says."""
+class TwistedTransport(Transport):
+    """Applies the history's events to the writes."""
 
     running: ClassVar[list[Try]] = []
     meanwhile: ClassVar[Any] = None
@@ -117,9 +117,9 @@ _histories = st.builds(
 )
 
 
-def run(stage: Stage, one: Try, wanted: Mapping[str, Any], job_id: str | None) -> ExportError | None:
-    """The error that ended the run, None after a success."""
-    Twisted.running.append(one)
+def run_try(stage: Stage, one: Try, wanted: Mapping[str, Any], job_id: str | None) -> ExportError | None:
+    """Run a session; return the error that ended it, None after a success."""
+    TwistedTransport.running.append(one)
     try:
         stage.export(dict(wanted), job_id=job_id, session_time=SESSIONS[one.session])
     except UnexpectedError:
@@ -127,33 +127,33 @@ def run(stage: Stage, one: Try, wanted: Mapping[str, Any], job_id: str | None) -
     except ExportError as error:
         return error
     finally:
-        Twisted.running.pop()
+        TwistedTransport.running.pop()
     return None
 
 
-def play(stage: Stage, history: History, wanted: Mapping[str, Any], job_id: str | None) -> list[ExportError | None]:
-    """Play a history, then each session once more, undisturbed; returns how these ended."""
+def replay(stage: Stage, history: History, wanted: Mapping[str, Any], job_id: str | None) -> list[ExportError | None]:
+    """Replay a history, then run each session once without faults; return the errors of these runs."""
     switches, time = stage.pinterest.switches, stage.services.time
     switches.listing_lag_seconds, switches.reading_lag_seconds = history.listing_lag, history.reading_lag
     switches.move_lag_seconds = history.move_lag
 
-    def undisturbed(session: int) -> ExportError | None:
-        return run(stage, Try(session=session, pause=0, twists={}), wanted, job_id)
+    def run_session(session: int) -> ExportError | None:
+        return run_try(stage, Try(session=session, pause=0, twists={}), wanted, job_id)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(services, "Transport", Twisted)
-        patch.setattr(Twisted, "meanwhile", undisturbed)
+        patch.setattr(services, "Transport", TwistedTransport)
+        patch.setattr(TwistedTransport, "meanwhile", run_session)
         for one in history.tries:
             time.sleep(one.pause)
-            run(stage, one, wanted, job_id)
-        ends = [undisturbed(session) for session in history.sessions]
+            run_try(stage, one, wanted, job_id)
+        ends = [run_session(session) for session in history.sessions]
     time.sleep(LATER)
-    stage.undisturbed()
+    stage.reset()
     return ends
 
 
-def needless_lists(stage: Stage) -> list[str]:
-    """The names of lists that a session made next to its last one, although nobody can have added people to them."""
+def unnecessary_lists(stage: Stage) -> list[str]:
+    """Return the names of lists that a session created in addition to its last one without need."""
     of_sessions: dict[str, list[CustomerList]] = {}
     for held in stage.lists():
         if match := re.search(r"\(td (\w{8}) ", held.name):
@@ -169,8 +169,8 @@ def job_id(shared_services: Services) -> str:
 many = settings(max_examples=examples(100), suppress_health_check=list(HealthCheck), deadline=None)
 
 
-class Faulty(Transport):
-    """Does to each request what `fates` says, in turn."""
+class FaultyTransport(Transport):
+    """Applies the events of `fates` to the requests, in order."""
 
     fates: ClassVar[Iterator[Fate]] = iter(())
 
@@ -192,16 +192,16 @@ class Faulty(Transport):
     fates=st.lists(st.sampled_from([Fate.ANSWERED] * 4 + list(Fate)), max_size=25),
     lag=_lags,
 )
-def test_what_a_failed_run_says_of_its_records_is_true(
+def test_message_of_a_failed_run_is_right_about_its_records(
     action: str, fates: list[Fate], lag: float, shared_services: Services, job_id: str
 ) -> None:
-    stage = fresh(shared_services)
+    stage = new_stage(shared_services)
     stage.pinterest.switches.listing_lag_seconds = lag
     audience_id = stage.audience([], name="Others")
     named = {"audience_name": NAME} if action == Create.action.name else {"audience_id": audience_id}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(services, "Transport", Faulty)
-        patch.setattr(Faulty, "fates", iter(fates))
+        patch.setattr(services, "Transport", FaultyTransport)
+        patch.setattr(FaultyTransport, "fates", iter(fates))
         try:
             stage.export({"action": action, "retry_count": 1, **SMALL, **named}, job_id=job_id)
         except ExportError as error:
@@ -217,23 +217,25 @@ def test_what_a_failed_run_says_of_its_records_is_true(
 
 @many
 @given(history=_histories, if_exists=st.sampled_from(["fail", "fail", "add", "replace"]))
-def test_creating_leaves_one_audience_and_a_list_of_each_session(
+def test_creation_after_any_history_leaves_one_audience_and_a_list_for_each_session(
     history: History, if_exists: str, shared_services: Services, job_id: str
 ) -> None:
-    stage = fresh(shared_services)
+    stage = new_stage(shared_services)
     wanted = {"action": Create.action.name, "audience_name": NAME, "if_exists": if_exists, **SMALL}
-    ends = play(stage, history, wanted, job_id)
+    ends = replay(stage, history, wanted, job_id)
     assert None in ends
     assert all(end is None or isinstance(end, AudienceError) for end in ends)
     (audience,) = stage.audiences()
     assert digests(RECORDS) == stage.members(audience)
-    assert [] == needless_lists(stage)
+    assert [] == unnecessary_lists(stage)
 
 
 @many
 @given(history=_histories)
-def test_creating_a_look_alike_leaves_one_audience(history: History, shared_services: Services) -> None:
-    stage = fresh(shared_services)
+def test_creation_of_an_actalike_after_any_history_leaves_one_audience(
+    history: History, shared_services: Services
+) -> None:
+    stage = new_stage(shared_services)
     seed = stage.audience(people(120), name="Seed")
     wanted = {
         "action": CreateActalike.action.name,
@@ -242,7 +244,7 @@ def test_creating_a_look_alike_leaves_one_audience(history: History, shared_serv
         "country": "US",
         "percentage": 3,
     }
-    ends = play(stage, history, wanted, None)
+    ends = replay(stage, history, wanted, None)
     assert None in ends
     assert all(end is None or isinstance(end, AudienceError) for end in ends)
     assert [NAME] == [audience.name for audience in stage.audiences() if audience.id != seed]
@@ -250,16 +252,16 @@ def test_creating_a_look_alike_leaves_one_audience(history: History, shared_serv
 
 @many
 @given(history=_histories, action=st.sampled_from([Replace.action.name, Clear.action.name]))
-def test_moving_an_audience_leaves_it_on_a_list_of_the_last_session_and_no_second_list(
+def test_switch_after_any_history_ends_on_the_only_list_of_the_last_session(
     history: History, action: str, shared_services: Services, job_id: str
 ) -> None:
-    stage = fresh(shared_services)
+    stage = new_stage(shared_services)
     audience_id = stage.audience(people(3, first=500), name=NAME)
     clears = action == Clear.action.name
-    ends = play(stage, history, {"action": action, "audience_id": audience_id, **({} if clears else SMALL)}, job_id)
+    ends = replay(stage, history, {"action": action, "audience_id": audience_id, **({} if clears else SMALL)}, job_id)
     assert {None} == set(ends)
     (audience,) = stage.audiences()
     assert (set() if clears else digests(RECORDS)) == stage.members(audience) & (
         digests(RECORDS) | digests(3, first=500)
     )
-    assert [] == needless_lists(stage)
+    assert [] == unnecessary_lists(stage)

@@ -15,31 +15,33 @@ from tests.emulators.pinterest import Call, Fault, Stall, When
 from tests.exporting import Services, digests, people
 from tests.faults import child
 from tests.faults.child import KILLED, Killer
-from tests.faults.test_lists import SENT, of_task
+from tests.faults.test_lists import SENT, create_queries
 
 RECORDS = 12
 BATCH = 4
 NAME = "Shoppers"
-# How many requests a run makes, all but the last; `test_the_kills_reach_to_the_end_of_the_run` checks it.
+# How many requests a run makes, all but the last; `test_kills_cover_every_request_of_a_run` checks it.
 CREATE_REQUESTS, REPLACE_REQUESTS = 16, 18
 
 
-def killed(
+def run_until_killed(
     services: Services, settings: dict[str, Any], job_id: str | None, number: int, folder: Path, **task: Any
 ) -> list[str]:
-    """Run in a process of its own and kill that; returns the operations that were carried out."""
-    # When it has been carried out and is not answered yet.
+    """Run an export in its own process and kill it; return the operations that took effect."""
+    # After it took effect and before its response.
     services.pinterest.on_request((killer := Killer(number)).append, when=When.AFTER)
-    code, said = killer.ended(child.start(services, settings, job_id=job_id, folder=folder / "run", **task))
-    # A run that makes fewer requests is through before its turn.
+    code, said = killer.wait(child.start_run(services, settings, job_id=job_id, folder=folder / "run", **task))
+    # A run with fewer requests ends before it is killed.
     assert (KILLED if len(killer) >= number else 0) == code, said
     return [call.operation for call in killer]
 
 
-def killed_at_job(services: Services, settings: dict[str, Any], number: int, folder: Path, **task: Any) -> bool:
-    """Run in a process of its own and kill that when its `number`-th job has ended; whether there were as many."""
+def run_until_killed_at_job(
+    services: Services, settings: dict[str, Any], number: int, folder: Path, **task: Any
+) -> bool:
+    """Run an export in its own process and kill it after its `number`-th job; return whether it had that many."""
     services.td.jobs.on_end = (killer := Killer(number)).append
-    code, said = killer.ended(child.start(services, settings, job_id=None, folder=folder / "run", **task))
+    code, said = killer.wait(child.start_run(services, settings, job_id=None, folder=folder / "run", **task))
     services.td.jobs.on_end = lambda _: None
     assert (KILLED if len(killer) >= number else 0) == code, said
     return len(killer) >= number
@@ -50,11 +52,9 @@ def settings_of(action: str, **more: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("number", range(1, CREATE_REQUESTS + 1))
-def test_creating_without_those_on_a_list_survives_a_kill_at_any_request(
-    services: Services, number: int, tmp_path: Path
-) -> None:
-    settings, task = settings_of("create_new_audience", audience_name=NAME), of_task(services)
-    killed(services, settings, None, number, tmp_path, **task)
+def test_creation_with_a_list_survives_a_kill_at_any_request(services: Services, number: int, tmp_path: Path) -> None:
+    settings, task = settings_of("create_new_audience", audience_name=NAME), create_queries(services)
+    run_until_killed(services, settings, None, number, tmp_path, **task)
     assert all(services.pinterest.members(held) <= SENT for held in services.pinterest.lists)
     services.export(settings, **task)
     (audience,) = services.pinterest.audiences_named(NAME, removed=None)
@@ -63,13 +63,13 @@ def test_creating_without_those_on_a_list_survives_a_kill_at_any_request(
 
 
 @pytest.mark.parametrize("number", range(1, REPLACE_REQUESTS + 1))
-def test_replacing_survives_a_kill_at_any_request(services: Services, number: int, tmp_path: Path) -> None:
+def test_replacement_survives_a_kill_at_any_request(services: Services, number: int, tmp_path: Path) -> None:
     job_id = services.job(people(RECORDS))
     old = digests(3, first=500)
     audience_id = services.audience(people(3, first=500), name=NAME)
     (old_list,) = services.pinterest.lists
     settings = settings_of("replace_current_audience", audience_id=audience_id)
-    operations = killed(services, settings, job_id, number, tmp_path)
+    operations = run_until_killed(services, settings, job_id, number, tmp_path)
     moved = "audiences/update" in operations
     assert (digests(RECORDS) if moved else old) == services.pinterest.members_of_audience(audience_id)
     services.export(settings, job_id=job_id)
@@ -82,12 +82,12 @@ def test_replacing_survives_a_kill_at_any_request(services: Services, number: in
 @pytest.mark.parametrize(
     ("action", "requests"), [("create_new_audience", CREATE_REQUESTS), ("replace_current_audience", REPLACE_REQUESTS)]
 )
-def test_the_kills_reach_to_the_end_of_the_run(services: Services, action: str, requests: int, tmp_path: Path) -> None:
+def test_kills_cover_every_request_of_a_run(services: Services, action: str, requests: int, tmp_path: Path) -> None:
     audience = {"audience_name": NAME} if action.startswith("create") else {"audience_id": services.audience(name=NAME)}
-    run = child.start(
+    run = child.start_run(
         services, settings_of(action, **audience), job_id=services.job(people(RECORDS)), folder=tmp_path / "run"
     )
-    code, said = run.ended()
+    code, said = run.wait()
     assert 0 == code, said
     assert RECORDS == run.stored["records"]["sent"]
     calls = services.pinterest.calls.all()
@@ -104,7 +104,7 @@ MIRROR: dict[str, Any] = {
 }
 
 
-def wants(services: Services, everybody: list[str], *, opted_out: list[str]) -> None:
+def set_people(services: Services, everybody: list[str], *, opted_out: list[str]) -> None:
     for name, found in (("people", everybody), ("opt_outs", opted_out)):
         services.td.create("crm", name, [{"email": person} for person in found])
 
@@ -113,58 +113,56 @@ def wants(services: Services, everybody: list[str], *, opted_out: list[str]) -> 
 def mirror(services: Services) -> dict[str, Any]:
     """The settings of a mirror that follows twelve people, after its first day."""
     audience_id = services.audience(name=NAME)
-    wants(services, people(RECORDS), opted_out=["else@shop.example"])
+    set_people(services, people(RECORDS), opted_out=["else@shop.example"])
     limits = {"min_records": 0, "max_leave_ratio": 1, "max_in_flight": 1}
     settings = settings_of("mirror_current_audience", audience_id=audience_id) | limits
     services.export(settings, **MIRROR)
     # Five leave and six join.
-    wants(services, people(RECORDS + 1, first=5), opted_out=["else@shop.example"])
+    set_people(services, people(RECORDS + 1, first=5), opted_out=["else@shop.example"])
     return settings
 
 
-def runs_again(services: Services, settings: dict[str, Any]) -> None:
-    """While a run was dead, two more opted out; the same session ends with the right members."""
-    wants(services, people(RECORDS + 1, first=5), opted_out=people(2, first=5))
+def check_rerun(services: Services, settings: dict[str, Any]) -> None:
+    """Let two more people opt out, run the same session again, and check its members."""
+    set_people(services, people(RECORDS + 1, first=5), opted_out=people(2, first=5))
     services.export(settings, **MIRROR)
     assert digests(RECORDS - 1, first=7) == services.pinterest.members_of_audience(settings["audience_id"])
     assert {"people", "opt_outs", "pinterest_ledger"} == {table.name for table in services.td.warehouse.tables("crm")}
 
 
 @pytest.mark.parametrize("number", range(1, MIRROR_JOBS + 2))
-def test_mirroring_survives_a_kill_at_any_statement(
+def test_mirror_survives_a_kill_at_any_statement(
     services: Services, mirror: dict[str, Any], number: int, tmp_path: Path
 ) -> None:
-    was_killed = killed_at_job(services, mirror, number, tmp_path, **MIRROR)
+    was_killed = run_until_killed_at_job(services, mirror, number, tmp_path, **MIRROR)
     assert (number <= MIRROR_JOBS + 2) == was_killed
-    runs_again(services, mirror)
+    check_rerun(services, mirror)
 
 
 @pytest.mark.parametrize("number", range(1, MIRROR_REQUESTS + 1))
-def test_mirroring_survives_a_kill_at_any_request(
+def test_mirror_survives_a_kill_at_any_request(
     services: Services, mirror: dict[str, Any], number: int, tmp_path: Path
 ) -> None:
-    assert number == len(killed(services, mirror, None, number, tmp_path, **MIRROR))
-    runs_again(services, mirror)
+    assert number == len(run_until_killed(services, mirror, None, number, tmp_path, **MIRROR))
+    check_rerun(services, mirror)
 
 
 @campaign
-def test_mirroring_survives_three_kills_one_after_the_other_and_sends_no_more_than_what_changed(
+def test_mirror_survives_three_successive_kills_and_sends_only_changes(
     services: Services, mirror: dict[str, Any], tmp_path: Path
 ) -> None:
     sent: list[int] = []
     services.pinterest.on_request(lambda call: sent.append(call.records))
     for number in (6, 7, 6):
-        killed(services, mirror, None, number, tmp_path / str(len(sent)), **MIRROR)
+        run_until_killed(services, mirror, None, number, tmp_path / str(len(sent)), **MIRROR)
     changed = 5 + 6
     assert 0 < sum(sent) <= 3 * changed
     sent.clear()
-    runs_again(services, mirror)
+    check_rerun(services, mirror)
     assert sum(sent) <= changed + 2
 
 
-def test_a_run_that_is_told_to_end_ends_within_seconds_and_says_how_far_it_came(
-    services: Services, tmp_path: Path
-) -> None:
+def test_sigterm_ends_a_run_within_seconds_with_its_progress(services: Services, tmp_path: Path) -> None:
     audience_id = services.audience(name=NAME)
     services.pinterest.inject(Fault(effect=Stall(), operation="customer_lists/update", after=2, times=None))
     asked: list[float] = []
@@ -176,8 +174,8 @@ def test_a_run_that_is_told_to_end_ends_within_seconds_and_says_how_far_it_came(
 
     settings = settings_of("add_people_to_current_audience", audience_id=audience_id)
     services.pinterest.on_request(told_to_end)
-    run = child.start(services, settings, job_id=services.job(people(40)), folder=tmp_path / "run")
-    code, said = run.ended()
+    run = child.start_run(services, settings, job_id=services.job(people(40)), folder=tmp_path / "run")
+    code, said = run.wait()
     assert time.monotonic() - asked[0] < 5
     assert code > 0
     assert "the run was stopped (SIGTERM)" in said
@@ -190,9 +188,7 @@ def test_a_run_that_is_told_to_end_ends_within_seconds_and_says_how_far_it_came(
     assert digests(40) == services.pinterest.members_of_audience(audience_id)
 
 
-def test_a_run_that_is_told_to_end_does_not_say_that_nothing_was_sent_when_that_is_not_sure(
-    services: Services, tmp_path: Path
-) -> None:
+def test_sigterm_before_a_response_does_not_claim_that_nothing_was_sent(services: Services, tmp_path: Path) -> None:
     """The signal comes when Pinterest has taken the only batch and has not answered yet."""
     audience_id, operation = services.audience(), "customer_lists/update"
     services.pinterest.inject(Fault(effect=Stall(), when=When.AFTER, operation=operation))
@@ -203,7 +199,7 @@ def test_a_run_that_is_told_to_end_does_not_say_that_nothing_was_sent_when_that_
 
     services.pinterest.on_request(told_to_end, when=When.AFTER)
     settings = settings_of("add_people_to_current_audience", audience_id=audience_id)
-    run = child.start(services, settings, job_id=services.job(people(BATCH)), folder=tmp_path / "run")
-    code, said = run.ended()
+    run = child.start_run(services, settings, job_id=services.job(people(BATCH)), folder=tmp_path / "run")
+    code, said = run.wait()
     assert code > 0
     assert "Nothing was sent" not in said

@@ -24,11 +24,11 @@ from tests.faults.conftest import Stage
 # In the order in which they are issued.
 QUERIES = ("suppress", "consent", "query")
 STEPS = ("issue", "status", "show", "result")
-# Who opted out, who is sent, and who has not consented; and then strangers.
+# People who opted out, who are sent, who have not consented, and others.
 SENT = digests(12, first=4)
 PEOPLE, SUPPRESSED, CONSENTING = people(20), people(4), people(16)
 COUNTS = (4, 4, 0)
-# A run asks Treasure Data this often at least; the last of it is in the middle of the people's result.
+# A run makes at least this many requests to Treasure Data; the last is in the middle of the people's result.
 REQUESTS = 12
 
 
@@ -69,8 +69,8 @@ CELLS = [
 ]
 
 
-def arrange(services: Services, row: Row, query: str, step: str) -> None:
-    """The fault is in force."""
+def inject_fault(services: Services, row: Row, query: str, step: str) -> None:
+    """Inject the fault at a step of a query."""
     number = QUERIES.index(query)
     if row.fault is None:
         services.td.job_faults.add(JobFault(query=f"AS of_{query}"))
@@ -81,8 +81,8 @@ def arrange(services: Services, row: Row, query: str, step: str) -> None:
         services.td.faults.add(dataclasses.replace(row.fault, path=f"/v3/job/{step}/{job_id}$"))
 
 
-def of_task(services: Services) -> dict[str, Any]:
-    """The task's queries."""
+def create_queries(services: Services) -> dict[str, Any]:
+    """Return the parameters of a task with its queries."""
     services.td.create("crm", "seeds", "SELECT 1 AS one")
     given = {"query": PEOPLE, "suppress": [person.upper() for person in SUPPRESSED], "consent": CONSENTING}
     rows = {name: ", ".join(f"('{person}')" for person in of_query) for name, of_query in given.items()}
@@ -91,14 +91,14 @@ def of_task(services: Services) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("row", "query", "step"), CELLS)
-def test_a_fault_of_a_query_lets_nobody_through_and_is_gone_after_a_rerun(
+def test_fault_of_a_list_query_sends_no_withheld_person_and_a_rerun_recovers(
     stage: Stage, row: Row, query: str, step: str
 ) -> None:
     audience_id = stage.audience([], name="Shoppers")
     settings = {"action": "add_people_to_current_audience", "audience_id": audience_id}
-    # Another task than that of another cell: it would adopt the job of that one.
-    task = of_task(stage.services) | {"task_name": f"{row.name}-{query}-{step}"}
-    arrange(stage.services, row, query, step)
+    # A task of its own for each cell, as it would adopt the job of another.
+    task = create_queries(stage.services) | {"task_name": f"{row.name}-{query}-{step}"}
+    inject_fault(stage.services, row, query, step)
     if row.end is None:
         stage.export(settings, **task)
         assert SENT == stage.pinterest.members_of_audience(audience_id)
@@ -107,20 +107,18 @@ def test_a_fault_of_a_query_lets_nobody_through_and_is_gone_after_a_rerun(
             stage.export(settings, **task)
         assert (query != "query") == (f"[the query of `{query}`]" in str(raised.value))
         assert [] == stage.pinterest.calls.writes()
-    stage.undisturbed()
+    stage.reset()
     stats = stage.export(settings, **task)
     assert SENT == stage.pinterest.members_of_audience(audience_id)
     assert COUNTS == tuple(stats["records"]["withheld"][why] for why in WITHHELD)
 
 
 @pytest.mark.parametrize("number", range(1, REQUESTS + 1))
-def test_a_kill_while_lists_and_people_are_read_lets_nobody_through(
-    services: Services, number: int, tmp_path: Path
-) -> None:
+def test_kill_while_lists_are_read_sends_no_withheld_person(services: Services, number: int, tmp_path: Path) -> None:
     settings = {"action": "create_new_audience", "audience_name": "Shoppers"}
-    task = of_task(services)
+    task = create_queries(services)
     services.td.requests = killer = Killer(number)
-    code, said = killer.ended(child.start(services, settings, job_id=None, folder=tmp_path / "run", **task))
+    code, said = killer.wait(child.start_run(services, settings, job_id=None, folder=tmp_path / "run", **task))
     assert KILLED == code, said
     assert [] == [call for call in services.pinterest.calls.writes() if call.records]
     services.export(settings, **task)

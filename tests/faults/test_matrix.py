@@ -20,7 +20,18 @@ from td_pinterest_op.settings.action import ActionSpec
 from tests.emulators.pinterest import Fault
 from tests.exporting import Services, digests, people
 from tests.faults.conftest import Stage
-from tests.faults.moments import ALL, BATCH, BATCH_SIZE, BATCHES, STEPS, Moment, batches, done, ways, where
+from tests.faults.moments import (
+    ALL,
+    BATCH,
+    BATCH_SIZE,
+    BATCHES,
+    STEPS,
+    Moment,
+    actions_by_way,
+    batches,
+    requests_of,
+    steps_done,
+)
 from tests.faults.table import Often, Outcome, Row, rows
 
 RECORDS = BATCHES * BATCH_SIZE
@@ -47,7 +58,7 @@ class Cell:
 
     @property
     def poison(self) -> str | None:
-        """The digest that Pinterest will not take: one in the middle of the moment's batch."""
+        """The digest that Pinterest rejects, in the middle of the step's batch."""
         if self.row.effect is not None or self.moment not in batches(self.action):
             return None
         return ORDER[batches(self.action).index(self.moment) * BATCH_SIZE + BATCH_SIZE // 2]
@@ -56,15 +67,15 @@ class Cell:
         return f"{self.row.fault}, {self.often.value}-{self.action.name.split('_')[0]}-{self.moment.value}"
 
 
-def _makes_sense(row: Row, often: Often, action: ActionSpec, moment: Moment) -> bool:
-    # What never ends, ends a run at the first batch and at the last one as at the one between.
+def is_meaningful(row: Row, often: Often, action: ActionSpec, moment: Moment) -> bool:
+    # A permanent fault ends a run at the first and last batch as at the middle one.
     repeats = often is Often.ALWAYS and moment in BATCH and moment is not Moment.MIDDLE_BATCH
     about_batches = row.at == BATCH and moment in batches(action)
     return (moment in (*row.at, Moment.ANY) or about_batches) and not repeats
 
 
 def _actions(number: int, moment: Moment) -> Iterator[ActionSpec]:
-    """The actions that meet a fault at a moment; `number` counts the faults.
+    """Return the actions that have a fault at a step; `number` counts the faults.
 
     All actions ask for a token and look before they write, by the same code: one of them meets the fault there. Later,
     one action of each way does. They take turns, so that each action meets faults at each of its moments.
@@ -74,25 +85,25 @@ def _actions(number: int, moment: Moment) -> Iterator[ActionSpec]:
     elif moment in (Moment.TOKEN, Moment.LOOK_UP):
         yield list(STEPS)[number % len(STEPS)]
     else:
-        own = [[action for action in way if moment in STEPS[action]] for way in ways()]
+        own = [[action for action in way if moment in STEPS[action]] for way in actions_by_way()]
         yield from (way[number % len(way)] for way in own if way)
 
 
 def cells() -> Iterator[Cell]:
-    """All that make sense: a moment that the action has and the fault is about; every third is of any request."""
+    """Yield all meaningful cells: steps that the action has and the fault applies to."""
     slow: set[tuple[str, Moment]] = set()
     for number, row in enumerate(rows()):
         for often in row.ends:
             for moment in (Moment.ANY,) if often is Often.THIRD else ALL:
                 for action in _actions(number, moment):
-                    if not _makes_sense(row, often, action, moment) or (row.fault, moment) in slow:
+                    if not is_meaningful(row, often, action, moment) or (row.fault, moment) in slow:
                         continue
                     if row.slow:
                         slow.add((row.fault, moment))
                     yield Cell(row=row, often=often, action=action, moment=moment)
 
 
-def test_the_matrix_holds_every_fault_and_every_moment_of_every_action() -> None:
+def test_matrix_covers_every_fault_and_every_step_of_every_action() -> None:
     held = list(cells())
     assert {row.fault for row in rows()} == {cell.row.fault for cell in held}
     pairs = {(action, moment) for action, steps in STEPS.items() for moment in steps}
@@ -103,34 +114,34 @@ def test_the_matrix_holds_every_fault_and_every_moment_of_every_action() -> None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """Who is in each list, by the order of creation, and on which of them each audience stands."""
+    """The members of each list in the order of creation, and which list each audience uses."""
 
     lists: tuple[frozenset[str], ...]
     audiences: tuple[tuple[str, int], ...]
 
 
-def seed(cell: Cell) -> frozenset[str]:
+def initial_members(cell: Cell) -> frozenset[str]:
     return frozenset(STAY | NEW if cell.action is Remove.action else STAY)
 
 
-def expected(cell: Cell, steps: frozenset[Moment], *, withheld: str | None) -> World:
-    """The world after these steps; `withheld` is the record that Pinterest did not take."""
+def expected_world(cell: Cell, steps: frozenset[Moment], *, withheld: str | None) -> World:
+    """Return the expected world after these steps; `withheld` is the record that Pinterest rejected."""
     moments = batches(cell.action)
     sent = {digest for digest in ORDER if moments and moments[ORDER.index(digest) // BATCH_SIZE] in steps} - {withheld}
-    old = () if cell.action is Create.action else (seed(cell),)
+    old = () if cell.action is Create.action else (initial_members(cell),)
     if cell.action in (Add.action, Remove.action):
-        old = ((seed(cell) | sent) if cell.action is Add.action else (seed(cell) - sent),)
+        old = ((initial_members(cell) | sent) if cell.action is Add.action else (initial_members(cell) - sent),)
     lists = (*old, frozenset(sent)) if Moment.LIST_CREATION in steps else old
     there = Moment.AUDIENCE_CREATION in steps if cell.action is Create.action else Moment.REMOVAL not in steps
     stands = 1 if Moment.MOVE in steps else 0
     return World(lists=lists, audiences=((NAME, stands),) if there else ())
 
 
-def found(stage: Stage) -> World:
+def read_world(stage: Stage) -> World:
     lists = stage.lists()
     order = [held.id for held in lists]
     return World(
-        # Without the digest of nobody, which a list that is created empty may hold.
+        # Without the digest of a made-up value, which a list that is created empty may have.
         lists=tuple(frozenset(stage.pinterest.members(list_id) & (NEW | STAY)) for list_id in order),
         audiences=tuple(
             (audience.name, order.index(audience.rule["customer_list_id"])) for audience in stage.audiences()
@@ -138,12 +149,12 @@ def found(stage: Stage) -> World:
     )
 
 
-def arrange(stage: Stage, cell: Cell) -> dict[str, Any]:
-    """The world before the run, and the fault in force; returns the settings."""
+def prepare_cell(stage: Stage, cell: Cell) -> dict[str, Any]:
+    """Create the audience of the cell and inject its fault; return the settings."""
     settings: dict[str, Any] = {
         "action": cell.action.name,
         "limit_records_per_request": BATCH_SIZE,
-        # One at a time, so that it is known which batches are in when a run ends at one of them.
+        # One at a time, so that the batches that were sent are known when a run ends at one of them.
         "max_in_flight": 1,
         "max_retry_wait_millis": 60_000,
         **cell.row.settings,
@@ -153,12 +164,12 @@ def arrange(stage: Stage, cell: Cell) -> dict[str, Any]:
     else:
         members = people(5, first=1000) + (people(RECORDS) if cell.action is Remove.action else [])
         settings |= {"audience_id": stage.audience(members, name=NAME)}
-    # Creating an empty list takes two requests where records are demanded: the rerun does so.
+    # An empty list takes two requests if Pinterest demands records.
     stage.pinterest.switches.records_required = cell.action is not Clear.action
     if cell.poison:
         stage.pinterest.switches.poison = frozenset({cell.poison})
     if cell.row.effect is not None:
-        at = where(cell.action, cell.moment)
+        at = requests_of(cell.action, cell.moment)
         every, times = {Often.ONCE: (1, 1), Often.THIRD: (3, None), Often.ALWAYS: (1, None)}[cell.often]
         stage.pinterest.inject(
             Fault(
@@ -191,7 +202,7 @@ def check_partly_sent(said: re.Match[str], *, records: int, truly_in: int) -> No
     assert sent <= truly_in <= sent + unclear, f"{truly_in} are in, the error says {said[0]}"
 
 
-def failed_stats(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
+def statistics_of_failure(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
     lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("statistics of the")]
     assert 1 == len(lines)
     stats: dict[str, Any] = json.loads(lines[0].partition(": ")[2])
@@ -204,33 +215,33 @@ def job_id(shared_services: Services) -> str:
 
 
 @pytest.mark.parametrize("cell", [pytest.param(cell, id=str(cell)) for cell in cells()])
-def test_a_fault_loses_nothing_doubles_nothing_and_is_gone_after_a_rerun(
+def test_fault_loses_and_duplicates_nothing_and_a_rerun_recovers(
     stage: Stage, cell: Cell, job_id: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = arrange(stage, cell)
+    settings = prepare_cell(stage, cell)
     records = RECORDS if batches(cell.action) else 0
     whole = frozenset(STEPS[cell.action])
     if cell.end is None:
         stats = stage.export(settings, job_id=job_id)
         check_figures(stage, stats, records=records, success=True)
         assert (1 if cell.poison else 0) == stats["records"]["refused"]
-        assert expected(cell, whole, withheld=cell.poison) == found(stage)
+        assert expected_world(cell, whole, withheld=cell.poison) == read_world(stage)
     else:
         with pytest.raises(cell.end) as raised:
             stage.export(settings, job_id=job_id)
         assert cell.end is (UnavailableError if raised.type is MaybeAppliedError else raised.type)
-        check_figures(stage, failed_stats(caplog), records=records, success=False)
-        steps = done(cell.action, cell.moment, applied=cell.row.applied)
-        assert expected(cell, steps, withheld=cell.poison) == found(stage)
+        check_figures(stage, statistics_of_failure(caplog), records=records, success=False)
+        steps = steps_done(cell.action, cell.moment, applied=cell.row.applied)
+        assert expected_world(cell, steps, withheld=cell.poison) == read_world(stage)
         if cell.moment in batches(cell.action):
             truly_in = BATCH_SIZE * len(steps.intersection(batches(cell.action))) - (cell.poison is not None)
             said = PARTLY_SENT.search(str(raised.value))
             assert said, "the error does not say how many records are in"
             check_partly_sent(said, records=RECORDS, truly_in=truly_in)
-    stage.undisturbed()
+    stage.reset()
     stage.export(settings, job_id=job_id)
-    wanted = expected(cell, whole, withheld=None)
-    if cell.action is Replace.action and cell.row.applied and wanted != found(stage):
+    wanted = expected_world(cell, whole, withheld=None)
+    if cell.action is Replace.action and cell.row.applied and wanted != read_world(stage):
         # Pinterest counts a repeated batch twice, and a list with more records than were sent is not used again.
         wanted = World(lists=(*wanted.lists, wanted.lists[-1]), audiences=((NAME, 2),))
-    assert wanted == found(stage)
+    assert wanted == read_world(stage)

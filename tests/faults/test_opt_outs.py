@@ -25,7 +25,7 @@ from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.workflow import services
 from tests.campaigns import examples
 from tests.exporting import Services, people
-from tests.faults.conftest import Stage, fresh
+from tests.faults.conftest import Stage, new_stage
 from tests.unit.withholding.test_people import (
     KEYS_OF,
     SALT,
@@ -38,12 +38,12 @@ from tests.unit.withholding.test_people import (
 )
 
 DATABASE = "crm"
-# The setting `records`, and the types of identifiers that there are with it.
+# The values of the setting `records`, and the types of identifiers that each allows.
 FORMS = {"identifiers": ["email", "maid"], "rows": list(KEYS_OF)}
 LISTS = ("suppress", "consent")
 _tasks = itertools.count(1)
 
-# A record as it is sent: its keys; of an identifier alone the value.
+# A record as it is sent: its keys, or the value of a single identifier.
 Record = frozenset[tuple[str, str]]
 
 
@@ -151,7 +151,7 @@ def _tries(draw: st.DrawFn, form: str, names: Sequence[str], *, is_last: bool = 
     )
 
 
-class Watched(Transport):
+class WatchedTransport(Transport):
     """Notes the records of every request that leaves, and lets the process die where the try says."""
 
     now: ClassVar[Try]
@@ -190,7 +190,7 @@ def _records_of(body: bytes | None) -> list[Record]:
     ]
 
 
-def load(td: Any, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def load_table(td: Any, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Make a table of these rows; `customer` is a number, all else is text."""
     types = {column: "BIGINT" if column == "customer" else "VARCHAR" for column in columns}
     places = [f"c{place}" for place in range(len(columns))]
@@ -200,17 +200,17 @@ def load(td: Any, table: str, columns: Sequence[str], rows: Sequence[Sequence[An
     shape = f"({', '.join('?' * len(columns))})"
     nobody = [None] * len(columns)
     values = [value.decode() if isinstance(value, bytes) else value for row in (nobody, *rows) for value in row]
-    # The first row stands for none.
+    # The first row is a placeholder, as VALUES cannot be empty, and is skipped.
     source = f"SELECT {selected} FROM (VALUES {', '.join([shape] * (len(rows) + 1))}) v({', '.join(places)}) OFFSET 1"
     td.warehouse.load(DATABASE, table, source, values)
 
 
-def play(stage: Stage, history: History) -> Iterator[tuple[Try, list[Record], ExportError | None]]:
-    """Each try with the records that left during it, and the error that ended it."""
+def run_tries(stage: Stage, history: History) -> Iterator[tuple[Try, list[Record], ExportError | None]]:
+    """Run each attempt; return it with the records that were sent and the error that ended it."""
     td, case = stage.services.td, history.case
     by = ["customer"] if case.percent else []
     keyed = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)]
-    load(td, "people", [*case.types, *by], keyed if by else case.rows)
+    load_table(td, "people", [*case.types, *by], keyed if by else case.rows)
     audience_id = stage.audience(people(3, first=900), name="Others")
     named = {"audience_name": "Shoppers", "if_exists": history.if_exists}
     wanted: dict[str, Any] = {
@@ -228,9 +228,9 @@ def play(stage: Stage, history: History) -> Iterator[tuple[Try, list[Record], Ex
     attempt = 1
     for one in history.tries:
         for name, of_list in one.lists.items():
-            load(td, f"{name}ed", of_list.types, of_list.rows)
+            load_table(td, f"{name}ed", of_list.types, of_list.rows)
         attempt += one.is_new_attempt
-        Watched.begin(one)
+        WatchedTransport.begin(one)
         error = None
         try:
             stage.export(wanted, query="SELECT * FROM people", **queries, **task, attempt_id=attempt)
@@ -238,18 +238,16 @@ def play(stage: Stage, history: History) -> Iterator[tuple[Try, list[Record], Ex
             raise
         except ExportError as raised:
             error = raised
-        yield one, Watched.records, error
+        yield one, WatchedTransport.records, error
 
 
 @settings(max_examples=examples(200), suppress_health_check=list(HealthCheck))
 @given(history=histories())
-def test_no_try_sends_anybody_whom_the_lists_of_that_moment_withhold(
-    history: History, shared_services: Services
-) -> None:
-    stage = fresh(shared_services)
+def test_no_attempt_sends_people_whom_the_current_lists_withhold(history: History, shared_services: Services) -> None:
+    stage = new_stage(shared_services)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(services, "Transport", Watched)
-        for one, sent, error in play(stage, history):
+        patch.setattr(services, "Transport", WatchedTransport)
+        for one, sent, error in run_tries(stage, history):
             allowed = history.allowed(one)
             assert set(sent) <= allowed
             if isinstance(error, StoppedError):
@@ -264,12 +262,12 @@ def test_no_try_sends_anybody_whom_the_lists_of_that_moment_withhold(
                 assert isinstance(error, JobError | LimitError | InvalidRowsError)
                 assert [] == sent
     if error is None and history.form == "identifiers" and history.action != Add.action.name:
-        # The youngest one: that which was created, or the only one.
+        # The newest one: created by the run, or the only one.
         assert {digest for record in allowed for _, digest in record} == stage.members(stage.audiences()[-1])
 
 
-def test_an_identifier_is_sent_as_the_oracle_says() -> None:
-    """Else the test above would compare nothing."""
+def test_oracle_computes_identifiers_as_they_are_sent() -> None:
+    """Otherwise the test above would compare nothing."""
     assert _records_of(b'{"records": "ab,cd"}') == [frozenset({("", "ab")}), frozenset({("", "cd")})]
     assert _records_of(b'{"records_v2": [{"email": "ab"}]}') == [frozenset({("email", "ab")})]
     assert 64 == len(sent_as(("email", 100)))

@@ -1,4 +1,4 @@
-"""What is left behind and what is said, whatever fails: no file, no person, no key."""
+"""Files and messages after any failure: they contain no person and no key."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ BATCH = "customer_lists/update"
         (people(50), Reset(), BATCH),
     ],
 )
-def test_no_file_is_left_after_a_success_or_a_failure(
+def test_run_leaves_no_file_after_success_or_failure(
     stage: Stage,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -74,7 +74,7 @@ def test_no_file_is_left_after_a_success_or_a_failure(
     ],
     ids=lambda value: getattr(value, "how", "") or str(getattr(value, "status", "")) or None,
 )
-def test_a_body_that_quotes_the_records_is_shown_nowhere(
+def test_response_that_quotes_records_is_not_shown(
     stage: Stage, effect: Effect, when: When, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.pinterest.switches.echo_records_in_errors = True
@@ -92,9 +92,7 @@ def test_a_body_that_quotes_the_records_is_shown_nowhere(
     ids=["person", "digest", "secrets"],
 )
 @pytest.mark.parametrize("operation", ["oauth/token", "audiences/get", "customer_lists/get", BATCH])
-def test_a_message_of_pinterest_that_shows_a_person_or_a_secret_is_masked(
-    stage: Stage, message: str, operation: str
-) -> None:
+def test_message_of_pinterest_with_a_person_or_a_secret_is_masked(stage: Stage, message: str, operation: str) -> None:
     stage.pinterest.inject(Fault(effect=Answer(status=403, message=message), operation=operation))
     with pytest.raises(ExportError) as raised:
         stage.add(people(20))
@@ -105,7 +103,7 @@ TEMPLATES = ["${secret:td.apikey}", "${land}", "${1+1}", "$${x}"]
 
 
 @pytest.mark.parametrize("message", TEMPLATES)
-def test_a_message_of_pinterest_gives_digdag_nothing_to_fill_in(stage: Stage, message: str) -> None:
+def test_message_of_pinterest_contains_no_active_digdag_template(stage: Stage, message: str) -> None:
     stage.pinterest.inject(Fault(effect=Answer(status=403, message=message), operation="audiences/get"))
     with pytest.raises(ExportError) as raised:
         stage.add(people(20))
@@ -113,7 +111,7 @@ def test_a_message_of_pinterest_gives_digdag_nothing_to_fill_in(stage: Stage, me
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_a_name_on_pinterest_gives_digdag_nothing_to_fill_in(stage: Stage, name: str) -> None:
+def test_audience_name_contains_no_active_digdag_template(stage: Stage, name: str) -> None:
     settings = {"action": "replace_current_audience", "audience_id": stage.audience(people(3), name=name)}
     stored = stage.export(settings, job_id=stage.services.job(people(5)))
     assert name.replace("${", "$ {") == stored["audience_name"]
@@ -123,7 +121,7 @@ def test_a_name_on_pinterest_gives_digdag_nothing_to_fill_in(stage: Stage, name:
 
 
 @pytest.mark.parametrize("message", TEMPLATES)
-def test_a_message_of_the_engine_gives_digdag_nothing_to_fill_in(stage: Stage, message: str) -> None:
+def test_message_of_the_query_engine_contains_no_active_digdag_template(stage: Stage, message: str) -> None:
     job_id = stage.services.td.add_job(columns=[], rows=[], status="error", message=f"no column {message}")
     with pytest.raises(ExportError) as raised:
         stage.export(
@@ -134,7 +132,7 @@ def test_a_message_of_the_engine_gives_digdag_nothing_to_fill_in(stage: Stage, m
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["success", "failure"])
-def test_the_clients_below_show_no_key_even_at_debug(
+def test_http_libraries_log_no_key_even_at_debug(
     stage: Stage, fails: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("", "tdclient", "tdclient.api", "urllib3", "urllib3.connectionpool", "requests"):
@@ -153,9 +151,9 @@ def test_the_clients_below_show_no_key_even_at_debug(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("operation", ["oauth/token", "audiences/get", BATCH])
-def test_nothing_is_sent_to_where_pinterest_redirects(stage: Stage, status: int, operation: str) -> None:
+def test_redirect_by_pinterest_is_not_followed(stage: Stage, status: int, operation: str) -> None:
     td = stage.services.td
-    # By its other name, the emulator of Treasure Data is another host, which notes what it gets.
+    # Under another name the emulator of Treasure Data is another host, which records its requests.
     elsewhere = stage.services.environ["TD_API_SERVER"].replace("127.0.0.1", "localhost") + "elsewhere"
     stage.pinterest.inject(Fault(effect=Redirect(location=elsewhere, status=status), operation=operation))
     td.requests.clear()
@@ -165,7 +163,7 @@ def test_nothing_is_sent_to_where_pinterest_redirects(stage: Stage, status: int,
 
 
 @pytest.mark.parametrize("path", ["/v3/job/status/", "/v3/job/show/", "/v3/job/result/"])
-def test_nothing_is_sent_to_where_treasure_data_redirects(stage: Stage, path: str) -> None:
+def test_redirect_by_treasure_data_is_not_followed(stage: Stage, path: str) -> None:
     elsewhere = stage.services.environ["PINTEREST_API_ENDPOINT"].replace("127.0.0.1", "localhost") + "/elsewhere"
     fault = TreasureDataFault(kind="status", status=307, path=path, headers={"Location": elsewhere}, times=1000)
     stage.services.td.faults.add(fault)

@@ -10,6 +10,6 @@ from tests.mirror.days import World, world
 
 
 @pytest.fixture
-def mirrored() -> Iterator[World]:
+def mirror_world() -> Iterator[World]:
     with world() as made:
         yield made

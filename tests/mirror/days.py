@@ -30,13 +30,13 @@ from tests.exporting import digest
 
 DATABASE, LEDGER = "sandbox", "pinterest_ledger"
 BEGIN = datetime(2026, 11, 25, tzinfo=timezone.utc)
-# Records a request, so that a send of few people takes several.
+# Records per request, so few that a small send takes several.
 BATCH = 7
 PEOPLE = "SELECT email FROM people"
 
 
 class DiedError(StoppedError):
-    """The machine is gone: what was under way and all that would follow it."""
+    """The simulated death of the process, which ends all that it does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +50,9 @@ class Death:
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """One run. `stored`: its statistics; None, with the `error`, if it failed. `said`: the log and the error."""
+    """One run. `stored`: its statistics; None, with the `error`, if it failed. `output`: the log and the error."""
 
-    said: str
+    output: str
     steps: Sequence[str]
     stored: dict[str, Any] = field(default_factory=dict)
     error: ExportError | None = None
@@ -74,14 +74,14 @@ class World:
     task: dict[str, object]
 
     def audience(self, members: Collection[str] = (), *, name: str = "Newsletter") -> str:
-        """Make an audience with members (their plain identifiers), for the mirror to keep."""
+        """Create an audience with members (plain identifiers) and let the mirror use it."""
         behind = self.pinterest.add_list(f"{name} list", members=[digest(member) for member in members])
         audience_id = self.pinterest.add_audience(name, customer_list_id=behind.id).id
         self.settings |= {"audience_id": audience_id, "expected_audience_name": name, "begin": "replace"}
         return audience_id
 
-    def wants(self, people: Collection[str], *, column: str = "email") -> None:
-        """From now on the query finds these people."""
+    def set_people(self, people: Collection[str], *, column: str = "email") -> None:
+        """Set the people that the query finds."""
         rows = [{column: person, "opted_in": True} for person in people]
         self.td.create(DATABASE, "people", [*rows, {column: "left@shop.example", "opted_in": False}])
         self.task["query"] = f"SELECT {column} FROM people WHERE opted_in"
@@ -90,14 +90,14 @@ class World:
         return set(self.pinterest.members_of_audience(audience_id))
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
-        """Rows of a query in DuckDB's SQL, for looking from outside."""
+        """Run a query in DuckDB's SQL and return its rows."""
         return self.td.warehouse.session(DATABASE, scheduled_time=0, now=0).execute(query).fetchall()
 
     def tables(self) -> set[str]:
         return {table.name for table in self.td.warehouse.tables(DATABASE)}
 
     def run(self, day: int, *, death: Death | None = None, session: str = "", **settings: Any) -> Attempt:
-        """One run on a day; the clock goes on to that day, and never back. `settings` are for this run alone."""
+        """Run the mirror on a day, to which the clock advances. `settings` apply to this run only."""
         begin = BEGIN + timedelta(days=day)
         self.time.sleep(begin.timestamp() + 60 - self.time.now())
         name = session or f"session of day {day}"
@@ -105,20 +105,20 @@ class World:
         given = {name: value for name, value in {**self.settings, **settings}.items() if value is not None}
         task = Task(params={**params, **self.task, "result_settings": given}, environ=self.environ)
         steps = _Steps(world=self, death=death)
-        with _logged() as said, steps.in_place():
+        with record_log() as said, steps.patch_transport():
             try:
-                attempt = Attempt(said="", steps=steps.names, stored=export(task, self.time.timing))
+                attempt = Attempt(output="", steps=steps.names, stored=export(task, self.time.timing))
             except ExportError as error:
-                attempt = Attempt(said="", steps=steps.names, error=error)
-        attempt.said = "\n".join([*said, str(attempt.error or "")])
-        # What was planned to fail in this run does not fail in the next one.
+                attempt = Attempt(output="", steps=steps.names, error=error)
+        attempt.output = "\n".join([*said, str(attempt.error or "")])
+        # Faults of this run do not apply to the next one.
         self.pinterest.faults.clear()
         self.td.job_faults.clear()
         return attempt
 
     @contextlib.contextmanager
-    def sent(self) -> Iterator[Counter[str]]:
-        """How many records are sent within the block, by operation: ADD (also into a new list), REMOVE."""
+    def count_sent(self) -> Iterator[Counter[str]]:
+        """Count the records sent within the block, by operation: ADD (also into a new list), REMOVE."""
         counts: Counter[str] = Counter()
         begin = len(self.pinterest.calls.all())
         yield counts
@@ -129,7 +129,7 @@ class World:
 
 @dataclass(slots=True, kw_only=True)
 class _Steps:
-    """Stands in for the ways to both services: counts the steps of a run, and dies."""
+    """Replaces the transports to both services: counts the steps of a run, and simulates its death."""
 
     world: World
     death: Death | None
@@ -137,7 +137,7 @@ class _Steps:
     dead: bool = False
 
     @contextlib.contextmanager
-    def in_place(self) -> Iterator[None]:
+    def patch_transport(self) -> Iterator[None]:
         opening, send = Transport.open, Transport.send
 
         def open_(transport: Transport, method: str, url: str, **given: Any) -> Any:
@@ -177,14 +177,14 @@ class _Steps:
 
 
 def purpose_of(body: bytes) -> str:
-    """What the first line of a statement says that it is for."""
+    """Return the purpose in the first line of a statement."""
     found = re.search(rb"mirror\+of\+audience\+\w+%3A\+([^%]+)", body)
     return found[1].decode().replace("+", " ") if found else "statement"
 
 
 @contextlib.contextmanager
 def at_statement(purpose: str, do: Callable[[], object]) -> Iterator[None]:
-    """Do something when the first statement for a purpose is about to be issued."""
+    """Call `do` right before the first statement for a purpose is issued."""
     left = [1]
     opening = Transport.open
 
@@ -200,8 +200,8 @@ def at_statement(purpose: str, do: Callable[[], object]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _logged() -> Iterator[list[str]]:
-    """The lines that the operator logs within the block."""
+def record_log() -> Iterator[list[str]]:
+    """Record the lines that the operator logs within the block."""
     lines: list[str] = []
 
     class Keep(logging.Handler):
@@ -221,7 +221,7 @@ def _logged() -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def world(*, batch: int = BATCH) -> Iterator[World]:
-    """Both emulators, and a task that mirrors."""
+    """Run both emulators, with a mirror's task."""
     time = FakeTime(now=BEGIN.timestamp())
     emulated = Pinterest(clock=time.now, monotonic=time.now)
     with (

@@ -15,7 +15,7 @@ from tests.campaigns import amount
 from tests.emulators.pinterest import Call, When
 from tests.exporting import digest
 from tests.mirror.days import LEDGER, Attempt, Death, World
-from tests.mirror.test_withholding import lists
+from tests.mirror.test_withholding import set_lists
 
 DAYS = amount(25, quick=5)
 EVERYBODY = [f"person{number}@shop.example" for number in range(150)]
@@ -24,7 +24,7 @@ HOW = ("before", "midway", "after")
 SETTLED = f"(SELECT plan FROM {LEDGER} WHERE op IN ('settled', 'replaced'))"
 
 
-def next_people(people: set[str], dice: random.Random) -> set[str]:
+def choose_next_people(people: set[str], dice: random.Random) -> set[str]:
     """Some leave, some join, some who had left come back; now and then nothing changes."""
     if dice.random() < 0.1:
         return people
@@ -32,8 +32,8 @@ def next_people(people: set[str], dice: random.Random) -> set[str]:
     return stay | {dice.choice(EVERYBODY) for _ in range(dice.randrange(12))}
 
 
-def doubted(world: World) -> int:
-    """How many digests a plan has touched that is not settled."""
+def count_unsettled(world: World) -> int:
+    """Count the digests of plans that are not settled."""
     if LEDGER not in world.tables():
         return 0
     query = f"SELECT count(DISTINCT digest) FROM {LEDGER} WHERE op IN ('join', 'leave') AND plan NOT IN {SETTLED}"
@@ -58,7 +58,7 @@ class Sent:
 
 @dataclass(slots=True, kw_only=True)
 class Rules:
-    """Who may be sent; with `withholds`, both lists are drawn anew each time, in any spelling."""
+    """Who may be sent; with `withholds`, both lists are chosen again each time, in any spelling."""
 
     world: World
     dice: random.Random
@@ -67,12 +67,12 @@ class Rules:
 
     def wanted(self, people: set[str]) -> set[str]:
         """The digests of those of the people who may be sent from now on."""
-        self.world.wants(people)
+        self.world.set_people(people)
         wanted = {digest(person) for person in people}
         if self.withholds:
             opted_out = {person for person in EVERYBODY if self.dice.random() < 0.1}
             consenting = {person for person in EVERYBODY if self.dice.random() < 0.9}
-            lists(self.world, suppress=self._spelled(opted_out), consent=self._spelled(consenting))
+            set_lists(self.world, suppress=self._spelled(opted_out), consent=self._spelled(consenting))
             chosen = assign_control(CONTROL, [each.encode() for each in sorted(wanted)])
             wanted &= {each for each, is_chosen in zip(sorted(wanted), chosen, strict=True) if not is_chosen}
             wanted &= {digest(person) for person in consenting - opted_out}
@@ -84,34 +84,34 @@ class Rules:
         return [{"email": self.dice.choice(spellings)(person)} for person in sorted(people)]
 
 
-def checked(world: World, audience_id: str, wanted: set[str], attempt: Attempt) -> None:
-    assert attempt.succeeded, attempt.said[-3000:]
+def check_attempt(world: World, audience_id: str, wanted: set[str], attempt: Attempt) -> None:
+    assert attempt.succeeded, attempt.output[-3000:]
     assert wanted == world.members(audience_id)
 
 
 @pytest.mark.parametrize(("seed", "withholds"), [(1, True), (2, True), (1, False), (2, False)])
 def test_audience_is_the_result_of_the_last_finished_day_whatever_dies(
-    mirrored: World, seed: int, withholds: bool
+    mirror_world: World, seed: int, withholds: bool
 ) -> None:
     dice = random.Random(seed)
-    audience_id = mirrored.audience(["before@shop.example"])
-    mirrored.settings |= {"min_records": 1, "max_leave_ratio": 1.0, "resend_days": 0}
+    audience_id = mirror_world.audience(["before@shop.example"])
+    mirror_world.settings |= {"min_records": 1, "max_leave_ratio": 1.0, "resend_days": 0}
     if withholds:
-        mirrored.settings["control"] = {"percent": str(CONTROL.percent), "salt": CONTROL.salt}
+        mirror_world.settings["control"] = {"percent": str(CONTROL.percent), "salt": CONTROL.salt}
     steps = 19 if withholds else 13
-    sent_to = Sent(world=mirrored)
+    sent_to = Sent(world=mirror_world)
     sent_to()
-    rules = Rules(world=mirrored, dice=dice, withholds=withholds, sent=sent_to)
-    mirrored.pinterest.on_request(sent_to, when=When.AFTER)
+    rules = Rules(world=mirror_world, dice=dice, withholds=withholds, sent=sent_to)
+    mirror_world.pinterest.on_request(sent_to, when=When.AFTER)
     people = {f"person{number}@shop.example" for number in range(60)}
     finished = deaths = 0
     for day in range(DAYS):
-        people = next_people(people, dice)
+        people = choose_next_people(people, dice)
         wanted = rules.wanted(people)
         death = Death(step=dice.randrange(1, steps), how=dice.choice(HOW), seed=day) if dice.random() < 0.5 else None
-        unsure, held = doubted(mirrored), mirrored.members(audience_id)
-        with mirrored.sent() as sent:
-            attempt = mirrored.run(day, death=death)
+        unsure, held = count_unsettled(mirror_world), mirror_world.members(audience_id)
+        with mirror_world.count_sent() as sent:
+            attempt = mirror_world.run(day, death=death)
         assert sent_to.added <= wanted
         if not attempt.succeeded:
             deaths += 1
@@ -119,14 +119,14 @@ def test_audience_is_the_result_of_the_last_finished_day_whatever_dies(
                 case "give up":
                     continue
                 case "with others":
-                    people = next_people(people, dice)
+                    people = choose_next_people(people, dice)
                     wanted = rules.wanted(people)
-            attempt = mirrored.run(day)
+            attempt = mirror_world.run(day)
         elif finished:
             least = {"ADD": len(wanted - held), "REMOVE": len(held - wanted)}
             assert sent >= Counter(least)
             assert sent.total() <= sum(least.values()) + unsure, "more than the differences is sent"
-        checked(mirrored, audience_id, wanted, attempt)
+        check_attempt(mirror_world, audience_id, wanted, attempt)
         assert sent_to.added <= wanted
         finished += 1
     assert finished > DAYS // 2

@@ -15,15 +15,15 @@ from tests.campaigns import amount, campaign
 from tests.emulators.pinterest.faults import Answer, Fault
 from tests.exporting import digest, digests, people
 from tests.mirror.days import BATCH, Attempt, World, at_statement
-from tests.mirror.test_fifty_days import checked, next_people
+from tests.mirror.test_fifty_days import check_attempt, choose_next_people
 
 WAIT = 30
 OUTCOME = ("Nothing of it was sent", "of it had been sent: the ledger has its people as unsettled")
 
 
 @contextlib.contextmanager
-def at_write(number: int, do: Callable[[], object]) -> Iterator[None]:
-    """Do something when write `number` of those to an ad account (from 1) is about to leave: it leaves afterwards."""
+def run_at_write(number: int, do: Callable[[], object]) -> Iterator[None]:
+    """Call `do` right before the `number`-th write (from 1) to an ad account is sent."""
     left = [number]
     send = Transport.send
 
@@ -39,12 +39,12 @@ def at_write(number: int, do: Callable[[], object]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def in_a_wait(mirrored: World, do: Callable[[], object], *, after: int) -> Iterator[None]:
-    """Do something while the write after `after` others waits out a 429."""
-    mirrored.pinterest.faults.add(
+def run_during_wait(mirror_world: World, do: Callable[[], object], *, after: int) -> Iterator[None]:
+    """Call `do` while the write after `after` others waits because of a 429."""
+    mirror_world.pinterest.faults.add(
         Fault(effect=Answer(status=429, retry_after=WAIT), method="PATCH", path="/ad_accounts", after=after)
     )
-    sleep, slept = mirrored.time.sleep, [0.0]
+    sleep, slept = mirror_world.time.sleep, [0.0]
 
     def waiting(seconds: float) -> None:
         sleep(seconds)
@@ -53,82 +53,82 @@ def in_a_wait(mirrored: World, do: Callable[[], object], *, after: int) -> Itera
             slept[0] = 6
             do()
 
-    with mock.patch.object(mirrored.time, "sleep", waiting):
+    with mock.patch.object(mirror_world.time, "sleep", waiting):
         yield
 
 
 @pytest.fixture
-def audience_id(mirrored: World) -> str:
+def audience_id(mirror_world: World) -> str:
     """An audience that follows 200 people, after the first day."""
-    found = mirrored.audience()
-    mirrored.settings |= {"max_leave_ratio": 1.0, "resend_days": 0}
-    mirrored.wants(people(200))
-    assert mirrored.run(0).succeeded
+    found = mirror_world.audience()
+    mirror_world.settings |= {"max_leave_ratio": 1.0, "resend_days": 0}
+    mirror_world.set_people(people(200))
+    assert mirror_world.run(0).succeeded
     return found
 
 
-def days_after(mirrored: World, audience_id: str) -> None:
+def check_later_days(mirror_world: World, audience_id: str) -> None:
     for day in (2, 3, 4):
-        mirrored.wants(people(200, first=day))
-        assert mirrored.run(day).succeeded
-        assert digests(200, first=day) == mirrored.members(audience_id)
+        mirror_world.set_people(people(200, first=day))
+        assert mirror_world.run(day).succeeded
+        assert digests(200, first=day) == mirror_world.members(audience_id)
 
 
 @campaign
 @pytest.mark.parametrize("before", [0, 2])
-def test_a_plan_that_is_overtaken_while_it_waits_sends_no_more_and_later_days_are_right(
-    mirrored: World, audience_id: str, before: int
+def test_plan_overtaken_while_waiting_sends_no_more_and_later_days_are_right(
+    mirror_world: World, audience_id: str, before: int
 ) -> None:
     newer: list[Attempt] = []
 
     def second() -> None:
-        mirrored.wants(people(200, first=5))
-        newer.append(mirrored.run(1, session="a newer session"))
-        assert digests(200, first=5) == mirrored.members(audience_id)
+        mirror_world.set_people(people(200, first=5))
+        newer.append(mirror_world.run(1, session="a newer session"))
+        assert digests(200, first=5) == mirror_world.members(audience_id)
 
-    mirrored.wants(people(140))
-    mirrored.settings["max_in_flight"] = 1
-    with in_a_wait(mirrored, second, after=before):
-        older = mirrored.run(1)
+    mirror_world.set_people(people(140))
+    mirror_world.settings["max_in_flight"] = 1
+    with run_during_wait(mirror_world, second, after=before):
+        older = mirror_world.run(1)
     assert [True] == [attempt.succeeded for attempt in newer], newer
     assert not older.succeeded
-    assert "was overtaken: another run has made plan" in older.said
-    assert OUTCOME[before > 0] in older.said
+    assert "was overtaken: another run has made plan" in older.output
+    assert OUTCOME[before > 0] in older.output
     assert "Running this task again is safe" not in str(older.error)
-    assert digests(200, first=5) == mirrored.members(audience_id)
-    days_after(mirrored, audience_id)
+    assert digests(200, first=5) == mirror_world.members(audience_id)
+    check_later_days(mirror_world, audience_id)
 
 
 @campaign
 @pytest.mark.parametrize("last", [False, True])
 def test_records_sent_during_a_newer_plan_are_in_the_ledger_and_corrected_the_next_day(
-    mirrored: World, audience_id: str, last: bool
+    mirror_world: World, audience_id: str, last: bool
 ) -> None:
     def second() -> None:
-        mirrored.wants(people(200, first=5))
-        assert mirrored.run(1, session="a newer session").succeeded
+        mirror_world.set_people(people(200, first=5))
+        assert mirror_world.run(1, session="a newer session").succeeded
 
-    mirrored.wants(people(140))
-    with at_write(-(-60 // BATCH) if last else 3, second):
-        older = mirrored.run(1)
+    mirror_world.set_people(people(140))
+    with run_at_write(-(-60 // BATCH) if last else 3, second):
+        older = mirror_world.run(1)
     assert not older.succeeded
-    assert "the ledger has its people as unsettled, and the next run corrects them" in older.said
-    assert digests(200, first=5) != mirrored.members(audience_id)
-    days_after(mirrored, audience_id)
+    assert "the ledger has its people as unsettled, and the next run corrects them" in older.output
+    assert digests(200, first=5) != mirror_world.members(audience_id)
+    check_later_days(mirror_world, audience_id)
 
 
-# The last one moves the audience to the new list.
+# The last one switches the audience to the new list.
 @pytest.mark.parametrize("number", [1, 5, 30])
-def test_a_replace_that_is_overtaken_is_followed_by_a_replace(mirrored: World, audience_id: str, number: int) -> None:
+def test_overtaken_replace_is_followed_by_a_replace(mirror_world: World, audience_id: str, number: int) -> None:
     def second() -> None:
-        mirrored.wants(people(200, first=5))
-        assert mirrored.run(1, session="a newer session").succeeded
+        mirror_world.set_people(people(200, first=5))
+        assert mirror_world.run(1, session="a newer session").succeeded
 
-    mirrored.wants(people(200))
-    with at_write(number, second):
-        older = mirrored.run(1, rebuild=True)
+    mirror_world.set_people(people(200))
+    with run_at_write(number, second):
+        older = mirror_world.run(1, rebuild=True)
     assert not older.succeeded, number
-    days_after(mirrored, audience_id)
+    check_later_days(mirror_world, audience_id)
 
 
 @pytest.mark.parametrize(
@@ -143,40 +143,40 @@ def test_a_replace_that_is_overtaken_is_followed_by_a_replace(mirrored: World, a
     ],
 )
 def test_run_that_does_not_know_of_a_concurrent_one_stops(
-    mirrored: World, audience_id: str, purpose: str, is_older_done: bool
+    mirror_world: World, audience_id: str, purpose: str, is_older_done: bool
 ) -> None:
-    mirrored.wants(people(190))
+    mirror_world.set_people(people(190))
 
     def second() -> None:
-        mirrored.wants(people(195))
-        newer.append(mirrored.run(1, session="a newer session"))
+        mirror_world.set_people(people(195))
+        newer.append(mirror_world.run(1, session="a newer session"))
 
     newer: list[Attempt] = []
     with at_statement(purpose, second):
-        older = mirrored.run(1)
-    assert (is_older_done, True) == (older.succeeded, newer[0].succeeded), older.said
+        older = mirror_world.run(1)
+    assert (is_older_done, True) == (older.succeeded, newer[0].succeeded), older.output
     if not is_older_done:
-        assert "another run has made a plan for audience" in older.said
-        assert "meanwhile. Nothing was sent. Run this task again" in older.said
-    days_after(mirrored, audience_id)
+        assert "another run has made a plan for audience" in older.output
+        assert "meanwhile. Nothing was sent. Run this task again" in older.output
+    check_later_days(mirror_world, audience_id)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_day_after_any_two_concurrent_sessions_is_right(mirrored: World, seed: int) -> None:
+def test_day_after_any_two_concurrent_sessions_is_right(mirror_world: World, seed: int) -> None:
     dice = random.Random(seed)
-    audience_id = mirrored.audience(["before@shop.example"])
-    mirrored.settings |= {"min_records": 1, "max_leave_ratio": 1.0, "resend_days": dice.choice([0, 3])}
+    audience_id = mirror_world.audience(["before@shop.example"])
+    mirror_world.settings |= {"min_records": 1, "max_leave_ratio": 1.0, "resend_days": dice.choice([0, 3])}
     emails = {f"person{number}@shop.example" for number in range(60)}
     for day in range(0, amount(12, quick=4), 2):
-        first, second = next_people(emails, dice), next_people(emails, dice)
+        first, second = choose_next_people(emails, dice), choose_next_people(emails, dice)
 
         def newer(people: set[str] = second, day: int = day) -> None:
-            mirrored.wants(people)
-            mirrored.run(day, session=f"a newer session of day {day}")
+            mirror_world.set_people(people)
+            mirror_world.run(day, session=f"a newer session of day {day}")
 
-        mirrored.wants(first)
-        with at_write(dice.randrange(1, 8), newer):
-            mirrored.run(day)
-        emails = next_people(emails, dice)
-        mirrored.wants(emails)
-        checked(mirrored, audience_id, set(map(digest, emails)), mirrored.run(day + 1))
+        mirror_world.set_people(first)
+        with run_at_write(dice.randrange(1, 8), newer):
+            mirror_world.run(day)
+        emails = choose_next_people(emails, dice)
+        mirror_world.set_people(emails)
+        check_attempt(mirror_world, audience_id, set(map(digest, emails)), mirror_world.run(day + 1))

@@ -18,56 +18,54 @@ Row = dict[str, Any]
 
 
 @pytest.fixture
-def audience_id(mirrored: World) -> str:
+def audience_id(mirror_world: World) -> str:
     """An audience that the mirror may fill with anybody."""
-    found = mirrored.audience()
-    mirrored.settings |= {"min_records": 0, "max_leave_ratio": 1.0}
+    found = mirror_world.audience()
+    mirror_world.settings |= {"min_records": 0, "max_leave_ratio": 1.0}
     return found
 
 
-def lists(world: World, **rows: Sequence[Row]) -> None:
-    """Give the task these lists."""
+def set_lists(world: World, **rows: Sequence[Row]) -> None:
+    """Set the lists of the task."""
     for name, of_list in rows.items():
         world.td.create(DATABASE, name, of_list)
         world.task[name] = f"SELECT * FROM {name}"
 
 
-def wants(world: World, rows: Sequence[Row]) -> None:
-    """From now on the query finds these rows."""
+def set_rows(world: World, rows: Sequence[Row]) -> None:
+    """Set the rows that the query finds."""
     world.td.create(DATABASE, "people", list(rows))
     world.task["query"] = f"SELECT {', '.join(rows[0])} FROM people"
 
 
-def test_a_member_who_opts_out_leaves_at_the_next_run_and_nobody_else_does(mirrored: World, audience_id: str) -> None:
-    mirrored.wants(people(20))
-    assert mirrored.run(0).succeeded
+def test_only_members_who_opt_out_leave_at_the_next_run(mirror_world: World, audience_id: str) -> None:
+    mirror_world.set_people(people(20))
+    assert mirror_world.run(0).succeeded
     first, second, *_ = people(2)
-    lists(mirrored, suppress=[{"email": f" {first.upper()}\t"}, {"email": digest(second).upper()}])
-    with mirrored.sent() as sent:
-        ran = mirrored.run(1)
-    assert ran.succeeded, ran.said
-    assert digests(18, first=2) == mirrored.members(audience_id)
+    set_lists(mirror_world, suppress=[{"email": f" {first.upper()}\t"}, {"email": digest(second).upper()}])
+    with mirror_world.count_sent() as sent:
+        ran = mirror_world.run(1)
+    assert ran.succeeded, ran.output
+    assert digests(18, first=2) == mirror_world.members(audience_id)
     assert {"REMOVE": 2} == sent
     records = ran.stored["records"]
     assert (20, 2, 2) == (records["unique"], records["withheld"]["suppressed"], records["sent"])
-    assert "opt" not in mirrored.td.job(ran.stored["lists"]["suppress"]).query.split("FROM (")[0]
-    assert "FROM suppress" in mirrored.td.job(ran.stored["lists"]["suppress"]).query
-    assert "remain in it" not in ran.said
-    assert {"people", "suppress", LEDGER} == mirrored.tables()
+    assert "opt" not in mirror_world.td.job(ran.stored["lists"]["suppress"]).query.split("FROM (")[0]
+    assert "FROM suppress" in mirror_world.td.job(ran.stored["lists"]["suppress"]).query
+    assert "remain in it" not in ran.output
+    assert {"people", "suppress", LEDGER} == mirror_world.tables()
 
 
-def test_a_member_who_comes_into_the_control_group_leaves_with_each_identifier(
-    mirrored: World, audience_id: str
-) -> None:
+def test_member_who_enters_the_control_group_leaves_with_each_identifier(mirror_world: World, audience_id: str) -> None:
     rows: list[Row] = [
         {"email": person, "maid": DEVICE(n % 30), "customer_id": n} for n, person in enumerate(people(40))
     ]
-    wants(mirrored, rows)
-    assert mirrored.run(0, control={"percent": 10, "salt": "it's", "by": "customer_id"}).succeeded
-    smaller = mirrored.members(audience_id)
-    lists(mirrored, suppress=[{"maid": DEVICE(5).upper()}])
-    ran = mirrored.run(1, control={"percent": "40", "salt": "it's", "by": "customer_id"})
-    assert ran.succeeded, ran.said
+    set_rows(mirror_world, rows)
+    assert mirror_world.run(0, control={"percent": 10, "salt": "it's", "by": "customer_id"}).succeeded
+    smaller = mirror_world.members(audience_id)
+    set_lists(mirror_world, suppress=[{"maid": DEVICE(5).upper()}])
+    ran = mirror_world.run(1, control={"percent": "40", "salt": "it's", "by": "customer_id"})
+    assert ran.succeeded, ran.output
     chosen = assign_control(
         Control(percent=Decimal(40), salt="it's", by="customer_id"), [b"%d" % row["customer_id"] for row in rows]
     )
@@ -75,6 +73,6 @@ def test_a_member_who_comes_into_the_control_group_leaves_with_each_identifier(
     lost |= {row[name] for row in rows for name in ("email", "maid") if row["maid"] == DEVICE(5)}
     every = {row[name] for row in rows for name in ("email", "maid")}
     expected = {digest(value) for value in every - lost}
-    assert expected == mirrored.members(audience_id)
+    assert expected == mirror_world.members(audience_id)
     assert expected < smaller
     assert ran.stored["records"]["withheld"]["control"] > 0

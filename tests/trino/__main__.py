@@ -1,4 +1,4 @@
-"""Days of the mirror on Trino, and other queries: what a statement costs and answers, and whether that is right."""
+"""Runs days of the mirror and other queries on Trino, and checks the cost and the result of each statement."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from collections.abc import Mapping
 from tests.trino.answers import differences
 from tests.trino.client import Cost
 from tests.trino.days import HASHING, Days
-from tests.trino.engine import engine, missing
+from tests.trino.engine import missing_requirement, run_engine
 
 MOST_MEMORY, MOST_STAGES = 700_000_000, 25
 # Times people, lists and ledger; times the CPU time of hashing people and lists, without lists and with them.
 MOST_ROWS, MOST_CPU, MOST_CPU_WITHHOLDING = 4, 3, 4
 MOST_PLACES = 1
-# Seconds that statements take however few people there are.
+# Seconds that statements take with any number of people.
 FIXED_CPU = 1
 
 
 def main() -> None:
-    """Print the measured days as Markdown; exits with 1 when something is out of bounds, or an answer is wrong."""
+    """Print the measured days as Markdown; exit with 1 when a limit is exceeded or a result is wrong."""
     options = _options()
-    if reason := missing():
+    if reason := missing_requirement():
         print(f"Skipped: {reason}.")
         return
     broken: list[str] = []
-    with engine(heap=options.heap) as server:
+    with run_engine(heap=options.heap) as server:
         days = Days(server=server, people=options.people)
         days.begin()
         print("| day | ledger | statement | rows scanned | peak MB | stages | CPU s | s |")
@@ -35,13 +35,13 @@ def main() -> None:
             costs = days.run().costs
             if number in options.days:
                 _show(days, costs)
-                broken += [f"day {number}: {what}" for what in _broken(days, costs)]
+                broken += [f"day {number}: {what}" for what in broken_limits(days, costs)]
         # The day after, both lists and a control group withhold people.
         days.withholds = True
         costs = days.run().costs
         _show(days, costs)
-        broken += [f"with lists: {what}" for what in _broken(days, costs)]
-        found, expected = days.withheld()
+        broken += [f"with lists: {what}" for what in broken_limits(days, costs)]
+        found, expected = days.count_withheld()
         broken += [f"withheld are {found}, not {expected}"] if found != expected else []
         broken += [
             f"{name} reads a table {times} times" for name, times in days.places().items() if times > MOST_PLACES
@@ -67,21 +67,21 @@ def _show(days: Days, costs: Mapping[str, Cost]) -> None:
             f"| {cost.cpu:.1f} | {cost.wall:.1f} |",
             flush=True,
         )
-    rows, cpu = _sums(costs)
+    rows, cpu = sum_costs(costs)
     print(f"| {days.day} | {days.ledger:,} | all | {rows:,} | | | {cpu:.1f} | |", flush=True)
 
 
-def _sums(costs: Mapping[str, Cost]) -> tuple[int, float]:
-    """Rows scanned and CPU seconds of what a day takes."""
+def sum_costs(costs: Mapping[str, Cost]) -> tuple[int, float]:
+    """Return the scanned rows and the CPU seconds of a day."""
     of_day = [cost for name, cost in costs.items() if name != HASHING]
     return sum(cost.rows for cost in of_day), sum(cost.cpu for cost in of_day)
 
 
-def _broken(days: Days, costs: Mapping[str, Cost]) -> list[str]:
-    values = days.people + days.listed
+def broken_limits(days: Days, costs: Mapping[str, Cost]) -> list[str]:
+    values = days.people + days.listed_values
     hashing = costs[HASHING].cpu * values / days.people
     most_cpu = (MOST_CPU_WITHHOLDING if days.withholds else MOST_CPU) * hashing + FIXED_CPU
-    rows, cpu = _sums(costs)
+    rows, cpu = sum_costs(costs)
     most = MOST_ROWS * (values + days.ledger)
     memory = MOST_MEMORY * max(days.people / 1_000_000, 1)
     return [

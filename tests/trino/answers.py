@@ -1,4 +1,4 @@
-"""What Trino answers to the queries that no day of the mirror asks, besides what Python says: nothing may differ."""
+"""Compares Trino's results of the queries outside the mirror with Python's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.withholding.sql import list_select, people_select
 from tests.trino.client import run
-from tests.trino.days import QUERIES, places
+from tests.trino.days import QUERIES, most_table_reads
 from tests.unit.records import test_sql as test_query
 from tests.unit.report.samples import statistics
 from tests.unit.run_history import test_audience_history
@@ -38,16 +38,16 @@ Row = dict[str, Any]
 
 
 def differences(server: str) -> Iterator[str]:
-    """What differs, and which statement reads its table more than twice."""
-    for check in (_hashed, _arms, _lift, _withheld, _history, _known):
+    """Yield the differences, and the statements that read a table more than twice."""
+    for check in (check_hashing, check_arms, check_lift, check_withholding, check_history, check_known_members):
         yield from (f"{check.__name__.strip('_')}: {found}" for found in check(server))
 
 
-def _hashed(server: str) -> Iterator[str]:
-    """Every row of a nasty query has the operator's answers: in texts, in arrays, in columns of one name."""
+def check_hashing(server: str) -> Iterator[str]:
+    """Compare every row of difficult values with the operator: in texts, in arrays, in columns of one name."""
     rows = test_query.nasty_rows()
     columns = {"a": "varchar", "b": "bigint", "c": "array(varchar)", "d": "varchar", "e": "varchar"}
-    _table(server, "nasty", columns, rows)
+    load_table(server, "nasty", columns, rows)
     control = Control(percent=Decimal(50), salt="it's \u00fc", by="customer")
     names = [f"c{place}" for place in range(len(columns))]
     statement = answers_statement(replace(test_query.QUERY, names=names), control=replace(control, by="c1"))
@@ -59,7 +59,9 @@ def _hashed(server: str) -> Iterator[str]:
     if test_query.without_unsure(given, judged) != test_query.without_unsure(judged, judged):
         yield "the answers for identifiers"
     bytes_ = [b"j\xfcrgen@shop.example", b" \xe2\x82@b.cc ", b"\xed\xa0\x80@b.cc", b"\xff", "\ufffd@b.cc".encode()]
-    _table(server, "given", {"number": "integer", "hex": "varchar"}, [[n, raw.hex()] for n, raw in enumerate(bytes_)])
+    load_table(
+        server, "given", {"number": "integer", "hex": "varchar"}, [[n, raw.hex()] for n, raw in enumerate(bytes_)]
+    )
     source = f"SELECT number, {trim_sql('raw_varchar(from_hex(hex))')} AS text FROM given"
     of_each = answer_sql(EMAIL, text="text", lowered="lowered")
     found = (
@@ -72,10 +74,10 @@ def _hashed(server: str) -> Iterator[str]:
         yield "the numbers of a control group"
 
 
-def _table(server: str, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> None:
-    """Make a table anew; `columns` are types by name."""
+def load_table(server: str, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> None:
+    """Create a table, replacing an existing one; `columns` are types by name."""
     casts = ", ".join(f"CAST({column} AS {type_}) AS {column}" for column, type_ in columns.items())
-    values = ", ".join(f"({', '.join(map(_literal, row))})" for row in rows or [[None] * len(columns)])
+    values = ", ".join(f"({', '.join(map(format_literal, row))})" for row in rows or [[None] * len(columns)])
     run(server, f"DROP TABLE IF EXISTS {name}")
     run(
         server,
@@ -84,9 +86,9 @@ def _table(server: str, name: str, columns: Mapping[str, str], rows: Sequence[Se
     )
 
 
-def _literal(value: object) -> str:
+def format_literal(value: object) -> str:
     if isinstance(value, (list, tuple)):
-        return f"ARRAY[{', '.join(map(_literal, value))}]"
+        return f"ARRAY[{', '.join(map(format_literal, value))}]"
     if isinstance(value, str):
         value = value.encode()
     if isinstance(value, bytes):
@@ -94,9 +96,11 @@ def _literal(value: object) -> str:
     return "NULL" if value is None else str(value)
 
 
-def _arms(server: str) -> Iterator[str]:
+def check_arms(server: str) -> Iterator[str]:
     keys = [*test_lift.NASTY_KEYS, *map(str, range(1000))]
-    _table(server, "people", {"customer_id": "varchar", "opted_in": "boolean"}, [[key, True] for key in [*keys, None]])
+    load_table(
+        server, "people", {"customer_id": "varchar", "opted_in": "boolean"}, [[key, True] for key in [*keys, None]]
+    )
     for salt, percent in (("spring", 10), ("it's", 0.01), (" ä\\", 12.34), ("y", 50)):
         query = test_lift.query("control.sql", salt=salt, percent=percent)
         arms = {row["key"]: row["arm"] == "control" for row in run(server, query).rows}
@@ -104,7 +108,7 @@ def _arms(server: str) -> Iterator[str]:
             yield f"the groups of salt {salt!r}"
 
 
-def _lift(server: str) -> Iterator[str]:
+def check_lift(server: str) -> Iterator[str]:
     for sent, bought, left_out, bought_without in (
         (900, 90, 100, 12),
         (870, 300, 130, 20),
@@ -114,19 +118,19 @@ def _lift(server: str) -> Iterator[str]:
         arms = [[f"s{n}", "sent"] for n in range(sent)] + [[f"c{n}", "control"] for n in range(left_out)]
         orders = [[f"s{n}", test_lift.START] for n in range(bought)] * 2
         orders += [[f"c{n}", test_lift.START + n] for n in range(bought_without)] + [["c0", test_lift.START - 1]]
-        _table(server, "pinterest_arms_12", {"key": "varchar", "arm": "varchar"}, arms)
-        _table(server, "orders", {"customer_id": "varchar", "time": "bigint"}, orders)
+        load_table(server, "pinterest_arms_12", {"key": "varchar", "arm": "varchar"}, arms)
+        load_table(server, "orders", {"customer_id": "varchar", "time": "bigint"}, orders)
         (row,) = run(server, test_lift.query("lift.sql")).rows
-        expected = _compared(sent, bought, left_out, bought_without) if left_out else {"people_sent": sent}
+        expected = expected_comparison(sent, bought, left_out, bought_without) if left_out else {"people_sent": sent}
         for name, value in expected.items():
             if not math.isclose(row[name], value, rel_tol=1e-6, abs_tol=1e-6):
                 yield f"{name} of {sent}, {bought}, {left_out}, {bought_without} is {row[name]}, not {value}"
 
 
-def _compared(n1: int, x1: int, n0: int, x0: int) -> dict[str, float]:
-    """Wilson's bounds, Newcombe's interval, that of the logarithm; the split by the normal approximation."""
+def expected_comparison(n1: int, x1: int, n0: int, x0: int) -> dict[str, float]:
+    """Return Wilson's bounds, Newcombe's and the logarithmic interval, and the split by normal approximation."""
     p1, p0 = x1 / n1, x0 / n0
-    (low1, high1), (low0, high0) = _wilson(p1, n1), _wilson(p0, n0)
+    (low1, high1), (low0, high0) = wilson_interval(p1, n1), wilson_interval(p0, n0)
     error = math.sqrt(1 / x1 - 1 / n1 + 1 / x0 - 1 / n0)
     z = max(abs(n0 - (n1 + n0) * 0.1) - 0.5, 0) / math.sqrt((n1 + n0) * 0.1 * 0.9)
     return {
@@ -144,14 +148,14 @@ def _compared(n1: int, x1: int, n0: int, x0: int) -> dict[str, float]:
     }
 
 
-def _wilson(share: float, people: int) -> tuple[float, float]:
+def wilson_interval(share: float, people: int) -> tuple[float, float]:
     middle = share + _Z * _Z / 2 / people
     width = _Z * math.sqrt(share * (1 - share) / people + _Z * _Z / 4 / people / people)
     return (middle - width) / (1 + _Z * _Z / people), (middle + width) / (1 + _Z * _Z / people)
 
 
-def _withheld(server: str) -> Iterator[str]:
-    """Random people and lists in random spellings, by what the operator's tests say of them."""
+def check_withholding(server: str) -> Iterator[str]:
+    """Compare random people and lists in random spellings with the oracle of the operator's tests."""
     found: list[str] = []
 
     @settings(max_examples=30, deadline=None, database=None, derandomize=True)
@@ -160,10 +164,10 @@ def _withheld(server: str) -> Iterator[str]:
         control = Control(percent=Decimal(case.percent), salt=SALT, by="customer") if case.percent else None
         types = dict.fromkeys(case.types, "array(varchar)" if case.arrays else "varchar")
         rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)]
-        _table(server, "people", types | {"customer": "bigint"}, rows)
+        load_table(server, "people", types | {"customer": "bigint"}, rows)
         tables = {}
         for name, of_list in case.list_rows.items():
-            _table(server, name, {"email": "varchar", "maid": "varchar"}, of_list)
+            load_table(server, name, {"email": "varchar", "maid": "varchar"}, of_list)
             tables[name] = f"of_{name}"
             run(server, f"DROP TABLE IF EXISTS of_{name}")
             of_query = list_select(test_withholding.query_of(name, ["email", "maid"]))
@@ -180,8 +184,8 @@ def _withheld(server: str) -> Iterator[str]:
     yield from found
 
 
-def _history(server: str) -> Iterator[str]:
-    """Every kind of row, twice; the usual questions. The connector cannot add a column, only see that there is one."""
+def check_history(server: str) -> Iterator[str]:
+    """Write every kind of row twice and query them. The connector cannot add a column, only find an existing one."""
     table = TABLE
     run(server, f"DROP TABLE IF EXISTS {table}")
 
@@ -207,7 +211,7 @@ def _history(server: str) -> Iterator[str]:
         text = (QUERIES / f"{name}.sql").read_text()
         if (answers := sorted((row[column] for row in ask(text)), key=str)) != values:
             yield f"{name}.sql answers {answers}, not {values}"
-        if (named := places(server, text)) > 2:
+        if (named := most_table_reads(server, text)) > 2:
             yield f"{name}.sql reads its table {named} times"
     (count,) = ask(f"SELECT count(*) AS n FROM {table}")
     if count["n"] != 2 * 2 + 1 + 1:
@@ -217,14 +221,14 @@ def _history(server: str) -> Iterator[str]:
         yield "a comparison changes its figures"
 
 
-def _known(server: str) -> Iterator[str]:
+def check_known_members(server: str) -> Iterator[str]:
     types = {column.name: "varchar" if column.type == "json" else column.type for column in COLUMNS}
     query = select_audience_rows(TABLE, COLUMNS_READ, ("12", "13"))
     for runs, filled, mirrored in test_audience_history.RUNS:
         rows = [test_audience_history.OF_RUN | {"time": time} | run_ for time, run_ in enumerate(runs, start=1)]
-        _table(server, TABLE, types, [[row.get(name) for name in types] for row in rows])
+        load_table(server, TABLE, types, [[row.get(name) for name in types] for row in rows])
         found = summarize(run(server, query).rows).members
         if filled | mirrored != {name: held.records for name, held in found.items()}:
             yield f"known is {found} of {runs}"
-    if (named := places(server, query)) > 2:
+    if (named := most_table_reads(server, query)) > 2:
         yield f"what is known reads its table {named} times"

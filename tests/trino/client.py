@@ -1,4 +1,4 @@
-"""Statements for a Trino server, and what each of them cost."""
+"""Runs statements on a Trino server, and reports the cost of each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class StatementResult:
     """The rows of a statement by column name, its columns with their types, and its cost."""
 
     rows: list[dict[str, Any]]
@@ -35,7 +35,7 @@ class Done:
     cost: Cost
 
 
-def run(server: str, statement: str) -> Done:
+def run(server: str, statement: str) -> StatementResult:
     """Run one statement to its end. Raises StatementFailedError."""
     headers = {"X-Trino-User": "test", "X-Trino-Catalog": "memory", "X-Trino-Schema": "default"}
     begin = time.monotonic()
@@ -53,18 +53,18 @@ def run(server: str, statement: str) -> Done:
                 break
             content = session.get(content["nextUri"], timeout=60).json()
     stats = content["stats"]
-    return Done(
+    return StatementResult(
         rows=rows,
         columns=columns,
         cost=Cost(
             rows=stats["processedRows"],
             peak=stats["peakMemoryBytes"],
-            stages=_stages(stats.get("rootStage")),
+            stages=count_stages(stats.get("rootStage")),
             cpu=stats["cpuTimeMillis"] / _MILLISECONDS,
             wall=time.monotonic() - begin,
         ),
     )
 
 
-def _stages(stage: dict[str, Any] | None) -> int:
-    return 1 + sum(map(_stages, stage["subStages"])) if stage else 0
+def count_stages(stage: dict[str, Any] | None) -> int:
+    return 1 + sum(map(count_stages, stage["subStages"])) if stage else 0

@@ -1,4 +1,4 @@
-"""Days of the mirror on a Trino server: the statements that the operator issues, with people who are made up there."""
+"""Runs days of the mirror on a Trino server: the operator's statements, with people generated there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding.people import assign_control
 from td_pinterest_op.withholding.sql import list_select
-from tests.trino.client import Cost, Done, run
+from tests.trino.client import Cost, StatementResult, run
 from tests.unit.settings import test_parse
 
 QUERIES = Path(__file__).parent.parent.parent / "workflows" / "queries"
@@ -55,18 +55,18 @@ class TrinoStage(Stage):
 
     def run(self, purpose: str, statement: str) -> str:
         if statement.startswith("DELETE"):
-            self._forget(purpose, statement)
+            self._emulate_delete(purpose, statement)
         else:
-            self._done(purpose, statement)
+            self._run_statement(purpose, statement)
         return purpose
 
     def read_columns(self, purpose: str, statement: str) -> Job:
-        return _job(self._done(purpose, statement))
+        return build_job(self._run_statement(purpose, statement))
 
     def read_rows(self, purpose: str, statement: str) -> Rows:
-        done = self._done(purpose, statement)
-        columns = [[_as_bytes(row[name]) for row in done.rows] for name, _ in done.columns]
-        return Rows(job=_job(done), blocks=[columns] if done.rows else [])
+        done = self._run_statement(purpose, statement)
+        columns = [[encode_text(row[name]) for row in done.rows] for name, _ in done.columns]
+        return Rows(job=build_job(done), blocks=[columns] if done.rows else [])
 
     def clean_up(self, *, now: float) -> set[str]:
         return {LEDGER} if self.now > BEGIN + _DAY else set()
@@ -75,28 +75,28 @@ class TrinoStage(Stage):
         for table in tables:
             run(self.server, f"DROP TABLE {table}")
 
-    def _done(self, purpose: str, statement: str) -> Done:
-        # The days pass on the engine as well.
+    def _run_statement(self, purpose: str, statement: str) -> StatementResult:
+        # The statements use the fake time too.
         text = re.sub(r"\bnow\(\)", f"from_unixtime({self.now})", self._source_of(purpose, statement).query)
         if self.explains:
-            self.places[purpose] = places(self.server, text)
+            self.places[purpose] = most_table_reads(self.server, text)
         done = run(self.server, text)
         self.costs[purpose] = done.cost
         return done
 
-    def _forget(self, purpose: str, statement: str) -> None:
-        """These tables have no DELETE: what stays is written anew."""
+    def _emulate_delete(self, purpose: str, statement: str) -> None:
+        """Write the remaining rows to a new table, as these tables have no DELETE."""
         gone = statement.split("WHERE ", 1)[1]
         for into, query in (("kept", f"SELECT * FROM {LEDGER} WHERE NOT ({gone})"), (LEDGER, "SELECT * FROM kept")):
             run(self.server, f"DROP TABLE IF EXISTS {into}")
-            self._done(purpose, f"CREATE TABLE {into} AS\n{query}")
+            self._run_statement(purpose, f"CREATE TABLE {into} AS\n{query}")
 
 
-def _job(done: Done) -> Job:
+def build_job(done: StatementResult) -> Job:
     return Job(id="1", schema=done.columns, records=len(done.rows), size=None)
 
 
-def _as_bytes(value: Any) -> Any:
+def encode_text(value: Any) -> Any:
     return value.encode() if isinstance(value, str) else value
 
 
@@ -112,11 +112,11 @@ class Days:
     stats: Stats | None = None
 
     def begin(self) -> None:
-        """An empty ledger."""
+        """Start with an empty ledger."""
         run(self.server, f"DROP TABLE IF EXISTS {LEDGER}")
 
     def run(self, *, first: int | None = None, thousands: int = 0, explains: bool = False) -> TrinoStage:
-        """The statements of the next day, from hashing to settling; `first` and `thousands`: of its people."""
+        """Run the statements of the next day, from hashing to settling, with people from `first` on."""
         self.day += 1
         first = int(self.day * self.people * self.share) if first is None else first
         self._create("people", _PEOPLE.format(first=first, thousands=thousands or self.people // 1000))
@@ -149,12 +149,12 @@ class Days:
         return stage
 
     @property
-    def listed(self) -> int:
-        """How many values the lists of a day hold."""
+    def listed_values(self) -> int:
+        """The number of values in the lists of a day."""
         return self.people if self.withholds else 0
 
-    def withheld(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
-        """How many people the last day has withheld, by reason, and how many it should have."""
+    def count_withheld(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
+        """Return how many people the last day withheld, by reason, and the expected numbers."""
         assert self.stats
         first = int(self.day * self.people * self.share)
         numbers = range(first, first + self.people)
@@ -168,11 +168,11 @@ class Days:
 
     @property
     def ledger(self) -> int:
-        """How many rows it has."""
+        """Return the number of rows of the ledger."""
         return int(run(self.server, f"SELECT count(*) AS n FROM {LEDGER}").rows[0]["n"])
 
     def places(self) -> Mapping[str, int]:
-        """How often the plan of each statement reads a table: one more day, on which a thousand stay."""
+        """Run one more day with a thousand people; return how often the plan of each statement reads a table."""
         return self.run(first=0, thousands=1, explains=True).places
 
     @property
@@ -195,8 +195,8 @@ class Days:
         run(self.server, f"CREATE TABLE {table} AS {query}")
 
 
-def places(server: str, statement: str) -> int:
-    """How often the plan of a statement reads the same table, whichever."""
+def most_table_reads(server: str, statement: str) -> int:
+    """Return how often the plan of a statement reads its most read table."""
     # An explained CREATE TABLE makes its table on this connector.
     query = re.sub(r"\A(--[^\n]*\n)*(?:(?:CREATE TABLE|INSERT INTO)[^\n]*\n(?:WITH[^\n]*\n)?)?", "", statement)
     named = re.findall(r"table = memory:Handle\[[^\]]*table=(\w+)", str(run(server, f"EXPLAIN {query}").rows))

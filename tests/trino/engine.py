@@ -19,15 +19,15 @@ _OPENED = ("java.base/java.nio=ALL-UNNAMED", "java.base/java.lang=ALL-UNNAMED")
 _LIMIT = 3600.0
 
 
-def missing() -> str:
-    """Why there can be no engine; empty if there can."""
+def missing_requirement() -> str:
+    """Return why the engine cannot run, empty if it can."""
     lacking = [command for command in ("java", "javac", "mvn") if not shutil.which(command)]
     return f"Trino needs Java 17 and Maven: there is no {' and no '.join(lacking)}" if lacking else ""
 
 
 @contextlib.contextmanager
-def engine(*, heap: int) -> Iterator[str]:
-    """The address of a running engine, until the end of the block. Raises CalledProcessError when it cannot be had.
+def run_engine(*, heap: int) -> Iterator[str]:
+    """Run the engine; yield its address. Raises CalledProcessError when it cannot start.
 
     `heap`: GB of memory; a query gets four sevenths of it.
     """
@@ -44,7 +44,7 @@ def engine(*, heap: int) -> Iterator[str]:
     java = ["java", f"-Xmx{heap}g", "-Duser.timezone=UTC", *opened, "-cp", path, *server]
     # The engine ends when its standard input does: with this program, however that ends.
     quiet = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    with children.started(java, limit=_LIMIT, **quiet) as process:
+    with children.run_in_background(java, limit=_LIMIT, **quiet) as process:
         for line in process.stdout or ():
             if line.rstrip().endswith("ready"):
                 break

@@ -8,7 +8,7 @@ import duckdb
 import msgpack
 import pytest
 
-from tests.bench.rows import opted_out, people, unique, write_rows
+from tests.bench.rows import count_unique, generate_people, opt_out_query, write_rows
 from tests.bench.sending import Run, ideal_seconds
 
 
@@ -33,9 +33,9 @@ def test_the_ideal_is_held_up_by_latency_flight_pace_and_429_alone(run: Run, sec
 
 
 def test_of_the_rows_a_hundredth_is_invalid_and_a_fiftieth_repeated() -> None:
-    digests = [digest for _, digest in people(0, 10_000) if digest]
+    digests = [digest for _, digest in generate_people(0, 10_000) if digest]
     assert (9_900, 9_700) == (len(digests), len(set(digests)))
-    assert 9_700 == unique(10_000)
+    assert 9_700 == count_unique(10_000)
 
 
 def test_the_files_hold_the_same_people_and_each_digest_once(tmp_path: Path) -> None:
@@ -44,16 +44,16 @@ def test_the_files_hold_the_same_people_and_each_digest_once(tmp_path: Path) -> 
         [row for (row,) in msgpack.Unpacker(io.BytesIO(gzip.decompress(path.read_bytes())), raw=True)]
         for path in (rows.plain, rows.hashed)
     )
-    assert [value for value, _ in people(0, 20_000)] == plain
-    assert [digest or value for value, digest in people(0, 20_000)] == hashed
-    assert {digest for _, digest in people(0, 20_000) if digest} == set(rows.digests.read_bytes().split())
+    assert [value for value, _ in generate_people(0, 20_000)] == plain
+    assert [digest or value for value, digest in generate_people(0, 20_000)] == hashed
+    assert {digest for _, digest in generate_people(0, 20_000) if digest} == set(rows.digests.read_bytes().split())
     assert rows.unique == len(rows.digests.read_bytes().split())
 
 
 def test_half_of_the_rows_are_of_people_who_opted_out() -> None:
     with duckdb.connect(":memory:") as database:
-        opted = {value.encode() for (value,) in database.execute(opted_out(1_000)).fetchall()}
-    found = [value in opted for value, digest in people(0, 1_000) if digest]
+        opted = {value.encode() for (value,) in database.execute(opt_out_query(1_000)).fetchall()}
+    found = [value in opted for value, digest in generate_people(0, 1_000) if digest]
     assert 1_000 == len(opted)
     assert 0.45 < sum(found) / len(found) < 0.55
 
@@ -61,7 +61,7 @@ def test_half_of_the_rows_are_of_people_who_opted_out() -> None:
 def test_rows_of_three_keys_are_the_same_people(tmp_path: Path) -> None:
     rows = write_rows(tmp_path, 1_000)
     keys = list(msgpack.Unpacker(io.BytesIO(gzip.decompress(rows.keys.read_bytes())), raw=True))
-    assert [value for value, _ in people(0, 1_000)] == [email for email, _, _ in keys]
+    assert [value for value, _ in generate_people(0, 1_000)] == [email for email, _, _ in keys]
     assert 10 == sum(device is None and phone is None for _, device, phone in keys)
     assert 970 == len({phone for _, _, phone in keys if phone})
 

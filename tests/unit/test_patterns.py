@@ -16,7 +16,7 @@ from typing import Any, cast
 import pytest
 
 import td_pinterest_op
-from tests.campaigns import amount, some
+from tests.campaigns import amount, select_rows
 
 if hasattr(re, "_parser"):  # Python 3.11 and later
     parser: Any = re._parser
@@ -188,7 +188,7 @@ def test_no_text_of_a_megabyte_takes_a_pattern_long(name: str) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    some(
+    select_rows(
         [
             r"(?<![^\s@'\"])[^\s@'\"]+?(?:@|%40|\\u0040)[^\s@'\"]+\.[^\s@'\"]+",
             r"(?P<at>\d{4}-\d\d)?[^\n]*?statistics(?P<failed> of the failed run)?: (?P<json>\{.*\})",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import children, guard
-from tests.campaigns import some
+from tests.campaigns import select_rows
 
 ROOT = Path(__file__).parent.parent.parent
 PROBE = """
@@ -46,7 +46,7 @@ def test_a_log_record_that_must_not_be_fails_its_test_and_what_the_user_has_in_t
     assert all("users" not in line and "None" in line for line in seen)
 
 
-@pytest.mark.parametrize("workers", some(["1", "0"], quick=1))
+@pytest.mark.parametrize("workers", select_rows(["1", "0"], quick=1))
 def test_a_test_that_takes_long_is_named(tmp_path: Path, workers: str) -> None:
     probe, fifo = tmp_path / "test_probe.py", tmp_path / "fifo"
     probe.write_text(LONG)
@@ -54,7 +54,9 @@ def test_a_test_that_takes_long_is_named(tmp_path: Path, workers: str) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-n", workers, "-p", "no:cacheprovider", "-p", "tests.conftest"]
     environ = os.environ | {"FIFO": str(fifo)}
     given = [f"--rootdir={tmp_path}", "--silence", "0.3", str(probe)]
-    with children.started([*command, *given], cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True) as process:
+    with children.run_in_background(
+        [*command, *given], cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout
         shown = next(line for line in process.stdout if "test_waits[long]" in line)
         fifo.write_text("go")
@@ -69,13 +71,13 @@ def test_a_stored_template_is_named_with_its_place() -> None:
 
 def test_a_program_at_a_terminal_has_that_one_to_ask_at() -> None:
     asks = [sys.executable, "-c", "print('?', flush=True); print(open('/dev/tty').readline().upper())"]
-    shown, code = children.at_terminal(asks, answers={"?": "word\n"})
+    shown, code = children.run_at_terminal(asks, answers={"?": "word\n"})
     assert (True, 0) == ("WORD" in shown, code)
 
 
 def test_a_program_that_waits_for_ever_is_killed() -> None:
-    assert ("", -9) == children.at_terminal(ASKS, limit=0.3)
+    assert ("", -9) == children.run_at_terminal(ASKS, limit=0.3)
     with pytest.raises(subprocess.TimeoutExpired):
         children.run(["sleep", "60"], limit=0.1)
-    with children.started(["sleep", "60"], limit=0.1) as process:
+    with children.run_in_background(["sleep", "60"], limit=0.1) as process:
         assert -9 == process.wait(timeout=30)

@@ -1,4 +1,4 @@
-"""`td-pinterest` between the two emulators, as somebody at a terminal has it."""
+"""Fixtures that run `td-pinterest` between the two emulators."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _VOLATILE = (
 
 
 def replace_volatile_parts(text: str) -> str:
-    """Output without what differs from run to run."""
+    """Replace the parts of the output that differ from run to run."""
     for pattern, name in _VOLATILE:
         text = pattern.sub(name, text)
     return text
@@ -40,7 +40,7 @@ def replace_volatile_parts(text: str) -> str:
 
 @pytest.fixture(autouse=True)
 def shortened_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The commands have real clocks, and creating waits ten seconds by them for what was made before to show."""
+    """Shorten the ten seconds for which creating waits, since the commands use real clocks."""
     monkeypatch.setattr(create_once, "_LOOKS", tuple(look / 20 for look in create_once._LOOKS))
 
 
@@ -48,7 +48,7 @@ def shortened_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 def at_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, services: Services, tmp_path: Path
 ) -> Terminal:
-    """The commands, with the emulators' endpoints and credentials in the environment and no local secrets."""
+    """Runs commands with the emulators' endpoints and credentials in the environment and no local secrets."""
     for name in [name for name in os.environ if name.startswith(("PINTEREST_", "TD_", "DIGDAG_"))]:
         monkeypatch.delenv(name)
     for name, value in services.environ.items():
@@ -60,7 +60,7 @@ def at_terminal(
 
 @pytest.fixture
 def token_file(at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A file for --env-file with the refresh token, which is in the environment no more."""
+    """A file for --env-file that has the refresh token in place of the environment."""
     file = tmp_path / "secrets.env"
     file.touch(0o600)
     file.write_text(f"# mine\nPINTEREST_REFRESH_TOKEN={os.environ['PINTEREST_REFRESH_TOKEN']}\n")
@@ -76,7 +76,7 @@ def type_input(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 @pytest.fixture
 def compare_golden() -> Recorded:
-    """Compares what a command printed with its file in tests/e2e/cli/golden, which GOLDEN=write writes."""
+    """Compares the output of a command with its file in tests/e2e/cli/golden; GOLDEN=write writes that file."""
 
     def compare(ran: Ran, name: str) -> None:
         text = replace_volatile_parts(f"exit code {ran.code}\n--- output\n{ran.out}--- errors and notes\n{ran.err}")

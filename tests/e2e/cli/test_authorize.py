@@ -26,7 +26,7 @@ import requests
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.workflow import local_secrets
 from tests import children, guard
-from tests.campaigns import some
+from tests.campaigns import select_rows
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.exporting import Services
 from tests.unit.cli.running import Ran, Recorded, Terminal
@@ -37,7 +37,7 @@ STORED = frozenset({"pinterest.client_id", "pinterest.client_secret", "pinterest
 
 
 def answer_consent(link: str, *, decision: str = "approve", follow: bool = True) -> str:
-    """What a person does on the consent page; returns the address to which Pinterest redirects."""
+    """Answer the consent page as a person does, and return the address to which Pinterest redirects."""
     page, _, query = link.partition("?")
     form = dict(urllib.parse.parse_qsl(query)) | {"user_id": USER.id, "decision": decision}
     answer = requests.post(page, data=form, allow_redirects=False, timeout=10)
@@ -127,7 +127,7 @@ def test_an_older_token_that_commands_find_first_is_reported_with_how_to_clear_i
     assert "Next: " + " && ".join([*commands, " ".join(doctor)]) == ran.out.splitlines()[-1]
     assert len(commands) == ran.err.count("An older refresh token is in the ")
     assert all(f"where commands look first: `{command}` clears it." in ran.err for command in commands)
-    # Whoever does as told is done.
+    # The commands that it names solve the problem.
     monkeypatch.delenv("PINTEREST_REFRESH_TOKEN", raising=False)
     if len(commands) == 2 or (commands and not is_set):
         (local_secrets_folder(tmp_path) / "pinterest.refresh_token").unlink()
@@ -166,7 +166,7 @@ def test_a_pasted_text_that_is_not_the_redirect_is_an_error(
 
 
 def redirect_without_consent(link: str, **answer: str) -> None:
-    """Sends the browser back with an answer that no person gave."""
+    """Call the redirect address as Pinterest does without a decision of a person."""
     asked = dict(urllib.parse.parse_qsl(link.partition("?")[2]))
     requests.get(asked["redirect_uri"], params={"state": asked["state"]} | answer, timeout=10)
 
@@ -323,7 +323,7 @@ def test_env_file_keeps_its_other_lines(authorize: Authorize, tmp_path: Path) ->
 
 
 def write_td_command(folder: Path, monkeypatch: pytest.MonkeyPatch, *, code: int) -> None:
-    """A td command that writes down its arguments and its standard input, and says both."""
+    """Write a td command that records and prints its arguments and its standard input."""
     (folder / "bin").mkdir()
     td = folder / "bin" / "td"
     td.write_text(f'#!/bin/sh\necho "$*" | tee {folder}/arguments\ntee {folder}/input\nexit {code}\n')
@@ -352,12 +352,12 @@ def test_the_output_of_a_failed_td_command_is_shown_without_secrets(
 
 @contextlib.contextmanager
 def waiting_command(services: Services, folder: Path) -> Iterator[tuple[children.Process, str]]:
-    """The command in a process of its own, which waits for an address to be pasted, and the link that it shows."""
+    """Run the command in its own process until it waits for a pasted address; yield the process and its link."""
     environ = {**os.environ, **services.environ, "DIGDAG_CONFIG_HOME": str(folder / "digdag")}
     del environ["PINTEREST_REFRESH_TOKEN"]
     pipe = subprocess.PIPE
     command = [sys.executable, "-m", "td_pinterest_op", "authorize", "--no-browser"]
-    with children.started(command, env=environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+    with children.run_in_background(command, env=environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stderr
         yield process, next(line.strip() for line in process.stderr if "response_type=code" in line)
 
@@ -369,7 +369,7 @@ def test_authorize_accepts_a_pasted_redirect_address(services: Services, tmp_pat
     assert STORED == {file.name for file in local_secrets_folder(tmp_path).iterdir()}
 
 
-# Shows what it is about to do, waits for a line of the terminal, and then stores what it was given.
+# A td that prints a message, waits for a line from the terminal, and then stores its standard input.
 _SLOW_TD = """#!/bin/sh
 cat > {folder}/given
 echo storing > $TERMINAL
@@ -403,7 +403,7 @@ def test_ctrl_c_lets_td_finish_and_reports_what_it_stored(
 
     command = [sys.executable, "-m", "td_pinterest_op", "authorize", "--no-browser", "--to", "td", "shop"]
     answers: dict[str, children.Typed] = {"press Enter:": pasted, "storing": "\x03", "^C": "\n"}
-    shown, exit_code = children.at_terminal(command, answers=answers, env=environ)
+    shown, exit_code = children.run_at_terminal(command, answers=answers, env=environ)
     guard.check(shown.partition("storing")[2], "the terminal after the address that was pasted")
     text = " ".join(shown.split())
     assert 130 == exit_code
@@ -412,7 +412,7 @@ def test_ctrl_c_lets_td_finish_and_reports_what_it_stored(
     assert "the run was stopped (SIGINT)" in text
 
 
-@pytest.mark.parametrize("number", some([signal.SIGTERM, signal.SIGINT], quick=1))
+@pytest.mark.parametrize("number", select_rows([signal.SIGTERM, signal.SIGINT], quick=1))
 @pytest.mark.parametrize("moment", ["before the consent", "while Pinterest answers the code", "after the answer"])
 def test_a_signal_ends_authorize_with_one_sentence_and_loses_no_token(
     services: Services, tmp_path: Path, number: signal.Signals, moment: str

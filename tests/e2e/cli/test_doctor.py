@@ -54,7 +54,7 @@ def scene(at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyP
     """An audience of 200 people, a good job and a good workflow."""
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    # The emulator is on a clock of its own, and its Date header on the machine's.
+    # The emulator uses a fake clock, but its Date header the machine's.
     audience = services.audience(people(200))
     job = services.job(people(1_500))
     monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
@@ -125,7 +125,7 @@ def add_ad_accounts(scene: Scene) -> None:
     scene.services.pinterest.add_ad_account("549755885176", name="Another")
 
 
-# How the fault is planted (a variable's value, or by a function); the check, its status, what it says, what to do.
+# How to plant the fault (a variable's value or a function); the check, its status, message and advice.
 FAULTS: list[tuple[tuple[str, str | None] | Callable[[Scene], object], str, str, str, str]] = [
     (("PINTEREST_CLIENT_ID", None), "credentials", "error", "PINTEREST_CLIENT_ID found nowhere", "authorize"),
     (("TD_API_KEY", None), "treasure_data", "error", "TD_API_KEY found nowhere", "digdag secrets --local"),

@@ -29,7 +29,7 @@ Export = Callable[..., Ran]
 
 @pytest.fixture
 def settings(tmp_path: Path, services: Services) -> Path:
-    """A settings file that adds people to an audience, and skips what is invalid."""
+    """A settings file that adds people to an audience and ignores invalid rows."""
     file = tmp_path / "export.yml"
     file.write_text(
         f"ad_account_id: '549755885175'\naction: add_people_to_current_audience\naudience_id: '{services.audience()}'\n"
@@ -183,7 +183,7 @@ def test_export_accepts_a_job_or_a_query(export: Export, services: Services, tmp
 
 
 def write_task_file(settings: Path, **siblings: str) -> None:
-    """Make of a settings file one of a whole task."""
+    """Rewrite a settings file as the parameters of a whole task."""
     lines = [f"{name}: {value}\n" for name, value in siblings.items()]
     settings.write_text("result_settings:\n" + textwrap.indent(settings.read_text(), "  ") + "".join(lines))
 
@@ -339,7 +339,7 @@ def test_the_same_command_resumes_a_killed_one(
     arguments: list[str | Path] = ["export", "--settings", settings, "--csv", csv_file, "--yes"]
     command = [sys.executable, "-m", "td_pinterest_op", *arguments]
     environ = os.environ | services.environ | {"PYTHONPATH": HURRY}
-    with children.started(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL) as process:
+    with children.run_in_background(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL) as process:
         services.pinterest.on_request(lambda call: process.kill() if call.number == number else None, when=When.AFTER)
         assert -signal.SIGKILL == process.wait()
     fake_time.sleep(10)  # until listings show what was made
@@ -368,7 +368,7 @@ def test_ctrl_c_reports_how_many_records_were_sent_and_exits_with_130(
     file.write_text("email\n" + "\n".join(people(200)) + "\n")
     settings.write_text(settings.read_text() + "limit_records_per_request: 1\n")
     services.pinterest.switches.latency_seconds = 0.2
-    with children.started(
+    with children.run_in_background(
         [sys.executable, "-m", "td_pinterest_op", "export", "--settings", settings, "--csv", file, "--yes"],
         cwd=ROOT,
         env=os.environ | services.environ,

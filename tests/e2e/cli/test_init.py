@@ -1,4 +1,4 @@
-"""`td-pinterest init`: a folder that runs, made by asking or from options; nothing of somebody's own is changed."""
+"""`td-pinterest init`: creates a folder that runs, from questions or options, and changes no file of the user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from td_pinterest_op.cli import project_folder, screen
 from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.jobs import JOBS
 from tests import children, dig
-from tests.campaigns import some
+from tests.campaigns import select_rows
 from tests.dig import warm
 from tests.e2e.project import ROOT, secrets_for
 from tests.emulators.environment import HURRY
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def init(at_terminal: Terminal, folder: Path, services: Services) -> Init:
-    """Runs `init` without questions, for one job and an audience that is there."""
+    """Runs `init` without questions, for one job and an existing audience."""
     services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
     return lambda *arguments: at_terminal("init", folder, "--yes", *arguments)
 
@@ -50,7 +50,7 @@ def read_project_files(folder: Path) -> dict[str, str]:
 
 
 def check_workflow(workflow: Path) -> list[str]:
-    """What `check` finds, besides packages that the Python on the PATH may lack here."""
+    """Return the findings of `check`, except missing packages of the Python on the PATH."""
     return [str(finding) for finding in check_file(workflow) if finding.code != "python"]
 
 
@@ -94,8 +94,8 @@ def test_several_audiences_become_entries_of_the_configuration(init: Init, folde
     assert [digests(5)] * 2 == [services.pinterest.members_of_audience(each) for each in ids]
 
 
-@pytest.mark.parametrize("name", some([*JOBS], quick=4))
-def test_the_folder_of_every_job_has_no_finding(init: Init, folder: Path, services: Services, name: str) -> None:
+@pytest.mark.parametrize("name", select_rows([*JOBS], quick=4))
+def test_folder_of_every_job_passes_check(init: Init, folder: Path, services: Services, name: str) -> None:
     job = JOBS[name]
     audience = ["--audience", services.audience()] if job.ids or name == "many" else []
     audience = ["--audience", "Shoppers"] if job.creates else audience
@@ -244,7 +244,9 @@ def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path)
     ours, theirs = pty.openpty()
     environ = {**os.environ, **children.MEASURED, **services.environ, "DIGDAG_CONFIG_HOME": str(folder)}
     command: list[str | Path] = [sys.executable, "-m", "td_pinterest_op", "init", folder]
-    with children.started(command, cwd=ROOT, env=environ, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+    with children.run_in_background(
+        command, cwd=ROOT, env=environ, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
         os.close(theirs)
         os.write(ours, f"\nadd\nNobody\nShoppers\n{DATABASE}\nSELECT email FROM people\n\n\nslack\ny\n".encode())
         shown = b""

@@ -18,7 +18,7 @@ from tests.unit.cli.running import Terminal
 
 PAGE = (ROOT / "td_pinterest_op" / "cli" / "README.md").read_text()
 NAME = "scripts/td-pinterest"
-# What a machine without Treasure Data's toolbelt cannot run.
+# Commands that need Treasure Data's toolbelt.
 TOOLBELT = ("td ",)
 
 

@@ -1,4 +1,4 @@
-"""`td-pinterest rehearse`: its verdicts are the emulator's switches, and it touches nothing of the user's."""
+"""`td-pinterest rehearse`: its verdicts match the emulator's switches, and it changes nothing of the user."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from td_pinterest_op.cli.rehearse.command import advice
 from td_pinterest_op.cli.rehearse.stage import Facts
 from td_pinterest_op.cli.rehearse.steps import STEPS
 from tests import children, guard
-from tests.campaigns import campaign, some
+from tests.campaigns import campaign, select_rows
 from tests.clock import FakeTime
 from tests.e2e.project import ROOT
 from tests.emulators.environment import HURRY
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Call, Fault, Reset, When
 from tests.emulators.pinterest.like import switches_like
-from tests.exporting import Services, services_running
+from tests.exporting import Services, serve_both
 from tests.unit.cli.running import Ran, Terminal
 
 # What the emulator does without any switch.
@@ -61,7 +61,7 @@ SWITCHES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"move_lag_seconds": 2}, {"move_seconds": 2.0}),
     ({"removed_audiences": "gone"}, {"removed_readable": False}),
     ({"second_remove": "404"}, {"removed_again": False}),
-    # The emulator really holds batches for this one.
+    # The emulator really delays batches with this switch.
     ({"batches_at_once": 2}, {"batches_at_once": 2}),
 ]
 
@@ -70,7 +70,7 @@ SWITCHES: list[tuple[dict[str, Any], dict[str, Any]]] = [
 def rehearse(
     at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Any]:
-    """The command without its question, on the emulators' clock; afterwards no audience of it may be left."""
+    """Runs the command without its question, on the emulators' clock; checks that no audience of it remains."""
     monkeypatch.setattr("td_pinterest_op.cli.rehearse.command.SYSTEM", services.time.timing)
     monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
     monkeypatch.chdir(tmp_path)
@@ -93,13 +93,13 @@ def read_facts(ran: Ran) -> dict[str, Any]:
 
 
 def round_times(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts, with times as coarse as the looks are."""
+    """Round the times of the facts to the interval of the readings."""
     return {name: float(round(value)) if isinstance(value, float) else value for name, value in facts.items()}
 
 
 @pytest.mark.parametrize(
     ("switches", "expected"),
-    [({}, {}), *some(SWITCHES[:-1], quick=2), pytest.param(*SWITCHES[-1], marks=campaign)],
+    [({}, {}), *select_rows(SWITCHES[:-1], quick=2), pytest.param(*SWITCHES[-1], marks=campaign)],
     ids=lambda row: "-".join(map(str, row)),
 )
 def test_each_verdict_matches_the_emulators_switch(
@@ -109,8 +109,8 @@ def test_each_verdict_matches_the_emulators_switch(
     assert PLAIN | expected == round_times(read_facts(rehearse("--json")))
 
 
-@pytest.mark.parametrize("seed", some(range(1, 11), quick=1))
-def test_an_emulator_configured_by_the_file_gives_the_same_file(
+@pytest.mark.parametrize("seed", select_rows(range(1, 11), quick=1))
+def test_emulator_configured_from_a_rehearsal_gives_the_same_rehearsal(
     rehearse: Any, services: Services, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     chosen = [row for row in SWITCHES if random.Random(f"{seed}{row}").random() < 0.4]
@@ -118,7 +118,7 @@ def test_an_emulator_configured_by_the_file_gives_the_same_file(
         services.pinterest.switches.set(switches)
     first = rehearse("--json", "--quiet")
     assert 0 == first.code
-    with services_running(FakeTime()) as others:
+    with serve_both(FakeTime()) as others:
         others.pinterest.switches.set(switches_like(Path("rehearsal.json")))
         monkeypatch.setattr("td_pinterest_op.cli.rehearse.command.SYSTEM", others.time.timing)
         monkeypatch.setenv("PINTEREST_API_ENDPOINT", others.environ["PINTEREST_API_ENDPOINT"])
@@ -268,8 +268,10 @@ def test_rehearsal_without_an_access_token_tries_no_step(rehearse: Any, services
     assert "authorise the app again" in ran.err
 
 
-@pytest.mark.parametrize("switch", some(["rotate_refresh_tokens", "renew_refresh_tokens"], quick=1))
-def test_each_new_refresh_token_is_kept(rehearse: Any, services: Services, token_file: Path, switch: str) -> None:
+@pytest.mark.parametrize("switch", select_rows(["rotate_refresh_tokens", "renew_refresh_tokens"], quick=1))
+def test_rehearsal_saves_each_new_refresh_token(
+    rehearse: Any, services: Services, token_file: Path, switch: str
+) -> None:
     services.pinterest.switches.set({switch: True, "refresh_ends_access_tokens": True})
     for _ in range(2):
         assert 0 == rehearse("--env-file", token_file, "--no-large").code
@@ -289,7 +291,7 @@ def test_rehearse_changes_nothing_of_the_user(rehearse: Any, services: Services)
         audience.removed |= audience.name in names  # for the fixture's own look
 
 
-@pytest.mark.parametrize("number", some(range(1, 23), quick=4))
+@pytest.mark.parametrize("number", select_rows(range(1, 23), quick=4))
 def test_interruption_at_any_request_leaves_no_audience(rehearse: Any, services: Services, number: int) -> None:
     seen: list[Call] = []
 
@@ -317,7 +319,7 @@ def test_next_rehearsal_removes_what_a_killed_one_left(
             child.wait()
 
     services.pinterest.on_request(kill, when=When.AFTER)
-    with children.started(
+    with children.run_in_background(
         [sys.executable, "-m", "td_pinterest_op", "rehearse", "--yes", "--only", "move,remove", "--quiet"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), HURRY])},

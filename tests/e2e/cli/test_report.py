@@ -44,7 +44,7 @@ def history(services: Services) -> str:
 
 @pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The page to write, in the working folder, which has a file of statistics and one that is no text."""
+    """The page to write, in a working folder with a file of statistics and a binary file."""
     monkeypatch.chdir(tmp_path)
     Path("stats.json").write_text(json.dumps(statistics()))
     Path("bytes").write_bytes(b"\xff")
@@ -113,7 +113,7 @@ def test_missing_package_is_named(at_terminal: Terminal, page: Path, monkeypatch
 
 
 def test_an_audience_is_shown_with_its_history(at_terminal: Terminal, services: Services, history: str) -> None:
-    # The emulator numbers what it makes: the first audience is that of the history.
+    # The emulator numbers its objects, so the first audience has the id in the history.
     audience_id = services.audience(["anna@shop.example"])
     assert AUDIENCE_ID == audience_id
     ran = at_terminal("audience", audience_id, "--history", history)

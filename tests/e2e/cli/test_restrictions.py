@@ -1,4 +1,4 @@
-"""Whatever restricts an export is honoured on the command line too, or refused by name with nothing written."""
+"""Settings that restrict an export are honoured on the command line too, or rejected by name before the first write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`td-pinterest sql`: what it prints is run by the warehouse, and says what the operator says."""
+"""`td-pinterest sql`: the warehouse runs what it prints, with the operator's results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def query(services: Services, tmp_path: Path) -> Path:
 
 
 def run_statement(services: Services, statement: str) -> list[tuple[Any, ...]]:
-    """The rows of a statement in the emulated warehouse."""
+    """Run a statement in the emulated warehouse and return its rows."""
     (made,) = statements(statement, dialect="trino")
     return services.td.warehouse.session("shop", scheduled_time=0).execute(made.sql).fetchall()
 

@@ -1,4 +1,4 @@
-"""What a terminal shows: colours unless NO_COLOR says no, nothing wider than the screen, bars that leave no trace."""
+"""What a terminal shows: colours unless NO_COLOR is set, no line wider than the screen, bars that disappear."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests import children, guard
-from tests.campaigns import some
+from tests.campaigns import select_rows
 from tests.e2e.project import ROOT
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, people
@@ -21,7 +21,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
 
 
 def run_at_width(columns: int, services: Services, *arguments: str | Path, **more: Any) -> tuple[str, int]:
-    """All that a terminal of this width shows, and the exit code; `more` as for `at_terminal`."""
+    """Return all that a terminal of this width shows, and the exit code; `more` as for `run_at_terminal`."""
     named = {
         "PINTEREST_AD_ACCOUNT_ID": AD_ACCOUNT_ID,
         "PINTEREST_AUDIENCE_ID": next(iter(services.pinterest.audiences), ""),
@@ -29,7 +29,7 @@ def run_at_width(columns: int, services: Services, *arguments: str | Path, **mor
     clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "FORCE_COLOR")}
     environ = clean | services.environ | named | {"TERM": "xterm-256color"} | more.pop("environ", {})
     command = [sys.executable, "-m", "td_pinterest_op", *map(str, arguments)]
-    return children.at_terminal(command, columns=columns, cwd=ROOT, env=environ, **more)
+    return children.run_at_terminal(command, columns=columns, cwd=ROOT, env=environ, **more)
 
 
 def split_lines(shown: str) -> list[str]:
@@ -37,9 +37,9 @@ def split_lines(shown: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "command", some([["doctor"], ["audiences"], ["lists"], ["accounts"], ["audience", "12"]], quick=2)
+    "command", select_rows([["doctor"], ["audiences"], ["lists"], ["accounts"], ["audience", "12"]], quick=2)
 )
-def test_nothing_is_wider_than_a_narrow_terminal(services: Services, command: list[str]) -> None:
+def test_output_fits_a_narrow_terminal(services: Services, command: list[str]) -> None:
     services.audience(people(200), name="Newsletter readers of the spring campaign")
     shown, _ = run_at_width(40, services, *command)
     assert 40 >= max(map(len, split_lines(shown)))
@@ -47,8 +47,8 @@ def test_nothing_is_wider_than_a_narrow_terminal(services: Services, command: li
         assert re.search(r"^✓ audience: .*\n  \S", "\n".join(split_lines(shown)), re.MULTILINE)
 
 
-@pytest.mark.parametrize("columns", some([60, 61, 62, 140], quick=2))
-def test_no_value_is_cut(services: Services, columns: int) -> None:
+@pytest.mark.parametrize("columns", select_rows([60, 61, 62, 140], quick=2))
+def test_values_are_not_truncated(services: Services, columns: int) -> None:
     shown = "\n".join(split_lines(run_at_width(columns, services, "accounts")[0]))
     assert "…" not in shown
     assert ("NAME                 STATUS" in shown) == (columns >= 62)

@@ -20,7 +20,7 @@ from td_pinterest_op.cli.program import program
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.runtime import shutdown
 from tests import children
-from tests.campaigns import some
+from tests.campaigns import select_rows
 from tests.unit.cli.running import Terminal
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -99,7 +99,7 @@ def test_a_command_whose_output_nobody_reads_exits_with_141(arguments: list[str]
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
-    some(
+    select_rows(
         [
             ("explain >&-", 1, "error: standard output is closed: open it, or send it to /dev/null.\n"),
             ("explain --json 2>&- | cat >/dev/null", 0, ""),

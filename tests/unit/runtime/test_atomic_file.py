@@ -39,7 +39,7 @@ def test_a_kill_at_any_moment_leaves_the_whole_file(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("s3cr3t" * 10000)
     for _ in range(3):
-        with children.started([sys.executable, "-c", _WRITES, file], stdout=subprocess.PIPE) as child:
+        with children.run_in_background([sys.executable, "-c", _WRITES, file], stdout=subprocess.PIPE) as child:
             assert child.stdout
             child.stdout.readline()
         assert "s3cr3t" * 10000 == file.read_text()

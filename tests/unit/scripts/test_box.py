@@ -1,4 +1,4 @@
-"""`scripts/box`: a folder in the form of treasure-boxes."""
+"""`scripts/box`: a folder with the layout of treasure-boxes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "pinterest_export"
 
 
-def test_it_has_the_workflow_of_its_name_and_the_headings_of_a_box(folder: Path) -> None:
+def test_box_has_the_workflow_of_its_name_and_the_required_headings(folder: Path) -> None:
     headings = re.findall(r"^# .+$", (folder / "README.md").read_text(), re.MULTILINE)
     expected = ["Workflow: td example (Result Output to Pinterest)", "Prerequisites", "How to Run", "Supplemental"]
     assert [f"# {heading}" for heading in [*expected, "Next Step"]] == headings
     assert (folder / "pinterest_export.dig").exists()
 
 
-def test_it_names_every_setting_and_every_workflow(folder: Path) -> None:
+def test_box_readme_names_every_setting_and_every_workflow(folder: Path) -> None:
     text = (folder / "README.md").read_text()
     assert [setting.name for setting in EXPORT.settings] == re.findall(
         r"^- (\w+): .+ \((?:required|optional)", text, re.MULTILINE
@@ -33,7 +33,7 @@ def test_it_names_every_setting_and_every_workflow(folder: Path) -> None:
     assert workflows == sorted(re.findall(r"^- `(\w+\.dig)`: ", text, re.MULTILINE))
 
 
-def test_it_holds_no_library_of_hundreds_of_files(folder: Path) -> None:
+def test_box_contains_only_the_small_library(folder: Path) -> None:
     assert {"backoff", "config", "queries", "td_pinterest_op"} == {
         path.name for path in folder.iterdir() if path.is_dir() and not path.name.endswith(".dist-info")
     }

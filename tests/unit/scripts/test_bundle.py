@@ -1,4 +1,4 @@
-"""`scripts/bundle`: the project folder that digdag takes, and what it leaves alone there."""
+"""`scripts/bundle`: the project folder for digdag, and the files of the user that it keeps."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests import children
 
 
 @pytest.fixture(scope="module")
-def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that was just laid out, by the script itself; to look at."""
+def new_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new folder laid out by the script, to read only."""
     folder = tmp_path_factory.mktemp("bundle") / "project"
     done = children.run([sys.executable, bundle.__file__, folder])
     assert (0, f"{folder}\n", "") == (done.returncode, done.stdout, done.stderr)
@@ -29,21 +29,21 @@ def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that was laid out with all libraries; to look at."""
+def complete_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder laid out with all libraries, to read only."""
     folder = tmp_path_factory.mktemp("bundle") / "complete"
     assert 0 == bundle.main([str(folder), "--with-dependencies"])
     return folder
 
 
 @pytest.fixture
-def folder(new: Path, tmp_path: Path) -> Path:
-    """A folder that was just laid out; to change."""
-    return shutil.copytree(new, tmp_path / "project")
+def folder(new_folder: Path, tmp_path: Path) -> Path:
+    """A new folder, to change."""
+    return shutil.copytree(new_folder, tmp_path / "project")
 
 
-def test_it_holds_workflows_operator_and_the_missing_library_with_their_licences(new: Path) -> None:
-    names = {path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file()}
+def test_bundle_contains_workflows_operator_and_library_with_licences(new_folder: Path) -> None:
+    names = {path.relative_to(new_folder).as_posix() for path in new_folder.rglob("*") if path.is_file()}
     expected = {
         "pinterest_export.dig",
         "config/pinterest.yml",
@@ -56,8 +56,8 @@ def test_it_holds_workflows_operator_and_the_missing_library_with_their_licences
     assert any(name.startswith("python_backoff-") and "LICENSE" in name for name in names)
 
 
-def test_it_holds_nothing_that_serves_people_at_a_terminal_or_fits_one_python_only(new: Path) -> None:
-    names = [path.relative_to(new).as_posix() for path in new.rglob("*")]
+def test_bundle_contains_no_command_line_and_no_compiled_file(new_folder: Path) -> None:
+    names = [path.relative_to(new_folder).as_posix() for path in new_folder.rglob("*")]
     unwanted = (
         "td_pinterest_op/cli",
         "td_pinterest_op/__main__",
@@ -69,34 +69,34 @@ def test_it_holds_nothing_that_serves_people_at_a_terminal_or_fits_one_python_on
     assert [] == [name for name in names if any(part in name for part in unwanted)]
 
 
-def test_the_links_of_its_readme_lead_somewhere(new: Path) -> None:
-    text = (new / "README.md").read_text()
+def test_links_of_the_bundled_readme_have_targets(new_folder: Path) -> None:
+    text = (new_folder / "README.md").read_text()
     links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
-    assert [] == [link for link in links if not (new / link).exists()]
+    assert [] == [link for link in links if not (new_folder / link).exists()]
     assert "the operator's README" in text
 
 
 WORKFLOWS = sorted(path.name for path in (bundle.ROOT / "workflows").glob("*.dig"))
 
 
-def files_of_the_user(folder: Path) -> set[str]:
-    """The workflows, queries and configuration of a folder, and its README."""
+def list_user_files(folder: Path) -> set[str]:
+    """Return the workflows, queries and configuration of a folder, and its README."""
     patterns = ("*.dig", "*.md", "config/*", "queries/*")
     return {path.relative_to(folder).as_posix() for pattern in patterns for path in folder.glob(pattern)}
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)
-def test_a_named_workflow_has_the_files_that_it_needs_and_no_others(workflow: str, tmp_path: Path) -> None:
+def test_bundle_of_a_named_workflow_has_only_the_files_it_needs(workflow: str, tmp_path: Path) -> None:
     assert 0 == bundle.main([str(tmp_path), workflow])
     digs = list(tmp_path.glob("*.dig"))
     assert [] == [str(finding) for dig in digs for finding in check_file(dig) if finding.code == "left-out"]
-    names = files_of_the_user(tmp_path)
+    names = list_user_files(tmp_path)
     texts = "".join((tmp_path / name).read_text() for name in names)
     assert [] == [name for name in names - {workflow} if Path(name).name.removesuffix(".dig") not in texts]
     assert "README.md" not in names
 
 
-def test_further_calls_add_and_a_call_without_names_lays_out_everything(new: Path, tmp_path: Path) -> None:
+def test_further_calls_add_workflows_and_a_call_without_names_adds_all(new_folder: Path, tmp_path: Path) -> None:
     bundle.main([str(tmp_path), "pinterest_export.dig"])
     assert {"pinterest_export.dig"} == {path.name for path in tmp_path.glob("*.dig")}
     (tmp_path / "queries" / "people.sql").write_text("mine")
@@ -104,11 +104,11 @@ def test_further_calls_add_and_a_call_without_names_lays_out_everything(new: Pat
     expected = {f"pinterest_{verb}.dig" for verb in ("export", "clear", "delete")}
     assert expected == {path.name for path in tmp_path.glob("*.dig")}
     bundle.main([str(tmp_path)])
-    assert files_of_the_user(new) == files_of_the_user(tmp_path)
+    assert list_user_files(new_folder) == list_user_files(tmp_path)
     assert "mine" == (tmp_path / "queries" / "people.sql").read_text()
 
 
-def test_what_a_workflow_names_since_the_user_changed_it_is_laid_out_too(tmp_path: Path) -> None:
+def test_update_adds_files_that_a_changed_workflow_names(tmp_path: Path) -> None:
     bundle.main([str(tmp_path), "pinterest_clear.dig"])
     with (tmp_path / "pinterest_clear.dig").open("a") as dig:
         dig.write("+more:\n  td>: queries/people.sql\n")
@@ -126,7 +126,7 @@ def test_what_a_workflow_names_since_the_user_changed_it_is_laid_out_too(tmp_pat
         (["pinterest_export.dig"], "name the folder before the workflows"),
     ],
 )
-def test_wrong_names_are_wrong_usage_and_write_nothing(
+def test_unknown_names_are_a_usage_error_and_write_nothing(
     arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -136,7 +136,7 @@ def test_wrong_names_are_wrong_usage_and_write_nothing(
     assert [] == list(tmp_path.iterdir())
 
 
-def test_an_update_keeps_the_form_of_the_folder(tmp_path: Path) -> None:
+def test_update_keeps_the_layout_of_the_folder(tmp_path: Path) -> None:
     bundle.main([str(tmp_path), "pinterest_export.dig", "pinterest_clear.dig", "--with-dependencies"])
     bundle.main([str(tmp_path), "--with-phone-numbers", "pinterest_export.dig"])
     (tmp_path / "pinterest_clear.dig").unlink()
@@ -159,7 +159,7 @@ def test_an_update_keeps_the_form_of_the_folder(tmp_path: Path) -> None:
         ("mine.dig", "records: rows\ncolumns: {phones: email}\n", False),
     ],
 )
-def test_the_library_for_phone_numbers_is_there_where_the_project_uses_them(
+def test_bundle_contains_the_phone_library_if_the_project_uses_phone_numbers(
     tmp_path: Path, file: str, text: str, is_used: bool
 ) -> None:
     (tmp_path / file).parent.mkdir(exist_ok=True)
@@ -171,7 +171,7 @@ def test_the_library_for_phone_numbers_is_there_where_the_project_uses_them(
     assert not (tmp_path / "phonenumbers").exists()
 
 
-def test_files_that_the_user_has_changed_stay(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_update_keeps_files_that_the_user_has_changed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine = ["config/pinterest.yml", "pinterest_export.dig", "queries/people.sql"]
     for name in [*mine, "notes.txt"]:
         (folder / name).write_text("mine")
@@ -181,7 +181,7 @@ def test_files_that_the_user_has_changed_stay(folder: Path, capsys: pytest.Captu
     assert {"mine"} == {(folder / name).read_text() for name in [*mine, "notes.txt"]}
 
 
-def test_a_file_of_an_older_version_is_brought_up_to_date(folder: Path) -> None:
+def test_update_replaces_an_unchanged_file_of_an_older_version(folder: Path) -> None:
     manifest, package = folder / ".laid_out.json", folder / "td_pinterest_op"
     newest = (package / "export.py").read_text()
     hashes = json.loads(manifest.read_text())
@@ -193,7 +193,7 @@ def test_a_file_of_an_older_version_is_brought_up_to_date(folder: Path) -> None:
     assert (newest, False) == ((package / "export.py").read_text(), (package / "gone.py").exists())
 
 
-def test_changed_code_is_refused_before_anything_is_written(folder: Path) -> None:
+def test_changed_code_is_an_error_before_anything_is_written(folder: Path) -> None:
     (folder / "td_pinterest_op" / "export.py").write_text("changed")
     (folder / "pinterest_clear.dig").unlink()
     said = r"td_pinterest_op/export\.py\. Nothing was written\. Move it away, or name another folder"
@@ -203,10 +203,10 @@ def test_changed_code_is_refused_before_anything_is_written(folder: Path) -> Non
 
 
 @pytest.mark.parametrize("options", [[], ["--with-phone-numbers"]])
-def test_with_dependencies_it_runs_where_python_has_no_library_at_all(
-    complete: Path, tmp_path: Path, options: list[str]
+def test_bundle_with_dependencies_runs_without_installed_libraries(
+    complete_folder: Path, tmp_path: Path, options: list[str]
 ) -> None:
-    folder = complete
+    folder = complete_folder
     if options:
         folder = tmp_path
         bundle.main([str(folder), "--with-dependencies", *options])
@@ -214,39 +214,45 @@ def test_with_dependencies_it_runs_where_python_has_no_library_at_all(
     probe = f"{path}; import td_pinterest_op.export, msgpack; print(msgpack.unpackb(b'\\x91\\x01'))"
     phone = "from td_pinterest_op.identifiers.phones import normalise; print(normalise('+49 30 901820', None))"
     code = f"{probe}; {phone}" if options else probe
-    # -I -S: neither site-packages nor the user's own nor PYTHONPATH. -B: the folder stays as it is.
+    # -I -S: no site-packages, user packages or PYTHONPATH. -B: the folder stays unchanged.
     done = children.run([sys.executable, "-B", "-I", "-S", "-W", "error", "-c", code], cwd=folder)
     assert ("[1]\n" + ("4930901820\n" if options else ""), "") == (done.stdout, done.stderr)
 
 
-def test_with_dependencies_it_holds_nothing_that_nobody_needs(complete: Path) -> None:
-    names = [path.relative_to(complete).as_posix() for path in complete.rglob("*") if path.name != ".laid_out.json"]
+def test_bundle_with_dependencies_contains_no_unused_files(complete_folder: Path) -> None:
+    names = [
+        path.relative_to(complete_folder).as_posix()
+        for path in complete_folder.rglob("*")
+        if path.name != ".laid_out.json"
+    ]
     unwanted = re.compile(r"(?:phonenumbers|tzdata).*|(?!td_pinterest_op/).*(?:/py\.typed|\.pyi|\.pyc|\.so|\.js)")
     assert [] == [name for name in names if unwanted.fullmatch(name)]
-    assert 3_200_000 > size(complete)
+    assert 3_200_000 > archive_size(complete_folder)
 
 
-def size(folder: Path) -> int:
-    """The bytes that a push sends, unpacked."""
+def archive_size(folder: Path) -> int:
+    """Return the number of bytes that a push sends, unpacked."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != ".laid_out.json")
 
 
-def test_a_digdag_server_takes_it_with_a_sample_and_the_library_for_phone_numbers(tmp_path: Path, new: Path) -> None:
+def test_bundle_with_phone_library_and_sample_fits_the_limit_of_a_digdag_server(
+    tmp_path: Path, new_folder: Path
+) -> None:
     bundle.main([str(tmp_path), "--with-phone-numbers"])
     # api.max_archive_total_size_limit of a server that sets none; a sample of 150 KB.
-    assert 2_097_152 > size(tmp_path) + 150_000
-    assert 2_097_152 / 2 > size(new)
+    assert 2_097_152 > archive_size(tmp_path) + 150_000
+    assert 2_097_152 / 2 > archive_size(new_folder)
 
 
-def test_with_dependencies_it_is_within_what_hosted_workflows_take(complete: Path) -> None:
+def test_bundle_with_dependencies_fits_the_limit_of_hosted_workflows(complete_folder: Path) -> None:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        tar.add(complete)
+        tar.add(complete_folder)
     assert 10_000_000 > len(archive.getvalue())
 
 
-def test_libraries_that_are_not_wanted_any_more_leave_no_empty_folder(complete: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(complete, tmp_path / "project")
+def test_removed_libraries_leave_no_empty_folder(complete_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(complete_folder, tmp_path / "project")
     assert (folder / "requests").is_dir()
     bundle.main([str(folder)])
     assert not (folder / "requests").exists()

@@ -15,7 +15,7 @@ SETUP.read(ROOT / "setup.cfg")
 INSTALLED_BY_USERS = ["cli", "report"]
 
 
-def requirements(text: str) -> dict[str, list[Requirement]]:
+def parse_requirements(text: str) -> dict[str, list[Requirement]]:
     pins: dict[str, list[Requirement]] = {}
     for line in text.splitlines():
         if line.strip() and not line.lstrip().startswith(("#", "--hash")):
@@ -24,35 +24,35 @@ def requirements(text: str) -> dict[str, list[Requirement]]:
     return pins
 
 
-def pins(name: str) -> dict[str, list[Requirement]]:
-    return requirements((ROOT / "scripts" / "pins" / name).read_text())
+def read_pins(name: str) -> dict[str, list[Requirement]]:
+    return parse_requirements((ROOT / "scripts" / "pins" / name).read_text())
 
 
-def declared(*extras: str) -> dict[str, list[Requirement]]:
+def declared_requirements(*extras: str) -> dict[str, list[Requirement]]:
     texts = [SETUP["options"]["install_requires"], *(SETUP["options.extras_require"][extra] for extra in extras)]
-    return requirements("\n".join(texts))
+    return parse_requirements("\n".join(texts))
 
 
-def test_the_newest_pins_hold_all_that_setup_cfg_names() -> None:
-    assert set() == declared(*SETUP["options.extras_require"]).keys() - pins("newest.txt").keys()
+def test_newest_pins_contain_every_requirement_of_setup_cfg() -> None:
+    assert set() == declared_requirements(*SETUP["options.extras_require"]).keys() - read_pins("newest.txt").keys()
 
 
-def test_the_lowest_pins_are_the_lowest_that_setup_cfg_allows() -> None:
-    lowest = pins("lowest.txt")
-    for name, (requirement,) in declared(*INSTALLED_BY_USERS).items():
+def test_lowest_pins_are_the_lowest_versions_of_setup_cfg() -> None:
+    lowest = read_pins("lowest.txt")
+    for name, (requirement,) in declared_requirements(*INSTALLED_BY_USERS).items():
         minimum = re.search(r">=\s*([\d.]+)", str(requirement.specifier))
         assert minimum, f"{name} has no lowest version in setup.cfg"
         pinned = {str(pin.specifier).removeprefix("==") for pin in lowest[name]}
-        assert {_padded(minimum[1])} == {_padded(version) for version in pinned}, name
+        assert {pad_version(minimum[1])} == {pad_version(version) for version in pinned}, name
 
 
-def _padded(version: str) -> tuple[int, ...]:
+def pad_version(version: str) -> tuple[int, ...]:
     parts = [int(part) for part in version.split(".")]
     return (*parts, 0, 0, 0)[:4]
 
 
-def test_what_the_bundle_holds_is_pinned_by_hash() -> None:
+def test_bundled_libraries_are_pinned_by_hash() -> None:
     lines = (ROOT / "scripts" / "pins" / "bundle.txt").read_text().splitlines()
     names = [number for number, line in enumerate(lines) if not line.startswith(" ")]
-    assert set() == declared().keys() - pins("bundle.txt").keys()
+    assert set() == declared_requirements().keys() - read_pins("bundle.txt").keys()
     assert all(lines[number + 1].lstrip().startswith("--hash=sha256:") for number in names)

@@ -1,4 +1,4 @@
-"""`scripts/release`: what it refuses, and the tag that it makes."""
+"""`scripts/release`: its preconditions, and the tag that it creates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def commit(project: Path) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository of version 1.2.3 whose checks take no time."""
+    """A repository of version 1.2.3 with trivial checks."""
     for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
         monkeypatch.setenv(f"{name}_NAME", "A")
         monkeypatch.setenv(f"{name}_EMAIL", "a@a.example")
@@ -46,7 +46,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_it_checks_and_tags_with_the_entry_of_the_changelog_and_uploads_nothing(project: Path) -> None:
+def test_release_checks_and_tags_with_the_changelog_entry_and_uploads_nothing(project: Path) -> None:
     done = run(project, "scripts/release")
     assert (0, "") == (done.returncode, done.stderr)
     assert done.stdout.startswith("checked\nlisted\n")
@@ -55,14 +55,14 @@ def test_it_checks_and_tags_with_the_entry_of_the_changelog_and_uploads_nothing(
     assert "td_pinterest_op 1.2.3\n\n### Added\n\n- Rooms." == message.strip()
 
 
-def test_it_refuses_what_is_not_committed(project: Path) -> None:
+def test_release_rejects_uncommitted_changes(project: Path) -> None:
     (project / "new").touch()
     done = run(project, "scripts/release")
     assert (1, "") == (done.returncode, done.stdout)
     assert "not committed" in done.stderr
 
 
-def test_it_refuses_a_version_without_an_entry_in_the_changelog(project: Path) -> None:
+def test_release_rejects_a_version_without_changelog_entry(project: Path) -> None:
     (project / "td_pinterest_op" / "__init__.py").write_text('__version__ = "1.2.4"\n')
     commit(project)
     done = run(project, "scripts/release")
@@ -70,21 +70,21 @@ def test_it_refuses_a_version_without_an_entry_in_the_changelog(project: Path) -
     assert 'no entry "## [1.2.4] - ' in done.stderr
 
 
-def test_it_refuses_a_version_that_is_tagged(project: Path) -> None:
+def test_release_rejects_a_version_that_is_tagged(project: Path) -> None:
     assert 0 == run(project, "scripts/release").returncode
     done = run(project, "scripts/release")
     assert (1, "") == (done.returncode, done.stdout)
     assert "v1.2.3 is tagged already" in done.stderr
 
 
-def test_it_makes_no_tag_when_a_check_fails(project: Path) -> None:
+def test_release_creates_no_tag_when_a_check_fails(project: Path) -> None:
     (project / ".ci" / "run").write_text("#!/bin/sh\nexit 3\n")
     commit(project)
     assert 3 == run(project, "scripts/release").returncode
     assert "" == run(project, "git", "tag").stdout
 
 
-def test_the_version_of_the_package_has_an_entry_in_the_changelog() -> None:
+def test_changelog_has_an_entry_for_the_version_of_the_package() -> None:
     assert re.search(
         rf"^## \[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.M
     )

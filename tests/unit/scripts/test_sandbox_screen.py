@@ -1,4 +1,4 @@
-"""The sandbox's lines: signs of life while nothing else is printed, and what precedes a message left out."""
+"""The sandbox's output: progress lines when nothing else is printed, and messages without log prefixes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.sandbox.screen import Screen, labelled, last_line
 
 
-def test_screen_says_what_goes_on_when_nothing_else_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_screen_describes_the_current_work_when_nothing_else_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     shown = threading.Event()
 
     def describe() -> str:
@@ -40,7 +40,7 @@ def test_last_line_of_a_log_begins_with_its_message(line: str, shown: str, tmp_p
     assert shown == last_line(tmp_path / "log")
 
 
-def test_long_text_goes_on_below_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_text_is_wrapped_below_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     lines = labelled("sent", ["Added 2 records to audience " + "549755885175000002 " * 2])
     assert ["  sent      Added 2 records to audience 549755885175000002", "            549755885175000002"] == lines

@@ -1,4 +1,4 @@
-"""`scripts/setup`: what it says while it works."""
+"""`scripts/setup`: its progress messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from tests import children
 
 ROOT = Path(__file__).parent.parent.parent.parent
-# In place of Python: pip goes on until the script has reported that it is still at it.
+# Replaces Python: pip runs until the script has reported that it still runs.
 _PYTHON = """#!/bin/sh
 echo "$*" >> calls
 case "$*" in

@@ -1,4 +1,4 @@
-"""`scripts/trino`: its engine ends with it."""
+"""`scripts/trino`: its engine ends together with it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 
 from tests import children
 
-# It holds its pipe open, and tells whether its standard input came to an end.
+# Keeps its pipe open, and reports the end of its standard input.
 _JAVA = "exec 3> {pipe}; echo begun >&3; timeout 30 cat && echo ended >&3"
 
 
-def test_the_engine_ends_with_a_program_that_is_told_to_end(tmp_path: Path) -> None:
+def test_engine_ends_when_the_program_is_terminated(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for name, text in (("java", _JAVA.format(pipe=pipe)), ("javac", ""), ("mvn", "")):
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
     environ = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
-    with children.started([sys.executable, "-m", "tests.trino"], env=environ) as process, pipe.open() as told:
+    with children.run_in_background([sys.executable, "-m", "tests.trino"], env=environ) as process, pipe.open() as told:
         assert "begun\n" == told.readline()
         process.terminate()
         assert "ended\n" == told.read()

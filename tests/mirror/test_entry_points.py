@@ -1,4 +1,4 @@
-"""The mirror by its other doors: an entry of several audiences, an activation. And a ledger of version 0.3."""
+"""The mirror's other entry points: an entry of several audiences and an activation. And a ledger of version 0.3."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ DAY = 86_400_000
 
 
 @pytest.fixture
-def audience_id(mirrored: World) -> str:
+def audience_id(mirror_world: World) -> str:
     """An audience that follows 200 people, after the first day."""
-    found = mirrored.audience()
-    mirrored.wants(people(200))
-    assert mirrored.run(0).succeeded
+    found = mirror_world.audience()
+    mirror_world.set_people(people(200))
+    assert mirror_world.run(0).succeeded
     return found
 
 
-def test_an_entry_of_several_audiences_mirrors(mirrored: World, audience_id: str) -> None:
-    mirrored.wants(people(195))
-    shared = json.dumps({name: mirrored.settings[name] for name in ("ad_account_id", "type", "audience_type")})
-    entry = {**mirrored.settings, "query": mirrored.task["query"], "name": "newsletter", "min_records": 196}
+def test_entry_of_several_audiences_can_be_a_mirror(mirror_world: World, audience_id: str) -> None:
+    mirror_world.set_people(people(195))
+    shared = json.dumps({name: mirror_world.settings[name] for name in ("ad_account_id", "type", "audience_type")})
+    entry = {**mirror_world.settings, "query": mirror_world.task["query"], "name": "newsletter", "min_records": 196}
     params: dict[str, Any] = {"database": DATABASE, "result_settings": shared, "audience": entry}
-    task = Task(params=params, environ=mirrored.environ)
-    _, outcome = export_entry(task, mirrored.time.timing)
+    task = Task(params=params, environ=mirror_world.environ)
+    _, outcome = export_entry(task, mirror_world.time.timing)
     assert (False, True) == (outcome["ok"], "fewer than min_records (196)" in outcome["error"])
     given = {**params, "audience": {**entry, "min_records": 1}}
-    name, outcome = export_entry(replace(task, params=given), mirrored.time.timing)
+    name, outcome = export_entry(replace(task, params=given), mirror_world.time.timing)
     assert ("newsletter", True, 5) == (name, outcome["ok"], outcome["statistics"]["mirror"]["left"])
-    assert digests(195) == mirrored.members(audience_id)
+    assert digests(195) == mirror_world.members(audience_id)
 
 
-def test_an_activation_mirrors_from_its_first_run_on(mirrored: World) -> None:
-    kept = {name: value for name, value in mirrored.settings.items() if name != "action"}
-    mirrored.wants(people(200))
-    params: dict[str, Any] = {**mirrored.task, "later_runs": "Mirror", "segment_name": "VIP", "activation_id": "7"}
-    task = Task(params={**params, "result_settings": kept}, environ=mirrored.environ)
-    export(extend_by_console(task), mirrored.time.timing)
-    (audience,) = mirrored.pinterest.audiences_named("VIP")
-    assert digests(200) == mirrored.members(audience.id)
-    mirrored.wants(people(190))
-    stored = export(extend_by_console(task), mirrored.time.timing)
-    assert (10, digests(190)) == (stored["mirror"]["left"], mirrored.members(audience.id))
+def test_activation_mirrors_from_its_first_run(mirror_world: World) -> None:
+    kept = {name: value for name, value in mirror_world.settings.items() if name != "action"}
+    mirror_world.set_people(people(200))
+    params: dict[str, Any] = {**mirror_world.task, "later_runs": "Mirror", "segment_name": "VIP", "activation_id": "7"}
+    task = Task(params={**params, "result_settings": kept}, environ=mirror_world.environ)
+    export(extend_by_console(task), mirror_world.time.timing)
+    (audience,) = mirror_world.pinterest.audiences_named("VIP")
+    assert digests(200) == mirror_world.members(audience.id)
+    mirror_world.set_people(people(190))
+    stored = export(extend_by_console(task), mirror_world.time.timing)
+    assert (10, digests(190)) == (stored["mirror"]["left"], mirror_world.members(audience.id))
 
 
 def test_a_job_is_no_query_of_a_mirror(mirrored: World, audience_id: str) -> None:
@@ -65,15 +65,15 @@ def test_a_job_is_no_query_of_a_mirror(mirrored: World, audience_id: str) -> Non
     assert "mirror_current_audience needs the engine presto or trino" in mirrored.run(1).said
 
 
-def test_a_ledger_that_version_0_3_wrote_goes_on(mirrored: World) -> None:
+def test_ledger_of_version_0_3_is_continued(mirror_world: World) -> None:
     """A first replace, a compaction, a settled day, a day that was given up, and one that was overtaken."""
-    audience_id = mirrored.audience(people(200, first=5))
-    behind = mirrored.pinterest.audiences[audience_id].rule["customer_list_id"]
-    now = int(mirrored.time.now() * 1000)
+    audience_id = mirror_world.audience(people(200, first=5))
+    behind = mirror_world.pinterest.audiences[audience_id].rule["customer_list_id"]
+    now = int(mirror_world.time.now() * 1000)
     plans = {
         name: now - (9 - n) * DAY for n, name in enumerate(["first", "compaction", "settled", "given up", "next to"])
     }
-    account = mirrored.settings["ad_account_id"]
+    account = mirror_world.settings["ad_account_id"]
     rows: list[tuple[Any, ...]] = []
 
     def add(plan: str, op: str, digest: str | None = None, joined: int | None = None, **more: Any) -> None:
@@ -99,13 +99,13 @@ def test_a_ledger_that_version_0_3_wrote_goes_on(mirrored: World) -> None:
         add("next to", "join", digest)
     add("next to", "overtaken", joined=plans["given up"])
     ledger = Ledger(name=LEDGER, database=DATABASE, audience_id=audience_id, session="")
-    mirrored.td.create(DATABASE, LEDGER, re.sub(r"[\s\S]* AS\n", "", ledger.create_statement()))
+    mirror_world.td.create(DATABASE, LEDGER, re.sub(r"[\s\S]* AS\n", "", ledger.create_statement()))
     values = ", ".join(f"({', '.join('NULL' if value is None else repr(value) for value in row)})" for row in rows)
-    mirrored.sql(f"INSERT INTO {LEDGER} VALUES {values}")
-    mirrored.wants(people(200, first=6))
-    with mirrored.sent() as sent:
-        ran = mirrored.run(0)
-    assert ran.succeeded, ran.said
+    mirror_world.sql(f"INSERT INTO {LEDGER} VALUES {values}")
+    mirror_world.set_people(people(200, first=6))
+    with mirror_world.count_sent() as sent:
+        ran = mirror_world.run(0)
+    assert ran.succeeded, ran.output
     # One of the two who are unsure joins, the other leaves, and so does the person who left the query.
     assert {"ADD": 1, "REMOVE": 2} == sent
-    assert (digests(200, first=6), 200) == (mirrored.members(audience_id), ran.stored["members"])
+    assert (digests(200, first=6), 200) == (mirror_world.members(audience_id), ran.stored["members"])
