@@ -99,13 +99,13 @@ def check_outcomes(task: workflow.Task) -> None:
     entries = {_name_of(entry): entry for entry in _read_entries(task)}
     missing = {
         "ok": False,
-        "error": "no result was stored: its process was killed (mostly for lack of memory), or it did not start. "
-        "Run it again",
+        "error": "no result was stored: its process was killed (mostly for lack of memory), or it did not start",
     }
     results = {name: outcomes.get(name, missing) for name in entries}
     if failed := [name for name, result in results.items() if not result["ok"]]:
         errors = "; ".join(f"{name} ({_describe_place(entries[name])}): {results[name]['error']}" for name in failed)
-        raise WorkflowError(f"{len(failed)} of {len(entries)} audiences failed: {errors}")
+        advice = "To repeat them run the whole attempt again: `--all` on a server, `--rerun` with digdag run"
+        raise WorkflowError(f"{len(failed)} of {len(entries)} audiences failed: {errors}. {advice}")
     log.info("all %d audiences were exported", len(entries))
 
 
