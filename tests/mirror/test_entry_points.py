@@ -56,13 +56,15 @@ def test_activation_mirrors_from_its_first_run(mirror_world: World) -> None:
     assert (10, digests(190)) == (stored["mirror"]["left"], mirror_world.members(audience.id))
 
 
-def test_a_job_is_no_query_of_a_mirror(mirrored: World, audience_id: str) -> None:
-    del mirrored.task["query"]
-    mirrored.task["job_id"] = "12"
-    assert "mirror_current_audience needs `query`, and the rows are those of a job (`job_id`" in mirrored.run(1).said
-    mirrored.task |= {"job_id": None, "query": "SELECT 1", "engine": "hive"}
-    del mirrored.task["job_id"]
-    assert "mirror_current_audience needs the engine presto or trino" in mirrored.run(1).said
+def test_mirror_without_a_presto_or_trino_query_is_an_error(mirror_world: World, audience_id: str) -> None:
+    del mirror_world.task["query"]
+    mirror_world.task["job_id"] = "12"
+    assert (
+        "mirror_current_audience needs `query`, and the rows are those of a job (`job_id`" in mirror_world.run(1).output
+    )
+    mirror_world.task |= {"job_id": None, "query": "SELECT 1", "engine": "hive"}
+    del mirror_world.task["job_id"]
+    assert "mirror_current_audience needs the engine presto or trino" in mirror_world.run(1).output
 
 
 def test_ledger_of_version_0_3_is_continued(mirror_world: World) -> None:
