@@ -18,7 +18,7 @@ def tdclient_log_level(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.fixture
-def served() -> Iterator[tuple[Pinterest, str]]:
+def emulator_with_url() -> Iterator[tuple[Pinterest, str]]:
     # As 5.28 has it; test_pinterest_switches has a server that demands records.
     emulator = Pinterest(switches=Switches(records_required=False))
     with serve_pinterest(state=emulator) as (pinterest, endpoint):
@@ -26,11 +26,11 @@ def served() -> Iterator[tuple[Pinterest, str]]:
 
 
 @pytest.fixture
-def pinterest(served: tuple[Pinterest, str]) -> Pinterest:
-    return served[0]
+def pinterest(emulator_with_url: tuple[Pinterest, str]) -> Pinterest:
+    return emulator_with_url[0]
 
 
 @pytest.fixture
-def sdk(served: tuple[Pinterest, str]) -> Sdk:
-    endpoint = served[1]
+def sdk(emulator_with_url: tuple[Pinterest, str]) -> Sdk:
+    endpoint = emulator_with_url[1]
     return Sdk(endpoint, refresh_access_token(Sdk(endpoint, None)).access_token)

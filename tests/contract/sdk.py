@@ -36,7 +36,7 @@ class _Package(ModuleType):
 
 
 @functools.cache
-def _published() -> Any:
+def client_package() -> Any:
     package: Any = _Package("pinterestsdk")
     package.api, package.models = _Package("pinterestsdk.api"), _Package("pinterestsdk.models")
     return package
@@ -49,7 +49,7 @@ class LazyModule:
         # pytest asks each object of a test file whether it is a fixture or a mock.
         if name.startswith("_"):
             raise AttributeError(name)
-        return getattr(_published(), name)
+        return getattr(client_package(), name)
 
 
 pinterestsdk = LazyModule()

@@ -37,8 +37,8 @@ def test_refresh_returns_an_access_token_for_thirty_days(pinterest: Pinterest, s
     assert 59 * 86400 < token.refresh_token_expires_in <= 60 * 86400
 
 
-def test_wrong_client_secret_is_refused(served: tuple[Pinterest, str]) -> None:
-    sdk = Sdk(served[1], None)
+def test_wrong_client_secret_is_refused(emulator_with_url: tuple[Pinterest, str]) -> None:
+    sdk = Sdk(emulator_with_url[1], None)
     sdk.oauth.api_client.configuration.password = "wrong"
     with pytest.raises(pinterestsdk.exceptions.UnauthorizedException) as caught:
         refresh_access_token(sdk)

@@ -27,7 +27,7 @@ HEADER = "-- project_id: 1\n-- project_name: demo\n-- workflow_name: export\n-- 
 
 
 @pytest.fixture
-def served() -> Iterator[tuple[TreasureData, str]]:
+def emulator_with_url() -> Iterator[tuple[TreasureData, str]]:
     with serve_td() as (td, url):
         td.create(
             DB,
@@ -38,13 +38,13 @@ def served() -> Iterator[tuple[TreasureData, str]]:
 
 
 @pytest.fixture
-def td(served: tuple[TreasureData, str]) -> TreasureData:
-    return served[0]
+def td(emulator_with_url: tuple[TreasureData, str]) -> TreasureData:
+    return emulator_with_url[0]
 
 
 @pytest.fixture
-def url(served: tuple[TreasureData, str]) -> str:
-    return served[1]
+def url(emulator_with_url: tuple[TreasureData, str]) -> str:
+    return emulator_with_url[1]
 
 
 @pytest.fixture

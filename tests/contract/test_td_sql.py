@@ -17,15 +17,15 @@ SCHEDULED = 1_767_312_000
 
 
 @pytest.fixture
-def served() -> Iterator[tuple[TreasureData, str]]:
+def emulator_with_url() -> Iterator[tuple[TreasureData, str]]:
     with serve_td() as (td, url):
         td.create(DATABASE, "people", [{"email": f"p{number}@shop.example"} for number in range(10)])
         yield td, url
 
 
 @pytest.fixture
-def td(served: tuple[TreasureData, str]) -> TreasureData:
-    return served[0]
+def td(emulator_with_url: tuple[TreasureData, str]) -> TreasureData:
+    return emulator_with_url[0]
 
 
 class Session:
@@ -53,8 +53,8 @@ class Session:
 
 
 @pytest.fixture
-def sql(served: tuple[TreasureData, str]) -> Iterator[Session]:
-    session = Session(served[1])
+def sql(emulator_with_url: tuple[TreasureData, str]) -> Iterator[Session]:
+    session = Session(emulator_with_url[1])
     yield session
     session.close()
 
@@ -194,9 +194,9 @@ def test_insert_may_fail_with_a_share_of_its_rows_written(
     assert [[left + 10]] == sql.rows("SELECT count(*) AS n FROM made")
 
 
-def test_job_faults_are_added_over_http(served: tuple[TreasureData, str], sql: Session) -> None:
+def test_job_faults_are_added_over_http(emulator_with_url: tuple[TreasureData, str], sql: Session) -> None:
     def add(*faults: dict[str, object]) -> int:
-        return requests.post(f"{served[1]}_test/job_faults", json=list(faults), timeout=10).status_code
+        return requests.post(f"{emulator_with_url[1]}_test/job_faults", json=list(faults), timeout=10).status_code
 
     assert [400, 400, 200] == [add({"share": 2}), add({"wish": 1}), add({"query": "people"})]
     assert "success" == sql.job("SELECT 1 AS a").status()

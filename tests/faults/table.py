@@ -55,7 +55,7 @@ class Row:
     slow: bool = False
 
     @property
-    def applied(self) -> bool:
+    def takes_effect(self) -> bool:
         """Return whether the request with the fault takes effect."""
         return self.when is When.AFTER or self.effect is None
 

@@ -231,7 +231,7 @@ def test_fault_loses_and_duplicates_nothing_and_a_rerun_recovers(
             stage.export(settings, job_id=job_id)
         assert cell.end is (UnavailableError if raised.type is MaybeAppliedError else raised.type)
         check_figures(stage, statistics_of_failure(caplog), records=records, success=False)
-        steps = steps_done(cell.action, cell.moment, applied=cell.row.applied)
+        steps = steps_done(cell.action, cell.moment, applied=cell.row.takes_effect)
         assert expected_world(cell, steps, withheld=cell.poison) == read_world(stage)
         if cell.moment in batches(cell.action):
             truly_in = BATCH_SIZE * len(steps.intersection(batches(cell.action))) - (cell.poison is not None)
@@ -241,7 +241,7 @@ def test_fault_loses_and_duplicates_nothing_and_a_rerun_recovers(
     stage.reset()
     stage.export(settings, job_id=job_id)
     wanted = expected_world(cell, whole, withheld=None)
-    if cell.action is Replace.action and cell.row.applied and wanted != read_world(stage):
+    if cell.action is Replace.action and cell.row.takes_effect and wanted != read_world(stage):
         # Pinterest counts a repeated batch twice, and a list with more records than were sent is not used again.
         wanted = World(lists=(*wanted.lists, wanted.lists[-1]), audiences=((NAME, 2),))
     assert wanted == read_world(stage)

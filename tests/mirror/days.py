@@ -183,7 +183,7 @@ def purpose_of(body: bytes) -> str:
 
 
 @contextlib.contextmanager
-def at_statement(purpose: str, do: Callable[[], object]) -> Iterator[None]:
+def run_at_statement(purpose: str, do: Callable[[], object]) -> Iterator[None]:
     """Call `do` right before the first statement for a purpose is issued."""
     left = [1]
     opening = Transport.open

@@ -72,14 +72,14 @@ class Rules:
         if self.withholds:
             opted_out = {person for person in EVERYBODY if self.dice.random() < 0.1}
             consenting = {person for person in EVERYBODY if self.dice.random() < 0.9}
-            set_lists(self.world, suppress=self._spelled(opted_out), consent=self._spelled(consenting))
+            set_lists(self.world, suppress=self._spell_randomly(opted_out), consent=self._spell_randomly(consenting))
             chosen = assign_control(CONTROL, [each.encode() for each in sorted(wanted)])
             wanted &= {each for each, is_chosen in zip(sorted(wanted), chosen, strict=True) if not is_chosen}
             wanted &= {digest(person) for person in consenting - opted_out}
         self.sent.added.clear()
         return wanted
 
-    def _spelled(self, people: set[str]) -> list[dict[str, str]]:
+    def _spell_randomly(self, people: set[str]) -> list[dict[str, str]]:
         spellings = (" {}".format, str.upper, digest)
         return [{"email": self.dice.choice(spellings)(person)} for person in sorted(people)]
 

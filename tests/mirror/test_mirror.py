@@ -11,7 +11,7 @@ from tests import guard
 from tests.campaigns import campaign
 from tests.emulators.td import JobFault
 from tests.exporting import digest, digests, people
-from tests.mirror.days import DATABASE, LEDGER, Death, World, at_statement
+from tests.mirror.days import DATABASE, LEDGER, Death, World, run_at_statement
 
 # The statements and writes of a first day, as `Death` counts them.
 MOVE = 38
@@ -239,7 +239,7 @@ def test_audience_switched_by_somebody_else_gets_nothing_until_a_rebuild(mirror_
 def test_audience_switched_while_its_plan_is_sent_is_an_error(mirror_world: World, audience_id: str) -> None:
     other = mirror_world.pinterest.add_list("Somebody else's").id
     mirror_world.set_people(people(190))
-    with at_statement("read the plan back", lambda: mirror_world.pinterest.move_audience(audience_id, other)):
+    with run_at_statement("read the plan back", lambda: mirror_world.pinterest.move_audience(audience_id, other)):
         stopped = mirror_world.run(1)
     assert not stopped.succeeded
     assert f"uses customer list {other} now" in stopped.output
@@ -497,7 +497,7 @@ def test_plan_made_during_a_compaction_counts(
         mirror_world.set_people(people(190, first=310))
         assert mirror_world.run(3, session="a newer session").succeeded
 
-    with at_statement(purpose, second):
+    with run_at_statement(purpose, second):
         assert mirror_world.run(3).succeeded
     assert digests(190, first=310) == mirror_world.members(audience_with_large_ledger)
     mirror_world.set_people(people(200, first=315))

@@ -14,7 +14,7 @@ from td_pinterest_op.http.transport import Transport
 from tests.campaigns import amount, campaign
 from tests.emulators.pinterest.faults import Answer, Fault
 from tests.exporting import digest, digests, people
-from tests.mirror.days import BATCH, Attempt, World, at_statement
+from tests.mirror.days import BATCH, Attempt, World, run_at_statement
 from tests.mirror.test_fifty_days import check_attempt, choose_next_people
 
 WAIT = 30
@@ -152,7 +152,7 @@ def test_run_that_does_not_know_of_a_concurrent_one_stops(
         newer.append(mirror_world.run(1, session="a newer session"))
 
     newer: list[Attempt] = []
-    with at_statement(purpose, second):
+    with run_at_statement(purpose, second):
         older = mirror_world.run(1)
     assert (is_older_done, True) == (older.succeeded, newer[0].succeeded), older.output
     if not is_older_done:
