@@ -44,7 +44,7 @@ JOBS: Mapping[str, Job] = {
     "add": Job("pinterest_export.dig", "add people to an audience", Add.action, ("audience_id",), _PEOPLE, True),
     "remove": Job(
         "pinterest_remove.dig",
-        "take people out of an audience",
+        "remove people from an audience",
         Remove.action,
         ("remove", "audience_id"),
         "remove_people.sql",
@@ -60,13 +60,13 @@ JOBS: Mapping[str, Job] = {
     ),
     "mirror": Job(
         "pinterest_mirror.dig",
-        "keep an audience the same as a query, sending only changes",
+        "keep an audience in sync with a query, sending only changes",
         Mirror.action,
         ("mirror", "audience_id"),
         _PEOPLE,
         takes_lists=True,
     ),
-    "clear": Job("pinterest_clear.dig", "take everybody out of an audience", Clear.action, ("clear", "audience_id")),
+    "clear": Job("pinterest_clear.dig", "remove everybody from an audience", Clear.action, ("clear", "audience_id")),
     "delete": Job("pinterest_delete.dig", "delete an audience", Delete.action, ("delete", "audience_id")),
     "many": Job(
         "pinterest_many.dig",
