@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.erasure import Receipt, Target, erase, find_targets, plan_text
+from td_pinterest_op.audiences.erasure import Receipt, Target, describe_plan, erase, find_targets
 from td_pinterest_op.audiences.request import Request, read_erasure_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError
@@ -97,7 +97,7 @@ class _Erasure:
             apis = {account: services.pinterest_for(account) for account in settings.ad_account_ids}
             self.targets = find_targets(apis)
             prepared = self._read_people(services, spool)
-            self.reporter.plan(plan_text(self.targets, records=stats.unique, settings=settings))
+            self.reporter.plan(describe_plan(self.targets, records=stats.unique, settings=settings))
             sender = partial(Sender, client=services.client, settings=settings, progress=self._show_removing)
             if stats.unique and not settings.dry_run:
                 self._process(erase(self.targets, prepared, apis=apis, sender=sender))

@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any
 
-from td_pinterest_op.audiences.follow_up import State, broken_limits, read_state
+from td_pinterest_op.audiences.follow_up import State, find_broken_limits, read_state
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceHistory, summarize
@@ -94,7 +94,7 @@ class _FollowUp:
             log.warning("%s", self.problems[audience_id])
             return
         self.states.append(state)
-        broken = broken_limits(state, self.settings, previous_size=self.known.sizes.get(audience_id))
+        broken = find_broken_limits(state, self.settings, previous_size=self.known.sizes.get(audience_id))
         level = logging.INFO if state.is_usable and not broken else logging.WARNING
         log.log(level, "%s: %s", state.label, state.summary)
         if broken:
