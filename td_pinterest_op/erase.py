@@ -19,7 +19,7 @@ from td_pinterest_op.audiences.request import Request, read_erasure_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.identifiers.types import LISTED
-from td_pinterest_op.records.columns import Column, identifier_columns
+from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.plan import check_values
 from td_pinterest_op.records.read import AllIdentifiersReader, Prepared, ReaderSettings
 from td_pinterest_op.records.spool import Spool
@@ -106,7 +106,7 @@ class _Erasure:
     def _read_people(self, services: Services, spool: Spool) -> Prepared:
         """Read the unique identifiers of the rows into the spool. Raises InvalidRowsError in stop mode."""
         rows, stats = self.request.open_rows(services, self.stats), self.stats
-        columns = identifier_columns(rows.job, self.settings.columns)
+        columns = find_identifier_columns(rows.job, self.settings.columns)
         _warn_of_other_identifiers(columns)
         reader = AllIdentifiersReader(spool, ReaderSettings(columns=columns), stats)
         with self.reporter.progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:

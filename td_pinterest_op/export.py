@@ -20,7 +20,7 @@ from td_pinterest_op.audiences.actions.audience_action import AudienceAction, St
 from td_pinterest_op.audiences.request import ExportRequest, read_export_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
-from td_pinterest_op.records.plan import check_rows, plan_text
+from td_pinterest_op.records.plan import check_rows, describe_plan
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.after_run import write as write_report
@@ -124,7 +124,7 @@ class _Run:
 
     def show_plan(self, steps: Sequence[Step], prepared: Prepared) -> None:
         """Raises StoppedError if the user declines the plan."""
-        plan = plan_text(
+        plan = describe_plan(
             self.settings,
             self.stats,
             batches=prepared.count_batches(self.settings.limit_records_per_request),

@@ -160,7 +160,7 @@ def erase(
 
 def _remove_from_list(target: Target, list_id: str, prepared: Prepared, *, api: Api, sender: MakeSender) -> Target:
     """Remove the records from one list, and return the target with the outcome."""
-    stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique)
+    stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
     request_ids: list[str] = []
 
     def remove(records: Batch) -> Response:
@@ -178,7 +178,7 @@ def _remove_from_list(target: Target, list_id: str, prepared: Prepared, *, api: 
         reason = str(error)
         # The sender has stopped all requests.
         api.client.rate_limiter.resume()
-    if not reason and stats.sent + stats.refused != prepared.unique:
+    if not reason and stats.sent + stats.refused != prepared.unique_count:
         raise UnexpectedError("the receipt does not add up: a list without an error did not accept every removal")
     if stats.refused and not reason:
         reason = f"Pinterest refused {stats.refused:,} of the records"

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrors
 from td_pinterest_op.pinterest.oauth import SCOPES
-from td_pinterest_op.records.hashed_rows import hashing_reason, open_rows, require_hashable
+from td_pinterest_op.records.hashed_rows import find_hashing_reason, open_rows, require_hashable
 from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.settings.key_names import drop_console_keys
 from td_pinterest_op.settings.merge import Layer, merge
@@ -211,5 +211,5 @@ def _require_hashable(source: Source | Rows | None, name: str, settings: Setting
     """Raise SettingsError if the warehouse has to hash the rows of a source and cannot."""
     if source is None:
         return
-    if needed_by := hashing_reason(settings.action, settings.hash_in):
+    if needed_by := find_hashing_reason(settings.action, settings.hash_in):
         require_hashable(source, name=name, needed_by=needed_by)

@@ -106,7 +106,7 @@ class Sender:
         """
         workers = Workers(partial(self._send_batch, put=put), limit=self._concurrency)
         try:
-            with self._progress(total=prepared.unique, pause=lambda: self._client.rate_limiter.pause) as progress:
+            with self._progress(total=prepared.unique_count, pause=lambda: self._client.rate_limiter.pause) as progress:
                 self._send_all(prepared.batches(self._settings.limit_records_per_request), workers, progress)
         except Exception as error:
             known = to_export_error(error)

@@ -16,7 +16,7 @@ from td_pinterest_op.mirroring.compaction import compact
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, State
 from td_pinterest_op.mirroring.plan import REPLACE, Comparison, Figures, choose_mode
 from td_pinterest_op.mirroring.stage import Stage
-from td_pinterest_op.records.columns import Column, list_type
+from td_pinterest_op.records.columns import Column, choose_list_type
 from td_pinterest_op.records.plan import check_value_kind
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.records.spool import Spool
@@ -61,7 +61,7 @@ class MirrorRun:
     @property
     def list_type(self) -> str:
         """The type of a customer list for the people."""
-        return list_type(self._columns)
+        return choose_list_type(self._columns)
 
     def read_state(self, *, now: float) -> None:
         """Read the state of the ledger; creates the table, except in a dry run."""
@@ -218,14 +218,15 @@ class MirrorRun:
                 f"another run has made a plan for audience {self.ledger.audience_id} meanwhile. Nothing was sent. Run "
                 "this task again"
             )
-        written, to_send = sum(spool.unique for spool in spools.values()), self.stats.to_send
+        written, to_send = sum(spool.unique_count for spool in spools.values()), self.stats.to_send
         if [*proofs] != [to_send] or written != to_send:
             raise LimitError(
                 f"the plan in the ledger is not what was computed ({written:,} records, not {to_send:,}): an INSERT "
                 "broke off. Nothing was sent. Run this task again"
             )
         return {
-            op: Prepared(unique=spool.unique, list_type=self.list_type, spool=spool) for op, spool in spools.items()
+            op: Prepared(unique_count=spool.unique_count, list_type=self.list_type, spool=spool)
+            for op, spool in spools.items()
         }
 
 

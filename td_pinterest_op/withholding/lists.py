@@ -10,9 +10,9 @@ from functools import partial
 
 from td_pinterest_op.errors import ExportError, JobError, LimitError
 from td_pinterest_op.identifiers.types import LISTED, TYPES, UNSURE
-from td_pinterest_op.records.columns import Column, identifier_columns
+from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.hashed_rows import open_rows
-from td_pinterest_op.records.plan import check_value_kind, reasons_text
+from td_pinterest_op.records.plan import check_value_kind, format_reasons
 from td_pinterest_op.records.read import AllIdentifiersReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.format import format_count
@@ -48,7 +48,7 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
                 columns[name], of_list = read_list(rows, settings, spools[name])
                 check_value_kind(settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
             invalid[name] = of_list.invalid_by_reason
-            check_list(name, spools[name].unique, of_list, settings)
+            check_list(name, spools[name].unique_count, of_list, settings)
         warn_of_invalid(invalid)
         yield Lists(suppressed=spools.get(SUPPRESS), consented=spools.get(CONSENT), columns=columns)
 
@@ -87,7 +87,7 @@ def list_columns(job: Job, settings: Settings) -> Sequence[Column]:
     """Return the identifier columns of a list, which need not have all the columns of the people. Raises JobError."""
     own = {name.lower() for name, _ in job.schema}
     columns = select_columns(settings.columns, own=own, others=settings.columns)
-    return identifier_columns(job, columns, types=TYPES if settings.records is RecordsFormat.ROWS else LISTED)
+    return find_identifier_columns(job, columns, types=TYPES if settings.records is RecordsFormat.ROWS else LISTED)
 
 
 def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:
@@ -114,13 +114,13 @@ def check_list(name: str, people: int, of_list: Stats, settings: Settings) -> No
     may_be_empty = name == SUPPRESS and not of_list.read
     if people or (may_be_empty and settings.allow_empty_suppress):
         return
-    problem = f"holds no identifier ({reasons_text(of_list.invalid_by_reason)})" if of_list.read else "has no rows"
+    problem = f"holds no identifier ({format_reasons(of_list.invalid_by_reason)})" if of_list.read else "has no rows"
     cure = ", or set allow_empty_suppress: true if it is right that nobody has opted out" if may_be_empty else ""
     raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{cure}")
 
 
 def warn_of_invalid(invalid: Mapping[str, Counter[str]]) -> None:
     """Warn of the values in lists that are no identifiers: by list, how many for each reason."""
-    by_list = "; ".join(f"{name}: {reasons_text(reasons)}" for name, reasons in invalid.items() if reasons)
+    by_list = "; ".join(f"{name}: {format_reasons(reasons)}" for name, reasons in invalid.items() if reasons)
     if by_list:
         log.warning("these lists contain values that are not valid identifiers; they were ignored: %s", by_list)

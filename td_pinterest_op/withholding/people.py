@@ -167,7 +167,7 @@ class People:
         self._facts += facts
         if self._lists.suppressed:
             # Whoever has an address that cannot be compared may be on the list by it.
-            self._note(_SUPPRESSED, (first + row for column in by_column for row in column.unsure))
+            self._note(_SUPPRESSED, (first + row for column in by_column for row in column.unsure_rows))
         for column in by_column:
             numbers = range(first, len(self._facts)) if column.rows is None else [first + row for row in column.rows]
             valid = compress(numbers, column.keys) if column.rejected else numbers

@@ -11,7 +11,7 @@ from itertools import accumulate, chain, compress, groupby, pairwise
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.phones import check_country
-from td_pinterest_op.records.columns import Column, identifier_columns, position_of, row_columns
+from td_pinterest_op.records.columns import Column, find_identifier_columns, find_row_columns, position_of
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.read import (
     AllIdentifiersReader,
@@ -23,7 +23,7 @@ from td_pinterest_op.records.read import (
 )
 from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import EncodedPart, EncodedRows, Shape, group_by_shape
-from td_pinterest_op.records.spool import Sorted, SortedFile, Spool
+from td_pinterest_op.records.spool import SortedDigests, SortedFile, Spool
 from td_pinterest_op.records.spool_file import SpoolFile
 from td_pinterest_op.records.sql import NUMBERS
 from td_pinterest_op.settings.structures import Control
@@ -91,7 +91,9 @@ def people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequence[Co
         others={column.name.lower() for columns in lists.values() for column in columns},
     )
     control, are_rows = settings.control, settings.records is RecordsFormat.ROWS
-    columns = (row_columns if are_rows else identifier_columns)(job, named, by=control.by if control else None)
+    columns = (find_row_columns if are_rows else find_identifier_columns)(
+        job, named, by=control.by if control else None
+    )
     require_shared_types(columns, lists)
     if control and control.by is None and not (_is_single(columns) and columns[0].type.is_hashed):
         raise JobError(
@@ -131,13 +133,13 @@ class _FilteredIdentifierReader(IdentifierReader):
         self._people, self._control = people, control
         self._files.callback(people.close)
 
-    def _keep(self, block: Block, by_column: Sequence[ColumnKeys]) -> None:
+    def _keep_identifiers(self, block: Block, by_column: Sequence[ColumnKeys]) -> None:
         self._people.add(by_column, _assign_block(self._control, self.settings.by, block, by_column))
 
-    def _shield(self, by_column: Sequence[ColumnKeys], count: int) -> None:
+    def _add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
         self._people.shield(by_column, count)
 
-    def _finish(self) -> tuple[Sorted, Mapping[str, int]]:
+    def _finish_records(self) -> tuple[SortedDigests, Mapping[str, int]]:
         kept = SortedFile()
         self._files.callback(kept.close)
         withheld: Counter[str] = Counter()
@@ -211,16 +213,16 @@ class _FilteredRowReader(RowReader):
         for spool in self._withheld.values():
             self._files.callback(spool.close)
 
-    def _keep(self, block: Block, by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
+    def _keep_rows(self, block: Block, by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
         self._people.add(by_column, _assign_block(self._control, self.settings.by, block, by_column))
         for part in rows.parts:
             self._store.add(part)
 
-    def _shield(self, by_column: Sequence[ColumnKeys], count: int) -> None:
+    def _add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
         self._people.shield(by_column, count)
         self._store.add(EncodedPart(count=count, rows=[], shapes=[], positions=[]))
 
-    def _finish(self) -> tuple[RowSpool, Mapping[str, int]]:
+    def _finish_records(self) -> tuple[RowSpool, Mapping[str, int]]:
         self._people.compare()
         ends = [*accumulate(self._store.people_counts)]
         losers = _split_below(self._read_losers(), ends)
@@ -233,7 +235,7 @@ class _FilteredRowReader(RowReader):
         self._people.close()
         self._store.close()
         self._losses.close()
-        return super()._finish()[0], {reason: _count_unique(spool) for reason, spool in self._withheld.items()}
+        return super()._finish_records()[0], {reason: _count_unique(spool) for reason, spool in self._withheld.items()}
 
     def _strip_losers(self, part: _PeopleRows, outcomes: bytearray, losses: Mapping[int, _Losses]) -> None:
         """Send the rows of people who lose identifiers without those; sets the outcomes of these people."""
@@ -290,4 +292,4 @@ def _count_unique(spool: RowSpool) -> int:
     """Return how many different rows a spool has; closes it."""
     with contextlib.closing(spool):
         spool.finish()
-        return spool.unique
+        return spool.unique_count

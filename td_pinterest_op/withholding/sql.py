@@ -161,7 +161,7 @@ def _single_value_persons(query: Query, control: Control | None) -> str:
 
 def _persons(query: Query, control: Control | None) -> str:
     """Return a SELECT of each person's different answers."""
-    by = f"c{query.place(control.by)}" if control and control.by else ""
+    by = f"c{query.position_of(control.by)}" if control and control.by else ""
     keep, answers, in_control = f"{by}, " if by else "", "answers", "0"
     if control and by:
         in_control = f"CASE WHEN {_is_in_control(control, f'CAST({by} AS varchar)')} THEN 1 ELSE 0 END"

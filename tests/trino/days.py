@@ -14,7 +14,7 @@ from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.mirroring.ledger import Ledger
 from td_pinterest_op.mirroring.run import MirrorRun
 from td_pinterest_op.mirroring.stage import Stage
-from td_pinterest_op.records.columns import identifier_columns
+from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.sql import Query
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHHELD, WITHOUT_CONSENT, Stats
@@ -187,7 +187,7 @@ class Days:
 
     def _hash(self, stage: TrinoStage) -> None:
         job = Job(id="1", schema=(("email", "varchar"),), records=None, size=None)
-        query = Query(text="SELECT email FROM people", names=["email"], columns=identifier_columns(job, {}))
+        query = Query(text="SELECT email FROM people", names=["email"], columns=find_identifier_columns(job, {}))
         stage.create("hashed", HASHING, list_select(query))
 
     def _create(self, table: str, query: str) -> None:

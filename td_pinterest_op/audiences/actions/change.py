@@ -18,7 +18,7 @@ class Change(AudienceAction):
 
     def _change_steps(self, audience: Audience, prepared: Prepared, *, adds: bool) -> list[Step]:
         """Return the step that adds the records to the audience's list, or removes them from it."""
-        people = "{records}" if prepared.unique else "nobody"
+        people = "{records}" if prepared.unique_count else "nobody"
         verb, to = ("add", "to") if adds else ("remove", "from")
         # Pinterest does not report which of the people to remove were in the list.
         done, would = ("Added", "add") if adds else ("Asked to remove", "ask to remove")

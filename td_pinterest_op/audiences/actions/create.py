@@ -65,7 +65,7 @@ class Create(SwapList, Change):
             return self._change_steps(existing, prepared, adds=True)
         if existing:
             return self._fill_and_switch(existing, prepared)
-        people = "with {records}" if prepared.unique else "without people"
+        people = "with {records}" if prepared.unique_count else "without people"
         text = SummaryText(past=f"Created {{audience}} {people}", infinitive=f"create {{audience}} {people}")
         if own:
             is_exact = self._settings.if_exists is IfExists.REPLACE

@@ -104,7 +104,7 @@ class Mirror(SwapList, Change):
             check_rows(self._settings, self._stats)
             check_leavers(run.figures, run.state, self._settings)
             changes = self._stats.mirror or MirrorFigures()
-            yield _PlannedChanges(unique=changes.changes, list_type=run.list_type, spool=None, changes=changes)
+            yield _PlannedChanges(unique_count=changes.changes, list_type=run.list_type, spool=None, changes=changes)
 
     def _open_mirror_run(self) -> MirrorRun:
         source = cast("Source", self._request.source)

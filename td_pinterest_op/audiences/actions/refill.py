@@ -21,7 +21,7 @@ class SwapList(AudienceAction):
 
     def _fill_and_switch(self, audience: Audience, prepared: Prepared, *, is_exact: bool = True) -> list[Step]:
         """Return the steps that fill a list and switch the audience to it. `is_exact`: nobody else may be in it."""
-        if not prepared.unique:
+        if not prepared.unique_count:
             return self._empty_and_switch(audience, is_empty=self._lists.is_empty(audience))
         self._stats.summary_text = SummaryText(
             past="Replaced the members of {audience} by {records}",
@@ -50,7 +50,7 @@ class SwapList(AudienceAction):
 
         `used`: the list that the audience uses, None without an audience.
         """
-        if not prepared.unique:
+        if not prepared.unique_count:
             return self._plan_empty_list(audience_name, used=used)
         target = self._lists.find_or_name_list(
             audience_name,
