@@ -29,7 +29,7 @@ from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 from td_pinterest_op.withholding.people import Lists
-from td_pinterest_op.withholding.preparation import people_columns
+from td_pinterest_op.withholding.preparation import find_people_columns
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import read_history_database
 from td_pinterest_op.workflow.services import Endpoints, OnNewRefreshToken, Services, connect, read_endpoints
@@ -77,7 +77,7 @@ class Request(Generic[_S]):
         td, note, settings = services.treasure_data, partial(setattr, stats, "job_id"), self.settings
         if not isinstance(settings, Settings):
             return open_job_rows(td, self.source, note=note)
-        choose = partial(people_columns, settings=settings, lists=lists.columns if lists else {})
+        choose = partial(find_people_columns, settings=settings, lists=lists.columns if lists else {})
         hash_in, control = settings.hash_in, settings.control
         return open_rows(td, self.source, hash_in=hash_in, choose=choose, control=control, note=note)
 

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settings, stats: Stats) -> Iterator[Lists]:
-    """Yield the lists of `sources`, which are named `suppress` and `consent`; `stats` gets their jobs.
+    """Read the task's lists and yield them. `sources`: by name, `suppress` and `consent`. `stats` gets their jobs.
 
     Raises LimitError as `check_list` does, JobError, TreasureDataError and OSError; the message names the list.
     """
@@ -37,25 +37,25 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
         columns: dict[str, Sequence[Column]] = {}
         invalid: dict[str, Counter[str]] = {}
         for name, source in sources.items():
-            with query_in_errors(name):
+            with add_query_to_errors(name):
                 rows = open_rows(
                     td,
                     source,
                     hash_in=settings.hash_in,
-                    choose=partial(list_columns, settings=settings),
+                    choose=partial(find_list_columns, settings=settings),
                     note=partial(stats.list_jobs.__setitem__, name),
                 )
                 columns[name], of_list = read_list(rows, settings, spools[name])
                 check_value_kind(settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
             invalid[name] = of_list.invalid_by_reason
             check_list(name, spools[name].unique_count, of_list, settings)
-        warn_of_invalid(invalid)
+        warn_of_invalid_values(invalid)
         yield Lists(suppressed=spools.get(SUPPRESS), consented=spools.get(CONSENT), columns=columns)
 
 
 @contextlib.contextmanager
-def query_in_errors(name: str) -> Iterator[None]:
-    """Add the name of a list's query to the errors of a block."""
+def add_query_to_errors(name: str) -> Iterator[None]:
+    """Add the name of a list's query to the errors of the block."""
     try:
         yield
     except ExportError as error:
@@ -63,7 +63,7 @@ def query_in_errors(name: str) -> Iterator[None]:
 
 
 def select_columns(columns: Mapping[str, str], *, own: Collection[str], others: Collection[str]) -> Mapping[str, str]:
-    """Return the setting `columns` for a query with the columns `own`, without the names that only `others` have.
+    """Return the setting `columns` for a query that has the columns `own`, without names of only the `others`.
 
     A name that no query has is kept, since it is an error. All names are in lower case.
     """
@@ -71,7 +71,7 @@ def select_columns(columns: Mapping[str, str], *, own: Collection[str], others: 
 
 
 def require_shared_types(people: Sequence[Column], lists: Mapping[str, Sequence[Column]]) -> None:
-    """Raise JobError for a list that has no type of identifier in common with the people: it could match nobody."""
+    """Raise JobError for a list that could match nobody, since it has no type of identifier of the people."""
     own = {column.type.name for column in people}
     for name, columns in lists.items():
         types = {column.type.name for column in columns}
@@ -83,16 +83,16 @@ def require_shared_types(people: Sequence[Column], lists: Mapping[str, Sequence[
             )
 
 
-def list_columns(job: Job, settings: Settings) -> Sequence[Column]:
-    """Return the identifier columns of a list, which need not have all the columns of the people. Raises JobError."""
+def find_list_columns(job: Job, settings: Settings) -> Sequence[Column]:
+    """Return a list's identifier columns, which need not be all of the people's columns. Raises JobError."""
     own = {name.lower() for name, _ in job.schema}
     columns = select_columns(settings.columns, own=own, others=settings.columns)
     return find_identifier_columns(job, columns, types=TYPES if settings.records is RecordsFormat.ROWS else LISTED)
 
 
 def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:
-    """Fill the spool; return the list's columns and figures. Raises JobError, TreasureDataError, OSError."""
-    columns = list_columns(rows.job, settings)
+    """Read a list into the spool, and return its columns and figures. Raises JobError, TreasureDataError, OSError."""
+    columns = find_list_columns(rows.job, settings)
     of_list = Stats(action="", ad_account_id="", dry_run=True)
     reading = ReaderSettings(columns=columns, default_country=settings.default_country)
     AllIdentifiersReader(spool, reading, of_list).read(rows.blocks, progress=lambda _: None)
@@ -119,8 +119,8 @@ def check_list(name: str, people: int, of_list: Stats, settings: Settings) -> No
     raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{cure}")
 
 
-def warn_of_invalid(invalid: Mapping[str, Counter[str]]) -> None:
-    """Warn of the values in lists that are no identifiers: by list, how many for each reason."""
+def warn_of_invalid_values(invalid: Mapping[str, Counter[str]]) -> None:
+    """Log a warning with the number of invalid values in each list, by reason."""
     by_list = "; ".join(f"{name}: {format_reasons(reasons)}" for name, reasons in invalid.items() if reasons)
     if by_list:
         log.warning("these lists contain values that are not valid identifiers; they were ignored: %s", by_list)

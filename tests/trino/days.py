@@ -71,13 +71,13 @@ class TrinoStage(Stage):
     def clean_up(self, *, now: float) -> set[str]:
         return {LEDGER} if self.now > BEGIN + _DAY else set()
 
-    def _drop(self, tables: list[str]) -> None:
+    def _drop_tables(self, tables: list[str]) -> None:
         for table in tables:
             run(self.server, f"DROP TABLE {table}")
 
     def _run_statement(self, purpose: str, statement: str) -> StatementResult:
         # The statements use the fake time too.
-        text = re.sub(r"\bnow\(\)", f"from_unixtime({self.now})", self._source_of(purpose, statement).query)
+        text = re.sub(r"\bnow\(\)", f"from_unixtime({self.now})", self._build_source(purpose, statement).query)
         if self.explains:
             self.places[purpose] = most_table_reads(self.server, text)
         done = run(self.server, text)
@@ -188,7 +188,7 @@ class Days:
     def _hash(self, stage: TrinoStage) -> None:
         job = Job(id="1", schema=(("email", "varchar"),), records=None, size=None)
         query = Query(text="SELECT email FROM people", names=["email"], columns=find_identifier_columns(job, {}))
-        stage.create("hashed", HASHING, list_select(query))
+        stage.create_table("hashed", HASHING, list_select(query))
 
     def _create(self, table: str, query: str) -> None:
         run(self.server, f"DROP TABLE IF EXISTS {table}")
