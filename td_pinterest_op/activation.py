@@ -32,7 +32,7 @@ _TABLE = re.compile(r"\bactivation_actions_table\b")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _LaterRuns:
-    """The actions for an audience that exists, named by its id or by its name, and `if_exists` of a creation."""
+    """The meaning of `later_runs`: the action for an audience named by id, or by name, and `if_exists`."""
 
     by_id: str
     by_name: str

@@ -58,7 +58,7 @@ class ExportError(Exception):
         self.status, self.code, self.maybe_applied = status, code, maybe_applied
 
     def extend(self: _E, text: str) -> _E:
-        """Add `text` to the message; returns the error."""
+        """Add `text` to the message, and return the error."""
         self.args = (break_templates(f"{self.args[0]}{mask(text)}"),)
         return self
 

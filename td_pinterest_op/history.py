@@ -25,7 +25,7 @@ _BEFORE, _AFTER = "messages from python: ", re.compile(r" \(\w+\)\s+from Traceba
 
 
 class Failed:
-    """For `_error`: writes the history row of a run that was killed or did not begin, and could not write it."""
+    """Writes, in an `_error` task, the history row of a run that was killed or did not begin."""
 
     def run(self) -> None:
         """Write the row, unless the attempt has one of the failed task or of a task within it. Never fails."""

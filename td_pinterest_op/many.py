@@ -93,7 +93,7 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
 
 
 def check_outcomes(task: workflow.Task) -> None:
-    """Raise WorkflowError, with each one's message, if any entry failed or has no outcome."""
+    """Raise WorkflowError if any entry failed or has no outcome. The message has that of each of them."""
     stored = task.params.get("pinterest_many")
     outcomes = stored if isinstance(stored, Mapping) else {}
     entries = {_name_of(entry): entry for entry in _read_entries(task)}

@@ -38,7 +38,7 @@ class AudienceStatus:
                 raise AudienceError("; ".join(stored["problems"]))
 
     def look(self) -> None:
-        """Do as `run`, but only store problems in `pinterest_status.problems`, for a later task."""
+        """Do the same as `run`, but only store problems under `pinterest_status.problems`, for a later task."""
         with task_process():
             workflow.store(pinterest_status=follow_up(workflow.current_task(), SYSTEM))
 

@@ -55,7 +55,7 @@ class Audiences:
         return audience
 
     def find_removable(self, audience_id: str) -> Audience | None:
-        """Return an audience, None if it cannot be read. Raises AudienceError for another type or ad account."""
+        """Return an audience, None if it cannot be read. Raises AudienceError if its type or ad account is wrong."""
         audience = self.api.audience(audience_id)
         if audience is not None and not audience.is_removed:
             self._check_type_and_account(audience)
@@ -117,7 +117,7 @@ class Audiences:
         return retry_until_ready(request, self.api.client, list_id=list_id, is_early=is_early)
 
     def _check_type_and_account(self, audience: Audience) -> None:
-        """Raise AudienceError for an audience without a list of its own, or of another ad account."""
+        """Raise AudienceError unless this is a customer-list audience of this ad account."""
         if audience.audience_type != CUSTOMER_LIST:
             raise AudienceError(
                 f"{audience.label} is of type {audience.audience_type}: only {CUSTOMER_LIST} audiences hold records"
@@ -177,7 +177,7 @@ class NewAudience:
             self._keep_oldest(self._split_by_session(self._audiences.find_by_name(self._name))[1])
 
     def _resolve_duplicates(self, audience: Audience, *, is_rival: Callable[[Audience], bool]) -> Audience:
-        """Return the oldest audience of this session and remove the others. Raises AudienceError for an older rival."""
+        """Return the session's oldest audience and remove the others. Raises AudienceError if a rival is older."""
         # A listing that shows the audience shows every older one as well.
         named = self._find_namesakes(audience) or poll_for(lambda: self._find_namesakes(audience), self._client) or []
         others, own = self._split_by_session(named)
@@ -201,7 +201,7 @@ class NewAudience:
         return sorted((audience for audience in named if audience not in own), key=age_key), own
 
     def _keep_oldest(self, own: Sequence[Audience]) -> None:
-        """Remove all but the first, which is the oldest."""
+        """Remove all of these audiences but the first, which is the oldest."""
         for duplicate in own[1:]:
             log.warning("removing audience %s: a duplicate of %s, created by this session", duplicate.id, own[0].id)
             self._audiences.remove(duplicate.id)

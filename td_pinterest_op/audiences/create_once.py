@@ -49,7 +49,7 @@ def age_key(thing: _HasId) -> tuple[int, str]:
 
 
 def wait_for_consistency(client: Client) -> None:
-    """Wait until listings show everything that was created before this run. An older run does not wait.
+    """Wait until listings show everything created before this run. Returns at once if the run is old enough.
 
     An earlier try of this task may have been killed just after it created something.
     """

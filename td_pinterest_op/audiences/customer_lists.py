@@ -112,7 +112,7 @@ class CustomerLists:
         return used is not None and own is not None and not self._has_more_records(used, than=own)
 
     def _may_hold_others(self, made: CustomerList, *, used: str | None, own: int) -> bool:
-        """Return whether a list was in use, and may have more records than its `own` ones."""
+        """Return whether others may have added to a list: it was in use, and has more than `own` records."""
         # Lists that are newer than the one in use were never used.
         was_used = used is not None and (len(made.id), made.id) <= (len(used), used)
         return was_used and self._has_more_records(made, than=own)
@@ -166,13 +166,13 @@ class CustomerLists:
     def _build_list(
         self, audience_name: str, job: str, fingerprint: str, *, list_type: str, started: Iterable[CustomerList]
     ) -> ListToFill:
-        """Return the oldest of the `started` lists to fill on, else a new one."""
+        """Return the oldest of the `started` lists that is reusable, else a new one, to be filled."""
         earlier = find_oldest(filter(self._is_reusable, started))
         name = f"{self._list_name_prefix(audience_name)}{job} {fingerprint})"
         return ListToFill(lists=self, name=name, list_type=list_type, id=earlier.id if earlier else "")
 
     def _is_reusable(self, made: CustomerList) -> bool:
-        """Return whether this run may fill the list: it has no members of others."""
+        """Return whether this run may fill the list: it is not known to have other members."""
         return made.id not in self._abandoned
 
     def _list_name_prefix(self, audience_name: str) -> str:
@@ -222,7 +222,7 @@ class ListToFill:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def put(self, records: Batch) -> Response | None:
-        """Add records, or create the list with them. Returns None if they created it: the latency is unknown."""
+        """Add records, or create the list with them and return None, since the latency is unknown then."""
         lost = False
         with self._lock:
             if not self.id:
@@ -266,7 +266,7 @@ def find_list(api: Api, audience: Audience) -> CustomerList | None:
 
 
 def initial_record_count(customer_list: CustomerList) -> int | None:
-    """Return with how many records (0 or 1) an empty list was created, None for any other list."""
+    """Return how many records (0 or 1) a list that was meant to be empty was created with, None for others."""
     name = _LIST_NAME.search(customer_list.name)
     if name is None or name["job"] != _NO_JOB:
         return None

@@ -44,7 +44,7 @@ _S = TypeVar("_S", bound=SendingSettings)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request(Generic[_S]):
-    """A task's checked settings and sources. `source`: None for an action without rows. `lists`: by parameter."""
+    """A task's checked settings and sources. `source`: None for an action without rows. `lists`: by name of LISTS."""
 
     task: workflow.Task
     settings: _S
@@ -85,23 +85,23 @@ class Request(Generic[_S]):
 ExportRequest = Request[Settings]
 
 
-def split_layer(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
+def split_layer(layer: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
     """Split what one place defines into the settings and the parameters of a task.
 
     Settings are all that is no parameter, or they have a key of their own, `result_settings`. Raises SettingsError.
     """
-    whole = given.mapping()
+    whole = layer.mapping()
     params = {name: whole[name] for name in TASK_PARAMETERS if name in whole}
     others = {key: value for key, value in whole.items() if key not in params}
     if "result_settings" not in others:
         return others, params
-    settings = Layer(place=f"result_settings of {given.place}", content=others.pop("result_settings")).mapping()
+    settings = Layer(place=f"result_settings of {layer.place}", content=others.pop("result_settings")).mapping()
     if others:
         near = find_misspelt_parameters(others)
         texts = [show_value(key).strip("'") for key in others]
         names = [text + (f" (did you mean {near[text]}?)" if text in near else "") for text in texts]
         raise SettingsError(
-            f"{given.place} has next to result_settings what no export takes: {', '.join(names)}. "
+            f"{layer.place} has next to result_settings what no export takes: {', '.join(names)}. "
             f"Allowed there: {', '.join(TASK_PARAMETERS)}",
             key="result_settings",
         )

@@ -122,18 +122,18 @@ class Sender:
         """Send the batches, and raise the first error once all requests have ended."""
         before = self._stats.sent + self._stats.refused
 
-        def show() -> None:
+        def show_progress() -> None:
             progress(self._stats.sent + self._stats.refused - before)
 
         failure: ExportError | None = None
-        for batch in workers.results(batches, poll=show):
+        for batch in workers.results(batches, poll=show_progress):
             if batch.error:
                 failure = failure or batch.error
                 # No request leaves any more, nor is one repeated; those in flight are waited for.
                 workers.end()
                 self._client.rate_limiter.stop(failure)
             self._concurrency.record_response(latency=batch.latency, throttled=batch.throttled)
-            show()
+            show_progress()
         if failure:
             raise failure
 
@@ -275,7 +275,7 @@ class Sender:
 
 
 def _classify_error(error: ExportError, records: int) -> _Answer | None:
-    """Return the answer that an error stands for, None if the error does not concern the piece's records."""
+    """Return the answer that an error means, None if it does not concern the piece's records."""
     if isinstance(error, ConnectionBrokenError):
         return _Answer.BROKEN
     if not isinstance(error, RequestRefusedError):

@@ -122,7 +122,7 @@ def _iterate_uses(api: Api, audience_id: str) -> Iterator[Use]:
 
 
 def _find_templates(api: Api, audience_id: str) -> dict[str, str]:
-    """Return "includes" or "excludes" for each targeting template that uses an audience, by its id."""
+    """Return "includes" or "excludes" by the id of each targeting template that names an audience."""
     templates = {
         to_text(content["id"]): _usage_of(content.get("targeting_attributes"), audience_id)
         for content in api.list_entities("targeting_templates")
@@ -139,7 +139,7 @@ def _find_segments(api: Api, audience_id: str) -> frozenset[str]:
 
 
 def _usage_of(spec: Any, audience_id: str) -> str | None:
-    """Return "includes" or "excludes" if a targeting uses an audience, else None."""
+    """Return "includes" or "excludes" if a targeting spec names an audience, else None."""
     targeting = spec if isinstance(spec, dict) else {}
     if audience_id in _read_ids(targeting.get("AUDIENCE_INCLUDE")):
         return "includes"

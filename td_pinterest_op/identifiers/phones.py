@@ -18,7 +18,7 @@ _MAX_CHARACTERS = 80
 
 
 def check_country(default_country: str | None) -> None:
-    """Raise WorkflowError for a default country that is not a country with phone numbers."""
+    """Raise WorkflowError if the default country is not one that the phone library knows."""
     if default_country is not None and default_country not in _import_phonenumbers().SUPPORTED_REGIONS:
         raise WorkflowError(f"default_country: {default_country} is not a country (ISO 3166 alpha-2, such as US)")
 

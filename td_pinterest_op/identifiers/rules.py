@@ -97,7 +97,7 @@ def text_or_reason(value: object) -> str | Reason:
 
 
 def hash_or_reason(text: str) -> bytes | Reason | None:
-    """Return the digest that a text stands for, or the reason for its rejection. None if it is not a hash."""
+    """Return the digest that a text contains, or the reason for its rejection. None if it is not a hash."""
     if _SHA256_HEX.fullmatch(text):
         digest = bytes.fromhex(text)
         return Reason.HASH_OF_NOTHING if digest in HASHES_OF_NOTHING else digest

@@ -31,7 +31,7 @@ def trim_sql(value: str) -> str:
 
 
 def lower_sql(text: str) -> str:
-    """Return the SQL of a text in the same lower case as Python's, which makes two characters of a capital İ."""
+    """Return the SQL of a text in lower case as in Python, where "İ" becomes two characters (in Trino one)."""
     return f"lower(replace({text}, {quote_literal(chr(0x130))}, {quote_literal('i' + chr(0x307))}))"
 
 

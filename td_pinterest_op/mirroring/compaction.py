@@ -27,7 +27,7 @@ def is_due(entries: int, members: int, state: State) -> bool:
 
 
 def compact(stage: Stage, ledger: Ledger, state: State, *, entries: int, members: int) -> None:
-    """Compact the ledger if that is due, and delete void rows. After a failure, the next run tries again.
+    """Compact the ledger if that is due, and delete void rows. A failure is a warning: the next run tries again.
 
     `state`: after the run, with every plan settled. `entries`: the rows that are not void.
     """
@@ -81,6 +81,6 @@ WHERE state <> 'out'"""
 
 
 def _count_written_select(ledger: Ledger, number: int) -> str:
-    """Return the query of how many members' rows a compaction has written."""
+    """Return the query that counts the members' rows that a compaction has written."""
     written = ledger.written_query(State(number=number, seen=number - 1))
     return f"SELECT count(digest) AS digests FROM ({written}) WHERE op IN ('member', 'unsure')"

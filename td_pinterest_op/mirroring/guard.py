@@ -61,7 +61,7 @@ class PlanGuard:
                 yield
         except ExportError as error:
             # There is no time left after a signal.
-            if not shutdown.is_requested() and self._handle_newer_plan(error):
+            if not shutdown.is_requested() and self._record_newer_plan(error):
                 raise LimitError(self._overtaken_text()) from None
             raise
 
@@ -72,7 +72,7 @@ class PlanGuard:
                 self.check()
             self._wrote = True
 
-    def _handle_newer_plan(self, error: ExportError) -> bool:
+    def _record_newer_plan(self, error: ExportError) -> bool:
         """Return whether there is a newer plan. If so, write into the ledger what this one may have sent."""
         try:
             if self._wrote:

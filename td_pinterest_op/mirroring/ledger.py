@@ -127,7 +127,7 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
     AND (op IN ('join', 'leave') OR plan = {state.compacted})"""
 
     def newest_query(self, plan: int) -> str:
-        """Return the query of a number: that of this plan, or of the newest plan that takes it into account.
+        """Return the query of one number: this plan, or the newest plan that takes it into account.
 
         A plan that was made at the same time and does not take this one into account is not sent: its run notices.
         """
@@ -137,7 +137,7 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
         )
 
     def written_query(self, state: State) -> str:
-        """Return a query of the rows since a state: `op`, `digest` and `figure`; `op` is NULL for rows of other tries.
+        """Return a query of the rows since a state: `op` (NULL for those of other tries), `digest` and `figure`.
 
         These include plans that were made meanwhile, and rows that make those of the state void.
         """
@@ -161,7 +161,7 @@ FROM (
         return self.insert_statement(mark_select(op, plan=plan, **values))
 
     def overtaken_statement(self, plan: int, op: str) -> str:
-        """Return the INSERT that makes the people of a plan unsure that was still being sent during a newer one.
+        """Return the INSERT that makes the people of an overtaken plan unsure, which was still being sent.
 
         `op` is join or leave, or replacing for a plan that replaces everybody. That one, and a plan whose rows a
         compaction has deleted, makes the next run replace everybody.
@@ -203,7 +203,7 @@ def _null_columns(first: str) -> str:
 
 
 def _since_condition(plan: int) -> str:
-    """Return the condition of rows written since a plan was made. By `time`, a table is read only in part."""
+    """Return the condition for rows written since a plan was made, by `time`, which limits what is read."""
     return f"time >= {plan // 1000 - _SLACK}"
 
 

@@ -152,7 +152,7 @@ GROUP BY op, member, turn, digest"""
       UNION ALL """
 
     def figures_query(self, changes: str) -> str:
-        """Return the query of `Figures`, which is one row."""
+        """Return the query of `Figures`, which returns one row."""
         settled_day = self.state.settled // _DAY
         return f"""\
 SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
@@ -206,7 +206,7 @@ NEWEST = "max(entries.plan) AS plan, max_by(op, entries.plan) AS op, max_by(join
 
 
 def membership_sql(state: State) -> str:
-    """Return the SQL of whether a digest is in, out or unsure, by its newest row. `state`: of the ledger."""
+    """Return the SQL of whether a digest is in, out or unsure, by its newest row. `state`: that of the ledger."""
     return f"""CASE
         WHEN plan IS NULL THEN 'out'
         WHEN op = 'member' OR (op = 'join' AND plan IN {state.sent_sql}) THEN 'in'

@@ -216,7 +216,7 @@ class MirrorRun:
         )
 
     def _check_plan(self, spools: Mapping[str, Spool], *, proofs: Sequence[int], others: int) -> Mapping[str, Prepared]:
-        """Return the records by op. Raises LimitError if the plan is not complete, or not the only new one."""
+        """Return the records by op. Raises LimitError if the plan is incomplete, or another run made one too."""
         for spool in spools.values():
             spool.finish()
         if others:

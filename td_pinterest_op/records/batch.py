@@ -72,7 +72,7 @@ Batch = Digests | RowRecords
 
 
 def make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[RowRecords]:
-    """Yield batches of up to `size` rows, fewer if the rows are long. `chunks`: strings of rows, by shape."""
+    """Yield batches of up to `size` rows, fewer if they are long. `chunks`: pairs of a shape and a string of rows."""
     batch: list[tuple[Shape, bytes]] = []
     rows_left, bytes_left = size, _MAX_BATCH_BYTES
     for shape, chunk in chunks:

@@ -254,7 +254,7 @@ def compute_column_keys(
 
 
 def _flatten_arrays(arrays: Sequence[object]) -> tuple[list[object], list[int]]:
-    """Return the elements of all arrays, and the row of each. Nulls are left out, but an array gives at least one."""
+    """Return the elements of all arrays and the row of each, without nulls. An empty array yields one null."""
     values: list[object] = []
     rows: list[int] = []
     for row, array in enumerate(arrays):
@@ -266,7 +266,7 @@ def _flatten_arrays(arrays: Sequence[object]) -> tuple[list[object], list[int]]:
 
 
 def _parse_array(value: object) -> Sequence[object]:
-    """Return the elements of an array, which may be JSON. Any other value is its own only element."""
+    """Return the elements of an array or of its JSON text, or else the value itself as the only element."""
     if isinstance(value, (tuple, list)):
         return value
     try:  # some engines return arrays as JSON

@@ -39,7 +39,7 @@ class Prepared:
 
     @classmethod
     def empty(cls) -> Prepared:
-        """Return the records of an action that reads no rows: none."""
+        """Return a Prepared without records, for an action that reads no rows."""
         return cls(unique_count=0, list_type=choose_list_type([]), spool=None)
 
     @property

@@ -70,7 +70,7 @@ class RowSpool:
         return fingerprint(chain.from_iterable(chain.from_iterable(heads)))
 
     def count_batches(self, size: int) -> int:
-        """Return the number of batches without reading a file."""
+        """Return the number of batches of up to `size` rows, without reading a file."""
         # Ranges in place of the rows: they have lengths, and can be cut.
         chunks = ((shape, range(spool.unique_count * shape.width)) for shape, spool in self._spools.items())
         return sum(1 for _ in make_batches(cast("Iterator[tuple[Shape, bytes]]", chunks), size))

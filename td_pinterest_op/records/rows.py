@@ -208,7 +208,7 @@ def _bit_of_key(column: Column) -> int:
 
 
 def _length_bits(external_id_bytes: int) -> int:
-    """Return the part of a shape's number that has the length of the external ids."""
+    """Return the bits for the length of the external ids in the number of a shape."""
     return external_id_bytes * (_KEYS + 1)
 
 

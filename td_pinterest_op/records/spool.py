@@ -219,7 +219,7 @@ class Spool(Buckets, SortedDigests):
 
 
 def fingerprint(chunks: Iterable[bytes] = ()) -> str:
-    """Return eight hex digits of the SHA-256 of sorted digests; `chunks` are parts of any size, in order."""
+    """Return eight hex digits of the SHA-256 of sorted digests. `chunks`: the digests in strings of any length."""
     sha = hashlib.sha256()
     for chunk in chunks:
         sha.update(chunk)
@@ -257,7 +257,7 @@ def _sort_and_deduplicate(segments: Iterable[bytes], count: int, width: int) -> 
 
 
 def _split_by_second_byte(segments: Iterable[bytes], width: int) -> list[bytes | bytearray]:
-    """Return parts by the second byte, in ascending order. They hold no more repeats than different digests."""
+    """Return the digests of each second byte as a string. At most half of all digests are repeats."""
     incoming: list[list[bytes]] = [[] for _ in range(BUCKETS)]
     parts = [bytearray() for _ in range(BUCKETS)]
     length, longest = 0, _SPLIT_BYTES

@@ -67,7 +67,7 @@ def answers_statement(query: Query, *, control: Control | None) -> str:
 
 
 def select_answers(comment: str, query: Query, selected: Mapping[int, str], *, mark: str = "") -> str:
-    """Return a statement that selects columns and answers. `selected`: the SQL of each, by its position."""
+    """Return a statement that selects columns of a query. `selected`: the SQL of each, by its position."""
     columns = ",\n  ".join(f"{selected[place]} AS {quote_name(query.names[place])}" for place in sorted(selected))
     return add_comment(f"SELECT\n  {columns}\nFROM (\n{answers_select(query, mark=mark)}\n)", comment, query=query.text)
 

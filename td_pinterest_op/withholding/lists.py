@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settings, stats: Stats) -> Iterator[Lists]:
-    """Read the task's lists and yield them. `sources`: by name, `suppress` and `consent`. `stats` gets their jobs.
+    """Read the lists of opt-outs and of consents, and yield them. `stats` gets the ids of their jobs.
 
     Raises LimitError as `check_list` does, JobError, TreasureDataError and OSError; the message names the list.
     """
@@ -63,7 +63,7 @@ def add_query_to_errors(name: str) -> Iterator[None]:
 
 
 def select_columns(columns: Mapping[str, str], *, own: Collection[str], others: Collection[str]) -> Mapping[str, str]:
-    """Return the setting `columns` for a query that has the columns `own`, without names of only the `others`.
+    """Return the setting `columns` for a query with the columns `own`, without the names that only `others` have.
 
     A name that no query has is kept, since it is an error. All names are in lower case.
     """
@@ -71,7 +71,7 @@ def select_columns(columns: Mapping[str, str], *, own: Collection[str], others: 
 
 
 def require_shared_types(people: Sequence[Column], lists: Mapping[str, Sequence[Column]]) -> None:
-    """Raise JobError for a list that could match nobody, since it has no type of identifier of the people."""
+    """Raise JobError if a list could match nobody: it has no type of identifier in common with the people."""
     own = {column.type.name for column in people}
     for name, columns in lists.items():
         types = {column.type.name for column in columns}

@@ -87,7 +87,7 @@ class SingleIdentifierPeople:
         self._controlled.add([key for key in compress(column.keys, in_control) if key])
 
     def add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        """Ignore people who are not sent: only the lists decide whether their identifier is."""
+        """Ignore people who are not sent: anybody else with the same identifier is on the same lists."""
 
     def find_sendable(self) -> Iterator[Sendable]:
         """Yield the sendable identifiers in 256 parts. Nobody can be added afterwards. Raises OSError."""
@@ -207,7 +207,7 @@ class People:
         return self._facts[start:stop].translate(self._outcomes)
 
     def find_sendable(self) -> Iterator[Sendable]:
-        """Yield the sendable identifiers in 256 parts, if each is sent alone. Raises OSError."""
+        """Yield the identifiers that may be sent on their own, in 256 parts. Raises OSError."""
         self.compare()
         kinds = (_ARE_VALID, _ARE_SUPPRESSED, _GIVE_CONSENT, _ARE_IN_CONTROL)
         for bucket in range(BUCKETS):
@@ -215,7 +215,7 @@ class People:
             yield _select_sendable(everybody, suppressed, consented if self._lists.consented else None, controlled)
 
     def identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
-        """Yield each person who is sent, but without an identifier, with the reason and this identifier."""
+        """Yield person, reason and identifier for each identifier that a person who is sent loses."""
         for bucket in range(BUCKETS):
             suppressed, controlled = self._find_identifiers(self._shared, bucket, _ARE_SUPPRESSED, _ARE_IN_CONTROL)
             lost = suppressed | controlled

@@ -245,7 +245,7 @@ class _FilteredRowReader(RowReader):
             self._kept.add(group_by_shape([row for _, row in left], [number for number, _ in left]))
 
     def _distribute_rows(self, part: _PeopleRows, outcomes: bytearray) -> None:
-        """Add each person's rows to the spool of the rows to send, or to that of a reason."""
+        """Add each person's rows to the spool of the rows to send, or of those withheld for a reason."""
         for outcome, spool in enumerate((self._kept, *self._withheld.values())):
             if outcome in outcomes:
                 spool.add(part.select(outcomes.translate(_SELECT[outcome])))

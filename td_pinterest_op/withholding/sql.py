@@ -122,7 +122,7 @@ _UNNESTED = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place
 
 
 def _is_single(query: Query, control: Control | None) -> bool:
-    """Return whether each row has a single value, which alone decides who is in the control group."""
+    """Return whether each row has a single value, and no other column chooses the control group."""
     return len(query.columns) == 1 and not query.columns[0].is_array and not (control and control.by)
 
 

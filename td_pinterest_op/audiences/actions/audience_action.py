@@ -27,7 +27,7 @@ ReadRecords = Callable[[], contextlib.AbstractContextManager[Prepared]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of an action. `description`: for the plan. `request_count`: without the requests that send batches."""
+    """One step of an action. `description`: its text in the plan. `request_count`: its requests, batches excluded."""
 
     description: str
     request_count: int = 0

@@ -87,7 +87,7 @@ class Create(SwapList, Change):
             if own:
                 self._switch_list(own, target)
                 return
-            kept = self._new_audience.create(partial(self._create_audience_with, target))
+            kept = self._new_audience.create(partial(self._create_audience_with_list, target))
             self._put_into_stats(kept)
             if kept.customer_list_id != target.id:  # an earlier try made it, on a list of its own
                 self._audiences.switch_list(kept.id, list_id=target.id)
@@ -95,6 +95,7 @@ class Create(SwapList, Change):
             self._new_audience.remove_late_duplicates()
 
     def _resolve_duplicates(self, audience: Audience) -> Audience:
+        """Return the audience to keep, if this session created several."""
         return self._new_audience.resume(audience) if self._lists.is_of_this_session(audience) else audience
 
     def _describe_conflict(self, audience: Audience) -> str:

@@ -187,7 +187,7 @@ class Mirror(SwapList, Change):
         target, fill = self._plan_empty_list(self._new_name, used=None)
         fill.run()
         new.wait_for_consistency()
-        kept = new.create(partial(self._create_audience_with, target))
+        kept = new.create(partial(self._create_audience_with_list, target))
         self._audience = self._audiences.confirm_list(kept.id, list_id=list_id_of(kept))
         self._put_into_stats(self._audience)
         new.remove_late_duplicates()

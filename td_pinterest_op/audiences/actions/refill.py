@@ -75,8 +75,8 @@ class SwapList(AudienceAction):
             description=_describe_list(target), request_count=0 if target.id else 1, run=target.create_empty
         )
 
-    def _create_audience_with(self, target: ListToFill) -> Audience:
-        """Create the audience that the settings describe, with a customer list."""
+    def _create_audience_with_list(self, target: ListToFill) -> Audience:
+        """Create the audience that the settings describe, with `target` as its customer list."""
         description = self._settings.audience_description
         return self._audiences.create(self._new_name, description=description, list_id=target.id)
 
@@ -103,7 +103,7 @@ class SwapList(AudienceAction):
                 self._stats.previous_customer_list_id = used
 
     def _resolve_duplicates(self, audience: Audience) -> Audience:
-        """Return the audience to keep, if this session created several. Here it created none."""
+        """Return the audience itself. `Create` overrides this to remove duplicates of its session."""
         return audience
 
     def _require_newer_job(self, audience: Audience) -> None:
@@ -170,7 +170,7 @@ class Clear(SwapList):
     _is_known_unused = False
 
     def check(self) -> tuple[Audience, bool]:
-        """Return the audience, and whether it is empty. Raises AudienceError if active ad groups use its people."""
+        """Return the audience and whether it is empty. Raises AudienceError if it is not, but ad groups use it."""
         audience = self._find_usable()
         is_empty = self._lists.is_empty(audience)
         if not is_empty and not self._is_known_unused:
@@ -185,7 +185,7 @@ class Clear(SwapList):
 
 
 def _describe_list(target: ListToFill) -> str:
-    """Return the text for a list in the plan: whether it is created or exists already."""
+    """Return the plan's text for a list: whether it is created, or continued from an earlier try."""
     if target.id:
         return f"continue with customer list {target.id} of this session's earlier try"
     return f'create customer list "{escape(target.name)}"'
