@@ -48,7 +48,7 @@ class ConcurrencyLimit:
         """Adjust the size after a response. `latency`: in seconds, None if unknown or if Pinterest refused early."""
         self._hold = max(self._hold - 1, 0)
         if throttled or self._is_rising(latency):
-            self._halve_size()
+            self._halve_limit()
         else:
             # At first one more for each response, which doubles the size every round trip; later one more a round trip.
             self._size = min(self._maximum, self._size + (1 / self._size if self._steady else 1))
@@ -63,7 +63,7 @@ class ConcurrencyLimit:
         self._best = self._average if self.size == 1 else min(self._best, self._average)
         return self._average > _RISE * self._best + _RISE_SECONDS
 
-    def _halve_size(self) -> None:
+    def _halve_limit(self) -> None:
         # Responses to requests that were sent before the last halving are no new sign.
         if self._hold == 0:
             self._hold = self.size
@@ -124,5 +124,6 @@ class Workers(Generic[_Job, _Result]):
             self._threads += 1
 
     def _do_jobs(self) -> None:
+        """Do jobs from the queue, until it contains None."""
         while (job := self._jobs.get()) is not None:
             self._results.put(self._work(job))

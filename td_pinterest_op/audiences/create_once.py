@@ -39,7 +39,7 @@ class Created(Generic[_T]):
 
 
 def find_oldest(things: Iterable[_T]) -> _T | None:
-    """Return the thing with the lowest id, the same one for all tries of a task. None without things."""
+    """Return the thing with the lowest id, None without things. All tries of a task find the same one."""
     return min(things, key=age_key, default=None)
 
 

@@ -66,7 +66,7 @@ class PlanGuard:
             raise
 
     def _check_before_write(self) -> None:
-        """Check the plan if the last answer of the ledger is too old."""
+        """Check the plan again if the last answer of the ledger is too old."""
         with self._lock:
             if self.client.rate_limiter.waits != self._waits or self.clock() > self._trusted_until:
                 self.check()

@@ -137,7 +137,7 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
         )
 
     def written_query(self, state: State) -> str:
-        """Return a query of the rows since a state: `op` (NULL for those of other tries), `digest` and `figure`.
+        """Return a query of the rows written since a state: `op` (NULL for other tries' rows), `digest` and `figure`.
 
         These include plans that were made meanwhile, and rows that make those of the state void.
         """
@@ -157,7 +157,7 @@ FROM (
 )"""
 
     def mark_statement(self, op: str, *, plan: int, **values: int | str) -> str:
-        """Return the INSERT of a row without a digest. `values`: by column."""
+        """Return the INSERT of a row without a digest. `values`: its values by column."""
         return self.insert_statement(mark_select(op, plan=plan, **values))
 
     def overtaken_statement(self, plan: int, op: str) -> str:
@@ -187,7 +187,7 @@ FROM (
 
 
 def mark_select(op: str, *, plan: int, **values: int | str) -> str:
-    """Return the SELECT of a row without a digest. `values`: by column."""
+    """Return the SELECT of a row without a digest. `values`: its values by column."""
     known = {name: str(value) if isinstance(value, int) else quote_literal(value) for name, value in values.items()}
     columns = {"plan": str(plan), "op": f"'{op}'"} | known
     selected = [f"cast({columns.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in [*_COLUMNS][1:-2]]

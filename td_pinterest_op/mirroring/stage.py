@@ -109,7 +109,7 @@ class Stage:
             log.warning("tables of the mirror stay in database %s: %s", self.database, error)
 
     def _build_source(self, purpose: str, statement: str) -> Source:
-        """Return the source for a statement, which a comment with its purpose precedes."""
+        """Return the source that runs a statement, with its purpose in a comment before it."""
         text = f"-- td_pinterest_op: mirror of audience {self.name}: {purpose}\n{statement}"
         return replace(self.source.with_fresh_query(text), purpose=purpose)
 

@@ -222,7 +222,7 @@ def _select_rows(block: Block, rows: Sequence[int]) -> Block:
 
 
 def _merge_nulls(rejected: Rejected, *, columns: int) -> Rejected:
-    """Return the rejections without nulls, but with one for each row whose values are all null."""
+    """Return the rejections, with one null for each row of nulls, and without the nulls of any other row."""
     nulls = Counter(position for position, reason in rejected if reason is Reason.NULL)
     of_whole_rows = [(position, Reason.NULL) for position, count in nulls.items() if count == columns]
     return [rejection for rejection in rejected if rejection[1] is not Reason.NULL] + of_whole_rows

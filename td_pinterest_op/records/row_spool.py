@@ -48,12 +48,12 @@ class RowSpool:
 
     @property
     def unique_count(self) -> int:
-        """The number of different rows, without further combinations of a row's values."""
+        """The number of different rows, excluding further combinations of a row's values."""
         return sum(spool.unique_count for shape, spool in self._spools.items() if not shape.is_extra)
 
     @property
     def upload_count(self) -> int:
-        """The number of different rows, with further combinations of a row's values."""
+        """The number of different rows, including further combinations of a row's values."""
         return sum(spool.unique_count for spool in self._spools.values())
 
     @property

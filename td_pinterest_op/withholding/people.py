@@ -110,7 +110,7 @@ DONE = 1 + len(WITHHELD)
 
 
 def _decide_outcome(facts: int, *, needs_consent: bool) -> int:
-    """Return the outcome for a person with these facts, such as 0 for somebody who is sent."""
+    """Return a person's outcome by the facts: 0 (sent), 1 + the index of a reason in WITHHELD, or DONE."""
     if facts & _SHIELDS:
         return DONE
     if facts & _SUPPRESSED:

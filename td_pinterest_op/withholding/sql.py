@@ -92,7 +92,7 @@ GROUP BY answer"""
 
 
 def list_counts_select(tables: Mapping[str, str]) -> str:
-    """Return a SELECT with a row of counts for each list.
+    """Return a SELECT of one row for each list, with its numbers of values, digests and identifiers.
 
     Columns: `list`, its name; `identifiers`; `given`, how many values; `hashed`, how many of those were digests; and
     `reasons`, see `sum_by_reason`.
