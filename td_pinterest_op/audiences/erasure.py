@@ -163,7 +163,7 @@ def _remove_from_list(target: Target, list_id: str, prepared: Prepared, *, api: 
     stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
     request_ids: list[str] = []
 
-    def remove(records: Batch) -> Response:
+    def remove_batch(records: Batch) -> Response:
         response = api.change_records(list_id, records, operation="REMOVE")
         # Called from several threads: append is atomic.
         request_ids.append(response.request_id)
@@ -171,7 +171,7 @@ def _remove_from_list(target: Target, list_id: str, prepared: Prepared, *, api: 
 
     reason = ""
     try:
-        sender(stats=stats).send(prepared, remove)
+        sender(stats=stats).send(prepared, remove_batch)
     except (StoppedError, UnexpectedError):
         raise
     except ExportError as error:

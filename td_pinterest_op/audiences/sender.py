@@ -151,6 +151,7 @@ class Sender:
         )
 
     def _send_batch(self, records: Batch, put: Put) -> _BatchResult:
+        """Send a batch and return its result, which has the error if there is one."""
         batch = _BatchResult(records=records)
         try:
             for part in records.split(self._largest or len(records)):

@@ -16,6 +16,7 @@ def quote_name(name: str) -> str:
 
 
 def _quote(text: str, mark: str) -> str:
+    """Return a text between two marks, with each mark inside it doubled."""
     return mark + text.replace(mark, mark * 2) + mark
 
 

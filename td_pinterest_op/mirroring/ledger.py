@@ -137,7 +137,7 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
         )
 
     def written_query(self, state: State) -> str:
-        """Return a query of the rows written since a state: `op` (NULL for other tries' rows), `digest` and `figure`.
+        """Return a query of the rows written since a state: `op` (NULL for rows of other tries), `digest`, `figure`.
 
         These include plans that were made meanwhile, and rows that make those of the state void.
         """

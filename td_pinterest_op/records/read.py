@@ -162,6 +162,7 @@ class IdentifierReader(Reader):
         stats.columns = len(settings.columns) + sum(column.is_array for column in settings.columns)
 
     def _keep_valid(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
+        """Keep and count the valid values of a block, and return the rejected ones."""
         self._keep_identifiers(block, by_column)
         self._stats.valid += sum(column.valid_count for column in by_column)
         rejected = [rejection for column in by_column for rejection in column.rejected]
@@ -185,6 +186,7 @@ class AllIdentifiersReader(IdentifierReader):
             self._spool.add(column.identifiers)
 
     def _finish_records(self) -> tuple[Spool, Mapping[str, int]]:
+        """Return the spool of unique identifiers, none of which is withheld."""
         self._spool.finish()
         return self._spool, {}
 
@@ -198,6 +200,7 @@ class RowReader(Reader):
         self._files.callback(self._kept.close)
 
     def _keep_valid(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
+        """Keep and count the rows with a valid key, and return the rejected rows."""
         rows = encode_rows(by_column, count=len(block[0]))
         self._keep_rows(block, by_column, rows)
         self._stats.valid += rows.valid_count
@@ -210,6 +213,7 @@ class RowReader(Reader):
             self._kept.add(group_by_shape(part.rows, part.shapes))
 
     def _finish_records(self) -> tuple[RowSpool, Mapping[str, int]]:
+        """Return the spool of unique rows, none of which is withheld."""
         self._kept.finish()
         self._stats.keys = self._kept.key_count
         if reasons := format_reasons(self._stats.invalid_keys_by_reason):

@@ -141,6 +141,7 @@ class _FilteredIdentifierReader(IdentifierReader):
         self._people.add_unsent(by_column, count)
 
     def _finish_records(self) -> tuple[SortedDigests, Mapping[str, int]]:
+        """Return the identifiers that may be sent, and how many are withheld by reason."""
         kept = SortedFile()
         self._files.callback(kept.close)
         withheld: Counter[str] = Counter()
@@ -224,6 +225,7 @@ class _FilteredRowReader(RowReader):
         self._store.add(EncodedPart(count=count, rows=[], shapes=[], positions=[]))
 
     def _finish_records(self) -> tuple[RowSpool, Mapping[str, int]]:
+        """Return the rows that may be sent, and how many are withheld by reason."""
         self._people.compare()
         ends = [*accumulate(self._store.people_counts)]
         losers = _split_losers(self._read_losers(), ends)

@@ -194,6 +194,7 @@ class Mirror(SwapList, Change):
         self._run.ledger = replace(self._run.ledger, audience_id=kept.id)
 
     def _write_ledger_plan(self) -> None:
+        """Write the plan into the ledger, and create the guard that stops it once there is a newer plan."""
         run = self._run
         self._plan = run.write_plan(list_id_of(self._existing_audience))
         self._guard = PlanGuard(
@@ -227,6 +228,7 @@ class Mirror(SwapList, Change):
         self._stats.summary_text = text
 
     def _settle_plan(self) -> None:
+        """Mark the plan as settled if it is still the newest, and compact the ledger."""
         run = self._run
         with self._guard.watch():
             self._guard.check()

@@ -62,11 +62,11 @@ class SwapList(AudienceAction):
             is_exact=is_exact,
         )
 
-        def send() -> None:
+        def send_records() -> None:
             self._sender.send(prepared, target.put)
             self._stats.customer_list_id = target.id
 
-        return target, Step(description=_describe_list(target), run=send)
+        return target, Step(description=_describe_list(target), run=send_records)
 
     def _plan_empty_list(self, audience_name: str, *, used: str | None) -> tuple[ListToFill, Step]:
         """Return an empty list, and the step that creates it. `used`: the list that the audience uses."""
