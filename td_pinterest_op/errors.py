@@ -58,7 +58,7 @@ class ExportError(Exception):
         self.status, self.code, self.maybe_applied = status, code, maybe_applied
 
     def extend(self: _E, text: str) -> _E:
-        """Add `text` to the message; returns the error."""
+        """Add `text` to the message, and return the error."""
         self.args = (break_templates(f"{self.args[0]}{mask(text)}"),)
         return self
 
@@ -101,8 +101,8 @@ class SettingsError(WorkflowError):
         self.problems = tuple(problems) or (Problem(key=key, code="wrong", text=str(self)),)
 
 
-class SettingsErrors:
-    """Collects the SettingsErrors of several checks: `with` keeps that of its block, `raise_any` raises them as one."""
+class SettingsErrorCollector:
+    """Collects SettingsErrors. Each `with` block catches one, and `raise_any` raises all of them as a single error."""
 
     def __init__(self) -> None:
         self._errors: list[SettingsError] = []
@@ -120,7 +120,7 @@ class SettingsErrors:
         return isinstance(error, SettingsError)
 
     def raise_any(self) -> None:
-        """Raise SettingsError with every message and every problem, if there is one."""
+        """Raise one SettingsError with every message and every problem, if there are any."""
         if self._errors:
             problems = [problem for error in self._errors for problem in error.problems]
             raise SettingsError("\n".join(map(str, self._errors)), problems=problems)
@@ -254,6 +254,7 @@ class UnexpectedError(ExportError):
 
 
 def _walk_subclasses(error: type[ExportError]) -> Iterator[type[ExportError]]:
+    """Yield an error class and all of its subclasses."""
     yield error
     for subclass in error.__subclasses__():
         yield from _walk_subclasses(subclass)

@@ -20,7 +20,7 @@ MODULES = {
 
 def check(python=None):
     # type: (tuple[int, ...] | None) -> None
-    """Raise ImportError, saying what was found and what is needed."""
+    """Raise ImportError if Python is too old or a package is missing."""
     version = tuple(python or sys.version_info)[:2]
     if version < MINIMUM_PYTHON:
         raise ImportError(

@@ -20,7 +20,7 @@ from td_pinterest_op.redaction.format import break_templates, escape, format_cou
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryText:
-    """A run in one sentence: `past` once it is done, `infinitive` after "would" in a dry run.
+    """What a run does, in a sentence: `past` after it, `infinitive` after "would" in a dry run.
 
     `{audience}` and `{records}` are filled in with the audience and the number of records.
     """
@@ -53,7 +53,7 @@ _CONDITIONS = {
 
 
 def condition_of(status: str) -> Condition:
-    """Return the condition of a status; an unknown one means that Pinterest is still processing the audience."""
+    """Return the condition of a status. An unknown status counts as MATCHING."""
     return _CONDITIONS.get(status.upper(), Condition.MATCHING)
 
 
@@ -64,7 +64,7 @@ LISTS = (SUPPRESS, CONSENT)
 
 @dataclass(slots=True, kw_only=True)
 class RequestCounts:
-    """The requests that write to Pinterest, and the seconds that all requests waited. For several threads."""
+    """Counts the requests that write to Pinterest, and the seconds that all requests waited. Thread-safe."""
 
     sent: int = 0
     retried: int = 0
@@ -83,7 +83,7 @@ class RequestCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorFigures:
-    """The changes of a mirror's run. `mode`: replace or difference. `plan`: its number in the ledger, None without.
+    """The changes of a mirror's run. `mode`: replace or difference. `plan`: its number in the ledger, or None.
 
     `people`: those of the query who may be sent. `members`: those of the audience before, by the ledger.
     `resent`: members who are sent again. `left`: members who are removed. `unsure`: values that the warehouse cannot
@@ -100,7 +100,7 @@ class MirrorFigures:
     unsure: int = 0
 
     @property
-    def changes(self) -> int:
+    def change_count(self) -> int:
         """The number of records to send."""
         return self.joined + self.resent + self.left
 
@@ -155,14 +155,14 @@ class Stats:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
-    def allowed(self) -> int:
-        """Unique records that are not withheld."""
+    def allowed_count(self) -> int:
+        """The number of unique records that are not withheld."""
         return self.unique - self.withheld.total()
 
     @property
-    def to_send(self) -> int:
-        """The records that go to Pinterest: all that are allowed, or a mirror's changes."""
-        return self.allowed if self.mirror is None else self.mirror.changes
+    def to_send_count(self) -> int:
+        """The number of records to send: all that are allowed, or a mirror's changes."""
+        return self.allowed_count if self.mirror is None else self.mirror.change_count
 
     @property
     def withheld_text(self) -> str:
@@ -171,12 +171,12 @@ class Stats:
         return f"{format_count(self.withheld.total(), 'record')} ({reasons})"
 
     @property
-    def invalid(self) -> int:
+    def invalid_count(self) -> int:
         """The number of invalid values."""
         return self.invalid_by_reason.total()
 
     def count(self, *, sent: int = 0, refused: int = 0, in_doubt: int = 0) -> None:
-        """Add to the counters of records that the sending threads share; `in_doubt` may be negative."""
+        """Add to the counters of records that the sending threads share. `in_doubt` may be negative."""
         with self._lock:
             self.sent += sent
             self.refused += refused
@@ -185,9 +185,9 @@ class Stats:
     def check(self, *, complete: bool) -> None:
         """Raise UnexpectedError if the counters do not add up. `complete`: everything was sent."""
         sums = {
-            "rows.read = rows.valid + rows.invalid": self.columns != 1 or self.read == self.valid + self.invalid,
+            "rows.read = rows.valid + rows.invalid": self.columns != 1 or self.read == self.valid + self.invalid_count,
             "identifiers = unique + duplicate": self.valid == self.unique + self.duplicate,
-            "unique = sent + refused + withheld": not complete or self.to_send == self.sent + self.refused,
+            "unique = sent + refused + withheld": not complete or self.to_send_count == self.sent + self.refused,
         }
         broken = [name for name, holds in sums.items() if not holds]
         if broken:
@@ -199,16 +199,18 @@ class Stats:
         name = self.audience_name or self.audience_id
         audience = f'audience "{escape(name)}"' if name else "an audience"
         if self.failed or self.summary_text is None:
-            sent = f", {self.sent:,} of {format_count(self.to_send, 'record')} sent" if self.unique else ""
+            sent = f", {self.sent:,} of {format_count(self.to_send_count, 'record')} sent" if self.unique else ""
             begin = f"Failed: {self.action} on {audience}{sent}"
         elif self.dry_run:
-            would = self.summary_text.infinitive.format(audience=audience, records=format_count(self.to_send, "record"))
+            would = self.summary_text.infinitive.format(
+                audience=audience, records=format_count(self.to_send_count, "record")
+            )
             begin = f"Dry run: would {would}; nothing was written"
         else:
             done = self.summary_text.past.format(audience=audience, records=format_count(self.sent, "record"))
             begin = done[0].upper() + done[1:]
-        was = "was" if self.invalid == 1 else "were"
-        left_out = [f"{format_count(self.invalid, 'invalid value')} {was} left out"] if self.invalid else []
+        was = "was" if self.invalid_count == 1 else "were"
+        left_out = [f"{format_count(self.invalid_count, 'invalid value')} {was} left out"] if self.invalid_count else []
         left_out += [f"{self.withheld_text} {'was' if self.withheld.total() == 1 else 'were'} withheld"] * any(
             self.withheld.values()
         )
@@ -238,7 +240,7 @@ class Stats:
             "rows": {
                 "read": self.read,
                 "valid": self.valid,
-                "invalid": self.invalid,
+                "invalid": self.invalid_count,
                 "invalid_by_reason": {reason: self.invalid_by_reason[reason] for reason in sorted(REASONS)},
             },
             "records": {

@@ -13,7 +13,7 @@ from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.statements import arms_statement, hashed_statement, rejected_statement
 from td_pinterest_op.identifiers.sql_text import quote_literal
 from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, join_with_or
-from td_pinterest_op.records.columns import identifier_columns
+from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.hashed_rows import ENGINES
 from td_pinterest_op.records.sql import Query, columns_statement, require_one_statement
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL, Control
@@ -110,7 +110,7 @@ def _make_statement(
     control: Mapping[str, str | None],
 ) -> str:
     names = [name for name, _ in job.schema]
-    columns = identifier_columns(job, types, ignores_others=True)
+    columns = find_identifier_columns(job, types, ignores_others=True)
     query = Query(text=text, names=names, columns=columns)
     if what == "hashed":
         return hashed_statement(query)

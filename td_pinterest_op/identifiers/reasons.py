@@ -14,7 +14,7 @@ from td_pinterest_op.identifiers.types import UNSURE_LETTERS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """`meaning` continues "the value …". `example` is made up; None where none can be shown. `sql` is one statement."""
+    """Explains a reason. `meaning` continues "the value …". `example`: made up, or None. `sql`: one statement."""
 
     meaning: str
     example: str | None

@@ -20,8 +20,8 @@ ENGINES = ("presto", "trino")
 HASH_SETTING = "hash_in: warehouse"
 
 
-def hashing_reason(action: ActionSpec | None, hash_in: object) -> str | None:
-    """Return what needs rows that the warehouse has hashed: the action, or HASH_SETTING; None if nothing does."""
+def find_hashing_reason(action: ActionSpec | None, hash_in: object) -> str | None:
+    """Return what requires hashing in the warehouse: the action's name, HASH_SETTING, or None."""
     if action and action.needs_query:
         return action.name
     return HASH_SETTING if hash_in is HashIn.WAREHOUSE else None
@@ -57,7 +57,7 @@ def open_rows(
     control: Control | None = None,
     note: Callable[[str], None],
 ) -> Rows:
-    """Return the rows of a source as `open_job_rows` does; the warehouse may have to hash the identifiers.
+    """Return the rows of a source as `open_job_rows` does. The warehouse may have to hash the identifiers.
 
     They are digests or reasons then. `choose` returns the columns that hold identifiers, given a job with the columns
     of the query. Raises as `wait_for_job` and `choose` do.

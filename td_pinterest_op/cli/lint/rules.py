@@ -15,7 +15,7 @@ from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, 
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_secret_names, environ_of
 from td_pinterest_op.cli.lint.settings import MANY, OPERATORS, TABLES, check_entries, check_settings
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.records.hashed_rows import hashing_reason, require_hashable
+from td_pinterest_op.records.hashed_rows import find_hashing_reason, require_hashable
 from td_pinterest_op.settings.setting import Table
 from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, find_misspelt_parameters
@@ -105,7 +105,7 @@ def _check_operator(dig: DigFile, task: Task, before: list[Task]) -> None:
         elif value and not has_database:
             dig.add(value, "database", f"{key} needs its database: give the task a `database`", is_error=False)
     if "erase" in name or (name == EXPORT_OPERATOR and (action is None or action.reads_rows)):
-        needed_by = hashing_reason(action, known.get("hash_in"))
+        needed_by = find_hashing_reason(action, known.get("hash_in"))
         _check_source(dig, task, environ, before, needed_by=needed_by)
 
 

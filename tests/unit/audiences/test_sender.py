@@ -149,7 +149,7 @@ class Run:
         with self.spool as spool:
             spool.add([number.to_bytes(DIGEST_BYTES, "big") for number in range(self.stats.unique)])
             spool.finish()
-            prepared = Prepared(unique=self.stats.unique, list_type="EMAIL", spool=spool)
+            prepared = Prepared(unique_count=self.stats.unique, list_type="EMAIL", spool=spool)
             self.sender.send(prepared, self.api.put)
         return self
 

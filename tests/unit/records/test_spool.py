@@ -68,7 +68,7 @@ class TestUnique:
     def test_every_digest_comes_once_in_order(self, values: list[bytes]) -> None:
         with finished(values) as spool:
             assert sorted(set(values)) == [digest for batch in spool.batches(7) for digest in apart(batch)]
-            assert len(set(values)) == spool.unique
+            assert len(set(values)) == spool.unique_count
 
     def test_order_of_rows_does_not_change_batches(self) -> None:
         values = digests(2000) + digests(300)
