@@ -58,13 +58,13 @@ class ExportError(Exception):
         self.status, self.code, self.maybe_applied = status, code, maybe_applied
 
     def extend(self: _E, text: str) -> _E:
-        """Add `text` to the message; returns the error."""
+        """Add `text` to the message; return the error."""
         self.args = (break_templates(f"{self.args[0]}{mask(text)}"),)
         return self
 
     @classmethod
     def meaning(cls) -> str:
-        """The first paragraph of the docstring, on one line."""
+        """Return the first paragraph of the docstring as one line."""
         return " ".join(inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].split())
 
 
@@ -80,7 +80,7 @@ class WorkflowError(ExportError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One problem of a task. `key`: the setting or parameter, "" for none. `text` is masked."""
+    """One problem of a task. `key`: the setting or parameter, "" for none. `text` has no secrets in it."""
 
     key: str
     code: ProblemCode
@@ -101,14 +101,14 @@ class SettingsError(WorkflowError):
         self.problems = tuple(problems) or (Problem(key=key, code="wrong", text=str(self)),)
 
 
-class SettingsErrors:
-    """Collects the SettingsErrors of several checks: `with` keeps that of its block, `raise_any` raises them as one."""
+class SettingsErrorCollector:
+    """Collects SettingsErrors. Each `with` block catches one; `raise_any` raises all of them as a single error."""
 
     def __init__(self) -> None:
         self._errors: list[SettingsError] = []
 
     def add(self, message: str, *, key: str) -> None:
-        """Add a problem of the setting or parameter `key`."""
+        """Add a problem with the setting or parameter `key`."""
         self._errors.append(SettingsError(message, key=key))
 
     def __enter__(self) -> None:
@@ -120,7 +120,7 @@ class SettingsErrors:
         return isinstance(error, SettingsError)
 
     def raise_any(self) -> None:
-        """Raise SettingsError with every message and every problem, if there is one."""
+        """Raise one SettingsError with all messages and problems, if there are any."""
         if self._errors:
             problems = [problem for error in self._errors for problem in error.problems]
             raise SettingsError("\n".join(map(str, self._errors)), problems=problems)
@@ -254,6 +254,7 @@ class UnexpectedError(ExportError):
 
 
 def _walk_subclasses(error: type[ExportError]) -> Iterator[type[ExportError]]:
+    """Yield an error class and all classes below it."""
     yield error
     for subclass in error.__subclasses__():
         yield from _walk_subclasses(subclass)

@@ -23,7 +23,7 @@ from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.records.plan import check_rows, plan_text
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import format_count
-from td_pinterest_op.report.after_run import write as write_report
+from td_pinterest_op.report.after_run import write_report
 from td_pinterest_op.run_history.columns import Row, run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import Settings
@@ -198,7 +198,7 @@ def _history_row(stats: Stats, settings: Settings) -> Row:
 def _extra_advice(error: ExportError, stats: Stats, settings: Settings) -> str:
     """Advice to append when the reader sees only the error, not the log."""
     if stats.sent and not _TELLS_SENT.search(str(error)):
-        return f". Before that, {stats.sent:,} of {format_count(stats.to_send, 'record')} were sent"
+        return f". Before that, {stats.sent:,} of {format_count(stats.to_send_count, 'record')} were sent"
     if isinstance(error, StoppedError) and not stats.requests.sent:
         return ". Nothing was sent"
     if settings.lost_digits_warning and (isinstance(error, AudienceError) or error.status in (403, 404)):

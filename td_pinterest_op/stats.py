@@ -100,7 +100,7 @@ class MirrorFigures:
     unsure: int = 0
 
     @property
-    def changes(self) -> int:
+    def change_count(self) -> int:
         """The number of records to send."""
         return self.joined + self.resent + self.left
 
@@ -155,14 +155,14 @@ class Stats:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
-    def allowed(self) -> int:
+    def allowed_count(self) -> int:
         """Unique records that are not withheld."""
         return self.unique - self.withheld.total()
 
     @property
-    def to_send(self) -> int:
+    def to_send_count(self) -> int:
         """The records that go to Pinterest: all that are allowed, or a mirror's changes."""
-        return self.allowed if self.mirror is None else self.mirror.changes
+        return self.allowed_count if self.mirror is None else self.mirror.change_count
 
     @property
     def withheld_text(self) -> str:
@@ -171,7 +171,7 @@ class Stats:
         return f"{format_count(self.withheld.total(), 'record')} ({reasons})"
 
     @property
-    def invalid(self) -> int:
+    def invalid_count(self) -> int:
         """The number of invalid values."""
         return self.invalid_by_reason.total()
 
@@ -185,9 +185,9 @@ class Stats:
     def check(self, *, complete: bool) -> None:
         """Raise UnexpectedError if the counters do not add up. `complete`: everything was sent."""
         sums = {
-            "rows.read = rows.valid + rows.invalid": self.columns != 1 or self.read == self.valid + self.invalid,
+            "rows.read = rows.valid + rows.invalid": self.columns != 1 or self.read == self.valid + self.invalid_count,
             "identifiers = unique + duplicate": self.valid == self.unique + self.duplicate,
-            "unique = sent + refused + withheld": not complete or self.to_send == self.sent + self.refused,
+            "unique = sent + refused + withheld": not complete or self.to_send_count == self.sent + self.refused,
         }
         broken = [name for name, holds in sums.items() if not holds]
         if broken:
@@ -199,16 +199,18 @@ class Stats:
         name = self.audience_name or self.audience_id
         audience = f'audience "{escape(name)}"' if name else "an audience"
         if self.failed or self.summary_text is None:
-            sent = f", {self.sent:,} of {format_count(self.to_send, 'record')} sent" if self.unique else ""
+            sent = f", {self.sent:,} of {format_count(self.to_send_count, 'record')} sent" if self.unique else ""
             begin = f"Failed: {self.action} on {audience}{sent}"
         elif self.dry_run:
-            would = self.summary_text.infinitive.format(audience=audience, records=format_count(self.to_send, "record"))
+            would = self.summary_text.infinitive.format(
+                audience=audience, records=format_count(self.to_send_count, "record")
+            )
             begin = f"Dry run: would {would}; nothing was written"
         else:
             done = self.summary_text.past.format(audience=audience, records=format_count(self.sent, "record"))
             begin = done[0].upper() + done[1:]
-        was = "was" if self.invalid == 1 else "were"
-        left_out = [f"{format_count(self.invalid, 'invalid value')} {was} left out"] if self.invalid else []
+        was = "was" if self.invalid_count == 1 else "were"
+        left_out = [f"{format_count(self.invalid_count, 'invalid value')} {was} left out"] if self.invalid_count else []
         left_out += [f"{self.withheld_text} {'was' if self.withheld.total() == 1 else 'were'} withheld"] * any(
             self.withheld.values()
         )
@@ -238,7 +240,7 @@ class Stats:
             "rows": {
                 "read": self.read,
                 "valid": self.valid,
-                "invalid": self.invalid,
+                "invalid": self.invalid_count,
                 "invalid_by_reason": {reason: self.invalid_by_reason[reason] for reason in sorted(REASONS)},
             },
             "records": {

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from td_pinterest_op.errors import SettingsError, SettingsErrors
+from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.hashed_rows import hashing_reason, open_rows, require_hashable
 from td_pinterest_op.runtime.clock import Timing
@@ -165,7 +165,7 @@ def _read_request(
     lists: Sequence[str] = (),
 ) -> Request[_S]:
     """Return a request; without `rows`, its source is the task's job. `lists`: the parameters that may name people."""
-    errors = SettingsErrors()
+    errors = SettingsErrorCollector()
     settings: _S | None = None
     with errors:
         settings = read_settings()
@@ -197,7 +197,7 @@ def _read_request(
     return Request(task=task, settings=settings, endpoints=endpoints, source=source, lists=sources)
 
 
-def _read_lists(task: workflow.Task, names: Sequence[str], errors: SettingsErrors) -> Mapping[str, Source]:
+def _read_lists(task: workflow.Task, names: Sequence[str], errors: SettingsErrorCollector) -> Mapping[str, Source]:
     sources = {}
     for name in names:
         with errors:

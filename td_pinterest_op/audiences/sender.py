@@ -139,7 +139,7 @@ class Sender:
     def _progress_text(self) -> str:
         # Read once each: requests that are still in flight may be counted meanwhile.
         stats = self._stats
-        unique, sent, refused, in_doubt = stats.to_send, stats.sent, stats.refused, stats.in_doubt
+        unique, sent, refused, in_doubt = stats.to_send_count, stats.sent, stats.refused, stats.in_doubt
         return (
             f". Partly sent: {sent} of {unique} records sent, {refused} refused, "
             f"{unique - sent - refused - in_doubt} not sent"
@@ -258,7 +258,7 @@ class Sender:
                 f"Pinterest refused {batch.refused} of the {len(batch.records)} records of a batch (400); set "
                 f"ignore_invalid_records: true to skip and count such records{self._rows_advice(batch)}"
             )
-        if not self._stats.sent and self._stats.refused >= min(2**MAX_HALVINGS, self._stats.to_send):
+        if not self._stats.sent and self._stats.refused >= min(2**MAX_HALVINGS, self._stats.to_send_count):
             raise RequestRefusedError(
                 f"Pinterest refused the first {self._stats.refused} records one by one (400) and took none: this is "
                 f"about the request, not about its records{self._rows_advice(batch)} "

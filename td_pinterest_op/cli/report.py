@@ -72,6 +72,7 @@ def report(
 
 
 def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
+    """Write the HTML report of `runs`, about one audience or all, to the file `output`."""
     try:
         from td_pinterest_op.report.page import render_page
     except ImportError as missing:

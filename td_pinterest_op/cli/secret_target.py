@@ -23,7 +23,7 @@ Target = Callable[[Mapping[str, Secret]], str]
 
 
 def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Target:
-    """Return the place that `--to KIND ARGUMENTS` names, checked as far as possible before Pinterest is asked.
+    """Return a function that stores secrets in the place that `--to KIND ARGUMENTS` names. Checks the place first.
 
     Raises click.UsageError for arguments that do not fit, SettingsError for a place that cannot be used.
     """
@@ -42,6 +42,7 @@ def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str])
 
 
 def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> str:
+    """Store secrets in the local digdag secrets; return a description of the place."""
     try:
         stored = [local_secrets.write(name, value, environ) for name, value in secrets.items()]
     except OSError as error:
@@ -54,6 +55,7 @@ def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) ->
 
 
 def _make_td_target(project: str) -> Target:
+    """Return a function that stores secrets with `td wf secrets`. Raises SettingsError without a td command."""
     td = shutil.which("td")
     if td is None:
         raise SettingsError(
@@ -78,6 +80,7 @@ def _make_td_target(project: str) -> Target:
 
 
 def _make_file_target(path: Path) -> Target:
+    """Return a function that stores secrets in an env file. Raises SettingsError if it is unusable."""
     if not path.parent.is_dir():
         raise SettingsError(f"there is no folder {path.parent} for the file {path.name}")
     if path.is_file():
@@ -96,7 +99,7 @@ def _make_file_target(path: Path) -> Target:
 
 
 def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> Target:
-    """Return what stores secrets by the API of a digdag server."""
+    """Return a function that stores secrets with the API of a digdag server."""
     if not is_safe(url):
         raise SettingsError(f"{url} must be https (plain http only to this machine's loop-back): secrets go there")
     base = url.rstrip("/").removesuffix("/api")

@@ -108,7 +108,7 @@ class MirrorRun:
 
         Raises LimitError if another run has made a plan meanwhile, or if the plan is not complete.
         """
-        figures, to_send = self.figures, self.stats.to_send
+        figures, to_send = self.figures, self.stats.to_send_count
         plan = replace(self._comparison, ledger=self.ledger).plan_statement(
             self._changes,
             resent_to=figures.resent_to,
@@ -136,7 +136,7 @@ class MirrorRun:
         op = "replaced" if replaces else "settled"
         mark = self.ledger.mark_statement(op, plan=number, ad_account_id=account, customer_list_id=customer_list_id)
         self.stage.run("settle the plan", mark)
-        written = self.stats.to_send
+        written = self.stats.to_send_count
         self.state = replace(
             state,
             seen=number,
@@ -194,7 +194,7 @@ class MirrorRun:
         stats.columns = len(self._columns) + sum(column.is_array for column in self._columns)
         stats.read, stats.invalid_rows = figures.row_count, figures.invalid_rows
         stats.invalid_by_reason = Counter(figures.rejected)
-        stats.valid = figures.given - stats.invalid
+        stats.valid = figures.given - stats.invalid_count
         stats.withheld = Counter(figures.withheld)
         stats.unique = figures.people + stats.withheld.total()
         stats.duplicate = stats.valid - stats.unique
@@ -218,7 +218,7 @@ class MirrorRun:
                 f"another run has made a plan for audience {self.ledger.audience_id} meanwhile. Nothing was sent. Run "
                 "this task again"
             )
-        written, to_send = sum(spool.unique for spool in spools.values()), self.stats.to_send
+        written, to_send = sum(spool.unique for spool in spools.values()), self.stats.to_send_count
         if [*proofs] != [to_send] or written != to_send:
             raise LimitError(
                 f"the plan in the ledger is not what was computed ({written:,} records, not {to_send:,}): an INSERT "

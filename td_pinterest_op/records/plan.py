@@ -36,7 +36,7 @@ def plan_text(settings: Settings, stats: Stats, *, batches: int, changes: Sequen
     pace, minutes = settings.requests_per_minute, (request_count + batches) / settings.requests_per_minute
     lines = [
         "plan (dry run: nothing will be written):" if settings.dry_run else "plan:",
-        f"  rows      {stats.read:,} read, {stats.valid:,} valid, {stats.invalid:,} invalid"
+        f"  rows      {stats.read:,} read, {stats.valid:,} valid, {stats.invalid_count:,} invalid"
         + (f" ({reasons})" if reasons else ""),
         f"  records   {stats.unique:,} unique, {stats.duplicate:,} duplicate",
         *([f"  withheld  {stats.withheld_text}"] if stats.withheld.total() else []),
@@ -57,9 +57,9 @@ def _leaves_members(settings: Settings) -> bool:
 def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[int], origin: Origin = QUERY) -> None:
     """Raise InvalidRowsError for an invalid value, or with `skip_invalid` if values are invalid and none is valid."""
     invalid, fix = _invalid_text(stats, first_invalid, origin), f"Nothing was sent. Correct {origin.name}"
-    if stats.invalid and not skip_invalid:
+    if stats.invalid_count and not skip_invalid:
         raise InvalidRowsError(f"{invalid}. {fix}, {_OR_SKIP}")
-    if stats.invalid > stats.invalid_by_reason["null"] and not stats.unique:
+    if stats.invalid_count > stats.invalid_by_reason["null"] and not stats.unique:
         # Not what allow_empty is about: sent as a replace, it would empty the audience.
         raise InvalidRowsError(f"{invalid}: there is no valid record. {fix}")
 
@@ -75,21 +75,23 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
         )
     if not stats.unique and not settings.allow_empty:
         raise LimitError(
-            f"there is no valid record to send ({stats.read:,} rows read, {stats.invalid:,} invalid). "
+            f"there is no valid record to send ({stats.read:,} rows read, {stats.invalid_count:,} invalid). "
             "Nothing was sent. Set allow_empty: true if an empty result is expected (add and remove then do nothing, "
             "create makes an empty audience, replace clears the audience, and from a mirrored one everybody leaves)"
         )
     check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
-    if stats.unique and not stats.allowed:
+    if stats.unique and not stats.allowed_count:
         raise LimitError(
             f"no records are left to send: {stats.withheld_text} withheld. Nothing was sent. Check "
             + " and ".join(cause for reason, cause in _CAUSES.items() if stats.withheld[reason])
         )
     least, most = settings.min_records, settings.max_records
-    left = f"{stats.allowed:,} unique records" + (f", without {stats.withheld_text}," if stats.withheld.total() else "")
-    if least is not None and stats.allowed < least:
+    left = f"{stats.allowed_count:,} unique records" + (
+        f", without {stats.withheld_text}," if stats.withheld.total() else ""
+    )
+    if least is not None and stats.allowed_count < least:
         raise LimitError(f"{left} are fewer than min_records ({least:,}). Nothing was sent")
-    if most is not None and stats.allowed > most:
+    if most is not None and stats.allowed_count > most:
         raise LimitError(f"{left} are more than max_records ({most:,}). Nothing was sent")
 
 
@@ -112,14 +114,14 @@ def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> No
 
 def _invalid_text(stats: Stats, first_invalid: Sequence[int], origin: Origin) -> str:
     rows = ", ".join(map(str, first_invalid[:NAMED_ROWS])) + (", …" if len(first_invalid) > NAMED_ROWS else "")
-    values = stats.valid + stats.invalid
+    values = stats.valid + stats.invalid_count
     # With several columns a row has several values, or none.
     of = f"{stats.read:,} rows" if values == stats.read else f"{values:,} values in {stats.read:,} rows"
     first = f"; the first are in {origin.unit}s" if len(first_invalid) > 1 else f"; the first is in {origin.unit}"
     # A warehouse that has judged the rows does not number them.
     where = f"{first} {rows}" if rows else ""
     return (
-        f"{stats.invalid:,} of {of} {'is' if stats.invalid == 1 else 'are'} invalid "
+        f"{stats.invalid_count:,} of {of} {'is' if stats.invalid_count == 1 else 'are'} invalid "
         f"({reasons_text(stats.invalid_by_reason)}){where}"
     )
 

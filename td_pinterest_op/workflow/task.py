@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from td_pinterest_op.errors import SettingsError, SettingsErrors
+from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.redaction.format import break_templates, sanitize
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.settings.types import has_lost_digits, is_left_out
@@ -205,7 +205,7 @@ def read_database(task: Task, *, use: str) -> str:
 def _build_source(query: str, task: Task, *, use: str = "") -> Source:
     """Return the source of a query. `use`: the parameter that holds it, "" for the task's `query`."""
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
-    errors = SettingsErrors()
+    errors = SettingsErrorCollector()
     with errors:
         database = read_database(task, use=use or "a query")
     if engine not in ENGINES:

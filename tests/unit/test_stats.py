@@ -78,7 +78,7 @@ def test_a_mirror_sends_its_changes() -> None:
     figures = MirrorFigures(mode="difference", plan=7, people=5, members=6, joined=2, resent=1, left=3)
     mirrored = full(mirror=figures, sent=5, refused=1)
     mirrored.check(complete=True)
-    assert (6, 6) == (mirrored.to_send, mirrored.allowed)
+    assert (6, 6) == (mirrored.to_send_count, mirrored.allowed_count)
     assert {"plan": 7, "resent": 1} == {name: mirrored.to_json()["mirror"][name] for name in ("plan", "resent")}
 
 

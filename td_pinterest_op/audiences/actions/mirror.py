@@ -103,7 +103,7 @@ class Mirror(SwapList, Change):
             check_rows(self._settings, self._stats)
             check_leavers(run.figures, run.state, self._settings)
             changes = self._stats.mirror or MirrorFigures()
-            yield _Planned(unique=changes.changes, list_type=run.list_type, spool=None, changes=changes)
+            yield _Planned(unique=changes.change_count, list_type=run.list_type, spool=None, changes=changes)
 
     def _open_run(self) -> MirrorRun:
         source = cast("Source", self._request.source)
@@ -137,7 +137,7 @@ class Mirror(SwapList, Change):
             f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {changes.people:,} people, "
             f"{changes.members:,} members; {_describe(changes, infinitive)}"
         )
-        if not replaces and not changes.changes:
+        if not replaces and not changes.change_count:
             return [Step(description=f"none: {compared}", run=self._finish)]
         return [
             *([] if self._audience else [self._create_step()]),
@@ -232,4 +232,4 @@ class Mirror(SwapList, Change):
 def _describe(changes: MirrorFigures, verbs: Sequence[str]) -> str:
     joined, left, resent = verbs
     again = f", {changes.resent:,} {resent}" if changes.resent else ""
-    return f"{changes.joined:,} {joined}, {changes.left:,} {left}{again}" if changes.changes else "no changes"
+    return f"{changes.joined:,} {joined}, {changes.left:,} {left}{again}" if changes.change_count else "no changes"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, Check, DoctorContext, skip
-from td_pinterest_op.http.retry import server_time
+from td_pinterest_op.http.retry import read_server_time
 from td_pinterest_op.pinterest.models import WRITERS, AdAccount
 from td_pinterest_op.pinterest.oauth import find_missing_scopes
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
@@ -50,7 +50,7 @@ def check_token_days(context: DoctorContext) -> Check:
 def check_clock(context: DoctorContext) -> Check:
     """Compare this machine's clock with Pinterest's."""
     wall = SYSTEM.wall()
-    skew = wall - server_time(context.services.client.last_headers, wall=wall)
+    skew = wall - read_server_time(context.services.client.last_headers, wall=wall)
     if abs(skew) > _SKEW:
         message = f"the clock of this machine is {abs(skew):,.0f} s {'ahead' if skew > 0 else 'behind'}"
         return Check(ERROR, message, "set the clock, by NTP for example: certificates and schedules depend on it")

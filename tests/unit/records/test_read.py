@@ -56,7 +56,7 @@ def test_row_numbers_start_at_1_and_continue_from_block_to_block(spool: Spool) -
     stats, first_invalid, _ = prepared(spool, blocks)
     assert [1, 8, 12, 13] == first_invalid
     assert {"null": 2, "placeholder": 2} == dict(stats.invalid_by_reason)
-    assert stats.read == stats.valid + stats.invalid
+    assert stats.read == stats.valid + stats.invalid_count
 
 
 @pytest.mark.parametrize("rows_a_block", [1, 4, 100])
@@ -70,4 +70,4 @@ def test_reader_keeps_the_first_eleven_invalid_rows(spool: Spool, rows_a_block: 
 def test_reader_takes_columns_by_position(spool: Spool) -> None:
     columns = [Column(name="b", type=EMAIL, position=2), Column(name="a", type=EMAIL, position=0)]
     stats, _, _ = prepared(spool, [[in_bytes(people(2)), [7, 7], in_bytes(people(2, first=2))]], *columns)
-    assert (2, 4, 4, 0) == (stats.read, stats.valid, stats.unique, stats.invalid)
+    assert (2, 4, 4, 0) == (stats.read, stats.valid, stats.unique, stats.invalid_count)

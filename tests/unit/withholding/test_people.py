@@ -229,7 +229,7 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
         with open_reader(of_people.job, given, stats, lists=opened if case.list_rows else None) as reader:
             reader.read(of_people.blocks, progress=lambda _: None)
             batches = list(reader.prepared.batches(3))
-    stats.count(sent=stats.to_send)
+    stats.count(sent=stats.to_send_count)
     stats.check(complete=True)
     return stats, batches
 
@@ -241,7 +241,7 @@ def test_identifiers_of_people_who_are_withheld_are_not_sent_and_all_others_are(
     sent, withheld = Oracle(case).identifiers()
     assert all(isinstance(batch, Digests) for batch in batches)
     assert sorted(sent) == [digest.hex() for batch in batches for digest in split_fixed(batch.data)]
-    assert (len(sent), withheld) == (stats.to_send, +stats.withheld)
+    assert (len(sent), withheld) == (stats.to_send_count, +stats.withheld)
     assert keyless(case) == stats.invalid_by_reason["no_control_key"]
 
 
@@ -264,7 +264,7 @@ def test_rows_of_people_who_are_withheld_are_not_sent_and_all_others_are_without
     assert expected == records
     assert keyless(case) == stats.invalid_by_reason["no_control_key"]
     if not case.arrays:
-        assert (len(people), withheld) == (stats.to_send, +stats.withheld)
+        assert (len(people), withheld) == (stats.to_send_count, +stats.withheld)
 
 
 def combinations(person: frozenset[Identifier]) -> list[dict[str, str]]:
@@ -375,7 +375,7 @@ def test_a_row_without_a_key_is_invalid_and_not_sent() -> None:
     of_people = result(["email"], [*rows, [b"nobody", None], [b"nobody", 7]], by=True)
     with open_reader(of_people.job, given, stats, lists=None) as reader:
         reader.read(of_people.blocks, progress=lambda _: None)
-    assert (5, {"no_control_key": 2, "not_an_email": 1}) == (stats.to_send, dict(stats.invalid_by_reason))
+    assert (5, {"no_control_key": 2, "not_an_email": 1}) == (stats.to_send_count, dict(stats.invalid_by_reason))
     assert [4, 7, 8] == reader.first_invalid
     stats.check(complete=False)
 
