@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Create, Mirror, Replace, action_of
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Create, Mirror, Replace, find_action
 from td_pinterest_op.audiences.request import extend_task
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
@@ -66,7 +66,7 @@ def extend_by_console(task: workflow.Task) -> workflow.Task:
     settings = extended.params["result_settings"]
     if "later_runs" in task.params or not _has_any(settings, "action"):
         settings |= _later_settings(task.params.get("later_runs", "add"), settings)
-    action = action_of(settings)
+    action = find_action(settings)
     creates = action is not None and EXPORT.by_name["audience_name"].is_used_by(action)
     if creates and not _has_any(settings, "audience_name", *_IDS):
         settings["audience_name"] = _read_segment_name(task)
@@ -80,7 +80,7 @@ def _later_settings(later: object, settings: Mapping[object, object]) -> dict[st
         raise SettingsError(f"later_runs must be one of {', '.join(LATER_RUNS)}", key="later_runs")
     runs = LATER_RUNS[word]
     if _has_any(settings, "action"):
-        action = action_of(settings)
+        action = find_action(settings)
         if action and action.name not in (runs.by_id, runs.by_name):
             raise _contradiction_error("action", word)
         name = action.name if action else ""

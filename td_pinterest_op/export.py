@@ -24,7 +24,7 @@ from td_pinterest_op.records.plan import check_rows, plan_text
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.after_run import write_report
-from td_pinterest_op.run_history.columns import Row, run_row
+from td_pinterest_op.run_history.columns import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats
@@ -192,7 +192,7 @@ def _history_row(stats: Stats, settings: Settings) -> Row:
     statistics = stats.to_json()
     for name in ("audience_id", "audience_name"):
         statistics[name] = statistics[name] or getattr(settings, name)
-    return run_row(statistics)
+    return build_run_row(statistics)
 
 
 def _extra_advice(error: ExportError, stats: Stats, settings: Settings) -> str:

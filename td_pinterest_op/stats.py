@@ -20,7 +20,7 @@ from td_pinterest_op.redaction.format import break_templates, escape, format_cou
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryText:
-    """A run in one sentence: `past` once it is done, `infinitive` after "would" in a dry run.
+    """A run in one sentence: `past` after it is done, `infinitive` after "would" in a dry run.
 
     `{audience}` and `{records}` are filled in with the audience and the number of records.
     """
@@ -35,7 +35,7 @@ WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
 
 
 class Condition(enum.Enum):
-    """The meaning of an audience's status. MATCHING: Pinterest is still processing it."""
+    """What an audience's status means. MATCHING: Pinterest is still processing the audience."""
 
     READY = "ready"
     TOO_SMALL = "too small"
@@ -52,8 +52,8 @@ _CONDITIONS = {
 }
 
 
-def condition_of(status: str) -> Condition:
-    """Return the condition of a status; an unknown one means that Pinterest is still processing the audience."""
+def find_condition(status: str) -> Condition:
+    """Return what a status means. An unknown one counts as still being processed."""
     return _CONDITIONS.get(status.upper(), Condition.MATCHING)
 
 
@@ -64,7 +64,7 @@ LISTS = (SUPPRESS, CONSENT)
 
 @dataclass(slots=True, kw_only=True)
 class RequestCounts:
-    """The requests that write to Pinterest, and the seconds that all requests waited. For several threads."""
+    """Counts requests that write to Pinterest, and sums the seconds that all requests waited. Thread-safe."""
 
     sent: int = 0
     retried: int = 0
@@ -83,7 +83,7 @@ class RequestCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorFigures:
-    """The changes of a mirror's run. `mode`: replace or difference. `plan`: its number in the ledger, None without.
+    """The changes of a mirror's run. `mode`: replace or difference. `plan`: its number in the ledger, or None.
 
     `people`: those of the query who may be sent. `members`: those of the audience before, by the ledger.
     `resent`: members who are sent again. `left`: members who are removed. `unsure`: values that the warehouse cannot
@@ -101,7 +101,7 @@ class MirrorFigures:
 
     @property
     def change_count(self) -> int:
-        """The number of records to send."""
+        """The number of records that a mirror's run has to send."""
         return self.joined + self.resent + self.left
 
 
@@ -156,17 +156,17 @@ class Stats:
 
     @property
     def allowed_count(self) -> int:
-        """Unique records that are not withheld."""
+        """The number of unique records that are not withheld."""
         return self.unique - self.withheld.total()
 
     @property
     def to_send_count(self) -> int:
-        """The records that go to Pinterest: all that are allowed, or a mirror's changes."""
+        """The number of records to send to Pinterest: all that are not withheld, or a mirror's changes."""
         return self.allowed_count if self.mirror is None else self.mirror.change_count
 
     @property
     def withheld_text(self) -> str:
-        """The number of withheld records by reason, as text."""
+        """The number of withheld records, in all and by reason, as text."""
         reasons = ", ".join(f"{reason} {self.withheld[reason]:,}" for reason in WITHHELD if self.withheld[reason])
         return f"{format_count(self.withheld.total(), 'record')} ({reasons})"
 
@@ -176,14 +176,14 @@ class Stats:
         return self.invalid_by_reason.total()
 
     def count(self, *, sent: int = 0, refused: int = 0, in_doubt: int = 0) -> None:
-        """Add to the counters of records that the sending threads share; `in_doubt` may be negative."""
+        """Add to the counts of records that the sending threads share; `in_doubt` may be negative."""
         with self._lock:
             self.sent += sent
             self.refused += refused
             self.in_doubt += in_doubt
 
     def check(self, *, complete: bool) -> None:
-        """Raise UnexpectedError if the counters do not add up. `complete`: everything was sent."""
+        """Raise UnexpectedError if the counts do not add up. `complete`: everything was sent."""
         sums = {
             "rows.read = rows.valid + rows.invalid": self.columns != 1 or self.read == self.valid + self.invalid_count,
             "identifiers = unique + duplicate": self.valid == self.unique + self.duplicate,
@@ -195,7 +195,7 @@ class Stats:
 
     @property
     def summary(self) -> str:
-        """The outcome in one sentence."""
+        """The outcome of the run in one sentence."""
         name = self.audience_name or self.audience_id
         audience = f'audience "{escape(name)}"' if name else "an audience"
         if self.failed or self.summary_text is None:
@@ -218,7 +218,7 @@ class Stats:
         return "; ".join([begin, *left_out]) + "."
 
     def to_json(self) -> dict[str, Any]:
-        """Return the statistics as plain JSON types, in the order of the README's table.
+        """Return the statistics as plain JSON types, in the order of README's table.
 
         Every reason is in it, even with zero: digdag merges what two tasks store, key by key.
         """

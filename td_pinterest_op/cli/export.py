@@ -18,7 +18,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from td_pinterest_op.audiences.actions import action_of
+from td_pinterest_op.audiences.actions import find_action
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
 from td_pinterest_op.cli.csv_rows import CsvOptions, open_csv_rows
@@ -98,7 +98,7 @@ def export(
     credentials = Credentials.find(common.env_file)
     in_file, of_file = files.read_task(settings)
     raw = _complete_settings(in_file, credentials, common) | ({"dry_run": True} if dry_run else {})
-    action = action_of(raw)
+    action = find_action(raw)
     reads_rows = action is None or action.reads_rows
     _require_one_source(source, of_file, reads_rows=reads_rows)
     params = _merge_params(of_file, source)
@@ -141,7 +141,7 @@ def _complete_settings(
     if common.ad_account or not raw.get("ad_account_id"):
         raw["ad_account_id"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     of_audience = {name for name in raw if str(name).startswith("audience_id")}
-    action = action_of(raw)
+    action = find_action(raw)
     is_named = of_audience or (action and action.finds_by_name and raw.get("audience_name"))
     known = common.audience or (not is_named and credentials.environ.get("PINTEREST_AUDIENCE_ID"))
     if known and action and action.audience_id:
@@ -252,7 +252,7 @@ class TerminalReporter:
         with Progress(*columns, console=console, transient=True, disable=is_hidden) as bar:
             task = bar.add_task(phase.name, total=phase.total, left="")
             eta = EtaEstimator(phase, SYSTEM)
-            yield lambda done: bar.update(task, completed=done, left=eta.text(done))
+            yield lambda done: bar.update(task, completed=done, left=eta.format_eta(done))
 
 
 @contextlib.contextmanager

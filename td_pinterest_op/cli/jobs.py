@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import click
 
-from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Mirror, Remove, Replace, action_of
+from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Mirror, Remove, Replace, find_action
 from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.settings.table import CREDENTIALS
 
@@ -110,7 +110,7 @@ def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) 
 
     Raises click.UsageError for an export that no workflow can repeat.
     """
-    action = action_of(settings)
+    action = find_action(settings)
     job = next((each for each in JOBS.values() if action and each.action is action), None)
     if job is None:
         raise click.UsageError("--write: no shipped workflow has the action of the settings")

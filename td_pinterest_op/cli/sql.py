@@ -120,7 +120,7 @@ def _make_statement(
         if chosen.by is None and (len(columns) > 1 or columns[0].is_array):
             raise click.UsageError("the query has several identifiers a row: name the key of a person with --by")
         by = _require_column(chosen.by, names, "--by") if chosen.by else None
-        return arms_statement(query, by=by, salt=quote_literal(chosen.salt), share=str(chosen.of_ten_thousand))
+        return arms_statement(query, by=by, salt=quote_literal(chosen.salt), share=str(chosen.share_of_ten_thousand))
     identifiers = {column.position for column in columns}
     others = [name for place, name in enumerate(names) if place not in identifiers]
     if not keys and not others:

@@ -11,7 +11,7 @@ _T = TypeVar("_T")
 
 
 def break_templates(value: _T) -> _T:
-    """Return `value` (plain JSON types) with `$ {` for `${` in texts and keys: digdag fills in `${…}`, even secrets.
+    """Return `value` (plain JSON types) with `$ {` in place of `${`, since digdag would fill in templates.
 
     Source: digdag-core, agent/ConfigEvalEngine.java: each task evaluates all its parameters, also what others stored
     and `error.message`; digdag-plugin-utils, UserSecretTemplate.java: `http>` then looks for secrets in the outcome.
@@ -27,7 +27,7 @@ def break_templates(value: _T) -> _T:
 
 
 def escape(text: str) -> str:
-    """Return `text` with control characters escaped, so that a name forges neither a line of the log nor a template."""
+    """Return `text` with control characters escaped, so that it can forge neither a log line nor a template."""
     if not text.isprintable():
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return break_templates(text)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import day, number
 from td_pinterest_op.run_history.columns import FAILED
-from td_pinterest_op.stats import Condition, condition_of
+from td_pinterest_op.stats import Condition, find_condition
 
 # Pinterest takes that long to match people to accounts.
 MATCHING = timedelta(hours=48)
@@ -113,7 +113,7 @@ def _judge_follow_up(seen: Entry) -> ReportText:
     """Return the headline for a follow-up, according to the audience's status."""
     status, size = seen.text("audience_status"), seen.number("audience_size")
     people = "its size is not known yet" if size is None else f"about {number(size)} matched people"
-    when, condition = day(seen.at), condition_of(status)
+    when, condition = day(seen.at), find_condition(status)
     if condition is Condition.READY:
         return ReportText(
             headline=f"The audience is ready: {people}",

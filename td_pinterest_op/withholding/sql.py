@@ -147,7 +147,7 @@ FROM (SELECT {keep}filter({of_columns}, each -> each IS NOT NULL) AS found FROM 
 
 def _is_in_control(control: Control, key: str) -> str:
     number = salted_number_sql(key, quote_literal(control.salt))
-    return f"{number} % {NUMBERS} < {control.of_ten_thousand}"
+    return f"{number} % {NUMBERS} < {control.share_of_ten_thousand}"
 
 
 def _single_value_persons(query: Query, control: Control | None) -> str:

@@ -12,7 +12,7 @@ from td_pinterest_op.pinterest.oauth import find_missing_scopes
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.stats import Condition, condition_of
+from td_pinterest_op.stats import Condition, find_condition
 
 _DAY = 86_400.0
 # The refresh token ends soon, in seconds.
@@ -117,7 +117,7 @@ def check_audience(context: DoctorContext) -> Check:
     message = (
         f'{audience.id} "{audience.name}": {audience.status}, size {size}, customer list {audience.customer_list_id}'
     )
-    condition = condition_of(audience.status)
+    condition = find_condition(audience.status)
     if condition is Condition.TOO_SMALL:
         return Check(WARNING, message, "ads need at least 100 matched people: export more people")
     if condition is not Condition.READY:

@@ -19,7 +19,7 @@ from td_pinterest_op.records.hashed_rows import hashing_reason, require_hashable
 from td_pinterest_op.settings.setting import Table
 from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, find_misspelt_parameters
-from td_pinterest_op.settings.types import has_lost_digits, nearest, suggest
+from td_pinterest_op.settings.types import find_nearest, has_lost_digits, suggest
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.workflow import task as workflow_task
 
@@ -74,7 +74,7 @@ def _intended_operator(task: Task) -> str:
     name = str(task.command.value) if task.operator == "py" and task.command else ""
     if name == EXPORT_OPERATOR.rpartition(".")[2]:
         return EXPORT_OPERATOR
-    return nearest(name.removesuffix(".run"), OPERATORS, cutoff=0.8)
+    return find_nearest(name.removesuffix(".run"), OPERATORS, cutoff=0.8)
 
 
 def _uses_this_package(task: Task) -> bool:
@@ -180,7 +180,7 @@ def _check_times(dig: DigFile, root: Value) -> None:
     known = zoneinfo.available_timezones()
     name = str(zone.value).strip() if zone else ""
     if zone and known and "${" not in name and name not in known and not _OFFSET.fullmatch(name):
-        near = nearest(name, known, cutoff=0.6)
+        near = find_nearest(name, known, cutoff=0.6)
         dig.add(zone, "timezone", f"digdag knows no time zone {name}" + (f"; did you mean {near}?" if near else ""))
 
 

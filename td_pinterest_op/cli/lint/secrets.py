@@ -8,7 +8,7 @@ from pathlib import Path
 
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, Value
-from td_pinterest_op.settings.types import nearest
+from td_pinterest_op.settings.types import find_nearest
 
 # In place of the value of a secret; no message holds it.
 PLACEHOLDER = "0-placeholder-0"
@@ -72,7 +72,7 @@ def _find_intended_name(name: str, known: set[str]) -> str | None:
     plain = re.sub(r"[._-]", "", name).lower()
     if name in known or plain in words:
         return None
-    near = nearest(plain, words, cutoff=0.88)
+    near = find_nearest(plain, words, cutoff=0.88)
     if not near or plain.startswith(near) or re.sub(r"\D", "", plain) != re.sub(r"\D", "", near):
         return None
     return words[near]
