@@ -80,7 +80,7 @@ class WorkflowError(ExportError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One problem of a task. `key`: the setting or parameter, "" for none. `text` has no secrets in it."""
+    """One problem of a task. `key`: the setting or parameter, "" for none. `text` is masked."""
 
     key: str
     code: ProblemCode

@@ -126,17 +126,19 @@ def _make_handler(
         timeout = 10
 
         def do_GET(self) -> None:
+            """Handle a request of the browser: a valid redirect goes into the queue, any other gets an error page."""
             parts = urllib.parse.urlsplit(self.path)
             answer = dict(urllib.parse.parse_qsl(parts.query))
             if parts.path != path or not answer.keys() & {"code", "error"}:
-                self._respond(404, "There is nothing here")
+                self._send_page(404, "There is nothing here")
             elif not hmac.compare_digest(answer.get("state", "").encode(), state.encode()):
-                self._respond(400, "This answer belongs to another attempt")
+                self._send_page(400, "This answer belongs to another attempt")
             else:
-                self._respond(200, "Approved" if "code" in answer else "Refused")
+                self._send_page(200, "Approved" if "code" in answer else "Refused")
                 arrived.put(answer)
 
-        def _respond(self, status: int, heading: str) -> None:
+        def _send_page(self, status: int, heading: str) -> None:
+            """Send a page with this heading to the browser."""
             self.send_response(status)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Cache-Control", "no-store")

@@ -110,7 +110,7 @@ class Credentials:
         }
 
     def require(self, *variables: str) -> None:
-        """Raise SettingsError if one of these variables is missing. The message names all that are."""
+        """Raise SettingsError if one of the given variables is missing. The message names all that are."""
         missing = [name for name in variables if name in self.missing]
         if missing:
             file = f"the file {self.env_file}" if self.env_file else "a file (--env-file names one)"
@@ -204,7 +204,7 @@ def _read_env_file(path: Path) -> dict[str, str]:
 
 
 def _can_store_token(path: Path) -> bool:
-    """Whether a token written to this file can be read again. True for a missing file: reading it fails anyway."""
+    """Whether a token written to this file can be read again. True for a missing file: reading reports it."""
     try:
         status = path.stat()
     except OSError:

@@ -206,7 +206,7 @@ def _filter_by_name(rows: Iterable[dict[str, Any]], name: str | None) -> list[di
 
 
 def _show_rows(common: CommonOptions, rows: list[dict[str, Any]], columns: Sequence[str], *, nothing: str) -> None:
-    """Show rows as JSON or as a table. `nothing`: what there is none of, for the message in place of an empty table."""
+    """Show rows as JSON or as a table. `nothing` completes the note "There is … to show" without rows."""
     if common.as_json:
         screen.say_json(rows)
     elif rows:

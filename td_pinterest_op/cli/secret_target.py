@@ -63,7 +63,8 @@ def _make_td_target(project: str) -> Target:
             "--to file PATH and set the secrets in the console"
         )
 
-    def store(secrets: Mapping[str, Secret]) -> str:
+    def store_with_td(secrets: Mapping[str, Secret]) -> str:
+        """Store secrets with `td wf secrets`; return a description of the place."""
         # `@-`: a JSON mapping from standard input. As an argument every user of this machine could read it.
         values = json.dumps({name: value.reveal() for name, value in secrets.items()})
         command = [td, "wf", "secrets", "--project", project, "--set", "@-"]
@@ -76,7 +77,7 @@ def _make_td_target(project: str) -> Target:
             raise SettingsError(f"`td wf secrets --project {project}` failed (exit code {done.returncode}): {said}")
         return f"the secrets of the hosted workflow project {project}"
 
-    return store
+    return store_with_td
 
 
 def _make_file_target(path: Path) -> Target:
@@ -89,13 +90,14 @@ def _make_file_target(path: Path) -> Target:
     elif path.exists():
         raise SettingsError(f"{path} is not a file")
 
-    def store(secrets: Mapping[str, Secret]) -> str:
+    def store_in_file(secrets: Mapping[str, Secret]) -> str:
+        """Store secrets in the env file; return a description of the place."""
         files.set_values(
             path, {variable: secrets[name].reveal() for variable, name in SECRETS.items() if name in secrets}
         )
         return f"the file {path}"
 
-    return store
+    return store_in_file
 
 
 def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> Target:
@@ -105,7 +107,8 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
     base = url.rstrip("/").removesuffix("/api")
     server = DigdagServer(url=base, authorization=Secret(environ.get("DIGDAG_AUTHORIZATION", "")))
 
-    def store(secrets: Mapping[str, Secret]) -> str:
+    def store_on_server(secrets: Mapping[str, Secret]) -> str:
+        """Store secrets on the digdag server; return a description of the place."""
         try:
             status, project_id = server.find_project_id(project)
             if project_id is None:
@@ -124,4 +127,4 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
             raise SettingsError(f"the digdag server {base} cannot be reached ({error.brief})") from None
         return f"the secrets of project {project} on {base}"
 
-    return store
+    return store_on_server

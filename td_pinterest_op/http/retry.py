@@ -69,7 +69,7 @@ def read_reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None
 
 
 def read_server_time(headers: Mapping[str, str], *, wall: float) -> float:
-    """Return the server's time in seconds since 1970, since this machine's clock may be wrong; else `wall`."""
+    """Return the time in a response's headers, in seconds since 1970; else `wall`, the time of this machine."""
     now = _parse_http_date(headers.get("Date", ""))
     return wall if now is None else now
 

@@ -42,7 +42,7 @@ class Api:
         self._account = f"/ad_accounts/{ad_account_id}"
 
     def ad_accounts(self) -> Iterator[AdAccount]:
-        """Return all ad accounts that the token may read, including shared ones."""
+        """Yield all ad accounts that the token may read, including shared ones."""
         pages = self._list_pages("/ad_accounts", purpose="listing ad accounts", include_shared_accounts="true")
         return map(AdAccount.parse, pages)
 
@@ -61,12 +61,12 @@ class Api:
         return map(Audience.parse, self.list_entities("audiences"))
 
     def audience(self, audience_id: str) -> Audience | None:
-        """Return the audience; None if the ad account has none with that id."""
+        """Return the audience with this id; None if the ad account has none."""
         content = self.get_entity("audiences", audience_id)
         return None if content is None else Audience.parse(content)
 
     def create_audience(self, *, name: str, description: str | None, customer_list_id: str) -> Audience:
-        """Create an audience from a customer list. Raises MaybeAppliedError if it may exist in spite of an error."""
+        """Create an audience from a customer list. Raises MaybeAppliedError if it may exist."""
         return self._create_audience(name, CUSTOMER_LIST, {"customer_list_id": customer_list_id}, description)
 
     def create_actalike_audience(
@@ -92,7 +92,7 @@ class Api:
         return map(CustomerList.parse, self.list_entities("customer_lists"))
 
     def customer_list(self, list_id: str) -> CustomerList | None:
-        """Return the customer list; None if the ad account has none with that id."""
+        """Return the customer list with this id; None if the ad account has none."""
         content = self.get_entity("customer_lists", list_id)
         return None if content is None else CustomerList.parse(content)
 
@@ -111,7 +111,10 @@ class Api:
         return CustomerList.parse(response.content)
 
     def change_records(self, list_id: str, records: Records, *, operation: str) -> Response:
-        """Add records to a customer list, or remove them; `operation` is ADD or REMOVE."""
+        """Add records to a customer list, or remove them; `operation` is ADD or REMOVE.
+
+        Raises RequestRefusedError with the status 400 or 413 if Pinterest rejects the records.
+        """
         purpose = f"{operation} of {len(records)} records, customer list {list_id}"
         return self._send_write(
             "PATCH", f"/customer_lists/{list_id}", purpose, {"operation_type": operation}, records=records
@@ -126,7 +129,7 @@ class Api:
         return self._list_pages(f"{self._account}/{kind}", purpose=f"listing {kind.replace('_', ' ')}", **query)
 
     def get_entity(self, kind: str, entity_id: str) -> dict[str, Any] | None:
-        """Return the JSON of an entity of a kind, such as `audiences`; None if the ad account has none with that id."""
+        """Return the JSON of one entity of a kind, such as `audiences`; None if the ad account has none of that id."""
         purpose = f"looking up {kind.removesuffix('s').replace('_', ' ')} {entity_id}"
         try:
             response = self._send_read(f"{self._account}/{kind}/{entity_id}", purpose=purpose)

@@ -190,7 +190,7 @@ class Client:
             raise
 
     def _send_once(self, request: Request, auth: AuthBase, state: _AttemptState) -> Response | _FailedAttempt:
-        """Send the request once, as soon as the limits allow it. Return its response, or the failed attempt."""
+        """Send the request once, as soon as the limits allow it, and count it."""
         permit, waited = self.rate_limiter.acquire(write=request.write)
         response: Response | None = None
         headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})

@@ -247,7 +247,7 @@ def _request_grant(
     advice: Mapping[int | None, str],
     repeatable: bool = True,
 ) -> Grant | None:
-    """Post a form to the token endpoint; return the issued tokens. Raises AccountError if they are refused."""
+    """Post a form to the token endpoint. Return the issued tokens, None without any. Raises AccountError."""
     # The request for a refresh token that can be renewed without end; apps made since 2025-09-25 ignore it.
     form = {**form, "continuous_refresh": "true"}
     request = Request(

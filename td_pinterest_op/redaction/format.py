@@ -11,7 +11,7 @@ _T = TypeVar("_T")
 
 
 def break_templates(value: _T) -> _T:
-    """Return `value` (plain JSON types) with `$ {` in place of `${`, since digdag would fill in templates.
+    """Return `value` (plain JSON types) with `$ {` for `${` in texts and keys: digdag fills in `${…}`, even secrets.
 
     Source: digdag-core, agent/ConfigEvalEngine.java: each task evaluates all its parameters, also what others stored
     and `error.message`; digdag-plugin-utils, UserSecretTemplate.java: `http>` then looks for secrets in the outcome.

@@ -97,7 +97,7 @@ def find_failures(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _drop_repeated_entries(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the later one of two entries for the same session, attempt, action and audience."""
+    """Return the entries; of two for one session, attempt, action and audience, only the later one."""
     return list({(entry.kind, entry.key, entry.text("audience_id")): entry for entry in entries}.values())
 
 

@@ -24,8 +24,9 @@ _LARGEST = 10**15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One entry of the history. `kind` is RUN, FOLLOW_UP or LIFT, `outcome` SUCCESS or FAILED. Texts are masked.
+    """A run (`kind` RUN), a follow-up of an audience (FOLLOW_UP) or a comparison with its control group (LIFT).
 
+    `outcome` is SUCCESS or FAILED. Texts are masked. A figure that is not known is None.
     `values` has every figure and id by the name of its column in the history table, such as `rows_read`. `lift` has the
     figures of a comparison, empty for another kind of entry. `invalid_by_reason`: the most frequent first.
     """
@@ -71,7 +72,7 @@ class Entry:
 
 
 def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str = "") -> Entry:
-    """Return the entry of a run's statistics or of a history row. `at` and `error` replace missing ones."""
+    """Return the entry of a run's statistics or of a history row. `at` and `error` are used if it has none."""
     every = flatten(row)
     # Only what is known by name: an export of a table can hold anything.
     values = {name: value for name, value in every.items() if name in NAMES}

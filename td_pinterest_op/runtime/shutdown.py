@@ -56,6 +56,7 @@ def run_shielded(function: Callable[[], _T]) -> _T:
     _awaited[key] = _RESPONSE_SECONDS
 
     def run_and_forget() -> _T:
+        """Return `function()`; afterwards `finish` no longer waits for it."""
         try:
             return function()
         finally:
@@ -71,7 +72,7 @@ def run_shielded(function: Callable[[], _T]) -> _T:
 
 @contextlib.contextmanager
 def protect_saving() -> Iterator[None]:
-    """Within the block, which saves something, `finish` waits before the process may end."""
+    """Make `finish` wait for the end of the block, which saves something."""
     key = object()
     _awaited[key] = _SAVING_SECONDS
     try:

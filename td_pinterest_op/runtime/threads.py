@@ -15,6 +15,7 @@ def start_thread(function: Callable[[], _T], *, name: str) -> concurrent.futures
     future: concurrent.futures.Future[_T] = concurrent.futures.Future()
 
     def complete_future() -> None:
+        """Put the function's result, or its exception, into the future."""
         try:
             future.set_result(function())
         except BaseException as error:

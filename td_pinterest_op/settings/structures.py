@@ -75,16 +75,17 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
 
 
 def _build_id_list_type(of: SettingType) -> SettingType:
-    """Return the setting type of a list of ids: a tuple in the order given, without repeats."""
+    """Return the setting type of a list of ids: a tuple without repeats, in the order given; also of a single id."""
 
-    def read(value: object, show: Show) -> tuple[str, ...]:
+    def read_ids(value: object, show: Show) -> tuple[str, ...]:
+        """Return a tuple of ids without repeats. Raises WrongValueError for any other value."""
         ids = tuple(dict.fromkeys(_read_items(of, value, show)))
         if not ids:
             raise WrongValueError(f"{describe(value)} holds no id")
         return ids
 
     allowed = f"a list, or text with commas, of 1 to {_MAXIMUM_ITEMS} ids ({of.allowed})"
-    return SettingType(read=read, allowed=allowed, is_id=True)
+    return SettingType(read=read_ids, allowed=allowed, is_id=True)
 
 
 def _read_items(of: SettingType, value: object, show: Show) -> list[str]:

@@ -86,7 +86,7 @@ def has_lost_digits(value: object) -> bool:
 
 
 def _may_be_rounded(id_: object) -> bool:
-    """Whether one id looks like a number that was rounded to a double."""
+    """Whether an id looks like a number that was rounded to a double."""
     if isinstance(id_, (int, float)):
         return abs(id_) > LARGEST_EXACT
     text = id_.strip() if isinstance(id_, str) else ""
@@ -134,7 +134,8 @@ def describe(value: object) -> str:
 def whole_number(minimum: int, maximum: int) -> SettingType:
     """Return the setting type of an int from `minimum` to `maximum`."""
 
-    def read(value: object, show: Show) -> int:
+    def read_whole_number(value: object, show: Show) -> int:
+        """Return a value as an int. Raises WrongValueError for one that is not a whole number in the range."""
         number = parse_number(value)
         if number is None or number != number.to_integral_value():
             raise WrongValueError(f"{show(value)} is not a whole number")
@@ -142,7 +143,7 @@ def whole_number(minimum: int, maximum: int) -> SettingType:
             raise WrongValueError(f"{show(value)} is {'less' if number < minimum else 'more'} than allowed")
         return int(number)
 
-    return SettingType(read=read, allowed=f"a whole number from {minimum} to {maximum}")
+    return SettingType(read=read_whole_number, allowed=f"a whole number from {minimum} to {maximum}")
 
 
 def parse_number(value: object) -> Decimal | None:
@@ -162,14 +163,15 @@ def choice(words: Mapping[str, object], *, aliases: Mapping[str, object] | None 
     """
     known = {_fold_word(word): value for word, value in {**words, **(aliases or {})}.items()}
 
-    def read(value: object, show: Show) -> object:
+    def read_choice(value: object, show: Show) -> object:
+        """Return the value of a word. Raises WrongValueError for an unknown word."""
         name = _fold_word(value) if isinstance(value, str) else ""
         if name not in known:
             near = suggest(name, known) if len(words) > 1 else ""
             raise WrongValueError(f"{show(value)} is not known{near}")
         return known[name]
 
-    return SettingType(read=read, allowed=", ".join(words))
+    return SettingType(read=read_choice, allowed=", ".join(words))
 
 
 def _fold_word(word: str) -> str:
@@ -196,7 +198,8 @@ def _read_ratio(value: object, show: Show) -> float:
 def _build_id_type(digits: int, allowed: str) -> SettingType:
     """Return the setting type of an id (a str) with at most `digits` digits."""
 
-    def read(value: object, _: Show) -> str:
+    def read_id(value: object, _: Show) -> str:
+        """Return an id as text. Raises WrongValueError for a value that is not an id."""
         text = value.strip() if isinstance(value, str) else ""
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if is_number and 0 <= value < 10**digits and value == int(value):  # type: ignore[operator, call-overload]
@@ -205,7 +208,7 @@ def _build_id_type(digits: int, allowed: str) -> SettingType:
             raise WrongValueError(f"{describe(value)} is not an id")
         return text
 
-    return SettingType(read=read, allowed=allowed, is_id=True)
+    return SettingType(read=read_id, allowed=allowed, is_id=True)
 
 
 def _read_credential(value: object, _: Show) -> str:

@@ -52,7 +52,7 @@ class Source:
     purpose: str = ""
 
     def with_query(self, query: str) -> Source:
-        """Return a source with another query that is derived from this one. A rerun adopts its job."""
+        """Return a source with another query, derived from this one's. A rerun adopts the earlier job."""
         digest = hashlib.sha256(f"{self.domain_key} {query}".encode()).hexdigest()
         return replace(self, query=query, domain_key=f"td_pinterest_op-{digest[:40]}")
 
@@ -217,7 +217,7 @@ def _parse_column(name: object, type_: object, *_: object) -> tuple[str, str]:
 
 
 def _quote_engine(details: Mapping[str, Any]) -> str:
-    """Return the last lines that the engine wrote about a failed job."""
+    """Return the last lines that the engine wrote about a failed job, for the error message."""
     debug = details.get("debug")
     parts = [debug.get("stderr"), debug.get("cmdout")] if isinstance(debug, Mapping) else [debug]
     text = "\n".join(part[-_LONGEST_ENGINE_TEXT:] for part in parts if isinstance(part, str))

@@ -21,7 +21,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """The rows of a job. `blocks` yields blocks of rows, each a list of values for each column."""
+    """The rows of a job. `blocks` yields, once, blocks of rows: a list for each column, all of the same length."""
 
     job: Job
     blocks: Iterable[list[list[Any]]]
@@ -54,7 +54,7 @@ def _decode_text(value: Any) -> Any:
 
 
 class JobResult:
-    """The rows of a job. Iterate once: yields blocks of rows, each a list of values for each column.
+    """The rows of a job; iterate once. Yields blocks of rows: a list for each column, all of the same length.
 
     Values are bytes (text is not decoded: one bad byte would cost the whole block), None, or other msgpack types.
     Raises JobError and TreasureDataError. After the last block the number of rows is the one that the job says.

@@ -29,7 +29,7 @@ class DigdagServer:
     authorization: Secret
 
     def find_project_id(self, name: str) -> tuple[int, str | None]:
-        """Return the response's status, and the id of the project of that name (None if the server shows none)."""
+        """Return the response's status, and the id of the project with this name (None if the server shows none)."""
         response = self._send_request("GET", f"/api/projects?name={urllib.parse.quote(name)}")
         try:
             return response.status, str(response.content["projects"][0]["id"])

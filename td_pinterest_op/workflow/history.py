@@ -175,6 +175,6 @@ def error_text(error: BaseException | None) -> str:
 
 
 def workflow_name(task_name: str) -> str | None:
-    """Return the workflow's name, which begins a task's name; None if the task's name has no such beginning."""
+    """Return the workflow's name, which is the first part of a task's name; None if there is no such part."""
     parts = re.split(r"[+^]", task_name)
     return parts[1] if len(parts) > 1 else None

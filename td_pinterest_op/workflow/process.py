@@ -139,6 +139,7 @@ def _silence_excepthook(failure: ExportError) -> None:
     before = sys.excepthook
 
     def print_others(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        """Print an exception as Python would, unless it is `failure`."""
         if error is not failure:
             before(kind, error, traceback)
 

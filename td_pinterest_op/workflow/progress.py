@@ -85,7 +85,8 @@ class LogReporter:
         logged_at = self.timing.monotonic()
         eta = EtaEstimator(phase, self.timing)
 
-        def report_units(done: int) -> None:
+        def log_progress(done: int) -> None:
+            """Log the number of units done, if the last line is 10 s old."""
             nonlocal logged_at
             shutdown.check()
             now, left = self.timing.monotonic(), eta.format_eta(done)
@@ -95,4 +96,4 @@ class LogReporter:
                 so_far = f"{phase.name}: {done:,} {phase.unit}, {eta.compute_rate():,.0f} a second"
                 log.info("%s", ", ".join(filter(None, (so_far, share, left))))
 
-        yield report_units
+        yield log_progress

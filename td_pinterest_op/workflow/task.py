@@ -103,7 +103,7 @@ def current_task() -> Task:
 
 
 def store(**values: object) -> None:
-    """Put values (plain JSON types) into digdag's store, with their templates broken."""
+    """Put values (plain JSON types) into digdag's store, with `${` broken so that none is filled in."""
     import digdag
 
     digdag.env.store(break_templates(values))

@@ -80,7 +80,7 @@ class TokenStore:
             log.info("Pinterest issued a new refresh token; it is saved in secret %s", self.secret_name)
 
     def read(self) -> Secret | None:
-        """Return the stored token; None if it is unknown, as on a workflow server."""
+        """Return the stored token; None if it is unknown, since a workflow server does not show its secrets."""
         text = self._read_local_token() if self._is_local else None
         if not text:
             return None

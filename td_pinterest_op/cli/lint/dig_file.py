@@ -78,7 +78,7 @@ class Value:
 
 @dataclass(slots=True, kw_only=True)
 class DigFile:
-    """A workflow file and its findings. `root` is None if it is not valid YAML. `included`: files, and the place."""
+    """A workflow and its findings. `root` is None if it is not valid YAML. `included`: files, each with the line that includes it."""
 
     path: Path
     root: Value | None = None

@@ -160,7 +160,7 @@ def find_export_settings(dig: DigFile) -> Iterator[Mapping[str, object]]:
 
 
 def find_history(dig: DigFile) -> tuple[str | None, object]:
-    """Return database and table of the first history that a task's settings name; two times None without one."""
+    """Return database and table of the first history that a task's settings name; (None, None) without one."""
     for task in walk_tasks(dig.root) if dig.root else ():
         written = task.value.get("result_settings")
         table = _split_known(task, written)[0].get("history") if written and task.operator == "py" else None

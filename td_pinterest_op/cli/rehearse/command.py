@@ -194,7 +194,7 @@ def _run_step(step: Step, stage: Stage) -> dict[str, Any]:
 
 
 def advice(facts: Facts) -> list[str]:
-    """Return advice, one text each: which settings fit a service with these facts, and what to avoid."""
+    """Return a list of advice: which settings fit a service with these facts, and what to avoid."""
     batch, at_once = facts.largest_batch, facts.batches_at_once
     return [
         text

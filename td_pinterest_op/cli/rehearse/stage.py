@@ -38,7 +38,7 @@ PATIENCE, _SHORTEST_LOOK = 60.0, 0.5
 
 @dataclass(slots=True, kw_only=True)
 class Facts:
-    """The facts about Pinterest that are known, else None. `…_seconds`: from a write until a read shows it.
+    """What a rehearsal finds out. None: not known. `…_seconds`: the time from a write until a read shows it.
 
     largest_batch: the most records that one request took. batch_too_large_status: of the answer to the next larger one,
     None if there was none. batches_at_once: the most that were taken at the same time.
@@ -61,7 +61,7 @@ class Facts:
 
 @dataclass(slots=True, kw_only=True)
 class Answer:
-    """The response that decides a step: that to its last write, else that to its last read. None if there was none."""
+    """The response that decides a step: that to its last write, else to its last read. All None without one."""
 
     status: int | None = None
     code: int | None = None
@@ -148,7 +148,7 @@ class Stage:
             raise
 
     def remove_audience(self) -> bool:
-        """Remove the rehearsal's audience; return False if Pinterest does not know it."""
+        """Remove the rehearsal's audience; return False if Pinterest does not know it. Raises what the API raises."""
         removed = self.audiences.remove(self.id_of("audience"))
         self._audience_begun = False
         return removed

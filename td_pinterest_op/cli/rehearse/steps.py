@@ -187,7 +187,7 @@ def _record_fact(stage: Stage, fact: str) -> Iterator[None]:
 
 
 def _try_audience(stage: Stage) -> str:
-    """Create the rehearsal's audience, which uses its list."""
+    """Create the rehearsal's audience from its list."""
     stage.make_audience(stage.id_of("list"))
     return "made on the list"
 
