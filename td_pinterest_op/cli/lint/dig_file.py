@@ -78,7 +78,10 @@ class Value:
 
 @dataclass(slots=True, kw_only=True)
 class DigFile:
-    """A workflow and its findings. `root` is None if it is not valid YAML. `included`: files, each with the line that includes it."""
+    """A workflow file and its findings. `root` is None if the file is not valid YAML.
+
+    `included`: the files that it includes, each with the place of the first include.
+    """
 
     path: Path
     root: Value | None = None
