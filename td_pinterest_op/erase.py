@@ -23,7 +23,7 @@ from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.plan import check_values
 from td_pinterest_op.records.read import AllIdentifiersReader, Prepared, ReaderSettings
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.run_history.columns import Row, run_row
+from td_pinterest_op.run_history.columns import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import ErasureSettings
 from td_pinterest_op.stats import Stats
@@ -151,7 +151,7 @@ class _Erasure:
             del statistics["records"][name]
         summary = receipt.summary if self.is_over else f"Failed: {self.progress_text}."
         counts = {"accounts": len(self.settings.ad_account_ids), "lists": receipt.to_json()["lists"]}
-        return [run_row(statistics | {"summary": summary, "erasure": counts})]
+        return [build_run_row(statistics | {"summary": summary, "erasure": counts})]
 
 
 def _warn_of_missing_types(columns: Sequence[Column]) -> None:

@@ -64,7 +64,7 @@ class ExportError(Exception):
 
     @classmethod
     def meaning(cls) -> str:
-        """The first paragraph of the docstring, on one line."""
+        """Return the first paragraph of the docstring as one line."""
         return " ".join(inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].split())
 
 
@@ -108,7 +108,7 @@ class SettingsErrorCollector:
         self._errors: list[SettingsError] = []
 
     def add(self, message: str, *, key: str) -> None:
-        """Add a problem of the setting or parameter `key`."""
+        """Add a problem with the setting or parameter `key`."""
         self._errors.append(SettingsError(message, key=key))
 
     def __enter__(self) -> None:

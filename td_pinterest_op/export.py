@@ -23,8 +23,8 @@ from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.records.plan import check_rows, describe_plan
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import format_count
-from td_pinterest_op.report.after_run import write as write_report
-from td_pinterest_op.run_history.columns import Row, run_row
+from td_pinterest_op.report.after_run import write_report
+from td_pinterest_op.run_history.columns import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats
@@ -194,7 +194,7 @@ def _build_history_row(stats: Stats, settings: Settings) -> Row:
     statistics = stats.to_json()
     for name in ("audience_id", "audience_name"):
         statistics[name] = statistics[name] or getattr(settings, name)
-    return run_row(statistics)
+    return build_run_row(statistics)
 
 
 def _extra_advice(error: ExportError, stats: Stats, settings: Settings) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from td_pinterest_op.errors import ExportError, SettingsError
-from td_pinterest_op.run_history.columns import FAILED, RUN, SUCCESS, Row, lift_row
+from td_pinterest_op.run_history.columns import FAILED, RUN, SUCCESS, Row, build_lift_row
 from td_pinterest_op.run_history.sql import select_failures
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, show_value
@@ -73,7 +73,7 @@ def write_lift(task: workflow.Task, timing: Timing) -> None:
     log.info("%s", figures.get("summary"))
     if history := _open_history(task, timing):
         ids = {name: task.params.get(name) for name in ("ad_account_id", "audience_id")}
-        history.write([{"outcome": SUCCESS, **ids, **lift_row(figures)}])
+        history.write([{"outcome": SUCCESS, **ids, **build_lift_row(figures)}])
 
 
 def _open_history(task: workflow.Task, timing: Timing) -> History | None:

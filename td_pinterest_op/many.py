@@ -22,7 +22,7 @@ from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.merge import Layer
 from td_pinterest_op.settings.parse import parse_connection
-from td_pinterest_op.settings.structures import items_of
+from td_pinterest_op.settings.structures import read_list_items
 from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value, whole_number
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
@@ -122,7 +122,7 @@ def _describe_place(entry: Mapping[object, Any]) -> str:
 
 def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
     try:
-        entries = items_of(task.params.get("audiences"))
+        entries = read_list_items(task.params.get("audiences"))
     except WrongValueError as error:
         raise SettingsError(f"config/audiences.yml has no list `audiences`: {error}") from None
     if not entries:

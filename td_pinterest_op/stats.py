@@ -35,7 +35,7 @@ WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
 
 
 class Condition(enum.Enum):
-    """The meaning of an audience's status. MATCHING: Pinterest is still processing it."""
+    """What an audience's status means. MATCHING: Pinterest is still processing the audience."""
 
     READY = "ready"
     TOO_SMALL = "too small"
@@ -166,7 +166,7 @@ class Stats:
 
     @property
     def withheld_text(self) -> str:
-        """The number of withheld records by reason, as text."""
+        """The number of withheld records, in all and by reason, as text."""
         reasons = ", ".join(f"{reason} {self.withheld[reason]:,}" for reason in WITHHELD if self.withheld[reason])
         return f"{format_count(self.withheld.total(), 'record')} ({reasons})"
 
@@ -183,7 +183,7 @@ class Stats:
             self.in_doubt += in_doubt
 
     def check(self, *, complete: bool) -> None:
-        """Raise UnexpectedError if the counters do not add up. `complete`: everything was sent."""
+        """Raise UnexpectedError if the counts do not add up. `complete`: everything was sent."""
         sums = {
             "rows.read = rows.valid + rows.invalid": self.columns != 1 or self.read == self.valid + self.invalid_count,
             "identifiers = unique + duplicate": self.valid == self.unique + self.duplicate,
@@ -195,7 +195,7 @@ class Stats:
 
     @property
     def summary(self) -> str:
-        """The outcome in one sentence."""
+        """The outcome of the run in one sentence."""
         name = self.audience_name or self.audience_id
         audience = f'audience "{escape(name)}"' if name else "an audience"
         if self.failed or self.summary_text is None:
@@ -218,7 +218,7 @@ class Stats:
         return "; ".join([begin, *left_out]) + "."
 
     def to_json(self) -> dict[str, Any]:
-        """Return the statistics as plain JSON types, in the order of the README's table.
+        """Return the statistics as plain JSON types, in the order of README's table.
 
         Every reason is in it, even with zero: digdag merges what two tasks store, key by key.
         """

@@ -12,8 +12,8 @@ from typing import Any
 from td_pinterest_op.audiences.follow_up import State, find_broken_limits, read_state
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceHistory, summarize
-from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row, follow_up_row
+from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceHistory, build_audience_history
+from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.run_history.sql import select_audience_rows
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_status
@@ -58,7 +58,7 @@ def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     with record_run(history, run.history_rows):
         if history:
             query = select_audience_rows(history.table, COLUMNS_READ, settings.audience_ids)
-            run.known = summarize(history.read(query) or ())
+            run.known = build_audience_history(history.read(query) or ())
         with connect(task, settings, timing=timing) as services:
             for audience_id in settings.audience_ids:
                 run.check_audience(audience_id, services.pinterest)
@@ -108,5 +108,5 @@ class _FollowUp:
             problem = self.problems.get(audience_id) or ("" if audience_id in states else error)
             outcome = {"outcome": FAILED, "error": problem} if problem else {"outcome": SUCCESS, "error": None}
             ids = {"ad_account_id": self.settings.ad_account_id, "audience_id": audience_id}
-            rows.append({**follow_up_row(states.get(audience_id, {})), **ids, **outcome})
+            rows.append({**build_follow_up_row(states.get(audience_id, {})), **ids, **outcome})
         return rows

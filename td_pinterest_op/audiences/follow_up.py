@@ -11,7 +11,7 @@ from td_pinterest_op.pinterest.models import CustomerList
 from td_pinterest_op.redaction.format import format_label
 from td_pinterest_op.run_history.audience_history import AudienceHistory, Members
 from td_pinterest_op.settings.table import StatusSettings
-from td_pinterest_op.stats import Condition, condition_of
+from td_pinterest_op.stats import Condition, find_condition
 
 REMOVED = "REMOVED"
 
@@ -50,7 +50,7 @@ class State:
     @property
     def is_waiting(self) -> bool:
         """Whether Pinterest is still matching people."""
-        return condition_of(self.status) is Condition.MATCHING
+        return find_condition(self.status) is Condition.MATCHING
 
     @property
     def summary(self) -> str:

@@ -18,10 +18,10 @@ from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.hashed_rows import find_hashing_reason, open_rows, require_hashable
 from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.settings.key_names import drop_console_keys
-from td_pinterest_op.settings.merge import Layer, merge
-from td_pinterest_op.settings.parse import action_of, parse, parse_erasure
+from td_pinterest_op.settings.merge import Layer, merge_layers
+from td_pinterest_op.settings.parse import find_action, parse, parse_erasure
 from td_pinterest_op.settings.setting import Table
-from td_pinterest_op.settings.structures import mapping_of
+from td_pinterest_op.settings.structures import read_mapping
 from td_pinterest_op.settings.table import ErasureSettings, SendingSettings, Settings
 from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, find_misspelt_parameters
 from td_pinterest_op.settings.types import WrongValueError, show_value
@@ -118,7 +118,7 @@ def extend_task(
     if replaced := [name for name in params if task.params.get(name, params[name]) != params[name]]:
         log.info("%s has its own %s, used in place of the task's", place, ", ".join(replaced))
     shared = Layer(place="result_settings", content=task.params.get("result_settings"))
-    merged = merge(shared, Layer(place=place, content=settings))
+    merged = merge_layers(shared, Layer(place=place, content=settings))
     return replace(task, params={**own, **params, "result_settings": merged})
 
 
@@ -147,7 +147,7 @@ def _read_raw_settings(task: workflow.Task, table: Table) -> object:
     raw = task.params.get("result_settings")
     if task.is_activation and isinstance(raw, str):
         with contextlib.suppress(WrongValueError):  # `parse` says what is wrong
-            return drop_console_keys(mapping_of(raw), table)
+            return drop_console_keys(read_mapping(raw), table)
     return raw
 
 

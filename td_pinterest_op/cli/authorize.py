@@ -63,7 +63,7 @@ def authorize(
     credentials = Credentials.find(common.env_file)
     environ = credentials.environ
     store = make_target(kind, place, environ)
-    app = _add_app(credentials).settings()
+    app = _add_app_credentials(credentials).settings()
     with (
         stop_on_signals(),
         open_client(app, endpoint=read_endpoints(environ).pinterest, timing=SYSTEM) as client,
@@ -83,15 +83,15 @@ def authorize(
             lambda: _exchange_and_store(client, app, store, code=code, redirect=redirect)
         )
         doctor = "td-pinterest doctor" + (f" --env-file {shlex.quote(place[0])}" if kind == "file" else "")
-        hidden_by = credentials.earlier_places(kind)
+        hidden_by = credentials.overriding_sources(kind)
         next_command = " && ".join([*hidden_by.values(), doctor])
-        _show_result(client, grant, where=where, next_command=next_command, as_json=common.as_json)
+        _show_authorization(client, grant, where=where, next_command=next_command, as_json=common.as_json)
         for earlier, cure in hidden_by.items():
             screen.note(f"An older refresh token is in {earlier}, where commands look first: `{cure}` clears it.")
 
 
-def _add_app(credentials: Credentials) -> Credentials:
-    """Return the credentials with those of the app, which the terminal is asked for where they are missing."""
+def _add_app_credentials(credentials: Credentials) -> Credentials:
+    """Return the credentials with the app's client id and secret, which the terminal asks for if they are missing."""
     environ, sources = dict(credentials.environ), dict(credentials.sources)
     # Whatever it is, it is about to be replaced.
     sources.pop("PINTEREST_REFRESH_TOKEN", None)
@@ -99,11 +99,12 @@ def _add_app(credentials: Credentials) -> Credentials:
         if place := sources.get(variable):
             screen.note(f"The app's {label}: from {place}")
         else:
-            environ[variable], sources[variable] = _ask(variable, label).strip(), "the terminal"
+            environ[variable], sources[variable] = _ask_for_credential(variable, label).strip(), "the terminal"
     return replace(credentials, environ=environ, sources=sources)
 
 
-def _ask(variable: str, label: str) -> str:
+def _ask_for_credential(variable: str, label: str) -> str:
+    """Return the app's client id or secret, typed at the terminal. Raises SettingsError without a terminal."""
     if not screen.is_interactive():
         raise SettingsError(
             f"there is no {variable}, and no terminal to ask at for the app's {label}: set the environment variable; "
@@ -115,7 +116,7 @@ def _ask(variable: str, label: str) -> str:
 
 
 def _wait_for_code(link: str, state: str, redirect: str, timeout: int) -> Secret:
-    """Return the code with which Pinterest redirects the browser to this machine."""
+    """Open `link` in the browser; return the code that Pinterest sends to this machine after the user's consent."""
     # Listening first: a browser that is logged in and has approved before comes back at once.
     with callback.listen(redirect, state=state) as arrived:
         screen.note(f"Waiting at {redirect} for your approval. If no browser opens, open this address:")
@@ -132,7 +133,7 @@ def _wait_for_code(link: str, state: str, redirect: str, timeout: int) -> Secret
 
 
 def _read_pasted_code(link: str, state: str, redirect: str) -> Secret:
-    """Return the code of the address that the user pastes, a line of standard input."""
+    """Show `link`; return the code in the redirect address that the user pastes into standard input."""
     screen.note("Open this address in any browser and approve:")
     screen.show_address(link)
     screen.note(
@@ -142,13 +143,13 @@ def _read_pasted_code(link: str, state: str, redirect: str) -> Secret:
     pasted = sys.stdin.readline()
     if not pasted.strip():
         raise SettingsError("no address was pasted: nothing was stored. Run the command again")
-    return callback.parse_code(callback.parse_answer(pasted, state=state))
+    return callback.parse_code(callback.parse_pasted_address(pasted, state=state))
 
 
 def _exchange_and_store(
     client: Client, app: ConnectionSettings, store: Target, *, code: Secret, redirect: str
 ) -> tuple[Grant, str]:
-    """Exchange the code for tokens and store them; return them, and where they are."""
+    """Exchange the code for tokens and store them. Return the tokens and a description of the place."""
     with shutdown.protect_saving():
         grant = oauth.exchange_code(
             client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
@@ -177,7 +178,8 @@ def _exchange_and_store(
         return grant, where
 
 
-def _show_result(client: Client, grant: Grant, *, where: str, next_command: str, as_json: bool) -> None:
+def _show_authorization(client: Client, grant: Grant, *, where: str, next_command: str, as_json: bool) -> None:
+    """Show where the token is stored, how long it lasts, and which ad accounts it may read."""
     accounts, user = _read_accounts_and_user(client, grant, where)
     rows = [
         {"id": account.id, "name": account.name, "roles": list(account.roles), "may_export": account.may_write}
@@ -201,7 +203,7 @@ def _show_result(client: Client, grant: Grant, *, where: str, next_command: str,
 
 
 def _read_accounts_and_user(client: Client, grant: Grant, where: str) -> tuple[list[AdAccount], str | None]:
-    """Return what the token reads, as far as Pinterest shows it now. A failure is a note: the token is stored."""
+    """Return the token's ad accounts and its user's name. A failed request is only noted: the token is stored."""
     tokens = TokenSource(Bearer(grant.access_token, expires_at=float("inf")))
     api = Api(client=client, tokens=tokens, ad_account_id="")
     accounts: list[AdAccount] = []

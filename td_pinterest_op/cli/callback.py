@@ -33,7 +33,7 @@ _LOOPBACK = ((http.server.ThreadingHTTPServer, "127.0.0.1"), (_IPv6Server, "::1"
 
 @contextlib.contextmanager
 def listen(redirect: str, *, state: str) -> Iterator[queue.Queue[Mapping[str, str]]]:
-    """Listen for the redirect; its parameters arrive in the queue.
+    """Within the block, listen for Pinterest's redirect. Yields a queue that receives the redirect's parameters.
 
     A request with another state is answered and ignored: it is not the answer to this consent. Raises SettingsError for
     an address that is not of this machine, and for a port that is taken.
@@ -49,7 +49,7 @@ def listen(redirect: str, *, state: str) -> Iterator[queue.Queue[Mapping[str, st
 
 
 def parse_code(answer: Mapping[str, str]) -> Secret:
-    """Return the code of a redirect. Raises AccountError for a refusal."""
+    """Return the code in the parameters of a redirect. Raises AccountError if there is none, as after a refusal."""
     if code := answer.get("code"):
         return Secret(code)
     if answer.get("error") == "access_denied":
@@ -61,8 +61,8 @@ def parse_code(answer: Mapping[str, str]) -> Secret:
     raise AccountError(f"Pinterest came back without a code ({named}): nothing was stored. Run the command again")
 
 
-def parse_answer(pasted: str, *, state: str) -> Mapping[str, str]:
-    """Return the parameters of a pasted redirect address. Raises SettingsError for any other text."""
+def parse_pasted_address(pasted: str, *, state: str) -> Mapping[str, str]:
+    """Return the parameters of the redirect address that the user pasted. Raises SettingsError for any other text."""
     answer = dict(urllib.parse.parse_qsl(pasted.strip().partition("#")[0].partition("?")[2]))
     if not answer.keys() & {"code", "error"}:
         raise SettingsError(
@@ -78,6 +78,7 @@ def parse_answer(pasted: str, *, state: str) -> Mapping[str, str]:
 
 
 def _parse_redirect(url: str) -> tuple[int, str]:
+    """Return port and path of a redirect address. Raises SettingsError if it is not an address of this machine."""
     try:
         parts = urllib.parse.urlsplit(url)
         port = 80 if parts.port is None else parts.port
@@ -95,7 +96,7 @@ def _parse_redirect(url: str) -> tuple[int, str]:
 def _open_servers(
     port: int, handler: type[http.server.BaseHTTPRequestHandler]
 ) -> Iterator[http.server.ThreadingHTTPServer]:
-    """Yield a server for each loop-back address of the machine, which may lack IPv6, or IPv4."""
+    """Yield a server for each loopback address of this machine (IPv4, IPv6). Raises SettingsError for a taken port."""
     other = "register another address such as http://localhost:8086/ in the Pinterest app, and give it with --redirect"
     refusals = []
     for kind, host in _LOOPBACK:
@@ -117,21 +118,27 @@ def _open_servers(
 def _make_handler(
     path: str, state: str, arrived: queue.Queue[Mapping[str, str]]
 ) -> type[http.server.BaseHTTPRequestHandler]:
+    """Return a request handler that puts the parameters of a redirect with this path and state into `arrived`."""
+
     class Handler(http.server.BaseHTTPRequestHandler):
+        """Handles Pinterest's redirect and shows the result in the browser."""
+
         timeout = 10
 
         def do_GET(self) -> None:
+            """Handle a request of the browser: a valid redirect goes into the queue, any other gets an error page."""
             parts = urllib.parse.urlsplit(self.path)
             answer = dict(urllib.parse.parse_qsl(parts.query))
             if parts.path != path or not answer.keys() & {"code", "error"}:
-                self._respond(404, "There is nothing here")
+                self._send_page(404, "There is nothing here")
             elif not hmac.compare_digest(answer.get("state", "").encode(), state.encode()):
-                self._respond(400, "This answer belongs to another attempt")
+                self._send_page(400, "This answer belongs to another attempt")
             else:
-                self._respond(200, "Approved" if "code" in answer else "Refused")
+                self._send_page(200, "Approved" if "code" in answer else "Refused")
                 arrived.put(answer)
 
-        def _respond(self, status: int, heading: str) -> None:
+        def _send_page(self, status: int, heading: str) -> None:
+            """Send a page with this heading to the browser."""
             self.send_response(status)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Cache-Control", "no-store")
@@ -140,6 +147,6 @@ def _make_handler(
             self.wfile.write((_PAGE % heading).encode())
 
         def log_message(self, *_: object) -> None:
-            """Log nothing: the line of the request holds the code."""
+            """Log nothing: the request line contains the code."""
 
     return Handler

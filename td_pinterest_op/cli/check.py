@@ -33,14 +33,14 @@ def check(common: CommonOptions, files: tuple[Path, ...], form: str, quiet: bool
         screen.say_json([asdict(finding) | {"path": str(finding.path)} for finding in every])
     elif not quiet:
         for finding in every:
-            screen.say(_for_github(finding) if form == "github" else str(finding))
+            screen.say(_format_for_github(finding) if form == "github" else str(finding))
         if not every:
             screen.note(f"{format_count(len(files), 'workflow')}: nothing found")
     return 1 if every else 0
 
 
 def check_file(file: Path) -> list[Finding]:
-    """Return the findings about one workflow, by line. Raises SettingsError for a file that cannot be opened."""
+    """Return the findings about one workflow, sorted by line. Raises SettingsError if the file cannot be opened."""
     try:
         dig = dig_file.read(file)
     except OSError as error:
@@ -49,8 +49,8 @@ def check_file(file: Path) -> list[Finding]:
     return sorted(dig.findings)
 
 
-def _for_github(finding: Finding) -> str:
-    """Return a command of GitHub Actions, which shows the finding next to the line."""
+def _format_for_github(finding: Finding) -> str:
+    """Return a finding as a workflow command of GitHub Actions, which GitHub shows next to the line."""
     path, message = (text.replace("%", "%25") for text in (str(finding.path), finding.message))
     path = path.replace(":", "%3A").replace(",", "%2C")
     return f"::{finding.level} file={path},line={finding.line},title={finding.code}::{message}"

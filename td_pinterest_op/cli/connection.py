@@ -42,7 +42,7 @@ _PATIENCE = {"retry_count": 3, "max_retry_wait_millis": 10_000, "connection_time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """`environ`: the environment with all that was found. `sources`: the place where each variable was found."""
+    """The credentials of both services. `environ`: the environment with them added. `sources`: the source of each."""
 
     environ: Mapping[str, str]
     sources: Mapping[str, str]
@@ -50,11 +50,11 @@ class Credentials:
 
     @classmethod
     def find(cls, env_file: Path | None, environ: Mapping[str, str] = os.environ) -> Credentials:
-        """Return each variable from the first place that has it. Raises SettingsError for an unusable file."""
+        """Return the credentials, each from the first source that has it. Raises SettingsError for an unusable file."""
         in_file = _read_env_file(env_file) if env_file else {}
         values, sources = dict(environ), {}
         for variable in (*SECRETS, *_OTHERS):
-            local = _read_local(variable, environ)
+            local = _read_local_secret(variable, environ)
             places = {
                 ENVIRONMENT: environ.get(variable, ""),
                 f"{LOCAL} ({local_secrets.folder(environ) if local else ''})": local,
@@ -68,7 +68,7 @@ class Credentials:
         return cls(environ=values, sources=sources, env_file=env_file)
 
     def describe(self) -> str:
-        """Return the sources of the secrets as text, without any value."""
+        """Return a text that names the sources of the secrets, without their values."""
         places: dict[str, list[str]] = {}
         for variable in SECRETS:
             if variable in self.sources:
@@ -79,18 +79,18 @@ class Credentials:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The variables of the secrets that were found nowhere."""
+        """The variables of the secrets that no source has."""
         return tuple(variable for variable in SECRETS if variable not in self.sources)
 
     @property
     def app_advice(self) -> str:
-        """What to do about a client id or a client secret that is wrong: both, and where each was found."""
+        """What to do about a wrong client id or client secret, with the source of each."""
         places = (f"{name} (from {self.sources.get(name, 'nowhere')})" for name in PINTEREST_SECRETS if name != TOKEN)
         return f"correct {' or '.join(places)}: both are on the app's page at https://developers.pinterest.com/apps/"
 
     @property
     def token_advice(self) -> str:
-        """What to do about a refresh token that does not work, according to where it was found."""
+        """What to do about a refresh token that does not work, which depends on its source."""
         place = self.sources.get(TOKEN, "")
         if place == ENVIRONMENT:
             return (
@@ -101,8 +101,8 @@ class Credentials:
             return f"run `td-pinterest authorize --to file {shlex.quote(str(self.env_file))}`"
         return "run `td-pinterest authorize`"
 
-    def earlier_places(self, kind: str) -> dict[str, str]:
-        """Return the places of refresh tokens that commands read before that of `--to` KIND, and how to clear each."""
+    def overriding_sources(self, kind: str) -> dict[str, str]:
+        """Return the sources whose refresh token takes precedence over `--to KIND`, each with how to clear it."""
         in_local = kind == "file" and local_secrets.read(SECRETS[TOKEN], self.environ)
         return {
             **({ENVIRONMENT: f"unset {TOKEN}"} if self.sources.get(TOKEN) == ENVIRONMENT else {}),
@@ -110,7 +110,7 @@ class Credentials:
         }
 
     def require(self, *variables: str) -> None:
-        """Raise SettingsError that names those of the variables that were found nowhere, if any."""
+        """Raise SettingsError if one of the given variables is missing. The message names all that are."""
         missing = [name for name in variables if name in self.missing]
         if missing:
             file = f"the file {self.env_file}" if self.env_file else "a file (--env-file names one)"
@@ -125,27 +125,28 @@ class Credentials:
             )
 
     def without_pinterest(self) -> Credentials:
-        """Return the credentials without those of Pinterest, for requests to Treasure Data only."""
+        """Return the credentials without Pinterest's, for requests to Treasure Data only."""
         sources = {name: place for name, place in self.sources.items() if name not in PINTEREST_SECRETS}
         return replace(self, sources=sources)
 
     def settings(self) -> ConnectionSettings:
-        """Return the settings of the connections, with short waits for a terminal; "0" for missing credentials."""
+        """Return the connection settings, with short waits for a terminal and "0" for missing credentials."""
         environ = {**self.environ, **dict.fromkeys(self.missing, "0")}
         return parse_connection({"type": "pinterest", **_PATIENCE}, environ=environ)
 
     def task(self, *, session: str | None = None, **params: object) -> Task:
-        """Return a task as a workflow would have it."""
+        """Return a digdag task with these credentials and parameters, as a workflow would have it."""
         return Task(params={"project_id": LOCAL_PROJECT, **params}, environ=self.environ, session=session)
 
     def make_token_saver(self) -> OnNewRefreshToken:
-        """Return what stores a new refresh token where the old one was found. A failure to store it ends no run."""
+        """Return a function that stores a new refresh token in the old one's source. It warns if that fails."""
         store = open_token_store(self.task(), self.settings(), SYSTEM)
         path = self.env_file
         if path is None or self.sources.get(TOKEN) != f"the file {path}":
             return store.save
 
-        def save(issued: Secret | None, seconds: float | None) -> None:
+        def save_token(issued: Secret | None, seconds: float | None) -> None:
+            """Store the refresh token that Pinterest issued, valid for `seconds`; None if it issued no new one."""
             if issued is None:
                 store.save(issued, seconds)
                 return
@@ -159,7 +160,7 @@ class Credentials:
             else:
                 screen.note(f"Pinterest issued a new refresh token; it is kept in {path}")
 
-        return save
+        return save_token
 
     def services(
         self,
@@ -168,7 +169,7 @@ class Credentials:
         on_response: OnResponse | None = None,
         timing: Timing = SYSTEM,
     ) -> contextlib.AbstractContextManager[Services]:
-        """Both services, until the end of the block; `count` gets the requests that write to Pinterest."""
+        """Connect both services until the end of the block. `count` counts the requests that write to Pinterest."""
         return connect(
             self.task(),
             self.settings(),
@@ -179,7 +180,8 @@ class Credentials:
         )
 
 
-def _read_local(variable: str, environ: Mapping[str, str]) -> str:
+def _read_local_secret(variable: str, environ: Mapping[str, str]) -> str:
+    """Return a variable's value from the local digdag secrets, "" if they do not contain it."""
     if variable in SECRETS:
         return local_secrets.read(SECRETS[variable], environ) or ""
     if variable == "TD_API_SERVER" and (host := local_secrets.read("td.endpoint", environ)):
@@ -189,7 +191,8 @@ def _read_local(variable: str, environ: Mapping[str, str]) -> str:
 
 
 def _read_env_file(path: Path) -> dict[str, str]:
-    if not _can_keep(path):
+    """Return the variables in the file of --env-file. Raises SettingsError if other users can read it."""
+    if not _can_store_token(path):
         raise SettingsError(
             f"{path} of --env-file is not a regular file: a refresh token that Pinterest renews could not be kept in "
             "it. Name a file that only you can read, or set its variables in the environment"
@@ -200,8 +203,8 @@ def _read_env_file(path: Path) -> dict[str, str]:
     return files.parse_values(text, path)
 
 
-def _can_keep(path: Path) -> bool:
-    """Whether what is written there can be read again; true for a missing file, which has an error of its own."""
+def _can_store_token(path: Path) -> bool:
+    """Whether a token written to this file can be read again. True for a missing file: reading reports it."""
     try:
         status = path.stat()
     except OSError:
@@ -212,18 +215,19 @@ def _can_keep(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """The services, and what a command needs to know besides them."""
+    """The connected services, with the credentials and the common options of the command."""
 
     services: Services
     credentials: Credentials
     common: CommonOptions
 
     def api(self) -> Api:
-        """Return the calls for the ad account of --ad-account, else that of the environment, else the only one."""
+        """Return Pinterest's API for the ad account of --ad-account, else of the environment, else the only one."""
         named = self.common.ad_account or self.credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
-        return self.services.pinterest_for(require_id(named, "--ad-account") if named else self._only_ad_account())
+        return self.services.pinterest_for(require_id(named, "--ad-account") if named else self._find_only_ad_account())
 
-    def _only_ad_account(self) -> str:
+    def _find_only_ad_account(self) -> str:
+        """Return the id of the user's only ad account. Raises SettingsError for none, click.UsageError for several."""
         accounts = list(self.services.pinterest.ad_accounts())
         if len(accounts) == 1:
             self.common.note(f"Ad account: {accounts[0].label}, the only one")
@@ -245,7 +249,7 @@ def open_connection(
     on_response: OnResponse | None = None,
     timing: Timing = SYSTEM,
 ) -> Iterator[Connection]:
-    """Yield both services. Raises SettingsError for missing credentials."""
+    """Connect both services until the end of the block. Raises SettingsError for missing credentials."""
     credentials = Credentials.find(common.env_file)
     credentials.require(*PINTEREST_SECRETS)
     common.note(f"Credentials: {credentials.describe()}")
@@ -254,7 +258,7 @@ def open_connection(
 
 
 def require_id(text: str, option: str) -> str:
-    """Return an id from the command line. Raises click.UsageError for any other text."""
+    """Return an id given on the command line. Raises click.UsageError if it is not made of digits."""
     if not (text.isascii() and text.strip().isdecimal()):
         raise click.UsageError(
             f"{option} must be the digits of an id; `td-pinterest accounts` and `audiences` list them"

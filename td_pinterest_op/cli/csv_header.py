@@ -28,34 +28,36 @@ _TYPE_BY_SPELLING = {spelling: type_ for type_, spellings in _SPELLINGS_OF.items
 
 
 class CsvColumn(NamedTuple):
-    """A column that is read: its position, counted from 0, and the name under which it is known."""
+    """A column to read: its position, counted from 0, and the name under which its values are used."""
 
     position: int
     name: str
 
 
 def find_columns(header: Sequence[str], *, types: Sequence[str], others: Collection[str] = ()) -> list[CsvColumn]:
-    """Return the columns whose header is a spelling of one of the `types`, or one of the lower-case names `others`."""
+    """Return the columns whose header is a spelling of one of the `types`, or one of the `others` (lower case)."""
     return [
         CsvColumn(position, known)
         for position, name in enumerate(header)
-        if (known := _known_name(name, types=types, others=others))
+        if (known := _match_header(name, types=types, others=others))
     ]
 
 
-def type_of(name: str) -> str | None:
-    """Return the type of identifier of a column with this header, None for any other."""
-    return _TYPE_BY_SPELLING.get(_simplify(name))
+def find_identifier_type(name: str) -> str | None:
+    """Return the type of identifier that a column's header names, None if it names no type."""
+    return _TYPE_BY_SPELLING.get(_simplify_header(name))
 
 
-def _known_name(name: str, *, types: Sequence[str], others: Collection[str]) -> str | None:
+def _match_header(name: str, *, types: Sequence[str], others: Collection[str]) -> str | None:
+    """Return the name under which the column with this header is used, None for a column that is not read."""
     if name.strip().lower() in others:
         return name.strip()
-    type_ = type_of(name)
+    type_ = find_identifier_type(name)
     return type_ if type_ in types else None
 
 
-def _simplify(name: str) -> str:
+def _simplify_header(name: str) -> str:
+    """Return a header in lower case, without accents, spaces and punctuation."""
     # NFKD would take the marks off Japanese letters as well.
     text = unicodedata.normalize("NFKC", name).casefold()
     if not text.isascii():

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from td_pinterest_op.cli.csv_header import CsvColumn, find_columns, type_of
+from td_pinterest_op.cli.csv_header import CsvColumn, find_columns, find_identifier_type
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.types import EMAIL, LISTED, join_with_or
 from td_pinterest_op.redaction.format import format_count, sanitize
@@ -34,7 +34,7 @@ _MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CsvOptions:
-    """The columns that are read of a file.
+    """Which columns of a CSV file are read.
 
     `types`: the types of identifiers whose columns are recognised by their headers. `other_columns`: further columns,
     those that the settings name, in lower case. `only`: the headers of the only columns that are read; empty for all.
@@ -49,7 +49,7 @@ class CsvOptions:
 def open_csv_rows(
     path: Path, *, options: CsvOptions = CsvOptions(), note: Callable[[str], None] = lambda _: None
 ) -> Iterator[Rows]:
-    """Open a file, plain or gzip, and yield its rows. A pipe is read as its data arrives.
+    """Open a CSV file, plain or gzip, and yield its rows. A pipe is read as its data arrives.
 
     Columns that hold no identifier are left out; `note` gets one line about that. No message shows the header of such
     a column, since the first line of a file without a header may be a person. Raises JobError for a file that cannot
@@ -84,7 +84,7 @@ def open_csv_rows(
 
 
 def _detect_encoding(sample: bytes) -> str:
-    """Return the encoding of a file that begins with `sample`."""
+    """Return the encoding of a file, detected from `sample`, its first bytes."""
     if marked := _MARKS.get(sample[:2]):
         return marked
     # Most text is ASCII, so that every other byte of UTF-16 is zero.
@@ -101,7 +101,7 @@ def _detect_encoding(sample: bytes) -> str:
 
 
 class _CsvFile:
-    """An open file whose header is read. `schema`: that of a job's result, for the columns that are read."""
+    """An open CSV file. `schema`: the names and types of the columns that are read, like that of a job's result."""
 
     def __init__(self, path: Path, text: IO[str], options: CsvOptions) -> None:
         self._path, self._text = path, text
@@ -112,7 +112,7 @@ class _CsvFile:
         if not first.strip():
             raise JobError(f"the file {path} is empty: its first line must be the names of the columns")
         headers = {separator: next(csv.reader([first], delimiter=separator)) for separator in _SEPARATORS}
-        candidates = {separator: _find_columns(header, options) for separator, header in headers.items()}
+        candidates = {separator: _find_wanted_columns(header, options) for separator, header in headers.items()}
         separator = max(candidates, key=lambda each: len(candidates[each]))
         self._header, self._columns = headers[separator], candidates[separator]
         if missing := [name for name in options.only if name.strip() not in map(str.strip, self._header)]:
@@ -130,7 +130,7 @@ class _CsvFile:
 
     @property
     def description(self) -> str:
-        """Which columns are read, and how many are not; empty if all are read under their own names."""
+        """Text on which columns are read and how many are not; empty if all are read under their own names."""
         if [name for _, name in self._columns] == [header.strip() for header in self._header]:
             return ""
         read = " and ".join(
@@ -146,7 +146,7 @@ class _CsvFile:
         return self._lines[row - self._read - 1]
 
     def blocks(self) -> Iterator[list[list[Any]]]:
-        """Yield the values of the columns. Raises JobError for a row that has more or fewer fields than the header."""
+        """Yield blocks of rows, a list for each column. Raises JobError for a row with a wrong number of fields."""
         rows = self._numbered_rows()
         while block := list(itertools.islice(rows, _BLOCK_ROWS)):
             self._lines = [line for line, _ in block]
@@ -155,7 +155,7 @@ class _CsvFile:
             self._read += len(block)
 
     def _numbered_rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row with its line. A line without any value is not a row, however many separators it has."""
+        """Yield each row with the number of its line. A line without any value is skipped."""
         line = 2  # under the header
         for row in self._reader:
             if any(row):
@@ -168,6 +168,7 @@ class _CsvFile:
             line = self._reader.line_num + 2
 
     def _limited_lines(self) -> Iterator[str]:
+        """Yield the file's lines. Raises JobError for a line that is too long for a CSV file."""
         for number, line in enumerate(iter(partial(self._text.readline, _LONGEST_LINE + 1), ""), 1):
             if len(line) > _LONGEST_LINE:
                 raise JobError(
@@ -177,12 +178,13 @@ class _CsvFile:
             yield line
 
 
-def _find_columns(header: Sequence[str], options: CsvOptions) -> list[CsvColumn]:
+def _find_wanted_columns(header: Sequence[str], options: CsvOptions) -> list[CsvColumn]:
+    """Return the columns to read: those of `options.only`, else those that their headers identify."""
     if not options.only:
         return find_columns(header, types=options.types, others=options.other_columns)
     only = {name.strip() for name in options.only}
     return [
-        CsvColumn(position, name if name.lower() in options.other_columns else type_of(name) or EMAIL.name)
+        CsvColumn(position, name if name.lower() in options.other_columns else find_identifier_type(name) or EMAIL.name)
         for position, name in enumerate(map(str.strip, header))
         if name in only or name.lower() in options.other_columns
     ]

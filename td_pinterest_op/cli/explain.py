@@ -32,13 +32,13 @@ def explain(common: CommonOptions, name: str | None) -> None:
     name, all of them are listed.
     """
     if name is None:
-        entries = [_entry(known) for known in (*REASONS, *ERRORS)]
+        entries = [_describe_entry(known) for known in (*REASONS, *ERRORS)]
         if common.as_json:
             screen.say_json(entries)
         else:
             screen.show_table(entries, columns=("name", "meaning"), prose=("meaning",))
         return
-    entry = _entry(_resolve_name(name))
+    entry = _describe_entry(_resolve_name(name))
     if common.as_json:
         screen.say_json(entry)
         return
@@ -48,7 +48,8 @@ def explain(common: CommonOptions, name: str | None) -> None:
             screen.say(f"\n{heading} {entry[key]}")
 
 
-def _entry(name: str) -> dict[str, Any]:
+def _describe_entry(name: str) -> dict[str, Any]:
+    """Return the meaning, cause and advice of a reason or an error as a row to show."""
     if name in REASONS:
         reason = asdict(REASONS[name])
         return {"name": name, "kind": "reason", **reason, "meaning": f"the value {reason['meaning']}"}

@@ -18,11 +18,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from td_pinterest_op.audiences.actions import action_of
+from td_pinterest_op.audiences.actions import find_action
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
 from td_pinterest_op.cli.csv_rows import CsvOptions, open_csv_rows
-from td_pinterest_op.cli.jobs import answers_of_export
+from td_pinterest_op.cli.jobs import build_answers
 from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.cli.project_folder import make_folder, show_next_commands
 from td_pinterest_op.errors import StoppedError
@@ -98,17 +98,19 @@ def export(
     credentials = Credentials.find(common.env_file)
     in_file, of_file = files.read_task(settings)
     raw = _complete_settings(in_file, credentials, common) | ({"dry_run": True} if dry_run else {})
-    action = action_of(raw)
+    action = find_action(raw)
     reads_rows = action is None or action.reads_rows
-    _check_source(source, of_file, reads_rows=reads_rows)
+    _require_one_source(source, of_file, reads_rows=reads_rows)
     params = _merge_params(of_file, source)
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
-    answers = answers_of_export(raw, params) if folder else None
+    answers = build_answers(raw, params) if folder else None
     asks_warehouse = reads_rows and (not source["csv_file"] or any(name in params for name in LISTS))
     credentials.require(*PINTEREST_SECRETS, *(["TD_API_KEY"] if asks_warehouse else []))
     common.note(f"Credentials: {credentials.describe()}")
     with _open_rows(source["csv_file"], raw, columns, common.note) as rows:
-        task = credentials.task(session=_session_key(raw, params, source["csv_file"]), result_settings=raw, **params)
+        task = credentials.task(
+            session=_make_session_key(raw, params, source["csv_file"]), result_settings=raw, **params
+        )
         statistics = run_task(task, credentials, common, rows=rows)
     if common.as_json:
         screen.say_json(statistics)
@@ -122,7 +124,7 @@ def export(
 def run_task(
     task: Task, credentials: Credentials, common: CommonOptions, *, rows: Rows | None = None
 ) -> Mapping[str, Any]:
-    """Run an export for somebody at a terminal, who is asked before the first write; return its statistics."""
+    """Run an export for a user at a terminal, who is asked before the first write. Return its statistics."""
     is_dry = str(task.params["result_settings"].get("dry_run", "")).lower() == "true"
     reporter = TerminalReporter(ask=not (common.yes or is_dry), quiet=common.quiet)
     with stop_on_signals(), screen.show_waits(quiet=common.quiet):
@@ -134,12 +136,12 @@ def run_task(
 def _complete_settings(
     in_file: Mapping[str, object], credentials: Credentials, common: CommonOptions
 ) -> dict[str, object]:
-    """Return the settings of a file, completed from the command line and the environment."""
+    """Return the settings of a file, completed with the command line's options and the environment."""
     raw = {"type": "pinterest", "audience_type": "customer_list", **in_file}
     if common.ad_account or not raw.get("ad_account_id"):
         raw["ad_account_id"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     of_audience = {name for name in raw if str(name).startswith("audience_id")}
-    action = action_of(raw)
+    action = find_action(raw)
     is_named = of_audience or (action and action.finds_by_name and raw.get("audience_name"))
     known = common.audience or (not is_named and credentials.environ.get("PINTEREST_AUDIENCE_ID"))
     if known and action and action.audience_id:
@@ -148,15 +150,16 @@ def _complete_settings(
 
 
 def _merge_params(of_file: Mapping[str, object], source: Mapping[str, Any]) -> dict[str, object]:
-    """Return the parameters of the task: those of the options, else those of the file."""
+    """Return the task's parameters: those of the file, replaced by those of the options."""
     lists = {name: files.read_sql(source[name], f"--{name}") for name in LISTS if source[name]}
-    of_options = {name: value for name, value in query_params(source).items() if value is not None} | lists
+    of_options = {name: value for name, value in build_query_params(source).items() if value is not None} | lists
     of_options |= {name: source[name] for name in ("database", "engine") if source[name]}
     has_source = any(source[option] for option in _SOURCES)
     return {name: value for name, value in of_file.items() if not (has_source and name in _SOURCES)} | of_options
 
 
-def _check_source(source: Mapping[str, Any], of_file: Mapping[str, object], *, reads_rows: bool) -> None:
+def _require_one_source(source: Mapping[str, Any], of_file: Mapping[str, object], *, reads_rows: bool) -> None:
+    """Raise click.UsageError unless the options and the file name exactly one source of rows, if rows are read."""
     known = {name for name in source if source[name]} | of_file.keys()
     named = [option for option in _SOURCES if source[option]]
     if len(named) > 1 or (reads_rows and known.isdisjoint(_SOURCES)):
@@ -169,16 +172,18 @@ def _check_source(source: Mapping[str, Any], of_file: Mapping[str, object], *, r
         raise click.UsageError("--database is for --query, --suppress and --consent: leave it out")
 
 
-def query_params(source: Mapping[str, Any]) -> dict[str, object]:
-    """Return the parameters of a task for the job or the query that options name; none for neither."""
+def build_query_params(source: Mapping[str, Any]) -> dict[str, object]:
+    """Return the task parameters for the job or the query that the options name; empty for neither."""
     if not source["query"]:
         return {"job_id": source["job_id"]} if source["job_id"] else {}
     others = {name: source[name] for name in ("database", "engine") if name in source}
     return {"query": files.read_sql(source["query"], "--query"), **others}
 
 
-def _session_key(settings: Mapping[str, object], params: Mapping[str, object], csv_file: Path | None) -> str | None:
-    """Return the key of the session, the same for the same command on the same day, which then resumes a killed run.
+def _make_session_key(
+    settings: Mapping[str, object], params: Mapping[str, object], csv_file: Path | None
+) -> str | None:
+    """Return the session's key. The same command on the same day has the same key, so it resumes a killed run.
 
     None for rows that can be read only once.
     """
@@ -195,16 +200,17 @@ def _session_key(settings: Mapping[str, object], params: Mapping[str, object], c
 def _open_rows(
     path: Path | None, settings: Mapping[str, object], only: Sequence[str], note: Callable[[str], None]
 ) -> contextlib.AbstractContextManager[Rows | None]:
+    """Open the CSV file of --csv until the end of the block. Yields None without a path."""
     if path is None:
         return contextlib.nullcontext()
     takes_rows = str(settings.get("records", "")).strip().lower() == RecordsFormat.ROWS.value
     types = tuple(TYPES if takes_rows else LISTED)
-    columns = CsvOptions(types=types, other_columns=_named_columns(settings), only=only)
+    columns = CsvOptions(types=types, other_columns=_find_named_columns(settings), only=only)
     return open_csv_rows(path, options=columns, note=note)
 
 
-def _named_columns(settings: Mapping[str, object]) -> Collection[str]:
-    """Return the names of columns in the settings, in lower case, as far as they can be read."""
+def _find_named_columns(settings: Mapping[str, object]) -> Collection[str]:
+    """Return the columns that the settings name, in lower case. Settings that cannot be read are ignored."""
     names: set[str] = set()
     # What is wrong is named with the other problems of the settings.
     with contextlib.suppress(WrongValueError):
@@ -216,13 +222,13 @@ def _named_columns(settings: Mapping[str, object]) -> Collection[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TerminalReporter:
-    """Shows the plan and asks; shows bars on a terminal."""
+    """Shows the plan of an export, asks for approval, and shows progress bars on a terminal."""
 
     ask: bool
     quiet: bool
 
     def plan(self, text: str) -> None:
-        """Show the plan and ask. Raises StoppedError when the answer is no."""
+        """Show the plan and ask for approval. Raises StoppedError if the user declines."""
         if not self.quiet or self.ask:
             first, *facts = text.splitlines()
             screen.note(first[0].upper() + first[1:])
@@ -233,7 +239,7 @@ class TerminalReporter:
 
     @contextlib.contextmanager
     def progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
-        """Show a bar on a terminal, nothing elsewhere."""
+        """Show a progress bar on a terminal. Yields a function to call with the number of units done."""
         console = Console(stderr=True)
         is_hidden = self.quiet or not console.is_terminal
         columns = (
@@ -246,21 +252,21 @@ class TerminalReporter:
         with Progress(*columns, console=console, transient=True, disable=is_hidden) as bar:
             task = bar.add_task(phase.name, total=phase.total, left="")
             eta = EtaEstimator(phase, SYSTEM)
-            yield lambda done: bar.update(task, completed=done, left=eta.text(done))
+            yield lambda done: bar.update(task, completed=done, left=eta.format_eta(done))
 
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end a command with its own message, such as how many records an export has sent."""
+    """Within the block, end the command on Ctrl-C and SIGTERM with a message of its own, such as the records sent."""
     received: list[int] = []
 
-    def end(number: int, _frame: FrameType | None) -> None:
+    def handle_signal(number: int, _frame: FrameType | None) -> None:
         received.append(number)
         shutdown.request(signal.Signals(number).name)
         if len(received) == 1:  # a second one would interrupt what the first one lets finish
             shutdown.check()
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except StoppedError as error:
@@ -277,6 +283,7 @@ def stop_on_signals() -> Iterator[None]:
 
 
 def _show_statistics(statistics: Mapping[str, Any]) -> None:
+    """Show the statistics that are not empty, and the summary."""
     others = () if statistics["mirror"]["mode"] else ("mirror.",)
     figures = {
         name.replace("rows.invalid_by_reason.", "invalid: "): value

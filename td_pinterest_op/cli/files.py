@@ -27,7 +27,7 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 
 
 def read(path: Path, option: str = "") -> str:
-    """Return the text of a file, `-` for standard input. Raises SettingsError for a file that cannot be read."""
+    """Return the text of a file, or of standard input for `-`. Raises SettingsError if it cannot be read."""
     try:
         return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -37,7 +37,7 @@ def read(path: Path, option: str = "") -> str:
 
 
 def read_task(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings and the parameters of a task that the file of --settings holds, YAML or JSON.
+    """Read the --settings file (YAML or JSON). Return the task's settings and its parameters.
 
     Raises SettingsError, also for what no export takes.
     """
@@ -46,23 +46,23 @@ def read_task(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def read_sql(text: str, option: str) -> str:
-    """Return the SQL of an option: its text, or that of the file that it names. Raises SettingsError."""
+    """Return the SQL that an option contains, or that is in the file it names. Raises SettingsError."""
     is_sql = len(text.split()) > 1 and not text.strip().lower().endswith(".sql")
     return text if is_sql else read(Path(text), option)
 
 
 def explain_error(error: OSError | UnicodeDecodeError) -> str:
-    """Return why a text file cannot be used, without quoting it."""
+    """Return why a text file cannot be used, without quoting its content."""
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else "it is not UTF-8 text"
 
 
 def parse_values(text: str, path: Path) -> dict[str, str]:
-    """Return the values of an env file, the last one of a repeated name. Raises SettingsError, which quotes nothing."""
-    return {name: _unquote(text[value]) for name, value in _find_assignments(text, path)}
+    """Return the values in an env file's text, the last one of a repeated name. Raises SettingsError."""
+    return {name: _unquote_word(text[value]) for name, value in _find_assignments(text, path)}
 
 
 def set_values(path: Path, new: Mapping[str, str]) -> None:
-    """Set values in an env file, wherever their names are in it, or else at its end.
+    """Set values in an env file. Existing names keep their place, new ones are added at the end.
 
     Afterwards only its owner can read it. A file that does not exist is made. Raises SettingsError.
     """
@@ -74,6 +74,7 @@ def set_values(path: Path, new: Mapping[str, str]) -> None:
 
 
 def _replace_values(text: str, path: Path, new: Mapping[str, str]) -> str:
+    """Return the text of an env file with the values in `new` set."""
     pieces, end, left = [], 0, dict(new)
     for name, value in _find_assignments(text, path):
         if name in new:
@@ -88,7 +89,7 @@ def _replace_values(text: str, path: Path, new: Mapping[str, str]) -> str:
 
 
 def _find_assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
-    """Yield each name, and where its value is in the text."""
+    """Yield each name in an env file's text, with the slice of the text that contains its value."""
     position = 0
     while position < len(text):
         token, assignment = _TOKEN.match(text, position), _ASSIGNMENT.match(text, position)
@@ -100,11 +101,13 @@ def _find_assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
         position = token.end()
 
 
-def _unquote(word: str) -> str:
+def _unquote_word(word: str) -> str:
+    """Return a shell word without its quotes and escapes."""
     return "".join(map(_unquote_piece, re.findall(_PIECE, word, re.VERBOSE | re.DOTALL)))
 
 
 def _unquote_piece(piece: str) -> str:
+    """Return one piece of a shell word, quoted or not, without its quotes and escapes."""
     if piece[0] == "'":
         return piece[1:-1]
     # Between double quotes a backslash escapes only these; at a line's end it joins two lines.

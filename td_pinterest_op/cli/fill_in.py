@@ -26,8 +26,8 @@ _TASK = re.compile(r"^( +)py>: td_pinterest_op\.(?:export|activation|many\.Many\
 _LISTS = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
 
 
-def fills_of(answers: Answers) -> Mapping[str, Fill]:
-    """Return what fills in each file of the folder."""
+def build_fills(answers: Answers) -> Mapping[str, Fill]:
+    """Return, by path, a function that fills in each file of the project folder."""
     job = answers.job
     fills: dict[str, Fill] = {"config/pinterest.yml": partial(_fill_ids, answers=answers)}
     if answers.database:
@@ -35,7 +35,7 @@ def fills_of(answers: Answers) -> Mapping[str, Fill]:
     if answers.alert:
         fills["config/failed.yml"] = _unless_changed(partial(_fill_alert, alert=answers.alert))
     if job.has_several_audiences:
-        fills["config/audiences.yml"] = _unless_changed(partial(_fill_entries, answers=answers))
+        fills["config/audiences.yml"] = _unless_changed(partial(_fill_audience_list, answers=answers))
     queries = {f"queries/{job.query}": answers.query} if job.query else {}
     queries |= {path: getattr(answers, name) for name, path in _LISTS.items()}
     for path, sql in queries.items():
@@ -46,18 +46,20 @@ def fills_of(answers: Answers) -> Mapping[str, Fill]:
 
 
 def _unless_changed(make: Callable[[str], str]) -> Fill:
-    """Make a file from its template, unless somebody has changed it."""
+    """Return a function that makes a file from its template, unless somebody has changed the file."""
     return lambda text, template: make(template) if text == template else text
 
 
 def _fill_query(text: str, template: str, *, sql: str) -> str:
+    """Return the SQL of the query file: the answered one, unless somebody has changed the file."""
     return f"{sql.strip()}\n" if text == template else text
 
 
 def _fill_ids(text: str, template: str, *, answers: Answers) -> str:
+    """Return the text of config/pinterest.yml with the answered ids and names filled in."""
     keys = answers.job.ids
     values: dict[tuple[str, ...], str] = {("ad_account_id",): answers.ad_account_id}
-    if answers.new_name and answers.job.creates:
+    if answers.new_name and answers.job.creates_audience:
         values["audience_name",] = answers.new_name
     elif keys and answers.audiences:
         values[keys], name = answers.audiences[0]
@@ -68,11 +70,12 @@ def _fill_ids(text: str, template: str, *, answers: Answers) -> str:
     return text
 
 
-def _fill_entries(template: str, *, answers: Answers) -> str:
+def _fill_audience_list(template: str, *, answers: Answers) -> str:
+    """Return the text of config/audiences.yml with an entry for each audience."""
     comments = "".join(line for line in template.splitlines(keepends=True) if line.startswith("#"))
     entries = [
-        f"  - name: {_quote(name)}\n    ad_account_id: {_quote(answers.ad_account_id)}\n"
-        f"    audience_id: {_quote(audience_id)}\n    action: {Add.action.name}\n"
+        f"  - name: {_quote_yaml(name)}\n    ad_account_id: {_quote_yaml(answers.ad_account_id)}\n"
+        f"    audience_id: {_quote_yaml(audience_id)}\n    action: {Add.action.name}\n"
         f"    query: queries/people.sql\n"
         for audience_id, name in answers.audiences
     ]
@@ -80,7 +83,7 @@ def _fill_entries(template: str, *, answers: Answers) -> str:
 
 
 def _fill_task(template: str, *, answers: Answers) -> str:
-    """Add lists and further settings to the task of the workflow."""
+    """Return the workflow's text with lists of people and further settings added to its task."""
     text, lines = template, [f"{name}: {path}" for name, path in _LISTS.items() if getattr(answers, name)]
     if lines:
         # The template shows them in comments.
@@ -94,19 +97,21 @@ def _fill_task(template: str, *, answers: Answers) -> str:
 
 
 def _fill_setting(text: str, name: str, value: object) -> str:
+    """Return the workflow's text with a setting added to `result_settings`, or replaced there."""
     line = f"    {name}: {json.dumps(value, ensure_ascii=False)}\n"
     text = re.sub(rf"^    {re.escape(name)}:.*\n", "", text, flags=re.MULTILINE)
     return re.sub(r"^    audience_type:.*\n", lambda match: match[0] + line, text, count=1, flags=re.MULTILINE)
 
 
 def _fill_alert(template: str, *, alert: str) -> str:
-    """Uncomment the task that sends a mail or a message to Slack."""
+    """Return the text of config/failed.yml with the task for this alert (mail or Slack) uncommented."""
     kind, _, address = alert.partition(":")
-    text = "".join(_uncomment(template.splitlines(keepends=True), f"# +{kind}:"))
+    text = "".join(_uncomment_block(template.splitlines(keepends=True), f"# +{kind}:"))
     return text.replace("[you@example.com]", json.dumps([address])) if address else text
 
 
-def _uncomment(lines: Sequence[str], first: str) -> Iterator[str]:
+def _uncomment_block(lines: Sequence[str], first: str) -> Iterator[str]:
+    """Yield the lines, with the commented block that begins with the line `first` uncommented."""
     inside = False
     for line in lines:
         inside = line.strip() == first or (inside and re.match(r"\s*#   ", line) is not None)
@@ -114,7 +119,7 @@ def _uncomment(lines: Sequence[str], first: str) -> Iterator[str]:
 
 
 def fill_value(text: str, template: str, *, keys: Sequence[str], value: str) -> str:
-    """Return YAML text with the scalar below nested keys replaced, if it still is that of the template.
+    """Return YAML text with the value below nested keys set, if it is still that of the template.
 
     Comments and all other lines stay. Raises SettingsError if there is no such key.
     """
@@ -122,11 +127,12 @@ def fill_value(text: str, template: str, *, keys: Sequence[str], value: str) -> 
     if (match["value"] or "").strip() != (_find_line(template, keys)[1]["value"] or "").strip():
         return text
     lines = text.splitlines(keepends=True)
-    lines[number] = f"{match['indent']}{match['key']}: {_quote(value)}{match['end']}\n"
+    lines[number] = f"{match['indent']}{match['key']}: {_quote_yaml(value)}{match['end']}\n"
     return "".join(lines)
 
 
 def _find_line(text: str, keys: Sequence[str]) -> tuple[int, re.Match[str]]:
+    """Return number and match of the YAML line with these nested keys. Raises SettingsError if it is missing."""
     path: list[tuple[int, str]] = []
     for number, line in enumerate(text.splitlines()):
         if match := _LINE.fullmatch(line):
@@ -137,8 +143,8 @@ def _find_line(text: str, keys: Sequence[str]) -> tuple[int, re.Match[str]]:
     raise SettingsError(f"there is no {'.'.join(keys)} to fill in: lay the folder out again")
 
 
-def _quote(value: str) -> str:
-    """Return a YAML scalar, in double quotes. Raises SettingsError for a text that digdag would evaluate."""
+def _quote_yaml(value: str) -> str:
+    """Return a value as a YAML string in double quotes. Raises SettingsError for a digdag template."""
     if "${" in value:
         raise SettingsError(f"{sanitize(value)} contains a template, which digdag would fill in: leave it out")
     return json.dumps(value, ensure_ascii=False)

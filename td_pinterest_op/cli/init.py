@@ -14,7 +14,7 @@ from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, open_
 from td_pinterest_op.cli.export import run_task
 from td_pinterest_op.cli.jobs import JOBS, Answers, Job
 from td_pinterest_op.cli.lint import dig_file
-from td_pinterest_op.cli.lint.settings import settings_of_exports
+from td_pinterest_op.cli.lint.settings import find_export_settings
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.project_folder import make_folder, show_next_commands
 from td_pinterest_op.errors import SettingsError
@@ -70,24 +70,25 @@ def init(common: CommonOptions, /, folder: Path, **named: Any) -> int:
 
 
 def _wants_dry_run(questions: _Questions, answers: Answers, credentials: Credentials, named: bool) -> bool:
-    """Return whether a dry run is wanted; nobody is asked where its credentials are missing."""
-    can_run = not {*_secrets_of(answers)} & {*credentials.missing}
+    """Return whether to try a dry run. The user is asked only if no credentials are missing."""
+    can_run = not {*_list_needed_secrets(answers)} & {*credentials.missing}
     return named or (can_run and questions.confirm("Try it then, in a dry run? Nothing is written to Pinterest"))
 
 
-def _secrets_of(answers: Answers) -> Sequence[str]:
+def _list_needed_secrets(answers: Answers) -> Sequence[str]:
+    """Return the variables of the secrets that an export with these answers needs."""
     return (*PINTEREST_SECRETS, *(["TD_API_KEY"] if answers.query else []))
 
 
 def _run_dry(folder: Path, answers: Answers, credentials: Credentials, common: CommonOptions) -> None:
-    """Run each export of the folder up to its plan."""
-    credentials.require(*_secrets_of(answers))
+    """Run each export of the project folder as a dry run, and show its summary."""
+    credentials.require(*_list_needed_secrets(answers))
     texts = {"query": answers.job.query, "suppress": "suppressed.sql", "consent": "consented.sql"}
     params = {
         name: files.read(folder / "queries" / str(file), name) for name, file in texts.items() if getattr(answers, name)
     }
     params |= {"database": answers.database} if params else {}
-    for settings in settings_of_exports(dig_file.read(folder / answers.job.workflow)):
+    for settings in find_export_settings(dig_file.read(folder / answers.job.workflow)):
         # Nothing but the plan is wanted: the history keeps runs, and the secrets come from the environment.
         known = {name: value for name, value in settings.items() if name not in {"history", *_SECRETS}}
         task = credentials.task(result_settings={**known, "dry_run": True}, **params)
@@ -96,7 +97,7 @@ def _run_dry(folder: Path, answers: Answers, credentials: Credentials, common: C
 
 @contextmanager
 def _open_pinterest(common: CommonOptions, credentials: Credentials) -> Iterator[Services | None]:
-    """Yield the services; None without credentials for Pinterest, so that ids are typed."""
+    """Yield the connected services; None without Pinterest's credentials, so that the user types ids."""
     if any(name in credentials.missing for name in PINTEREST_SECRETS):
         screen.note("There are no credentials for Pinterest yet: ids are typed. `td-pinterest authorize` stores them")
         yield None
@@ -106,7 +107,7 @@ def _open_pinterest(common: CommonOptions, credentials: Credentials) -> Iterator
 
 
 class _Questions:
-    """Asks for what no option has answered, unless `asks` is false."""
+    """Asks for what no option has answered. If `asks` is false, defaults are used instead."""
 
     def __init__(self, *, asks: bool) -> None:
         self._asks = asks
@@ -114,7 +115,7 @@ class _Questions:
             raise click.UsageError("there is no terminal to ask at: give the options, and --yes")
 
     def ask(self, question: str, answer: str | None, *, option: str = "", default: str | None = None) -> str:
-        """Return `answer`, that of an option, or ask. Raises click.UsageError if there is no answer and no default."""
+        """Return the option's answer, else the user's. Raises click.UsageError if there is neither, nor a default."""
         if answer is not None:
             return answer.strip()
         if self._asks:
@@ -124,11 +125,11 @@ class _Questions:
         return default
 
     def confirm(self, question: str) -> bool:
-        """Return whether something is wanted; no if nobody is asked."""
+        """Return the user's yes or no; no if nobody is asked."""
         return self._asks and click.confirm(question, err=True)
 
     def choose_job(self, name: str | None) -> Job:
-        """Return the job of this name, or ask for one."""
+        """Return the job of this name. Without a name, the user chooses one."""
         if name is None and self._asks:
             for known, job in JOBS.items():
                 screen.note(f"  {known:12}{job.description}")
@@ -139,7 +140,7 @@ class _Questions:
 
 
 def _ask_all(questions: _Questions, options: Mapping[str, Any], services: Services | None) -> Answers:
-    """Return the answers, from the options or from questions. Raises click.UsageError."""
+    """Return all answers, from the options or from the user. Raises click.UsageError."""
     account = _ask_ad_account(questions, options["ad_account"], services)
     api = services.pinterest_for(account) if services else None
     job = questions.choose_job(options["job"])
@@ -148,7 +149,7 @@ def _ask_all(questions: _Questions, options: Mapping[str, Any], services: Servic
     if job.query or job.takes_lists:
         database = questions.ask("Database of the query", options["database"], option="--database")
     if job.query:
-        query = _read_query(questions.ask("Query (SQL, or a file)", options["query"], option="--query"), "--query")
+        query = _read_sql_answer(questions.ask("Query (SQL, or a file)", options["query"], option="--query"), "--query")
     if job.takes_lists:
         optional = "SQL or a file; nothing for none"
         suppress = questions.ask(f"Who must not be sent ({optional})", options["suppress"], default="")
@@ -164,13 +165,14 @@ def _ask_all(questions: _Questions, options: Mapping[str, Any], services: Servic
         new_name=new_name,
         database=database,
         query=query,
-        suppress=_read_query(suppress, "--suppress"),
-        consent=_read_query(consent, "--consent"),
+        suppress=_read_sql_answer(suppress, "--suppress"),
+        consent=_read_sql_answer(consent, "--consent"),
         alert=alert,
     )
 
 
 def _ask_ad_account(questions: _Questions, answer: str | None, services: Services | None) -> str:
+    """Return the ad account's id, from the option or from the user."""
     accounts = [*services.pinterest.ad_accounts()] if services and not answer else []
     for account in accounts[:_SHOWN]:
         screen.note(f"  {account.label}")
@@ -182,8 +184,8 @@ def _ask_ad_account(questions: _Questions, answer: str | None, services: Service
 def _ask_audiences(
     questions: _Questions, job: Job, answers: Sequence[str], api: Api | None
 ) -> tuple[Sequence[tuple[str, str]], str]:
-    """Return ids and names of the audiences, and the name of a new one."""
-    if job.creates:
+    """Return ids and names of the existing audiences, and the name of an audience to create."""
+    if job.creates_audience:
         return (), questions.ask("Name of the new audience", next(iter(answers), None), option="--audience")
     if not job.ids and not job.has_several_audiences:
         return (), ""
@@ -205,7 +207,7 @@ def _ask_audiences(
 
 
 def _find_audience(text: str, known: Mapping[str, str] | None) -> tuple[str, str]:
-    """Return id and name of an audience. Raises click.UsageError if it is unknown, or if several have the name."""
+    """Return id and name of the audience that `text` names. Raises click.UsageError for none or several."""
     if known is None:
         try:
             return str(AUDIENCE_ID.read(text, repr)), ""
@@ -219,8 +221,8 @@ def _find_audience(text: str, known: Mapping[str, str] | None) -> tuple[str, str
     return ids[0], known[ids[0]]
 
 
-def _read_query(text: str, option: str) -> str:
-    """Return the SQL of an answer, which may name a file; "" for no answer."""
+def _read_sql_answer(text: str, option: str) -> str:
+    """Return the SQL of an answer, which is SQL or the name of a file; "" for no answer."""
     sql = files.read_sql(text, option) if text else ""
     if "${" in sql:
         raise SettingsError(f"{option} holds a template, which digdag fills in only in a .dig file: take it out")

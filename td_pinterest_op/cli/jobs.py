@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 import click
 
-from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Mirror, Remove, Replace, action_of
+from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Mirror, Remove, Replace, find_action
 from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.settings.table import CREDENTIALS
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A workflow, and what it needs to know.
+    """A kind of workflow that `init` can set up, and what it needs.
 
     `action`: that of its settings, None for a workflow that is not a single export. `ids`: the keys of
     `config/pinterest.yml` for the audience. `query`: the file of the people; None for a job without.
@@ -29,13 +29,13 @@ class Job:
     has_several_audiences: bool = False
 
     @property
-    def creates(self) -> bool:
-        """Whether it makes an audience."""
+    def creates_audience(self) -> bool:
+        """Whether the workflow creates an audience."""
         return self.action is Create.action
 
     @property
     def is_export(self) -> bool:
-        """Whether its exports are known before it runs."""
+        """Whether the settings of the workflow's exports are known without running it."""
         return bool(self.action) or self.has_several_audiences
 
 
@@ -82,7 +82,7 @@ JOBS: Mapping[str, Job] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """What a folder is made from. Queries are SQL. `audiences`: ids and names; several only for the job `many`.
+    """The answers from which a project folder is made. Queries are SQL. `audiences`: pairs of id and name.
 
     `settings`: further settings of the export. `alert`: `mail:ADDRESS`, `slack`, or "" for no alert.
     """
@@ -105,12 +105,12 @@ _ELSEWHERE = frozenset(
 )
 
 
-def answers_of_export(settings: Mapping[str, object], params: Mapping[str, object]) -> Answers:
-    """Return what makes a folder of an export that was run by hand.
+def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) -> Answers:
+    """Return the answers that make a project folder for an export that was run on the command line.
 
     Raises click.UsageError for an export that no workflow can repeat.
     """
-    action = action_of(settings)
+    action = find_action(settings)
     job = next((each for each in JOBS.values() if action and each.action is action), None)
     if job is None:
         raise click.UsageError("--write: no shipped workflow has the action of the settings")

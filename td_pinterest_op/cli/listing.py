@@ -50,7 +50,7 @@ def accounts(common: CommonOptions, name: str | None) -> None:
 def audiences(common: CommonOptions, name: str | None) -> None:
     """List the audiences of the ad account: ids, types, status, size and the customer list behind each."""
     with open_connection(common) as connection:
-        rows = list(map(audience_row, connection.api().list_entities("audiences")))
+        rows = list(map(build_audience_row, connection.api().list_entities("audiences")))
     columns = ("id", "name", "audience_type", "status", "size", "customer_list_id", "created", "changed")
     _show_rows(common, _filter_by_name(rows, name), columns, nothing="no audience")
 
@@ -69,10 +69,11 @@ def lists(common: CommonOptions, left_behind: bool, name: str | None) -> None:
     used_by: dict[str, list[str]] = {}
     with open_connection(common) as connection:
         api = connection.api()
-        for row in map(audience_row, api.list_entities("audiences")):
+        for row in map(build_audience_row, api.list_entities("audiences")):
             used_by.setdefault(row["customer_list_id"], []).append(row["id"])
         rows = [
-            _list_row(content, used_by.get(str(content["id"]), [])) for content in api.list_entities("customer_lists")
+            _build_list_row(content, used_by.get(str(content["id"]), []))
+            for content in api.list_entities("customer_lists")
         ]
     rows = [row for row in rows if row["left_behind"] or not left_behind]
     columns = [
@@ -104,7 +105,7 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
                 f"there is no audience {named} in ad account {api.ad_account_id}: "
                 "`td-pinterest audiences` lists those that exist"
             )
-        row = _full_row(api, content)
+        row = _build_full_row(api, content)
         used_by = find_uses(api, row["id"])
     past = _read_history_rows(history, row["id"], common.env_file) if history else None
     if common.as_json:
@@ -120,6 +121,7 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
 
 
 def _show_audience(row: Mapping[str, Any], used_by: Sequence[Use] | None) -> None:
+    """Show an audience's properties, and the ad groups that use it."""
     known = f"not known: the token needs one of the roles {ROLES}" if used_by is None else f"{len(used_by)}"
     screen.show_properties({name.replace("_", " "): value for name, value in {**row, "ad_groups": known}.items()})
     if used_by:
@@ -129,7 +131,7 @@ def _show_audience(row: Mapping[str, Any], used_by: Sequence[Use] | None) -> Non
 
 
 def _read_history_rows(history: str, audience_id: str, env_file: Path | None) -> list[dict[str, Any]]:
-    """Return the rows of an audience in the history, the newest first."""
+    """Return an audience's rows in the history table, newest first."""
     return [
         {
             "at": entry.at,
@@ -146,38 +148,40 @@ def _read_history_rows(history: str, audience_id: str, env_file: Path | None) ->
     ]
 
 
-def _full_row(api: Api, content: Mapping[str, Any]) -> dict[str, Any]:
-    row = audience_row(content) | {"description": content.get("description"), "ad_account_id": api.ad_account_id}
+def _build_full_row(api: Api, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an audience as a row with its description, ad account and customer list."""
+    row = build_audience_row(content) | {"description": content.get("description"), "ad_account_id": api.ad_account_id}
     list_id = row["customer_list_id"]
     behind = api.get_entity("customer_lists", list_id) if list_id else None
     if behind:
-        shown = _list_row(behind, [row["id"]])
+        shown = _build_list_row(behind, [row["id"]])
         keys = ("name", "status", "uploaded", "removed", "batches", "session", "job_id", "created", "changed")
         row |= {f"list_{key}": shown[key] for key in keys}
     return row
 
 
-def audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an audience as a row of a table or of JSON."""
+def build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Pinterest's JSON of an audience as a row of a table or of JSON."""
     rule = content.get("rule")
     rule = rule if isinstance(rule, Mapping) else {}
     return {
         "id": str(content["id"]),
         **{key: content.get(key) for key in ("name", "audience_type", "status", "size")},
-        "customer_list_id": _id(rule.get("customer_list_id")),
-        "seed_audience_id": _id(rule.get("seed_id")),
+        "customer_list_id": _get_id(rule.get("customer_list_id")),
+        "seed_audience_id": _get_id(rule.get("seed_id")),
         "created": parse_time(content.get("created_timestamp") or None),
         "changed": parse_time(content.get("updated_timestamp") or None),
     }
 
 
-def _id(value: object) -> str | None:
-    """Return the id in a rule, which may be a list of one."""
+def _get_id(value: object) -> str | None:
+    """Return the id from an audience rule's field, which contains either an id or a list with one id."""
     value = value[0] if isinstance(value, list) and value else value
     return str(value) if value else None
 
 
-def _list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, Any]:
+def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, Any]:
+    """Return Pinterest's JSON of a customer list as a row. `used_by`: the ids of the audiences that use it."""
     session, job_id = parse_list_name(str(content.get("name") or "")) or (None, None)
     return {
         "id": str(content["id"]),
@@ -202,6 +206,7 @@ def _filter_by_name(rows: Iterable[dict[str, Any]], name: str | None) -> list[di
 
 
 def _show_rows(common: CommonOptions, rows: list[dict[str, Any]], columns: Sequence[str], *, nothing: str) -> None:
+    """Show rows as JSON or as a table. `nothing` completes the note "There is … to show" without rows."""
     if common.as_json:
         screen.say_json(rows)
     elif rows:

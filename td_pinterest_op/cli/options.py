@@ -18,7 +18,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 @dataclass(slots=True, kw_only=True)
 class CommonOptions:
-    """The values of those options of this module that a command has."""
+    """The values of the common options, such as --json, that a command has."""
 
     ad_account: str | None = None
     audience: str | None = None
@@ -28,7 +28,7 @@ class CommonOptions:
     yes: bool = False
 
     def note(self, text: str) -> None:
-        """Print a line about the work, unless there is --quiet."""
+        """Print a line about the work on standard error, unless --quiet is set."""
         if not self.quiet:
             screen.note(text)
 
@@ -37,33 +37,36 @@ class CommonOptions:
 pass_common = click.make_pass_decorator(CommonOptions, ensure=True)
 
 
-def _option(*names: str, **attributes: Any) -> Callable[[_F], _F]:
-    def keep(context: click.Context, option: click.Parameter, value: object) -> None:
+def _common_option(*names: str, **attributes: Any) -> Callable[[_F], _F]:
+    """Return a decorator that adds an option whose value is stored in CommonOptions."""
+
+    def store_in_context(context: click.Context, option: click.Parameter, value: object) -> None:
+        """Store an option's value in the CommonOptions of the command's context."""
         setattr(context.ensure_object(CommonOptions), str(option.name), value)
 
-    return click.option(*names, expose_value=False, callback=keep, **attributes)
+    return click.option(*names, expose_value=False, callback=store_in_context, **attributes)
 
 
-env_file = _option(
+env_file = _common_option(
     "--env-file",
     type=FILE,
     help="A file of NAME=VALUE lines with credentials "
     "that are neither in the environment nor in the local digdag secrets.",
 )
-ad_account = _option("--ad-account", metavar="ID", help="The ad account.  [default: PINTEREST_AD_ACCOUNT_ID]")
-audience = _option("--audience", metavar="ID", help="The audience.  [default: PINTEREST_AUDIENCE_ID]")
-as_json = _option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-quiet = _option("--quiet", is_flag=True, help="Print the result alone, without notes about the work.")
-yes = _option("--yes", is_flag=True, help="Do not ask before the first write.")
+ad_account = _common_option("--ad-account", metavar="ID", help="The ad account.  [default: PINTEREST_AD_ACCOUNT_ID]")
+audience = _common_option("--audience", metavar="ID", help="The audience.  [default: PINTEREST_AUDIENCE_ID]")
+as_json = _common_option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+quiet = _common_option("--quiet", is_flag=True, help="Print the result alone, without notes about the work.")
+yes = _common_option("--yes", is_flag=True, help="Do not ask before the first write.")
 name_filter = click.option("--name", "name", metavar="TEXT", help="Only those whose name contains this, in any case.")
 
 
 def all_of(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
-    """Return a decorator that adds several options, in this order in --help."""
+    """Return a decorator that adds several options to a command, in the order in which --help shows them."""
 
-    def decorate(function: _F) -> _F:
+    def add_to_command(function: _F) -> _F:
         for option in reversed(options):
             function = option(function)
         return function
 
-    return decorate
+    return add_to_command

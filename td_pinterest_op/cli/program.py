@@ -64,12 +64,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     warnings = screen.Warnings()
     log.addHandler(warnings)
     try:
-        return _invoke(arguments)
+        return _run_command(arguments)
     finally:
         log.removeHandler(warnings)
 
 
-def _invoke(arguments: Sequence[str] | None) -> int:
+def _run_command(arguments: Sequence[str] | None) -> int:
+    """Run the command; show its error, if any, and return the exit code."""
     try:
         screen.prepare_streams()
         code = program.main(args=arguments, prog_name="td-pinterest", standalone_mode=False)

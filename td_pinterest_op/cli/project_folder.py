@@ -12,10 +12,10 @@ import click
 
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.check import check_file
-from td_pinterest_op.cli.fill_in import Fill, fills_of
+from td_pinterest_op.cli.fill_in import Fill, build_fills
 from td_pinterest_op.cli.jobs import Answers
 from td_pinterest_op.cli.lint import dig_file
-from td_pinterest_op.cli.lint.settings import settings_of_exports
+from td_pinterest_op.cli.lint.settings import find_export_settings
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.redaction.format import sanitize
@@ -27,7 +27,7 @@ _MAXIMUM_SECONDS = 300
 
 
 def make_folder(folder: Path, answers: Answers, common: CommonOptions) -> bool:
-    """Write a folder and check it; return whether it has no error."""
+    """Write a project folder and check its workflow; return whether the check found no error."""
     if kept := _write_folder(folder, answers):
         names = ", ".join(kept)
         common.note(f"kept, since they were filled in or changed: {names}. What you answered now is not in them")
@@ -39,19 +39,23 @@ def make_folder(folder: Path, answers: Answers, common: CommonOptions) -> bool:
 
 
 def show_next_commands(folder: Path, answers: Answers, common: CommonOptions) -> None:
-    """Show what to run next, a command a line."""
+    """Show the commands to run next, one per line."""
     common.note("Next:")
-    for command in () if common.quiet else _next_commands(folder, answers):
+    for command in () if common.quiet else _list_next_commands(folder, answers):
         click.echo(f"  {command}", err=True)  # it is there to be copied, and stays one line
 
 
-def _next_commands(folder: Path, answers: Answers) -> Sequence[str]:
-    place, name, scripts = shlex.quote(str(folder)), shlex.quote(folder.resolve().name), _shell_path(ROOT / "scripts")
-    exports = settings_of_exports(dig_file.read(folder / answers.job.workflow))
-    ids = [value for each in exports for key, value in each.items() if key.startswith("audience_id") and value]
-    once = (
-        "   # creates the audience: a second run, of the pushed workflow too, is refused" if answers.job.creates else ""
+def _list_next_commands(folder: Path, answers: Answers) -> Sequence[str]:
+    """Return the commands to run next."""
+    place, name, scripts = (
+        shlex.quote(str(folder)),
+        shlex.quote(folder.resolve().name),
+        _format_shell_path(ROOT / "scripts"),
     )
+    exports = find_export_settings(dig_file.read(folder / answers.job.workflow))
+    ids = [value for each in exports for key, value in each.items() if key.startswith("audience_id") and value]
+    warning = "   # creates the audience: a second run, of the pushed workflow too, is refused"
+    once = warning if answers.job.creates_audience else ""
     return (
         f"(cd {place} && digdag run {answers.job.workflow} --rerun -p py.python={shlex.quote(sys.executable)}){once}",
         f"{scripts}/push {name} {place}   # then `{scripts}/td-pinterest authorize --to td {name}`",
@@ -59,18 +63,18 @@ def _next_commands(folder: Path, answers: Answers) -> Sequence[str]:
     )
 
 
-def _shell_path(path: Path) -> str:
-    """Return a path as somebody in the working folder would type it."""
+def _format_shell_path(path: Path) -> str:
+    """Return a path as a user in the working folder would type it."""
     here = Path.cwd()
     return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 def _write_folder(folder: Path, answers: Answers) -> list[str]:
-    """Lay the folder out and fill it in; return the files that stay as somebody changed them.
+    """Write a project folder and fill in its files. Return the files that somebody had changed, left unchanged.
 
     Raises WorkflowError where there is no checkout, and what is wrong with the folder.
     """
-    bundle, fills = ROOT / "scripts" / "bundle.py", fills_of(answers)
+    bundle, fills = ROOT / "scripts" / "bundle.py", build_fills(answers)
     if not bundle.is_file():
         raise WorkflowError(
             "`init` needs a checkout of td_pinterest_op, which has the workflows: clone it, run it there"
@@ -92,15 +96,15 @@ def _write_folder(folder: Path, answers: Answers) -> list[str]:
 
 
 def _fill_file(path: Path, template: str, fill: Fill) -> bool:
-    """Fill a file in; return whether it has what was answered. What somebody has changed stays."""
+    """Fill in a file, except what somebody has changed. Return whether the file has all answers."""
     # The bundle lays out only what the workflow names before it is filled in.
     text = path.read_text(encoding="utf-8") if path.exists() else template
     filled = fill(text, template)
     if filled != text or not path.exists():
         atomic_file.replace(path, filled, mode=0o644)
-    return _lines(filled) >= _lines(fill(template, template)) - _lines(template)
+    return _find_code_lines(filled) >= _find_code_lines(fill(template, template)) - _find_code_lines(template)
 
 
-def _lines(text: str) -> set[str]:
-    """Return the lines without comments and white space around them."""
+def _find_code_lines(text: str) -> set[str]:
+    """Return a file's lines without comments and surrounding white space."""
     return {line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")}

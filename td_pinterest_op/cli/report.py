@@ -72,6 +72,7 @@ def report(
 
 
 def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
+    """Write the HTML report of `runs`, about one audience or all, to the file `output`."""
     try:
         from td_pinterest_op.report.page import render_page
     except ImportError as missing:
@@ -87,7 +88,7 @@ def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
 
 
 def read_history(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:
-    """Return the newest rows of a history table, oldest first. Raises click.UsageError, or as Treasure Data does."""
+    """Return the newest rows of a history table, oldest first. Raises click.UsageError and ExportError."""
     named = _TABLE.fullmatch(history)
     if named is None:
         raise click.UsageError("--history takes a database and a table, such as shop.pinterest_history")

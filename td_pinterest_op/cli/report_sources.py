@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from td_pinterest_op.report.entry import Entry, make_entry
-from td_pinterest_op.report.page_data import collect_entries, entries_of_page
+from td_pinterest_op.report.page_data import collect_entries, read_page_entries
 from td_pinterest_op.run_history.columns import COLUMNS, FAILED
 
 # The time of the process that wrote a line of a log, and the operator's own words before the figures.
@@ -25,12 +25,13 @@ _ERROR = re.compile(r"Error messages from python: (?P<text>.*?)(?: \(\w+\))?(?:\
 
 
 def read_entries(text: str, *, name: str) -> list[Entry]:
-    """Return the entries of a text, oldest first. Raises as `collect_entries` does."""
+    """Return the entries in a page, a log, JSON or CSV, oldest first. Raises as `collect_entries` does."""
     return collect_entries(_parse_text(text), name=name)
 
 
 def _parse_text(text: str) -> Iterator[Entry]:
-    if (entries := entries_of_page(text)) is not None:
+    """Yield the entries in a text: an earlier page, JSON, a task's log, or history rows as CSV."""
+    if (entries := read_page_entries(text)) is not None:
         yield from entries
     elif _JSON.match(text):
         for values in _split_json(text):
@@ -44,7 +45,7 @@ def _parse_text(text: str) -> Iterator[Entry]:
 
 
 def _split_json(text: str) -> Iterator[Any]:
-    """Yield the JSON values that follow one another, over many lines or one a line."""
+    """Yield the JSON values in a text that contains one after another."""
     decoder, position = json.JSONDecoder(), 0
     while (position := cast("re.Match[str]", _SPACE.match(text, position)).end()) < len(text):
         value, position = decoder.raw_decode(text, position)
@@ -52,6 +53,7 @@ def _split_json(text: str) -> Iterator[Any]:
 
 
 def _parse_json(values: Any) -> Iterator[Entry]:
+    """Yield the entries in a JSON value: statistics, follow-ups, or lists and mappings of them."""
     if isinstance(values, list):
         for member in values:
             yield from _parse_json(member)
@@ -67,12 +69,13 @@ def _parse_json(values: Any) -> Iterator[Entry]:
 
 
 def _rename_follow_up(audience: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an audience that a follow-up has stored, with the names of the history's columns."""
+    """Return an audience that a follow-up has stored, under the column names of the history."""
     names = {column.follow_up: column.name for column in COLUMNS if column.follow_up}
     return {names.get(name, name): value for name, value in audience.items()}
 
 
 def _parse_log(text: str) -> Iterator[Entry]:
+    """Yield an entry for each line of a task's log that contains statistics."""
     errors = [*_ERROR.finditer(text)]
     places = [error.start() for error in errors]
     end = -1

@@ -30,7 +30,7 @@ Row = Mapping[str, object]
 
 
 def prepare_streams() -> None:
-    """Replace characters that the terminal's encoding lacks by question marks, and handle closed streams.
+    """Set the streams up: closed ones are replaced, and characters that the encoding lacks become question marks.
 
     Raises WorkflowError when nothing can be printed. A standard input or error that is closed is an empty one.
     """
@@ -48,9 +48,10 @@ def prepare_streams() -> None:
 
 
 class _Output(io.FileIO):
-    """Standard output. Its errors are told from those of other files."""
+    """Standard output. Its errors are raised as WorkflowError, so that they differ from those of other files."""
 
     def write(self, data: Any) -> int:
+        """Write data. Raises WorkflowError if it cannot be written, except for a closed pipe."""
         try:
             return super().write(data)
         except BrokenPipeError:
@@ -64,7 +65,7 @@ class _Output(io.FileIO):
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Return the terminal, or a plain stream in its place. Colours follow NO_COLOR and TERM."""
+    """Return a console for standard output or standard error. Colours follow NO_COLOR and TERM."""
     made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not made.is_terminal:
         made.width = _ENDLESS
@@ -72,12 +73,14 @@ def make_console(*, stderr: bool = False) -> Console:
 
 
 class Warnings(logging.Handler):
-    """Shows the operator's warnings on standard error. Errors arrive as exceptions."""
+    """Logging handler that prints the operator's warnings on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a warning without the secrets in it."""
+        """Print a warning, with secrets masked."""
         if record.levelno == logging.WARNING:
-            _print(make_console(stderr=True), Text.assemble(("warning: ", "bold yellow"), mask(record.getMessage())))
+            _print_lines(
+                make_console(stderr=True), Text.assemble(("warning: ", "bold yellow"), mask(record.getMessage()))
+            )
 
 
 # Whose lines tell a person what a command waits for.
@@ -85,17 +88,17 @@ _WAITING = ("treasure_data.job", "mirroring", "pinterest.rate_limit")
 
 
 class _Notes(logging.Handler):
-    """Shows what a command waits for on standard error."""
+    """Logging handler that prints on standard error what a command waits for."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a line without the secrets in it."""
+        """Print a message, with secrets masked."""
         if record.levelno == logging.INFO:
             note(mask(record.getMessage()))
 
 
 @contextlib.contextmanager
 def show_waits(*, quiet: bool) -> Iterator[None]:
-    """Show the jobs and limits that the work waits for, until the end of the block."""
+    """Within the block, show the jobs and limits that the command waits for."""
     handler, loggers = _Notes(), [logging.getLogger(f"td_pinterest_op.{name}") for name in _WAITING]
     for logger in () if quiet else loggers:
         logger.addHandler(handler)
@@ -109,17 +112,17 @@ def show_waits(*, quiet: bool) -> Iterator[None]:
 
 
 def say(text: str | Text = "", *, indent: int = 0) -> None:
-    """Print a line of the result. A line that is too long for the terminal continues after `indent` spaces."""
-    _print_hanging(make_console(), text, indent)
+    """Print a line of the result. If it is wrapped, the next lines are indented by `indent` spaces."""
+    _print_wrapped(make_console(), text, indent)
 
 
 def note(text: str | Text, *, indent: int = 0) -> None:
-    """Print a line about the work on standard error; `indent` as for `say`."""
-    _print_hanging(make_console(stderr=True), text, indent)
+    """Print a line about the work on standard error; `indent`: see `say`."""
+    _print_wrapped(make_console(stderr=True), text, indent)
 
 
 def show_address(text: str) -> None:
-    """Print an address on standard error, in one line, so that it can be copied."""
+    """Print an address on standard error in one line, so that it can be copied."""
     click.echo(f"\n  {text}\n", err=True)
 
 
@@ -127,20 +130,21 @@ def show_error(message: str) -> None:
     """Print an error as one paragraph on standard error."""
     text = mask(message).strip()
     end = "" if text.endswith((".", "?")) else "."
-    _print(make_console(stderr=True), Text.assemble(("error: ", "bold red"), text, end))
+    _print_lines(make_console(stderr=True), Text.assemble(("error: ", "bold red"), text, end))
 
 
 def say_json(value: object) -> None:
     """Print the result as JSON on standard output."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_time_for_programs))
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_format_iso_time))
 
 
-def _time_for_programs(time: datetime) -> str:
+def _format_iso_time(time: datetime) -> str:
+    """Return a time in UTC as ISO 8601 text."""
     return f"{time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def show_table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[str] = ()) -> None:
-    """Print rows as a table; `columns` are the rows' keys, of which `prose` may be wrapped.
+    """Print rows as a table. `columns`: the keys of the rows to show; those in `prose` may be wrapped.
 
     Where the terminal is too narrow for the longest values, each row becomes a block of lines instead: ids are there to
     be copied, and a cut one is of no use.
@@ -148,41 +152,43 @@ def show_table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[s
     out = make_console()
     made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for key in columns:
-        texts = [_heading(key), *(format_cell(row.get(key)) for row in rows)]
+        texts = [_format_heading(key), *(format_cell(row.get(key)) for row in rows)]
         width = _NARROWEST_PROSE if key in prose else max(map(cell_len, texts))
         is_number = any(isinstance(row.get(key), (int, float)) and not isinstance(row.get(key), bool) for row in rows)
         side: JustifyMethod = "right" if is_number else "left"
-        made.add_column(_heading(key), justify=side, no_wrap=key not in prose, min_width=width)
+        made.add_column(_format_heading(key), justify=side, no_wrap=key not in prose, min_width=width)
     for row in rows:
         made.add_row(*(Text(format_cell(row.get(key))) for key in columns))
     if Measurement.get(out, out.options.update(width=_ENDLESS), made).minimum <= out.width:
-        _print(out, made)
+        _print_lines(out, made)
         return
     for row in rows:
-        _print(out, Text(format_cell(row.get(columns[0])), style="bold"))
-        _print_pairs(out, ((f"  {_heading(key)}", row.get(key)) for key in columns[1:]))
+        _print_lines(out, Text(format_cell(row.get(columns[0])), style="bold"))
+        _print_pairs(out, ((f"  {_format_heading(key)}", row.get(key)) for key in columns[1:]))
 
 
-def _heading(key: str) -> str:
+def _format_heading(key: str) -> str:
+    """Return the heading of the column for a key."""
     return (key if key == "id" else key.removesuffix("_id")).replace("_", " ").upper()
 
 
 def show_properties(row: Row) -> None:
-    """Print a line for each property of one object."""
+    """Print the properties of one object, one per line."""
     _print_pairs(make_console(), row.items())
 
 
 def _print_pairs(out: Console, pairs: Iterable[tuple[str, object]]) -> None:
+    """Print names and values in two columns."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in pairs:
         grid.add_row(name, Text(format_cell(value)))
-    _print(out, grid)
+    _print_lines(out, grid)
 
 
 def format_cell(value: object) -> str:
-    """Return a value as text for people: a dash for nothing, thousands separated."""
+    """Return a value as text for a table: a dash for no value, numbers with thousands separators."""
     if value is None or value == "" or value == []:
         return "-"
     if isinstance(value, bool):
@@ -197,14 +203,16 @@ def format_cell(value: object) -> str:
     return ", ".join(map(format_cell, value)) if isinstance(value, list) else str(value)
 
 
-def _print_hanging(out: Console, text: str | Text, indent: int) -> None:
+def _print_wrapped(out: Console, text: str | Text, indent: int) -> None:
+    """Print text, wrapped to the console's width, with `indent` spaces before all lines but the first."""
     if indent:
         lines = (Text(text) if isinstance(text, str) else text).wrap(out, out.width - indent)
         text = Text(f"\n{' ' * indent}").join(lines)
-    _print(out, text)
+    _print_lines(out, text)
 
 
-def _print(out: Console, what: object) -> None:
+def _print_lines(out: Console, what: object) -> None:
+    """Print on a console without trailing spaces. Errors of standard error are ignored."""
     try:
         with out.capture() as capture:
             out.print(what)
@@ -218,17 +226,17 @@ def _print(out: Console, what: object) -> None:
 
 
 def discard(descriptor: int) -> None:
-    """Redirect a stream that cannot be written, so that Python does not fail at its end."""
+    """Redirect a stream that cannot be written, so that Python does not fail when it flushes it at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def is_interactive() -> bool:
-    """Whether somebody can answer a question."""
+    """Whether a user is there to answer questions."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def confirm(question: str) -> bool:
-    """Ask on standard error, so that standard output holds the result alone.
+    """Ask a yes-or-no question on standard error, so that standard output holds the result alone.
 
     Raises click.UsageError without a terminal.
     """

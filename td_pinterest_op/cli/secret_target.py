@@ -23,7 +23,7 @@ Target = Callable[[Mapping[str, Secret]], str]
 
 
 def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Target:
-    """Return the place that `--to KIND ARGUMENTS` names, checked as far as possible before Pinterest is asked.
+    """Return a function that stores secrets in the place that `--to KIND ARGUMENTS` names. Checks the place first.
 
     Raises click.UsageError for arguments that do not fit, SettingsError for a place that cannot be used.
     """
@@ -42,6 +42,7 @@ def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str])
 
 
 def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> str:
+    """Store secrets in the local digdag secrets; return a description of the place."""
     try:
         stored = [local_secrets.write(name, value, environ) for name, value in secrets.items()]
     except OSError as error:
@@ -54,6 +55,7 @@ def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) ->
 
 
 def _make_td_target(project: str) -> Target:
+    """Return a function that stores secrets with `td wf secrets`. Raises SettingsError without a td command."""
     td = shutil.which("td")
     if td is None:
         raise SettingsError(
@@ -61,7 +63,8 @@ def _make_td_target(project: str) -> Target:
             "--to file PATH and set the secrets in the console"
         )
 
-    def store(secrets: Mapping[str, Secret]) -> str:
+    def store_with_td(secrets: Mapping[str, Secret]) -> str:
+        """Store secrets with `td wf secrets`; return a description of the place."""
         # `@-`: a JSON mapping from standard input. As an argument every user of this machine could read it.
         values = json.dumps({name: value.reveal() for name, value in secrets.items()})
         command = [td, "wf", "secrets", "--project", project, "--set", "@-"]
@@ -74,10 +77,11 @@ def _make_td_target(project: str) -> Target:
             raise SettingsError(f"`td wf secrets --project {project}` failed (exit code {done.returncode}): {said}")
         return f"the secrets of the hosted workflow project {project}"
 
-    return store
+    return store_with_td
 
 
 def _make_file_target(path: Path) -> Target:
+    """Return a function that stores secrets in an env file. Raises SettingsError if it is unusable."""
     if not path.parent.is_dir():
         raise SettingsError(f"there is no folder {path.parent} for the file {path.name}")
     if path.is_file():
@@ -86,23 +90,25 @@ def _make_file_target(path: Path) -> Target:
     elif path.exists():
         raise SettingsError(f"{path} is not a file")
 
-    def store(secrets: Mapping[str, Secret]) -> str:
+    def store_in_file(secrets: Mapping[str, Secret]) -> str:
+        """Store secrets in the env file; return a description of the place."""
         files.set_values(
             path, {variable: secrets[name].reveal() for variable, name in SECRETS.items() if name in secrets}
         )
         return f"the file {path}"
 
-    return store
+    return store_in_file
 
 
 def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> Target:
-    """Return what stores secrets by the API of a digdag server."""
+    """Return a function that stores secrets with the API of a digdag server."""
     if not is_safe(url):
         raise SettingsError(f"{url} must be https (plain http only to this machine's loop-back): secrets go there")
     base = url.rstrip("/").removesuffix("/api")
     server = DigdagServer(url=base, authorization=Secret(environ.get("DIGDAG_AUTHORIZATION", "")))
 
-    def store(secrets: Mapping[str, Secret]) -> str:
+    def store_on_server(secrets: Mapping[str, Secret]) -> str:
+        """Store secrets on the digdag server; return a description of the place."""
         try:
             status, project_id = server.find_project_id(project)
             if project_id is None:
@@ -121,4 +127,4 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
             raise SettingsError(f"the digdag server {base} cannot be reached ({error.brief})") from None
         return f"the secrets of project {project} on {base}"
 
-    return store
+    return store_on_server

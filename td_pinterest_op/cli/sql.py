@@ -79,7 +79,7 @@ def sql(
 
 
 def _parse_columns(names: str) -> tuple[list[str], Mapping[str, str]]:
-    """Return the columns that --columns names, and the types that it gives. Raises click.UsageError."""
+    """Return the column names in --columns, and the types that it gives them. Raises click.UsageError."""
     pairs = [name.strip().partition("=") for name in names.split(",") if name.strip()]
     try:
         types = COLUMNS.read({name: type_ for name, is_typed, type_ in pairs if is_typed}, repr)
@@ -91,7 +91,7 @@ def _parse_columns(names: str) -> tuple[list[str], Mapping[str, str]]:
 
 
 def _describe_query(common: CommonOptions, text: str, *, database: str, engine: str) -> Job:
-    """Return a job with the columns of the query, and without rows."""
+    """Run the query without rows; return its job, which has the query's columns."""
     credentials = Credentials.find(common.env_file)
     credentials.require("TD_API_KEY")
     common.note(f"Credentials: {credentials.describe()}")
@@ -109,6 +109,7 @@ def _make_statement(
     keys: Sequence[str],
     control: Mapping[str, str | None],
 ) -> str:
+    """Return the SQL statement of the kind `what`: hashed, rejected or control."""
     names = [name for name, _ in job.schema]
     columns = find_identifier_columns(job, types, ignores_others=True)
     query = Query(text=text, names=names, columns=columns)
@@ -119,7 +120,7 @@ def _make_statement(
         if chosen.by is None and (len(columns) > 1 or columns[0].is_array):
             raise click.UsageError("the query has several identifiers a row: name the key of a person with --by")
         by = _require_column(chosen.by, names, "--by") if chosen.by else None
-        return arms_statement(query, by=by, salt=quote_literal(chosen.salt), share=str(chosen.of_ten_thousand))
+        return arms_statement(query, by=by, salt=quote_literal(chosen.salt), share=str(chosen.share_of_ten_thousand))
     identifiers = {column.position for column in columns}
     others = [name for place, name in enumerate(names) if place not in identifiers]
     if not keys and not others:
@@ -128,6 +129,7 @@ def _make_statement(
 
 
 def _parse_control(parts: Mapping[str, str | None]) -> Control:
+    """Return the control group of --percent, --salt and --by. Raises click.UsageError if one is wrong."""
     try:
         control: Control = CONTROL.read({name: part for name, part in parts.items() if part is not None}, repr)
     except WrongValueError as error:
@@ -136,6 +138,7 @@ def _parse_control(parts: Mapping[str, str | None]) -> Control:
 
 
 def _require_column(name: str, names: Sequence[str], option: str) -> str:
+    """Return the name of a column. Raises click.UsageError if the query does not have it."""
     if name.lower() not in map(str.lower, names):
         raise click.UsageError(f"{option}: the query has no column {name}; it has {', '.join(names)}")
     return name

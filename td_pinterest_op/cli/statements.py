@@ -21,7 +21,7 @@ from td_pinterest_op.records.sql import (
 
 
 def hashed_statement(query: Query) -> str:
-    """Return the query with digests in place of identifiers, NULL where one is rejected."""
+    """Return the query with digests in place of identifiers, and NULL in place of rejected ones."""
     selected = {place: f"c{place}" for place in range(len(query.names))}
     for column in query.columns:
         of_array = f"filter(a{column.position}, each -> length(each) = {DIGEST_CHARACTERS})"
@@ -57,7 +57,7 @@ ORDER BY reason, {keys_alone}"""
 
 
 def arms_statement(query: Query, *, by: str | None, salt: str, share: str) -> str:
-    """Return a statement of each person's `key` and `arm`: `control`, or `sent`.
+    """Return a statement that selects each person's `key` and `arm`, which is `control` or `sent`.
 
     `by`: the column of the key; None: the digest in the only column of identifiers. `salt` and `share` (of NUMBERS) are
     SQL.
@@ -79,15 +79,17 @@ GROUP BY key"""
 
 
 def _digest_or_null(column: Column) -> str:
+    """Return SQL: the column's digest, NULL for a rejected value."""
     return f"CASE WHEN length(a{column.position}) = {DIGEST_CHARACTERS} THEN a{column.position} END"
 
 
 def _as_array(column: Column) -> str:
+    """Return SQL: the column's digests as an array."""
     return f"a{column.position}" if column.is_array else f"ARRAY[a{column.position}]"
 
 
 def _has_values(column: Column) -> str:
-    """Return SQL: whether a row has a value in the column that is not NULL."""
+    """Return SQL: whether a row has a value other than NULL in the column."""
     place = column.position
     return (
         f"coalesce(cardinality(filter(a{place}, each -> each IS NOT NULL)) > 0, false)"

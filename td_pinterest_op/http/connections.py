@@ -17,11 +17,11 @@ _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, s
 
 
 class WriteTimeoutError(OSError):
-    """The peer has read nothing for too long."""
+    """The peer has read nothing for longer than the time limit."""
 
 
 class _WriteLimit(HTTPConnection):
-    """Sends a body in pieces, with a time limit for each.
+    """Connection that sends a request's body in pieces, with a time limit for each piece.
 
     urllib3 knows a connect and a read limit only: sends run under the connect limit, and for the whole body at once.
     """
@@ -29,6 +29,7 @@ class _WriteLimit(HTTPConnection):
     write_timeout: float
 
     def send(self, data: Any) -> None:
+        """Send all data. Raises WriteTimeoutError, and BrokenPipeError if the peer closes the connection."""
         if self.sock is None:
             self.connect()
         self.sock.settimeout(self.write_timeout)
@@ -47,7 +48,7 @@ class _WriteLimit(HTTPConnection):
 
 
 class Adapter(requests.adapters.HTTPAdapter):
-    """The connection pools of requests, with a time limit for each write; `write_timeout` in seconds."""
+    """Adapter of requests whose connections have a time limit for each write; `write_timeout` in seconds."""
 
     def __init__(self, *, write_timeout: float, connections: int) -> None:
         limit = {"write_timeout": write_timeout}
@@ -60,18 +61,18 @@ class Adapter(requests.adapters.HTTPAdapter):
         super().__init__(pool_maxsize=connections, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pool for direct connections."""
+        """Create the pool for connections without a proxy."""
         super().init_poolmanager(*args, socket_options=_SOCKET_OPTIONS, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """Return a response that must be as long as its header says."""
+        """Return a response that fails to be read if it is shorter than its header says."""
         # urllib3 before 2.0 takes a body that breaks off for a whole one, unless it has to compare the lengths.
         resp.enforce_content_length = True
         return super().build_response(req, resp)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Return the pool behind a proxy. Raises InvalidProxyURL for one that is not reached by HTTP."""
+        """Return the pool for a proxy. Raises InvalidProxyURL for a proxy that is not reached by HTTP."""
         if not proxy.lower().startswith(("http:", "https:")):
             raise requests.exceptions.InvalidProxyURL  # SOCKS has connections of its own kind, without these limits
         manager = super().proxy_manager_for(proxy, socket_options=_SOCKET_OPTIONS, **kwargs)

@@ -18,7 +18,7 @@ _LONGEST = 1_000_000_000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """How often to retry, and the waits in seconds. `random` returns 0 to 1.
+    """How often to retry, and the waits in seconds. `random` returns a number from 0 to 1.
 
     backoff's decorators are not used: they repeat one function, while here a wait may come from the response, is shared
     by all requests of a run, ends with a signal, and does not count for every status. Its wait generator is.
@@ -30,14 +30,14 @@ class Retry:
     random: Callable[[], float]
 
     def waits(self) -> Iterator[float]:
-        """Yield the waits before the first, second, … retry, without end: each doubles, plus up to half at random."""
+        """Yield the wait before each retry, without end: each is twice the one before, plus up to half at random."""
         doubling = backoff.expo(base=2, factor=self.initial_wait, max_value=self.longest_wait)
         next(doubling)  # its first value is no wait
         while True:
             yield min(next(doubling) * (1 + self.random() / 2), self.longest_wait)
 
     def waits_for(self, seconds: float) -> Iterator[float]:
-        """Yield the waits of all retries, and more until they add up to `seconds`."""
+        """Yield the waits before all retries, and then more until their sum reaches `seconds`."""
         waits, retry, waited = self.waits(), 0, 0.0
         while retry < self.count or waited < seconds:
             wait = max(next(waits), _SHORTEST_WAIT)
@@ -46,7 +46,7 @@ class Retry:
 
 
 def read_retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Return the seconds that `Retry-After` (seconds or a date) asks to wait, None without a valid one.
+    """Return the seconds to wait by `Retry-After` (seconds or a date), None without a valid one.
 
     No wait is longer than some thirty years. `wall` is this machine's time, in seconds since 1970.
     """
@@ -54,27 +54,28 @@ def read_retry_after(headers: Mapping[str, str], *, wall: float) -> float | None
     if text.isdecimal() and text.isascii():
         return min(float(text), _LONGEST)
     until = _parse_http_date(text)
-    return None if until is None else min(max(0.0, until - server_time(headers, wall=wall)), _LONGEST)
+    return None if until is None else min(max(0.0, until - read_server_time(headers, wall=wall)), _LONGEST)
 
 
 def read_reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Return the seconds until `x-ratelimit-reset` (seconds, or a point in time), None without a valid one."""
+    """Return the seconds until the time in `x-ratelimit-reset` (or the seconds there), None without a valid one."""
     try:
         reset = float(headers.get("x-ratelimit-reset", ""))
     except ValueError:
         return None
-    seconds = reset - server_time(headers, wall=wall) if reset >= _LONGEST else reset
+    seconds = reset - read_server_time(headers, wall=wall) if reset >= _LONGEST else reset
     # NaN and infinity compare false: no delay can be read from them.
     return max(0.0, seconds) if seconds < _LONGEST else None
 
 
-def server_time(headers: Mapping[str, str], *, wall: float) -> float:
-    """Return the server's time if it shows one, since this machine's clock may be wrong; else `wall`."""
+def read_server_time(headers: Mapping[str, str], *, wall: float) -> float:
+    """Return the time in a response's headers, in seconds since 1970; else `wall`, the time of this machine."""
     now = _parse_http_date(headers.get("Date", ""))
     return wall if now is None else now
 
 
 def _parse_http_date(text: str) -> float | None:
+    """Return an HTTP date in seconds since 1970, None if it is invalid."""
     try:
         moment = email.utils.parsedate_to_datetime(text)
         # The asctime form has no zone; it is UTC as well.

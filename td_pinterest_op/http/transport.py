@@ -48,7 +48,7 @@ class Failure(enum.Enum):
 
 
 class NoResponseError(Exception):
-    """There was no usable response. `peer` completes the failure: host, port, proxy and cause."""
+    """There was no usable response. `peer` is added to the message: host, port, proxy and cause."""
 
     def __init__(self, failure: Failure, peer: str = "") -> None:
         super().__init__(f"{failure.value}{peer}")
@@ -56,13 +56,13 @@ class NoResponseError(Exception):
 
     @property
     def brief(self) -> str:
-        """The failure without the names of settings: "connect timeout: api.pinterest.com:443"."""
+        """The failure without the names of settings, such as "connect timeout: api.pinterest.com:443"."""
         return self.failure.name.lower().replace("_", " ") + self._peer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A complete HTTP response; `body` is empty if that of an error is larger than LARGEST_BODY.
+    """A complete HTTP response. The `body` is empty if it is that of an error, and larger than LARGEST_BODY.
 
     The client adds to a success the `latency` of the last attempt in seconds, and whether any attempt was `throttled`.
     """
@@ -82,24 +82,24 @@ class Response:
 
     @property
     def content(self) -> dict[str, Any]:
-        """The JSON object in the body, empty without one."""
+        """The JSON object in the body; empty if there is none."""
         return parse_json_object(self.body)
 
     @property
     def code(self) -> int | None:
-        """Pinterest's code of an error, None without one."""
+        """Pinterest's error code; None if there is none."""
         code = self.content.get("code")
         return code if isinstance(code, int) and abs(code) < _LARGEST_CODE else None
 
     @property
     def message(self) -> str:
-        """Pinterest's message about an error, "" without one."""
+        """Pinterest's error message; "" if there is none."""
         message = self.content.get("message")
         return message if isinstance(message, str) else ""
 
 
 class Transport:
-    """A pool of connections; time limits in seconds, each for a stretch without progress. For several threads."""
+    """A pool of connections for several threads. Time limits are in seconds, each for a period without progress."""
 
     def __init__(self, *, connect_timeout: float, write_timeout: float, read_timeout: float, connections: int) -> None:
         self._timeout = (connect_timeout, read_timeout)
@@ -120,7 +120,7 @@ class Transport:
     def open(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
     ) -> Iterator[urllib3.BaseHTTPResponse]:
-        """Send one request; the block reads its response. Raises NoResponseError, from within the block as well.
+        """Send one request; its response is read within the block. Raises NoResponseError, also within the block.
 
         `auth` is required: without it requests would send what it finds in ~/.netrc.
         """
@@ -135,10 +135,10 @@ class Transport:
             with self._adapter.send(request, stream=True, timeout=self._timeout, **options) as response:
                 yield response.raw
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, zlib.error, UnicodeError) as error:
-            raise NoResponseError(_classify(error), _describe_peer(url, proxies, error)) from None
+            raise NoResponseError(_classify_failure(error), _describe_peer(url, proxies, error)) from None
 
     def _environment_options(self, url: str) -> dict[str, Any]:
-        """Return proxies and certificates of the environment: looked up once, since that costs a tenth of a request."""
+        """Return the environment's proxies and certificates, looked up once because that is slow."""
         parts = urllib.parse.urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._options:
@@ -190,7 +190,7 @@ def is_loopback(url: str) -> bool:
 
 
 def read_pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """Yield a body as it arrives, not decompressed."""
+    """Yield a response's body as it arrives, not decompressed."""
     # urllib3 1.26 has no read1: it waits until the piece is full.
     read = getattr(response, "read1", response.read)
     try:
@@ -202,7 +202,7 @@ def read_pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
 
 
 def read_body(response: urllib3.BaseHTTPResponse) -> bytes:
-    """Return the body, decompressed; b"" for that of an error if it is too large. For the block of `open`."""
+    """Return a response's body, decompressed; b"" for an error's body that is too large. Call it within `open`."""
     data = bytearray()
     for piece in read_pieces(response):
         data += piece
@@ -220,11 +220,11 @@ def read_body(response: urllib3.BaseHTTPResponse) -> bytes:
 
 
 class _OversizedError(OSError):
-    """A success whose body is too large."""
+    """The body of a successful response is too large."""
 
 
 def _walk_causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and all that it wraps: requests and urllib3 keep the original in `args`, `reason` or cause."""
+    """Yield an exception and all exceptions that it wraps (requests and urllib3 keep them in `args` or `reason`)."""
     seen: list[BaseException] = [error]
     for outer in seen:
         yield outer
@@ -245,14 +245,15 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
 )
 
 
-def _classify(error: BaseException) -> Failure:
+def _classify_failure(error: BaseException) -> Failure:
+    """Return the kind of failure that an exception, or one that it wraps, means."""
     causes = list(_walk_causes(error))
     matches = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
     return next(matches, Failure.UNUSABLE)
 
 
 def _describe_peer(url: str, proxies: Mapping[str, str], error: BaseException) -> str:
-    """Return host and port, the proxy's if there is one, and the system's text for the cause."""
+    """Return host and port, those of the proxy if there is one, and the system's text for the cause."""
     try:
         parts = urllib.parse.urlsplit(url)
         host = f": {parts.hostname}:{parts.port or (80 if parts.scheme == 'http' else 443)}" if parts.hostname else ""
@@ -261,11 +262,12 @@ def _describe_peer(url: str, proxies: Mapping[str, str], error: BaseException) -
         through = f" through the proxy {proxy.hostname}:{proxy.port or 80}" if proxy.hostname else ""
     except ValueError:
         return ""
-    causes = [text for cause in _walk_causes(error) if (text := _system_text(cause))]
+    causes = [text for cause in _walk_causes(error) if (text := _find_system_text(cause))]
     return f"{host}{through}" + (f" ({sanitize(causes[-1], longest=100)})" if host and causes else "")
 
 
-def _system_text(error: BaseException) -> str | None:
+def _find_system_text(error: BaseException) -> str | None:
+    """Return the system's text for an error, None if it has none."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate: {error.verify_message}"
     return error.strerror if isinstance(error, OSError) and isinstance(error.strerror, str) else None

@@ -23,16 +23,16 @@ _QUERIES = {"audiences": {"ownership_type": "OWNED"}}
 
 
 class Records(Protocol):
-    """The records of one request."""
+    """The records of one request, as its body needs them."""
 
     def __len__(self) -> int: ...
 
     def to_json(self) -> Iterable[bytes]:
-        """Yield the parts of the body's member that holds them, such as `"records":"…"`."""
+        """Yield the parts of the body's member that contains the records, such as `"records":"…"`."""
 
 
 class Api:
-    """Pinterest's calls for one ad account. Every method raises the client's errors and PinterestError.
+    """Pinterest's API for one ad account. Every method raises the client's errors and PinterestError.
 
     A call that creates is not repeated if it may have been applied: it raises MaybeAppliedError.
     """
@@ -42,56 +42,57 @@ class Api:
         self._account = f"/ad_accounts/{ad_account_id}"
 
     def ad_accounts(self) -> Iterator[AdAccount]:
-        """All ad accounts that the token may read, shared ones included."""
+        """Yield all ad accounts that the token may read, including shared ones."""
         pages = self._list_pages("/ad_accounts", purpose="listing ad accounts", include_shared_accounts="true")
         return map(AdAccount.parse, pages)
 
     def username(self) -> str | None:
-        """The name of the token's user; None without the scope user_accounts:read."""
+        """Return the name of the token's user; None without the scope user_accounts:read."""
         try:
-            return to_text(self._get("/user_account", purpose="looking up the user").content.get("username")) or None
+            user = self._send_read("/user_account", purpose="looking up the user").content
+            return to_text(user.get("username")) or None
         except ExportError as error:
             if error.status in (401, 403, 404):
                 return None
             raise
 
     def audiences(self) -> Iterator[Audience]:
-        """All audiences that the ad account owns, newest first, over all pages."""
+        """Yield all audiences that the ad account owns, newest first, over all pages."""
         return map(Audience.parse, self.list_entities("audiences"))
 
     def audience(self, audience_id: str) -> Audience | None:
-        """The audience, None if the ad account has none of that id."""
+        """Return the audience with this id; None if the ad account has none."""
         content = self.get_entity("audiences", audience_id)
         return None if content is None else Audience.parse(content)
 
     def create_audience(self, *, name: str, description: str | None, customer_list_id: str) -> Audience:
-        """Create an audience on a customer list. Raises MaybeAppliedError if it may exist."""
+        """Create an audience from a customer list. Raises MaybeAppliedError if it may exist."""
         return self._create_audience(name, CUSTOMER_LIST, {"customer_list_id": customer_list_id}, description)
 
     def create_actalike_audience(
         self, *, name: str, description: str, seed_audience_id: str, country: str, percentage: int
     ) -> Audience:
-        """Create a look-alike audience: the `percentage` (1 to 10) of a country's people who are most like the seed."""
+        """Create a look-alike audience: the `percentage` (1 to 10) of a country's people most similar to the seed."""
         rule = {"seed_id": [seed_audience_id], "country": country, "percentage": percentage}
         return self._create_audience(name, ACTALIKE, rule, description)
 
     def switch_audience(self, audience_id: str, *, customer_list_id: str) -> None:
-        """Switch an audience to another customer list. Only reading it back shows whether Pinterest did."""
+        """Switch an audience to another customer list. Only reading it back shows whether that worked."""
         purpose = f"switching audience {audience_id} to customer list {customer_list_id}"
         content = {"operation_type": "UPDATE", "rule": {"customer_list_id": customer_list_id}}
-        self._write("PATCH", f"/audiences/{audience_id}", purpose, content)
+        self._send_write("PATCH", f"/audiences/{audience_id}", purpose, content)
 
     def remove_audience(self, audience_id: str) -> None:
-        """Remove an audience. Raises ExportError with status 404 when Pinterest does not know it."""
+        """Remove an audience. Raises ExportError with status 404 if Pinterest does not know it."""
         purpose = f"removing audience {audience_id}"
-        self._write("PATCH", f"/audiences/{audience_id}", purpose, {"operation_type": "REMOVE"})
+        self._send_write("PATCH", f"/audiences/{audience_id}", purpose, {"operation_type": "REMOVE"})
 
     def customer_lists(self) -> Iterator[CustomerList]:
-        """All customer lists of the ad account, newest first, over all pages."""
+        """Yield all customer lists of the ad account, newest first, over all pages."""
         return map(CustomerList.parse, self.list_entities("customer_lists"))
 
     def customer_list(self, list_id: str) -> CustomerList | None:
-        """The customer list, None if the ad account has none of that id."""
+        """Return the customer list with this id; None if the ad account has none."""
         content = self.get_entity("customer_lists", list_id)
         return None if content is None else CustomerList.parse(content)
 
@@ -106,18 +107,21 @@ class Api:
         """
         purpose = f'creating customer list "{name}"' + (f" with {len(records)} records" if records else "")
         content = {"name": name, "list_type": list_type} | ({"is_nca": True} if is_nca else {})
-        response = self._write("POST", "/customer_lists", purpose, content, records=records, repeatable=False)
+        response = self._send_write("POST", "/customer_lists", purpose, content, records=records, repeatable=False)
         return CustomerList.parse(response.content)
 
     def change_records(self, list_id: str, records: Records, *, operation: str) -> Response:
-        """ADD or REMOVE records. Raises RequestRefusedError with the status 400 or 413 if Pinterest rejects them."""
+        """Add records to a customer list, or remove them; `operation` is ADD or REMOVE.
+
+        Raises RequestRefusedError with the status 400 or 413 if Pinterest rejects the records.
+        """
         purpose = f"{operation} of {len(records)} records, customer list {list_id}"
-        return self._write(
+        return self._send_write(
             "PATCH", f"/customer_lists/{list_id}", purpose, {"operation_type": operation}, records=records
         )
 
     def list_entities(self, kind: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the JSON of all entities of a kind, such as `audiences`, the newest first.
+        """Yield the JSON of all entities of a kind, such as `audiences`, newest first.
 
         A query's name is repeated for each text of a sequence.
         """
@@ -125,10 +129,10 @@ class Api:
         return self._list_pages(f"{self._account}/{kind}", purpose=f"listing {kind.replace('_', ' ')}", **query)
 
     def get_entity(self, kind: str, entity_id: str) -> dict[str, Any] | None:
-        """Return the JSON of an entity of a kind, such as `audiences`; None if the ad account has none of that id."""
+        """Return the JSON of one entity of a kind, such as `audiences`; None if the ad account has none of that id."""
         purpose = f"looking up {kind.removesuffix('s').replace('_', ' ')} {entity_id}"
         try:
-            response = self._get(f"{self._account}/{kind}/{entity_id}", purpose=purpose)
+            response = self._send_read(f"{self._account}/{kind}/{entity_id}", purpose=purpose)
         except RequestRefusedError as error:
             if error.status == 404:
                 return None
@@ -143,21 +147,21 @@ class Api:
         return response.content
 
     def _list_pages(self, path: str, *, purpose: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the entities of a listing, page after page. Raises PinterestError for an invalid page."""
+        """Yield the entities on all pages of a listing. Raises PinterestError for an invalid page."""
         query["page_size"] = str(_PAGE_SIZE)
         seen: set[str] = set()
         for _ in range(_MOST_PAGES):
-            response = self._get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
+            response = self._send_read(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
             page = response.content
             items = page.get("items")
             if not isinstance(items, list):
-                raise _invalid_response(response, purpose, "has no items")
+                raise _build_content_error(response, purpose, "has no items")
             yield from (item for item in items if isinstance(item, dict) and "id" in item)
             bookmark = to_text(page.get("bookmark"))
             if not bookmark:
                 return
             if bookmark in seen:
-                raise _invalid_response(response, purpose, "names the same next page again")
+                raise _build_content_error(response, purpose, "names the same next page again")
             seen.add(bookmark)
             query["bookmark"] = bookmark
         raise PinterestError(
@@ -165,18 +169,20 @@ class Api:
             f"task again; if it happens again, report it to Pinterest [x-pinterest-rid {response.request_id}]"
         )
 
-    def _get(self, path: str, *, purpose: str) -> Response:
+    def _send_read(self, path: str, *, purpose: str) -> Response:
+        """Send a request that reads, and return its response."""
         return self.client.send(Request(method="GET", path=path, purpose=purpose), self._tokens)
 
     def _create_audience(
         self, name: str, audience_type: str, rule: dict[str, Any], description: str | None
     ) -> Audience:
+        """Create an audience of any type with this rule."""
         content = {"audience_type": audience_type, "name": name, "rule": rule}
         content |= {"description": description} if description else {}
-        response = self._write("POST", "/audiences", f'creating audience "{name}"', content, repeatable=False)
+        response = self._send_write("POST", "/audiences", f'creating audience "{name}"', content, repeatable=False)
         return Audience.parse(response.content)
 
-    def _write(
+    def _send_write(
         self,
         method: str,
         path: str,
@@ -186,7 +192,7 @@ class Api:
         records: Records | None = None,
         repeatable: bool = True,
     ) -> Response:
-        """Send a write. A 2xx is a success only with an id and without `exceptions` (on a read: those of uploads)."""
+        """Send a request that writes. A 2xx is a success only with an id, and without `exceptions` in its body."""
         body = json.dumps(content).encode()
         request = Request(
             method=method,
@@ -199,18 +205,19 @@ class Api:
         )
         response = self.client.send(request, self._tokens)
         if response.content.get("exceptions"):
-            raise _invalid_response(response, purpose, "holds exceptions: Pinterest did not do it, or not all of it")
+            raise _build_content_error(response, purpose, "holds exceptions: Pinterest did not do it, or not all of it")
         _require_id(response, purpose)
         return response
 
 
 def _require_id(response: Response, purpose: str) -> None:
+    """Raise PinterestError if a response has no id."""
     if not response.content.get("id"):
-        raise _invalid_response(response, purpose, "has no id: whether it was done is not known")
+        raise _build_content_error(response, purpose, "has no id: whether it was done is not known")
 
 
-def _invalid_response(response: Response, purpose: str, why: str) -> ExportError:
-    """Return the error for a success with unexpected content: the request may have been carried out."""
+def _build_content_error(response: Response, purpose: str, why: str) -> ExportError:
+    """Return the error for a 2xx with unexpected content: the request may have been carried out."""
     return PinterestError(
         f"Pinterest answered {response.status} to {purpose}, but the answer {why} "
         f"[x-pinterest-rid {response.request_id}]",

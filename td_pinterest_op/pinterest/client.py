@@ -63,7 +63,7 @@ class Request:
 
     @property
     def label(self) -> str:
-        """The purpose and the ad account, with names from elsewhere escaped."""
+        """The request's purpose and ad account for messages, with names from elsewhere escaped."""
         account = _AD_ACCOUNT.match(self.path)
         return escape(self.purpose) + (f" (ad account {account[1]})" if account else "")
 
@@ -73,26 +73,26 @@ OnResponse = Callable[[Request, Response], None]
 
 
 class TokenSource:
-    """Provides the authorisation of requests. This one has a single one, which cannot be renewed."""
+    """Provides the authorisation of requests: here a single token, which cannot be renewed."""
 
     def __init__(self, auth: AuthBase) -> None:
         self._auth = auth
 
     def token(self) -> AuthBase:
-        """The authorisation to use now."""
+        """Return the authorisation to use now."""
         return self._auth
 
     def mark_accepted(self, used: AuthBase) -> None:
-        """Note that a request with `used` succeeded."""
+        """Remember that Pinterest accepted a request with the authorisation `used`."""
 
     def refresh(self, used: AuthBase) -> bool:  # noqa: ARG002 - for other sources
-        """Replace `used` after a 401; whether there is another one to try."""
+        """Replace the authorisation `used` after a 401; return whether there is another one to try."""
         return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FailedAttempt:
-    """An attempt without success. `text` is for the log; `error` is raised if no attempt follows."""
+    """An attempt to send a request that failed. `text` is for the log; `error` is raised if no attempt follows."""
 
     decision: Decision
     text: str
@@ -102,7 +102,7 @@ class _FailedAttempt:
 
 
 class _AttemptState:
-    """Retry state of one request. `waited`: seconds before retries that are not counted yet."""
+    """The attempts of one request so far. `waited`: the seconds before retries that are not in the statistics yet."""
 
     def __init__(self, *, retry: Retry) -> None:
         self.retry_waits, self.throttle_waits = retry.waits(), retry.waits()
@@ -110,8 +110,8 @@ class _AttemptState:
         self.throttled = self.maybe_applied = False
         self.waited = 0.0
 
-    def note(self, failed: _FailedAttempt) -> None:
-        """Take a failed attempt into account."""
+    def add_failure(self, failed: _FailedAttempt) -> None:
+        """Count a failed attempt."""
         decision = failed.decision
         self.maybe_applied = self.maybe_applied or decision.maybe_applied
         self.throttled = self.throttled or decision.recovery is Recovery.WAIT
@@ -120,7 +120,7 @@ class _AttemptState:
 
 
 class Client:
-    """All requests of a run. `send` may be called from several threads."""
+    """Sends all requests of a run, with retries. `send` may be called from several threads."""
 
     def __init__(
         self,
@@ -146,12 +146,12 @@ class Client:
 
     @property
     def age(self) -> float:
-        """Seconds since the run began."""
+        """The seconds since the run began."""
         return self._clock() - self._began
 
     @contextlib.contextmanager
     def check_writes(self, check: Callable[[], None]) -> Iterator[None]:
-        """Within the block, call `check` before each write leaves, after its waits; what it raises ends the request."""
+        """Within the block, call `check` before each write is sent. What `check` raises ends the request."""
         before, self._check_write = self._check_write, check
         try:
             yield
@@ -160,7 +160,7 @@ class Client:
 
     @contextlib.contextmanager
     def disable_retries(self) -> Iterator[None]:
-        """Within the block, send each request once."""
+        """Within the block, send each request only once."""
         before, self.retry = self.retry, replace(self.retry, count=0, longest_wait=0.0)
         try:
             yield
@@ -168,7 +168,7 @@ class Client:
             self.retry = before
 
     def send(self, request: Request, tokens: TokenSource) -> Response:
-        """Send `request` until it succeeds.
+        """Send a request until it succeeds; return its response.
 
         Raises the policy's error, with the response's `status`, when that is final; MaybeAppliedError and
         ConnectionBrokenError (see there); UnavailableError when the retries or the patience are used up; and
@@ -178,18 +178,18 @@ class Client:
         try:
             while True:
                 auth = tokens.token()
-                outcome = self._attempt(request, auth, state)
+                outcome = self._send_once(request, auth, state)
                 if isinstance(outcome, Response):
                     tokens.mark_accepted(auth)
                     return outcome
-                state.note(outcome)
-                self._recover(request, outcome, state, partial(tokens.refresh, auth))
+                state.add_failure(outcome)
+                self._prepare_retry(request, outcome, state, partial(tokens.refresh, auth))
         except ExportError as error:
             # Whatever ends the request, Pinterest may have carried out an earlier attempt.
             error.maybe_applied = state.maybe_applied
             raise
 
-    def _attempt(self, request: Request, auth: AuthBase, state: _AttemptState) -> Response | _FailedAttempt:
+    def _send_once(self, request: Request, auth: AuthBase, state: _AttemptState) -> Response | _FailedAttempt:
         """Send the request once, as soon as the limits allow it, and count it."""
         permit, waited = self.rate_limiter.acquire(write=request.write)
         response: Response | None = None
@@ -221,10 +221,10 @@ class Client:
                 self._throttled_since = None
         return outcome
 
-    def _recover(
+    def _prepare_retry(
         self, request: Request, failed: _FailedAttempt, state: _AttemptState, refresh: Callable[[], bool]
     ) -> None:
-        """Wait, or get another token, until the next attempt may be made. Raises if there is no next attempt."""
+        """Wait, or get another token, before the next attempt. Raises if there is no next attempt."""
         recovery = failed.decision.recovery
         if recovery is Recovery.WAIT:
             self._wait_out_throttling(failed, default=next(state.throttle_waits))
@@ -234,6 +234,7 @@ class Client:
             raise failed.error
 
     def _wait_out_throttling(self, failed: _FailedAttempt, *, default: float) -> None:
+        """Hold back all requests as long as a 429 asks. Raises if none has succeeded for too long."""
         # A server that asks for no wait at all must not be asked without a pause.
         wait = self._read_requested_wait(failed) or default or min(_LEAST_PAUSE, self.retry.longest_wait)
         with self._lock:
@@ -247,6 +248,7 @@ class Client:
             log.warning("%s; all requests wait %s", failed.text, format_duration(wait, wall=self._wall_clock()))
 
     def _wait_for_retry(self, request: Request, failed: _FailedAttempt, state: _AttemptState) -> None:
+        """Wait before the next retry. Raises the request's error if no retry is left."""
         requested = self._read_requested_wait(failed)
         self.rate_limiter.block_for(requested)
         if final := _final_error(request, failed.error, state, retries=self.retry.count):
@@ -259,7 +261,7 @@ class Client:
         state.waited = wait
 
     def _read_requested_wait(self, failed: _FailedAttempt) -> float:
-        """Return the seconds that a response asks to wait. Raises its error if that is more than is allowed."""
+        """Return the seconds that a response asks to wait. Raises its error if that is longer than allowed."""
         wall = self._wall_clock()
         seconds = read_retry_after(failed.headers, wall=wall)
         if seconds is None and failed.decision.recovery is Recovery.WAIT:
@@ -273,7 +275,7 @@ class Client:
 
 
 def _final_error(request: Request, error: ExportError, state: _AttemptState, *, retries: int) -> ExportError | None:
-    """Return the error of a request that is not sent again, None for one that is."""
+    """Return the error of a request that must not be sent again; None for one that may."""
     if not request.repeatable and state.maybe_applied:
         return MaybeAppliedError(str(error), status=error.status, code=error.code)
     if state.retries >= retries:
@@ -284,6 +286,7 @@ def _final_error(request: Request, error: ExportError, state: _AttemptState, *, 
 
 
 def _explain_no_response(request: Request, error: NoResponseError) -> _FailedAttempt:
+    """Return the failed attempt of a request without a response."""
     decision, text = FAILURES[error.failure], f"no response from Pinterest ({error}) to {request.label}"
     return _FailedAttempt(
         decision=decision,
@@ -295,7 +298,7 @@ def _explain_no_response(request: Request, error: NoResponseError) -> _FailedAtt
 
 
 def _explain_refusal(request: Request, response: Response) -> _FailedAttempt | None:
-    """Return what a response without success means, None for a success."""
+    """Return the failed attempt that a response means; None if it is a success."""
     decision = decide(response.status, response.code, response.message)
     if decision is None:
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from td_pinterest_op.redaction.format import format_label
-from td_pinterest_op.stats import Condition, condition_of
+from td_pinterest_op.stats import Condition, find_condition
 
 CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
 # Roles that may write customer lists and audiences.
@@ -35,7 +35,7 @@ class Audience:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> Audience:
-        """Return the audience that a response describes."""
+        """Return the audience in Pinterest's JSON."""
         rule = content.get("rule")
         list_id = rule.get("customer_list_id") if isinstance(rule, dict) else None
         return cls(
@@ -57,13 +57,13 @@ class Audience:
 
     @property
     def is_removed(self) -> bool:
-        """Whether the audience has been removed: it can still be read, and never changed."""
-        return condition_of(self.status) is Condition.REMOVED
+        """Whether the audience has been removed. It can still be read, but not changed."""
+        return find_condition(self.status) is Condition.REMOVED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerList:
-    """A customer list; `uploaded` and `removed` count all records ever sent, None when Pinterest does not say."""
+    """A customer list. `uploaded` and `removed` count all records ever sent; None if Pinterest does not say."""
 
     id: str
     name: str
@@ -73,7 +73,7 @@ class CustomerList:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> CustomerList:
-        """Return the customer list that a response describes."""
+        """Return the customer list in Pinterest's JSON."""
         return cls(
             id=to_text(content["id"]),
             name=to_text(content.get("name")),
@@ -99,7 +99,7 @@ class AdAccount:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> AdAccount:
-        """Return the ad account that a response describes."""
+        """Return the ad account in Pinterest's JSON."""
         owner, roles = content.get("owner"), content.get("permissions")
         return cls(
             id=to_text(content["id"]),
@@ -110,22 +110,22 @@ class AdAccount:
 
     @property
     def label(self) -> str:
-        """Its id and its name, for messages."""
+        """The ad account's id and name, for messages."""
         return f'{self.id} "{self.name}"'
 
     @property
     def may_write(self) -> bool | None:
-        """Whether the roles allow an export, None if Pinterest does not show any."""
+        """Whether the user's roles allow an export; None if Pinterest does not show the roles."""
         return not WRITERS.isdisjoint(self.roles) if self.roles else None
 
 
 def to_text(value: object) -> str:
-    """Return the value as text, "" for null."""
+    """Return a value of Pinterest's JSON as text, "" for null."""
     return "" if value is None else str(value)
 
 
 def _parse_count(value: object) -> int | None:
-    """Return a count or a time, None for any other value."""
+    """Return a count or a time in seconds, None for any other value."""
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if 0 <= value <= _LARGEST_COUNT else None

@@ -61,7 +61,7 @@ _REFRESH_ADVICE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """A response of the token endpoint. Lifetimes in seconds; None, and no scope, where Pinterest does not say."""
+    """The tokens that Pinterest issued. Lifetimes are in seconds, None (and `scopes` empty) if it names none."""
 
     access_token: Secret
     refresh_token: Secret | None
@@ -71,7 +71,7 @@ class Grant:
 
     @classmethod
     def parse(cls, response: Response) -> Grant | None:
-        """Return what a response grants, None without an access token."""
+        """Return the tokens in a response, None without an access token."""
         content = response.content
         access_token = _read_token(content, "access_token")
         if access_token is None:
@@ -86,7 +86,7 @@ class Grant:
 
 
 def find_missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCOPES) -> list[str]:
-    """Return the scopes that are needed and not granted; none if Pinterest does not name those granted."""
+    """Return the needed scopes that were not granted; none if Pinterest does not name the granted ones."""
     return [scope for scope in needed if granted and scope not in granted]
 
 
@@ -124,7 +124,7 @@ class Tokens(TokenSource):
     ) -> None:
         self._client, self._on_new_refresh_token, self._clock = client, on_new_refresh_token, timing.monotonic
         self._read_stored_token, self._needed_scopes = read_stored_token, scopes
-        self._app = _app_credentials(client_id, client_secret)
+        self._app = _encode_app_credentials(client_id, client_secret)
         # The one to use next, and all that this run has had.
         self.refresh_token, self._seen_tokens = refresh_token, {refresh_token}
         self._fingerprint = refresh_token.fingerprint
@@ -139,19 +139,19 @@ class Tokens(TokenSource):
         self._lock = threading.Lock()
 
     def token(self) -> Bearer:
-        """The access token to use now. Raises AccountError when Pinterest gives none."""
+        """Return the access token to use now. Raises AccountError if Pinterest issues none."""
         with self._lock:
             bearer = self._bearer
-            return self._renew() if bearer is None or self._clock() >= bearer.expires_at else bearer
+            return self._renew_access_token() if bearer is None or self._clock() >= bearer.expires_at else bearer
 
     def mark_accepted(self, used: AuthBase) -> None:
-        """Note that Pinterest accepted a token."""
+        """Remember that Pinterest accepted a token."""
         with self._lock:
             if self._bearer is used:
                 self._is_proved, self._replaces_unproved = True, False
 
     def refresh(self, used: AuthBase) -> bool:
-        """Replace an access token that Pinterest refused; whether there is another one to try.
+        """Replace an access token that Pinterest refused; return whether there is another one to try.
 
         The refusal of an earlier token is no evidence about the current one. The current one is renewed if it was ever
         accepted. One that never was is renewed once: if the next one is refused as well, the token is not the cause.
@@ -163,16 +163,17 @@ class Tokens(TokenSource):
                 return False
             self._replaces_unproved = not self._is_proved
             self._adopt_stored_token()
-            self._renew()
+            self._renew_access_token()
             return True
 
-    def _renew(self) -> Bearer:
+    def _renew_access_token(self) -> Bearer:
+        """Return a new access token. A signal does not interrupt the request for it."""
         self._bearer = shutdown.run_shielded(self._exchange_refresh_token)
         self._is_proved = False
         return self._bearer
 
     def _adopt_stored_token(self) -> bool:
-        """Use the stored refresh token if it is new to this run, since another task has renewed it; whether it is."""
+        """Use the stored refresh token if this run has not used it yet; return whether it does."""
         stored = self._read_stored_token()
         if stored is None or stored in self._seen_tokens:
             return False
@@ -181,6 +182,7 @@ class Tokens(TokenSource):
         return True
 
     def _exchange_refresh_token(self) -> Bearer:
+        """Return a new access token for the refresh token. Raises AccountError if Pinterest refuses it."""
         form = {"grant_type": "refresh_token", "refresh_token": self.refresh_token.reveal()}
         purpose = "exchanging the refresh token for an access token"
         try:
@@ -196,6 +198,7 @@ class Tokens(TokenSource):
         return self._accept_grant(grant)
 
     def _accept_grant(self, grant: Grant) -> Bearer:
+        """Store the refresh token, if it is new; return the access token. Raises AccountError for a missing scope."""
         issued = None if grant.refresh_token == self.refresh_token else grant.refresh_token
         if issued:
             self.refresh_token = issued
@@ -226,9 +229,9 @@ def build_consent_url(*, page: str, client_id: str, redirect_uri: str, state: st
 def exchange_code(
     client: Client, *, client_id: Secret, client_secret: Secret, code: Secret, redirect_uri: str
 ) -> Grant:
-    """Exchange the code of a consent, which can be done once, for tokens. Raises AccountError when it is refused."""
+    """Exchange the code of a consent, which is valid once, for tokens. Raises AccountError if it is refused."""
     form = {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect_uri}
-    app, purpose = _app_credentials(client_id, client_secret), "exchanging the code for a refresh token"
+    app, purpose = _encode_app_credentials(client_id, client_secret), "exchanging the code for a refresh token"
     grant = _request_grant(client, app, form, purpose=purpose, advice=_CODE_ADVICE, repeatable=False)
     if grant is None or grant.refresh_token is None:
         raise PinterestError("Pinterest answered the code without a refresh token: run `td-pinterest authorize` again")
@@ -244,7 +247,7 @@ def _request_grant(
     advice: Mapping[int | None, str],
     repeatable: bool = True,
 ) -> Grant | None:
-    """Post a form to the token endpoint; returns None without an access token. Raises AccountError for a refusal."""
+    """Post a form to the token endpoint. Return the issued tokens, None without any. Raises AccountError."""
     # The request for a refresh token that can be renewed without end; apps made since 2025-09-25 ignore it.
     form = {**form, "continuous_refresh": "true"}
     request = Request(
@@ -262,20 +265,21 @@ def _request_grant(
         raise AccountError(str(error), status=error.status, code=error.code) from None
 
 
-def _app_credentials(client_id: Secret, client_secret: Secret) -> TokenSource:
-    """Return the credentials of the token request: the app's id and secret."""
+def _encode_app_credentials(client_id: Secret, client_secret: Secret) -> TokenSource:
+    """Return the app's id and secret as the credentials of a token request."""
     # Masked in base64 as well, as a pair.
     Secret(f"{client_id.reveal()}:{client_secret.reveal()}")
     return TokenSource(HTTPBasicAuth(client_id.reveal(), client_secret.reveal()))
 
 
 def _read_token(content: Mapping[str, Any], name: str) -> Secret | None:
+    """Return the token of this name in a response's content, None without a valid one."""
     token = content.get(name)
     return Secret(token) if isinstance(token, str) and 0 < len(token) <= LONGEST_SECRET else None
 
 
 def _read_lifetime(value: object) -> float | None:
-    """Return a lifetime in seconds; None for any other value (NaN compares false) or more than a date can hold."""
+    """Return a lifetime in seconds; None if it is not a number, or longer than a date can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 < value <= _LONGEST else None

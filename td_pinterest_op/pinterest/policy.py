@@ -14,7 +14,7 @@ from td_pinterest_op.http.transport import Failure
 
 
 class Recovery(enum.Enum):
-    """What to do next."""
+    """What to do after a failed attempt."""
 
     RETRY = "wait as the settings say, then try again, at most retry_count times"
     WAIT = "wait as the server says, then try again; not counted as a retry"
@@ -24,7 +24,7 @@ class Recovery(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do next; the error if nothing more can be done, and its advice.
+    """What to do after a failed attempt; if that is to give up, the error and its advice.
 
     `maybe_applied`: the request that failed may have been carried out.
     """
@@ -56,7 +56,8 @@ _NOT_DONE = Decision(Recovery.RETRY, False, UnavailableError, _LATER)
 _IN_DOUBT = Decision(Recovery.RETRY, True, UnavailableError, _LATER)
 
 
-def _give_up(error: type[ExportError], advice: str) -> Decision:
+def _give_up_with(error: type[ExportError], advice: str) -> Decision:
+    """Return the decision to give up with this error and advice."""
     return Decision(Recovery.GIVE_UP, False, error, advice)
 
 
@@ -67,19 +68,19 @@ FAILURES: dict[Failure, Decision] = {
     Failure.READ_TIMEOUT: _IN_DOUBT,
     Failure.BROKEN: _IN_DOUBT,
     Failure.OVERSIZED: _IN_DOUBT,
-    Failure.TLS: _give_up(PinterestError, "check the endpoint and the proxy's certificates"),
-    Failure.UNUSABLE: _give_up(PinterestError, "check PINTEREST_API_ENDPOINT, the proxy and SSL_CERT_FILE"),
+    Failure.TLS: _give_up_with(PinterestError, "check the endpoint and the proxy's certificates"),
+    Failure.UNUSABLE: _give_up_with(PinterestError, "check PINTEREST_API_ENDPOINT, the proxy and SSL_CERT_FILE"),
 }
 
 # (status, code) → decision. A code of None means any other code of that status; 300, 400 and 500 any other status of
 # their hundred.
 RESPONSES: dict[tuple[int, int | None], Decision] = {
-    (300, None): _give_up(PinterestError, "redirects are not followed; check PINTEREST_API_ENDPOINT"),
-    (400, None): _give_up(RequestRefusedError, "Pinterest rejected the request as invalid"),
-    (401, 3): _give_up(AccountError, f"{AUTHORISE_AGAIN}. Or {_ACCESS}"),
+    (300, None): _give_up_with(PinterestError, "redirects are not followed; check PINTEREST_API_ENDPOINT"),
+    (400, None): _give_up_with(RequestRefusedError, "Pinterest rejected the request as invalid"),
+    (401, 3): _give_up_with(AccountError, f"{AUTHORISE_AGAIN}. Or {_ACCESS}"),
     (401, None): Decision(Recovery.REFRESH, False, AccountError, AUTHORISE_AGAIN),
-    (403, 29): _give_up(AccountError, _TRIAL),
-    (403, None): _give_up(AccountError, _ROLE),
+    (403, 29): _give_up_with(AccountError, _TRIAL),
+    (403, None): _give_up_with(AccountError, _ROLE),
     (408, None): _IN_DOUBT,
     (409, None): _NOT_DONE,
     (423, None): _NOT_DONE,
@@ -91,13 +92,13 @@ RESPONSES: dict[tuple[int, int | None], Decision] = {
 MESSAGES: tuple[tuple[int, int | None, str, Decision], ...] = (
     (400, 12, "", _IN_DOUBT),
     (400, None, "something went wrong|retry after|try again", _IN_DOUBT),
-    (401, 3, "does not have access|restricted feature", _give_up(AccountError, _ACCESS)),
-    (401, 3, "sufficient permission|missing|scope", _give_up(AccountError, AUTHORISE_AGAIN)),
+    (401, 3, "does not have access|restricted feature", _give_up_with(AccountError, _ACCESS)),
+    (401, 3, "sufficient permission|missing|scope", _give_up_with(AccountError, AUTHORISE_AGAIN)),
 )
 
 
 def decide(status: int, code: int | None, message: str = "") -> Decision | None:
-    """Return the decision about a response, None for a success (2xx). `message` is Pinterest's, unmasked."""
+    """Return what to do after a response, None for a success (2xx). `message` is Pinterest's, unmasked."""
     if 200 <= status < 300:
         return None
     for of_status, of_code, pattern, decision in MESSAGES:

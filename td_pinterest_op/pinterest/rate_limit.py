@@ -28,13 +28,13 @@ log = logging.getLogger(__name__)
 
 
 def parse_quotas(headers: Mapping[str, str]) -> list[tuple[int, int]]:
-    """Return the limits in a response's headers: a number of requests, and the seconds in which they may be made."""
+    """Return the limits in a response's headers: pairs of a number of requests and a period in seconds."""
     return [(int(quota), int(window)) for quota, window in _QUOTA.findall(headers.get("x-ratelimit-limit", ""))]
 
 
 @dataclass(slots=True, kw_only=True)
 class Permit:
-    """A request that may leave; `completed_at` is None while it is under way."""
+    """The permission to send one request. `completed_at` is None until the request ends."""
 
     write: bool
     completed_at: float | None = None
@@ -58,7 +58,7 @@ class RateLimiter:
         self._lock = threading.Lock()
 
     def acquire(self, *, write: bool) -> tuple[Permit, float]:
-        """Wait until a request may leave; returns its permit, to be given to `release`, and the seconds waited.
+        """Wait until a request may leave. Return its permit, which `release` takes back, and the seconds waited.
 
         Raises StoppedError once `stop` was called, or the run was stopped.
         """
@@ -78,7 +78,7 @@ class RateLimiter:
             waited += step
 
     def wait(self, seconds: float) -> None:
-        """Wait, for one request alone. Raises StoppedError as soon as the run is stopped."""
+        """Wait before one request, without delaying others. Raises StoppedError once the run is stopped."""
         until = self._clock() + seconds
         self.waits += 1
         while (left := until - self._clock()) > 0:
@@ -87,7 +87,7 @@ class RateLimiter:
             self._sleep(min(left, _POLL_SECONDS))
 
     def _log_wait(self, delay: float) -> None:
-        """Log a long wait, once for all requests that share it."""
+        """Log a long wait, once for all requests that wait."""
         with self._lock:
             until = self._clock() + delay
             if delay < _LONG or until <= self._logged_until:
@@ -101,16 +101,18 @@ class RateLimiter:
 
     @property
     def pause(self) -> float:
-        """Seconds until the next write may leave; 0 if one may leave now."""
+        """The seconds until the next write may leave; 0 if one may leave now."""
         with self._lock:
             return max(self._compute_delay(write=True), 0.0)
 
     def _raise_if_stopped(self) -> None:
+        """Raise StoppedError if the run was asked to end, or `stop` was called."""
         shutdown.check()
         if self._stopped:
             raise StoppedError(f"not sent, since the run has failed: {self._stopped}")
 
     def _compute_delay(self, write: bool) -> float:
+        """Return the seconds until a request may leave; negative or 0 if it may leave now."""
         now = self._clock()
         delay = self._not_before - now
         for window, limit in self._windows.items() if write else ():
@@ -121,13 +123,14 @@ class RateLimiter:
         return delay
 
     def release(self, permit: Permit, headers: Mapping[str, str] | None = None) -> None:
-        """Note the end of a request, and what its headers say about the limits for writes."""
+        """Record that a request has ended, and what its response's headers say about the limits for writes."""
         with self._lock:
             permit.completed_at = self._clock()
             if headers and permit.write:
                 self._learn_limits(headers)
 
     def _learn_limits(self, headers: Mapping[str, str]) -> None:
+        """Adopt the limits that a response's headers name, up to the maximum of the settings."""
         # The setting is the maximum: the server's figures only lower it, and may rise to it again.
         maximum = self._permits.maxlen or 1
         for quota, window in parse_quotas(headers):
@@ -140,7 +143,7 @@ class RateLimiter:
                 self._not_before = max(self._not_before, self._clock() + reset)
 
     def block_for(self, seconds: float) -> bool:
-        """Let no request leave for `seconds`; returns whether that is longer than a block already in force."""
+        """Hold all requests back for `seconds`; return whether that extends a block already in force."""
         with self._lock:
             now, before = self._clock(), self._not_before
             self.waits += 1
@@ -148,11 +151,11 @@ class RateLimiter:
             return before <= now or self._not_before > before + _POLL_SECONDS
 
     def stop(self, reason: Exception) -> None:
-        """Let no request leave any more: each raises StoppedError, which names the first reason."""
+        """Refuse all further requests: each raises StoppedError with the first reason."""
         with self._lock:
             self._stopped = self._stopped or reason
 
     def resume(self) -> None:
-        """Let requests leave again after `stop`: the run goes on without what failed."""
+        """Allow requests again after `stop`, because the run continues without the part that failed."""
         with self._lock:
             self._stopped = None

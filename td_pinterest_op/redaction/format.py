@@ -27,7 +27,7 @@ def break_templates(value: _T) -> _T:
 
 
 def escape(text: str) -> str:
-    """Return `text` with control characters escaped, so that a name forges neither a line of the log nor a template."""
+    """Return `text` with control characters escaped, so that it can forge neither a log line nor a template."""
     if not text.isprintable():
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return break_templates(text)

@@ -42,24 +42,24 @@ _parts: defaultdict[int, set[str]] = defaultdict(set)
 
 
 class Secret:
-    """A credential. Shown as `***` wherever it is printed, formatted or logged; `reveal()` is the only way to it."""
+    """A credential. It is shown as `***` wherever it is printed, formatted or logged; only `reveal()` returns it."""
 
     __slots__ = ("_value",)
 
     def __init__(self, value: str) -> None:
         self._value = value
         for form in _encode_all(value[:LONGEST_SECRET]):
-            length = _shortest_part(form)
+            length = _find_shortest_part(form)
             if length >= _SHORTEST_FORM:
                 _parts[length].update(form[start : start + length] for start in range(len(form) - length + 1))
 
     def reveal(self) -> str:
-        """Return the value, for the request that needs it."""
+        """Return the credential itself, for the request that needs it."""
         return self._value
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits that identify the secret and do not reveal it."""
+        """Eight hex digits that identify the secret without revealing it."""
         return hashlib.sha256(self._value.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
     def __reduce__(self) -> str:
@@ -78,7 +78,7 @@ class Secret:
 
 
 def mask(text: str) -> str:
-    """Return `text` with known credentials and whatever looks like an identifier of a person hidden.
+    """Return `text` without known credentials, and without anything that looks like an identifier of a person.
 
     Text longer than LONGEST_TEXT is cut at a space before that.
     """
@@ -88,21 +88,24 @@ def mask(text: str) -> str:
 
 
 def _hide_address(word: re.Match[str]) -> str:
-    """Return a word, or "<hidden>" for an e-mail address: something, an `@`, and something with a full stop inside."""
+    """Return the matched word, or "<hidden>" if it looks like an e-mail address (an `@`, later a full stop)."""
     text = word[0]
     at = _AT.search(text, 1)
     return "<hidden>" if at and text.rfind(".", at.end() + 1, len(text) - 1) > 0 else text
 
 
 def _encode_url(value: str, *, safe: str = "", by: Callable[..., str] = quote) -> str:
+    """Return a value percent-encoded by the function `by`."""
     return by(value.encode("utf-8", "surrogatepass"), safe=safe)
 
 
 def _encode_url_in_lower_case(value: str, *, by: Callable[..., str] = quote) -> str:
+    """Return a value percent-encoded, with hex digits in lower case."""
     return _PERCENT.sub(lambda escape: escape[0].lower(), _encode_url(value, by=by))
 
 
 def _encode_json(value: str, *, escaped: str = "") -> str:
+    """Return a value as it appears in a JSON string, with the characters in `escaped` as Unicode escapes."""
     text = json.dumps(value)[1:-1]
     return text.translate({ord(c): f"\\u{ord(c):04x}" for c in escaped})
 
@@ -126,7 +129,7 @@ _ESCAPES: tuple[Callable[[str], str], ...] = (
 
 
 def _encode_all(value: str) -> set[str]:
-    """Return `value` in every form in which an echo may show it."""
+    """Return all forms of a credential in which a response or an error may repeat it."""
     data = value.encode("utf-8", "surrogatepass")
     escaped = {escape(value) for escape in _ESCAPES} | {value, value.replace(" ", "+")}
     encoded = {form for text in escaped for form in _encode_base64(text.encode("utf-8", "surrogatepass"))}
@@ -140,7 +143,7 @@ def _encode_all(value: str) -> set[str]:
 
 
 def _encode_base64(data: bytes) -> Iterator[str]:
-    """Yield base64 of `data`, and of `data` inside a longer text, at each of the three offsets."""
+    """Yield the base64 of `data` alone, and at each of three offsets within a longer text."""
     for altchars in (b"+/", b"-_"):
         yield base64.b64encode(data, altchars).decode().rstrip("=")
         for before, first in enumerate((0, 2, 3)):
@@ -151,14 +154,15 @@ def _encode_base64(data: bytes) -> Iterator[str]:
                 yield inner
 
 
-def _shortest_part(form: str) -> int:
-    """Return how many characters of `form` must not be shown: half of it, within limits; all of a short one."""
+def _find_shortest_part(form: str) -> int:
+    """Return how long a part of `form` must be to be masked: half of it, within limits; all of a short one."""
     if len(form) < _LONGEST_PART:
         return len(form)
     return min(_LONGEST_PART, max(_SHORTEST_PART, (len(form) + 1) // 2))
 
 
 def _hide_credentials(text: str) -> str:
+    """Return `text` with each part of a known credential replaced by `***`."""
     hidden = bytearray(len(text))
     for begin, end in _find_credentials(text):
         hidden[begin:end] = b"\1" * (end - begin)
@@ -167,7 +171,7 @@ def _hide_credentials(text: str) -> str:
 
 
 def _find_credentials(text: str) -> Iterator[tuple[int, int]]:
-    """Yield begin and end of every part of a credential in `text`; a short one counts as a whole word only."""
+    """Yield start and end of every part of a credential in `text`. A short one must be a whole word."""
     for length, parts in tuple(_parts.items()):
         for start in range(len(text) - length + 1):
             end = start + length

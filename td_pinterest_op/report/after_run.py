@@ -15,7 +15,7 @@ from typing import Any
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.report.entry import Entry, make_entry
-from td_pinterest_op.report.page_data import collect_entries, entries_of_page
+from td_pinterest_op.report.page_data import collect_entries, read_page_entries
 from td_pinterest_op.report.verdict import ReportText
 from td_pinterest_op.runtime.atomic_file import replace
 from td_pinterest_op.runtime.unexpected import to_export_error
@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 READABLE = 0o666
 
 
-def write(
+def write_report(
     path: Path, statistics: Mapping[str, Any], *, report_texts: Mapping[str, ReportText], error: str, now: datetime
 ) -> None:
-    """Add the report of a run to those that the file has already. Never raises: an error is a warning.
+    """Add a run to the report in a file. Never raises: an error is logged as a warning.
 
     A relative `path` is relative to the working folder, which for a task is the project. `error`: why the run failed.
     """
@@ -37,7 +37,7 @@ def write(
         from td_pinterest_op.report.page import render_page
 
         run = make_entry(statistics, at=now, error=error)
-        html = render_page([*_read_earlier(path), run], report_texts=report_texts, now=now)
+        html = render_page([*_read_earlier_entries(path), run], report_texts=report_texts, now=now)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace(path, html, mode=READABLE)
     except ImportError as missing:
@@ -52,14 +52,14 @@ def write(
         log.info("report: %s", path.resolve())
 
 
-def _read_earlier(path: Path) -> list[Entry]:
-    """Return the entries of the report in the file; none if there is no file. Raises OSError, SettingsError."""
+def _read_earlier_entries(path: Path) -> list[Entry]:
+    """Return the entries in an earlier report; none without that file. Raises OSError, SettingsError."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
     except UnicodeDecodeError:
         text = ""
-    if (entries := entries_of_page(text)) is None:
+    if (entries := read_page_entries(text)) is None:
         raise FileExistsError(errno.EEXIST, "the file exists already and is not a report of td_pinterest_op")
     return collect_entries(entries, name=str(path))

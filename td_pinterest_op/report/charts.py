@@ -20,16 +20,17 @@ _FONT_SIZE = {"wide": 14, "narrow": 12}
 
 
 def draw_line_chart(points: Points, *, label: str, formatter: Callable[[float], str] = number) -> Markup | None:
-    """Return a line through `points`, for wide and for narrow screens; None for fewer than two times.
+    """Return a line chart of `points`, for wide and for narrow screens; None for fewer than two points in time.
 
     `points` are in the order of time. `label` describes the chart for those who cannot see it.
     """
     if len({at for at, _ in points}) < 2:
         return None
-    return Markup("").join(_draw_line(points, size=size, label=label, formatter=formatter) for size in _SIZES)
+    return Markup("").join(_draw_chart(points, size=size, label=label, formatter=formatter) for size in _SIZES)
 
 
-def _draw_line(points: Points, *, size: str, label: str, formatter: Callable[[float], str]) -> Markup:
+def _draw_chart(points: Points, *, size: str, label: str, formatter: Callable[[float], str]) -> Markup:
+    """Return a line chart of one size as SVG."""
     width, height = _SIZES[size]
     font = _FONT_SIZE[size]
     ticks, form = _choose_ticks(points, most=7 if size == "wide" else 3)
@@ -59,7 +60,7 @@ def _draw_line(points: Points, *, size: str, label: str, formatter: Callable[[fl
 
 
 def _choose_ticks(points: Points, *, most: int) -> tuple[list[datetime], str]:
-    """Return the times of the axis and their format: whole days from the first point, or hours within two days."""
+    """Return the times on the axis and their format: whole days, or hours if all points are within two days."""
     first, span = points[0][0], points[-1][0] - points[0][0]
     unit, form = (timedelta(days=1), "%d %b") if span >= timedelta(days=2) else (timedelta(hours=1), "%d %b, %H:%M")
     count = span // unit

@@ -24,8 +24,9 @@ _LARGEST = 10**15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """`kind` is RUN, FOLLOW_UP or LIFT, `outcome` SUCCESS or FAILED. Texts are masked. A figure not known is None.
+    """A run (`kind` RUN), a follow-up of an audience (FOLLOW_UP) or a comparison with its control group (LIFT).
 
+    `outcome` is SUCCESS or FAILED. Texts are masked. A figure that is not known is None.
     `values` has every figure and id by the name of its column in the history table, such as `rows_read`. `lift` has the
     figures of a comparison, empty for another kind of entry. `invalid_by_reason`: the most frequent first.
     """
@@ -39,31 +40,31 @@ class Entry:
     lift: Mapping[str, float | None] = field(default_factory=dict, repr=False)
 
     def text(self, name: str) -> str:
-        """Return a value as masked text; "" if it is not known."""
+        """Return the value of this name as masked text; "" if it is not known."""
         value = self.values.get(name)
         return "" if value is None else mask(str(value))
 
     def number(self, name: str) -> float | None:
-        """Return a figure, None if it is not known."""
+        """Return the figure of this name, None if it is not known."""
         return _parse_number(self.values.get(name))
 
     def count(self, name: str) -> int | None:
-        """Return a count, None if it is not known."""
+        """Return the figure of this name as a whole number, None if it is not known."""
         number = self.number(name)
         return None if number is None else round(number)
 
     @property
     def dry_run(self) -> bool:
-        """Whether the run wrote nothing on purpose."""
+        """Whether the run was a dry run, which writes nothing."""
         return str(self.values.get("dry_run")).lower() in ("true", "1")
 
     @property
     def is_mirror(self) -> bool:
-        """Whether the run compared the query's people with those of the audience, and sent only the changes."""
+        """Whether the run compared the query's people with the audience's, and sent only the changes."""
         return bool(self.text("mirror_mode"))
 
     @property
-    def allowed(self) -> int | None:
+    def allowed_count(self) -> int | None:
         """The number of people who are not withheld; None if it is not known."""
         unique = self.count("records_unique")
         withheld = sum(self.count(f"records_withheld_{reason}") or 0 for reason in WITHHELD)
@@ -71,7 +72,7 @@ class Entry:
 
 
 def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str = "") -> Entry:
-    """Return the entry of statistics or of a row. `at` and `error` are used if the row has none of its own."""
+    """Return the entry of a run's statistics or of a history row. `at` and `error` are used if it has none."""
     every = flatten(row)
     # Only what is known by name: an export of a table can hold anything.
     values = {name: value for name, value in every.items() if name in NAMES}
@@ -95,7 +96,7 @@ def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str
 def flatten(
     mapping: Mapping[str, Any], prefix: str = "", *, separator: str = "_", kept: Collection[str] = JSON_NAMES
 ) -> dict[str, Any]:
-    """Return `{"rows": {"read": 1}}` as `{"rows_read": 1}`; a mapping whose name is in `kept` stays one."""
+    """Return a nested mapping as a flat one: `{"rows": {"read": 1}}` becomes `{"rows_read": 1}`, except for `kept`."""
     values: dict[str, Any] = {}
     for name, value in mapping.items():
         full = f"{prefix}{name}".lower()
@@ -119,6 +120,7 @@ def parse_time(value: object) -> datetime | None:
 
 
 def _parse_number(value: Any) -> float | None:
+    """Return a value as a number, None if it is not one."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -127,6 +129,6 @@ def _parse_number(value: Any) -> float | None:
 
 
 def _parse_mapping(value: object) -> Mapping[str, Any]:
-    """Return a mapping of the statistics, or of JSON text of the history table; an empty one for another value."""
+    """Return a mapping, also from its JSON text; an empty one for any other value."""
     parsed = json.loads(value) if isinstance(value, str) and value.strip() else value
     return parsed if isinstance(parsed, Mapping) else {}

@@ -10,7 +10,7 @@ from td_pinterest_op.runtime import clock
 
 
 def number(value: float | None) -> str:
-    """Return `12345.0` as "12,345"; "–" for None."""
+    """Return a number as text: `12345.0` as "12,345"; "–" for None."""
     return "–" if value is None else f"{value:,.0f}"
 
 
@@ -25,7 +25,7 @@ def share(part: float | None, whole: float | None) -> str:
 
 
 def rate(part: float | None) -> str:
-    """Return `0.0123` as "1.23 %"; "–" for None."""
+    """Return a ratio as text: `0.0123` as "1.23 %"; "–" for None."""
     return "–" if part is None else f"{100 * float(part):.2f} %"
 
 
@@ -47,7 +47,7 @@ def change(now: float | None, before: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a span of time as text; "–" for None."""
+    """Return a duration in seconds as text; "–" for None."""
     return "–" if seconds is None else clock.format_duration(seconds)
 
 

@@ -23,7 +23,7 @@ _MOST_REASONS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """`kind` is KEPT, LOST or MATCHED. `start` and `width` are in per cent of the picture's width.
+    """A bar of the funnel. `kind` is KEPT, LOST or MATCHED; `start` and `width` are in per cent of the whole width.
 
     `count`: None for what is not known yet.
     """
@@ -36,58 +36,65 @@ class Bar:
     width: float = 0.0
 
 
-def funnel(run: Entry, *, size: Entry | None) -> list[Bar]:
-    """Return the bars of a run, without losses of zero; none for a run that read no row.
+def build_funnel(run: Entry, *, size: Entry | None) -> list[Bar]:
+    """Return the bars of a run's funnel, without losses of zero; none for a run that read no row.
 
     `size`: the newest entry since the run that knows the size of the audience.
     """
     if not run.count("rows_read"):
         return []
-    bars = [bar for bar in (*_row_bars(run), *_people_bars(run), *_result_bars(run)) if bar.kind == KEPT or bar.count]
+    bars = [
+        bar
+        for bar in (*_build_row_bars(run), *_build_people_bars(run), *_build_result_bars(run))
+        if bar.kind == KEPT or bar.count
+    ]
     if run.outcome != FAILED and not run.dry_run and run.text("action") != _REMOVE:
-        bars.append(_matched_bar(run, size))
-    return _place(bars)
+        bars.append(_build_matched_bar(run, size))
+    return _place_bars(bars)
 
 
-def _row_bars(run: Entry) -> Iterator[Bar]:
+def _build_row_bars(run: Entry) -> Iterator[Bar]:
+    """Yield the bars of the rows: read, rejected and valid."""
     read, invalid = run.count("rows_read") or 0, run.count("rows_invalid") or 0
-    valid = _valid(run)
+    valid = _count_valid_values(run)
     yield Bar(kind=KEPT, label="Rows read", count=read)
     if valid + invalid != read:
         # Several columns of identifiers.
         yield Bar(kind=KEPT, label="Identifiers in them", count=valid + invalid)
-    yield Bar(kind=LOST, label="Rejected", count=invalid, note=_reasons(run))
+    yield Bar(kind=LOST, label="Rejected", count=invalid, note=_format_reasons(run))
     yield Bar(kind=KEPT, label="Valid", count=valid)
 
 
-def _valid(run: Entry) -> int:
+def _count_valid_values(run: Entry) -> int:
+    """Return the number of valid values of a run."""
     valid = run.count("rows_valid")
     return (run.count("rows_read") or 0) - (run.count("rows_invalid") or 0) if valid is None else valid
 
 
-def _reasons(run: Entry) -> str:
-    """Return the most frequent reasons for which values are rejected, with their counts."""
+def _format_reasons(run: Entry) -> str:
+    """Return the most frequent reasons for which values were rejected, with their counts, as text."""
     reasons = [f"{reason.replace('_', ' ')} {number(count)}" for reason, count in run.invalid_by_reason.items()]
     more = [f"{len(reasons) - _MOST_REASONS} other reasons"] if len(reasons) > _MOST_REASONS else []
     return ", ".join(reasons[:_MOST_REASONS] + more)
 
 
-def _people_bars(run: Entry) -> Iterator[Bar]:
+def _build_people_bars(run: Entry) -> Iterator[Bar]:
+    """Yield the bars of the people: repeats, different and withheld ones."""
     unique = run.count("records_unique")
     if unique is not None:
-        yield Bar(kind=LOST, label="Repeats", count=_valid(run) - unique)
+        yield Bar(kind=LOST, label="Repeats", count=_count_valid_values(run) - unique)
         yield Bar(kind=KEPT, label="Different people", count=unique)
     for reason in WITHHELD:
         yield Bar(kind=LOST, label=_WITHHELD[reason], count=run.count(f"records_withheld_{reason}"), note="withheld")
 
 
-def _result_bars(run: Entry) -> Iterator[Bar]:
-    """Yield the bars of the people who are not withheld."""
-    sent, refused, allowed = run.count("records_sent") or 0, run.count("records_refused") or 0, run.allowed
+def _build_result_bars(run: Entry) -> Iterator[Bar]:
+    """Yield the bars of the people who are not withheld: sent, refused or not sent."""
+    sent, refused, allowed = run.count("records_sent") or 0, run.count("records_refused") or 0, run.allowed_count
     failed, removes = run.outcome == FAILED, run.text("action") == _REMOVE
     if run.is_mirror:
         label = "Should be in the audience" if failed or run.dry_run else "In the audience"
-        yield Bar(kind=KEPT, label=label, count=allowed, note=_changes(run))
+        yield Bar(kind=KEPT, label=label, count=allowed, note=_format_changes(run))
     elif run.dry_run:
         yield Bar(kind=KEPT, label="Would be taken out" if removes else "Would be sent", count=allowed)
     else:
@@ -97,14 +104,15 @@ def _result_bars(run: Entry) -> Iterator[Bar]:
         yield Bar(kind=KEPT, label="Taken out" if removes else "Sent", count=sent)
 
 
-def _changes(run: Entry) -> str:
+def _format_changes(run: Entry) -> str:
+    """Return as text how many people joined, left or were sent again."""
     names = (("mirror_joined", "joined"), ("mirror_left", "left"), ("mirror_resent", "sent again"))
     changes = [f"{number(count)} {label}" for name, label in names if (count := run.count(name))]
     return ", ".join(changes) or "nobody joined or left"
 
 
-def _matched_bar(run: Entry, size: Entry | None) -> Bar:
-    """Return the bar of the people in the audience, those of earlier runs as well, whom Pinterest matched."""
+def _build_matched_bar(run: Entry, size: Entry | None) -> Bar:
+    """Return the bar of all people in the audience, those of earlier runs as well, whom Pinterest matched."""
     count = size.count("audience_size") if size else None
     if size is None or count is None:
         return Bar(kind=MATCHED, label="Matched by Pinterest", count=None, note="not known yet")
@@ -112,7 +120,7 @@ def _matched_bar(run: Entry, size: Entry | None) -> Bar:
     return Bar(kind=MATCHED, label="Matched, about", count=count, note=f"{of}as of {day(size.at)}")
 
 
-def _place(bars: list[Bar]) -> list[Bar]:
+def _place_bars(bars: list[Bar]) -> list[Bar]:
     """Return the bars with start and width: what is lost is to the right of what is left."""
     widest, left, placed = max(bar.count or 0 for bar in bars), 0, []
     for bar in bars:

@@ -38,7 +38,7 @@ _MEASURES: tuple[tuple[str, str, str, Callable[[float | None], str]], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """A figure of a run and of the run before as text, and their difference."""
+    """A figure of a run and of the run before, and their difference, all as text."""
 
     group: str
     label: str
@@ -47,8 +47,8 @@ class Measure:
     change: str
 
 
-def measures(run: Entry, previous: Entry | None) -> Iterator[Measure]:
-    """Yield the figures of a run, without those that are zero in both runs."""
+def build_measures(run: Entry, previous: Entry | None) -> Iterator[Measure]:
+    """Yield the figures of a run next to those of the run before, without those that are zero in both."""
     for group, name, label, as_text in _MEASURES:
         now, before = run.number(name), previous.number(name) if previous else None
         if now is None or not (now or before):

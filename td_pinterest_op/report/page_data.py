@@ -13,19 +13,20 @@ from td_pinterest_op.report.entry import Entry, make_entry
 _BEGIN, _END = '<template id="td-pinterest-report">', "</template>"
 
 
-def entries_of_page(page: str) -> Iterator[Entry] | None:
-    """Return the entries that a page carries; None for a text that is not a page of this program."""
+def read_page_entries(page: str) -> Iterator[Entry] | None:
+    """Return the entries stored in a report page; None for a text that is not a page of this program."""
     _, begin, rest = page.partition(_BEGIN)
     data, end, _ = rest.partition(_END)
     return _parse_data(html.unescape(data)) if begin and end else None
 
 
 def _parse_data(data: str) -> Iterator[Entry]:
+    """Yield the entries in the JSON data of a page."""
     yield from map(make_entry, json.loads(data))
 
 
 def collect_entries(entries: Iterable[Entry], *, name: str) -> list[Entry]:
-    """Return entries that are read from a text, oldest first.
+    """Return the entries that were read from a text, oldest first.
 
     Raises SettingsError, with the `name` of the text, if it cannot be read, or has no entry.
     """

@@ -9,7 +9,7 @@ from datetime import timedelta
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import day, number
 from td_pinterest_op.run_history.columns import FAILED
-from td_pinterest_op.stats import Condition, condition_of
+from td_pinterest_op.stats import Condition, find_condition
 
 # Pinterest takes that long to match people to accounts.
 MATCHING = timedelta(hours=48)
@@ -22,7 +22,7 @@ _TOO_SMALL_ADVICE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportText:
-    """The headline and its text. `tone` is good, waiting or bad: a colour and a sign. `next`: what to do.
+    """The headline and the text below it. `tone` (good, waiting or bad) is a colour and a sign. `next`: what to do.
 
     In that of an action, `{sent}` and `{until}` are the people and the time when Pinterest will have matched them.
     `final`: a later follow-up has nothing to add. `hides_size`: the audience has no size any more.
@@ -49,7 +49,7 @@ ON_THEIR_WAY_OUT = replace(ON_THEIR_WAY, headline="Pinterest was asked to remove
 
 
 def judge(run: Entry | None, seen: Entry | None, *, report_texts: Mapping[str, ReportText]) -> ReportText:
-    """Return the headline for the last run and `seen`, the last follow-up after it; at least one of them is given.
+    """Return the headline for the last run and `seen`, the last follow-up after it; at least one of them exists.
 
     `report_texts`: those of the actions, by their names.
     """
@@ -65,8 +65,9 @@ def judge(run: Entry | None, seen: Entry | None, *, report_texts: Mapping[str, R
 
 
 def _judge_failed(run: Entry) -> ReportText:
-    sent, planned = run.count("records_sent") or 0, run.count("records_unique") and _planned_records(run)
-    so_far = f"{number(sent)} of {_amount(run, planned)} reached Pinterest." if sent else "Nobody was sent."
+    """Return the headline for a failed run."""
+    sent, planned = run.count("records_sent") or 0, run.count("records_unique") and _count_planned_records(run)
+    so_far = f"{number(sent)} of {_format_amount(run, planned)} reached Pinterest." if sent else "Nobody was sent."
     return ReportText(
         tone="bad",
         headline="The last run failed",
@@ -75,18 +76,20 @@ def _judge_failed(run: Entry) -> ReportText:
     )
 
 
-def _planned_records(run: Entry) -> int:
+def _count_planned_records(run: Entry) -> int:
     """Return how many records the run had to send: all that are not withheld, or a mirror's changes."""
     if not run.is_mirror:
-        return run.allowed or 0
+        return run.allowed_count or 0
     return sum(run.count(f"mirror_{name}") or 0 for name in ("joined", "resent", "left"))
 
 
-def _amount(run: Entry, count: int | None) -> str:
+def _format_amount(run: Entry, count: int | None) -> str:
+    """Return a count of people, or of a mirror's changes, as text."""
     return f"{number(count)} {'changes' if run.is_mirror else 'people'}"
 
 
 def _judge_dry_run(run: Entry) -> ReportText:
+    """Return the headline for a dry run."""
     return ReportText(
         tone="waiting",
         headline="This was a dry run: nothing changed on Pinterest",
@@ -96,6 +99,7 @@ def _judge_dry_run(run: Entry) -> ReportText:
 
 
 def _judge_done(run: Entry, text: ReportText) -> ReportText:
+    """Return the headline for a successful run, from the action's `text`."""
     if not run.number("records_sent") and "{sent}" in text.headline:
         # An empty result that was allowed, or one whose people are in the audience already.
         headline = "Nobody joined or left" if run.is_mirror else "Nobody had to be sent"
@@ -106,9 +110,10 @@ def _judge_done(run: Entry, text: ReportText) -> ReportText:
 
 
 def _judge_follow_up(seen: Entry) -> ReportText:
+    """Return the headline for a follow-up, according to the audience's status."""
     status, size = seen.text("audience_status"), seen.number("audience_size")
     people = "its size is not known yet" if size is None else f"about {number(size)} matched people"
-    when, condition = day(seen.at), condition_of(status)
+    when, condition = day(seen.at), find_condition(status)
     if condition is Condition.READY:
         return ReportText(
             headline=f"The audience is ready: {people}",

@@ -9,7 +9,7 @@ _KINDS = {FOLLOW_UP: "Follow-up", LIFT: "Comparison"}
 
 
 def action_word(entry: Entry) -> str:
-    """Return what an entry did: "Replaced"; "Replace" for a dry run and for a run that failed.
+    """Return an entry's action as a word: "Replaced"; "Replace" for a dry run or a failed run.
 
     The name of an action begins with its verb.
     """

@@ -23,7 +23,7 @@ _INITIALIZING = "INITIALIZING"
 
 
 class Members(NamedTuple):
-    """The records in a list. `is_sent`: one run has sent all of them, so that Pinterest counts no more uploads."""
+    """The number of records in a list. `is_sent`: one run has sent all of them, so Pinterest counts no others."""
 
     records: int
     is_sent: bool
@@ -31,7 +31,7 @@ class Members(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceHistory:
-    """`sizes` by audience and `members` by customer list, as far as they are known."""
+    """What the history knows: sizes by audience, and members by customer list."""
 
     sizes: Mapping[str, int] = field(default_factory=dict)
     members: Mapping[str, Members] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class AudienceHistory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
-    """The columns of a run that are read; `members` None: unknown."""
+    """The columns that are read of a run. `members` is None if they are not known."""
 
     time: int
     outcome: str
@@ -54,11 +54,12 @@ class _Run:
 
     @property
     def is_failed(self) -> bool:
+        """Whether the run failed."""
         return self.outcome == FAILED
 
     @property
     def may_have_written(self) -> bool:
-        """True for a failed run without figures, and for one that knows the members of the list."""
+        """Whether the run may have changed the audience. True for a failed run without figures."""
         unknown = self.is_failed and self.requests_sent is None
         return not self.dry_run and bool(self.requests_sent or self.members is not None or unknown)
 
@@ -69,16 +70,16 @@ class _Run:
 
     @property
     def knows_all_members(self) -> bool:
-        """Whether from this run on its workflow knows all members of the list, a mirror by its ledger."""
+        """Whether the workflow knows all members of the list from this run on."""
         return self.is_sent or (self.action == _MIRROR and self.members is not None)
 
 
 COLUMNS_READ = tuple(dict.fromkeys((*(each.name for each in fields(_Run)), "kind", "audience_size", "audience_status")))
-"""The columns that `summarize` needs."""
+"""The columns that `build_audience_history` needs."""
 
 
-def summarize(rows: Iterable[Row]) -> AudienceHistory:
-    """Return what rows of the history show; any order."""
+def build_audience_history(rows: Iterable[Row]) -> AudienceHistory:
+    """Return what history rows (in any order) say about the sizes and the members of audiences."""
     ordered = sorted(rows, key=lambda row: int(row["time"] or 0))
     sizes = {
         str(row["audience_id"]): int(row["audience_size"])
@@ -95,6 +96,7 @@ def summarize(rows: Iterable[Row]) -> AudienceHistory:
 
 
 def _count_known_members(list_id: str, runs: Sequence[_Run]) -> Members | None:
+    """Return the number of records in a list, None if the runs do not determine it."""
     own = [run for run in runs if run.customer_list_id == list_id]
     # Of runs of the same second: a failure, then an add after a remove.
     last = min(own, key=lambda run: (-run.time, run.outcome != FAILED, run.action or ""))
@@ -103,15 +105,15 @@ def _count_known_members(list_id: str, runs: Sequence[_Run]) -> Members | None:
     if last.members is None or last.is_failed or is_shared or not beginnings:
         return None
     if (
-        _last_time(_find_failed_writers(last, runs)) >= min(beginnings)
-        or _last_time(_find_untracked_changes(last, own, runs)) >= last.time
+        _find_last_time(_find_failed_writers(last, runs)) >= min(beginnings)
+        or _find_last_time(_find_untracked_changes(last, own, runs)) >= last.time
     ):
         return None
     return Members(records=last.members, is_sent=last.is_sent)
 
 
 def _find_failed_writers(last: _Run, runs: Sequence[_Run]) -> Iterable[_Run]:
-    """Return the failed runs that may have changed the audience's list and do not name it."""
+    """Return the failed runs that may have changed the audience's list without naming it."""
     return (
         run
         for run in runs
@@ -129,5 +131,6 @@ def _find_untracked_changes(last: _Run, own: Sequence[_Run], runs: Sequence[_Run
             yield run
 
 
-def _last_time(runs: Iterable[_Run]) -> int:
+def _find_last_time(runs: Iterable[_Run]) -> int:
+    """Return the time of the newest run, -1 without runs."""
     return max((run.time for run in runs), default=-1)

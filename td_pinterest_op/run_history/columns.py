@@ -19,7 +19,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of the history.
+    """A column of the history table.
 
     `type` is Trino's. `run` is the path of the value in the statistics of a run (`rows.read`), `follow_up` that in an
     audience of `pinterest_status`; None for a kind of row that leaves the column empty. `is_later`: tables of earlier
@@ -35,10 +35,12 @@ class Column:
 
 
 def _shared_column(name: str, **more: Any) -> Column:
+    """Return a column that has the same name in the rows of runs and of follow-ups."""
     return Column(name=name, run=name, follow_up=name, **more)
 
 
 def _run_column(path: str, type_: str = "varchar", *, is_later: bool = False) -> Column:
+    """Return a column of runs. `path` is that of its value in the statistics, such as `rows.read`."""
     return Column(name=path.replace(".", "_"), type=type_, run=path, is_later=is_later)
 
 
@@ -100,30 +102,33 @@ NAMES = frozenset(column.name for column in COLUMNS)
 JSON_NAMES = frozenset(column.name for column in COLUMNS if column.type == "json")
 
 
-def run_row(statistics: Mapping[str, Any]) -> Row:
-    """Return the row of a run, from its statistics."""
+def build_run_row(statistics: Mapping[str, Any]) -> Row:
+    """Return the history row of a run, from its statistics."""
     mirror = statistics.get("mirror")
     if not (isinstance(mirror, Mapping) and mirror.get("mode")):
         # The figures of any other action are all zero.
         statistics = {**statistics, "mirror": None}
     return {"kind": RUN} | {
-        column.name: _get_value(statistics, column.run, column.type) for column in COLUMNS if column.run
+        column.name: _get_nested_value(statistics, column.run, column.type) for column in COLUMNS if column.run
     }
 
 
-def follow_up_row(audience: Mapping[str, Any]) -> Row:
-    """Return the row of an audience, as a follow-up stores it."""
+def build_follow_up_row(audience: Mapping[str, Any]) -> Row:
+    """Return the history row of an audience that a follow-up has read."""
     return {"kind": FOLLOW_UP} | {
-        column.name: _get_value(audience, column.follow_up, column.type) for column in COLUMNS if column.follow_up
+        column.name: _get_nested_value(audience, column.follow_up, column.type)
+        for column in COLUMNS
+        if column.follow_up
     }
 
 
-def lift_row(figures: Mapping[str, Any]) -> Row:
-    """Return the row of a comparison with the control group."""
+def build_lift_row(figures: Mapping[str, Any]) -> Row:
+    """Return the history row of a comparison with the control group."""
     return {"kind": LIFT, "summary": figures.get("summary"), "lift": json.dumps(figures)}
 
 
-def _get_value(content: Mapping[str, Any], path: str, type_: str) -> Any:
+def _get_nested_value(content: Mapping[str, Any], path: str, type_: str) -> Any:
+    """Return the value at a dotted path, as JSON text if the column's type is json; None if it is missing."""
     value: Any = content
     for name in path.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None

@@ -18,11 +18,13 @@ _LONGEST_TEXT = 1000
 
 
 def create_table(table: str) -> str:
-    """Return the statements that create the table, or add the columns that one of an earlier version lacks."""
+    """Return the statements that create the history table, or add the columns that an older one lacks."""
     name = quote_name(table)
-    columns = ",\n".join(f"  {_declare(column)}" for column in COLUMNS)
+    columns = ",\n".join(f"  {_declare_column(column)}" for column in COLUMNS)
     later = (
-        f";\nALTER TABLE {name} ADD COLUMN IF NOT EXISTS {_declare(column)}" for column in COLUMNS if column.is_later
+        f";\nALTER TABLE {name} ADD COLUMN IF NOT EXISTS {_declare_column(column)}"
+        for column in COLUMNS
+        if column.is_later
     )
     return (
         "-- td_pinterest_op: the table of the history\n"
@@ -31,13 +33,13 @@ def create_table(table: str) -> str:
 
 
 def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
-    """Return the INSERT of rows, without the columns that no row has.
+    """Return the INSERT of rows, without columns that are empty in all of them.
 
     `unless`: a query; if it finds a row, none is added.
     """
     columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
     names = ", ".join(quote_name(column.name) for column in columns)
-    tuples = ([_literal(column, row.get(column.name)) for column in columns] for row in rows)
+    tuples = ([_quote_value(column, row.get(column.name)) for column in columns] for row in rows)
     values = ",\n".join(f"  ({', '.join(literals)})" for literals in tuples)
     condition = f"\nWHERE NOT EXISTS ({unless})" if unless else ""
     return (
@@ -47,7 +49,7 @@ def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
 
 
 def select_failures(table: str, *, session_uuid: str, attempt_id: str, task: str) -> str:
-    """Return the query for failed runs of a task, and of tasks within it, in an attempt."""
+    """Return the query for the failed runs of a task, or of tasks within it, in one attempt."""
     return (
         f"SELECT 1 FROM {quote_name(table)} WHERE session_uuid = {quote_literal(session_uuid)} "
         f"AND attempt_id = {quote_literal(attempt_id)} AND outcome = {quote_literal(FAILED)} "
@@ -67,11 +69,13 @@ def select_audience_rows(table: str, columns: Sequence[str], audience_ids: Colle
     )
 
 
-def _declare(column: Column) -> str:
+def _declare_column(column: Column) -> str:
+    """Return a column's name and SQL type, for CREATE TABLE."""
     return f"{quote_name(column.name)} {'varchar' if column.type == 'json' else column.type}"
 
 
-def _literal(column: Column, value: Any) -> str:
+def _quote_value(column: Column, value: Any) -> str:
+    """Return a value as an SQL literal of the column's type. Free text is masked."""
     if value is None:
         return "NULL"
     if column.type == "bigint":

@@ -26,25 +26,25 @@ _ROWS_AT_A_TIME = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryTable:
-    """The table `name` in `database`. Every method raises ExportError."""
+    """The history table `name` in `database`. Every method raises ExportError."""
 
     td: TreasureData
     database: str
     name: str
 
     def insert(self, rows: Sequence[Row], *, unless: str = "") -> None:
-        """Add rows, unless the query `unless` finds a row."""
+        """Add rows, unless the query `unless` returns a row."""
         remaining = iter(rows)
         while batch := list(islice(remaining, _ROWS_AT_A_TIME)):
             source = self._build_source(insert_rows(self.name, batch, unless=unless))
-            self._retry(partial(run_statement, self.td, source))
+            self._create_and_retry(partial(run_statement, self.td, source))
 
     def read(self, query: str) -> list[dict[str, Any]]:
-        """Return the rows of a query about the table."""
-        return self._retry(lambda: read_all(self.td, self._build_source(query)))
+        """Return the rows of a query on the table."""
+        return self._create_and_retry(lambda: read_all(self.td, self._build_source(query)))
 
-    def _retry(self, use: Callable[[], _T]) -> _T:
-        """Return `use()`. If it fails, create or alter the table, and try again."""
+    def _create_and_retry(self, use: Callable[[], _T]) -> _T:
+        """Return `use()`. If it fails, create the table, or add missing columns, and try again."""
         for wait in _WAITS:
             try:
                 return use()
@@ -58,5 +58,6 @@ class HistoryTable:
         return use()
 
     def _build_source(self, query: str) -> Source:
+        """Return a query on the table as a source, with a key that issues a repeated request only once."""
         # The key makes one job of a request that is repeated because its response was lost.
         return Source(query=query, database=self.database, domain_key=make_domain_key())

@@ -16,7 +16,7 @@ _SUFFIX = ".td_pinterest_op-new"
 
 
 def replace(file: Path, text: str, *, mode: int = 0o600) -> None:
-    """Replace the text of a file, which holds the old or the new text at any moment.
+    """Replace a file's text atomically: at any moment the file contains either the old or the new text.
 
     A link is followed. Something else than a file, such as a pipe, is written to. Raises OSError, UnicodeEncodeError.
     """
@@ -40,7 +40,7 @@ def replace(file: Path, text: str, *, mode: int = 0o600) -> None:
 
 
 def _remove_leftovers(file: Path) -> None:
-    """Remove the temporary files that a kill has left."""
+    """Remove temporary files for this file that a killed process has left."""
     is_temporary = re.compile(rf"\.{re.escape(file.name)}-[0-9a-f]{{8}}{re.escape(_SUFFIX)}").fullmatch
     with contextlib.suppress(OSError):
         for other in file.parent.iterdir():

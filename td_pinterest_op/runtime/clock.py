@@ -13,14 +13,14 @@ _LONGEST = 1000 * 365 * 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """`monotonic` returns seconds for measuring, `wall` seconds since 1970; `sleep` waits for seconds."""
+    """The clocks: `monotonic` in seconds for measuring, `wall` in seconds since 1970. `sleep` waits for seconds."""
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
 
     def utc(self, seconds: float = 0.0) -> datetime.datetime:
-        """Return the time `seconds` from now."""
+        """Return the time, in UTC, that is `seconds` from now."""
         return to_utc(self.wall() + seconds)
 
 
@@ -28,12 +28,12 @@ SYSTEM = Timing()
 
 
 def to_utc(wall: float) -> datetime.datetime:
-    """Return the time of seconds since 1970."""
+    """Return seconds since 1970 as a time in UTC."""
     return datetime.datetime.fromtimestamp(wall, tz=datetime.timezone.utc)
 
 
 def format_duration(seconds: float, *, wall: float | None = None) -> str:
-    """Return a duration in two units at most: "0.4 s", "12 s", "3 min 20 s", "1 h 5 min".
+    """Return a duration as text, in two units at most: "0.4 s", "12 s", "3 min 20 s", "1 h 5 min".
 
     With `wall`, this machine's time in seconds since 1970, a long one has its end: "2 h 5 min (until 14:05 UTC)".
     """
@@ -52,7 +52,7 @@ def format_duration(seconds: float, *, wall: float | None = None) -> str:
 
 
 def format_resumption(seconds: float, *, wall: float) -> str:
-    """Return when a wait ends: "goes on at 14:05:12 UTC, in 19 s". `wall` is this machine's time."""
+    """Return the text for when a wait ends: "goes on at 14:05:12 UTC, in 19 s". `wall`: this machine's time."""
     at = to_utc(wall + min(seconds, _LONGEST))
     day = "" if seconds < 12 * 3600 else "%Y-%m-%d "
     return f"goes on at {at:{day}%H:%M:%S} UTC, in {format_duration(seconds if seconds < 10 else round(seconds))}"

@@ -25,53 +25,54 @@ _awaited: dict[object, float] = {}
 
 
 def request(reason: str) -> None:
-    """Request the end of the run; `reason` completes "the run was stopped (…)"."""
+    """Ask the run to end; `reason` completes "the run was stopped (…)"."""
     global _reason
     _reason = _reason or reason
 
 
 def is_requested() -> bool:
-    """Whether the run was stopped."""
+    """Whether the run was asked to end."""
     return _reason is not None
 
 
 def check() -> None:
-    """Raise StoppedError if the run was stopped."""
+    """Raise StoppedError if the run was asked to end."""
     if _reason is not None:
         raise StoppedError(f"the run was stopped ({_reason})")
 
 
 def reset() -> None:
-    """Withdraw the request: another run may begin in this process."""
+    """Forget the request to end, so that another run can begin in this process."""
     global _reason
     _reason = None
 
 
 def run_shielded(function: Callable[[], _T]) -> _T:
-    """Return `function()`, run in a thread so that a signal, which is raised in the main thread, does not interrupt it.
+    """Return `function()`, run in a thread so that a signal, raised in the main thread, cannot interrupt it.
 
     The caller may be interrupted; `finish` then waits for the thread.
     """
     key = object()
     _awaited[key] = _RESPONSE_SECONDS
 
-    def call() -> _T:
+    def run_and_forget() -> _T:
+        """Return `function()`; afterwards `finish` no longer waits for it."""
         try:
             return function()
         finally:
             _awaited.pop(key)
 
     try:
-        future = start_thread(call, name="shielded")
+        future = start_thread(run_and_forget, name="shielded")
     except RuntimeError:
         # No thread can be started: run unshielded.
-        return call()
+        return run_and_forget()
     return future.result()
 
 
 @contextlib.contextmanager
 def protect_saving() -> Iterator[None]:
-    """Let the end of the process wait for the block, which saves something."""
+    """Make `finish` wait for the end of the block, which saves something."""
     key = object()
     _awaited[key] = _SAVING_SECONDS
     try:
@@ -81,7 +82,7 @@ def protect_saving() -> Iterator[None]:
 
 
 def finish() -> bool:
-    """Wait for `run_shielded`, one second at most, and for `protect_saving`, ten at most.
+    """Wait for functions in `run_shielded` (one second at most) and blocks of `protect_saving` (ten at most).
 
     Returns false if something is still being saved.
     """

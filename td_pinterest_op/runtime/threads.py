@@ -11,16 +11,17 @@ _T = TypeVar("_T")
 
 
 def start_thread(function: Callable[[], _T], *, name: str) -> concurrent.futures.Future[_T]:
-    """Start `function()` in a daemon thread. Raises RuntimeError if the system starts no thread."""
+    """Run `function()` in a daemon thread; return a future of its result. Raises RuntimeError if it cannot start."""
     future: concurrent.futures.Future[_T] = concurrent.futures.Future()
 
-    def fill() -> None:
+    def complete_future() -> None:
+        """Put the function's result, or its exception, into the future."""
         try:
             future.set_result(function())
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=fill, name=name, daemon=True).start()
+    threading.Thread(target=complete_future, name=name, daemon=True).start()
     return future
 
 

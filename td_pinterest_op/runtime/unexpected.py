@@ -24,7 +24,7 @@ _PROCESS_LACKS = {
 
 
 def to_export_error(error: Exception) -> ExportError:
-    """Return an ExportError itself, and for any other exception, which could quote a row, its type and place."""
+    """Return an ExportError unchanged, and any other exception (which could quote a row) as its type and place."""
     if isinstance(error, ExportError):
         return error
     if shortage := _describe_shortage(error):
@@ -38,7 +38,7 @@ def to_export_error(error: Exception) -> ExportError:
 
 
 def _describe_shortage(error: Exception) -> str | None:
-    """Return what the machine lacks and what to do, None if the error is about something else."""
+    """Return what the machine lacks, such as memory, and what to do; None for any other error."""
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return (
             "the system starts no more threads: "

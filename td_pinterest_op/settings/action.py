@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class Scope(enum.Enum):
-    """The subject of a setting. An action uses the settings whose scope is one of its own."""
+    """What a setting is about. An action uses the settings whose scope is one of its own."""
 
     EVERY_ACTION = "every action"
     ROWS = "the rows of a query"
@@ -20,7 +20,7 @@ class Scope(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class ActionSpec:
-    """An action as `result_settings` name it.
+    """An action that `result_settings` can name.
 
     `audience_id`: its own setting for the audience's id. `needs`: the settings that it requires. `uses`: settings
     besides those of its `scopes`. `only_once`: it fails in a second session, unless `if_exists` allows it.
@@ -44,10 +44,10 @@ class ActionSpec:
 
     @property
     def reads_rows(self) -> bool:
-        """Whether it exports the rows of a query."""
+        """Whether the action exports the rows of a query."""
         return Scope.ROWS in self.scopes
 
     @property
     def adds_people(self) -> bool:
-        """Whether it may add people to an audience."""
+        """Whether the action may add people to an audience."""
         return Scope.PEOPLE in self.scopes

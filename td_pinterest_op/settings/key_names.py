@@ -21,7 +21,7 @@ _ADDED_BY_CONSOLE = re.compile(r"(?:td)?_.*|.*type", re.IGNORECASE)
 
 
 def check_names(parsed: ParsedSettings, settings: Mapping[object, object], show: Show) -> None:
-    """Add the keys that the table does not have to the problems."""
+    """Add a problem for each key that the table does not have."""
     table = parsed.table
     unknown = [name for name in settings if name not in table.by_name]
     for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
@@ -31,7 +31,7 @@ def check_names(parsed: ParsedSettings, settings: Mapping[object, object], show:
             text = "is not a key of result_settings; it belongs on the task, next to result_settings"
             parsed.add_problem(name, text)
         else:
-            label = name if _is_plain(name, show) else f"a key ({show(name)})"
+            label = name if _may_be_shown(name, show) else f"a key ({show(name)})"
             retired = table.retired.get(name)
             advice = f"; {retired}" if retired else suggest(name, [*table.by_name, *TASK_PARAMETERS])
             parsed.add_problem(label, f"is unknown{advice}", code="unknown")
@@ -40,17 +40,17 @@ def check_names(parsed: ParsedSettings, settings: Mapping[object, object], show:
 
 
 def drop_console_keys(settings: Mapping[object, object], table: Table) -> dict[object, object]:
-    """Return the settings without the keys that Audience Studio's console adds to its own, which a warning names."""
+    """Return the settings without unknown keys that Audience Studio's console adds. A warning names them."""
     added = [
         name
         for name in settings
-        if name not in table.by_name and _is_plain(name, show_value) and _ADDED_BY_CONSOLE.fullmatch(name)
+        if name not in table.by_name and _may_be_shown(name, show_value) and _ADDED_BY_CONSOLE.fullmatch(name)
     ]
     if added:
         log.warning("the console's settings have keys that this operator does not know: %s", ", ".join(added))
     return {name: value for name, value in settings.items() if name not in added}
 
 
-def _is_plain(name: object, show: Show) -> TypeGuard[str]:
+def _may_be_shown(name: object, show: Show) -> TypeGuard[str]:
     """Whether a message may show a key unchanged."""
     return isinstance(name, str) and _PLAIN_NAME.fullmatch(name) is not None and show(name) == repr(name)

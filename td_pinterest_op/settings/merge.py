@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.settings.structures import mapping_of
+from td_pinterest_op.settings.structures import read_mapping
 from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value
 
 log = logging.getLogger(__name__)
@@ -15,24 +15,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """The settings of one place: a mapping, or JSON or YAML text of one. `place`: its name, for messages."""
+    """Settings from one place, as a mapping or as JSON or YAML text. `place` names it in messages."""
 
     place: str
     content: object
 
     def mapping(self) -> Mapping[object, object]:
-        """Return the settings as a mapping, an empty one if they are left out. Raises SettingsError."""
+        """Return the settings as a mapping, empty if they are left out. Raises SettingsError."""
         if is_left_out(self.content):
             return {}
         try:
-            return mapping_of(self.content)
+            return read_mapping(self.content)
         except WrongValueError as error:
             text = f"{self.place}: {error}; allowed: a mapping, or a string of one in JSON or YAML"
             raise SettingsError(text, key="result_settings") from None
 
 
-def merge(*layers: Layer) -> dict[object, object]:
-    """Return the settings of all layers. Of two values the later layer's is taken, and the log names it.
+def merge_layers(*layers: Layer) -> dict[object, object]:
+    """Return the settings of all layers. A later layer's value wins, and the log names it.
 
     A blank value replaces no other: a template that rendered to nothing must not lift what another place restricts.
     Raises SettingsError for a layer that is not a mapping.

@@ -14,7 +14,7 @@ from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.settings.key_names import check_names
 from td_pinterest_op.settings.parsed_settings import ParsedSettings
 from td_pinterest_op.settings.rules import check_rules
-from td_pinterest_op.settings.setting import Table, declared_settings
+from td_pinterest_op.settings.setting import Table, find_declared_settings
 from td_pinterest_op.settings.table import (
     CONNECTION,
     ERASURE,
@@ -25,7 +25,7 @@ from td_pinterest_op.settings.table import (
     StatusSettings,
 )
 from td_pinterest_op.settings.types import describe, is_left_out, show_value
-from td_pinterest_op.settings.values import credentials_in, read_value
+from td_pinterest_op.settings.values import find_credentials, read_value
 
 _ENV_LINES = """\
     _env:
@@ -47,35 +47,35 @@ def parse(raw: object, *, table: Table, environ: Mapping[str, str]) -> Settings:
     """
     parsed = _parse_valid(raw, table=table, environ=environ)
     action: ActionSpec = parsed.value("action")
-    unused = {key.name: key.default for key in declared_settings(Settings) if not key.is_used_by(action)}
-    minimum = {"min_records": _minimum_records(action, parsed)}
-    return _build(Settings, parsed, **{**unused, **minimum, "audience_id": _audience_id(action, parsed)})
+    unused = {key.name: key.default for key in find_declared_settings(Settings) if not key.is_used_by(action)}
+    minimum = {"min_records": _compute_minimum_records(action, parsed)}
+    return _build_settings(Settings, parsed, **{**unused, **minimum, "audience_id": _get_audience_id(action, parsed)})
 
 
 def parse_status(raw: object, *, environ: Mapping[str, str]) -> StatusSettings:
-    """Return the settings of `AudienceStatus`. Arguments and errors: see `parse`."""
+    """Return the settings of `AudienceStatus`. For arguments and errors see `parse`."""
     parsed = _parse_valid(raw, table=STATUS, environ=environ)
-    return _build(StatusSettings, parsed, audience_ids=_ids(parsed))
+    return _build_settings(StatusSettings, parsed, audience_ids=_get_audience_ids(parsed))
 
 
 def parse_erasure(raw: object, *, environ: Mapping[str, str]) -> ErasureSettings:
-    """Return the settings of `PinterestErase`. Arguments and errors: see `parse`."""
+    """Return the settings of `PinterestErase`. For arguments and errors see `parse`."""
     parsed = _parse_valid(raw, table=ERASURE, environ=environ)
-    ids = _ids(parsed)
-    return _build(ErasureSettings, parsed, ad_account_ids=ids, ad_account_id=ids[0])
+    ids = _get_audience_ids(parsed)
+    return _build_settings(ErasureSettings, parsed, ad_account_ids=ids, ad_account_id=ids[0])
 
 
 def parse_connection(raw: object, *, environ: Mapping[str, str]) -> ConnectionSettings:
-    """Return the connection keys alone, for a door that has no settings of its own. Arguments and errors: see `parse`.
+    """Return the connection settings alone, for an entry point without others. Arguments, errors: see `parse`.
 
     Without `ad_account_id` that of the result is empty.
     """
     parsed = _parse_valid(raw, table=CONNECTION, environ=environ)
-    return _build(ConnectionSettings, parsed, ad_account_id=parsed.value("ad_account_id") or "")
+    return _build_settings(ConnectionSettings, parsed, ad_account_id=parsed.value("ad_account_id") or "")
 
 
-def action_of(raw: object, *, table: Table) -> ActionSpec | None:
-    """Return the action that `result_settings` name, whatever else is wrong with them; None if that is not clear."""
+def find_action(raw: object, *, table: Table) -> ActionSpec | None:
+    """Return the action that `result_settings` name, even if others are wrong; None if it is not clear."""
     try:
         return parse_all(raw, table=table, environ={}).action
     except SettingsError:
@@ -83,13 +83,13 @@ def action_of(raw: object, *, table: Table) -> ActionSpec | None:
 
 
 def parse_all(raw: object, *, table: Table, environ: Mapping[str, str]) -> ParsedSettings:
-    """Return the values of `result_settings` with every problem. Arguments: see `parse`.
+    """Return the values of `result_settings` with every problem. For arguments see `parse`.
 
     Raises SettingsError if `raw` is not a mapping.
     """
     parsed = ParsedSettings(table=table)
-    mapping = _mapping(raw, parsed)
-    show = partial(show_value, hidden=credentials_in(mapping, table, environ))
+    mapping = _read_mapping(raw, parsed)
+    show = partial(show_value, hidden=find_credentials(mapping, table, environ))
     for name, key in table.by_name.items():
         parsed.values[name] = read_value(parsed, name, key, mapping.get(name), environ=environ, show=show)
     check_names(parsed, mapping, show)
@@ -97,7 +97,8 @@ def parse_all(raw: object, *, table: Table, environ: Mapping[str, str]) -> Parse
     return parsed
 
 
-def _mapping(raw: object, parsed: ParsedSettings) -> Mapping[object, object]:
+def _read_mapping(raw: object, parsed: ParsedSettings) -> Mapping[object, object]:
+    """Return `result_settings` as a mapping. Raises SettingsError for any other value."""
     fault, value = f"{describe(raw)} is not a mapping", raw
     if isinstance(raw, str):
         try:
@@ -115,14 +116,15 @@ def _mapping(raw: object, parsed: ParsedSettings) -> Mapping[object, object]:
 
 
 def _parse_valid(raw: object, *, table: Table, environ: Mapping[str, str]) -> ParsedSettings:
-    """Return the values of settings without a problem. Raises SettingsError with all that there are."""
+    """Return the values of `result_settings`. Raises SettingsError with all problems if there are any."""
     parsed = parse_all(raw, table=table, environ=environ)
     if parsed.problems:
         raise parsed.error()
     return parsed
 
 
-def _audience_id(action: ActionSpec, parsed: ParsedSettings) -> str | None:
+def _get_audience_id(action: ActionSpec, parsed: ParsedSettings) -> str | None:
+    """Return the audience's id, from the action's own setting or from `audience_id`."""
     if not action.audience_id:
         return None
     own: str | None = parsed.value(action.audience_id)
@@ -130,7 +132,8 @@ def _audience_id(action: ActionSpec, parsed: ParsedSettings) -> str | None:
     return own or other
 
 
-def _minimum_records(action: ActionSpec, parsed: ParsedSettings) -> int | None:
+def _compute_minimum_records(action: ActionSpec, parsed: ParsedSettings) -> int | None:
+    """Return the fewest records to send, by the settings or the action's default; None for no minimum."""
     minimum: int | None = parsed.value("min_records")
     maximum: int | None = parsed.value("max_records")
     default = action.least_records
@@ -139,16 +142,16 @@ def _minimum_records(action: ActionSpec, parsed: ParsedSettings) -> int | None:
     return default if maximum is None else min(default, maximum)
 
 
-def _ids(parsed: ParsedSettings) -> tuple[str, ...]:
-    """Return the ids that the door needs: those of the list, else the single one."""
+def _get_audience_ids(parsed: ParsedSettings) -> tuple[str, ...]:
+    """Return the ids of several audiences: those in the list, else the single one."""
     ids, single = (parsed.value(name) for name in parsed.table.several or ())
     return ids or (single,)
 
 
-def _build(kind: type[_C], parsed: ParsedSettings, **others: Any) -> _C:
-    """Return a value of `kind` from what was parsed; `others` win. What the table lacks has its default."""
-    values: dict[str, Any] = {key.name: key.default for key in declared_settings(kind)}
+def _build_settings(kind: type[_C], parsed: ParsedSettings, **others: Any) -> _C:
+    """Return settings of the class `kind` from parsed values. `others` win; missing values are defaults."""
+    values: dict[str, Any] = {key.name: key.default for key in find_declared_settings(kind)}
     values |= {each.name: parsed.value(each.name) for each in fields(kind) if each.name in parsed.values}
-    values |= {key.name: Secret(values[key.name]) for key in declared_settings(kind) if key.is_credential}
+    values |= {key.name: Secret(values[key.name]) for key in find_declared_settings(kind) if key.is_credential}
     values |= {"unused_warning": parsed.unused_warning(), "lost_digits_warning": parsed.lost_digits_warning()}
     return kind(**{**values, "refresh_token_secret": parsed.values["refresh_token"].secret, **others})

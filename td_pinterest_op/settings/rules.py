@@ -11,7 +11,7 @@ from td_pinterest_op.settings.table import HashIn, RecordsFormat
 
 
 def check_rules(parsed: ParsedSettings) -> None:
-    """Check the settings against each other. An alias gives its value to the setting that it names."""
+    """Check the settings against each other, and give the value of an alias to the setting that it names."""
     _join_aliases(parsed)
     _check_order(parsed)
     _check_needed(parsed)
@@ -22,6 +22,7 @@ def check_rules(parsed: ParsedSettings) -> None:
 
 
 def _join_aliases(parsed: ParsedSettings) -> None:
+    """Give the value of each alias to the setting that it names. Adds a problem if both are given and differ."""
     values = parsed.values
     for key in parsed.table.settings:
         if key.alias is not None and parsed.is_given(key.alias):
@@ -31,6 +32,7 @@ def _join_aliases(parsed: ParsedSettings) -> None:
 
 
 def _check_order(parsed: ParsedSettings) -> None:
+    """Add a problem for each pair of settings whose first value is greater than the second."""
     for lower, upper in parsed.table.ordered:
         low, high = parsed.value(lower), parsed.value(upper)
         # A lower bound that is a default gives way to the upper one.
@@ -41,7 +43,7 @@ def _check_order(parsed: ParsedSettings) -> None:
 
 
 def _check_same(parsed: ParsedSettings, name: str, other: str) -> None:
-    """Two names of one thing must not differ."""
+    """Add a problem if two keys for the same setting have different values."""
     first, second = (parsed.value(each) if parsed.is_given(each) else None for each in (name, other))
     if first is not None and second is not None and first != second:
         text = f"conflicts with {other}, which has another value; allowed: one of the two, or equal values"
@@ -49,6 +51,7 @@ def _check_same(parsed: ParsedSettings, name: str, other: str) -> None:
 
 
 def _check_needed(parsed: ParsedSettings) -> None:
+    """Add a problem for each setting that is needed and missing."""
     action = parsed.action
     for key in parsed.table.settings:
         if key.is_needed:
@@ -62,14 +65,14 @@ def _check_needed(parsed: ParsedSettings) -> None:
 
 
 def _require_one(parsed: ParsedSettings, name: str, *others: str, reason: str = "") -> None:
-    """One of these keys must be given; the first is the one that is missing."""
+    """Add a problem if none of these keys is given. The problem names the first."""
     if not parsed.is_given(name, *others):
         allowed = parsed.table.by_name[name].type.allowed
         parsed.add_problem(name, f"missing{reason}; allowed: {allowed}", code="missing")
 
 
 def _check_restrictions(parsed: ParsedSettings) -> None:
-    """What restricts whom or how many an export sends is honoured by the action, or is an error."""
+    """Add a problem for each setting that limits the people to send, if the action cannot apply it."""
     action = parsed.action
     for name, key in parsed.unused_keys():
         if action and key.is_restriction(parsed.value(name)) and not key.can_be_unused_by(action):
@@ -77,7 +80,7 @@ def _check_restrictions(parsed: ParsedSettings) -> None:
 
 
 def _check_expected_name(parsed: ParsedSettings) -> None:
-    """An audience that an action creates, or finds by its name, has the name that is expected."""
+    """Add a problem if the action would give its audience another name than the expected one."""
     action = parsed.action
     if action is None or Scope.NEW_AUDIENCE not in action.scopes:
         return
@@ -89,7 +92,7 @@ def _check_expected_name(parsed: ParsedSettings) -> None:
 
 
 def _check_several(parsed: ParsedSettings) -> None:
-    """The ids have one name, or a single one has the other; both may be given if they agree."""
+    """Add a problem if neither several ids nor a single one is given, or if both are and contradict each other."""
     if parsed.table.several is None:
         return
     name, name_of_one = parsed.table.several
@@ -100,6 +103,7 @@ def _check_several(parsed: ParsedSettings) -> None:
 
 
 def _check_records(parsed: ParsedSettings) -> None:
+    """Add problems for settings that do not fit the format of the records."""
     columns, records, action = parsed.value("columns"), parsed.value("records"), parsed.action
     if records is RecordsFormat.ROWS:
         if parsed.value("hash_in") is HashIn.WAREHOUSE:

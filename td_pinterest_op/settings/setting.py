@@ -14,7 +14,7 @@ from td_pinterest_op.settings.types import SettingType, TableName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One setting: a row of the table in README.
+    """One setting: a row of the settings table in README.
 
     `restricts`: a value other than `harmless` (by default the default) keeps people from being sent, or stops a run.
     `limits_rows`: it does so by counting rows or records.
@@ -32,7 +32,7 @@ class Setting:
     harmless: Any = None
 
     def is_used_by(self, action: ActionSpec) -> bool:
-        """Whether it makes a difference to an action."""
+        """Whether the setting makes a difference to an action."""
         named = {*action.needs, *action.uses, action.audience_id}
         return self.scope is Scope.EVERY_ACTION or self.scope in action.scopes or self.name in named
 
@@ -42,22 +42,22 @@ class Setting:
         return self.restricts and value not in (None, harmless)
 
     def can_be_unused_by(self, action: ActionSpec) -> bool:
-        """Whether an action that does not use it may ignore it, since it has no rows to restrict."""
+        """Whether an action may ignore the setting because it has no rows that the setting could limit."""
         return self.limits_rows and not action.reads_rows
 
     @property
     def secret(self) -> str:
-        """The workflow's secret from which a credential comes that is left out."""
+        """The workflow secret from which a credential comes if it is left out."""
         return f"pinterest.{self.name}"
 
     @property
     def variable(self) -> str:
-        """The variable under which a task gets that secret."""
+        """The environment variable through which a task gets that secret."""
         return f"PINTEREST_{self.name.upper()}"
 
     @property
     def default_text(self) -> str:
-        """The default as README writes it; "–" for none."""
+        """The default as README shows it; "–" for none."""
         if self.is_credential:
             return "from the environment"
         if isinstance(self.default, ActionSpec):
@@ -70,24 +70,24 @@ class Setting:
 
 
 def setting(type_: SettingType, default: Any = None, **attributes: Any) -> Any:
-    """Return the dataclass field of a setting; `attributes` are those of `Setting`. Its name is that of the field."""
+    """Return a dataclass field for a setting, which gets the field's name. `attributes`: those of `Setting`."""
     return field(metadata={"setting": Setting(type=type_, default=default, **attributes)})
 
 
-def declared_settings(kind: type) -> Iterator[Setting]:
-    """Yield the settings that a dataclass declares as fields: its own, then those of its base."""
+def find_declared_settings(kind: type) -> Iterator[Setting]:
+    """Yield the settings that a dataclass declares as fields: its own, then those of its base class."""
     base = kind.__base__
     inherited = {each.name for each in fields(base)} if base and is_dataclass(base) else set()
     for each in fields(kind):
         if "setting" in each.metadata and each.name not in inherited:
             yield replace(each.metadata["setting"], name=each.name)
     if base and inherited:
-        yield from declared_settings(base)
+        yield from find_declared_settings(base)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """The settings of one door.
+    """The settings of one entry point, such as the export.
 
     `ordered`: pairs of settings of which the first may not be greater than the second; a setting that is left out
     counts with its default. `several`: the setting for the ids of which one at least is needed, and the one for a
@@ -105,5 +105,5 @@ class Table:
 
     @cached_property
     def by_name(self) -> Mapping[str, Setting]:
-        """Settings by name and by alias, in the order of the table."""
+        """The settings by name and by alias, in the order of the table."""
         return {name: key for key in self.settings for name in (key.name, key.alias) if name}

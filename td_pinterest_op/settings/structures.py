@@ -20,7 +20,7 @@ from td_pinterest_op.settings.types import (
     choice,
     describe,
     is_left_out,
-    number_of,
+    parse_number,
     suggest,
 )
 
@@ -45,22 +45,23 @@ _STATUS = choice({status.lower(): status for status in STATUSES})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """A control group: `percent` of the people, by the key in the column `by` (None: the digest) and the `salt`."""
+    """A control group: `percent` of the people, chosen by `salt` and the key in column `by` (None: the digest)."""
 
     percent: Decimal  # 0.01 to 50, at most two decimals
     salt: str
     by: str | None = None  # in lower case, as columns are compared
 
     @property
-    def of_ten_thousand(self) -> int:
-        """A person whose number modulo 10,000 is below this is in the group."""
+    def share_of_ten_thousand(self) -> int:
+        """The group's share of 10,000: people whose number modulo 10,000 is below it are in the group."""
         return int(self.percent * 100)
 
 
 def _read_columns(value: object, show: Show) -> Mapping[str, str]:
+    """Return the type of identifier of each column. Raises WrongValueError with all faults."""
     columns: dict[str, str] = {}
     faults: list[str] = []
-    for column, identifier in mapping_of(value).items():
+    for column, identifier in read_mapping(value).items():
         name = column.strip().lower() if isinstance(column, str) else ""
         with _collect_fault(faults, f"column {show(column)}: "):
             kind = _IDENTIFIERS.read(identifier, show)
@@ -73,23 +74,25 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
     return columns
 
 
-def _id_list(of: SettingType) -> SettingType:
-    """Return the type of a tuple of ids, each once, in the order given; a single id is a list of one."""
+def _build_id_list_type(of: SettingType) -> SettingType:
+    """Return the setting type of a list of ids: a tuple without repeats, in the order given; also of a single id."""
 
-    def read(value: object, show: Show) -> tuple[str, ...]:
+    def read_ids(value: object, show: Show) -> tuple[str, ...]:
+        """Return a tuple of ids without repeats. Raises WrongValueError for any other value."""
         ids = tuple(dict.fromkeys(_read_items(of, value, show)))
         if not ids:
             raise WrongValueError(f"{describe(value)} holds no id")
         return ids
 
     allowed = f"a list, or text with commas, of 1 to {_MAXIMUM_ITEMS} ids ({of.allowed})"
-    return SettingType(read=read, allowed=allowed, is_id=True)
+    return SettingType(read=read_ids, allowed=allowed, is_id=True)
 
 
 def _read_items(of: SettingType, value: object, show: Show) -> list[str]:
+    """Return the items of a list, each read as the type `of`. Raises WrongValueError with all faults."""
     values: list[str] = []
     faults: list[str] = []
-    for position, item in enumerate(items_of(value), start=1):
+    for position, item in enumerate(read_list_items(value), start=1):
         with _collect_fault(faults, f"number {position}: "):
             values.append(of.read(item, show))
     _raise_if_any(faults)
@@ -97,7 +100,8 @@ def _read_items(of: SettingType, value: object, show: Show) -> list[str]:
 
 
 def _read_percent(value: object, show: Show) -> Decimal:
-    percent = number_of(value)
+    """Return a percentage from 0.01 on, with two decimals at most. Raises WrongValueError for any other value."""
+    percent = parse_number(value)
     if percent is None or not 0 < percent <= _MOST_PERCENT or percent != round(percent, 2):
         raise WrongValueError(f"{show(value)} is not a number from 0.01 to {_MOST_PERCENT} with two decimals at most")
     return round(percent, 2)
@@ -112,10 +116,11 @@ _PARTS: Mapping[str, Callable[[object, Show], Any]] = {
 
 
 def _read_control(value: object, show: Show) -> Control:
+    """Return the control group that a mapping describes. Raises WrongValueError with all faults."""
     values: dict[str, Any] = {}
-    parts = {key: part for key, part in mapping_of(value).items() if not is_left_out(part)}
+    parts = {key: part for key, part in read_mapping(value).items() if not is_left_out(part)}
     faults = [f"{name} is missing" for name in ("percent", "salt") if name not in parts]
-    if "by" not in parts and mapping_of(value).get("by") is not None:
+    if "by" not in parts and read_mapping(value).get("by") is not None:
         # A template that rendered to nothing must not choose another group, that of the digests.
         faults.append("by is blank: name a column, or leave it out")
     for key, part in parts.items():
@@ -129,7 +134,7 @@ def _read_control(value: object, show: Show) -> Control:
     return Control(**values)
 
 
-def items_of(value: object) -> Sequence[object]:
+def read_list_items(value: object) -> Sequence[object]:
     """Return the items of a list, of its JSON or YAML text, or of text with commas. Raises WrongValueError."""
     if isinstance(value, str):
         is_list = value.lstrip().startswith(("[", "- "))
@@ -143,8 +148,8 @@ def items_of(value: object) -> Sequence[object]:
     return value
 
 
-def mapping_of(value: object) -> Mapping[object, object]:
-    """Return a mapping that is given as such, or as JSON or YAML text. Raises WrongValueError."""
+def read_mapping(value: object) -> Mapping[object, object]:
+    """Return a mapping, also from its JSON or YAML text. Raises WrongValueError for any other value."""
     read = _load_text(value) if isinstance(value, str) else value
     if not isinstance(read, Mapping):
         raise WrongValueError(f"{describe(value)} is not a mapping")
@@ -152,6 +157,7 @@ def mapping_of(value: object) -> Mapping[object, object]:
 
 
 def _load_text(text: str) -> object:
+    """Return the value of JSON or YAML text. Raises WrongValueError for any other text."""
     try:
         return setting_text.load(text)
     except setting_text.UnreadableTextError as error:
@@ -160,7 +166,7 @@ def _load_text(text: str) -> object:
 
 @contextlib.contextmanager
 def _collect_fault(faults: list[str], where: str = "") -> Iterator[None]:
-    """Add a WrongValueError of the block to `faults`."""
+    """Add the message of a WrongValueError from the block to `faults`."""
     try:
         yield
     except WrongValueError as error:
@@ -183,8 +189,8 @@ STATUS_SET = SettingType(
     read=lambda value, show: frozenset(_read_items(_STATUS, value, show)),
     allowed=f"a list, or text with commas, of {', '.join(STATUSES)}",
 )
-AUDIENCE_IDS = _id_list(AUDIENCE_ID)
-AD_ACCOUNT_IDS = _id_list(AD_ACCOUNT_ID)
+AUDIENCE_IDS = _build_id_list_type(AUDIENCE_ID)
+AD_ACCOUNT_IDS = _build_id_list_type(AD_ACCOUNT_ID)
 CONTROL = SettingType(
     read=_read_control,
     allowed=f"a mapping of percent (more than 0, up to {_MOST_PERCENT}, two decimals at most), salt (text) and, if "

@@ -13,7 +13,7 @@ from functools import partial
 
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.settings.setting import Setting, Table, declared_settings, setting
+from td_pinterest_op.settings.setting import Setting, Table, find_declared_settings, setting
 from td_pinterest_op.settings.structures import AD_ACCOUNT_IDS, AUDIENCE_IDS, COLUMNS, CONTROL, STATUS_SET, Control
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
@@ -34,7 +34,7 @@ from td_pinterest_op.settings.types import (
 
 
 class IfExists(str, enum.Enum):
-    """What CREATE does if an audience of that name exists."""
+    """What CREATE does if an audience with that name exists."""
 
     FAIL = "fail"
     ADD = "add"
@@ -42,7 +42,7 @@ class IfExists(str, enum.Enum):
 
 
 class Begin(str, enum.Enum):
-    """What the first run of a mirror does with the people in the audience: takes them out, or leaves them in."""
+    """What a mirror's first run does with people already in the audience: removes them, or keeps them."""
 
     REPLACE = "replace"
     ADOPT = "adopt"
@@ -70,7 +70,8 @@ class RecordsFormat(str, enum.Enum):
     ROWS = "rows"
 
 
-def _words(values: type[enum.Enum]) -> SettingType:
+def _build_word_type(values: type[enum.Enum]) -> SettingType:
+    """Return the setting type whose words are the values of an enum."""
     return choice({str(value.value): value for value in values})
 
 
@@ -90,7 +91,7 @@ _limit = partial(setting, scope=Scope.ROWS, restricts=True, limits_rows=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionSettings:
-    """The settings that the connections to both services need."""
+    """The settings for the connections to both services."""
 
     client_id: Secret = _credential(NUMERIC_CREDENTIAL)
     client_secret: Secret = _credential(CREDENTIAL)
@@ -112,13 +113,13 @@ class ConnectionSettings:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the author should know although nothing is wrong."""
+        """Texts for the author about settings that are unusual but not wrong."""
         return tuple(filter(None, (self.unused_warning, self.lost_digits_warning)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendingSettings(ConnectionSettings):
-    """The settings of whoever reads people and sends them."""
+    """The settings for reading people and sending them."""
 
     limit_records_per_request: int = _of_rows(whole_number(1, 100_000), 10_000)
     ignore_invalid_records: bool = _of_rows(BOOLEAN, False, alias="ignore_error")
@@ -128,15 +129,15 @@ class SendingSettings(ConnectionSettings):
 
     @property
     def records_per_second(self) -> float:
-        """The most that leave, in full batches."""
+        """The most records that can be sent in a second, in full batches."""
         return self.requests_per_minute * self.limit_records_per_request / 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(SendingSettings):
-    """The settings of one export. A setting that the action does not use has its default, whatever was given."""
+    """The settings of one export. A setting that the action does not use has its default, even if it was given."""
 
-    action: ActionSpec  # see `export_table`, which knows the actions
+    action: ActionSpec  # see `build_export_table`, which knows the actions
     audience_name: str | None = _of_new_audience(TEXT)
     audience_description: str | None = _of_new_audience(TEXT)
     audience_id: str | None = _of_old_audience(AUDIENCE_ID)  # the one that the action needs; None if it creates one
@@ -144,23 +145,23 @@ class Settings(SendingSettings):
     max_invalid_ratio: float = _limit(RATIO, 1.0)
     min_records: int | None = _limit(whole_number(0, _RECORDS_LIMIT))
     max_records: int | None = _limit(whole_number(1, _RECORDS_LIMIT))
-    if_exists: IfExists = _of_named_actions(_words(IfExists), IfExists.FAIL)
+    if_exists: IfExists = _of_named_actions(_build_word_type(IfExists), IfExists.FAIL)
     replace_newer: bool = _of_new_list(BOOLEAN, False)
     expected_audience_name: str | None = setting(TEXT, restricts=True)
     report: str | None = setting(PAGE)  # path of the page to write
-    records: RecordsFormat = _of_rows(_words(RecordsFormat), RecordsFormat.IDENTIFIERS)
-    hash_in: HashIn = _of_rows(_words(HashIn), HashIn.OPERATOR)
+    records: RecordsFormat = _of_rows(_build_word_type(RecordsFormat), RecordsFormat.IDENTIFIERS)
+    hash_in: HashIn = _of_rows(_build_word_type(HashIn), HashIn.OPERATOR)
     default_country: str | None = _of_rows(COUNTRY)  # in upper case
     is_nca: bool = _of_new_list(BOOLEAN, False)
     seed_audience_id: str | None = _of_named_actions(AUDIENCE_ID)
     country: str | None = _of_named_actions(choice({code: code for code in ("US", "CA", "GB")}))
     percentage: int | None = _of_named_actions(whole_number(1, 10))
-    expect_values: ExpectedValues = _of_rows(_words(ExpectedValues), ExpectedValues.ANY, restricts=True)
+    expect_values: ExpectedValues = _of_rows(_build_word_type(ExpectedValues), ExpectedValues.ANY, restricts=True)
     allow_empty_suppress: bool = _of_people(BOOLEAN, False)
     control: Control | None = _of_people(CONTROL, restricts=True)
     even_if_used: bool = _of_named_actions(BOOLEAN, False)
     ledger: TableName = _of_named_actions(TABLE, TableName(None, "pinterest_ledger"))
-    begin: Begin | None = _of_named_actions(_words(Begin))
+    begin: Begin | None = _of_named_actions(_build_word_type(Begin))
     rebuild: bool = _of_named_actions(BOOLEAN, False)
     max_leave_ratio: float = _of_named_actions(RATIO, 0.2, restricts=True, harmless=1.0)
     resend_days: int = _of_named_actions(whole_number(0, 3650), 30)
@@ -168,7 +169,7 @@ class Settings(SendingSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusSettings(ConnectionSettings):
-    """The settings of one look at audiences."""
+    """The settings of one follow-up of audiences."""
 
     audience_ids: tuple[str, ...] = setting(AUDIENCE_IDS)  # one at least, each once
     audience_id: str | None = setting(AUDIENCE_ID)  # in place of a list of one
@@ -179,7 +180,7 @@ class StatusSettings(ConnectionSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErasureSettings(SendingSettings):
-    """The settings of one erasure."""
+    """The settings of one erasure of people from audiences."""
 
     ad_account_ids: tuple[str, ...] = setting(AD_ACCOUNT_IDS)  # one at least, each once
 
@@ -188,20 +189,20 @@ _TYPE = Setting(name="type", type=choice({"pinterest": "pinterest"}))
 _AUDIENCE_TYPE = Setting(name="audience_type", type=choice({"customer_list": "customer_list"}), is_needed=True)
 
 
-def _settings(
+def _list_settings(
     kind: type, *, needs: Collection[str] = (), others: Sequence[Setting] = (), without: Collection[str] = ()
 ) -> tuple[Setting, ...]:
-    """Return the settings of a door: those it cannot do without, `others` that are no fields, and the rest."""
+    """Return the settings of an entry point: the needed ones, `others` that are not fields, and the rest."""
     keys = [
         replace(key, is_needed=key.is_credential or key.name in needs)
-        for key in (_TYPE, *declared_settings(kind))
+        for key in (_TYPE, *find_declared_settings(kind))
         if key.name not in without
     ]
     return (*(key for key in keys if key.is_needed), *others, *(key for key in keys if not key.is_needed))
 
 
-def export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> Table:
-    """Return the settings of an export, which does one of `actions`."""
+def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> Table:
+    """Return the settings of an export that can have one of `actions`."""
     action = choice(
         {action.name: action for action in actions},
         aliases={alias: action for action in actions for alias in action.aliases},
@@ -213,7 +214,7 @@ def export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> Table
         *(Setting(name=str(name), type=AUDIENCE_ID, scope=Scope.NAMED) for name in ids),
     )
     return Table(
-        settings=_settings(Settings, needs=("type", "ad_account_id"), others=others),
+        settings=_list_settings(Settings, needs=("type", "ad_account_id"), others=others),
         ordered=(*Table.ordered, ("min_records", "max_records")),
         example="""
     result_settings:
@@ -231,7 +232,7 @@ _READS_HISTORY = "take it out, and name the history's table as history: the oper
 _PACE = ("requests_per_minute", "max_in_flight")
 
 STATUS = Table(
-    settings=_settings(StatusSettings, needs=("ad_account_id",), without=_PACE),
+    settings=_list_settings(StatusSettings, needs=("ad_account_id",), without=_PACE),
     retired=dict.fromkeys(("previous_sizes", "filled_lists", "mirrored_lists"), _READS_HISTORY),
     several=("audience_ids", "audience_id"),
     example="""
@@ -242,7 +243,7 @@ STATUS = Table(
 )
 
 ERASURE = Table(
-    settings=_settings(ErasureSettings),
+    settings=_list_settings(ErasureSettings),
     several=("ad_account_ids", "ad_account_id"),
     example="""
     result_settings:
@@ -251,7 +252,7 @@ ERASURE = Table(
 )
 
 CONNECTION = Table(
-    settings=_settings(ConnectionSettings, without=(*_PACE, "history")),
+    settings=_list_settings(ConnectionSettings, without=(*_PACE, "history")),
     example="""
     result_settings: {}
 """,

@@ -23,11 +23,11 @@ _WHOLE_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,29})")
 
 
 class UnreadableTextError(ValueError):
-    """The text is neither JSON nor YAML. The message quotes nothing of it: it could hold a credential."""
+    """The text is neither JSON nor YAML. The message does not quote it: it could contain a credential."""
 
 
 def load(text: str) -> object:
-    """Return the value that `text` holds: dict, list, str, int, float, bool or None.
+    """Return the value of JSON or YAML text: dict, list, str, int, float, bool or None.
 
     Raises:
         UnreadableTextError: not JSON or YAML, too long, nested too deeply, a key twice, an alias or a tag.
@@ -41,7 +41,7 @@ def load(text: str) -> object:
     except UnreadableTextError:
         raise
     except yaml.MarkedYAMLError as error:
-        where = _position(error.problem_mark or error.context_mark)
+        where = _format_position(error.problem_mark or error.context_mark)
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
         where = ""
     hint = "; it contains tabs, which YAML does not allow as indentation" if "\t" in text else ""
@@ -50,6 +50,7 @@ def load(text: str) -> object:
 
 
 def _reject_repeated_keys(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
+    """Return the pairs as a dict. Raises ValueError for a repeated key."""
     mapping: dict[str, object] = {}
     for key, value in pairs:
         if key in mapping:
@@ -59,14 +60,15 @@ def _reject_repeated_keys(pairs: Iterable[tuple[str, object]]) -> dict[str, obje
 
 
 class _Composer(yaml.BaseLoader):
-    """Composes YAML nodes. Refuses aliases and deep nesting."""
+    """Composes YAML nodes; refuses aliases and deep nesting."""
 
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Return the next node. Raises UnreadableTextError for an alias, and for nesting that is too deep."""
         if self.check_event(yaml.AliasEvent):
             alias = self.peek_event()  # type: ignore[no-untyped-call]
-            raise UnreadableTextError(f"uses a YAML alias{_position(alias.start_mark)}; write the value out")
+            raise UnreadableTextError(f"uses a YAML alias{_format_position(alias.start_mark)}; write the value out")
         self.depth += 1
         if self.depth > DEEPEST_NESTING:
             raise UnreadableTextError(f"is nested more than {DEEPEST_NESTING} levels deep")
@@ -76,10 +78,11 @@ class _Composer(yaml.BaseLoader):
 
 
 def _read_node(node: yaml.Node | None) -> object:
+    """Return the value of a YAML node. Raises UnreadableTextError for a tag."""
     if node is None:
         return None
     if node.tag not in _PLAIN_TAGS:
-        raise UnreadableTextError(f"uses a YAML tag{_position(node.start_mark)}")
+        raise UnreadableTextError(f"uses a YAML tag{_format_position(node.start_mark)}")
     if isinstance(node, yaml.MappingNode):
         return _read_mapping(node)
     if isinstance(node, yaml.SequenceNode):
@@ -88,18 +91,19 @@ def _read_node(node: yaml.Node | None) -> object:
 
 
 def _read_mapping(node: yaml.MappingNode) -> dict[str, object]:
+    """Return a YAML mapping as a dict. Raises UnreadableTextError for a repeated key."""
     mapping: dict[str, object] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise UnreadableTextError(f"has a key that is not plain text{_position(key.start_mark)}")
+            raise UnreadableTextError(f"has a key that is not plain text{_format_position(key.start_mark)}")
         if key.value in mapping:
-            raise UnreadableTextError(f"gives a key twice{_position(key.start_mark)}")
+            raise UnreadableTextError(f"gives a key twice{_format_position(key.start_mark)}")
         mapping[key.value] = _read_node(value)
     return mapping
 
 
 def read_scalar(node: yaml.ScalarNode) -> object:
-    """Return the value of a YAML scalar: digits are whole numbers, quoted text stays text."""
+    """Return the value of a YAML scalar. Digits become whole numbers; quoted text stays text."""
     text: str = node.value
     if node.style is not None:  # quoted or a block: always a string
         return text
@@ -108,5 +112,6 @@ def read_scalar(node: yaml.ScalarNode) -> object:
     return _PLAIN_WORDS.get(text.lower(), text)
 
 
-def _position(mark: yaml.Mark | None) -> str:
+def _format_position(mark: yaml.Mark | None) -> str:
+    """Return the position of a mark as text: " (line 1, column 2)"; "" without a mark."""
     return "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"

@@ -46,12 +46,12 @@ _LONGEST_AD_ACCOUNT_ID = 18
 
 
 class WrongValueError(ValueError):
-    """A setting's value cannot be used; the message says why, fit for a log."""
+    """A setting's value cannot be used. The message says why, and may be logged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingType:
-    """A type of setting: how to read a value of it, and what is allowed, in words.
+    """A type of setting: a function that reads its values, and the allowed values in words.
 
     `read(value, show)` returns the value or raises `WrongValueError`; `show` turns a value into text for its message.
     `is_id`: a damaged number still looks right, so damage is worth a warning.
@@ -63,19 +63,19 @@ class SettingType:
 
 
 class TableName(NamedTuple):
-    """A table of Treasure Data; `database` is None for that of the task."""
+    """The name of a table in Treasure Data. `database` is None for the task's database."""
 
     database: str | None
     table: str
 
 
 def is_left_out(value: object) -> bool:
-    """Whether a value is null or blank text: digdag renders a missing value as an empty string."""
+    """Whether a value is null or blank text, as digdag renders a missing value."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 
 def has_lost_digits(value: object) -> bool:
-    """Whether an id may have lost digits in digdag's templates, which hold unquoted numbers as doubles.
+    """Whether digdag may have changed the last digits of an id: its templates hold unquoted numbers as doubles.
 
     A number over 2^53 may have. So may text of more than 16 digits that ends in zeros: a template writes 17 digits at
     most and fills up with zeros.
@@ -86,6 +86,7 @@ def has_lost_digits(value: object) -> bool:
 
 
 def _may_be_rounded(id_: object) -> bool:
+    """Whether an id looks like a number that was rounded to a double."""
     if isinstance(id_, (int, float)):
         return abs(id_) > LARGEST_EXACT
     text = id_.strip() if isinstance(id_, str) else ""
@@ -95,19 +96,19 @@ def _may_be_rounded(id_: object) -> bool:
 
 
 def suggest(word: str, words: Iterable[str]) -> str:
-    """Return "; did you mean …?" with the nearest of `words`, or "" if none is near."""
-    near = nearest(_fold(word), words, cutoff=0.6)
+    """Return "; did you mean …?" with the word that is nearest, "" if none is near."""
+    near = find_nearest(_fold_word(word), words, cutoff=0.6)
     return f"; did you mean {near}?" if near else ""
 
 
-def nearest(word: str, words: Iterable[str], *, cutoff: float) -> str:
-    """Return the word that is most like `word`; "" if the likeness of none, 0 to 1, reaches `cutoff`."""
+def find_nearest(word: str, words: Iterable[str], *, cutoff: float) -> str:
+    """Return the word most similar to `word`; "" if no similarity (0 to 1) reaches `cutoff`."""
     near = difflib.get_close_matches(word, list(words), n=1, cutoff=cutoff) if len(word) <= _LONGEST_GUESSED else []
     return near[0] if near else ""
 
 
 def show_value(value: object, *, hidden: Collection[str] = ()) -> str:
-    """Return a value for a message: unchanged if it is short and harmless, else only its type and size.
+    """Return a value as text for a message: unchanged if it is short and harmless, else only its type and size.
 
     Args:
         hidden: the credentials of this run; nothing that contains one of them is shown.
@@ -123,7 +124,7 @@ def show_value(value: object, *, hidden: Collection[str] = ()) -> str:
 
 
 def describe(value: object) -> str:
-    """Return the type of a value for a message, and the size of text; nothing of the value itself."""
+    """Return a value's type for a message, and the length of text, but nothing of the value itself."""
     if isinstance(value, str):
         return f"a string of {len(value)} character{'' if len(value) == 1 else 's'}"
     other = f"a value of type {type(value).__name__}"
@@ -131,21 +132,22 @@ def describe(value: object) -> str:
 
 
 def whole_number(minimum: int, maximum: int) -> SettingType:
-    """Return the type of an int from `minimum` to `maximum`."""
+    """Return the setting type of an int from `minimum` to `maximum`."""
 
-    def read(value: object, show: Show) -> int:
-        number = number_of(value)
+    def read_whole_number(value: object, show: Show) -> int:
+        """Return a value as an int. Raises WrongValueError for one that is not a whole number in the range."""
+        number = parse_number(value)
         if number is None or number != number.to_integral_value():
             raise WrongValueError(f"{show(value)} is not a whole number")
         if not minimum <= number <= maximum:
             raise WrongValueError(f"{show(value)} is {'less' if number < minimum else 'more'} than allowed")
         return int(number)
 
-    return SettingType(read=read, allowed=f"a whole number from {minimum} to {maximum}")
+    return SettingType(read=read_whole_number, allowed=f"a whole number from {minimum} to {maximum}")
 
 
-def number_of(value: object) -> Decimal | None:
-    """Return the finite number that a value or its text is; None for any other value."""
+def parse_number(value: object) -> Decimal | None:
+    """Return a finite number, also from its text; None for any other value."""
     if isinstance(value, str):
         return Decimal(value.strip()) if _DECIMAL.fullmatch(value.strip()) else None
     if not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -155,27 +157,30 @@ def number_of(value: object) -> Decimal | None:
 
 
 def choice(words: Mapping[str, object], *, aliases: Mapping[str, object] | None = None) -> SettingType:
-    """Return the type of one of the values of `words`, by its name.
+    """Return the setting type of a word for one of the values in `words`.
 
     Case never matters; spaces, hyphens and underscores are equivalent.
     """
-    known = {_fold(word): value for word, value in {**words, **(aliases or {})}.items()}
+    known = {_fold_word(word): value for word, value in {**words, **(aliases or {})}.items()}
 
-    def read(value: object, show: Show) -> object:
-        name = _fold(value) if isinstance(value, str) else ""
+    def read_choice(value: object, show: Show) -> object:
+        """Return the value of a word. Raises WrongValueError for an unknown word."""
+        name = _fold_word(value) if isinstance(value, str) else ""
         if name not in known:
             near = suggest(name, known) if len(words) > 1 else ""
             raise WrongValueError(f"{show(value)} is not known{near}")
         return known[name]
 
-    return SettingType(read=read, allowed=", ".join(words))
+    return SettingType(read=read_choice, allowed=", ".join(words))
 
 
-def _fold(word: str) -> str:
+def _fold_word(word: str) -> str:
+    """Return a word in lower case, with one underscore in place of spaces, hyphens and underscores."""
     return re.sub(r"[\s_-]+", "_", word.strip()).lower()
 
 
 def _read_boolean(value: object, show: Show) -> bool:
+    """Return true or false, also from its word. Raises WrongValueError for any other value."""
     word = str(value).strip().lower() if isinstance(value, (bool, str)) else ""
     if word not in ("true", "false"):
         raise WrongValueError(f"{show(value)} is neither true nor false")
@@ -183,16 +188,18 @@ def _read_boolean(value: object, show: Show) -> bool:
 
 
 def _read_ratio(value: object, show: Show) -> float:
-    number = number_of(value)
+    """Return a number from 0 to 1. Raises WrongValueError for any other value."""
+    number = parse_number(value)
     if number is None or not 0 <= number <= 1:
         raise WrongValueError(f"{show(value)} is not a number from 0 to 1")
     return float(number)
 
 
-def _id_type(digits: int, allowed: str) -> SettingType:
-    """Return the type of a str of at most `digits` digits."""
+def _build_id_type(digits: int, allowed: str) -> SettingType:
+    """Return the setting type of an id (a str) with at most `digits` digits."""
 
-    def read(value: object, _: Show) -> str:
+    def read_id(value: object, _: Show) -> str:
+        """Return an id as text. Raises WrongValueError for a value that is not an id."""
         text = value.strip() if isinstance(value, str) else ""
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if is_number and 0 <= value < 10**digits and value == int(value):  # type: ignore[operator, call-overload]
@@ -201,10 +208,11 @@ def _id_type(digits: int, allowed: str) -> SettingType:
             raise WrongValueError(f"{describe(value)} is not an id")
         return text
 
-    return SettingType(read=read, allowed=allowed, is_id=True)
+    return SettingType(read=read_id, allowed=allowed, is_id=True)
 
 
 def _read_credential(value: object, _: Show) -> str:
+    """Return a credential without surrounding space. Raises WrongValueError for an unusable one."""
     if not isinstance(value, str):
         raise WrongValueError(f"{describe(value)} is not text")
     if not _CREDENTIAL.fullmatch(value.strip()):
@@ -215,11 +223,13 @@ def _read_credential(value: object, _: Show) -> str:
 
 
 def _read_numeric_credential(value: object, show: Show) -> str:
+    """Return a credential that may be a number. Raises WrongValueError for an unusable one."""
     is_id = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30
     return _read_credential(str(value) if is_id else value, show)
 
 
 def _read_text(value: object, _: Show) -> str:
+    """Return visible text on one line. Raises WrongValueError for any other value."""
     if not isinstance(value, str):
         raise WrongValueError(f"{describe(value)} is not text")
     categories = {unicodedata.category(character) for character in value.strip()}
@@ -230,14 +240,16 @@ def _read_text(value: object, _: Show) -> str:
     return value.strip()
 
 
-def _read_page(value: object, show: Show) -> str:
+def _read_page_name(value: object, show: Show) -> str:
+    """Return the file name of an HTML page. Raises WrongValueError for any other value."""
     text = _read_text(value, show)
     if not text.lower().endswith((".html", ".htm")):
         raise WrongValueError("it does not end in .html")
     return text
 
 
-def _read_table(value: object, show: Show) -> TableName:
+def _read_table_name(value: object, show: Show) -> TableName:
+    """Return the name of a table. Raises WrongValueError for any other value."""
     named = _TABLE.fullmatch(value.strip()) if isinstance(value, str) else None
     if named is None:
         raise WrongValueError(f"{show(value)} is not the name of a table")
@@ -245,6 +257,7 @@ def _read_table(value: object, show: Show) -> TableName:
 
 
 def _read_country(value: object, show: Show) -> str:
+    """Return the code of a country in upper case. Raises WrongValueError for any other value."""
     text = value.strip().upper() if isinstance(value, str) else ""
     if not _COUNTRY.fullmatch(text):
         raise WrongValueError(f"{show(value)} is not the code of a country")
@@ -253,13 +266,13 @@ def _read_country(value: object, show: Show) -> str:
 
 BOOLEAN = SettingType(read=_read_boolean, allowed="true or false, in any case (not yes, no, 1 or 0)")
 RATIO = SettingType(read=_read_ratio, allowed="a number from 0 to 1, such as 0.05")
-AUDIENCE_ID = _id_type(_LONGEST_AUDIENCE_ID, "digits, best in quotes")
-AD_ACCOUNT_ID = _id_type(_LONGEST_AD_ACCOUNT_ID, f"digits, at most {_LONGEST_AD_ACCOUNT_ID}, best in quotes")
+AUDIENCE_ID = _build_id_type(_LONGEST_AUDIENCE_ID, "digits, best in quotes")
+AD_ACCOUNT_ID = _build_id_type(_LONGEST_AD_ACCOUNT_ID, f"digits, at most {_LONGEST_AD_ACCOUNT_ID}, best in quotes")
 TEXT = SettingType(read=_read_text, allowed="text on one line; a number in quotes")
 COUNTRY = SettingType(read=_read_country, allowed="two letters (ISO 3166), such as US")
 TABLE = SettingType(
-    read=_read_table, allowed="table or database.table, each of small letters, digits and underscores; no mapping"
+    read=_read_table_name, allowed="table or database.table, each of small letters, digits and underscores; no mapping"
 )
-PAGE = SettingType(read=_read_page, allowed="the path of a file to write, ending in .html")
+PAGE = SettingType(read=_read_page_name, allowed="the path of a file to write, ending in .html")
 CREDENTIAL = SettingType(read=_read_credential, allowed="text, as Pinterest shows it, or the template of a secret")
 NUMERIC_CREDENTIAL = SettingType(read=_read_numeric_credential, allowed=CREDENTIAL.allowed, is_id=True)

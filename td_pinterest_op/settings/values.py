@@ -14,17 +14,17 @@ _SECRET_NAME = re.compile(r"(?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63}")  # no
 
 
 class _MissingSecretError(Exception):
-    """A workflow secret is not in the environment."""
+    """The environment does not contain a workflow secret."""
 
 
 def read_value(
     parsed: ParsedSettings, name: str, key: Setting, raw: object, *, environ: Mapping[str, str], show: Show
 ) -> ParsedValue:
-    """Return the value of a key, given under this name or alias; what is wrong with it is added to the problems."""
+    """Return the value of a key that is given under this name or alias. Adds a problem if it is wrong."""
     try:
-        secret = _secret_of(key, raw)
+        secret = _find_secret_name(key, raw)
         if secret is not None:
-            raw, show = _look_up(secret, environ), describe
+            raw, show = _look_up_secret(secret, environ), describe
         if is_left_out(raw):
             return ParsedValue(is_given=False, value=key.default)
         value = key.type.read(raw, show)
@@ -38,18 +38,18 @@ def read_value(
     return ParsedValue(is_given=True, value=value, secret=secret, lost_digits=lost)
 
 
-def credentials_in(settings: Mapping[object, object], table: Table, environ: Mapping[str, str]) -> Collection[str]:
-    """Return the credentials that the settings hold or name, which no message may show."""
+def find_credentials(settings: Mapping[object, object], table: Table, environ: Mapping[str, str]) -> Collection[str]:
+    """Return the credentials that the settings contain or refer to, which no message may show."""
     keys = [key for key in table.settings if key.is_credential]
     written = [value.strip() for value in (settings.get(key.name) for key in keys) if isinstance(value, str)]
     secrets = [key.secret for key in keys]
     secrets += [literal[1].strip() for literal in map(_SECRET_LITERAL.fullmatch, written) if literal]
-    values = [environ.get(_variable(secret), "").strip() for secret in secrets]
+    values = [environ.get(_build_variable_name(secret), "").strip() for secret in secrets]
     return frozenset(text for text in written + values if len(text) >= 4)  # shorter ones are part of any text
 
 
-def _secret_of(key: Setting, raw: object) -> str | None:
-    """Return the workflow secret that a value comes from."""
+def _find_secret_name(key: Setting, raw: object) -> str | None:
+    """Return the name of the workflow secret from which a value comes, None without one."""
     if is_left_out(raw) and key.is_credential:
         return key.secret
     if not isinstance(raw, str) or "${secret:" not in raw:
@@ -60,8 +60,9 @@ def _secret_of(key: Setting, raw: object) -> str | None:
     return literal[1].strip()
 
 
-def _look_up(secret: str, environ: Mapping[str, str]) -> str:
-    variable = _variable(secret)
+def _look_up_secret(secret: str, environ: Mapping[str, str]) -> str:
+    """Return the value of a workflow secret. Raises _MissingSecretError if the environment lacks it."""
+    variable = _build_variable_name(secret)
     value = environ.get(variable, "")
     if not value.strip():
         state = "empty" if variable in environ else "missing"
@@ -72,5 +73,6 @@ def _look_up(secret: str, environ: Mapping[str, str]) -> str:
     return value
 
 
-def _variable(secret: str) -> str:
+def _build_variable_name(secret: str) -> str:
+    """Return the environment variable of a workflow secret."""
     return re.sub(r"[.-]", "_", secret).upper()

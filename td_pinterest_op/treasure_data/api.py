@@ -37,14 +37,14 @@ RUN_AGAIN = "; run this task again later"
 
 
 def build_path(*parts: str) -> str:
-    """Return the path `/v3/…` of quoted parts. Raises WorkflowError for a part that would lead to another path."""
+    """Return the path `/v3/…` of the quoted parts. Raises WorkflowError for a part that would leave it."""
     if any(part.strip(".") == "" for part in parts):
         raise WorkflowError("a name for Treasure Data is empty or consists of dots: no request was sent")
     return "/v3/" + "/".join(urllib.parse.quote(part, safe="") for part in parts)
 
 
 def build_refusal_error(status: int, response: str, *, subject: str) -> ExportError:
-    """Return the error for a response that a retry does not change. `subject`: what to correct."""
+    """Return the error for a response that a retry would not change. `subject`: what to correct."""
     advice = _ADVICE.get(status // 100)
     if advice is None:
         return TreasureDataError(f"Treasure Data: {response}{RUN_AGAIN}", status=status)
@@ -52,7 +52,7 @@ def build_refusal_error(status: int, response: str, *, subject: str) -> ExportEr
 
 
 class TemporaryError(Exception):
-    """A failure that may pass: 429, 5xx, no response. `retry_after`: seconds that Treasure Data asks to wait."""
+    """A failure that may pass: 429, 5xx, no response. `retry_after`: the seconds to wait before a retry."""
 
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -61,20 +61,21 @@ class TemporaryError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _ConnectionPool:
-    """Sends td-client's requests, in place of its own pool of connections."""
+    """Sends td-client's requests in place of td-client's own connection pool."""
 
     transport: Transport
 
     def request(
         self, method: str, url: str, *, fields: Mapping[str, str], headers: Mapping[str, str]
     ) -> contextlib.AbstractContextManager[urllib3.BaseHTTPResponse]:
+        """Send one request; the block reads its response."""
         form = {"content-type": "application/x-www-form-urlencoded"} if fields else {}
         body = urllib.parse.urlencode(fields).encode() if fields else None
         return self.transport.open(method, url, headers={**headers, **form}, body=body, auth=lambda request: request)
 
 
 class TreasureData:
-    """Treasure Data's API with retries."""
+    """Treasure Data's API, with retries."""
 
     def __init__(self, *, api_key: Secret, endpoint: str, transport: Transport, retry: Retry, timing: Timing) -> None:
         # td-client logs the key at DEBUG, and raw bodies, which can be rows, at WARNING.
@@ -87,7 +88,7 @@ class TreasureData:
     def call(
         self, method: str, path: str, *, subject: str = "the name in its path", **params: str
     ) -> tuple[int, dict[str, Any]]:
-        """Return the status (200, 404 or 409) and the JSON object of a response; `path`: see `build_path`.
+        """Return the status (200, 404 or 409) and the JSON object of a response. `path`: see `build_path`.
 
         `subject`: what to correct if Treasure Data refuses the request. A POST is repeated like a GET: give it a
         `domain_key`, or make sure that it may be repeated.
@@ -134,7 +135,7 @@ class TreasureData:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[urllib3.BaseHTTPResponse]:
-        """Send one request, which is not repeated; the block reads its response.
+        """Send one request without retries; its response is read within the block.
 
         Raises WorkflowError (key, permission), SettingsError (proxy), TreasureDataError (certificate), and
         TemporaryError if a retry may help.
@@ -155,6 +156,7 @@ class TreasureData:
 
 
 def _explain_no_response(error: NoResponseError, place: str) -> Exception:
+    """Return the error for a request without a usable response: TemporaryError if a retry may help."""
     if error.failure is Failure.OVERSIZED:
         return TreasureDataError(f"Treasure Data: {error}, {place}")
     # Any other failure of TLS may pass.

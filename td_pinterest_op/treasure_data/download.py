@@ -18,7 +18,7 @@ _RANGE_START = re.compile(r"bytes ([0-9]{1,18})-")
 
 
 class Progress(NamedTuple):
-    """How many rows the bytes so far hold, and whether the compressed file ends with the last of them."""
+    """How many rows the bytes received so far contain, and whether the compressed file is complete."""
 
     rows: int
     is_whole_file: bool
@@ -48,27 +48,28 @@ class Download:
                 return
             tries_without_progress = 0 if self._offset > before else tries_without_progress + 1
             if self._at_end or tries_without_progress > self._td.retry.count:
-                raise self._truncation_error(
+                raise self._build_truncation_error(
                     "" if self._at_end else f" (the last of {tries_without_progress} tries: {failure})"
                 )
             wait = next(waits) if tries_without_progress else self._td.retry.initial_wait
             self._td.pause(failure, wait, f"in the result of job {self._job.id}")
 
     def _is_complete(self) -> bool:
-        """Whether the compressed file has reached its end, and holds as many rows as the job says."""
+        """Whether the compressed file is complete and contains as many rows as the job says."""
         if self._job.records == 0:  # the result may have no bytes at all; one request shows whether it has rows
             return self._at_end
         rows, is_whole_file = self._progress()
         return is_whole_file and (rows == self._job.records or (self._job.records is None and self._at_end))
 
-    def _truncation_error(self, why: str) -> TreasureDataError:
+    def _build_truncation_error(self, why: str) -> TreasureDataError:
+        """Return the error for a result that ends too early. `why` completes its first sentence."""
         return TreasureDataError(
             f"the result of job {self._job.id} is truncated: {self._progress().rows} of {self._job.records} rows "
             f"came{why}; nothing was sent. Run this task again"
         )
 
     def _read_response(self) -> Iterator[bytes]:
-        """Yield the new bytes of one response."""
+        """Yield the bytes of one response that earlier responses did not have."""
         path = f"{build_path('job', 'result', self._job.id)}?format=msgpack.gz"
         headers = {"Range": f"bytes={self._offset}-"} if self._offset else {}
         try:
@@ -94,7 +95,7 @@ class Download:
         self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
 
     def _count_known_bytes(self, response: urllib3.BaseHTTPResponse) -> int:
-        """Return how many bytes of a response an earlier one had. Raises TemporaryError if a retry may help."""
+        """Return how many bytes of a response are known already. Raises TemporaryError if a retry may help."""
         if response.status == 200:
             return self._offset
         start = _RANGE_START.match(response.headers.get("Content-Range", ""))

@@ -52,22 +52,22 @@ class Source:
     purpose: str = ""
 
     def with_query(self, query: str) -> Source:
-        """Return a source with a query that is derived from this one's; a rerun adopts its job."""
+        """Return a source with another query, derived from this one's. A rerun adopts the earlier job."""
         digest = hashlib.sha256(f"{self.domain_key} {query}".encode()).hexdigest()
         return replace(self, query=query, domain_key=f"td_pinterest_op-{digest[:40]}")
 
     def with_fresh_query(self, query: str) -> Source:
-        """Return a source with a query whose earlier result would be out of date: each call issues a job."""
+        """Return a source with another query that must run again each time, since its rows may have changed."""
         return replace(self, query=query, domain_key=make_domain_key())
 
 
 def make_domain_key() -> str:
-    """Return a random domain key, with which no earlier job is adopted."""
+    """Return a random domain key, so that no earlier job is adopted."""
     return f"td_pinterest_op-{secrets.token_hex(16)}"
 
 
 class Origin(NamedTuple):
-    """The source of rows and its unit, for messages."""
+    """The source of rows and the word for one of them, for messages."""
 
     name: str
     unit: str
@@ -78,7 +78,7 @@ QUERY, FILE = Origin("the query", "row"), Origin("the file", "line")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job that succeeded.
+    """A Treasure Data job that succeeded.
 
     `schema`: (name, type) of each column. `records` and `size` (compressed bytes) are None if Treasure Data does not
     say. `is_judged`: the warehouse has checked the identifiers, which are digests or reasons
@@ -96,17 +96,17 @@ class Job:
 
     @property
     def label(self) -> str:
-        """The result as messages name it."""
+        """The job's result as messages name it."""
         return f"the file {self.file}" if self.file else f"the result of job {self.id}"
 
     @property
     def origin(self) -> Origin:
-        """Where invalid rows can be corrected."""
+        """Where to correct invalid rows, for messages."""
         return FILE if self.file else QUERY
 
 
 def wait_for_job(td: TreasureData, source: Source, *, note: Callable[[str], None] = lambda _: None) -> Job:
-    """Return the job of `source` once it is finished; `note` gets its id as soon as that is known.
+    """Return the job of `source` once it has succeeded. `note` gets the job's id as soon as it is known.
 
     The job of a query is the one that an earlier try of this task issued, unless that failed, or a new one. Raises
     JobError if the job did not succeed or does not exist, and TreasureDataError.
@@ -118,16 +118,17 @@ def wait_for_job(td: TreasureData, source: Source, *, note: Callable[[str], None
 
 
 def run_statement(td: TreasureData, source: Source) -> str:
-    """Run a statement without a result, such as INSERT; returns its job's id. Raises JobError and TreasureDataError."""
+    """Run a statement without a result, such as INSERT; return its job's id. Raises as `wait_for_job` does."""
     job_id, details = _run_query(td, source, lambda _: None)
     _require_success(job_id, details, purpose=source.purpose)
     return job_id
 
 
 def _run_query(td: TreasureData, source: Source, note: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
+    """Issue a query, or adopt its earlier job; return the job's id and details once it has finished."""
     for attempt in range(1, _MAXIMUM_ISSUES + 1):
         key = source.domain_key if attempt == 1 else f"{source.domain_key}-{attempt}"
-        job_id, adopted = _issue(td, source, key)
+        job_id, adopted = _issue_query(td, source, key)
         note(job_id)
         log.info(
             "job %s %s (%s on database %s)%s",
@@ -143,7 +144,8 @@ def _run_query(td: TreasureData, source: Source, note: Callable[[str], None]) ->
     raise JobError(f"{_MAXIMUM_ISSUES} jobs of this query failed in this session; the last was job {job_id}")
 
 
-def _issue(td: TreasureData, source: Source, key: str) -> tuple[str, bool]:
+def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]:
+    """Issue a query; return its job's id, and whether an earlier job of this key was adopted."""
     path = build_path("job", "issue", source.engine, source.database)
     status, content = td.call("POST", path, subject="the query", query=source.query, domain_key=key)
     conflict = content.get("details")
@@ -156,8 +158,9 @@ def _issue(td: TreasureData, source: Source, key: str) -> tuple[str, bool]:
 
 
 def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:
+    """Return the details of a job once it has finished."""
     pause, waited, next_log_at, unknown = _FIRST_POLL, 0.0, _FIRST_LOG, 0
-    while (status := _get_details(td, "status", job_id)["status"]) not in _FINISHED:
+    while (status := _get_job_details(td, "status", job_id)["status"]) not in _FINISHED:
         unknown = 0 if status in _UNFINISHED else unknown + 1
         if unknown > _MAXIMUM_UNKNOWN:
             raise TreasureDataError(
@@ -170,10 +173,11 @@ def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:
         td.sleep(pause)
         waited += pause
         pause = min(pause * 1.5, _LAST_POLL)
-    return _get_details(td, "show", job_id)
+    return _get_job_details(td, "show", job_id)
 
 
-def _get_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]:
+def _get_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]:
+    """Return the details of a job; `view` is `status` or `show`. Raises JobError for an unknown job."""
     status, content = td.call("GET", build_path("job", view, job_id))
     if status == 404:
         raise JobError(f"Treasure Data knows no job {job_id}: is TD_API_SERVER the region in which it ran?")
@@ -183,13 +187,14 @@ def _get_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]:
 
 
 def _require_success(job_id: str, details: Mapping[str, Any], *, purpose: str = "", effect: str = "") -> None:
-    """Raise JobError for a job that failed; `effect` is what that means for the task, unless it has a purpose."""
+    """Raise JobError unless the job succeeded. `effect`: what the failure means for the task."""
     if (status := details["status"]) != "success":
         of, effect = (f" ({purpose})", "") if purpose else ("", effect)
-        raise JobError(f"job {job_id}{of} ended with status {sanitize(status)}{effect}{_engine_text(details)}")
+        raise JobError(f"job {job_id}{of} ended with status {sanitize(status)}{effect}{_quote_engine(details)}")
 
 
 def _build_job(job_id: str, details: Mapping[str, Any], *, purpose: str = "") -> Job:
+    """Return the job that these details describe. Raises JobError if it failed or has no result."""
     _require_success(job_id, details, purpose=purpose, effect=": nothing was sent")
     try:
         schema = json.loads(details.get("hive_result_schema") or "null")
@@ -205,13 +210,14 @@ def _build_job(job_id: str, details: Mapping[str, Any], *, purpose: str = "") ->
 
 
 def _parse_column(name: object, type_: object, *_: object) -> tuple[str, str]:
+    """Return name and type of a column in a job's schema. Raises TypeError if they are not text."""
     if not isinstance(name, str) or not isinstance(type_, str):
         raise TypeError
     return name, type_
 
 
-def _engine_text(details: Mapping[str, Any]) -> str:
-    """Return the last lines that the engine wrote about a failed job."""
+def _quote_engine(details: Mapping[str, Any]) -> str:
+    """Return the last lines that the engine wrote about a failed job, for the error message."""
     debug = details.get("debug")
     parts = [debug.get("stderr"), debug.get("cmdout")] if isinstance(debug, Mapping) else [debug]
     text = "\n".join(part[-_LONGEST_ENGINE_TEXT:] for part in parts if isinstance(part, str))
@@ -222,7 +228,7 @@ def _engine_text(details: Mapping[str, Any]) -> str:
 
 
 def _parse_count(value: object) -> int | None:
-    """Return a count that came as a number or as text, None for any other value."""
+    """Return a count given as a number or as text, None for any other value."""
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):

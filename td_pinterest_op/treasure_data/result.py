@@ -21,7 +21,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """The rows of a job. `blocks` yields, once, a list for each column of the schema, all of the same length."""
+    """The rows of a job. `blocks` yields, once, blocks of rows: a list for each column, all of the same length."""
 
     job: Job
     blocks: Iterable[list[list[Any]]]
@@ -34,33 +34,34 @@ def open_job_rows(td: TreasureData, source: Source, *, note: Callable[[str], Non
 
 
 def read_all(td: TreasureData, source: Source) -> list[dict[str, Any]]:
-    """Return the rows of a small result by column names, with text decoded. Raises as `wait_for_job` does."""
+    """Return the rows of a small result as mappings by column name. Raises as `wait_for_job` does."""
     return to_records(open_job_rows(td, source, note=lambda _: None))
 
 
 def to_records(rows: Rows) -> list[dict[str, Any]]:
-    """Return each row by column names, with text decoded."""
+    """Return each row as a mapping by column name, with text decoded."""
     names = [name for name, _ in rows.job.schema]
     return [
-        {name: _decode(value) for name, value in zip(names, row, strict=True)}
+        {name: _decode_text(value) for name, value in zip(names, row, strict=True)}
         for block in rows.blocks
         for row in zip(*block, strict=True)
     ]
 
 
-def _decode(value: Any) -> Any:
+def _decode_text(value: Any) -> Any:
+    """Return bytes as text, and any other value unchanged."""
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 class JobResult:
-    """The rows of a job; iterate once: yields blocks, a list for each column, all of the same length.
+    """The rows of a job; iterate once. Yields blocks of rows: a list for each column, all of the same length.
 
     Values are bytes (text is not decoded: one bad byte would cost the whole block), None, or other msgpack types.
     Raises JobError and TreasureDataError. After the last block the number of rows is the one that the job says.
     """
 
     def __init__(self, td: TreasureData, job: Job) -> None:
-        self._download = Download(td, job, progress=self._progress)
+        self._download = Download(td, job, progress=self._measure_progress)
         self._job = job
         self._rows = 0
         self._block_bytes = _INFLATED * max(len(job.schema), 1)
@@ -72,10 +73,12 @@ class JobResult:
         for data in self._download:
             yield from self._decode_blocks(data)
 
-    def _progress(self) -> Progress:
+    def _measure_progress(self) -> Progress:
+        """Return how much of the result has been decoded."""
         return Progress(rows=self._rows, is_whole_file=self._inflater.eof)
 
     def _decode_blocks(self, data: bytes) -> Iterator[list[list[Any]]]:
+        """Yield the blocks of rows that more compressed data completes."""
         while data:
             if self._inflater.eof:  # the next member of the file
                 self._inflater = zlib.decompressobj(_GZIP)
@@ -91,6 +94,7 @@ class JobResult:
                 yield self._to_columns(rows)
 
     def _to_columns(self, rows: list[Any]) -> list[list[Any]]:
+        """Return rows as columns, and count them. Raises TreasureDataError for a row of another width."""
         width = len(self._job.schema)
         try:
             # One column, the usual case, takes a third of the time that turning rows into columns takes.

@@ -54,7 +54,7 @@ def assign_control(control: Control, keys: Iterable[bytes]) -> list[bool]:
     `salted_number_sql` computes the same.
     """
     salted = sha256(control.salt.encode() + b"\n")
-    share = control.of_ten_thousand
+    share = control.share_of_ten_thousand
     is_in_group = []
     for key in keys:
         of_key = salted.copy()

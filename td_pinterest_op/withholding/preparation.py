@@ -115,7 +115,7 @@ def _assign_block(
     if control is None:
         return [False] * len(block[0])
     if by is not None and by_column[0].column.is_judged:
-        return [isinstance(number, int) and number % NUMBERS < control.of_ten_thousand for number in block[by]]
+        return [isinstance(number, int) and number % NUMBERS < control.share_of_ten_thousand for number in block[by]]
     digests = (digest.hex().encode() for digest in by_column[0].keys)
     return assign_control(control, digests if by is None else map(encode_key, block[by]))
 

@@ -157,7 +157,7 @@ FROM (SELECT {keep}filter({of_columns}, each -> each IS NOT NULL) AS found FROM 
 def _in_control_sql(control: Control, key: str) -> str:
     """Return the SQL condition that the person with a key is in the control group."""
     number = salted_number_sql(key, quote_literal(control.salt))
-    return f"{number} % {NUMBERS} < {control.of_ten_thousand}"
+    return f"{number} % {NUMBERS} < {control.share_of_ten_thousand}"
 
 
 def _single_persons_select(query: Query, control: Control | None) -> str:

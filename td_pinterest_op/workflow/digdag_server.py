@@ -20,7 +20,7 @@ _TIMEOUT = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigdagServer:
-    """A workflow server. `url` is without `/api`; `authorization` is the value of that header, empty for none.
+    """A digdag server. `url` is without `/api`; `authorization` is the value of that header, empty for none.
 
     Every method raises NoResponseError.
     """
@@ -29,25 +29,26 @@ class DigdagServer:
     authorization: Secret
 
     def find_project_id(self, name: str) -> tuple[int, str | None]:
-        """Return the status of the response, and the id of the project of that name, None if the server shows none."""
-        response = self._send("GET", f"/api/projects?name={urllib.parse.quote(name)}")
+        """Return the response's status, and the id of the project with this name (None if the server shows none)."""
+        response = self._send_request("GET", f"/api/projects?name={urllib.parse.quote(name)}")
         try:
             return response.status, str(response.content["projects"][0]["id"])
         except (LookupError, TypeError):
             return response.status, None
 
     def put_secret(self, project_id: object, name: str, value: Secret) -> int:
-        """Store a secret of a project; returns the status of the response."""
+        """Store a secret of a project; return the response's status."""
         path = f"/api/projects/{urllib.parse.quote(str(project_id), safe='')}/secrets/{name}"
-        return self._send("PUT", path, json.dumps({"value": value.reveal()}).encode()).status
+        return self._send_request("PUT", path, json.dumps({"value": value.reveal()}).encode()).status
 
-    def _send(self, method: str, path: str, body: bytes | None = None) -> Response:
+    def _send_request(self, method: str, path: str, body: bytes | None = None) -> Response:
+        """Send one request to the server's API; return its response."""
         limits = {"connect_timeout": _TIMEOUT, "write_timeout": _TIMEOUT, "read_timeout": _TIMEOUT}
         headers = {"Content-Type": "application/json"} if body else {}
         with contextlib.closing(Transport(**limits, connections=1)) as transport:
-            return transport.send(method, self.url + path, headers=headers, body=body, auth=self._authorise)
+            return transport.send(method, self.url + path, headers=headers, body=body, auth=self._add_authorization)
 
-    def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    def _add_authorization(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if header := self.authorization.reveal():
             request.headers["Authorization"] = header
         return request

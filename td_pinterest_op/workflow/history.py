@@ -42,7 +42,7 @@ _CONNECT_TIMEOUT = 10.0
 
 @dataclass(slots=True, kw_only=True)
 class History:
-    """The history of one task. After the first failure nothing more is tried."""
+    """The history of one task. After the first failure it does nothing more."""
 
     task: Task
     database: str
@@ -57,12 +57,12 @@ class History:
 
     @property
     def label(self) -> str:
-        """The table as messages name it."""
+        """The history table as messages name it."""
         return f"{self.database}.{self.table}"
 
     @property
     def task_columns(self) -> dict[str, Any]:
-        """The columns that every row of the task has."""
+        """The values of the columns that are the same in all rows of the task."""
         params, name = self.task.params, str(self.task.params.get("task_name") or "")
         attempt = params.get("attempt_id")
         return {
@@ -76,24 +76,26 @@ class History:
         }
 
     def write(self, rows: Sequence[Row], *, unless: str = "") -> None:
-        """Add rows, each with the columns of the task. `unless`: see `HistoryTable.insert`. Never raises."""
+        """Add rows, completed with the columns of the task. Never raises. `unless`: see `HistoryTable.insert`."""
         rows = [
             {**self.task_columns, **{name: value for name, value in row.items() if value is not None}} for row in rows
         ]
         # The run is over: a signal interrupts the history, and nothing else.
         with contextlib.suppress(StoppedError):
-            self._try(lambda table: table.insert(rows, unless=unless), failure="this run has no row in the history")
+            self._try_with_table(
+                lambda table: table.insert(rows, unless=unless), failure="this run has no row in the history"
+            )
 
     def read(self, query: str) -> list[dict[str, Any]] | None:
-        """Return the rows of a query, None if the history cannot be read. Raises StoppedError."""
-        return self._try(lambda table: table.read(query), failure="nothing is known from the history")
+        """Return the rows of a query; None if the history cannot be read. Raises StoppedError."""
+        return self._try_with_table(lambda table: table.read(query), failure="nothing is known from the history")
 
-    def _try(self, function: Callable[[HistoryTable], _T], *, failure: str) -> _T | None:
-        """Return `function(table)`, None with a warning that begins with `failure` if it fails."""
+    def _try_with_table(self, function: Callable[[HistoryTable], _T], *, failure: str) -> _T | None:
+        """Return `function(table)`. If it fails, log a warning that begins with `failure`, and return None."""
         if self._given_up.is_set():
             return None
         try:
-            return call_within(TIME_LIMIT, lambda: self._call(function))
+            return call_within(TIME_LIMIT, lambda: self._call_with_table(function))
         except StoppedError:
             self._given_up.set()
             raise
@@ -105,7 +107,8 @@ class History:
         log.warning("%s %s: %s. The run itself continues without the history", failure, self.label, problem)
         return None
 
-    def _call(self, function: Callable[[HistoryTable], _T]) -> _T:
+    def _call_with_table(self, function: Callable[[HistoryTable], _T]) -> _T:
+        """Return `function(table)`, with a connection of its own to Treasure Data."""
         # Its own connection, which does not retry: the table retries, without warnings.
         limits = {"connect_timeout": _CONNECT_TIMEOUT, "write_timeout": TIME_LIMIT, "read_timeout": TIME_LIMIT}
         with contextlib.closing(Transport(**limits, connections=1)) as transport:
@@ -114,31 +117,32 @@ class History:
                 endpoint=read_endpoints(self.task.environ).treasure_data,
                 transport=transport,
                 retry=Retry(count=0, initial_wait=1.0, longest_wait=TIME_LIMIT, random=random.random),
-                timing=replace(self.timing, sleep=self._sleep),
+                timing=replace(self.timing, sleep=self._sleep_unless_given_up),
             )
             return function(HistoryTable(td=td, database=self.database, name=self.table))
 
-    def _sleep(self, seconds: float) -> None:
+    def _sleep_unless_given_up(self, seconds: float) -> None:
+        """Sleep between retries. Raises TimeoutError once the history was given up."""
         if self._given_up.is_set():
             raise TimeoutError
         self.timing.sleep(seconds)
 
 
 def open_history(task: Task, table: TableName | None, timing: Timing) -> History | None:
-    """Return the history of a task, None without a table. Raises SettingsError if its database is unknown."""
+    """Return the history of a task, None without a table. Raises SettingsError if no database is known."""
     if table is None:
         return None
     return History(task=task, database=read_history_database(task, table), table=table.table, timing=timing)
 
 
 def read_history_database(task: Task, table: TableName) -> str:
-    """Return the database of a history. Raises SettingsError if it is unknown."""
+    """Return the database of a history table. Raises SettingsError if none is known."""
     return table.database or read_database(task, use=f"the history {table.table}")
 
 
 @contextlib.contextmanager
 def record_run(history: History | None, rows: Callable[[str], Sequence[Row]]) -> Iterator[None]:
-    """Write the rows of a run at the end of the block; `rows` gets the error's text, "" after a success.
+    """At the end of the block, write the rows of the run. `rows` gets the error's text, "" for success.
 
     A row without an outcome gets that of the run. No row is written for a run that a signal ended, since there is no
     time for it, nor for a task that is resubmitted.
@@ -150,13 +154,14 @@ def record_run(history: History | None, rows: Callable[[str], Sequence[Row]]) ->
         error = failure
         raise
     finally:
-        if history and _has_row(history.task, error):
+        if history and _needs_row(history.task, error):
             text = error_text(error)
             outcome = {"outcome": FAILED, "error": text} if error else {"outcome": SUCCESS}
             history.write([{**outcome, **row} for row in rows(text)])
 
 
-def _has_row(task: Task, error: BaseException | None) -> bool:
+def _needs_row(task: Task, error: BaseException | None) -> bool:
+    """Whether a run with this error gets a row: not if a signal ended it, or if it is resubmitted."""
     if error is None:
         return True
     return isinstance(error, Exception) and not shutdown.is_requested() and not may_resubmit(task, error)
@@ -170,6 +175,6 @@ def error_text(error: BaseException | None) -> str:
 
 
 def workflow_name(task_name: str) -> str | None:
-    """Return the workflow's name, with which a task's name begins; None if it does not."""
+    """Return the workflow's name, which is the first part of a task's name; None if there is no such part."""
     parts = re.split(r"[+^]", task_name)
     return parts[1] if len(parts) > 1 else None

@@ -13,7 +13,7 @@ from td_pinterest_op.runtime.atomic_file import replace
 
 
 def folder(environ: Mapping[str, str]) -> Path:
-    """Return the folder of the secrets. Raises RuntimeError if neither the environment nor the system names a home."""
+    """Return the folder of the local digdag secrets. Raises RuntimeError if the user has no home."""
     config = environ.get("DIGDAG_CONFIG_HOME")
     if config:
         return Path(config) / "secrets"
@@ -22,7 +22,7 @@ def folder(environ: Mapping[str, str]) -> Path:
 
 
 def read(name: str, environ: Mapping[str, str]) -> str | None:
-    """Return the value of a secret, None if it is missing, is not text or cannot be read."""
+    """Return the value of a local secret; None if it is missing, not text, or cannot be read."""
     try:
         return (folder(environ) / name).read_text(encoding="utf-8").strip()
     except (OSError, ValueError, RuntimeError):
@@ -30,7 +30,7 @@ def read(name: str, environ: Mapping[str, str]) -> str | None:
 
 
 def write(name: str, value: Secret, environ: Mapping[str, str]) -> Path:
-    """Store a secret, readable by its owner alone, in a folder that its owner alone may enter; returns the file.
+    """Store a local secret, which only its owner can read; return its file.
 
     Raises OSError, and RuntimeError as `folder` does.
     """

@@ -26,7 +26,7 @@ _PATIENCE = 1.7
 
 
 class task_process:  # noqa: N801 - used like a function
-    """Surrounds a whole run: logs to the session's log, ends on SIGTERM and SIGINT, raises nothing but ExportError.
+    """Surrounds a whole run: writes the session's log, ends on SIGTERM and SIGINT, raises only ExportError.
 
     Any other exception could quote a row: the error that replaces it names only its type and place. The error has no
     traceback of the run, which digdag would print: of all frames it shows this class's alone.
@@ -58,6 +58,7 @@ class task_process:  # noqa: N801 - used like a function
 
 @contextlib.contextmanager
 def _log_to_session() -> Iterator[SessionLog]:
+    """Within the block, write the package's log to the session's log."""
     level, propagate, handler = log.level, log.propagate, SessionLog()
     log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -73,7 +74,8 @@ def _log_to_session() -> Iterator[SessionLog]:
 
 @contextlib.contextmanager
 def _handle_signals() -> Iterator[None]:
-    before = {number: signal.signal(number, _stop) for number in _SIGNALS}
+    """Within the block, end the run on SIGTERM and SIGINT."""
+    before = {number: signal.signal(number, _request_end) for number in _SIGNALS}
     try:
         yield
     finally:
@@ -81,7 +83,8 @@ def _handle_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _stop(number: int, _frame: FrameType | None) -> None:
+def _request_end(number: int, _frame: FrameType | None) -> None:
+    """Handle a signal: ask the run to end, and no longer wait for the reader of the log."""
     is_first = not shutdown.is_requested()
     shutdown.request(signal.Signals(number).name)
     # The log's reader may hang: stop waiting for it.
@@ -95,7 +98,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 
 
 class _ShutdownWatchdog:
-    """Ends the process if it has not ended some time after a signal.
+    """Ends the process if it is still running some time after a signal.
 
     Python calls a signal's handler between two steps of the main thread, which may be stuck in a look-up of a host or
     in a write. The system writes the signal's number to the wake-up pipe at once, and a thread reads it there.
@@ -106,12 +109,13 @@ class _ShutdownWatchdog:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         self._before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._thread = threading.Thread(target=self._wait, name="watch", daemon=True)
+        self._thread = threading.Thread(target=self._wait_for_signal, name="watch", daemon=True)
         # If no thread can start, the handler works alone.
         with contextlib.suppress(RuntimeError):
             self._thread.start()
 
-    def _wait(self) -> None:
+    def _wait_for_signal(self) -> None:
+        """Wait for a signal, then for the run to end, and end the process if it does not."""
         while (number := os.read(self._reader, 1)) and number[0] not in _SIGNALS:
             pass
         if not number or self._ended.wait(_PATIENCE):
@@ -121,6 +125,7 @@ class _ShutdownWatchdog:
             os._exit(128 + number[0])
 
     def close(self) -> None:
+        """End the thread of the watchdog."""
         self._ended.set()
         signal.set_wakeup_fd(self._before)
         os.close(self._writer)
@@ -130,10 +135,11 @@ class _ShutdownWatchdog:
 
 
 def _silence_excepthook(failure: ExportError) -> None:
-    """Keep Python from printing `failure` at its end: digdag prints its message already."""
+    """Keep Python from printing `failure` when it exits, since digdag prints its message already."""
     before = sys.excepthook
 
     def print_others(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        """Print an exception as Python would, unless it is `failure`."""
         if error is not failure:
             before(kind, error, traceback)
 

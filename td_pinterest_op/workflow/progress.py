@@ -21,7 +21,7 @@ _IDLE = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A long phase. `total` (None: unknown) and `pace`, the most a second, are in its `unit`.
+    """A long phase. `total` (None if unknown) and `pace`, the most a second, are counted in its `unit`.
 
     `pause` returns the seconds until it may go on, 0 if no limit holds it up.
     """
@@ -41,12 +41,12 @@ class EtaEstimator:
         self._begin = self._moved_at = timing.monotonic()
         self._done = 0
 
-    def rate(self) -> float:
-        """Return the units a second since the phase began."""
+    def compute_rate(self) -> float:
+        """Return the units done a second since the phase began."""
         return self._done / max(self._timing.monotonic() - self._begin, 1e-9)
 
-    def text(self, done: int) -> str:
-        """Return "4 min 10 s left", or when a waiting phase goes on, or "" if neither is known."""
+    def format_eta(self, done: int) -> str:
+        """Return "4 min 10 s left", or when a phase that waits continues; "" if neither is known."""
         now, total = self._timing.monotonic(), self._phase.total
         if done != self._done:
             self._done, self._moved_at = done, now
@@ -55,23 +55,23 @@ class EtaEstimator:
             if pause := self._phase.pause():
                 return format_resumption(pause, wall=self._timing.wall())
             return f"waiting for {format_duration(idle)}"
-        rate = min(self.rate(), self._phase.pace or float("inf"))
+        rate = min(self.compute_rate(), self._phase.pace or float("inf"))
         return f"{format_duration(round(left / rate))} left" if total and rate else ""
 
 
 class ProgressReporter(Protocol):
-    """Shows the plan before the first write, and the progress of each phase."""
+    """Shows the plan of a run before its first write, and the progress of each phase."""
 
     def plan(self, text: str) -> None:
         """Show the plan. Raises StoppedError if the user declines it."""
 
     def progress(self, phase: Phase) -> contextlib.AbstractContextManager[Callable[[int], None]]:
-        """Report a phase: yield a function to call with how many units are done."""
+        """Report the progress of a phase. Yields a function to call with the number of units done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogReporter:
-    """Writes plan and progress into the log."""
+    """Writes the plan and the progress to the log."""
 
     timing: Timing
 
@@ -81,18 +81,19 @@ class LogReporter:
 
     @contextlib.contextmanager
     def progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
-        """Log a line every 10 s, none for a short phase. Raises StoppedError once the run was stopped."""
+        """Log a line every 10 s, none for a short phase. Raises StoppedError once the run is asked to end."""
         logged_at = self.timing.monotonic()
         eta = EtaEstimator(phase, self.timing)
 
-        def advance(done: int) -> None:
+        def log_progress(done: int) -> None:
+            """Log the number of units done, if the last line is 10 s old."""
             nonlocal logged_at
             shutdown.check()
-            now, left = self.timing.monotonic(), eta.text(done)
+            now, left = self.timing.monotonic(), eta.format_eta(done)
             if now - logged_at >= EVERY:
                 logged_at = now
                 share = f"{done / phase.total:.0%} of {phase.total:,}" if phase.total else ""
-                so_far = f"{phase.name}: {done:,} {phase.unit}, {eta.rate():,.0f} a second"
+                so_far = f"{phase.name}: {done:,} {phase.unit}, {eta.compute_rate():,.0f} a second"
                 log.info("%s", ", ".join(filter(None, (so_far, share, left))))
 
-        yield advance
+        yield log_progress

@@ -27,7 +27,7 @@ _MOST_REFUSALS_IN_ALL = 30
 
 
 def may_resubmit(task: Task, error: BaseException) -> bool:
-    """Whether `error` is about a refresh token that another task may have renewed, and a subtask can get."""
+    """Whether the task may run again because another task may have renewed the refused refresh token."""
     environment = task.params.get("_env")
     return (
         isinstance(error, AccountError)
@@ -40,7 +40,7 @@ def may_resubmit(task: Task, error: BaseException) -> bool:
 
 
 def try_resubmit(error: AccountError) -> bool:
-    """Add the current task as its own subtask, if `may_resubmit`; whether that was done."""
+    """If `may_resubmit`, add the current task as its own subtask; return whether that was done."""
     try:
         task = current_task()
     except SettingsError:
@@ -65,23 +65,24 @@ def try_resubmit(error: AccountError) -> bool:
 
 
 def _count_refusals(task: Task, fingerprint: str | None) -> int:
-    """Return how often the token was refused in a row, this time included."""
-    before = _earlier_refusals(task)
+    """Return how often in a row this token was refused, including now."""
+    before = _read_earlier_refusals(task)
     return 1 + (int(before["times"]) if before.get("fingerprint") == fingerprint else 0)
 
 
 def _count_all_refusals(task: Task) -> int:
-    """Return how often the task was refused with any token, this time included."""
-    return 1 + int(_earlier_refusals(task).get("in_all", 0))
+    """Return how often the task was refused with any token, including now."""
+    return 1 + int(_read_earlier_refusals(task).get("in_all", 0))
 
 
-def _earlier_refusals(task: Task) -> Mapping[str, Any]:
+def _read_earlier_refusals(task: Task) -> Mapping[str, Any]:
+    """Return the refusals that the earlier run of this task has recorded; empty for its first run."""
     before = task.params.get(_REFUSED)
     return before if isinstance(before, Mapping) else {}
 
 
 def _escape_templates(value: Any) -> Any:
-    """Return a value that digdag, which evaluates all texts of the subtask, leaves unchanged."""
+    """Return a value so that digdag, which fills in all texts of the subtask, leaves it unchanged."""
     if isinstance(value, str):
         return value.replace("$", "${'$'}")
     if isinstance(value, Mapping):

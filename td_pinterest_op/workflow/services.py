@@ -31,14 +31,14 @@ OnNewRefreshToken = Callable[[Secret | None, float | None], None]
 
 
 class Endpoints(NamedTuple):
-    """The URLs of the two services; secrets may be sent to both."""
+    """The URLs of the two services. Secrets may be sent to both."""
 
     treasure_data: str
     pinterest: str
 
 
 def read_endpoints(environ: Mapping[str, str]) -> Endpoints:
-    """Return the endpoints of the environment. Raises SettingsError for one that secrets must not be sent to."""
+    """Return the endpoints in the environment. Raises SettingsError for one to which secrets must not be sent."""
     values = {name: environ.get(name, "").strip() or default for name, default in _DEFAULTS.items()}
     urls = {name: url if "://" in url else f"https://{url}" for name, url in values.items()}
     unsafe = [name for name, url in urls.items() if not is_safe(url)]
@@ -49,7 +49,7 @@ def read_endpoints(environ: Mapping[str, str]) -> Endpoints:
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """The two services of a run: one client, one token and one rate limit for all ad accounts."""
+    """The connections to both services in a run: one client, one token and one rate limit for all ad accounts."""
 
     task: Task
     endpoints: Endpoints
@@ -60,16 +60,16 @@ class Services:
 
     @property
     def pinterest(self) -> Api:
-        """Pinterest's calls for the ad account of the settings."""
+        """Pinterest's API for the ad account of the settings."""
         return self.pinterest_for(self.ad_account_id)
 
     def pinterest_for(self, ad_account_id: str) -> Api:
-        """Return Pinterest's calls for any ad account that the token may use."""
+        """Return Pinterest's API for any ad account that the token may use."""
         return Api(client=self.client, tokens=self.tokens, ad_account_id=ad_account_id)
 
     @cached_property
     def treasure_data(self) -> TreasureData:
-        """Treasure Data's calls. Raises SettingsError without an API key."""
+        """Treasure Data's API. Raises SettingsError without an API key."""
         return TreasureData(
             api_key=self.task.td_api_key,
             endpoint=self.endpoints.treasure_data,
@@ -149,7 +149,7 @@ def open_client(
 
 
 def open_token_store(task: Task, settings: ConnectionSettings, timing: Timing) -> TokenStore:
-    """Return the store to which a new refresh token of a task goes."""
+    """Return the store for new refresh tokens of a task."""
     project_id = str(task.params.get("project_id"))
     return TokenStore(
         secret_name=settings.refresh_token_secret,
@@ -162,6 +162,7 @@ def open_token_store(task: Task, settings: ConnectionSettings, timing: Timing) -
 
 
 def _build_retry(settings: ConnectionSettings) -> Retry:
+    """Return the retries and waits that the settings describe."""
     return Retry(
         count=settings.retry_count,
         initial_wait=settings.retry_initial_wait_millis / 1000,

@@ -28,7 +28,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 
 
 class SessionLog(logging.Handler):
-    """Writes to stderr without a lock: a thread that waits for the reader of the log blocks no other one.
+    """Writes log lines to stderr without a lock: a thread that waits for the log's reader blocks no others.
 
     `clock` returns monotonic seconds.
     """
@@ -37,37 +37,38 @@ class SessionLog(logging.Handler):
         super().__init__()
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         self._clock = clock
-        self._alike: dict[str, _Alike] = {}
+        self._alike: dict[str, _SimilarWarnings] = {}
         self._alike_lock = threading.Lock()
         self._left = _LAST_SECONDS
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write one line, in place of logging's own way, which holds the handler's lock meanwhile."""
+        """Write one line without holding the handler's lock, which logging would hold."""
         self.emit(record)
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line. Raises StoppedError when a signal arrives meanwhile."""
+        """Write one line. Raises StoppedError if a signal arrives during the write."""
         try:
             message = record.getMessage()
             again = self._count_similar(record, message) if record.levelno == logging.WARNING else 0
             if again is not None:
-                self._write(self._format_line(record) + (f" ({again} more like this)" if again else ""))
+                self._write_line(self._format_line(record) + (f" ({again} more like this)" if again else ""))
         except ExportError:
             raise
         except Exception as error:
             # Not logging's own handling, which prints the arguments unmasked.
-            self._write(f"a line of the log from {record.name} is left out ({type(error).__name__})")
+            self._write_line(f"a line of the log from {record.name} is left out ({type(error).__name__})")
 
     def _format_line(self, record: logging.LogRecord) -> str:
+        """Return a record as masked text, with control characters and templates escaped."""
         text = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), mask(self.format(record)))
         # Indented, so that no line of a message passes for a line of the log.
         return break_templates(text.replace("\n", "\n    "))
 
     def _count_similar(self, record: logging.LogRecord, message: str) -> int | None:
-        """Return how many similar warnings were left out before this one; None if it is left out as well."""
+        """Return how many similar warnings were left out before this one; None if this one is left out too."""
         with self._alike_lock:
-            alike = self._alike.setdefault(_FIGURES.sub("#", message), _Alike())
+            alike = self._alike.setdefault(_FIGURES.sub("#", message), _SimilarWarnings())
             now = self._clock()
             if alike.written_at is not None and now - alike.written_at < ALIKE_SECONDS:
                 alike.left_out, alike.last = alike.left_out + 1, record
@@ -76,17 +77,18 @@ class SessionLog(logging.Handler):
             return left_out
 
     def close(self) -> None:
-        """Write the last of all warnings that were left out, with their number."""
+        """Write the last of the similar warnings that were left out, with their number."""
         # Threads that send may still write warnings.
         with self._alike_lock:
             groups, self._alike = self._alike.values(), {}
         for alike in groups:
             if alike.last is not None and alike.left_out:
                 more = f" ({alike.left_out - 1} more like this)" if alike.left_out > 1 else ""
-                self._write(self._format_line(alike.last) + more)
+                self._write_line(self._format_line(alike.last) + more)
         super().close()
 
-    def _write(self, line: str) -> None:
+    def _write_line(self, line: str) -> None:
+        """Write a line to stderr. Errors are ignored: the run goes on without a log."""
         stream = sys.stderr
         if stream is None:  # closed before Python began
             return
@@ -114,8 +116,8 @@ class SessionLog(logging.Handler):
 
 
 @dataclass(slots=True, kw_only=True)
-class _Alike:
-    """Warnings that differ in figures only; `written_at`: when one of them was last written."""
+class _SimilarWarnings:
+    """Warnings that differ only in figures. `written_at`: when one of them was last written."""
 
     written_at: float | None = None
     left_out: int = 0

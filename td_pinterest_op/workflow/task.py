@@ -28,7 +28,7 @@ _JOB_ID = re.compile(r"[0-9]{1,40}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """The merged parameters and the environment of a digdag task.
+    """A digdag task: its merged parameters, and its environment.
 
     `session` replaces the session where there is no workflow; it does not let a query's earlier job be adopted.
     `concurrent`: how many tasks share the requests that Pinterest allows.
@@ -42,17 +42,18 @@ class Task:
 
     @property
     def session_key(self) -> str:
-        """Eight hex digits that identify this task in its session; random outside a session."""
-        return _hash(self.session or self._session)[:8]
+        """Eight hex digits that identify the task in its session; random outside a session."""
+        return _hash_text(self.session or self._session_id)[:8]
 
     @property
-    def _session(self) -> str:
+    def _session_id(self) -> str:
+        """Text that identifies the task of a project in its session; random outside a session."""
         # The same task of another project (staging, production) is another task.
         time, project, name = map(self.params.get, ("session_time", "project_id", "task_name"))
         return f"{time} {project} {name}" if time and name else self._random
 
     def domain_key(self, *query: str) -> str:
-        """Return the domain key by which a retry within this attempt adopts its own job.
+        """Return the domain key of a query, with which a retry in the same attempt adopts its own job.
 
         A new attempt issues the query again, since the rows may have changed, as does a corrected query, database or
         engine. Session and project do not identify an attempt: every local project has the id 1.
@@ -60,11 +61,11 @@ class Task:
         names = ("session_uuid", "attempt_id", "task_name")
         values = [str(self.params.get(name) or "") for name in names]
         attempt = values if all(values) else [self._random]
-        return "td_pinterest_op-" + _hash(" ".join([*attempt, *query]))[:40]
+        return "td_pinterest_op-" + _hash_text(" ".join([*attempt, *query]))[:40]
 
     @property
     def td(self) -> Mapping[str, Any]:
-        """The parameter `td`: results of earlier td> tasks, and the workflow's settings for them."""
+        """The parameter `td`: results of earlier td> tasks, and the workflow's settings for td> tasks."""
         td = self.params.get("td")
         return td if isinstance(td, Mapping) else {}
 
@@ -75,7 +76,7 @@ class Task:
 
     @property
     def td_api_key(self) -> Secret:
-        """Raises SettingsError if it is not in the environment."""
+        """Treasure Data's API key. Raises SettingsError if the environment does not contain it."""
         key = self.environ.get("TD_API_KEY", "").strip()
         if not key:
             raise SettingsError(
@@ -87,7 +88,8 @@ class Task:
         return Secret(key)
 
 
-def _hash(text: str) -> str:
+def _hash_text(text: str) -> str:
+    """Return the SHA-256 of a text in hex digits."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -101,7 +103,7 @@ def current_task() -> Task:
 
 
 def store(**values: object) -> None:
-    """Put values (plain JSON types) into digdag's store, for later tasks: an audience named `${x}` fails none."""
+    """Put values (plain JSON types) into digdag's store, with `${` broken so that none is filled in."""
     import digdag
 
     digdag.env.store(break_templates(values))
@@ -115,7 +117,7 @@ def add_subtask(config: Mapping[str, Any]) -> None:
 
 
 def read_source(task: Task) -> Source:
-    """Return the source of a task: `job_id`, else `query`, else `td.last_job_id`. Raises SettingsError."""
+    """Return the source of a task's rows: `job_id`, else `query`, else `td.last_job_id`. Raises SettingsError."""
     job_id, query = _read_parameter(task, "job_id"), _read_parameter(task, "query")
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
@@ -132,7 +134,7 @@ def read_source(task: Task) -> Source:
 
 
 def read_list_source(task: Task, name: str) -> Source | None:
-    """Return another query of a task, its parameter `name` (SQL or a file of it), None without one.
+    """Return the query in the task's parameter `name` (SQL, or a file of SQL), None without one.
 
     Each retry issues it again: nobody is sent who opted out in between. Raises SettingsError.
     """
@@ -156,7 +158,7 @@ def _read_parameter(task: Task, name: str) -> object:
 
 
 def read_sql(text: str, *, key: str) -> str:
-    """Return the query in `text`, or in the project's file `….sql` that it names. Raises SettingsError."""
+    """Return SQL: `text` itself, or the content of the project's file `….sql` that it names. Raises SettingsError."""
     text = text.strip()
     if not text.lower().endswith(".sql"):
         return text
@@ -179,6 +181,7 @@ def read_sql(text: str, *, key: str) -> str:
 
 
 def _parse_job_id(value: object) -> str:
+    """Return a job's id as text. Raises SettingsError for any other value."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = str(value).strip()
@@ -193,7 +196,7 @@ def _parse_job_id(value: object) -> str:
 
 
 def read_database(task: Task, *, use: str) -> str:
-    """Return the database of a task. Raises SettingsError without one, which says that `use` needs it."""
+    """Return a task's database. Raises SettingsError without one; the message says that `use` needs it."""
     database = task.params.get("database", task.td.get("database"))
     if is_left_out(database):
         raise SettingsError(f"{use} needs its database: give the task a `database`", key="database")
@@ -203,7 +206,7 @@ def read_database(task: Task, *, use: str) -> str:
 
 
 def _build_source(query: str, task: Task, *, use: str = "") -> Source:
-    """Return the source of a query. `use`: the parameter that holds it, "" for the task's `query`."""
+    """Return a query as a source. `use`: the parameter that contains it, "" for the task's `query`."""
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     errors = SettingsErrorCollector()
     with errors:

@@ -55,16 +55,16 @@ class TokenStore:
     def __post_init__(self) -> None:
         self._is_local_run = self.project_id == LOCAL_PROJECT and not _WORKSPACE.search(Path.cwd().as_posix())
         # The token of the task may come from elsewhere, and the file hold somebody else's.
-        self._is_local = self._read_local() == self.current.reveal()
+        self._is_local = self._read_local_token() == self.current.reveal()
 
     def save(self, issued: Secret | None, seconds: float | None) -> None:
-        """Save `issued` at once. Never raises: warns.
+        """Store a new refresh token at once. Never raises: a failure is logged as a warning.
 
         `seconds`: validity of `issued`, or of the current token if `issued` is None.
         """
         if issued is None:
             self._warn_of_end(seconds)
-        elif self._is_local and self._read_local() != self.current.reveal():
+        elif self._is_local and self._read_local_token() != self.current.reveal():
             log.info("Pinterest issued a new refresh token; another task has stored a newer one, which stays")
         elif problem := self._try_store(issued):
             log.warning(
@@ -80,14 +80,15 @@ class TokenStore:
             log.info("Pinterest issued a new refresh token; it is saved in secret %s", self.secret_name)
 
     def read(self) -> Secret | None:
-        """Return the stored token, None if unknown: a workflow server does not show its secrets."""
-        text = self._read_local() if self._is_local else None
+        """Return the stored token; None if it is unknown, since a workflow server does not show its secrets."""
+        text = self._read_local_token() if self._is_local else None
         if not text:
             return None
         self.current = Secret(text)
         return self.current
 
     def _warn_of_end(self, seconds: float | None) -> None:
+        """Warn if the refresh token expires soon and Pinterest issued no new one. `seconds`: its lifetime."""
         if seconds is not None and seconds <= _SOON:
             log.warning(
                 "the refresh token ends on %s and Pinterest gave no new one: the owner of the Pinterest app must "
@@ -97,12 +98,13 @@ class TokenStore:
             )
 
     def _format_end(self, seconds: float) -> str:
+        """Return the date that is `seconds` from now, in UTC."""
         return f"{self.timing.utc(seconds):%Y-%m-%d}"
 
     def _try_store(self, issued: Secret) -> str:
-        """Store a token; returns why that failed, "" if it did not."""
+        """Store a token; return why that failed, "" if it succeeded."""
         try:
-            self._store(issued)
+            self._store_token(issued)
         except SettingsError as error:
             return str(error)
         except OSError as error:
@@ -111,8 +113,8 @@ class TokenStore:
             return type(error).__name__
         return ""
 
-    def _store(self, issued: Secret) -> None:
-        """Raises SettingsError, which says why it cannot be stored, and what writing a local secret raises."""
+    def _store_token(self, issued: Secret) -> None:
+        """Store a token. Raises SettingsError if there is no place for it, and OSError if writing fails."""
         if self.secret_name is None:
             raise SettingsError("it was given in plain text, not by a secret")
         if self._is_local:
@@ -121,14 +123,14 @@ class TokenStore:
         else:
             self._put_secret(self._find_server(), self.secret_name, issued)
 
-    def _read_local(self) -> str | None:
-        """Return what `digdag secrets --local` has; None unless the run is local."""
+    def _read_local_token(self) -> str | None:
+        """Return the token in the local digdag secrets; None unless the run is local."""
         if self.secret_name is None or not self._is_local_run:
             return None
         return local_secrets.read(self.secret_name, self.environ)
 
     def _find_server(self) -> DigdagServer:
-        """Return the workflow server. Raises SettingsError without one that may get a secret."""
+        """Return the workflow server. Raises SettingsError without one to which a secret may be sent."""
         if self._is_local_run:
             raise SettingsError("it is in no local secrets file, and a local run stores it on no server")
         endpoint = self.environ.get("DIGDAG_ENDPOINT", "").rstrip("/")
@@ -145,7 +147,7 @@ class TokenStore:
         return DigdagServer(url=f"https://{hosted}", authorization=Secret(f"TD1 {self.environ.get('TD_API_KEY', '')}"))
 
     def _put_secret(self, server: DigdagServer, name: str, issued: Secret) -> None:
-        """Raises SettingsError when the server does not take it."""
+        """Store a token as a secret on the server. Raises SettingsError if the server refuses it."""
         problem = ""
         for wait in (0.0, *islice(self.retry.waits(), _TRIES - 1)):
             self.timing.sleep(wait)

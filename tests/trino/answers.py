@@ -16,8 +16,8 @@ from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.identifiers.sql import answer_sql, lower_sql, trim_sql
 from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records.sql import answers_statement
-from td_pinterest_op.run_history.audience_history import COLUMNS_READ, summarize
-from td_pinterest_op.run_history.columns import COLUMNS, follow_up_row, lift_row, run_row
+from td_pinterest_op.run_history.audience_history import COLUMNS_READ, build_audience_history
+from td_pinterest_op.run_history.columns import COLUMNS, build_follow_up_row, build_lift_row, build_run_row
 from td_pinterest_op.run_history.sql import create_table, insert_rows, select_audience_rows, select_failures
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import WITHHELD
@@ -193,14 +193,14 @@ def check_history(server: str) -> Iterator[str]:
         return [run(server, statement).rows for statement in text.split(";\n")][-1]
 
     session, failed = test_history.SESSION, test_history.FAILED | {"audience_id": "12", "error": test_history.NASTY}
-    seen = session | dict(follow_up_row(test_history.AUDIENCE)) | {"ad_account_id": "5"}
+    seen = session | dict(build_follow_up_row(test_history.AUDIENCE)) | {"ad_account_id": "5"}
     about = {name: failed[name] for name in ("session_uuid", "attempt_id")}
     for _ in range(2):
         ask(create_table(table))
-        ask(insert_rows(table, [session | dict(run_row(statistics())), seen]))
+        ask(insert_rows(table, [session | dict(build_run_row(statistics())), seen]))
         once = select_failures(table, task="+pinterest_export", **about)
         ask(insert_rows(table, [failed], unless=once))
-    ask(insert_rows(table, [session | dict(lift_row({"summary": test_history.NASTY, "split_p": 0.5}))]))
+    ask(insert_rows(table, [session | dict(build_lift_row({"summary": test_history.NASTY, "split_p": 0.5}))]))
     expected: dict[str, tuple[str, list[object]]] = {
         "history_people": ("audience_size", [40]),
         "history_rejected": ("rejected_percent", [21.88]),
@@ -227,7 +227,7 @@ def check_known_members(server: str) -> Iterator[str]:
     for runs, filled, mirrored in test_audience_history.RUNS:
         rows = [test_audience_history.OF_RUN | {"time": time} | run_ for time, run_ in enumerate(runs, start=1)]
         load_table(server, TABLE, types, [[row.get(name) for name in types] for row in rows])
-        found = summarize(run(server, query).rows).members
+        found = build_audience_history(run(server, query).rows).members
         if filled | mirrored != {name: held.records for name, held in found.items()}:
             yield f"known is {found} of {runs}"
     if (named := most_table_reads(server, query)) > 2:

@@ -16,7 +16,7 @@ from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.report.verdict import ReportText
 from td_pinterest_op.settings import parse as settings_parse
-from td_pinterest_op.settings.table import export_table
+from td_pinterest_op.settings.table import build_export_table
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow.services import Services
 
@@ -32,17 +32,17 @@ __all__ = [
     "Mirror",
     "Remove",
     "Replace",
-    "action_of",
     "build_action",
+    "find_action",
     "parse",
 ]
 
 ACTIONS: tuple[type[AudienceAction], ...] = (Add, Remove, Create, Replace, Mirror, Delete, Clear, CreateActalike)
 
-EXPORT = export_table([each.action for each in ACTIONS], default=Create.action)
+EXPORT = build_export_table([each.action for each in ACTIONS], default=Create.action)
 # The functions of `settings.parse`, for all actions.
 parse = partial(settings_parse.parse, table=EXPORT)
-action_of = partial(settings_parse.action_of, table=EXPORT)
+find_action = partial(settings_parse.find_action, table=EXPORT)
 
 REPORT_TEXTS: Mapping[str, ReportText] = {each.action.name: each.report_text for each in ACTIONS}
 

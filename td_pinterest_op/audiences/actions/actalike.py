@@ -11,7 +11,7 @@ from td_pinterest_op.pinterest.models import ACTALIKE, Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.verdict import ReportText
 from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.stats import Condition, SummaryText, condition_of
+from td_pinterest_op.stats import Condition, SummaryText, find_condition
 
 # Below this, the API description calls a list and an audience too small.
 _SMALLEST_SEED = 100
@@ -106,7 +106,7 @@ class CreateActalike(AudienceAction):
                 f"there is no seed audience {seed_id} in ad account {self._api.ad_account_id}: check both ids"
             )
         # The status first: while Pinterest fills an audience, its size is no measure.
-        condition = condition_of(seed.status)
+        condition = find_condition(seed.status)
         if condition is not Condition.READY:
             why = (
                 f"an audience of fewer than {_SMALLEST_SEED} matched people has no look-alikes; add people to it"

@@ -27,18 +27,18 @@ class Check:
 
     @property
     def is_made(self) -> bool:
-        """Whether the check was made, in place of being skipped."""
+        """Whether the check was made, and not skipped."""
         return not self.message.startswith(_NOT_CHECKED)
 
 
 def skip(reason: str, advice: str = "fix that first") -> Check:
-    """Return the result of a check that is not made."""
+    """Return the result of a check that is skipped, with the reason."""
     return Check(WARNING, _NOT_CHECKED + reason, advice)
 
 
 @dataclass(kw_only=True)
 class DoctorContext:
-    """The object of the checks. `params`: of a task with rows to judge. `history`: a task's database, and a table.
+    """What the checks read and share. `params`: of the task whose rows are judged. `history`: database and table.
 
     `account` is the ad account once its check has found it. `stack` closes what was opened.
     """
@@ -54,5 +54,5 @@ class DoctorContext:
 
     @cached_property
     def services(self) -> Services:
-        """Both services."""
+        """Both services, connected on first use."""
         return self.stack.enter_context(self.credentials.services())

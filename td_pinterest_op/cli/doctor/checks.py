@@ -27,7 +27,7 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class CheckSpec:
-    """`run` returns None if there is nothing to show. `depends_on`: the checks without which it cannot be made."""
+    """A check of the doctor. `run` returns None if there is nothing to show. `depends_on`: checks that must succeed."""
 
     name: str
     run: Callable[[DoctorContext], Check | None]
@@ -36,14 +36,14 @@ class CheckSpec:
 
 
 def run_checks(context: DoctorContext) -> Iterator[tuple[str, Check]]:
-    """Yield the checks that apply, by their names. One that depends on a failed or skipped check is skipped."""
+    """Yield name and result of each check that applies. One that depends on a failed or skipped check is skipped."""
     failed: dict[str, str] = {}  # each with the check that failed first
     for spec in CHECKS:
         cause = next((failed[name] for name in spec.depends_on if name in failed), None)
         try:
             check = (skip(f"see {cause}") if cause else spec.run(context)) if spec.applies(context) else None
         except ExportError as failure:
-            advice = _ADVICE.get(spec.name) or _advice(failure, context.credentials)
+            advice = _ADVICE.get(spec.name) or _find_advice(failure, context.credentials)
             check = Check(ERROR, str(failure), advice)
         if check is not None:
             if check.status == ERROR or not check.is_made:
@@ -51,15 +51,15 @@ def run_checks(context: DoctorContext) -> Iterator[tuple[str, Check]]:
             yield spec.name, check
 
 
-def _advice(failure: ExportError, credentials: Credentials) -> str:
-    """Return what to do about an error; about a credential that Pinterest refuses, according to its source."""
+def _find_advice(failure: ExportError, credentials: Credentials) -> str:
+    """Return what to do about an error. For a refused credential, this depends on its source."""
     if isinstance(failure, AccountError) and failure.status == _REFUSED:
         return credentials.app_advice if failure.code == WRONG_APP_CODE else credentials.token_advice
     return failure.advice
 
 
 def _check_credentials(context: DoctorContext) -> Check:
-    """Check Pinterest's credentials; Treasure Data's key has a check of its own."""
+    """Check that Pinterest's credentials are there. Treasure Data's key has a check of its own."""
     if missing := [name for name in PINTEREST_SECRETS if name in context.credentials.missing]:
         message = f"{', '.join(missing)} found nowhere: environment, local digdag secrets, --env-file"
         return Check(ERROR, message, "run `td-pinterest authorize`, which gets and stores them")
@@ -67,7 +67,7 @@ def _check_credentials(context: DoctorContext) -> Check:
 
 
 def check_proxy(environ: Mapping[str, str]) -> Check:
-    """Check the proxy of the environment, which is shown without its password."""
+    """Check the proxy in the environment, and show it without its password."""
     names = [name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy") if environ.get(name)]
     if not names:
         return Check(OK, "none is set")
@@ -79,11 +79,12 @@ def check_proxy(environ: Mapping[str, str]) -> Check:
 
 
 def _check_endpoints(context: DoctorContext) -> None:
-    """Raise SettingsError for an endpoint that secrets must not be sent to. Other checks show the endpoints."""
+    """Raise SettingsError for an endpoint to which secrets must not be sent. Other checks show the endpoints."""
     read_endpoints(context.credentials.environ)
 
 
 def _check_workflow(context: DoctorContext) -> Check | None:
+    """Return the first finding of `td-pinterest check` about the workflow; None without a workflow."""
     path = context.workflow
     if path is None:
         return None

@@ -15,9 +15,9 @@ from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import Credentials
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, Check, DoctorContext
 from td_pinterest_op.cli.doctor.checks import run_checks
-from td_pinterest_op.cli.export import query_params
+from td_pinterest_op.cli.export import build_query_params
 from td_pinterest_op.cli.lint import dig_file
-from td_pinterest_op.cli.lint.settings import history_of, settings_of_exports
+from td_pinterest_op.cli.lint.settings import find_export_settings, find_history
 from td_pinterest_op.cli.options import FILE, CommonOptions
 
 # The settings by which the rows of an export are judged.
@@ -55,44 +55,44 @@ def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path 
     if bool(source["query"]) != bool(source["database"]) or (source["query"] and source["job_id"]):
         raise click.UsageError("--query and --database go together, and exclude --job")
     credentials = Credentials.find(common.env_file)
-    rows = query_params(source)
+    rows = build_query_params(source)
     context = DoctorContext(
         credentials=credentials,
         account_id=common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID"),
         audience_id=common.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID"),
-        params=rows and {**rows, "result_settings": _settings_of_rows(settings_file, workflow)},
+        params=rows and {**rows, "result_settings": _read_row_settings(settings_file, workflow)},
         workflow=workflow,
-        history=_history(settings_file, workflow),
+        history=_find_history(settings_file, workflow),
     )
     checks: dict[str, Check] = {}
     with context.stack:
         for name, check in run_checks(context):
             checks[name] = check
             if not common.as_json:
-                _show_check(name, check)
+                _show_check_result(name, check)
     return _show_summary(checks, as_json=common.as_json)
 
 
-def _settings_of_rows(settings_file: Path | None, workflow: Path | None) -> Mapping[str, object]:
-    """Return the settings by which rows are judged: those of the file, else those of the workflow's first export."""
+def _read_row_settings(settings_file: Path | None, workflow: Path | None) -> Mapping[str, object]:
+    """Return the settings that decide which rows are valid: the file's, else those of the workflow's first export."""
     settings: Mapping[str, object] = {}
     if settings_file:
         settings = files.read_task(settings_file)[0]
     elif workflow and workflow.is_file():
-        settings = next(settings_of_exports(dig_file.read(workflow)), {})
+        settings = next(find_export_settings(dig_file.read(workflow)), {})
     return {name: settings[name] for name in _OF_ROWS if name in settings}
 
 
-def _history(settings_file: Path | None, workflow: Path | None) -> tuple[str | None, object]:
-    """Return the database and the table of the history that the settings name, else those that the workflow names."""
+def _find_history(settings_file: Path | None, workflow: Path | None) -> tuple[str | None, object]:
+    """Return database and table of the history that the settings name, else those that the workflow names."""
     if settings_file:
         settings, params = files.read_task(settings_file)
         if named := settings.get("history"):
             return params.get("database"), named
-    return history_of(dig_file.read(workflow)) if workflow and workflow.is_file() else (None, None)
+    return find_history(dig_file.read(workflow)) if workflow and workflow.is_file() else (None, None)
 
 
-def _show_check(name: str, check: Check) -> None:
+def _show_check_result(name: str, check: Check) -> None:
     sign, plain, style = _SIGNS[check.status]
     is_plain = screen.make_console().options.ascii_only
     screen.say(Text.assemble((plain if is_plain else sign, style), " ", (f"{name}: ", "bold"), check.message), indent=2)
@@ -101,7 +101,7 @@ def _show_check(name: str, check: Check) -> None:
 
 
 def _show_summary(checks: Mapping[str, Check], *, as_json: bool) -> int:
-    """Show how many checks are good or not; return the exit code."""
+    """Show how many checks succeeded or failed; return the exit code."""
     counts = Counter(check.status for check in checks.values())
     is_ok = not counts[ERROR]
     if as_json:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, Check, DoctorContext, skip
-from td_pinterest_op.http.retry import server_time
+from td_pinterest_op.http.retry import read_server_time
 from td_pinterest_op.pinterest.models import WRITERS, AdAccount
 from td_pinterest_op.pinterest.oauth import find_missing_scopes
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.stats import Condition, condition_of
+from td_pinterest_op.stats import Condition, find_condition
 
 _DAY = 86_400.0
 # The refresh token ends soon, in seconds.
@@ -22,7 +22,7 @@ _SKEW = 120.0
 
 
 def check_token(context: DoctorContext) -> Check:
-    """Get an access token."""
+    """Check that the credentials get an access token."""
     context.services.tokens.token()
     return Check(OK, "accepted by Pinterest")
 
@@ -50,7 +50,7 @@ def check_token_days(context: DoctorContext) -> Check:
 def check_clock(context: DoctorContext) -> Check:
     """Compare this machine's clock with Pinterest's."""
     wall = SYSTEM.wall()
-    skew = wall - server_time(context.services.client.last_headers, wall=wall)
+    skew = wall - read_server_time(context.services.client.last_headers, wall=wall)
     if abs(skew) > _SKEW:
         message = f"the clock of this machine is {abs(skew):,.0f} s {'ahead' if skew > 0 else 'behind'}"
         return Check(ERROR, message, "set the clock, by NTP for example: certificates and schedules depend on it")
@@ -58,12 +58,12 @@ def check_clock(context: DoctorContext) -> Check:
 
 
 def check_tier(context: DoctorContext) -> Check:
-    """Show the access tier of the app, as far as the limits in a response show it."""
+    """Show the app's access tier, derived from the limits in a response."""
     return judge_tier(context.services.client.last_headers)
 
 
 def judge_tier(headers: Mapping[str, str]) -> Check:
-    """Return the access tier that the headers of a response show."""
+    """Return the app's access tier, derived from the limits in a response's headers."""
     limits = parse_quotas(headers)
     of_day = [quota for quota, window in limits if window >= _DAY]
     if of_day:
@@ -76,7 +76,7 @@ def judge_tier(headers: Mapping[str, str]) -> Check:
 
 
 def check_ad_account(context: DoctorContext) -> Check:
-    """Find the ad account that is named, or the only one, and keep it in the context."""
+    """Check that the named ad account, or the only one, can be read, and keep it in the context."""
     services, named = context.services, context.account_id
     if services.tokens.scopes and "ads:read" not in services.tokens.scopes:
         return skip("the token may not read")
@@ -99,7 +99,7 @@ def check_role(context: DoctorContext) -> Check:
 
 
 def judge_role(account: AdAccount) -> Check:
-    """Return the user's roles, with a warning if they may not be enough to change audiences."""
+    """Return the user's roles, with a warning if they may not allow changing audiences."""
     roles = ", ".join(account.roles) or "not shown by Pinterest"
     if account.may_write is False:
         advice = f"have the owner grant one of {', '.join(sorted(WRITERS))} in Business Manager"
@@ -108,7 +108,7 @@ def judge_role(account: AdAccount) -> Check:
 
 
 def check_audience(context: DoctorContext) -> Check:
-    """Check that the audience is fit for an export, by the rules of the export itself."""
+    """Check the audience by the rules that the export itself applies."""
     if not (audience_id := context.audience_id):
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
         return skip("no audience is named", advice)
@@ -117,7 +117,7 @@ def check_audience(context: DoctorContext) -> Check:
     message = (
         f'{audience.id} "{audience.name}": {audience.status}, size {size}, customer list {audience.customer_list_id}'
     )
-    condition = condition_of(audience.status)
+    condition = find_condition(audience.status)
     if condition is Condition.TOO_SMALL:
         return Check(WARNING, message, "ads need at least 100 matched people: export more people")
     if condition is not Condition.READY:

@@ -47,7 +47,7 @@ def check_key(context: DoctorContext) -> Check:
 
 
 def check_history(context: DoctorContext) -> Check | None:
-    """Check that the history's table exists or can be made, and that the key may write to it."""
+    """Check that the history's table exists or can be created, and that the key may write to it."""
     database, written = context.history
     if is_left_out(written):
         return None
@@ -63,6 +63,7 @@ def check_history(context: DoctorContext) -> Check | None:
 
 
 def _check_table(td: TreasureData, database: str, table: str) -> Check:
+    """Return whether the key may write to the table, and whether the table exists, as a check's result."""
     _, content = td.call("GET", build_path("database", "list"))
     permissions = {each.get("name"): each.get("permission") for each in content.get("databases") or ()}
     if database not in permissions:
@@ -81,18 +82,19 @@ def _check_table(td: TreasureData, database: str, table: str) -> Check:
 
 
 def check_rows(context: DoctorContext) -> Check:
-    """Judge the first rows of the job by the task's `result_settings`."""
+    """Check the first rows of the job against the task's `result_settings`."""
     params, credentials, td = context.params, context.credentials, context.services.treasure_data
     settings = parse({**_ANY_EXPORT, **params["result_settings"]}, environ=credentials.environ)
     job = wait_for_job(td, workflow_task.read_source(credentials.task(**params)), note=lambda _: None)
     stats = Stats(action="", ad_account_id="", dry_run=True)
     with open_reader(job, settings, stats, lists=None) as reader:
-        reader.read(_first_rows(iter(JobResult(td, job))), progress=lambda _: None)
+        reader.read(_cut_to_sample(iter(JobResult(td, job))), progress=lambda _: None)
     label = f"job {job.id} ({', '.join(column.name for column in reader.settings.columns)})"
     return _judge_rows(label, settings, stats)
 
 
 def _judge_rows(label: str, settings: Settings, stats: Stats) -> Check:
+    """Return the check's result for the rows that `stats` counts. `label` names the job."""
     if not stats.read:
         return Check(WARNING, f"{label} has no rows", "check the query's WHERE")
     check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
@@ -112,7 +114,8 @@ def _judge_rows(label: str, settings: Settings, stats: Stats) -> Check:
     return Check(WARNING if stats.valid else ERROR, f"{message} ({counts})", advice)
 
 
-def _first_rows(blocks: Iterator[list[list[Any]]]) -> Iterator[list[list[Any]]]:
+def _cut_to_sample(blocks: Iterator[list[list[Any]]]) -> Iterator[list[list[Any]]]:
+    """Yield the blocks, cut to the number of rows that the check reads."""
     left = _SAMPLE
     for block in blocks:
         yield [column[:left] for column in block]

@@ -28,12 +28,12 @@ class Archive:
 
     @property
     def total_bytes(self) -> int:
-        """The size of all files together, unpacked."""
+        """The total size of the files, unpacked."""
         return sum(self.sizes.values())
 
     @cached_property
     def packed_bytes(self) -> int:
-        """The size of the compressed archive; that of the files if it is below the limit already."""
+        """The size of the compressed archive in bytes; the unpacked size if that is below the limit already."""
         if self.total_bytes <= HOSTED_BYTES:
             return self.total_bytes
         with tempfile.TemporaryFile() as file:
@@ -44,25 +44,26 @@ class Archive:
 
     @property
     def excess_for_hosted(self) -> str:
-        """Why hosted Treasure Workflow refuses the archive, and what to do; "" if it does not."""
+        """Why hosted Treasure Workflow would refuse the archive, and what to do; "" if it would take it."""
         if self.packed_bytes <= HOSTED_BYTES:
             return ""
         size = f"the archive of {self.folder} has {self.packed_bytes / 1024 / 1024:.1f} MB"
-        return f"{size}, and hosted Treasure Workflow takes 10 MB. {self._advice}"
+        return f"{size}, and hosted Treasure Workflow takes 10 MB. {self._size_advice}"
 
     @property
     def excess_for_server(self) -> str:
-        """Why a digdag server refuses the archive, and what to do; "" if it does not."""
+        """Why a digdag server would refuse the archive, and what to do; "" if it would take it."""
         if self.total_bytes <= SERVER_BYTES:
             return ""
         return (
             f"the files of {self.folder} have {self.total_bytes:,} bytes together, and a digdag server takes "
             f"{SERVER_BYTES:,} unless its api.max_archive_total_size_limit is greater (hosted Treasure Workflow takes "
-            f"10 MB). {self._advice}{self._alternative}"
+            f"10 MB). {self._size_advice}{self._bundle_advice}"
         )
 
     @property
-    def _advice(self) -> str:
+    def _size_advice(self) -> str:
+        """How to make the archive smaller, with the largest parts of the folder."""
         by_part: Counter[str] = Counter()
         for path, size in self.sizes.items():
             parts = path.relative_to(self.folder).parts
@@ -71,14 +72,15 @@ class Archive:
         return f"The largest: {largest}. Move data and tests out of the folder, or name them in .digdagignore"
 
     @property
-    def _alternative(self) -> str:
+    def _bundle_advice(self) -> str:
+        """How to do without the libraries in the archive; "" if it contains none."""
         if not (self.folder / "requests").is_dir():
             return ""
         return "; or install the libraries in the server's Python, and run scripts/bundle without --with-dependencies"
 
 
 def archive_of(folder: Path) -> Archive:
-    """Return the files that a push sends: none that begins with a dot, and none that `.digdagignore` names."""
+    """Return the files that a push sends: no hidden ones, and none that `.digdagignore` names."""
     ignored = read_ignored(folder)
     sizes = {
         path: path.stat().st_size
@@ -91,7 +93,7 @@ def archive_of(folder: Path) -> Archive:
 
 
 def read_ignored(folder: Path) -> pathspec.GitIgnoreSpec:
-    """Return the patterns of `.digdagignore`, which mean the same as in a `.gitignore`."""
+    """Return the patterns of `.digdagignore`, which follow the rules of `.gitignore`."""
     file = folder / ".digdagignore"
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
     return pathspec.GitIgnoreSpec.from_lines(lines)

@@ -22,7 +22,7 @@ _DOTTED = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*")
 
 
 class UnknownValueError(Exception):
-    """Only a run of the workflow knows the value of a template."""
+    """The value of a template is known only while the workflow runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -41,7 +41,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """A value with its file and line: the line of its key, if it has one. `quoted`: with quotes, or as a block."""
+    """A YAML value with its file and the line of its key, or its own line. `quoted`: in quotes, or a block."""
 
     value: str | int | bool | dict[str, Value] | list[Value] | None
     path: Path
@@ -50,26 +50,26 @@ class Value:
 
     @property
     def mapping(self) -> dict[str, Value]:
-        """The members of a mapping; empty for another value."""
+        """The members of a mapping; empty for any other value."""
         return self.value if isinstance(self.value, dict) else {}
 
     def get(self, *keys: str) -> Value | None:
-        """Return the value below nested keys, None if one is missing."""
+        """Return the value below nested keys, None if a key is missing."""
         value: Value | None = self
         for key in keys:
             value = value.mapping.get(key) if value else None
         return value
 
-    def plain(self) -> object:
-        """Return the value without lines, as plain Python."""
+    def to_plain(self) -> object:
+        """Return the value as plain Python types, without lines."""
         if isinstance(self.value, dict):
-            return {key: member.plain() for key, member in self.value.items()}
+            return {key: member.to_plain() for key, member in self.value.items()}
         if isinstance(self.value, list):
-            return [item.plain() for item in self.value]
+            return [item.to_plain() for item in self.value]
         return self.value
 
     def walk(self) -> Iterator[Value]:
-        """Yield this value and every value below it."""
+        """Yield this value and all values below it."""
         yield self
         members = self.value.values() if isinstance(self.value, dict) else self.value
         for member in members if not isinstance(members, str | int | None) else ():
@@ -78,7 +78,10 @@ class Value:
 
 @dataclass(slots=True, kw_only=True)
 class DigFile:
-    """`root` is None when the file cannot be read as YAML. `included`: the files that it includes, and where."""
+    """A workflow file and its findings. `root` is None if the file is not valid YAML.
+
+    `included`: the files that it includes, each with the place of the first include.
+    """
 
     path: Path
     root: Value | None = None
@@ -87,11 +90,11 @@ class DigFile:
 
     @property
     def folder(self) -> Path:
-        """The project folder."""
+        """The project folder, which contains the workflow file."""
         return self.path.parent
 
     def add(self, at: Value, code: str, message: str, *, is_error: bool = True) -> None:
-        """Add a finding at a value, once."""
+        """Add a finding at the line of the value `at`, unless it is there already."""
         level = "error" if is_error else "warning"
         finding = Finding(path=at.path, line=at.line, code=code, message=" ".join(message.split()), level=level)
         if finding not in self.findings:
@@ -100,7 +103,7 @@ class DigFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A task in a file. `operator` is None for a group. `exported`: the parameters that it inherits."""
+    """A task of a workflow. `operator` is None for a group of tasks. `exported`: the parameters that it inherits."""
 
     name: str
     value: Value
@@ -110,15 +113,15 @@ class Task:
 
     @property
     def command(self) -> Value | None:
-        """The value of the operator."""
+        """The value after the operator, such as the class name after `py>`."""
         return self.value.get(f"{self.operator}>") if self.operator else None
 
     def fill(self, value: Value) -> object:
-        """Return a value with its templates filled in. Raises UnknownValueError where that needs a run."""
-        return _fill(value.plain(), self.exported)
+        """Return a value with its templates filled in. Raises UnknownValueError if only a run knows their values."""
+        return _fill_templates(value.to_plain(), self.exported)
 
     def text(self, value: Value) -> str:
-        """Return text with its templates filled in; "" for another value, and for one that only a run knows."""
+        """Return text with its templates filled in; "" for any other value, and if only a run knows it."""
         try:
             text = self.fill(value)
         except UnknownValueError:
@@ -127,7 +130,7 @@ class Task:
 
 
 def read(path: Path) -> DigFile:
-    """Return the file with the findings about its YAML. Raises OSError when it cannot be opened."""
+    """Read a workflow file; return it with the findings about its YAML. Raises OSError if it cannot be opened."""
     dig = DigFile(path=path)
     dig.root = _Reader(dig).read_file(path)
     if not (dig.root and isinstance(dig.root.value, dict)):
@@ -138,32 +141,36 @@ def read(path: Path) -> DigFile:
 
 
 def place(path: Path, line: int = 1) -> Value:
-    """Return a line of a file, to add a finding at."""
+    """Return an empty Value for a line of a file, at which to add findings."""
     return Value(value=None, path=path, line=line)
 
 
 class _Reader:
+    """Reads the YAML of a workflow and of the files that it includes, and adds findings about it."""
+
     def __init__(self, dig: DigFile) -> None:
         self._dig = dig
         self._open: list[Path] = []
 
     def read_file(self, path: Path) -> Value | None:
+        """Return a YAML file's content; None if it cannot be read, which adds a finding."""
         try:
             text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
             self._dig.add(place(path), "yaml", "the file is not UTF-8: save it as UTF-8")
             return None
-        node = self._compose(path, text)
+        node = self._parse_yaml(path, text)
         self._open.append(path)
         try:
-            return None if node is None else self._read_value(node, path, node.start_mark.line + 1)
+            return None if node is None else self._convert_node(node, path, node.start_mark.line + 1)
         except RecursionError:
             self._dig.add(place(path), "yaml", "an anchor contains itself, or the file is nested too deeply")
             return None
         finally:
             self._open.pop()
 
-    def _compose(self, path: Path, text: str) -> yaml.Node | None:
+    def _parse_yaml(self, path: Path, text: str) -> yaml.Node | None:
+        """Return the root node of YAML text; None if the text is invalid, which adds a finding."""
         try:
             return yaml.compose(text, Loader=yaml.BaseLoader)
         except yaml.YAMLError as error:
@@ -179,19 +186,21 @@ class _Reader:
         self._dig.add(place(path, line), code, message)
         return None
 
-    def _read_value(self, node: yaml.Node, path: Path, line: int) -> Value:
+    def _convert_node(self, node: yaml.Node, path: Path, line: int) -> Value:
+        """Return a YAML node as a Value."""
         if node.tag.startswith("!include"):
             self._dig.add(place(path, node.start_mark.line + 1), "yaml", _SPACE_MISSING)
         if isinstance(node, yaml.MappingNode):
-            return Value(value=self._read_mapping(node, path), path=path, line=line)
+            return Value(value=self._convert_mapping(node, path), path=path, line=line)
         if isinstance(node, yaml.SequenceNode):
-            items = [self._read_value(item, path, item.start_mark.line + 1) for item in node.value]
+            items = [self._convert_node(item, path, item.start_mark.line + 1) for item in node.value]
             return Value(value=items, path=path, line=line)
         assert isinstance(node, yaml.ScalarNode)  # noqa: S101 - YAML knows no fourth kind
         value = setting_text.read_scalar(node)
         return Value(value=value, path=path, line=line, quoted=node.style is not None)  # type: ignore[arg-type]
 
-    def _read_mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Value]:
+    def _convert_mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Value]:
+        """Return the members of a YAML mapping, including merged (`<<`) and included ones."""
         members: dict[str, Value] = {}
         own = set()
         for key, value in node.value:
@@ -202,16 +211,17 @@ class _Reader:
             elif name == "<<" and key.style is None:
                 # A mapping, or several, of which the first wins.
                 for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                    members = self._read_value(each, path, here.line).mapping | members
+                    members = self._convert_node(each, path, here.line).mapping | members
             else:
                 if name in own:
                     message = f"{name} is defined twice: digdag refuses duplicate keys"
                     self._dig.add(here, "duplicate-key", message)
                 own.add(name)
-                members[name] = self._read_value(value, path, here.line)
+                members[name] = self._convert_node(value, path, here.line)
         return members
 
     def _read_included(self, name: str, here: Value) -> dict[str, Value]:
+        """Return the members of an included file; none if it cannot be included, which adds a finding."""
         target = here.path.parent / name
         if ".." in Path(name).parts:
             self._dig.add(here, "left-out", f"{name} is outside the project folder: digdag includes no path with ..")
@@ -229,42 +239,45 @@ class _Reader:
         return {}
 
 
-def tasks(
+def walk_tasks(
     value: Value, name: str = "", exported: Mapping[str, Any] = MappingProxyType({}), parents: tuple[Value, ...] = ()
 ) -> Iterator[Task]:
-    """Yield every task and group, a group before its tasks."""
+    """Yield every task and every group of tasks, a group before its tasks."""
     own = value.get("_export")
-    exported = _merge(exported, own.plain()) if own else exported
+    exported = _merge_nested(exported, own.to_plain()) if own else exported
     operator = next((key[:-1] for key in value.mapping if key.endswith(">")), None)
     yield Task(name=name, value=value, operator=operator, exported=exported, parents=parents)
     for key, member in value.mapping.items():
         if key.startswith("+") or key in BLOCKS:
-            yield from tasks(member, name + key, exported, (*parents, value))
+            yield from walk_tasks(member, name + key, exported, (*parents, value))
 
 
-def _merge(base: Mapping[str, Any], over: object) -> dict[str, Any]:
+def _merge_nested(base: Mapping[str, Any], over: object) -> dict[str, Any]:
+    """Return the mapping `base` with the values of `over` merged in at every level."""
     merged = dict(base)
     for key, value in over.items() if isinstance(over, dict) else ():
         old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        merged[key] = _merge_nested(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
 
 
-def _fill(value: object, params: Mapping[str, Any]) -> object:
+def _fill_templates(value: object, params: Mapping[str, Any]) -> object:
+    """Return a value with the templates in all its texts filled in from `params`."""
     if isinstance(value, dict):
-        return {key: _fill(member, params) for key, member in value.items()}
+        return {key: _fill_templates(member, params) for key, member in value.items()}
     if isinstance(value, list):
-        return [_fill(item, params) for item in value]
+        return [_fill_templates(item, params) for item in value]
     return _TEMPLATE.sub(lambda match: _look_up(match[1].strip(), params), value) if isinstance(value, str) else value
 
 
 def _look_up(name: str, params: Mapping[str, Any]) -> str:
+    """Return a template's value as text. Raises UnknownValueError if `params` do not contain it."""
     value: object = params
     for part in name.split(".") if _DOTTED.fullmatch(name) else [""]:
         if not isinstance(value, dict) or part not in value:
             raise UnknownValueError
         value = value[part]
-    value = _fill(value, params)
+    value = _fill_templates(value, params)
     if isinstance(value, dict | list):
         raise UnknownValueError
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -25,10 +25,10 @@ except ImportError as error:
 """
 
 
-def python_of(task: Task) -> tuple[Value | None, str]:
-    """Return the value that names a task's Python, None without one, and the program; "" if it is not known."""
+def find_python(task: Task) -> tuple[Value | None, str]:
+    """Return the value that sets a task's Python (None: the default), and the program ("" if it is not known)."""
     value = task.value.get("python") or task.value.get("py", "python")
-    exported = task.exported.get("python") or _member(task.exported.get("py"), "python")
+    exported = task.exported.get("python") or _get_member(task.exported.get("py"), "python")
     if value is None and exported is None:
         return None, "python"
     try:
@@ -39,13 +39,14 @@ def python_of(task: Task) -> tuple[Value | None, str]:
     return value, program if isinstance(program, str) and _PYTHON.fullmatch(Path(program).name) else ""
 
 
-def _member(value: object, key: str) -> object:
+def _get_member(value: object, key: str) -> object:
+    """Return the value of a mapping's key; None if it is missing, or if `value` is not a mapping."""
     return value.get(key) if isinstance(value, dict) else None
 
 
 @cache
 def find_missing_packages(python: str, folder: Path) -> str:
-    """Return why a Python cannot run the operator of a folder, and what to do; "" if it can."""
+    """Return why a Python cannot run the operator in a folder, and what to do; "" if it can."""
     other = "set another one with `_export: py: {python: /path/to/python}`"
     program = shutil.which(python)
     if program is None:

@@ -9,7 +9,7 @@ import pathspec
 
 from td_pinterest_op.cli.lint.archive import archive_of, read_ignored
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, Value, place
-from td_pinterest_op.cli.lint.interpreter import find_missing_packages, python_of
+from td_pinterest_op.cli.lint.interpreter import find_missing_packages, find_python
 from td_pinterest_op.cli.lint.structure import check_template
 
 PACKAGE = "td_pinterest_op"
@@ -18,12 +18,12 @@ _SQL = ("suppress", "consent", "query")
 
 
 def check(dig: DigFile, every: list[Task]) -> None:
-    """Add what a push would leave out, an archive that is too large, and a Python that lacks packages."""
+    """Add findings for files that a push leaves out, an archive too large, and a Python that lacks packages."""
     ignored = read_ignored(dig.folder)
     for task in every:
-        _check_sql(dig, task)
-    for value, name in _referenced_files(dig, every):
-        if message := _why_left_out(dig.folder, name, ignored):
+        _check_query_file(dig, task)
+    for value, name in _find_referenced_files(dig, every):
+        if message := _explain_omission(dig.folder, name, ignored):
             dig.add(value, "left-out", message)
     package, uses = dig.folder / PACKAGE, next(filter(uses_package, every), None)
     in_checkout = (dig.folder.parent / "scripts" / "bundle").is_file()  # which lays the package next to the workflows
@@ -38,18 +38,18 @@ def check(dig: DigFile, every: list[Task]) -> None:
         dig.add(uses.command or uses.value, "left-out", message)
     is_hosted = _is_hosted(every)
     if package.is_dir():
-        _check_size(dig, is_hosted=is_hosted)
+        _check_archive_size(dig, is_hosted=is_hosted)
     if (package / "__init__.py").is_file() and not is_hosted:
         for task in filter(uses_package, every):
             _check_python(dig, task)
 
 
-def _check_sql(dig: DigFile, task: Task) -> None:
-    """Add a file with a query that is blank, or with a template that gets no value."""
+def _check_query_file(dig: DigFile, task: Task) -> None:
+    """Add a finding for a query file that is blank, or that has a template without a value."""
     if task.operator == "td" and task.command:
         named = [(task.command, task.text(task.command))]
     else:
-        named = [each for key in _SQL for each in _query_files(dig, task, key)] if uses_package(task) else []
+        named = [each for key in _SQL for each in _find_query_files(dig, task, key)] if uses_package(task) else []
     for value, name in named:
         path = dig.folder / name
         if not name or not path.is_file():
@@ -63,7 +63,8 @@ def _check_sql(dig: DigFile, task: Task) -> None:
             dig.add(value, "template", f"{name} has a template, which digdag fills in for td> alone: write its value")
 
 
-def _check_size(dig: DigFile, *, is_hosted: bool) -> None:
+def _check_archive_size(dig: DigFile, *, is_hosted: bool) -> None:
+    """Add a finding if the server would refuse the archive because of its size."""
     archive = archive_of(dig.folder.resolve())
     # All workflows of a folder share one archive, and this finding.
     if message := archive.excess_for_hosted:
@@ -73,41 +74,42 @@ def _check_size(dig: DigFile, *, is_hosted: bool) -> None:
 
 
 def _check_python(dig: DigFile, task: Task) -> None:
-    value, python = python_of(task)
+    """Add a finding if the task's Python cannot run the operator."""
+    value, python = find_python(task)
     if python and (message := find_missing_packages(python, dig.folder)):
         dig.add(value or place(dig.folder), "python", message, is_error=False)
 
 
 def has_image(task: Task) -> bool:
-    """Whether a task runs in a container of an image of its own."""
+    """Whether a task runs in a container with its own image."""
     image, exported = task.value.get("docker", "image"), task.exported.get("docker")
     return bool((image and image.value) or (isinstance(exported, dict) and exported.get("image")))
 
 
 def _is_hosted(every: list[Task]) -> bool:
-    """Whether a task has an image, which only hosted Treasure Workflow needs."""
+    """Whether any task has an image, which only hosted Treasure Workflow needs."""
     return any(task.value.get("docker") or "docker" in task.exported for task in every)
 
 
 def uses_package(task: Task) -> bool:
-    """Whether a task runs something of this package."""
+    """Whether a task runs a class or function of this package."""
     return task.operator == "py" and task.command is not None and str(task.command.value).startswith(f"{PACKAGE}.")
 
 
-def _referenced_files(dig: DigFile, every: list[Task]) -> Iterator[tuple[Value, str]]:
-    """Yield the values that name a file of the project, each with the name."""
+def _find_referenced_files(dig: DigFile, every: list[Task]) -> Iterator[tuple[Value, str]]:
+    """Yield each value that names a file of the project, with the file's name."""
     for task in every:
         command = task.command
         if task.operator in ("td", "call") and command and (name := task.text(command)):
             yield command, name if task.operator == "td" or name.endswith(".dig") else f"{name}.dig"
         for key in _SQL if uses_package(task) else ():
-            yield from _query_files(dig, task, key)
+            yield from _find_query_files(dig, task, key)
     for path, value in dig.included.items():
         yield value, str(path.relative_to(dig.folder))
 
 
-def _query_files(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
-    """Yield the files of SQL that a task or an entry of several audiences names; add a blank list of people."""
+def _find_query_files(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
+    """Yield the SQL files that a task or an audience's entry names. Adds findings for blank lists of people."""
     entries = dig.root.get("_export", "audiences") if dig.root else None
     several = entries.value if entries and isinstance(entries.value, list) else []
     for owner in (task.value, *several):
@@ -119,8 +121,8 @@ def _query_files(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, st
             yield value, name
 
 
-def _why_left_out(folder: Path, name: str, ignored: pathspec.GitIgnoreSpec) -> str:
-    """Return why a push leaves a file out, and what to do; "" if it does not."""
+def _explain_omission(folder: Path, name: str, ignored: pathspec.GitIgnoreSpec) -> str:
+    """Return why a push leaves a file out, and what to do; "" if the push sends it."""
     path, parts = folder / name, Path(name).parts
     if Path(name).is_absolute() or ".." in parts:
         return f"{name} is outside the project folder, and a push leaves it out: move it inside"

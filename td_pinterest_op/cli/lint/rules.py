@@ -11,15 +11,15 @@ from typing import Any
 from td_pinterest_op.activation import LATER_RUNS
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS
 from td_pinterest_op.cli.lint import project, structure
-from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, Value, tasks
-from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_secret_names, environ_of
+from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, Value, walk_tasks
+from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_secret_names, read_task_environ
 from td_pinterest_op.cli.lint.settings import MANY, OPERATORS, TABLES, check_entries, check_settings
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.hashed_rows import find_hashing_reason, require_hashable
 from td_pinterest_op.settings.setting import Table
 from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, find_misspelt_parameters
-from td_pinterest_op.settings.types import has_lost_digits, nearest, suggest
+from td_pinterest_op.settings.types import find_nearest, has_lost_digits, suggest
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.workflow import task as workflow_task
 
@@ -40,11 +40,11 @@ _FIGURE = re.compile(r"(?<![\w.\"'])pinterest((?:\.[A-Za-z_]\w*)+)")
 
 
 def check(dig: DigFile) -> None:
-    """Add what is wrong with a workflow to its findings."""
+    """Add findings about everything in a workflow that can be checked without running it."""
     if (root := dig.root) is None:
         return
-    every = list(tasks(root))
-    own_tasks = list(filter(_is_own, every))
+    every = list(walk_tasks(root))
+    own_tasks = list(filter(_uses_this_package, every))
     for value in root.walk():
         if not value.quoted and not isinstance(value.value, bool) and has_lost_digits(value.value):
             message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
@@ -56,7 +56,7 @@ def check(dig: DigFile) -> None:
         if task in own_tasks:
             _check_operator(dig, task, every[:position])
         elif task.operator == "td":
-            _check_td(dig, task)
+            _check_connector(dig, task)
         elif task.operator in ("mail", "http"):
             _check_alert(dig, task)
         _check_database(dig, task, is_own=task in own_tasks)
@@ -70,25 +70,27 @@ def check(dig: DigFile) -> None:
 
 
 def _intended_operator(task: Task) -> str:
-    """Return the operator of this package that a task names or misspells; "" for another task."""
+    """Return the operator of this package that a task names or misspells; "" for any other task."""
     name = str(task.command.value) if task.operator == "py" and task.command else ""
     if name == EXPORT_OPERATOR.rpartition(".")[2]:
         return EXPORT_OPERATOR
-    return nearest(name.removesuffix(".run"), OPERATORS, cutoff=0.8)
+    return find_nearest(name.removesuffix(".run"), OPERATORS, cutoff=0.8)
 
 
-def _is_own(task: Task) -> bool:
+def _uses_this_package(task: Task) -> bool:
+    """Whether a task runs or misspells something of this package."""
     return bool(_intended_operator(task)) or project.uses_package(task)
 
 
 def _check_operator(dig: DigFile, task: Task, before: list[Task]) -> None:
+    """Add findings about a task's operator, parameters, settings and source of rows."""
     command, name = task.command, _intended_operator(task)
     written = str(command.value).removesuffix(".run") if command else ""
     if command and written not in OPERATORS:
         suggestion = f"did you mean {name}?" if name else f"an export is {EXPORT_OPERATOR}"
         dig.add(command, "class", f"{written} is not an operator of td_pinterest_op: {suggestion}")
     _check_parameters(dig, task, TABLES.get(name))
-    environ = environ_of(dig, task)
+    environ = read_task_environ(dig, task)
     if name == MANY:
         check_entries(dig, task, environ)
     if name not in TABLES:
@@ -96,7 +98,7 @@ def _check_operator(dig: DigFile, task: Task, before: list[Task]) -> None:
     known = check_settings(dig, task, environ, table=TABLES[name])
     action = known.get("action")
     if name == EXPORT_OPERATOR:
-        _check_schedule(dig, task, known)
+        _check_scheduled_action(dig, task, known)
     has_database = task.value.get("database") or _as_mapping(task.exported.get("td")).get("database")
     for key in LISTS:
         value = task.value.get(key)
@@ -110,7 +112,7 @@ def _check_operator(dig: DigFile, task: Task, before: list[Task]) -> None:
 
 
 def _check_parameters(dig: DigFile, task: Task, table: Table | None) -> None:
-    """Add a parameter that is misspelt, a setting among them, and a value that `later_runs` does not take."""
+    """Add findings for misspelt or misplaced parameters, and for an invalid `later_runs`."""
     for key, near in find_misspelt_parameters([*task.value.mapping, *task.exported]).items():
         message = f"{key} is not a parameter of an export; did you mean {near}?"
         dig.add(task.value.get(key) or task.value, "unknown-parameter", message)
@@ -125,12 +127,12 @@ def _check_parameters(dig: DigFile, task: Task, table: Table | None) -> None:
 def _check_source(
     dig: DigFile, task: Task, environ: Mapping[str, str], before: list[Task], *, needed_by: str | None
 ) -> None:
-    """Add what is wrong with the rows' source; `needed_by`: see `require_hashable`."""
+    """Add findings about a task's source of rows; `needed_by`: see `require_hashable`."""
     if "TD_API_KEY" not in environ:
         message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
         dig.add(task.value.get("_env") or task.value, "env", message)
     params: dict[str, Any] = {**task.exported, "td": {"database": "database", **_as_mapping(task.exported.get("td"))}}
-    if any(map(_can_leave_job, before)) or _is_called(dig):
+    if any(map(_may_set_last_job, before)) or _is_called(dig):
         params["td"].setdefault("last_job_id", "1")
     for name in ("job_id", "query", "database", "engine"):
         value = task.value.get(name)
@@ -151,13 +153,14 @@ def _check_source(
 
 
 def _as_mapping(value: object) -> Mapping[str, Any]:
+    """Return the value if it is a mapping, else an empty mapping."""
     return value if isinstance(value, dict) else {}
 
 
-def _can_leave_job(task: Task) -> bool:
-    """Whether a task may set `td.last_job_id`: other operators and called workflows can, besides td>."""
+def _may_set_last_job(task: Task) -> bool:
+    """Whether a task may set `td.last_job_id`, as td> and other operators and called workflows can."""
     operator = task.operator or "echo"
-    return operator.startswith("td") or not (operator in _LEAVES_NO_JOB or _is_own(task))
+    return operator.startswith("td") or not (operator in _LEAVES_NO_JOB or _uses_this_package(task))
 
 
 def _is_called(dig: DigFile) -> bool:
@@ -169,7 +172,7 @@ def _is_called(dig: DigFile) -> bool:
 
 
 def _check_times(dig: DigFile, root: Value) -> None:
-    """Add a schedule or a time zone that digdag does not know."""
+    """Add findings for a schedule or a time zone that digdag does not know."""
     schedule, zone = root.get("schedule"), root.get("timezone")
     for key, value in schedule.mapping.items() if schedule else ():
         if key.endswith(">") and key not in _SCHEDULES:
@@ -177,11 +180,12 @@ def _check_times(dig: DigFile, root: Value) -> None:
     known = zoneinfo.available_timezones()
     name = str(zone.value).strip() if zone else ""
     if zone and known and "${" not in name and name not in known and not _OFFSET.fullmatch(name):
-        near = nearest(name, known, cutoff=0.6)
+        near = find_nearest(name, known, cutoff=0.6)
         dig.add(zone, "timezone", f"digdag knows no time zone {name}" + (f"; did you mean {near}?" if near else ""))
 
 
-def _check_schedule(dig: DigFile, task: Task, known: Mapping[str, Any]) -> None:
+def _check_scheduled_action(dig: DigFile, task: Task, known: Mapping[str, Any]) -> None:
+    """Add findings for an action that fails or does harm if the workflow runs as scheduled."""
     schedule, action = dig.root.get("schedule") if dig.root else None, known.get("action")
     if schedule is None or action is None:
         return
@@ -193,7 +197,7 @@ def _check_schedule(dig: DigFile, task: Task, known: Mapping[str, Any]) -> None:
             "action for an audience that exists"
         )
         dig.add(place, "create-scheduled", message)
-    if action.leaves_lists and _is_scheduled_often(schedule):
+    if action.leaves_lists and _runs_often(schedule):
         message = (
             f"{action.name} leaves an unused customer list behind at every run, and Pinterest needs a day or two to "
             "fill a new one: run it once a day at most, or send the differences with mirror_current_audience"
@@ -201,8 +205,8 @@ def _check_schedule(dig: DigFile, task: Task, known: Mapping[str, Any]) -> None:
         dig.add(place, "replace-often", message)
 
 
-def _is_scheduled_often(schedule: Value) -> bool:
-    """Whether the workflow runs more often than once a day."""
+def _runs_often(schedule: Value) -> bool:
+    """Whether a schedule runs a workflow more often than once a day."""
     for key, value in schedule.mapping.items():
         if key in _OFTEN:
             return True
@@ -212,7 +216,8 @@ def _is_scheduled_often(schedule: Value) -> bool:
     return False
 
 
-def _check_td(dig: DigFile, task: Task) -> None:
+def _check_connector(dig: DigFile, task: Task) -> None:
+    """Add findings for a td> task whose settings are meant for this operator."""
     settings = task.value.get("result_settings")
     if settings is None or str((settings.get("type") or settings).value).strip().lower() != "pinterest":
         return
@@ -229,9 +234,9 @@ def _check_td(dig: DigFile, task: Task) -> None:
 
 
 def _check_alert(dig: DigFile, task: Task) -> None:
-    """Add a mail to the address of the template, and an address of a webhook in plain text."""
+    """Add findings for a mail to the template's address, and for a webhook's address in plain text."""
     command, to = task.command, task.value.get("to")
-    if to and "you@example.com" in str(to.plain()):
+    if to and "you@example.com" in str(to.to_plain()):
         dig.add(to, "placeholder", "the mail goes to you@example.com: fill in an address", is_error=False)
     if command and _WEBHOOK.search(str(command.value)):
         message = (
@@ -242,7 +247,7 @@ def _check_alert(dig: DigFile, task: Task) -> None:
 
 
 def _check_docker(dig: DigFile, own_tasks: list[Task], every: list[Task]) -> None:
-    """Add a task without an image in a hosted workflow, which is known by an image of any task."""
+    """Add a finding for each task without an image in a hosted workflow, in which other tasks have one."""
     is_hosted = any(project.has_image(task) for task in every if task.operator == "py")
     for task in own_tasks:
         own = task.value.get("docker")
@@ -254,7 +259,7 @@ def _check_docker(dig: DigFile, own_tasks: list[Task], every: list[Task]) -> Non
 
 
 def _check_database(dig: DigFile, task: Task, *, is_own: bool) -> None:
-    """Add a query without a database, unless a workflow that calls this one may give it."""
+    """Add a finding for a query without a database, unless a calling workflow may set it."""
     query = task.value.get("query") if is_own else task.command if task.operator == "td" else None
     has_database = task.value.get("database") or task.exported.get("database")
     if query and not has_database and not _as_mapping(task.exported.get("td")).get("database") and not _is_called(dig):
@@ -262,6 +267,7 @@ def _check_database(dig: DigFile, task: Task, *, is_own: bool) -> None:
 
 
 def _check_retry(dig: DigFile, task: Task, every: list[Task], own_tasks: list[Task]) -> None:
+    """Add findings for a `_retry` that has no effect, or that repeats other tasks too."""
     retry = task.value.get("_retry")
     if retry is None:
         return
@@ -272,13 +278,13 @@ def _check_retry(dig: DigFile, task: Task, every: list[Task], own_tasks: list[Ta
         dig.add(retry, "retry", message, is_error=False)
     elif any(task.value in other.parents for other in own_tasks):
         for other in every:
-            if task.value in other.parents and (effect := _repeated_effect(other)):
+            if task.value in other.parents and (effect := _describe_repetition(other)):
                 message = f"this repeats {other.name} too, which {effect} each time: put _retry on the export alone"
                 dig.add(retry, "retry", message)
 
 
-def _repeated_effect(task: Task) -> str:
-    """Return what a repeated task does a second time; "" if a repetition does no harm."""
+def _describe_repetition(task: Task) -> str:
+    """Return what a repeated task does each time, such as "inserts its rows"; "" if that does no harm."""
     if task.operator != "td":
         return _ONCE.get(task.operator or "", "")
     sql = task.value.get("query") or task.value.get("td>", "data")
@@ -287,9 +293,9 @@ def _repeated_effect(task: Task) -> str:
 
 
 def _check_order(dig: DigFile, before: Iterable[Task]) -> None:
-    """Add a task before the first export that uses the figures of one."""
+    """Add findings for tasks before the first export that use an export's statistics."""
     for task in before:
-        values = [each for value in structure.own_values(task) for each in value.walk()]
+        values = [each for value in structure.list_own_values(task) for each in value.walk()]
         for value in values if "_error" not in task.name and not _is_called(dig) else ():
             text = " ".join(_TEMPLATE.findall(value.value)) if isinstance(value.value, str) else ""
             if _FIGURE.search(text) and "typeof" not in text:
@@ -297,10 +303,10 @@ def _check_order(dig: DigFile, before: Iterable[Task]) -> None:
 
 
 def _check_statistics(dig: DigFile, root: Value) -> None:
-    """Add a template whose name the statistics do not have: digdag would end the task, or show nothing."""
+    """Add a finding for each template whose name the statistics do not have: digdag cannot fill it in."""
     known = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
     for value in root.walk():
         for template in _TEMPLATE.findall(value.value) if isinstance(value.value, str) else ():
             for path in _FIGURE.findall(template):
-                if missing := structure.missing_name(path.strip(".").split("."), known):
+                if missing := structure.find_missing_name(path.strip(".").split("."), known):
                     dig.add(value, "statistic", f"pinterest{path}: the statistics of an export have no {missing}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, Value
-from td_pinterest_op.settings.types import nearest
+from td_pinterest_op.settings.types import find_nearest
 
 # In place of the value of a secret; no message holds it.
 PLACEHOLDER = "0-placeholder-0"
@@ -17,8 +17,8 @@ _MISSPELT = re.compile(r"\$\{\s*secrets?\s*[.:]\s*([\w.-]+)\s*\}")
 _LARGEST_FILE = 1_000_000
 
 
-def environ_of(dig: DigFile, task: Task) -> Mapping[str, str]:
-    """Return the variables of a task's `_env`, with a placeholder for each secret; add what is wrong with them."""
+def read_task_environ(dig: DigFile, task: Task) -> Mapping[str, str]:
+    """Return the variables of a task's `_env`, with a placeholder for each secret. Adds findings about them."""
     for parent in task.parents:
         if misplaced := parent.get("_export", "_env"):
             dig.add(misplaced, "env", "digdag reads _env from the task itself: move it there, next to py>")
@@ -45,7 +45,7 @@ def check_plain_secret(dig: DigFile, value: Value | None, *, name: str, variable
 
 
 def check_secret_names(dig: DigFile, value: Value, *, variable: str = "") -> None:
-    """Add a finding for a secret whose name is nearly one of another file, or the usual one of the `variable`."""
+    """Add findings for secrets whose name looks like a misspelling of another file's, or of the usual one."""
     for template in _MISSPELT.finditer(str(value.value)):
         if not _SECRET.fullmatch(template[0]):
             dig.add(value, "template", f"digdag fills in no {template[0]}: write ${{secret:{template[1]}}}")
@@ -53,25 +53,26 @@ def check_secret_names(dig: DigFile, value: Value, *, variable: str = "") -> Non
         usual = {SECRETS[variable]} if variable in SECRETS else set()
         if name == "http.uri":
             dig.add(value, "secret-name", "a secret http.uri is the address of every http> task: give it another name")
-        if intended := _intended_name(name, {*usual, *_names_in_other_files(dig, value.path)}):
+        if intended := _find_intended_name(name, {*usual, *_find_secret_names(dig, value.path)}):
             message = f"no other workflow of the folder has a secret {name}: did you mean {intended}?"
             dig.add(value, "secret-name", message, is_error=False)
 
 
-def _names_in_other_files(dig: DigFile, path: Path) -> Iterator[str]:
+def _find_secret_names(dig: DigFile, path: Path) -> Iterator[str]:
+    """Yield the names of the secrets in the folder's other files."""
     for pattern in ("*.dig", "*/*.yml", "*/*.dig"):
         for other in dig.folder.glob(pattern):
             if other != path and other.is_file() and other.stat().st_size < _LARGEST_FILE:
                 yield from _SECRET.findall(other.read_text(encoding="utf-8", errors="replace"))
 
 
-def _intended_name(name: str, known: set[str]) -> str | None:
-    """Return the known name that `name` misspells: not one of another style, nor that of a second account."""
+def _find_intended_name(name: str, known: set[str]) -> str | None:
+    """Return the known name that `name` misspells, None for a correct or an entirely different one."""
     words = {re.sub(r"[._-]", "", word).lower(): word for word in known}
     plain = re.sub(r"[._-]", "", name).lower()
     if name in known or plain in words:
         return None
-    near = nearest(plain, words, cutoff=0.88)
+    near = find_nearest(plain, words, cutoff=0.88)
     if not near or plain.startswith(near) or re.sub(r"\D", "", plain) != re.sub(r"\D", "", near):
         return None
     return words[near]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from td_pinterest_op.audiences.actions import EXPORT
-from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, Value, tasks
+from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, Value, walk_tasks
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_plain_secret
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.many import OWN
@@ -46,7 +46,7 @@ _ALTERNATIVES = ("audience_id", "ad_account_id")
 
 
 def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, table: Table = EXPORT) -> Mapping[str, Any]:
-    """Add what is wrong with the settings of a task; return those of an export, as far as they are known."""
+    """Add findings about a task's settings. Return those that are known before a run."""
     written = task.value.get("result_settings")
     if written is None:
         dig.add(task.value, "setting", "the task has no result_settings: README shows the shortest form")
@@ -57,22 +57,22 @@ def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, tabl
         check_plain_secret(dig, written.get(key.name), name=key.name, variable=key.variable)
     known, unknown = _split_known(task, written)
     try:
-        parsed = parse_all(known if written.mapping else written.plain(), table=table, environ=environ)
+        parsed = parse_all(known if written.mapping else written.to_plain(), table=table, environ=environ)
     except SettingsError as error:  # not a mapping
         _add_problems(dig, written, error.problems)
         return {}
-    _add_problems(dig, written, [problem for problem in parsed.problems if not _waits_for_run(problem, unknown)])
+    _add_problems(dig, written, [problem for problem in parsed.problems if not _may_vanish(problem, unknown)])
     if table is not EXPORT or "action" in unknown:
         return {}
     has_audience = any(known.get(name) for name in known if name.startswith("audience_id"))
     if has_audience and known.get("expected_audience_name") == _TEMPLATE_NAME:
         dig.add(written.get("expected_audience_name") or written, "placeholder", _FILL_IN_NAME)
-    _add_unused(dig, written, parsed)
+    _add_unused_settings(dig, written, parsed)
     return {name: value.value for name, value in parsed.values.items() if name not in unknown}
 
 
 def check_entries(dig: DigFile, task: Task, environ: Mapping[str, str]) -> None:
-    """Add what is wrong with the list of several audiences, and with how many of them run at once."""
+    """Add findings about the entries of several audiences, and about how many run at once."""
     written = dig.root.get("_export", "audiences") if dig.root else None
     names: set[object] = set()
     for entry in written.value if written and isinstance(written.value, list) else ():
@@ -89,6 +89,7 @@ def check_entries(dig: DigFile, task: Task, environ: Mapping[str, str]) -> None:
 
 
 def _check_entry(dig: DigFile, task: Task, entry: Value, environ: Mapping[str, str]) -> None:
+    """Add findings about the settings of one of several audiences."""
     own = {name: value for name, value in entry.mapping.items() if name not in {*OWN, *TASK_PARAMETERS}}
     shared = task.value.get("result_settings")
     both = Value(value={**(shared.mapping if shared else {}), **own}, path=entry.path, line=entry.line)
@@ -96,12 +97,12 @@ def _check_entry(dig: DigFile, task: Task, entry: Value, environ: Mapping[str, s
     problems = parse_all(known, table=EXPORT, environ=environ).problems
     # What is blank yet has to be filled in: the run itself insists on it.
     codes = {"missing"} if "" in known.values() else set()
-    _add_problems(dig, both, [each for each in problems if not (each.code in codes or _waits_for_run(each, unknown))])
+    _add_problems(dig, both, [each for each in problems if not (each.code in codes or _may_vanish(each, unknown))])
 
 
 def _split_known(task: Task, written: Value) -> tuple[dict[str, object], set[str]]:
-    """Return the settings that are known before a run, and the names of those that are not."""
-    values = {name: _fill(task, value) for name, value in written.mapping.items()}
+    """Return the settings that are known before a run, and the names of the others."""
+    values = {name: _fill_setting(task, value) for name, value in written.mapping.items()}
     unknown = {name for name, value in values.items() if value is None}
     known = {name: value for name, value in values.items() if value is not None}
     # A credential in plain text may be any word, and the parser would mask that word in every message.
@@ -112,8 +113,8 @@ def _split_known(task: Task, written: Value) -> tuple[dict[str, object], set[str
     return known, unknown
 
 
-def _fill(task: Task, value: Value) -> object:
-    """Return a setting with its templates filled in; None if only a run knows its value.
+def _fill_setting(task: Task, value: Value) -> object:
+    """Return a setting's value with its templates filled in; None if only a run knows it.
 
     A template that is blank yet gets its value in a file of settings: the run itself insists on it.
     """
@@ -126,28 +127,29 @@ def _fill(task: Task, value: Value) -> object:
     return None if filled == "" and value.value != "" else filled
 
 
-def _waits_for_run(problem: Problem, unknown: set[str]) -> bool:
-    """Whether a problem may be gone when a run knows the settings that are unknown now."""
+def _may_vanish(problem: Problem, unknown: set[str]) -> bool:
+    """Whether a problem may vanish in a run, because it concerns a setting that is not known before."""
     return problem.key in unknown or (problem.code == "missing" and "action" in unknown)
 
 
 def _add_problems(dig: DigFile, written: Value, problems: Iterable[Problem]) -> None:
+    """Add a finding for each problem, at its setting."""
     for problem in problems:
         code = _CODES.get(problem.code, "setting")
         dig.add(written.get(problem.key) or written, code, f"{problem.key}: {problem.text}")
 
 
-def _add_unused(dig: DigFile, written: Value, parsed: ParsedSettings) -> None:
-    """Add the settings that the action does not use, unless a misspelt key may be the action."""
+def _add_unused_settings(dig: DigFile, written: Value, parsed: ParsedSettings) -> None:
+    """Add findings for settings that the action does not use, unless the action itself may be misspelt."""
     if parsed.is_given("action") or not parsed.problems:
         for name, _ in parsed.unused_keys():
             message = f"the action does not use {name}: take the line out"
             dig.add(written.get(name) or written, "unused-setting", message, is_error=False)
 
 
-def settings_of_exports(dig: DigFile) -> Iterator[Mapping[str, object]]:
-    """Yield the settings of each export that are known before a run; of several audiences, those of each entry."""
-    for task in tasks(dig.root) if dig.root else ():
+def find_export_settings(dig: DigFile) -> Iterator[Mapping[str, object]]:
+    """Yield the settings of each export (or of each audience's entry) that are known before a run."""
+    for task in walk_tasks(dig.root) if dig.root else ():
         written, command = task.value.get("result_settings"), task.command and str(task.command.value)
         if written and command and TABLES.get(command) is EXPORT:
             yield _split_known(task, written)[0]
@@ -157,9 +159,9 @@ def settings_of_exports(dig: DigFile) -> Iterator[Mapping[str, object]]:
                 yield {**_split_known(task, written)[0], **own}
 
 
-def history_of(dig: DigFile) -> tuple[str | None, object]:
-    """Return database and table of the first history that a task names, as known before a run; None without one."""
-    for task in tasks(dig.root) if dig.root else ():
+def find_history(dig: DigFile) -> tuple[str | None, object]:
+    """Return database and table of the first history that a task's settings name; (None, None) without one."""
+    for task in walk_tasks(dig.root) if dig.root else ():
         written = task.value.get("result_settings")
         table = _split_known(task, written)[0].get("history") if written and task.operator == "py" else None
         if table:

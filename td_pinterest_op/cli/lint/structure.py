@@ -42,7 +42,7 @@ _DAYS_IN_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def check(dig: DigFile, root: Value, every: Sequence[Task]) -> None:
-    """Add what is wrong with names, templates and schedules."""
+    """Add findings about names, templates and schedules."""
     for task in every:
         _check_names(dig, task)
         _check_templates(dig, task)
@@ -51,7 +51,7 @@ def check(dig: DigFile, root: Value, every: Sequence[Task]) -> None:
             dig.add(value, "template", "a template `${` is not closed: add the `}`")
     if schedule := root.get("schedule"):
         for key, value in schedule.mapping.items():
-            if message := _schedule_problem(key, str(value.value).strip()):
+            if message := _find_schedule_problem(key, str(value.value).strip()):
                 dig.add(value, "schedule", message)
         if sum(key.endswith(">") for key in schedule.mapping) > 1:
             dig.add(schedule, "schedule", "digdag takes one schedule: keep one line, or use cron>")
@@ -60,17 +60,17 @@ def check(dig: DigFile, root: Value, every: Sequence[Task]) -> None:
 
 
 def _check_names(dig: DigFile, task: Task) -> None:
-    """Add a member that is a task by its content, and not by its name."""
+    """Add findings for names that digdag refuses or ignores, and for tasks without a leading +."""
     for name, value in task.value.mapping.items():
-        if message := _key_problem(name, value, task):
+        if message := _find_key_problem(name, value, task):
             dig.add(value, "task-name" if name.startswith("+") else "key", message)
         is_task = any(key.endswith(">") for key in value.mapping) and name not in ("schedule", *BLOCKS)
         if is_task and not name.startswith(("+", "_")) and not name.endswith(">"):
             dig.add(value, "task-name", f"{name} does not run as a task: names of tasks begin with +, write +{name}")
 
 
-def _key_problem(name: str, value: Value, task: Task) -> str:
-    """Return what is wrong with a key of a task, or of the workflow; "" for a valid one."""
+def _find_key_problem(name: str, value: Value, task: Task) -> str:
+    """Return what is wrong with a key of a task or of the workflow; "" for a valid key."""
     if name.startswith("+"):
         rule = "a task's name has letters, digits, - and _, and no space"
         return "" if _TASK_NAME.fullmatch(name) else f"digdag refuses {name}: {rule}"
@@ -85,37 +85,38 @@ def _key_problem(name: str, value: Value, task: Task) -> str:
     return f"digdag runs nothing here: write {name}>" if is_task and name in _OPERATORS else ""
 
 
-def own_values(task: Task) -> Sequence[Value]:
-    """Return the values of a task that are no tasks themselves."""
+def list_own_values(task: Task) -> Sequence[Value]:
+    """Return the values of a task, without those of its subtasks."""
     return [value for name, value in task.value.mapping.items() if not name.startswith("+") and name not in BLOCKS]
 
 
 def _has_tasks(value: Value) -> bool:
+    """Whether a value has tasks among its members."""
     return any(name.startswith("+") for name in value.mapping)
 
 
 def _check_templates(dig: DigFile, task: Task) -> None:
-    """Add a template whose name is missing in a mapping that the workflow or an included file exports."""
-    for value in (each for member in own_values(task) for each in member.walk()):
+    """Add findings for a task's templates that name no member of an exported mapping."""
+    for value in (each for member in list_own_values(task) for each in member.walk()):
         if isinstance(value.value, str):
             check_template(dig, task, value, value.value)
 
 
 def check_template(dig: DigFile, task: Task, value: Value, text: str) -> None:
-    """Add, at a value, the templates of a text whose name is missing in a mapping that is exported."""
+    """Add, at `value`, a finding for each template in `text` that names no member of an exported mapping."""
     for path in _SIMPLE_TEMPLATE.findall(text):
         first, *rest = path.split(".")
         known = task.exported.get(first)
         if first in _GROWING:
             continue
-        if isinstance(known, dict) and (missing := missing_name(rest, known)):
+        if isinstance(known, dict) and (missing := find_missing_name(rest, known)):
             dig.add(value, "template", f"${{{path}}}: {first} has no {missing}")
         elif isinstance(known, str) and "${" not in known and rest not in ([], ["length"]):
             dig.add(value, "template", f"${{{path}}}: {first} is a text, and has no {rest[0]}")
 
 
-def missing_name(path: Sequence[str], known: object) -> str:
-    """Return the first name of a path that a mapping lacks, with a suggestion; "" if it has all."""
+def find_missing_name(path: Sequence[str], known: object) -> str:
+    """Return the first name in a path that nested mappings lack, with a suggestion; "" if they have all."""
     for name in path:
         if not isinstance(known, dict):
             return ""  # a method of a text or of a number
@@ -126,16 +127,17 @@ def missing_name(path: Sequence[str], known: object) -> str:
 
 
 def _is_unclosed(text: str) -> bool:
+    """Whether the last template in a text is not closed."""
     start = text.rfind("${")
     return start >= 0 and "}" not in text[start:]
 
 
-def _schedule_problem(key: str, text: str) -> str:
-    """Return what is wrong with a schedule; "" for a valid one, and for one with a template."""
+def _find_schedule_problem(key: str, text: str) -> str:
+    """Return what is wrong with a line of a schedule; "" if it is valid, or has a template."""
     if "${" in text:
         return ""
     if key == "cron>":
-        return _cron_problem(text)
+        return _find_cron_problem(text)
     if f"{key}>" in (*_SCHEDULES, "cron>"):
         return f"digdag ignores {key}: write {key}>"
     if key in _SCHEDULES and not _SCHEDULES[key][0].fullmatch(text):
@@ -143,14 +145,15 @@ def _schedule_problem(key: str, text: str) -> str:
     return ""
 
 
-def _cron_problem(text: str) -> str:
+def _find_cron_problem(text: str) -> str:
+    """Return what is wrong with a cron schedule; "" if it is valid."""
     fields = text.lower().split()
     if len(fields) != len(_CRON):
         return f"cron> takes five fields (minute, hour, day, month, weekday), and this has {len(fields)}"
     values = []
     for field, (name, least, most, words) in zip(fields, _CRON, strict=True):
         try:
-            values.append({number for part in field.split(",") for number in _cron_range(part, least, most, words)})
+            values.append({number for part in field.split(",") for number in _expand_range(part, least, most, words)})
         except ValueError:
             return f'cron>: "{field}" is not a {name}: it takes {least} to {most}, *, a-b, a,b or */n'
     days, months = values[2], values[3]
@@ -159,18 +162,19 @@ def _cron_problem(text: str) -> str:
     return ""
 
 
-def _cron_range(part: str, least: int, most: int, words: Sequence[str]) -> Iterator[int]:
-    """Yield the numbers of one part of a field. Raises ValueError for any other text."""
+def _expand_range(part: str, least: int, most: int, words: Sequence[str]) -> Iterator[int]:
+    """Yield the numbers that a part of a cron field such as 1-5 means. Raises ValueError if it is invalid."""
     span, slash, step = part.partition("/")
     first, dash, last = span.partition("-")
-    start = least if first == "*" else _cron_number(first, least, most, words)
-    end = _cron_number(last, least, most, words) if dash else most if first == "*" or slash else start
+    start = least if first == "*" else _parse_number(first, least, most, words)
+    end = _parse_number(last, least, most, words) if dash else most if first == "*" or slash else start
     if (dash and first == "*") or end < start or (slash and int(step) < 1):
         raise ValueError
     yield from range(start, end + 1, int(step) if slash else 1)
 
 
-def _cron_number(text: str, least: int, most: int, words: Sequence[str]) -> int:
+def _parse_number(text: str, least: int, most: int, words: Sequence[str]) -> int:
+    """Return the number that a digit or a word of a cron field means. Raises ValueError if it is invalid."""
     number = words.index(text[:3]) + least if text[:3] in words else int(text)
     if not least <= number <= most:
         raise ValueError

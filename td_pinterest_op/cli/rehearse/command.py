@@ -47,6 +47,7 @@ _FAILED = {
 
 
 def _parse_steps(_context: click.Context, option: click.Parameter, text: str | None) -> Sequence[Step]:
+    """Return the steps whose names are in the option's text; all steps if it is left out."""
     names = [name.strip() for name in text.split(",")] if text else [step.name for step in STEPS]
     unknown = set(names) - {step.name for step in STEPS}
     if unknown:
@@ -78,7 +79,7 @@ def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, outp
         raise click.UsageError("no step is left: --no-large leaves out what --only names")
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: make it, or name another file")
-    count, to_do = RequestCounts(), _add_needed(wanted)
+    count, to_do = RequestCounts(), _add_needed_steps(wanted)
     names = {step.name for step in to_do}
     writes = sum(step.writes for step in to_do) + ("audience" in names and "remove" not in names)
     answer = Answer()
@@ -89,7 +90,7 @@ def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, outp
         api = connection.api()
         if not (common.quiet and common.yes):
             is_kept = connection.credentials.sources.get("PINTEREST_REFRESH_TOKEN") != ENVIRONMENT
-            screen.note(_announcement(names, account=api.ad_account_id, writes=writes, is_kept=is_kept))
+            screen.note(_describe_steps(names, account=api.ad_account_id, writes=writes, is_kept=is_kept))
         if not (common.yes or screen.confirm("Do this?")):
             raise StoppedError("you answered no: nothing was written")
         at = datetime.fromtimestamp(SYSTEM.wall(), timezone.utc)
@@ -107,8 +108,8 @@ def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, outp
     _show_result(result, output, common)
 
 
-def _add_needed(wanted: Sequence[Step]) -> list[Step]:
-    """Return the steps and those that they need, in their order."""
+def _add_needed_steps(wanted: Sequence[Step]) -> list[Step]:
+    """Return the steps and those that they need, in the order of STEPS."""
     names = {step.name for step in wanted}
     for step in reversed(STEPS):
         if step.name in names and step.needs:
@@ -116,8 +117,8 @@ def _add_needed(wanted: Sequence[Step]) -> list[Step]:
     return [step for step in STEPS if step.name in names]
 
 
-def _announcement(names: Collection[str], *, account: str, writes: int, is_kept: bool) -> str:
-    """Return a description of what the steps do and leave behind, shown before the question."""
+def _describe_steps(names: Collection[str], *, account: str, writes: int, is_kept: bool) -> str:
+    """Return the text that is shown before the question: what the steps do, and what they leave behind."""
     lists = len({"list_without_records", "list", "move"}.intersection(names))
     lines = [f"To find out what Pinterest's documentation does not say, in ad account {account}:"]
     if "token" in names:
@@ -145,7 +146,7 @@ def _announcement(names: Collection[str], *, account: str, writes: int, is_kept:
 
 
 def _run_steps(stage: Stage, steps: Sequence[Step], common: CommonOptions) -> list[dict[str, Any]]:
-    """Run the steps and return their results; remove the audience at the end.
+    """Run the steps and return their results; remove the rehearsal's audience at the end.
 
     Raises StoppedError, which says what is left, and what ends the whole: no access token, or an audience that stays.
     """
@@ -168,6 +169,7 @@ def _run_steps(stage: Stage, steps: Sequence[Step], common: CommonOptions) -> li
 
 
 def _run_step(step: Step, stage: Stage) -> dict[str, Any]:
+    """Run one step. Return its name, request, status, code, duration in seconds and verdict."""
     stage.answer.reset()
     begin = SYSTEM.monotonic()
     try:
@@ -192,7 +194,7 @@ def _run_step(step: Step, stage: Stage) -> dict[str, Any]:
 
 
 def advice(facts: Facts) -> list[str]:
-    """Return what to set and what to avoid with a service that has these facts."""
+    """Return a list of advice: which settings fit a service with these facts, and what to avoid."""
     batch, at_once = facts.largest_batch, facts.batches_at_once
     return [
         text
@@ -215,6 +217,7 @@ def advice(facts: Facts) -> list[str]:
 
 
 def _show_result(result: dict[str, Any], output: Path, common: CommonOptions) -> None:
+    """Show the result, and write it as JSON to the file `output`."""
     if common.as_json:
         screen.say_json(result)
     else:

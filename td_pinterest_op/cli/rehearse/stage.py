@@ -38,7 +38,7 @@ PATIENCE, _SHORTEST_LOOK = 60.0, 0.5
 
 @dataclass(slots=True, kw_only=True)
 class Facts:
-    """The facts about the service, None until they are known. `…_seconds`: from a write until a read shows it.
+    """What a rehearsal finds out. None: not known. `…_seconds`: the time from a write until a read shows it.
 
     largest_batch: the most records that one request took. batch_too_large_status: of the answer to the next larger one,
     None if there was none. batches_at_once: the most that were taken at the same time.
@@ -61,32 +61,32 @@ class Facts:
 
 @dataclass(slots=True, kw_only=True)
 class Answer:
-    """The response that decides a step: that to its last write, else that to its last read. None: there was none."""
+    """The response that decides a step: that to its last write, else to its last read. All None without one."""
 
     status: int | None = None
     code: int | None = None
     is_write: bool = False
 
     def reset(self) -> None:
-        """Forget the response, at the beginning of a step."""
+        """Forget the response, before the next step."""
         self.status, self.code, self.is_write = None, None, False
 
     def record(self, request: Request, response: Response) -> None:
-        """Keep a response."""
+        """Keep a response, unless it is that to a read after a write."""
         if request.write or not self.is_write:
             self.status, self.code, self.is_write = response.status, response.code, request.write
 
     def record_error(self, error: ExportError) -> None:
-        """Keep the status and the code of an error."""
+        """Keep the status and the code of an error as the response."""
         self.status, self.code = error.status, error.code
 
 
 class NotTriedError(Exception):
-    """A step was not tried. The text is its verdict."""
+    """A step could not be tried. The text of the error is shown as the step's verdict."""
 
 
 class Stage:
-    """The list and the audience of a rehearsal, and the facts that it has found out.
+    """The list and the audience of a rehearsal, and the facts that the rehearsal has found out.
 
     `answer` gets every response. `made` has the ids of its `list` and its `audience`, once there are some. Every name
     that it makes ends in a key of eight hex digits.
@@ -107,13 +107,13 @@ class Stage:
         self.limits: str | None = None  # those that Pinterest's header states
 
     def id_of(self, what: str) -> str:
-        """Return the id of the `list` or the `audience`. Raises NotTriedError if it was not made."""
+        """Return the id of the rehearsal's `list` or `audience`. Raises NotTriedError if it was not created."""
         if what not in self.made:
             raise NotTriedError(f"not tried: there is no {what}")
         return self.made[what]
 
-    def original_tokens(self) -> Tokens:
-        """Return a source of tokens that begins with the refresh token that was found."""
+    def make_token_source(self) -> Tokens:
+        """Return a new source of tokens that begins with the refresh token that the command found."""
         settings = self._credentials.settings()
         return Tokens(
             client=self.services.client,
@@ -125,13 +125,13 @@ class Stage:
         )
 
     def make_people(self, count: int) -> Digests:
-        """Return the digests of the first `count` made-up addresses."""
+        """Return the digests of the first `count` made-up e-mail addresses."""
         for number in range(len(self._people) // DIGEST_BYTES, count):
             self._people += hashlib.sha256(f"{number}@{self.name[-8:]}.invalid".encode()).digest()
         return Digests(bytes(self._people[: count * DIGEST_BYTES]))
 
     def make_list(self, count: int) -> str:
-        """Make a customer list with the first `count` people; return its id. Raises what the API raises."""
+        """Create a customer list of the first `count` made-up people; return its id. Raises what the API raises."""
         records = self.make_people(count)
         named = fingerprint([records.data])
         made = self.lists.find_or_name_list(self.name, job_id=None, fingerprint=named, list_type="EMAIL")
@@ -139,7 +139,7 @@ class Stage:
         return made.id
 
     def make_audience(self, list_id: str) -> None:
-        """Make an audience that uses a list. Raises what the API raises."""
+        """Create the rehearsal's audience, which uses the given list. Raises what the API raises."""
         self._audience_begun = True
         try:
             self.made["audience"] = self.audiences.create(self.name, description=None, list_id=list_id).id
@@ -147,18 +147,18 @@ class Stage:
             self._audience_begun = error.maybe_applied or isinstance(error, StoppedError)
             raise
 
-    def remove(self) -> bool:
-        """Remove the audience; return False if Pinterest does not know it. Raises what the API raises."""
+    def remove_audience(self) -> bool:
+        """Remove the rehearsal's audience; return False if Pinterest does not know it. Raises what the API raises."""
         removed = self.audiences.remove(self.id_of("audience"))
         self._audience_begun = False
         return removed
 
-    def audience(self) -> Audience | None:
-        """Read the audience; return None if it does not exist."""
+    def read_audience(self) -> Audience | None:
+        """Return the rehearsal's audience as Pinterest shows it now; None if it does not exist."""
         return self.api.audience(self.id_of("audience"))
 
-    def seconds_until(self, *shows: Callable[[], bool]) -> list[float | None]:
-        """Return the seconds from now until each of `shows` is true; None for one that is not within a minute."""
+    def measure_seconds(self, *shows: Callable[[], bool]) -> list[float | None]:
+        """Return the seconds until each of `shows` returns true; None for one that takes more than a minute."""
         clock, client = self._timing.monotonic, self.api.client
         begin = clock()
         seconds: list[float | None] = [None] * len(shows)
@@ -180,10 +180,10 @@ class Stage:
         try:
             if self._audience_begun and "audience" not in self.made:
                 # The answer to its creation was never seen, and a listing may show it late.
-                poll_for(lambda: next(iter(self._rehearsal_audiences()), None), self.api.client)
+                poll_for(lambda: next(iter(self._find_rehearsal_audiences()), None), self.api.client)
             elif self._audience_begun:
-                self.remove()
-            for audience in self._rehearsal_audiences():
+                self.remove_audience()
+            for audience in self._find_rehearsal_audiences():
                 self.audiences.remove(audience.id)
                 if audience.name != self.name:
                     screen.note(f'Removed audience {audience.id} "{audience.name}", which an earlier rehearsal left')
@@ -195,7 +195,8 @@ class Stage:
         self._audience_begun = False
         return True
 
-    def _rehearsal_audiences(self) -> list[Audience]:
+    def _find_rehearsal_audiences(self) -> list[Audience]:
+        """Return the audiences of rehearsals in the ad account that are not removed."""
         return [
             audience for audience in self.api.audiences() if _OURS.fullmatch(audience.name) and not audience.is_removed
         ]

@@ -27,7 +27,7 @@ _CONTENT = (400, 413, 422)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`writes`: the requests to Pinterest that write, without repeats. `needs`: the step that makes what it needs.
+    """A step of the rehearsal. `writes`: how many of its requests write. `needs`: the step that must run before it.
 
     `run` returns the verdict; it raises NotTriedError and what the API raises.
     """
@@ -39,8 +39,9 @@ class Step:
     needs: str | None = None
 
 
-def _probe_token(stage: Stage) -> str:
-    tokens, facts, start = stage.services.tokens, stage.facts, stage.original_tokens()
+def _try_token(stage: Stage) -> str:
+    """Find out whether a refresh issues a new refresh token, and whether the old one is still valid then."""
+    tokens, facts, start = stage.services.tokens, stage.facts, stage.make_token_source()
     used = tokens.token()
     facts.refresh_rotates = tokens.refresh_token != start.refresh_token
     try:
@@ -56,7 +57,8 @@ def _probe_token(stage: Stage) -> str:
     return f"{new}; the old one is {'still good' if facts.old_refresh_token_lives else 'refused from then on'}"
 
 
-def _probe_account(stage: Stage) -> str:
+def _try_account(stage: Stage) -> str:
+    """Find out the user's role in the ad account, and the app's access tier."""
     accounts = stage.services.pinterest.ad_accounts()
     account = next((known for known in accounts if known.id == stage.api.ad_account_id), None)
     headers = stage.services.client.last_headers
@@ -65,13 +67,15 @@ def _probe_account(stage: Stage) -> str:
     return f"{role}; {judge_tier(headers).message}"
 
 
-def _probe_list_without_records(stage: Stage) -> str:
+def _try_list_without_records(stage: Stage) -> str:
+    """Find out whether a customer list can be created without records."""
     with _record_fact(stage, "list_without_records"):
         stage.api.create_customer_list(name=f"{stage.name} without records", list_type="EMAIL")
     return "made: a list needs no records" if stage.facts.list_without_records else "refused: a list needs records"
 
 
-def _probe_list(stage: Stage) -> str:
+def _try_list(stage: Stage) -> str:
+    """Create the rehearsal's list; find out the largest batch for it, and how soon reads show the list."""
     facts, too_large = stage.facts, None
     for count in (DEFAULT_BATCH, 5_000, 2_500, 1_250):
         try:
@@ -83,7 +87,7 @@ def _probe_list(stage: Stage) -> str:
         else:
             break
     facts.largest_batch, facts.batch_too_large_status = count, too_large.status if too_large else None
-    facts.list_readable_seconds, facts.list_listed_seconds = stage.seconds_until(
+    facts.list_readable_seconds, facts.list_listed_seconds = stage.measure_seconds(
         lambda: stage.api.customer_list(stage.id_of("list")) is not None, lambda: _is_listed(stage)
     )
     shown = {"read": facts.list_readable_seconds, "listed": facts.list_listed_seconds}
@@ -92,11 +96,13 @@ def _probe_list(stage: Stage) -> str:
 
 
 def _is_listed(stage: Stage) -> bool:
+    """Whether the listing of customer lists shows the rehearsal's list."""
     newest = islice(stage.api.customer_lists(), _PAGE)
     return any(listed.id == stage.id_of("list") for listed in newest)
 
 
-def _probe_batches(stage: Stage) -> str:
+def _try_larger_batches(stage: Stage) -> str:
+    """Find out how many records one request may contain beyond the default."""
     facts, list_id = stage.facts, stage.id_of("list")
     if (facts.largest_batch or 0) < DEFAULT_BATCH:
         raise NotTriedError(f"not tried: {DEFAULT_BATCH:,} records are too many already")
@@ -115,10 +121,12 @@ def _probe_batches(stage: Stage) -> str:
 
 
 def _is_too_large(error: ExportError) -> bool:
+    """Whether an error means that the batch was too large."""
     return isinstance(error, ConnectionBrokenError) or error.status in _CONTENT
 
 
-def _probe_at_once(stage: Stage) -> str:
+def _try_batches_at_once(stage: Stage) -> str:
+    """Find out how many batches may be sent at the same time."""
     facts, list_id = stage.facts, stage.id_of("list")
     count = min(DEFAULT_BATCH, facts.largest_batch or DEFAULT_BATCH)
     with stage.services.client.disable_retries():
@@ -138,7 +146,8 @@ def _send_at_once(stage: Stage, list_id: str, *, count: int, number: int) -> lis
     """Send the same batch `number` times at the same moment; return the errors."""
     records, errors, begin = stage.make_people(count), [], threading.Barrier(number)
 
-    def send() -> None:
+    def send_batch() -> None:
+        """Send the batch once all threads are ready; keep the error."""
         begin.wait()
         try:
             stage.api.change_records(list_id, records, operation="ADD")
@@ -146,7 +155,7 @@ def _send_at_once(stage: Stage, list_id: str, *, count: int, number: int) -> lis
             errors.append(error)
 
     # Daemons: Ctrl-C must not wait for responses.
-    threads = [threading.Thread(target=send, daemon=True) for _ in range(number)]
+    threads = [threading.Thread(target=send_batch, daemon=True) for _ in range(number)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -154,7 +163,8 @@ def _send_at_once(stage: Stage, list_id: str, *, count: int, number: int) -> lis
     return errors
 
 
-def _probe_records_v2(stage: Stage) -> str:
+def _try_records_v2(stage: Stage) -> str:
+    """Find out whether Pinterest takes rows with several keys each."""
     rows = RowRecords([(_TWO_KEYS, stage.make_people(2 * _ROWS).data)])
     list_id = stage.id_of("list")
     with _record_fact(stage, "records_v2"):
@@ -164,7 +174,7 @@ def _probe_records_v2(stage: Stage) -> str:
 
 @contextlib.contextmanager
 def _record_fact(stage: Stage, fact: str) -> Iterator[None]:
-    """Set a fact: true if the block succeeds, false if Pinterest refuses its request."""
+    """Set the named fact: true if the block succeeds, false if Pinterest refuses its request."""
     try:
         yield
     except RequestRefusedError as error:
@@ -176,58 +186,61 @@ def _record_fact(stage: Stage, fact: str) -> Iterator[None]:
         setattr(stage.facts, fact, True)
 
 
-def _probe_audience(stage: Stage) -> str:
+def _try_audience(stage: Stage) -> str:
+    """Create the rehearsal's audience from its list."""
     stage.make_audience(stage.id_of("list"))
     return "made on the list"
 
 
-def _probe_move(stage: Stage) -> str:
+def _try_switch(stage: Stage) -> str:
+    """Find out whether an audience can be switched to another list, and how soon a read shows it."""
     facts, audience_id = stage.facts, stage.id_of("audience")
     second = stage.make_list(_SECOND_LIST)
     with _record_fact(stage, "move_obeyed"):
         stage.audiences.switch_list(audience_id, list_id=second)
     if not facts.move_obeyed:
         return "refused: an audience keeps its list"
-    (facts.move_seconds,) = stage.seconds_until(
-        lambda: (audience := stage.audience()) is not None and audience.customer_list_id == second
+    (facts.move_seconds,) = stage.measure_seconds(
+        lambda: (audience := stage.read_audience()) is not None and audience.customer_list_id == second
     )
     facts.move_obeyed = facts.move_seconds is not None
     return "obeyed" if facts.move_obeyed else "accepted, and not to be seen within a minute"
 
 
-def _probe_remove(stage: Stage) -> str:
+def _try_removal(stage: Stage) -> str:
+    """Remove the audience; find out whether it can still be read, and removed again."""
     facts = stage.facts
-    if not stage.remove():
+    if not stage.remove_audience():
         raise NotTriedError("not found out: Pinterest does not know the audience that it made")
-    stage.seconds_until(lambda: (audience := stage.audience()) is None or audience.is_removed)
-    facts.removed_readable = stage.audience() is not None
-    facts.removed_again = stage.remove()
+    stage.measure_seconds(lambda: (audience := stage.read_audience()) is None or audience.is_removed)
+    facts.removed_readable = stage.read_audience() is not None
+    facts.removed_again = stage.remove_audience()
     read = "is read as removed" if facts.removed_readable else "cannot be read any more"
     return f"removed; it {read}, and removing it again is {'accepted' if facts.removed_again else 'refused'}"
 
 
 STEPS: Sequence[Step] = (
-    Step("token", "POST oauth/token three times: second with the old refresh token", _probe_token),
-    Step("account", "GET ad_accounts", _probe_account),
-    Step("list_without_records", "POST customer_lists without records", _probe_list_without_records, writes=1),
-    Step("list", "POST customer_lists with 10,000 records, then GET until it shows", _probe_list, writes=1),
+    Step("token", "POST oauth/token three times: second with the old refresh token", _try_token),
+    Step("account", "GET ad_accounts", _try_account),
+    Step("list_without_records", "POST customer_lists without records", _try_list_without_records, writes=1),
+    Step("list", "POST customer_lists with 10,000 records, then GET until it shows", _try_list, writes=1),
     Step(
         "batches",
         "PATCH customer_lists ADD with 20,000, 50,000 and 100,000 records",
-        _probe_batches,
+        _try_larger_batches,
         writes=3,
         needs="list",
     ),
-    Step("at_once", "PATCH customer_lists ADD, 1, 2, 4 and 8 at once", _probe_at_once, writes=15, needs="list"),
-    Step("records_v2", "PATCH customer_lists ADD with records_v2", _probe_records_v2, writes=1, needs="list"),
-    Step("audience", "POST audiences on the list", _probe_audience, writes=1, needs="list"),
+    Step("at_once", "PATCH customer_lists ADD, 1, 2, 4 and 8 at once", _try_batches_at_once, writes=15, needs="list"),
+    Step("records_v2", "PATCH customer_lists ADD with records_v2", _try_records_v2, writes=1, needs="list"),
+    Step("audience", "POST audiences on the list", _try_audience, writes=1, needs="list"),
     Step(
         "move",
         "POST customer_lists, PATCH audiences UPDATE to it, then GET until it shows",
-        _probe_move,
+        _try_switch,
         writes=2,
         needs="audience",
     ),
-    Step("remove", "PATCH audiences REMOVE, GET, and REMOVE again", _probe_remove, writes=2, needs="audience"),
+    Step("remove", "PATCH audiences REMOVE, GET, and REMOVE again", _try_removal, writes=2, needs="audience"),
 )
 LARGE = "batches"

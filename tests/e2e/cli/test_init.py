@@ -98,7 +98,7 @@ def test_several_audiences_become_one_entry_each(init: Init, folder: Path, servi
 def test_folder_of_every_job_passes_check(init: Init, folder: Path, services: Services, name: str) -> None:
     job = JOBS[name]
     audience = ["--audience", services.audience()] if job.ids or name == "many" else []
-    audience = ["--audience", "Shoppers"] if job.creates else audience
+    audience = ["--audience", "Shoppers"] if job.creates_audience else audience
     alert = ["--alert", "mail:ops@shop.example"]
     given = [*(OPTIONS if job.query else OPTIONS[:2] if job.takes_lists else ()), *audience, *alert]
     ran = init("--job", name, *given)

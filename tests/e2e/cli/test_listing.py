@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.listing import audience_row
+from td_pinterest_op.cli.listing import build_audience_row
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import SESSION, Services
 from tests.unit.cli.running import Recorded, Terminal
@@ -137,7 +137,7 @@ def test_audience_of_another_type_has_no_list(at_terminal: Terminal, services: S
     ],
 )
 def test_an_invalid_time_is_not_shown(value: object, shown: str) -> None:
-    assert shown == screen.format_cell(audience_row({"id": 1, "created_timestamp": value})["created"])
+    assert shown == screen.format_cell(build_audience_row({"id": 1, "created_timestamp": value})["created"])
 
 
 def test_json_output_has_times_in_utc_to_the_second(at_terminal: Terminal, services: Services) -> None:

@@ -140,7 +140,7 @@ def test_a_key_becomes_the_number_that_decides(database: duckdb.DuckDBPyConnecti
     numbers = [row[1] for row in answers]
     assert numbers.pop() is None
     expected = assign_control(control, [encode_key(key) for key in range(-200, 200)])
-    assert expected == [number % NUMBERS < control.of_ten_thousand for number in numbers]
+    assert expected == [number % NUMBERS < control.share_of_ten_thousand for number in numbers]
 
 
 def test_hashed_query_keeps_other_columns_and_drops_rejected_values(

@@ -12,7 +12,7 @@ import pytest
 from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import LimitError
 from td_pinterest_op.report import page
-from td_pinterest_op.report.after_run import write as write_with
+from td_pinterest_op.report.after_run import write_report as write_with
 from tests.exporting import Services, people
 from tests.unit.report.samples import FIRST_DAY, REPORT_TEXTS, statistics
 

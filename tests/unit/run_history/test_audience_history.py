@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceHistory, Members, summarize
+from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceHistory, Members, build_audience_history
 from td_pinterest_op.run_history.sql import select_audience_rows
 from tests.unit.run_history.conftest import TABLE, Warehouse
 
@@ -118,7 +118,7 @@ RUNS: list[tuple[list[dict[str, Any]], dict[str, int], dict[str, int]]] = [
 
 
 def known_in(warehouse: Warehouse, *audience_ids: str) -> AudienceHistory:
-    return summarize(warehouse.run(select_audience_rows(TABLE, COLUMNS_READ, audience_ids)))
+    return build_audience_history(warehouse.run(select_audience_rows(TABLE, COLUMNS_READ, audience_ids)))
 
 
 @pytest.mark.parametrize(("runs", "filled", "mirrored"), RUNS)
@@ -136,7 +136,9 @@ def test_order_of_the_rows_does_not_matter() -> None:
     empty = dict.fromkeys(COLUMNS_READ)
     for runs, filled, mirrored in RUNS:
         rows = [empty | OF_RUN | {"time": time} | run for time, run in enumerate(runs, start=1)]
-        assert filled | mirrored == {name: held.records for name, held in summarize(reversed(rows)).members.items()}
+        assert filled | mirrored == {
+            name: held.records for name, held in build_audience_history(reversed(rows)).members.items()
+        }
 
 
 def test_the_last_known_size_of_an_audience_is_that_of_a_follow_up_that_knew_it(warehouse: Warehouse) -> None:

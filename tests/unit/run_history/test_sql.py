@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from td_pinterest_op.report.entry import make_entry
-from td_pinterest_op.run_history.columns import COLUMNS, follow_up_row, lift_row, run_row
+from td_pinterest_op.run_history.columns import COLUMNS, build_follow_up_row, build_lift_row, build_run_row
 from td_pinterest_op.run_history.sql import create_table, insert_rows, select_failures
 from tests.unit.report.samples import statistics
 from tests.unit.run_history.conftest import TABLE, Warehouse
@@ -56,7 +56,7 @@ def test_making_the_table_twice_changes_nothing(warehouse: Warehouse) -> None:
 
 
 def test_a_run_gets_a_row_with_all_its_figures(warehouse: Warehouse) -> None:
-    write(warehouse, SESSION | dict(run_row(statistics())))
+    write(warehouse, SESSION | dict(build_run_row(statistics())))
     (row,) = warehouse.rows()
     assert SESSION == {name: row[name] for name in SESSION}
     assert {"empty": 0, "not_an_email": 90, "null": 260} == json.loads(row["rows_invalid_by_reason"])
@@ -73,21 +73,21 @@ def test_a_run_gets_a_row_with_all_its_figures(warehouse: Warehouse) -> None:
 def test_a_row_has_the_figures_of_a_mirror_and_of_an_erasure(warehouse: Warehouse) -> None:
     mirror = {"mode": "difference", "plan": 1_795_000_000_123, "people": 9, "members": 8, "joined": 2, "resent": 1}
     erasure = {"accounts": 2, "lists": 40}
-    write(warehouse, SESSION | dict(run_row({"mirror": mirror | {"left": 1, "unsure": 0}, "erasure": erasure})))
+    write(warehouse, SESSION | dict(build_run_row({"mirror": mirror | {"left": 1, "unsure": 0}, "erasure": erasure})))
     (row,) = warehouse.rows()
     assert mirror | {"left": 1, "unsure": 0} == {name: row[f"mirror_{name}"] for name in (*mirror, "left", "unsure")}
     assert erasure == {name: row[f"erasure_{name}"] for name in erasure}
 
 
 def test_the_figures_of_a_mirror_are_left_out_where_nothing_was_mirrored(warehouse: Warehouse) -> None:
-    write(warehouse, SESSION | dict(run_row(statistics(mirror={"mode": None, "people": 0, "joined": 0}))))
+    write(warehouse, SESSION | dict(build_run_row(statistics(mirror={"mode": None, "people": 0, "joined": 0}))))
     (row,) = warehouse.rows()
     assert {None} == {value for name, value in row.items() if name.startswith("mirror_")}
 
 
 @pytest.mark.parametrize("name", ["audience_name", "summary", "version"])
 def test_any_value_stays_within_its_sql_literal(warehouse: Warehouse, name: str) -> None:
-    write(warehouse, SESSION | dict(run_row(statistics() | {name: NASTY})))
+    write(warehouse, SESSION | dict(build_run_row(statistics() | {name: NASTY})))
     assert NASTY == warehouse.rows()[0][name]
 
 
@@ -110,7 +110,7 @@ def test_text_from_elsewhere_is_masked_and_cut(warehouse: Warehouse, name: str, 
 
 def test_a_follow_up_gets_a_row_for_each_audience(warehouse: Warehouse) -> None:
     seen = [AUDIENCE, AUDIENCE | {"audience_id": "13", "size": None}]
-    write(warehouse, *(SESSION | dict(follow_up_row(each)) | {"ad_account_id": "5"} for each in seen))
+    write(warehouse, *(SESSION | dict(build_follow_up_row(each)) | {"ad_account_id": "5"} for each in seen))
     assert [("follow-up", "5", "12", NASTY, 40, True), ("follow-up", "5", "13", NASTY, None, True)] == [
         tuple(
             row[name] for name in ("kind", "ad_account_id", "audience_id", "audience_name", "audience_size", "usable")
@@ -121,7 +121,7 @@ def test_a_follow_up_gets_a_row_for_each_audience(warehouse: Warehouse) -> None:
 
 def test_a_comparison_gets_a_row_with_its_figures_as_one_text(warehouse: Warehouse) -> None:
     figures = {"summary": NASTY, "split_p": 0.5, "people_sent": 900}
-    write(warehouse, SESSION | dict(lift_row(figures)))
+    write(warehouse, SESSION | dict(build_lift_row(figures)))
     (row,) = warehouse.rows()
     assert ("lift", NASTY, figures) == (row["kind"], row["summary"], json.loads(row["lift"]))
 
@@ -150,8 +150,8 @@ def test_a_failure_is_written_once_for_an_attempt_of_a_task(
 
 def test_the_usual_questions_count_a_row_that_was_written_twice_once(warehouse: Warehouse) -> None:
     for _ in range(2):
-        write(warehouse, SESSION | dict(run_row(statistics())))
-        write(warehouse, SESSION | {"ad_account_id": "5"} | dict(follow_up_row(AUDIENCE)))
+        write(warehouse, SESSION | dict(build_run_row(statistics())))
+        write(warehouse, SESSION | {"ad_account_id": "5"} | dict(build_follow_up_row(AUDIENCE)))
         write(warehouse, FAILED | {"audience_id": "12"})
     asked = {name: warehouse.run((QUERIES / f"history_{name}.sql").read_text()) for name in ANSWERS}
     assert ANSWERS == {name: sorted(row[ANSWERED[name]] for row in rows) for name, rows in asked.items()}
@@ -168,7 +168,7 @@ ANSWERS = {
 
 def test_two_entries_of_one_session_for_one_audience_are_two_runs(warehouse: Warehouse) -> None:
     for task in ("+pinterest_many+each+one", "+pinterest_many+each+two"):
-        write(warehouse, SESSION | dict(run_row(statistics())) | {"task": task})
+        write(warehouse, SESSION | dict(build_run_row(statistics())) | {"task": task})
         write(warehouse, FAILED | {"task": task})
     for name in ("rejected", "failed"):
         assert 2 == len(warehouse.run((QUERIES / f"history_{name}.sql").read_text()))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Clear, Create, Remove, action_of, parse
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Clear, Create, Remove, find_action, parse
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.action import ActionSpec
@@ -526,7 +526,7 @@ def test_any_other_unknown_key_is_an_error_in_the_console_too(key: object) -> No
     ],
 )
 def test_the_action_is_found_whatever_else_is_wrong(raw: object, expected: ActionSpec | None) -> None:
-    assert expected is action_of(raw)
+    assert expected is find_action(raw)
 
 
 @pytest.mark.parametrize(

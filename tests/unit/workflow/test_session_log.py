@@ -141,14 +141,14 @@ def test_warning_during_the_close_raises_nothing(
     for _ in range(2):
         log.warning("first")
         log.warning("second")
-    write = handler._write
+    write = handler._write_line
 
     def write_and_warn(line: str) -> None:
         write(line)
         if "late" not in line:
             log.warning("late: %s", line.split()[-1])
 
-    monkeypatch.setattr(handler, "_write", write_and_warn)
+    monkeypatch.setattr(handler, "_write_line", write_and_warn)
     handler.close()
     assert ["first", "second", "first", "late: first", "second", "late: second"] == [
         line.removeprefix("WARNING ") for line in lines(capsys)
