@@ -101,8 +101,8 @@ def split_layer(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
         texts = [show_value(key).strip("'") for key in others]
         names = [text + (f" (did you mean {near[text]}?)" if text in near else "") for text in texts]
         raise SettingsError(
-            f"{given.place} has next to result_settings what no export takes: {', '.join(names)}. "
-            f"Allowed there: {', '.join(TASK_PARAMETERS)}",
+            f"{given.place} has parameters next to result_settings that no export takes: {', '.join(names)}. Allowed "
+            f"there: {', '.join(TASK_PARAMETERS)}",
             key="result_settings",
         )
     return settings, params
@@ -132,7 +132,7 @@ def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None 
     raw = _settings_of(task, table)
     action = action_of(raw, table=table)
     if action and not action.adds_people and (unused := [name for name in LISTS if name in task.params]):
-        log.warning("%s adds nobody, and does not use %s of the task", action.name, " and ".join(unused))
+        log.warning("%s adds nobody, so it ignores %s of the task", action.name, " and ".join(unused))
     return _read_request(
         task,
         partial(parse, raw, table=table, environ=task.environ),

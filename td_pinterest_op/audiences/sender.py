@@ -181,10 +181,10 @@ class Sender:
                 pieces.extendleft(piece.halve())
         if halvings >= MAX_HALVINGS and batch.accepted == accepted_before:
             raise RequestRefusedError(
-                f"Pinterest answered 400 to a batch and to every piece of it, {MAX_HALVINGS} halvings deep: "
-                "this seems to be about the request, not about its records. "
-                "If Pinterest does refuse that many records, a much smaller limit_records_per_request singles "
-                f"them out{self._rows_advice(batch)} [x-pinterest-rid {self._client.last_request_id}]"
+                f"Pinterest answered 400 to a batch and to every part of it, after {MAX_HALVINGS} halvings: the cause "
+                "seems to be the request, not its records. If Pinterest does refuse that many records, set a much "
+                f"smaller limit_records_per_request to find them{self._rows_advice(batch)} [x-pinterest-rid "
+                f"{self._client.last_request_id}]"
             )
 
     def _try(self, piece: _Piece, batch: _BatchResult, put: Put) -> _Answer:
@@ -226,7 +226,7 @@ class Sender:
         if batch.broken and records >= self._most_accepted:
             # No larger piece has ever gone through: it is the size, and not the connection.
             self._shrink(records)
-            log.warning("%d records went through; at most that many from now on", records)
+            log.warning("a batch of %d records was accepted; batches have at most that many from now on", records)
         batch.broken = 0
         self._most_accepted = max(self._most_accepted, records)
 
@@ -234,10 +234,12 @@ class Sender:
         half = (records + 1) // 2
         if answer is _Answer.BROKEN:
             self._wait_for_connection(batch, error)
-            log.warning("the connection broke twice at %d records; trying half as many", records)
+            log.warning("the connection broke twice with a batch of %d records; trying half as many", records)
         elif answer is _Answer.TOO_LARGE:
             self._shrink(half)
-            log.warning("%d records are too many for Pinterest; at most %d from now on", records, half)
+            log.warning(
+                "a batch of %d records is too large for Pinterest; batches have at most %d from now on", records, half
+            )
 
     def _wait_for_connection(self, batch: _BatchResult, error: ExportError) -> None:
         """Wait as the retries of one request do: a gateway that drops large bodies looks like one that is down."""
@@ -260,9 +262,9 @@ class Sender:
             )
         if not self._stats.sent and self._stats.refused >= min(2**MAX_HALVINGS, self._stats.to_send):
             raise RequestRefusedError(
-                f"Pinterest refused the first {self._stats.refused} records one by one (400) and took none: this is "
-                f"about the request, not about its records{self._rows_advice(batch)} "
-                f"[x-pinterest-rid {self._client.last_request_id}]"
+                f"Pinterest refused the first {self._stats.refused} records one by one (400) and accepted none: the "
+                f"cause is the request, not its records{self._rows_advice(batch)} [x-pinterest-rid "
+                f"{self._client.last_request_id}]"
             )
 
     def _rows_advice(self, batch: _BatchResult) -> str:

@@ -21,7 +21,7 @@ from td_pinterest_op.redaction.format import format_count
 @click.argument("files", metavar="FILE.dig...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(["text", "github"]), default="text", help="How findings are shown.")
 @options.as_json
-@click.option("--quiet", is_flag=True, help="Print nothing; the exit code tells.")
+@click.option("--quiet", is_flag=True, help="Print nothing; only the exit code shows the result.")
 @options.pass_common
 def check(common: CommonOptions, files: tuple[Path, ...], form: str, quiet: bool) -> int:
     """Find what is wrong with exports in workflows, without running them.

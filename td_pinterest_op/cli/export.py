@@ -60,8 +60,8 @@ Examples:
 )
 @click.option("--job", "job_id", metavar="ID", help="Export the result of this Treasure Data job.")
 @click.option("--query", metavar="SQL|FILE", help="Export the result of this query, or of the one in a file.")
-@click.option("--suppress", metavar="SQL|FILE", help="Send nobody whom this query finds.")
-@click.option("--consent", metavar="SQL|FILE", help="Send only people whom this query finds.")
+@click.option("--suppress", metavar="SQL|FILE", help="Do not send the people whom this query finds.")
+@click.option("--consent", metavar="SQL|FILE", help="Send only the people whom this query finds.")
 @click.option("--database", help="The database of --query, --suppress and --consent.")
 @click.option("--engine", type=click.Choice(["presto", "trino", "hive"]), help="The engine of these queries.")
 @click.option("--csv", "csv_file", type=FILE, help="Export a CSV file (or .gz).")
@@ -160,7 +160,7 @@ def _check_source(source: Mapping[str, Any], of_file: Mapping[str, object], *, r
     known = {name for name in source if source[name]} | of_file.keys()
     named = [option for option in _SOURCES if source[option]]
     if len(named) > 1 or (reads_rows and known.isdisjoint(_SOURCES)):
-        raise click.UsageError("give one of --job ID, --query FILE --database DB, and --csv FILE")
+        raise click.UsageError("give exactly one of --job ID, --query FILE --database DB, or --csv FILE")
     if not reads_rows and named:
         raise click.UsageError("the action of the settings reads no rows: leave out --job, --query and --csv")
     if source["query"] and "database" not in known:
@@ -267,7 +267,10 @@ def stop_on_signals() -> Iterator[None]:
         if not received:
             raise
         if not shutdown.finish():
-            error.extend(". A new refresh token may not be stored: if it is refused, run `td-pinterest authorize`")
+            error.extend(
+                ". A new refresh token may not have been stored: if the stored one is refused, run `td-pinterest "
+                "authorize`"
+            )
         screen.show_error(str(error))
         raise click.exceptions.Exit(128 + received[0]) from None
     finally:

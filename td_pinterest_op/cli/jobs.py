@@ -60,7 +60,7 @@ JOBS: Mapping[str, Job] = {
     ),
     "mirror": Job(
         "pinterest_mirror.dig",
-        "keep an audience the same as a query, sending only changes",
+        "keep an audience in sync with a query, sending only changes",
         Mirror.action,
         ("mirror", "audience_id"),
         _PEOPLE,
@@ -113,7 +113,7 @@ def answers_of_export(settings: Mapping[str, object], params: Mapping[str, objec
     action = action_of(settings)
     job = next((each for each in JOBS.values() if action and each.action is action), None)
     if job is None:
-        raise click.UsageError("--write: no shipped workflow has the action of the settings")
+        raise click.UsageError("--write: no shipped workflow runs the action that the settings name")
     if job.query and "query" not in params:
         raise click.UsageError("--write needs --query: a workflow reads its people from a query")
     others = {

@@ -30,7 +30,7 @@ def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str])
     wanted = {"local": (), "td": ("PROJECT",), "server": ("URL", "PROJECT"), "file": ("PATH",)}[kind]
     if len(arguments) != len(wanted):
         raise click.UsageError(
-            f"--to {' '.join((kind, *wanted))} is the form, and {len(arguments)} words follow {kind}"
+            f"--to {' '.join((kind, *wanted))} is the form, but {len(arguments)} words follow {kind}"
         )
     if kind == "local":
         return lambda secrets: _store_locally(secrets, environ)
@@ -48,7 +48,8 @@ def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) ->
         raise SettingsError(f"the local digdag secrets cannot be written: {files.explain_error(error)}") from None
     except RuntimeError:
         raise SettingsError(
-            "the local digdag secrets have no folder, as this user has no home: let DIGDAG_CONFIG_HOME name one"
+            "the local digdag secrets have no folder, as this user has no home folder: set DIGDAG_CONFIG_HOME to a "
+            "folder"
         ) from None
     return f"the local digdag secrets ({stored[0].parent})"
 

@@ -40,12 +40,12 @@ def check_state(state: State, settings: Settings, *, customer_list_id: str, peop
     if state.settled and choose_mode(state, settings) == DIFFERENCE:
         if state.ad_account_id not in ("", settings.ad_account_id):
             raise LimitError(
-                f"the ledger is about ad account {state.ad_account_id}, and ad_account_id is {settings.ad_account_id}. "
-                f"Nothing was sent. Correct the id, or {_REBUILD}"
+                f"the ledger belongs to ad account {state.ad_account_id}, but ad_account_id is "
+                f"{settings.ad_account_id}. Nothing was sent. Correct the id, or {_REBUILD}"
             )
         if state.customer_list_id not in ("", customer_list_id):
             raise LimitError(
-                f"the audience uses customer list {customer_list_id} now, and the mirror has filled list "
+                f"the audience uses customer list {customer_list_id} now, but the mirror has filled list "
                 f"{state.customer_list_id}: somebody else has switched it. Nothing was sent. To go on, {_REBUILD}"
             )
     # A first replace that was not settled was allowed.

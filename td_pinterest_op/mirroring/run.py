@@ -215,7 +215,7 @@ class MirrorRun:
             spool.finish()
         if others:
             raise LimitError(
-                f"another run has made a plan for audience {self.ledger.audience_id} meanwhile. Nothing was sent. Run "
+                f"another run has made a plan for audience {self.ledger.audience_id} since. Nothing was sent. Run "
                 "this task again"
             )
         written, to_send = sum(spool.unique for spool in spools.values()), self.stats.to_send

@@ -105,7 +105,9 @@ class Stage:
             for table in tables:
                 self.td.call("POST", build_path("table", "delete", self.database, table))
         except ExportError as error:
-            log.warning("tables of the mirror stay in database %s: %s", self.database, error)
+            log.warning(
+                "temporary tables of the mirror could not be deleted from database %s: %s", self.database, error
+            )
 
     def _source_of(self, purpose: str, statement: str) -> Source:
         text = f"-- td_pinterest_op: mirror of audience {self.name}: {purpose}\n{statement}"

@@ -199,7 +199,7 @@ class Api:
         )
         response = self.client.send(request, self._tokens)
         if response.content.get("exceptions"):
-            raise _invalid_response(response, purpose, "holds exceptions: Pinterest did not do it, or not all of it")
+            raise _invalid_response(response, purpose, "contains exceptions: Pinterest did not do it, or not all of it")
         _require_id(response, purpose)
         return response
 

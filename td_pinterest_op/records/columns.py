@@ -44,7 +44,7 @@ def row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) 
     by_key: dict[str, list[str]] = {}
     for column in found:
         by_key.setdefault(column.type.key, []).append(column.name)
-    duplicates = [f"{' and '.join(names)} both hold {key}" for key, names in by_key.items() if len(names) > 1]
+    duplicates = [f"{' and '.join(names)} are both {key}" for key, names in by_key.items() if len(names) > 1]
     if duplicates:
         raise JobError(
             f"{job.label} cannot be exported with records: rows, where a record has each key once: "

@@ -27,7 +27,7 @@ class Layer:
         try:
             return mapping_of(self.content)
         except WrongValueError as error:
-            text = f"{self.place}: {error}; allowed: a mapping, or a string of one in JSON or YAML"
+            text = f"{self.place}: {error}; allowed: a mapping, or a JSON or YAML string of one"
             raise SettingsError(text, key="result_settings") from None
 
 

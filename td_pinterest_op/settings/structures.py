@@ -79,10 +79,10 @@ def _id_list(of: SettingType) -> SettingType:
     def read(value: object, show: Show) -> tuple[str, ...]:
         ids = tuple(dict.fromkeys(_read_items(of, value, show)))
         if not ids:
-            raise WrongValueError(f"{describe(value)} holds no id")
+            raise WrongValueError(f"{describe(value)} contains no id")
         return ids
 
-    allowed = f"a list, or text with commas, of 1 to {_MAXIMUM_ITEMS} ids ({of.allowed})"
+    allowed = f"a list, or a comma-separated string, of 1 to {_MAXIMUM_ITEMS} ids ({of.allowed})"
     return SettingType(read=read, allowed=allowed, is_id=True)
 
 
@@ -181,7 +181,7 @@ COLUMNS = SettingType(
 )
 STATUS_SET = SettingType(
     read=lambda value, show: frozenset(_read_items(_STATUS, value, show)),
-    allowed=f"a list, or text with commas, of {', '.join(STATUSES)}",
+    allowed=f"a list, or a comma-separated string, of {', '.join(STATUSES)}",
 )
 AUDIENCE_IDS = _id_list(AUDIENCE_ID)
 AD_ACCOUNT_IDS = _id_list(AD_ACCOUNT_ID)

@@ -206,7 +206,7 @@ def _id_type(digits: int, allowed: str) -> SettingType:
 
 def _read_credential(value: object, _: Show) -> str:
     if not isinstance(value, str):
-        raise WrongValueError(f"{describe(value)} is not text")
+        raise WrongValueError(f"{describe(value)} is not a string")
     if not _CREDENTIAL.fullmatch(value.strip()):
         raise WrongValueError("it contains spaces, control characters or characters that are not ASCII")
     if len(value) > LONGEST_SECRET:
@@ -221,7 +221,7 @@ def _read_numeric_credential(value: object, show: Show) -> str:
 
 def _read_text(value: object, _: Show) -> str:
     if not isinstance(value, str):
-        raise WrongValueError(f"{describe(value)} is not text")
+        raise WrongValueError(f"{describe(value)} is not a string")
     categories = {unicodedata.category(character) for character in value.strip()}
     if categories & {"Cc", "Cs", "Zl", "Zp"}:
         raise WrongValueError("it contains line breaks, control characters or broken characters")
@@ -251,14 +251,14 @@ def _read_country(value: object, show: Show) -> str:
     return text
 
 
-BOOLEAN = SettingType(read=_read_boolean, allowed="true or false, in any case (not yes, no, 1 or 0)")
+BOOLEAN = SettingType(read=_read_boolean, allowed="true or false, in upper or lower case (not yes, no, 1 or 0)")
 RATIO = SettingType(read=_read_ratio, allowed="a number from 0 to 1, such as 0.05")
 AUDIENCE_ID = _id_type(_LONGEST_AUDIENCE_ID, "digits, best in quotes")
 AD_ACCOUNT_ID = _id_type(_LONGEST_AD_ACCOUNT_ID, f"digits, at most {_LONGEST_AD_ACCOUNT_ID}, best in quotes")
 TEXT = SettingType(read=_read_text, allowed="text on one line; a number in quotes")
 COUNTRY = SettingType(read=_read_country, allowed="two letters (ISO 3166), such as US")
 TABLE = SettingType(
-    read=_read_table, allowed="table or database.table, each of small letters, digits and underscores; no mapping"
+    read=_read_table, allowed="table or database.table, each of lowercase letters, digits and underscores; no mapping"
 )
 PAGE = SettingType(read=_read_page, allowed="the path of a file to write, ending in .html")
 CREDENTIAL = SettingType(read=_read_credential, allowed="text, as Pinterest shows it, or the template of a secret")

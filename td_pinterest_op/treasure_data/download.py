@@ -85,8 +85,9 @@ class Download:
             if error.status != _FORBIDDEN:
                 raise
             raise JobError(
-                f"the owner of the API key may not read the result of job {self._job.id}: another user ran it. Run the "
-                "query by the key of one user (the secret td.apikey for td> and export), or let the export issue it"
+                f"the owner of the API key may not read the result of job {self._job.id}: another user ran it. Use "
+                "the key of the same user for the query and the export (the secret td.apikey), or let the export "
+                "issue it"
             ) from None
         # Without a Content-Length, a broken connection looks like a clean close. It is the end only if the compressed
         # file ends as well, or if nothing came and nothing was announced.

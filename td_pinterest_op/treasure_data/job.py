@@ -176,7 +176,7 @@ def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:
 def _get_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]:
     status, content = td.call("GET", build_path("job", view, job_id))
     if status == 404:
-        raise JobError(f"Treasure Data knows no job {job_id}: is TD_API_SERVER the region in which it ran?")
+        raise JobError(f"Treasure Data has no job {job_id}: is TD_API_SERVER the region in which it ran?")
     if not isinstance(content.get("status"), str):
         raise TreasureDataError(f"Treasure Data responded to {view} job {job_id} without its status")
     return content

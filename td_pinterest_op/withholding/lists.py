@@ -77,9 +77,10 @@ def require_shared_types(people: Sequence[Column], lists: Mapping[str, Sequence[
         types = {column.type.name for column in columns}
         if own.isdisjoint(types):
             raise JobError(
-                f"`{name}` has {' and '.join(sorted(types))}, and the people have {' and '.join(sorted(own))}: without "
-                "a type of identifier in common the list would match nobody. Nothing was sent. Select one of the "
-                f"people's in the query of `{name}`, or one of the list's in theirs"
+                f"`{name}` has {' and '.join(sorted(types))}, and the people have {' and '.join(sorted(own))}: "
+                "without a type of identifier in common the list would match nobody. Nothing was sent. Select a type "
+                f"that the people have in the query of `{name}`, or a type that the list has in the query of the "
+                "people"
             )
 
 
@@ -107,14 +108,14 @@ def check_list(name: str, people: int, of_list: Stats, settings: Settings) -> No
     log.info("%s: %s", name, format_count(people, "identifier"))
     if name == SUPPRESS and (unsure := of_list.invalid_by_reason[UNSURE]):
         raise LimitError(
-            f"`{name}` holds addresses that are unsure ({unsure:,}): the warehouse cannot hash them, and would not "
-            "find these people. Nothing was sent. Put the SHA-256 of such an address in lower case in its place"
+            f"`{name}` contains {unsure:,} addresses that the warehouse cannot hash, so it would not find these "
+            "people. Nothing was sent. Put the SHA-256 of the lowercase address in its place"
             + (", or set hash_in: operator" if settings.hash_in is HashIn.WAREHOUSE else "")
         )
     may_be_empty = name == SUPPRESS and not of_list.read
     if people or (may_be_empty and settings.allow_empty_suppress):
         return
-    problem = f"holds no identifier ({reasons_text(of_list.invalid_by_reason)})" if of_list.read else "has no rows"
+    problem = f"contains no identifier ({reasons_text(of_list.invalid_by_reason)})" if of_list.read else "has no rows"
     cure = ", or set allow_empty_suppress: true if it is right that nobody has opted out" if may_be_empty else ""
     raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{cure}")
 

@@ -68,9 +68,9 @@ class TokenStore:
             log.info("Pinterest issued a new refresh token; another task has stored a newer one, which stays")
         elif problem := self._try_store(issued):
             log.warning(
-                "Pinterest issued a new refresh token, which could not be saved (%s): exports go on with the old one "
-                "until it ends, on %s at the latest, or at once if Pinterest has withdrawn it. Authorise the app again "
-                "and store its refresh token in secret %s",
+                "Pinterest issued a new refresh token, which could not be saved (%s): exports continue with the old "
+                "one until it expires, on %s at the latest, or at once if Pinterest has withdrawn it. Authorise the "
+                "app again and store its refresh token in secret %s",
                 problem,
                 self._format_end(seconds) if seconds else "a day that Pinterest did not name",
                 self.secret_name or "pinterest.refresh_token, not in the settings",
@@ -90,7 +90,7 @@ class TokenStore:
     def _warn_of_end(self, seconds: float | None) -> None:
         if seconds is not None and seconds <= _SOON:
             log.warning(
-                "the refresh token ends on %s and Pinterest gave no new one: the owner of the Pinterest app must "
+                "the refresh token expires on %s and Pinterest gave no new one: the owner of the Pinterest app must "
                 "authorise it again before that day, and store the new refresh token in %s",
                 self._format_end(seconds),
                 self.secret_name or "the task's settings",

@@ -307,7 +307,7 @@ class TestJobs:
     def test_private_result_of_another_user_is_an_error_with_what_to_do(self, services: Services) -> None:
         job_id = services.job(people(9))
         services.td.faults.add(Fault(kind="status", status=403, path="/v3/job/result/"))
-        message = f"may not read the result of job {job_id}: another user ran it. Run the query"
+        message = f"may not read the result of job {job_id}: another user ran it. Use the key of the same user"
         with pytest.raises(JobError, match=message):
             export_members(services, job_id)
         assert [] == services.pinterest.calls.writes()

@@ -251,7 +251,7 @@ def test_changed_ad_account_is_rejected(mirror_world: World, audience_id: str) -
     mirror_world.sql(f"UPDATE {LEDGER} SET ad_account_id = '549755885999' WHERE ad_account_id IS NOT NULL")
     stopped = mirror_world.run(1)
     assert not stopped.succeeded
-    assert "the ledger is about ad account 549755885999" in stopped.output
+    assert "the ledger belongs to ad account 549755885999" in stopped.output
 
 
 def test_audience_of_another_name_is_not_mirrored(mirror_world: World, audience_id: str) -> None:

@@ -43,13 +43,13 @@ def outcome(services: Services, listed: object, **params: Any) -> dict[str, Any]
         ({"segment": "cdp_audience_1.vip"}, "entry vip has a segment, and a query or a job_id as well"),
         ({"query": None, "job_id": 7, "segment": "vip"}, "entry vip has a segment, and a query or a job_id as well"),
         ({"job_id": 7}, "the task has both job_id and query"),
-        ({"query": None, "segment": "a; DROP TABLE b"}, "entry vip: segment is a table"),
-        ({"query": None, "segment": "vip", "column": "a, b"}, "entry vip: segment is a table"),
+        ({"query": None, "segment": "a; DROP TABLE b"}, "entry vip: segment must be a table"),
+        ({"query": None, "segment": "vip", "column": "a, b"}, "entry vip: segment must be a table"),
         ({"query": "queries/none.sql"}, "query: there is no file queries/none.sql in the project"),
         ({"supress": "queries/opt_outs.sql"}, "supress: is unknown; did you mean suppress?"),
         (
             {"result_settings": {}, "dry_run": True},
-            "entry vip has next to result_settings what no export takes: ad_account_id",
+            "entry vip has parameters next to result_settings that no export takes: ad_account_id",
         ),
         ({"result_settings": "["}, "result_settings of entry vip: a string of 1 character is neither valid JSON"),
         ({"audience_id": "549755885175999999"}, "there is no audience 549755885175999999"),
@@ -80,9 +80,9 @@ def test_bug_is_stored_and_a_signal_is_raised(services: Services, monkeypatch: p
 def test_entry_with_a_refused_token_is_resubmitted_or_stored(services: Services) -> None:
     services.pinterest.tokens.set_refresh_token(services.environ["PINTEREST_REFRESH_TOKEN"], days=0)
     shared = {"_env": {"PINTEREST_REFRESH_TOKEN": "${secret:pinterest.refresh_token}"}}
-    with pytest.raises(AccountError, match="has ended"):
+    with pytest.raises(AccountError, match="has expired"):
         outcome(services, entry(audience_id="7"), **shared)
-    assert "the refresh token has ended, was replaced" in outcome(services, entry(audience_id="7"))["error"]
+    assert "the refresh token has expired, was replaced" in outcome(services, entry(audience_id="7"))["error"]
 
 
 @pytest.mark.parametrize("listed", [None, "vip", ["vip"]])

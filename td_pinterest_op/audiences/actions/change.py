@@ -38,15 +38,15 @@ class Change(AudienceAction):
         if now and not now.is_removed and now.customer_list_id == audience.customer_list_id:
             self._note(now)
             return
-        state, advice = "cannot be found any more", ""
+        state, advice = "can no longer be found", ""
         if now and now.is_removed:
             state = "was removed"
         elif now:
             state, advice = f"uses customer list {now.customer_list_id} now", ". Run this task again"
         raise AudienceError(
             f"{audience.label} was changed by somebody else during this export: it {state}. All {self._stats.sent} "
-            f"records went to customer list {audience.customer_list_id}, which it does not use any more, so they have "
-            f"no effect on the audience{advice}"
+            f"records went to customer list {audience.customer_list_id}, which it no longer uses, so they have no "
+            f"effect on the audience{advice}"
         )
 
 

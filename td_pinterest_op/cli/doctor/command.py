@@ -35,14 +35,14 @@ Examples:
 
 @click.command(epilog=_EXAMPLE)
 @options.all_of(options.ad_account, options.audience)
-@click.option("--job", "job_id", metavar="ID", help="Look at the result of this Treasure Data job too.")
-@click.option("--query", metavar="SQL|FILE", help="Run this query, or that of a file, and look at its rows.")
+@click.option("--job", "job_id", metavar="ID", help="Check the result of this Treasure Data job too.")
+@click.option("--query", metavar="SQL|FILE", help="Run this query (SQL, or a file with it), and check its rows.")
 @click.option("--database", help="The database of --query.")
 @click.option(
     "--settings",
     "settings_file",
     type=FILE,
-    help="Judge the rows by these result_settings, a YAML or JSON file.  [default: those in --workflow]",
+    help="Check the rows against these result_settings, a YAML or JSON file.  [default: those in --workflow]",
 )
 @click.option("--workflow", type=FILE, help="Check this .dig file too.")
 @options.all_of(options.env_file, options.as_json)
@@ -113,6 +113,7 @@ def _show_summary(checks: Mapping[str, Check], *, as_json: bool) -> int:
         screen.say(f"\n{ending} {counts[OK]} good, {counts[WARNING]} to look at, {counts[ERROR]} wrong")
         if is_ok and not Path("rehearsal.json").exists():
             screen.note(
-                "`td-pinterest rehearse` finds out how large a batch may be here: exports may take a tenth of the time"
+                "`td-pinterest rehearse` finds the largest batch that your ad account accepts: it can make exports "
+                "up to ten times faster"
             )
     return 0 if is_ok else 1

@@ -41,9 +41,9 @@ def check_token_days(context: DoctorContext) -> Check:
     seconds = context.services.tokens.refresh_expires_in
     if seconds is None:
         return Check(OK, "Pinterest does not say how long the refresh token lasts")
-    message = f"the refresh token lasts {format_count(int(seconds // _DAY), 'day')} more"
+    message = f"the refresh token expires in {format_count(int(seconds // _DAY), 'day')}"
     if seconds <= _SOON:
-        return Check(WARNING, message, f"before it ends: {context.credentials.token_advice}")
+        return Check(WARNING, message, f"before it expires: {context.credentials.token_advice}")
     return Check(OK, message)
 
 
@@ -88,7 +88,7 @@ def check_ad_account(context: DoctorContext) -> Check:
     account = next((account for account in accounts if named in (None, "", account.id)), None)
     if account is None:
         advice = "correct the id, or have the owner grant the Pinterest user access in Business Manager"
-        return Check(ERROR, f"the token does not read ad account {named}; it reads {labels}", advice)
+        return Check(ERROR, f"the token cannot read ad account {named}; it reads {labels}", advice)
     context.account = account
     return Check(OK, account.label)
 

@@ -133,7 +133,7 @@ def read(path: Path) -> DigFile:
     if not (dig.root and isinstance(dig.root.value, dict)):
         dig.root = None
         if not dig.findings:
-            dig.add(place(path), "yaml", "this is not a workflow: it takes a mapping of tasks whose names begin with +")
+            dig.add(place(path), "yaml", "this is not a workflow, which is a mapping of tasks whose names begin with +")
     return dig
 
 

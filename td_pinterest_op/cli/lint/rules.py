@@ -258,7 +258,11 @@ def _check_database(dig: DigFile, task: Task, *, is_own: bool) -> None:
     query = task.value.get("query") if is_own else task.command if task.operator == "td" else None
     has_database = task.value.get("database") or task.exported.get("database")
     if query and not has_database and not _as_mapping(task.exported.get("td")).get("database") and not _is_called(dig):
-        dig.add(query, "database", "the query needs its database: give the task a `database`, or export td.database")
+        dig.add(
+            query,
+            "database",
+            "the query needs its database: give the task a `database`, or set td.database under `_export`",
+        )
 
 
 def _check_retry(dig: DigFile, task: Task, every: list[Task], own_tasks: list[Task]) -> None:

@@ -37,9 +37,9 @@ def check_plain_secret(dig: DigFile, value: Value | None, *, name: str, variable
     if value and value.value not in (None, "") and "${" not in str(value.value):
         secret = SECRETS[variable]
         message = (
-            f"{name}: it is here in plain text, for everybody who can read the workflow: take it out, set the "
-            f"secret {secret}, and write `{variable}: ${{secret:{secret}}}` under _env. Whoever has read it can use "
-            "it: get a new one"
+            f"{name} is in plain text here, for everybody who can read the workflow. Take it out, set the secret "
+            f"{secret}, and write `{variable}: ${{secret:{secret}}}` under _env. Whoever has read the old value can "
+            "use it: get a new one"
         )
         dig.add(value, "plain-secret", message)
 
@@ -48,13 +48,17 @@ def check_secret_names(dig: DigFile, value: Value, *, variable: str = "") -> Non
     """Add a finding for a secret whose name is nearly one of another file, or the usual one of the `variable`."""
     for template in _MISSPELT.finditer(str(value.value)):
         if not _SECRET.fullmatch(template[0]):
-            dig.add(value, "template", f"digdag fills in no {template[0]}: write ${{secret:{template[1]}}}")
+            dig.add(value, "template", f"digdag does not fill in {template[0]}: write ${{secret:{template[1]}}}")
     for name in _SECRET.findall(str(value.value)):
         usual = {SECRETS[variable]} if variable in SECRETS else set()
         if name == "http.uri":
-            dig.add(value, "secret-name", "a secret http.uri is the address of every http> task: give it another name")
+            dig.add(
+                value,
+                "secret-name",
+                "digdag uses a secret named http.uri as the address of every http> task: give the secret another name",
+            )
         if intended := _intended_name(name, {*usual, *_names_in_other_files(dig, value.path)}):
-            message = f"no other workflow of the folder has a secret {name}: did you mean {intended}?"
+            message = f"no other workflow of the folder uses a secret {name}: did you mean {intended}?"
             dig.add(value, "secret-name", message, is_error=False)
 
 

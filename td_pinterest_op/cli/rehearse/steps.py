@@ -68,7 +68,7 @@ def _probe_account(stage: Stage) -> str:
 def _probe_list_without_records(stage: Stage) -> str:
     with _record_fact(stage, "list_without_records"):
         stage.api.create_customer_list(name=f"{stage.name} without records", list_type="EMAIL")
-    return "made: a list needs no records" if stage.facts.list_without_records else "refused: a list needs records"
+    return "created: a list needs no records" if stage.facts.list_without_records else "refused: a list needs records"
 
 
 def _probe_list(stage: Stage) -> str:
@@ -88,7 +88,7 @@ def _probe_list(stage: Stage) -> str:
     )
     shown = {"read": facts.list_readable_seconds, "listed": facts.list_listed_seconds}
     unseen = " and ".join(f"not {word}" for word, seconds in shown.items() if seconds is None)
-    return f"made with {count:,} records; {f'{unseen} within a minute' if unseen else 'it is read and listed'}"
+    return f"created with {count:,} records; {f'{unseen} within a minute' if unseen else 'it is read and listed'}"
 
 
 def _is_listed(stage: Stage) -> bool:
@@ -99,7 +99,7 @@ def _is_listed(stage: Stage) -> bool:
 def _probe_batches(stage: Stage) -> str:
     facts, list_id = stage.facts, stage.id_of("list")
     if (facts.largest_batch or 0) < DEFAULT_BATCH:
-        raise NotTriedError(f"not tried: {DEFAULT_BATCH:,} records are too many already")
+        raise NotTriedError(f"larger batches were not tried: a batch of {DEFAULT_BATCH:,} records was already refused")
     for count in _LARGER_BATCHES:
         try:
             stage.lists.add(list_id, stage.make_people(count))
@@ -109,9 +109,9 @@ def _probe_batches(stage: Stage) -> str:
             stage.answer.record_error(error)
             facts.batch_too_large_status = error.status
             how = f"refused with {error.status}" if error.status else "cut off without an answer"
-            return f"{facts.largest_batch:,} records are taken, {count:,} are {how}"
+            return f"{facts.largest_batch:,} records are accepted, {count:,} are {how}"
         facts.largest_batch = count
-    return f"{count:,} records are taken"
+    return f"{count:,} records are accepted"
 
 
 def _is_too_large(error: ExportError) -> bool:
@@ -129,9 +129,9 @@ def _probe_at_once(stage: Stage) -> str:
             if errors:
                 stage.answer.record_error(errors[0])
                 how = f"answered {errors[0].status}" if errors[0].status else "cut off"
-                return f"{facts.batches_at_once} at once are taken, of {number} some are {how}"
+                return f"{facts.batches_at_once} at once are accepted, of {number} some are {how}"
             facts.batches_at_once = number
-    return f"{number} at once are taken"
+    return f"{number} at once are accepted"
 
 
 def _send_at_once(stage: Stage, list_id: str, *, count: int, number: int) -> list[ExportError]:
@@ -159,7 +159,7 @@ def _probe_records_v2(stage: Stage) -> str:
     list_id = stage.id_of("list")
     with _record_fact(stage, "records_v2"):
         stage.api.change_records(list_id, rows, operation="ADD")
-    return "rows with several keys are taken" if stage.facts.records_v2 else "refused: rows with several keys"
+    return "rows with several keys are accepted" if stage.facts.records_v2 else "refused: rows with several keys"
 
 
 @contextlib.contextmanager
@@ -178,7 +178,7 @@ def _record_fact(stage: Stage, fact: str) -> Iterator[None]:
 
 def _probe_audience(stage: Stage) -> str:
     stage.make_audience(stage.id_of("list"))
-    return "made on the list"
+    return "created from the list"
 
 
 def _probe_move(stage: Stage) -> str:
@@ -192,17 +192,17 @@ def _probe_move(stage: Stage) -> str:
         lambda: (audience := stage.audience()) is not None and audience.customer_list_id == second
     )
     facts.move_obeyed = facts.move_seconds is not None
-    return "obeyed" if facts.move_obeyed else "accepted, and not to be seen within a minute"
+    return "obeyed" if facts.move_obeyed else "accepted, but not visible within a minute"
 
 
 def _probe_remove(stage: Stage) -> str:
     facts = stage.facts
     if not stage.remove():
-        raise NotTriedError("not found out: Pinterest does not know the audience that it made")
+        raise NotTriedError("not found out: Pinterest does not find the audience that it created")
     stage.seconds_until(lambda: (audience := stage.audience()) is None or audience.is_removed)
     facts.removed_readable = stage.audience() is not None
     facts.removed_again = stage.remove()
-    read = "is read as removed" if facts.removed_readable else "cannot be read any more"
+    read = "is read as removed" if facts.removed_readable else "can no longer be read"
     return f"removed; it {read}, and removing it again is {'accepted' if facts.removed_again else 'refused'}"
 
 

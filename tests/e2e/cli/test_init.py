@@ -178,7 +178,9 @@ def test_without_a_key_for_treasure_data_nobody_is_asked_for_a_dry_run(
 
 
 def test_init_without_a_terminal_needs_the_option_yes(at_terminal: Terminal, folder: Path) -> None:
-    assert at_terminal("init", folder).failed("there is no terminal to ask at: give the options, and --yes", code=2)
+    assert at_terminal("init", folder).failed(
+        "there is no terminal to ask questions on: give the options, and --yes", code=2
+    )
 
 
 @pytest.mark.parametrize(("audience", "code"), [("7", 0), ("Shoppers", 2)])
@@ -187,8 +189,8 @@ def test_without_credentials_an_audience_is_named_by_its_id(
 ) -> None:
     monkeypatch.delenv("PINTEREST_REFRESH_TOKEN")
     ran = init("--ad-account", "549755885175", "--job", "add", "--audience", audience, *OPTIONS)
-    assert "There are no credentials for Pinterest yet: ids are typed" in ran.err
-    assert (code, code == 2) == (ran.code, "an audience is named by its id" in ran.err)
+    assert "There are no credentials for Pinterest yet, so you type the ids yourself" in ran.err
+    assert (code, code == 2) == (ran.code, "without credentials for Pinterest, give the audience by its id" in ran.err)
 
 
 def test_a_folder_that_cannot_be_laid_out_is_an_error(
@@ -197,7 +199,7 @@ def test_a_folder_that_cannot_be_laid_out_is_an_error(
     arguments = ("--job", "delete", "--audience", services.audience())
     folder.mkdir()
     (folder / "td_pinterest_op").write_text("")
-    assert init(*arguments).failed("cannot be laid out")
+    assert init(*arguments).failed("cannot be created")
     monkeypatch.setattr(project_folder, "ROOT", tmp_path)
     assert init(*arguments).failed("`init` needs a checkout of td_pinterest_op")
 
@@ -293,7 +295,7 @@ def test_export_with_write_creates_a_workflow_that_runs(
             ["--query", "SELECT 1 AS email", "--database", DATABASE],
             "--write: client_secret is a secret: take it out of the settings",
         ),
-        ("action: create_actalike_audience", [], "--write: no shipped workflow has the action"),
+        ("action: create_actalike_audience", [], "--write: no shipped workflow runs the action"),
     ],
 )
 def test_an_export_that_no_workflow_can_repeat_is_not_written(

@@ -122,4 +122,4 @@ def test_treasure_data_key_is_needed_only_with_a_database(
     for name in ("TD_API_KEY", "PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET", "PINTEREST_REFRESH_TOKEN"):
         monkeypatch.delenv(name)
     assert 0 == at_terminal("sql", "hashed", "--query", query, "--columns", COLUMNS).code
-    assert at_terminal("sql", "hashed", "--query", query, "--database", "shop").failed("TD_API_KEY found nowhere")
+    assert at_terminal("sql", "hashed", "--query", query, "--database", "shop").failed("TD_API_KEY not found")

@@ -115,7 +115,7 @@ def test_a_new_refresh_token_that_cannot_be_stored_is_reported_and_ends_nothing(
     file.mkdir()
     keep(Secret("newest-s3cr3t"), None)
     assert [
-        f"Pinterest issued a new refresh token; it is kept in {file}",
-        f"Pinterest issued a new refresh token, which could not be kept: the file {file} cannot be written: Is a "
-        "directory. Run `td-pinterest authorize` before the old one ends, or at once if Pinterest has withdrawn it",
+        f"Pinterest issued a new refresh token; it is stored in {file}",
+        f"Pinterest issued a new refresh token, which could not be stored: the file {file} cannot be written: Is a "
+        "directory. Run `td-pinterest authorize` before the old one expires, or at once if Pinterest has withdrawn it",
     ] == capsys.readouterr().err.splitlines()

@@ -335,5 +335,5 @@ def test_token_that_ends_within_14_days_causes_a_warning(
     said = warnings(caplog)
     assert (1 if day else 0) == len(said)
     if day:
-        assert f"the refresh token ends on {day}" in said[0]
+        assert f"the refresh token expires on {day}" in said[0]
         assert f"store the new refresh token in {KEY}" in said[0]
