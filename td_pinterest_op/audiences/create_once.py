@@ -107,7 +107,7 @@ def create_once(
             except MaybeAppliedError as error:
                 lost += 1
                 log.warning(
-                    "%s; checking for %s whether it was created, before the request is repeated",
+                    "%s; checking for up to %s whether it was created before the request is repeated",
                     error,
                     format_duration(sum(_LOOKS)),
                 )

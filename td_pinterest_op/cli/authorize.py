@@ -157,8 +157,8 @@ def _exchange_and_store(
         )
         if missing := find_missing_scopes(grant.scopes):
             raise AccountError(
-                f"the consent lacks the scope {' and '.join(missing)}, and an export needs it: "
-                f"nothing was stored. Check which scopes the app may ask for at {_APPS}, and run the command again"
+                f"the consent lacks the scope {' and '.join(missing)}, which an export needs: nothing was stored. "
+                f"Check which scopes the app may ask for at {_APPS}, and run the command again"
             )
         assert grant.refresh_token is not None  # noqa: S101 - `exchange` has checked this
         try:

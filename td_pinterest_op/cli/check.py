@@ -35,7 +35,7 @@ def check(common: CommonOptions, files: tuple[Path, ...], form: str, quiet: bool
         for finding in every:
             screen.say(_for_github(finding) if form == "github" else str(finding))
         if not every:
-            screen.note(f"{format_count(len(files), 'workflow')}: nothing found")
+            screen.note(f"{format_count(len(files), 'workflow')}: no findings")
     return 1 if every else 0
 
 

@@ -164,9 +164,9 @@ def _check_source(source: Mapping[str, Any], of_file: Mapping[str, object], *, r
     if not reads_rows and named:
         raise click.UsageError("the action of the settings reads no rows: leave out --job, --query and --csv")
     if source["query"] and "database" not in known:
-        raise click.UsageError("--query and --database go together")
+        raise click.UsageError("--query and --database must be given together")
     if source["database"] and known.isdisjoint(("query", *LISTS)):
-        raise click.UsageError("--database is for --query, --suppress and --consent: leave it out")
+        raise click.UsageError("--database is used only with --query, --suppress or --consent: leave it out")
 
 
 def query_params(source: Mapping[str, Any]) -> dict[str, object]:

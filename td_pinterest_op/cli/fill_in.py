@@ -134,7 +134,7 @@ def _find_line(text: str, keys: Sequence[str]) -> tuple[int, re.Match[str]]:
             path = [*((depth, key) for depth, key in path if depth < indent), (indent, match["key"])]
             if [key for _, key in path] == [*keys]:
                 return number, match
-    raise SettingsError(f"there is no {'.'.join(keys)} to fill in: create the project folder again")
+    raise SettingsError(f"a file of the project folder has no {'.'.join(keys)} to fill in: create the folder again")
 
 
 def _quote(value: str) -> str:

@@ -120,7 +120,9 @@ def answers_of_export(settings: Mapping[str, object], params: Mapping[str, objec
         name: value for name, value in settings.items() if name not in _ELSEWHERE and not name.startswith("audience_id")
     }
     if secret := next((key.name for key in CREDENTIALS if key.name in others), None):
-        raise click.UsageError(f"--write: {secret} is a secret: take it out of the settings, `authorize` stores it")
+        raise click.UsageError(
+            f"--write: {secret} is a secret: take it out of the settings; `td-pinterest authorize` stores it"
+        )
     ids = [str(value) for name, value in settings.items() if name.startswith("audience_id") and value]
     return Answers(
         job=job,

@@ -34,7 +34,7 @@ def make_folder(folder: Path, answers: Answers, common: CommonOptions) -> bool:
     findings = check_file(folder / answers.job.workflow)
     for finding in findings:
         screen.note(str(finding))
-    common.note(f"{folder} has {answers.job.workflow} and what it needs")
+    common.note(f"{folder} contains {answers.job.workflow} and everything that it needs")
     return not any(finding.level == "error" for finding in findings)
 
 

@@ -99,7 +99,9 @@ def _make_file_target(path: Path) -> Target:
 def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> Target:
     """Return what stores secrets by the API of a digdag server."""
     if not is_safe(url):
-        raise SettingsError(f"{url} must be https (plain http only to this machine's loop-back): secrets go there")
+        raise SettingsError(
+            f"{url} must be https (plain http only to this machine's loop-back), because secrets are sent there"
+        )
     base = url.rstrip("/").removesuffix("/api")
     server = DigdagServer(url=base, authorization=Secret(environ.get("DIGDAG_AUTHORIZATION", "")))
 
@@ -108,15 +110,16 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
             status, project_id = server.find_project_id(project)
             if project_id is None:
                 raise SettingsError(
-                    f"the digdag server {base} knows no project {project} (it answered {status}): push it first, or "
-                    "set DIGDAG_AUTHORIZATION to the Authorization header that the server wants"
+                    f"the digdag server {base} has no project {project} (it answered {status}): push it first, or set "
+                    "DIGDAG_AUTHORIZATION to the Authorization header that the server wants"
                 )
             for name, value in secrets.items():
                 status = server.put_secret(project_id, name, value)
                 if not 200 <= status < 300:
                     raise SettingsError(
-                        f"the digdag server {base} answered {status} to secret {name} of project {project}: a server "
-                        "keeps secrets only with digdag.secret-encryption-key in its configuration"
+                        f"the digdag server {base} refused to store secret {name} of project {project} (it answered "
+                        f"{status}): a server stores secrets only if its configuration has "
+                        "digdag.secret-encryption-key"
                     )
         except NoResponseError as error:
             raise SettingsError(f"the digdag server {base} cannot be reached ({error.brief})") from None

@@ -106,8 +106,8 @@ def _library() -> ModuleType:
         import phonenumbers
     except ImportError:
         raise WorkflowError(
-            "a column of phone numbers needs the package phonenumbers, which is not installed: lay the project "
-            "folder out again with `scripts/bundle FOLDER --update --with-phone-numbers`, or install "
-            "phonenumberslite. Nothing was sent"
+            "a column of phone numbers needs the package phonenumbers, which is not installed: update the project "
+            "folder with `scripts/bundle FOLDER --update --with-phone-numbers`, or install phonenumberslite. Nothing "
+            "was sent"
         ) from None
     return phonenumbers

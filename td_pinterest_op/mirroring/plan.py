@@ -52,8 +52,8 @@ def check_state(state: State, settings: Settings, *, customer_list_id: str, peop
     is_first = not state.settled and not state.replacing
     if is_first and people > _NOBODY and not settings.rebuild and settings.begin is None:
         raise LimitError(
-            f"the mirror has not filled this audience yet, and it has {people:,} people. Nothing was sent. Set begin: "
-            "replace if the people of the query are to take their place, or begin: adopt if they are to stay"
+            f"the mirror has not filled this audience yet, but it already has {people:,} people. Nothing was sent. "
+            "Set begin: replace if the people of the query should replace them, or begin: adopt if they should stay"
         )
 
 
@@ -61,8 +61,8 @@ def check_leavers(figures: Figures, state: State, settings: Settings) -> None:
     """Raise LimitError if a greater share of the members would leave than the settings allow."""
     if state.settled and figures.leave > settings.max_leave_ratio * figures.members:
         raise LimitError(
-            f"{figures.leave:,} of {figures.members:,} members would leave, and the query finds {figures.people:,} "
-            f"people: a greater share than max_leave_ratio allows ({settings.max_leave_ratio}). Nothing was sent. "
+            f"{figures.leave:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
+            f"allows ({settings.max_leave_ratio}); the query finds {figures.people:,} people. Nothing was sent. "
             "Correct the query, or raise max_leave_ratio for one run"
         )
 

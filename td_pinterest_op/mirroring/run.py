@@ -222,7 +222,7 @@ class MirrorRun:
         if [*proofs] != [to_send] or written != to_send:
             raise LimitError(
                 f"the plan in the ledger is not what was computed ({written:,} records, not {to_send:,}): an INSERT "
-                "broke off. Nothing was sent. Run this task again"
+                "was interrupted. Nothing was sent. Run this task again"
             )
         return {
             op: Prepared(unique=spool.unique, list_type=self.list_type, spool=spool) for op, spool in spools.items()

@@ -161,8 +161,8 @@ class Api:
             seen.add(bookmark)
             query["bookmark"] = bookmark
         raise PinterestError(
-            f"Pinterest names a next page after {_MOST_PAGES:,} pages of {purpose}: it may go on without end. Run this "
-            f"task again; if it happens again, report it to Pinterest [x-pinterest-rid {response.request_id}]"
+            f"Pinterest still names a next page after {_MOST_PAGES:,} pages of {purpose}: the listing may never end. "
+            f"Run this task again; if it happens again, report it to Pinterest [x-pinterest-rid {response.request_id}]"
         )
 
     def _get(self, path: str, *, purpose: str) -> Response:
@@ -206,7 +206,7 @@ class Api:
 
 def _require_id(response: Response, purpose: str) -> None:
     if not response.content.get("id"):
-        raise _invalid_response(response, purpose, "has no id: whether it was done is not known")
+        raise _invalid_response(response, purpose, "has no id, so it is unknown whether Pinterest did it")
 
 
 def _invalid_response(response: Response, purpose: str, why: str) -> ExportError:

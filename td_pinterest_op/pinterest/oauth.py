@@ -192,7 +192,7 @@ class Tokens(TokenSource):
             error.refused_token = self._fingerprint
             raise
         if grant is None:
-            raise PinterestError("Pinterest answered the token request without an access token")
+            raise PinterestError("Pinterest's answer to the token request has no access token")
         return self._accept_grant(grant)
 
     def _accept_grant(self, grant: Grant) -> Bearer:
@@ -231,7 +231,7 @@ def exchange_code(
     app, purpose = _app_credentials(client_id, client_secret), "exchanging the code for a refresh token"
     grant = _request_grant(client, app, form, purpose=purpose, advice=_CODE_ADVICE, repeatable=False)
     if grant is None or grant.refresh_token is None:
-        raise PinterestError("Pinterest answered the code without a refresh token: run `td-pinterest authorize` again")
+        raise PinterestError("Pinterest's answer to the code has no refresh token: run `td-pinterest authorize` again")
     return grant
 
 

@@ -47,7 +47,7 @@ def row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) 
     duplicates = [f"{' and '.join(names)} are both {key}" for key, names in by_key.items() if len(names) > 1]
     if duplicates:
         raise JobError(
-            f"{job.label} cannot be exported with records: rows, where a record has each key once: "
+            f"{job.label} cannot be exported with records: rows, where a record may have each key only once: "
             f"{'; '.join(duplicates)}"
         )
     return found

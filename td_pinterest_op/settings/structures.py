@@ -139,7 +139,7 @@ def items_of(value: object) -> Sequence[object]:
     if not isinstance(value, (list, tuple)):
         raise WrongValueError(f"{describe(value)} is not a list")
     if len(value) > _MAXIMUM_ITEMS:
-        raise WrongValueError(f"a list of {len(value)} is longer than allowed")
+        raise WrongValueError(f"a list of {len(value)} items is longer than allowed")
     return value
 
 

@@ -93,7 +93,7 @@ def _read_mapping(node: yaml.MappingNode) -> dict[str, object]:
         if not isinstance(key, yaml.ScalarNode):
             raise UnreadableTextError(f"has a key that is not a string{_position(key.start_mark)}")
         if key.value in mapping:
-            raise UnreadableTextError(f"gives a key twice{_position(key.start_mark)}")
+            raise UnreadableTextError(f"has the same key twice{_position(key.start_mark)}")
         mapping[key.value] = _read_node(value)
     return mapping
 

@@ -226,7 +226,7 @@ def _read_text(value: object, _: Show) -> str:
     if categories & {"Cc", "Cs", "Zl", "Zp"}:
         raise WrongValueError("it contains line breaks, control characters or broken characters")
     if all(category[0] in "CZM" for category in categories):
-        raise WrongValueError("it contains nothing visible")
+        raise WrongValueError("it contains no visible character")
     return value.strip()
 
 

@@ -103,13 +103,13 @@ class Download:
             return self._offset - int(start[1])
         if response.status == 404:
             raise JobError(
-                f"job {self._job.id} has no result any more: Treasure Data keeps results for seven days. Run the query "
-                "again (one that inserts or creates has no result: it must be a SELECT)"
+                f"job {self._job.id} no longer has a result: Treasure Data keeps results for seven days. Run the "
+                "query again (a query that inserts or creates has no result: it must be a SELECT)"
             )
         if response.status == 206:
-            raise TemporaryError("another part than the requested one")
+            raise TemporaryError("the response is a different part than the requested one")
         raise build_refusal_error(
             response.status,
-            f"response {response.status} to the result of job {self._job.id}",
+            f"response {response.status} to the request for the result of job {self._job.id}",
             subject="the job's id, or let the export issue the query",
         )

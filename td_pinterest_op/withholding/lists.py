@@ -124,4 +124,4 @@ def warn_of_invalid(invalid: Mapping[str, Counter[str]]) -> None:
     """Warn of the values in lists that are no identifiers: by list, how many for each reason."""
     by_list = "; ".join(f"{name}: {reasons_text(reasons)}" for name, reasons in invalid.items() if reasons)
     if by_list:
-        log.warning("these lists contain values that are not valid identifiers; they were ignored: %s", by_list)
+        log.warning("these lists contain values that are not valid identifiers, which were ignored: %s", by_list)

@@ -165,7 +165,7 @@ def read_sql(text: str, *, key: str) -> str:
         return text
     path = PurePath(text)
     if path.is_absolute() or ".." in path.parts:
-        raise SettingsError(f"{key}: {sanitize(text)} is not in the project: name a file below its root", key=key)
+        raise SettingsError(f"{key}: {sanitize(text)} is outside the project: name a file inside its folder", key=key)
     try:
         query = Path(text).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

@@ -65,7 +65,7 @@ class TokenStore:
         if issued is None:
             self._warn_of_end(seconds)
         elif self._is_local and self._read_local() != self.current.reveal():
-            log.info("Pinterest issued a new refresh token; another task has stored a newer one, which stays")
+            log.info("Pinterest issued a new refresh token; another task has stored a newer one, which is kept")
         elif problem := self._try_store(issued):
             log.warning(
                 "Pinterest issued a new refresh token, which could not be saved (%s): exports continue with the old "
@@ -130,7 +130,7 @@ class TokenStore:
     def _find_server(self) -> DigdagServer:
         """Return the workflow server. Raises SettingsError without one that may get a secret."""
         if self._is_local_run:
-            raise SettingsError("it is in no local secrets file, and a local run stores it on no server")
+            raise SettingsError("it is not in a local secrets file, and a local run does not store it on a server")
         endpoint = self.environ.get("DIGDAG_ENDPOINT", "").rstrip("/")
         if endpoint:
             if self.project_id is None or not is_safe(endpoint):

@@ -152,7 +152,7 @@ def test_national_number_gets_the_default_country(services: Services) -> None:
     [
         ({"default_country": "XX"}, KEYS, WorkflowError, "default_country: XX is not a country"),
         ({"records": "identifiers"}, KEYS, JobError, 'column "phone" is no identifier'),
-        ({}, [*KEYS, ("idfa", "varchar")], JobError, "maid and idfa both hold maid"),
+        ({}, [*KEYS, ("idfa", "varchar")], JobError, "maid and idfa are both maid"),
     ],
 )
 def test_contradictory_settings_or_columns_are_an_error_before_the_first_write(

@@ -338,10 +338,10 @@ class TestFailsClosed:
         [
             ("queries/none.sql", "suppress: there is no file queries/none.sql in the project"),
             ("queries/NONE.SQL", "suppress: there is no file queries/NONE.SQL in the project"),
-            ("../people.sql", "suppress: ../people.sql is not in the project"),
-            ("/people.sql", "suppress: /people.sql is not in the project"),
+            ("../people.sql", "suppress: ../people.sql is outside the project"),
+            ("/people.sql", "suppress: /people.sql is outside the project"),
             ("blank.sql", "suppress: the file blank.sql is blank"),
-            ("template.sql", "suppress: template.sql holds a template"),
+            ("template.sql", "suppress: template.sql contains a template"),
         ],
     )
     def test_list_file_outside_the_project_or_without_a_query_is_an_error(

@@ -107,8 +107,8 @@ class SwapList(AudienceAction):
         own, other = self._stats.job_id, job_id_of(find_list(self._api, audience))
         if own and other and other > int(own) and not self._settings.replace_newer:
             raise AudienceError(
-                f"{audience.label} holds the result of job {other}, which is newer than job {own} of this task: the "
-                "newer result stays. If the older one must replace it, or the job ids come from two accounts or "
+                f"{audience.label} contains the result of job {other}, which is newer than job {own} of this task: "
+                "the newer result stays. If the older one must replace it, or the job ids come from two accounts or "
                 "regions of Treasure Data, set replace_newer: true"
             )
 

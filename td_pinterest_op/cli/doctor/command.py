@@ -53,7 +53,7 @@ def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path 
     A job or a query is read, and its first 1,000 rows are judged. The exit code is 1 if something is wrong.
     """
     if bool(source["query"]) != bool(source["database"]) or (source["query"] and source["job_id"]):
-        raise click.UsageError("--query and --database go together, and exclude --job")
+        raise click.UsageError("--query and --database must be given together, and without --job")
     credentials = Credentials.find(common.env_file)
     rows = query_params(source)
     context = DoctorContext(

@@ -79,7 +79,7 @@ def check_ad_account(context: DoctorContext) -> Check:
     """Find the ad account that is named, or the only one, and keep it in the context."""
     services, named = context.services, context.account_id
     if services.tokens.scopes and "ads:read" not in services.tokens.scopes:
-        return skip("the token may not read")
+        return skip("the token may not read ad accounts")
     accounts = list(services.pinterest.ad_accounts())
     labels = ", ".join(account.label for account in accounts[:5]) or "none"
     if not named and len(accounts) != 1:
@@ -103,7 +103,7 @@ def judge_role(account: AdAccount) -> Check:
     roles = ", ".join(account.roles) or "not shown by Pinterest"
     if account.may_write is False:
         advice = f"have the owner grant one of {', '.join(sorted(WRITERS))} in Business Manager"
-        return Check(WARNING, f"{roles}: it may not be enough to change audiences", advice)
+        return Check(WARNING, f"{roles}: this may not be enough to change audiences", advice)
     return Check(OK, roles)
 
 

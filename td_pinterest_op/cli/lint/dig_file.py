@@ -214,7 +214,9 @@ class _Reader:
     def _read_included(self, name: str, here: Value) -> dict[str, Value]:
         target = here.path.parent / name
         if ".." in Path(name).parts:
-            self._dig.add(here, "left-out", f"{name} is outside the project folder: digdag includes no path with ..")
+            self._dig.add(
+                here, "left-out", f"{name} is outside the project folder: digdag does not include a path with .."
+            )
         elif target in self._open:
             self._dig.add(here, "yaml", f"{name} includes itself")
         else:

@@ -116,7 +116,7 @@ def _query_files(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, st
         if (value := owner.get(key)) is None:
             continue
         if key != "query" and not str(value.value or "").strip():
-            dig.add(value, "source", f"{key} is blank: give SQL or a file ….sql, or take the line out")
+            dig.add(value, "source", f"{key} is blank: give SQL or the name of a .sql file, or take the line out")
         elif (name := task.text(value)).strip().lower().endswith(".sql"):
             yield value, name
 

@@ -116,7 +116,9 @@ def _check_parameters(dig: DigFile, task: Task, table: Table | None) -> None:
         dig.add(task.value.get(key) or task.value, "unknown-parameter", message)
     for key, value in task.value.mapping.items() if table else ():
         if table and key in table.by_name and key not in {*TASK_PARAMETERS, "history"}:
-            dig.add(value, "setting", f"{key} is a setting, which the operator reads below result_settings: move it")
+            dig.add(
+                value, "setting", f"{key} is a setting, which the operator reads under result_settings: move it there"
+            )
     later = task.value.get("later_runs")
     if later and "${" not in str(later.value) and later.value not in LATER_RUNS:
         dig.add(later, "setting", f"later_runs takes {', '.join(LATER_RUNS)}")

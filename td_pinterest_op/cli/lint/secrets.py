@@ -21,7 +21,7 @@ def environ_of(dig: DigFile, task: Task) -> Mapping[str, str]:
     """Return the variables of a task's `_env`, with a placeholder for each secret; add what is wrong with them."""
     for parent in task.parents:
         if misplaced := parent.get("_export", "_env"):
-            dig.add(misplaced, "env", "digdag reads _env from the task itself: move it there, next to py>")
+            dig.add(misplaced, "env", "digdag reads _env only from the task itself: move it there, next to py>")
     written = task.value.get("_env")
     environ = {}
     for name, value in written.mapping.items() if written else ():

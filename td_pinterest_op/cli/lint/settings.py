@@ -52,7 +52,7 @@ def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, tabl
     """Add what is wrong with the settings of a task; return those of an export, as far as they are known."""
     written = task.value.get("result_settings")
     if written is None:
-        dig.add(task.value, "setting", "the task has no result_settings: README shows the shortest form")
+        dig.add(task.value, "setting", "the task has no result_settings: the README shows the shortest form")
         return {}
     if isinstance(written.value, str) and "${" in written.value:
         return {}  # settings as one text may come from an activation, when the workflow runs

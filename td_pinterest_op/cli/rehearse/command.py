@@ -77,9 +77,9 @@ def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, outp
     """
     wanted = [step for step in wanted if not (no_large and step.name == LARGE)]
     if not wanted:
-        raise click.UsageError("no step is left: --no-large leaves out what --only names")
+        raise click.UsageError("no step is left to run: --no-large leaves out the step that --only names")
     if not output.parent.is_dir():
-        raise SettingsError(f"there is no folder {output.parent} for --output: make it, or name another file")
+        raise SettingsError(f"there is no folder {output.parent} for --output: create it, or name another file")
     count, to_do = RequestCounts(), _add_needed(wanted)
     names = {step.name for step in to_do}
     writes = sum(step.writes for step in to_do) + ("audience" in names and "remove" not in names)
@@ -243,4 +243,6 @@ def _show_result(result: dict[str, Any], output: Path, common: CommonOptions) ->
         output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"the file {output} of --output cannot be written: {files.explain_error(error)}") from None
-    common.note(f"Written to {output}: it holds no id, no secret and no person, and may be attached to a bug report.")
+    common.note(
+        f"Written to {output}: it contains no id, no secret and no personal data, and may be attached to a bug report."
+    )

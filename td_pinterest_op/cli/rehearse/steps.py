@@ -53,7 +53,7 @@ def _probe_token(stage: Stage) -> str:
     # The one that is kept must be good, whatever the old one's return did.
     tokens.refresh(used)
     new = "a refresh brings a new refresh token" if facts.refresh_rotates else "a refresh brings no new refresh token"
-    return f"{new}; the old one is {'still good' if facts.old_refresh_token_lives else 'refused from then on'}"
+    return f"{new}; the old one is {'still accepted' if facts.old_refresh_token_lives else 'refused from then on'}"
 
 
 def _probe_account(stage: Stage) -> str:
@@ -88,7 +88,9 @@ def _probe_list(stage: Stage) -> str:
     )
     shown = {"read": facts.list_readable_seconds, "listed": facts.list_listed_seconds}
     unseen = " and ".join(f"not {word}" for word, seconds in shown.items() if seconds is None)
-    return f"created with {count:,} records; {f'{unseen} within a minute' if unseen else 'it is read and listed'}"
+    return (
+        f"created with {count:,} records; {f'{unseen} within a minute' if unseen else 'it can be read and is listed'}"
+    )
 
 
 def _is_listed(stage: Stage) -> bool:
@@ -192,7 +194,7 @@ def _probe_move(stage: Stage) -> str:
         lambda: (audience := stage.audience()) is not None and audience.customer_list_id == second
     )
     facts.move_obeyed = facts.move_seconds is not None
-    return "obeyed" if facts.move_obeyed else "accepted, but not visible within a minute"
+    return "switched to another list" if facts.move_obeyed else "accepted, but not visible within a minute"
 
 
 def _probe_remove(stage: Stage) -> str:
@@ -202,7 +204,7 @@ def _probe_remove(stage: Stage) -> str:
     stage.seconds_until(lambda: (audience := stage.audience()) is None or audience.is_removed)
     facts.removed_readable = stage.audience() is not None
     facts.removed_again = stage.remove()
-    read = "is read as removed" if facts.removed_readable else "can no longer be read"
+    read = "can still be read, as removed" if facts.removed_readable else "can no longer be read"
     return f"removed; it {read}, and removing it again is {'accepted' if facts.removed_again else 'refused'}"
 
 

@@ -127,7 +127,7 @@ def add_ad_accounts(scene: Scene) -> None:
 
 # How to plant the fault (a variable's value or a function); the check, its status, message and advice.
 FAULTS: list[tuple[tuple[str, str | None] | Callable[[Scene], object], str, str, str, str]] = [
-    (("PINTEREST_CLIENT_ID", None), "credentials", "error", "PINTEREST_CLIENT_ID found nowhere", "authorize"),
+    (("PINTEREST_CLIENT_ID", None), "credentials", "error", "PINTEREST_CLIENT_ID not found", "authorize"),
     (("TD_API_KEY", None), "treasure_data", "error", "TD_API_KEY not found", "digdag secrets --local"),
     (("TD_API_SERVER", "http://td.example/"), "endpoints", "error", "must be https", "correct the variables"),
     (("HTTPS_PROXY", "proxy"), "proxy", "error", "HTTPS_PROXY is not the address of a proxy", "http://HOST:PORT"),
@@ -140,7 +140,7 @@ FAULTS: list[tuple[tuple[str, str | None] | Callable[[Scene], object], str, str,
     (("TD_API_KEY", "1/other-s3cr3t"), "treasure_data", "error", "Treasure Data refused the API key", "TD_API_SERVER"),
     (lambda scene: scene.switch("scope", "ads:read"), "scopes", "error", "lacks ads:write", "td-pinterest authorize"),
     (lambda scene: scene.switch("scope", "ads:write"), "scopes", "error", "lacks ads:read", "td-pinterest authorize"),
-    (lambda scene: scene.services.time.sleep(55 * 86_400), "token_days", "warning", "5 days more", "authorize"),
+    (lambda scene: scene.services.time.sleep(55 * 86_400), "token_days", "warning", "expires in 5 days", "authorize"),
     (set_clock_back, "clock", "error", " s behind", "set the clock"),
     (set_trial_access, "tier", "warning", "trial access: 300 requests a day, about 3,000,000 people", "Upgrade"),
     (restrict_role_to_analyst, "role", "warning", "ANALYST", "AUDIENCE_MANAGER"),
@@ -367,7 +367,7 @@ def test_an_unknown_end_of_the_token_is_not_a_fault(at_terminal: Terminal, scene
     "arguments", [["--query", "x.sql"], ["--database", "shop"], ["--query", "x.sql", "--database", "s", "--job", "1"]]
 )
 def test_two_sources_of_rows_are_wrong_usage_of_doctor(at_terminal: Terminal, arguments: list[str]) -> None:
-    said = "--query and --database go together, and exclude --job"
+    said = "--query and --database must be given together, and without --job"
     assert at_terminal("doctor", *arguments).failed(said, code=2)
 
 

@@ -234,7 +234,7 @@ def test_people_who_opted_out_or_do_not_consent_are_not_sent(
     ("siblings", "said"),
     [
         ({"supress": "SELECT 1"}, "supress (did you mean suppress?). Allowed there: query, database, engine, job_id, "),
-        ({"py>": "td_pinterest_op.export.PinterestExport"}, "what no export takes: py>. Allowed there"),
+        ({"py>": "td_pinterest_op.export.PinterestExport"}, "that no export takes: py>. Allowed there"),
         ({"suppress": ""}, "suppress of the task is blank"),
     ],
 )

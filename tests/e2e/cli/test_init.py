@@ -114,7 +114,10 @@ def test_a_second_call_keeps_files_that_somebody_changed(init: Init, folder: Pat
     before = read_project_files(folder)
     ran = init("--job", "add", "--audience", two, *OPTIONS)
     assert before == read_project_files(folder)
-    assert "kept, since they were filled in or changed: config/pinterest.yml, queries/people.sql. What" in ran.err
+    assert (
+        "kept, since they were filled in or changed: config/pinterest.yml, queries/people.sql. Your new answers"
+        in ran.err
+    )
     assert f"td-pinterest audience {one} " in ran.err
     assert 0 == init("--job", "replace", "--audience", two, *OPTIONS).code
     after = read_project_files(folder)
@@ -133,7 +136,7 @@ def test_a_second_call_keeps_files_that_somebody_changed(init: Init, folder: Pat
         (["--job", "create", "--audience", "New", *OPTIONS, "--alert", "pager"], "--alert takes mail:ADDRESS or slack"),
         (["--job", "create", "--audience", "New", *OPTIONS, "--suppress", "no.sql"], "no.sql of --suppress cannot be"),
         (["--job", "add", "--audience", "Twice", *OPTIONS], '2 audiences are named "Twice": name one by its id'),
-        (["--job", "erase", "--database", "x", "--query", "SELECT ${x} AS email"], "--query holds a template"),
+        (["--job", "erase", "--database", "x", "--query", "SELECT ${x} AS email"], "--query contains a template"),
     ],
 )
 def test_a_missing_or_wrong_answer_is_an_error_and_nothing_is_written(
@@ -210,7 +213,7 @@ def test_a_configuration_without_the_key_of_the_audience_is_an_error(
     arguments = ("--job", "delete", "--audience", services.audience())
     assert 0 == init(*arguments).code
     (folder / "config" / "pinterest.yml").write_text("ad_account_id: '1'\n")
-    assert init(*arguments).failed("there is no delete.audience_id to fill in")
+    assert init(*arguments).failed("a file of the project folder has no delete.audience_id to fill in")
 
 
 ANSWERS = ["549755885175", "add", "{audience}", DATABASE, "SELECT email FROM people", "", "", "", "y"]

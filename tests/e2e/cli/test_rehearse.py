@@ -165,7 +165,7 @@ def test_rehearse_announces_what_it_leaves_behind_and_asks(
     assert (1, []) == (ran.code, services.pinterest.calls.all())
     assert 'up to 3 customer lists named "td_pinterest_op rehearsal …" are created, and stay' in ran.err
     assert "- 26 requests write" in ran.err
-    assert "found in the environment, where no new one can be kept" in ran.err
+    assert "found in the environment, where no new one can be stored" in ran.err
     assert "you answered no: nothing was written" in ran.err
 
 
@@ -349,7 +349,7 @@ def test_audience_is_removed_when_the_response_to_its_creation_was_lost(rehearse
         (Facts(largest_batch=10_000, batches_at_once=8), None),
         (Facts(largest_batch=50_000), "set limit_records_per_request: 50000"),
         (Facts(batches_at_once=4), "set max_in_flight: 4"),
-        (Facts(records_v2=False), "leave records: identifiers"),
+        (Facts(records_v2=False), "keep records: identifiers"),
         (Facts(move_obeyed=False), "use the actions that add, remove and create"),
         (Facts(refresh_rotates=True, old_refresh_token_lives=False), "keep the refresh token in one place"),
         (Facts(list_listed_seconds=30.0), "new lists take time to appear there"),
