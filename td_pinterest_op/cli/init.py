@@ -199,7 +199,8 @@ def _ask_audiences(
     while True:
         text = questions.ask(question, ",".join(answers) or None, option="--audience")
         try:
-            return [_find_audience(each.strip(), known) for each in (text.split(",") if several else [text])], ""
+            found = [_find_audience(each.strip(), known) for each in (text.split(",") if several else [text])]
+            return [*dict.fromkeys(found)], ""
         except click.UsageError as error:
             if answers:
                 raise

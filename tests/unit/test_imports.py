@@ -14,7 +14,7 @@ import td_pinterest_op
 ROOT = Path(td_pinterest_op.__file__).parent
 PACKAGE = ROOT.name
 
-# From the doors down to the ground. What stands in one row does not import its neighbours.
+# From the doors down to the ground. Rooms of one row do not import each other.
 LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},

@@ -87,9 +87,9 @@ def test_init_writes_the_name_of_a_new_audience(init: Init, folder: Path, servic
     assert ["Spring: readers"] == [audience.name for audience in services.pinterest.audiences.values()]
 
 
-def test_several_audiences_become_entries_of_the_configuration(init: Init, folder: Path, services: Services) -> None:
+def test_several_audiences_become_one_entry_each(init: Init, folder: Path, services: Services) -> None:
     ids = [services.audience(name=name) for name in ("One", "Two")]
-    assert 0 == init("--job", "many", "--audience", ids[0], "--audience", "Two", *OPTIONS).code
+    assert 0 == init("--job", "many", "--audience", ids[0], "--audience", "Two", "--audience", "One", *OPTIONS).code
     run_workflow(folder, "pinterest_many.dig", services)
     assert [digests(5)] * 2 == [services.pinterest.members_of_audience(each) for each in ids]
 

@@ -1,4 +1,4 @@
-"""What the name of a customer list of ours tells."""
+"""The parts of the name of a customer list that the operator makes."""
 
 from __future__ import annotations
 

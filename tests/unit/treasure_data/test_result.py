@@ -32,7 +32,7 @@ from tests.clock import FakeTime
 class Serving:
     """How one request is answered: `at_most` bytes (None: all there are), then an end or, `with_length`, a break.
 
-    `ignores_range` starts from the beginning, `off` so many bytes before (or after) what was asked for; `first` is
+    `ignores_range` starts from the beginning, `off` by this many bytes before (or after) what was asked for; `first` is
     where it says to begin, if that is not the truth. A `status` above 300 is answered as it stands.
     """
 
@@ -107,7 +107,7 @@ class Wire(TreasureData):
 
 
 def buffers(values: Sequence[Any], *, members: int = 1) -> bytes:
-    """Rows of one column, as a gzip file of so many members."""
+    """Rows of one column, as a gzip file of this many members."""
     size = -(-len(values) // members) or 1
     shares = [values[start : start + size] for start in range(0, len(values), size)] or [[]]
     return b"".join(gzip.compress(b"".join(msgpack.packb([value]) for value in share)) for share in shares)

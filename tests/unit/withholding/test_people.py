@@ -145,7 +145,7 @@ class Oracle:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        # Whoever has no key is not sent, and shields all the same.
+        # Whoever has no key is not sent, and still shields.
         valid = [
             (person, key)
             for person, key in zip(case.people, case.keys, strict=True)

@@ -64,7 +64,7 @@ def sent(answers: Mapping[str, tuple[int, ...]]) -> set[str]:
 
 
 def reasons(answers: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
-    """How many digests each reason of withholding stands for, and how many values each reason of rejection."""
+    """How many digests each reason of withholding counts, and how many values each reason of rejection."""
     return {answer: counts[0] or counts[1] for answer, counts in answers.items() if len(answer) < 64}
 
 

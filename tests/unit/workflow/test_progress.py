@@ -10,7 +10,7 @@ from tests.clock import FakeTime
 
 
 def run(time: FakeTime, *, total: int | None, steps: int, seconds: float, done: int = 1000) -> None:
-    """`steps` steps of `done` rows, each of so many seconds."""
+    """`steps` steps of `done` rows, each of this many seconds."""
     with LogReporter(timing=time.timing).progress(Phase(name="reading", unit="rows", total=total)) as progress:
         for step in range(1, steps + 1):
             time.sleep(seconds)
