@@ -34,8 +34,8 @@ ShowProgress = Callable[..., AbstractContextManager[Callable[[int], None]]]
 
 
 _ROWS_ADVICE = (
-    ". These are records with several keys (records_v2), and Pinterest took none of them: if it refuses this kind of "
-    "record, set records: identifiers"
+    ". These are records with several keys (records_v2), and Pinterest accepted none of them: if it refuses this "
+    "kind of record, set records: identifiers"
 )
 
 

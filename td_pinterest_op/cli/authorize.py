@@ -41,13 +41,26 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLE)
-@click.option("--to", "kind", type=click.Choice(_TARGETS), default="local", show_default=True, help="Where to store.")
+@click.option(
+    "--to",
+    "kind",
+    type=click.Choice(_TARGETS),
+    default="local",
+    show_default=True,
+    help="Where to store the token and the app's credentials.",
+)
 @click.argument("place", nargs=-1, metavar="[PROJECT | URL PROJECT | PATH]")
 @click.option(
     "--redirect", default=_REDIRECT, show_default=True, help="The redirect address that is registered in the app."
 )
-@click.option("--no-browser", is_flag=True, help="Print the address; paste the redirected address back.")
-@click.option("--timeout", type=click.IntRange(1, 3600), default=300, show_default=True, help="Seconds to wait.")
+@click.option(
+    "--no-browser",
+    is_flag=True,
+    help="Print the address to open; then ask for the address to which Pinterest redirects.",
+)
+@click.option(
+    "--timeout", type=click.IntRange(1, 3600), default=300, show_default=True, help="Seconds to wait for your approval."
+)
 @options.all_of(options.env_file, options.as_json)
 @options.pass_common
 def authorize(

@@ -26,7 +26,7 @@ from td_pinterest_op.redaction.format import format_count
 def check(common: CommonOptions, files: tuple[Path, ...], form: str, quiet: bool) -> int:
     """Find what is wrong with exports in workflows, without running them.
 
-    A finding is one line, `path:line: code: message`, and says how to cure it. The exit code is 1 if there is any.
+    A finding is one line, `path:line: code: message`, and says how to fix it. The exit code is 1 if there is any.
     """
     every = list(dict.fromkeys(finding for file in files for finding in check_file(file)))
     if common.as_json:

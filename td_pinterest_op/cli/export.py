@@ -92,8 +92,8 @@ def export(
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
     audience_type may be left out, and the ids come from --ad-account and --audience where the file has none. A file
-    with result_settings may also hold the task's query, job_id, database, engine, suppress and consent; options win.
-    The same command on the same day (in UTC) goes on where one that was stopped or killed left off.
+    with result_settings may also contain the task's query, job_id, database, engine, suppress and consent; options take
+    precedence. The same command on the same day (in UTC) continues where a stopped or killed one left off.
     """
     credentials = Credentials.find(common.env_file)
     in_file, of_file = files.read_task(settings)

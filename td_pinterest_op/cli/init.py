@@ -50,10 +50,10 @@ _SECRETS = frozenset(key.name for key in CREDENTIALS)
 @options.all_of(options.env_file, options.quiet)
 @options.pass_common
 def init(common: CommonOptions, /, folder: Path, **named: Any) -> int:
-    """Make a project folder: one workflow with its files, filled in.
+    """Create a project folder: one workflow with its files, filled in.
 
-    Asks for what is not given as an option; --yes asks nothing. Files that were changed since stay unchanged. Nothing
-    is written before the last question is answered.
+    Asks for everything that no option gives; with --yes it asks nothing. Files that you have changed stay
+    unchanged. Nothing is written before the last question is answered.
     """
     questions = _Questions(asks=not common.yes)
     credentials = Credentials.find(common.env_file)
@@ -72,7 +72,7 @@ def init(common: CommonOptions, /, folder: Path, **named: Any) -> int:
 def _wants_dry_run(questions: _Questions, answers: Answers, credentials: Credentials, named: bool) -> bool:
     """Return whether a dry run is wanted; nobody is asked where its credentials are missing."""
     can_run = not {*_secrets_of(answers)} & {*credentials.missing}
-    return named or (can_run and questions.confirm("Try it then, in a dry run? Nothing is written to Pinterest"))
+    return named or (can_run and questions.confirm("Then try it in a dry run? Nothing is written to Pinterest"))
 
 
 def _secrets_of(answers: Answers) -> Sequence[str]:

@@ -39,13 +39,19 @@ Examples:
     "names",
     metavar="NAME,...",
     default="",
-    help="The columns of the query, in their order: NAME, or NAME=TYPE for an identifier of another name. With "
-    "--database only the latter.",
+    help="The columns of the query, in their order: NAME, or NAME=TYPE for an identifier with another name. With "
+    "--database, only NAME=TYPE.",
 )
-@click.option("--key", "keys", metavar="COLUMN", multiple=True, help="rejected: your key of a person; may be repeated.")
+@click.option(
+    "--key",
+    "keys",
+    metavar="COLUMN",
+    multiple=True,
+    help="rejected: the column with your key of each person; may be repeated.",
+)
 @click.option("--percent", help="control: the share of the people that is withheld, as in the setting `control`.")
 @click.option("--salt", help="control: its salt.")
-@click.option("--by", metavar="COLUMN", help="control: the column of its key.  [default: the digest]")
+@click.option("--by", metavar="COLUMN", help="control: the column with the key of each person.  [default: the digest]")
 @options.all_of(options.env_file, options.quiet)
 @options.pass_common
 def sql(

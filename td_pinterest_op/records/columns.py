@@ -98,7 +98,10 @@ def _problems(
             yield f'there is no column "{sanitize(name)}", which `{setting}` names'
     unknown = (name for name, _ in job.schema if name.lower() not in known and name.lower() != by)
     for name in islice(unknown, 0 if ignores_others else _MAXIMUM_SHOWN):
-        yield f'column "{sanitize(name)}" is no identifier: leave it out of {job.origin.name}, or name it in `columns`'
+        yield (
+            f'column "{sanitize(name)}" is not an identifier: leave it out of {job.origin.name}, or name it in '
+            "`columns`"
+        )
     unfit = (
         (name, sql_type)
         for name, sql_type in job.schema

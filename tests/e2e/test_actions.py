@@ -36,7 +36,7 @@ class TestAddAndRemove:
         assert digests(6, first=4) == services.pinterest.members_of_audience(audience_id)
         assert 4 == stored["records"]["sent"]
         # The previous members among them are unknown.
-        assert 'Asked to remove 4 records from audience "Shoppers".' == stored["summary"]
+        assert 'Asked Pinterest to remove 4 records from audience "Shoppers".' == stored["summary"]
         assert ["REMOVE"] == [call.operation_type for call in services.pinterest.calls.writes()]
 
     def test_every_batch_but_the_last_is_full(self, services: Services) -> None:
@@ -81,7 +81,7 @@ class TestDelete:
         for _ in range(2):
             stored = services.export({"action": DELETE, "audience_id": audience_id})
         assert audience_id == stored["audience_id"]
-        assert "it had been removed before" in caplog.text
+        assert "removed already" in caplog.text
 
     @pytest.mark.parametrize("known", [True, False], ids=["deleted before", "never there"])
     def test_removal_with_status_404_names_both_causes(self, services: Services, known: bool) -> None:

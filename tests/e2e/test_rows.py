@@ -128,7 +128,7 @@ class TestColumns:
     @pytest.mark.parametrize(
         ("columns", "complaint"),
         [
-            ([("email", "varchar"), ("age", "bigint")], 'column "age" is no identifier'),
+            ([("email", "varchar"), ("age", "bigint")], 'column "age" is not an identifier'),
             ([("email", "bigint")], 'column "email" is of type bigint: cast it to varchar'),
             ([("mail", "varchar")], "there is no column email, "),
         ],

@@ -20,7 +20,7 @@ class Change(AudienceAction):
         people = "{records}" if prepared.unique else "nobody"
         verb, to = ("add", "to") if adds else ("remove", "from")
         # Pinterest does not report which of the people to remove were in the list.
-        done, would = ("Added", "add") if adds else ("Asked to remove", "ask to remove")
+        done, would = ("Added", "add") if adds else ("Asked Pinterest to remove", "ask Pinterest to remove")
         self._stats.summary_text = SummaryText(
             past=f"{done} {people} {to} {{audience}}", infinitive=f"{would} {people} {to} {{audience}}"
         )

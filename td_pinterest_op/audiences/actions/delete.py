@@ -72,5 +72,5 @@ class Delete(AudienceAction):
                 "deleted before, or it never existed there. Check audience_id_delete and ad_account_id"
             )
         log.info(
-            "audience %s could not be read, but Pinterest accepted its removal: it had been removed before", audience_id
+            "audience %s could not be read, but Pinterest accepted its removal: it was removed already", audience_id
         )

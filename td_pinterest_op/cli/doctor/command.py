@@ -50,7 +50,7 @@ Examples:
 def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path | None, **source: Any) -> int:
     """Check everything that an export needs, and say what to do about each problem. Writes nothing to Pinterest.
 
-    A job or a query is read, and its first 1,000 rows are judged. The exit code is 1 if something is wrong.
+    A job or a query is read, and its first 1,000 rows are checked. The exit code is 1 if something is wrong.
     """
     if bool(source["query"]) != bool(source["database"]) or (source["query"] and source["job_id"]):
         raise click.UsageError("--query and --database must be given together, and without --job")
@@ -109,7 +109,7 @@ def _show_summary(checks: Mapping[str, Check], *, as_json: bool) -> int:
     else:
         wrong = {name for name, check in checks.items() if check.status == ERROR}
         ending = "Everything that an export needs is there." if is_ok else "An export would fail."
-        ending = "An export would run, and leave no row in the history." if wrong == {"history"} else ending
+        ending = "An export would run, but would leave no row in the history." if wrong == {"history"} else ending
         screen.say(f"\n{ending} {counts[OK]} good, {counts[WARNING]} to look at, {counts[ERROR]} wrong")
         if is_ok and not Path("rehearsal.json").exists():
             screen.note(

@@ -69,9 +69,10 @@ def _parse_steps(_context: click.Context, option: click.Parameter, text: str | N
 def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, output: Path) -> None:
     """Find out what Pinterest does where its documentation is silent, on your ad account.
 
-    Says first what it does and what it leaves behind, and asks. It makes customer lists and an audience of its own,
-    with made-up people, and touches nothing of yours. It ends with a table, advice, and a file that holds no id, no
-    secret and no person: attach it to a bug report, or let `scripts/sandbox --like` behave so.
+    Says first what it does and what it leaves behind, and asks. It creates customer lists and an audience of its own,
+    with made-up people, and touches nothing of yours. It ends with a table, advice, and a file that contains no id, no
+    secret and no personal data: attach it to a bug report, or give it to `scripts/sandbox --like`, which then behaves
+    like your ad account.
 
     Steps: token, account, list_without_records, list, batches, at_once, records_v2, audience, move, remove.
     """

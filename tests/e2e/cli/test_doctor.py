@@ -232,7 +232,13 @@ def is_skipped(check: dict[str, str]) -> bool:
 @pytest.mark.parametrize(
     ("column", "values", "status", "said", "cure"),
     [
-        (("mail", "varchar"), ["a@b.example"], "error", 'column "mail" is no identifier', "there is no column email"),
+        (
+            ("mail", "varchar"),
+            ["a@b.example"],
+            "error",
+            'column "mail" is not an identifier',
+            "there is no column email",
+        ),
         (("email", "bigint"), [1], "error", "cast it to varchar", ""),
         (("email", "varchar"), ["nobody"] * 3, "error", "3 are invalid (not_an_email 3)", "explain not_an_email"),
         (("email", "varchar"), ["nobody", "a@b.example"], "warning", "1 are invalid", "explain not_an_email"),
@@ -346,7 +352,7 @@ def test_a_history_that_cannot_be_written_does_not_fail_the_export_checks(at_ter
     ran = at_terminal("doctor", "--settings", settings)
     assert 1 == ran.code
     assert "the setting `history` names the table pinterest_history without a database" in ran.out
-    assert "An export would run, and leave no row in the history." in ran.out
+    assert "An export would run, but would leave no row in the history." in ran.out
     listed = json.dumps({"databases": [{"name": "shop", "permission": "query_only"}]})
     scene.services.td.faults.add(TdFault(kind="status", status=200, body=listed, path="/v3/database/list", times=None))
     settings.write_text("history: shop.pinterest_history\n")
