@@ -135,8 +135,8 @@ def _read_table_name(task: workflow.Task) -> str:
     names = whole.split(".")
     if len(names) != 2 or not all(map(_NAME.fullmatch, names)):
         raise SettingsError(
-            "the activation has no table: the query needs activation_actions_db and activation_actions_table, and both "
-            "must be names",
+            "the table of the activation is missing, or is not a name: set activation_actions_db and "
+            "activation_actions_table to the names of the database and the table that the query reads",
             key="query",
         )
     return whole

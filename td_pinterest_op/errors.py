@@ -129,7 +129,7 @@ class SettingsErrorCollector:
 class JobError(WorkflowError):
     """The Treasure Data job failed, was killed, or has no result or no column of identifiers. Nothing was sent."""
 
-    example = 'the result of job 2345678 (columns: mail varchar) cannot be exported: column "mail" is no identifier'
+    example = 'the result of job 2345678 (columns: mail varchar) cannot be exported: column "mail" is not an identifier'
     advice = (
         "Open the job in Treasure Data's console. Select a column named for its identifiers, such as email, or name "
         "yours in `columns`. Treasure Data keeps a result for seven days: run an older query again."

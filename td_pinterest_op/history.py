@@ -55,7 +55,7 @@ def write_missing_row(task: workflow.Task, timing: Timing, *, name: str, row: Ro
     try:
         history = _open_history(task, timing)
     except ExportError as problem:
-        log.warning("a failed run has no row in the history: %s", problem)
+        log.warning("the failed run could not be written to the history: %s", problem)
         return
     if history is None:
         return

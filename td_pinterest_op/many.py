@@ -126,7 +126,9 @@ def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
     except WrongValueError as error:
         raise SettingsError(f"config/audiences.yml has no list `audiences`: {error}") from None
     if not entries:
-        raise SettingsError("the list `audiences` of config/audiences.yml is empty: it has a mapping for each audience")
+        raise SettingsError(
+            "the list `audiences` of config/audiences.yml is empty: it needs a mapping for each audience"
+        )
     return [_read_entry(entry) for entry in entries]
 
 
@@ -154,7 +156,9 @@ def _build_query(entry: Mapping[object, Any], place: str) -> str:
     """Return the query of the people in an entry's segment. Raises SettingsError."""
     segment, column = str(entry["segment"]).strip(), str(entry.get("column") or "email").strip()
     if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column):
-        raise SettingsError(f"{place}: segment is a table, as in cdp_audience_1.vip, and column a name")
+        raise SettingsError(
+            f"{place}: segment must be a table, such as cdp_audience_1.vip, and column the name of a column"
+        )
     return f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
 
 

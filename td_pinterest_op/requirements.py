@@ -30,6 +30,6 @@ def check(python=None):
     missing = [package for module, package in MODULES.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise ImportError(
-            "td_pinterest_op needs packages that this Python ({}) does not have: {}. Install them, or lay out the "
-            "operator with scripts/bundle --with-dependencies".format(sys.executable, ", ".join(missing))
+            "td_pinterest_op needs packages that this Python ({}) does not have: {}. Install them, or run "
+            "scripts/bundle with --with-dependencies".format(sys.executable, ", ".join(missing))
         )

@@ -51,7 +51,10 @@ class Audiences:
         if audience.is_removed:
             raise AudienceError(f"{audience.label} was removed: create a new one (action create_new_audience)")
         if find_list(self.api, audience) is None:
-            raise AudienceError(f"{audience.label} has no customer list: it cannot take records; create a new one")
+            raise AudienceError(
+                f"{audience.label} has no customer list, so it cannot take records: create a new audience (action "
+                "create_new_audience)"
+            )
         return audience
 
     def find_removable(self, audience_id: str) -> Audience | None:
@@ -100,8 +103,8 @@ class Audiences:
                 client.rate_limiter.wait(wait)
         seen = f"it used customer list {audience.customer_list_id}" if audience else "it was not found"
         raise PinterestError(
-            f"Pinterest accepted customer list {list_id} for audience {audience_id}, but when last read {seen}: the "
-            "change may still show"
+            f"Pinterest accepted customer list {list_id} for audience {audience_id}, but when the audience was last "
+            f"read, {seen}: the change may appear later"
         )
 
     def _retry_until_ready(self, list_id: str, request: Callable[[], _T]) -> _T:
@@ -124,8 +127,9 @@ class Audiences:
             )
         if audience.ad_account_id not in (None, self.api.ad_account_id):
             raise AudienceError(
-                f"{audience.label} belongs to ad account {audience.ad_account_id}, not to {self.api.ad_account_id}: "
-                "it is shared with it, and only its owner's account can change it"
+                f"{audience.label} belongs to ad account {audience.ad_account_id} and is only shared with "
+                f"{self.api.ad_account_id}. Only {audience.ad_account_id} can change it: set ad_account_id to "
+                f"{audience.ad_account_id}, or use an audience of {self.api.ad_account_id}"
             )
 
 

@@ -116,7 +116,7 @@ class Workers(Generic[_Job, _Result]):
         except RuntimeError:
             if not self._threads:
                 raise WorkflowError(
-                    "the system does not let this process start a thread: raise the limit of processes or of memory"
+                    "the system does not let this process start a thread: raise the limit on processes or on memory"
                 ) from None
             log.warning("the system allows this process only %d threads: continuing with these", self._threads)
             self._limit.lower_maximum(self._threads)

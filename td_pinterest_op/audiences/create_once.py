@@ -56,7 +56,8 @@ def wait_for_consistency(client: Client) -> None:
     wait = sum(_LOOKS) - client.age
     if wait > 0:
         log.info(
-            "waiting %s, until listings show whatever an earlier try of this task may have made", format_duration(wait)
+            "waiting %s, until Pinterest lists everything that an earlier try of this task may have created",
+            format_duration(wait),
         )
         client.rate_limiter.wait(wait)
 
@@ -106,7 +107,9 @@ def create_once(
             except MaybeAppliedError as error:
                 lost += 1
                 log.warning(
-                    "%s; looking for it for %s before the request is repeated", error, format_duration(sum(_LOOKS))
+                    "%s; checking for up to %s whether it was created before the request is repeated",
+                    error,
+                    format_duration(sum(_LOOKS)),
                 )
                 earlier = poll_for(find, client)
                 if earlier is not None:

@@ -34,8 +34,8 @@ ShowProgress = Callable[..., AbstractContextManager[Callable[[int], None]]]
 
 
 _ROWS_ADVICE = (
-    ". These are records with several keys (records_v2), and Pinterest took none of them: if it refuses this kind of "
-    "record, set records: identifiers"
+    ". These are records with several keys (records_v2), and Pinterest accepted none of them: if it refuses this "
+    "kind of record, set records: identifiers"
 )
 
 
@@ -184,10 +184,10 @@ class Sender:
                 pieces.extendleft(piece.halve())
         if halvings >= MAX_HALVINGS and batch.accepted == accepted_before:
             raise RequestRefusedError(
-                f"Pinterest answered 400 to a batch and to every piece of it, {MAX_HALVINGS} halvings deep: "
-                "this seems to be about the request, not about its records. "
-                "If Pinterest does refuse that many records, a much smaller limit_records_per_request singles "
-                f"them out{self._rows_advice(batch)} [x-pinterest-rid {self._client.last_request_id}]"
+                f"Pinterest answered 400 to a batch and to every part of it, after {MAX_HALVINGS} halvings: the cause "
+                "seems to be the request, not its records. If Pinterest does refuse that many records, set a much "
+                f"smaller limit_records_per_request to find them{self._rows_advice(batch)} [x-pinterest-rid "
+                f"{self._client.last_request_id}]"
             )
 
     def _send_piece(self, piece: _Piece, batch: _BatchResult, put: Put) -> _Answer:
@@ -239,7 +239,7 @@ class Sender:
         half = (records + 1) // 2
         if answer is _Answer.BROKEN:
             self._wait_for_connection(batch, error)
-            log.warning("the connection broke twice at %d records; trying half as many", records)
+            log.warning("the connection broke twice with a batch of %d records; trying half as many", records)
         elif answer is _Answer.TOO_LARGE:
             self._lower_batch_size(half)
             log.warning("%d records are too many for Pinterest; at most %d from now on", records, half)
@@ -265,9 +265,9 @@ class Sender:
             )
         if not self._stats.sent and self._stats.refused >= min(2**MAX_HALVINGS, self._stats.to_send_count):
             raise RequestRefusedError(
-                f"Pinterest refused the first {self._stats.refused} records one by one (400) and took none: this is "
-                f"about the request, not about its records{self._rows_advice(batch)} "
-                f"[x-pinterest-rid {self._client.last_request_id}]"
+                f"Pinterest refused the first {self._stats.refused} records one by one (400) and accepted none: the "
+                f"cause is the request, not its records{self._rows_advice(batch)} [x-pinterest-rid "
+                f"{self._client.last_request_id}]"
             )
 
     def _rows_advice(self, batch: _BatchResult) -> str:

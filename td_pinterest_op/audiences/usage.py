@@ -79,8 +79,8 @@ def require_unused(api: Api, audience: Audience) -> None:
     known = find_uses(api, audience.id)
     if known is None:
         log.warning(
-            "the token may not read ad groups, templates or segments (403): whether any of them uses %s is not known. "
-            "To have this checked, have a role granted that may read campaigns: %s",
+            "could not check whether ad groups, templates or segments use %s: the token may not read them (403). To "
+            "enable the check, ask the owner of the ad account for a role that can read campaigns: %s",
             audience.label,
             ROLES,
         )

@@ -113,14 +113,16 @@ def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) 
     action = find_action(settings)
     job = next((each for each in JOBS.values() if action and each.action is action), None)
     if job is None:
-        raise click.UsageError("--write: no shipped workflow has the action of the settings")
+        raise click.UsageError("--write: no shipped workflow runs the action that the settings name")
     if job.query and "query" not in params:
         raise click.UsageError("--write needs --query: a workflow reads its people from a query")
     others = {
         name: value for name, value in settings.items() if name not in _ELSEWHERE and not name.startswith("audience_id")
     }
     if secret := next((key.name for key in CREDENTIALS if key.name in others), None):
-        raise click.UsageError(f"--write: {secret} is a secret: take it out of the settings, `authorize` stores it")
+        raise click.UsageError(
+            f"--write: {secret} is a secret: take it out of the settings; `td-pinterest authorize` stores it"
+        )
     ids = [str(value) for name, value in settings.items() if name.startswith("audience_id") and value]
     return Answers(
         job=job,

@@ -109,8 +109,8 @@ def _import_phonenumbers() -> ModuleType:
         import phonenumbers
     except ImportError:
         raise WorkflowError(
-            "a column of phone numbers needs the package phonenumbers, which is not there: lay the project folder out "
-            "again with `scripts/bundle FOLDER --update --with-phone-numbers`, or install phonenumberslite. Nothing "
+            "a column of phone numbers needs the package phonenumbers, which is not installed: update the project "
+            "folder with `scripts/bundle FOLDER --update --with-phone-numbers`, or install phonenumberslite. Nothing "
             "was sent"
         ) from None
     return phonenumbers

@@ -81,8 +81,8 @@ class PlanGuard:
                 self.stage.run("note what was sent during a newer plan", self.ledger.overtaken_statement(self.plan, op))
         except ExportError as failure:
             error.extend(
-                ". If another run has made a newer plan meanwhile, the ledger lacks what this one has sent "
-                f"({failure}): set rebuild: true for one run"
+                f". If another run has made a newer plan since, the ledger lacks what this one has sent ({failure}): "
+                "set rebuild: true for one run"
             )
             return False
         return self._newer is not None
@@ -97,8 +97,8 @@ class PlanGuard:
             else "Nothing of it was sent"
         )
         return (
-            f"plan {self.plan} of audience {self.ledger.audience_id} was overtaken: another run has made plan "
-            f"{self._newer} meanwhile. {outcome}"
+            f"plan {self.plan} of audience {self.ledger.audience_id} was superseded: another run has made plan "
+            f"{self._newer} since. {outcome}"
         )
 
     def _read_newest_plan(self) -> int:

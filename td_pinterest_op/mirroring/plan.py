@@ -40,20 +40,20 @@ def check_state(state: State, settings: Settings, *, customer_list_id: str, peop
     if state.settled and choose_mode(state, settings) == DIFFERENCE:
         if state.ad_account_id not in ("", settings.ad_account_id):
             raise LimitError(
-                f"the ledger is about ad account {state.ad_account_id}, and ad_account_id is {settings.ad_account_id}. "
-                f"Nothing was sent. Correct the id, or {_REBUILD}"
+                f"the ledger belongs to ad account {state.ad_account_id}, but ad_account_id is "
+                f"{settings.ad_account_id}. Nothing was sent. Correct the id, or {_REBUILD}"
             )
         if state.customer_list_id not in ("", customer_list_id):
             raise LimitError(
-                f"the audience uses customer list {customer_list_id} now, and the mirror has filled list "
+                f"the audience uses customer list {customer_list_id} now, but the mirror has filled list "
                 f"{state.customer_list_id}: somebody else has switched it. Nothing was sent. To go on, {_REBUILD}"
             )
     # A first replace that was not settled was allowed.
     is_first = not state.settled and not state.replacing
     if is_first and people > _NOBODY and not settings.rebuild and settings.begin is None:
         raise LimitError(
-            f"the mirror has not filled this audience yet, and it has {people:,} people. Nothing was sent. Set begin: "
-            "replace if the people of the query are to take their place, or begin: adopt if they are to stay"
+            f"the mirror has not filled this audience yet, but it already has {people:,} people. Nothing was sent. "
+            "Set begin: replace if the people of the query should replace them, or begin: adopt if they should stay"
         )
 
 
@@ -61,8 +61,8 @@ def check_leavers(figures: Figures, state: State, settings: Settings) -> None:
     """Raise LimitError if a greater share of the members would leave than the settings allow."""
     if state.settled and figures.leave > settings.max_leave_ratio * figures.members:
         raise LimitError(
-            f"{figures.leave:,} of {figures.members:,} members would leave, and the query finds {figures.people:,} "
-            f"people: a greater share than max_leave_ratio allows ({settings.max_leave_ratio}). Nothing was sent. "
+            f"{figures.leave:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
+            f"allows ({settings.max_leave_ratio}); the query finds {figures.people:,} people. Nothing was sent. "
             "Correct the query, or raise max_leave_ratio for one run"
         )
 

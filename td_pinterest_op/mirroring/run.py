@@ -221,14 +221,14 @@ class MirrorRun:
             spool.finish()
         if others:
             raise LimitError(
-                f"another run has made a plan for audience {self.ledger.audience_id} meanwhile. Nothing was sent. Run "
+                f"another run has made a plan for audience {self.ledger.audience_id} since. Nothing was sent. Run "
                 "this task again"
             )
         written, to_send = sum(spool.unique_count for spool in spools.values()), self.stats.to_send_count
         if [*proofs] != [to_send] or written != to_send:
             raise LimitError(
                 f"the plan in the ledger is not what was computed ({written:,} records, not {to_send:,}): an INSERT "
-                "broke off. Nothing was sent. Run this task again"
+                "was interrupted. Nothing was sent. Run this task again"
             )
         return {
             op: Prepared(unique_count=spool.unique_count, list_type=self.list_type, spool=spool)

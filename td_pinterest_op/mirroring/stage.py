@@ -106,7 +106,9 @@ class Stage:
             for table in tables:
                 self.td.call("POST", build_path("table", "delete", self.database, table))
         except ExportError as error:
-            log.warning("tables of the mirror stay in database %s: %s", self.database, error)
+            log.warning(
+                "temporary tables of the mirror could not be deleted from database %s: %s", self.database, error
+            )
 
     def _build_source(self, purpose: str, statement: str) -> Source:
         """Return the source that runs a statement, with its purpose in a comment before it."""

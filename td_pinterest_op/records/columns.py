@@ -44,10 +44,10 @@ def find_row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = N
     by_key: dict[str, list[str]] = {}
     for column in found:
         by_key.setdefault(column.type.key, []).append(column.name)
-    duplicates = [f"{' and '.join(names)} both hold {key}" for key, names in by_key.items() if len(names) > 1]
+    duplicates = [f"{' and '.join(names)} are both {key}" for key, names in by_key.items() if len(names) > 1]
     if duplicates:
         raise JobError(
-            f"{job.label} cannot be exported with records: rows, where a record has each key once: "
+            f"{job.label} cannot be exported with records: rows, where a record may have each key only once: "
             f"{'; '.join(duplicates)}"
         )
     return found
@@ -98,7 +98,10 @@ def _find_problems(
             yield f'there is no column "{sanitize(name)}", which `{setting}` names'
     unknown = (name for name, _ in job.schema if name.lower() not in known and name.lower() != by)
     for name in islice(unknown, 0 if ignores_others else _MAXIMUM_SHOWN):
-        yield f'column "{sanitize(name)}" is no identifier: leave it out of {job.origin.name}, or name it in `columns`'
+        yield (
+            f'column "{sanitize(name)}" is not an identifier: leave it out of {job.origin.name}, or name it in '
+            "`columns`"
+        )
     unfit = (
         (name, sql_type)
         for name, sql_type in job.schema

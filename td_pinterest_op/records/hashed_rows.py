@@ -34,16 +34,16 @@ def require_hashable(source: object, *, name: str, needed_by: str) -> None:
     """
     key, cure = ("hash_in", ", or set hash_in: operator") if needed_by == HASH_SETTING else ("action", "")
     if not isinstance(source, Source):
-        raise SettingsError(f"{needed_by} needs `query`, and the rows come from a file", key=key)
+        raise SettingsError(f"{needed_by} needs `query`, but the rows come from a file", key=key)
     if source.job_id is not None:
         raise SettingsError(
-            f"{needed_by} needs `query`, and the rows are those of a job (`job_id` or the last job): "
-            f"give the task the query and its database{cure}",
+            f"{needed_by} needs `query`, but the rows are those of a job (`job_id` or the last job): give the task "
+            f"the query and its database{cure}",
             key=key,
         )
     if source.engine not in ENGINES:
         raise SettingsError(
-            f"{needed_by} needs the engine {' or '.join(ENGINES)}, and {name} has engine: {source.engine}", key=key
+            f"{needed_by} needs the engine {' or '.join(ENGINES)}, but {name} has engine: {source.engine}", key=key
         )
     require_one_statement(source.query)
 

@@ -164,7 +164,7 @@ class Buckets(_StringFile):
         segment_offsets = array("Q", accumulate(map(len, self._buffers), initial=self._end))
         # The last check before anything is on the disk: what is no digest could be a person's value.
         if segment_offsets[-1] - self._end != self._buffered_count * self.width:
-            raise ValueError(f"a digest is {self.width} bytes")
+            raise ValueError(f"a digest must have {self.width} bytes")
         self._segment_offsets.append(segment_offsets)
         for bucket, buffer in enumerate(self._buffers):
             self._write_at(_split_range(segment_offsets[bucket], segment_offsets[bucket + 1]), buffer)

@@ -43,7 +43,9 @@ def require_one_statement(query: str) -> str:
     pieces: list[str] = _PIECE.findall(query)
     end = pieces.index(";") if ";" in pieces else len(pieces)
     if any(not piece.isspace() and not piece.startswith((";", "--", "/*")) for piece in pieces[end:]):
-        raise SettingsError("the query has several statements, and the warehouse can hash the result of one")
+        raise SettingsError(
+            "the query has several statements, but the warehouse can hash the result of one only: leave out the others"
+        )
     return "".join(pieces[:end]).strip()
 
 

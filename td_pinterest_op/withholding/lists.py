@@ -77,9 +77,10 @@ def require_shared_types(people: Sequence[Column], lists: Mapping[str, Sequence[
         types = {column.type.name for column in columns}
         if own.isdisjoint(types):
             raise JobError(
-                f"`{name}` has {' and '.join(sorted(types))}, and the people have {' and '.join(sorted(own))}: without "
-                "a type of identifier in common the list would match nobody. Nothing was sent. Select one of the "
-                f"people's in the query of `{name}`, or one of the list's in theirs"
+                f"`{name}` has {' and '.join(sorted(types))}, and the people have {' and '.join(sorted(own))}: "
+                "without a type of identifier in common the list would match nobody. Nothing was sent. Select a type "
+                f"that the people have in the query of `{name}`, or a type that the list has in the query of the "
+                "people"
             )
 
 
@@ -107,8 +108,8 @@ def check_list(name: str, people: int, of_list: Stats, settings: Settings) -> No
     log.info("%s: %s", name, format_count(people, "identifier"))
     if name == SUPPRESS and (unsure := of_list.invalid_by_reason[UNSURE]):
         raise LimitError(
-            f"`{name}` holds addresses that are unsure ({unsure:,}): the warehouse cannot hash them, and would not "
-            "find these people. Nothing was sent. Put the SHA-256 of such an address in lower case in its place"
+            f"`{name}` contains {unsure:,} addresses that the warehouse cannot hash, so it would not find these "
+            "people. Nothing was sent. Put the SHA-256 of the lowercase address in its place"
             + (", or set hash_in: operator" if settings.hash_in is HashIn.WAREHOUSE else "")
         )
     may_be_empty = name == SUPPRESS and not of_list.read
@@ -123,4 +124,4 @@ def warn_of_invalid_values(invalid: Mapping[str, Counter[str]]) -> None:
     """Log a warning with the number of invalid values in each list, by reason."""
     by_list = "; ".join(f"{name}: {format_reasons(reasons)}" for name, reasons in invalid.items() if reasons)
     if by_list:
-        log.warning("these lists contain values that are not valid identifiers; they were ignored: %s", by_list)
+        log.warning("these lists contain values that are not valid identifiers, which were ignored: %s", by_list)

@@ -21,7 +21,7 @@ class Change(AudienceAction):
         people = "{records}" if prepared.unique_count else "nobody"
         verb, to = ("add", "to") if adds else ("remove", "from")
         # Pinterest does not report which of the people to remove were in the list.
-        done, would = ("Added", "add") if adds else ("Asked to remove", "ask to remove")
+        done, would = ("Added", "add") if adds else ("Asked Pinterest to remove", "ask Pinterest to remove")
         self._stats.summary_text = SummaryText(
             past=f"{done} {people} {to} {{audience}}", infinitive=f"{would} {people} {to} {{audience}}"
         )
@@ -41,15 +41,15 @@ class Change(AudienceAction):
         if now and not now.is_removed and now.customer_list_id == audience.customer_list_id:
             self._put_into_stats(now)
             return
-        state, advice = "cannot be found any more", ""
+        state, advice = "can no longer be found", ""
         if now and now.is_removed:
             state = "was removed"
         elif now:
             state, advice = f"uses customer list {now.customer_list_id} now", ". Run this task again"
         raise AudienceError(
             f"{audience.label} was changed by somebody else during this export: it {state}. All {self._stats.sent} "
-            f"records went to customer list {audience.customer_list_id}, which it does not use any more, so they have "
-            f"no effect on the audience{advice}"
+            f"records went to customer list {audience.customer_list_id}, which it no longer uses, so they have no "
+            f"effect on the audience{advice}"
         )
 
 

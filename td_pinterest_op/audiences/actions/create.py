@@ -54,7 +54,7 @@ class Create(SwapList, Change):
             ids = ", ".join(audience.id for audience in others)
             raise AudienceError(
                 f'several audiences are named "{self._new_name}" (ids {ids}): with if_exists: {if_exists.value} '
-                "it must be one; use another action with the id that is meant"
+                "there must be only one. Use another action, with the id of the audience that you mean"
             )
         return self._find_usable(others[0].id), None
 

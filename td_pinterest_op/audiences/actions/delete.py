@@ -28,7 +28,7 @@ class Delete(AudienceAction):
     report_text = ReportText(
         headline="The audience is deleted",
         detail="Its customer list stays: Pinterest has no way to delete one.",
-        next="Check that no ad group of yours still names the audience.",
+        next="Check that none of your ad groups still uses the audience.",
         hides_size=True,
     )
 
@@ -75,7 +75,9 @@ class Delete(AudienceAction):
         audience_id = self._audience_id
         if not self._audiences.remove(audience_id):
             raise AudienceError(
-                f"Pinterest knows no audience {audience_id} in ad account {self._settings.ad_account_id}: either it "
-                "was deleted before, or it never existed there. Check audience_id_delete and ad_account_id"
+                f"there is no audience {audience_id} in ad account {self._settings.ad_account_id}: either it was "
+                "deleted before, or it never existed there. Check audience_id_delete and ad_account_id"
             )
-        log.info("audience %s could not be read, but its removal was accepted: removed already", audience_id)
+        log.info(
+            "audience %s could not be read, but Pinterest accepted its removal: it was removed already", audience_id
+        )

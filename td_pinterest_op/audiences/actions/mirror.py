@@ -84,7 +84,9 @@ class Mirror(SwapList, Change):
         named = self._audiences.find_by_name(self._new_name)
         if len(named) > 1:
             ids = ", ".join(audience.id for audience in named)
-            raise AudienceError(f'several audiences are named "{self._new_name}" (ids {ids}): name one by audience_id')
+            raise AudienceError(
+                f'several audiences are named "{self._new_name}" (ids {ids}): set audience_id to the one that you mean'
+            )
         return self._find_usable(named[0].id) if named else None
 
     @contextlib.contextmanager

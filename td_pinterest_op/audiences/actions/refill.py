@@ -24,8 +24,8 @@ class SwapList(AudienceAction):
         if not prepared.unique_count:
             return self._empty_and_switch(audience, is_empty=self._lists.is_empty(audience))
         self._stats.summary_text = SummaryText(
-            past="Replaced the members of {audience} by {records}",
-            infinitive="replace the members of {audience} by {records}",
+            past="Replaced the members of {audience} with {records}",
+            infinitive="replace the members of {audience} with {records}",
         )
         self._require_newer_job(audience)
         target, fill = self._plan_filled_list(audience.name, prepared, used=list_id_of(audience), is_exact=is_exact)
@@ -111,8 +111,8 @@ class SwapList(AudienceAction):
         own, other = self._stats.job_id, job_id_of(find_list(self._api, audience))
         if own and other and other > int(own) and not self._settings.replace_newer:
             raise AudienceError(
-                f"{audience.label} holds the result of job {other}, which is newer than job {own} of this task: the "
-                "newer result stays. If the older one must replace it, or the job ids come from two accounts or "
+                f"{audience.label} contains the result of job {other}, which is newer than job {own} of this task: "
+                "the newer result stays. If the older one must replace it, or the job ids come from two accounts or "
                 "regions of Treasure Data, set replace_newer: true"
             )
 
@@ -161,8 +161,8 @@ class Clear(SwapList):
     )
     report_text = ReportText(
         headline="The audience is empty",
-        detail="It uses a customer list without people (where Pinterest demands a record, a digest that is "
-        "nobody's). Ads Manager may show the old size for a day or two.",
+        detail="It uses a customer list without people (if Pinterest requires a record, one digest that belongs to "
+        "nobody). Ads Manager may show the old size for a day or two.",
         next="Fill it again with pinterest_export.dig when you need it.",
         hides_size=True,
     )

@@ -118,7 +118,9 @@ def _check_parameters(dig: DigFile, task: Task, table: Table | None) -> None:
         dig.add(task.value.get(key) or task.value, "unknown-parameter", message)
     for key, value in task.value.mapping.items() if table else ():
         if table and key in table.by_name and key not in {*TASK_PARAMETERS, "history"}:
-            dig.add(value, "setting", f"{key} is a setting, which the operator reads below result_settings: move it")
+            dig.add(
+                value, "setting", f"{key} is a setting, which the operator reads under result_settings: move it there"
+            )
     later = task.value.get("later_runs")
     if later and "${" not in str(later.value) and later.value not in LATER_RUNS:
         dig.add(later, "setting", f"later_runs takes {', '.join(LATER_RUNS)}")
@@ -263,7 +265,11 @@ def _check_database(dig: DigFile, task: Task, *, is_own: bool) -> None:
     query = task.value.get("query") if is_own else task.command if task.operator == "td" else None
     has_database = task.value.get("database") or task.exported.get("database")
     if query and not has_database and not _as_mapping(task.exported.get("td")).get("database") and not _is_called(dig):
-        dig.add(query, "database", "the query needs its database: give the task a `database`, or export td.database")
+        dig.add(
+            query,
+            "database",
+            "the query needs its database: give the task a `database`, or set td.database under `_export`",
+        )
 
 
 def _check_retry(dig: DigFile, task: Task, every: list[Task], own_tasks: list[Task]) -> None:

@@ -24,7 +24,7 @@ def digests(count: int, seed: int = 1) -> list[bytes]:
 
 
 def test_spool_rejects_what_is_no_digest_before_writing_or_showing_it() -> None:
-    with Spool() as spool, pytest.raises(ValueError, match=r"^a digest is 32 bytes$"):  # noqa: PT012
+    with Spool() as spool, pytest.raises(ValueError, match=r"^a digest must have 32 bytes$"):  # noqa: PT012
         spool.add([b"ann@lee.org"])
         spool.finish()
 
