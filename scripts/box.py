@@ -50,7 +50,7 @@ normalised and hashed (SHA-256) before they leave Treasure Data's container.
 # How to Run
 
 Set your ids in `config/pinterest.yml`, your database in `config/workflow.yml`, and your query in `queries/people.sql`.
-Remove the comment signs from `docker:` in `config/workflow.yml`.
+Uncomment `docker:` in `config/workflow.yml`.
 
     # Upload
     $ td wf push {NAME}

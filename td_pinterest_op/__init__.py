@@ -1,6 +1,6 @@
 """Exports Treasure Data query results to Pinterest audiences, as a custom operator of a Treasure Workflow (digdag).
 
-The map, from the doors down; a room imports from lower rows or from its own folder:
+The map, from the entry points (doors) down; a sub-package (room) imports only from the lines below, or from itself:
 
     cli/                          `td-pinterest`, for people: one module a command
     activation  many              doors that a workflow names after `py>`

@@ -32,7 +32,7 @@ _TABLE = re.compile(r"\bactivation_actions_table\b")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _LaterRuns:
-    """The action for an existing audience: by its id, by its name, and the `if_exists` of a creation."""
+    """The meaning of `later_runs`: the action for an audience named by id, or by name, and `if_exists`."""
 
     by_id: str
     by_name: str
@@ -64,35 +64,36 @@ def extend_by_console(task: workflow.Task) -> workflow.Task:
     console = Layer(place="the console", content=task.params.get("result_connection_settings")).mapping()
     extended = extend_task(task, "the console", drop_console_keys(console, EXPORT), {})
     settings = extended.params["result_settings"]
-    if "later_runs" in task.params or not _has_any(settings, "action"):
-        settings |= _later_settings(task.params.get("later_runs", "add"), settings)
-    action = find_action(settings)
+    if "later_runs" in task.params or not _has_any_setting(settings, "action"):
+        settings |= _read_later_settings(task.params.get("later_runs", "add"), settings)
+    action = action_of(settings)
     creates = action is not None and EXPORT.by_name["audience_name"].is_used_by(action)
-    if creates and not _has_any(settings, "audience_name", *_IDS):
+    if creates and not _has_any_setting(settings, "audience_name", *_IDS):
         settings["audience_name"] = _read_segment_name(task)
     return dataclasses.replace(extended, params={**extended.params, **_extend_query(task), "result_settings": settings})
 
 
-def _later_settings(later: object, settings: Mapping[object, object]) -> dict[str, str]:
-    """Return the settings `action` and `if_exists` for `later`. Raises SettingsError for a contradiction."""
+def _read_later_settings(later: object, settings: Mapping[object, object]) -> dict[str, str]:
+    """Return the settings `action` and `if_exists` for a value of `later_runs`. Raises SettingsError."""
     word = str(later).strip().lower()
     if word not in LATER_RUNS:
         raise SettingsError(f"later_runs must be one of {', '.join(LATER_RUNS)}", key="later_runs")
     runs = LATER_RUNS[word]
-    if _has_any(settings, "action"):
-        action = find_action(settings)
+    if _has_any_setting(settings, "action"):
+        action = action_of(settings)
         if action and action.name not in (runs.by_id, runs.by_name):
             raise _contradiction_error("action", word)
         name = action.name if action else ""
     else:
-        name = runs.by_id if _has_any(settings, *_IDS) else runs.by_name
-    if _has_any(settings, "if_exists") and str(settings["if_exists"]).strip().lower() != runs.if_exists:
+        name = runs.by_id if _has_any_setting(settings, *_IDS) else runs.by_name
+    if _has_any_setting(settings, "if_exists") and str(settings["if_exists"]).strip().lower() != runs.if_exists:
         raise _contradiction_error("if_exists", word)
     new = {"action": name} if name else {}
     return new | ({"if_exists": runs.if_exists.value} if name == Create.action.name and runs.if_exists else {})
 
 
 def _contradiction_error(key: str, later: str) -> SettingsError:
+    """Return the error for a setting that contradicts `later_runs`."""
     return SettingsError(
         f"{key} of the settings contradicts later_runs: {later}. Take {key} out of the console's or the task's "
         "settings, or change later_runs in the workflow",
@@ -100,8 +101,8 @@ def _contradiction_error(key: str, later: str) -> SettingsError:
     )
 
 
-def _has_any(settings: Mapping[object, object], *names: str) -> bool:
-    """Whether the settings have a value for one of these names."""
+def _has_any_setting(settings: Mapping[object, object], *names: str) -> bool:
+    """Return whether the settings have a value for one of these names."""
     return not all(is_left_out(settings.get(name)) for name in names)
 
 
@@ -116,7 +117,7 @@ def _read_segment_name(task: workflow.Task) -> str:
 
 
 def _extend_query(task: workflow.Task) -> dict[str, Any]:
-    """Return the task's query with the definition of `activation_actions_table`; {} if it does not use that."""
+    """Return the parameter `query` with `activation_actions_table` defined, {} if the query does not use it."""
     value = task.params.get("query")
     query = "" if is_left_out(value) else workflow.read_sql(str(value), key="query")
     if not _TABLE.search(query):
@@ -128,14 +129,14 @@ def _extend_query(task: workflow.Task) -> dict[str, Any]:
 
 
 def _read_table_name(task: workflow.Task) -> str:
-    """Return database and table of the activation. Raises SettingsError unless they are names, fit for a query."""
+    """Return `database.table` of the activation. Raises SettingsError if these are not names."""
     table = str(task.params.get("activation_actions_table") or "")
     whole = table if "." in table else f"{task.params.get('activation_actions_db') or ''}.{table}"
     names = whole.split(".")
     if len(names) != 2 or not all(map(_NAME.fullmatch, names)):
         raise SettingsError(
-            "the activation has no table: the query needs activation_actions_db and activation_actions_table, and both "
-            "must be names",
+            "the table of the activation is missing, or is not a name: set activation_actions_db and "
+            "activation_actions_table to the names of the database and the table that the query reads",
             key="query",
         )
     return whole

@@ -14,12 +14,12 @@ from functools import partial
 from typing import Any
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.erasure import Receipt, Target, erase, find_targets, plan_text
+from td_pinterest_op.audiences.erasure import Receipt, Target, describe_plan, erase, find_targets
 from td_pinterest_op.audiences.request import Request, read_erasure_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.identifiers.types import LISTED
-from td_pinterest_op.records.columns import Column, identifier_columns
+from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.plan import check_values
 from td_pinterest_op.records.read import AllIdentifiersReader, Prepared, ReaderSettings
 from td_pinterest_op.records.spool import Spool
@@ -40,13 +40,13 @@ class PinterestErase:
     """Removes a query's people from every customer list, by the task's `result_settings`."""
 
     def run(self) -> None:
-        """Store the receipt under `pinterest_erasure`. Raises ExportError, which names every list that failed."""
+        """Store the receipt under `pinterest_erasure`. Raises ExportError, which names each list that failed."""
         with task_process():
             workflow.store(pinterest_erasure=erasure(workflow.current_task(), SYSTEM))
 
 
 def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
-    """Find the lists, read the people, then remove them list by list; returns the receipt, which is logged as well.
+    """Remove a query's people from every customer list, and return the receipt, which is logged as well.
 
     Raises ExportError, and OSError when the spool cannot be written.
     """
@@ -65,7 +65,7 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
 @dataclass(slots=True, kw_only=True)
 class _Erasure:
-    """One erasure. `targets`: the customer lists, once they are known; `finished`: those that were processed."""
+    """One erasure. `targets`: the customer lists, after they are read. `finished`: those processed so far."""
 
     request: Request[ErasureSettings]
     timing: Timing
@@ -84,12 +84,12 @@ class _Erasure:
         return Receipt(targets=self.targets, records=self.stats.unique, dry_run=self.settings.dry_run)
 
     @property
-    def progress(self) -> str:
-        """How many lists an erasure that failed has processed."""
+    def progress_text(self) -> str:
+        """How many lists were processed so far, as text."""
         return f"{len(self.finished)} of {len(self.targets)} customer lists were processed"
 
     def erase(self) -> None:
-        """Find the lists, read the people, then remove them list by list."""
+        """Find the lists, read the people, and remove them from one list after the other."""
         settings, stats = self.settings, self.stats
         with self.request.connect(stats, self.timing) as services, Spool() as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
@@ -97,17 +97,17 @@ class _Erasure:
             apis = {account: services.pinterest_for(account) for account in settings.ad_account_ids}
             self.targets = find_targets(apis)
             prepared = self._read_people(services, spool)
-            self.reporter.plan(plan_text(self.targets, records=stats.unique, settings=settings))
+            self.reporter.plan(describe_plan(self.targets, records=stats.unique, settings=settings))
             sender = partial(Sender, client=services.client, settings=settings, progress=self._show_removing)
             if stats.unique and not settings.dry_run:
-                self._process(erase(self.targets, prepared, apis=apis, sender=sender))
+                self._collect_results(erase(self.targets, prepared, apis=apis, sender=sender))
         self.is_over = True
 
     def _read_people(self, services: Services, spool: Spool) -> Prepared:
-        """Read the unique identifiers of the rows into the spool. Raises InvalidRowsError in stop mode."""
+        """Read the unique identifiers into the spool. Raises InvalidRowsError if invalid ones are not ignored."""
         rows, stats = self.request.open_rows(services, self.stats), self.stats
-        columns = identifier_columns(rows.job, self.settings.columns)
-        _warn_of_other_identifiers(columns)
+        columns = find_identifier_columns(rows.job, self.settings.columns)
+        _warn_of_missing_types(columns)
         reader = AllIdentifiersReader(spool, ReaderSettings(columns=columns), stats)
         with self.reporter.progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
             reader.read(rows.blocks, progress=progress)
@@ -115,19 +115,21 @@ class _Erasure:
         return reader.prepared
 
     def _show_removing(self, **phase: Any) -> contextlib.AbstractContextManager[Callable[[int], None]]:
+        """Show the progress of the removal from a list during the block."""
         pace = self.settings.records_per_second
         return self.reporter.progress(Phase(name="removing", unit="records", pace=pace, **phase))
 
-    def _process(self, results: Iterator[Target]) -> None:
+    def _collect_results(self, results: Iterator[Target]) -> None:
+        """Collect the outcome for each list. An error states how many lists were processed before it."""
         try:
             for result in results:
                 self.finished.append(result)
         except ExportError as error:
-            raise error.extend(f". Before that: {self.progress}") from None
+            raise error.extend(f". Before that: {self.progress_text}") from None
         self.targets = self.finished
 
     def to_json(self) -> dict[str, Any]:
-        """Return what later tasks find under `pinterest_erasure`."""
+        """Return the erasure as plain JSON types, for the workflow store."""
         statistics = self.stats.to_json()
         return {
             "erased_at": self.timing.utc().isoformat(timespec="seconds"),
@@ -142,21 +144,22 @@ class _Erasure:
         }
 
     def history_rows(self, _error: str) -> list[Row]:
-        """Return the row of the run."""
+        """Return the run's only row for the history."""
         statistics, receipt = self.stats.to_json(), self.receipt
         # The records sent are counted list by list, in the receipt.
         for name in ("sent", "refused"):
             del statistics["records"][name]
-        summary = receipt.summary if self.is_over else f"Failed: {self.progress}."
+        summary = receipt.summary if self.is_over else f"Failed: {self.progress_text}."
         counts = {"accounts": len(self.settings.ad_account_ids), "lists": receipt.to_json()["lists"]}
         return [build_run_row(statistics | {"summary": summary, "erasure": counts})]
 
 
-def _warn_of_other_identifiers(columns: Sequence[Column]) -> None:
+def _warn_of_missing_types(columns: Sequence[Column]) -> None:
+    """Log a warning that lists keep these people by identifiers that the query does not select."""
     types = {column.type.name for column in columns}
     if others := [name for name in LISTED if name not in types]:
         log.warning(
-            "the query selects no %s: lists that hold these people by such identifiers keep them. Select those columns "
-            "as well, if the warehouse has them",
+            "the query selects no %s: lists that contain these people by such identifiers keep them. Select those "
+            "columns as well, if the warehouse has them",
             " and no ".join(others),
         )

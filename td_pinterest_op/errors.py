@@ -58,7 +58,7 @@ class ExportError(Exception):
         self.status, self.code, self.maybe_applied = status, code, maybe_applied
 
     def extend(self: _E, text: str) -> _E:
-        """Add `text` to the message; return the error."""
+        """Add `text` to the message, and return the error."""
         self.args = (break_templates(f"{self.args[0]}{mask(text)}"),)
         return self
 
@@ -102,7 +102,7 @@ class SettingsError(WorkflowError):
 
 
 class SettingsErrorCollector:
-    """Collects SettingsErrors. Each `with` block catches one; `raise_any` raises all of them as a single error."""
+    """Collects SettingsErrors. Each `with` block catches one, and `raise_any` raises all of them as a single error."""
 
     def __init__(self) -> None:
         self._errors: list[SettingsError] = []
@@ -120,7 +120,7 @@ class SettingsErrorCollector:
         return isinstance(error, SettingsError)
 
     def raise_any(self) -> None:
-        """Raise one SettingsError with all messages and problems, if there are any."""
+        """Raise one SettingsError with every message and every problem, if there are any."""
         if self._errors:
             problems = [problem for error in self._errors for problem in error.problems]
             raise SettingsError("\n".join(map(str, self._errors)), problems=problems)
@@ -129,7 +129,7 @@ class SettingsErrorCollector:
 class JobError(WorkflowError):
     """The Treasure Data job failed, was killed, or has no result or no column of identifiers. Nothing was sent."""
 
-    example = 'the result of job 2345678 (columns: mail varchar) cannot be exported: column "mail" is no identifier'
+    example = 'the result of job 2345678 (columns: mail varchar) cannot be exported: column "mail" is not an identifier'
     advice = (
         "Open the job in Treasure Data's console. Select a column named for its identifiers, such as email, or name "
         "yours in `columns`. Treasure Data keeps a result for seven days: run an older query again."
@@ -254,7 +254,7 @@ class UnexpectedError(ExportError):
 
 
 def _walk_subclasses(error: type[ExportError]) -> Iterator[type[ExportError]]:
-    """Yield an error class and all classes below it."""
+    """Yield an error class and all of its subclasses."""
     yield error
     for subclass in error.__subclasses__():
         yield from _walk_subclasses(subclass)

@@ -20,7 +20,7 @@ from td_pinterest_op.audiences.actions.audience_action import AudienceAction, St
 from td_pinterest_op.audiences.request import ExportRequest, read_export_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
-from td_pinterest_op.records.plan import check_rows, plan_text
+from td_pinterest_op.records.plan import check_rows, describe_plan
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.after_run import write_report
@@ -60,7 +60,7 @@ def export(
     reporter: ProgressReporter | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
 ) -> dict[str, Any]:
-    """Check, read, plan, then run the steps; returns the statistics.
+    """Run one export: check, read the rows, show the plan, run the steps. Returns the statistics.
 
     Args:
         rows: what is exported in place of the task's job.
@@ -84,8 +84,8 @@ def export(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """One export, its services connected."""
+class _ExportRun:
+    """One export, with its services connected."""
 
     request: ExportRequest
     services: Services
@@ -103,6 +103,7 @@ class _Run:
         return build_action(request=self.request, services=self.services, stats=self.stats, sender=sender)
 
     def _show_sending(self, **phase: Any) -> contextlib.AbstractContextManager[Callable[[int], None]]:
+        """Show the progress of sending during the block."""
         pace = self.settings.records_per_second
         return self.reporter.progress(Phase(name="sending", unit="records", pace=pace, **phase))
 
@@ -123,8 +124,8 @@ class _Run:
             yield reader.prepared
 
     def show_plan(self, steps: Sequence[Step], prepared: Prepared) -> None:
-        """Raises StoppedError if the user declines the plan."""
-        plan = plan_text(
+        """Show the plan. Raises StoppedError if the user declines it."""
+        plan = describe_plan(
             self.settings,
             self.stats,
             batches=prepared.count_batches(self.settings.limit_records_per_request),
@@ -134,6 +135,7 @@ class _Run:
         self.reporter.plan(plan)
 
     def run_steps(self, steps: Sequence[Step]) -> None:
+        """Run the steps, except in a dry run, and check that the statistics add up."""
         if not self.settings.dry_run:
             with self.measure("sending_seconds"):
                 for step in steps:
@@ -142,7 +144,7 @@ class _Run:
 
     @contextlib.contextmanager
     def measure(self, name: str) -> Iterator[None]:
-        """Put the seconds of the block into the statistics."""
+        """Put the duration of the block, in seconds, into the statistics."""
         begin = self.timing.monotonic()
         try:
             yield
@@ -156,20 +158,20 @@ def _open_run(
     reporter: ProgressReporter,
     timing: Timing,
     on_new_refresh_token: OnNewRefreshToken | None,
-) -> Iterator[_Run]:
-    """Connect the services; at the end, log, report and history get the statistics in any case."""
+) -> Iterator[_ExportRun]:
+    """Connect the services and yield the run. In any case, log and record its statistics, and write the report."""
     settings = request.settings
     stats = Stats(action=settings.action.name, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     connected = request.connect(stats, timing, on_new_refresh_token=on_new_refresh_token)
     history = open_history(request.task, settings.history, timing)
-    recorded = record_run(history, lambda _: [_history_row(stats, settings)])
+    recorded = record_run(history, lambda _: [_build_history_row(stats, settings)])
     with recorded, _publish_statistics(stats, settings, timing), connected as services:
-        yield _Run(request=request, services=services, stats=stats, reporter=reporter, timing=timing)
+        yield _ExportRun(request=request, services=services, stats=stats, reporter=reporter, timing=timing)
 
 
 @contextlib.contextmanager
 def _publish_statistics(stats: Stats, settings: Settings, timing: Timing) -> Iterator[None]:
-    """Log the statistics and write the report in any case: what a failed task stores is lost."""
+    """Log the statistics and write the report, also for a failed task, whose stored values are lost."""
     error: BaseException | None = None
     try:
         yield
@@ -187,8 +189,8 @@ def _publish_statistics(stats: Stats, settings: Settings, timing: Timing) -> Ite
             write_report(Path(settings.report), stats.to_json(), report_texts=REPORT_TEXTS, error=text, now=now)
 
 
-def _history_row(stats: Stats, settings: Settings) -> Row:
-    """Return the row of the run in the history. A run that failed early has its audience from the settings alone."""
+def _build_history_row(stats: Stats, settings: Settings) -> Row:
+    """Return the history's row of a run. If the run failed early, its audience is that of the settings."""
     statistics = stats.to_json()
     for name in ("audience_id", "audience_name"):
         statistics[name] = statistics[name] or getattr(settings, name)
@@ -196,7 +198,7 @@ def _history_row(stats: Stats, settings: Settings) -> Row:
 
 
 def _extra_advice(error: ExportError, stats: Stats, settings: Settings) -> str:
-    """Advice to append when the reader sees only the error, not the log."""
+    """Return advice to append to an error, for readers who see only the error and not the log."""
     if stats.sent and not _TELLS_SENT.search(str(error)):
         return f". Before that, {stats.sent:,} of {format_count(stats.to_send_count, 'record')} were sent"
     if isinstance(error, StoppedError) and not stats.requests.sent:

@@ -25,16 +25,16 @@ _BEFORE, _AFTER = "messages from python: ", re.compile(r" \(\w+\)\s+from Traceba
 
 
 class Failed:
-    """For `_error`: writes the row of a run that could not write it, because it was killed or did not begin."""
+    """Writes, in an `_error` task, the history row of a run that was killed or did not begin."""
 
     def run(self) -> None:
-        """Write the row unless the attempt already has one of a failure within the failed task. Never fails."""
+        """Write the row, unless the attempt has one of the failed task or of a task within it. Never fails."""
         with task_process():
             write_failure(workflow.current_task(), SYSTEM)
 
 
 class Lift:
-    """Writes the row of a comparison: the result of the last td> task, with `store_last_results`."""
+    """Writes the history row of a lift comparison, which is the stored result of the last td> task."""
 
     def run(self) -> None:
         """Write the row, with the task's `ad_account_id` and `audience_id`. Raises SettingsError without a result."""
@@ -43,11 +43,11 @@ class Lift:
 
 
 def write_failure(task: workflow.Task, timing: Timing) -> None:
-    """Write the row of the failed run whose `_error` contains this task; a failure to do so is a warning."""
-    write_missing(task, timing, name=_find_failed_task_name(task), row={"error": _read_failure_message(task)})
+    """Write the row of the failed run whose `_error` contains this task. If that fails, only log a warning."""
+    write_missing_row(task, timing, name=_find_failed_task_name(task), row={"error": _read_failure_message(task)})
 
 
-def write_missing(task: workflow.Task, timing: Timing, *, name: str, row: Row) -> None:
+def write_missing_row(task: workflow.Task, timing: Timing, *, name: str, row: Row) -> None:
     """Write the row of a failed run, unless its attempt has one of the task `name` or of a task within it.
 
     `row` has the known columns of the run. A failure to write is a warning.
@@ -55,7 +55,7 @@ def write_missing(task: workflow.Task, timing: Timing, *, name: str, row: Row) -
     try:
         history = _open_history(task, timing)
     except ExportError as problem:
-        log.warning("a failed run has no row in the history: %s", problem)
+        log.warning("the failed run could not be written to the history: %s", problem)
         return
     if history is None:
         return
@@ -66,7 +66,7 @@ def write_missing(task: workflow.Task, timing: Timing, *, name: str, row: Row) -
 
 
 def write_lift(task: workflow.Task, timing: Timing) -> None:
-    """Write the row of a comparison. Raises SettingsError without a result, or if the table's name is wrong."""
+    """Write the row of a lift comparison. Raises SettingsError without a result, or for a wrong table name."""
     figures = task.td.get("last_results")
     if not isinstance(figures, Mapping) or not figures:
         raise SettingsError("there is no comparison: put the td> task with store_last_results before this one")
@@ -90,13 +90,13 @@ def _open_history(task: workflow.Task, timing: Timing) -> History | None:
 
 
 def _find_failed_task_name(task: workflow.Task) -> str:
-    """Return the name of the task whose `_error` contains this one; outside `_error`, that of the workflow."""
+    """Return the name of the task whose `_error` contains this one. Outside `_error`, the workflow's name."""
     name = str(task.params.get("task_name") or "")
     return name.partition("^error")[0] if "^error" in name else f"+{workflow_name(name) or ''}"
 
 
 def _read_failure_message(task: workflow.Task) -> str:
-    """Return the failure's message: the text that the operator raised, else the first line."""
+    """Return the text that the operator raised, else the first line of the failure's message."""
     error = task.params.get("error")
     text = str(error.get("message") or "") if isinstance(error, Mapping) else ""
     raised = text.partition(_BEFORE)[2]

@@ -17,7 +17,7 @@ from typing import Any
 from td_pinterest_op.audiences.request import extend_task, split_layer
 from td_pinterest_op.errors import SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.export import export
-from td_pinterest_op.history import write_missing
+from td_pinterest_op.history import write_missing_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.merge import Layer
@@ -48,13 +48,13 @@ class Many:
             renew(workflow.current_task(), SYSTEM)
 
     def export(self) -> None:
-        """Export one entry, the task's `audience`. Stores its outcome, a failure too, and raises nothing for it."""
+        """Export one entry, the task's `audience`, and store its outcome. A failure is stored and not raised."""
         with task_process():
             name, outcome = export_entry(workflow.current_task(), SYSTEM)
             workflow.store(pinterest_many={name: outcome})
 
     def gate(self) -> None:
-        """Raise WorkflowError, which names every entry that failed, if there is one."""
+        """Raise WorkflowError if any entry failed. The message names each of them."""
         with task_process():
             check_outcomes(workflow.current_task())
 
@@ -71,7 +71,7 @@ def renew(task: workflow.Task, timing: Timing) -> None:
 
 
 def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, Any]]:
-    """Export the task's entry; returns its name, and `ok`, `error` (the message, or "") and `statistics`."""
+    """Export the task's entry. Returns its name, and `ok`, `error` (the message, or "") and `statistics`."""
     entry = _read_entry(task.params.get("audience"))
     name = _name_of(entry)
     own_task = task
@@ -87,13 +87,13 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
     if isinstance(failure, SettingsError):
         # The export has not begun, and no `_error` task gets its failure.
         task_name = str(task.params.get("task_name") or "")
-        write_missing(own_task, timing, name=task_name, row={**known, "error": str(failure)})
+        write_missing_row(own_task, timing, name=task_name, row={**known, "error": str(failure)})
     empty = Stats(action=str(known["action"]), ad_account_id=str(known["ad_account_id"]), dry_run=False)
     return name, {"ok": False, "error": str(failure), "statistics": empty.to_json()}
 
 
 def check_outcomes(task: workflow.Task) -> None:
-    """Raise WorkflowError, with the message of each entry that failed or has no outcome, if there is one."""
+    """Raise WorkflowError if any entry failed or has no outcome. The message has that of each of them."""
     stored = task.params.get("pinterest_many")
     outcomes = stored if isinstance(stored, Mapping) else {}
     entries = {_name_of(entry): entry for entry in _read_entries(task)}
@@ -110,7 +110,7 @@ def check_outcomes(task: workflow.Task) -> None:
 
 
 def _name_of(entry: Mapping[object, Any]) -> str:
-    """Return the name of an entry in messages and in the store: its `name`, else its audience."""
+    """Return the name of an entry in messages and in the store: its `name`, else the id or name of its audience."""
     return str(entry.get("name") or entry.get("audience_id") or entry.get("audience_name"))
 
 
@@ -126,7 +126,9 @@ def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
     except WrongValueError as error:
         raise SettingsError(f"config/audiences.yml has no list `audiences`: {error}") from None
     if not entries:
-        raise SettingsError("the list `audiences` of config/audiences.yml is empty: it has a mapping for each audience")
+        raise SettingsError(
+            "the list `audiences` of config/audiences.yml is empty: it needs a mapping for each audience"
+        )
     return [_read_entry(entry) for entry in entries]
 
 
@@ -138,7 +140,7 @@ def _read_entry(value: object) -> Mapping[object, Any]:
 
 
 def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> workflow.Task:
-    """Return the task of one entry, with its settings and parameters over those of `task`."""
+    """Return the task of one entry, whose settings and parameters override those of `task`."""
     place = f"entry {name}"
     others = {key: value for key, value in entry.items() if key not in OWN}
     settings, params = split_layer(Layer(place=place, content=others))
@@ -151,9 +153,12 @@ def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> 
 
 
 def _build_query(entry: Mapping[object, Any], place: str) -> str:
+    """Return the query of the people in an entry's segment. Raises SettingsError."""
     segment, column = str(entry["segment"]).strip(), str(entry.get("column") or "email").strip()
     if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column):
-        raise SettingsError(f"{place}: segment is a table, as in cdp_audience_1.vip, and column a name")
+        raise SettingsError(
+            f"{place}: segment must be a table, such as cdp_audience_1.vip, and column the name of a column"
+        )
     return f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
 
 

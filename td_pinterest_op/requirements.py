@@ -20,7 +20,7 @@ MODULES = {
 
 def check(python=None):
     # type: (tuple[int, ...] | None) -> None
-    """Raise ImportError, saying what was found and what is needed."""
+    """Raise ImportError if Python is too old or a package is missing."""
     version = tuple(python or sys.version_info)[:2]
     if version < MINIMUM_PYTHON:
         raise ImportError(
@@ -30,6 +30,6 @@ def check(python=None):
     missing = [package for module, package in MODULES.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise ImportError(
-            "td_pinterest_op needs packages that this Python ({}) does not have: {}. Install them, or lay out the "
-            "operator with scripts/bundle --with-dependencies".format(sys.executable, ", ".join(missing))
+            "td_pinterest_op needs packages that this Python ({}) does not have: {}. Install them, or run "
+            "scripts/bundle with --with-dependencies".format(sys.executable, ", ".join(missing))
         )

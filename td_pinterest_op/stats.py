@@ -20,7 +20,7 @@ from td_pinterest_op.redaction.format import break_templates, escape, format_cou
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryText:
-    """A run in one sentence: `past` after it is done, `infinitive` after "would" in a dry run.
+    """What a run does, in a sentence: `past` after it, `infinitive` after "would" in a dry run.
 
     `{audience}` and `{records}` are filled in with the audience and the number of records.
     """
@@ -52,8 +52,8 @@ _CONDITIONS = {
 }
 
 
-def find_condition(status: str) -> Condition:
-    """Return what a status means. An unknown one counts as still being processed."""
+def condition_of(status: str) -> Condition:
+    """Return the condition of a status. An unknown status counts as MATCHING."""
     return _CONDITIONS.get(status.upper(), Condition.MATCHING)
 
 
@@ -64,7 +64,7 @@ LISTS = (SUPPRESS, CONSENT)
 
 @dataclass(slots=True, kw_only=True)
 class RequestCounts:
-    """Counts requests that write to Pinterest, and sums the seconds that all requests waited. Thread-safe."""
+    """Counts the requests that write to Pinterest, and the seconds that all requests waited. Thread-safe."""
 
     sent: int = 0
     retried: int = 0
@@ -101,7 +101,7 @@ class MirrorFigures:
 
     @property
     def change_count(self) -> int:
-        """The number of records that a mirror's run has to send."""
+        """The number of records to send."""
         return self.joined + self.resent + self.left
 
 
@@ -161,7 +161,7 @@ class Stats:
 
     @property
     def to_send_count(self) -> int:
-        """The number of records to send to Pinterest: all that are not withheld, or a mirror's changes."""
+        """The number of records to send: all that are allowed, or a mirror's changes."""
         return self.allowed_count if self.mirror is None else self.mirror.change_count
 
     @property
@@ -176,7 +176,7 @@ class Stats:
         return self.invalid_by_reason.total()
 
     def count(self, *, sent: int = 0, refused: int = 0, in_doubt: int = 0) -> None:
-        """Add to the counts of records that the sending threads share; `in_doubt` may be negative."""
+        """Add to the counters of records that the sending threads share. `in_doubt` may be negative."""
         with self._lock:
             self.sent += sent
             self.refused += refused

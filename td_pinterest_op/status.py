@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any
 
-from td_pinterest_op.audiences.follow_up import State, broken_limits, read_state
+from td_pinterest_op.audiences.follow_up import State, find_broken_limits, read_state
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceHistory, build_audience_history
@@ -30,7 +30,7 @@ class AudienceStatus:
     """Checks the audiences of the task's `result_settings`, and stores their state under `pinterest_status`."""
 
     def run(self) -> None:
-        """Fail for what `fail_on`, `min_size` and `max_drop_ratio` do not allow, and for what cannot be read."""
+        """Raise AudienceError if an audience breaks `fail_on`, `min_size` or `max_drop_ratio`, or cannot be read."""
         with task_process():
             stored = follow_up(workflow.current_task(), SYSTEM)
             workflow.store(pinterest_status=stored)
@@ -38,13 +38,13 @@ class AudienceStatus:
                 raise AudienceError("; ".join(stored["problems"]))
 
     def look(self) -> None:
-        """Like `run`, but put a problem only into `pinterest_status.problems`, for a later task."""
+        """Do the same as `run`, but only store problems under `pinterest_status.problems`, for a later task."""
         with task_process():
             workflow.store(pinterest_status=follow_up(workflow.current_task(), SYSTEM))
 
 
 def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
-    """Read every audience of the settings; returns the state of each that can be read, and all problems.
+    """Read every audience of the settings. Returns the state of each that can be read, and all problems.
 
     The history, if the settings name one, has the earlier sizes of the audiences, and gets a row about each.
 
@@ -76,7 +76,7 @@ def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
 @dataclass(slots=True, kw_only=True)
 class _FollowUp:
-    """The states of the audiences so far. `problems`: by audience; an audience that cannot be read has no state."""
+    """The states of the audiences so far. `problems`: by audience. An audience that cannot be read has no state."""
 
     settings: StatusSettings
     known: AudienceHistory = field(default_factory=AudienceHistory)
@@ -84,7 +84,7 @@ class _FollowUp:
     problems: dict[str, str] = field(default_factory=dict)
 
     def check_audience(self, audience_id: str, api: Api) -> None:
-        """Read an audience and note its problem; the log gets its state. Raises what concerns all of them."""
+        """Read an audience, log its state, and note its problem. Raises errors that concern all audiences."""
         try:
             state = read_state(api, audience_id, self.known)
         except (AccountError, StoppedError):
@@ -94,14 +94,14 @@ class _FollowUp:
             log.warning("%s", self.problems[audience_id])
             return
         self.states.append(state)
-        broken = broken_limits(state, self.settings, previous_size=self.known.sizes.get(audience_id))
+        broken = find_broken_limits(state, self.settings, previous_size=self.known.sizes.get(audience_id))
         level = logging.INFO if state.is_usable and not broken else logging.WARNING
         log.log(level, "%s: %s", state.label, state.summary)
         if broken:
             self.problems[audience_id] = f"{state.label}: {' and '.join(broken)}. {state.summary}"
 
     def history_rows(self, error: str) -> list[Row]:
-        """Return a row for each audience; `error` ended the run, unless it is empty."""
+        """Return a history row for each audience. `error`: the message of the error that ended the run, or ""."""
         states = {state.audience_id: state.to_json() for state in self.states}
         rows: list[Row] = []
         for audience_id in self.settings.audience_ids:

@@ -41,38 +41,41 @@ class Audiences:
         self.api = api
 
     def find_usable(self, audience_id: str) -> Audience:
-        """Return an audience whose customer list can take records. Raises AudienceError for any other one."""
+        """Return an audience. Raises AudienceError if its customer list cannot take records."""
         audience = self.api.audience(audience_id)
         if audience is None:
             raise AudienceError(
                 f"there is no audience {audience_id} in ad account {self.api.ad_account_id}: check both ids"
             )
-        self._check_type(audience)
+        self._check_type_and_account(audience)
         if audience.is_removed:
             raise AudienceError(f"{audience.label} was removed: create a new one (action create_new_audience)")
         if find_list(self.api, audience) is None:
-            raise AudienceError(f"{audience.label} has no customer list: it cannot take records; create a new one")
+            raise AudienceError(
+                f"{audience.label} has no customer list, so it cannot take records: create a new audience (action "
+                "create_new_audience)"
+            )
         return audience
 
     def find_removable(self, audience_id: str) -> Audience | None:
-        """Return an audience that can be removed or is removed; None if it cannot be read. Raises AudienceError."""
+        """Return an audience, None if it cannot be read. Raises AudienceError if its type or ad account is wrong."""
         audience = self.api.audience(audience_id)
         if audience is not None and not audience.is_removed:
-            self._check_type(audience)
+            self._check_type_and_account(audience)
         return audience
 
     def find_by_name(self, name: str) -> list[Audience]:
-        """Return all audiences with a name: Pinterest allows several."""
+        """Return all audiences with a name. Pinterest allows several."""
         return [audience for audience in self.api.audiences() if audience.name == name and not audience.is_removed]
 
     def create(self, name: str, *, description: str | None, list_id: str) -> Audience:
-        """Create an audience on a list that may be new. See `Api.create_audience`."""
+        """Create an audience with a customer list, which may be new. See `Api.create_audience`."""
         return self._retry_until_ready(
             list_id, lambda: self.api.create_audience(name=name, description=description, customer_list_id=list_id)
         )
 
     def remove(self, audience_id: str) -> bool:
-        """Remove an audience; returns False if Pinterest does not know it."""
+        """Remove an audience. Returns False if Pinterest does not know it."""
         try:
             self.api.remove_audience(audience_id)
         except RequestRefusedError as error:
@@ -82,11 +85,11 @@ class Audiences:
         return True
 
     def switch_list(self, audience_id: str, *, list_id: str) -> None:
-        """Ask Pinterest to let an audience use a customer list."""
+        """Ask Pinterest to switch an audience to a customer list."""
         self._retry_until_ready(list_id, lambda: self.api.switch_audience(audience_id, customer_list_id=list_id))
 
     def confirm_list(self, audience_id: str, *, list_id: str) -> Audience:
-        """Return the audience once it is seen to use a customer list.
+        """Wait until Pinterest shows that an audience uses a customer list, and return the audience.
 
         Waits for as long as the retry settings allow, at least half a minute: reads may lag behind writes.
         Raises PinterestError if it still uses another list.
@@ -100,11 +103,13 @@ class Audiences:
                 client.rate_limiter.wait(wait)
         seen = f"it used customer list {audience.customer_list_id}" if audience else "it was not found"
         raise PinterestError(
-            f"Pinterest accepted customer list {list_id} for audience {audience_id}, but when last read {seen}: the "
-            "change may still show"
+            f"Pinterest accepted customer list {list_id} for audience {audience_id}, but when the audience was last "
+            f"read, {seen}: the change may appear later"
         )
 
     def _retry_until_ready(self, list_id: str, request: Callable[[], _T]) -> _T:
+        """Send a request, and repeat it while Pinterest has not finished with the list."""
+
         def is_early(error: RequestRefusedError) -> bool:
             """Return whether Pinterest has not finished with the list: it is not found yet, or being processed."""
             if error.status not in _NOT_READY:
@@ -114,20 +119,22 @@ class Audiences:
 
         return retry_until_ready(request, self.api.client, list_id=list_id, is_early=is_early)
 
-    def _check_type(self, audience: Audience) -> None:
+    def _check_type_and_account(self, audience: Audience) -> None:
+        """Raise AudienceError unless this is a customer-list audience of this ad account."""
         if audience.audience_type != CUSTOMER_LIST:
             raise AudienceError(
                 f"{audience.label} is of type {audience.audience_type}: only {CUSTOMER_LIST} audiences hold records"
             )
         if audience.ad_account_id not in (None, self.api.ad_account_id):
             raise AudienceError(
-                f"{audience.label} belongs to ad account {audience.ad_account_id}, not to {self.api.ad_account_id}: "
-                "it is shared with it, and only its owner's account can change it"
+                f"{audience.label} belongs to ad account {audience.ad_account_id} and is only shared with "
+                f"{self.api.ad_account_id}. Only {audience.ad_account_id} can change it: set ad_account_id to "
+                f"{audience.ad_account_id}, or use an audience of {self.api.ad_account_id}"
             )
 
 
 class NewAudience:
-    """An audience that a session creates, or has created.
+    """An audience that a session creates, or has already created.
 
     `is_own`: whether this session has created an audience. All but the oldest one of a session are duplicates. Of two
     sessions that create audiences of one name at once, the first one keeps its own, and the other one fails with the
@@ -149,7 +156,7 @@ class NewAudience:
         self._in_doubt = False
 
     def find(self) -> tuple[Sequence[Audience], Audience | None]:
-        """Return the audiences of other sessions with the name, the oldest first, and the one of this session."""
+        """Return the other sessions' audiences with the name, the oldest first, and this session's, if any."""
         others, own = self._split_by_session(self._audiences.find_by_name(self._name))
         return others, own[0] if own else None
 
@@ -158,24 +165,25 @@ class NewAudience:
         wait_for_consistency(self._client)
 
     def create(self, create: Callable[[], Audience]) -> Audience:
-        """Create the audience; returns the one that stays. Raises AudienceError if that is another session's."""
+        """Create the audience and return the one to keep. Raises AudienceError if another session was first."""
         created = create_once(create=create, find=lambda: self.find()[1], client=self._client)
         self._in_doubt = created.lost
-        return self._resolve(created.thing, is_rival=lambda _: True)
+        return self._resolve_duplicates(created.thing, is_rival=lambda _: True)
 
     def resume(self, own: Audience) -> Audience:
-        """Return the audience that stays, after an earlier try created `own`. Raises AudienceError as `create`."""
+        """Return the audience to keep, after an earlier try created `own`. Raises AudienceError as `create`."""
         self.wait_for_consistency()
-        return self._resolve(own, is_rival=lambda other: _is_simultaneous(other, own))
+        return self._resolve_duplicates(own, is_rival=lambda other: _is_simultaneous(other, own))
 
     def remove_late_duplicates(self) -> None:
-        """Remove duplicates that show late. There can be some if the response to a request was lost."""
+        """Remove duplicates that appear late. They can exist only if a response was lost."""
         if self._in_doubt:
             self._keep_oldest(self._split_by_session(self._audiences.find_by_name(self._name))[1])
 
-    def _resolve(self, audience: Audience, *, is_rival: Callable[[Audience], bool]) -> Audience:
+    def _resolve_duplicates(self, audience: Audience, *, is_rival: Callable[[Audience], bool]) -> Audience:
+        """Return the session's oldest audience and remove the others. Raises AudienceError if a rival is older."""
         # A listing that shows the audience shows every older one as well.
-        named = self._list_with(audience) or poll_for(lambda: self._list_with(audience), self._client) or []
+        named = self._find_namesakes(audience) or poll_for(lambda: self._find_namesakes(audience), self._client) or []
         others, own = self._split_by_session(named)
         rival = next((other for other in others if age_key(other) < age_key(audience) and is_rival(other)), None)
         if rival:
@@ -186,22 +194,24 @@ class NewAudience:
         self._keep_oldest(own)
         return own[0] if own else audience
 
-    def _list_with(self, audience: Audience) -> list[Audience] | None:
+    def _find_namesakes(self, audience: Audience) -> list[Audience] | None:
+        """Return all audiences with the name, None as long as the listing does not show `audience`."""
         named = self._audiences.find_by_name(self._name)
         return named if any(other.id == audience.id for other in named) else None
 
     def _split_by_session(self, named: Sequence[Audience]) -> tuple[list[Audience], list[Audience]]:
-        """Return the audiences of other sessions, and those of this one, the oldest first."""
+        """Return the audiences of other sessions and those of this one, the oldest first."""
         own = sorted(filter(self._is_own, named), key=age_key)
         return sorted((audience for audience in named if audience not in own), key=age_key), own
 
     def _keep_oldest(self, own: Sequence[Audience]) -> None:
+        """Remove all of these audiences but the first, which is the oldest."""
         for duplicate in own[1:]:
             log.warning("removing audience %s: a duplicate of %s, created by this session", duplicate.id, own[0].id)
             self._audiences.remove(duplicate.id)
 
 
 def _is_simultaneous(audience: Audience, other: Audience) -> bool:
-    """Return whether two audiences were created so close to each other that neither session saw the other's."""
+    """Return whether two audiences were created within an hour, so neither session may have seen the other's."""
     known = audience.created is not None and other.created is not None
     return known and abs((audience.created or 0) - (other.created or 0)) <= _SIMULTANEOUS

@@ -24,7 +24,7 @@ _Result = TypeVar("_Result")
 
 
 class ConcurrencyLimit:
-    """The number of requests that may be in flight: it grows from 1, and halves if responses slow down, as in TCP."""
+    """The number of requests that may be in flight. It grows from 1, and halves if responses slow down, as in TCP."""
 
     def __init__(self, *, maximum: int) -> None:
         self._maximum = maximum
@@ -45,15 +45,16 @@ class ConcurrencyLimit:
         self._size = min(self._size, self._maximum)
 
     def record_response(self, *, latency: float | None, throttled: bool) -> None:
-        """Adjust the size to a response; `latency` in seconds, None when it is no measure (a refusal comes early)."""
+        """Adjust the size after a response. `latency`: in seconds, None if unknown or if Pinterest refused early."""
         self._hold = max(self._hold - 1, 0)
         if throttled or self._is_rising(latency):
-            self._halve()
+            self._halve_limit()
         else:
             # At first one more for each response, which doubles the size every round trip; later one more a round trip.
             self._size = min(self._maximum, self._size + (1 / self._size if self._steady else 1))
 
     def _is_rising(self, latency: float | None) -> bool:
+        """Update the average latency, and return whether it is far above the lowest one."""
         if latency is not None:
             self._average = latency if self._average is None else self._average + _WEIGHT * (latency - self._average)
         if self._average is None:
@@ -62,7 +63,7 @@ class ConcurrencyLimit:
         self._best = self._average if self.size == 1 else min(self._best, self._average)
         return self._average > _RISE * self._best + _RISE_SECONDS
 
-    def _halve(self) -> None:
+    def _halve_limit(self) -> None:
         # Responses to requests that were sent before the last halving are no new sign.
         if self._hold == 0:
             self._hold = self.size
@@ -71,7 +72,7 @@ class ConcurrencyLimit:
 
 
 class Workers(Generic[_Job, _Result]):
-    """Threads that do `work` on one job at a time, as many at once as `limit` allows."""
+    """Threads that call `work` for each job, as many at once as `limit` allows."""
 
     def __init__(self, work: Callable[[_Job], _Result], *, limit: ConcurrencyLimit) -> None:
         self._work, self._limit = work, limit
@@ -81,7 +82,7 @@ class Workers(Generic[_Job, _Result]):
         self._ending = False
 
     def results(self, jobs: Iterator[_Job], *, poll: Callable[[], None]) -> Iterator[_Result]:
-        """Yield the result of each job as it ends; calls `poll` every second while none does."""
+        """Yield the result of each job when it ends. Calls `poll` every second while it waits."""
         while True:
             while self._in_flight < self._limit.size and not self._ending and (job := next(jobs, None)) is not None:
                 if self._in_flight >= self._threads:
@@ -99,7 +100,7 @@ class Workers(Generic[_Job, _Result]):
             yield result
 
     def end(self) -> None:
-        """Start no more jobs; those in flight go on."""
+        """Start no more jobs. Those in flight continue."""
         self._ending = True
 
     def close(self) -> None:
@@ -115,7 +116,7 @@ class Workers(Generic[_Job, _Result]):
         except RuntimeError:
             if not self._threads:
                 raise WorkflowError(
-                    "the system does not let this process start a thread: raise the limit of processes or of memory"
+                    "the system does not let this process start a thread: raise the limit on processes or on memory"
                 ) from None
             log.warning("the system allows this process only %d threads: continuing with these", self._threads)
             self._limit.lower_maximum(self._threads)
@@ -123,5 +124,6 @@ class Workers(Generic[_Job, _Result]):
             self._threads += 1
 
     def _do_jobs(self) -> None:
+        """Do jobs from the queue, until it contains None."""
         while (job := self._jobs.get()) is not None:
             self._results.put(self._work(job))

@@ -31,7 +31,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Created(Generic[_T]):
-    """What was created. `answered`: by the request that was answered. `lost`: the response to a request was lost."""
+    """A created thing. `answered`: its request got a response. `lost`: the response to a request was lost."""
 
     thing: _T
     answered: bool
@@ -39,24 +39,25 @@ class Created(Generic[_T]):
 
 
 def find_oldest(things: Iterable[_T]) -> _T | None:
-    """Return the thing with the lowest id, on which all tries of a task agree; None without things."""
+    """Return the thing with the lowest id, None without things. All tries of a task find the same one."""
     return min(things, key=age_key, default=None)
 
 
 def age_key(thing: _HasId) -> tuple[int, str]:
-    """Return a key that sorts by id, the oldest first: ids are numbers without leading zeros."""
+    """Return a sort key that puts the oldest thing first. Ids are ascending numbers without leading zeros."""
     return len(thing.id), thing.id
 
 
 def wait_for_consistency(client: Client) -> None:
-    """Wait, unless the run is old enough, until listings show everything that was created before it.
+    """Wait until listings show everything created before this run. Returns at once if the run is old enough.
 
     An earlier try of this task may have been killed just after it created something.
     """
     wait = sum(_LOOKS) - client.age
     if wait > 0:
         log.info(
-            "waiting %s, until listings show whatever an earlier try of this task may have made", format_duration(wait)
+            "waiting %s, until Pinterest lists everything that an earlier try of this task may have created",
+            format_duration(wait),
         )
         client.rate_limiter.wait(wait)
 
@@ -64,7 +65,7 @@ def wait_for_consistency(client: Client) -> None:
 def retry_until_ready(
     request: Callable[[], _Answer], client: Client, *, list_id: str, is_early: Callable[[RequestRefusedError], bool]
 ) -> _Answer:
-    """Send a request, and repeat it while it is refused because it `is_early` for a new list."""
+    """Send a request that uses a list, and repeat it while it is refused because the list is not ready."""
     for wait in client.retry.waits_for(PATIENCE):
         try:
             return request()
@@ -77,7 +78,7 @@ def retry_until_ready(
 
 
 def poll_for(find: Callable[[], _Answer | None], client: Client) -> _Answer | None:
-    """Call `find` for ten seconds; returns what it finds, None if it finds nothing."""
+    """Call `find` for about ten seconds until it finds something, and return that. None if it finds nothing."""
     for wait in _LOOKS:
         client.rate_limiter.wait(wait)
         thing = find()
@@ -89,7 +90,7 @@ def poll_for(find: Callable[[], _Answer | None], client: Client) -> _Answer | No
 def create_once(
     *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, divisible: bool = False
 ) -> Created[_T]:
-    """Create a thing, or find it.
+    """Create a thing. If the response is lost, look for the thing before repeating the request.
 
     A request to create is repeated only if `find` does not find the thing. If two runs of a task create at once, both
     find both things afterwards, and take the one that `find` prefers.
@@ -106,7 +107,9 @@ def create_once(
             except MaybeAppliedError as error:
                 lost += 1
                 log.warning(
-                    "%s; looking for it for %s before the request is repeated", error, format_duration(sum(_LOOKS))
+                    "%s; checking for up to %s whether it was created before the request is repeated",
+                    error,
+                    format_duration(sum(_LOOKS)),
                 )
                 earlier = poll_for(find, client)
                 if earlier is not None:

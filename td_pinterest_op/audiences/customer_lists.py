@@ -39,7 +39,7 @@ _AUDIENCE_NAME_CHARACTERS = 200
 
 
 class CustomerLists:
-    """The customer lists that one workflow session created for one audience, with this id or this name.
+    """The customer lists that one workflow session created for the audience with this id or name.
 
     Audiences may share a name, so a list's name alone does not identify its audience. A list that another audience uses
     is never filled, since both audiences would get its people. Methods raise what the API raises.
@@ -64,7 +64,7 @@ class CustomerLists:
         records: int = 0,
         is_exact: bool = True,
     ) -> ListToFill:
-        """Return the list of an earlier try of this session for the same records, else a new one.
+        """Return the list that an earlier try of this session made for the same records, else a new one.
 
         Other records (of a corrected query, say) need a list of their own, or it would have both. The fingerprint
         distinguishes them, whatever job they come from.
@@ -74,7 +74,7 @@ class CustomerLists:
         """
         started = [
             made
-            for made in self._find_of_session(audience_name)
+            for made in self._find_session_lists(audience_name)
             if (name := _LIST_NAME.search(made.name)) and name["fingerprint"] == fingerprint and name["job"] != _NO_JOB
         ]
         shared = {made.id for made in started if self._may_hold_others(made, used=used, own=records)}
@@ -85,45 +85,47 @@ class CustomerLists:
         return target
 
     def find_or_name_empty_list(self, audience_name: str, *, used: str | None) -> ListToFill:
-        """Return the list that this session created empty, if it still is, else a new one, of type EMAIL.
+        """Return the empty list of an earlier try of this session if it is still empty, else a new one.
 
         `used`: see `find_or_name_list`.
         """
-        started = [made for made in self._find_of_session(audience_name) if records_made_with(made) is not None]
+        started = [made for made in self._find_session_lists(audience_name) if initial_record_count(made) is not None]
         self._abandoned |= {
-            made.id for made in started if self._may_hold_others(made, used=used, own=records_made_with(made) or 0)
+            made.id for made in started if self._may_hold_others(made, used=used, own=initial_record_count(made) or 0)
         }
         return self._build_list(audience_name, _NO_JOB, fingerprint(), list_type="EMAIL", started=started)
 
     def is_empty(self, audience: Audience) -> bool:
-        """Return whether the audience uses a list that the operator created empty and that still is.
+        """Return whether the audience uses a list that was created empty and is still empty.
 
         Waits until counters show the people who were added before this run.
         """
-        if not self._is_empty(audience):
+        if not self._uses_empty_list(audience):
             return False
         wait_for_consistency(self._api.client)
-        return self._is_empty(audience)
+        return self._uses_empty_list(audience)
 
-    def _is_empty(self, audience: Audience) -> bool:
+    def _uses_empty_list(self, audience: Audience) -> bool:
+        """Return whether the audience's list was created empty and Pinterest counts no more records."""
         used = find_list(self._api, audience)
-        own = records_made_with(used) if used else None
-        return used is not None and own is not None and not self._has_more(used, than=own)
+        own = initial_record_count(used) if used else None
+        return used is not None and own is not None and not self._has_more_records(used, than=own)
 
     def _may_hold_others(self, made: CustomerList, *, used: str | None, own: int) -> bool:
+        """Return whether others may have added to a list: it was in use, and has more than `own` records."""
         # Lists that are newer than the one in use were never used.
         was_used = used is not None and (len(made.id), made.id) <= (len(used), used)
-        return was_used and self._has_more(made, than=own)
+        return was_used and self._has_more_records(made, than=own)
 
-    def _has_more(self, customer_list: CustomerList, *, than: int) -> bool:
-        """Return whether Pinterest counts more records in a list, or does not count; reads and listings may differ."""
+    def _has_more_records(self, customer_list: CustomerList, *, than: int) -> bool:
+        """Return whether Pinterest counts more than `than` records in a list, or shows no count."""
         read = self._api.customer_list(customer_list.id)
         listed = (listed for listed in self._api.customer_lists() if listed.id == customer_list.id)
         counts = [seen.uploaded for seen in (customer_list, read, *listed) if seen and seen.uploaded is not None]
         return not counts or max(counts) > than
 
     def is_of_this_session(self, audience: Audience) -> bool:
-        """Return whether this session of the workflow created the list of an audience."""
+        """Return whether this workflow session created the audience's list."""
         if audience.customer_list_id not in self._made:
             customer_list = find_list(self._api, audience)
             if customer_list is None or not self._is_of_session(customer_list):
@@ -132,28 +134,28 @@ class CustomerLists:
         return True
 
     def create(self, name: str, list_type: str, records: Batch | None) -> Created[CustomerList]:
-        """Create a list with its first records, or find the one of that name that an earlier try created."""
+        """Create a list with its first records, or return the list of that name from an earlier try."""
 
-        def create() -> CustomerList:
+        def create_list() -> CustomerList:
             return self._api.create_customer_list(name=name, list_type=list_type, records=records, is_nca=self._is_nca)
 
-        def find() -> CustomerList | None:
-            named = (made for made in self._api.customer_lists() if made.name == name and self._is_kept(made))
-            return find_oldest(self._drop_used(named))
+        def find_earlier_list() -> CustomerList | None:
+            named = (made for made in self._api.customer_lists() if made.name == name and self._is_reusable(made))
+            return find_oldest(self._exclude_used_lists(named))
 
         client = self._api.client
         wait_for_consistency(client)
-        if earlier := find():
+        if earlier := find_earlier_list():
             created = Created(thing=earlier, answered=False, lost=False)
         else:
             divisible = records is not None and len(records) > 1
-            created = create_once(create=create, find=find, client=client, divisible=divisible)
+            created = create_once(create=create_list, find=find_earlier_list, client=client, divisible=divisible)
         self._made.add(created.thing.id)
         log.info("%s", format_label("customer list", created.thing.id, name))
         return created
 
     def add(self, list_id: str, records: Batch) -> Response:
-        """Add records to a list that may be new: for some seconds it may not be found."""
+        """Add records to a list. Repeats the request while a new list is not found."""
         return retry_until_ready(
             lambda: self._api.change_records(list_id, records, operation="ADD"),
             self._api.client,
@@ -164,23 +166,27 @@ class CustomerLists:
     def _build_list(
         self, audience_name: str, job: str, fingerprint: str, *, list_type: str, started: Iterable[CustomerList]
     ) -> ListToFill:
-        earlier = find_oldest(filter(self._is_kept, started))
-        name = f"{self._name_prefix(audience_name)}{job} {fingerprint})"
+        """Return the oldest of the `started` lists that is reusable, else a new one, to be filled."""
+        earlier = find_oldest(filter(self._is_reusable, started))
+        name = f"{self._list_name_prefix(audience_name)}{job} {fingerprint})"
         return ListToFill(lists=self, name=name, list_type=list_type, id=earlier.id if earlier else "")
 
-    def _is_kept(self, made: CustomerList) -> bool:
+    def _is_reusable(self, made: CustomerList) -> bool:
+        """Return whether this run may fill the list: it is not known to have other members."""
         return made.id not in self._abandoned
 
-    def _name_prefix(self, audience_name: str) -> str:
+    def _list_name_prefix(self, audience_name: str) -> str:
         return f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self._session_key} "
 
     def _is_of_session(self, customer_list: CustomerList) -> bool:
+        """Return whether the name of a list contains this session's key."""
         name = _LIST_NAME.search(customer_list.name)
         return name is not None and name["session"] == self._session_key
 
-    def _find_of_session(self, audience_name: str) -> list[CustomerList]:
-        prefix = self._name_prefix(audience_name)
-        own = self._drop_used(
+    def _find_session_lists(self, audience_name: str) -> list[CustomerList]:
+        """Return this session's lists for the audience that no other audience uses."""
+        prefix = self._list_name_prefix(audience_name)
+        own = self._exclude_used_lists(
             listed
             for listed in self._api.customer_lists()
             if listed.name.startswith(prefix) and self._is_of_session(listed)
@@ -188,7 +194,8 @@ class CustomerLists:
         self._made.update(customer_list.id for customer_list in own)
         return own
 
-    def _drop_used(self, lists: Iterable[CustomerList]) -> list[CustomerList]:
+    def _exclude_used_lists(self, lists: Iterable[CustomerList]) -> list[CustomerList]:
+        """Return the lists that no other audience uses."""
         candidates = list(lists)
         if not candidates:
             return []
@@ -202,7 +209,7 @@ class CustomerLists:
 
 @dataclass(slots=True, kw_only=True)
 class ListToFill:
-    """A list to fill, or to leave empty. `id`: "" until this try or an earlier one has created it.
+    """A customer list to fill or to leave empty. `id`: "" until this try or an earlier one creates it.
 
     `is_shared`: somebody may have added other people to it. Several threads may call `put`.
     """
@@ -215,7 +222,7 @@ class ListToFill:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def put(self, records: Batch) -> Response | None:
-        """Add records; the first ones create the list. Returns None if they are in, with an unknown latency."""
+        """Add records, or create the list with them and return None, since the latency is unknown then."""
         lost = False
         with self._lock:
             if not self.id:
@@ -242,7 +249,7 @@ class ListToFill:
         except RequestRefusedError as error:
             if error.status != 400:
                 raise
-            log.info("Pinterest demands records of a new customer list: this one gets a digest that is nobody's")
+            log.info("Pinterest requires records in a new customer list: this one gets a digest that belongs to nobody")
             # Made of the name: a second run of this task computes the same digest and the same name.
             nobody = hashlib.sha256(f"nobody in {self.name}".encode()).digest()
             name = self.name.removesuffix(f"{fingerprint()})") + f"{fingerprint([nobody])})"
@@ -251,15 +258,15 @@ class ListToFill:
 
 
 def find_list(api: Api, audience: Audience) -> CustomerList | None:
-    """Return the customer list of an audience, None without one. A new one may be listed before it can be read."""
+    """Return the customer list of an audience, None without one. A new list may only be found in the listing."""
     list_id = audience.customer_list_id
     if list_id is None:
         return None
     return api.customer_list(list_id) or next((listed for listed in api.customer_lists() if listed.id == list_id), None)
 
 
-def records_made_with(customer_list: CustomerList) -> int | None:
-    """Return how many records the operator created a list with that was to be empty; None for any other list."""
+def initial_record_count(customer_list: CustomerList) -> int | None:
+    """Return how many records (0 or 1) a list that was meant to be empty was created with, None for others."""
     name = _LIST_NAME.search(customer_list.name)
     if name is None or name["job"] != _NO_JOB:
         return None
@@ -268,12 +275,12 @@ def records_made_with(customer_list: CustomerList) -> int | None:
 
 
 def job_id_of(customer_list: CustomerList | None) -> int | None:
-    """Return the job in the name of one of the operator's lists, None for any other list."""
+    """Return the job id in the name of a list that this operator created, None for any other list."""
     origin = parse_list_name(customer_list.name) if customer_list else None
     return int(origin[1]) if origin and origin[1] else None
 
 
 def parse_list_name(list_name: str) -> tuple[str, str | None] | None:
-    """Return the session key and the job id (None without one) in a name that the operator made; None for others."""
+    """Return the session key and the job id (or None) in a list name of this operator, None for other names."""
     name = _LIST_NAME.search(list_name)
     return (name["session"], name["job"] if name["job"].isdecimal() else None) if name else None

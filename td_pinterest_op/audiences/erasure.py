@@ -29,7 +29,7 @@ MakeSender = Callable[..., Sender]  # takes `stats`
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A customer list to remove people from, and the outcome; no list for an ad account that cannot be read.
+    """A customer list to remove people from, and the outcome. No list: the ad account cannot be read.
 
     `records`: how many removals the list accepted, in `request_ids`. `reason`: why not all, "" if nothing is wrong.
     """
@@ -42,7 +42,7 @@ class Target:
 
     @property
     def label(self) -> str:
-        """The list as messages name it."""
+        """The text that names the list in messages."""
         if self.customer_list is None:
             return f"the lists of ad account {self.ad_account_id}"
         return f"{self.customer_list.label} of ad account {self.ad_account_id}"
@@ -61,57 +61,57 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """The outcome for all targets. `records`: how many removals each of them has to accept."""
+    """The outcome for all targets. `records`: how many removals each list has to accept."""
 
     targets: Sequence[Target]
     records: int
     dry_run: bool
 
     @property
-    def _succeeded(self) -> list[Target]:
+    def _succeeded_targets(self) -> list[Target]:
         return [] if self.dry_run or not self.records else [target for target in self.targets if not target.reason]
 
     @property
-    def _failed(self) -> list[Target]:
+    def _failed_targets(self) -> list[Target]:
         return [target for target in self.targets if target.reason]
 
     @property
-    def _lists(self) -> int:
+    def _list_count(self) -> int:
         return sum(target.customer_list is not None for target in self.targets)
 
     @property
     def summary(self) -> str:
-        """The removals asked of Pinterest, in a sentence: it does not report how many of the people a list had."""
-        records, lists = format_count(self.records, "record"), format_count(self._lists, "customer list")
-        unread = len(self.targets) - self._lists
+        """The requested removals in one sentence. Pinterest does not report how many of the people a list had."""
+        records, lists = format_count(self.records, "record"), format_count(self._list_count, "customer list")
+        unread = len(self.targets) - self._list_count
         more = f"; the lists of {format_count(unread, 'ad account')} cannot be read" if unread else ""
         if self.dry_run:
             return f"Dry run: the removal of {records} would be asked of {lists}{more}; nothing was written."
-        return f"The removal of {records} was asked of {len(self._succeeded):,} of {lists}{more}."
+        return f"The removal of {records} was asked of {len(self._succeeded_targets):,} of {lists}{more}."
 
     def to_json(self) -> dict[str, Any]:
         """Return the receipt as plain JSON types, without any digest or value."""
         return {
-            "lists": self._lists,
+            "lists": self._list_count,
             "summary": self.summary,
-            "receipt": [target.to_json() for target in self._succeeded],
-            "failed": [target.to_json() for target in self._failed],
+            "receipt": [target.to_json() for target in self._succeeded_targets],
+            "failed": [target.to_json() for target in self._failed_targets],
         }
 
     def raise_for_failed(self) -> None:
-        """Raise PinterestError, which names every list that did not accept all removals, if there is one."""
-        if not self._failed or not self.records:
+        """Raise PinterestError if lists did not accept all removals. The message names each of them."""
+        if not self._failed_targets or not self.records:
             return
-        named = "; ".join(f"{target.label}: {target.reason}" for target in self._failed)
-        others = "Nothing was written" if self.dry_run else f"The other {len(self._succeeded)} are done"
+        named = "; ".join(f"{target.label}: {target.reason}" for target in self._failed_targets)
+        others = "Nothing was written" if self.dry_run else f"The other {len(self._succeeded_targets)} are done"
         raise PinterestError(
-            f"{len(self._failed)} of {len(self.targets)} lists may still hold people who opted out: {named}. {others}. "
-            "Run this task again: repeating the whole erasure does no harm"
+            f"{len(self._failed_targets)} of {len(self.targets)} lists may still hold people who opted out: {named}. "
+            f"{others}. Run this task again: repeating the whole erasure does no harm"
         )
 
 
 def find_targets(apis: Mapping[str, Api]) -> list[Target]:
-    """Return every customer list of the ad accounts. An account that cannot be read is a target as well."""
+    """Return a target for each customer list of the ad accounts, and for each account that cannot be read."""
     targets = []
     for account, api in apis.items():
         try:
@@ -124,8 +124,8 @@ def find_targets(apis: Mapping[str, Api]) -> list[Target]:
     return targets
 
 
-def plan_text(targets: Sequence[Target], *, records: int, settings: ErasureSettings) -> str:
-    """Return what the erasure will request, for the log."""
+def describe_plan(targets: Sequence[Target], *, records: int, settings: ErasureSettings) -> str:
+    """Return the log message on what the erasure will request."""
     lists = sum(target.customer_list is not None for target in targets)
     accounts = len({target.ad_account_id for target in targets})
     requests = lists * math.ceil(records / settings.limit_records_per_request)
@@ -140,7 +140,7 @@ def plan_text(targets: Sequence[Target], *, records: int, settings: ErasureSetti
 def erase(
     targets: Sequence[Target], prepared: Prepared, *, apis: Mapping[str, Api], sender: MakeSender
 ) -> Iterator[Target]:
-    """Remove the records from each list in turn, and yield the outcome for each; a failure does not stop the others.
+    """Remove the records from one list after the other, and yield the outcome for each. Continues after a failure.
 
     Raises StoppedError when the run is stopped, UnexpectedError when a list without an error did not accept every
     removal, and what the spool raises.
@@ -149,18 +149,21 @@ def erase(
         if target.customer_list is None:
             yield target
             continue
-        result = _erase_list(target, target.customer_list.id, prepared, api=apis[target.ad_account_id], sender=sender)
+        result = _remove_from_list(
+            target, target.customer_list.id, prepared, api=apis[target.ad_account_id], sender=sender
+        )
         log.info("%d of %d: %s: %d records removed", number, len(targets), result.label, result.records)
         if result.reason:
             log.warning("%s: %s", result.label, result.reason)
         yield result
 
 
-def _erase_list(target: Target, list_id: str, prepared: Prepared, *, api: Api, sender: MakeSender) -> Target:
-    stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique)
+def _remove_from_list(target: Target, list_id: str, prepared: Prepared, *, api: Api, sender: MakeSender) -> Target:
+    """Remove the records from one list, and return the target with the outcome."""
+    stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
     request_ids: list[str] = []
 
-    def remove(records: Batch) -> Response:
+    def remove_batch(records: Batch) -> Response:
         response = api.change_records(list_id, records, operation="REMOVE")
         # Called from several threads: append is atomic.
         request_ids.append(response.request_id)
@@ -168,14 +171,14 @@ def _erase_list(target: Target, list_id: str, prepared: Prepared, *, api: Api, s
 
     reason = ""
     try:
-        sender(stats=stats).send(prepared, remove)
+        sender(stats=stats).send(prepared, remove_batch)
     except (StoppedError, UnexpectedError):
         raise
     except ExportError as error:
         reason = str(error)
         # The sender has stopped all requests.
         api.client.rate_limiter.resume()
-    if not reason and stats.sent + stats.refused != prepared.unique:
+    if not reason and stats.sent + stats.refused != prepared.unique_count:
         raise UnexpectedError("the receipt does not add up: a list without an error did not accept every removal")
     if stats.refused and not reason:
         reason = f"Pinterest refused {stats.refused:,} of the records"

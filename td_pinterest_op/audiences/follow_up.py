@@ -18,7 +18,7 @@ REMOVED = "REMOVED"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """An audience as Pinterest shows it now. `status` is REMOVED for one that is removed, whatever Pinterest calls it.
+    """An audience as Pinterest shows it now. `status`: REMOVED if it is removed.
 
     `size`: about how many people are matched, None while Pinterest does not know. `members`: records in the audience's
     list, None if they are not known.
@@ -34,18 +34,18 @@ class State:
 
     @property
     def label(self) -> str:
-        """The audience as messages name it."""
+        """The text that names the audience in messages."""
         return format_label("audience", self.audience_id, self.audience_name)
 
     @property
     def match_ratio(self) -> float | None:
-        """The share of the members that Pinterest has matched, None until it is done or if either is not known."""
+        """The share of the members that Pinterest has matched. None while it matches, or if a number is unknown."""
         return None if self.is_waiting or self.size is None or not self.members else self.size / self.members
 
     @property
     def is_usable(self) -> bool:
-        """Whether an ad group can use it now."""
-        return find_condition(self.status) is Condition.READY
+        """Whether an ad group can use the audience now."""
+        return condition_of(self.status) is Condition.READY
 
     @property
     def is_waiting(self) -> bool:
@@ -73,7 +73,7 @@ class State:
 
 
 def read_state(api: Api, audience_id: str, known: AudienceHistory | None = None) -> State:
-    """Return the state of an audience; only the history knows how many records its list has.
+    """Read an audience's state from Pinterest. Only the history (`known`) has the record count of its list.
 
     Raises AudienceError if the ad account has no audience with that id, and the client's errors.
     """
@@ -88,19 +88,19 @@ def read_state(api: Api, audience_id: str, known: AudienceHistory | None = None)
         size=audience.size,
         customer_list_id=audience.customer_list_id,
         customer_list_status=customer_list.status if customer_list else "",
-        members=_members(customer_list, known.members.get(customer_list.id)) if customer_list and known else None,
+        members=_count_members(customer_list, known.members.get(customer_list.id)) if customer_list and known else None,
     )
 
 
-def _members(customer_list: CustomerList, known: Members | None) -> int | None:
-    """Return the number of records in a list; None if others have changed it, as Pinterest's counters show."""
+def _count_members(customer_list: CustomerList, known: Members | None) -> int | None:
+    """Return the number of records in a list, None if Pinterest's counters show that others changed it."""
     if known is None or (known.is_sent and ((customer_list.uploaded or 0) > known.records or customer_list.removed)):
         return None
     return known.records
 
 
-def broken_limits(state: State, settings: StatusSettings, *, previous_size: int | None) -> list[str]:
-    """Return the limits that an audience breaks, as phrases. Sizes count once Pinterest has matched its people."""
+def find_broken_limits(state: State, settings: StatusSettings, *, previous_size: int | None) -> list[str]:
+    """Return a phrase for each limit that an audience breaks. Sizes are checked only after matching."""
     broken = [f"its status is {state.status}"] if state.status in settings.fail_on else []
     if state.is_waiting or state.size is None:
         return broken

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.pinterest.oauth import SCOPES
-from td_pinterest_op.records.hashed_rows import hashing_reason, open_rows, require_hashable
+from td_pinterest_op.records.hashed_rows import find_hashing_reason, open_rows, require_hashable
 from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.settings.key_names import drop_console_keys
 from td_pinterest_op.settings.merge import Layer, merge_layers
@@ -29,7 +29,7 @@ from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 from td_pinterest_op.withholding.people import Lists
-from td_pinterest_op.withholding.preparation import people_columns
+from td_pinterest_op.withholding.preparation import find_people_columns
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import read_history_database
 from td_pinterest_op.workflow.services import Endpoints, OnNewRefreshToken, Services, connect, read_endpoints
@@ -44,7 +44,7 @@ _S = TypeVar("_S", bound=SendingSettings)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request(Generic[_S]):
-    """A task's request, checked. `source` is None for an action without rows. `lists`: `suppress` and `consent`."""
+    """A task's checked settings and sources. `source`: None for an action without rows. `lists`: by name of LISTS."""
 
     task: workflow.Task
     settings: _S
@@ -55,7 +55,7 @@ class Request(Generic[_S]):
     def connect(
         self, stats: Stats, timing: Timing, *, on_new_refresh_token: OnNewRefreshToken | None = None
     ) -> contextlib.AbstractContextManager[Services]:
-        """Connect both services, with a token that may export; see `workflow.services.connect`."""
+        """Connect to both services, with a token that may export. See `workflow.services.connect`."""
         return connect(
             self.task,
             self.settings,
@@ -67,7 +67,7 @@ class Request(Generic[_S]):
         )
 
     def open_rows(self, services: Services, stats: Stats, *, lists: Lists | None = None) -> Rows:
-        """Return the rows, once their job is finished; the job's id goes into `stats`. Raises as `open_job_rows` does.
+        """Wait for the job, put its id into `stats`, and return the rows. Raises as `open_job_rows` does.
 
         `lists`: those of this request, if it has any.
         """
@@ -77,7 +77,7 @@ class Request(Generic[_S]):
         td, note, settings = services.treasure_data, partial(setattr, stats, "job_id"), self.settings
         if not isinstance(settings, Settings):
             return open_job_rows(td, self.source, note=note)
-        choose = partial(people_columns, settings=settings, lists=lists.columns if lists else {})
+        choose = partial(find_people_columns, settings=settings, lists=lists.columns if lists else {})
         hash_in, control = settings.hash_in, settings.control
         return open_rows(td, self.source, hash_in=hash_in, choose=choose, control=control, note=note)
 
@@ -85,23 +85,23 @@ class Request(Generic[_S]):
 ExportRequest = Request[Settings]
 
 
-def split_layer(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
-    """Return the settings and the parameters of a task that one place gives.
+def split_layer(layer: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
+    """Split what one place defines into the settings and the parameters of a task.
 
     Settings are all that is no parameter, or they have a key of their own, `result_settings`. Raises SettingsError.
     """
-    whole = given.mapping()
+    whole = layer.mapping()
     params = {name: whole[name] for name in TASK_PARAMETERS if name in whole}
     others = {key: value for key, value in whole.items() if key not in params}
     if "result_settings" not in others:
         return others, params
-    settings = Layer(place=f"result_settings of {given.place}", content=others.pop("result_settings")).mapping()
+    settings = Layer(place=f"result_settings of {layer.place}", content=others.pop("result_settings")).mapping()
     if others:
         near = find_misspelt_parameters(others)
         texts = [show_value(key).strip("'") for key in others]
         names = [text + (f" (did you mean {near[text]}?)" if text in near else "") for text in texts]
         raise SettingsError(
-            f"{given.place} has next to result_settings what no export takes: {', '.join(names)}. "
+            f"{layer.place} has next to result_settings what no export takes: {', '.join(names)}. "
             f"Allowed there: {', '.join(TASK_PARAMETERS)}",
             key="result_settings",
         )
@@ -111,7 +111,7 @@ def split_layer(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
 def extend_task(
     task: workflow.Task, place: str, settings: Mapping[object, object], params: Mapping[str, Any]
 ) -> workflow.Task:
-    """Return the task with the settings and parameters of one more place over its own. Raises SettingsError."""
+    """Return the task with the settings and parameters of another place, which override its own."""
     own = task.params
     if not _ROWS.isdisjoint(params):
         own = {name: value for name, value in own.items() if name not in _ROWS}
@@ -129,10 +129,10 @@ def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None 
         table: the settings and actions.
         rows: what is exported instead of the task's job.
     """
-    raw = _settings_of(task, table)
-    action = find_action(raw, table=table)
+    raw = _read_raw_settings(task, table)
+    action = action_of(raw, table=table)
     if action and not action.adds_people and (unused := [name for name in LISTS if name in task.params]):
-        log.warning("%s adds nobody, and does not use %s of the task", action.name, " and ".join(unused))
+        log.warning("%s adds nobody, so it ignores %s of the task", action.name, " and ".join(unused))
     return _read_request(
         task,
         partial(parse, raw, table=table, environ=task.environ),
@@ -142,8 +142,8 @@ def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None 
     )
 
 
-def _settings_of(task: workflow.Task, table: Table) -> object:
-    """Return `result_settings`; text in an activation is the console's, which adds keys of its own."""
+def _read_raw_settings(task: workflow.Task, table: Table) -> object:
+    """Return `result_settings`. The console's text in an activation loses the keys that the console adds."""
     raw = task.params.get("result_settings")
     if task.is_activation and isinstance(raw, str):
         with contextlib.suppress(WrongValueError):  # `parse` says what is wrong
@@ -164,7 +164,7 @@ def _read_request(
     reads_rows: bool = True,
     lists: Sequence[str] = (),
 ) -> Request[_S]:
-    """Return a request; without `rows`, its source is the task's job. `lists`: the parameters that may name people."""
+    """Return a request for `rows`, or for the task's job. `lists`: the names of the list parameters."""
     errors = SettingsErrorCollector()
     settings: _S | None = None
     with errors:
@@ -184,7 +184,7 @@ def _read_request(
             source = workflow.read_source(task)
         with errors:
             _ = task.td_api_key
-    sources = _read_lists(task, lists, errors)
+    sources = _read_list_sources(task, lists, errors)
     if isinstance(settings, Settings):
         for name, each in {"query": source, **sources}.items():
             with errors:
@@ -197,7 +197,10 @@ def _read_request(
     return Request(task=task, settings=settings, endpoints=endpoints, source=source, lists=sources)
 
 
-def _read_lists(task: workflow.Task, names: Sequence[str], errors: SettingsErrorCollector) -> Mapping[str, Source]:
+def _read_list_sources(
+    task: workflow.Task, names: Sequence[str], errors: SettingsErrorCollector
+) -> Mapping[str, Source]:
+    """Return the source of each list that the task has, by parameter name."""
     sources = {}
     for name in names:
         with errors:
@@ -210,5 +213,5 @@ def _require_hashable(source: Source | Rows | None, name: str, settings: Setting
     """Raise SettingsError if the warehouse has to hash the rows of a source and cannot."""
     if source is None:
         return
-    if needed_by := hashing_reason(settings.action, settings.hash_in):
+    if needed_by := find_hashing_reason(settings.action, settings.hash_in):
         require_hashable(source, name=name, needed_by=needed_by)

@@ -34,13 +34,13 @@ ShowProgress = Callable[..., AbstractContextManager[Callable[[int], None]]]
 
 
 _ROWS_ADVICE = (
-    ". These are records with several keys (records_v2), and Pinterest took none of them: if it refuses this kind of "
-    "record, set records: identifiers"
+    ". These are records with several keys (records_v2), and Pinterest accepted none of them: if it refuses this "
+    "kind of record, set records: identifiers"
 )
 
 
 class _Answer(enum.Enum):
-    """What a response says about a piece of a batch; BROKEN: none came, twice."""
+    """How Pinterest answered a request with a piece of a batch. BROKEN: the connection broke twice."""
 
     ACCEPTED = enum.auto()
     REFUSED = enum.auto()  # some of its records (400)
@@ -49,7 +49,7 @@ class _Answer(enum.Enum):
 
 
 class _Status(enum.Enum):
-    """What the statistics count the records of a piece as. IN_DOUBT: a request may have brought them in."""
+    """How the statistics count the records of a piece. IN_DOUBT: a request may have added them."""
 
     UNSENT = enum.auto()
     IN_DOUBT = enum.auto()
@@ -59,7 +59,7 @@ class _Status(enum.Enum):
 
 @dataclass(slots=True, kw_only=True)
 class _BatchResult:
-    """What happened to a batch. `latency`: None when it is no measure. `broken`: connections since a response."""
+    """The outcome of a batch. `latency`: seconds, None if unknown. `broken`: BROKEN answers since a success."""
 
     records: Batch
     accepted: int = 0
@@ -79,16 +79,16 @@ class _Piece:
     status: _Status = _Status.UNSENT
 
     def split(self, size: int, *, halvings: int = 0) -> list[_Piece]:
-        """Return its records, `size` at a time."""
+        """Return pieces of `size` records."""
         return [_Piece(part, self.halvings + halvings, self.status) for part in self.records.split(size)]
 
     def halve(self, *, halvings: int = 0) -> list[_Piece]:
-        """Return its records in two pieces; nothing for a single record."""
+        """Return two halves, nothing for a single record."""
         return self.split((len(self.records) + 1) // 2, halvings=halvings) if len(self.records) > 1 else []
 
 
 class Sender:
-    """Sends the records of one run, in batches, as the settings say."""
+    """Sends the records of one run, in batches."""
 
     def __init__(self, *, client: Client, settings: SendingSettings, stats: Stats, progress: ShowProgress) -> None:
         self._client, self._settings, self._stats, self._progress = client, settings, stats, progress
@@ -99,14 +99,14 @@ class Sender:
         self._lock = threading.Lock()
 
     def send(self, prepared: Prepared, put: Put) -> None:
-        """Send every batch by `put`, one alone at first; their order does not matter.
+        """Send every batch with `put`: one request at first, then several at once, in any order.
 
         Raises the first error once the outcome of the batches in flight is known. Its message says how many records are
         in and how many are not.
         """
         workers = Workers(partial(self._send_batch, put=put), limit=self._concurrency)
         try:
-            with self._progress(total=prepared.unique, pause=lambda: self._client.rate_limiter.pause) as progress:
+            with self._progress(total=prepared.unique_count, pause=lambda: self._client.rate_limiter.pause) as progress:
                 self._send_all(prepared.batches(self._settings.limit_records_per_request), workers, progress)
         except Exception as error:
             known = to_export_error(error)
@@ -119,24 +119,26 @@ class Sender:
     def _send_all(
         self, batches: Iterator[Batch], workers: Workers[Batch, _BatchResult], progress: Callable[[int], None]
     ) -> None:
+        """Send the batches, and raise the first error once all requests have ended."""
         before = self._stats.sent + self._stats.refused
 
-        def show() -> None:
+        def show_progress() -> None:
             progress(self._stats.sent + self._stats.refused - before)
 
         failure: ExportError | None = None
-        for batch in workers.results(batches, poll=show):
+        for batch in workers.results(batches, poll=show_progress):
             if batch.error:
                 failure = failure or batch.error
                 # No request leaves any more, nor is one repeated; those in flight are waited for.
                 workers.end()
                 self._client.rate_limiter.stop(failure)
             self._concurrency.record_response(latency=batch.latency, throttled=batch.throttled)
-            show()
+            show_progress()
         if failure:
             raise failure
 
     def _progress_text(self) -> str:
+        """Return how many records were sent, refused and not sent, for an error message."""
         # Read once each: requests that are still in flight may be counted meanwhile.
         stats = self._stats
         unique, sent, refused, in_doubt = stats.to_send_count, stats.sent, stats.refused, stats.in_doubt
@@ -149,6 +151,7 @@ class Sender:
         )
 
     def _send_batch(self, records: Batch, put: Put) -> _BatchResult:
+        """Send a batch and return its result, which has the error if there is one."""
         batch = _BatchResult(records=records)
         try:
             for part in records.split(self._largest or len(records)):
@@ -159,7 +162,7 @@ class Sender:
         return batch
 
     def _send_halving(self, records: Batch, batch: _BatchResult, put: Put) -> None:
-        """Send `records`; pieces that are refused are halved until the invalid records are alone.
+        """Send records, and halve refused pieces until the invalid records are alone.
 
         Raises RequestRefusedError if that many halvings bring nothing in that the request must be at fault.
         """
@@ -172,7 +175,7 @@ class Sender:
                 continue
             if piece.halvings > MAX_HALVINGS and batch.accepted == accepted_before:
                 break
-            answer = self._try(piece, batch, put)
+            answer = self._send_piece(piece, batch, put)
             if answer is _Answer.REFUSED:
                 halvings = piece.halvings
                 # Last in the queue: all of a batch is tried at one size before any of it at half of that.
@@ -181,35 +184,35 @@ class Sender:
                 pieces.extendleft(piece.halve())
         if halvings >= MAX_HALVINGS and batch.accepted == accepted_before:
             raise RequestRefusedError(
-                f"Pinterest answered 400 to a batch and to every piece of it, {MAX_HALVINGS} halvings deep: "
-                "this seems to be about the request, not about its records. "
-                "If Pinterest does refuse that many records, a much smaller limit_records_per_request singles "
-                f"them out{self._rows_advice(batch)} [x-pinterest-rid {self._client.last_request_id}]"
+                f"Pinterest answered 400 to a batch and to every part of it, after {MAX_HALVINGS} halvings: the cause "
+                "seems to be the request, not its records. If Pinterest does refuse that many records, set a much "
+                f"smaller limit_records_per_request to find them{self._rows_advice(batch)} [x-pinterest-rid "
+                f"{self._client.last_request_id}]"
             )
 
-    def _try(self, piece: _Piece, batch: _BatchResult, put: Put) -> _Answer:
-        """Send a piece. Raises an error that is about something else than its records."""
+    def _send_piece(self, piece: _Piece, batch: _BatchResult, put: Put) -> _Answer:
+        """Send a piece and return the answer. Raises errors that do not concern its records."""
         was_in_doubt = piece.status is _Status.IN_DOUBT
-        self._count(piece, _Status.IN_DOUBT)
+        self._set_status(piece, _Status.IN_DOUBT)
         try:
             response = put(piece.records)
         except ExportError as error:
-            answer = _answer_of(error, len(piece.records))
+            answer = _classify_error(error, len(piece.records))
             if answer is _Answer.REFUSED and len(piece.records) == 1:
-                self._count(piece, _Status.REFUSED)
+                self._set_status(piece, _Status.REFUSED)
                 batch.refused += 1
             elif not (was_in_doubt or error.maybe_applied or answer is _Answer.BROKEN):
-                self._count(piece, _Status.UNSENT)
+                self._set_status(piece, _Status.UNSENT)
             if answer is None:
                 raise
             self._learn_from_failure(error, answer, len(piece.records), batch)
             return answer
-        self._count(piece, _Status.SENT)
+        self._set_status(piece, _Status.SENT)
         self._learn_from_success(response, len(piece.records), batch)
         return _Answer.ACCEPTED
 
-    def _count(self, piece: _Piece, status: _Status) -> None:
-        """Count the records of a piece as what they are now, in place of what they were."""
+    def _set_status(self, piece: _Piece, status: _Status) -> None:
+        """Give a piece a status, and count its records under it."""
         count = piece.records.record_count
         self._stats.count(
             sent=count * (status is _Status.SENT),
@@ -219,40 +222,42 @@ class Sender:
         piece.status = status
 
     def _learn_from_success(self, response: Response | None, records: int, batch: _BatchResult) -> None:
+        """Note the latency. After broken connections, lower the batch size to what was accepted."""
         batch.accepted += records
         if response:
             batch.latency = max(batch.latency or 0.0, response.latency)
             batch.throttled = batch.throttled or response.throttled
         if batch.broken and records >= self._most_accepted:
             # No larger piece has ever gone through: it is the size, and not the connection.
-            self._shrink(records)
+            self._lower_batch_size(records)
             log.warning("%d records went through; at most that many from now on", records)
         batch.broken = 0
         self._most_accepted = max(self._most_accepted, records)
 
     def _learn_from_failure(self, error: ExportError, answer: _Answer, records: int, batch: _BatchResult) -> None:
+        """Wait after a broken connection, or lower the batch size after a request that was too large."""
         half = (records + 1) // 2
         if answer is _Answer.BROKEN:
             self._wait_for_connection(batch, error)
-            log.warning("the connection broke twice at %d records; trying half as many", records)
+            log.warning("the connection broke twice with a batch of %d records; trying half as many", records)
         elif answer is _Answer.TOO_LARGE:
-            self._shrink(half)
+            self._lower_batch_size(half)
             log.warning("%d records are too many for Pinterest; at most %d from now on", records, half)
 
     def _wait_for_connection(self, batch: _BatchResult, error: ExportError) -> None:
-        """Wait as the retries of one request do: a gateway that drops large bodies looks like one that is down."""
+        """Wait as between retries, since a gateway that drops large bodies looks like one that is down."""
         batch.broken += 1
         retry, tried = self._client.retry, 2 * batch.broken
         if tried > retry.count:
             raise error.extend(f"; tried {tried} times")
         self._client.rate_limiter.wait(sum(islice(retry.waits(), tried - 1, tried + 1)))
 
-    def _shrink(self, records: int) -> None:
+    def _lower_batch_size(self, records: int) -> None:
         with self._lock:
             self._largest = min(records, self._largest or records)
 
     def _raise_if_rejected(self, batch: _BatchResult) -> None:
-        """Raise when the records that Pinterest refused end the export."""
+        """Raise an error if the records that Pinterest refused must end the export."""
         if batch.refused and not self._settings.ignore_invalid_records:
             raise RecordsRefusedError(
                 f"Pinterest refused {batch.refused} of the {len(batch.records)} records of a batch (400); set "
@@ -260,18 +265,18 @@ class Sender:
             )
         if not self._stats.sent and self._stats.refused >= min(2**MAX_HALVINGS, self._stats.to_send_count):
             raise RequestRefusedError(
-                f"Pinterest refused the first {self._stats.refused} records one by one (400) and took none: this is "
-                f"about the request, not about its records{self._rows_advice(batch)} "
-                f"[x-pinterest-rid {self._client.last_request_id}]"
+                f"Pinterest refused the first {self._stats.refused} records one by one (400) and accepted none: the "
+                f"cause is the request, not its records{self._rows_advice(batch)} [x-pinterest-rid "
+                f"{self._client.last_request_id}]"
             )
 
     def _rows_advice(self, batch: _BatchResult) -> str:
-        """Return advice about rows with several keys, as long as Pinterest has taken no record."""
+        """Return advice about records with several keys, "" once Pinterest has accepted any record."""
         return "" if self._stats.sent or not isinstance(batch.records, RowRecords) else _ROWS_ADVICE
 
 
-def _answer_of(error: ExportError, records: int) -> _Answer | None:
-    """Return what an error says about a piece with that many records; None if it is about something else."""
+def _classify_error(error: ExportError, records: int) -> _Answer | None:
+    """Return the answer that an error means, None if it does not concern the piece's records."""
     if isinstance(error, ConnectionBrokenError):
         return _Answer.BROKEN
     if not isinstance(error, RequestRefusedError):

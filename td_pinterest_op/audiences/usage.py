@@ -33,7 +33,7 @@ _NONE = ("", "0")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """An ad group that uses an audience. `how`: "includes" or "excludes", and through what.
+    """An ad group that uses an audience. `how`: "includes" or "excludes", and by which template or segment.
 
     `campaign_name` is "" if it is not known.
     """
@@ -47,12 +47,12 @@ class Use:
 
     @property
     def is_active(self) -> bool:
-        """Whether it delivers, whatever its campaign's status."""
+        """Whether the ad group is active. Its campaign may not be."""
         return self.status.upper() == "ACTIVE"
 
     def __str__(self) -> str:
-        campaign = f' "{_short(self.campaign_name)}"' if self.campaign_name else ""
-        return f'"{_short(self.name)}" ({self.id}) of campaign{campaign} {self.campaign_id}'.rstrip()
+        campaign = f' "{_shorten_name(self.campaign_name)}"' if self.campaign_name else ""
+        return f'"{_shorten_name(self.name)}" ({self.id}) of campaign{campaign} {self.campaign_id}'.rstrip()
 
 
 def find_uses(api: Api, audience_id: str) -> list[Use] | None:
@@ -61,7 +61,7 @@ def find_uses(api: Api, audience_id: str) -> list[Use] | None:
     None: the token may not read ad groups, templates or segments. Raises any other error of the API.
     """
     try:
-        all_uses = list(_find_uses(api, audience_id))
+        all_uses = list(_iterate_uses(api, audience_id))
     except ExportError as error:
         if error.status != _FORBIDDEN:
             raise
@@ -72,15 +72,15 @@ def find_uses(api: Api, audience_id: str) -> list[Use] | None:
 
 
 def require_unused(api: Api, audience: Audience) -> None:
-    """Raise AudienceError, which names them, if active ad groups use the audience. Raises what the API raises.
+    """Raise AudienceError if active ad groups use the audience. The message names them.
 
     Logs a warning if the token may not read ad groups.
     """
     known = find_uses(api, audience.id)
     if known is None:
         log.warning(
-            "the token may not read ad groups, templates or segments (403): whether any of them uses %s is not known. "
-            "To have this checked, have a role granted that may read campaigns: %s",
+            "could not check whether ad groups, templates or segments use %s: the token may not read them (403). To "
+            "enable the check, ask the owner of the ad account for a role that can read campaigns: %s",
             audience.label,
             ROLES,
         )
@@ -95,11 +95,12 @@ def require_unused(api: Api, audience: Audience) -> None:
         )
 
 
-def _find_uses(api: Api, audience_id: str) -> Iterator[Use]:
+def _iterate_uses(api: Api, audience_id: str) -> Iterator[Use]:
+    """Yield the ad groups that include or exclude an audience, without the names of their campaigns."""
     templates: Mapping[str, str] | None = None
     segments: frozenset[str] | None = None
     for group in api.list_entities("ad_groups", entity_statuses=_LIVE):
-        template_ids = _ids(group.get("targeting_template_ids")) - set(_NONE)
+        template_ids = _read_ids(group.get("targeting_template_ids")) - set(_NONE)
         segment_id = to_text(group.get("customer_segment_id"))
         how = _usage_of(group.get("targeting_spec"), audience_id)
         # Most accounts have neither, so they are listed only if an ad group has one.
@@ -121,7 +122,7 @@ def _find_uses(api: Api, audience_id: str) -> Iterator[Use]:
 
 
 def _find_templates(api: Api, audience_id: str) -> dict[str, str]:
-    """Return the targeting templates that include or exclude an audience, with that word."""
+    """Return "includes" or "excludes" by the id of each targeting template that names an audience."""
     templates = {
         to_text(content["id"]): _usage_of(content.get("targeting_attributes"), audience_id)
         for content in api.list_entities("targeting_templates")
@@ -130,25 +131,28 @@ def _find_templates(api: Api, audience_id: str) -> dict[str, str]:
 
 
 def _find_segments(api: Api, audience_id: str) -> frozenset[str]:
-    """Return the customer segments that an audience is in."""
+    """Return the ids of the customer segments that contain an audience."""
     segments = api.list_entities("customer_segments")
-    return frozenset(to_text(segment["id"]) for segment in segments if audience_id in _ids(segment.get("audience_ids")))
+    return frozenset(
+        to_text(segment["id"]) for segment in segments if audience_id in _read_ids(segment.get("audience_ids"))
+    )
 
 
 def _usage_of(spec: Any, audience_id: str) -> str | None:
-    """Return whether a targeting "includes" or "excludes" an audience; None for neither."""
+    """Return "includes" or "excludes" if a targeting spec names an audience, else None."""
     targeting = spec if isinstance(spec, dict) else {}
-    if audience_id in _ids(targeting.get("AUDIENCE_INCLUDE")):
+    if audience_id in _read_ids(targeting.get("AUDIENCE_INCLUDE")):
         return "includes"
-    return "excludes" if audience_id in _ids(targeting.get("AUDIENCE_EXCLUDE")) else None
+    return "excludes" if audience_id in _read_ids(targeting.get("AUDIENCE_EXCLUDE")) else None
 
 
-def _ids(value: object) -> frozenset[str]:
+def _read_ids(value: object) -> frozenset[str]:
+    """Return the ids in a list of a response, none if it is not a list."""
     return frozenset(map(to_text, value)) if isinstance(value, list) else frozenset()
 
 
 def _read_campaign_names(api: Api, campaign_ids: set[str]) -> dict[str, str]:
-    """Return the names by id; empty if the token may not read campaigns."""
+    """Return the campaigns' names by id, none if the token may not read campaigns."""
     if not campaign_ids:
         return {}
     try:
@@ -160,5 +164,5 @@ def _read_campaign_names(api: Api, campaign_ids: set[str]) -> dict[str, str]:
         return {}
 
 
-def _short(name: str) -> str:
+def _shorten_name(name: str) -> str:
     return escape(name)[:_LONGEST_NAME]

@@ -41,11 +41,26 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLE)
-@click.option("--to", "kind", type=click.Choice(_TARGETS), default="local", show_default=True, help="Where to store.")
+@click.option(
+    "--to",
+    "kind",
+    type=click.Choice(_TARGETS),
+    default="local",
+    show_default=True,
+    help="Where to store the token and the app's credentials.",
+)
 @click.argument("place", nargs=-1, metavar="[PROJECT | URL PROJECT | PATH]")
-@click.option("--redirect", default=_REDIRECT, show_default=True, help="The redirect address, as the app has it.")
-@click.option("--no-browser", is_flag=True, help="Print the address; paste the redirected address back.")
-@click.option("--timeout", type=click.IntRange(1, 3600), default=300, show_default=True, help="Seconds to wait.")
+@click.option(
+    "--redirect", default=_REDIRECT, show_default=True, help="The redirect address that is registered in the app."
+)
+@click.option(
+    "--no-browser",
+    is_flag=True,
+    help="Print the address to open; then ask for the address to which Pinterest redirects.",
+)
+@click.option(
+    "--timeout", type=click.IntRange(1, 3600), default=300, show_default=True, help="Seconds to wait for your approval."
+)
 @options.all_of(options.env_file, options.as_json)
 @options.pass_common
 def authorize(
@@ -87,7 +102,7 @@ def authorize(
         next_command = " && ".join([*hidden_by.values(), doctor])
         _show_authorization(client, grant, where=where, next_command=next_command, as_json=common.as_json)
         for earlier, cure in hidden_by.items():
-            screen.note(f"An older refresh token is in {earlier}, where commands look first: `{cure}` clears it.")
+            screen.note(f"An older refresh token is in {earlier}, where commands look first: `{cure}` deletes it.")
 
 
 def _add_app_credentials(credentials: Credentials) -> Credentials:
@@ -107,8 +122,8 @@ def _ask_for_credential(variable: str, label: str) -> str:
     """Return the app's client id or secret, typed at the terminal. Raises SettingsError without a terminal."""
     if not screen.is_interactive():
         raise SettingsError(
-            f"there is no {variable}, and no terminal to ask at for the app's {label}: set the environment variable; "
-            f"the value is on the app's page at {_APPS}"
+            f"{variable} is not set, and there is no terminal to ask for the app's {label}: set the environment "
+            f"variable; the value is on the app's page at {_APPS}"
         )
     hidden = variable.endswith("SECRET")
     prompt = f"The app's {label}, from {_APPS}" + (" (not shown)" if hidden else "")
@@ -126,9 +141,9 @@ def _wait_for_code(link: str, state: str, redirect: str, timeout: int) -> Secret
             return callback.parse_code(arrived.get(timeout=timeout))
         except queue.Empty:
             raise AccountError(
-                f"nothing came back within {timeout} s. Either nobody approved; or the browser shows an error of "
-                "Pinterest (code 283 or 7), because the client id is wrong or the app does not have the redirect "
-                f"address {redirect}, exactly so, with the slash: correct it at {_APPS} and run the command again"
+                f"nothing came back within {timeout} s. Either nobody approved, or the browser shows a Pinterest "
+                "error (code 283 or 7): then the client id is wrong, or the app does not have exactly the redirect "
+                f"address {redirect} (with the final slash). Correct it at {_APPS} and run the command again"
             ) from None
 
 
@@ -156,8 +171,8 @@ def _exchange_and_store(
         )
         if missing := find_missing_scopes(grant.scopes):
             raise AccountError(
-                f"the consent lacks the scope {' and '.join(missing)}, and an export needs it: "
-                f"nothing was stored. Check which scopes the app may ask for at {_APPS}, and run the command again"
+                f"the consent lacks the scope {' and '.join(missing)}, which an export needs: nothing was stored. "
+                f"Check which scopes the app may ask for at {_APPS}, and run the command again"
             )
         assert grant.refresh_token is not None  # noqa: S101 - `exchange` has checked this
         try:
@@ -169,7 +184,7 @@ def _exchange_and_store(
                 }
             )
         except SettingsError as error:
-            error.extend(". The consent is given, but its token is lost: run the command again")
+            error.extend(". The consent was given, but its token was lost: run the command again")
             if shutdown.is_requested():  # nobody waits for this error any more
                 screen.note(str(error))
             raise error from None

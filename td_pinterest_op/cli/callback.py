@@ -54,11 +54,12 @@ def parse_code(answer: Mapping[str, str]) -> Secret:
         return Secret(code)
     if answer.get("error") == "access_denied":
         raise AccountError(
-            "the consent was refused on Pinterest's page: nothing was stored. Run the command again to ask"
+            "the consent was refused on Pinterest's page: nothing was stored. To be asked once more, run the command "
+            "again"
         )
     error = answer.get("error", "")
     named = error if error.replace("_", "").isalnum() and len(error) < 40 else "it named no error"
-    raise AccountError(f"Pinterest came back without a code ({named}): nothing was stored. Run the command again")
+    raise AccountError(f"Pinterest redirected without a code ({named}): nothing was stored. Run the command again")
 
 
 def parse_pasted_address(pasted: str, *, state: str) -> Mapping[str, str]:
@@ -66,8 +67,8 @@ def parse_pasted_address(pasted: str, *, state: str) -> Mapping[str, str]:
     answer = dict(urllib.parse.parse_qsl(pasted.strip().partition("#")[0].partition("?")[2]))
     if not answer.keys() & {"code", "error"}:
         raise SettingsError(
-            "this is not the address to which Pinterest redirects: copy the whole line of the browser's address bar, "
-            "which holds ?code=, after you have approved"
+            "this is not the address to which Pinterest redirects: approve, then copy the whole address from the "
+            "browser's address bar: it contains ?code="
         )
     if not hmac.compare_digest(answer.get("state", "").encode(), state.encode()):
         raise SettingsError(
@@ -87,7 +88,7 @@ def _parse_redirect(url: str) -> tuple[int, str]:
         is_here = False
     if not is_here:
         raise SettingsError(
-            f"the redirect address {url} is not of this machine: use http://localhost:PORT/, or --no-browser and "
+            f"the redirect address {url} is not on this machine: use http://localhost:PORT/, or --no-browser and "
             "paste the address to which Pinterest redirects"
         )
     return port, parts.path or "/"

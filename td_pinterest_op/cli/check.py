@@ -21,12 +21,12 @@ from td_pinterest_op.redaction.format import format_count
 @click.argument("files", metavar="FILE.dig...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(["text", "github"]), default="text", help="How findings are shown.")
 @options.as_json
-@click.option("--quiet", is_flag=True, help="Print nothing; the exit code tells.")
+@click.option("--quiet", is_flag=True, help="Print nothing; only the exit code shows the result.")
 @options.pass_common
 def check(common: CommonOptions, files: tuple[Path, ...], form: str, quiet: bool) -> int:
     """Find what is wrong with exports in workflows, without running them.
 
-    A finding is one line, `path:line: code: message`, and says how to cure it. The exit code is 1 if there is any.
+    A finding is one line, `path:line: code: message`, and says how to fix it. The exit code is 1 if there is any.
     """
     every = list(dict.fromkeys(finding for file in files for finding in check_file(file)))
     if common.as_json:
@@ -35,7 +35,7 @@ def check(common: CommonOptions, files: tuple[Path, ...], form: str, quiet: bool
         for finding in every:
             screen.say(_format_for_github(finding) if form == "github" else str(finding))
         if not every:
-            screen.note(f"{format_count(len(files), 'workflow')}: nothing found")
+            screen.note(f"{format_count(len(files), 'workflow')}: no findings")
     return 1 if every else 0
 
 

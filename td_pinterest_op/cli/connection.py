@@ -94,8 +94,8 @@ class Credentials:
         place = self.sources.get(TOKEN, "")
         if place == ENVIRONMENT:
             return (
-                f"`unset {TOKEN}`: the environment comes before what `td-pinterest authorize` stores. Then run "
-                "`td-pinterest authorize`, unless it has stored a newer one already"
+                f"`unset {TOKEN}`: the environment takes precedence over what `td-pinterest authorize` stores. Then "
+                "run `td-pinterest authorize`, unless it has already stored a newer token"
             )
         if self.env_file and place == f"the file {self.env_file}":
             return f"run `td-pinterest authorize --to file {shlex.quote(str(self.env_file))}`"
@@ -120,9 +120,7 @@ class Credentials:
                 else "`td-pinterest authorize` gets and stores them"
             )
             names = ", ".join(missing)
-            raise SettingsError(
-                f"{names} found nowhere: neither in {ENVIRONMENT}, nor in {LOCAL}, nor in {file}. {advice}"
-            )
+            raise SettingsError(f"{names} not found: neither in {ENVIRONMENT}, nor in {LOCAL}, nor in {file}. {advice}")
 
     def without_pinterest(self) -> Credentials:
         """Return the credentials without Pinterest's, for requests to Treasure Data only."""
@@ -154,11 +152,11 @@ class Credentials:
                 files.set_values(path, {TOKEN: issued.reveal()})
             except SettingsError as error:
                 screen.note(
-                    f"Pinterest issued a new refresh token, which could not be kept: {error}. Run "
-                    "`td-pinterest authorize` before the old one ends, or at once if Pinterest has withdrawn it"
+                    f"Pinterest issued a new refresh token, which could not be stored: {error}. Run `td-pinterest "
+                    "authorize` before the old one expires, or at once if Pinterest has withdrawn it"
                 )
             else:
-                screen.note(f"Pinterest issued a new refresh token; it is kept in {path}")
+                screen.note(f"Pinterest issued a new refresh token; it is stored in {path}")
 
         return save_token
 
@@ -194,8 +192,8 @@ def _read_env_file(path: Path) -> dict[str, str]:
     """Return the variables in the file of --env-file. Raises SettingsError if other users can read it."""
     if not _can_store_token(path):
         raise SettingsError(
-            f"{path} of --env-file is not a regular file: a refresh token that Pinterest renews could not be kept in "
-            "it. Name a file that only you can read, or set its variables in the environment"
+            f"{path} of --env-file is not a regular file: a refresh token that Pinterest renews could not be stored "
+            "in it. Name a file that only you can read, or set its variables in the environment"
         )
     text = files.read(path, "--env-file")
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -234,8 +232,8 @@ class Connection:
             return accounts[0].id
         if not accounts:
             raise SettingsError(
-                "the Pinterest user has no ad account: make one in Pinterest's Ads Manager, or have access to one "
-                "granted"
+                "the Pinterest user has no ad account: create one in Pinterest's Ads Manager, or ask the owner of "
+                "one for access"
             )
         listed = ", ".join(account.label for account in accounts[:10])
         raise click.UsageError(f"which ad account? Name one with --ad-account or PINTEREST_AD_ACCOUNT_ID: {listed}")
@@ -261,6 +259,6 @@ def require_id(text: str, option: str) -> str:
     """Return an id given on the command line. Raises click.UsageError if it is not made of digits."""
     if not (text.isascii() and text.strip().isdecimal()):
         raise click.UsageError(
-            f"{option} must be the digits of an id; `td-pinterest accounts` and `audiences` list them"
+            f"{option} must be an id, which has only digits; `td-pinterest accounts` and `audiences` list the ids"
         )
     return text.strip()

@@ -72,10 +72,13 @@ def open_csv_rows(
                 job = Job(id="-", schema=file.schema, records=None, size=None, file=str(path), line_of=file.line_of)
                 yield Rows(job=job, blocks=file.blocks())
     except UnicodeDecodeError:
-        raise JobError(f"the file {path} begins as UTF-16 and is not UTF-16 throughout; nothing was sent") from None
+        raise JobError(
+            f"the file {path} begins as UTF-16 but contains bytes that are not UTF-16: save it again as UTF-8. "
+            "Nothing was sent"
+        ) from None
     except (csv.Error, gzip.BadGzipFile, zlib.error, EOFError) as error:
         # The words of these errors hold no data of the file.
-        why = "the file ends before its compressed data does" if isinstance(error, EOFError) else error
+        why = "its compressed data is cut off" if isinstance(error, EOFError) else error
         raise JobError(f"the file {path} cannot be read as CSV: {why}; nothing was sent") from None
     except OSError as error:
         if error.filename != str(path):
@@ -122,8 +125,8 @@ class _CsvFile:
             )
         if not self._columns:
             raise JobError(
-                f"the file {path} has no column of identifiers: its first line must name one "
-                f"({join_with_or(options.types)}), or the option --column NAME; nothing was sent"
+                f"the file {path} has no column of identifiers: its first line must contain one of these names "
+                f"({join_with_or(options.types)}), or --column must name the column; nothing was sent"
             )
         self.schema = tuple((column.name, "varchar") for column in self._columns)
         self._reader = csv.reader(lines, strict=True, delimiter=separator)
@@ -161,7 +164,7 @@ class _CsvFile:
             if any(row):
                 if len(row) != len(self._header):
                     raise JobError(
-                        f"line {line} of the file {self._path} has {len(row):,} fields, and the header "
+                        f"line {line} of the file {self._path} has {len(row):,} fields, but the header has "
                         f"{len(self._header):,}: nothing was sent"
                     )
                 yield line, row

@@ -65,6 +65,6 @@ def _resolve_name(name: str) -> str:
     if word not in names:
         suggestion = suggest(name.strip(), names.values()) or ":"
         raise click.UsageError(
-            f"no reason and no error has that name{suggestion} `td-pinterest explain` without a name lists all"
+            f"there is no reason or error with that name{suggestion} `td-pinterest explain` without a name lists all"
         )
     return names[word]

@@ -60,8 +60,8 @@ Examples:
 )
 @click.option("--job", "job_id", metavar="ID", help="Export the result of this Treasure Data job.")
 @click.option("--query", metavar="SQL|FILE", help="Export the result of this query, or of the one in a file.")
-@click.option("--suppress", metavar="SQL|FILE", help="Send nobody whom this query finds.")
-@click.option("--consent", metavar="SQL|FILE", help="Send only people whom this query finds.")
+@click.option("--suppress", metavar="SQL|FILE", help="Do not send the people whom this query finds.")
+@click.option("--consent", metavar="SQL|FILE", help="Send only the people whom this query finds.")
 @click.option("--database", help="The database of --query, --suppress and --consent.")
 @click.option("--engine", type=click.Choice(["presto", "trino", "hive"]), help="The engine of these queries.")
 @click.option("--csv", "csv_file", type=FILE, help="Export a CSV file (or .gz).")
@@ -92,8 +92,8 @@ def export(
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
     audience_type may be left out, and the ids come from --ad-account and --audience where the file has none. A file
-    with result_settings may also hold the task's query, job_id, database, engine, suppress and consent; options win.
-    The same command on the same day (in UTC) goes on where one that was stopped or killed left off.
+    with result_settings may also contain the task's query, job_id, database, engine, suppress and consent; options take
+    precedence. The same command on the same day (in UTC) continues where a stopped or killed one left off.
     """
     credentials = Credentials.find(common.env_file)
     in_file, of_file = files.read_task(settings)
@@ -163,13 +163,13 @@ def _require_one_source(source: Mapping[str, Any], of_file: Mapping[str, object]
     known = {name for name in source if source[name]} | of_file.keys()
     named = [option for option in _SOURCES if source[option]]
     if len(named) > 1 or (reads_rows and known.isdisjoint(_SOURCES)):
-        raise click.UsageError("give one of --job ID, --query FILE --database DB, and --csv FILE")
+        raise click.UsageError("give exactly one of --job ID, --query FILE --database DB, or --csv FILE")
     if not reads_rows and named:
         raise click.UsageError("the action of the settings reads no rows: leave out --job, --query and --csv")
     if source["query"] and "database" not in known:
-        raise click.UsageError("--query and --database go together")
+        raise click.UsageError("--query and --database must be given together")
     if source["database"] and known.isdisjoint(("query", *LISTS)):
-        raise click.UsageError("--database is for --query, --suppress and --consent: leave it out")
+        raise click.UsageError("--database is used only with --query, --suppress or --consent: leave it out")
 
 
 def build_query_params(source: Mapping[str, Any]) -> dict[str, object]:
@@ -273,7 +273,10 @@ def stop_on_signals() -> Iterator[None]:
         if not received:
             raise
         if not shutdown.finish():
-            error.extend(". A new refresh token may not be stored: if it is refused, run `td-pinterest authorize`")
+            error.extend(
+                ". A new refresh token may not have been stored: if the stored one is refused, run `td-pinterest "
+                "authorize`"
+            )
         screen.show_error(str(error))
         raise click.exceptions.Exit(128 + received[0]) from None
     finally:

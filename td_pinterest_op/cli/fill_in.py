@@ -140,7 +140,7 @@ def _find_line(text: str, keys: Sequence[str]) -> tuple[int, re.Match[str]]:
             path = [*((depth, key) for depth, key in path if depth < indent), (indent, match["key"])]
             if [key for _, key in path] == [*keys]:
                 return number, match
-    raise SettingsError(f"there is no {'.'.join(keys)} to fill in: lay the folder out again")
+    raise SettingsError(f"a file of the project folder has no {'.'.join(keys)} to fill in: create the folder again")
 
 
 def _quote_yaml(value: str) -> str:

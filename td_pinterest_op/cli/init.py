@@ -42,18 +42,18 @@ _SECRETS = frozenset(key.name for key in CREDENTIALS)
 )
 @click.option("--database", help="The database of the queries.")
 @click.option("--query", metavar="SQL|FILE", help="Who is exported: SQL, or a file with it.")
-@click.option("--suppress", metavar="SQL|FILE", help="Who must not be sent.")
-@click.option("--consent", metavar="SQL|FILE", help="The only people who are sent.")
-@click.option("--alert", metavar="mail:ADDRESS|slack", help="Who learns of a failure.")
+@click.option("--suppress", metavar="SQL|FILE", help="The people who must not be sent: SQL, or a file with it.")
+@click.option("--consent", metavar="SQL|FILE", help="The only people who may be sent: SQL, or a file with it.")
+@click.option("--alert", metavar="mail:ADDRESS|slack", help="Who is notified of a failure.")
 @click.option("--dry-run", is_flag=True, help="Then run the export up to its plan; write nothing to Pinterest.")
 @options.yes
 @options.all_of(options.env_file, options.quiet)
 @options.pass_common
 def init(common: CommonOptions, /, folder: Path, **named: Any) -> int:
-    """Make a project folder: one workflow with its files, filled in.
+    """Create a project folder: one workflow with its files, filled in.
 
-    Asks for what is not given as an option; --yes asks nothing. Files that were changed since stay unchanged. Nothing
-    is written before the last question is answered.
+    Asks for everything that no option gives; with --yes it asks nothing. Files that you have changed stay
+    unchanged. Nothing is written before the last question is answered.
     """
     questions = _Questions(asks=not common.yes)
     credentials = Credentials.find(common.env_file)
@@ -99,7 +99,10 @@ def _run_dry(folder: Path, answers: Answers, credentials: Credentials, common: C
 def _open_pinterest(common: CommonOptions, credentials: Credentials) -> Iterator[Services | None]:
     """Yield the connected services; None without Pinterest's credentials, so that the user types ids."""
     if any(name in credentials.missing for name in PINTEREST_SECRETS):
-        screen.note("There are no credentials for Pinterest yet: ids are typed. `td-pinterest authorize` stores them")
+        screen.note(
+            "There are no credentials for Pinterest yet, so you type the ids yourself. `td-pinterest authorize` "
+            "stores credentials"
+        )
         yield None
         return
     with open_connection(common) as connection:
@@ -112,7 +115,7 @@ class _Questions:
     def __init__(self, *, asks: bool) -> None:
         self._asks = asks
         if asks and not screen.is_interactive():
-            raise click.UsageError("there is no terminal to ask at: give the options, and --yes")
+            raise click.UsageError("there is no terminal to ask questions on: give the options, and --yes")
 
     def ask(self, question: str, answer: str | None, *, option: str = "", default: str | None = None) -> str:
         """Return the option's answer, else the user's. Raises click.UsageError if there is neither, nor a default."""
@@ -151,10 +154,10 @@ def _ask_all(questions: _Questions, options: Mapping[str, Any], services: Servic
     if job.query:
         query = _read_sql_answer(questions.ask("Query (SQL, or a file)", options["query"], option="--query"), "--query")
     if job.takes_lists:
-        optional = "SQL or a file; nothing for none"
+        optional = "SQL or a file; press Enter for none"
         suppress = questions.ask(f"Who must not be sent ({optional})", options["suppress"], default="")
         consent = questions.ask(f"Only these people ({optional})", options["consent"], default="")
-    question = "Who learns of a failure (mail:ADDRESS, slack; nothing for the log alone)"
+    question = "Who is notified of a failure (mail:ADDRESS, slack; press Enter for the log alone)"
     alert = questions.ask(question, options["alert"], default="")
     if alert and alert != "slack" and not (alert.startswith("mail:") and "@" in alert):
         raise click.UsageError("--alert takes mail:ADDRESS or slack")
@@ -194,7 +197,7 @@ def _ask_audiences(
         for audience_id, name in [*(known or {}).items()][:_SHOWN]:
             screen.note(f"  {audience_id:20}{escape(name)}")
     several = job.has_several_audiences
-    question = "Audiences (ids, with commas)" if several else "Audience (its id, or its name)"
+    question = "Audiences (ids, separated by commas)" if several else "Audience (its id, or its name)"
     while True:
         text = questions.ask(question, ",".join(answers) or None, option="--audience")
         try:
@@ -212,7 +215,9 @@ def _find_audience(text: str, known: Mapping[str, str] | None) -> tuple[str, str
         try:
             return str(AUDIENCE_ID.read(text, repr)), ""
         except WrongValueError:
-            raise click.UsageError("an audience is named by its id where Pinterest cannot be asked: digits") from None
+            raise click.UsageError(
+                "without credentials for Pinterest, give the audience by its id, which has only digits"
+            ) from None
     ids = [audience_id for audience_id, name in known.items() if text in (audience_id, name)]
     if not ids:
         raise click.UsageError(f'the ad account has no audience "{text}": `td-pinterest audiences` lists them')
@@ -225,5 +230,5 @@ def _read_sql_answer(text: str, option: str) -> str:
     """Return the SQL of an answer, which is SQL or the name of a file; "" for no answer."""
     sql = files.read_sql(text, option) if text else ""
     if "${" in sql:
-        raise SettingsError(f"{option} holds a template, which digdag fills in only in a .dig file: take it out")
+        raise SettingsError(f"{option} contains a template, which digdag fills in only in a .dig file: take it out")
     return sql

@@ -44,7 +44,7 @@ JOBS: Mapping[str, Job] = {
     "add": Job("pinterest_export.dig", "add people to an audience", Add.action, ("audience_id",), _PEOPLE, True),
     "remove": Job(
         "pinterest_remove.dig",
-        "take people out of an audience",
+        "remove people from an audience",
         Remove.action,
         ("remove", "audience_id"),
         "remove_people.sql",
@@ -60,13 +60,13 @@ JOBS: Mapping[str, Job] = {
     ),
     "mirror": Job(
         "pinterest_mirror.dig",
-        "keep an audience the same as a query, sending only changes",
+        "keep an audience in sync with a query, sending only changes",
         Mirror.action,
         ("mirror", "audience_id"),
         _PEOPLE,
         takes_lists=True,
     ),
-    "clear": Job("pinterest_clear.dig", "take everybody out of an audience", Clear.action, ("clear", "audience_id")),
+    "clear": Job("pinterest_clear.dig", "remove everybody from an audience", Clear.action, ("clear", "audience_id")),
     "delete": Job("pinterest_delete.dig", "delete an audience", Delete.action, ("delete", "audience_id")),
     "many": Job(
         "pinterest_many.dig",
@@ -113,14 +113,16 @@ def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) 
     action = find_action(settings)
     job = next((each for each in JOBS.values() if action and each.action is action), None)
     if job is None:
-        raise click.UsageError("--write: no shipped workflow has the action of the settings")
+        raise click.UsageError("--write: no shipped workflow runs the action that the settings name")
     if job.query and "query" not in params:
         raise click.UsageError("--write needs --query: a workflow reads its people from a query")
     others = {
         name: value for name, value in settings.items() if name not in _ELSEWHERE and not name.startswith("audience_id")
     }
     if secret := next((key.name for key in CREDENTIALS if key.name in others), None):
-        raise click.UsageError(f"--write: {secret} is a secret: take it out of the settings, `authorize` stores it")
+        raise click.UsageError(
+            f"--write: {secret} is a secret: take it out of the settings; `td-pinterest authorize` stores it"
+        )
     ids = [str(value) for name, value in settings.items() if name.startswith("audience_id") and value]
     return Answers(
         job=job,

@@ -48,7 +48,7 @@ def accounts(common: CommonOptions, name: str | None) -> None:
 @_LISTING
 @options.pass_common
 def audiences(common: CommonOptions, name: str | None) -> None:
-    """List the audiences of the ad account: ids, types, status, size and the customer list behind each."""
+    """List the audiences of the ad account: ids, types, status, size and customer list of each."""
     with open_connection(common) as connection:
         rows = list(map(build_audience_row, connection.api().list_entities("audiences")))
     columns = ("id", "name", "audience_type", "status", "size", "customer_list_id", "created", "changed")
@@ -64,7 +64,7 @@ def lists(common: CommonOptions, left_behind: bool, name: str | None) -> None:
     """List the customer lists of the ad account, and mark those that no audience uses.
 
     Pinterest has no way to delete a customer list: a replace or a clear leaves one behind. Of the operator's own lists
-    the session and the job that made them are shown.
+    the session and the job that created them are shown.
     """
     used_by: dict[str, list[str]] = {}
     with open_connection(common) as connection:
@@ -90,7 +90,7 @@ def lists(common: CommonOptions, left_behind: bool, name: str | None) -> None:
 @options.all_of(options.env_file, options.as_json, options.quiet)
 @options.pass_common
 def audience(common: CommonOptions, audience_id: str | None, history: str | None) -> None:
-    """Show one audience in full: the customer list behind it, what made that list, and the ad groups that use it.
+    """Show one audience in full: its customer list, what created that list, and the ad groups that use it.
 
     Without ID it is the audience of PINTEREST_AUDIENCE_ID. With --history its runs and sizes over time follow.
     """

@@ -30,11 +30,11 @@ def make_folder(folder: Path, answers: Answers, common: CommonOptions) -> bool:
     """Write a project folder and check its workflow; return whether the check found no error."""
     if kept := _write_folder(folder, answers):
         names = ", ".join(kept)
-        common.note(f"kept, since they were filled in or changed: {names}. What you answered now is not in them")
+        common.note(f"kept, since they were filled in or changed: {names}. Your new answers are not in them")
     findings = check_file(folder / answers.job.workflow)
     for finding in findings:
         screen.note(str(finding))
-    common.note(f"{folder} has {answers.job.workflow} and what it needs")
+    common.note(f"{folder} contains {answers.job.workflow} and everything that it needs")
     return not any(finding.level == "error" for finding in findings)
 
 
@@ -77,7 +77,7 @@ def _write_folder(folder: Path, answers: Answers) -> list[str]:
     bundle, fills = ROOT / "scripts" / "bundle.py", build_fills(answers)
     if not bundle.is_file():
         raise WorkflowError(
-            "`init` needs a checkout of td_pinterest_op, which has the workflows: clone it, run it there"
+            "`init` needs a checkout of td_pinterest_op, which has the workflows: clone it, and run `init` there"
         )
     templates = {name: (TEMPLATES / name).read_text(encoding="utf-8") for name in fills}
     # An answer that cannot be filled in is an error before anything is written.
@@ -91,7 +91,7 @@ def _write_folder(folder: Path, answers: Answers) -> list[str]:
         check=False,
     )
     if done.returncode:
-        raise WorkflowError(f"the folder {folder} cannot be laid out: {sanitize(done.stderr.strip(), longest=600)}")
+        raise WorkflowError(f"the folder {folder} cannot be created: {sanitize(done.stderr.strip(), longest=600)}")
     return [name for name, fill in fills.items() if not _fill_file(folder / name, templates[name], fill)]
 
 

@@ -41,7 +41,7 @@ history_option = click.option(
 @click.command(epilog=_EXAMPLE)
 @click.argument("paths", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
 @history_option
-@click.option("--audience", metavar="ID", help="The audience to report, where there are several.")
+@click.option("--audience", metavar="ID", help="The audience to report, if there are several.")
 @click.option("--output", "-o", type=FILE, default="report.html", show_default=True, help="The page to write.")
 @options.all_of(options.env_file, options.as_json, options.quiet)
 @options.pass_common

@@ -59,8 +59,8 @@ class _Output(io.FileIO):
         except OSError as error:
             discard(self.fileno())
             raise WorkflowError(
-                f"standard output cannot be written ({error.strerror}): "
-                "the command is through, and what it shows is incomplete"
+                f"standard output cannot be written ({error.strerror}): the command has finished, but its output is "
+                "incomplete"
             ) from None
 
 
@@ -241,5 +241,7 @@ def confirm(question: str) -> bool:
     Raises click.UsageError without a terminal.
     """
     if not is_interactive():
-        raise click.UsageError(f"{question} There is no terminal to answer: say --yes to go on without the question")
+        raise click.UsageError(
+            f"{question} There is no terminal on which to answer: give --yes to go on without the question"
+        )
     return click.confirm(question, err=True)

@@ -30,7 +30,7 @@ def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str])
     wanted = {"local": (), "td": ("PROJECT",), "server": ("URL", "PROJECT"), "file": ("PATH",)}[kind]
     if len(arguments) != len(wanted):
         raise click.UsageError(
-            f"--to {' '.join((kind, *wanted))} is the form, and {len(arguments)} words follow {kind}"
+            f"--to {' '.join((kind, *wanted))} is the form, but {len(arguments)} words follow {kind}"
         )
     if kind == "local":
         return lambda secrets: _store_locally(secrets, environ)
@@ -49,7 +49,8 @@ def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) ->
         raise SettingsError(f"the local digdag secrets cannot be written: {files.explain_error(error)}") from None
     except RuntimeError:
         raise SettingsError(
-            "the local digdag secrets have no folder, as this user has no home: let DIGDAG_CONFIG_HOME name one"
+            "the local digdag secrets have no folder, as this user has no home folder: set DIGDAG_CONFIG_HOME to a "
+            "folder"
         ) from None
     return f"the local digdag secrets ({stored[0].parent})"
 
@@ -103,7 +104,9 @@ def _make_file_target(path: Path) -> Target:
 def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> Target:
     """Return a function that stores secrets with the API of a digdag server."""
     if not is_safe(url):
-        raise SettingsError(f"{url} must be https (plain http only to this machine's loop-back): secrets go there")
+        raise SettingsError(
+            f"{url} must be https (plain http only to this machine's loop-back), because secrets are sent there"
+        )
     base = url.rstrip("/").removesuffix("/api")
     server = DigdagServer(url=base, authorization=Secret(environ.get("DIGDAG_AUTHORIZATION", "")))
 
@@ -113,15 +116,16 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
             status, project_id = server.find_project_id(project)
             if project_id is None:
                 raise SettingsError(
-                    f"the digdag server {base} knows no project {project} (it answered {status}): push it first, or "
-                    "set DIGDAG_AUTHORIZATION to the Authorization header that the server wants"
+                    f"the digdag server {base} has no project {project} (it answered {status}): push it first, or set "
+                    "DIGDAG_AUTHORIZATION to the Authorization header that the server wants"
                 )
             for name, value in secrets.items():
                 status = server.put_secret(project_id, name, value)
                 if not 200 <= status < 300:
                     raise SettingsError(
-                        f"the digdag server {base} answered {status} to secret {name} of project {project}: a server "
-                        "keeps secrets only with digdag.secret-encryption-key in its configuration"
+                        f"the digdag server {base} refused to store secret {name} of project {project} (it answered "
+                        f"{status}): a server stores secrets only if its configuration has "
+                        "digdag.secret-encryption-key"
                     )
         except NoResponseError as error:
             raise SettingsError(f"the digdag server {base} cannot be reached ({error.brief})") from None

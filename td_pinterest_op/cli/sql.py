@@ -13,7 +13,7 @@ from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.statements import arms_statement, hashed_statement, rejected_statement
 from td_pinterest_op.identifiers.sql_text import quote_literal
 from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, join_with_or
-from td_pinterest_op.records.columns import identifier_columns
+from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.hashed_rows import ENGINES
 from td_pinterest_op.records.sql import Query, columns_statement, require_one_statement
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL, Control
@@ -39,13 +39,19 @@ Examples:
     "names",
     metavar="NAME,...",
     default="",
-    help="The columns of the query, in their order: NAME, or NAME=TYPE for an identifier of another name. With "
-    "--database only the latter.",
+    help="The columns of the query, in their order: NAME, or NAME=TYPE for an identifier with another name. With "
+    "--database, only NAME=TYPE.",
 )
-@click.option("--key", "keys", metavar="COLUMN", multiple=True, help="rejected: your key of a person; may be repeated.")
+@click.option(
+    "--key",
+    "keys",
+    metavar="COLUMN",
+    multiple=True,
+    help="rejected: the column with your key of each person; may be repeated.",
+)
 @click.option("--percent", help="control: the share of the people that is withheld, as in the setting `control`.")
 @click.option("--salt", help="control: its salt.")
-@click.option("--by", metavar="COLUMN", help="control: the column of its key.  [default: the digest]")
+@click.option("--by", metavar="COLUMN", help="control: the column with the key of each person.  [default: the digest]")
 @options.all_of(options.env_file, options.quiet)
 @options.pass_common
 def sql(
@@ -73,7 +79,9 @@ def sql(
     elif listed:
         job = Job(id="", schema=tuple((name, "varchar") for name in listed), records=None, size=None)
     else:
-        raise click.UsageError("name the query's columns with --columns, or ask the warehouse with --database")
+        raise click.UsageError(
+            "name the query's columns with --columns, or give --database to ask the warehouse for them"
+        )
     # Standard output as it is: a statement is there to be copied.
     click.echo(_make_statement(what, text, replace(job, file="of --query"), types=types, keys=keys, control=control))
 
@@ -86,7 +94,7 @@ def _parse_columns(names: str) -> tuple[list[str], Mapping[str, str]]:
     except WrongValueError as error:
         raise click.UsageError(f"--columns: {error}") from None
     if not set(KEYS_ONLY).isdisjoint(types.values()):
-        raise click.UsageError(f"--columns: the warehouse hashes {join_with_or(LISTED)} only")
+        raise click.UsageError(f"--columns: the warehouse can hash only {join_with_or(LISTED)}")
     return [name for name, _, _ in pairs], types
 
 
@@ -111,20 +119,22 @@ def _make_statement(
 ) -> str:
     """Return the SQL statement of the kind `what`: hashed, rejected or control."""
     names = [name for name, _ in job.schema]
-    columns = identifier_columns(job, types, ignores_others=True)
+    columns = find_identifier_columns(job, types, ignores_others=True)
     query = Query(text=text, names=names, columns=columns)
     if what == "hashed":
         return hashed_statement(query)
     if what == "control":
         chosen = _parse_control(control)
         if chosen.by is None and (len(columns) > 1 or columns[0].is_array):
-            raise click.UsageError("the query has several identifiers a row: name the key of a person with --by")
+            raise click.UsageError(
+                "the query has several identifiers in a row: name the column with the key of each person with --by"
+            )
         by = _require_column(chosen.by, names, "--by") if chosen.by else None
         return arms_statement(query, by=by, salt=quote_literal(chosen.salt), share=str(chosen.share_of_ten_thousand))
     identifiers = {column.position for column in columns}
     others = [name for place, name in enumerate(names) if place not in identifiers]
     if not keys and not others:
-        raise click.UsageError("the query selects identifiers alone: add a key of each person to it")
+        raise click.UsageError("the query selects only identifiers: add a column with a key of each person")
     return rejected_statement(query, keys=[_require_column(key, names, "--key") for key in keys or others])
 
 

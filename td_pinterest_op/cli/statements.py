@@ -14,7 +14,7 @@ from td_pinterest_op.records.sql import (
     Query,
     add_comment,
     answers_select,
-    as_text,
+    cast_to_text,
     select_answers,
     source_select,
 )
@@ -35,7 +35,7 @@ def rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
 
     A row without any identifier is one rejection.
     """
-    named = [f"c{query.place(key)} AS {quote_name(key)}" for key in keys]
+    named = [f"c{query.position_of(key)} AS {quote_name(key)}" for key in keys]
     nothing = " AND ".join(f"NOT {_has_values(column)}" for column in query.columns)
     columns = ", ".join(f"({place}, {quote_literal(column.name)})" for place, column in enumerate(query.columns))
     cases = " ".join(f"WHEN {place} THEN {_as_array(column)}" for place, column in enumerate(query.columns))
@@ -62,7 +62,7 @@ def arms_statement(query: Query, *, by: str | None, salt: str, share: str) -> st
     `by`: the column of the key; None: the digest in the only column of identifiers. `salt` and `share` (of NUMBERS) are
     SQL.
     """
-    key = as_text(query.place(by)) if by else _digest_or_null(query.columns[0])
+    key = cast_to_text(query.position_of(by)) if by else _digest_or_null(query.columns[0])
     source = source_select(query) if by else answers_select(query)
     statement = f"""\
 SELECT key, CASE

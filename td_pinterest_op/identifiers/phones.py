@@ -18,8 +18,8 @@ _MAX_CHARACTERS = 80
 
 
 def check_country(default_country: str | None) -> None:
-    """Raise WorkflowError for a country that has no phone numbers."""
-    if default_country is not None and default_country not in _library().SUPPORTED_REGIONS:
+    """Raise WorkflowError if the default country is not one that the phone library knows."""
+    if default_country is not None and default_country not in _import_phonenumbers().SUPPORTED_REGIONS:
         raise WorkflowError(f"default_country: {default_country} is not a country (ISO 3166 alpha-2, such as US)")
 
 
@@ -31,7 +31,7 @@ def normalise(text: str, default_country: str | None) -> str | Reason:
     Source: Pinterest's page on conversions ("digits with country code, no plus, symbols or leading zeros").
     Raises WorkflowError when the library is missing.
     """
-    phonenumbers = _library()
+    phonenumbers = _import_phonenumbers()
     if len(text) > _MAX_CHARACTERS:
         return Reason.TOO_LONG
     # No national number begins with 00: it is how one dials abroad in most countries.
@@ -53,7 +53,7 @@ def _is_national(text: str) -> bool:
 
 
 def recognise(lines: bytes) -> list[bytes]:
-    """Return for each line (with its newline) its digits if it is plainly a valid number, `+` and digits; else b""."""
+    """Return the digits of each line that is plainly a valid number with a plus sign, b"" for any other line."""
     return [
         line[1:] if line[:1] == b"+" and _compile_matcher(line[1:4])(line, 1) else b""
         for line in lines.split(b"\n")[:-1]
@@ -62,52 +62,55 @@ def recognise(lines: bytes) -> list[bytes]:
 
 @functools.lru_cache(maxsize=1000)
 def _compile_matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
-    """Return a matcher of the valid numbers with these first three digits; it takes a line and their position."""
-    codes = _library().COUNTRY_CODE_TO_REGION_CODE
+    """Return a function of a line and a position, which matches valid numbers with these first three digits."""
+    codes = _import_phonenumbers().COUNTRY_CODE_TO_REGION_CODE
     for code in (first_digits[:length] for length in (1, 2, 3)):
         regions = codes.get(int(code)) if code.isdigit() and not code.startswith(b"0") else None
         if regions and regions[0] != _NO_COUNTRY:
-            return re.compile(code + _valid_national_numbers(regions).encode()).fullmatch
+            return re.compile(code + _national_numbers_pattern(regions).encode()).fullmatch
     return re.compile(b"(?!)").fullmatch  # matches nothing
 
 
-def _valid_national_numbers(regions: tuple[str, ...]) -> str:
+def _national_numbers_pattern(regions: tuple[str, ...]) -> str:
     """Return a pattern of the national numbers that the library finds valid and leaves unchanged.
 
     Of the regions of a country code, the library takes the first whose leading digits a number has, or, where a region
     has none, the first with a matching type of numbers.
     """
-    metadata = [_library().PhoneMetadata.metadata_for_region(region) for region in regions]
+    metadata = [_import_phonenumbers().PhoneMetadata.metadata_for_region(region) for region in regions]
     # The library may remove a prefix that is dialled within the country.
     prefix = metadata[0].national_prefix_for_parsing
     not_before, choices = f"(?!{prefix})" if prefix else "", []
     for region in metadata:
-        types = "|".join(_description_pattern(of_type) for of_type in _types(region))
+        types = "|".join(_description_pattern(of_type) for of_type in _number_types(region))
         leading = f"(?={region.leading_digits})" if region.leading_digits else ""
         choices.append(f"{not_before}{leading}(?={_description_pattern(region.general_desc)})(?:{types})")
         not_before += f"(?!{region.leading_digits})" if region.leading_digits else ""
     return f"(?:{'|'.join(choices)})"
 
 
-def _types(region: Any) -> Iterator[Any]:
+def _number_types(region: Any) -> Iterator[Any]:
+    """Yield the types of numbers that a region has, such as mobile."""
     names = "premium_rate toll_free shared_cost voip personal_number pager uan voicemail fixed_line mobile"
     return (entry for name in names.split() if (entry := getattr(region, name)) and entry.national_number_pattern)
 
 
 def _description_pattern(description: Any) -> str:
+    """Return the pattern of one type of numbers, with their possible lengths."""
     lengths = "|".join(rf"\d{{{length}}}" for length in description.possible_length)
     return (rf"(?=(?:{lengths})\Z)" if lengths else "") + rf"(?:{description.national_number_pattern})\Z"
 
 
 @functools.cache
-def _library() -> ModuleType:
+def _import_phonenumbers() -> ModuleType:
+    """Return the library phonenumbers. Raises WorkflowError if it is missing."""
     # Imported for exports with phone numbers only: it is large and not in Treasure Data's image.
     try:
         import phonenumbers
     except ImportError:
         raise WorkflowError(
-            "a column of phone numbers needs the package phonenumbers, which is not there: lay the project folder out "
-            "again with `scripts/bundle FOLDER --update --with-phone-numbers`, or install phonenumberslite. Nothing "
+            "a column of phone numbers needs the package phonenumbers, which is not installed: update the project "
+            "folder with `scripts/bundle FOLDER --update --with-phone-numbers`, or install phonenumberslite. Nothing "
             "was sent"
         ) from None
     return phonenumbers

@@ -14,7 +14,7 @@ from td_pinterest_op.identifiers.types import UNSURE_LETTERS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """`meaning` continues "the value …". `example` is made up; None where none can be shown. `sql` is one statement."""
+    """Explains a reason. `meaning` continues "the value …". `example`: made up, or None. `sql`: one statement."""
 
     meaning: str
     example: str | None
@@ -30,13 +30,13 @@ REASONS: Mapping[str, Explanation] = {
         sql="SELECT * FROM people WHERE email IS NULL",
     ),
     "empty": Explanation(
-        meaning="is empty, or holds only white space and invisible characters",
+        meaning="is empty, or contains only white space and invisible characters",
         example='"  "',
         advice="Leave the rows out of the query, and store NULL where a form was left blank.",
         sql=r"SELECT * FROM people WHERE NOT regexp_like(email, '[^\s\p{Z}\p{Cc}\p{Cf}]')",
     ),
     "not_a_string": Explanation(
-        meaning="is not text",
+        meaning="is not a string",
         example="17",
         advice="Cast the column in the query: CAST(email AS varchar).",
         sql="SELECT typeof(email) AS type, count(*) AS people FROM people GROUP BY typeof(email)",
@@ -59,7 +59,7 @@ REASONS: Mapping[str, Explanation] = {
     "not_a_device_id": Explanation(
         meaning="does not have the form 8-4-4-4-12 hex digits",
         example="1234-5678",
-        advice="Check which column the query selects. A device id without its dashes needs them back.",
+        advice="Check which column the query selects. Put the dashes back into device ids that lack them.",
         sql=(
             r"SELECT * FROM people WHERE NOT regexp_like(trim(maid), '\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}"
             r"-[0-9A-Fa-f]{12}\z') AND NOT regexp_like(trim(maid), '\A[0-9A-Fa-f]{64}\z')"
@@ -74,7 +74,7 @@ REASONS: Mapping[str, Explanation] = {
     "too_long": Explanation(
         meaning="is an address of more than 254 bytes, which no mail server accepts",
         example=None,
-        advice="Look at the rows: mostly the field holds a whole text.",
+        advice="Look at the rows: usually the field contains a whole text.",
         sql="SELECT * FROM people WHERE length(to_hex(to_utf8(lower(email)))) > 508",
     ),
     "unsupported_hash": Explanation(
@@ -114,10 +114,10 @@ REASONS: Mapping[str, Explanation] = {
         sql=r"SELECT * FROM people WHERE NOT regexp_like(trim(phone), '\A(\+|00)')",
     ),
     "unsure": Explanation(
-        meaning="is an address with a letter whose lower case depends on its place or on the version of Unicode: the "
-        "warehouse cannot hash it",
+        meaning="is an address with a letter whose lowercase form depends on its place or on the version of Unicode: "
+        "the warehouse cannot hash it",
         example="an address with a capital sigma (\u03a3)",
-        advice="Put the SHA-256 of the address in lower case in its place, or set hash_in: operator.",
+        advice="Put the SHA-256 of the lowercase address in its place, or set hash_in: operator.",
         sql=f"SELECT * FROM people WHERE regexp_like(email, '{UNSURE_LETTERS}')",  # noqa: S608
     ),
     "no_control_key": Explanation(

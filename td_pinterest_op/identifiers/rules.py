@@ -11,7 +11,7 @@ import re
 
 
 class Reason(str, enum.Enum):
-    """Why a value is rejected; rejections are counted by these names."""
+    """The reasons why values are rejected. Rejections are counted by these names."""
 
     NULL = "null"
     EMPTY = "empty"
@@ -52,6 +52,7 @@ _EMPTY = ("", " ", "\n")
 
 
 def _spellings(value: str) -> set[str]:
+    """Return a value in the spellings in which people hash it."""
     return {value, value.upper(), value.capitalize(), value.replace("nan", "NaN")}
 
 
@@ -96,7 +97,7 @@ def text_or_reason(value: object) -> str | Reason:
 
 
 def hash_or_reason(text: str) -> bytes | Reason | None:
-    """Return the digest that a trimmed text is, or the reason for its rejection; None for a text that is no hash."""
+    """Return the digest that a text contains, or the reason for its rejection. None if it is not a hash."""
     if _SHA256_HEX.fullmatch(text):
         digest = bytes.fromhex(text)
         return Reason.HASH_OF_NOTHING if digest in HASHES_OF_NOTHING else digest

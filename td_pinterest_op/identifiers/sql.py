@@ -31,12 +31,12 @@ def trim_sql(value: str) -> str:
 
 
 def lower_sql(text: str) -> str:
-    """Return the SQL of a text in lower case: Python lowers a capital I with a dot to two characters, Trino to one."""
+    """Return the SQL of a text in lower case as in Python, where "İ" becomes two characters (in Trino one)."""
     return f"lower(replace({text}, {quote_literal(chr(0x130))}, {quote_literal('i' + chr(0x307))}))"
 
 
 def salted_number_sql(key: str, salt: str) -> str:
-    """Return the SQL of a person's number, which decides about the control group; `key` and `salt` are SQL of text.
+    """Return the SQL of a person's number, which decides on the control group. `key` and `salt`: SQL of text.
 
     `withholding.people.assign_control` computes the same.
     """
@@ -44,7 +44,7 @@ def salted_number_sql(key: str, salt: str) -> str:
 
 
 def answer_sql(type_: IdentifierType, *, text: str, lowered: str, mark: str = "") -> str:
-    """Return the SQL of a value's digest in hex, or of the reason for its rejection; NULL for a NULL.
+    """Return the SQL of a value's digest in hex, or of the reason for its rejection. It is NULL for NULL.
 
     `text` is SQL of the trimmed value, `lowered` of the same in lower case. A value that is a digest gets `mark` in
     front. The type must have SQL.
@@ -55,6 +55,7 @@ def answer_sql(type_: IdentifierType, *, text: str, lowered: str, mark: str = ""
         "".join(f"\n    WHEN {condition} THEN '{reason.value}'" for condition, reason in conditions)
         for conditions in (sql.flaws, sql.form)
     )
+    hashes_of_nothing = sorted(digest.hex()[:32] for digest in HASHES_OF_NOTHING)
     of_type = f"""{flaws}
     WHEN regexp_like($text, '{_character_class(SEPARATORS)}') THEN '{Reason.CONTAINS_SEPARATOR.value}'{form}
     ELSE lower(to_hex(sha256(to_utf8({sql.normal})))) END"""
@@ -63,17 +64,17 @@ def answer_sql(type_: IdentifierType, *, text: str, lowered: str, mark: str = ""
     WHEN from_utf8(to_utf8({text})) <> {text} THEN '{Reason.BAD_ENCODING.value}'
     WHEN {text} = '' THEN '{Reason.EMPTY.value}'
     WHEN {lowered} IN (
-{_literals(sorted(PLACEHOLDERS), indent=6)}) THEN '{Reason.PLACEHOLDER.value}'
+{_format_literals(sorted(PLACEHOLDERS), indent=6)}) THEN '{Reason.PLACEHOLDER.value}'
     WHEN regexp_like({text}, '\\A[0-9A-Fa-f]{{64}}\\z') THEN CASE
       WHEN substr({lowered}, 1, 32) IN (
-{_literals(sorted(digest.hex()[:32] for digest in HASHES_OF_NOTHING), indent=8)}) THEN '{Reason.HASH_OF_NOTHING.value}'
+{_format_literals(hashes_of_nothing, indent=8)}) THEN '{Reason.HASH_OF_NOTHING.value}'
       ELSE {digest} END
     WHEN regexp_like({text}, '\\A([0-9A-Fa-f]{{32}}|[0-9A-Fa-f]{{40}})\\z') THEN '{Reason.UNSUPPORTED_HASH.value}'\
 {of_type.replace("$text", text).replace("$lowered", lowered)}"""
 
 
-def _literals(values: Iterable[str], *, indent: int) -> str:
-    """Return literals, several a line."""
+def _format_literals(values: Iterable[str], *, indent: int) -> str:
+    """Return SQL literals, separated by commas, on lines of limited length."""
     lines, margin = [" " * indent], " " * indent
     for literal in map(quote_literal, values):
         if len(lines[-1]) + len(literal) > _LIST_WIDTH:
@@ -84,7 +85,7 @@ def _literals(values: Iterable[str], *, indent: int) -> str:
 
 
 def _character_class(characters: str) -> str:
-    """Return a character class of a regular expression, neighbours as ranges."""
+    """Return these characters as a regular expression's character class, with neighbours as ranges."""
     codes = sorted(set(map(ord, characters)))
     runs = [[code for _, code in run] for _, run in groupby(enumerate(codes), key=lambda each: each[1] - each[0])]
     parts = [f"\\x{{{run[0]:x}}}" + (f"-\\x{{{run[-1]:x}}}" if len(run) > 1 else "") for run in runs]

@@ -21,7 +21,7 @@ _DEVICE_ID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sql:
-    """The rules of a type in Trino's SQL; `$text` is the trimmed value, `$lowered` the same in lower case.
+    """The rules of a type in Trino's SQL. `$text`: the trimmed value. `$lowered`: the same in lower case.
 
     The first condition that a value meets is the reason for its rejection. `flaws` come before the search for
     separators, `form` after it. `normal`: the text of a valid value that is hashed.
@@ -58,6 +58,7 @@ class IdentifierType:
 
 
 def _normalise_email(text: str, _country: str | None) -> str | Reason:
+    """Return the address to hash, or the reason for its rejection."""
     normal = text.lower()
     if len(normal.encode()) > MAX_EMAIL_BYTES:
         return Reason.TOO_LONG
@@ -70,6 +71,7 @@ def _normalise_email(text: str, _country: str | None) -> str | Reason:
 
 
 def _normalise_device_id(text: str, _country: str | None, *, in_case: Callable[[str], str]) -> str | Reason:
+    """Return the device id to hash, in lower or upper case, or the reason for its rejection."""
     # Before its case is changed: upper() makes two hex digits of the ligature \ufb00.
     if SEPARATOR.search(text):
         return Reason.CONTAINS_SEPARATOR
@@ -77,6 +79,7 @@ def _normalise_device_id(text: str, _country: str | None, *, in_case: Callable[[
 
 
 def _normalise_external_id(text: str, _country: str | None) -> str | Reason:
+    """Return the external id to send, or the reason for its rejection."""
     if len(text) > MAX_EXTERNAL_ID_CHARACTERS:
         return Reason.TOO_LONG
     return Reason.CONTAINS_SEPARATOR if SEPARATOR.search(text) else text
@@ -98,20 +101,22 @@ _PLAIN_EXTERNAL_ID = rf"[^\x00-\x20,\x7f-\xff]{{1,{MAX_EXTERNAL_ID_CHARACTERS}}}
 _PLACEHOLDERS = frozenset(word.encode() for word in PLACEHOLDERS)
 
 
-def _compile_run(line: str) -> re.Pattern[bytes]:
+def _compile_lines_pattern(line: str) -> re.Pattern[bytes]:
+    """Return the pattern of any number of lines that each match `line`."""
     return re.compile(rf"(?:{line}\n)*{_POSSESSIVE}".encode())
 
 
 def _recognise_runs(lines: bytes, *, runs: re.Pattern[bytes], in_case: Callable[[bytes], bytes] = bytes) -> list[bytes]:
+    """Return the lines that are in a run of plainly valid lines, b"" for any other line."""
     lines = in_case(lines)
     values = lines.split(b"\n")[:-1]
-    for row in _rows_outside(runs, lines):
+    for row in _find_lines_outside(runs, lines):
         values[row] = b""
     return values
 
 
-def _rows_outside(runs: re.Pattern[bytes], lines: bytes) -> Iterator[int]:
-    """Yield the lines, counted from 0, that are in no run."""
+def _find_lines_outside(runs: re.Pattern[bytes], lines: bytes) -> Iterator[int]:
+    """Yield the numbers, from 0, of the lines that are in no run of valid lines."""
     row = position = 0
     while True:
         end = cast("re.Match[bytes]", runs.match(lines, position)).end()  # matches the empty run, if nothing else
@@ -124,12 +129,15 @@ def _rows_outside(runs: re.Pattern[bytes], lines: bytes) -> Iterator[int]:
 
 
 def _recognise_external_ids(lines: bytes) -> list[bytes]:
+    """Return the lines that are plainly valid external ids, b"" for any other line."""
     # External ids are not hashed: a placeholder cannot be recognised by its hash, as with other types.
     values = _recognise_runs(lines, runs=_external_ids)
     return [b"" if value.lower() in _PLACEHOLDERS else value for value in values]
 
 
-_emails, _device_ids, _external_ids = map(_compile_run, (_PLAIN_EMAIL, _DEVICE_ID.pattern, _PLAIN_EXTERNAL_ID))
+_emails, _device_ids, _external_ids = map(
+    _compile_lines_pattern, (_PLAIN_EMAIL, _DEVICE_ID.pattern, _PLAIN_EXTERNAL_ID)
+)
 
 # ---------------------------------------------------------------------------------------- a warehouse: the same, in SQL
 

@@ -45,12 +45,12 @@ def compact(stage: Stage, ledger: Ledger, state: State, *, entries: int, members
 
 
 def _write_members(stage: Stage, ledger: Ledger, state: State, members: int) -> int | None:
-    """Write a row for each member; returns the compaction's number, None if it is not complete."""
+    """Write a row for each member. Return the compaction's number, None if it is not complete."""
     number = state.seen + 1
     stage.run(
         "write a row for each member into the ledger", ledger.insert_statement(_members_select(ledger, state, number))
     )
-    written = stage.read_records("count them", _count_select(ledger, number))[0]["digests"]
+    written = stage.read_records("count them", _count_written_select(ledger, number))[0]["digests"]
     if written != members:
         log.warning("the ledger could not be compacted: %s rows were written, not %s", written, members)
         return None
@@ -67,6 +67,7 @@ def _write_members(stage: Stage, ledger: Ledger, state: State, members: int) -> 
 
 
 def _members_select(ledger: Ledger, state: State, number: int) -> str:
+    """Return a SELECT of the rows that a compaction writes, one for each digest that is in or unsure."""
     rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined
 FROM (
@@ -79,6 +80,7 @@ WHERE state <> 'out'"""
     return plan_select(rows, plan=number)
 
 
-def _count_select(ledger: Ledger, number: int) -> str:
+def _count_written_select(ledger: Ledger, number: int) -> str:
+    """Return the query that counts the members' rows that a compaction has written."""
     written = ledger.written_query(State(number=number, seen=number - 1))
     return f"SELECT count(digest) AS digests FROM ({written}) WHERE op IN ('member', 'unsure')"

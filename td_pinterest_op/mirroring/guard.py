@@ -21,7 +21,7 @@ _TRUSTED = 10.0
 
 @dataclass(kw_only=True)
 class PlanGuard:
-    """Reads the ledger before a write if its last answer is too old. `sent`: how many records may be in so far."""
+    """Stops the writes of a plan once the ledger has a newer one. `sent`: returns how many records may be in."""
 
     stage: Stage
     ledger: Ledger
@@ -37,56 +37,58 @@ class PlanGuard:
     _wrote: bool = False
 
     def trust(self) -> None:
-        """Trust that the plan is the newest: it has just been written."""
+        """Trust for some seconds that the plan is the newest, since it has just been written."""
         self._waits, self._trusted_until = self.client.rate_limiter.waits, self.clock() + _TRUSTED
 
     def check(self) -> None:
         """Raise LimitError if a newer plan is in the ledger."""
         waited, asked_at = self.client.rate_limiter.waits, self.clock()
-        if (newest := self._read_newest()) != self.plan:
+        if (newest := self._read_newest_plan()) != self.plan:
             self._newer = newest
             raise LimitError(f"plan {newest} is newer")
         self._waits, self._trusted_until = waited, asked_at + _TRUSTED
 
     @contextlib.contextmanager
     def watch(self, *ops: str) -> Iterator[None]:
-        """Check the writes of a block, which sends the plan's rows of these `ops`.
+        """Check the plan before each write of the block, which sends the plan's rows of these `ops`.
 
         If the block fails and there is a newer plan, the ledger gets whatever may have been sent as unsettled. Raises
         LimitError in place of the error then.
         """
         self._ops += ops
         try:
-            with self.client.check_writes(self._before_write):
+            with self.client.check_writes(self._check_before_write):
                 yield
         except ExportError as error:
             # There is no time left after a signal.
-            if not shutdown.is_requested() and self._is_overtaken(error):
+            if not shutdown.is_requested() and self._record_newer_plan(error):
                 raise LimitError(self._overtaken_text()) from None
             raise
 
-    def _before_write(self) -> None:
+    def _check_before_write(self) -> None:
+        """Check the plan again if the last answer of the ledger is too old."""
         with self._lock:
             if self.client.rate_limiter.waits != self._waits or self.clock() > self._trusted_until:
                 self.check()
             self._wrote = True
 
-    def _is_overtaken(self, error: ExportError) -> bool:
-        """Return whether there is a newer plan; the ledger then gets what this one may have sent meanwhile."""
+    def _record_newer_plan(self, error: ExportError) -> bool:
+        """Return whether there is a newer plan. If so, write into the ledger what this one may have sent."""
         try:
             if self._wrote:
-                self._newer = newest if (newest := self._read_newest()) != self.plan else None
+                self._newer = newest if (newest := self._read_newest_plan()) != self.plan else None
             for op in self._ops if self._newer and self._wrote else ():
                 self.stage.run("note what was sent during a newer plan", self.ledger.overtaken_statement(self.plan, op))
         except ExportError as failure:
             error.extend(
-                ". If another run has made a newer plan meanwhile, the ledger lacks what this one has sent "
-                f"({failure}): set rebuild: true for one run"
+                f". If another run has made a newer plan since, the ledger lacks what this one has sent ({failure}): "
+                "set rebuild: true for one run"
             )
             return False
         return self._newer is not None
 
     def _overtaken_text(self) -> str:
+        """Return the message for a plan that a newer one has overtaken."""
         sent = self.sent()
         outcome = (
             f"{format_count(sent, 'record')} of it had been sent: the ledger has its people as unsettled, and the next "
@@ -95,10 +97,11 @@ class PlanGuard:
             else "Nothing of it was sent"
         )
         return (
-            f"plan {self.plan} of audience {self.ledger.audience_id} was overtaken: another run has made plan "
-            f"{self._newer} meanwhile. {outcome}"
+            f"plan {self.plan} of audience {self.ledger.audience_id} was superseded: another run has made plan "
+            f"{self._newer} since. {outcome}"
         )
 
-    def _read_newest(self) -> int:
+    def _read_newest_plan(self) -> int:
+        """Return the number of the newest plan in the ledger."""
         (row,) = self.stage.read_records("read the newest plan", self.ledger.newest_query(self.plan))
         return int(row["newest"])

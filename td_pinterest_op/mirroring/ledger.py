@@ -67,7 +67,7 @@ class State:
     customer_list_id: str = ""
 
     @classmethod
-    def of_row(cls, row: Mapping[str, Any]) -> State:
+    def from_row(cls, row: Mapping[str, Any]) -> State:
         """Return the state in a row of `Ledger.state_query`."""
         return cls(**{**row, "sent": tuple(map(int, filter(None, row["sent"].split(","))))})
 
@@ -78,7 +78,7 @@ class State:
 
     @property
     def sent_sql(self) -> str:
-        """The numbers of the plans that are on Pinterest, for IN."""
+        """The numbers of the plans that are on Pinterest, as a list for SQL's IN."""
         return f"({', '.join(map(str, self.sent or (0,)))})"
 
 
@@ -105,7 +105,7 @@ WITH (bucketed_on = array['audience_id'], bucket_count = 512) AS
 SELECT {columns} WHERE false"""
 
     def state_query(self) -> str:
-        """Return the query of a `State`: one row, also if the ledger has no rows of the audience."""
+        """Return the query of a `State`: one row, even if the ledger has no rows of the audience."""
         return f"""\
 SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + 1) AS number,
   coalesce(max(plan), 0) AS seen,
@@ -118,36 +118,36 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
   count(*) AS entries,
   coalesce(max_by(ad_account_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS ad_account_id,
   coalesce(max_by(customer_list_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS customer_list_id
-{self._rows()}"""
+{self._rows_clause()}"""
 
     def entries_from(self, state: State) -> str:
         """Return FROM and WHERE of the rows with a digest that are valid in a state."""
-        return f"""{self._rows()}
+        return f"""{self._rows_clause()}
     AND digest IS NOT NULL AND plan BETWEEN {state.base} AND {state.seen}
     AND (op IN ('join', 'leave') OR plan = {state.compacted})"""
 
     def newest_query(self, plan: int) -> str:
-        """Return a query of one number: this plan, or the newest that takes it into account.
+        """Return the query of one number: this plan, or the newest plan that takes it into account.
 
         A plan that was made at the same time and does not take this one into account is not sent: its run notices.
         """
         return (
             f"SELECT coalesce(max(CASE WHEN digest IS NULL AND joined >= {plan} THEN plan END), {plan}) AS newest\n"
-            f"{self._rows()} AND {_since(plan)}"
+            f"{self._rows_clause()} AND {_since_condition(plan)}"
         )
 
     def written_query(self, state: State) -> str:
-        """Return a query of the rows since a state: `op`, `digest` and `figure`; `op` is NULL for rows of other tries.
+        """Return a query of the rows written since a state: `op` (NULL for rows of other tries), `digest`, `figure`.
 
         These include plans that were made meanwhile, and rows that make those of the state void.
         """
         return f"""\
 SELECT CASE WHEN session = {quote_literal(self.session)} THEN op END AS op, digest, figure
-{self._rows()} AND {_since(state.number)}
+{self._rows_clause()} AND {_since_condition(state.number)}
   AND (plan > {state.seen} OR (op IN {BASES} AND plan > {state.base}))"""
 
     def insert_statement(self, rows: str) -> str:
-        """Return the statement that writes rows: a SELECT of the columns from `plan` to `customer_list_id`."""
+        """Return the INSERT of rows. `rows`: a SELECT of the columns from `plan` to `customer_list_id`."""
         return f"""\
 INSERT INTO {self.table} ({", ".join(_COLUMNS)})
 SELECT {quote_literal(self.audience_id)}, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id,
@@ -157,43 +157,44 @@ FROM (
 )"""
 
     def mark_statement(self, op: str, *, plan: int, **values: int | str) -> str:
-        """Return the statement that writes a row without a digest; `values` by column."""
+        """Return the INSERT of a row without a digest. `values`: its values by column."""
         return self.insert_statement(mark_select(op, plan=plan, **values))
 
     def overtaken_statement(self, plan: int, op: str) -> str:
-        """Return the INSERT for a plan that was still being sent during a newer one: its people are unsure then.
+        """Return the INSERT that makes the people of an overtaken plan unsure, which was still being sent.
 
         `op` is join or leave, or replacing for a plan that replaces everybody. That one, and a plan whose rows a
         compaction has deleted, makes the next run replace everybody.
         """
-        sent = f"{self._rows()} AND plan = {plan} AND op = '{op}'"
+        sent = f"{self._rows_clause()} AND plan = {plan} AND op = '{op}'"
         return self.insert_statement(f"""\
-SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined, {_nulls("figure")}
+SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined, {_null_columns("figure")}
 FROM (
   SELECT op, digest {sent} AND digest IS NOT NULL
   UNION ALL SELECT CASE count(digest) WHEN 0 THEN 'replacing' ELSE 'overtaken' END, NULL {sent}
 ) CROSS JOIN (
   SELECT max(plan) AS newest, greatest(cast(to_unixtime(now()) * 1000 AS bigint), max(plan) + 1) AS number
-  {self._rows()}
+  {self._rows_clause()}
 )""")
 
     def delete_statement(self, base: int) -> str:
         """Return the statement that deletes the rows before the plan with which the ledger begins."""
-        return f"DELETE {self._rows()} AND plan < {base}"
+        return f"DELETE {self._rows_clause()} AND plan < {base}"
 
-    def _rows(self) -> str:
+    def _rows_clause(self) -> str:
+        """Return FROM and WHERE of all rows of the audience."""
         return f"FROM {self.table} WHERE audience_id = {quote_literal(self.audience_id)}"
 
 
 def mark_select(op: str, *, plan: int, **values: int | str) -> str:
-    """Return the SELECT of a row without a digest; `values` by column."""
+    """Return the SELECT of a row without a digest. `values`: its values by column."""
     known = {name: str(value) if isinstance(value, int) else quote_literal(value) for name, value in values.items()}
     columns = {"plan": str(plan), "op": f"'{op}'"} | known
     selected = [f"cast({columns.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in [*_COLUMNS][1:-2]]
     return f"SELECT {', '.join(selected)}"
 
 
-def _nulls(first: str) -> str:
+def _null_columns(first: str) -> str:
     """Return the columns from `first` to `customer_list_id`, all NULL."""
     names = [*_COLUMNS]
     return ", ".join(
@@ -201,11 +202,11 @@ def _nulls(first: str) -> str:
     )
 
 
-def _since(plan: int) -> str:
-    """Return the condition of rows written since a plan was made: by `time`, tables are read in part only."""
+def _since_condition(plan: int) -> str:
+    """Return the condition for rows written since a plan was made, by `time`, which limits what is read."""
     return f"time >= {plan // 1000 - _SLACK}"
 
 
 def plan_select(rows: str, *, plan: int) -> str:
-    """Return the rows of a plan for `insert_statement`, from a SELECT of `op`, `digest` and `joined`."""
-    return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, {_nulls('figure')} FROM ({rows})"
+    """Return a SELECT of a plan's rows for `insert_statement`. `rows`: a SELECT of `op`, `digest` and `joined`."""
+    return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, {_null_columns('figure')} FROM ({rows})"

@@ -10,7 +10,7 @@ from td_pinterest_op.errors import LimitError
 from td_pinterest_op.mirroring.ledger import Ledger, State, mark_select, plan_select
 from td_pinterest_op.settings.table import Begin, Settings
 from td_pinterest_op.stats import WITHHELD
-from td_pinterest_op.withholding.sql import read_counts, sum_by_reason
+from td_pinterest_op.withholding.sql import parse_amounts, sum_by_reason
 
 REPLACE, DIFFERENCE = "replace", "difference"
 _DAY = 86_400_000  # milliseconds
@@ -33,27 +33,27 @@ def choose_mode(state: State, settings: Settings) -> str:
 
 
 def check_state(state: State, settings: Settings, *, customer_list_id: str, people: int) -> None:
-    """Raise LimitError if the ledger is about another audience, or a first run would remove people.
+    """Raise LimitError if the ledger is about another audience, or if a first run would remove people.
 
     `customer_list_id` and `people` are those of the audience now; a plan that replaces everybody needs no ledger.
     """
     if state.settled and choose_mode(state, settings) == DIFFERENCE:
         if state.ad_account_id not in ("", settings.ad_account_id):
             raise LimitError(
-                f"the ledger is about ad account {state.ad_account_id}, and ad_account_id is {settings.ad_account_id}. "
-                f"Nothing was sent. Correct the id, or {_REBUILD}"
+                f"the ledger belongs to ad account {state.ad_account_id}, but ad_account_id is "
+                f"{settings.ad_account_id}. Nothing was sent. Correct the id, or {_REBUILD}"
             )
         if state.customer_list_id not in ("", customer_list_id):
             raise LimitError(
-                f"the audience uses customer list {customer_list_id} now, and the mirror has filled list "
+                f"the audience uses customer list {customer_list_id} now, but the mirror has filled list "
                 f"{state.customer_list_id}: somebody else has switched it. Nothing was sent. To go on, {_REBUILD}"
             )
     # A first replace that was not settled was allowed.
     is_first = not state.settled and not state.replacing
     if is_first and people > _NOBODY and not settings.rebuild and settings.begin is None:
         raise LimitError(
-            f"the mirror has not filled this audience yet, and it has {people:,} people. Nothing was sent. Set begin: "
-            "replace if the people of the query are to take their place, or begin: adopt if they are to stay"
+            f"the mirror has not filled this audience yet, but it already has {people:,} people. Nothing was sent. "
+            "Set begin: replace if the people of the query should replace them, or begin: adopt if they should stay"
         )
 
 
@@ -61,15 +61,15 @@ def check_leavers(figures: Figures, state: State, settings: Settings) -> None:
     """Raise LimitError if a greater share of the members would leave than the settings allow."""
     if state.settled and figures.leave > settings.max_leave_ratio * figures.members:
         raise LimitError(
-            f"{figures.leave:,} of {figures.members:,} members would leave, and the query finds {figures.people:,} "
-            f"people: a greater share than max_leave_ratio allows ({settings.max_leave_ratio}). Nothing was sent. "
+            f"{figures.leave:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
+            f"allows ({settings.max_leave_ratio}); the query finds {figures.people:,} people. Nothing was sent. "
             "Correct the query, or raise max_leave_ratio for one run"
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What a run would change, as counted by the warehouse.
+    """The numbers of a run's changes, as counted by the warehouse.
 
     `rejected`: values by reason. `withheld`: digests by reason. `people`: those of the query who may be sent.
     `members`: by the ledger. `resent_to`: the last turn that is sent again. `entries`: rows of the ledger, not void.
@@ -90,14 +90,14 @@ class Figures:
     entries: int
 
     @classmethod
-    def of_row(cls, row: Mapping[str, Any]) -> Figures:
+    def from_row(cls, row: Mapping[str, Any]) -> Figures:
         """Return the figures in a row of `figures_query`."""
-        return cls(**{**row, "rejected": read_counts(row["rejected"]), "withheld": read_counts(row["withheld"])})
+        return cls(**{**row, "rejected": parse_amounts(row["rejected"]), "withheld": parse_amounts(row["withheld"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The statements of one run; `ledger` is None before it exists.
+    """The SQL that compares a run's people with the ledger. `ledger`: None before the table exists.
 
     `people` is a table or SELECT of `withholding.sql.people_select`, `changes` one of `changes_select`.
     """
@@ -108,7 +108,7 @@ class Comparison:
     resend_days: int
 
     def changes_select(self, people: str) -> str:
-        """Return the SELECT of the change of every digest: join, leave, due (may be sent again), stay or out.
+        """Return the SELECT of each digest's change: join, leave, due (may be sent again), stay or out.
 
         It also has the reasons for which values are rejected and people withheld. Digests without a change are only
         counted. `turn` orders digests by their last join, the oldest first.
@@ -134,14 +134,15 @@ FROM (
       SELECT digest, joined, {", ".join(_AMOUNTS)}, {membership_sql(self.state)}
       FROM (
       SELECT digest, {NEWEST}, {_SUMS}
-      FROM ({self._ledger_rows()}
+      FROM ({self._ledger_rows_select()}
       SELECT answer AS digest, cast(NULL AS bigint) AS plan, cast(NULL AS varchar) AS op,
         cast(NULL AS bigint) AS joined, people, given, hashed, row_count, invalid_rows, 0 AS entries
       FROM ({people})) AS entries
       GROUP BY digest))))
 GROUP BY op, member, turn, digest"""
 
-    def _ledger_rows(self) -> str:
+    def _ledger_rows_select(self) -> str:
+        """Return the SELECT of the ledger's valid rows, before a UNION ALL. "" without a ledger."""
         if self.ledger is None:
             return ""
         return f"""\
@@ -151,7 +152,7 @@ GROUP BY op, member, turn, digest"""
       UNION ALL """
 
     def figures_query(self, changes: str) -> str:
-        """Return the query of `Figures`: one row."""
+        """Return the query of `Figures`, which returns one row."""
         settled_day = self.state.settled // _DAY
         return f"""\
 SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
@@ -183,7 +184,7 @@ FROM (
       GROUP BY op, member, turn, reason)))"""
 
     def plan_statement(self, changes: str, *, resent_to: str, **proof: int | str) -> str:
-        """Return the INSERT of the plan. `proof`: the columns of the row that proves that the others are complete."""
+        """Return the INSERT of the plan. `proof`: the columns of the row that proves that the plan is complete."""
         assert self.ledger, "a plan is for an audience that exists"  # noqa: S101
         chosen = (
             "op IN ('join', 'stay')"
@@ -205,7 +206,7 @@ NEWEST = "max(entries.plan) AS plan, max_by(op, entries.plan) AS op, max_by(join
 
 
 def membership_sql(state: State) -> str:
-    """Return the SQL of `state`: in, out or unsure, by the newest row of a digest."""
+    """Return the SQL of whether a digest is in, out or unsure, by its newest row. `state`: that of the ledger."""
     return f"""CASE
         WHEN plan IS NULL THEN 'out'
         WHEN op = 'member' OR (op = 'join' AND plan IN {state.sent_sql}) THEN 'in'

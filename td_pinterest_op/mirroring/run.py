@@ -16,7 +16,7 @@ from td_pinterest_op.mirroring.compaction import compact
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, State
 from td_pinterest_op.mirroring.plan import REPLACE, Comparison, Figures, choose_mode
 from td_pinterest_op.mirroring.stage import Stage
-from td_pinterest_op.records.columns import Column, list_type
+from td_pinterest_op.records.columns import Column, choose_list_type
 from td_pinterest_op.records.plan import check_value_kind
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.records.spool import Spool
@@ -25,13 +25,13 @@ from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.withholding import sql as withholding
-from td_pinterest_op.withholding.lists import check_list, list_columns, query_in_errors, warn_of_invalid
-from td_pinterest_op.withholding.preparation import people_columns
+from td_pinterest_op.withholding.lists import add_query_to_errors, check_list, find_list_columns, warn_of_invalid_values
+from td_pinterest_op.withholding.preparation import find_people_columns
 
 
 @dataclass(kw_only=True)
 class MirrorRun:
-    """The steps of a run; `stats` gets its figures. `lists` are the task's.
+    """The steps of a mirror's run in the warehouse, which fill `stats`. `lists`: the task's lists.
 
     Methods raise JobError and TreasureDataError, and LimitError where it is documented.
     """
@@ -49,22 +49,22 @@ class MirrorRun:
     _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def close(self) -> None:
-        """Free memory, files and the tables of the run."""
+        """Free memory and files, and drop the run's tables."""
         self._files.close()
-        self.stage.drop()
+        self.stage.drop_tables()
 
     @property
     def mode(self) -> str:
-        """REPLACE or DIFFERENCE."""
+        """Whether everybody is replaced or only changes are sent: REPLACE or DIFFERENCE."""
         return choose_mode(self.state, self.settings)
 
     @property
     def list_type(self) -> str:
-        """The type of a customer list for the people."""
-        return list_type(self._columns)
+        """The type of a customer list for these people."""
+        return choose_list_type(self._columns)
 
     def read_state(self, *, now: float) -> None:
-        """Read the state of the ledger; creates the table, except in a dry run."""
+        """Read the state of the ledger. Creates its table if it is missing, except in a dry run."""
         exists = self.ledger.name in self.stage.clean_up(now=now)
         if not exists and not self.settings.dry_run:
             self._create_ledger(now=now)
@@ -72,7 +72,7 @@ class MirrorRun:
         self.state = State(number=int(now * 1000))
         if exists:
             (row,) = self.stage.read_records("read the state of the ledger", self.ledger.state_query())
-            self.state = State.of_row(row)
+            self.state = State.from_row(row)
         self._comparison = Comparison(
             ledger=self.ledger if exists else None,
             state=self.state,
@@ -92,19 +92,21 @@ class MirrorRun:
         """Hash the people, and compare them with the ledger. Raises LimitError as `check_list` does."""
         lists = {name: self._read_list_query(name, source) for name, source in self.lists.items()}
         of_lists = {name: query.columns for name, query in lists.items()}
-        query = self._read_query("query", self.stage.source, lambda job: people_columns(job, self.settings, of_lists))
+        query = self._read_query(
+            "query", self.stage.source, lambda job: find_people_columns(job, self.settings, of_lists)
+        )
         self._columns = query.columns
-        people, comparison = self._select_people(query, self._read_lists(lists)), self._comparison
-        self._changes, job_id = self.stage.create(
+        people, comparison = self._select_people(query, self._hash_lists(lists)), self._comparison
+        self._changes, job_id = self.stage.create_table(
             "changes", "compare the people with the ledger", comparison.changes_select(people)
         )
         self.stats.job_id = self.stats.job_id or job_id
         (row,) = self.stage.read_records("count who joins and who leaves", comparison.figures_query(self._changes))
-        self.figures = Figures.of_row(row)
+        self.figures = Figures.from_row(row)
         self._fill_stats()
 
     def write_plan(self, customer_list_id: str) -> Mapping[str, Prepared]:
-        """Write the plan into the ledger, and return its people by op, read back from it.
+        """Write the plan into the ledger, and return its records by op, as read back from there.
 
         Raises LimitError if another run has made a plan meanwhile, or if the plan is not complete.
         """
@@ -151,33 +153,35 @@ class MirrorRun:
         self.figures = replace(self.figures, entries=written if replaces else self.figures.entries + written)
 
     def compact(self) -> None:
-        """Compact the ledger if that is due. With every change settled, its members are the people."""
+        """Compact the ledger if that is due. Every change must be settled."""
         compact(self.stage, self.ledger, self.state, entries=self.figures.entries, members=self.figures.people)
 
     def _read_query(self, name: str, source: Source, choose: Callable[[Job], Sequence[Column]]) -> Query:
+        """Return a query with its columns. `choose`: returns those that hold identifiers."""
         job = self.stage.read_columns(f"read the columns of `{name}`", columns_statement(source.query))
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=choose(job))
 
     def _read_list_query(self, name: str, source: Source) -> Query:
-        with query_in_errors(name):
-            return self._read_query(name, source, lambda job: list_columns(job, self.settings))
+        """Return the query of a list. Errors name the list."""
+        with add_query_to_errors(name):
+            return self._read_query(name, source, lambda job: find_list_columns(job, self.settings))
 
-    def _read_lists(self, lists: Mapping[str, Query]) -> Mapping[str, str]:
-        """Return the tables of the lists' digests, by name. Raises LimitError as `check_list` does."""
+    def _hash_lists(self, lists: Mapping[str, Query]) -> Mapping[str, str]:
+        """Hash the lists in the warehouse, and return their tables by name. Raises LimitError as `check_list`."""
         tables = {}
         for name, query in lists.items():
-            with query_in_errors(name):
-                made = self.stage.create(name, f"hash the list `{name}`", withholding.list_select(query))
+            with add_query_to_errors(name):
+                made = self.stage.create_table(name, f"hash the list `{name}`", withholding.list_select(query))
             tables[name], self.stats.list_jobs[name] = made
         counts = self.stage.read_records("count the lists", withholding.list_counts_select(tables)) if tables else ()
         invalid = {}
         for row in counts:
-            name, of_list = row["list"], _figures_of(row)
+            name, of_list = row["list"], _read_list_stats(row)
             invalid[name] = of_list.invalid_by_reason
-            with query_in_errors(name):
+            with add_query_to_errors(name):
                 check_value_kind(self.settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
             check_list(name, row["identifiers"], of_list, self.settings)
-        warn_of_invalid(invalid)
+        warn_of_invalid_values(invalid)
         return tables
 
     def _select_people(self, query: Query, tables: Mapping[str, str]) -> str:
@@ -186,10 +190,11 @@ class MirrorRun:
         if not withholding.needs_table(query, tables=tables, control=control):
             return withholding.values_select(query)
         select = withholding.people_select(query, tables=tables, control=control)
-        table, self.stats.job_id = self.stage.create("digests", "hash the people, without those withheld", select)
+        table, self.stats.job_id = self.stage.create_table("digests", "hash the people, without those withheld", select)
         return f"SELECT * FROM {table}"
 
     def _fill_stats(self) -> None:
+        """Copy the figures into the statistics."""
         stats, figures, replaces = self.stats, self.figures, self.mode == REPLACE
         stats.columns = len(self._columns) + sum(column.is_array for column in self._columns)
         stats.read, stats.invalid_rows = figures.row_count, figures.invalid_rows
@@ -211,27 +216,29 @@ class MirrorRun:
         )
 
     def _check_plan(self, spools: Mapping[str, Spool], *, proofs: Sequence[int], others: int) -> Mapping[str, Prepared]:
+        """Return the records by op. Raises LimitError if the plan is incomplete, or another run made one too."""
         for spool in spools.values():
             spool.finish()
         if others:
             raise LimitError(
-                f"another run has made a plan for audience {self.ledger.audience_id} meanwhile. Nothing was sent. Run "
+                f"another run has made a plan for audience {self.ledger.audience_id} since. Nothing was sent. Run "
                 "this task again"
             )
-        written, to_send = sum(spool.unique for spool in spools.values()), self.stats.to_send_count
+        written, to_send = sum(spool.unique_count for spool in spools.values()), self.stats.to_send_count
         if [*proofs] != [to_send] or written != to_send:
             raise LimitError(
                 f"the plan in the ledger is not what was computed ({written:,} records, not {to_send:,}): an INSERT "
-                "broke off. Nothing was sent. Run this task again"
+                "was interrupted. Nothing was sent. Run this task again"
             )
         return {
-            op: Prepared(unique=spool.unique, list_type=self.list_type, spool=spool) for op, spool in spools.items()
+            op: Prepared(unique_count=spool.unique_count, list_type=self.list_type, spool=spool)
+            for op, spool in spools.items()
         }
 
 
-def _figures_of(row: Mapping[str, Any]) -> Stats:
-    """Return the figures of a list, as counted by the warehouse."""
-    invalid = Counter(withholding.read_counts(row["reasons"]))
+def _read_list_stats(row: Mapping[str, Any]) -> Stats:
+    """Return the statistics of a list in a row of `list_counts_select`."""
+    invalid = Counter(withholding.parse_amounts(row["reasons"]))
     of_list = Stats(action="", ad_account_id="", dry_run=True, invalid_by_reason=invalid)
     of_list.read = row["given"] + invalid.total()
     of_list.plain_values, of_list.hashed_values = row["given"] - row["hashed"], row["hashed"]

@@ -29,7 +29,7 @@ NEW = "new"
 
 @dataclass(kw_only=True)
 class Stage:
-    """One try of a mirror in the warehouse.
+    """Runs the statements of one try of a mirror, and creates and drops its tables.
 
     `source` has the engine and the database of the statements, `database` is that of the tables and the ledger, `name`
     the audience's id, or NEW. `outcome`: added to the error of a statement that fails.
@@ -49,39 +49,39 @@ class Stage:
         return f"{quote_name(self.database)}.{quote_name(table)}"
 
     def run(self, purpose: str, statement: str) -> str:
-        """Run a statement without a result; returns its job. Raises JobError and TreasureDataError."""
-        with self._outcome_in_errors():
-            return run_statement(self.td, self._source_of(purpose, statement))
+        """Run a statement without a result, and return its job's id. Raises JobError and TreasureDataError."""
+        with self._add_outcome_to_errors():
+            return run_statement(self.td, self._build_source(purpose, statement))
 
     def read_columns(self, purpose: str, statement: str) -> Job:
-        """Run a statement for its columns. Raises as `run`."""
-        with self._outcome_in_errors():
-            return wait_for_job(self.td, self._source_of(purpose, statement))
+        """Run a statement, and return its job, which has the columns. Raises as `run` does."""
+        with self._add_outcome_to_errors():
+            return wait_for_job(self.td, self._build_source(purpose, statement))
 
     def read_rows(self, purpose: str, statement: str) -> Rows:
-        """Run a statement; returns its rows. Raises as `run`."""
+        """Run a statement, and return its rows. Raises as `run` does."""
         job = self.read_columns(purpose, statement)
         return Rows(job=job, blocks=JobResult(self.td, job))
 
     def read_records(self, purpose: str, statement: str) -> list[dict[str, Any]]:
-        """Run a statement with few rows; returns each by column name. Raises as `run`."""
+        """Run a statement with few rows, and return each row by column name. Raises as `run` does."""
         rows = self.read_rows(purpose, statement)
-        with self._outcome_in_errors():
+        with self._add_outcome_to_errors():
             return to_records(rows)
 
-    def create(self, kind: str, purpose: str, select: str) -> tuple[str, str]:
-        """Create a table of this try; returns the SQL of its name, and the job. Raises as `run`."""
+    def create_table(self, kind: str, purpose: str, select: str) -> tuple[str, str]:
+        """Create a table of this try, and return the SQL of its name, and the job's id. Raises as `run` does."""
         table = f"pinterest_{kind}_{self.name}_{self.session_key}_{self.token}"
         self._made.append(table)
         job_id = self.run(purpose, f"CREATE TABLE {self._qualify(table)} AS\n{select}")
         return self._qualify(table), job_id
 
-    def drop(self) -> None:
-        """Drop the tables of this try. Never raises: warns."""
-        self._drop(self._made)
+    def drop_tables(self) -> None:
+        """Drop the tables of this try. A failure is only a warning."""
+        self._drop_tables(self._made)
 
     def clean_up(self, *, now: float) -> set[str]:
-        """Drop unused tables of other tries; returns the names of all tables. Raises as `run`."""
+        """Drop unused tables of other tries, and return the names of all tables. Raises as `run` does."""
         pattern = re.compile(rf"pinterest_({_KINDS})_({self.name}|{NEW})(_[a-z0-9]+)*")
         # As Treasure Data writes the time at which a table was made.
         before = datetime.fromtimestamp(now - _UNUSED_AFTER, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -94,10 +94,11 @@ class Stage:
             for name, created in tables.items()
             if pattern.fullmatch(name) and (f"_{self.session_key}_" in name or "" < created < before)
         ]
-        self._drop(left)
+        self._drop_tables(left)
         return set(tables)
 
-    def _drop(self, tables: list[str]) -> None:
+    def _drop_tables(self, tables: list[str]) -> None:
+        """Drop these tables, unless the process was asked to stop. A failure is only a warning."""
         # There is no time left after a signal.
         if shutdown.is_requested():
             return
@@ -105,14 +106,18 @@ class Stage:
             for table in tables:
                 self.td.call("POST", build_path("table", "delete", self.database, table))
         except ExportError as error:
-            log.warning("tables of the mirror stay in database %s: %s", self.database, error)
+            log.warning(
+                "temporary tables of the mirror could not be deleted from database %s: %s", self.database, error
+            )
 
-    def _source_of(self, purpose: str, statement: str) -> Source:
+    def _build_source(self, purpose: str, statement: str) -> Source:
+        """Return the source that runs a statement, with its purpose in a comment before it."""
         text = f"-- td_pinterest_op: mirror of audience {self.name}: {purpose}\n{statement}"
         return replace(self.source.with_fresh_query(text), purpose=purpose)
 
     @contextlib.contextmanager
-    def _outcome_in_errors(self) -> Iterator[None]:
+    def _add_outcome_to_errors(self) -> Iterator[None]:
+        """Add `outcome` to the errors of the block."""
         try:
             yield
         except ExportError as error:

@@ -165,8 +165,8 @@ class Api:
             seen.add(bookmark)
             query["bookmark"] = bookmark
         raise PinterestError(
-            f"Pinterest names a next page after {_MOST_PAGES:,} pages of {purpose}: it may go on without end. Run this "
-            f"task again; if it happens again, report it to Pinterest [x-pinterest-rid {response.request_id}]"
+            f"Pinterest still names a next page after {_MOST_PAGES:,} pages of {purpose}: the listing may never end. "
+            f"Run this task again; if it happens again, report it to Pinterest [x-pinterest-rid {response.request_id}]"
         )
 
     def _send_read(self, path: str, *, purpose: str) -> Response:

@@ -37,7 +37,7 @@ _AUTHORISE = (
 )
 CONSENT_URL = "https://www.pinterest.com/oauth/"
 _CODE_USED_UP = (
-    "the code is used up, too old (it lasts a few minutes) or of another redirect address: run "
+    "the code was used before, is too old (it lasts a few minutes) or belongs to another redirect address: run "
     "`td-pinterest authorize` again and approve without a pause"
 )
 _WRONG_APP = (
@@ -52,8 +52,8 @@ _CODE_ADVICE = {WRONG_APP_CODE: _WRONG_APP, 283: _CODE_USED_UP, None: f"{_CODE_U
 _REFRESH_ADVICE = {
     WRONG_APP_CODE: "client_id or client_secret is wrong: the owner of the Pinterest app must compare them with the "
     "app's page at https://developers.pinterest.com/apps/",
-    283: "the refresh token has ended, was replaced, or the account's password was changed: the owner of the Pinterest "
-    f"app must {_AUTHORISE}",
+    283: "the refresh token has expired, was replaced, or the account's password was changed: the owner of the "
+    f"Pinterest app must {_AUTHORISE}",
     None: "it refused the app's credentials or the refresh token: the owner of the Pinterest app must check client_id "
     f"and client_secret, and, if they are right, {_AUTHORISE}",
 }
@@ -194,7 +194,7 @@ class Tokens(TokenSource):
             error.refused_token = self._fingerprint
             raise
         if grant is None:
-            raise PinterestError("Pinterest answered the token request without an access token")
+            raise PinterestError("Pinterest's answer to the token request has no access token")
         return self._accept_grant(grant)
 
     def _accept_grant(self, grant: Grant) -> Bearer:
@@ -234,7 +234,7 @@ def exchange_code(
     app, purpose = _encode_app_credentials(client_id, client_secret), "exchanging the code for a refresh token"
     grant = _request_grant(client, app, form, purpose=purpose, advice=_CODE_ADVICE, repeatable=False)
     if grant is None or grant.refresh_token is None:
-        raise PinterestError("Pinterest answered the code without a refresh token: run `td-pinterest authorize` again")
+        raise PinterestError("Pinterest's answer to the code has no refresh token: run `td-pinterest authorize` again")
     return grant
 
 

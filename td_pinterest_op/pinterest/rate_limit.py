@@ -94,7 +94,7 @@ class RateLimiter:
                 return
             self._logged_until, writes = until + _LONG, self._windows[MINUTE]
         log.info(
-            "waiting for the next request (the limit of %d writes a minute, or a wait that the server asks for): %s",
+            "waiting before the next request (the limit of %d writes a minute, or a wait that the server asks for): %s",
             writes,
             format_resumption(delay, wall=self._wall_clock()),
         )

@@ -15,7 +15,7 @@ _MAX_BATCH_BYTES = 2 << 20
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """Identifiers, sent as `records`; `data` has 32 bytes for each."""
+    """Identifiers to send as `records`. `data`: 32 bytes for each."""
 
     data: bytes
 
@@ -24,16 +24,16 @@ class Digests:
 
     @property
     def record_count(self) -> int:
-        """How many records there are."""
+        """The number of records."""
         return len(self)
 
     def split(self, size: int) -> list[Digests]:
-        """Return the same records, `size` at a time."""
+        """Return batches of the same records, with up to `size` in each."""
         step = size * DIGEST_BYTES
         return [Digests(self.data[start : start + step]) for start in range(0, len(self.data), step)]
 
     def to_json(self) -> Iterator[bytes]:
-        """Yield the parts of their member of a request's JSON body."""
+        """Yield the parts of the member `records` of a request's JSON body."""
         # Put together by hand: a JSON encoder would read all of the text once more to find nothing to escape.
         yield b'"records":"'
         yield hexlify(self.data, ",", DIGEST_BYTES)
@@ -42,7 +42,7 @@ class Digests:
 
 @dataclass(frozen=True, slots=True)
 class RowRecords:
-    """Rows with several keys, sent as `records_v2`: by shape, the rows of each as one string."""
+    """Rows with several keys, to send as `records_v2`. `parts`: each shape with its rows as one string."""
 
     parts: Sequence[tuple[Shape, bytes]]
 
@@ -51,15 +51,15 @@ class RowRecords:
 
     @property
     def record_count(self) -> int:
-        """How many records there are; further combinations of a row's values do not count."""
+        """The number of records. Further combinations of a row's values do not count."""
         return sum(len(data) // shape.width for shape, data in self.parts if not shape.is_extra)
 
     def split(self, size: int) -> list[RowRecords]:
-        """Return the same records, `size` at a time."""
+        """Return batches of the same records, with up to `size` in each."""
         return [*make_batches(self.parts, size)]
 
     def to_json(self) -> Iterator[bytes]:
-        """Yield the parts of their member of a request's JSON body."""
+        """Yield the parts of the member `records_v2` of a request's JSON body."""
         yield b'"records_v2":['
         for number, (shape, data) in enumerate(self.parts):
             if number:
@@ -72,7 +72,7 @@ Batch = Digests | RowRecords
 
 
 def make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[RowRecords]:
-    """Yield rows, `size` at a time or fewer where they are long."""
+    """Yield batches of up to `size` rows, fewer if they are long. `chunks`: pairs of a shape and a string of rows."""
     batch: list[tuple[Shape, bytes]] = []
     rows_left, bytes_left = size, _MAX_BATCH_BYTES
     for shape, chunk in chunks:

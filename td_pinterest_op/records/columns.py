@@ -23,7 +23,7 @@ _MAXIMUM_SHOWN = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of the result that holds identifiers; `position` is counted from 0. `is_array`: several in a row.
+    """A column of a result that holds identifiers. `position`: from 0. `is_array`: a row may have several.
 
     `is_judged`: see `Job`.
     """
@@ -35,25 +35,25 @@ class Column:
     is_judged: bool = False
 
 
-def row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) -> Sequence[Column]:
-    """Return the columns of a result that hold keys of a record; `columns` as for `identifier_columns`.
+def find_row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) -> Sequence[Column]:
+    """Return the columns of a result that hold keys of a record. `columns`: as for `find_identifier_columns`.
 
-    Raises JobError, as `identifier_columns` and for two columns of one key, since a record has each key once.
+    Raises JobError, as `find_identifier_columns` and for two columns of one key, since a record has each key once.
     """
-    found = identifier_columns(job, columns, types=TYPES, by=by)
+    found = find_identifier_columns(job, columns, types=TYPES, by=by)
     by_key: dict[str, list[str]] = {}
     for column in found:
         by_key.setdefault(column.type.key, []).append(column.name)
-    duplicates = [f"{' and '.join(names)} both hold {key}" for key, names in by_key.items() if len(names) > 1]
+    duplicates = [f"{' and '.join(names)} are both {key}" for key, names in by_key.items() if len(names) > 1]
     if duplicates:
         raise JobError(
-            f"{job.label} cannot be exported with records: rows, where a record has each key once: "
+            f"{job.label} cannot be exported with records: rows, where a record may have each key only once: "
             f"{'; '.join(duplicates)}"
         )
     return found
 
 
-def identifier_columns(
+def find_identifier_columns(
     job: Job,
     columns: Mapping[str, str],
     *,
@@ -61,14 +61,14 @@ def identifier_columns(
     by: str | None = None,
     ignores_others: bool = False,
 ) -> Sequence[Column]:
-    """Return the columns of a result that hold identifiers of `types`, by their lower-case names.
+    """Return the columns of a result that hold identifiers of these `types`, by their lower-case names.
 
     `columns` maps other lower-case names to types. The column `by`, of a control group, holds no identifiers. Raises
-    JobError, which names every problem: see `_problems`.
+    JobError, which names every problem: see `_find_problems`.
     """
     known = dict(types) | {name: types[type_] for name, type_ in columns.items()}
     known.pop(by or "", None)
-    problems = [*_problems(job, columns, known, by=by, ignores_others=ignores_others)]
+    problems = [*_find_problems(job, columns, known, by=by, ignores_others=ignores_others)]
     if known.keys().isdisjoint(name.lower() for name, _ in job.schema):
         problems.append(f"there is no column {join_with_or(types)}")
     if problems:
@@ -88,17 +88,20 @@ def identifier_columns(
     ]
 
 
-def _problems(
+def _find_problems(
     job: Job, columns: Iterable[str], known: Container[str], *, by: str | None, ignores_others: bool
 ) -> Iterator[str]:
-    """Yield each column that a setting names and the result lacks, each unknown one, and each of an unfit type."""
+    """Yield a message for each column that is named but missing, is unknown, or has an unfit type."""
     names = {name.lower() for name, _ in job.schema}
     for setting, name in [*(("columns", name) for name in columns), *([("control", by)] if by else [])]:
         if name not in names:
             yield f'there is no column "{sanitize(name)}", which `{setting}` names'
     unknown = (name for name, _ in job.schema if name.lower() not in known and name.lower() != by)
     for name in islice(unknown, 0 if ignores_others else _MAXIMUM_SHOWN):
-        yield f'column "{sanitize(name)}" is no identifier: leave it out of {job.origin.name}, or name it in `columns`'
+        yield (
+            f'column "{sanitize(name)}" is not an identifier: leave it out of {job.origin.name}, or name it in '
+            "`columns`"
+        )
     unfit = (
         (name, sql_type)
         for name, sql_type in job.schema
@@ -111,11 +114,11 @@ def _problems(
 
 
 def position_of(name: str, names: Iterable[str]) -> int:
-    """Return the position of a column by its name, in any case, counted from 0. Raises ValueError."""
+    """Return the position of a column, from 0, by its name in any letter case. Raises ValueError."""
     return [each.lower() for each in names].index(name.lower())
 
 
-def list_type(columns: Sequence[Column]) -> str:
-    """Return the type of a customer list for these columns: that of their identifiers, EMAIL for several types."""
+def choose_list_type(columns: Sequence[Column]) -> str:
+    """Return the type of a customer list for these columns, EMAIL if they have several types."""
     types = {column.type.list_type for column in columns}
     return (types.pop() if len(types) == 1 else None) or cast("str", EMAIL.list_type)

@@ -31,14 +31,14 @@ _hex_digests = re.compile(rb"[0-9A-Fa-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyBlock:
-    """The keys of some values of one type: what to send for each, or b"".
+    """The keys of a block of values of one type: what to send for each value, or b"" for a rejected one.
 
-    `rejected`: the positions of b"", from 0, in order, with the reasons. `hashed`: how many values were hashed already.
+    `rejected`: the positions of b"", from 0, in order, with the reasons. `hashed_count`: how many were already hashed.
     """
 
     keys: list[bytes]
     rejected: list[tuple[int, Reason]]
-    hashed: int
+    hashed_count: int
 
 
 def key_or_reason(type_: IdentifierType, value: object, *, default_country: str | None = None) -> bytes | Reason:
@@ -83,13 +83,13 @@ def hash_block(type_: IdentifierType, values: Sequence[object], *, default_count
     Values are as msgpack gives them with raw=True. A few thousand at a time are best. Raises WorkflowError (see
     `phones`).
     """
-    keys, hashed = _fast_keys(type_, values)
+    keys, hashed = _find_keys_fast(type_, values)
     undecided = _find_empty(keys)
     rejected = [(row, Reason.NULL) for row in undecided if values[row] is None]
     present = [row for row in undecided if values[row] is not None] if rejected else undecided
     if present:
         trimmed = [_trim_line(values[row]) for row in present]
-        for row, key in zip(present, _fast_keys_mixed(type_, trimmed), strict=True):
+        for row, key in zip(present, _find_keys_fast_mixed(type_, trimmed), strict=True):
             answer = key or key_or_reason(type_, values[row], default_country=default_country)
             if isinstance(answer, Reason):
                 rejected.append((row, answer))
@@ -97,11 +97,11 @@ def hash_block(type_: IdentifierType, values: Sequence[object], *, default_count
                 keys[row] = answer
                 hashed += type_.is_hashed and _is_hash(values[row])
         rejected.sort()
-    return KeyBlock(keys=keys, rejected=rejected, hashed=hashed)
+    return KeyBlock(keys=keys, rejected=rejected, hashed_count=hashed)
 
 
 def decode_answers(answers: Sequence[object]) -> KeyBlock:
-    """Return the keys in the answers of the warehouse: digests in hex, or reasons.
+    """Return the keys in the answers of the warehouse, each of which is a digest in hex or a reason.
 
     HASHED_MARK precedes a digest of a value that was hashed already. Raises UnexpectedError for any other answer.
     """
@@ -113,15 +113,16 @@ def decode_answers(answers: Sequence[object]) -> KeyBlock:
         ]
     except ValueError:
         raise UnexpectedError("an answer of the warehouse is neither a digest nor a reason") from None
-    return KeyBlock(keys=keys, rejected=rejected, hashed=sum(text.startswith(_MARK) for text in texts))
+    return KeyBlock(keys=keys, rejected=rejected, hashed_count=sum(text.startswith(_MARK) for text in texts))
 
 
 def _is_hash(valid: object) -> bool:
+    """Return whether a valid value was hashed already."""
     return isinstance(valid, bytes) and hash_or_reason(valid.decode().strip(TRIMMED)) is not None
 
 
-def _fast_keys(type_: IdentifierType, values: Sequence[object]) -> tuple[list[bytes], int]:
-    """Return for each value its key, or b"" for `key_or_reason` to decide; and how many were hashed already."""
+def _find_keys_fast(type_: IdentifierType, values: Sequence[object]) -> tuple[list[bytes], int]:
+    """Return each value's key, or b"" if `key_or_reason` must decide, and how many values were hashed already."""
     texts = cast("list[bytes]", values)
     try:
         lines = b"\n".join(texts) + b"\n"
@@ -136,8 +137,8 @@ def _fast_keys(type_: IdentifierType, values: Sequence[object]) -> tuple[list[by
     return keys, len(keys) - keys.count(b"") if seem_hashed else 0
 
 
-def _fast_keys_mixed(type_: IdentifierType, texts: list[bytes]) -> list[bytes]:
-    """Return keys as `_fast_keys` does, for a few values, hashed and plain ones mixed, none with a newline."""
+def _find_keys_fast_mixed(type_: IdentifierType, texts: list[bytes]) -> list[bytes]:
+    """Return the keys of a few values, hashed and plain ones mixed, none with a newline."""
     plain = _hash_lines(type_, b"\n".join(texts) + b"\n")
     return (
         [hashed or key for hashed, key in zip(_decode_hashes(texts), plain, strict=True)] if type_.is_hashed else plain
@@ -145,22 +146,25 @@ def _fast_keys_mixed(type_: IdentifierType, texts: list[bytes]) -> list[bytes]:
 
 
 def _decode_hashes(texts: list[bytes]) -> list[bytes]:
+    """Return the digest in each text of 64 hex digits, b"" for any other text."""
     try:
         # What is 64 bytes long nearly always is a digest: trying costs a quarter of looking first.
         digests = [unhexlify(text) if len(text) == 64 else b"" for text in texts]
     except ValueError:
         digests = [unhexlify(text) if _hex_digests.fullmatch(text) else b"" for text in texts]
-    return _drop_empty_hashes(digests)
+    return _blank_hashes_of_nothing(digests)
 
 
 def _hash_lines(type_: IdentifierType, lines: bytes) -> list[bytes]:
+    """Return the key of each line that is plainly valid, b"" for any other line."""
     values = type_.recognise(lines)
     if not type_.is_hashed:
         return values
-    return _drop_empty_hashes([sha256(value).digest() if value else b"" for value in values])
+    return _blank_hashes_of_nothing([sha256(value).digest() if value else b"" for value in values])
 
 
-def _drop_empty_hashes(digests: list[bytes]) -> list[bytes]:
+def _blank_hashes_of_nothing(digests: list[bytes]) -> list[bytes]:
+    """Return the digests, with b"" in place of those of empty values and of placeholders."""
     if HASHES_OF_NOTHING.isdisjoint(digests):
         return digests
     return [b"" if digest in HASHES_OF_NOTHING else digest for digest in digests]
@@ -177,13 +181,14 @@ def _find_empty(digests: list[bytes]) -> list[int]:
 
 
 def _trim_line(value: object) -> bytes:
+    """Return a value without white space at its ends, b"" if it is not bytes or contains a newline."""
     trimmed = value.strip() if isinstance(value, bytes) else b""
     return b"" if b"\n" in trimmed else trimmed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnKeys(KeyBlock):
-    """The keys of a column in a block; `rejected` has rows.
+    """The keys of a column in a block. `rejected`: as in KeyBlock, but by row.
 
     `rows`: for each value its row, None where each row has one value.
     """
@@ -192,8 +197,8 @@ class ColumnKeys(KeyBlock):
     rows: Sequence[int] | None
 
     @property
-    def valid(self) -> int:
-        """How many values are valid."""
+    def valid_count(self) -> int:
+        """The number of valid values."""
         return len(self.keys) - len(self.rejected)
 
     @property
@@ -203,21 +208,21 @@ class ColumnKeys(KeyBlock):
 
     @property
     def identifiers(self) -> list[bytes]:
-        """The digests by which the valid values are compared with others."""
+        """The digests of the valid values, by which they are compared with those of other people."""
         type_ = self.column.type
         return self.valid_keys if type_.is_hashed else [identifier_of(type_, key) for key in self.valid_keys]
 
     @property
-    def unsure(self) -> list[int]:
+    def unsure_rows(self) -> list[int]:
         """The rows of addresses that the warehouse could not hash."""
         return [row for row, reason in self.rejected if reason is Reason.UNSURE]
 
     @property
-    def plain(self) -> int:
-        """How many valid values were plain, of a type that is hashed."""
-        return self.valid - self.hashed if self.column.type.is_hashed else 0
+    def plain_count(self) -> int:
+        """The number of valid values that arrived unhashed, for types that must be hashed."""
+        return self.valid_count - self.hashed_count if self.column.type.is_hashed else 0
 
-    def by_row(self, count: int) -> list[list[bytes]]:
+    def group_by_row(self, count: int) -> list[list[bytes]]:
         """Return the different keys of each of `count` rows."""
         if self.rows is None:
             return [[key] if key else [] for key in self.keys]
@@ -229,23 +234,27 @@ class ColumnKeys(KeyBlock):
 
 
 def identifier_of(type_: IdentifierType, key: bytes) -> bytes:
-    """Return the digest by which a key is compared with others, also of a key that is not sent as a digest."""
+    """Return the digest by which a key is compared with others, even if the key is not sent as a digest."""
     return key if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), key)).digest()
 
 
-def column_keys(column: Column, block: Sequence[Sequence[object]], *, default_country: str | None = None) -> ColumnKeys:
+def compute_column_keys(
+    column: Column, block: Sequence[Sequence[object]], *, default_country: str | None = None
+) -> ColumnKeys:
     """Return the keys of a column in a block. Raises WorkflowError (see `phones`)."""
-    values, rows = _flatten(block[column.position]) if column.is_array else (block[column.position], None)
+    values, rows = _flatten_arrays(block[column.position]) if column.is_array else (block[column.position], None)
     if column.is_judged:
         of_values = decode_answers(values)
     else:
         of_values = hash_block(column.type, values, default_country=default_country)
     rejected = of_values.rejected if rows is None else [(rows[place], reason) for place, reason in of_values.rejected]
-    return ColumnKeys(column=column, keys=of_values.keys, rows=rows, rejected=rejected, hashed=of_values.hashed)
+    return ColumnKeys(
+        column=column, keys=of_values.keys, rows=rows, rejected=rejected, hashed_count=of_values.hashed_count
+    )
 
 
-def _flatten(arrays: Sequence[object]) -> tuple[list[object], list[int]]:
-    """Return the elements of all arrays and the row of each, without nulls; one null for an array without others."""
+def _flatten_arrays(arrays: Sequence[object]) -> tuple[list[object], list[int]]:
+    """Return the elements of all arrays and the row of each, without nulls. An empty array yields one null."""
     values: list[object] = []
     rows: list[int] = []
     for row, array in enumerate(arrays):
@@ -257,6 +266,7 @@ def _flatten(arrays: Sequence[object]) -> tuple[list[object], list[int]]:
 
 
 def _parse_array(value: object) -> Sequence[object]:
+    """Return the elements of an array or of its JSON text, or else the value itself as the only element."""
     if isinstance(value, (tuple, list)):
         return value
     try:  # some engines return arrays as JSON

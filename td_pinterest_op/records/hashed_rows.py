@@ -20,8 +20,8 @@ ENGINES = ("presto", "trino")
 HASH_SETTING = "hash_in: warehouse"
 
 
-def hashing_reason(action: ActionSpec | None, hash_in: object) -> str | None:
-    """Return what needs rows that the warehouse has hashed: the action, or HASH_SETTING; None if nothing does."""
+def find_hashing_reason(action: ActionSpec | None, hash_in: object) -> str | None:
+    """Return what requires hashing in the warehouse: the action's name, HASH_SETTING, or None."""
     if action and action.needs_query:
         return action.name
     return HASH_SETTING if hash_in is HashIn.WAREHOUSE else None
@@ -34,16 +34,16 @@ def require_hashable(source: object, *, name: str, needed_by: str) -> None:
     """
     key, cure = ("hash_in", ", or set hash_in: operator") if needed_by == HASH_SETTING else ("action", "")
     if not isinstance(source, Source):
-        raise SettingsError(f"{needed_by} needs `query`, and the rows come from a file", key=key)
+        raise SettingsError(f"{needed_by} needs `query`, but the rows come from a file", key=key)
     if source.job_id is not None:
         raise SettingsError(
-            f"{needed_by} needs `query`, and the rows are those of a job (`job_id` or the last job): "
-            f"give the task the query and its database{cure}",
+            f"{needed_by} needs `query`, but the rows are those of a job (`job_id` or the last job): give the task "
+            f"the query and its database{cure}",
             key=key,
         )
     if source.engine not in ENGINES:
         raise SettingsError(
-            f"{needed_by} needs the engine {' or '.join(ENGINES)}, and {name} has engine: {source.engine}", key=key
+            f"{needed_by} needs the engine {' or '.join(ENGINES)}, but {name} has engine: {source.engine}", key=key
         )
     require_one_statement(source.query)
 
@@ -57,7 +57,7 @@ def open_rows(
     control: Control | None = None,
     note: Callable[[str], None],
 ) -> Rows:
-    """Return the rows of a source as `open_job_rows` does; the warehouse may have to hash the identifiers.
+    """Return the rows of a source as `open_job_rows` does. The warehouse may have to hash the identifiers.
 
     They are digests or reasons then. `choose` returns the columns that hold identifiers, given a job with the columns
     of the query. Raises as `wait_for_job` and `choose` do.

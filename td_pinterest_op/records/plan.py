@@ -26,13 +26,13 @@ _OR_SKIP = "or set ignore_invalid_records: true to skip and count such rows"
 TOLERATED_SHARE = 0.01
 
 
-def plan_text(settings: Settings, stats: Stats, *, batches: int, changes: Sequence[str], request_count: int) -> str:
-    """Return what an export is about to do, in a few lines for the log.
+def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Sequence[str], request_count: int) -> str:
+    """Return a few lines for the log on what an export is about to do.
 
     `changes`: one sentence for each thing that will be created, changed or orphaned. `request_count`: the requests for
     them, in addition to the batches.
     """
-    reasons = reasons_text(stats.invalid_by_reason)
+    reasons = format_reasons(stats.invalid_by_reason)
     pace, minutes = settings.requests_per_minute, (request_count + batches) / settings.requests_per_minute
     lines = [
         "plan (dry run: nothing will be written):" if settings.dry_run else "plan:",
@@ -49,14 +49,14 @@ def plan_text(settings: Settings, stats: Stats, *, batches: int, changes: Sequen
 
 
 def _leaves_members(settings: Settings) -> bool:
-    """Return whether the members of the audience remain in it."""
+    """Return whether the people who are in the audience already remain in it."""
     action = settings.action
     return not action.drops_members and (not action.only_once or settings.if_exists is IfExists.ADD)
 
 
 def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[int], origin: Origin = QUERY) -> None:
-    """Raise InvalidRowsError for an invalid value, or with `skip_invalid` if values are invalid and none is valid."""
-    invalid, fix = _invalid_text(stats, first_invalid, origin), f"Nothing was sent. Correct {origin.name}"
+    """Raise InvalidRowsError for invalid values. With `skip_invalid`, only if there is no valid one."""
+    invalid, fix = _describe_invalid(stats, first_invalid, origin), f"Nothing was sent. Correct {origin.name}"
     if stats.invalid_count and not skip_invalid:
         raise InvalidRowsError(f"{invalid}. {fix}, {_OR_SKIP}")
     if stats.invalid_count > stats.invalid_by_reason["null"] and not stats.unique:
@@ -65,12 +65,12 @@ def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[in
 
 
 def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int] = (), origin: Origin = QUERY) -> None:
-    """Raise when the rows must not be sent: InvalidRowsError as `check_values`, LimitError for a limit that was set."""
+    """Raise InvalidRowsError as `check_values` does, or LimitError if the rows break a limit of the settings."""
     check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=first_invalid, origin=origin)
     share = stats.invalid_rows / max(stats.read, 1)
     if share > settings.max_invalid_ratio:
         raise LimitError(
-            f"{_invalid_text(stats, first_invalid, origin)}: a share of {share:.4f} of the rows, more than "
+            f"{_describe_invalid(stats, first_invalid, origin)}: a share of {share:.4f} of the rows, more than "
             f"max_invalid_ratio allows ({settings.max_invalid_ratio}). Nothing was sent"
         )
     if not stats.unique and not settings.allow_empty:
@@ -96,7 +96,7 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
 
 
 def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> None:
-    """Raise LimitError if more of the valid values than expected were hashed already, or were not."""
+    """Raise LimitError if too many valid values are hashed where plain ones are expected, or the reverse."""
     if expected is ExpectedValues.PLAIN:
         other, state = hashed, "look hashed already"
         cause = "A policy of Treasure Data may mask the column: digests of masked values match nobody"
@@ -112,7 +112,8 @@ def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> No
         )
 
 
-def _invalid_text(stats: Stats, first_invalid: Sequence[int], origin: Origin) -> str:
+def _describe_invalid(stats: Stats, first_invalid: Sequence[int], origin: Origin) -> str:
+    """Return how many values are invalid, why, and in which rows the first ones are."""
     rows = ", ".join(map(str, first_invalid[:NAMED_ROWS])) + (", …" if len(first_invalid) > NAMED_ROWS else "")
     values = stats.valid + stats.invalid_count
     # With several columns a row has several values, or none.
@@ -122,10 +123,10 @@ def _invalid_text(stats: Stats, first_invalid: Sequence[int], origin: Origin) ->
     where = f"{first} {rows}" if rows else ""
     return (
         f"{stats.invalid_count:,} of {of} {'is' if stats.invalid_count == 1 else 'are'} invalid "
-        f"({reasons_text(stats.invalid_by_reason)}){where}"
+        f"({format_reasons(stats.invalid_by_reason)}){where}"
     )
 
 
-def reasons_text(counts: Counter[str]) -> str:
+def format_reasons(counts: Counter[str]) -> str:
     """Return how often each reason occurs, the most frequent first: "null 3, empty 1"."""
     return ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())

@@ -40,40 +40,42 @@ class RowSpool:
             max(self._spools.values(), key=lambda spool: spool.buffered_bytes).write_buffers()
 
     def finish(self) -> None:
-        """Sort, drop repeats, count. Nothing can be added any more. Raises OSError."""
+        """Sort the rows and drop repeats. No row can be added afterwards. Raises OSError."""
         # In the same order whichever row came first.
         self._spools = dict(sorted(self._spools.items(), key=lambda entry: entry[0].number))
         for spool in self._spools.values():
             spool.finish()
 
     @property
-    def unique(self) -> int:
-        """How many different rows there are, without further combinations of a row's values."""
-        return sum(spool.unique for shape, spool in self._spools.items() if not shape.is_extra)
+    def unique_count(self) -> int:
+        """The number of different rows, excluding further combinations of a row's values."""
+        return sum(spool.unique_count for shape, spool in self._spools.items() if not shape.is_extra)
 
     @property
     def upload_count(self) -> int:
-        """How many different rows there are, with further combinations of a row's values."""
-        return sum(spool.unique for spool in self._spools.values())
+        """The number of different rows, including further combinations of a row's values."""
+        return sum(spool.unique_count for spool in self._spools.values())
 
     @property
-    def keys(self) -> int:
-        """How many keys the different rows have."""
-        return sum(shape.count * spool.unique for shape, spool in self._spools.items())
+    def key_count(self) -> int:
+        """The number of keys in the different rows."""
+        return sum(shape.key_count * spool.unique_count for shape, spool in self._spools.items())
 
     @property
     def fingerprint(self) -> str:
         """Eight hex digits, the same for the same rows. Raises OSError."""
-        heads = (([b"%d %d " % (shape.number, spool.unique)], spool.chunks()) for shape, spool in self._spools.items())
+        heads = (
+            ([b"%d %d " % (shape.number, spool.unique_count)], spool.chunks()) for shape, spool in self._spools.items()
+        )
         return fingerprint(chain.from_iterable(chain.from_iterable(heads)))
 
     def count_batches(self, size: int) -> int:
-        """Return how many batches there are, without reading a file."""
+        """Return the number of batches of up to `size` rows, without reading a file."""
         # Ranges in place of the rows: they have lengths, and can be cut.
-        chunks = ((shape, range(spool.unique * shape.width)) for shape, spool in self._spools.items())
+        chunks = ((shape, range(spool.unique_count * shape.width)) for shape, spool in self._spools.items())
         return sum(1 for _ in make_batches(cast("Iterator[tuple[Shape, bytes]]", chunks), size))
 
     def batches(self, size: int) -> Iterator[RowRecords]:
-        """Yield the rows, `size` at a time or fewer if they are long. Every call starts again and yields the same."""
+        """Yield batches of up to `size` rows, fewer if they are long. Every call starts again and yields the same."""
         chunks = ((shape, chunk) for shape, spool in self._spools.items() for chunk in spool.chunks())
         return make_batches(chunks, size)

@@ -49,54 +49,54 @@ class Shape:
     number: int
 
     @property
-    def keys(self) -> list[str]:
+    def hashed_keys(self) -> list[str]:
         """The names of the keys that are hashed."""
         return [key for bit, key in enumerate(_HASHED_KEYS) if self.number >> bit & 1]
 
     @property
-    def count(self) -> int:
-        """How many keys there are."""
+    def key_count(self) -> int:
+        """The number of keys."""
         return (self.number & _KEYS).bit_count()
 
     @property
     def external_id_bytes(self) -> int:
-        """The length of the external ids, 0 for rows without any."""
+        """The length of each padded external id in bytes, 0 for rows without one."""
         return self.number % _EXTRA // (_KEYS + 1)
 
     @property
     def extra_number(self) -> int:
-        """The number of the shape for extra rows with the same keys."""
+        """The number of the shape that extra rows with the same keys have."""
         return self.number | _EXTRA
 
     @property
     def is_extra(self) -> bool:
-        """Whether the rows are further combinations of the values of a row that counts."""
+        """Whether the rows are further combinations of a row's values, which do not count as records."""
         return self.number >= _EXTRA
 
     @property
     def digest_bytes(self) -> int:
-        """The length of the digests before the external id."""
-        return max(1, len(self.keys)) * DIGEST_BYTES
+        """The length in bytes of a row's digests, before its external id."""
+        return max(1, len(self.hashed_keys)) * DIGEST_BYTES
 
     @property
     def width(self) -> int:
-        """The length of a row."""
+        """The length of a row in bytes."""
         return self.digest_bytes + self.external_id_bytes
 
     def to_json(self, data: bytes) -> Iterator[bytes]:
-        """Yield rows of this shape as the objects of `records_v2`, separated by commas, in parts of the text."""
+        """Yield parts of JSON text: the rows as objects of `records_v2`, separated by commas."""
         # Put together by hand: digests need no escapes, and a JSON encoder takes ten times as long.
-        members = [b'"%s":"%%s"' % key.encode() for key in self.keys]
+        members = [b'"%s":"%%s"' % key.encode() for key in self.hashed_keys]
         members += [b'"%s":%%s' % EXTERNAL_ID.key.encode()] if self.external_id_bytes else []
         template = b"{%s}" % b",".join(members)
         step = _ROWS_AT_ONCE * self.width
         for start in range(0, len(data), step):
             piece = data[start : start + step]
-            rows = b",".join([template] * (len(piece) // self.width)) % tuple(self._values(piece))
+            rows = b",".join([template] * (len(piece) // self.width)) % tuple(self._format_values(piece))
             yield b"," + rows if start else rows
 
     def identifiers(self, row: bytes) -> list[bytes]:
-        """Return what the keys of a row are compared by with those of others: digests, also of the external id."""
+        """Return the digests by which the keys of a row, an external id included, are compared with others."""
         hashed_bytes = (self.number % _EXTERNAL_ID).bit_count() * DIGEST_BYTES
         digests = [row[start : start + DIGEST_BYTES] for start in range(0, hashed_bytes, DIGEST_BYTES)]
         if self.external_id_bytes:
@@ -104,7 +104,7 @@ class Shape:
         return digests
 
     def strip(self, row: bytes, identifiers: Container[bytes]) -> tuple[int, bytes] | None:
-        """Return the number of a shape and a row without some of its keys, which counts; None if nothing is left."""
+        """Return a row without these identifiers, after the number of its new shape. None if no key is left."""
         number, left = 0, []
         bits = [bit for bit in _BITS if self.number & bit]
         for bit, identifier in zip(bits, self.identifiers(row), strict=True):
@@ -115,16 +115,16 @@ class Shape:
             left.append(row[self.digest_bytes :] if is_external_id else identifier)
         return (number, _add_first_digest(b"".join(left), number)) if left else None
 
-    def _values(self, data: bytes) -> Sequence[bytes]:
-        """Return the values of all keys, row by row, as JSON has them."""
+    def _format_values(self, data: bytes) -> Sequence[bytes]:
+        """Return the JSON values of all keys, row by row."""
         if not self.external_id_bytes:
-            return _hex(data)
-        pairs = [*_pairs(self.digest_bytes, self.external_id_bytes).iter_unpack(data)]
-        digests = _hex(b"".join(digests for digests, _ in pairs))
-        values = [b""] * (len(pairs) * self.count)
-        for place in range(len(self.keys)):
-            values[place :: self.count] = digests[place :: len(self.keys)]
-        values[self.count - 1 :: self.count] = [
+            return _split_into_hex(data)
+        pairs = [*_pair_struct(self.digest_bytes, self.external_id_bytes).iter_unpack(data)]
+        digests = _split_into_hex(b"".join(digests for digests, _ in pairs))
+        values = [b""] * (len(pairs) * self.key_count)
+        for place in range(len(self.hashed_keys)):
+            values[place :: self.key_count] = digests[place :: len(self.hashed_keys)]
+        values[self.key_count - 1 :: self.key_count] = [
             json.dumps(filled.rstrip(b"\0").decode()).encode() for _, filled in pairs
         ]
         return values
@@ -132,7 +132,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedPart:
-    """`count` successive rows of a block.
+    """Part of a block: `count` successive rows.
 
     `rows` and `shapes` (their numbers, 0: no valid key) have an entry for each row, or, if a key has several values,
     for each combination; `positions` then says which of the rows it is.
@@ -148,18 +148,18 @@ class EncodedPart:
 class EncodedRows:
     """The rows of one block, encoded and checked.
 
-    `parts` are all rows, to be iterated once. `valid`: how many have a valid key. `rejected`: position (from 0) and
+    `parts`: all rows, to be iterated once. `valid_count`: how many have a valid key. `rejected`: position (from 0) and
     reason of each other row. `rejected_keys`: the reasons of keys that valid rows go without.
     """
 
     parts: Iterator[EncodedPart]
-    valid: int
+    valid_count: int
     rejected: list[tuple[int, Reason]]
     rejected_keys: Counter[Reason]
 
 
 def group_by_shape(rows: Sequence[bytes], shapes: Sequence[int]) -> dict[Shape, Sequence[bytes]]:
-    """Return the rows that have a shape, repeats included; `shapes`: the number of each row's."""
+    """Return the rows by shape. `shapes`: the number of each row's shape, 0 for a row to leave out."""
     different = {*shapes}
     if len(different) == 1 and 0 not in different:
         return {Shape(*different): rows}
@@ -167,29 +167,29 @@ def group_by_shape(rows: Sequence[bytes], shapes: Sequence[int]) -> dict[Shape, 
 
 
 def encode_rows(by_column: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
-    """Return the `count` rows of a block, made of the keys of its columns."""
-    by_column = sorted(by_column, key=lambda keys: _bit(keys.column))
+    """Encode the `count` rows of a block from the keys of its columns."""
+    by_column = sorted(by_column, key=lambda keys: _bit_of_key(keys.column))
     reasons: dict[int, list[Reason]] = {}
     for column in by_column:
         for position, reason in column.rejected:
             reasons.setdefault(position, []).append(reason)
     if all(column.rows is None for column in by_column):
-        shapes = _shapes(by_column, count)
+        shapes = _compute_shapes(by_column, count)
         part = _encode_part(by_column, [column.keys for column in by_column], shapes, range(count), count)
         valid = {position for position in reasons if shapes[position]}
         return _count_rejected(iter([part]), count, reasons, valid)
-    values = [[*keys] for keys in zip(*(column.by_row(count) for column in by_column), strict=True)]
+    values = [[*keys] for keys in zip(*(column.group_by_row(count) for column in by_column), strict=True)]
     for position, keys in enumerate(values):
         if prod(max(len(of_key), 1) for of_key in keys) > MOST_COMBINATIONS:
             values[position], reasons[position] = [], [Reason.TOO_MANY_COMBINATIONS]
     valid = {position for position in reasons if any(values[position])}
-    return _count_rejected(_combine(by_column, values), count, reasons, valid)
+    return _count_rejected(_combine_values(by_column, values), count, reasons, valid)
 
 
 def _count_rejected(
     parts: Iterator[EncodedPart], count: int, reasons: Mapping[int, Sequence[Reason]], valid: Set[int]
 ) -> EncodedRows:
-    """Count the reasons: of an invalid row its first one, of a valid one each of its keys'.
+    """Return the rows with one reason for each invalid row, and the reasons for rejected keys of valid rows.
 
     A null tells only that a row has no such key: it is the reason of a row that has no other.
     """
@@ -199,32 +199,35 @@ def _count_rejected(
     ]
     of_keys = chain.from_iterable(map(reasons.__getitem__, valid))
     rejected_keys: Counter[Reason] = Counter(reason for reason in of_keys if reason is not Reason.NULL)
-    return EncodedRows(parts=parts, valid=count - len(rejected), rejected=rejected, rejected_keys=rejected_keys)
+    return EncodedRows(parts=parts, valid_count=count - len(rejected), rejected=rejected, rejected_keys=rejected_keys)
 
 
-def _bit(column: Column) -> int:
+def _bit_of_key(column: Column) -> int:
+    """Return the bit for a column's key in the number of a shape."""
     return _BITS[_HASHED_KEYS.index(column.type.key)] if column.type.is_hashed else _EXTERNAL_ID
 
 
 def _length_bits(external_id_bytes: int) -> int:
+    """Return the bits for the length of the external ids in the number of a shape."""
     return external_id_bytes * (_KEYS + 1)
 
 
-def _shapes(by_column: Sequence[ColumnKeys], count: int) -> list[int]:
-    """Return the number of the shape of each row, where a row has one value of a key."""
-    shapes = [sum(_bit(column.column) for column in by_column)] * count
+def _compute_shapes(by_column: Sequence[ColumnKeys], count: int) -> list[int]:
+    """Return the number of each row's shape, if no row has several values of a key."""
+    shapes = [sum(_bit_of_key(column.column) for column in by_column)] * count
     for column in by_column:
         for position, _ in column.rejected:
-            shapes[position] -= _bit(column.column)
+            shapes[position] -= _bit_of_key(column.column)
     return shapes
 
 
 def _encode_part(
     by_column: Sequence[ColumnKeys], keys: list[list[bytes]], shapes: list[int], positions: Sequence[int], count: int
 ) -> EncodedPart:
+    """Return part of a block, with the keys of each row joined. `keys`: by column."""
     is_hashed = by_column[-1].column.type.is_hashed
     if not is_hashed:
-        keys[-1] = _pad(keys[-1], shapes)
+        keys[-1] = _pad_external_ids(keys[-1], shapes)
     rows = [*map(b"".join, zip(*keys, strict=True))]
     if not is_hashed:
         rows = [_add_first_digest(row, number) for row, number in zip(rows, shapes, strict=True)]
@@ -232,12 +235,12 @@ def _encode_part(
 
 
 def _add_first_digest(row: bytes, number: int) -> bytes:
-    """Return a row that begins with a digest."""
+    """Return a row that begins with a digest, if necessary with one that is not sent."""
     return row if number % _EXTERNAL_ID or not number else sha256(row).digest() + row
 
 
-def _pad(external_ids: Sequence[bytes], shapes: list[int]) -> list[bytes]:
-    """Return the ids padded to one of a few lengths each, which is added to the shapes."""
+def _pad_external_ids(external_ids: Sequence[bytes], shapes: list[int]) -> list[bytes]:
+    """Return the ids padded to one of a few lengths, which is added to the shapes."""
     padded = []
     for position, external_id in enumerate(external_ids):
         if external_id:
@@ -248,13 +251,15 @@ def _pad(external_ids: Sequence[bytes], shapes: list[int]) -> list[bytes]:
     return padded
 
 
-def _combine(by_column: Sequence[ColumnKeys], values: Sequence[Sequence[Sequence[bytes]]]) -> Iterator[EncodedPart]:
-    """Yield all combinations of the values of each row; all but the first of a row are extra rows."""
+def _combine_values(
+    by_column: Sequence[ColumnKeys], values: Sequence[Sequence[Sequence[bytes]]]
+) -> Iterator[EncodedPart]:
+    """Yield all combinations of each row's values. All but the first of a row are extra rows."""
     keys: list[list[bytes]] = [[] for _ in by_column]
     positions: list[int] = []
     shapes: list[int] = []
     first = 0
-    bits = [_bit(column.column) for column in by_column]
+    bits = [_bit_of_key(column.column) for column in by_column]
     for row, of_keys in enumerate(values):
         if len(shapes) >= _COMBINATIONS_AT_ONCE:
             yield _encode_part(by_column, keys, shapes, positions, row - first)
@@ -271,10 +276,12 @@ def _combine(by_column: Sequence[ColumnKeys], values: Sequence[Sequence[Sequence
     yield _encode_part(by_column, keys, shapes, positions, len(values) - first)
 
 
-def _hex(digests: bytes) -> list[bytes]:
+def _split_into_hex(digests: bytes) -> list[bytes]:
+    """Return each digest in hex."""
     return hexlify(digests, b",", DIGEST_BYTES).split(b",")
 
 
 @cache
-def _pairs(digest_bytes: int, external_id_bytes: int) -> Struct:
+def _pair_struct(digest_bytes: int, external_id_bytes: int) -> Struct:
+    """Return the struct that splits a row into its digests and its external id."""
     return Struct(f"{digest_bytes}s{external_id_bytes}s")

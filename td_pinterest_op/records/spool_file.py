@@ -9,7 +9,7 @@ import tempfile
 
 
 class SpoolFile:
-    """A private file, without a name as soon as it is open (where the system allows it); `close` deletes it.
+    """A private temporary file, without a name where the system allows that. `close` deletes it.
 
     `encrypted`: for what is no digest, with a key that exists in this process's memory only. A full disk or any other
     failure raises OSError; after that only `close` works.
@@ -38,7 +38,7 @@ class SpoolFile:
             left = left[self._file.write(left) :]
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return bytes; from an encrypted file, those of one write, or its first ones. Raises OSError."""
+        """Return `length` bytes. An encrypted file can only be read from where a write began. Raises OSError."""
         self._file.seek(offset)
         data = self._file.read(length)
         if len(data) != length:

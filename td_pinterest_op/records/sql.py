@@ -27,14 +27,14 @@ _PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A user's query: one SELECT. `names`: of all its columns; `columns`: those that hold identifiers."""
+    """A user's query, a single SELECT. `names`: of all its columns. `columns`: those that hold identifiers."""
 
     text: str
     names: Sequence[str]
     columns: Sequence[Column]
 
-    def place(self, name: str) -> int:
-        """Return the place of a column. Raises as `position_of` does."""
+    def position_of(self, name: str) -> int:
+        """Return the position of a column, from 0, by its name in any letter case. Raises ValueError."""
         return position_of(name, self.names)
 
 
@@ -43,12 +43,14 @@ def require_one_statement(query: str) -> str:
     pieces: list[str] = _PIECE.findall(query)
     end = pieces.index(";") if ";" in pieces else len(pieces)
     if any(not piece.isspace() and not piece.startswith((";", "--", "/*")) for piece in pieces[end:]):
-        raise SettingsError("the query has several statements, and the warehouse can hash the result of one")
+        raise SettingsError(
+            "the query has several statements, but the warehouse can hash the result of one only: leave out the others"
+        )
     return "".join(pieces[:end]).strip()
 
 
 def columns_statement(query: str) -> str:
-    """Return a statement without rows that has the columns of a query."""
+    """Return a statement with the columns of a query, and without rows."""
     source = f"SELECT * FROM (\n{require_one_statement(query)}\n) AS given LIMIT 0"
     return add_comment(source, "td_pinterest_op: the columns of the query", query=query)
 
@@ -61,39 +63,40 @@ def answers_statement(query: Query, *, control: Control | None) -> str:
     """
     selected = {column.position: f"a{column.position}" for column in query.columns}
     if control and control.by:
-        place = query.place(control.by)
-        selected[place] = salted_number_sql(as_text(place), quote_literal(control.salt))
+        place = query.position_of(control.by)
+        selected[place] = salted_number_sql(cast_to_text(place), quote_literal(control.salt))
     return select_answers("td_pinterest_op: identifiers as digests or reasons", query, selected, mark=HASHED_MARK)
 
 
 def select_answers(comment: str, query: Query, selected: Mapping[int, str], *, mark: str = "") -> str:
-    """Return a statement of `selected`, the SQL of each column by its place."""
+    """Return a statement that selects columns of a query. `selected`: the SQL of each, by its position."""
     columns = ",\n  ".join(f"{selected[place]} AS {quote_name(query.names[place])}" for place in sorted(selected))
     return add_comment(f"SELECT\n  {columns}\nFROM (\n{answers_select(query, mark=mark)}\n)", comment, query=query.text)
 
 
 def add_comment(statement: str, comment: str, *, query: str) -> str:
-    """Return a statement after a comment and the first comments of the user's query."""
+    """Return a statement after a comment, which follows the comments that the user's query begins with."""
     first = cast("re.Match[str]", _FIRST_COMMENTS.match(query))[0].strip()
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 
 
 def answers_select(query: Query, *, mark: str = "") -> str:
-    """Return a SELECT of the query's columns and of the answers."""
+    """Return a SELECT of the query's columns (c0, c1, …) and of the answers for its identifiers (a0, a1, …)."""
     plain = [column for column in query.columns if not column.is_array]
-    texts = "".join(f",\n  {trim_sql(as_text(column.position))} AS t{column.position}" for column in plain)
+    texts = "".join(f",\n  {trim_sql(cast_to_text(column.position))} AS t{column.position}" for column in plain)
     lower = "".join(f", {lower_sql(f't{column.position}')} AS l{column.position}" for column in plain)
-    answers = "".join(f", {_answer(column, mark)} AS a{column.position}" for column in query.columns)
+    answers = "".join(f", {_answer_expression(column, mark)} AS a{column.position}" for column in query.columns)
     return f"SELECT *{answers}\nFROM (SELECT *{lower}\nFROM (SELECT *{texts}\nFROM (\n{source_select(query)}\n)))"
 
 
 def source_select(query: Query) -> str:
-    """Return a SELECT of the query's columns, named by their places."""
+    """Return a SELECT that renames the query's columns by position (c0, c1, …)."""
     places = ", ".join(f"c{place}" for place in range(len(query.names)))
     return f"SELECT * FROM (\n{require_one_statement(query.text)}\n) AS given ({places})"
 
 
-def _answer(column: Column, mark: str) -> str:
+def _answer_expression(column: Column, mark: str) -> str:
+    """Return the SQL of a column's answers, each a digest or a reason."""
     place = column.position
     if not column.is_array:
         return answer_sql(column.type, text=f"t{place}", lowered=f"l{place}", mark=mark)
@@ -102,6 +105,6 @@ def _answer(column: Column, mark: str) -> str:
     return f"transform({texts}, text -> {of_each})"
 
 
-def as_text(place: int) -> str:
-    """Return the SQL of a column as text."""
+def cast_to_text(place: int) -> str:
+    """Return the SQL of the column at a position, cast to text."""
     return f"CAST(c{place} AS varchar)"

@@ -87,7 +87,7 @@ def build_histories(entries: Sequence[Entry], *, audience_id: str | None = None)
         every = [AudienceHistory(audience_id="".join(ids), entries=last)]
     shown = [history for history in every if history.latest]
     if not shown:
-        raise SettingsError("the history of this audience has no run, and no follow-up that knows its status")
+        raise SettingsError("the history of this audience has neither a run nor a follow-up with the audience's status")
     return sorted(shown, key=lambda history: (history.title.casefold(), history.audience_id))
 
 

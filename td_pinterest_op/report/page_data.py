@@ -36,7 +36,7 @@ def collect_entries(entries: Iterable[Entry], *, name: str) -> list[Entry]:
         raise SettingsError(f"{name} cannot be read as statistics: {type(error).__name__}") from None
     if not read:
         raise SettingsError(
-            f"{name} holds no statistics of an export: give it the JSON of `pinterest`, a task's log, rows of the "
-            "history table as JSON or CSV, or an earlier report"
+            f"{name} contains no export statistics. A report is made from the JSON of the variable `pinterest`, a "
+            "task's log, rows of the history table (JSON or CSV), or an earlier report"
         )
     return sorted(read, key=lambda entry: entry.at.timestamp() if entry.at else 0.0)

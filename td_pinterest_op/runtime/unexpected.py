@@ -52,11 +52,11 @@ def _describe_shortage(error: Exception) -> str | None:
         folder = tempfile.gettempdir()
     except OSError:
         return (
-            "there is no folder for temporary files that can be written: let the environment variable TMPDIR name one; "
+            "there is no folder for temporary files that can be written: set the environment variable TMPDIR to one; "
             "the operator needs 32 bytes there for each identifier"
         )
     if error.errno not in _FOLDER_LACKS:
         return _PROCESS_LACKS.get(error.errno or 0)
     what, remedy = _FOLDER_LACKS[error.errno]
     needs = f"the operator needs 32 bytes for each identifier in {folder}"
-    return f"{what}: {needs}; {remedy}, or let the environment variable TMPDIR name another folder"
+    return f"{what}: {needs}; {remedy}, or set the environment variable TMPDIR to another folder"

@@ -26,7 +26,7 @@ def check_names(parsed: ParsedSettings, settings: Mapping[object, object], show:
     unknown = [name for name in settings if name not in table.by_name]
     for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
         if not isinstance(name, str):
-            parsed.add_problem("a key", f"{describe(name)} is not a key's name; allowed: text")
+            parsed.add_problem("a key", f"{describe(name)} is not the name of a key; allowed: a string")
         elif name in TASK_PARAMETERS:
             text = "is not a key of result_settings; it belongs on the task, next to result_settings"
             parsed.add_problem(name, text)

@@ -27,7 +27,7 @@ class Layer:
         try:
             return read_mapping(self.content)
         except WrongValueError as error:
-            text = f"{self.place}: {error}; allowed: a mapping, or a string of one in JSON or YAML"
+            text = f"{self.place}: {error}; allowed: a mapping, or a JSON or YAML string of one"
             raise SettingsError(text, key="result_settings") from None
 
 
@@ -42,6 +42,6 @@ def merge_layers(*layers: Layer) -> dict[object, object]:
         content = layer.mapping()
         new = {key: value for key, value in content.items() if not is_left_out(value)}
         if replaced := [show_value(key).strip("'") for key in new if str(merged.get(key, new[key])) != str(new[key])]:
-            log.info("%s has its own %s, used in place of what is shared", layer.place, ", ".join(replaced))
+            log.info("%s has its own %s, used instead of the shared settings", layer.place, ", ".join(replaced))
         merged = {**content, **merged, **new}
     return merged

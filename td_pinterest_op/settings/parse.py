@@ -110,7 +110,7 @@ def _read_mapping(raw: object, parsed: ParsedSettings) -> Mapping[object, object
     if is_left_out(value):
         fault = f"missing; the shortest form is{parsed.table.example}{_ENV_LINES}"
     else:
-        fault = f"{fault}; allowed: a mapping, or a string of one in JSON or YAML"
+        fault = f"{fault}; allowed: a mapping, or a JSON or YAML string of one"
     parsed.add_problem("result_settings", fault)
     raise parsed.error()
 

@@ -107,7 +107,7 @@ def _check_records(parsed: ParsedSettings) -> None:
     columns, records, action = parsed.value("columns"), parsed.value("records"), parsed.action
     if records is RecordsFormat.ROWS:
         if parsed.value("hash_in") is HashIn.WAREHOUSE:
-            text = "the warehouse hashes no records: rows; allowed: operator, or records: identifiers"
+            text = "the warehouse cannot hash records: rows; allowed: operator, or records: identifiers"
             parsed.add_problem("hash_in", text)
         if action and action.needs_query:
             text = f"{action.name} sends no rows; allowed: {RecordsFormat.IDENTIFIERS.value}"

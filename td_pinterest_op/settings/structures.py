@@ -81,7 +81,7 @@ def _build_id_list_type(of: SettingType) -> SettingType:
         """Return a tuple of ids without repeats. Raises WrongValueError for any other value."""
         ids = tuple(dict.fromkeys(_read_items(of, value, show)))
         if not ids:
-            raise WrongValueError(f"{describe(value)} holds no id")
+            raise WrongValueError(f"{describe(value)} contains no id")
         return ids
 
     allowed = f"a list, or text with commas, of 1 to {_MAXIMUM_ITEMS} ids ({of.allowed})"
@@ -144,7 +144,7 @@ def read_list_items(value: object) -> Sequence[object]:
     if not isinstance(value, (list, tuple)):
         raise WrongValueError(f"{describe(value)} is not a list")
     if len(value) > _MAXIMUM_ITEMS:
-        raise WrongValueError(f"a list of {len(value)} is longer than allowed")
+        raise WrongValueError(f"a list of {len(value)} items is longer than allowed")
     return value
 
 
@@ -187,7 +187,7 @@ COLUMNS = SettingType(
 )
 STATUS_SET = SettingType(
     read=lambda value, show: frozenset(_read_items(_STATUS, value, show)),
-    allowed=f"a list, or text with commas, of {', '.join(STATUSES)}",
+    allowed=f"a list, or a comma-separated string, of {', '.join(STATUSES)}",
 )
 AUDIENCE_IDS = _build_id_list_type(AUDIENCE_ID)
 AD_ACCOUNT_IDS = _build_id_list_type(AD_ACCOUNT_ID)

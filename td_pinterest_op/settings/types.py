@@ -214,7 +214,7 @@ def _build_id_type(digits: int, allowed: str) -> SettingType:
 def _read_credential(value: object, _: Show) -> str:
     """Return a credential without surrounding space. Raises WrongValueError for an unusable one."""
     if not isinstance(value, str):
-        raise WrongValueError(f"{describe(value)} is not text")
+        raise WrongValueError(f"{describe(value)} is not a string")
     if not _CREDENTIAL.fullmatch(value.strip()):
         raise WrongValueError("it contains spaces, control characters or characters that are not ASCII")
     if len(value) > LONGEST_SECRET:
@@ -231,12 +231,12 @@ def _read_numeric_credential(value: object, show: Show) -> str:
 def _read_text(value: object, _: Show) -> str:
     """Return visible text on one line. Raises WrongValueError for any other value."""
     if not isinstance(value, str):
-        raise WrongValueError(f"{describe(value)} is not text")
+        raise WrongValueError(f"{describe(value)} is not a string")
     categories = {unicodedata.category(character) for character in value.strip()}
     if categories & {"Cc", "Cs", "Zl", "Zp"}:
         raise WrongValueError("it contains line breaks, control characters or broken characters")
     if all(category[0] in "CZM" for category in categories):
-        raise WrongValueError("it contains nothing visible")
+        raise WrongValueError("it contains no visible character")
     return value.strip()
 
 
@@ -264,7 +264,7 @@ def _read_country(value: object, show: Show) -> str:
     return text
 
 
-BOOLEAN = SettingType(read=_read_boolean, allowed="true or false, in any case (not yes, no, 1 or 0)")
+BOOLEAN = SettingType(read=_read_boolean, allowed="true or false, in upper or lower case (not yes, no, 1 or 0)")
 RATIO = SettingType(read=_read_ratio, allowed="a number from 0 to 1, such as 0.05")
 AUDIENCE_ID = _build_id_type(_LONGEST_AUDIENCE_ID, "digits, best in quotes")
 AD_ACCOUNT_ID = _build_id_type(_LONGEST_AD_ACCOUNT_ID, f"digits, at most {_LONGEST_AD_ACCOUNT_ID}, best in quotes")

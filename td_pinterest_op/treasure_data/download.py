@@ -86,8 +86,9 @@ class Download:
             if error.status != _FORBIDDEN:
                 raise
             raise JobError(
-                f"the owner of the API key may not read the result of job {self._job.id}: another user ran it. Run the "
-                "query by the key of one user (the secret td.apikey for td> and export), or let the export issue it"
+                f"the owner of the API key may not read the result of job {self._job.id}: another user ran it. Use "
+                "the key of the same user for the query and the export (the secret td.apikey), or let the export "
+                "issue it"
             ) from None
         # Without a Content-Length, a broken connection looks like a clean close. It is the end only if the compressed
         # file ends as well, or if nothing came and nothing was announced.
@@ -103,13 +104,13 @@ class Download:
             return self._offset - int(start[1])
         if response.status == 404:
             raise JobError(
-                f"job {self._job.id} has no result any more: Treasure Data keeps results for seven days. Run the query "
-                "again (one that inserts or creates has no result: it must be a SELECT)"
+                f"job {self._job.id} no longer has a result: Treasure Data keeps results for seven days. Run the "
+                "query again (a query that inserts or creates has no result: it must be a SELECT)"
             )
         if response.status == 206:
-            raise TemporaryError("another part than the requested one")
+            raise TemporaryError("the response is a different part than the requested one")
         raise build_refusal_error(
             response.status,
-            f"response {response.status} to the result of job {self._job.id}",
+            f"response {response.status} to the request for the result of job {self._job.id}",
             subject="the job's id, or let the export issue the query",
         )

@@ -141,7 +141,7 @@ def _run_query(td: TreasureData, source: Source, note: Callable[[str], None]) ->
         details = _wait_until_finished(td, job_id)
         if details["status"] == "success" or not adopted:
             return job_id, details
-    raise JobError(f"{_MAXIMUM_ISSUES} jobs of this query failed in this session; the last was job {job_id}")
+    raise JobError(f"{_MAXIMUM_ISSUES} jobs of this query failed in this session: look at the last one, job {job_id}")
 
 
 def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]:
@@ -164,8 +164,9 @@ def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:
         unknown = 0 if status in _UNFINISHED else unknown + 1
         if unknown > _MAXIMUM_UNKNOWN:
             raise TreasureDataError(
-                f'job {job_id} has the status "{sanitize(status)}" for {format_duration(waited)}, which this '
-                "operator does not know; nothing was sent. Look at the job in the console, then run this task again"
+                f'job {job_id} has had the status "{sanitize(status)}" for {format_duration(waited)}, and this '
+                "operator does not know that status. Nothing was sent. Look at the job in the console, then run this "
+                "task again"
             )
         if waited >= next_log_at:
             log.info("job %s is %s; waiting for it for %s so far", job_id, sanitize(status), format_duration(waited))
@@ -180,9 +181,9 @@ def _get_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]
     """Return the details of a job; `view` is `status` or `show`. Raises JobError for an unknown job."""
     status, content = td.call("GET", build_path("job", view, job_id))
     if status == 404:
-        raise JobError(f"Treasure Data knows no job {job_id}: is TD_API_SERVER the region in which it ran?")
+        raise JobError(f"Treasure Data has no job {job_id}: is TD_API_SERVER the region in which it ran?")
     if not isinstance(content.get("status"), str):
-        raise TreasureDataError(f"Treasure Data responded to {view} job {job_id} without its status")
+        raise TreasureDataError(f"Treasure Data's response about job {job_id} ({view}) has no status")
     return content
 
 

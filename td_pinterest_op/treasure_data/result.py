@@ -104,11 +104,13 @@ class JobResult:
         except (TypeError, ValueError):
             columns = []
         if len(columns) != width:
-            raise TreasureDataError(f"the result of job {self._job.id} holds a row that does not have {width} columns")
+            raise TreasureDataError(
+                f"the result of job {self._job.id} contains a row that does not have {width} columns"
+            )
         self._rows += len(rows)
         if self._job.records is not None and self._rows > self._job.records:
             raise TreasureDataError(
-                f"the result of job {self._job.id} holds {self._rows} rows or more, but the job says "
+                f"the result of job {self._job.id} contains {self._rows} rows or more, but the job says "
                 f"{self._job.records}; nothing was sent. Run this task again"
             )
         return columns

@@ -10,9 +10,9 @@ from functools import partial
 
 from td_pinterest_op.errors import ExportError, JobError, LimitError
 from td_pinterest_op.identifiers.types import LISTED, TYPES, UNSURE
-from td_pinterest_op.records.columns import Column, identifier_columns
+from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.hashed_rows import open_rows
-from td_pinterest_op.records.plan import check_value_kind, reasons_text
+from td_pinterest_op.records.plan import check_value_kind, format_reasons
 from td_pinterest_op.records.read import AllIdentifiersReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.format import format_count
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settings, stats: Stats) -> Iterator[Lists]:
-    """Yield the lists of `sources`, which are named `suppress` and `consent`; `stats` gets their jobs.
+    """Read the lists of opt-outs and of consents, and yield them. `stats` gets the ids of their jobs.
 
     Raises LimitError as `check_list` does, JobError, TreasureDataError and OSError; the message names the list.
     """
@@ -37,25 +37,25 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
         columns: dict[str, Sequence[Column]] = {}
         invalid: dict[str, Counter[str]] = {}
         for name, source in sources.items():
-            with query_in_errors(name):
+            with add_query_to_errors(name):
                 rows = open_rows(
                     td,
                     source,
                     hash_in=settings.hash_in,
-                    choose=partial(list_columns, settings=settings),
+                    choose=partial(find_list_columns, settings=settings),
                     note=partial(stats.list_jobs.__setitem__, name),
                 )
                 columns[name], of_list = read_list(rows, settings, spools[name])
                 check_value_kind(settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
             invalid[name] = of_list.invalid_by_reason
-            check_list(name, spools[name].unique, of_list, settings)
-        warn_of_invalid(invalid)
+            check_list(name, spools[name].unique_count, of_list, settings)
+        warn_of_invalid_values(invalid)
         yield Lists(suppressed=spools.get(SUPPRESS), consented=spools.get(CONSENT), columns=columns)
 
 
 @contextlib.contextmanager
-def query_in_errors(name: str) -> Iterator[None]:
-    """Add the name of a list's query to the errors of a block."""
+def add_query_to_errors(name: str) -> Iterator[None]:
+    """Add the name of a list's query to the errors of the block."""
     try:
         yield
     except ExportError as error:
@@ -71,28 +71,29 @@ def select_columns(columns: Mapping[str, str], *, own: Collection[str], others: 
 
 
 def require_shared_types(people: Sequence[Column], lists: Mapping[str, Sequence[Column]]) -> None:
-    """Raise JobError for a list that has no type of identifier in common with the people: it could match nobody."""
+    """Raise JobError if a list could match nobody: it has no type of identifier in common with the people."""
     own = {column.type.name for column in people}
     for name, columns in lists.items():
         types = {column.type.name for column in columns}
         if own.isdisjoint(types):
             raise JobError(
-                f"`{name}` has {' and '.join(sorted(types))}, and the people have {' and '.join(sorted(own))}: without "
-                "a type of identifier in common the list would match nobody. Nothing was sent. Select one of the "
-                f"people's in the query of `{name}`, or one of the list's in theirs"
+                f"`{name}` has {' and '.join(sorted(types))}, and the people have {' and '.join(sorted(own))}: "
+                "without a type of identifier in common the list would match nobody. Nothing was sent. Select a type "
+                f"that the people have in the query of `{name}`, or a type that the list has in the query of the "
+                "people"
             )
 
 
-def list_columns(job: Job, settings: Settings) -> Sequence[Column]:
-    """Return the identifier columns of a list, which need not have all the columns of the people. Raises JobError."""
+def find_list_columns(job: Job, settings: Settings) -> Sequence[Column]:
+    """Return a list's identifier columns, which need not be all of the people's columns. Raises JobError."""
     own = {name.lower() for name, _ in job.schema}
     columns = select_columns(settings.columns, own=own, others=settings.columns)
-    return identifier_columns(job, columns, types=TYPES if settings.records is RecordsFormat.ROWS else LISTED)
+    return find_identifier_columns(job, columns, types=TYPES if settings.records is RecordsFormat.ROWS else LISTED)
 
 
 def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:
-    """Fill the spool; return the list's columns and figures. Raises JobError, TreasureDataError, OSError."""
-    columns = list_columns(rows.job, settings)
+    """Read a list into the spool, and return its columns and figures. Raises JobError, TreasureDataError, OSError."""
+    columns = find_list_columns(rows.job, settings)
     of_list = Stats(action="", ad_account_id="", dry_run=True)
     reading = ReaderSettings(columns=columns, default_country=settings.default_country)
     AllIdentifiersReader(spool, reading, of_list).read(rows.blocks, progress=lambda _: None)
@@ -107,20 +108,20 @@ def check_list(name: str, people: int, of_list: Stats, settings: Settings) -> No
     log.info("%s: %s", name, format_count(people, "identifier"))
     if name == SUPPRESS and (unsure := of_list.invalid_by_reason[UNSURE]):
         raise LimitError(
-            f"`{name}` holds addresses that are unsure ({unsure:,}): the warehouse cannot hash them, and would not "
-            "find these people. Nothing was sent. Put the SHA-256 of such an address in lower case in its place"
+            f"`{name}` contains {unsure:,} addresses that the warehouse cannot hash, so it would not find these "
+            "people. Nothing was sent. Put the SHA-256 of the lowercase address in its place"
             + (", or set hash_in: operator" if settings.hash_in is HashIn.WAREHOUSE else "")
         )
     may_be_empty = name == SUPPRESS and not of_list.read
     if people or (may_be_empty and settings.allow_empty_suppress):
         return
-    problem = f"holds no identifier ({reasons_text(of_list.invalid_by_reason)})" if of_list.read else "has no rows"
+    problem = f"holds no identifier ({format_reasons(of_list.invalid_by_reason)})" if of_list.read else "has no rows"
     cure = ", or set allow_empty_suppress: true if it is right that nobody has opted out" if may_be_empty else ""
     raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{cure}")
 
 
-def warn_of_invalid(invalid: Mapping[str, Counter[str]]) -> None:
-    """Warn of the values in lists that are no identifiers: by list, how many for each reason."""
-    by_list = "; ".join(f"{name}: {reasons_text(reasons)}" for name, reasons in invalid.items() if reasons)
+def warn_of_invalid_values(invalid: Mapping[str, Counter[str]]) -> None:
+    """Log a warning with the number of invalid values in each list, by reason."""
+    by_list = "; ".join(f"{name}: {format_reasons(reasons)}" for name, reasons in invalid.items() if reasons)
     if by_list:
-        log.warning("these lists contain values that are not valid identifiers; they were ignored: %s", by_list)
+        log.warning("these lists contain values that are not valid identifiers, which were ignored: %s", by_list)

@@ -30,7 +30,7 @@ Sendable = tuple[list[bytes], Counter[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lists:
-    """The people of an opt-out list and of a consent list, as digests; None for a list that the task does not name.
+    """The people of an opt-out list and of a consent list, as digests. None for a list that the task does not name.
 
     `columns`: the columns with identifiers of each list, by the name of its query.
     """
@@ -40,7 +40,7 @@ class Lists:
     columns: Mapping[str, Sequence[Column]] = field(default_factory=dict)
 
     def buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes] | None]]:
-        """Yield the digests of both lists that share a first byte; None in place of a consent list that is missing."""
+        """Yield the opt-outs and the consents with each first byte. The consents are None without a consent list."""
         nobody = frozenset[bytes]()
         suppressed = map(frozenset, self.suppressed.buckets()) if self.suppressed else (nobody for _ in range(BUCKETS))
         consented = map(frozenset, self.consented.buckets()) if self.consented else (None for _ in range(BUCKETS))
@@ -64,12 +64,12 @@ def assign_control(control: Control, keys: Iterable[bytes]) -> list[bool]:
 
 
 def encode_key(value: object) -> bytes:
-    """Return the key in a column as bytes: text unchanged, the digits of a whole number."""
+    """Return a control group's key as bytes: text unchanged, a whole number as its digits."""
     return value if isinstance(value, bytes) else str(value).encode()
 
 
 class SingleIdentifierPeople:
-    """People with one identifier each."""
+    """Collects people with one identifier each, and compares them with the lists."""
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
@@ -86,11 +86,11 @@ class SingleIdentifierPeople:
         self._everybody.add(column.identifiers)
         self._controlled.add([key for key in compress(column.keys, in_control) if key])
 
-    def shield(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        """Ignore people who are not sent: whoever has their only identifier is on the list as well."""
+    def add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
+        """Ignore people who are not sent: anybody else with the same identifier is on the same lists."""
 
-    def identifiers(self) -> Iterator[Sendable]:
-        """Yield what may be sent, in 256 parts. Nobody can be added any more. Raises OSError."""
+    def find_sendable(self) -> Iterator[Sendable]:
+        """Yield the sendable identifiers in 256 parts. Nobody can be added afterwards. Raises OSError."""
         self._everybody.finish()
         self._controlled.finish()
         for bucket, (suppressed, consented) in enumerate(self._lists.buckets()):
@@ -109,7 +109,8 @@ _SHIELDS = 8
 DONE = 1 + len(WITHHELD)
 
 
-def _outcome(facts: int, *, needs_consent: bool) -> int:
+def _decide_outcome(facts: int, *, needs_consent: bool) -> int:
+    """Return a person's outcome by the facts: 0 (sent), 1 + the index of a reason in WITHHELD, or DONE."""
     if facts & _SHIELDS:
         return DONE
     if facts & _SUPPRESSED:
@@ -119,20 +120,23 @@ def _outcome(facts: int, *, needs_consent: bool) -> int:
     return 1 + WITHHELD.index(CONTROL) if facts & _CONTROL else 0
 
 
-def byte_table(function: Callable[[int], int]) -> bytes:
-    """Return the values of a function for every byte, for `bytes.translate`: many bytes at once."""
+def make_byte_table(function: Callable[[int], int]) -> bytes:
+    """Return the values of a function for all 256 bytes, as a table for `bytes.translate`."""
     return bytes(map(function, range(256)))
 
 
 # A table for each kind of people whose identifiers are collected: 1 for the facts of such people, 0 for all others.
-_ARE_VALID = byte_table(lambda facts: not facts & _SHIELDS)
-_ARE_SUPPRESSED = byte_table(lambda facts: facts & _SUPPRESSED > 0)
-_GIVE_CONSENT = byte_table(lambda facts: facts & (_CONSENTS | _SHIELDS) == _CONSENTS)
-_ARE_IN_CONTROL = byte_table(lambda facts: facts & _CONTROL > 0)
+_ARE_VALID = make_byte_table(lambda facts: not facts & _SHIELDS)
+_ARE_SUPPRESSED = make_byte_table(lambda facts: facts & _SUPPRESSED > 0)
+_GIVE_CONSENT = make_byte_table(lambda facts: facts & (_CONSENTS | _SHIELDS) == _CONSENTS)
+_ARE_IN_CONTROL = make_byte_table(lambda facts: facts & _CONTROL > 0)
 
 
 class People:
-    """People with any number of identifiers. They are numbered from 0 on, row by row."""
+    """Collects people with any number of identifiers, and compares them with the lists.
+
+    People are numbered from 0, row by row.
+    """
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
@@ -140,8 +144,8 @@ class People:
         self._entries, self._shared = (Buckets(DIGEST_BYTES + _NUMBER_BYTES) for _ in range(2))
         self._facts = bytearray()  # by the number of a person
         needs_consent = lists.consented is not None
-        self._outcomes = byte_table(lambda facts: _outcome(facts, needs_consent=needs_consent))
-        self._are_sent = byte_table(lambda facts: not self._outcomes[facts])
+        self._outcomes = make_byte_table(lambda facts: _decide_outcome(facts, needs_consent=needs_consent))
+        self._are_sent = make_byte_table(lambda facts: not self._outcomes[facts])
 
     def close(self) -> None:
         """Free memory and file. May be called again."""
@@ -150,96 +154,100 @@ class People:
         self._facts = bytearray()
 
     @property
-    def count(self) -> int:
-        """How many people there are."""
+    def person_count(self) -> int:
+        """The number of people."""
         return len(self._facts)
 
     def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool]) -> None:
         """Add a person for each row of a block, with all identifiers in it. Raises OSError."""
-        self._add(by_column, bytes(in_control).replace(b"\1", bytes([_CONTROL])))
+        self._add_people(by_column, bytes(in_control).replace(b"\1", bytes([_CONTROL])))
 
-    def shield(self, by_column: Sequence[ColumnKeys], count: int) -> None:
+    def add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
         """Add `count` people who are not sent: if they are suppressed, nobody gets their identifiers."""
-        self._add(by_column, bytes([_SHIELDS]) * count)
+        self._add_people(by_column, bytes([_SHIELDS]) * count)
 
-    def _add(self, by_column: Sequence[ColumnKeys], facts: bytes) -> None:
+    def _add_people(self, by_column: Sequence[ColumnKeys], facts: bytes) -> None:
+        """Add a person for each row of a block. `facts`: a byte for each person."""
         first = len(self._facts)
         self._facts += facts
         if self._lists.suppressed:
             # Whoever has an address that cannot be compared may be on the list by it.
-            self._note(_SUPPRESSED, (first + row for column in by_column for row in column.unsure))
+            self._add_fact(_SUPPRESSED, (first + row for column in by_column for row in column.unsure_rows))
         for column in by_column:
             numbers = range(first, len(self._facts)) if column.rows is None else [first + row for row in column.rows]
             valid = compress(numbers, column.keys) if column.rejected else numbers
             _add_entries(self._entries, column.identifiers, valid)
 
     def compare(self) -> None:
-        """Find out who is on the lists. Nobody can be added any more. Raises OSError."""
+        """Compare everybody with the lists. Nobody can be added afterwards. Raises OSError."""
         self._entries.finish()
         for bucket, (suppressed, consented) in enumerate(self._lists.buckets()):
             first_holders: dict[bytes, int] = {}
-            for digests, numbers in _entries(self._entries, bucket):
-                self._note(_SUPPRESSED, compress(numbers, map(suppressed.__contains__, digests)))
+            for digests, numbers in _read_entries(self._entries, bucket):
+                self._add_fact(_SUPPRESSED, compress(numbers, map(suppressed.__contains__, digests)))
                 if consented:
-                    self._note(_CONSENTS, compress(numbers, map(consented.__contains__, digests)))
+                    self._add_fact(_CONSENTS, compress(numbers, map(consented.__contains__, digests)))
                 self._keep_shared(digests, numbers, first_holders)
         self._shared.finish()
 
     def _keep_shared(self, digests: Sequence[bytes], numbers: Sequence[int], first_holders: dict[bytes, int]) -> None:
-        """Keep the identifiers that somebody else has as well, with each of their holders."""
+        """Keep the identifiers that several people have, each with the numbers of these people."""
         is_shared = map(ne, map(first_holders.setdefault, digests, numbers), numbers)
         shared = [*compress(zip(digests, numbers, strict=True), is_shared)]
         shared += [(digest, first_holders[digest]) for digest in {digest for digest, _ in shared}]
         _add_entries(self._shared, [digest for digest, _ in shared], [number for _, number in shared])
 
-    def _note(self, fact: int, numbers: Iterable[int]) -> None:
+    def _add_fact(self, fact: int, numbers: Iterable[int]) -> None:
+        """Add a fact about the people with these numbers."""
         for number in numbers:
             self._facts[number] |= fact
 
     def outcomes(self, start: int, stop: int) -> bytearray:
-        """Return for each of these people 0 (sent), 1 + the place of a reason in WITHHELD, or DONE."""
+        """Return the outcome of each person: 0 (sent), 1 + the index of a reason in WITHHELD, or DONE."""
         return self._facts[start:stop].translate(self._outcomes)
 
-    def identifiers(self) -> Iterator[Sendable]:
-        """Yield what may be sent, where each identifier goes alone; in 256 parts. Raises OSError."""
+    def find_sendable(self) -> Iterator[Sendable]:
+        """Yield the identifiers that may be sent on their own, in 256 parts. Raises OSError."""
         self.compare()
         kinds = (_ARE_VALID, _ARE_SUPPRESSED, _GIVE_CONSENT, _ARE_IN_CONTROL)
         for bucket in range(BUCKETS):
-            everybody, suppressed, consented, controlled = self._identifiers_of(self._entries, bucket, *kinds)
+            everybody, suppressed, consented, controlled = self._find_identifiers(self._entries, bucket, *kinds)
             yield _select_sendable(everybody, suppressed, consented if self._lists.consented else None, controlled)
 
     def identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
-        """Yield the identifiers that people lose although they are sent: who, why, and what. Raises OSError."""
+        """Yield person, reason and identifier for each identifier that a person who is sent loses."""
         for bucket in range(BUCKETS):
-            suppressed, controlled = self._identifiers_of(self._shared, bucket, _ARE_SUPPRESSED, _ARE_IN_CONTROL)
+            suppressed, controlled = self._find_identifiers(self._shared, bucket, _ARE_SUPPRESSED, _ARE_IN_CONTROL)
             lost = suppressed | controlled
-            for digests, numbers in _entries(self._shared, bucket) if lost else ():
-                is_sent = self._facts_of(numbers).translate(self._are_sent)
+            for digests, numbers in _read_entries(self._shared, bucket) if lost else ():
+                is_sent = self._select_facts(numbers).translate(self._are_sent)
                 sent = [*compress(digests, is_sent)]
                 entries = zip(sent, compress(numbers, is_sent), strict=True)
                 for digest, number in compress(entries, map(lost.__contains__, sent)):
                     yield number, SUPPRESSED if digest in suppressed else CONTROL, digest
 
-    def _identifiers_of(self, entries: Buckets, bucket: int, *kinds: bytes) -> list[set[bytes]]:
-        """Return the identifiers of each kind of people (a table of facts)."""
+    def _find_identifiers(self, entries: Buckets, bucket: int, *kinds: bytes) -> list[set[bytes]]:
+        """Return a bucket's identifiers of each kind of people. `kinds`: tables of facts."""
         found: list[set[bytes]] = [set() for _ in kinds]
-        for digests, numbers in _entries(entries, bucket):
-            facts = self._facts_of(numbers)
+        for digests, numbers in _read_entries(entries, bucket):
+            facts = self._select_facts(numbers)
             for identifiers, kind in zip(found, kinds, strict=True):
                 identifiers.update(compress(digests, facts.translate(kind)))
         return found
 
-    def _facts_of(self, numbers: Iterable[int]) -> bytes:
+    def _select_facts(self, numbers: Iterable[int]) -> bytes:
+        """Return the facts about the people with these numbers, a byte for each."""
         return bytes(map(self._facts.__getitem__, numbers))
 
 
 def _add_entries(entries: Buckets, digests: Iterable[bytes], numbers: Iterable[int]) -> None:
+    """Add digests, each with the number of a person who has it."""
     ends = split_fixed(array("I", numbers).tobytes(), _NUMBER_BYTES)
     entries.add([digest + end for digest, end in zip(digests, ends, strict=True)])
 
 
-def _entries(entries: Buckets, bucket: int) -> Iterator[tuple[list[bytes], list[int]]]:
-    """Yield identifiers, and the number of a person for each; in parts."""
+def _read_entries(entries: Buckets, bucket: int) -> Iterator[tuple[list[bytes], list[int]]]:
+    """Yield a bucket's digests and, for each, the number of a person who has it, in parts."""
     step = entries.width // _NUMBER_BYTES
     for piece in regroup(entries.segments(bucket), _ENTRIES_AT_ONCE * entries.width):
         numbers = memoryview(piece).cast("I")[step - 1 :: step].tolist()
@@ -252,7 +260,10 @@ def _select_sendable(
     consented: frozenset[bytes] | set[bytes] | None,
     controlled: set[bytes],
 ) -> Sendable:
-    """Leave out identifiers held by somebody who opted out, by nobody who consents, or by somebody in control."""
+    """Return the identifiers that may be sent, and how many may not, by reason.
+
+    An identifier may not be sent if somebody who has it opted out or is in the control group, or if nobody consents.
+    """
     opted_out = identifiers & suppressed
     left = identifiers - opted_out
     without_consent = set() if consented is None else left - consented

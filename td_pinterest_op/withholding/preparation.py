@@ -11,7 +11,7 @@ from itertools import accumulate, chain, compress, groupby, pairwise
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.phones import check_country
-from td_pinterest_op.records.columns import Column, identifier_columns, position_of, row_columns
+from td_pinterest_op.records.columns import Column, find_identifier_columns, find_row_columns, position_of
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.read import (
     AllIdentifiersReader,
@@ -23,7 +23,7 @@ from td_pinterest_op.records.read import (
 )
 from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import EncodedPart, EncodedRows, Shape, group_by_shape
-from td_pinterest_op.records.spool import Sorted, SortedFile, Spool
+from td_pinterest_op.records.spool import SortedDigests, SortedFile, Spool
 from td_pinterest_op.records.spool_file import SpoolFile
 from td_pinterest_op.records.sql import NUMBERS
 from td_pinterest_op.settings.structures import Control
@@ -37,13 +37,13 @@ from td_pinterest_op.withholding.people import (
     People,
     SingleIdentifierPeople,
     assign_control,
-    byte_table,
     encode_key,
+    make_byte_table,
 )
 
 _NUMBER_BYTES = 4
 # For each outcome of a person: the table that selects it.
-_SELECT = [byte_table(outcome.__eq__) for outcome in range(DONE)]
+_SELECT = [make_byte_table(outcome.__eq__) for outcome in range(DONE)]
 
 _Rows = list[tuple[int, bytes]]
 """Rows, each after the number of its shape."""
@@ -53,14 +53,14 @@ _Losses = dict[bytes, str]
 
 @contextlib.contextmanager
 def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists | None) -> Iterator[Reader]:
-    """Yield the reader of a job's result; without lists or control group it keeps everybody.
+    """Yield the reader for a job's result. Without lists and control group, it keeps everybody.
 
     Raises JobError for its columns, WorkflowError (see `phones`), OSError.
     """
     control, are_rows = settings.control, settings.records is RecordsFormat.ROWS
     if are_rows:
         check_country(settings.default_country)
-    columns = people_columns(job, settings, lists.columns if lists else {})
+    columns = find_people_columns(job, settings, lists.columns if lists else {})
     by = control.by if control else None
     reading = ReaderSettings(
         columns=columns,
@@ -80,7 +80,7 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists | No
         yield reader
 
 
-def people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
+def find_people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
     """Return the identifier columns of the people's query. `lists`: those of the lists, by name.
 
     Raises JobError, also for a list without any of their types, and for a control group that cannot be chosen.
@@ -91,24 +91,27 @@ def people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequence[Co
         others={column.name.lower() for columns in lists.values() for column in columns},
     )
     control, are_rows = settings.control, settings.records is RecordsFormat.ROWS
-    columns = (row_columns if are_rows else identifier_columns)(job, named, by=control.by if control else None)
+    columns = (find_row_columns if are_rows else find_identifier_columns)(
+        job, named, by=control.by if control else None
+    )
     require_shared_types(columns, lists)
     if control and control.by is None and not (_is_single(columns) and columns[0].type.is_hashed):
         raise JobError(
-            f"{job.label} needs a column for the control group: the result has no single column of digests to choose "
-            "by. Select a key of each person, and name it in `control` as `by`"
+            f"{job.label} needs a column for the control group: the result does not have exactly one column of "
+            "digests to choose by. Select a key of each person, and name it in `control` as `by`"
         )
     return columns
 
 
 def _is_single(columns: Sequence[Column]) -> bool:
+    """Return whether each row has a single value."""
     return len(columns) == 1 and not columns[0].is_array
 
 
 def _assign_block(
     control: Control | None, by: int | None, block: Block, by_column: Sequence[ColumnKeys]
 ) -> Sequence[bool]:
-    """Return for each row whether it is in the control group, by the column at `by`; None: by the digest."""
+    """Return for each row whether it is in the control group. `by`: the column to choose by, else the digest."""
     if control is None:
         return [False] * len(block[0])
     if by is not None and by_column[0].column.is_judged:
@@ -131,17 +134,18 @@ class _FilteredIdentifierReader(IdentifierReader):
         self._people, self._control = people, control
         self._files.callback(people.close)
 
-    def _keep(self, block: Block, by_column: Sequence[ColumnKeys]) -> None:
+    def _keep_identifiers(self, block: Block, by_column: Sequence[ColumnKeys]) -> None:
         self._people.add(by_column, _assign_block(self._control, self.settings.by, block, by_column))
 
-    def _shield(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        self._people.shield(by_column, count)
+    def _add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
+        self._people.add_unsent(by_column, count)
 
-    def _finish(self) -> tuple[Sorted, Mapping[str, int]]:
+    def _finish_records(self) -> tuple[SortedDigests, Mapping[str, int]]:
+        """Return the identifiers that may be sent, and how many are withheld by reason."""
         kept = SortedFile()
         self._files.callback(kept.close)
         withheld: Counter[str] = Counter()
-        for digests, of_part in self._people.identifiers():
+        for digests, of_part in self._people.find_sendable():
             kept.append(b"".join(digests))
             withheld.update(of_part)
         return kept, withheld
@@ -149,7 +153,7 @@ class _FilteredIdentifierReader(IdentifierReader):
 
 @dataclass(frozen=True, slots=True)
 class _PeopleRows:
-    """The valid rows of `people` successive people: whose each one is (counted from 0), its shape, and the row."""
+    """The valid rows of `people` successive people. `places`: which of the people each row belongs to, from 0."""
 
     people: int
     places: list[int]
@@ -157,12 +161,12 @@ class _PeopleRows:
     rows: list[bytes]
 
     def select(self, selected: bytearray) -> dict[Shape, Sequence[bytes]]:
-        """Return the rows of the people whose byte in `selected` is not 0."""
+        """Return the rows of the people whose byte in `selected` is not 0, by shape."""
         is_selected = bytes(map(selected.__getitem__, self.places))
         return group_by_shape([*compress(self.rows, is_selected)], [*compress(self.shapes, is_selected)])
 
     def by_person(self, places: Mapping[int, object]) -> dict[int, _Rows]:
-        """Return the rows of these people."""
+        """Return the rows of the people at these places, by place."""
         found: dict[int, _Rows] = {}
         for place, shape, row in zip(self.places, self.shapes, self.rows, strict=True) if places else ():
             if place in places:
@@ -171,7 +175,7 @@ class _PeopleRows:
 
 
 class _RowStore:
-    """A file of people's rows, until it is known whose are sent."""
+    """Keeps people's rows in a file until it is known which people may be sent."""
 
     def __init__(self, *, encrypted: bool) -> None:
         self._file = SpoolFile(encrypted=encrypted)
@@ -190,14 +194,14 @@ class _RowStore:
         self.people_counts.append(part.count)
 
     def parts(self) -> Iterator[_PeopleRows]:
-        """Yield all parts. Raises OSError."""
+        """Yield the rows of each part that was added. Raises OSError."""
         for start, end in pairwise(self._offsets):
             # The file is private and has no name: nobody else can have written it.
             yield _PeopleRows(*marshal.loads(self._file.read(start, end - start)))  # noqa: S302
 
 
 class _FilteredRowReader(RowReader):
-    """Keeps rows, and prepares those that may be sent, without the keys that may not."""
+    """Keeps rows, and prepares those that may be sent, without the keys that may not be sent."""
 
     def __init__(self, people: People, control: Control | None, settings: ReaderSettings, stats: Stats) -> None:
         super().__init__(settings, stats)
@@ -211,46 +215,47 @@ class _FilteredRowReader(RowReader):
         for spool in self._withheld.values():
             self._files.callback(spool.close)
 
-    def _keep(self, block: Block, by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
+    def _keep_rows(self, block: Block, by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
         self._people.add(by_column, _assign_block(self._control, self.settings.by, block, by_column))
         for part in rows.parts:
             self._store.add(part)
 
-    def _shield(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        self._people.shield(by_column, count)
+    def _add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
+        self._people.add_unsent(by_column, count)
         self._store.add(EncodedPart(count=count, rows=[], shapes=[], positions=[]))
 
-    def _finish(self) -> tuple[RowSpool, Mapping[str, int]]:
+    def _finish_records(self) -> tuple[RowSpool, Mapping[str, int]]:
+        """Return the rows that may be sent, and how many are withheld by reason."""
         self._people.compare()
         ends = [*accumulate(self._store.people_counts)]
-        losers = _split_below(self._read_losers(), ends)
+        losers = _split_losers(self._read_losers(), ends)
         for part, end, of_part in zip(self._store.parts(), ends, losers, strict=True):
             first = end - part.people
             outcomes = self._people.outcomes(first, end)
             self._strip_losers(part, outcomes, {person - first: losses for person, losses in of_part})
-            self._distribute(part, outcomes)
+            self._distribute_rows(part, outcomes)
         # They are large, and it takes long to send the rest.
         self._people.close()
         self._store.close()
         self._losses.close()
-        return super()._finish()[0], {reason: _count_unique(spool) for reason, spool in self._withheld.items()}
+        return super()._finish_records()[0], {reason: _finish_spool(spool) for reason, spool in self._withheld.items()}
 
     def _strip_losers(self, part: _PeopleRows, outcomes: bytearray, losses: Mapping[int, _Losses]) -> None:
-        """Send the rows of people who lose identifiers without those; sets the outcomes of these people."""
+        """Keep the rows of people who lose identifiers, without these, and set the outcomes of these people."""
         for place, rows in part.by_person(losses).items():
             outcomes[place], left = _strip_person(rows, losses[place])
             self._kept.add(group_by_shape([row for _, row in left], [number for number, _ in left]))
 
-    def _distribute(self, part: _PeopleRows, outcomes: bytearray) -> None:
-        """Add the rows of each outcome to the spool of those that are sent, or withheld for a reason."""
+    def _distribute_rows(self, part: _PeopleRows, outcomes: bytearray) -> None:
+        """Add each person's rows to the spool of the rows to send, or of those withheld for a reason."""
         for outcome, spool in enumerate((self._kept, *self._withheld.values())):
             if outcome in outcomes:
                 spool.add(part.select(outcomes.translate(_SELECT[outcome])))
 
     def _read_losers(self) -> Iterator[tuple[int, _Losses]]:
-        """Yield the people who are sent and lose identifiers, in their order. Raises OSError."""
+        """Yield the people who are sent but lose identifiers, with these and the reasons. Raises OSError."""
         # The spool sorts by the first bytes, and has as many buckets as the first of them has values.
-        shift = 8 * _NUMBER_BYTES - self._people.count.bit_length()
+        shift = 8 * _NUMBER_BYTES - self._people.person_count.bit_length()
         for person, reason, digest in self._people.identifiers_to_strip():
             number = (person << shift).to_bytes(_NUMBER_BYTES, "big")
             self._losses.add([number + bytes((WITHHELD.index(reason),)) + digest])
@@ -261,8 +266,10 @@ class _FilteredRowReader(RowReader):
             yield int.from_bytes(number, "big") >> shift, losses
 
 
-def _split_below(losers: Iterator[tuple[int, _Losses]], ends: Iterable[int]) -> Iterator[Sequence[tuple[int, _Losses]]]:
-    """Yield for each end the people below it who were in no earlier part."""
+def _split_losers(
+    losers: Iterator[tuple[int, _Losses]], ends: Iterable[int]
+) -> Iterator[Sequence[tuple[int, _Losses]]]:
+    """Yield the people who lose identifiers, part by part. `ends`: the first person after each part."""
     loser = next(losers, None)
     for end in ends:
         part = []
@@ -273,7 +280,7 @@ def _split_below(losers: Iterator[tuple[int, _Losses]], ends: Iterable[int]) -> 
 
 
 def _strip_person(rows: _Rows, losses: _Losses) -> tuple[int, _Rows]:
-    """Return a person's outcome and rows without some identifiers: DONE and rows to send, or why none are left.
+    """Return a person's outcome and rows without some identifiers: DONE and rows, or a reason and none.
 
     The rows are each combination of the other identifiers once, and only the first one counts.
     """
@@ -286,8 +293,8 @@ def _strip_person(rows: _Rows, losses: _Losses) -> tuple[int, _Rows]:
     return DONE, [largest[0], *((Shape(number).extra_number, row) for number, row in largest[1:])]
 
 
-def _count_unique(spool: RowSpool) -> int:
-    """Return how many different rows a spool has; closes it."""
+def _finish_spool(spool: RowSpool) -> int:
+    """Finish and close a spool, and return how many different rows it has."""
     with contextlib.closing(spool):
         spool.finish()
-        return spool.unique
+        return spool.unique_count

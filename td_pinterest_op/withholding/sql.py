@@ -27,14 +27,14 @@ _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
 
 
 def people_select(query: Query, *, tables: Mapping[str, str], control: Control | None) -> str:
-    """Return a SELECT of the digests that may be sent, and of the reasons for which others may not.
+    """Return a SELECT of the digests that may be sent, and of the reasons why others may not be.
 
     Columns: `answer`, a digest or a reason; `people`, how many digests it is; `given`, how many values; `hashed`, how
     many of those were digests; `row_count` and `invalid_rows`, which add up to those of the query. `tables`: the tables
     made of `list_select`, by LISTS.
     """
     is_single = _is_single(query, control)
-    persons = _single_value_persons(query, control) if is_single else _persons(query, control)
+    persons = _single_persons_select(query, control) if is_single else _persons_select(query, control)
     joins = "".join(
         f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer" for name, table in tables.items()
     )
@@ -66,20 +66,20 @@ GROUP BY answer"""
 
 
 def values_select(query: Query) -> str:
-    """Return a SELECT with the columns of `people_select` of a query with one column, from which nobody is withheld."""
+    """Return a SELECT like `people_select`, for a query with one column from which nobody is withheld."""
     return f"""\
-SELECT {_BARE} AS answer, 0 AS people, 1 AS given, {_is_marked(HASHED_MARK)} AS hashed, 1 AS row_count,
+SELECT {_BARE} AS answer, 0 AS people, 1 AS given, {_has_mark_sql(HASHED_MARK)} AS hashed, 1 AS row_count,
   CASE WHEN length(answer) < 64 THEN 1 ELSE 0 END AS invalid_rows
 FROM ({_single_answer_select(query)})"""
 
 
 def needs_table(query: Query, *, tables: Mapping[str, str], control: Control | None) -> bool:
-    """Return whether a run has to store `people_select` in a table, since `values_select` is not enough."""
+    """Return whether a run has to store `people_select` in a table, because `values_select` does not suffice."""
     return bool(tables) or control is not None or not _is_single(query, control)
 
 
 def list_select(query: Query) -> str:
-    """Return a SELECT of the different answers of a list, each with its numbers of values and of digests."""
+    """Return a SELECT of a list's different answers, each with how many values it is and how many were digests."""
     of_rows = (
         _single_answer_select(query)
         if _is_single(query, None)
@@ -87,12 +87,16 @@ def list_select(query: Query) -> str:
     )
     return f"""\
 SELECT answer, count(*) AS given, sum(hashed) AS hashed
-FROM (SELECT {_BARE} AS answer, {_is_marked(HASHED_MARK)} AS hashed FROM ({of_rows}))
+FROM (SELECT {_BARE} AS answer, {_has_mark_sql(HASHED_MARK)} AS hashed FROM ({of_rows}))
 GROUP BY answer"""
 
 
 def list_counts_select(tables: Mapping[str, str]) -> str:
-    """Return a SELECT of a row for each list: `list`, `identifiers`, `given` values, `hashed` ones, and `reasons`."""
+    """Return a SELECT of one row for each list, with its numbers of values, digests and identifiers.
+
+    Columns: `list`, its name; `identifiers`; `given`, how many values; `hashed`, how many of those were digests; and
+    `reasons`, see `sum_by_reason`.
+    """
     return "\nUNION ALL ".join(
         f"""\
 SELECT {quote_literal(name)} AS list, count(CASE WHEN {_IS_DIGEST} THEN 1 END) AS identifiers,
@@ -104,13 +108,13 @@ FROM {table}"""
 
 
 def sum_by_reason(reason: str, amount: str, *, where: str) -> str:
-    """Return SQL of the amount of each reason, as one text: `null 3, empty 1`."""
+    """Return the SQL of a text with the amount of each reason, such as `null 3, empty 1`."""
     return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({amount} AS varchar) ORDER BY {reason})
     FILTER (WHERE {where}), ', '), '')"""
 
 
-def read_counts(text: str) -> dict[str, int]:
-    """Return the amounts in a text of `sum_by_reason`."""
+def parse_amounts(text: str) -> dict[str, int]:
+    """Return the amounts by reason in a text of `sum_by_reason`."""
     return {reason: int(amount) for reason, _, amount in (each.rpartition(" ") for each in text.split(", ") if each)}
 
 
@@ -118,22 +122,27 @@ _UNNESTED = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place
 
 
 def _is_single(query: Query, control: Control | None) -> bool:
-    """Return whether each row has one value, and nothing else decides about it."""
+    """Return whether each row has a single value, and no other column chooses the control group."""
     return len(query.columns) == 1 and not query.columns[0].is_array and not (control and control.by)
 
 
-def _is_marked(mark: str) -> str:
+def _has_mark_sql(mark: str) -> str:
+    """Return the SQL of 1 for an answer that begins with a mark, and 0 for any other."""
     return f"CASE WHEN substr(answer, 1, 1) = '{mark}' THEN 1 ELSE 0 END"
 
 
 def _single_answer_select(query: Query) -> str:
+    """Return a SELECT of the answers of a query with one column."""
     (column,) = query.columns
     source = answers_select(query, mark=HASHED_MARK)
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"
 
 
 def _row_answers_select(query: Query, *, keep: str = "") -> str:
-    """Return a SELECT of `answers`, an array for each row; it has `null` for a row without a value."""
+    """Return a SELECT of each row's answers as the array `answers`, which is never empty.
+
+    A row without a value has the answer `null`. `keep`: columns to select as well.
+    """
     of_columns = " || ".join(
         f"coalesce(a{column.position}, ARRAY[])" if column.is_array else f"ARRAY[a{column.position}]"
         for column in query.columns
@@ -145,32 +154,35 @@ FROM (SELECT {keep}filter({of_columns}, each -> each IS NOT NULL) AS found FROM 
 ))"""
 
 
-def _is_in_control(control: Control, key: str) -> str:
+def _in_control_sql(control: Control, key: str) -> str:
+    """Return the SQL condition that the person with a key is in the control group."""
     number = salted_number_sql(key, quote_literal(control.salt))
     return f"{number} % {NUMBERS} < {control.share_of_ten_thousand}"
 
 
-def _single_value_persons(query: Query, control: Control | None) -> str:
-    """Return a SELECT of the different answers of people with one value each; its digest chooses the control group."""
-    in_control = f"CASE WHEN {_IS_DIGEST} AND {_is_in_control(control, 'answer')} THEN 1 ELSE 0 END" if control else "0"
+def _single_persons_select(query: Query, control: Control | None) -> str:
+    """Return a SELECT of the different answers of people who have one value each."""
+    in_control = (
+        f"CASE WHEN {_IS_DIGEST} AND {_in_control_sql(control, 'answer')} THEN 1 ELSE 0 END" if control else "0"
+    )
     return f"""
   SELECT answer, {in_control} AS in_control, {_SUMS}
   FROM ({values_select(query)})
   GROUP BY answer"""
 
 
-def _persons(query: Query, control: Control | None) -> str:
+def _persons_select(query: Query, control: Control | None) -> str:
     """Return a SELECT of each person's different answers."""
-    by = f"c{query.place(control.by)}" if control and control.by else ""
+    by = f"c{query.position_of(control.by)}" if control and control.by else ""
     keep, answers, in_control = f"{by}, " if by else "", "answers", "0"
     if control and by:
-        in_control = f"CASE WHEN {_is_in_control(control, f'CAST({by} AS varchar)')} THEN 1 ELSE 0 END"
+        in_control = f"CASE WHEN {_in_control_sql(control, f'CAST({by} AS varchar)')} THEN 1 ELSE 0 END"
         digests = f"filter(answers, each -> length(each) >= 64 OR each = '{UNSURE}')"
         shields = f"transform({digests}, each -> '{_SHIELD_MARK}' || substr(each, -64))"
         answers = f"CASE WHEN {by} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {shields} ELSE answers END"
     return f"""
-  SELECT person, {_BARE} AS answer, max(in_control) AS in_control, sum(1 - {_is_marked(_SHIELD_MARK)}) AS given,
-    sum({_is_marked(HASHED_MARK)}) AS hashed, sum(CASE place WHEN 1 THEN 1 ELSE 0 END) AS row_count,
+  SELECT person, {_BARE} AS answer, max(in_control) AS in_control, sum(1 - {_has_mark_sql(_SHIELD_MARK)}) AS given,
+    sum({_has_mark_sql(HASHED_MARK)}) AS hashed, sum(CASE place WHEN 1 THEN 1 ELSE 0 END) AS row_count,
     sum(CASE place WHEN 1 THEN is_invalid ELSE 0 END) AS invalid_rows
   FROM (
     SELECT answers, in_control, to_hex(sha256(to_utf8(array_join(answers, ' ')))) AS person,

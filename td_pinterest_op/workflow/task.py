@@ -98,7 +98,10 @@ def current_task() -> Task:
     try:
         import digdag
     except ImportError:
-        raise SettingsError("this class is for a py> task of a digdag workflow: there is no `digdag` module") from None
+        raise SettingsError(
+            "there is no module named digdag: this class runs only as a py> task of a digdag workflow. To export "
+            "from a terminal, use `td-pinterest export`"
+        ) from None
     return Task(params=digdag.env.params, environ=os.environ)
 
 
@@ -164,7 +167,7 @@ def read_sql(text: str, *, key: str) -> str:
         return text
     path = PurePath(text)
     if path.is_absolute() or ".." in path.parts:
-        raise SettingsError(f"{key}: {sanitize(text)} is not in the project: name a file below its root", key=key)
+        raise SettingsError(f"{key}: {sanitize(text)} is outside the project: name a file inside its folder", key=key)
     try:
         query = Path(text).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -173,8 +176,8 @@ def read_sql(text: str, *, key: str) -> str:
         raise SettingsError(f"{key}: the file {sanitize(text)} is blank", key=key)
     if "$" + "{" in query:
         raise SettingsError(
-            f"{key}: {sanitize(text)} holds a template, which digdag fills in only in a .dig file or in a td> task: "
-            "write the query into the task",
+            f"{key}: {sanitize(text)} contains a template, which digdag fills in only in a .dig file or in a td> "
+            "task: write the query into the task",
             key=key,
         )
     return query
@@ -186,7 +189,7 @@ def _parse_job_id(value: object) -> str:
         value = int(value)
     text = str(value).strip()
     if isinstance(value, bool) or not _JOB_ID.fullmatch(text):
-        raise SettingsError("job_id must be the digits of a Treasure Data job's id", key="job_id")
+        raise SettingsError("job_id must be the id of a Treasure Data job, which has only digits", key="job_id")
     if has_lost_digits(value):
         log.warning(
             "digdag may have changed the last digits of job_id (a number over 2^53, or more than 16 digits that end in "
@@ -201,7 +204,9 @@ def read_database(task: Task, *, use: str) -> str:
     if is_left_out(database):
         raise SettingsError(f"{use} needs its database: give the task a `database`", key="database")
     if not _DATABASE.fullmatch(name := str(database).strip()):
-        raise SettingsError("database must be a database's name: small letters, digits and underscores", key="database")
+        raise SettingsError(
+            "database must be the name of a database: lowercase letters, digits and underscores only", key="database"
+        )
     return name
 
 

@@ -68,9 +68,9 @@ class TokenStore:
             log.info("Pinterest issued a new refresh token; another task has stored a newer one, which stays")
         elif problem := self._try_store(issued):
             log.warning(
-                "Pinterest issued a new refresh token, which could not be saved (%s): exports go on with the old one "
-                "until it ends, on %s at the latest, or at once if Pinterest has withdrawn it. Authorise the app again "
-                "and store its refresh token in secret %s",
+                "Pinterest issued a new refresh token, which could not be saved (%s): exports continue with the old "
+                "one until it expires, on %s at the latest, or at once if Pinterest has withdrawn it. Authorise the "
+                "app again and store its refresh token in secret %s",
                 problem,
                 self._format_end(seconds) if seconds else "a day that Pinterest did not name",
                 self.secret_name or "pinterest.refresh_token, not in the settings",
@@ -91,7 +91,7 @@ class TokenStore:
         """Warn if the refresh token expires soon and Pinterest issued no new one. `seconds`: its lifetime."""
         if seconds is not None and seconds <= _SOON:
             log.warning(
-                "the refresh token ends on %s and Pinterest gave no new one: the owner of the Pinterest app must "
+                "the refresh token expires on %s and Pinterest gave no new one: the owner of the Pinterest app must "
                 "authorise it again before that day, and store the new refresh token in %s",
                 self._format_end(seconds),
                 self.secret_name or "the task's settings",
@@ -132,7 +132,7 @@ class TokenStore:
     def _find_server(self) -> DigdagServer:
         """Return the workflow server. Raises SettingsError without one to which a secret may be sent."""
         if self._is_local_run:
-            raise SettingsError("it is in no local secrets file, and a local run stores it on no server")
+            raise SettingsError("it is not in a local secrets file, and a local run does not store it on a server")
         endpoint = self.environ.get("DIGDAG_ENDPOINT", "").rstrip("/")
         if endpoint:
             if self.project_id is None or not is_safe(endpoint):

@@ -36,7 +36,7 @@ class TestAddAndRemove:
         assert digests(6, first=4) == services.pinterest.members_of_audience(audience_id)
         assert 4 == stored["records"]["sent"]
         # The previous members among them are unknown.
-        assert 'Asked to remove 4 records from audience "Shoppers".' == stored["summary"]
+        assert 'Asked Pinterest to remove 4 records from audience "Shoppers".' == stored["summary"]
         assert ["REMOVE"] == [call.operation_type for call in services.pinterest.calls.writes()]
 
     def test_every_batch_but_the_last_is_full(self, services: Services) -> None:
@@ -139,7 +139,7 @@ _shared = build_audience(ad_account_id="77", shared_with=[AD_ACCOUNT_ID])
     ("made", "complaint"),
     [
         (_alike, "is of type ACTALIKE: only CUSTOMER_LIST audiences hold records"),
-        (_shared, "belongs to ad account 77, not to 549755885175"),
+        (_shared, "belongs to ad account 77 and is only shared with 549755885175"),
         (build_audience(customer_list_id="999"), "has no customer list"),
         (build_audience(), "has no customer list"),
         (unknown_audience_id, "there is no audience 123456789 in ad account 549755885175: check both ids"),

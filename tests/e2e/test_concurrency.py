@@ -136,7 +136,7 @@ def test_add_or_remove_during_a_replace_is_an_error_and_a_rerun_succeeds(
     assert after == services.pinterest.members_of_audience(audience_id)
 
 
-@pytest.mark.parametrize(("removed", "state"), [("gone", "cannot be found any more"), ("readable", "was removed")])
+@pytest.mark.parametrize(("removed", "state"), [("gone", "can no longer be found"), ("readable", "was removed")])
 def test_audience_removed_during_an_add_is_an_error(services: Services, removed: str, state: str) -> None:
     services.pinterest.switches.removed_audiences = removed
     audience_id, job = services.audience(people(9)), services.job(people(3))

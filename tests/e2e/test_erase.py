@@ -75,7 +75,7 @@ def test_erasure_removes_people_from_every_list_and_logs_a_receipt(services: Ser
     assert sorted(lists) == sorted(row["customer_list_id"] for row in stored["receipt"])
     assert {40} == {row["records"] for row in stored["receipt"]}
     assert {3} == {len(row["request_ids"]) for row in stored["receipt"]}
-    assert "The removal of 40 records was asked of 7 of 7 customer lists." == stored["summary"]
+    assert "Pinterest was asked to remove 40 records from 7 of 7 customer lists." == stored["summary"]
 
 
 def test_only_ad_account_is_the_default(services: Services) -> None:
@@ -119,7 +119,7 @@ def test_dry_run_counts_lists_and_requests_and_writes_nothing(
     assert [] == services.pinterest.calls.writes() == stored["receipt"]
     assert (7, 40, True) == (stored["lists"], stored["records"], stored["dry_run"])
     assert (
-        "Dry run: the removal of 40 records would be asked of 7 customer lists; nothing was written."
+        "Dry run: Pinterest would be asked to remove 40 records from 7 customer lists; nothing was written."
         == stored["summary"]
     )
     assert digests(50) == services.pinterest.members(lists[0])

@@ -197,7 +197,7 @@ def test_settings_that_exclude_the_warehouse_are_an_error_before_any_request(
 @pytest.mark.parametrize(
     ("params", "error"),
     [
-        ({"query": "SELECT email, customer FROM people"}, 'column "customer" is no identifier'),
+        ({"query": "SELECT email, customer FROM people"}, 'column "customer" is not an identifier'),
         ({"query": "SELECT customer AS email FROM people"}, 'column "email" is of type bigint: cast it to varchar'),
         ({"query": "SELECT nothing FROM people"}, "ended with status error"),
         ({"query": "SELECT email FROM people", "suppress": "SELECT 1 AS one"}, "[the query of `suppress`]"),

@@ -165,7 +165,7 @@ def test_erasure_removes_people_from_every_list_and_writes_a_row(run: Run, servi
     held = [services.pinterest.add_list(f"List {number}", members=digests(9)) for number in range(3)]
     ran = run("pinterest_erase")
     assert ran.succeeded, ran.log
-    assert "The removal of 5 records was asked of 3 of 3 customer lists." in ran.log
+    assert "Pinterest was asked to remove 5 records from 3 of 3 customer lists." in ran.log
     for behind in held:
         assert digests(4, first=5) == services.pinterest.members(behind.id)
     (row,) = read_history(services)

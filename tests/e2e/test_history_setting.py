@@ -156,10 +156,10 @@ def test_erasure_writes_its_row_whether_a_list_fails_or_not(services: Services) 
         erasure(task_of(services, settings, job_id=services.job(people(5))), services.time.timing)
     names = ("action", "outcome", "records_unique", "erasure_accounts", "erasure_lists", "requests_sent", "summary")
     assert [
-        ("erase", "success", 5, 1, 3, 3, "The removal of 5 records was asked of 3 of 3 customer lists."),
-        ("erase", "failed", 5, 1, 3, 3, "The removal of 5 records was asked of 2 of 3 customer lists."),
+        ("erase", "success", 5, 1, 3, 3, "Pinterest was asked to remove 5 records from 3 of 3 customer lists."),
+        ("erase", "failed", 5, 1, 3, 3, "Pinterest was asked to remove 5 records from 2 of 3 customer lists."),
     ] == [tuple(row[name] for name in names) for row in read_rows(services)]
-    assert "1 of 3 lists may still hold people who opted out" in read_rows(services)[1]["error"]
+    assert "1 of 3 lists may still contain people who opted out" in read_rows(services)[1]["error"]
 
 
 def test_interrupted_erasure_records_its_progress(services: Services, request: pytest.FixtureRequest) -> None:

@@ -88,7 +88,7 @@ class TestDryRun:
         [
             (ADD, ['add to audience {id} "Shoppers" (customer list {list})']),
             (REMOVE, ['remove from audience {id} "Shoppers" (customer list {list})']),
-            (CREATE, ['create customer list "Spring (td {key} {job} {records})"', 'create audience "Spring" on it']),
+            (CREATE, ['create customer list "Spring (td {key} {job} {records})"', 'create audience "Spring" from it']),
             (
                 REPLACE,
                 [

@@ -82,8 +82,8 @@ def test_push_keeps_the_layout_of_the_folder(bin_folder: Path) -> None:
     assert Path("requests/__init__.py") in before
 
 
-_SERVER = "a digdag server takes 2,097,152 unless its api.max_archive_total_size_limit is greater"
-_HOSTED = "and hosted Treasure Workflow takes 10 MB."
+_SERVER = "a digdag server accepts at most 2,097,152 unless its api.max_archive_total_size_limit is greater"
+_HOSTED = "but hosted Treasure Workflow accepts at most 10 MB."
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_documented_change_from_add_to_mirror_works(services: Services, project:
     audience_id = services.audience(people(3))
     use_audience(project, audience_id)
     services.td.create("sandbox", "people", [{"email": person, "opted_in": True} for person in people(120, first=2)])
-    block = WORKFLOWS.split("\n### Change an add into a mirror\n")[1].split("```yaml\n")[1].split("```")[0]
+    block = WORKFLOWS.split("\n### Switch from adding to mirroring\n")[1].split("```yaml\n")[1].split("```")[0]
     block = block.replace("the name of the audience", "Shoppers")
     head = "timezone: UTC\n_export:\n  !include : config/workflow.yml\n"
     (project / "mine.dig").write_text(head + block)

@@ -128,7 +128,7 @@ class TestColumns:
     @pytest.mark.parametrize(
         ("columns", "complaint"),
         [
-            ([("email", "varchar"), ("age", "bigint")], 'column "age" is no identifier'),
+            ([("email", "varchar"), ("age", "bigint")], 'column "age" is not an identifier'),
             ([("email", "bigint")], 'column "email" is of type bigint: cast it to varchar'),
             ([("mail", "varchar")], "there is no column email, "),
         ],
@@ -236,7 +236,9 @@ class TestDownload:
         job = services.td.add_job(
             columns=[("email", "varchar")], path=tmp_path / "result.msgpack.gz", num_records=COUNT
         )
-        with pytest.raises(TreasureDataError, match=rf"result of job {job} (cannot be read|is truncated|holds a row)"):
+        with pytest.raises(
+            TreasureDataError, match=rf"result of job {job} (cannot be read|is truncated|contains a row)"
+        ):
             export_members(services, job)
         assert [] == services.pinterest.calls.writes()
         assert sum(services.time.slept) < 60
@@ -307,7 +309,7 @@ class TestJobs:
     def test_private_result_of_another_user_is_an_error_with_what_to_do(self, services: Services) -> None:
         job_id = services.job(people(9))
         services.td.faults.add(Fault(kind="status", status=403, path="/v3/job/result/"))
-        message = f"may not read the result of job {job_id}: another user ran it. Run the query"
+        message = f"may not read the result of job {job_id}: another user ran it. Use the key of the same user"
         with pytest.raises(JobError, match=message):
             export_members(services, job_id)
         assert [] == services.pinterest.calls.writes()

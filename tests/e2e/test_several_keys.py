@@ -113,7 +113,9 @@ def test_rejected_rows_are_an_error_and_not_sent_in_another_form(
     services.pinterest.switches.takes_rows = False
     settings = {**ROWS, **settings_of(services, action), "ignore_invalid_records": skips}
     rows = add_job(services, *map(person, range(100, 100 + count)))
-    with pytest.raises(PinterestError, match=r"\(records_v2\), and Pinterest took none .* set records: identifiers"):
+    with pytest.raises(
+        PinterestError, match=r"\(records_v2\), and Pinterest accepted none .* set records: identifiers"
+    ):
         services.export(settings, job_id=rows)
     assert not any(held.members for held in services.pinterest.lists.values())
     assert {400} == {call.status for call in services.pinterest.calls.writes()}
@@ -151,8 +153,8 @@ def test_national_number_gets_the_default_country(services: Services) -> None:
     ("settings", "columns", "error", "message"),
     [
         ({"default_country": "XX"}, KEYS, WorkflowError, "default_country: XX is not a country"),
-        ({"records": "identifiers"}, KEYS, JobError, 'column "phone" is no identifier'),
-        ({}, [*KEYS, ("idfa", "varchar")], JobError, "maid and idfa both hold maid"),
+        ({"records": "identifiers"}, KEYS, JobError, 'column "phone" is not an identifier'),
+        ({}, [*KEYS, ("idfa", "varchar")], JobError, "maid and idfa are both maid"),
     ],
 )
 def test_contradictory_settings_or_columns_are_an_error_before_the_first_write(

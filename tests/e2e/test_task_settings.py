@@ -61,7 +61,12 @@ class TestWrongSettings:
         services.environ.pop("TD_API_KEY")
         with pytest.raises(SettingsError) as caught:
             services.export({"action": "add_peeple", "ad_account_id": None}, job_id="12x")
-        for part in ("- ad_account_id: missing", "- action: ", "job_id must be the digits", "there is no TD_API_KEY"):
+        for part in (
+            "- ad_account_id: missing",
+            "- action: ",
+            "job_id must be the id of a Treasure Data job",
+            "there is no TD_API_KEY",
+        ):
             assert part in str(caught.value)
 
     def test_settings_of_audience_studio_are_accepted_in_an_activation_only(self, services: Services) -> None:

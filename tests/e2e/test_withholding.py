@@ -174,12 +174,17 @@ UNUSABLE = [
     (BOTH, "SELECT nothing", "[the query of `{}`]", LEVELS),
     (BOTH, "SELECT 'x' AS name", "there is no column", LEVELS),
     (BOTH, empty_query(), "`{}` has no rows. Nothing was sent", LEVELS),
-    (BOTH, values_query([None, None]), "`{}` holds no identifier (null 2). Nothing was sent", LEVELS),
-    (BOTH, values_query(["nobody", "n/a"]), "`{}` holds no identifier (not_an_email 1, placeholder 1)", LEVELS),
+    (BOTH, values_query([None, None]), "`{}` contains no identifier (null 2). Nothing was sent", LEVELS),
+    (BOTH, values_query(["nobody", "n/a"]), "`{}` contains no identifier (not_an_email 1, placeholder 1)", LEVELS),
     (BOTH, values_query([DEVICE(1)], "idfa"), "`{}` has idfa, and the people have email", LEVELS),
     (BOTH, values_query([*sorted(digests(3)), A]), "expect_values: plain, but 3 of 4 valid", LEVELS),
     (BOTH[:1], values_query(people(3)), "3 records (suppressed 3)", LEVELS),
-    (BOTH[:1], values_query(["SOFI\u03a3@shop.example", A]), "`{}` holds addresses that are unsure (1)", ["mirror"]),
+    (
+        BOTH[:1],
+        values_query(["SOFI\u03a3@shop.example", A]),
+        "`{}` contains 1 addresses that the warehouse cannot hash",
+        ["mirror"],
+    ),
     (BOTH[:1], values_query(["SOFI\u03a3@shop.example", A]), "or set hash_in: operator", ["warehouse"]),
 ]
 
@@ -333,10 +338,10 @@ class TestFailsClosed:
         [
             ("queries/none.sql", "suppress: there is no file queries/none.sql in the project"),
             ("queries/NONE.SQL", "suppress: there is no file queries/NONE.SQL in the project"),
-            ("../people.sql", "suppress: ../people.sql is not in the project"),
-            ("/people.sql", "suppress: /people.sql is not in the project"),
+            ("../people.sql", "suppress: ../people.sql is outside the project"),
+            ("/people.sql", "suppress: /people.sql is outside the project"),
             ("blank.sql", "suppress: the file blank.sql is blank"),
-            ("template.sql", "suppress: template.sql holds a template"),
+            ("template.sql", "suppress: template.sql contains a template"),
         ],
     )
     def test_list_file_outside_the_project_or_without_a_query_is_an_error(
@@ -394,7 +399,7 @@ class TestFailsClosed:
         with pytest.raises(LimitError, match="`consent` has no rows"):
             services.export(settings, job_id=job, consent=empty_query(), **DATABASE)
         for values in ([None], ["n/a", ""]):  # only a list without rows may be empty
-            with pytest.raises(LimitError, match=r"`suppress` holds no identifier .*Correct its query$"):
+            with pytest.raises(LimitError, match=r"`suppress` contains no identifier .*Correct its query$"):
                 services.export(settings, job_id=job, suppress=values_query(values), **DATABASE)
 
     @pytest.mark.parametrize("allow_empty", [True, False])
@@ -431,7 +436,7 @@ class TestFailsClosed:
             consent="SELECT nothing",
         )
         (warning,) = [record.getMessage() for record in caplog.records if "of the task" in record.getMessage()]
-        assert f"{action} adds nobody, and does not use suppress and consent of the task" == warning
+        assert f"{action} adds nobody, so it ignores suppress and consent of the task" == warning
 
 
 class TestControl:

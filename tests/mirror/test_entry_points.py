@@ -60,7 +60,7 @@ def test_mirror_without_a_presto_or_trino_query_is_an_error(mirror_world: World,
     del mirror_world.task["query"]
     mirror_world.task["job_id"] = "12"
     assert (
-        "mirror_current_audience needs `query`, and the rows are those of a job (`job_id`" in mirror_world.run(1).output
+        "mirror_current_audience needs `query`, but the rows are those of a job (`job_id`" in mirror_world.run(1).output
     )
     mirror_world.task |= {"job_id": None, "query": "SELECT 1", "engine": "hive"}
     del mirror_world.task["job_id"]

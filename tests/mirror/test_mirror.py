@@ -171,7 +171,7 @@ def test_adopt_keeps_the_present_members(mirror_world: World) -> None:
     [
         (0, "there is no valid record to send (0 rows read, 0 invalid)", {"allow_empty": True, "min_records": 0}),
         (99, "99 unique records are fewer than min_records (100)", {"min_records": 99}),
-        (120, "80 of 200 members would leave, and the query finds 120 people: a greater share than max_leave", {}),
+        (120, "80 of 200 members would leave, a greater share than max_leave", {}),
         (210, "210 unique records are more than max_records (205)", {"max_records": 210}),
     ],
 )
@@ -251,7 +251,7 @@ def test_changed_ad_account_is_rejected(mirror_world: World, audience_id: str) -
     mirror_world.sql(f"UPDATE {LEDGER} SET ad_account_id = '549755885999' WHERE ad_account_id IS NOT NULL")
     stopped = mirror_world.run(1)
     assert not stopped.succeeded
-    assert "the ledger is about ad account 549755885999" in stopped.output
+    assert "the ledger belongs to ad account 549755885999" in stopped.output
 
 
 def test_audience_of_another_name_is_not_mirrored(mirror_world: World, audience_id: str) -> None:
@@ -353,7 +353,7 @@ def test_first_run_with_present_members_stops_until_begin_is_set(mirror_world: W
         stopped = mirror_world.run(0, begin=None)
     assert not stopped.succeeded
     assert (
-        "the mirror has not filled this audience yet, and it has 30 people. Nothing was sent. Set begin"
+        "the mirror has not filled this audience yet, but it already has 30 people. Nothing was sent. Set begin"
         in stopped.output
     )
     assert not sent

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.records.spool import Sorted, split_fixed
+from td_pinterest_op.records.spool import SortedDigests, split_fixed
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.parse import parse
@@ -53,7 +53,7 @@ class _Run:
         ):
             reader.read(rows.blocks, progress=lambda _: None)
             spool = reader.prepared.spool
-            data = b"".join(spool.chunks()) if isinstance(spool, Sorted) else b""
+            data = b"".join(spool.chunks()) if isinstance(spool, SortedDigests) else b""
             return frozenset(digest.hex() for digest in split_fixed(data))
 
 

@@ -35,12 +35,12 @@ def main() -> None:
             costs = days.run().costs
             if number in options.days:
                 _show(days, costs)
-                broken += [f"day {number}: {what}" for what in broken_limits(days, costs)]
+                broken += [f"day {number}: {what}" for what in find_broken_limits(days, costs)]
         # The day after, both lists and a control group withhold people.
         days.withholds = True
         costs = days.run().costs
         _show(days, costs)
-        broken += [f"with lists: {what}" for what in broken_limits(days, costs)]
+        broken += [f"with lists: {what}" for what in find_broken_limits(days, costs)]
         found, expected = days.count_withheld()
         broken += [f"withheld are {found}, not {expected}"] if found != expected else []
         broken += [
@@ -77,7 +77,7 @@ def sum_costs(costs: Mapping[str, Cost]) -> tuple[int, float]:
     return sum(cost.rows for cost in of_day), sum(cost.cpu for cost in of_day)
 
 
-def broken_limits(days: Days, costs: Mapping[str, Cost]) -> list[str]:
+def find_broken_limits(days: Days, costs: Mapping[str, Cost]) -> list[str]:
     values = days.people + days.listed_values
     hashing = costs[HASHING].cpu * values / days.people
     most_cpu = (MOST_CPU_WITHHOLDING if days.withholds else MOST_CPU) * hashing + FIXED_CPU

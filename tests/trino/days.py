@@ -14,7 +14,7 @@ from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.mirroring.ledger import Ledger
 from td_pinterest_op.mirroring.run import MirrorRun
 from td_pinterest_op.mirroring.stage import Stage
-from td_pinterest_op.records.columns import identifier_columns
+from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.sql import Query
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHHELD, WITHOUT_CONSENT, Stats
@@ -71,13 +71,13 @@ class TrinoStage(Stage):
     def clean_up(self, *, now: float) -> set[str]:
         return {LEDGER} if self.now > BEGIN + _DAY else set()
 
-    def _drop(self, tables: list[str]) -> None:
+    def _drop_tables(self, tables: list[str]) -> None:
         for table in tables:
             run(self.server, f"DROP TABLE {table}")
 
     def _run_statement(self, purpose: str, statement: str) -> StatementResult:
         # The statements use the fake time too.
-        text = re.sub(r"\bnow\(\)", f"from_unixtime({self.now})", self._source_of(purpose, statement).query)
+        text = re.sub(r"\bnow\(\)", f"from_unixtime({self.now})", self._build_source(purpose, statement).query)
         if self.explains:
             self.places[purpose] = most_table_reads(self.server, text)
         done = run(self.server, text)
@@ -187,8 +187,8 @@ class Days:
 
     def _hash(self, stage: TrinoStage) -> None:
         job = Job(id="1", schema=(("email", "varchar"),), records=None, size=None)
-        query = Query(text="SELECT email FROM people", names=["email"], columns=identifier_columns(job, {}))
-        stage.create("hashed", HASHING, list_select(query))
+        query = Query(text="SELECT email FROM people", names=["email"], columns=find_identifier_columns(job, {}))
+        stage.create_table("hashed", HASHING, list_select(query))
 
     def _create(self, table: str, query: str) -> None:
         run(self.server, f"DROP TABLE IF EXISTS {table}")

@@ -111,7 +111,7 @@ def test_a_setting_of_the_console_is_used_and_a_blank_one_lifts_nothing(caplog: 
     own = OWN | {"dry_run": True, "max_records": 9}
     given = settings(console={"max_records": "5", "dry_run": ""}, result_settings=own)
     assert ("5", True) == (given["max_records"], given["dry_run"])
-    assert "the console has its own max_records, used in place of what is shared" in caplog.text
+    assert "the console has its own max_records, used instead of the shared settings" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -140,5 +140,5 @@ def test_the_query_may_be_a_file_of_the_project(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("table", [None, "", "a.b.c", "t; DROP TABLE x", "t -- ", '"t"', "a..b", "ü"])
 def test_invalid_table_name_is_an_error(table: str | None) -> None:
-    with pytest.raises(SettingsError, match="the activation has no table"):
+    with pytest.raises(SettingsError, match="the table of the activation is missing, or is not a name"):
         extend_settings(query="SELECT email FROM activation_actions_table", activation_actions_table=table)

@@ -1,4 +1,4 @@
-"""The directions in the house: a room imports from a lower layer or from its own folder, and few may leave it."""
+"""Imports: a sub-package (room) imports from a lower layer or from itself, and few may import other libraries."""
 
 from __future__ import annotations
 

@@ -43,13 +43,13 @@ def outcome(services: Services, listed: object, **params: Any) -> dict[str, Any]
         ({"segment": "cdp_audience_1.vip"}, "entry vip has a segment, and a query or a job_id as well"),
         ({"query": None, "job_id": 7, "segment": "vip"}, "entry vip has a segment, and a query or a job_id as well"),
         ({"job_id": 7}, "the task has both job_id and query"),
-        ({"query": None, "segment": "a; DROP TABLE b"}, "entry vip: segment is a table"),
-        ({"query": None, "segment": "vip", "column": "a, b"}, "entry vip: segment is a table"),
+        ({"query": None, "segment": "a; DROP TABLE b"}, "entry vip: segment must be a table"),
+        ({"query": None, "segment": "vip", "column": "a, b"}, "entry vip: segment must be a table"),
         ({"query": "queries/none.sql"}, "query: there is no file queries/none.sql in the project"),
         ({"supress": "queries/opt_outs.sql"}, "supress: is unknown; did you mean suppress?"),
         (
             {"result_settings": {}, "dry_run": True},
-            "entry vip has next to result_settings what no export takes: ad_account_id",
+            "entry vip has parameters next to result_settings that no export takes: ad_account_id",
         ),
         ({"result_settings": "["}, "result_settings of entry vip: a string of 1 character is neither valid JSON"),
         ({"audience_id": "549755885175999999"}, "there is no audience 549755885175999999"),
@@ -80,9 +80,9 @@ def test_bug_is_stored_and_a_signal_is_raised(services: Services, monkeypatch: p
 def test_entry_with_a_refused_token_is_resubmitted_or_stored(services: Services) -> None:
     services.pinterest.tokens.set_refresh_token(services.environ["PINTEREST_REFRESH_TOKEN"], days=0)
     shared = {"_env": {"PINTEREST_REFRESH_TOKEN": "${secret:pinterest.refresh_token}"}}
-    with pytest.raises(AccountError, match="has ended"):
+    with pytest.raises(AccountError, match="has expired"):
         outcome(services, entry(audience_id="7"), **shared)
-    assert "the refresh token has ended, was replaced" in outcome(services, entry(audience_id="7"))["error"]
+    assert "the refresh token has expired, was replaced" in outcome(services, entry(audience_id="7"))["error"]
 
 
 @pytest.mark.parametrize("listed", [None, "vip", ["vip"]])
@@ -152,7 +152,7 @@ def test_what_an_entry_has_of_its_own_is_logged_and_a_blank_replaces_nothing(
     listed = entry(query=PEOPLE, audience_id=services.audience(), dry_run="", max_records=4, suppress=NOBODY)
     stored = outcome(services, listed, result_settings=shared, query=FIRST, suppress=FIRST)
     assert (True, True) == (stored["ok"], stored["statistics"]["dry_run"])
-    assert "entry vip has its own max_records, used in place of what is shared" in caplog.text
+    assert "entry vip has its own max_records, used instead of the shared settings" in caplog.text
     assert "entry vip has its own query, suppress, used in place of the task's" in caplog.text
     assert [] == services.pinterest.calls.writes()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, name_conflict
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, describe_name_conflict
 from td_pinterest_op.audiences.audiences import NewAudience
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import ACTALIKE, Audience
@@ -39,32 +39,36 @@ class CreateActalike(AudienceAction):
     )
 
     @property
-    def _mark(self) -> str:
+    def _session_suffix(self) -> str:
+        """The end of the description of this session's audience, by which a rerun recognises it."""
         return f"(td {self._session_key})"
 
     @cached_property
-    def _new(self) -> NewAudience:
-        return NewAudience(self._new_name, audiences=self._audiences, is_own=self._is_own, conflict=name_conflict)
+    def _new_audience(self) -> NewAudience:
+        """The audience to create, or to resume."""
+        return NewAudience(
+            self._new_name, audiences=self._audiences, is_own=self._is_own, conflict=describe_name_conflict
+        )
 
     def check(self) -> Audience | None:
-        """Return the audience that this session has created; without one, the name must be free and the seed ready."""
+        """Return the audience that this session created. Without one, check the new name and the seed audience."""
         self._stats.audience_name = self._new_name
-        others, own = self._new.find()
+        others, own = self._new_audience.find()
         if others and not own:
-            raise AudienceError(name_conflict(others[0]))
+            raise AudienceError(describe_name_conflict(others[0]))
         if not own:
             self._check_seed()
         return own
 
     def steps(self, _prepared: Prepared) -> list[Step]:
-        """Create the audience, unless this session has."""
+        """Return the step that creates the audience, or that keeps the one of an earlier try of this session."""
         own = self.check()
         self._stats.summary_text = SummaryText(
             past="Created look-alike {audience}", infinitive="create look-alike {audience}"
         )
         if own:
             description = f"none: this session created {own.label} already"
-            return [Step(description=description, run=lambda: self._note(self._new.resume(own)))]
+            return [Step(description=description, run=lambda: self._put_into_stats(self._new_audience.resume(own)))]
         description = (
             f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
             f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
@@ -72,25 +76,29 @@ class CreateActalike(AudienceAction):
         return [Step(description=description, request_count=1, run=self._create_audience)]
 
     def _create_audience(self) -> None:
-        self._new.wait_for_consistency()
+        self._new_audience.wait_for_consistency()
         own = self.check()
-        self._note(self._new.resume(own) if own else self._new.create(self._create))
-        self._new.remove_late_duplicates()
+        self._put_into_stats(
+            self._new_audience.resume(own) if own else self._new_audience.create(self._request_creation)
+        )
+        self._new_audience.remove_late_duplicates()
 
-    def _create(self) -> Audience:
+    def _request_creation(self) -> Audience:
+        """Send the request that creates the audience."""
         return self._api.create_actalike_audience(
             name=self._new_name,
-            description=" ".join(filter(None, (self._settings.audience_description, self._mark))),
+            description=" ".join(filter(None, (self._settings.audience_description, self._session_suffix))),
             seed_audience_id=self._settings.seed_audience_id or "",
             country=self._settings.country or "",
             percentage=self._settings.percentage or 0,
         )
 
     def _is_own(self, audience: Audience) -> bool:
-        return audience.audience_type == ACTALIKE and audience.description.endswith(self._mark)
+        """Return whether this session created the audience."""
+        return audience.audience_type == ACTALIKE and audience.description.endswith(self._session_suffix)
 
     def _check_seed(self) -> None:
-        """Raise AudienceError for a seed audience that Pinterest cannot use (yet)."""
+        """Raise AudienceError for a seed audience that Pinterest cannot use, or cannot use yet."""
         seed_id = self._settings.seed_audience_id or ""
         seed = self._api.audience(seed_id)
         if seed is None or seed.is_removed:

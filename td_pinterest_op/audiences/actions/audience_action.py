@@ -27,7 +27,7 @@ ReadRecords = Callable[[], contextlib.AbstractContextManager[Prepared]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of an action. `description` is for the plan; `request_count` leaves out the requests of batches."""
+    """One step of an action. `description`: its text in the plan. `request_count`: its requests, batches excluded."""
 
     description: str
     request_count: int = 0
@@ -49,10 +49,13 @@ class AudienceAction(abc.ABC):
         self._request, self._services, self._stats, self._sender = request, services, stats, sender
         self._settings, self._session_key = request.settings, request.task.session_key
         self._api, settings = services.pinterest, request.settings
-        self._lists = self._lists_of(self._session_key, settings.audience_id, settings.audience_name)
+        self._lists = self._build_customer_lists(self._session_key, settings.audience_id, settings.audience_name)
         self._audiences = Audiences(self._api)
 
-    def _lists_of(self, session_key: str, audience_id: str | None, audience_name: str | None) -> CustomerLists:
+    def _build_customer_lists(
+        self, session_key: str, audience_id: str | None, audience_name: str | None
+    ) -> CustomerLists:
+        """Return the customer lists that a session created for an audience."""
         return CustomerLists(
             api=self._api,
             session_key=session_key,
@@ -63,12 +66,12 @@ class AudienceAction(abc.ABC):
 
     @property
     def _audience_id(self) -> str:
-        """The audience that the settings name."""
+        """The id of the audience that the settings name, "" without one."""
         return self._settings.audience_id or ""
 
     @property
     def _new_name(self) -> str:
-        """The name of the audience to create."""
+        """The name of the audience to create, "" without one."""
         return self._settings.audience_name or ""
 
     def check(self) -> object:
@@ -76,7 +79,7 @@ class AudienceAction(abc.ABC):
         return self._find_usable()
 
     def prepare(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[Prepared]:
-        """Prepare the records to send, available until the end of the block.
+        """Prepare the records to send, and free them at the end of the block.
 
         `read_records` reads the request's rows into a spool and checks the limits. An action without rows makes no
         spool, and needs no temporary folder.
@@ -85,21 +88,22 @@ class AudienceAction(abc.ABC):
 
     @abc.abstractmethod
     def steps(self, prepared: Prepared) -> list[Step]:
-        """Return the steps, and set `Stats.summary_text` to what they do. Only reads."""
+        """Return the steps, and describe them in `Stats.summary_text`. Writes nothing to Pinterest."""
 
     def _find_usable(self, audience_id: str | None = None) -> Audience:
-        """Return the audience of the settings, or another one, if its customer list can take records."""
+        """Return an audience, by default that of the settings. Raises AudienceError if it cannot take records."""
         audience = self._audiences.find_usable(audience_id or self._audience_id)
-        self._note(audience)
+        self._put_into_stats(audience)
         self._check_name(audience)
         return audience
 
     def _require_unused(self, audience: Audience) -> None:
-        """Raise AudienceError for an audience that active ad groups use, unless the settings allow that."""
+        """Raise AudienceError if active ad groups use the audience, unless the settings allow that."""
         if not self._settings.even_if_used:
             require_unused(self._api, audience)
 
     def _check_name(self, audience: Audience | None) -> None:
+        """Raise AudienceError if the audience does not have the name that the settings expect."""
         expected = self._settings.expected_audience_name
         if expected is not None and (audience is None or audience.name != expected):
             seen = f'is named "{escape(audience.name)}"' if audience else "cannot be read, so its name is unknown"
@@ -108,20 +112,21 @@ class AudienceAction(abc.ABC):
                 "Nothing was changed"
             )
 
-    def _note(self, audience: Audience) -> None:
+    def _put_into_stats(self, audience: Audience) -> None:
+        """Copy the audience's id, name, list, status and size into the statistics."""
         self._stats.audience_id, self._stats.audience_name = audience.id, audience.name
         self._stats.customer_list_id = audience.customer_list_id
         self._stats.audience_status, self._stats.audience_size = audience.status or None, audience.size
 
 
 def list_id_of(audience: Audience) -> str:
-    """Return the id of the customer list of an audience from `Audiences.find_usable`."""
+    """Return the id of an audience's customer list. `Audiences.find_usable` has checked that it has one."""
     assert audience.customer_list_id is not None, "find_usable has checked this"  # noqa: S101
     return audience.customer_list_id
 
 
-def name_conflict(audience: Audience) -> str:
-    """Return the message for an audience that has the name of the one to create."""
+def describe_name_conflict(audience: Audience) -> str:
+    """Return the error message for an audience that already has the name of the one to create."""
     use = "to put people into it use action add_people_to_current_audience or replace_current_audience with its id, or "
     return (
         f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): '

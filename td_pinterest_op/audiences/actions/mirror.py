@@ -32,18 +32,18 @@ from td_pinterest_op.treasure_data.job import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Planned(Prepared):
-    """The changes of a plan, before it is in the ledger."""
+class _PlannedChanges(Prepared):
+    """The number of changes of a plan. The records are read later, once the plan is in the ledger."""
 
     changes: MirrorFigures
 
     def count_batches(self, size: int) -> int:
-        """Return how many requests the changes take."""
+        """Return how many requests of up to `size` records the changes take."""
         return math.ceil(self.changes.left / size) + math.ceil((self.changes.joined + self.changes.resent) / size)
 
 
 class Mirror(SwapList, Change):
-    """Mirror a query into an audience."""
+    """Mirror a query into an audience: send only the people who join or leave."""
 
     action = ActionSpec(
         name="mirror_current_audience",
@@ -63,8 +63,8 @@ class Mirror(SwapList, Change):
     _plan: Mapping[str, Prepared]
 
     def check(self) -> Audience | None:
-        """Return the audience that mirrors the query; None if it is to be created."""
-        self._audience = self._find_usable() if self._audience_id else self._find_named()
+        """Return the audience that mirrors the query, None if it has to be created."""
+        self._audience = self._find_usable() if self._audience_id else self._find_audience_by_name()
         if self._audience and self._settings.audience_name not in (None, self._audience.name):
             raise AudienceError(
                 f'{self._audience.label} is not "{self._new_name}": audience_id and audience_name must name the same '
@@ -73,23 +73,26 @@ class Mirror(SwapList, Change):
         return self._audience
 
     @property
-    def _mirrored(self) -> Audience:
-        """The audience, once it exists."""
+    def _existing_audience(self) -> Audience:
+        """The audience that mirrors the query, after it was found or created."""
         assert self._audience is not None, "the first step has created it"  # noqa: S101
         return self._audience
 
-    def _find_named(self) -> Audience | None:
+    def _find_audience_by_name(self) -> Audience | None:
+        """Return the audience with the name in the settings, None without one. Raises AudienceError for several."""
         self._stats.audience_name = self._new_name
         named = self._audiences.find_by_name(self._new_name)
         if len(named) > 1:
             ids = ", ".join(audience.id for audience in named)
-            raise AudienceError(f'several audiences are named "{self._new_name}" (ids {ids}): name one by audience_id')
+            raise AudienceError(
+                f'several audiences are named "{self._new_name}" (ids {ids}): set audience_id to the one that you mean'
+            )
         return self._find_usable(named[0].id) if named else None
 
     @contextlib.contextmanager
     def prepare(self, _read_records: ReadRecords) -> Iterator[Prepared]:
-        """Compare the people of the query with the ledger, and check the limits."""
-        with contextlib.closing(self._open_run()) as run:
+        """Compare the query's people with the ledger, check the limits, and yield the numbers of changes."""
+        with contextlib.closing(self._open_mirror_run()) as run:
             self._run = run
             run.read_state(now=self._services.timing.wall())
             if self._audience:
@@ -103,9 +106,11 @@ class Mirror(SwapList, Change):
             check_rows(self._settings, self._stats)
             check_leavers(run.figures, run.state, self._settings)
             changes = self._stats.mirror or MirrorFigures()
-            yield _Planned(unique=changes.change_count, list_type=run.list_type, spool=None, changes=changes)
+            yield _PlannedChanges(
+                unique_count=changes.change_count, list_type=run.list_type, spool=None, changes=changes
+            )
 
-    def _open_run(self) -> MirrorRun:
+    def _open_mirror_run(self) -> MirrorRun:
         source = cast("Source", self._request.source)
         database, table = self._settings.ledger
         stage = Stage(
@@ -121,70 +126,79 @@ class Mirror(SwapList, Change):
         )
 
     def _count_people(self, audience: Audience) -> int:
+        """Return the audience's size at Pinterest, or the number of records in its list, or 0."""
         used = find_list(self._api, audience)
         return audience.size or (used and used.uploaded) or 0
 
     def steps(self, prepared: Prepared) -> list[Step]:
-        """Write the plan into the ledger, send it, and mark it as settled."""
-        assert isinstance(prepared, _Planned), "prepare has made it"  # noqa: S101
+        """Return the steps that write the plan into the ledger, send its changes, and mark it as settled."""
+        assert isinstance(prepared, _PlannedChanges), "prepare has made it"  # noqa: S101
         changes, replaces = prepared.changes, prepared.changes.mode == REPLACE
         past, infinitive = ("joined", "left", "sent again"), ("join", "leave", "are sent again")
         self._stats.summary_text = SummaryText(
-            past=f"Mirrored {{audience}}: {_describe(changes, past)}",
-            infinitive=f"mirror {{audience}}: {_describe(changes, infinitive)}",
+            past=f"Mirrored {{audience}}: {_describe_changes(changes, past)}",
+            infinitive=f"mirror {{audience}}: {_describe_changes(changes, infinitive)}",
         )
         compared = (
             f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {changes.people:,} people, "
-            f"{changes.members:,} members; {_describe(changes, infinitive)}"
+            f"{changes.members:,} members; {_describe_changes(changes, infinitive)}"
         )
         if not replaces and not changes.change_count:
-            return [Step(description=f"none: {compared}", run=self._finish)]
+            return [Step(description=f"none: {compared}", run=self._compact_ledger)]
         return [
             *([] if self._audience else [self._create_step()]),
-            Step(description=compared, run=self._write_plan),
+            Step(description=compared, run=self._write_ledger_plan),
             *([self._replace_step(changes)] if replaces else self._send_steps(changes)),
-            Step(description="mark the plan as settled in the ledger", run=self._settle),
+            Step(description="mark the plan as settled in the ledger", run=self._settle_plan),
         ]
 
     def _create_step(self) -> Step:
-        return Step(description=f'create audience "{self._new_name}" without people', request_count=2, run=self._create)
+        """Return the step that creates the audience without people."""
+        return Step(
+            description=f'create audience "{self._new_name}" without people', request_count=2, run=self._create_audience
+        )
 
     def _replace_step(self, changes: MirrorFigures) -> Step:
+        """Return the step that fills a new list and switches the audience to it."""
         label = self._audience.label if self._audience else "the audience"
         description = (
             f"fill a new customer list with {format_count(changes.joined, 'record')}, and switch {label} to it"
         )
-        return Step(description=description, request_count=1, run=self._replace)
+        return Step(description=description, request_count=1, run=self._replace_members)
 
     def _send_steps(self, changes: MirrorFigures) -> list[Step]:
-        audience = self._mirrored
+        """Return the steps that remove the people who left, and add those who joined or are sent again."""
+        audience = self._existing_audience
         of = f"{audience.label} (customer list {audience.customer_list_id})"
         leavers, joiners = changes.left, changes.joined + changes.resent
         removing = Step(
-            description=f"remove {format_count(leavers, 'record')} from {of}", run=partial(self._send, LEAVE)
+            description=f"remove {format_count(leavers, 'record')} from {of}", run=partial(self._send_changes, LEAVE)
         )
-        adding = Step(description=f"add {format_count(joiners, 'record')} to {of}", run=partial(self._send, JOIN))
+        adding = Step(
+            description=f"add {format_count(joiners, 'record')} to {of}", run=partial(self._send_changes, JOIN)
+        )
         return [*([removing] if leavers else []), *([adding] if joiners else [])]
 
-    def _create(self) -> None:
+    def _create_audience(self) -> None:
         new = NewAudience(
             self._new_name,
             audiences=self._audiences,
             is_own=self._lists.is_of_this_session,
             conflict=lambda audience: f"{audience.label} was created while this task ran: run this task again",
         )
-        target, fill = self._empty(self._new_name, used=None)
+        target, fill = self._plan_empty_list(self._new_name, used=None)
         fill.run()
         new.wait_for_consistency()
-        kept = new.create(partial(self._create_with, target))
+        kept = new.create(partial(self._create_audience_with_list, target))
         self._audience = self._audiences.confirm_list(kept.id, list_id=list_id_of(kept))
-        self._note(self._audience)
+        self._put_into_stats(self._audience)
         new.remove_late_duplicates()
         self._run.ledger = replace(self._run.ledger, audience_id=kept.id)
 
-    def _write_plan(self) -> None:
+    def _write_ledger_plan(self) -> None:
+        """Write the plan into the ledger, and create the guard that stops it once there is a newer plan."""
         run = self._run
-        self._plan = run.write_plan(list_id_of(self._mirrored))
+        self._plan = run.write_plan(list_id_of(self._existing_audience))
         self._guard = PlanGuard(
             stage=run.stage,
             ledger=run.ledger,
@@ -198,38 +212,42 @@ class Mirror(SwapList, Change):
         if self._stats.mirror:
             self._stats.mirror = replace(self._stats.mirror, plan=run.state.number)
 
-    def _send(self, op: str) -> None:
+    def _send_changes(self, op: str) -> None:
+        """Send the plan's changes of one kind. `op`: JOIN or LEAVE."""
         with self._guard.watch(op):
-            self._send_change(self._mirrored, self._plan[op], adds=op == JOIN)
+            self._send_change(self._existing_audience, self._plan[op], adds=op == JOIN)
 
-    def _replace(self) -> None:
-        audience = self._mirrored
+    def _replace_members(self) -> None:
+        """Fill a new list with the people of the plan, and switch the audience to it."""
+        audience = self._existing_audience
         # Each plan is a session of its own, which does not take the lists of other plans of the task's session.
         key = hashlib.sha256(f"{self._session_key} {self._guard.plan}".encode()).hexdigest()[:8]
-        self._lists = self._lists_of(key, audience.id, audience.name)
+        self._lists = self._build_customer_lists(key, audience.id, audience.name)
         text = self._stats.summary_text
         with self._guard.watch(REPLACING):
             for step in self._fill_and_switch(self._find_usable(audience.id), self._plan[JOIN]):
                 step.run()
         self._stats.summary_text = text
 
-    def _settle(self) -> None:
+    def _settle_plan(self) -> None:
+        """Mark the plan as settled if it is still the newest, and compact the ledger."""
         run = self._run
         with self._guard.watch():
             self._guard.check()
         run.stage.outcome = ". All of the plan was sent, but it is not settled: the next run sends it again"
         run.settle(self._stats.customer_list_id or "")
-        self._finish()
+        self._compact_ledger()
 
-    def _finish(self) -> None:
-        """Set the number of members, and compact the ledger, once every change is settled."""
+    def _compact_ledger(self) -> None:
+        """Put the number of members into the statistics, and compact the ledger. Every change is settled."""
         run = self._run
         self._stats.members = None if run.state.is_adopted else run.figures.people
         run.stage.outcome = ""
         run.compact()
 
 
-def _describe(changes: MirrorFigures, verbs: Sequence[str]) -> str:
+def _describe_changes(changes: MirrorFigures, verbs: Sequence[str]) -> str:
+    """Return the numbers of changes as text. `verbs`: for people who join, who leave, and who are sent again."""
     joined, left, resent = verbs
     again = f", {changes.resent:,} {resent}" if changes.resent else ""
     return f"{changes.joined:,} {joined}, {changes.left:,} {left}{again}" if changes.change_count else "no changes"

@@ -17,40 +17,41 @@ from td_pinterest_op.stats import SummaryText
 
 
 class SwapList(AudienceAction):
-    """Fills a list, or leaves it empty, and only then switches the audience to it."""
+    """Fills a new list, or leaves it empty, and only then switches the audience to it."""
 
     def _fill_and_switch(self, audience: Audience, prepared: Prepared, *, is_exact: bool = True) -> list[Step]:
-        """Return the steps. `is_exact`: only the people of this export may stay in the audience."""
-        if not prepared.unique:
+        """Return the steps that fill a list and switch the audience to it. `is_exact`: nobody else may be in it."""
+        if not prepared.unique_count:
             return self._empty_and_switch(audience, is_empty=self._lists.is_empty(audience))
         self._stats.summary_text = SummaryText(
-            past="Replaced the members of {audience} by {records}",
-            infinitive="replace the members of {audience} by {records}",
+            past="Replaced the members of {audience} with {records}",
+            infinitive="replace the members of {audience} with {records}",
         )
         self._require_newer_job(audience)
-        target, fill = self._fill(audience.name, prepared, used=list_id_of(audience), is_exact=is_exact)
+        target, fill = self._plan_filled_list(audience.name, prepared, used=list_id_of(audience), is_exact=is_exact)
         return [fill, *self._switch_steps(audience, target)]
 
     def _empty_and_switch(self, audience: Audience, *, is_empty: bool) -> list[Step]:
+        """Return the steps that switch the audience to an empty list, unless it `is_empty` already."""
         if is_empty:
             self._stats.summary_text = SummaryText(
                 past="{audience} was empty already", infinitive="leave {audience} unchanged, since it is empty already"
             )
             description = f"none: {audience.label} is empty already"
-            return [Step(description=description, run=lambda: self._note(self._resume(audience)))]
+            return [Step(description=description, run=lambda: self._put_into_stats(self._resolve_duplicates(audience)))]
         self._stats.summary_text = SummaryText(past="Cleared {audience}", infinitive="clear {audience}")
-        target, create = self._empty(audience.name, used=list_id_of(audience))
+        target, create = self._plan_empty_list(audience.name, used=list_id_of(audience))
         return [create, *self._switch_steps(audience, target)]
 
-    def _fill(
+    def _plan_filled_list(
         self, audience_name: str, prepared: Prepared, *, used: str | None = None, is_exact: bool = True
     ) -> tuple[ListToFill, Step]:
-        """Return the list for the records, and the step that sends them; the first batch creates the list.
+        """Return the list for the records, and the step that fills it. The first batch creates the list.
 
         `used`: the list that the audience uses, None without an audience.
         """
-        if not prepared.unique:
-            return self._empty(audience_name, used=used)
+        if not prepared.unique_count:
+            return self._plan_empty_list(audience_name, used=used)
         target = self._lists.find_or_name_list(
             audience_name,
             job_id=self._stats.job_id,
@@ -61,24 +62,26 @@ class SwapList(AudienceAction):
             is_exact=is_exact,
         )
 
-        def send() -> None:
+        def send_records() -> None:
             self._sender.send(prepared, target.put)
             self._stats.customer_list_id = target.id
 
-        return target, Step(description=_list_description(target), run=send)
+        return target, Step(description=_describe_list(target), run=send_records)
 
-    def _empty(self, audience_name: str, *, used: str | None) -> tuple[ListToFill, Step]:
+    def _plan_empty_list(self, audience_name: str, *, used: str | None) -> tuple[ListToFill, Step]:
+        """Return an empty list, and the step that creates it. `used`: the list that the audience uses."""
         target = self._lists.find_or_name_empty_list(audience_name, used=used)
         return target, Step(
-            description=_list_description(target), request_count=0 if target.id else 1, run=target.create_empty
+            description=_describe_list(target), request_count=0 if target.id else 1, run=target.create_empty
         )
 
-    def _create_with(self, target: ListToFill) -> Audience:
-        """Create the audience of the settings with a list."""
+    def _create_audience_with_list(self, target: ListToFill) -> Audience:
+        """Create the audience that the settings describe, with `target` as its customer list."""
         description = self._settings.audience_description
         return self._audiences.create(self._new_name, description=description, list_id=target.id)
 
     def _switch_steps(self, audience: Audience, target: ListToFill) -> list[Step]:
+        """Return the step that switches the audience to a list, unless it uses that list already."""
         used = list_id_of(audience)
         if target.id == used:
             description = f"no change: {audience.label} already uses this list"
@@ -87,34 +90,35 @@ class SwapList(AudienceAction):
         return [Step(description=description, request_count=1, run=lambda: self._switch_list(audience, target))]
 
     def _switch_list(self, audience: Audience, target: ListToFill) -> None:
+        """Switch the audience to a list, unless it uses that list already, and check that it does."""
         with self._explain_failure_after_upload(target):
             # Somebody else may have switched it since.
-            now = self._audiences.find_usable(self._resume(audience).id)
+            now = self._audiences.find_usable(self._resolve_duplicates(audience).id)
             used = list_id_of(now)
-            self._note(now)
+            self._put_into_stats(now)
             if used != target.id:
                 self._require_newer_job(now)
                 self._audiences.switch_list(now.id, list_id=target.id)
-                self._note(self._audiences.confirm_list(now.id, list_id=target.id))
+                self._put_into_stats(self._audiences.confirm_list(now.id, list_id=target.id))
                 self._stats.previous_customer_list_id = used
 
-    def _resume(self, audience: Audience) -> Audience:
-        """Return the audience that stays, if several were created."""
+    def _resolve_duplicates(self, audience: Audience) -> Audience:
+        """Return the audience itself. `Create` overrides this to remove duplicates of its session."""
         return audience
 
     def _require_newer_job(self, audience: Audience) -> None:
-        """Raise AudienceError if the audience's list has the people of a job with a higher id."""
+        """Raise AudienceError if the audience's list holds the people of a newer job."""
         own, other = self._stats.job_id, job_id_of(find_list(self._api, audience))
         if own and other and other > int(own) and not self._settings.replace_newer:
             raise AudienceError(
-                f"{audience.label} holds the result of job {other}, which is newer than job {own} of this task: the "
-                "newer result stays. If the older one must replace it, or the job ids come from two accounts or "
+                f"{audience.label} contains the result of job {other}, which is newer than job {own} of this task: "
+                "the newer result stays. If the older one must replace it, or the job ids come from two accounts or "
                 "regions of Treasure Data, set replace_newer: true"
             )
 
     @contextlib.contextmanager
     def _explain_failure_after_upload(self, target: ListToFill) -> Iterator[None]:
-        """Add to the errors of a block that all records are in a list already."""
+        """Add to the errors of the block that all records are already in a customer list."""
         all_in = f"All {self._stats.sent} records are in customer list {target.id}"
         try:
             yield
@@ -142,7 +146,7 @@ class Replace(SwapList):
     report_text = ON_THEIR_WAY
 
     def steps(self, prepared: Prepared) -> list[Step]:
-        """Fill a list, then switch the audience to it."""
+        """Return the steps that fill a list and switch the audience to it."""
         return self._fill_and_switch(self._find_usable(), prepared)
 
 
@@ -157,8 +161,8 @@ class Clear(SwapList):
     )
     report_text = ReportText(
         headline="The audience is empty",
-        detail="It uses a customer list without people (where Pinterest demands a record, a digest that is "
-        "nobody's). Ads Manager may show the old size for a day or two.",
+        detail="It uses a customer list without people (if Pinterest requires a record, one digest that belongs to "
+        "nobody). Ads Manager may show the old size for a day or two.",
         next="Fill it again with pinterest_export.dig when you need it.",
         hides_size=True,
     )
@@ -166,7 +170,7 @@ class Clear(SwapList):
     _is_known_unused = False
 
     def check(self) -> tuple[Audience, bool]:
-        """Return the audience, and whether it is empty already; if not, no active ad group may use it."""
+        """Return the audience and whether it is empty. Raises AudienceError if it is not, but ad groups use it."""
         audience = self._find_usable()
         is_empty = self._lists.is_empty(audience)
         if not is_empty and not self._is_known_unused:
@@ -175,12 +179,13 @@ class Clear(SwapList):
         return audience, is_empty
 
     def steps(self, _prepared: Prepared) -> list[Step]:
-        """Create an empty list, then switch the audience to it."""
+        """Return the steps that create an empty list and switch the audience to it."""
         audience, is_empty = self.check()
         return self._empty_and_switch(audience, is_empty=is_empty)
 
 
-def _list_description(target: ListToFill) -> str:
+def _describe_list(target: ListToFill) -> str:
+    """Return the plan's text for a list: whether it is created, or continued from an earlier try."""
     if target.id:
         return f"continue with customer list {target.id} of this session's earlier try"
     return f'create customer list "{escape(target.name)}"'

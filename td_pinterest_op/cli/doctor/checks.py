@@ -61,7 +61,7 @@ def _find_advice(failure: ExportError, credentials: Credentials) -> str:
 def _check_credentials(context: DoctorContext) -> Check:
     """Check that Pinterest's credentials are there. Treasure Data's key has a check of its own."""
     if missing := [name for name in PINTEREST_SECRETS if name in context.credentials.missing]:
-        message = f"{', '.join(missing)} found nowhere: environment, local digdag secrets, --env-file"
+        message = f"{', '.join(missing)} not found in the environment, the local digdag secrets or --env-file"
         return Check(ERROR, message, "run `td-pinterest authorize`, which gets and stores them")
     return Check(OK, f"found in {context.credentials.describe()}")
 
@@ -90,7 +90,7 @@ def _check_workflow(context: DoctorContext) -> Check | None:
         return None
     findings = check_file(path)
     if not findings:
-        return Check(OK, f"{path.name} has no finding")
+        return Check(OK, f"{path.name} has no findings")
     first = next((finding for finding in findings if finding.level == ERROR), findings[0])
     message = f"{format_count(len(findings), 'finding')}; {path.name}:{first.line}: {first.message}"
     return Check(first.level, message, f"run `td-pinterest check {path}` for all of them")

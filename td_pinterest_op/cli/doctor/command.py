@@ -35,14 +35,14 @@ Examples:
 
 @click.command(epilog=_EXAMPLE)
 @options.all_of(options.ad_account, options.audience)
-@click.option("--job", "job_id", metavar="ID", help="Look at the result of this Treasure Data job too.")
-@click.option("--query", metavar="SQL|FILE", help="Run this query, or that of a file, and look at its rows.")
+@click.option("--job", "job_id", metavar="ID", help="Check the result of this Treasure Data job too.")
+@click.option("--query", metavar="SQL|FILE", help="Run this query (SQL, or a file with it), and check its rows.")
 @click.option("--database", help="The database of --query.")
 @click.option(
     "--settings",
     "settings_file",
     type=FILE,
-    help="Judge the rows by these result_settings, a YAML or JSON file.  [default: those in --workflow]",
+    help="Check the rows against these result_settings, a YAML or JSON file.  [default: those in --workflow]",
 )
 @click.option("--workflow", type=FILE, help="Check this .dig file too.")
 @options.all_of(options.env_file, options.as_json)
@@ -50,10 +50,10 @@ Examples:
 def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path | None, **source: Any) -> int:
     """Check everything that an export needs, and say what to do about each problem. Writes nothing to Pinterest.
 
-    A job or a query is read, and its first 1,000 rows are judged. The exit code is 1 if something is wrong.
+    A job or a query is read, and its first 1,000 rows are checked. The exit code is 1 if something is wrong.
     """
     if bool(source["query"]) != bool(source["database"]) or (source["query"] and source["job_id"]):
-        raise click.UsageError("--query and --database go together, and exclude --job")
+        raise click.UsageError("--query and --database must be given together, and without --job")
     credentials = Credentials.find(common.env_file)
     rows = build_query_params(source)
     context = DoctorContext(
@@ -109,10 +109,11 @@ def _show_summary(checks: Mapping[str, Check], *, as_json: bool) -> int:
     else:
         wrong = {name for name, check in checks.items() if check.status == ERROR}
         ending = "Everything that an export needs is there." if is_ok else "An export would fail."
-        ending = "An export would run, and leave no row in the history." if wrong == {"history"} else ending
+        ending = "An export would run, but would leave no row in the history." if wrong == {"history"} else ending
         screen.say(f"\n{ending} {counts[OK]} good, {counts[WARNING]} to look at, {counts[ERROR]} wrong")
         if is_ok and not Path("rehearsal.json").exists():
             screen.note(
-                "`td-pinterest rehearse` finds out how large a batch may be here: exports may take a tenth of the time"
+                "`td-pinterest rehearse` finds the largest batch that your ad account accepts: it can make exports "
+                "up to ten times faster"
             )
     return 0 if is_ok else 1

@@ -41,9 +41,9 @@ def check_token_days(context: DoctorContext) -> Check:
     seconds = context.services.tokens.refresh_expires_in
     if seconds is None:
         return Check(OK, "Pinterest does not say how long the refresh token lasts")
-    message = f"the refresh token lasts {format_count(int(seconds // _DAY), 'day')} more"
+    message = f"the refresh token expires in {format_count(int(seconds // _DAY), 'day')}"
     if seconds <= _SOON:
-        return Check(WARNING, message, f"before it ends: {context.credentials.token_advice}")
+        return Check(WARNING, message, f"before it expires: {context.credentials.token_advice}")
     return Check(OK, message)
 
 
@@ -79,7 +79,7 @@ def check_ad_account(context: DoctorContext) -> Check:
     """Check that the named ad account, or the only one, can be read, and keep it in the context."""
     services, named = context.services, context.account_id
     if services.tokens.scopes and "ads:read" not in services.tokens.scopes:
-        return skip("the token may not read")
+        return skip("the token may not read ad accounts")
     accounts = list(services.pinterest.ad_accounts())
     labels = ", ".join(account.label for account in accounts[:5]) or "none"
     if not named and len(accounts) != 1:
@@ -88,7 +88,7 @@ def check_ad_account(context: DoctorContext) -> Check:
     account = next((account for account in accounts if named in (None, "", account.id)), None)
     if account is None:
         advice = "correct the id, or have the owner grant the Pinterest user access in Business Manager"
-        return Check(ERROR, f"the token does not read ad account {named}; it reads {labels}", advice)
+        return Check(ERROR, f"the token cannot read ad account {named}; it reads {labels}", advice)
     context.account = account
     return Check(OK, account.label)
 
@@ -103,7 +103,7 @@ def judge_role(account: AdAccount) -> Check:
     roles = ", ".join(account.roles) or "not shown by Pinterest"
     if account.may_write is False:
         advice = f"have the owner grant one of {', '.join(sorted(WRITERS))} in Business Manager"
-        return Check(WARNING, f"{roles}: it may not be enough to change audiences", advice)
+        return Check(WARNING, f"{roles}: this may not be enough to change audiences", advice)
     return Check(OK, roles)
 
 

@@ -38,7 +38,7 @@ _ANY_EXPORT = {
 def check_key(context: DoctorContext) -> Check:
     """Check that the region accepts the key."""
     if "TD_API_KEY" in context.credentials.missing:
-        message = f"TD_API_KEY found nowhere (as a secret: {SECRETS['TD_API_KEY']})"
+        message = f"TD_API_KEY not found (as a secret it is {SECRETS['TD_API_KEY']})"
         return Check(ERROR, message, "set it, or store it with `digdag secrets --local --set td.apikey`")
     with context.credentials.without_pinterest().services() as services:
         services.treasure_data.call("GET", "/v3/database/list")
@@ -57,7 +57,11 @@ def check_history(context: DoctorContext) -> Check | None:
         return Check(ERROR, f"history: {error}", f"write {TABLE.allowed}")
     database = named.database or database
     if not database:
-        return Check(ERROR, f"the history {named.table} is in no database", f"write history: database.{named.table}")
+        return Check(
+            ERROR,
+            f"the setting `history` names the table {named.table} without a database",
+            f"write history: database.{named.table}",
+        )
     with context.credentials.without_pinterest().services() as services:
         return _check_table(services.treasure_data, database, named.table)
 
@@ -68,14 +72,16 @@ def _check_table(td: TreasureData, database: str, table: str) -> Check:
     permissions = {each.get("name"): each.get("permission") for each in content.get("databases") or ()}
     if database not in permissions:
         advice = "create that database, or name another one in the setting: history: database.table"
-        return Check(ERROR, f'there is no database "{database}" for the history, or the key does not see it', advice)
+        return Check(
+            ERROR, f'there is no database "{database}" for the history, or the key has no access to it', advice
+        )
     if (permission := permissions[database]) in _READ_ONLY:
         message = f"the key has {permission} on database {database}: no row would be written"
         return Check(ERROR, message, "give its user full access there, or name another database")
     _, content = td.call("GET", build_path("table", "list", database))
     schema = next((each.get("schema") for each in content.get("tables") or () if each.get("name") == table), None)
     if schema is None:
-        return Check(OK, f"the first run makes the table {database}.{table}")
+        return Check(OK, f"the first run creates the table {database}.{table}")
     missing = NAMES - {"time", *(column[0] for column in json.loads(schema or "[]"))}
     more = f"; the next run adds the {len(missing)} columns that it lacks" if missing else ""
     return Check(OK, f"the table {database}.{table} exists{more}")
@@ -110,7 +116,10 @@ def _judge_rows(label: str, settings: Settings, stats: Stats) -> Check:
     if not reasons:
         return Check(OK, message)
     counts = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
-    advice = f"`td-pinterest explain {max(reasons, key=lambda name: reasons[name])}` says why, with SQL"
+    advice = (
+        f"`td-pinterest explain {max(reasons, key=lambda name: reasons[name])}` explains why, with SQL that finds the "
+        "rows"
+    )
     return Check(WARNING if stats.valid else ERROR, f"{message} ({counts})", advice)
 
 

@@ -136,7 +136,7 @@ def read(path: Path) -> DigFile:
     if not (dig.root and isinstance(dig.root.value, dict)):
         dig.root = None
         if not dig.findings:
-            dig.add(place(path), "yaml", "this is not a workflow: it takes a mapping of tasks whose names begin with +")
+            dig.add(place(path), "yaml", "this is not a workflow, which is a mapping of tasks whose names begin with +")
     return dig
 
 
@@ -224,7 +224,9 @@ class _Reader:
         """Return the members of an included file; none if it cannot be included, which adds a finding."""
         target = here.path.parent / name
         if ".." in Path(name).parts:
-            self._dig.add(here, "left-out", f"{name} is outside the project folder: digdag includes no path with ..")
+            self._dig.add(
+                here, "left-out", f"{name} is outside the project folder: digdag does not include a path with .."
+            )
         elif target in self._open:
             self._dig.add(here, "yaml", f"{name} includes itself")
         else:

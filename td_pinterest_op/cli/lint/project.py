@@ -29,12 +29,12 @@ def check(dig: DigFile, every: list[Task]) -> None:
     in_checkout = (dig.folder.parent / "scripts" / "bundle").is_file()  # which lays the package next to the workflows
     if uses and not in_checkout and not package.is_dir():
         message = (
-            f"the folder {PACKAGE} is not next to the workflow: scripts/bundle lays it out; without it a task finds no "
-            "operator unless its Python has it installed"
+            f"the folder {PACKAGE} is not next to the workflow: run scripts/bundle, which puts it there. Without it, "
+            "a task cannot find the operator, unless the operator is installed in the task's Python"
         )
         dig.add(uses.command or uses.value, "left-out", message, is_error=False)
     if uses and package.is_dir() and ignored.match_file(f"{PACKAGE}/__init__.py"):
-        message = f".digdagignore names {PACKAGE}, and so a push leaves out the operator: take the line out"
+        message = f".digdagignore names {PACKAGE}, so a push leaves out the operator: take the line out"
         dig.add(uses.command or uses.value, "left-out", message)
     is_hosted = _is_hosted(every)
     if package.is_dir():
@@ -60,7 +60,9 @@ def _check_query_file(dig: DigFile, task: Task) -> None:
         elif task.operator == "td":
             check_template(dig, task, value, sql)
         elif "${" in sql:
-            dig.add(value, "template", f"{name} has a template, which digdag fills in for td> alone: write its value")
+            dig.add(
+                value, "template", f"{name} has a template, which digdag fills in only for td>: write the value itself"
+            )
 
 
 def _check_archive_size(dig: DigFile, *, is_hosted: bool) -> None:
@@ -116,7 +118,7 @@ def _find_query_files(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Valu
         if (value := owner.get(key)) is None:
             continue
         if key != "query" and not str(value.value or "").strip():
-            dig.add(value, "source", f"{key} is blank: give SQL or a file ….sql, or take the line out")
+            dig.add(value, "source", f"{key} is blank: give SQL or the name of a .sql file, or take the line out")
         elif (name := task.text(value)).strip().lower().endswith(".sql"):
             yield value, name
 
@@ -129,7 +131,7 @@ def _explain_omission(folder: Path, name: str, ignored: pathspec.GitIgnoreSpec) 
     if not path.is_file():
         return f"there is no file {name} in the project folder {folder}"
     if any(part.startswith(".") for part in parts):
-        return f"a push leaves out what begins with a dot, and so {name}: rename it"
+        return f"{name} has a name that begins with a dot, so a push leaves it out: rename it"
     if not path.resolve().is_relative_to(folder.resolve()):
-        return f"{name} is a link that leaves the project folder, and a push leaves it out: copy the file"
-    return f".digdagignore names {name}, and so a push leaves it out" if ignored.match_file(name) else ""
+        return f"{name} is a link to a file outside the project folder, so a push leaves it out: copy the file"
+    return f".digdagignore names {name}, so a push leaves it out: change that line" if ignored.match_file(name) else ""

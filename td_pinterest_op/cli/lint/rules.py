@@ -15,7 +15,7 @@ from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, 
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_secret_names, read_task_environ
 from td_pinterest_op.cli.lint.settings import MANY, OPERATORS, TABLES, check_entries, check_settings
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.records.hashed_rows import hashing_reason, require_hashable
+from td_pinterest_op.records.hashed_rows import find_hashing_reason, require_hashable
 from td_pinterest_op.settings.setting import Table
 from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, find_misspelt_parameters
@@ -107,7 +107,7 @@ def _check_operator(dig: DigFile, task: Task, before: list[Task]) -> None:
         elif value and not has_database:
             dig.add(value, "database", f"{key} needs its database: give the task a `database`", is_error=False)
     if "erase" in name or (name == EXPORT_OPERATOR and (action is None or action.reads_rows)):
-        needed_by = hashing_reason(action, known.get("hash_in"))
+        needed_by = find_hashing_reason(action, known.get("hash_in"))
         _check_source(dig, task, environ, before, needed_by=needed_by)
 
 
@@ -118,7 +118,9 @@ def _check_parameters(dig: DigFile, task: Task, table: Table | None) -> None:
         dig.add(task.value.get(key) or task.value, "unknown-parameter", message)
     for key, value in task.value.mapping.items() if table else ():
         if table and key in table.by_name and key not in {*TASK_PARAMETERS, "history"}:
-            dig.add(value, "setting", f"{key} is a setting, which the operator reads below result_settings: move it")
+            dig.add(
+                value, "setting", f"{key} is a setting, which the operator reads under result_settings: move it there"
+            )
     later = task.value.get("later_runs")
     if later and "${" not in str(later.value) and later.value not in LATER_RUNS:
         dig.add(later, "setting", f"later_runs takes {', '.join(LATER_RUNS)}")
@@ -263,7 +265,11 @@ def _check_database(dig: DigFile, task: Task, *, is_own: bool) -> None:
     query = task.value.get("query") if is_own else task.command if task.operator == "td" else None
     has_database = task.value.get("database") or task.exported.get("database")
     if query and not has_database and not _as_mapping(task.exported.get("td")).get("database") and not _is_called(dig):
-        dig.add(query, "database", "the query needs its database: give the task a `database`, or export td.database")
+        dig.add(
+            query,
+            "database",
+            "the query needs its database: give the task a `database`, or set td.database under `_export`",
+        )
 
 
 def _check_retry(dig: DigFile, task: Task, every: list[Task], own_tasks: list[Task]) -> None:

@@ -21,7 +21,7 @@ def read_task_environ(dig: DigFile, task: Task) -> Mapping[str, str]:
     """Return the variables of a task's `_env`, with a placeholder for each secret. Adds findings about them."""
     for parent in task.parents:
         if misplaced := parent.get("_export", "_env"):
-            dig.add(misplaced, "env", "digdag reads _env from the task itself: move it there, next to py>")
+            dig.add(misplaced, "env", "digdag reads _env only from the task itself: move it there, next to py>")
     written = task.value.get("_env")
     environ = {}
     for name, value in written.mapping.items() if written else ():
@@ -37,9 +37,9 @@ def check_plain_secret(dig: DigFile, value: Value | None, *, name: str, variable
     if value and value.value not in (None, "") and "${" not in str(value.value):
         secret = SECRETS[variable]
         message = (
-            f"{name}: it is here in plain text, for everybody who can read the workflow: take it out, set the "
-            f"secret {secret}, and write `{variable}: ${{secret:{secret}}}` under _env. Whoever has read it can use "
-            "it: get a new one"
+            f"{name} is in plain text here, for everybody who can read the workflow. Take it out, set the secret "
+            f"{secret}, and write `{variable}: ${{secret:{secret}}}` under _env. Whoever has read the old value can "
+            "use it: get a new one"
         )
         dig.add(value, "plain-secret", message)
 
@@ -48,7 +48,7 @@ def check_secret_names(dig: DigFile, value: Value, *, variable: str = "") -> Non
     """Add findings for secrets whose name looks like a misspelling of another file's, or of the usual one."""
     for template in _MISSPELT.finditer(str(value.value)):
         if not _SECRET.fullmatch(template[0]):
-            dig.add(value, "template", f"digdag fills in no {template[0]}: write ${{secret:{template[1]}}}")
+            dig.add(value, "template", f"digdag does not fill in {template[0]}: write ${{secret:{template[1]}}}")
     for name in _SECRET.findall(str(value.value)):
         usual = {SECRETS[variable]} if variable in SECRETS else set()
         if name == "http.uri":

@@ -40,7 +40,10 @@ OPERATORS = frozenset(
 _CODES = {"environment": "env", "unknown": "unknown-setting"}
 # What the shipped config/pinterest.yml has until somebody fills it in.
 _TEMPLATE_NAME = "the name of that audience"
-_FILL_IN_NAME = f"the audience is called something else than `{_TEMPLATE_NAME}`: fill in its name, next to its id"
+_FILL_IN_NAME = (
+    f"this is not the audience's name but the placeholder `{_TEMPLATE_NAME}`: fill in the audience's name, next to "
+    "its id"
+)
 # The settings of which an export needs one, whatever its name.
 _ALTERNATIVES = ("audience_id", "ad_account_id")
 
@@ -49,7 +52,7 @@ def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, tabl
     """Add findings about a task's settings. Return those that are known before a run."""
     written = task.value.get("result_settings")
     if written is None:
-        dig.add(task.value, "setting", "the task has no result_settings: README shows the shortest form")
+        dig.add(task.value, "setting", "the task has no result_settings: the README shows the shortest form")
         return {}
     if isinstance(written.value, str) and "${" in written.value:
         return {}  # settings as one text may come from an activation, when the workflow runs
@@ -85,7 +88,9 @@ def check_entries(dig: DigFile, task: Task, environ: Mapping[str, str]) -> None:
         dig.add(written, "setting", "audiences is a list: begin each entry with `- name:`")
     limit, concurrent = task.parents[-1].get("_parallel", "limit"), task.exported.get("concurrent")
     if limit and concurrent and str(limit.value) != str(concurrent):
-        dig.add(limit, "setting", f"the limit is {limit.value}, and concurrent is {concurrent}: give both one value")
+        dig.add(
+            limit, "setting", f"the limit is {limit.value}, but concurrent is {concurrent}: give both the same value"
+        )
 
 
 def _check_entry(dig: DigFile, task: Task, entry: Value, environ: Mapping[str, str]) -> None:

@@ -112,7 +112,7 @@ def check_template(dig: DigFile, task: Task, value: Value, text: str) -> None:
         if isinstance(known, dict) and (missing := find_missing_name(rest, known)):
             dig.add(value, "template", f"${{{path}}}: {first} has no {missing}")
         elif isinstance(known, str) and "${" not in known and rest not in ([], ["length"]):
-            dig.add(value, "template", f"${{{path}}}: {first} is a text, and has no {rest[0]}")
+            dig.add(value, "template", f"${{{path}}}: {first} is a string, so it has no {rest[0]}")
 
 
 def find_missing_name(path: Sequence[str], known: object) -> str:

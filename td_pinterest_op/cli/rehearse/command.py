@@ -42,7 +42,7 @@ _FAILED = {
     401: "the token may not do this",
     403: "the user or the app may not do this",
     404: "it is not found",
-    429: "Pinterest asks to wait longer than somebody at a terminal does",
+    429: "Pinterest asks to wait longer than somebody at a terminal would",
 }
 
 
@@ -52,7 +52,9 @@ def _parse_steps(_context: click.Context, option: click.Parameter, text: str | N
     unknown = set(names) - {step.name for step in STEPS}
     if unknown:
         known = ", ".join(step.name for step in STEPS)
-        raise click.BadParameter(f"{', '.join(sorted(unknown))}: the steps are {known}", param=option)
+        raise click.BadParameter(
+            f"there is no step {' or '.join(sorted(unknown))}: the steps are {known}", param=option
+        )
     return [step for step in STEPS if step.name in names]
 
 
@@ -60,7 +62,7 @@ def _parse_steps(_context: click.Context, option: click.Parameter, text: str | N
 @click.option("--only", "wanted", metavar="STEP,…", callback=_parse_steps, help="Only these steps, and what they need.")
 @click.option("--no-large", is_flag=True, help="Leave out the step batches, those of more than 10,000 records.")
 @click.option(
-    "--output", type=FILE, default="rehearsal.json", show_default=True, help="The file for what was found out."
+    "--output", type=FILE, default="rehearsal.json", show_default=True, help="The file to write the results to."
 )
 @options.yes
 @options.all_of(options.ad_account, options.env_file, options.as_json, options.quiet)
@@ -68,15 +70,16 @@ def _parse_steps(_context: click.Context, option: click.Parameter, text: str | N
 def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, output: Path) -> None:
     """Find out what Pinterest does where its documentation is silent, on your ad account.
 
-    Says first what it does and what it leaves behind, and asks. It makes customer lists and an audience of its own,
-    with made-up people, and touches nothing of yours. It ends with a table, advice, and a file that holds no id, no
-    secret and no person: attach it to a bug report, or let `scripts/sandbox --like` behave so.
+    Says first what it does and what it leaves behind, and asks. It creates customer lists and an audience of its own,
+    with made-up people, and touches nothing of yours. It ends with a table, advice, and a file that contains no id, no
+    secret and no personal data: attach it to a bug report, or give it to `scripts/sandbox --like`, which then behaves
+    like your ad account.
 
     Steps: token, account, list_without_records, list, batches, at_once, records_v2, audience, move, remove.
     """
     wanted = [step for step in wanted if not (no_large and step.name == LARGE)]
     if not wanted:
-        raise click.UsageError("no step is left: --no-large leaves out what --only names")
+        raise click.UsageError("no step is left to run: --no-large leaves out the step that --only names")
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: make it, or name another file")
     count, to_do = RequestCounts(), _add_needed_steps(wanted)
@@ -123,26 +126,26 @@ def _describe_steps(names: Collection[str], *, account: str, writes: int, is_kep
     lines = [f"To find out what Pinterest's documentation does not say, in ad account {account}:"]
     if "token" in names:
         lines.append(
-            "- the token is refreshed three times, once with the old refresh token; each new one is kept where the old "
-            "one was found. Should Pinterest take that for theft, run `td-pinterest authorize` again"
+            "- the token is refreshed three times, once with the old refresh token; each new one is stored where the "
+            "old one was found. If Pinterest takes that for theft, run `td-pinterest authorize` again"
         )
         if not is_kept:
             lines.append(
-                "  The old one was found in the environment, where no new one can be kept: if your app renews refresh "
-                "tokens, have it stored first, with `td-pinterest authorize --to local`"
+                "  The old one was found in the environment, where no new one can be stored: if your app renews "
+                "refresh tokens, store it first, with `td-pinterest authorize --to local`"
             )
     if lists:
         lines.append(
-            f'- up to {lists} customer lists named "{NAME} …" are made, and stay: Pinterest has no way to delete them. '
-            "The people in them are made up: digests of addresses under .invalid"
+            f'- up to {lists} customer lists named "{NAME} …" are created, and stay: Pinterest has no way to delete '
+            "them. The people in them are made up: digests of addresses under .invalid"
         )
     if "audience" in names:
-        lines.append("- an audience of that name is made, and removed at the end, also after Ctrl-C")
+        lines.append("- an audience of that name is created, and removed at the end, also after Ctrl-C")
     lines.append(
-        f"- {writes} requests write (a trial app has {_TRIAL_WRITES} a day), and more if Pinterest wants some repeated "
-        "or an interrupted rehearsal left an audience to remove"
+        f"- {writes} requests write (a trial app has {_TRIAL_WRITES} a day), and more if some must be repeated, or if "
+        "an interrupted rehearsal left an audience to remove"
     )
-    return "\n".join([*lines, "Nothing of yours is touched. It takes a minute or a few."])
+    return "\n".join([*lines, "Nothing else in the ad account is touched. It takes a few minutes."])
 
 
 def _run_steps(stage: Stage, steps: Sequence[Step], common: CommonOptions) -> list[dict[str, Any]]:
@@ -161,10 +164,17 @@ def _run_steps(stage: Stage, steps: Sequence[Step], common: CommonOptions) -> li
     except StoppedError as error:
         shutdown.reset()
         is_tidy = stage.remove_audiences()
-        audience = "no audience of it is left" if is_tidy else "its audience is left: the next rehearse removes it"
+        audience = (
+            "no audience of it is left"
+            if is_tidy
+            else "its audience is left: the next run of `td-pinterest rehearse` removes it"
+        )
         raise error.extend(f" after {len(done)} of {len(steps)} steps; {audience}") from None
     if not is_tidy:
-        raise PinterestError(f'the audience "{stage.name}" could not be removed: the next rehearse tries again')
+        raise PinterestError(
+            f'the audience "{stage.name}" could not be removed. The next run of `td-pinterest rehearse` tries again, '
+            "or delete it in Ads Manager"
+        )
     return done
 
 
@@ -201,15 +211,22 @@ def advice(facts: Facts) -> list[str]:
         for applies, text in (
             (batch not in (None, DEFAULT_BATCH), f"set limit_records_per_request: {batch}"),
             (at_once is not None and at_once < _DEFAULT_AT_ONCE, f"set max_in_flight: {at_once}"),
-            (facts.records_v2 is False, "leave records: identifiers, rows with several keys are refused"),
-            (facts.move_obeyed is False, "use add, remove and create; replace and clear need a move"),
+            (facts.records_v2 is False, "keep records: identifiers, since rows with several keys are refused"),
+            (
+                facts.move_obeyed is False,
+                (
+                    "use the actions that add, remove and create; those that replace and clear switch the audience to "
+                    "another list, which Pinterest did not do"
+                ),
+            ),
             (
                 facts.refresh_rotates and facts.old_refresh_token_lives is False,
-                "keep the refresh token in one place: every refresh ends the one before",
+                "keep the refresh token in one place: every refresh makes the previous token invalid",
             ),
             (
                 (facts.list_listed_seconds or 0.0) > _LOOKED_FOR,
-                "look at `td-pinterest lists` after a run with a lost answer: new lists are listed late",
+                "look at `td-pinterest lists` after a run that got no response from Pinterest: new lists take time "
+                "to appear there",
             ),
         )
         if applies
@@ -230,4 +247,6 @@ def _show_result(result: dict[str, Any], output: Path, common: CommonOptions) ->
         output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"the file {output} of --output cannot be written: {files.explain_error(error)}") from None
-    common.note(f"Written to {output}: it holds no id, no secret and no person, and may be attached to a bug report.")
+    common.note(
+        f"Written to {output}: it contains no id, no secret and no personal data, and may be attached to a bug report."
+    )

@@ -190,7 +190,7 @@ class Stage:
         except StoppedError:
             raise
         except ExportError as error:
-            log.warning("audiences of rehearsals could not be looked for and removed: %s", error)
+            log.warning("audiences that rehearsals left could not be found and removed: %s", error)
             return not self._audience_begun
         self._audience_begun = False
         return True

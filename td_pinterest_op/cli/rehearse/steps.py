@@ -54,7 +54,7 @@ def _try_token(stage: Stage) -> str:
     # The one that is kept must be good, whatever the old one's return did.
     tokens.refresh(used)
     new = "a refresh brings a new refresh token" if facts.refresh_rotates else "a refresh brings no new refresh token"
-    return f"{new}; the old one is {'still good' if facts.old_refresh_token_lives else 'refused from then on'}"
+    return f"{new}; the old one is {'still accepted' if facts.old_refresh_token_lives else 'refused from then on'}"
 
 
 def _try_account(stage: Stage) -> str:
@@ -71,7 +71,7 @@ def _try_list_without_records(stage: Stage) -> str:
     """Find out whether a customer list can be created without records."""
     with _record_fact(stage, "list_without_records"):
         stage.api.create_customer_list(name=f"{stage.name} without records", list_type="EMAIL")
-    return "made: a list needs no records" if stage.facts.list_without_records else "refused: a list needs records"
+    return "created: a list needs no records" if stage.facts.list_without_records else "refused: a list needs records"
 
 
 def _try_list(stage: Stage) -> str:
@@ -92,7 +92,9 @@ def _try_list(stage: Stage) -> str:
     )
     shown = {"read": facts.list_readable_seconds, "listed": facts.list_listed_seconds}
     unseen = " and ".join(f"not {word}" for word, seconds in shown.items() if seconds is None)
-    return f"made with {count:,} records; {f'{unseen} within a minute' if unseen else 'it is read and listed'}"
+    return (
+        f"created with {count:,} records; {f'{unseen} within a minute' if unseen else 'it can be read and is listed'}"
+    )
 
 
 def _is_listed(stage: Stage) -> bool:
@@ -105,7 +107,7 @@ def _try_larger_batches(stage: Stage) -> str:
     """Find out how many records one request may contain beyond the default."""
     facts, list_id = stage.facts, stage.id_of("list")
     if (facts.largest_batch or 0) < DEFAULT_BATCH:
-        raise NotTriedError(f"not tried: {DEFAULT_BATCH:,} records are too many already")
+        raise NotTriedError(f"larger batches were not tried: a batch of {DEFAULT_BATCH:,} records was already refused")
     for count in _LARGER_BATCHES:
         try:
             stage.lists.add(list_id, stage.make_people(count))
@@ -115,9 +117,9 @@ def _try_larger_batches(stage: Stage) -> str:
             stage.answer.record_error(error)
             facts.batch_too_large_status = error.status
             how = f"refused with {error.status}" if error.status else "cut off without an answer"
-            return f"{facts.largest_batch:,} records are taken, {count:,} are {how}"
+            return f"{facts.largest_batch:,} records are accepted, {count:,} are {how}"
         facts.largest_batch = count
-    return f"{count:,} records are taken"
+    return f"{count:,} records are accepted"
 
 
 def _is_too_large(error: ExportError) -> bool:
@@ -137,9 +139,9 @@ def _try_batches_at_once(stage: Stage) -> str:
             if errors:
                 stage.answer.record_error(errors[0])
                 how = f"answered {errors[0].status}" if errors[0].status else "cut off"
-                return f"{facts.batches_at_once} at once are taken, of {number} some are {how}"
+                return f"{facts.batches_at_once} at once are accepted, of {number} some are {how}"
             facts.batches_at_once = number
-    return f"{number} at once are taken"
+    return f"{number} at once are accepted"
 
 
 def _send_at_once(stage: Stage, list_id: str, *, count: int, number: int) -> list[ExportError]:
@@ -169,7 +171,7 @@ def _try_records_v2(stage: Stage) -> str:
     list_id = stage.id_of("list")
     with _record_fact(stage, "records_v2"):
         stage.api.change_records(list_id, rows, operation="ADD")
-    return "rows with several keys are taken" if stage.facts.records_v2 else "refused: rows with several keys"
+    return "rows with several keys are accepted" if stage.facts.records_v2 else "refused: rows with several keys"
 
 
 @contextlib.contextmanager
@@ -189,7 +191,7 @@ def _record_fact(stage: Stage, fact: str) -> Iterator[None]:
 def _try_audience(stage: Stage) -> str:
     """Create the rehearsal's audience from its list."""
     stage.make_audience(stage.id_of("list"))
-    return "made on the list"
+    return "created from the list"
 
 
 def _try_switch(stage: Stage) -> str:
@@ -204,7 +206,7 @@ def _try_switch(stage: Stage) -> str:
         lambda: (audience := stage.read_audience()) is not None and audience.customer_list_id == second
     )
     facts.move_obeyed = facts.move_seconds is not None
-    return "obeyed" if facts.move_obeyed else "accepted, and not to be seen within a minute"
+    return "switched to another list" if facts.move_obeyed else "accepted, but not visible within a minute"
 
 
 def _try_removal(stage: Stage) -> str:

@@ -126,7 +126,7 @@ def test_an_older_token_that_commands_find_first_is_reported_with_how_to_clear_i
     doctor = ["td-pinterest", "doctor", *(["--env-file", str(file)] if kind == "file" else [])]
     assert "Next: " + " && ".join([*commands, " ".join(doctor)]) == ran.out.splitlines()[-1]
     assert len(commands) == ran.err.count("An older refresh token is in the ")
-    assert all(f"where commands look first: `{command}` clears it." in ran.err for command in commands)
+    assert all(f"where commands look first: `{command}` deletes it." in ran.err for command in commands)
     # The commands that it names solve the problem.
     monkeypatch.delenv("PINTEREST_REFRESH_TOKEN", raising=False)
     if len(commands) == 2 or (commands and not is_set):
@@ -179,7 +179,7 @@ def redirect_without_consent(link: str, **answer: str) -> None:
             "the consent was refused on Pinterest's page: nothing was stored",
         ),
         (lambda link: answer_consent(link.replace("%2Cads%3Awrite", "")), "the consent lacks the scope ads:write"),
-        (lambda link: redirect_without_consent(link, code="used-up"), "the code is used up, too old"),
+        (lambda link: redirect_without_consent(link, code="used-up"), "the code was used before, is too old"),
         (
             lambda link: redirect_without_consent(link, error="server_error"),
             "without a code (server_error): nothing was stored",
@@ -188,7 +188,7 @@ def redirect_without_consent(link: str, **answer: str) -> None:
             lambda link: redirect_without_consent(link, error="a long <b>story</b>"),
             "without a code (it named no error)",
         ),
-        (None, "the client id is wrong or the app does not have the redirect address"),
+        (None, "the client id is wrong, or the app does not have exactly the redirect address"),
     ],
 )
 def test_a_failed_consent_is_an_error_and_stores_nothing(
@@ -216,7 +216,7 @@ def test_authorize_distinguishes_a_wrong_client_secret_from_a_wrong_code(
     ],
 )
 def test_redirect_address_of_another_machine_is_rejected(at_terminal: Terminal, address: str) -> None:
-    said = f"the redirect address {address} is not of this machine: use http://localhost:PORT/"
+    said = f"the redirect address {address} is not on this machine: use http://localhost:PORT/"
     assert at_terminal("authorize", "--redirect", address, "--timeout", 1).failed(said)
 
 
@@ -347,7 +347,7 @@ def test_the_output_of_a_failed_td_command_is_shown_without_secrets(
     ran = authorize("--to", "td", "pinterest_export")
     assert ran.failed("--project pinterest_export` failed (exit code 3): wf secrets --project pinterest_export")
     assert '"pinterest.refresh_token": "***"' in ran.err
-    assert "its token is lost: run the command again" in ran.err
+    assert "its token was lost: run the command again" in ran.err
 
 
 @contextlib.contextmanager
@@ -383,7 +383,7 @@ exit {code}
     ("code", "said"),
     [
         (0, "The refresh token is stored in the secrets of the hosted workflow project shop."),
-        (3, "(exit code 3): it printed nothing. The consent is given, but its token is lost: run the command again"),
+        (3, "(exit code 3): it printed nothing. The consent was given, but its token was lost: run the command again"),
     ],
 )
 def test_ctrl_c_lets_td_finish_and_reports_what_it_stored(

@@ -127,20 +127,20 @@ def add_ad_accounts(scene: Scene) -> None:
 
 # How to plant the fault (a variable's value or a function); the check, its status, message and advice.
 FAULTS: list[tuple[tuple[str, str | None] | Callable[[Scene], object], str, str, str, str]] = [
-    (("PINTEREST_CLIENT_ID", None), "credentials", "error", "PINTEREST_CLIENT_ID found nowhere", "authorize"),
-    (("TD_API_KEY", None), "treasure_data", "error", "TD_API_KEY found nowhere", "digdag secrets --local"),
+    (("PINTEREST_CLIENT_ID", None), "credentials", "error", "PINTEREST_CLIENT_ID not found", "authorize"),
+    (("TD_API_KEY", None), "treasure_data", "error", "TD_API_KEY not found", "digdag secrets --local"),
     (("TD_API_SERVER", "http://td.example/"), "endpoints", "error", "must be https", "correct the variables"),
     (("HTTPS_PROXY", "proxy"), "proxy", "error", "HTTPS_PROXY is not the address of a proxy", "http://HOST:PORT"),
     (("PINTEREST_CLIENT_ID", "b\x01d"), "token", "error", "client_id", "client_id"),
     (("PINTEREST_CLIENT_SECRET", "other-s3cr3t"), "token", "error", "401", "client_secret"),
     (("PINTEREST_REFRESH_TOKEN", "pinr.other-s3cr3t"), "token", "error", "401 (code 283)", "`unset PINTEREST_REFRESH_"),
-    (("PINTEREST_AD_ACCOUNT_ID", "123456"), "ad_account", "error", "does not read ad account 123456", "correct the id"),
+    (("PINTEREST_AD_ACCOUNT_ID", "123456"), "ad_account", "error", "cannot read ad account 123456", "correct the id"),
     (("PINTEREST_AUDIENCE_ID", "99"), "audience", "error", "there is no audience 99", "td-pinterest audiences"),
     (("PINTEREST_AUDIENCE_ID", None), "audience", "warning", "no audience is named", "PINTEREST_AUDIENCE_ID"),
     (("TD_API_KEY", "1/other-s3cr3t"), "treasure_data", "error", "Treasure Data refused the API key", "TD_API_SERVER"),
     (lambda scene: scene.switch("scope", "ads:read"), "scopes", "error", "lacks ads:write", "td-pinterest authorize"),
     (lambda scene: scene.switch("scope", "ads:write"), "scopes", "error", "lacks ads:read", "td-pinterest authorize"),
-    (lambda scene: scene.services.time.sleep(55 * 86_400), "token_days", "warning", "5 days more", "authorize"),
+    (lambda scene: scene.services.time.sleep(55 * 86_400), "token_days", "warning", "expires in 5 days", "authorize"),
     (set_clock_back, "clock", "error", " s behind", "set the clock"),
     (set_trial_access, "tier", "warning", "trial access: 300 requests a day, about 3,000,000 people", "Upgrade"),
     (restrict_role_to_analyst, "role", "warning", "ANALYST", "AUDIENCE_MANAGER"),
@@ -190,7 +190,10 @@ def test_a_planted_fault_is_reported_with_its_cure_and_no_other_check_fails(
 @pytest.mark.parametrize(
     ("place", "advice"),
     [
-        ("environment", "`unset PINTEREST_REFRESH_TOKEN`: the environment comes before what `td-pinterest authorize`"),
+        (
+            "environment",
+            "`unset PINTEREST_REFRESH_TOKEN`: the environment takes precedence over what `td-pinterest authorize`",
+        ),
         ("local", "run `td-pinterest authorize`"),
         ("file", "run `td-pinterest authorize --to file {file}`"),
     ],
@@ -229,7 +232,13 @@ def is_skipped(check: dict[str, str]) -> bool:
 @pytest.mark.parametrize(
     ("column", "values", "status", "said", "cure"),
     [
-        (("mail", "varchar"), ["a@b.example"], "error", 'column "mail" is no identifier', "there is no column email"),
+        (
+            ("mail", "varchar"),
+            ["a@b.example"],
+            "error",
+            'column "mail" is not an identifier',
+            "there is no column email",
+        ),
         (("email", "bigint"), [1], "error", "cast it to varchar", ""),
         (("email", "varchar"), ["nobody"] * 3, "error", "3 are invalid (not_an_email 3)", "explain not_an_email"),
         (("email", "varchar"), ["nobody", "a@b.example"], "warning", "1 are invalid", "explain not_an_email"),
@@ -311,7 +320,7 @@ _export: {td: {database: shop}, table: %s}
 @pytest.mark.parametrize(
     ("table", "status", "said", "cure"),
     [
-        ("pinterest_history", "ok", "the first run makes the table shop.pinterest_history", ""),
+        ("pinterest_history", "ok", "the first run creates the table shop.pinterest_history", ""),
         ("crm.old", "ok", "the table crm.old exists; the next run adds the", ""),
         (
             "nowhere.x",
@@ -342,8 +351,8 @@ def test_a_history_that_cannot_be_written_does_not_fail_the_export_checks(at_ter
     settings.write_text("history: pinterest_history\n")
     ran = at_terminal("doctor", "--settings", settings)
     assert 1 == ran.code
-    assert "the history pinterest_history is in no database" in ran.out
-    assert "An export would run, and leave no row in the history." in ran.out
+    assert "the setting `history` names the table pinterest_history without a database" in ran.out
+    assert "An export would run, but would leave no row in the history." in ran.out
     listed = json.dumps({"databases": [{"name": "shop", "permission": "query_only"}]})
     scene.services.td.faults.add(TdFault(kind="status", status=200, body=listed, path="/v3/database/list", times=None))
     settings.write_text("history: shop.pinterest_history\n")
@@ -364,7 +373,7 @@ def test_an_unknown_end_of_the_token_is_not_a_fault(at_terminal: Terminal, scene
     "arguments", [["--query", "x.sql"], ["--database", "shop"], ["--query", "x.sql", "--database", "s", "--job", "1"]]
 )
 def test_two_sources_of_rows_are_wrong_usage_of_doctor(at_terminal: Terminal, arguments: list[str]) -> None:
-    said = "--query and --database go together, and exclude --job"
+    said = "--query and --database must be given together, and without --job"
     assert at_terminal("doctor", *arguments).failed(said, code=2)
 
 

@@ -103,13 +103,22 @@ def test_export_reads_a_compressed_file_with_a_byte_order_mark(
     [
         (b"", "is empty: its first line must be the names of the columns"),
         (b"\n", "is empty: its first line must be the names of the columns"),
-        (b"jane@shop.example,+4917012345678\n", "has no column of identifiers: its first line must name one (email, "),
-        (b"phone\n+4917012345678\n", "has no column of identifiers: its first line must name one (email, "),
-        ("email\na".encode("utf-16") + b"\x00\xd8\x00", "is not UTF-16 throughout; nothing was sent"),
-        (b"email,maid\n\nonly one\n", "people.csv has 1 fields, and the header 2: nothing was sent"),
+        (
+            b"jane@shop.example,+4917012345678\n",
+            "has no column of identifiers: its first line must contain one of these names (email, ",
+        ),
+        (
+            b"phone\n+4917012345678\n",
+            "has no column of identifiers: its first line must contain one of these names (email, ",
+        ),
+        (
+            "email\na".encode("utf-16") + b"\x00\xd8\x00",
+            "contains bytes that are not UTF-16: save it again as UTF-8. Nothing was sent",
+        ),
+        (b"email,maid\n\nonly one\n", "people.csv has 1 fields, but the header has 2: nothing was sent"),
         (b"email\n" + b"x" * 1_000_001, "line 2 of the file"),
         (b'email\n"open\n', "cannot be read as CSV"),
-        (gzip.compress(b"email\n" + b"x" * 100, mtime=0)[:-12], "ends before its compressed data does"),
+        (gzip.compress(b"email\n" + b"x" * 100, mtime=0)[:-12], "its compressed data is cut off"),
         (gzip.compress(b"email\n", mtime=0)[:10] + b"\xff", "people.csv cannot be read as CSV: "),
         (None, "people.csv cannot be opened: No such file or directory"),
     ],
@@ -225,7 +234,7 @@ def test_people_who_opted_out_or_do_not_consent_are_not_sent(
     ("siblings", "said"),
     [
         ({"supress": "SELECT 1"}, "supress (did you mean suppress?). Allowed there: query, database, engine, job_id, "),
-        ({"py>": "td_pinterest_op.export.PinterestExport"}, "what no export takes: py>. Allowed there"),
+        ({"py>": "td_pinterest_op.export.PinterestExport"}, "that no export takes: py>. Allowed there"),
         ({"suppress": ""}, "suppress of the task is blank"),
     ],
 )
@@ -244,11 +253,11 @@ def test_lists_need_the_key_of_treasure_data_even_with_a_csv_file(
     file = tmp_path / "opted_out.sql"
     file.write_text("SELECT 1")
     ran = export("--csv", csv_file, "--suppress", file, "--database", "shop", "--yes")
-    assert ran.failed("TD_API_KEY found nowhere")
+    assert ran.failed("TD_API_KEY not found")
 
 
 def test_export_without_a_terminal_requires_the_option_yes(export: Export, services: Services, csv_file: Path) -> None:
-    assert export("--csv", csv_file).failed("say --yes to go on without the question", code=2)
+    assert export("--csv", csv_file).failed("give --yes to go on without the question", code=2)
     assert [] == services.pinterest.calls.writes()
 
 

@@ -114,7 +114,10 @@ def test_a_second_call_keeps_files_that_somebody_changed(init: Init, folder: Pat
     before = read_project_files(folder)
     ran = init("--job", "add", "--audience", two, *OPTIONS)
     assert before == read_project_files(folder)
-    assert "kept, since they were filled in or changed: config/pinterest.yml, queries/people.sql. What" in ran.err
+    assert (
+        "kept, since they were filled in or changed: config/pinterest.yml, queries/people.sql. Your new answers"
+        in ran.err
+    )
     assert f"td-pinterest audience {one} " in ran.err
     assert 0 == init("--job", "replace", "--audience", two, *OPTIONS).code
     after = read_project_files(folder)
@@ -133,7 +136,7 @@ def test_a_second_call_keeps_files_that_somebody_changed(init: Init, folder: Pat
         (["--job", "create", "--audience", "New", *OPTIONS, "--alert", "pager"], "--alert takes mail:ADDRESS or slack"),
         (["--job", "create", "--audience", "New", *OPTIONS, "--suppress", "no.sql"], "no.sql of --suppress cannot be"),
         (["--job", "add", "--audience", "Twice", *OPTIONS], '2 audiences are named "Twice": name one by its id'),
-        (["--job", "erase", "--database", "x", "--query", "SELECT ${x} AS email"], "--query holds a template"),
+        (["--job", "erase", "--database", "x", "--query", "SELECT ${x} AS email"], "--query contains a template"),
     ],
 )
 def test_a_missing_or_wrong_answer_is_an_error_and_nothing_is_written(
@@ -178,7 +181,9 @@ def test_without_a_key_for_treasure_data_nobody_is_asked_for_a_dry_run(
 
 
 def test_init_without_a_terminal_needs_the_option_yes(at_terminal: Terminal, folder: Path) -> None:
-    assert at_terminal("init", folder).failed("there is no terminal to ask at: give the options, and --yes", code=2)
+    assert at_terminal("init", folder).failed(
+        "there is no terminal to ask questions on: give the options, and --yes", code=2
+    )
 
 
 @pytest.mark.parametrize(("audience", "code"), [("7", 0), ("Shoppers", 2)])
@@ -187,8 +192,8 @@ def test_without_credentials_an_audience_is_named_by_its_id(
 ) -> None:
     monkeypatch.delenv("PINTEREST_REFRESH_TOKEN")
     ran = init("--ad-account", "549755885175", "--job", "add", "--audience", audience, *OPTIONS)
-    assert "There are no credentials for Pinterest yet: ids are typed" in ran.err
-    assert (code, code == 2) == (ran.code, "an audience is named by its id" in ran.err)
+    assert "There are no credentials for Pinterest yet, so you type the ids yourself" in ran.err
+    assert (code, code == 2) == (ran.code, "without credentials for Pinterest, give the audience by its id" in ran.err)
 
 
 def test_a_folder_that_cannot_be_laid_out_is_an_error(
@@ -197,7 +202,7 @@ def test_a_folder_that_cannot_be_laid_out_is_an_error(
     arguments = ("--job", "delete", "--audience", services.audience())
     folder.mkdir()
     (folder / "td_pinterest_op").write_text("")
-    assert init(*arguments).failed("cannot be laid out")
+    assert init(*arguments).failed("cannot be created")
     monkeypatch.setattr(project_folder, "ROOT", tmp_path)
     assert init(*arguments).failed("`init` needs a checkout of td_pinterest_op")
 
@@ -208,7 +213,7 @@ def test_a_configuration_without_the_key_of_the_audience_is_an_error(
     arguments = ("--job", "delete", "--audience", services.audience())
     assert 0 == init(*arguments).code
     (folder / "config" / "pinterest.yml").write_text("ad_account_id: '1'\n")
-    assert init(*arguments).failed("there is no delete.audience_id to fill in")
+    assert init(*arguments).failed("a file of the project folder has no delete.audience_id to fill in")
 
 
 ANSWERS = ["549755885175", "add", "{audience}", DATABASE, "SELECT email FROM people", "", "", "", "y"]
@@ -293,7 +298,7 @@ def test_export_with_write_creates_a_workflow_that_runs(
             ["--query", "SELECT 1 AS email", "--database", DATABASE],
             "--write: client_secret is a secret: take it out of the settings",
         ),
-        ("action: create_actalike_audience", [], "--write: no shipped workflow has the action"),
+        ("action: create_actalike_audience", [], "--write: no shipped workflow runs the action"),
     ],
 )
 def test_an_export_that_no_workflow_can_repeat_is_not_written(

@@ -106,7 +106,7 @@ def test_only_ad_account_is_the_default(at_terminal: Terminal) -> None:
 @pytest.mark.parametrize(
     ("another", "code", "said"),
     [
-        (None, 1, "the Pinterest user has no ad account: make one in Pinterest's Ads Manager"),
+        (None, 1, "the Pinterest user has no ad account: create one in Pinterest's Ads Manager"),
         ("Other", 2, 'Name one with --ad-account or PINTEREST_AD_ACCOUNT_ID: 549755885175 "Emulated ad account", 549'),
     ],
 )
@@ -155,14 +155,14 @@ def test_a_refresh_token_that_ends_soon_gives_a_warning(
     services.time.sleep(55 * 86_400)
     ran = at_terminal("accounts", "--env-file", token_file)
     assert 0 == ran.code
-    assert "warning: the refresh token ends on " in ran.err
+    assert "warning: the refresh token expires on " in ran.err
 
 
 def test_missing_credentials_are_named_with_every_place_searched(
     at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PINTEREST_CLIENT_ID")
-    said = "PINTEREST_CLIENT_ID found nowhere: neither in the environment, nor in the local digdag secrets"
+    said = "PINTEREST_CLIENT_ID not found: neither in the environment, nor in the local digdag secrets"
     assert at_terminal("accounts").failed(said)
 
 

@@ -163,9 +163,9 @@ def test_rehearse_announces_what_it_leaves_behind_and_asks(
     monkeypatch.setattr("td_pinterest_op.cli.screen.confirm", lambda _: False)
     ran = at_terminal("rehearse", "--output", tmp_path / "r.json")
     assert (1, []) == (ran.code, services.pinterest.calls.all())
-    assert 'up to 3 customer lists named "td_pinterest_op rehearsal …" are made, and stay' in ran.err
+    assert 'up to 3 customer lists named "td_pinterest_op rehearsal …" are created, and stay' in ran.err
     assert "- 26 requests write" in ran.err
-    assert "found in the environment, where no new one can be kept" in ran.err
+    assert "found in the environment, where no new one can be stored" in ran.err
     assert "you answered no: nothing was written" in ran.err
 
 
@@ -233,7 +233,10 @@ def test_failed_step_does_not_stop_independent_steps(
     services.pinterest.faults.clear()
     if operation == "audiences/update":
         assert 1 == ran.code
-        assert "could not be removed: the next rehearse tries again" in ran.err
+        assert (
+            "could not be removed. The next run of `td-pinterest rehearse` tries again, or delete it in Ads Manager"
+            in ran.err
+        )
         assert 0 == rehearse("--only", "token").code
         return
     facts = read_facts(ran)
@@ -249,7 +252,7 @@ def test_failed_step_does_not_stop_independent_steps(
         (404, {"operation": "customer_lists/create", "after": 1}, "list", "it is not found"),
         (404, {"operation": "customer_lists/update", "times": 99}, "batches", "it is not found"),
         (404, {"operation": "customer_lists/update", "after": 15}, "records_v2", "it is not found"),
-        (404, {"operation": "audiences/update", "operation_type": "REMOVE"}, "remove", "Pinterest does not know the"),
+        (404, {"operation": "audiences/update", "operation_type": "REMOVE"}, "remove", "Pinterest does not find the"),
     ],
 )
 def test_an_unrelated_error_gives_no_verdict(
@@ -346,10 +349,10 @@ def test_audience_is_removed_when_the_response_to_its_creation_was_lost(rehearse
         (Facts(largest_batch=10_000, batches_at_once=8), None),
         (Facts(largest_batch=50_000), "set limit_records_per_request: 50000"),
         (Facts(batches_at_once=4), "set max_in_flight: 4"),
-        (Facts(records_v2=False), "leave records: identifiers"),
-        (Facts(move_obeyed=False), "use add, remove and create"),
+        (Facts(records_v2=False), "keep records: identifiers"),
+        (Facts(move_obeyed=False), "use the actions that add, remove and create"),
         (Facts(refresh_rotates=True, old_refresh_token_lives=False), "keep the refresh token in one place"),
-        (Facts(list_listed_seconds=30.0), "new lists are listed late"),
+        (Facts(list_listed_seconds=30.0), "new lists take time to appear there"),
     ],
 )
 def test_advice_matches_the_facts(facts: Facts, text: str | None) -> None:

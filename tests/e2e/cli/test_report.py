@@ -93,7 +93,11 @@ def test_report_of_several_audiences_has_a_line_for_each(at_terminal: Terminal, 
         (["stats.json", "-o", "no/page.html"], 1, "cannot be written: No such file or directory"),
         (["--history", "shop"], 2, "--history takes a database and a table"),
         (["--history", "shop.x'y"], 2, "--history takes a database and a table"),
-        (["--history", "shop.pinterest_history", "--audience", "1' OR 1"], 2, "--audience must be the digits"),
+        (
+            ["--history", "shop.pinterest_history", "--audience", "1' OR 1"],
+            2,
+            "--audience must be an id, which has only digits",
+        ),
         (["--history", "shop.pinterest_history", "--audience", "7"], 1, "has no rows of this audience"),
     ],
 )

@@ -70,16 +70,19 @@ def test_array_column_is_recognised_from_the_warehouse(at_terminal: Terminal, se
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["hashed"], "name the query's columns with --columns, or ask the warehouse with --database"),
-        (["hashed", "--columns", "mail=phone"], "--columns: the warehouse hashes email, maid or idfa only"),
+        (["hashed"], "name the query's columns with --columns, or give --database to ask the warehouse for them"),
+        (["hashed", "--columns", "mail=phone"], "--columns: the warehouse can hash only email, maid or idfa"),
         (["rejected", "--columns", COLUMNS, "--key", "id"], "--key: the query has no column id; it has Mail, maid, "),
-        (["rejected", "--columns", "email"], "the query selects identifiers alone"),
+        (["rejected", "--columns", "email"], "the query selects only identifiers"),
         (["control", "--columns", COLUMNS], "percent is missing, salt is missing"),
         (
             ["control", "--columns", COLUMNS, "--percent", "51", "--salt", "x"],
             "percent: '51' is not a number from 0.01",
         ),
-        (["control", "--columns", COLUMNS, "--percent", "5", "--salt", "x"], "name the key of a person with --by"),
+        (
+            ["control", "--columns", COLUMNS, "--percent", "5", "--salt", "x"],
+            "name the column with the key of each person with --by",
+        ),
         (["control", "--columns", "email", "--percent", "5", "--salt", "x", "--by", "id"], "--by: the query has no co"),
         (["hashed", "--database", "shop", "--columns", COLUMNS], "with --database, --columns takes only NAME=TYPE"),
         (["all"], "'all' is not one of 'hashed', 'rejected', 'control'"),
@@ -122,4 +125,4 @@ def test_treasure_data_key_is_needed_only_with_a_database(
     for name in ("TD_API_KEY", "PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET", "PINTEREST_REFRESH_TOKEN"):
         monkeypatch.delenv(name)
     assert 0 == at_terminal("sql", "hashed", "--query", query, "--columns", COLUMNS).code
-    assert at_terminal("sql", "hashed", "--query", query, "--database", "shop").failed("TD_API_KEY found nowhere")
+    assert at_terminal("sql", "hashed", "--query", query, "--database", "shop").failed("TD_API_KEY not found")

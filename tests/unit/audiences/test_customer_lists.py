@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from td_pinterest_op.audiences.customer_lists import job_id_of, parse_list_name, records_made_with
+from td_pinterest_op.audiences.customer_lists import initial_record_count, job_id_of, parse_list_name
 from td_pinterest_op.pinterest.models import CustomerList
 from td_pinterest_op.records.spool import fingerprint
 
@@ -41,4 +41,4 @@ def test_list_name_has_its_session_and_job(name: str, expected: tuple[str, str |
     ],
 )
 def test_list_name_tells_how_many_records_an_empty_list_was_created_with(name: str, expected: int | None) -> None:
-    assert expected == records_made_with(CustomerList(id="1", name=name, uploaded=None))
+    assert expected == initial_record_count(CustomerList(id="1", name=name, uploaded=None))

@@ -149,7 +149,7 @@ class Run:
         with self.spool as spool:
             spool.add([number.to_bytes(DIGEST_BYTES, "big") for number in range(self.stats.unique)])
             spool.finish()
-            prepared = Prepared(unique=self.stats.unique, list_type="EMAIL", spool=spool)
+            prepared = Prepared(unique_count=self.stats.unique, list_type="EMAIL", spool=spool)
             self.sender.send(prepared, self.api.put)
         return self
 
@@ -255,13 +255,13 @@ def test_stop_mode_error_counts_refused_records(bad: tuple[int, ...]) -> None:
     ("records", "batch", "skip", "sign", "requests"),
     [
         *(
-            (records, batch, skip, "3 halvings deep: this seems to be about the request, not", 15)
+            (records, batch, skip, "after 3 halvings: the cause seems to be the request, not", 15)
             for records, batch in [(10_000, 10_000), (100_000, 10_000), (8, 8), (1_000, 9)]
             for skip in (True, False)
         ),
         # Batches that are too small to be halved three times.
         *(
-            (records, batch, True, "about the request, not about its records", 24)
+            (records, batch, True, "the request, not its records", 24)
             for records, batch in [(1, 10), (4, 4), (7, 7), (7, 1), (1_000, 1), (1_000, 3), (1_000, 5)]
         ),
     ],
@@ -281,7 +281,7 @@ def test_400_for_all_records_is_about_the_request(
 def test_400_for_all_records_of_a_later_batch_is_about_the_request() -> None:
     run = Run(culprits(*range(100, 200)), records=300, batch=100)
     error = run.fail()
-    assert "3 halvings deep" in str(error)
+    assert "after 3 halvings" in str(error)
     assert len(run.api.requests) <= 1 + 15
     assert "100 of 300 records sent, 0 refused, 200 not sent." in str(error)
 
@@ -326,9 +326,10 @@ def test_smaller_size_is_kept_after_a_413(caplog: pytest.LogCaptureFixture) -> N
     assert [1000, 500, *[250] * 12] == run.api.requests
     assert (3_000, 0) == run.counts
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert ["1000 records are too many for Pinterest", "500 records are too many for Pinterest"] == [
-        text.split(";")[0] for text in warnings
-    ]
+    assert [
+        "a batch of 1000 records is too large for Pinterest",
+        "a batch of 500 records is too large for Pinterest",
+    ] == [text.split(";")[0] for text in warnings]
 
 
 def test_smaller_size_is_not_kept_after_a_400() -> None:

@@ -75,7 +75,7 @@ def test_a_user_without_a_home_has_the_environment(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"A=1\nPINTEREST_CLIENT_SECRET='s3cr3t\n", r"^line 2 of the file \S+ is not NAME=VALUE$"),
+        (b"A=1\nPINTEREST_CLIENT_SECRET='s3cr3t\n", r"^line 2 of the file \S+ does not have the form NAME=VALUE$"),
         (b"PINTEREST_CLIENT_SECRET=s3cr3t\xff\n", "of --env-file cannot be read: it is not UTF-8 text$"),
         (None, r"of --env-file cannot be read: No such file or directory$"),
     ],
@@ -115,7 +115,7 @@ def test_a_new_refresh_token_that_cannot_be_stored_is_reported_and_ends_nothing(
     file.mkdir()
     keep(Secret("newest-s3cr3t"), None)
     assert [
-        f"Pinterest issued a new refresh token; it is kept in {file}",
-        f"Pinterest issued a new refresh token, which could not be kept: the file {file} cannot be written: Is a "
-        "directory. Run `td-pinterest authorize` before the old one ends, or at once if Pinterest has withdrawn it",
+        f"Pinterest issued a new refresh token; it is stored in {file}",
+        f"Pinterest issued a new refresh token, which could not be stored: the file {file} cannot be written: Is a "
+        "directory. Run `td-pinterest authorize` before the old one expires, or at once if Pinterest has withdrawn it",
     ] == capsys.readouterr().err.splitlines()

@@ -105,7 +105,7 @@ def test_a_command_whose_output_nobody_reads_exits_with_141(arguments: list[str]
             ("explain --json 2>&- | cat >/dev/null", 0, ""),
             ("nonsense 2>&-", 2, ""),
             ("nonsense 2>/dev/full", 2, ""),
-            ("authorize --no-browser <&-", 1, "no terminal to ask at for the app's client id"),
+            ("authorize --no-browser <&-", 1, "no terminal to ask for the app's client id"),
             ("explain --json <&- | cat >/dev/null", 0, ""),
             ("explain >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
             ("--help >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
@@ -208,5 +208,7 @@ def test_a_stop_while_a_token_is_being_stored_is_reported(
     monkeypatch.setattr(shutdown, "_SAVING_SECONDS", 0.0)
     with shutdown.protect_saving(), pytest.raises(click.exceptions.Exit), stop_on_signals():
         signal.raise_signal(signal.SIGINT)
-    said = "the run was stopped (SIGINT). A new refresh token may not be stored: if it is refused, run"
+    said = (
+        "the run was stopped (SIGINT). A new refresh token may not have been stored: if the stored one is refused, run"
+    )
     assert f"error: {said} `td-pinterest authorize`." == " ".join(capsys.readouterr().err.split())

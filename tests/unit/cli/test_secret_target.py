@@ -62,7 +62,7 @@ def test_an_error_for_a_user_without_a_home_names_the_variable_to_set(
     values: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError))
-    with pytest.raises(SettingsError, match="this user has no home: let DIGDAG_CONFIG_HOME name one"):
+    with pytest.raises(SettingsError, match="this user has no home folder: set DIGDAG_CONFIG_HOME to a folder"):
         _store(values, "local")
 
 
@@ -76,7 +76,7 @@ def test_a_server_gets_the_secrets_with_the_authorization_of_the_environment(val
 @pytest.mark.parametrize(
     ("api_key", "project", "said"),
     [
-        (None, "shop", "knows no project shop (it answered 200): push it first"),
+        (None, "shop", "has no project shop (it answered 200): push it first"),
         ("digdag-s3cr3t", "pinterest_export", "it answered 401): push it first, or set DIGDAG_AUTHORIZATION"),
     ],
 )
@@ -93,7 +93,7 @@ def test_a_project_that_the_server_does_not_know_is_an_error_with_both_causes(
 def test_an_error_names_the_secret_that_the_server_refuses() -> None:
     with serve_secrets() as (_, url), pytest.raises(SettingsError) as failure:
         _store({"no.name-": "s3cr3t"}, "server", url, "pinterest_export")
-    assert "answered 400 to secret no.name- of project pinterest_export" in str(failure.value)
+    assert "refused to store secret no.name- of project pinterest_export (it answered 400)" in str(failure.value)
     assert "digdag.secret-encryption-key" in str(failure.value)
 
 

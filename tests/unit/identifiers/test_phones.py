@@ -138,11 +138,11 @@ def test_any_value_as_phone_number_never_raises(value: bytes, country: str | Non
 
 
 def test_missing_library_error_tells_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    phones._library.cache_clear()
+    phones._import_phonenumbers.cache_clear()
     monkeypatch.setitem(sys.modules, "phonenumbers", None)
     with pytest.raises(
         WorkflowError, match=r"needs the package phonenumbers, .* `scripts/bundle FOLDER --update --with-phone-numbers`"
     ):
         key_or_reason(PHONE, b"+12025550143", default_country=None)
     monkeypatch.undo()
-    phones._library.cache_clear()
+    phones._import_phonenumbers.cache_clear()

@@ -266,8 +266,8 @@ def test_changing_call_is_repeated(call: Callable[[Api], object]) -> None:
         ({"id": ""}, "has no id"),
         ({"code": 1, "message": "an error body"}, "has no id"),
         ([], "has no id"),
-        ({"id": "1", "exceptions": {"code": 2}}, "holds exceptions"),
-        ({"id": "1", "exceptions": [{"code": 2, "message": "jane"}]}, "holds exceptions"),
+        ({"id": "1", "exceptions": {"code": 2}}, "contains exceptions"),
+        ({"id": "1", "exceptions": [{"code": 2, "message": "jane"}]}, "contains exceptions"),
     ],
 )
 def test_a_2xx_that_is_no_success_is_a_failure_with_its_own_message(

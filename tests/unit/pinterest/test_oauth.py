@@ -170,7 +170,7 @@ def test_new_refresh_token_or_the_end_of_the_old_one_is_reported(
     ("description", "said"),
     [
         (answer(401, {"code": 2, "message": "Authentication failed"}), "client_id or client_secret is wrong"),
-        (answer(401, {"code": 283, "message": "invalid grant"}), "the refresh token has ended, was replaced, or"),
+        (answer(401, {"code": 283, "message": "invalid grant"}), "the refresh token has expired, was replaced, or"),
         (answer(400, {"code": 1, "message": "bad token s3cr3t-refresh&1"}), "400 (code 1)"),
         (answer(403, {"code": 29}), "403 (code 29)"),
     ],
@@ -191,7 +191,7 @@ def test_refused_credentials_are_for_the_apps_owner_and_not_repeated(description
     "content", [{}, {"access_token": ""}, {"access_token": 7}, {"access_token": "x" * 5_000_000}, [], "nonsense"]
 )
 def test_a_2xx_without_an_access_token_is_a_failure_of_pinterest(content: object) -> None:
-    with pytest.raises(PinterestError, match="without an access token"):
+    with pytest.raises(PinterestError, match="has no access token"):
         office(answer(200, content)).token()
 
 
@@ -332,16 +332,19 @@ def test_a_code_is_exchanged_for_both_tokens_their_scopes_and_their_end() -> Non
 
 @pytest.mark.parametrize("left_out", ["access_token", "refresh_token"])
 def test_an_answer_to_a_code_without_one_of_the_tokens_is_an_error(left_out: str) -> None:
-    with pytest.raises(PinterestError, match=r"without a refresh token: run `td-pinterest authorize` again"):
+    with pytest.raises(PinterestError, match=r"has no refresh token: run `td-pinterest authorize` again"):
         consented(scene(answer(200, {**TOKENS, left_out: None})))
 
 
 @pytest.mark.parametrize(
     ("response", "told"),
     [
-        (answer(401, {"code": 283}), "401 (code 283) to exchanging the code for a refresh token; the code is used up"),
+        (
+            answer(401, {"code": 283}),
+            "401 (code 283) to exchanging the code for a refresh token; the code was used before",
+        ),
         (answer(401, {"code": 2}), "check client id and client secret"),
-        (answer(400, {"code": 1}), "the code is used up"),
+        (answer(400, {"code": 1}), "the code was used before"),
         (answer(403, {}), "Or check client id and client secret"),
     ],
 )
@@ -357,5 +360,5 @@ def test_a_refusal_of_a_code_says_what_to_do_and_it_is_not_sent_again(response: 
 def test_failure_of_pinterest_is_not_blamed_on_code_or_app(failure: Response | Failure) -> None:
     with pytest.raises(UnavailableError) as caught:
         consented(scene(failure))
-    for advice in ("the code is used up", "client secret"):
+    for advice in ("the code was used before", "client secret"):
         assert advice not in str(caught.value)

@@ -6,7 +6,7 @@ import pytest
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.types import EMAIL, IDFA, LISTED, MAID, IdentifierType, join_with_or
-from td_pinterest_op.records.columns import Column, identifier_columns, list_type
+from td_pinterest_op.records.columns import Column, choose_list_type, find_identifier_columns
 from td_pinterest_op.treasure_data.job import Job
 
 
@@ -29,13 +29,13 @@ class TestColumns:
         self, schema: list[tuple[str, str]], mapping: dict[str, str], expected: list[tuple[str, IdentifierType, int]]
     ) -> None:
         columns = [Column(name=name, type=type_, position=position) for name, type_, position in expected]
-        assert columns == identifier_columns(job(*schema), mapping)
+        assert columns == find_identifier_columns(job(*schema), mapping)
 
     @pytest.mark.parametrize("is_array", [False, True])
     @pytest.mark.parametrize("type_", ["varchar", "VARCHAR(64)", "char(64)", "string"])
     def test_types_of_text_and_arrays_of_it_are_good(self, type_: str, is_array: bool) -> None:
         schema = ("email", f"Array({type_})" if is_array else type_)
-        assert [is_array] == [column.is_array for column in identifier_columns(job(schema), {})]
+        assert [is_array] == [column.is_array for column in find_identifier_columns(job(schema), {})]
 
     @pytest.mark.parametrize(
         "type_",
@@ -43,42 +43,44 @@ class TestColumns:
     )
     def test_every_other_type_is_an_error_that_says_to_cast(self, type_: str) -> None:
         with pytest.raises(JobError) as caught:
-            identifier_columns(job(("email", type_)), {})
+            find_identifier_columns(job(("email", type_)), {})
         assert f'column "email" is of type {type_}: cast it to varchar' in str(caught.value)
 
     @pytest.mark.parametrize("type_", ["varbinary", "VARBINARY"])
     def test_bytes_are_to_be_written_as_hex_digits(self, type_: str) -> None:
         with pytest.raises(JobError) as caught:
-            identifier_columns(job(("email", type_)), {})
+            find_identifier_columns(job(("email", type_)), {})
         assert f'column "email" is of type {type_}: wrap it in to_hex(…)' in str(caught.value)
 
     def test_million_columns_are_an_error_of_a_few_lines(self) -> None:
         with pytest.raises(JobError) as caught:
-            identifier_columns(job(*((f"column{number}", "varchar") for number in range(1_000_000))), {"mail": "email"})
+            find_identifier_columns(
+                job(*((f"column{number}", "varchar") for number in range(1_000_000))), {"mail": "email"}
+            )
         assert 5_000 > len(str(caught.value))
         assert "column19 varchar, and 999980 more)" in str(caught.value)
 
     def test_a_name_is_shown_on_one_line_masked_and_cut(self) -> None:
         with pytest.raises(JobError) as caught:
-            identifier_columns(job(("a\n\x1b[31mINFO x", "varchar"), ("x@shop.example", "y" * 500)), {})
+            find_identifier_columns(job(("a\n\x1b[31mINFO x", "varchar"), ("x@shop.example", "y" * 500)), {})
         text = str(caught.value)
         assert "\\n\\x1b[31mINFO x" in text
         assert (False, False, True) == ("\n" in text, "x@shop" in text, "y" * 80 + "…" in text)
 
     def test_error_lists_all_problems_and_all_columns(self) -> None:
         with pytest.raises(JobError) as caught:
-            identifier_columns(job(("Maid", "bigint"), ("age", "integer")), {"mail": "email"})
+            find_identifier_columns(job(("Maid", "bigint"), ("age", "integer")), {"mail": "email"})
         expected = (
             "the result of job 5 (columns: Maid bigint, age integer) cannot be exported: "
             'there is no column "mail", which `columns` names; '
-            'column "age" is no identifier: leave it out of the query, or name it in `columns`; '
+            'column "age" is not an identifier: leave it out of the query, or name it in `columns`; '
             'column "Maid" is of type bigint: cast it to varchar'
         )
         assert expected == str(caught.value)
 
     def test_error_of_a_result_without_identifiers_lists_the_known_names(self) -> None:
         with pytest.raises(JobError, match=r"\(columns: mail varchar\).*there is no column " + join_with_or(LISTED)):
-            identifier_columns(job(("mail", "varchar")), {})
+            find_identifier_columns(job(("mail", "varchar")), {})
 
     @pytest.mark.parametrize(
         ("types", "expected"),
@@ -93,4 +95,4 @@ class TestColumns:
     )
     def test_a_list_has_the_type_of_its_only_identifiers(self, types: list[IdentifierType], expected: str) -> None:
         columns = [Column(name="", type=type_, position=position) for position, type_ in enumerate(types)]
-        assert expected == list_type(columns)
+        assert expected == choose_list_type(columns)

@@ -24,7 +24,7 @@ def both_ways(type_: IdentifierType, value: object) -> bytes | Reason:
     as_block = KeyBlock(
         keys=[b"" if isinstance(alone, Reason) else alone] * 3,
         rejected=[(row, alone) for row in range(3)] if isinstance(alone, Reason) else [],
-        hashed=3 if isinstance(value, bytes) and HASH.encode() in value.lower() and isinstance(alone, bytes) else 0,
+        hashed_count=3 * (isinstance(alone, bytes) and isinstance(value, bytes) and HASH.encode() in value.lower()),
     )
     assert as_block == hash_block(type_, [value] * 3)
     return alone

@@ -9,7 +9,7 @@ import pytest
 
 from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.errors import InvalidRowsError, LimitError
-from td_pinterest_op.records.plan import check_rows, plan_text
+from td_pinterest_op.records.plan import check_rows, describe_plan
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import FILE, QUERY, Origin
@@ -30,7 +30,7 @@ class TestPlan:
         [(1, 390, "under a minute"), (390, 390, "under a minute"), (391, 390, "2 min"), (500_000, 300, "1,667 min")],
     )
     def test_plan_rounds_minutes_up(self, requests: int, pace: int, told: str) -> None:
-        plan = plan_text(settings(requests_per_minute=pace), stats(), batches=0, changes=(), request_count=requests)
+        plan = describe_plan(settings(requests_per_minute=pace), stats(), batches=0, changes=(), request_count=requests)
         assert plan.endswith(f"at most {pace} a minute: {told}")
 
     def test_plan_shows_rows_records_requests_and_changes(self) -> None:
@@ -50,7 +50,7 @@ class TestPlan:
             "  change    move an audience"
         )
         changes = ("make a list", "move an audience")
-        assert expected == plan_text(settings(), counted, batches=2, changes=changes, request_count=2)
+        assert expected == describe_plan(settings(), counted, batches=2, changes=changes, request_count=2)
 
 
 def message_of(settings: Settings, stats: Stats, *, first_invalid: list[int] | None = None) -> str:

@@ -66,7 +66,7 @@ def test_the_batches_are_counted_without_reading_them(
 def test_every_row_comes_once(spool: RowSpool) -> None:
     rows = [row(number, external_id=b"A%d" % number if number % 2 else b"") for number in range(500)]
     filled(spool, rows[:300], rows[200:], rows[:1])
-    assert (500, 250 * 2 + 84 * 2 + 166) == (spool.unique, spool.keys)
+    assert (500, 250 * 2 + 84 * 2 + 166) == (spool.unique_count, spool.key_count)
     assert in_order(rows) == [each for batch in spool.batches(7) for each in apart(batch)]
 
 

@@ -13,8 +13,8 @@ from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.identifiers.types import TYPES
 from td_pinterest_op.records import rows as rows_module
-from td_pinterest_op.records.columns import Column, row_columns
-from td_pinterest_op.records.digests import column_keys
+from td_pinterest_op.records.columns import Column, find_row_columns
+from td_pinterest_op.records.digests import compute_column_keys
 from td_pinterest_op.records.rows import EncodedRows, Shape, encode_rows, group_by_shape
 from td_pinterest_op.treasure_data.job import Job
 
@@ -39,7 +39,7 @@ def encoded(types: tuple[str, ...], *of_rows: tuple[object, ...], country: str |
         for position, type_ in enumerate(types)
     ]
     values = [[in_bytes(value) for value in column] for column in zip(*of_rows, strict=True)]
-    by_column = [column_keys(column, values, default_country=country) for column in columns]
+    by_column = [compute_column_keys(column, values, default_country=country) for column in columns]
     return encode_rows(by_column, count=len(of_rows))
 
 
@@ -143,7 +143,7 @@ def test_rows_keep_their_keys_in_every_combination() -> None:
     rows = rows_of(encoded(ALL, *people))
     assert Counter(sum(value is not None for value in person) for person in people) == Counter(map(len, sent(rows)))
     assert {json.dumps(*sent(rows_of(encoded(ALL, person)))) for person in people} == set(map(json.dumps, sent(rows)))
-    assert {shape.count for shape, _ in rows} == {1, 2, 3, 4}
+    assert {shape.key_count for shape, _ in rows} == {1, 2, 3, 4}
 
 
 class TestArrays:
@@ -156,7 +156,7 @@ class TestArrays:
         ]
         rows = rows_of(block)
         assert combinations == sorted(sent(rows), key=combinations.index)
-        assert (1, [], 1) == (block.valid, block.rejected, sum(not shape.is_extra for shape, _ in rows))
+        assert (1, [], 1) == (block.valid_count, block.rejected, sum(not shape.is_extra for shape, _ in rows))
 
     @pytest.mark.parametrize("at_once", [1, 5, 5_000])
     def test_combinations_are_encoded_in_parts(self, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
@@ -167,7 +167,7 @@ class TestArrays:
         assert 12 == sum(part.count for part in parts)
         assert all(part.count > place for part in parts for place in part.positions)
         assert max(len(part.rows) for part in parts) <= at_once + 2
-        assert (10, [0, 11]) == (block.valid, [row for row, _ in block.rejected])
+        assert (10, [0, 11]) == (block.valid_count, [row for row, _ in block.rejected])
         first = [sum(part.count for part in parts[:number]) for number in range(len(parts))]
         rows = Counter(start + place for start, part in zip(first, parts, strict=True) for place in part.positions)
         assert {row + 1: max(len(of_row), 1) for row, of_row in enumerate(emails)} == rows
@@ -182,7 +182,7 @@ class TestArrays:
         )
         block = encoded(("email", "maid"), row)
         rejected = [] if is_valid else [(0, Reason.TOO_MANY_COMBINATIONS)]
-        assert (int(is_valid), rejected) == (block.valid, block.rejected)
+        assert (int(is_valid), rejected) == (block.valid_count, block.rejected)
         assert 1_000 * is_valid == len(rows_of(block))
         assert ({Reason.PLACEHOLDER: 1} if is_valid else {}) == block.rejected_keys
 
@@ -206,7 +206,7 @@ class TestArrays:
     @pytest.mark.parametrize("array", [None, (), (None,), (None, None)])
     def test_array_without_elements_is_null(self, array: object) -> None:
         block = encoded(("email",), (("a@lee.org",),), (array,))
-        assert (1, [(1, Reason.NULL)]) == (block.valid, block.rejected)
+        assert (1, [(1, Reason.NULL)]) == (block.valid_count, block.rejected)
 
     def test_invalid_elements_are_dropped_and_counted(self) -> None:
         block = encoded(BOTH, (("a@lee.org", "n/a", ""), None), (("ann",), None))
@@ -234,10 +234,10 @@ def job(*names: str) -> Job:
 
 class TestColumns:
     def test_columns_of_keys_are_found_by_name_or_mapping(self) -> None:
-        columns = row_columns(job("Email", "tel", "idfa", "crm_id"), {"tel": "phone", "crm_id": "external_id"})
+        columns = find_row_columns(job("Email", "tel", "idfa", "crm_id"), {"tel": "phone", "crm_id": "external_id"})
         assert ["email", "hashed_phone_number", "maid", "external_id"] == [column.type.key for column in columns]
         assert [0, 1, 2, 3] == [column.position for column in columns]
 
     def test_two_columns_of_one_key_are_an_error(self) -> None:
         with pytest.raises(JobError, match="maid and idfa both hold maid"):
-            row_columns(job("maid", "idfa", "email"), {})
+            find_row_columns(job("maid", "idfa", "email"), {})

@@ -24,7 +24,7 @@ def digests(count: int, seed: int = 1) -> list[bytes]:
 
 
 def test_spool_rejects_what_is_no_digest_before_writing_or_showing_it() -> None:
-    with Spool() as spool, pytest.raises(ValueError, match=r"^a digest is 32 bytes$"):  # noqa: PT012
+    with Spool() as spool, pytest.raises(ValueError, match=r"^a digest must have 32 bytes$"):  # noqa: PT012
         spool.add([b"ann@lee.org"])
         spool.finish()
 
@@ -68,7 +68,7 @@ class TestUnique:
     def test_every_digest_comes_once_in_order(self, values: list[bytes]) -> None:
         with finished(values) as spool:
             assert sorted(set(values)) == [digest for batch in spool.batches(7) for digest in apart(batch)]
-            assert len(set(values)) == spool.unique
+            assert len(set(values)) == spool.unique_count
 
     def test_order_of_rows_does_not_change_batches(self) -> None:
         values = digests(2000) + digests(300)

@@ -18,7 +18,7 @@ from td_pinterest_op.errors import SettingsError, UnexpectedError
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.identifiers.types import EMAIL, IDFA, LISTED, MAID, IdentifierType
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.digests import ColumnKeys, column_keys, decode_answers
+from td_pinterest_op.records.digests import ColumnKeys, compute_column_keys, decode_answers
 from td_pinterest_op.records.sql import (
     NUMBERS,
     Query,
@@ -60,7 +60,7 @@ def run(database: duckdb.DuckDBPyConnection, statement: str, rows: Sequence[Row]
 def keys(rows: Sequence[Row], *, is_judged: bool) -> list[ColumnKeys]:
     """What the operator makes of the rows of a job."""
     raw = [[_raw(value) for value in column] for column in zip(*rows, strict=True)]
-    return [column_keys(replace(column, is_judged=is_judged), raw) for column in COLUMNS]
+    return [compute_column_keys(replace(column, is_judged=is_judged), raw) for column in COLUMNS]
 
 
 def _raw(value: object) -> object:
@@ -75,7 +75,7 @@ def without_unsure(columns: Sequence[ColumnKeys], judged: Sequence[ColumnKeys]) 
     for column, other in zip(columns, judged, strict=True):
         unsure = {row for row, reason in other.rejected if reason is Reason.UNSURE}
         known = [entry for entry in column.rejected if entry[0] not in unsure]
-        facts.append((known, [] if unsure else (column.keys, column.hashed, column.plain)))
+        facts.append((known, [] if unsure else (column.keys, column.hashed_count, column.plain_count)))
     return facts
 
 
@@ -117,7 +117,7 @@ def test_a_digest_is_marked_if_it_was_one_before(database: duckdb.DuckDBPyConnec
     given = UUID if type_ is not EMAIL else "ann@lee.example"
     rows = [(value, None, None, None, None) for value in (given, HASH, "1" * 64, None, "nobody")]
     block = decode_answers([_raw(value) for (value,) in run(database, answers_statement(query, control=None), rows)])
-    assert (2, 3) == (block.hashed, len(list(filter(None, block.keys))))
+    assert (2, 3) == (block.hashed_count, len(list(filter(None, block.keys))))
     assert [Reason.NULL, type_.sql and type_.sql.form[0][1]] == [reason for _, reason in block.rejected]
 
 

@@ -63,7 +63,7 @@ def test_a_failed_export_is_reported_with_its_error(
     [
         (b"\xffmine", " to {path}: the file exists already and is not a report of td_pinterest_op"),
         (b'<template id="td-pinterest-report">half of it</template>', ": {path} cannot be read as statistics: JSON"),
-        (b'<template id="td-pinterest-report">[]</template>', ": {path} holds no statistics of an export"),
+        (b'<template id="td-pinterest-report">[]</template>', ": {path} contains no export statistics"),
     ],
 )
 def test_a_file_that_is_not_a_readable_report_is_not_overwritten(

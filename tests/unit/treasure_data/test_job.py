@@ -107,14 +107,14 @@ class TestFinishedJob:
         assert str(caught.value).endswith("x <hidden>")
 
     def test_missing_job_is_an_error_that_names_the_region(self, fake_time: FakeTime) -> None:
-        with pytest.raises(JobError, match=r"knows no job 5: is TD_API_SERVER the region"):
+        with pytest.raises(JobError, match=r"has no job 5: is TD_API_SERVER the region"):
             wait_for_job(Scripted(fake_time, {"/v3/job/status/5": [(404, {})]}), Source(job_id="5"))
 
     @pytest.mark.parametrize("content", [{}, {"status": None}, {"status": 7}])
     def test_an_answer_without_a_status_is_treasure_datas_error(
         self, fake_time: FakeTime, content: dict[str, Any]
     ) -> None:
-        with pytest.raises(TreasureDataError, match="without its status"):
+        with pytest.raises(TreasureDataError, match="has no status"):
             wait_for_job(Scripted(fake_time, {"/v3/job/status/5": [(200, content)]}), Source(job_id="5"))
 
     @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ class TestStrangeAnswers:
 
     def test_unknown_status_is_waited_for_some_minutes_only(self, fake_time: FakeTime) -> None:
         with pytest.raises(
-            TreasureDataError, match=r'job 5 has the status "paused\\n" for \d+ min( \d+ s)?, which this operator'
+            TreasureDataError, match=r'job 5 has had the status "paused\\n" for \d+ min( \d+ s)?, and this operator'
         ):
             finished(fake_time, shown("paused\n"))
         assert 120 < sum(fake_time.slept) < 600
@@ -207,7 +207,7 @@ class TestIssuedJob:
             wait_for_job(td, QUERY)
 
     def test_query_that_failed_in_twenty_tries_is_an_error(self, fake_time: FakeTime) -> None:
-        with pytest.raises(JobError, match="20 jobs of this query failed in this session; the last was job 5"):
+        with pytest.raises(JobError, match="20 jobs of this query failed in this session: look at the last one, job 5"):
             wait_for_job(issuing(fake_time, taken("5"), job_5="error"), QUERY)
 
     def test_a_database_that_is_not_there_is_named(self, fake_time: FakeTime) -> None:

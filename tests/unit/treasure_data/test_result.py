@@ -142,7 +142,7 @@ def test_a_result_of_no_rows_may_not_be_there(fake_time: FakeTime) -> None:
 
 def test_rows_in_a_result_that_should_have_none_are_an_error(fake_time: FakeTime) -> None:
     content = buffers(["a", "b"])
-    with pytest.raises(TreasureDataError, match="holds 2 rows or more, but the job says 0; nothing was sent"):
+    with pytest.raises(TreasureDataError, match="contains 2 rows or more, but the job says 0; nothing was sent"):
         rows(Wire(fake_time, content), job(0, len(content)))
 
 
@@ -290,16 +290,24 @@ class TestDamaged:
     @pytest.mark.parametrize("row", [7, "text", {}, [], ["a", "b"]], ids=repr)
     def test_row_of_another_schema_is_an_error(self, fake_time: FakeTime, row: object) -> None:
         content = gzip.compress(msgpack.packb(["fine"]) + msgpack.packb(row))
-        with pytest.raises(TreasureDataError, match="holds a row that does not have 1 columns"):
+        with pytest.raises(TreasureDataError, match="contains a row that does not have 1 columns"):
             rows(Wire(fake_time, content), job(2, len(content)))
 
 
 @pytest.mark.parametrize(
     ("status", "error", "complaint"),
     [
-        (404, JobError, "has no result any more: Treasure Data keeps results for seven days. Run the query again"),
-        (400, WorkflowError, "response 400 to the result of job 5; the same request is refused every time: correct"),
-        (302, WorkflowError, "response 302 to the result of job 5; redirects are not followed: check TD_API_SERVER"),
+        (404, JobError, "no longer has a result: Treasure Data keeps results for seven days. Run the query again"),
+        (
+            400,
+            WorkflowError,
+            "response 400 to the request for the result of job 5; the same request is refused every time: correct",
+        ),
+        (
+            302,
+            WorkflowError,
+            "response 302 to the request for the result of job 5; redirects are not followed: check TD_API_SERVER",
+        ),
     ],
 )
 def test_response_without_a_result_is_an_error_at_once(

@@ -21,8 +21,8 @@ from td_pinterest_op.withholding.sql import (
     list_counts_select,
     list_select,
     needs_table,
+    parse_amounts,
     people_select,
-    read_counts,
     values_select,
 )
 from tests.campaigns import examples
@@ -165,4 +165,4 @@ def test_lists_are_counted(database: duckdb.DuckDBPyConnection) -> None:
         tables[name] = f"of_{name}"
     found = sorted(database.execute(_duckdb(list_counts_select(tables))).fetchall())
     assert [("consent", 0, 0, 0, ""), ("suppress", 3, 4, 1, "placeholder 1")] == found
-    assert {"null": 3, "empty": 1} == read_counts("null 3, empty 1")
+    assert {"null": 3, "empty": 1} == parse_amounts("null 3, empty 1")

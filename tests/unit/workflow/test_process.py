@@ -78,7 +78,7 @@ def test_unexpected_error_is_replaced_by_its_type_and_place(error: Exception, to
     [
         (OSError(errno.ENOSPC, "No space left on device"), "the disk is full: the operator needs 32 bytes for each"),
         (OSError(errno.EDQUOT, "Quota"), "the disk quota is used up"),
-        (OSError(errno.EFBIG, "File too large"), "raise `ulimit -f`, or let the environment variable TMPDIR"),
+        (OSError(errno.EFBIG, "File too large"), "raise `ulimit -f`, or set the environment variable TMPDIR"),
         (OSError(errno.EROFS, "Read-only"), "is read-only"),
         (PermissionError(errno.EACCES, "Permission denied"), "the system does not permit writing to"),
         (OSError(errno.EMFILE, "Too many open files"), "raise `ulimit -n`"),
@@ -98,7 +98,7 @@ def test_without_a_folder_for_temporary_files_the_error_says_how_to_name_one(mon
     with monkeypatch.context() as patched:
         patched.setattr(tempfile, "tempdir", None)
         patched.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
-        with pytest.raises(WorkflowError, match="let the environment variable TMPDIR name one"), task_process():
+        with pytest.raises(WorkflowError, match="set the environment variable TMPDIR to one"), task_process():
             tempfile.TemporaryFile()  # noqa: SIM115 - it fails
 
 

@@ -78,7 +78,7 @@ def test_time_left_respects_the_pace(fake_time: FakeTime, caplog: pytest.LogCapt
         (0.0, ["30 s left", "waiting for 10 s", "waiting for 20 s", "0 s left"]),
         (
             35.0,
-            ["30 s left", "goes on at 08:00:45 UTC, in 25 s", "goes on at 08:00:45 UTC, in 15 s", "0 s left"],
+            ["30 s left", "continues at 08:00:45 UTC, in 25 s", "continues at 08:00:45 UTC, in 15 s", "0 s left"],
         ),
     ],
 )

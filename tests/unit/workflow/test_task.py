@@ -98,24 +98,24 @@ class TestSource:
             ({"query": " \n", "td": {"last_job_id": "13"}}, "query of the task is blank"),
             ({"job_id": "", "query": "select 1", "database": "crm"}, "job_id of the task is blank"),
             ({"query": "select 1", "database": "", "td": {"database": "crm"}}, "a query needs its database"),
-            ({"query": "select 1", "database": "../../../database/delete/people"}, "must be a database's name"),
-            ({"query": "select 1", "database": "crm?x=1"}, "must be a database's name"),
-            ({"query": "select 1", "database": "CRM"}, "must be a database's name"),
-            ({"query": "select 1", "database": {"a": 1}}, "must be a database's name"),
-            ({"job_id": "1" * 41}, "job_id must be the digits"),
-            ({"job_id": "../../x"}, "job_id must be the digits"),
+            ({"query": "select 1", "database": "../../../database/delete/people"}, "must be the name of a database"),
+            ({"query": "select 1", "database": "crm?x=1"}, "must be the name of a database"),
+            ({"query": "select 1", "database": "CRM"}, "must be the name of a database"),
+            ({"query": "select 1", "database": {"a": 1}}, "must be the name of a database"),
+            ({"job_id": "1" * 41}, "job_id must be the id of a Treasure Data job"),
+            ({"job_id": "../../x"}, "job_id must be the id of a Treasure Data job"),
             ({"query": "select 1"}, "a query needs its database"),
             (
                 {"query": "select 1", "engine": "spark"},
                 "a query needs its database: give the task a `database`\nengine must be one of",
             ),
-            ({"job_id": "${td.last_job_id}"}, "job_id must be the digits"),
-            ({"job_id": "1.5"}, "job_id must be the digits"),
-            ({"job_id": 1.5}, "job_id must be the digits"),
-            ({"job_id": -1}, "job_id must be the digits"),
-            ({"job_id": True}, "job_id must be the digits"),
-            ({"job_id": "١٢"}, "job_id must be the digits"),
-            ({"job_id": ["1"]}, "job_id must be the digits"),
+            ({"job_id": "${td.last_job_id}"}, "job_id must be the id of a Treasure Data job"),
+            ({"job_id": "1.5"}, "job_id must be the id of a Treasure Data job"),
+            ({"job_id": 1.5}, "job_id must be the id of a Treasure Data job"),
+            ({"job_id": -1}, "job_id must be the id of a Treasure Data job"),
+            ({"job_id": True}, "job_id must be the id of a Treasure Data job"),
+            ({"job_id": "١٢"}, "job_id must be the id of a Treasure Data job"),
+            ({"job_id": ["1"]}, "job_id must be the id of a Treasure Data job"),
         ],
     )
     def test_invalid_source_is_an_error_with_advice(self, params: dict[str, Any], complaint: str) -> None:
@@ -152,7 +152,7 @@ class TestEnvironment:
             Task(params={}, environ={"TD_API_KEY": "x" * 5_000_000}).td_api_key  # noqa: B018 - a property that raises
 
     def test_no_task_outside_digdag(self) -> None:
-        with pytest.raises(SettingsError, match=r"for a py> task of a digdag workflow"):
+        with pytest.raises(SettingsError, match=r"only as a py> task of a digdag workflow"):
             workflow.current_task()
 
     def test_task_has_digdags_parameters_and_stores_values_without_templates(

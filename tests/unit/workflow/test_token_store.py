@@ -147,7 +147,9 @@ def test_a_local_run_with_an_endpoint_stores_nothing_on_the_server(
     store({"DIGDAG_ENDPOINT": SERVER}, project_id=1).save(NEW, None)
     assert [] == server.sent
     assert after == file.read_text()
-    said = [] if after != content else ["it is in no local secrets file, and a local run stores it on no server"]
+    said = (
+        [] if after != content else ["it is not in a local secrets file, and a local run does not store it on a server"]
+    )
     assert said == [why for why in said if any(why in warning for warning in warnings(caplog))]
     assert len(said) == len(warnings(caplog))
 
@@ -204,7 +206,7 @@ def test_a_user_without_a_home_has_no_local_secrets(
     kept = store(project_id=1)
     kept.save(NEW, None)
     (warning,) = warnings(caplog)
-    assert "no local secrets file" in warning
+    assert "not in a local secrets file" in warning
     assert None is kept.read()
 
 
@@ -293,7 +295,7 @@ def test_token_that_cannot_be_saved_causes_one_warning_with_day_and_advice(
     [
         ({}, 4711, None, "given in plain text"),
         # `digdag run` numbers its only project 1: never Treasure Data's project of that number.
-        ({}, 1, KEY, "it is in no local secrets file, and a local run stores it on no server"),
+        ({}, 1, KEY, "it is not in a local secrets file, and a local run does not store it on a server"),
         ({}, None, KEY, "there is no DIGDAG_ENDPOINT in _env"),
         ({"TD_API_SERVER": "http://127.0.0.1:8080"}, 4711, KEY, "there is no DIGDAG_ENDPOINT"),
         ({"TD_API_SERVER": "https://api.treasuredata.com.attacker.test"}, 4711, KEY, "there is no DIGDAG_ENDPOINT"),
@@ -335,5 +337,5 @@ def test_token_that_ends_within_14_days_causes_a_warning(
     said = warnings(caplog)
     assert (1 if day else 0) == len(said)
     if day:
-        assert f"the refresh token ends on {day}" in said[0]
+        assert f"the refresh token expires on {day}" in said[0]
         assert f"store the new refresh token in {KEY}" in said[0]

@@ -122,7 +122,10 @@ def test_a_finding_about_size_names_the_largest_parts_the_limit_and_the_cure(pro
     ran = terminal("check", project / "export.dig", project / "other.dig")
     (line,) = ran.out.splitlines()
     assert line.startswith(f"{project}:1: too-large: the files of {project} have 2,106,")
-    assert "a digdag server takes 2,097,152 unless its api.max_archive_total_size_limit is greater (hosted" in line
+    assert (
+        "a digdag server accepts at most 2,097,152 unless its api.max_archive_total_size_limit is greater (hosted"
+        in line
+    )
     assert "The largest: samples/ 2,100,000, requests/ 5,000, export.dig" in line
     assert line.endswith(
         "install the libraries in the server's Python, and run scripts/bundle without --with-dependencies"

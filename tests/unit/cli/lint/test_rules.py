@@ -460,7 +460,7 @@ def test_values_that_only_a_run_knows_are_not_checked(project: Path) -> None:
 def test_check_prints_a_line_for_each_finding(terminal: Terminal, project: Path) -> None:
     file = project / "export.dig"
     file.write_text(GOOD)
-    assert Ran(code=0, out="", err="1 workflow: nothing found\n") == terminal("check", file)
+    assert Ran(code=0, out="", err="1 workflow: no findings\n") == terminal("check", file)
     file.write_text(CONNECTOR.replace("\t", "  "))
     ran = terminal("check", file)
     assert (1, "") == (ran.code, ran.err)
