@@ -23,7 +23,7 @@ _INITIALIZING = "INITIALIZING"
 
 
 class Members(NamedTuple):
-    """The number of records in a list. `is_sent`: one run sent them all, so Pinterest's counters show others' changes."""
+    """The number of records in a list. `is_sent`: one run sent all, so Pinterest's counters show others' changes."""
 
     records: int
     is_sent: bool
