@@ -66,7 +66,7 @@ def extend_by_console(task: workflow.Task) -> workflow.Task:
     settings = extended.params["result_settings"]
     if "later_runs" in task.params or not _has_any_setting(settings, "action"):
         settings |= _read_later_settings(task.params.get("later_runs", "add"), settings)
-    action = action_of(settings)
+    action = find_action(settings)
     creates = action is not None and EXPORT.by_name["audience_name"].is_used_by(action)
     if creates and not _has_any_setting(settings, "audience_name", *_IDS):
         settings["audience_name"] = _read_segment_name(task)
@@ -80,7 +80,7 @@ def _read_later_settings(later: object, settings: Mapping[object, object]) -> di
         raise SettingsError(f"later_runs must be one of {', '.join(LATER_RUNS)}", key="later_runs")
     runs = LATER_RUNS[word]
     if _has_any_setting(settings, "action"):
-        action = action_of(settings)
+        action = find_action(settings)
         if action and action.name not in (runs.by_id, runs.by_name):
             raise _contradiction_error("action", word)
         name = action.name if action else ""

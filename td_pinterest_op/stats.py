@@ -52,7 +52,7 @@ _CONDITIONS = {
 }
 
 
-def condition_of(status: str) -> Condition:
+def find_condition(status: str) -> Condition:
     """Return the condition of a status. An unknown status counts as MATCHING."""
     return _CONDITIONS.get(status.upper(), Condition.MATCHING)
 

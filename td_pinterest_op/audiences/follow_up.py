@@ -45,7 +45,7 @@ class State:
     @property
     def is_usable(self) -> bool:
         """Whether an ad group can use the audience now."""
-        return condition_of(self.status) is Condition.READY
+        return find_condition(self.status) is Condition.READY
 
     @property
     def is_waiting(self) -> bool:

@@ -130,7 +130,7 @@ def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None 
         rows: what is exported instead of the task's job.
     """
     raw = _read_raw_settings(task, table)
-    action = action_of(raw, table=table)
+    action = find_action(raw, table=table)
     if action and not action.adds_people and (unused := [name for name in LISTS if name in task.params]):
         log.warning("%s adds nobody, so it ignores %s of the task", action.name, " and ".join(unused))
     return _read_request(
