@@ -160,7 +160,7 @@ class Transport:
 
 
 def parse_json_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object in `body`, empty without one."""
+    """Return the JSON object in `body`; empty if the body is not a JSON object."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):

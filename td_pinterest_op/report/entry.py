@@ -129,6 +129,6 @@ def _parse_number(value: Any) -> float | None:
 
 
 def _parse_mapping(value: object) -> Mapping[str, Any]:
-    """Return a mapping, also from its JSON text; an empty one for any other value."""
+    """Return a value as a mapping; JSON text is parsed. Empty for any other value."""
     parsed = json.loads(value) if isinstance(value, str) and value.strip() else value
     return parsed if isinstance(parsed, Mapping) else {}

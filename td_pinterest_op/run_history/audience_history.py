@@ -23,7 +23,7 @@ _INITIALIZING = "INITIALIZING"
 
 
 class Members(NamedTuple):
-    """The number of records in a list. `is_sent`: one run has sent all of them, so Pinterest counts no others."""
+    """The number of records in a list. `is_sent`: one run sent all, so Pinterest's counters show others' changes."""
 
     records: int
     is_sent: bool

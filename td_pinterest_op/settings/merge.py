@@ -21,7 +21,7 @@ class Layer:
     content: object
 
     def mapping(self) -> Mapping[object, object]:
-        """Return the settings as a mapping, empty if they are left out. Raises SettingsError."""
+        """Return the settings as a mapping; empty if they are left out. Raises SettingsError."""
         if is_left_out(self.content):
             return {}
         try:

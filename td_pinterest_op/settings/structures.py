@@ -135,7 +135,7 @@ def _read_control(value: object, show: Show) -> Control:
 
 
 def read_list_items(value: object) -> Sequence[object]:
-    """Return the items of a list, of its JSON or YAML text, or of text with commas. Raises WrongValueError."""
+    """Return a value as a list of items; JSON or YAML text, or text with commas, is parsed. Raises WrongValueError."""
     if isinstance(value, str):
         is_list = value.lstrip().startswith(("[", "- "))
         value = _load_text(value) if is_list else [item.strip() for item in value.split(",") if item.strip()]
@@ -149,7 +149,7 @@ def read_list_items(value: object) -> Sequence[object]:
 
 
 def read_mapping(value: object) -> Mapping[object, object]:
-    """Return a mapping, also from its JSON or YAML text. Raises WrongValueError for any other value."""
+    """Return a value as a mapping; JSON or YAML text is parsed. Raises WrongValueError for any other value."""
     read = _load_text(value) if isinstance(value, str) else value
     if not isinstance(read, Mapping):
         raise WrongValueError(f"{describe(value)} is not a mapping")

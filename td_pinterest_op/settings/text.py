@@ -78,7 +78,7 @@ class _Composer(yaml.BaseLoader):
 
 
 def _read_node(node: yaml.Node | None) -> object:
-    """Return the value of a YAML node. Raises UnreadableTextError for a tag."""
+    """Return the value of a YAML node. Raises UnreadableTextError for a node with a tag."""
     if node is None:
         return None
     if node.tag not in _PLAIN_TAGS:

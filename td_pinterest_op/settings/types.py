@@ -147,7 +147,7 @@ def whole_number(minimum: int, maximum: int) -> SettingType:
 
 
 def parse_number(value: object) -> Decimal | None:
-    """Return a finite number, also from its text; None for any other value."""
+    """Return a value as a finite number; text is parsed. None for any other value."""
     if isinstance(value, str):
         return Decimal(value.strip()) if _DECIMAL.fullmatch(value.strip()) else None
     if not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -180,7 +180,7 @@ def _fold_word(word: str) -> str:
 
 
 def _read_boolean(value: object, show: Show) -> bool:
-    """Return true or false, also from its word. Raises WrongValueError for any other value."""
+    """Return a boolean, or the word true or false, as a bool. Raises WrongValueError for any other value."""
     word = str(value).strip().lower() if isinstance(value, (bool, str)) else ""
     if word not in ("true", "false"):
         raise WrongValueError(f"{show(value)} is neither true nor false")

@@ -229,7 +229,7 @@ def _quote_engine(details: Mapping[str, Any]) -> str:
 
 
 def _parse_count(value: object) -> int | None:
-    """Return a count given as a number or as text, None for any other value."""
+    """Return a count, given as a number or as text; None for any other value."""
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
