@@ -227,8 +227,8 @@ class MirrorRun:
         written, to_send = sum(spool.unique_count for spool in spools.values()), self.stats.to_send_count
         if [*proofs] != [to_send] or written != to_send:
             raise LimitError(
-                f"the plan in the ledger is not what was computed ({written:,} records, not {to_send:,}): an INSERT "
-                "was interrupted. Nothing was sent. Run this task again"
+                f"the plan in the ledger differs from what was computed ({written:,} records, not {to_send:,}): an "
+                "INSERT was interrupted. Nothing was sent. Run this task again"
             )
         return {
             op: Prepared(unique_count=spool.unique_count, list_type=self.list_type, spool=spool)

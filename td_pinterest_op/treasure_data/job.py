@@ -201,7 +201,7 @@ def _build_job(job_id: str, details: Mapping[str, Any], *, purpose: str = "") ->
         schema = json.loads(details.get("hive_result_schema") or "null")
         columns = tuple(_parse_column(*column) for column in schema)
     except (TypeError, ValueError, RecursionError):
-        raise JobError(f"job {job_id} (status success) has no result: it must be a SELECT") from None
+        raise JobError(f"job {job_id} succeeded but has no result: its query must be a SELECT") from None
     return Job(
         id=job_id,
         schema=columns,

@@ -87,7 +87,7 @@ class JobResult:
                 rows = list(self._unpacker)
             except (zlib.error, ValueError, msgpack.UnpackException):
                 raise TreasureDataError(
-                    f"the result of job {self._job.id} cannot be read: its data is damaged"
+                    f"the result of job {self._job.id} cannot be read, because its data is damaged. Run this task again"
                 ) from None
             data = self._inflater.unconsumed_tail or self._inflater.unused_data
             if rows:

@@ -288,7 +288,7 @@ def test_exceptions_of_earlier_uploads_do_not_block_an_audience(
     services.pinterest.switches.list_exceptions = exceptions
     settings = {"action": action, "audience_id": services.audience(people(3))}
     services.export(settings, job_id=None if action in (CLEAR, DELETE) else services.job(people(5)))
-    assert (action != DELETE) == ("exceptions of earlier uploads" in caplog.text)
+    assert (action != DELETE) == ("exceptions in earlier uploads" in caplog.text)
 
 
 @pytest.mark.parametrize("action", [CLEAR, DELETE])

@@ -239,7 +239,7 @@ def _check_alert(dig: DigFile, task: Task) -> None:
     """Add findings for a mail to the template's address, and for a webhook's address in plain text."""
     command, to = task.command, task.value.get("to")
     if to and "you@example.com" in str(to.to_plain()):
-        dig.add(to, "placeholder", "the mail goes to you@example.com: fill in an address", is_error=False)
+        dig.add(to, "placeholder", "the mail goes to you@example.com: fill in a real address", is_error=False)
     if command and _WEBHOOK.search(str(command.value)):
         message = (
             "whoever knows this address can post with it: take it out, set it as a secret (slack.webhook, say), and "

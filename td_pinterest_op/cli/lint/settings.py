@@ -81,7 +81,7 @@ def check_entries(dig: DigFile, task: Task, environ: Mapping[str, str]) -> None:
     for entry in written.value if written and isinstance(written.value, list) else ():
         name = entry.get("name")
         if name and name.value in names:
-            dig.add(name, "setting", f"two entries are called {name.value}: give each a name of its own")
+            dig.add(name, "setting", f"two entries have the name {name.value}: give each its own name")
         names.add(name and name.value)
         _check_entry(dig, task, entry, environ)
     if written and isinstance(written.value, dict):

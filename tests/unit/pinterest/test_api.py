@@ -226,7 +226,7 @@ def test_exceptions_on_a_read_are_a_warning(exceptions: object, caplog: pytest.L
     calls, _ = api(answer(200, {"id": "643", "name": "L", "exceptions": exceptions}, {"x-pinterest-rid": "r7"}))
     assert calls.customer_list("643")
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert "exceptions of earlier uploads (looking up customer list 643) [x-pinterest-rid r7]" in warning
+    assert "exceptions in earlier uploads (looking up customer list 643) [x-pinterest-rid r7]" in warning
     assert "jane" not in caplog.text
 
 

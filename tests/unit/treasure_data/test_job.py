@@ -126,7 +126,7 @@ class TestFinishedJob:
         ids=lambda schema: str(schema)[:30],
     )
     def test_job_without_a_result_is_an_error_that_asks_for_a_select(self, fake_time: FakeTime, schema: object) -> None:
-        with pytest.raises(JobError, match=r"job 5 \(status success\) has no result: it must be a SELECT"):
+        with pytest.raises(JobError, match=r"job 5 succeeded but has no result: its query must be a SELECT"):
             finished(fake_time, shown(hive_result_schema=schema))
 
 

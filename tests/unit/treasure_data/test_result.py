@@ -284,7 +284,10 @@ class TestDamaged:
         ids=["no gzip", "check sum", "no msgpack", "garbage behind it"],
     )
     def test_data_that_cannot_be_read_is_an_error(self, fake_time: FakeTime, content: bytes) -> None:
-        with pytest.raises(TreasureDataError, match="the result of job 5 cannot be read: its data is damaged"):
+        with pytest.raises(
+            TreasureDataError,
+            match=r"the result of job 5 cannot be read, because its data is damaged\. Run this task again",
+        ):
             rows(Wire(fake_time, content), job(500, len(content)))
 
     @pytest.mark.parametrize("row", [7, "text", {}, [], ["a", "b"]], ids=repr)
