@@ -86,8 +86,8 @@ class Receipt:
         unread = len(self.targets) - self._list_count
         more = f"; the lists of {format_count(unread, 'ad account')} cannot be read" if unread else ""
         if self.dry_run:
-            return f"Dry run: the removal of {records} would be asked of {lists}{more}; nothing was written."
-        return f"The removal of {records} was asked of {len(self._succeeded_targets):,} of {lists}{more}."
+            return f"Dry run: Pinterest would be asked to remove {records} from {lists}{more}; nothing was written."
+        return f"Pinterest was asked to remove {records} from {len(self._succeeded_targets):,} of {lists}{more}."
 
     def to_json(self) -> dict[str, Any]:
         """Return the receipt as plain JSON types, without any digest or value."""
@@ -105,8 +105,8 @@ class Receipt:
         named = "; ".join(f"{target.label}: {target.reason}" for target in self._failed_targets)
         others = "Nothing was written" if self.dry_run else f"The other {len(self._succeeded_targets)} are done"
         raise PinterestError(
-            f"{len(self._failed_targets)} of {len(self.targets)} lists may still hold people who opted out: {named}. "
-            f"{others}. Run this task again: repeating the whole erasure does no harm"
+            f"{len(self._failed_targets)} of {len(self.targets)} lists may still contain people who opted out: "
+            f"{named}. {others}. Run this task again: repeating the whole erasure does no harm"
         )
 
 

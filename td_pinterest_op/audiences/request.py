@@ -101,8 +101,8 @@ def split_layer(layer: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
         texts = [show_value(key).strip("'") for key in others]
         names = [text + (f" (did you mean {near[text]}?)" if text in near else "") for text in texts]
         raise SettingsError(
-            f"{layer.place} has next to result_settings what no export takes: {', '.join(names)}. "
-            f"Allowed there: {', '.join(TASK_PARAMETERS)}",
+            f"{layer.place} has parameters next to result_settings that no export takes: {', '.join(names)}. Allowed "
+            f"there: {', '.join(TASK_PARAMETERS)}",
             key="result_settings",
         )
     return settings, params

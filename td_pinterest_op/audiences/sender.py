@@ -230,7 +230,7 @@ class Sender:
         if batch.broken and records >= self._most_accepted:
             # No larger piece has ever gone through: it is the size, and not the connection.
             self._lower_batch_size(records)
-            log.warning("%d records went through; at most that many from now on", records)
+            log.warning("a batch of %d records was accepted; batches have at most that many from now on", records)
         batch.broken = 0
         self._most_accepted = max(self._most_accepted, records)
 
@@ -242,7 +242,9 @@ class Sender:
             log.warning("the connection broke twice with a batch of %d records; trying half as many", records)
         elif answer is _Answer.TOO_LARGE:
             self._lower_batch_size(half)
-            log.warning("%d records are too many for Pinterest; at most %d from now on", records, half)
+            log.warning(
+                "a batch of %d records is too large for Pinterest; batches have at most %d from now on", records, half
+            )
 
     def _wait_for_connection(self, batch: _BatchResult, error: ExportError) -> None:
         """Wait as between retries, since a gateway that drops large bodies looks like one that is down."""

@@ -72,7 +72,7 @@ def init(common: CommonOptions, /, folder: Path, **named: Any) -> int:
 def _wants_dry_run(questions: _Questions, answers: Answers, credentials: Credentials, named: bool) -> bool:
     """Return whether to try a dry run. The user is asked only if no credentials are missing."""
     can_run = not {*_list_needed_secrets(answers)} & {*credentials.missing}
-    return named or (can_run and questions.confirm("Try it then, in a dry run? Nothing is written to Pinterest"))
+    return named or (can_run and questions.confirm("Then try it in a dry run? Nothing is written to Pinterest"))
 
 
 def _list_needed_secrets(answers: Answers) -> Sequence[str]:

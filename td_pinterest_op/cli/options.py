@@ -58,7 +58,9 @@ audience = _common_option("--audience", metavar="ID", help="The audience.  [defa
 as_json = _common_option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 quiet = _common_option("--quiet", is_flag=True, help="Print the result alone, without notes about the work.")
 yes = _common_option("--yes", is_flag=True, help="Do not ask before the first write.")
-name_filter = click.option("--name", "name", metavar="TEXT", help="Only those whose name contains this, in any case.")
+name_filter = click.option(
+    "--name", "name", metavar="TEXT", help="Only those whose name contains this, in upper or lower case."
+)
 
 
 def all_of(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:

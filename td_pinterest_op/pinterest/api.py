@@ -205,7 +205,9 @@ class Api:
         )
         response = self.client.send(request, self._tokens)
         if response.content.get("exceptions"):
-            raise _build_content_error(response, purpose, "holds exceptions: Pinterest did not do it, or not all of it")
+            raise _build_content_error(
+                response, purpose, "contains exceptions: Pinterest did not do it, or not all of it"
+            )
         _require_id(response, purpose)
         return response
 
@@ -213,7 +215,7 @@ class Api:
 def _require_id(response: Response, purpose: str) -> None:
     """Raise PinterestError if a response has no id."""
     if not response.content.get("id"):
-        raise _build_content_error(response, purpose, "has no id: whether it was done is not known")
+        raise _build_content_error(response, purpose, "has no id, so it is unknown whether Pinterest did it")
 
 
 def _build_content_error(response: Response, purpose: str, why: str) -> ExportError:

@@ -77,7 +77,7 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
         raise LimitError(
             f"there is no valid record to send ({stats.read:,} rows read, {stats.invalid_count:,} invalid). "
             "Nothing was sent. Set allow_empty: true if an empty result is expected (add and remove then do nothing, "
-            "create makes an empty audience, replace clears the audience, and from a mirrored one everybody leaves)"
+            "create makes an empty audience, replace clears the audience, and mirror removes everybody from it)"
         )
     check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
     if stats.unique and not stats.allowed_count:

@@ -52,7 +52,7 @@ def format_duration(seconds: float, *, wall: float | None = None) -> str:
 
 
 def format_resumption(seconds: float, *, wall: float) -> str:
-    """Return the text for when a wait ends: "goes on at 14:05:12 UTC, in 19 s". `wall`: this machine's time."""
+    """Return the text for when a wait ends: "continues at 14:05:12 UTC, in 19 s". `wall`: this machine's time."""
     at = to_utc(wall + min(seconds, _LONGEST))
     day = "" if seconds < 12 * 3600 else "%Y-%m-%d "
     return f"continues at {at:{day}%H:%M:%S} UTC, in {format_duration(seconds if seconds < 10 else round(seconds))}"

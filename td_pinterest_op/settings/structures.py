@@ -84,7 +84,7 @@ def _build_id_list_type(of: SettingType) -> SettingType:
             raise WrongValueError(f"{describe(value)} contains no id")
         return ids
 
-    allowed = f"a list, or text with commas, of 1 to {_MAXIMUM_ITEMS} ids ({of.allowed})"
+    allowed = f"a list, or a comma-separated string, of 1 to {_MAXIMUM_ITEMS} ids ({of.allowed})"
     return SettingType(read=read_ids, allowed=allowed, is_id=True)
 
 

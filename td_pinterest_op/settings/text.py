@@ -95,9 +95,9 @@ def _read_mapping(node: yaml.MappingNode) -> dict[str, object]:
     mapping: dict[str, object] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise UnreadableTextError(f"has a key that is not plain text{_format_position(key.start_mark)}")
+            raise UnreadableTextError(f"has a key that is not a string{_format_position(key.start_mark)}")
         if key.value in mapping:
-            raise UnreadableTextError(f"gives a key twice{_format_position(key.start_mark)}")
+            raise UnreadableTextError(f"has the same key twice{_format_position(key.start_mark)}")
         mapping[key.value] = _read_node(value)
     return mapping
 

@@ -271,7 +271,8 @@ AD_ACCOUNT_ID = _build_id_type(_LONGEST_AD_ACCOUNT_ID, f"digits, at most {_LONGE
 TEXT = SettingType(read=_read_text, allowed="text on one line; a number in quotes")
 COUNTRY = SettingType(read=_read_country, allowed="two letters (ISO 3166), such as US")
 TABLE = SettingType(
-    read=_read_table_name, allowed="table or database.table, each of small letters, digits and underscores; no mapping"
+    read=_read_table_name,
+    allowed="table or database.table, each of lowercase letters, digits and underscores; no mapping",
 )
 PAGE = SettingType(read=_read_page_name, allowed="the path of a file to write, ending in .html")
 CREDENTIAL = SettingType(read=_read_credential, allowed="text, as Pinterest shows it, or the template of a secret")

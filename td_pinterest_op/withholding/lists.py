@@ -115,7 +115,7 @@ def check_list(name: str, people: int, of_list: Stats, settings: Settings) -> No
     may_be_empty = name == SUPPRESS and not of_list.read
     if people or (may_be_empty and settings.allow_empty_suppress):
         return
-    problem = f"holds no identifier ({format_reasons(of_list.invalid_by_reason)})" if of_list.read else "has no rows"
+    problem = f"contains no identifier ({format_reasons(of_list.invalid_by_reason)})" if of_list.read else "has no rows"
     cure = ", or set allow_empty_suppress: true if it is right that nobody has opted out" if may_be_empty else ""
     raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{cure}")
 

@@ -65,7 +65,7 @@ class TokenStore:
         if issued is None:
             self._warn_of_end(seconds)
         elif self._is_local and self._read_local_token() != self.current.reveal():
-            log.info("Pinterest issued a new refresh token; another task has stored a newer one, which stays")
+            log.info("Pinterest issued a new refresh token; another task has stored a newer one, which is kept")
         elif problem := self._try_store(issued):
             log.warning(
                 "Pinterest issued a new refresh token, which could not be saved (%s): exports continue with the old "

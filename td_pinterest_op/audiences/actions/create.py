@@ -72,7 +72,7 @@ class Create(SwapList, Change):
             steps = self._fill_and_switch(own, prepared, is_exact=is_exact)
         else:
             target, fill = self._plan_filled_list(self._new_name, prepared)
-            description = f'create audience "{self._new_name}" on it'
+            description = f'create audience "{self._new_name}" from it'
             steps = [fill, Step(description=description, request_count=1, run=lambda: self._create_audience(target))]
         self._stats.summary_text = text
         return steps

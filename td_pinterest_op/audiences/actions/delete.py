@@ -53,7 +53,7 @@ class Delete(AudienceAction):
         audience = self._find_audience()
         self._stats.summary_text = SummaryText(past="Deleted {audience}", infinitive="delete {audience}")
         if audience is None:
-            description = f"remove audience {self._audience_id}, which cannot be read (any more)"
+            description = f"remove audience {self._audience_id}, which cannot be read and may be deleted already"
             return [Step(description=description, request_count=1, run=self._remove_unreadable_audience)]
         if audience.is_removed:
             self._stats.summary_text = SummaryText(

@@ -47,8 +47,8 @@ class Archive:
         """Why hosted Treasure Workflow would refuse the archive, and what to do; "" if it would take it."""
         if self.packed_bytes <= HOSTED_BYTES:
             return ""
-        size = f"the archive of {self.folder} has {self.packed_bytes / 1024 / 1024:.1f} MB"
-        return f"{size}, and hosted Treasure Workflow takes 10 MB. {self._size_advice}"
+        size = f"the archive of {self.folder} has a size of {self.packed_bytes / 1024 / 1024:.1f} MB"
+        return f"{size}, but hosted Treasure Workflow accepts at most 10 MB. {self._size_advice}"
 
     @property
     def excess_for_server(self) -> str:
@@ -56,9 +56,9 @@ class Archive:
         if self.total_bytes <= SERVER_BYTES:
             return ""
         return (
-            f"the files of {self.folder} have {self.total_bytes:,} bytes together, and a digdag server takes "
-            f"{SERVER_BYTES:,} unless its api.max_archive_total_size_limit is greater (hosted Treasure Workflow takes "
-            f"10 MB). {self._size_advice}{self._bundle_advice}"
+            f"the files of {self.folder} have {self.total_bytes:,} bytes in total, but a digdag server accepts at "
+            f"most {SERVER_BYTES:,} unless its api.max_archive_total_size_limit is greater (hosted Treasure Workflow "
+            f"accepts at most 10 MB). {self._size_advice}{self._bundle_advice}"
         )
 
     @property

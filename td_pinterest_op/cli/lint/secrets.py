@@ -52,9 +52,13 @@ def check_secret_names(dig: DigFile, value: Value, *, variable: str = "") -> Non
     for name in _SECRET.findall(str(value.value)):
         usual = {SECRETS[variable]} if variable in SECRETS else set()
         if name == "http.uri":
-            dig.add(value, "secret-name", "a secret http.uri is the address of every http> task: give it another name")
+            dig.add(
+                value,
+                "secret-name",
+                "digdag uses a secret named http.uri as the address of every http> task: give the secret another name",
+            )
         if intended := _find_intended_name(name, {*usual, *_find_secret_names(dig, value.path)}):
-            message = f"no other workflow of the folder has a secret {name}: did you mean {intended}?"
+            message = f"no other workflow of the folder uses a secret {name}: did you mean {intended}?"
             dig.add(value, "secret-name", message, is_error=False)
 
 

@@ -81,7 +81,7 @@ def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, outp
     if not wanted:
         raise click.UsageError("no step is left to run: --no-large leaves out the step that --only names")
     if not output.parent.is_dir():
-        raise SettingsError(f"there is no folder {output.parent} for --output: make it, or name another file")
+        raise SettingsError(f"there is no folder {output.parent} for --output: create it, or name another file")
     count, to_do = RequestCounts(), _add_needed_steps(wanted)
     names = {step.name for step in to_do}
     writes = sum(step.writes for step in to_do) + ("audience" in names and "remove" not in names)

@@ -213,11 +213,11 @@ def _try_removal(stage: Stage) -> str:
     """Remove the audience; find out whether it can still be read, and removed again."""
     facts = stage.facts
     if not stage.remove_audience():
-        raise NotTriedError("not found out: Pinterest does not know the audience that it made")
+        raise NotTriedError("not found out: Pinterest does not find the audience that it created")
     stage.measure_seconds(lambda: (audience := stage.read_audience()) is None or audience.is_removed)
     facts.removed_readable = stage.read_audience() is not None
     facts.removed_again = stage.remove_audience()
-    read = "is read as removed" if facts.removed_readable else "cannot be read any more"
+    read = "can still be read, as removed" if facts.removed_readable else "can no longer be read"
     return f"removed; it {read}, and removing it again is {'accepted' if facts.removed_again else 'refused'}"
 
 
