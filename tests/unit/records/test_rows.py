@@ -239,5 +239,5 @@ class TestColumns:
         assert [0, 1, 2, 3] == [column.position for column in columns]
 
     def test_two_columns_of_one_key_are_an_error(self) -> None:
-        with pytest.raises(JobError, match="maid and idfa both hold maid"):
+        with pytest.raises(JobError, match="maid and idfa are both maid"):
             find_row_columns(job("maid", "idfa", "email"), {})
