@@ -72,7 +72,7 @@ def renew(task: workflow.Task, timing: Timing) -> None:
 
 def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, Any]]:
     """Export the task's entry. Returns its name, and `ok`, `error` (the message, or "") and `statistics`."""
-    entry = _read_entry(task.params.get("audience"))
+    entry = _read_entry(task.params.get("audience"), "`audience` of the task")
     name = _name_of(entry)
     own_task = task
     try:
@@ -129,13 +129,13 @@ def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
         raise SettingsError(
             "the list `audiences` of config/audiences.yml is empty: it needs a mapping for each audience"
         )
-    return [_read_entry(entry) for entry in entries]
+    return [_read_entry(entry, f"entry {number} of `audiences`") for number, entry in enumerate(entries, 1)]
 
 
-def _read_entry(value: object) -> Mapping[object, Any]:
-    entry = Layer(place="an entry of `audiences`", content=value).mapping()
+def _read_entry(value: object, place: str) -> Mapping[object, Any]:
+    entry = Layer(place=place, content=value).mapping()
     if not entry:
-        raise SettingsError("an entry of `audiences` is empty, or the task has no `audience`")
+        raise SettingsError(f"{place} is empty: it needs the settings of an audience")
     return entry
 
 

@@ -106,7 +106,7 @@ _ELSEWHERE = frozenset(
 
 
 def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) -> Answers:
-    """Return the answers that make a project folder for an export that was run on the command line.
+    """Return the answers to the questions of `init` that create a folder for an export from the command line.
 
     Raises click.UsageError for an export that no workflow can repeat.
     """

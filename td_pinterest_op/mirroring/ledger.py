@@ -195,7 +195,7 @@ def mark_select(op: str, *, plan: int, **values: int | str) -> str:
 
 
 def _null_columns(first: str) -> str:
-    """Return the columns from `first` to `customer_list_id`, all NULL."""
+    """Return a part of a SELECT: NULL for each column of the ledger from `first` to `customer_list_id`."""
     names = [*_COLUMNS]
     return ", ".join(
         f"cast(NULL AS {_COLUMNS[name]}) AS {name}" for name in names[names.index(first) : names.index("session")]

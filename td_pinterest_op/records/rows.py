@@ -132,7 +132,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedPart:
-    """Part of a block: `count` successive rows.
+    """The checked and hashed keys of `count` consecutive rows of a block.
 
     `rows` and `shapes` (their numbers, 0: no valid key) have an entry for each row, or, if a key has several values,
     for each combination; `positions` then says which of the rows it is.

@@ -34,7 +34,7 @@ class AudienceHistory:
 
     @property
     def follow_up(self) -> Entry | None:
-        """The newest follow-up after the last run that has the audience's status."""
+        """The newest later look at the audience that read its status; None without one."""
         return _find_newest(self._follow_ups, "audience_status")
 
     @property

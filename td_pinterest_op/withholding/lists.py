@@ -55,7 +55,7 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
 
 @contextlib.contextmanager
 def add_query_to_errors(name: str) -> Iterator[None]:
-    """Add the name of a list's query to the errors of the block."""
+    """Let errors that leave the `with` block name the query of the list `name`."""
     try:
         yield
     except ExportError as error:

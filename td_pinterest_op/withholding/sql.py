@@ -79,7 +79,7 @@ def needs_table(query: Query, *, tables: Mapping[str, str], control: Control | N
 
 
 def list_select(query: Query) -> str:
-    """Return a SELECT of a list's different answers, each with how many values it is and how many were digests."""
+    """Return a SELECT of a list's distinct digests and reasons, with how often each occurs, hashed already or not."""
     of_rows = (
         _single_answer_select(query)
         if _is_single(query, None)

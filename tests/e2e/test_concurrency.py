@@ -32,7 +32,7 @@ from tests.emulators.pinterest import Answer, Fault, Reset, When
 from tests.exporting import Services, digests, people
 
 # The end of an error when another session has won after records were sent.
-NOT_MENDED = ", which that audience does not use"
+NOT_MENDED = ", but the audience does not use that list"
 
 
 # -- two projects, two sessions

@@ -125,7 +125,7 @@ class SwapList(AudienceAction):
             self._stats.members = None if target.is_shared else self._stats.sent
         except AudienceError as error:
             # Running again would end here again.
-            raise error.extend(f". {all_in}, which that audience does not use") from None
+            raise error.extend(f". {all_in}, but the audience does not use that list") from None
         except ExportError as error:
             raise error.extend(
                 f". {all_in}, but the audience was not seen to use that list. Running this task again is safe: it "

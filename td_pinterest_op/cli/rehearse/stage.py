@@ -186,11 +186,13 @@ class Stage:
             for audience in self._find_rehearsal_audiences():
                 self.audiences.remove(audience.id)
                 if audience.name != self.name:
-                    screen.note(f'Removed audience {audience.id} "{audience.name}", which an earlier rehearsal left')
+                    screen.note(
+                        f'Removed audience {audience.id} "{audience.name}": an earlier rehearsal left it behind'
+                    )
         except StoppedError:
             raise
         except ExportError as error:
-            log.warning("audiences that rehearsals left could not be found and removed: %s", error)
+            log.warning("could not list or remove the audiences that earlier rehearsals left behind: %s", error)
             return not self._audience_begun
         self._audience_begun = False
         return True

@@ -332,7 +332,7 @@ def test_next_rehearsal_removes_what_a_killed_one_left(
     left = remaining_audiences(services)
     ran = rehearse("--only", "token")
     assert 0 == ran.code
-    assert bool(left) == ("which an earlier rehearsal left" in ran.err)
+    assert bool(left) == ("an earlier rehearsal left it behind" in ran.err)
     assert ("customer_lists/create" == operation) == (left == [])
 
 
