@@ -88,7 +88,7 @@ def test_entry_with_a_refused_token_is_resubmitted_or_stored(services: Services)
 @pytest.mark.parametrize("listed", [None, "vip", ["vip"]])
 def test_a_task_without_its_entry_is_an_error(listed: object) -> None:
     task = Task(params={"audience": listed}, environ={})
-    with pytest.raises(SettingsError, match="^`audience` of the task"):
+    with pytest.raises(SettingsError, match=r"^`audience` of the task"):
         many.export_entry(task, FakeTime().timing)
 
 
