@@ -43,7 +43,7 @@ def test_the_table_compares_a_run_with_the_previous_one() -> None:
 )
 def test_the_card_of_sent_people_has_one_comparison_with_the_previous_run(before: list[Entry], said: str) -> None:
     text = shown(page([*before, run(1)], now=FIRST_DAY))
-    assert f"People sent by this run 1,100 {said} People matched" in text
+    assert f"People sent by this run 1,100 {said} Size at Pinterest" in text
 
 
 def test_records_and_matched_share_are_on_the_card_in_the_table_and_over_time() -> None:
@@ -284,7 +284,7 @@ def test_an_audience_without_people_shows_no_size(last: dict[str, Any], look: li
 
 
 def test_a_size_that_no_follow_up_has_read_since_the_run_is_marked() -> None:
-    assert "People matched so far 900" in shown(page([run(0), follow_up(0), run(1)], now=FIRST_DAY))
+    assert "Size at Pinterest, not final 900" in shown(page([run(0), follow_up(0), run(1)], now=FIRST_DAY))
     assert "People matched by Pinterest 900" in shown(page([run(0), follow_up(0)], now=FIRST_DAY))
 
 
