@@ -1,7 +1,5 @@
 """Print the size of a project folder, and whether the server to which it is pushed accepts that size."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Make a box for treasure-data/treasure-boxes: the workflows, the operator and a README in the form of its boxes."""
 
-from __future__ import annotations
-
 import argparse
 import re
 import sys

@@ -5,8 +5,6 @@ and the libraries next to it do not: if one of them was changed, nothing is writ
 workflows; with names, it gets those and the files that they need, in addition to what it has.
 """
 
-from __future__ import annotations
-
 import argparse
 import base64
 import configparser

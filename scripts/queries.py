@@ -1,7 +1,5 @@
 """Write the queries that are generated from the operator's own rules: `scripts/queries`. A test compares the files."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 `python -m scripts.words [PATH…]` prints `path:line: word: what to write`, and exits with 1 if there is any.
 """
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

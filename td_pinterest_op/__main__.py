@@ -1,7 +1,5 @@
 """`python -m td_pinterest_op` and `td-pinterest`: the command line, if what it needs is installed."""
 
-from __future__ import annotations
-
 import sys
 
 

@@ -4,8 +4,6 @@ The console passes settings as JSON, which override the task's, and the people a
 by the name `activation_actions_table`. An audience without a name gets that of the segment.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Mapping

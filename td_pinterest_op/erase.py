@@ -3,8 +3,6 @@
 It removes the people of a query from every customer list of the ad accounts, orphaned lists included.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging

@@ -23,8 +23,6 @@ and never contains a value that could be a person, a secret, or a template for d
 README and the log show the first paragraph of a class's docstring, and its attributes.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Settings, audience, rows and plan come first; only then is anything written to Pinterest.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging

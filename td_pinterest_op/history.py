@@ -3,8 +3,6 @@
 The table is the setting `history`, or the task's parameter of that name, which a workflow has under `_export`.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Mapping

@@ -5,8 +5,6 @@ task. A failure is stored, not raised: the others go on, and the gate after them
 failed. An export that a signal ends raises: digdag then stores nothing, and the gate names it as well.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 import re

@@ -4,8 +4,6 @@ The counts always add up (see `Stats.check`). With one identifier column, every 
 several, `rows.valid` and `rows.invalid` count values: each non-null value of a row is an identifier.
 """
 
-from __future__ import annotations
-
 import enum
 import threading
 from collections import Counter

@@ -3,8 +3,6 @@
 It reads audiences and writes nothing to Pinterest.
 """
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass, field
 from typing import Any

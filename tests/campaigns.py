@@ -1,7 +1,5 @@
 """Selects how much of long tests and tables runs: a part for a quick result, all for CI (`--all`)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TypeVar
 

@@ -1,7 +1,5 @@
 """Starts programs for tests, with a time limit and without access to the terminal of the test run."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os

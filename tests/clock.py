@@ -1,7 +1,5 @@
 """A clock that advances only by sleeping."""
 
-from __future__ import annotations
-
 import threading
 
 from td_pinterest_op.runtime.clock import Timing

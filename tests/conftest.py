@@ -1,7 +1,5 @@
 """Fixtures for all tests: the guard against leaks in all output, and the two emulated services."""
 
-from __future__ import annotations
-
 import functools
 import gc
 import logging

@@ -1,7 +1,5 @@
 """Runs the operator in this process between the two emulators, on a fake clock."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -4,8 +4,6 @@ Made-up people have addresses at domains that end in `.example` and device ids t
 hold the marker `s3cr3t`, and Treasure Data's key is the emulator's. Anything of 64 hex digits is a digest.
 """
 
-from __future__ import annotations
-
 import base64
 import re
 

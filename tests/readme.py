@@ -1,7 +1,5 @@
 """Writes the reference of the command line's README from the commands' own help: `python -m tests.readme`."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Reports the running tests whenever nothing has been printed for ten seconds."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time

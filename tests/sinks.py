@@ -1,7 +1,5 @@
 """A web server and a mail server on this machine, which keep the alerts that a test sends."""
 
-from __future__ import annotations
-
 import contextlib
 import socketserver
 import threading

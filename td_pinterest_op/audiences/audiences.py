@@ -3,8 +3,6 @@
 `NewAudience` creates one audience of a name for a session, whatever is killed, lost or late meanwhile.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """The number of requests in flight, and the threads that send them."""
 
-from __future__ import annotations
-
 import logging
 import queue
 import threading

@@ -1,7 +1,5 @@
 """Create a thing exactly once, even if the response is lost or a second run of the task creates it too."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

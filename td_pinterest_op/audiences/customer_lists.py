@@ -5,8 +5,6 @@ session recognises its own lists, whatever step the earlier try stopped after, a
 (digdag is at-least-once).
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import re
@@ -63,7 +61,7 @@ class CustomerLists:
         used: str | None = None,
         records: int = 0,
         is_exact: bool = True,
-    ) -> ListToFill:
+    ) -> "ListToFill":
         """Return the list that an earlier try of this session made for the same records, else a new one.
 
         Other records (of a corrected query, say) need a list of their own, or it would have both. The fingerprint
@@ -84,7 +82,7 @@ class CustomerLists:
         target.is_shared = target.id in shared
         return target
 
-    def find_or_name_empty_list(self, audience_name: str, *, used: str | None) -> ListToFill:
+    def find_or_name_empty_list(self, audience_name: str, *, used: str | None) -> "ListToFill":
         """Return the empty list of an earlier try of this session if it is still empty, else a new one.
 
         `used`: see `find_or_name_list`.
@@ -165,7 +163,7 @@ class CustomerLists:
 
     def _build_list(
         self, audience_name: str, job: str, fingerprint: str, *, list_type: str, started: Iterable[CustomerList]
-    ) -> ListToFill:
+    ) -> "ListToFill":
         """Return the oldest of the `started` lists that is reusable, else a new one, to be filled."""
         earlier = find_oldest(filter(self._is_reusable, started))
         name = f"{self._list_name_prefix(audience_name)}{job} {fingerprint})"

@@ -3,8 +3,6 @@
 Orphaned lists are included: Pinterest still has their members, and a list cannot be deleted.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence

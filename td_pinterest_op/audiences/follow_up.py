@@ -1,7 +1,5 @@
 """Read the state of an audience a day or two after it was filled, and check it against limits."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any
 

@@ -4,8 +4,6 @@ A task may get settings and parameters from one more place: an entry of a list, 
 merge them here.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence

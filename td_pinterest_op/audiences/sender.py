@@ -1,7 +1,5 @@
 """Batches → requests: several at once, halved if Pinterest refuses one. An error says what happened to the records."""
 
-from __future__ import annotations
-
 import enum
 import logging
 import threading
@@ -78,11 +76,11 @@ class _Piece:
     halvings: int = 0
     status: _Status = _Status.UNSENT
 
-    def split(self, size: int, *, halvings: int = 0) -> list[_Piece]:
+    def split(self, size: int, *, halvings: int = 0) -> "list[_Piece]":
         """Return pieces of `size` records."""
         return [_Piece(part, self.halvings + halvings, self.status) for part in self.records.split(size)]
 
-    def halve(self, *, halvings: int = 0) -> list[_Piece]:
+    def halve(self, *, halvings: int = 0) -> "list[_Piece]":
         """Return two halves, nothing for a single record."""
         return self.split((len(self.records) + 1) // 2, halvings=halvings) if len(self.records) > 1 else []
 

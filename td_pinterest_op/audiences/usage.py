@@ -4,8 +4,6 @@ Source: API description 5.28.0. It has no filter by audience, so all ad groups a
 in its targeting_spec, its targeting template or its customer segment: by their ids, whatever the description says.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """`td-pinterest authorize`: a refresh token by a person's consent, stored where exports look for it."""
 
-from __future__ import annotations
-
 import queue
 import secrets
 import shlex

@@ -1,7 +1,5 @@
 """Receives Pinterest's redirect after consent on this machine."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hmac

@@ -1,7 +1,5 @@
 """`td-pinterest check`: the linter for exports in workflows."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 

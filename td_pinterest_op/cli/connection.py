@@ -1,7 +1,5 @@
 """Credentials and endpoints, from the environment, the local digdag secrets or a file, and the services."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shlex
@@ -49,7 +47,7 @@ class Credentials:
     env_file: Path | None = None
 
     @classmethod
-    def find(cls, env_file: Path | None, environ: Mapping[str, str] = os.environ) -> Credentials:
+    def find(cls, env_file: Path | None, environ: Mapping[str, str] = os.environ) -> "Credentials":
         """Return the credentials, each from the first source that has it. Raises SettingsError for an unusable file."""
         in_file = _read_env_file(env_file) if env_file else {}
         values, sources = dict(environ), {}
@@ -122,7 +120,7 @@ class Credentials:
             names = ", ".join(missing)
             raise SettingsError(f"{names} not found: neither in {ENVIRONMENT}, nor in {LOCAL}, nor in {file}. {advice}")
 
-    def without_pinterest(self) -> Credentials:
+    def without_pinterest(self) -> "Credentials":
         """Return the credentials without Pinterest's, for requests to Treasure Data only."""
         sources = {name: place for name, place in self.sources.items() if name not in PINTEREST_SECRETS}
         return replace(self, sources=sources)

@@ -1,7 +1,5 @@
 """Recognises columns of identifiers by the header of a CSV file, in the usual spellings."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple

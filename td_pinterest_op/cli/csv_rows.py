@@ -1,7 +1,5 @@
 """A CSV file as the rows of an export: a header with the names of its columns, then text."""
 
-from __future__ import annotations
-
 import codecs
 import contextlib
 import csv

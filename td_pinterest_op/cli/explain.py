@@ -1,7 +1,5 @@
 """`td-pinterest explain`: what a reason or an error means, and what to do."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any
 

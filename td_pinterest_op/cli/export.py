@@ -1,7 +1,5 @@
 """`td-pinterest export`: the operator without a workflow."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import hashlib

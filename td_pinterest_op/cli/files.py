@@ -6,8 +6,6 @@ it reads one assignment a line, decodes escapes such as a backslash and n betwee
 writing its whole line.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 import sys

@@ -4,8 +4,6 @@ A file that somebody has changed since it was laid out stays unchanged, and so d
 template's.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """`td-pinterest init`: a project folder for one job, made by asking."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,7 +67,7 @@ def init(common: CommonOptions, /, folder: Path, **named: Any) -> int:
     return 0 if is_right else 1
 
 
-def _wants_dry_run(questions: _Questions, answers: Answers, credentials: Credentials, named: bool) -> bool:
+def _wants_dry_run(questions: "_Questions", answers: Answers, credentials: Credentials, named: bool) -> bool:
     """Return whether to try a dry run. The user is asked only if no credentials are missing."""
     can_run = not {*_list_needed_secrets(answers)} & {*credentials.missing}
     return named or (can_run and questions.confirm("Then try it in a dry run? Nothing is written to Pinterest"))

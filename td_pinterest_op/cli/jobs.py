@@ -1,7 +1,5 @@
 """The jobs of `td-pinterest init`: what each workflow does, and the answers that fill in its folder."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 

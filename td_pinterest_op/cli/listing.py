@@ -1,7 +1,5 @@
 """`td-pinterest accounts`, `audiences`, `lists` and `audience`: what exists on Pinterest."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path

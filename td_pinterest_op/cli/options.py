@@ -1,7 +1,5 @@
 """Options that several commands have, and their values."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

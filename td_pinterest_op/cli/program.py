@@ -1,7 +1,5 @@
 """The program: its commands, and the one place where an exception becomes a message and an exit code."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 

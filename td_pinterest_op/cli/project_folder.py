@@ -1,7 +1,5 @@
 """A project folder for one job: laid out by the bundle, then filled in."""
 
-from __future__ import annotations
-
 import shlex
 import subprocess
 import sys

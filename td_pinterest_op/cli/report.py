@@ -1,7 +1,5 @@
 """`td-pinterest report`: one HTML page from statistics, a log or the history."""
 
-from __future__ import annotations
-
 import re
 from datetime import datetime, timezone
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Reads entries from JSON, a log, an export of the history table (JSON, lines of JSON, CSV), or a page."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

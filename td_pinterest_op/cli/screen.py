@@ -1,7 +1,5 @@
 """What the commands print: tables, messages, questions and JSON; plain text when no terminal reads it."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

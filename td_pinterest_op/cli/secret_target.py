@@ -1,7 +1,5 @@
 """The places where `authorize` stores secrets. No secret is ever an argument of another program."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """`td-pinterest sql`: statements for a user's own query, as the operator makes them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Statements made from a user's query for people, and for the queries that this project ships."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from td_pinterest_op.identifiers.rules import Reason

@@ -1,7 +1,5 @@
 """urllib3 connections with a time limit for each write."""
 
-from __future__ import annotations
-
 import socket
 import ssl
 from typing import Any

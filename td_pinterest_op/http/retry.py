@@ -1,7 +1,5 @@
 """The retry policy: how many retries, and the waits that the settings or a server ask for."""
 
-from __future__ import annotations
-
 import datetime
 import email.utils
 from collections.abc import Callable, Iterator, Mapping

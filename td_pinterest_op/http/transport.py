@@ -1,7 +1,5 @@
 """One HTTP request: enforced time-outs, bounded bodies, no redirects, https required except to this machine."""
 
-from __future__ import annotations
-
 import contextlib
 import enum
 import ipaddress

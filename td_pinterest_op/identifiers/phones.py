@@ -1,7 +1,5 @@
 """Phone numbers as Pinterest matches them: E.164 digits without the plus sign, hashed."""
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Callable, Iterator

@@ -4,8 +4,6 @@ The rules are in `identifiers.rules`; a test compares this table with them. The 
 with a column `email` or `maid`, or with arrays, `emails` and `maids`. It finds all rows of its reason, and maybe more.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

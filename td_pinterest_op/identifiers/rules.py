@@ -3,8 +3,6 @@
 Pure. The rules of one type are in `types`.
 """
 
-from __future__ import annotations
-
 import enum
 import hashlib
 import re

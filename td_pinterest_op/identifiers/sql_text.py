@@ -1,7 +1,5 @@
 """Quote values and names for Trino's SQL, in every statement that the operator issues."""
 
-from __future__ import annotations
-
 
 def quote_literal(text: str) -> str:
     """Return a text as an SQL literal. All but printable ASCII is escaped, so that no encoding can change it."""

@@ -1,7 +1,5 @@
 """The types of identifiers: the name of the column, which values are valid, what is hashed, and how it is sent."""
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -5,8 +5,6 @@ higher one and counts as well. It is valid when it is complete; two at once writ
 are deleted last. A run that dies before leaves rows that no query reads.
 """
 
-from __future__ import annotations
-
 import logging
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Stop a plan that is no longer the newest of its ledger while it is sent."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import threading

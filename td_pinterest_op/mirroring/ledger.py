@@ -14,8 +14,6 @@ Trino evaluates a CTE wherever it is named. So none is named twice, and what a r
 which no other try reads.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +65,7 @@ class State:
     customer_list_id: str = ""
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> State:
+    def from_row(cls, row: Mapping[str, Any]) -> "State":
         """Return the state in a row of `Ledger.state_query`."""
         return cls(**{**row, "sent": tuple(map(int, filter(None, row["sent"].split(","))))})
 

@@ -1,7 +1,5 @@
 """Compare the people of the query with the ledger, in the warehouse: what a run changes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +55,7 @@ def check_state(state: State, settings: Settings, *, customer_list_id: str, peop
         )
 
 
-def check_leavers(figures: Figures, state: State, settings: Settings) -> None:
+def check_leavers(figures: "Figures", state: State, settings: Settings) -> None:
     """Raise LimitError if a greater share of the members would leave than the settings allow."""
     if state.settled and figures.leave > settings.max_leave_ratio * figures.members:
         raise LimitError(
@@ -90,7 +88,7 @@ class Figures:
     entries: int
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Figures:
+    def from_row(cls, row: Mapping[str, Any]) -> "Figures":
         """Return the figures in a row of `figures_query`."""
         return cls(**{**row, "rejected": parse_amounts(row["rejected"]), "withheld": parse_amounts(row["withheld"])})
 

@@ -1,7 +1,5 @@
 """Run a mirror in the warehouse: from the people of the query to a settled plan."""
 
-from __future__ import annotations
-
 import contextlib
 from binascii import unhexlify
 from collections import Counter

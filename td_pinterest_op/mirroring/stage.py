@@ -1,7 +1,5 @@
 """Run the statements of one try of a mirror, each as a job, and create and drop its tables."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import re

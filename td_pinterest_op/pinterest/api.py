@@ -1,7 +1,5 @@
 """Pinterest's API v5: the calls about ad accounts, audiences and customer lists."""
 
-from __future__ import annotations
-
 import json
 import logging
 import urllib.parse

@@ -1,7 +1,5 @@
 """One request to Pinterest, retried until it succeeds or the retries are used up."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import re

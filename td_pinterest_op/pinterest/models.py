@@ -1,7 +1,5 @@
 """Pinterest's audiences, customer lists and ad accounts, read from responses. Unknown fields are ignored."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +32,7 @@ class Audience:
     created: int | None = None
 
     @classmethod
-    def parse(cls, content: Mapping[str, Any]) -> Audience:
+    def parse(cls, content: Mapping[str, Any]) -> "Audience":
         """Return the audience in Pinterest's JSON."""
         rule = content.get("rule")
         list_id = rule.get("customer_list_id") if isinstance(rule, dict) else None
@@ -72,7 +70,7 @@ class CustomerList:
     status: str = ""
 
     @classmethod
-    def parse(cls, content: Mapping[str, Any]) -> CustomerList:
+    def parse(cls, content: Mapping[str, Any]) -> "CustomerList":
         """Return the customer list in Pinterest's JSON."""
         return cls(
             id=to_text(content["id"]),
@@ -98,7 +96,7 @@ class AdAccount:
     roles: tuple[str, ...]
 
     @classmethod
-    def parse(cls, content: Mapping[str, Any]) -> AdAccount:
+    def parse(cls, content: Mapping[str, Any]) -> "AdAccount":
         """Return the ad account in Pinterest's JSON."""
         owner, roles = content.get("owner"), content.get("permissions")
         return cls(

@@ -1,7 +1,5 @@
 """OAuth: access tokens by the refresh token, and the refresh token by a user's consent (authorization code)."""
 
-from __future__ import annotations
-
 import logging
 import threading
 import urllib.parse
@@ -70,7 +68,7 @@ class Grant:
     refresh_expires_in: float | None
 
     @classmethod
-    def parse(cls, response: Response) -> Grant | None:
+    def parse(cls, response: Response) -> "Grant | None":
         """Return the tokens in a response, None without an access token."""
         content = response.content
         access_token = _read_token(content, "access_token")

@@ -3,8 +3,6 @@
 Source of the codes: Pinterest API v5, `Pinterest.Lib.Error`, and responses of the live service.
 """
 
-from __future__ import annotations
-
 import enum
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Rate limits shared by all requests of a run: writes per window, and no request before a time the server names."""
 
-from __future__ import annotations
-
 import collections
 import logging
 import re

@@ -1,7 +1,5 @@
 """Records that go into one request: identifiers, or rows with several keys."""
 
-from __future__ import annotations
-
 from binascii import hexlify
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +25,7 @@ class Digests:
         """The number of records."""
         return len(self)
 
-    def split(self, size: int) -> list[Digests]:
+    def split(self, size: int) -> "list[Digests]":
         """Return batches of the same records, with up to `size` in each."""
         step = size * DIGEST_BYTES
         return [Digests(self.data[start : start + step]) for start in range(0, len(self.data), step)]
@@ -54,7 +52,7 @@ class RowRecords:
         """The number of records. Further combinations of a row's values do not count."""
         return sum(len(data) // shape.width for shape, data in self.parts if not shape.is_extra)
 
-    def split(self, size: int) -> list[RowRecords]:
+    def split(self, size: int) -> "list[RowRecords]":
         """Return batches of the same records, with up to `size` in each."""
         return [*make_batches(self.parts, size)]
 

@@ -1,7 +1,5 @@
 """The columns of a result that hold identifiers."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

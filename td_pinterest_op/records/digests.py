@@ -6,8 +6,6 @@ The rule for a value is written down once, in `key_or_reason`. `hash_block` give
 several times faster: it may only *recognise* what is plainly valid, and leaves every other value to `key_or_reason`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re

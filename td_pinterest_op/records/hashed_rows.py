@@ -1,7 +1,5 @@
 """The rows of a query whose identifiers the warehouse hashes: no plain identifier leaves it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """What an export will do, as text for the log, and the limits that stop it before the first write."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Read the rows of a job into a spool of unique records, and count what is invalid. Sends nothing."""
 
-from __future__ import annotations
-
 import abc
 import contextlib
 import gc
@@ -38,7 +36,7 @@ class Prepared:
     spool: SortedDigests | RowSpool | None
 
     @classmethod
-    def empty(cls) -> Prepared:
+    def empty(cls) -> "Prepared":
         """Return a Prepared without records, for an action that reads no rows."""
         return cls(unique_count=0, list_type=choose_list_type([]), spool=None)
 

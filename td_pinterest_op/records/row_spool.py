@@ -3,8 +3,6 @@
 An external id is not a digest: a spool of rows with one is therefore encrypted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import cast

@@ -4,8 +4,6 @@ Rows with the same keys have the same shape, and so the same length: they are so
 as JSON many at a time, like digests.
 """
 
-from __future__ import annotations
-
 import json
 from binascii import hexlify
 from collections import Counter

@@ -5,8 +5,6 @@ a time. `finish` sorts each bucket and drops its repeats: the same digests make 
 come. On disk: 32 bytes a digest, never a plain identifier.
 """
 
-from __future__ import annotations
-
 import abc
 import hashlib
 import math

@@ -1,7 +1,5 @@
 """The private temporary file of a spool."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import secrets

@@ -4,8 +4,6 @@ Every statement reads the query once. Its columns are named by their places (`c0
 first one, see `identifiers.sql.answer_sql`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Text for one line of a log or a message: counts, names from outside, and no template for digdag."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 

@@ -5,8 +5,6 @@ HTML or Python (twice as well), in base64 (alone or inside longer encoded text) 
 time.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import html

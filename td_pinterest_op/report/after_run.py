@@ -4,8 +4,6 @@ The page carries its data, so the next run finds there the runs before it. A rep
 the export is done.
 """
 
-from __future__ import annotations
-
 import errno
 import logging
 from collections.abc import Mapping

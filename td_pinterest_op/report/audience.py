@@ -1,7 +1,5 @@
 """The history of one audience, and histories of several out of one list of entries."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Charts as SVG without script or style of their own: the page's style sheet colors them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from xml.etree.ElementTree import Element

@@ -4,8 +4,6 @@ An entry is read from the statistics of a run (nested, as in the workflow store 
 stores, or from a row of the history table, whose columns are the same names joined by underscores.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Format figures, spans of time and moments for a page."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any

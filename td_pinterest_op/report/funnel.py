@@ -3,8 +3,6 @@
 Bars of what is left and bars of what was lost alternate.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The figures of a run next to those of the run before it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 

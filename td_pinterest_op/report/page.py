@@ -1,7 +1,5 @@
 """Renders entries as one self-contained HTML page, without script, for screens, phones and paper, light and dark."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

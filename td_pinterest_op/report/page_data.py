@@ -1,7 +1,5 @@
 """The entries that a page carries, for the next report and for other programs."""
 
-from __future__ import annotations
-
 import csv
 import html
 import json

@@ -1,7 +1,5 @@
 """The headline of a report: whether the audience was filled, with how many people, and what to do next."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """A word for what each action does."""
 
-from __future__ import annotations
-
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, LIFT
 

@@ -4,8 +4,6 @@ The number of records in a list is known if it was written by nothing but one cr
 began with its own list, and no failure or erasure came later.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import NamedTuple

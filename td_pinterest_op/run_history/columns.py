@@ -3,8 +3,6 @@
 The statements about the table (`run_history.sql`) and the report read the same columns here.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Each statement begins with a line that names its purpose. A retried attempt may 
 one of each session, attempt, task, audience and action.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Sequence
 from typing import Any

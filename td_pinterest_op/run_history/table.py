@@ -1,7 +1,5 @@
 """The history table: writing and reading rows. A table that is missing or lacks columns is created or altered."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

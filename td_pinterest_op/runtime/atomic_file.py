@@ -1,7 +1,5 @@
 """Atomic file replacement."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

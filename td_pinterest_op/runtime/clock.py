@@ -1,7 +1,5 @@
 """The clocks and the sleep of a run, which tests replace; durations as text."""
 
-from __future__ import annotations
-
 import datetime
 import time
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 The signal's handler raises an exception in the main thread as well, but code in between may swallow that.
 """
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Callable, Iterator

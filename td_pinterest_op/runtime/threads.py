@@ -1,7 +1,5 @@
 """Calls in a thread of their own: with a time limit, or unaffected by signals."""
 
-from __future__ import annotations
-
 import concurrent.futures
 import threading
 from collections.abc import Callable

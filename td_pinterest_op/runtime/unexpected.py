@@ -1,7 +1,5 @@
 """Maps unexpected exceptions to ExportError: what the machine lacks, else a bug with its place."""
 
-from __future__ import annotations
-
 import errno
 import tempfile
 import traceback

@@ -1,7 +1,5 @@
 """The description of an action that settings, doors and linter use. The actions are in `audiences.actions`."""
 
-from __future__ import annotations
-
 import enum
 from dataclasses import dataclass
 

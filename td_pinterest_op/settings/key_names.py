@@ -1,7 +1,5 @@
 """Keys of `result_settings` that the operator does not know."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Merges the settings of several places: those of a task, then those of an entry of a list, a console or a file."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass

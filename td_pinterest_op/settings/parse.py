@@ -1,7 +1,5 @@
 """`result_settings` of a task → one frozen, typed value for each door, or one error that names every problem."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import partial

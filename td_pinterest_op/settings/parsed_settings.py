@@ -1,7 +1,5 @@
 """The settings of a task, parsed: the value of each key, and every problem."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """Rules about several settings at once. Each adds what is wrong to the problems."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, join_with_or

@@ -1,7 +1,5 @@
 """The parts of `settings.table`: a setting, and the table of a door's settings."""
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace

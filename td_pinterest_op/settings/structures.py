@@ -1,7 +1,5 @@
 """Types of settings that hold several values: a list or a mapping, as its own type or as text."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A setting is a field of the dataclass of its door: what the field is called, the
 `result_settings` has a class and a table. Tests compare README's tables with that of an export.
 """
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The parameters of a task next to `result_settings`, and misspellings of their names."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 from td_pinterest_op.settings.types import find_nearest

@@ -5,8 +5,6 @@ dates, a key given twice is an error. Aliases and tags are refused, so that text
 it is read.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re

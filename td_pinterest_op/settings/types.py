@@ -4,8 +4,6 @@ Each value may arrive as its own type or as a string. A message shows a wrong va
 words of a list) and where the value cannot be a person or a credential.
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 import unicodedata

@@ -1,7 +1,5 @@
 """Single values of `result_settings`: each is read by the type of its setting, or looked up as a secret."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Mapping
 

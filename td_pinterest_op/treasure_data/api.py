@@ -1,7 +1,5 @@
 """Calls to Treasure Data, retried until they succeed or the retries are used up. All use of td-client is here."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import urllib.parse

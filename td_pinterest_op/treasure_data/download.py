@@ -1,7 +1,5 @@
 """The download of a job's compressed result: resumed where it breaks off, and complete, or an error."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Jobs: a query is issued or its earlier job adopted, waited for, and checked before a row is read."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging
@@ -51,12 +49,12 @@ class Source:
     domain_key: str = ""
     purpose: str = ""
 
-    def with_query(self, query: str) -> Source:
+    def with_query(self, query: str) -> "Source":
         """Return a source with another query, derived from this one's. A rerun adopts the earlier job."""
         digest = hashlib.sha256(f"{self.domain_key} {query}".encode()).hexdigest()
         return replace(self, query=query, domain_key=f"td_pinterest_op-{digest[:40]}")
 
-    def with_fresh_query(self, query: str) -> Source:
+    def with_fresh_query(self, query: str) -> "Source":
         """Return a source with another query that must run again each time, since its rows may have changed."""
         return replace(self, query=query, domain_key=make_domain_key())
 

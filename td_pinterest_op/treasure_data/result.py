@@ -1,7 +1,5 @@
 """A job's result as blocks of raw values: decompressed in constant memory, with every row counted."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass

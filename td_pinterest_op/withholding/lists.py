@@ -1,7 +1,5 @@
 """Read the lists of a task: the queries of people who opted out, and of those who consent."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 from collections import Counter

@@ -3,8 +3,6 @@
 Identifiers are in buckets by their first byte, like those of the lists: one bucket of each is compared at a time.
 """
 
-from __future__ import annotations
-
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

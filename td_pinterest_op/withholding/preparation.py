@@ -1,7 +1,5 @@
 """Readers of an export's rows: they keep all that is valid, or leave out the people who are withheld."""
 
-from __future__ import annotations
-
 import contextlib
 import marshal
 from collections import Counter

@@ -5,8 +5,6 @@ withheld. With several values a row, a person is identified by a hash of all val
 rows with the same values.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from td_pinterest_op.identifiers.rules import Reason

@@ -3,8 +3,6 @@
 Sources: digdag-server, rs/ProjectResource.java; digdag-client, api/SecretValidation.java.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import urllib.parse

@@ -3,8 +3,6 @@
 A history that cannot be read or written causes one warning. It never fails a run, nor delays it for long.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import random

@@ -3,8 +3,6 @@
 Source: digdag-cli, Secrets.java and ConfigUtil.digdagConfigHome.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The process of a task: its log, its signals, and its error."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

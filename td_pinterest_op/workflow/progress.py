@@ -1,7 +1,5 @@
 """Progress reporting: to the session log or a terminal."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 from collections.abc import Callable, Iterator

@@ -6,8 +6,6 @@ the secrets when it starts the subtask.
 Sources: digdag-core, agent/OperatorManager.java; digdag-standards, digdag/standards/py/runner.py.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from typing import Any

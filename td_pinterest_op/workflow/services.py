@@ -1,7 +1,5 @@
 """The two services of a task, built once from its settings. Nothing is contacted before the first call."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence

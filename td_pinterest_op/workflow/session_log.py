@@ -1,7 +1,5 @@
 """The session's log, which digdag collects from stderr: masked, similar warnings counted, never blocking a run."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

@@ -1,7 +1,5 @@
 """The digdag task: its parameters, its session, the source of its rows, and digdag's store."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

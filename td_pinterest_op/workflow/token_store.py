@@ -4,8 +4,6 @@ That is the workflow project's secrets, over digdag's REST API (the server that 
 Treasure Workflow); in a local run, the local secrets folder of `digdag run`, and never a server.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 import urllib.parse

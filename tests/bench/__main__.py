@@ -1,7 +1,5 @@
 """`scripts/bench`: measures, and prints the tables that tests/bench/README.md holds."""
 
-from __future__ import annotations
-
 import argparse
 import importlib.metadata
 import os

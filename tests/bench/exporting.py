@@ -1,7 +1,5 @@
 """Runs the operator as a `py>` task does: a Python process with digdag's runner, which returns statistics."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile

@@ -4,8 +4,6 @@ Prints its CPU seconds per value. It keeps the digests, as a program that sends 
 counted. At most `MOST` values are hashed, repeatedly until there were `LEAST`.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import itertools

@@ -1,7 +1,5 @@
 """Measures the CPU seconds and the peak memory of a child process, and formats tables."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -3,8 +3,6 @@
 The days run in this process on a fake clock without waits: `seconds` are CPU time, including the emulators'.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A usual script, as written in a notebook: `python pandas_script.py JOB_ID`; prints the records sent."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import sys

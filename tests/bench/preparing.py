@@ -1,7 +1,5 @@
 """CPU and memory of whole exports, in multiples of a bare hash loop over the same e-mails."""
 
-from __future__ import annotations
-
 import json
 import statistics
 import tempfile

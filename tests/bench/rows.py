@@ -1,7 +1,5 @@
 """Generates the same rows every time in constant memory: one of 100 is invalid, one of 50 is repeated."""
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import hashlib

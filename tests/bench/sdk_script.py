@@ -3,8 +3,6 @@
 It only sends: the digests are there already, each once, one a line.
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 import sys

@@ -1,7 +1,5 @@
 """Measures sending alone: its wall time next to the best that latency, rate and requests in flight allow."""
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Runs both emulators in their own process, so that their cost is not counted: `python -m tests.bench.services`."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """Measures whole exports in real time, next to the least time that Pinterest's limits allow."""
 
-from __future__ import annotations
-
 import tempfile
 import time
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """A real browser: Chromium without a window, skipped where there is none."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import threading

@@ -1,7 +1,5 @@
 """`td-pinterest authorize` as a person does it: the command in a terminal, the consent page in a real browser."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -1,7 +1,5 @@
 """The pages of Pinterest's emulator, in a real browser: the consent, and the overview of what is held."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass

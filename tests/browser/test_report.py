@@ -1,7 +1,5 @@
 """The report in a real browser: wide, on a phone, in the dark, on paper. It loads nothing, and axe finds no fault."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The Pinterest emulator behind a socket, and the published client that speaks to it."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """The published client's calls, as a caller has them, and a few requests that it would not make."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import importlib.util

@@ -1,7 +1,5 @@
 """OAuth of Pinterest's emulator: the consent, the exchange of its code, and what its tokens may then read and write."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit

@@ -1,7 +1,5 @@
 """What ad groups target, read from the emulator by the published client."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Rows with several keys, lists for new customers, and look-alikes: the emulator against the published client."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

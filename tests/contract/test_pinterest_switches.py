@@ -1,7 +1,5 @@
 """Each switch of the emulator for a behaviour that is not established, and its effect on a client."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

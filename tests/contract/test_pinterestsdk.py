@@ -1,7 +1,5 @@
 """The Pinterest emulator against the client published for the API description 5.28.0."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 from typing import Any

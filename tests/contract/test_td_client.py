@@ -1,7 +1,5 @@
 """The Treasure Data emulator against the published td-client, and against statements as digdag's `td>` sends them."""
 
-from __future__ import annotations
-
 import gzip
 import http.client
 import io

@@ -1,7 +1,5 @@
 """The SQL of the shipped queries and workflows, as Treasure Data's emulator runs it, through td-client."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -9,8 +9,6 @@ simple executor.
     assert result.status == "success", result.error
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """`python -m tests.dig run …`, with the options of `digdag run` that our scripts use."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

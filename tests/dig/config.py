@@ -5,8 +5,6 @@ times and dates stay text, a key stands once in a mapping, and `!include : 'path
 mapping around it. Source: digdag-core, config/YamlConfigLoader.java, YamlTagResolver.java.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """Runs a tree of tasks. Sources: digdag-core, workflow/WorkflowExecutor.java, agent/OperatorManager.java."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +31,7 @@ class Node:
 
     task: Task
     error: str | None = None
-    waves: list[list[Node]] = field(default_factory=list)
+    waves: "list[list[Node]]" = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,6 @@
 Sources: digdag-standards, operator/*OperatorFactory.java.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import re

@@ -4,8 +4,6 @@ digdag writes a runner of its own next to input.json; this one keeps the same co
 standard library and runs on any Python 3, as the interpreter is the workflow's choice.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 import os

@@ -3,8 +3,6 @@
 A request is JSON, with two files: for all that the child prints, and for its process id and wait status, a line each.
 """
 
-from __future__ import annotations
-
 import gc
 import importlib
 import json

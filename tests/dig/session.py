@@ -1,7 +1,5 @@
 """The session of a run. Sources: digdag-core, agent/RuntimeParams.java, workflow/AttemptBuilder.java."""
 
-from __future__ import annotations
-
 import uuid
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError

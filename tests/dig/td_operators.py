@@ -4,8 +4,6 @@ Sources: digdag-standards, operator/td/TdOperatorFactory.java, TdDdlOperatorFact
 that neither the parameters nor a secret name comes from TD_API_SERVER, and a refused connection is not retried.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 from collections.abc import Iterator

@@ -5,8 +5,6 @@ parameters and the keys evaluated before it in its own mapping. digdag's engine 
 refused, later methods are not. `moment` and `Date` are not here. Source: digdag-core, agent/ConfigEvalEngine.java.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import re

@@ -1,7 +1,5 @@
 """Starts `py>` children from a process with loaded libraries, as importing them takes most of a child's time."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import functools
@@ -30,7 +28,7 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> "Child":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -3,8 +3,6 @@
 Sources: digdag-standards, operator/HttpOperatorFactory.java, MailOperatorFactory.java.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ipaddress
 import json

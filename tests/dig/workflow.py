@@ -3,8 +3,6 @@
 Source: digdag-core, workflow/WorkflowCompiler.java.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re
@@ -51,7 +49,7 @@ class Task:
     operator: str | None
     local: Params
     waits: list[int]
-    waves: list[list[Task]]
+    waves: "list[list[Task]]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

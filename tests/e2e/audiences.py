@@ -1,7 +1,5 @@
 """The names of the actions, and questions about the resulting audiences and lists."""
 
-from __future__ import annotations
-
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence

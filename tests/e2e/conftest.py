@@ -1,7 +1,5 @@
 """Fixtures that lay out the bundle of `scripts/bundle` and run its workflows."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The bundled project, and the two ways to run its .dig files between the emulators."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

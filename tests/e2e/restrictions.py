@@ -1,7 +1,5 @@
 """The table of settings that restrict an export, with the actions that honour each; the others reject it by name."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Look-alike audiences: created once, and only of a seed that Pinterest can work with."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

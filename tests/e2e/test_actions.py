@@ -1,7 +1,5 @@
 """Add, remove and delete between the two emulators, and audiences that no action can change."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

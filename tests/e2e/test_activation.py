@@ -1,7 +1,5 @@
 """An activation of Audience Studio: with tests/dig, and with digdag where there is one."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The mail and the message of config/failed.yml, uncommented, sent to servers on this machine."""
 
-from __future__ import annotations
-
 import email
 import email.policy
 import json

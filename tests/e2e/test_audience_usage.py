@@ -1,7 +1,5 @@
 """Before an audience is deleted or cleared: which ad groups use it."""
 
-from __future__ import annotations
-
 import json
 import logging
 from typing import Any

@@ -1,7 +1,5 @@
 """Concurrent runs, and delayed reads of Pinterest: each run ends as specified, with exact members."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Creating an audience: one list and one audience, wherever the task is killed and however often it is repeated."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

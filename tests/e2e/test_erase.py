@@ -1,7 +1,5 @@
 """Erasure: people out of every list, between the two emulators."""
 
-from __future__ import annotations
-
 import json
 from functools import partial
 from itertools import islice

@@ -1,7 +1,5 @@
 """`hash_in: warehouse`: the same members, reasons and figures, and no plain identifier leaves Treasure Data."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The history that every workflow keeps, and the follow-up's workflow, run from the bundle."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The setting `history`: a row for each run, and runs that succeed although the history cannot be written."""
 
-from __future__ import annotations
-
 import json
 import logging
 import signal

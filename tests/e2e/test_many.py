@@ -1,7 +1,5 @@
 """Several audiences in one workflow: outcomes after a killed task, and the number of tasks of an attempt."""
 
-from __future__ import annotations
-
 import io
 import json
 import os
@@ -80,7 +78,7 @@ class Finished:
         self.stdout = io.StringIO()
         self.outcomes = params.get("pinterest_many", {})
 
-    def __enter__(self) -> Finished:
+    def __enter__(self) -> "Finished":
         return self
 
     def __exit__(self, *_: object) -> None: ...

@@ -1,7 +1,5 @@
 """The mirror's workflow, run from the bundle: with tests/dig, and with digdag where there is one."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What an export reports before its first write: the dry run, the plan, and the limits that stop it."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

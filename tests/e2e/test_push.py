@@ -1,7 +1,5 @@
 """scripts/push: bundles, pushes with td or digdag, and names the secrets that are missing."""
 
-from __future__ import annotations
-
 import os
 import random
 import re

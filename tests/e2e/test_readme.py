@@ -1,7 +1,5 @@
 """The pages are true: workflows run as shown, tables match the program, links and named tests exist."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Replacing and clearing: the audience is switched to another list, and keeps its members until then."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """A repeated session: concurrently with an attempt that digdag believes dead, or with another job or audience."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

@@ -1,7 +1,5 @@
 """Settings that restrict an export are honoured, or rejected by name before the first write, in every entry point."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Callable, Mapping

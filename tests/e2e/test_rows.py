@@ -1,7 +1,5 @@
 """From a job's rows to the members of a list: which identifiers are sent, and how the others are reported."""
 
-from __future__ import annotations
-
 import dataclasses
 import gzip
 import hashlib

@@ -1,7 +1,5 @@
 """The sandbox that `scripts/sandbox` starts: the main job, and a project of a user's own."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Rows with several keys: one record for a person, removed with all its keys."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """Tasks share one refresh token, which Pinterest revokes as it issues the next."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

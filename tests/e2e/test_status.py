@@ -1,7 +1,5 @@
 """The follow-up, between the two emulators."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import sys

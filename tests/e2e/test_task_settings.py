@@ -1,7 +1,5 @@
 """The settings of a task in each of their forms, and the one error about all that is wrong."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

@@ -3,8 +3,6 @@
 The two tables run wherever people are withheld: in the operator, on digests of the warehouse, and in the mirror's SQL.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

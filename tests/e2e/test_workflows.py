@@ -1,7 +1,5 @@
 """The .dig files a user copies, run from the bundle: with tests/dig, and with digdag where there is one."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys

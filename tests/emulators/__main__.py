@@ -4,8 +4,6 @@ Prints, as lines a shell can read, the environment in which the operator finds t
 a page that shows what Pinterest holds, and what can be done to it.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import signal

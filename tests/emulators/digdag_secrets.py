@@ -3,8 +3,6 @@
 Source: digdag's ProjectResource, RestSecret and SecretValidation, 0.10.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re

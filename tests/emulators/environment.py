@@ -1,7 +1,5 @@
 """The environment and the local secrets with which operator and digdag find the emulators instead of the services."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """The faults in force, and which of them a request meets. Each emulator has faults of its own kinds."""
 
-from __future__ import annotations
-
 import random
 import threading
 from collections.abc import Callable

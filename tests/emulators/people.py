@@ -3,8 +3,6 @@
 Every e-mail address, valid or not, is at a domain that ends in `.example`, so that a leak can be recognised anywhere.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import duckdb

@@ -1,7 +1,5 @@
 """Serves an aiohttp application on the loop-back interface: in a thread for tests, in the foreground for people."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import socket

@@ -1,7 +1,5 @@
 """Runs the operator in its own process, as digdag does, so that it can be killed."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """One pair of emulators for the whole folder; every test gets an ad account of its own without faults."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence

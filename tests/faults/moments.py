@@ -1,7 +1,5 @@
 """The columns of the fault matrix: the requests of each action to Pinterest, step by step."""
 
-from __future__ import annotations
-
 import enum
 from dataclasses import dataclass
 

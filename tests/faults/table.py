@@ -1,7 +1,5 @@
 """The rows of the fault matrix: each fault, and how a run with it must end."""
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Many batches, several in flight: every record is sent once whatever fails, and rate limits are obeyed."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

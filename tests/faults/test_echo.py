@@ -1,7 +1,5 @@
 """A server echoes every request in every form, at every endpoint and status: no secret is shown."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """Arbitrary responses of Pinterest: a run ends in success or in an expected error, and shows no person."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Iterator, Mapping

@@ -4,8 +4,6 @@ At the end each session is run once more, undisturbed. Then there is one audienc
 made one customer list, and another one only if more records were counted in the first than it has.
 """
 
-from __future__ import annotations
-
 import enum
 import re
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """The process dies: at every request of a run once, by SIGKILL; and in the middle of sending, by SIGTERM."""
 
-from __future__ import annotations
-
 import signal
 import time
 from pathlib import Path

@@ -4,8 +4,6 @@ Whatever happens, nobody who is withheld is in any request, and after a rerun th
 faults.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path

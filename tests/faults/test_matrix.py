@@ -4,8 +4,6 @@ In each cell: how the run ends, exactly who is in which list, no list or audienc
 a rerun without faults all is as if there had been none. That nothing leaks is for the guard around all tests.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

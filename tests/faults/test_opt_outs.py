@@ -4,8 +4,6 @@ Whatever happens, a try sends nobody who must not be sent by the lists as they a
 well. Who that is, is known by sets of identifiers.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import itertools

@@ -1,7 +1,5 @@
 """Files and messages after any failure: they contain no person and no key."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import tempfile

@@ -1,7 +1,5 @@
 """A run is stopped: it ends within two seconds, whatever its log, its server or its code does."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

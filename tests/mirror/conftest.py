@@ -1,7 +1,5 @@
 """A world for the mirror, on a fake clock."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -4,8 +4,6 @@ A run may die at any of its steps, which are the statements that it issues and t
 midway, or after it was done but before the operator knew. It is then run again in its session, or given up.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import random

@@ -1,7 +1,5 @@
 """The mirror's other entry points: an entry of several audiences and an activation. And a ledger of version 0.3."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import replace

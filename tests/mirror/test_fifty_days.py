@@ -1,7 +1,5 @@
 """Fifty random days of joiners and leavers, half of which die at a random statement or write; the same with lists."""
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from dataclasses import dataclass, field

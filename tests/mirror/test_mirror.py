@@ -1,7 +1,5 @@
 """What the mirror does on its first day, on the days after, and after errors and outside changes."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Two sessions of one mirror at the same time: the older one stops, and the days after it are right."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """People who come onto a list or into the control group between two days of a mirror. Single runs: tests/e2e."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any

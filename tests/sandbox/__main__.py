@@ -5,8 +5,6 @@ is the main job, workflows/pinterest_export.dig, with made-up people, and after 
 them, tests/sandbox/withheld.dig.
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os

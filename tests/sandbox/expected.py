@@ -1,7 +1,5 @@
 """Who should be in an audience, from a file of the user's; compared by number, never shown."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet

@@ -1,7 +1,5 @@
 """The sandbox's own people: who opts out, and who should be in the audience, by SQL and not by the operator."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

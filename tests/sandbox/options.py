@@ -1,7 +1,5 @@
 """The options of `scripts/sandbox`, and the values that they hold."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

@@ -4,8 +4,6 @@ Workflows, queries, ids and names stay unchanged. The copy lacks `docker:`, whic
 emulators' addresses in place of the services'.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -1,7 +1,5 @@
 """What the sandbox prints: lines with labels, as wide as the terminal, and a sign of life when nothing else appears."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import shutil

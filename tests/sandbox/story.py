@@ -1,7 +1,5 @@
 """The story of a run, for a reader who has never seen one: query, rows, sent, held."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 

@@ -1,7 +1,5 @@
 """Why people are missing from an audience: the rows of its run, read again with and without each restriction."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal

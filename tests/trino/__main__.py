@@ -1,7 +1,5 @@
 """Runs days of the mirror and other queries on Trino, and checks the cost and the result of each statement."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Mapping

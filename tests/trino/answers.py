@@ -1,7 +1,5 @@
 """Compares Trino's results of the queries outside the mirror with Python's."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Runs statements on a Trino server, and reports the cost of each."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 from typing import Any

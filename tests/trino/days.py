@@ -1,7 +1,5 @@
 """Runs days of the mirror on a Trino server: the operator's statements, with people generated there."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Trino's engine as a library from Maven Central, started on a free port: the version that Treasure Data runs."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 import subprocess

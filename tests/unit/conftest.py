@@ -1,7 +1,5 @@
 """One empty DuckDB with Treasure Data's functions: opening it takes longer than most tests."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import duckdb

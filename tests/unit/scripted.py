@@ -1,7 +1,5 @@
 """Pinterest as a script: a transport with prepared answers, and a client around it on a clock that does not wait."""
 
-from __future__ import annotations
-
 import collections
 import json
 import threading

@@ -1,7 +1,5 @@
 """What an activation exports: the console's settings over the workflow's, the audience named after the segment."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

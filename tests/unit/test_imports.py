@@ -1,7 +1,5 @@
 """Imports: a sub-package (room) imports from a lower layer or from itself, and few may import other libraries."""
 
-from __future__ import annotations
-
 import ast
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Several audiences: what each entry of the list becomes, and what is stored of one that fails."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

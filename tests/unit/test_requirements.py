@@ -1,7 +1,5 @@
 """What is missing for the operator is one sentence at import."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What tests may rely on: the guard over what they show, an environment of their own, programs that end."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """The counters, what they promise to each other, and their JSON."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor

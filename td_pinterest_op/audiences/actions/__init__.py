@@ -1,7 +1,5 @@
 """The actions, a class for each. A new one is added to `ACTIONS`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 

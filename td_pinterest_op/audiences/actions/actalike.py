@@ -1,7 +1,5 @@
 """Create a look-alike audience: people who resemble those of a seed audience."""
 
-from __future__ import annotations
-
 from functools import cached_property
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, describe_name_conflict

@@ -1,7 +1,5 @@
 """The base class of all actions: checks and preparation, then steps."""
 
-from __future__ import annotations
-
 import abc
 import contextlib
 from collections.abc import Callable

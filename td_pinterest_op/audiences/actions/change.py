@@ -1,7 +1,5 @@
 """Add people to an audience, or remove them from it."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, list_id_of

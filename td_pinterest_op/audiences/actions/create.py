@@ -1,7 +1,5 @@
 """Create an audience with its own customer list."""
 
-from __future__ import annotations
-
 from functools import cached_property, partial
 
 from td_pinterest_op.audiences.actions.audience_action import Step, describe_name_conflict

@@ -1,7 +1,5 @@
 """Delete an audience. Its customer list stays: Pinterest has no way to delete one."""
 
-from __future__ import annotations
-
 import logging
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Mirror a query into an audience: only people who join or leave are sent. `mirroring` has the SQL."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import math

@@ -1,7 +1,5 @@
 """Switch an audience to a new customer list: one with other people, or an empty one."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """The result of one check of the doctor, and what all checks share."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field

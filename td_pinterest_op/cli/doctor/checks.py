@@ -1,7 +1,5 @@
 """The checks of the doctor, in their order."""
 
-from __future__ import annotations
-
 import contextlib
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """`td-pinterest doctor`: a line for each thing that an export needs."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """Checks of the token, the ad account and the audience on Pinterest."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from td_pinterest_op.audiences.audiences import Audiences

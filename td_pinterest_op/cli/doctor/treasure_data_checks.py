@@ -1,7 +1,5 @@
 """Checks of Treasure Data: the key, the history's table, and the first rows of a job."""
 
-from __future__ import annotations
-
 import json
 import urllib.parse
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The archive that a push of a project folder sends, and the limits that it exceeds."""
 
-from __future__ import annotations
-
 import tarfile
 import tempfile
 from collections import Counter

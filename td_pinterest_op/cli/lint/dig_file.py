@@ -1,7 +1,5 @@
 """A .dig file with the files it includes: each value with its file and line, the tasks, and the findings."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -43,17 +41,17 @@ class Finding:
 class Value:
     """A YAML value with its file and the line of its key, or its own line. `quoted`: in quotes, or a block."""
 
-    value: str | int | bool | dict[str, Value] | list[Value] | None
+    value: "str | int | bool | dict[str, Value] | list[Value] | None"
     path: Path
     line: int
     quoted: bool = False
 
     @property
-    def mapping(self) -> dict[str, Value]:
+    def mapping(self) -> "dict[str, Value]":
         """The members of a mapping; empty for any other value."""
         return self.value if isinstance(self.value, dict) else {}
 
-    def get(self, *keys: str) -> Value | None:
+    def get(self, *keys: str) -> "Value | None":
         """Return the value below nested keys, None if a key is missing."""
         value: Value | None = self
         for key in keys:
@@ -68,7 +66,7 @@ class Value:
             return [item.to_plain() for item in self.value]
         return self.value
 
-    def walk(self) -> Iterator[Value]:
+    def walk(self) -> "Iterator[Value]":
         """Yield this value and all values below it."""
         yield self
         members = self.value.values() if isinstance(self.value, dict) else self.value

@@ -1,7 +1,5 @@
 """The Python that digdag runs a task with, and what it lacks of the operator's packages."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Checks of a project folder: what a push leaves out, the size of the archive, and the Python of the tasks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

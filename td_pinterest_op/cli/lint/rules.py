@@ -1,7 +1,5 @@
 """The rules of the linter. What settings may be is not repeated here: the rules use the operator's own parser."""
 
-from __future__ import annotations
-
 import itertools
 import re
 import zoneinfo

@@ -1,7 +1,5 @@
 """Secrets in a .dig file: the `_env` of a task, secrets in plain text, and misspelt names of secrets."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`result_settings` of a task in a .dig file, with what the operator's parser says at their lines."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 

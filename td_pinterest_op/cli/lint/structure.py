@@ -1,7 +1,5 @@
 """Mistakes of any workflow: names of tasks, templates and schedules that digdag would refuse or ignore."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """`td-pinterest rehearse`: announces the steps, asks, runs them, and shows what they found out."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Collection, Sequence

@@ -1,7 +1,5 @@
 """What the steps of a rehearsal share: the services, made-up people, and the list and audience made of them."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import re

@@ -1,7 +1,5 @@
 """The steps of a rehearsal: the requests of each, the step that it needs, and its verdict."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Fixtures that run `td-pinterest` between the two emulators."""
 
-from __future__ import annotations
-
 import io
 import os
 import re

@@ -1,7 +1,5 @@
 """`td-pinterest authorize`: consent, by a redirect and by pasting; every way in which it can fail; where secrets go."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import json

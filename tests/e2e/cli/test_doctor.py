@@ -1,7 +1,5 @@
 """`td-pinterest doctor`: all green when all is well; each planted fault is named with its cure, and nothing else is."""
 
-from __future__ import annotations
-
 import json
 import os
 import shlex

@@ -1,7 +1,5 @@
 """`td-pinterest export`: a job, a query or a CSV file, with the plan, the question and the figures."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os

@@ -1,7 +1,5 @@
 """`td-pinterest init`: creates a folder that runs, from questions or options, and changes no file of the user."""
 
-from __future__ import annotations
-
 import json
 import os
 import pty

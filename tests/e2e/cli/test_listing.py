@@ -1,7 +1,5 @@
 """`accounts`, `audiences`, `lists` and `audience`: what exists, for people and for programs."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

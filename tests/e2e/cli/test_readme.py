@@ -1,7 +1,5 @@
 """The tutorials of the command line's README: each command does what the page says."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import threading

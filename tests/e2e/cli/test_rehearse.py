@@ -1,7 +1,5 @@
 """`td-pinterest rehearse`: its verdicts match the emulator's switches, and it changes nothing of the user."""
 
-from __future__ import annotations
-
 import json
 import os
 import random

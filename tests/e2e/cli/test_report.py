@@ -1,7 +1,5 @@
 """`td-pinterest report`, and the history next to an audience."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys

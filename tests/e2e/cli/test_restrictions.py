@@ -1,7 +1,5 @@
 """Settings that restrict an export are honoured on the command line too, or rejected by name before the first write."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`td-pinterest sql`: the warehouse runs what it prints, with the operator's results."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

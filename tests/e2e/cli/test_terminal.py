@@ -1,7 +1,5 @@
 """What a terminal shows: colours unless NO_COLOR is set, no line wider than the screen, bars that disappear."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys

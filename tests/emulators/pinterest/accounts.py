@@ -1,7 +1,5 @@
 """Who may do what: Pinterest users, ad accounts, and the roles of users on them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

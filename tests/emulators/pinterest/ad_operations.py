@@ -1,7 +1,5 @@
 """The listings of campaigns, ad groups, targeting templates and customer segments, as API 5.28.0 describes them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 from tests.emulators.pinterest import shapes, views

@@ -1,7 +1,5 @@
 """Campaigns and ad groups, and what they target: added by tests, only read by the API."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

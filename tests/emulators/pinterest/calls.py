@@ -1,7 +1,5 @@
 """The log of the requests, without their bodies, and questions about them."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ A wrong app or redirect is a JSON page and no redirect, as seen of the live serv
 back to the redirect.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit, urlunsplit

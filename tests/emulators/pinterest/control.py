@@ -1,7 +1,5 @@
 """Drives and inspects an emulator in another process: JSON endpoints under /_test/."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any

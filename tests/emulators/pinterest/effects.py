@@ -1,7 +1,5 @@
 """Carries out the effects of faults on a connection."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import email.utils

@@ -1,7 +1,5 @@
 """The Pinterest emulator: one object that holds everything, and a server around it."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Faults as values: the effect, the request and the moment in it. The gate carries them out."""
 
-from __future__ import annotations
-
 import enum
 import re
 from collections.abc import Mapping

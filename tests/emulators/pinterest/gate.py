@@ -1,7 +1,5 @@
 """The steps of every request: log, rate limits, authorisation, body, faults, and the operation."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import collections

@@ -1,7 +1,5 @@
 """The findings of `td-pinterest rehearse` → switches that make the emulator behave like the live service."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

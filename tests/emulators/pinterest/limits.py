@@ -1,7 +1,5 @@
 """Rate limits: a number of requests per category and minute, and the headers that state them."""
 
-from __future__ import annotations
-
 import collections
 import math
 import threading

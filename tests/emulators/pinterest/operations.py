@@ -1,7 +1,5 @@
 """The calls of the API: their paths, scopes and rate limit categories, and what each does to the world."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """A page of what the emulator holds and of its last requests, for people who try things in the sandbox."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any

@@ -1,7 +1,5 @@
 """Web pages from the templates in `templates/`: HTML for people who try things between the emulators."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

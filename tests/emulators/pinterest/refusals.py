@@ -1,7 +1,5 @@
 """The errors that the API answers, with the codes seen of the live service (`Pinterest.Lib.Error`)."""
 
-from __future__ import annotations
-
 from functools import partial
 
 

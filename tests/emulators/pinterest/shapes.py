@@ -1,7 +1,5 @@
 """The shapes of requests: what a body, a query or a batch of records must look like, or is refused."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """What is not established of the live service, or differs from app to app: settable while the emulator runs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any

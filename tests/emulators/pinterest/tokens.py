@@ -1,7 +1,5 @@
 """OAuth: codes of consent, refresh tokens, and the access tokens that were issued for them."""
 
-from __future__ import annotations
-
 import secrets
 import threading
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """How the API shows what Pinterest holds: the JSON of accounts, lists, audiences and pages."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 from collections.abc import Callable, Iterable, Mapping

@@ -1,7 +1,5 @@
 """What Pinterest holds: ad accounts, customer lists with their real members, audiences."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import itertools

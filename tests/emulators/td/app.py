@@ -1,7 +1,5 @@
 """Treasure Data's calls, as Python's td-client and digdag's Java client make them."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """The emulator's own calls, under `/_test/`, for a test in another process."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Faults that a test adds, and the requests that they meet."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field

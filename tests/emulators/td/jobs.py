@@ -1,7 +1,5 @@
 """A job and the API's answers about it."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Sequence

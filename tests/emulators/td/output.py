@@ -1,7 +1,5 @@
 """A job's rows as Treasure Data keeps them: concatenated msgpack arrays, gzipped, in a file that has no name."""
 
-from __future__ import annotations
-
 import datetime
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """All jobs of the account, and the workers that run them."""
 
-from __future__ import annotations
-
 import re
 import sys
 import threading

@@ -1,7 +1,5 @@
 """Queries in Trino's or Hive's SQL, as statements that DuckDB runs, with Treasure Data's additions."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """The state of the emulated account, which a test can change without HTTP."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Databases and tables, in DuckDB: a Treasure Data database is a schema there."""
 
-from __future__ import annotations
-
 import json
 import re
 import threading

@@ -1,7 +1,5 @@
 """Responses in bytes, also faulty ones: ranges, truncated bodies, connections that are reset."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

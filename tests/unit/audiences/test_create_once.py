@@ -1,7 +1,5 @@
 """Creating a thing once."""
 
-from __future__ import annotations
-
 import types
 from dataclasses import dataclass, field
 from typing import cast

@@ -1,7 +1,5 @@
 """The parts of the name of a customer list that the operator makes."""
 
-from __future__ import annotations
-
 import pytest
 
 from td_pinterest_op.audiences.customer_lists import initial_record_count, job_id_of, parse_list_name

@@ -1,7 +1,5 @@
 """Batches → requests: how many, how large, and what a failed batch means."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import logging
@@ -145,7 +143,7 @@ class Run:
         )
         self.spool = Spool()
 
-    def send(self) -> Run:
+    def send(self) -> "Run":
         with self.spool as spool:
             spool.add([number.to_bytes(DIGEST_BYTES, "big") for number in range(self.stats.unique)])
             spool.finish()

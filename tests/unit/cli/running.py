@@ -1,7 +1,5 @@
 """Runs `td-pinterest` in this process."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

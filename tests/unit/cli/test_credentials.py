@@ -1,7 +1,5 @@
 """Where credentials come from, and what a file of them may hold."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from unittest.mock import Mock

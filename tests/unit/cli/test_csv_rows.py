@@ -1,7 +1,5 @@
 """A CSV file as rows: blank lines, and the errors that are the file's own."""
 
-from __future__ import annotations
-
 import errno
 import gzip
 import os

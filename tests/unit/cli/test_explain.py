@@ -1,7 +1,5 @@
 """`td-pinterest explain` knows every reason and every error."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import json

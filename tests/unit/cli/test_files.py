@@ -1,7 +1,5 @@
 """A file of secrets: what a shell would make of it, and what stays of it when a value is set."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

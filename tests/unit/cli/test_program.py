@@ -1,7 +1,5 @@
 """The conventions of all commands: exit codes, one paragraph for an error, nothing ugly whatever reads the output."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

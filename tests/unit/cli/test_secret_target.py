@@ -1,7 +1,5 @@
 """Where `authorize` stores secrets: what is refused beforehand, what is said when storing fails, what arrives."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Mapping
 from pathlib import Path

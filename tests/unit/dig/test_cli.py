@@ -1,7 +1,5 @@
 """`python -m tests.dig`: the command line of `digdag run`, as far as our scripts use it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

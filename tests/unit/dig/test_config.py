@@ -1,7 +1,5 @@
 """YAML and `${…}` with digdag's rules and results."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Control flow, one workflow each: what tests.dig prints, and what the real engine prints where there is one."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import shutil

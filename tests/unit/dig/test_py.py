@@ -1,7 +1,5 @@
 """`py>`: a child process under digdag's contract."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """tests.dig refuses what it does not know, with file and task, before anything runs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

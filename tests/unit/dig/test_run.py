@@ -1,7 +1,5 @@
 """A tree of tasks, beyond the cases of test_like_digdag: sessions, scopes, repetition and error."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`td>` and `td_ddl>` against the emulator of Treasure Data."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The waits between two tries, as set and as a server asks."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from email.utils import formatdate
 from itertools import islice

@@ -1,7 +1,5 @@
 """One HTTP request, with peers that misbehave: real sockets on loop-back, limits of a fraction of a second."""
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import json

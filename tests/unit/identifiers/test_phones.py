@@ -1,7 +1,5 @@
 """Phone numbers: brought to E.164 digits, hashed, or rejected with a reason."""
 
-from __future__ import annotations
-
 import hashlib
 import sys
 

@@ -1,7 +1,5 @@
 """The warehouse's SQL gives the same answers as the operator, value by value."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import sys

@@ -1,7 +1,5 @@
 """Pinterest's calls: what is sent, and how answers are read."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import urllib.parse

@@ -1,7 +1,5 @@
 """One request until it is answered or given up."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import itertools

@@ -1,7 +1,5 @@
 """Access tokens: when they are got, and what happens to the refresh token."""
 
-from __future__ import annotations
-
 import base64
 import threading
 import urllib.parse

@@ -1,7 +1,5 @@
 """The table of what an answer or a failure means."""
 
-from __future__ import annotations
-
 import pytest
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError, UnavailableError

@@ -1,7 +1,5 @@
 """The limits that all requests of a run share."""
 
-from __future__ import annotations
-
 import heapq
 import random
 import threading

@@ -1,7 +1,5 @@
 """The columns of a result that hold identifiers."""
 
-from __future__ import annotations
-
 import pytest
 
 from td_pinterest_op.errors import JobError

@@ -1,7 +1,5 @@
 """The fast way through a block and the slow way through each value give the same answers, whatever the values."""
 
-from __future__ import annotations
-
 import hashlib
 
 from hypothesis import given, settings

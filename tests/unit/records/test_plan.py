@@ -1,7 +1,5 @@
 """What an export is about to do, and the brakes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Rows → unique digests in the spool; what is wrong is counted, and its first rows are known by their position."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any, cast
 

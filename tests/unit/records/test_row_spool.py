@@ -1,7 +1,5 @@
 """Rows with several keys → unique rows → batches."""
 
-from __future__ import annotations
-
 import random
 import tempfile
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Rows with several keys: what happens to each row, and how it is sent."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import tracemalloc

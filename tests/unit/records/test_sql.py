@@ -1,7 +1,5 @@
 """What the warehouse makes of a user's query: the operator's own answers, row by row, and nothing plain."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace

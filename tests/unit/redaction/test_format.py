@@ -1,7 +1,5 @@
 """Names of other systems on one line of a log."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

@@ -1,7 +1,5 @@
 """A value that does not print itself, and the mask."""
 
-from __future__ import annotations
-
 import html
 import json
 import time

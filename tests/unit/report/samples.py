@@ -1,7 +1,5 @@
 """A made-up run and a made-up follow-up, and a history of them."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any

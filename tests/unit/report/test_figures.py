@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 
 from td_pinterest_op.report import figures

@@ -1,7 +1,5 @@
 """The history's statements, run by DuckDB in place of Trino."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import duckdb

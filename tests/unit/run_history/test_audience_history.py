@@ -1,7 +1,5 @@
 """What rows of the history say of the audiences: decided in Python, read by SQL that DuckDB runs in place of Trino."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The statements about the history, from values, run by DuckDB in place of Trino."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Files that are whole at any moment, with nothing besides them; those of secrets are private."""
 
-from __future__ import annotations
-
 import os
 import stat
 import subprocess

@@ -1,7 +1,5 @@
 """How spans of time are written."""
 
-from __future__ import annotations
-
 import pytest
 
 from td_pinterest_op.runtime.clock import format_duration

@@ -1,7 +1,5 @@
 """The flag that ends a run, and what the end waits for."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 

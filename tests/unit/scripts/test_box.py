@@ -1,7 +1,5 @@
 """`scripts/box`: a folder with the layout of treasure-boxes."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

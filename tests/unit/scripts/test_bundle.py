@@ -1,7 +1,5 @@
 """`scripts/bundle`: the project folder for digdag, and the files of the user that it keeps."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """scripts/pins/ follows setup.cfg: run `scripts/pin` when one of these fails."""
 
-from __future__ import annotations
-
 import configparser
 import re
 from pathlib import Path

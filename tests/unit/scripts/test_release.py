@@ -1,7 +1,5 @@
 """`scripts/release`: its preconditions, and the tag that it creates."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

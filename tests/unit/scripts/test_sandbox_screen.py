@@ -1,7 +1,5 @@
 """The sandbox's output: progress lines when nothing else is printed, and messages without log prefixes."""
 
-from __future__ import annotations
-
 import re
 import threading
 from pathlib import Path

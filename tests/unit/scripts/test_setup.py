@@ -1,7 +1,5 @@
 """`scripts/setup`: its progress messages."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

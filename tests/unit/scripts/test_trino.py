@@ -1,7 +1,5 @@
 """`scripts/trino`: its engine ends together with it."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

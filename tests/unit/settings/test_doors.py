@@ -1,7 +1,5 @@
 """`result_settings` of the doors next to the export: the follow-up of audiences, the erasure, a bare connection."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

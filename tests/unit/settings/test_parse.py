@@ -1,7 +1,5 @@
 """`result_settings` → `Settings`, or one error that names every problem."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """Whatever is handed over becomes `Settings` or a `SettingsError`, and no credential is in its text."""
 
-from __future__ import annotations
-
 import json
 import traceback
 from typing import Any

@@ -1,7 +1,5 @@
 """Names of a task's parameters that somebody has misspelt, and names that only look like it."""
 
-from __future__ import annotations
-
 import pytest
 
 from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, find_misspelt_parameters

@@ -1,7 +1,5 @@
 """One call to Treasure Data, retried until it succeeds or the retries are used up."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 

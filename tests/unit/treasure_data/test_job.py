@@ -1,7 +1,5 @@
 """The job whose rows are exported: found or issued, waited for, checked."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Bytes of a result, however they come → every row once, or an error."""
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import io

@@ -1,7 +1,5 @@
 """control.sql and lift.sql as they are shipped: the operator's arithmetic, and intervals that keep their word."""
 
-from __future__ import annotations
-
 import hashlib
 import random
 import re

@@ -1,7 +1,5 @@
 """Random people, random lists in random spellings: whoever is withheld, and nobody else, is told by sets of values."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Whom the warehouse withholds: the operator's own cases, and its control group, in DuckDB."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any

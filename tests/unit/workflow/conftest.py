@@ -1,7 +1,5 @@
 """A run that was stopped."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

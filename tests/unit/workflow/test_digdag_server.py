@@ -1,7 +1,5 @@
 """A workflow server's REST API: each request as it leaves through the one transport."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

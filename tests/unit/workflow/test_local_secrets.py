@@ -1,7 +1,5 @@
 """The secrets of `digdag run`, as files of their owner alone."""
 
-from __future__ import annotations
-
 import stat
 from pathlib import Path
 

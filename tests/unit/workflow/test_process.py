@@ -1,7 +1,5 @@
 """The process of a task: how it ends, and what its log shows."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import logging

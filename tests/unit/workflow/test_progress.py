@@ -1,7 +1,5 @@
 """How far a long phase is: a line every 10 s, nothing when it is short."""
 
-from __future__ import annotations
-
 import pytest
 
 from td_pinterest_op.errors import StoppedError

@@ -1,7 +1,5 @@
 """Which tasks start again after a refused refresh token, and what digdag gets to run."""
 
-from __future__ import annotations
-
 import sys
 from types import SimpleNamespace
 from typing import Any

@@ -1,7 +1,5 @@
 """The session's log: masked, one line for many alike, and never in the run's way."""
 
-from __future__ import annotations
-
 import fcntl
 import io
 import logging

@@ -1,7 +1,5 @@
 """A task as digdag runs it: parameters in, statistics out."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import sys

@@ -1,7 +1,5 @@
 """Where a new refresh token is kept, and what is said when it cannot be."""
 
-from __future__ import annotations
-
 import json
 import logging
 import stat

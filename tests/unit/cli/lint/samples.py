@@ -1,7 +1,5 @@
 """Workflows to plant mistakes in."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from td_pinterest_op.cli.check import check_file

@@ -1,7 +1,5 @@
 """The Python that digdag will use is asked for the operator's packages."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A .dig file is read as digdag reads it: tabs, merges, includes; and what a push leaves out of its project."""
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 

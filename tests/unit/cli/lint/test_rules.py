@@ -1,7 +1,5 @@
 """`td-pinterest check`: each mistake is found, at its line, with its cure; nothing else is."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
