@@ -1,26 +1,29 @@
 """Erasure: `py>: td_pinterest_op.erase.PinterestErase` in a .dig file.
 
-It removes the people of a query from every customer list of the ad accounts, orphaned lists included.
+It removes the people of a query from every customer list of several ad accounts. Orphaned lists are included: Pinterest
+still has their members, and a list cannot be deleted.
 """
 
-import contextlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.erasure import Receipt, Target, describe_plan, erase, find_targets
 from td_pinterest_op.audiences.request import Request, read_erasure_request
 from td_pinterest_op.audiences.sender import Sender
-from td_pinterest_op.errors import ExportError
+from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, UnexpectedError
+from td_pinterest_op.http.transport import Response
 from td_pinterest_op.identifiers.types import LISTED
+from td_pinterest_op.pinterest.models import CustomerList
+from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.plan import check_values
 from td_pinterest_op.records.read import AllIdentifiersReader, Prepared, ReaderSettings
 from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.run_history.columns import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import ErasureSettings
@@ -40,10 +43,10 @@ class PinterestErase:
     def run(self) -> None:
         """Store the receipt under `pinterest_erasure`. Raises ExportError, which names each list that failed."""
         with task_process():
-            workflow.store(pinterest_erasure=erasure(workflow.current_task(), SYSTEM))
+            workflow.store(pinterest_erasure=erase_people(workflow.current_task(), SYSTEM))
 
 
-def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
+def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     """Remove a query's people from every customer list, and return the receipt, which is logged as well.
 
     Raises ExportError, and OSError when the spool cannot be written.
@@ -52,104 +55,220 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     request = read_erasure_request(task)
     settings = request.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
-    run = _Erasure(request=request, timing=timing, stats=stats, reporter=LogReporter(timing=timing))
-    with record_run(open_history(task, settings.history, timing), run.history_rows):
-        run.erase()
-        stored = run.to_json()
+    erasure = _Erasure(request=request, timing=timing, stats=stats, reporter=LogReporter(timing=timing))
+    with record_run(open_history(task, settings.history, timing), erasure.build_history_rows):
+        erasure.run()
+        stored = erasure.to_json()
         log.info("receipt: %s", json.dumps(stored))
-        run.receipt.raise_for_failed()
+        erasure.raise_for_failed()
     return stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasureTarget:
+    """A customer list to remove people from, or an ad account whose lists cannot be read (`customer_list` is None).
+
+    `records`: how many removals the list accepted, in `request_ids`. `reason`: why not all, "" if nothing is wrong.
+    """
+
+    ad_account_id: str
+    customer_list: CustomerList | None
+    records: int = 0
+    request_ids: Sequence[str] = ()
+    reason: str = ""
+
+    @property
+    def label(self) -> str:
+        """The text that names the list in messages."""
+        return f"{self.customer_list.label if self.customer_list else 'the lists'} of ad account {self.ad_account_id}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the target as plain JSON types, without any digest or value."""
+        row = {
+            "ad_account_id": self.ad_account_id,
+            "customer_list_id": self.customer_list and self.customer_list.id,
+            "customer_list_name": self.customer_list and self.customer_list.name,
+            "records": self.records,
+            "request_ids": list(self.request_ids),
+        }
+        return row | ({"reason": self.reason} if self.reason else {})
 
 
 @dataclass(slots=True, kw_only=True)
 class _Erasure:
-    """One erasure. `targets`: the customer lists, after they are read. `finished`: those processed so far."""
+    """An erasure. `targets` get their results one by one. `processed`: how many of them have a result."""
 
     request: Request[ErasureSettings]
     timing: Timing
     stats: Stats
     reporter: LogReporter
-    targets: list[Target] = field(default_factory=list)
-    finished: list[Target] = field(default_factory=list)
-    is_over: bool = False
+    targets: list[ErasureTarget] = field(default_factory=list)
+    processed: int = 0
+    is_complete: bool = False
 
     @property
-    def settings(self) -> ErasureSettings:
+    def _settings(self) -> ErasureSettings:
         return self.request.settings
 
     @property
-    def receipt(self) -> Receipt:
-        return Receipt(targets=self.targets, records=self.stats.unique, dry_run=self.settings.dry_run)
+    def _failed_targets(self) -> list[ErasureTarget]:
+        return [target for target in self.targets if target.reason]
 
     @property
-    def progress_text(self) -> str:
-        """How many lists were processed so far, as text."""
-        return f"{len(self.finished)} of {len(self.targets)} customer lists were processed"
+    def _succeeded_targets(self) -> list[ErasureTarget]:
+        nothing_sent = self._settings.dry_run or not self.stats.unique
+        return [] if nothing_sent else [target for target in self.targets if not target.reason]
 
-    def erase(self) -> None:
+    @property
+    def _list_count(self) -> int:
+        return sum(target.customer_list is not None for target in self.targets)
+
+    @property
+    def _progress_text(self) -> str:
+        return f"{self.processed} of {len(self.targets)} customer lists were processed"
+
+    def run(self) -> None:
         """Find the lists, read the people, and remove them from one list after the other."""
-        settings, stats = self.settings, self.stats
-        with self.request.connect(stats, self.timing) as services, Spool() as spool:
+        with self.request.connect(self.stats, self.timing) as services, Spool() as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.token()
-            apis = {account: services.pinterest_for(account) for account in settings.ad_account_ids}
-            self.targets = find_targets(apis)
+            self.targets = _find_targets(services, self._settings.ad_account_ids)
             prepared = self._read_people(services, spool)
-            self.reporter.plan(describe_plan(self.targets, records=stats.unique, settings=settings))
-            sender = partial(Sender, client=services.client, settings=settings, progress=self._show_removing)
-            if stats.unique and not settings.dry_run:
-                self._collect_results(erase(self.targets, prepared, apis=apis, sender=sender))
-        self.is_over = True
+            self.reporter.plan(self._describe_plan())
+            if self.stats.unique and not self._settings.dry_run:
+                try:
+                    self._remove_from_all(prepared, services)
+                except ExportError as error:
+                    raise error.extend(f". Before that: {self._progress_text}") from None
+        self.is_complete = True
 
     def _read_people(self, services: Services, spool: Spool) -> Prepared:
         """Read the unique identifiers into the spool. Raises InvalidRowsError if invalid ones are not ignored."""
         rows, stats = self.request.open_rows(services, self.stats), self.stats
-        columns = find_identifier_columns(rows.job, self.settings.columns)
+        columns = find_identifier_columns(rows.job, self._settings.columns)
         _warn_of_missing_types(columns)
         reader = AllIdentifiersReader(spool, ReaderSettings(columns=columns), stats)
         with self.reporter.progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
             reader.read(rows.blocks, progress=progress)
-        check_values(stats, skip_invalid=self.settings.ignore_invalid_records, first_invalid=reader.first_invalid)
+        check_values(stats, skip_invalid=self._settings.ignore_invalid_records, first_invalid=reader.first_invalid)
         return reader.prepared
 
-    def _show_removing(self, **phase: Any) -> contextlib.AbstractContextManager[Callable[[int], None]]:
-        """Show the progress of the removal from a list during the block."""
-        pace = self.settings.records_per_second
-        return self.reporter.progress(Phase(name="removing", unit="records", pace=pace, **phase))
+    def _describe_plan(self) -> str:
+        """Return the log message on what the erasure will request."""
+        records, lists, settings = self.stats.unique, self._list_count, self._settings
+        accounts = len({target.ad_account_id for target in self.targets})
+        requests, pace = lists * math.ceil(records / settings.limit_records_per_request), settings.requests_per_minute
+        return (
+            f"plan: remove {records:,} records from each of {lists:,} customer lists in {accounts:,} ad accounts, "
+            f"{requests:,} requests, at most {pace:,} a minute: about {math.ceil(requests / pace):,} min"
+            + (" (dry run: nothing is written)" if settings.dry_run else "")
+        )
 
-    def _collect_results(self, results: Iterator[Target]) -> None:
-        """Collect the outcome for each list. An error states how many lists were processed before it."""
+    def _remove_from_all(self, prepared: Prepared, services: Services) -> None:
+        """Remove the records from one list after the other. Continues after an error that concerns one list."""
+        for number, target in enumerate(self.targets, start=1):
+            if target.customer_list:
+                result = self._remove_from_list(target, target.customer_list.id, prepared, services)
+                log.info("%d of %d: %s: %d records removed", number, len(self.targets), result.label, result.records)
+                if result.reason:
+                    log.warning("%s: %s", result.label, result.reason)
+                self.targets[number - 1] = result
+            self.processed = number
+
+    def _remove_from_list(
+        self, target: ErasureTarget, list_id: str, prepared: Prepared, services: Services
+    ) -> ErasureTarget:
+        """Remove the records from one list, and return the target with the result."""
+        stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
+        api, client, settings = services.pinterest_for(target.ad_account_id), services.client, self._settings
+        request_ids: list[str] = []
+
+        def remove_batch(records: Batch) -> Response:
+            response = api.change_records(list_id, records, operation="REMOVE")
+            # Called from several threads: append is atomic.
+            request_ids.append(response.request_id)
+            return response
+
+        reason = ""
         try:
-            for result in results:
-                self.finished.append(result)
+            sender = Sender(client=client, settings=settings, stats=stats, reporter=self.reporter, phase="removing")
+            sender.send(prepared, remove_batch)
+        except (StoppedError, UnexpectedError):
+            raise
         except ExportError as error:
-            raise error.extend(f". Before that: {self.progress_text}") from None
-        self.targets = self.finished
+            reason = str(error)
+            # The sender has stopped all requests.
+            client.rate_limiter.resume()
+        if not reason and stats.sent + stats.refused != prepared.unique_count:
+            raise UnexpectedError("the receipt does not add up: a list without an error did not accept every removal")
+        if stats.refused and not reason:
+            reason = f"Pinterest refused {stats.refused:,} of the records"
+        return replace(target, records=stats.sent, request_ids=tuple(request_ids), reason=reason)
+
+    @property
+    def _summary(self) -> str:
+        """The requested removals in one sentence. Pinterest does not report how many of the people a list had."""
+        records, lists = format_count(self.stats.unique, "record"), format_count(self._list_count, "customer list")
+        unread = len(self.targets) - self._list_count
+        more = f"; the lists of {format_count(unread, 'ad account')} cannot be read" if unread else ""
+        if self._settings.dry_run:
+            return f"Dry run: Pinterest would be asked to remove {records} from {lists}{more}; nothing was written."
+        return f"Pinterest was asked to remove {records} from {len(self._succeeded_targets):,} of {lists}{more}."
 
     def to_json(self) -> dict[str, Any]:
-        """Return the erasure as plain JSON types, for the workflow store."""
+        """Return the receipt as plain JSON types, for the workflow store."""
         statistics = self.stats.to_json()
         return {
             "erased_at": self.timing.utc().isoformat(timespec="seconds"),
             "job_id": self.stats.job_id,
-            "dry_run": self.settings.dry_run,
+            "dry_run": self._settings.dry_run,
             "version": __version__,
             "rows": statistics["rows"],
             "records": self.stats.unique,
-            "accounts": len(self.settings.ad_account_ids),
+            "accounts": len(self._settings.ad_account_ids),
             "requests": statistics["requests"],
-            **self.receipt.to_json(),
+            "lists": self._list_count,
+            "summary": self._summary,
+            "receipt": [target.to_json() for target in self._succeeded_targets],
+            "failed": [target.to_json() for target in self._failed_targets],
         }
 
-    def history_rows(self, _error: str) -> list[Row]:
+    def raise_for_failed(self) -> None:
+        """Raise PinterestError if lists did not accept all removals. The message names each of them."""
+        failed, succeeded = self._failed_targets, self._succeeded_targets
+        if not failed or not self.stats.unique:
+            return
+        named = "; ".join(f"{target.label}: {target.reason}" for target in failed)
+        others = "Nothing was written" if self._settings.dry_run else f"The other {len(succeeded)} are done"
+        raise PinterestError(
+            f"{len(failed)} of {len(self.targets)} lists may still contain people who opted out: {named}. {others}. "
+            "Run this task again: repeating the whole erasure does no harm"
+        )
+
+    def build_history_rows(self, _error: str) -> list[Row]:
         """Return the run's only row for the history."""
-        statistics, receipt = self.stats.to_json(), self.receipt
+        statistics = self.stats.to_json()
         # The records sent are counted list by list, in the receipt.
         for name in ("sent", "refused"):
             del statistics["records"][name]
-        summary = receipt.summary if self.is_over else f"Failed: {self.progress_text}."
-        counts = {"accounts": len(self.settings.ad_account_ids), "lists": receipt.to_json()["lists"]}
+        summary = self._summary if self.is_complete else f"Failed: {self._progress_text}."
+        counts = {"accounts": len(self._settings.ad_account_ids), "lists": self._list_count}
         return [build_run_row(statistics | {"summary": summary, "erasure": counts})]
+
+
+def _find_targets(services: Services, ad_account_ids: Sequence[str]) -> list[ErasureTarget]:
+    """Return a target for each customer list of the ad accounts, and for each account that cannot be read."""
+    targets = []
+    for account in ad_account_ids:
+        try:
+            lists = services.pinterest_for(account).customer_lists()
+            targets += [ErasureTarget(ad_account_id=account, customer_list=listed) for listed in lists]
+        except StoppedError:
+            raise
+        except ExportError as error:
+            log.warning("the customer lists of ad account %s cannot be read: %s", account, error)
+            targets.append(ErasureTarget(ad_account_id=account, customer_list=None, reason=str(error)))
+    return targets
 
 
 def _warn_of_missing_types(columns: Sequence[Column]) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,14 +96,9 @@ class _ExportRun:
         return self.request.settings
 
     def build_action(self) -> AudienceAction:
-        settings = self.settings
-        sender = Sender(client=self.services.client, settings=settings, stats=self.stats, progress=self._show_sending)
+        client, settings, stats = self.services.client, self.settings, self.stats
+        sender = Sender(client=client, settings=settings, stats=stats, reporter=self.reporter)
         return build_action(request=self.request, services=self.services, stats=self.stats, sender=sender)
-
-    def _show_sending(self, **phase: Any) -> contextlib.AbstractContextManager[Callable[[int], None]]:
-        """Show the progress of sending during the block."""
-        pace = self.settings.records_per_second
-        return self.reporter.progress(Phase(name="sending", unit="records", pace=pace, **phase))
 
     @contextlib.contextmanager
     def read_records(self) -> Iterator[Prepared]:

@@ -1,11 +1,10 @@
-"""Batches → requests: several at once, halved if Pinterest refuses one. An error says what happened to the records."""
+"""Sends batches of records: several at once, halved if Pinterest refuses one. Errors count the sent records."""
 
 import enum
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -19,17 +18,15 @@ from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
+from td_pinterest_op.workflow.progress import Phase, ProgressReporter
 
 log = logging.getLogger(__name__)
 
 # A 400 that every piece of a batch gets, this many halvings deep, is about the request and not about its records.
 MAX_HALVINGS = 3
 
-# Sends one piece; returns None when it is in and nothing is known of the latency.
-Put = Callable[[Batch], Response | None]
-# Shows the sending of `total` records; yields a function that takes the number done.
-ShowProgress = Callable[..., AbstractContextManager[Callable[[int], None]]]
-
+SendRecords = Callable[[Batch], Response | None]
+"""Sends records in one request. Returns None if Pinterest accepted them with an unknown latency."""
 
 _ROWS_ADVICE = (
     ". These are records with several keys (records_v2), and Pinterest accepted none of them: if it refuses this "
@@ -44,15 +41,6 @@ class _Answer(enum.Enum):
     REFUSED = enum.auto()  # some of its records (400)
     TOO_LARGE = enum.auto()
     BROKEN = enum.auto()
-
-
-class _Status(enum.Enum):
-    """How the statistics count the records of a piece. IN_DOUBT: a request may have added them."""
-
-    UNSENT = enum.auto()
-    IN_DOUBT = enum.auto()
-    SENT = enum.auto()
-    REFUSED = enum.auto()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,15 +58,15 @@ class _BatchResult:
 
 @dataclass(slots=True)
 class _Piece:
-    """Part of a batch. `halvings`: how often it was halved because of a 400."""
+    """Part of a batch. `halvings`: because of a 400. `in_doubt`: a request may have added its records."""
 
     records: Batch
     halvings: int = 0
-    status: _Status = _Status.UNSENT
+    in_doubt: bool = False
 
     def split(self, size: int, *, halvings: int = 0) -> "list[_Piece]":
         """Return pieces of `size` records."""
-        return [_Piece(part, self.halvings + halvings, self.status) for part in self.records.split(size)]
+        return [_Piece(part, self.halvings + halvings, self.in_doubt) for part in self.records.split(size)]
 
     def halve(self, *, halvings: int = 0) -> "list[_Piece]":
         """Return two halves, nothing for a single record."""
@@ -88,28 +76,45 @@ class _Piece:
 class Sender:
     """Sends the records of one run, in batches."""
 
-    def __init__(self, *, client: Client, settings: SendingSettings, stats: Stats, progress: ShowProgress) -> None:
-        self._client, self._settings, self._stats, self._progress = client, settings, stats, progress
+    def __init__(
+        self,
+        *,
+        client: Client,
+        settings: SendingSettings,
+        stats: Stats,
+        reporter: ProgressReporter,
+        phase: str = "sending",
+    ) -> None:
+        self._client, self._settings, self._stats = client, settings, stats
+        self._reporter, self._phase = reporter, phase
         self._concurrency = ConcurrencyLimit(maximum=settings.max_in_flight)
-        # Records: set once a batch was too large, for all batches from then on.
+        # Records: set once a batch was too large, for all later batches.
         self._largest: int | None = None
         self._most_accepted = 0  # records in one request
         self._lock = threading.Lock()
 
-    def send(self, prepared: Prepared, put: Put) -> None:
-        """Send every batch with `put`: one request at first, then several at once, in any order.
+    def send(self, prepared: Prepared, send_records: SendRecords) -> None:
+        """Send every batch with `send_records`: one request at first, then several at once, in any order.
 
-        Raises the first error once the outcome of the batches in flight is known. Its message says how many records are
-        in and how many are not.
+        Raises the first error once the outcome of the batches in flight is known. Its message counts the records that
+        were sent and those that were not.
         """
-        workers = Workers(partial(self._send_batch, put=put), limit=self._concurrency)
+        settings, rate_limiter = self._settings, self._client.rate_limiter
+        workers = Workers(partial(self._send_batch, send_records=send_records), limit=self._concurrency)
+        phase = Phase(
+            name=self._phase,
+            unit="records",
+            total=prepared.unique_count,
+            pace=settings.records_per_second,
+            pause=lambda: rate_limiter.pause,
+        )
         try:
-            with self._progress(total=prepared.unique_count, pause=lambda: self._client.rate_limiter.pause) as progress:
-                self._send_all(prepared.batches(self._settings.limit_records_per_request), workers, progress)
+            with self._reporter.progress(phase) as progress:
+                self._send_all(prepared.batches(settings.limit_records_per_request), workers, progress)
         except Exception as error:
             known = to_export_error(error)
-            # After a signal, or a failure of the spool: the threads must not go on with what they have.
-            self._client.rate_limiter.stop(known)
+            # After a signal, or a failure of the spool: the threads must not send the batches that they have.
+            rate_limiter.stop(known)
             raise known.extend(self._progress_text()) from None
         finally:
             workers.close()
@@ -148,21 +153,21 @@ class Sender:
             f"[last x-pinterest-rid {self._client.last_request_id}]"
         )
 
-    def _send_batch(self, records: Batch, put: Put) -> _BatchResult:
+    def _send_batch(self, records: Batch, send_records: SendRecords) -> _BatchResult:
         """Send a batch and return its result, which has the error if there is one."""
         batch = _BatchResult(records=records)
         try:
             for part in records.split(self._largest or len(records)):
-                self._send_halving(part, batch, put)
+                self._send_halving(part, batch, send_records)
             self._raise_if_rejected(batch)
         except Exception as error:
             batch.error = to_export_error(error)
         return batch
 
-    def _send_halving(self, records: Batch, batch: _BatchResult, put: Put) -> None:
-        """Send records, and halve refused pieces until the invalid records are alone.
+    def _send_halving(self, records: Batch, batch: _BatchResult, send_records: SendRecords) -> None:
+        """Send records, and halve refused pieces until each invalid record is alone.
 
-        Raises RequestRefusedError if that many halvings bring nothing in that the request must be at fault.
+        Raises RequestRefusedError if Pinterest accepts no piece after MAX_HALVINGS: the request must be the cause.
         """
         accepted_before, halvings = batch.accepted, 0
         pieces = deque([_Piece(records)])
@@ -173,7 +178,7 @@ class Sender:
                 continue
             if piece.halvings > MAX_HALVINGS and batch.accepted == accepted_before:
                 break
-            answer = self._send_piece(piece, batch, put)
+            answer = self._send_piece(piece, batch, send_records)
             if answer is _Answer.REFUSED:
                 halvings = piece.halvings
                 # Last in the queue: all of a batch is tried at one size before any of it at half of that.
@@ -188,45 +193,35 @@ class Sender:
                 f"{self._client.last_request_id}]"
             )
 
-    def _send_piece(self, piece: _Piece, batch: _BatchResult, put: Put) -> _Answer:
+    def _send_piece(self, piece: _Piece, batch: _BatchResult, send_records: SendRecords) -> _Answer:
         """Send a piece and return the answer. Raises errors that do not concern its records."""
-        was_in_doubt = piece.status is _Status.IN_DOUBT
-        self._set_status(piece, _Status.IN_DOUBT)
+        size, count, was_in_doubt = len(piece.records), piece.records.record_count, piece.in_doubt
+        # In doubt until the answer is known.
+        self._stats.count(in_doubt=count * (not was_in_doubt))
         try:
-            response = put(piece.records)
+            response = send_records(piece.records)
         except ExportError as error:
-            answer = _classify_error(error, len(piece.records))
-            if answer is _Answer.REFUSED and len(piece.records) == 1:
-                self._set_status(piece, _Status.REFUSED)
-                batch.refused += 1
-            elif not (was_in_doubt or error.maybe_applied or answer is _Answer.BROKEN):
-                self._set_status(piece, _Status.UNSENT)
+            answer = _classify_error(error, size)
+            refused = answer is _Answer.REFUSED and size == 1
+            piece.in_doubt = not refused and (was_in_doubt or error.maybe_applied or answer is _Answer.BROKEN)
+            self._stats.count(refused=count * refused, in_doubt=-count * (not piece.in_doubt))
+            batch.refused += refused
             if answer is None:
                 raise
-            self._learn_from_failure(error, answer, len(piece.records), batch)
+            self._learn_from_failure(error, answer, size, batch)
             return answer
-        self._set_status(piece, _Status.SENT)
-        self._learn_from_success(response, len(piece.records), batch)
+        self._stats.count(sent=count, in_doubt=-count)
+        self._learn_from_success(response, size, batch)
         return _Answer.ACCEPTED
 
-    def _set_status(self, piece: _Piece, status: _Status) -> None:
-        """Give a piece a status, and count its records under it."""
-        count = piece.records.record_count
-        self._stats.count(
-            sent=count * (status is _Status.SENT),
-            refused=count * (status is _Status.REFUSED),
-            in_doubt=count * ((status is _Status.IN_DOUBT) - (piece.status is _Status.IN_DOUBT)),
-        )
-        piece.status = status
-
     def _learn_from_success(self, response: Response | None, records: int, batch: _BatchResult) -> None:
-        """Note the latency. After broken connections, lower the batch size to what was accepted."""
+        """Record the latency. After broken connections, lower the batch size to what was accepted."""
         batch.accepted += records
         if response:
             batch.latency = max(batch.latency or 0.0, response.latency)
             batch.throttled = batch.throttled or response.throttled
         if batch.broken and records >= self._most_accepted:
-            # No larger piece has ever gone through: it is the size, and not the connection.
+            # No larger piece was ever accepted: the size is the cause, and not the connection.
             self._lower_batch_size(records)
             log.warning("a batch of %d records was accepted; batches have at most that many from now on", records)
         batch.broken = 0
@@ -236,21 +231,18 @@ class Sender:
         """Wait after a broken connection, or lower the batch size after a request that was too large."""
         half = (records + 1) // 2
         if answer is _Answer.BROKEN:
-            self._wait_for_connection(batch, error)
+            # Wait as between retries, since a gateway that drops large bodies looks like one that is down.
+            batch.broken += 1
+            retry, tried = self._client.retry, 2 * batch.broken
+            if tried > retry.count:
+                raise error.extend(f"; tried {tried} times")
+            self._client.rate_limiter.wait(sum(islice(retry.waits(), tried - 1, tried + 1)))
             log.warning("the connection broke twice with a batch of %d records; trying half as many", records)
         elif answer is _Answer.TOO_LARGE:
             self._lower_batch_size(half)
             log.warning(
                 "a batch of %d records is too large for Pinterest; batches have at most %d from now on", records, half
             )
-
-    def _wait_for_connection(self, batch: _BatchResult, error: ExportError) -> None:
-        """Wait as between retries, since a gateway that drops large bodies looks like one that is down."""
-        batch.broken += 1
-        retry, tried = self._client.retry, 2 * batch.broken
-        if tried > retry.count:
-            raise error.extend(f"; tried {tried} times")
-        self._client.rate_limiter.wait(sum(islice(retry.waits(), tried - 1, tried + 1)))
 
     def _lower_batch_size(self, records: int) -> None:
         with self._lock:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.erase import erasure
+from td_pinterest_op.erase import erase_people
 from td_pinterest_op.errors import (
     AccountError,
     InvalidRowsError,
@@ -37,7 +37,7 @@ def run_erasure(services: Services, job_id: str | None, **settings: Any) -> dict
     given = {"ad_account_ids": ",".join(ACCOUNTS), "retry_count": 2} | settings
     params = {"session_time": SESSION, "task_name": TASK_NAME, "project_id": 1, "result_settings": given}
     task = Task(params=params | ({"job_id": job_id} if job_id else {}), environ=services.environ)
-    stored = erasure(task, services.time.timing)
+    stored = erase_people(task, services.time.timing)
     guard.check(json.dumps(stored), "the store")
     return stored
 

@@ -14,7 +14,7 @@ import pytest
 
 from td_pinterest_op import history as door
 from td_pinterest_op.activation import extend_by_console
-from td_pinterest_op.erase import erasure
+from td_pinterest_op.erase import erase_people
 from td_pinterest_op.errors import AudienceError, ExportError, LimitError, PinterestError, SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.many import export_entry
@@ -147,11 +147,11 @@ def test_history_table_is_in_the_database_of_the_task_unless_it_names_one(servic
 def test_erasure_writes_its_row_whether_a_list_fails_or_not(services: Services) -> None:
     held = [services.pinterest.add_list(f"List {number}", members=digests(9)) for number in range(3)]
     settings = {"ad_account_id": AD_ACCOUNT_ID, "history": HISTORY, "retry_count": 0}
-    erasure(task_of(services, settings, job_id=services.job(people(5))), services.time.timing)
+    erase_people(task_of(services, settings, job_id=services.job(people(5))), services.time.timing)
     fault = PinterestFault(effect=Answer(status=500), path=f"/customer_lists/{held[1].id}$", times=None)
     services.pinterest.inject(fault)
     with pytest.raises(PinterestError):
-        erasure(task_of(services, settings, job_id=services.job(people(5))), services.time.timing)
+        erase_people(task_of(services, settings, job_id=services.job(people(5))), services.time.timing)
     names = ("action", "outcome", "records_unique", "erasure_accounts", "erasure_lists", "requests_sent", "summary")
     assert [
         ("erase", "success", 5, 1, 3, 3, "Pinterest was asked to remove 5 records from 3 of 3 customer lists."),
@@ -166,7 +166,7 @@ def test_interrupted_erasure_records_its_progress(services: Services, request: p
     services.environ["PINTEREST_REFRESH_TOKEN"] = "pinr.s3cr3t-wrong-token"
     settings = {"ad_account_id": AD_ACCOUNT_ID, "history": HISTORY, "retry_count": 0}
     with pytest.raises(ExportError):
-        erasure(task_of(services, settings, job_id=services.job(people(5))), services.time.timing)
+        erase_people(task_of(services, settings, job_id=services.job(people(5))), services.time.timing)
     assert [("failed", "Failed: 0 of 0 customer lists were processed.")] == [
         (row["outcome"], row["summary"]) for row in read_rows(services)
     ]

@@ -38,6 +38,7 @@ from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
+from td_pinterest_op.workflow.progress import ProgressReporter
 from tests.campaigns import examples
 from tests.unit.scripted import answer
 
@@ -133,13 +134,17 @@ class Run:
         self.api = FakeClient(rule)
         self.stats = Stats(action="add", ad_account_id="1", dry_run=False, unique=records)
         asked = types.SimpleNamespace(
-            limit_records_per_request=batch, ignore_invalid_records=skip, max_in_flight=maximum
+            limit_records_per_request=batch,
+            ignore_invalid_records=skip,
+            max_in_flight=maximum,
+            records_per_second=None,
         )
+        reporter = types.SimpleNamespace(progress=lambda _: contextlib.nullcontext(progress))
         self.sender = Sender(
             client=cast(Client, self.api),
             settings=cast(SendingSettings, asked),
             stats=self.stats,
-            progress=lambda **_: contextlib.nullcontext(progress),
+            reporter=cast(ProgressReporter, reporter),
         )
         self.spool = Spool()
 
