@@ -1,27 +1,36 @@
 """The follow-up: `py>: td_pinterest_op.status.AudienceStatus` in a .dig file, a day or two after an export.
 
-It reads audiences and writes nothing to Pinterest.
+It reads audiences, checks them against limits, and writes nothing to Pinterest.
 """
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from td_pinterest_op.audiences.follow_up import State, find_broken_limits, read_state
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceHistory, build_audience_history
+from td_pinterest_op.pinterest.models import CustomerList
+from td_pinterest_op.redaction.format import format_label
+from td_pinterest_op.run_history.audience_history import (
+    COLUMNS_READ,
+    AudienceHistory,
+    Members,
+    build_audience_history,
+)
 from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.run_history.sql import select_audience_rows
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_status
 from td_pinterest_op.settings.table import StatusSettings
+from td_pinterest_op.stats import Condition, find_condition
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run
 from td_pinterest_op.workflow.process import task_process
 from td_pinterest_op.workflow.services import connect
 
 log = logging.getLogger(__name__)
+
+_REMOVED = "REMOVED"
 
 
 class AudienceStatus:
@@ -30,7 +39,7 @@ class AudienceStatus:
     def run(self) -> None:
         """Raise AudienceError if an audience breaks `fail_on`, `min_size` or `max_drop_ratio`, or cannot be read."""
         with task_process():
-            stored = follow_up(workflow.current_task(), SYSTEM)
+            stored = check_audiences(workflow.current_task(), SYSTEM)
             workflow.store(pinterest_status=stored)
             if stored["problems"]:
                 raise AudienceError("; ".join(stored["problems"]))
@@ -38,10 +47,10 @@ class AudienceStatus:
     def look(self) -> None:
         """Do the same as `run`, but only store problems under `pinterest_status.problems`, for a later task."""
         with task_process():
-            workflow.store(pinterest_status=follow_up(workflow.current_task(), SYSTEM))
+            workflow.store(pinterest_status=check_audiences(workflow.current_task(), SYSTEM))
 
 
-def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
+def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     """Read every audience of the settings. Returns the state of each that can be read, and all problems.
 
     The history, if the settings name one, has the earlier sizes of the audiences, and gets a row about each.
@@ -53,7 +62,7 @@ def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     for warning in settings.warnings:
         log.warning("%s", warning)
     run = _FollowUp(settings=settings)
-    with record_run(history, run.history_rows):
+    with record_run(history, run.build_history_rows):
         if history:
             query = select_audience_rows(history.table, COLUMNS_READ, settings.audience_ids)
             run.known = build_audience_history(history.read(query) or ())
@@ -72,19 +81,114 @@ def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudienceState:
+    """The state of an audience on Pinterest.
+
+    `size`: about how many people are matched, None while Pinterest does not know. `members`: records in the audience's
+    customer list, None if they are not known.
+    """
+
+    audience_id: str
+    audience_name: str
+    status: str
+    size: int | None
+    customer_list_id: str | None
+    customer_list_status: str
+    members: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The text that names the audience in messages."""
+        return format_label("audience", self.audience_id, self.audience_name)
+
+    @property
+    def match_ratio(self) -> float | None:
+        """The share of the members that Pinterest has matched. None while it matches, or if a number is unknown."""
+        return None if self.is_waiting or self.size is None or not self.members else self.size / self.members
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether an ad group can use the audience now."""
+        return find_condition(self.status) is Condition.READY
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether Pinterest is still matching people."""
+        return find_condition(self.status) is Condition.MATCHING
+
+    @property
+    def summary(self) -> str:
+        """The state in one sentence."""
+        people = f"{'an unknown number of' if self.size is None else f'about {self.size:,}'} matched people"
+        if self.match_ratio is not None:
+            people += f" ({self.match_ratio:.0%} of {self.members:,} records)"
+        if self.is_usable:
+            return f"The audience is ready, with {people}."
+        if self.is_waiting:
+            return f"Pinterest is still matching people (status {self.status or 'unknown'}). Look again tomorrow."
+        if self.status == _REMOVED:
+            return "The audience was removed. Create a new one."
+        return f"The audience is too small to use, with {people}: Pinterest needs 100."
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the state as plain JSON types, for the workflow store."""
+        derived = {"usable": self.is_usable, "match_ratio": self.match_ratio, "summary": self.summary}
+        return asdict(self) | derived
+
+    def find_broken_limits(self, settings: StatusSettings, *, previous_size: int | None) -> list[str]:
+        """Return a phrase for each limit that the audience breaks. Sizes are checked only after matching."""
+        broken = [f"its status is {self.status}"] if self.status in settings.fail_on else []
+        if self.is_waiting or self.size is None:
+            return broken
+        smallest, max_drop = settings.min_size, settings.max_drop_ratio
+        if smallest is not None and self.size < smallest:
+            broken.append(f"it has {self.size:,} people, fewer than min_size ({smallest:,})")
+        if max_drop is not None and previous_size and self.size < previous_size * (1 - max_drop):
+            broken.append(
+                f"it fell from {previous_size:,} to {self.size:,} people, by "
+                f"{(previous_size - self.size) / previous_size:.0%}: more than max_drop_ratio allows ({max_drop})"
+            )
+        return broken
+
+
+def _read_state(api: Api, audience_id: str, known: AudienceHistory) -> AudienceState:
+    """Read an audience from Pinterest. Raises AudienceError if the ad account has no audience with that id."""
+    audience = api.audience(audience_id)
+    if audience is None:
+        raise AudienceError(f"audience {audience_id} does not exist in this ad account")
+    customer_list = api.customer_list(audience.customer_list_id) if audience.customer_list_id else None
+    return AudienceState(
+        audience_id=audience.id,
+        audience_name=audience.name,
+        status=_REMOVED if audience.is_removed else audience.status.upper(),
+        size=audience.size,
+        customer_list_id=audience.customer_list_id,
+        customer_list_status=customer_list.status if customer_list else "",
+        members=_count_members(customer_list, known.members.get(customer_list.id)) if customer_list else None,
+    )
+
+
+def _count_members(customer_list: CustomerList, known: Members | None) -> int | None:
+    """Return the number of records in a list, None if Pinterest's counters show that others changed it."""
+    if known is None or (known.is_sent and ((customer_list.uploaded or 0) > known.records or customer_list.removed)):
+        return None
+    return known.records
+
+
 @dataclass(slots=True, kw_only=True)
 class _FollowUp:
     """The states of the audiences so far. `problems`: by audience. An audience that cannot be read has no state."""
 
     settings: StatusSettings
     known: AudienceHistory = field(default_factory=AudienceHistory)
-    states: list[State] = field(default_factory=list)
+    states: list[AudienceState] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
 
     def check_audience(self, audience_id: str, api: Api) -> None:
-        """Read an audience, log its state, and note its problem. Raises errors that concern all audiences."""
+        """Read an audience, log its state, and record its problem. Raises errors that concern all audiences."""
         try:
-            state = read_state(api, audience_id, self.known)
+            state = _read_state(api, audience_id, self.known)
         except (AccountError, StoppedError):
             raise
         except ExportError as error:
@@ -92,13 +196,13 @@ class _FollowUp:
             log.warning("%s", self.problems[audience_id])
             return
         self.states.append(state)
-        broken = find_broken_limits(state, self.settings, previous_size=self.known.sizes.get(audience_id))
+        broken = state.find_broken_limits(self.settings, previous_size=self.known.sizes.get(audience_id))
         level = logging.INFO if state.is_usable and not broken else logging.WARNING
         log.log(level, "%s: %s", state.label, state.summary)
         if broken:
             self.problems[audience_id] = f"{state.label}: {' and '.join(broken)}. {state.summary}"
 
-    def history_rows(self, error: str) -> list[Row]:
+    def build_history_rows(self, error: str) -> list[Row]:
         """Return a history row for each audience. `error`: the message of the error that ended the run, or ""."""
         states = {state.audience_id: state.to_json() for state in self.states}
         rows: list[Row] = []

@@ -21,7 +21,7 @@ from td_pinterest_op.many import export_entry
 from td_pinterest_op.run_history import table
 from td_pinterest_op.run_history.columns import COLUMNS
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.status import follow_up
+from td_pinterest_op.status import check_audiences
 from td_pinterest_op.workflow import history as writing
 from td_pinterest_op.workflow.task import Task
 from tests import guard
@@ -175,7 +175,7 @@ def test_interrupted_erasure_records_its_progress(services: Services, request: p
 def test_follow_up_writes_a_row_for_each_audience_even_an_unreadable_one(services: Services) -> None:
     there, small = services.audience(people(120)), services.audience(people(40), name="Small")
     settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": [there, "77", small], "history": HISTORY}
-    stored = follow_up(task_of(services, settings), services.time.timing)
+    stored = check_audiences(task_of(services, settings), services.time.timing)
     assert 2 == len(stored["problems"])
     assert [
         ("follow-up", "success", there, "READY", 120, None),
@@ -191,7 +191,7 @@ def test_follow_up_with_a_rejected_token_writes_a_failed_row(services: Services)
     services.environ["PINTEREST_REFRESH_TOKEN"] = "pinr.s3cr3t-wrong-token"
     settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_id": "77", "history": HISTORY}
     with pytest.raises(ExportError) as refused:
-        follow_up(task_of(services, settings), services.time.timing)
+        check_audiences(task_of(services, settings), services.time.timing)
     (row,) = read_rows(services)
     assert ("failed", "77", str(refused.value)) == tuple(row[name] for name in ("outcome", "audience_id", "error"))
 
@@ -394,7 +394,7 @@ def test_follow_up_with_an_unusable_history_warns_once(
         "history": broken_history[0],
         "max_drop_ratio": 0.1,
     }
-    stored = follow_up(task_of(services, settings), services.time.timing)
+    stored = check_audiences(task_of(services, settings), services.time.timing)
     assert [120] == [state["size"] for state in stored["audiences"]]
     (warning,) = logged_warnings(caplog)
     assert warning.startswith(f"nothing is known from the history {broken_history[0]}: ")
@@ -560,5 +560,5 @@ def test_audiences_beyond_the_size_of_one_statement_all_get_their_row(
     monkeypatch.setattr(table, "_ROWS_AT_A_TIME", 2)
     audiences = [services.audience(people(120)) for _ in range(5)]
     settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": audiences, "history": HISTORY}
-    follow_up(task_of(services, settings), services.time.timing)
+    check_audiences(task_of(services, settings), services.time.timing)
     assert audiences == [row["audience_id"] for row in read_rows(services)]

@@ -10,7 +10,7 @@ import pytest
 
 from td_pinterest_op.errors import AccountError, AudienceError, SettingsError
 from td_pinterest_op.settings.types import TableName
-from td_pinterest_op.status import AudienceStatus, follow_up
+from td_pinterest_op.status import AudienceStatus, check_audiences
 from td_pinterest_op.workflow.history import open_history
 from td_pinterest_op.workflow.task import Task
 from tests import guard
@@ -21,7 +21,7 @@ from tests.exporting import Services, people
 
 def run_follow_up(services: Services, *audience_ids: str, **settings: Any) -> dict[str, Any]:
     given = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": list(audience_ids), "retry_count": 0} | settings
-    stored = follow_up(Task(params={"result_settings": given}, environ=services.environ), services.time.timing)
+    stored = check_audiences(Task(params={"result_settings": given}, environ=services.environ), services.time.timing)
     guard.check(json.dumps(stored), "the store")
     return stored
 

@@ -2,12 +2,12 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.audiences.follow_up import State, find_broken_limits
 from td_pinterest_op.settings.parse import parse_status
+from td_pinterest_op.status import AudienceState
 
 
-def state(status: str, size: int | None = 500, *, members: int | None = None) -> State:
-    return State(
+def state(status: str, size: int | None = 500, *, members: int | None = None) -> AudienceState:
+    return AudienceState(
         audience_id="1",
         audience_name="Shoppers",
         status=status,
@@ -42,7 +42,7 @@ def state(status: str, size: int | None = 500, *, members: int | None = None) ->
     ],
 )
 def test_match_ratio_is_the_matched_share_of_the_members_once_matching_is_done(
-    seen: State, ratio: float | None, summary: str
+    seen: AudienceState, ratio: float | None, summary: str
 ) -> None:
     assert (ratio, summary) == (seen.match_ratio, seen.summary)
 
@@ -94,8 +94,8 @@ def test_audience_is_usable_waiting_or_unusable_by_its_status(status: str, usabl
     ],
 )
 def test_limits_are_checked_against_the_state(
-    seen: State, limit: dict[str, Any], previous: int | None, broken: list[str]
+    seen: AudienceState, limit: dict[str, Any], previous: int | None, broken: list[str]
 ) -> None:
     raw = {"ad_account_id": "1", "audience_id": "1", **limit}
     environ = {f"PINTEREST_{name}": "7" for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")}
-    assert broken == find_broken_limits(seen, parse_status(raw, environ=environ), previous_size=previous)
+    assert broken == seen.find_broken_limits(parse_status(raw, environ=environ), previous_size=previous)
