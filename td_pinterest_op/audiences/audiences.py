@@ -158,10 +158,6 @@ class NewAudience:
         others, own = self._split_by_session(self._audiences.find_by_name(self._name))
         return others, own[0] if own else None
 
-    def wait_for_consistency(self) -> None:
-        """Wait until `find` returns everything that was created before this run."""
-        wait_for_consistency(self._client)
-
     def create(self, create: Callable[[], Audience]) -> Audience:
         """Create the audience and return the one to keep. Raises AudienceError if another session was first."""
         created = create_once(create=create, find=lambda: self.find()[1], client=self._client)
@@ -170,7 +166,7 @@ class NewAudience:
 
     def resume(self, own: Audience) -> Audience:
         """Return the audience to keep, after an earlier try created `own`. Raises AudienceError as `create`."""
-        self.wait_for_consistency()
+        wait_for_consistency(self._client)
         return self._resolve_duplicates(own, is_rival=lambda other: _is_simultaneous(other, own))
 
     def remove_late_duplicates(self) -> None:

@@ -9,8 +9,10 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
 
 from td_pinterest_op.audiences.create_once import (
     Created,
@@ -25,7 +27,7 @@ from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import Audience, CustomerList
 from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.spool import fingerprint
-from td_pinterest_op.redaction.format import format_label
+from td_pinterest_op.redaction.format import escape, format_label
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,33 @@ _NO_JOB, _FILE = "-", "file"
 _LIST_NAME = re.compile(r" \(td (?P<session>[0-9a-f]{8}) (?P<job>[0-9]{1,40}|file|-) (?P<fingerprint>[0-9a-f]{8})\)$")
 # A list's name may have 255 characters; 55 of them follow the audience's name.
 _AUDIENCE_NAME_CHARACTERS = 200
+
+
+class ListName(NamedTuple):
+    """The end of a customer list's name: the session key, the job, and the fingerprint of the records."""
+
+    session: str
+    job: str
+    fingerprint: str
+
+    @property
+    def job_id(self) -> str | None:
+        """The id of the job whose rows the list got, None without a job."""
+        return self.job if self.job.isdecimal() else None
+
+    @property
+    def initial_count(self) -> int | None:
+        """How many records (0 or 1) a list that was meant to be empty was created with, None for other lists."""
+        if self.job != _NO_JOB:
+            return None
+        # The name of a list that had to be created with a digest has the fingerprint of that digest.
+        return 0 if self.fingerprint == fingerprint() else 1
+
+
+def parse_list_name(list_name: str) -> ListName | None:
+    """Return the end of a list name that this operator made, None for any other name."""
+    match = _LIST_NAME.search(list_name)
+    return ListName(**match.groupdict()) if match else None
 
 
 class CustomerLists:
@@ -48,8 +77,8 @@ class CustomerLists:
     ) -> None:
         self._api, self._session_key = api, session_key
         self._audience_id, self._audience_name, self._is_nca = audience_id, audience_name, is_nca
-        self._made: set[str] = set()  # ids of lists of this session
-        self._abandoned: set[str] = set()  # ids of those that may have other members, too
+        self._created_ids: set[str] = set()  # of lists of this session
+        self._abandoned_ids: set[str] = set()  # of lists that may have other members, too
 
     def find_or_name_list(
         self,
@@ -70,28 +99,58 @@ class CustomerLists:
         `used`: the list that the audience uses now. Somebody may have added people to that list or an earlier one: if
         `is_exact`, a list is taken only if Pinterest counts no more than these `records` in it.
         """
-        started = [
-            made
-            for made in self._find_session_lists(audience_name)
-            if (name := _LIST_NAME.search(made.name)) and name["fingerprint"] == fingerprint and name["job"] != _NO_JOB
-        ]
-        shared = {made.id for made in started if self._may_hold_others(made, used=used, own=records)}
+        is_empty, job = job_id == _NO_JOB, job_id or _FILE
+        started = {
+            made: records if name.initial_count is None else name.initial_count
+            for made, name in self._find_session_lists(audience_name).items()
+            if is_empty == (name.job == _NO_JOB) and (is_empty or name.fingerprint == fingerprint)
+        }
+        shared = {made.id for made, own in started.items() if self._may_hold_others(made, used=used, own=own)}
         if is_exact:
-            self._abandoned |= shared
-        target = self._build_list(audience_name, job_id or _FILE, fingerprint, list_type=list_type, started=started)
-        target.is_shared = target.id in shared
-        return target
+            self._abandoned_ids |= shared
+        earlier = find_oldest(made for made in started if made.id not in self._abandoned_ids)
+        name, list_id = f"{self._name_prefix(audience_name)}{job} {fingerprint})", earlier.id if earlier else ""
+        return ListToFill(lists=self, name=name, list_type=list_type, id=list_id, is_shared=list_id in shared)
 
     def find_or_name_empty_list(self, audience_name: str, *, used: str | None) -> "ListToFill":
         """Return the empty list of an earlier try of this session if it is still empty, else a new one.
 
         `used`: see `find_or_name_list`.
         """
-        started = [made for made in self._find_session_lists(audience_name) if initial_record_count(made) is not None]
-        self._abandoned |= {
-            made.id for made in started if self._may_hold_others(made, used=used, own=initial_record_count(made) or 0)
+        return self.find_or_name_list(
+            audience_name, job_id=_NO_JOB, fingerprint=fingerprint(), list_type="EMAIL", used=used
+        )
+
+    def _name_prefix(self, audience_name: str) -> str:
+        return f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self._session_key} "
+
+    def _find_session_lists(self, audience_name: str) -> dict[CustomerList, ListName]:
+        """Return this session's lists for the audience that no other audience uses, with the ends of their names."""
+        prefix = self._name_prefix(audience_name)
+        named = {
+            listed: name
+            for listed in self._api.customer_lists()
+            if listed.name.startswith(prefix) and (name := self._parse_own_name(listed))
         }
-        return self._build_list(audience_name, _NO_JOB, fingerprint(), list_type="EMAIL", started=started)
+        own = {listed: named[listed] for listed in self._exclude_used_lists(named)}
+        self._created_ids.update(listed.id for listed in own)
+        return own
+
+    def _parse_own_name(self, customer_list: CustomerList) -> ListName | None:
+        """Return the end of a list's name, None for a list of another session."""
+        name = parse_list_name(customer_list.name)
+        return name if name and name.session == self._session_key else None
+
+    def _exclude_used_lists(self, lists: Collection[CustomerList]) -> list[CustomerList]:
+        """Return the lists that no other audience uses."""
+        if not lists:
+            return []
+        in_use = {
+            audience.customer_list_id
+            for audience in self._api.audiences()
+            if audience.id != self._audience_id and audience.name != self._audience_name
+        }
+        return [customer_list for customer_list in lists if customer_list.id not in in_use]
 
     def is_empty(self, audience: Audience) -> bool:
         """Return whether the audience uses a list that was created empty and is still empty.
@@ -106,8 +165,10 @@ class CustomerLists:
     def _uses_empty_list(self, audience: Audience) -> bool:
         """Return whether the audience's list was created empty and Pinterest counts no more records."""
         used = find_list(self._api, audience)
-        own = initial_record_count(used) if used else None
-        return used is not None and own is not None and not self._has_more_records(used, than=own)
+        name = parse_list_name(used.name) if used else None
+        if not used or not name or name.initial_count is None:
+            return False
+        return not self._has_more_records(used, than=name.initial_count)
 
     def _may_hold_others(self, made: CustomerList, *, used: str | None, own: int) -> bool:
         """Return whether others may have added to a list: it was in use, and has more than `own` records."""
@@ -124,92 +185,47 @@ class CustomerLists:
 
     def is_of_this_session(self, audience: Audience) -> bool:
         """Return whether this workflow session created the audience's list."""
-        if audience.customer_list_id not in self._made:
+        if audience.customer_list_id not in self._created_ids:
             customer_list = find_list(self._api, audience)
-            if customer_list is None or not self._is_of_session(customer_list):
+            if customer_list is None or not self._parse_own_name(customer_list):
                 return False
-            self._made.add(customer_list.id)
+            self._created_ids.add(customer_list.id)
         return True
 
     def create(self, name: str, list_type: str, records: Batch | None) -> Created[CustomerList]:
         """Create a list with its first records, or return the list of that name from an earlier try."""
 
-        def create_list() -> CustomerList:
-            return self._api.create_customer_list(name=name, list_type=list_type, records=records, is_nca=self._is_nca)
-
         def find_earlier_list() -> CustomerList | None:
-            named = (made for made in self._api.customer_lists() if made.name == name and self._is_reusable(made))
+            listed = self._api.customer_lists()
+            named = [made for made in listed if made.name == name and made.id not in self._abandoned_ids]
             return find_oldest(self._exclude_used_lists(named))
 
-        client = self._api.client
-        wait_for_consistency(client)
+        api = self._api
+        wait_for_consistency(api.client)
         if earlier := find_earlier_list():
             created = Created(thing=earlier, answered=False, lost=False)
         else:
+            create = partial(
+                api.create_customer_list, name=name, list_type=list_type, records=records, is_nca=self._is_nca
+            )
             divisible = records is not None and len(records) > 1
-            created = create_once(create=create_list, find=find_earlier_list, client=client, divisible=divisible)
-        self._made.add(created.thing.id)
+            created = create_once(create=create, find=find_earlier_list, client=api.client, divisible=divisible)
+        self._created_ids.add(created.thing.id)
         log.info("%s", format_label("customer list", created.thing.id, name))
         return created
 
     def add(self, list_id: str, records: Batch) -> Response:
         """Add records to a list. Repeats the request while a new list is not found."""
-        return retry_until_ready(
-            lambda: self._api.change_records(list_id, records, operation="ADD"),
-            self._api.client,
-            list_id=list_id,
-            is_early=lambda error: error.status == 404,
-        )
-
-    def _build_list(
-        self, audience_name: str, job: str, fingerprint: str, *, list_type: str, started: Iterable[CustomerList]
-    ) -> "ListToFill":
-        """Return the oldest of the `started` lists that is reusable, else a new one, to be filled."""
-        earlier = find_oldest(filter(self._is_reusable, started))
-        name = f"{self._list_name_prefix(audience_name)}{job} {fingerprint})"
-        return ListToFill(lists=self, name=name, list_type=list_type, id=earlier.id if earlier else "")
-
-    def _is_reusable(self, made: CustomerList) -> bool:
-        """Return whether this run may fill the list: it is not known to have other members."""
-        return made.id not in self._abandoned
-
-    def _list_name_prefix(self, audience_name: str) -> str:
-        return f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self._session_key} "
-
-    def _is_of_session(self, customer_list: CustomerList) -> bool:
-        """Return whether the name of a list contains this session's key."""
-        name = _LIST_NAME.search(customer_list.name)
-        return name is not None and name["session"] == self._session_key
-
-    def _find_session_lists(self, audience_name: str) -> list[CustomerList]:
-        """Return this session's lists for the audience that no other audience uses."""
-        prefix = self._list_name_prefix(audience_name)
-        own = self._exclude_used_lists(
-            listed
-            for listed in self._api.customer_lists()
-            if listed.name.startswith(prefix) and self._is_of_session(listed)
-        )
-        self._made.update(customer_list.id for customer_list in own)
-        return own
-
-    def _exclude_used_lists(self, lists: Iterable[CustomerList]) -> list[CustomerList]:
-        """Return the lists that no other audience uses."""
-        candidates = list(lists)
-        if not candidates:
-            return []
-        in_use = {
-            audience.customer_list_id
-            for audience in self._api.audiences()
-            if audience.id != self._audience_id and audience.name != self._audience_name
-        }
-        return [candidate for candidate in candidates if candidate.id not in in_use]
+        request = partial(self._api.change_records, list_id, records, operation="ADD")
+        client = self._api.client
+        return retry_until_ready(request, client, list_id=list_id, is_early=lambda error: error.status == 404)
 
 
 @dataclass(slots=True, kw_only=True)
 class ListToFill:
     """A customer list to fill or to leave empty. `id`: "" until this try or an earlier one creates it.
 
-    `is_shared`: somebody may have added other people to it. Several threads may call `put`.
+    `is_shared`: somebody may have added other people to it. Several threads may call `add`.
     """
 
     lists: CustomerLists
@@ -219,7 +235,14 @@ class ListToFill:
     is_shared: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def put(self, records: Batch) -> Response | None:
+    @property
+    def description(self) -> str:
+        """The plan's text for the list: whether it is created, or continued from an earlier try."""
+        if self.id:
+            return f"continue with customer list {self.id} of this session's earlier try"
+        return f'create customer list "{escape(self.name)}"'
+
+    def add(self, records: Batch) -> Response | None:
         """Add records, or create the list with them and return None, since the latency is unknown then."""
         lost = False
         with self._lock:
@@ -261,24 +284,3 @@ def find_list(api: Api, audience: Audience) -> CustomerList | None:
     if list_id is None:
         return None
     return api.customer_list(list_id) or next((listed for listed in api.customer_lists() if listed.id == list_id), None)
-
-
-def initial_record_count(customer_list: CustomerList) -> int | None:
-    """Return how many records (0 or 1) a list that was meant to be empty was created with, None for others."""
-    name = _LIST_NAME.search(customer_list.name)
-    if name is None or name["job"] != _NO_JOB:
-        return None
-    # The name of a list that had to be created with a digest has the fingerprint of that one.
-    return 0 if name["fingerprint"] == fingerprint() else 1
-
-
-def job_id_of(customer_list: CustomerList | None) -> int | None:
-    """Return the job id in the name of a list that this operator created, None for any other list."""
-    origin = parse_list_name(customer_list.name) if customer_list else None
-    return int(origin[1]) if origin and origin[1] else None
-
-
-def parse_list_name(list_name: str) -> tuple[str, str | None] | None:
-    """Return the session key and the job id (or None) in a list name of this operator, None for other names."""
-    name = _LIST_NAME.search(list_name)
-    return (name["session"], name["job"] if name["job"].isdecimal() else None) if name else None

@@ -180,7 +180,7 @@ def _get_id(value: object) -> str | None:
 
 def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, Any]:
     """Return Pinterest's JSON of a customer list as a row. `used_by`: the ids of the audiences that use it."""
-    session, job_id = parse_list_name(str(content.get("name") or "")) or (None, None)
+    name = parse_list_name(str(content.get("name") or ""))
     return {
         "id": str(content["id"]),
         **{key: content.get(key) for key in ("name", "list_type", "status")},
@@ -189,8 +189,8 @@ def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[
         "batches": content.get("num_batches"),
         "used_by": sorted(used_by),
         "left_behind": not used_by,
-        "session": session,
-        "job_id": job_id,
+        "session": name and name.session,
+        "job_id": name and name.job_id,
         "created": parse_time(content.get("created_time") or None),
         "changed": parse_time(content.get("updated_time") or None),
     }

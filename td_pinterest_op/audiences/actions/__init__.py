@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from functools import partial
 
-from td_pinterest_op.audiences.actions.actalike import CreateActalike
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction
-from td_pinterest_op.audiences.actions.change import Add, Remove
-from td_pinterest_op.audiences.actions.create import Create
+from td_pinterest_op.audiences.actions.create import Create, CreateActalike
 from td_pinterest_op.audiences.actions.delete import Delete
+from td_pinterest_op.audiences.actions.members import Add, Clear, Remove, Replace
 from td_pinterest_op.audiences.actions.mirror import Mirror
-from td_pinterest_op.audiences.actions.refill import Clear, Replace
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.report.verdict import ReportText

@@ -17,7 +17,7 @@ from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.report.verdict import ReportText
 from td_pinterest_op.settings.action import ActionSpec
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.stats import Stats, SummaryText
 from td_pinterest_op.workflow.services import Services
 
 ReadRecords = Callable[[], contextlib.AbstractContextManager[Prepared]]
@@ -45,14 +45,13 @@ class AudienceAction(abc.ABC):
 
     def __init__(self, *, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> None:
         self._request, self._services, self._stats, self._sender = request, services, stats, sender
-        self._settings, self._session_key = request.settings, request.task.session_key
-        self._api, settings = services.pinterest, request.settings
-        self._lists = self._build_customer_lists(self._session_key, settings.audience_id, settings.audience_name)
+        self._settings, self._session_key, self._api = request.settings, request.task.session_key, services.pinterest
         self._audiences = Audiences(self._api)
+        audience_id, new_name = self._settings.audience_id, self._settings.audience_name
+        self._audience_id, self._new_name = audience_id or "", new_name or ""
+        self._lists = self._build_lists(self._session_key, audience_id, new_name)
 
-    def _build_customer_lists(
-        self, session_key: str, audience_id: str | None, audience_name: str | None
-    ) -> CustomerLists:
+    def _build_lists(self, session_key: str, audience_id: str | None, audience_name: str | None) -> CustomerLists:
         """Return the customer lists that a session created for an audience."""
         return CustomerLists(
             api=self._api,
@@ -61,16 +60,6 @@ class AudienceAction(abc.ABC):
             audience_name=audience_name,
             is_nca=self._settings.is_nca,
         )
-
-    @property
-    def _audience_id(self) -> str:
-        """The id of the audience that the settings name, "" without one."""
-        return self._settings.audience_id or ""
-
-    @property
-    def _new_name(self) -> str:
-        """The name of the audience to create, "" without one."""
-        return self._settings.audience_name or ""
 
     def check(self) -> object:
         """Check, before any row is read, that the action can be done with the audience."""
@@ -109,6 +98,10 @@ class AudienceAction(abc.ABC):
                 f'audience {self._stats.audience_id} {seen}; expected_audience_name is "{expected}": check the id. '
                 "Nothing was changed"
             )
+
+    def _summarize(self, *, past: str, infinitive: str) -> None:
+        """Set the text that describes the run in the statistics. See `SummaryText`."""
+        self._stats.summary_text = SummaryText(past=past, infinitive=infinitive)
 
     def _put_into_stats(self, audience: Audience) -> None:
         """Copy the audience's id, name, list, status and size into the statistics."""

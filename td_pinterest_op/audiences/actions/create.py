@@ -1,23 +1,26 @@
-"""Create an audience with its own customer list."""
+"""The actions that create an audience: one with a customer list, or a look-alike of another audience."""
 
 from functools import cached_property, partial
 
-from td_pinterest_op.audiences.actions.audience_action import Step, describe_name_conflict
-from td_pinterest_op.audiences.actions.change import Change
-from td_pinterest_op.audiences.actions.refill import SwapList
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, describe_name_conflict
+from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.audiences import NewAudience
+from td_pinterest_op.audiences.create_once import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import ListToFill
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.models import Audience
+from td_pinterest_op.pinterest.models import ACTALIKE, Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import escape
-from td_pinterest_op.report.verdict import ON_THEIR_WAY
+from td_pinterest_op.report.verdict import ON_THEIR_WAY, ReportText
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.settings.table import IfExists
-from td_pinterest_op.stats import SummaryText
+from td_pinterest_op.stats import Condition, find_condition
+
+# Below this, the API description calls a list and an audience too small.
+_SMALLEST_SEED = 100
 
 
-class Create(SwapList, Change):
+class Create(MembersAction):
     """Create an audience. If another session has created one with the same name, `if_exists` decides."""
 
     action = ActionSpec(
@@ -32,12 +35,8 @@ class Create(SwapList, Change):
     @cached_property
     def _new_audience(self) -> NewAudience:
         """The audience to create, or to resume."""
-        return NewAudience(
-            self._new_name,
-            audiences=self._audiences,
-            is_own=self._lists.is_of_this_session,
-            conflict=self._describe_conflict,
-        )
+        own, conflict = self._lists.is_of_this_session, self._describe_conflict
+        return NewAudience(self._new_name, audiences=self._audiences, is_own=own, conflict=conflict)
 
     def check(self) -> tuple[Audience | None, Audience | None]:
         """Return another session's audience with the new name, and the one of this session. Either may be None."""
@@ -59,26 +58,25 @@ class Create(SwapList, Change):
     def steps(self, prepared: Prepared) -> list[Step]:
         """Return the steps that create the audience with a list, resume an earlier try, or change an existing one."""
         existing, own = self.check()
-        if existing and self._settings.if_exists is IfExists.ADD:
-            return self._change_steps(existing, prepared, adds=True)
+        if_exists = self._settings.if_exists
+        if existing and if_exists is IfExists.ADD:
+            return self._change_members(existing, prepared, adds=True)
         if existing:
-            return self._fill_and_switch(existing, prepared)
-        people = "with {records}" if prepared.unique_count else "without people"
-        text = SummaryText(past=f"Created {{audience}} {people}", infinitive=f"create {{audience}} {people}")
+            return self._replace_members(existing, prepared)
         if own:
-            is_exact = self._settings.if_exists is IfExists.REPLACE
-            steps = self._fill_and_switch(own, prepared, is_exact=is_exact)
+            steps = self._replace_members(own, prepared, is_exact=if_exists is IfExists.REPLACE)
         else:
-            target, fill = self._plan_filled_list(self._new_name, prepared)
-            description = f'create audience "{self._new_name}" from it'
-            steps = [fill, Step(description=description, request_count=1, run=lambda: self._create_audience(target))]
-        self._stats.summary_text = text
+            target, fill = self._plan_list(self._new_name, prepared)
+            description, create = f'create audience "{self._new_name}" from it', partial(self._create_audience, target)
+            steps = [fill, Step(description=description, request_count=1, run=create)]
+        people = "with {records}" if prepared.unique_count else "without people"
+        self._summarize(past=f"Created {{audience}} {people}", infinitive=f"create {{audience}} {people}")
         return steps
 
     def _create_audience(self, target: ListToFill) -> None:
         """Create the audience with the filled list, or switch the one that this session created to it."""
         with self._explain_failure_after_upload(target):
-            self._new_audience.wait_for_consistency()
+            wait_for_consistency(self._api.client)
             existing, own = self.check()  # it may have been created while the records were sent
             if existing:
                 raise AudienceError(self._describe_conflict(existing))
@@ -87,7 +85,7 @@ class Create(SwapList, Change):
                 return
             kept = self._new_audience.create(partial(self._create_audience_with_list, target))
             self._put_into_stats(kept)
-            if kept.customer_list_id != target.id:  # an earlier try made it, on a list of its own
+            if kept.customer_list_id != target.id:  # an earlier try made it, with another list
                 self._audiences.switch_list(kept.id, list_id=target.id)
             self._put_into_stats(self._audiences.confirm_list(kept.id, list_id=target.id))
             self._new_audience.remove_late_duplicates()
@@ -104,3 +102,103 @@ class Create(SwapList, Change):
             f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): it was created while '
             f"this task ran. Run this task again: if_exists: {self._settings.if_exists.value} then applies to it"
         )
+
+
+class CreateActalike(AudienceAction):
+    """Create a look-alike audience: people who resemble those of a seed audience.
+
+    A rerun recognises a customer-list audience of its session by the list. A look-alike audience has no list, so its
+    description ends with the session key.
+    """
+
+    action = ActionSpec(
+        name="create_actalike_audience",
+        scopes=frozenset({Scope.NEW_AUDIENCE}),
+        needs=frozenset({"audience_name", "seed_audience_id", "country", "percentage"}),
+        only_once=True,
+    )
+    report_text = ReportText(
+        headline="The look-alike audience is created",
+        detail="Pinterest looks for people who are like those of the seed audience, which takes a day or two.",
+        next="Look again in two days: run pinterest_status.dig, or open the audience in Ads Manager.",
+        tone="waiting",
+        final=False,
+    )
+
+    @property
+    def _session_suffix(self) -> str:
+        """The end of the description of this session's audience, by which a rerun recognises it."""
+        return f"(td {self._session_key})"
+
+    def _is_own(self, audience: Audience) -> bool:
+        """Return whether this session created the audience."""
+        return audience.audience_type == ACTALIKE and audience.description.endswith(self._session_suffix)
+
+    @cached_property
+    def _new_audience(self) -> NewAudience:
+        """The audience to create, or to resume."""
+        conflict = describe_name_conflict
+        return NewAudience(self._new_name, audiences=self._audiences, is_own=self._is_own, conflict=conflict)
+
+    def check(self) -> Audience | None:
+        """Return the audience that this session created. Without one, check the new name and the seed audience."""
+        self._stats.audience_name = self._new_name
+        others, own = self._new_audience.find()
+        if others and not own:
+            raise AudienceError(describe_name_conflict(others[0]))
+        if not own:
+            self._check_seed()
+        return own
+
+    def steps(self, _prepared: Prepared) -> list[Step]:
+        """Return the step that creates the audience, or that keeps the one of an earlier try of this session."""
+        own = self.check()
+        self._summarize(past="Created look-alike {audience}", infinitive="create look-alike {audience}")
+        if own:
+            description = f"none: this session created {own.label} already"
+            return [Step(description=description, run=lambda: self._put_into_stats(self._new_audience.resume(own)))]
+        description = (
+            f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
+            f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
+        )
+        return [Step(description=description, request_count=1, run=self._create_audience)]
+
+    def _create_audience(self) -> None:
+        """Create the audience, unless this session has already created it."""
+        wait_for_consistency(self._api.client)
+        own, settings = self.check(), self._settings
+        create = partial(
+            self._api.create_actalike_audience,
+            name=self._new_name,
+            description=" ".join(filter(None, (settings.audience_description, self._session_suffix))),
+            seed_audience_id=settings.seed_audience_id or "",
+            country=settings.country or "",
+            percentage=settings.percentage or 0,
+        )
+        self._put_into_stats(self._new_audience.resume(own) if own else self._new_audience.create(create))
+        self._new_audience.remove_late_duplicates()
+
+    def _check_seed(self) -> None:
+        """Raise AudienceError for a seed audience that Pinterest cannot use, or cannot use yet."""
+        seed_id = self._settings.seed_audience_id or ""
+        seed = self._api.audience(seed_id)
+        if seed is None or seed.is_removed:
+            raise AudienceError(
+                f"there is no seed audience {seed_id} in ad account {self._api.ad_account_id}: check both ids"
+            )
+        # The status first: while Pinterest fills an audience, its size is no measure.
+        condition = find_condition(seed.status)
+        if condition is not Condition.READY:
+            why = (
+                f"an audience of fewer than {_SMALLEST_SEED} matched people has no look-alikes; add people to it"
+                if condition is Condition.TOO_SMALL
+                else "Pinterest takes a day or two to fill an audience; run this task again then"
+            )
+            raise AudienceError(
+                f"seed {seed.label} has the status {seed.status or 'unknown'}, not READY: {why}. Nothing was created"
+            )
+        if seed.size is not None and seed.size < _SMALLEST_SEED:
+            raise AudienceError(
+                f"seed {seed.label} has {seed.size} people, fewer than {_SMALLEST_SEED}: too few to find others like "
+                "them. Nothing was created"
+            )

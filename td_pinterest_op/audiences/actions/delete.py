@@ -9,7 +9,6 @@ from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.verdict import ReportText
 from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.stats import SummaryText
 
 log = logging.getLogger(__name__)
 
@@ -49,21 +48,15 @@ class Delete(AudienceAction):
     def steps(self, _prepared: Prepared) -> list[Step]:
         """Return the step that removes the audience, unless it is already removed."""
         audience = self._find_audience()
-        self._stats.summary_text = SummaryText(past="Deleted {audience}", infinitive="delete {audience}")
+        self._summarize(past="Deleted {audience}", infinitive="delete {audience}")
         if audience is None:
             description = f"remove audience {self._audience_id}, which cannot be read and may be deleted already"
             return [Step(description=description, request_count=1, run=self._remove_unreadable_audience)]
         if audience.is_removed:
-            self._stats.summary_text = SummaryText(
-                past="{audience} was deleted already",
-                infinitive="leave {audience} unchanged, since it is deleted already",
-            )
-            return [
-                Step(
-                    description=f"none: {audience.label} is removed already",
-                    run=partial(self._put_into_stats, audience),
-                )
-            ]
+            unchanged = "leave {audience} unchanged, since it is deleted already"
+            self._summarize(past="{audience} was deleted already", infinitive=unchanged)
+            description = f"none: {audience.label} is removed already"
+            return [Step(description=description, run=partial(self._put_into_stats, audience))]
         description = f"remove {audience.label}; its customer list stays"
         # Whatever the answer, an audience that has just been read is gone now.
         return [Step(description=description, request_count=1, run=partial(self._audiences.remove, audience.id))]

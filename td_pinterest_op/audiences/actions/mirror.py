@@ -9,9 +9,9 @@ from functools import partial
 from typing import cast
 
 from td_pinterest_op.audiences.actions.audience_action import ReadRecords, Step, list_id_of
-from td_pinterest_op.audiences.actions.change import Change
-from td_pinterest_op.audiences.actions.refill import SwapList
+from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.audiences import NewAudience
+from td_pinterest_op.audiences.create_once import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import find_list
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.mirroring.guard import PlanGuard
@@ -25,7 +25,7 @@ from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.verdict import ON_THEIR_WAY
 from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.stats import MirrorFigures, SummaryText
+from td_pinterest_op.stats import MirrorFigures
 from td_pinterest_op.treasure_data.job import Source
 
 
@@ -40,7 +40,7 @@ class _PlannedChanges(Prepared):
         return math.ceil(self.changes.left / size) + math.ceil((self.changes.joined + self.changes.resent) / size)
 
 
-class Mirror(SwapList, Change):
+class Mirror(MembersAction):
     """Mirror a query into an audience: send only the people who join or leave."""
 
     action = ActionSpec(
@@ -72,7 +72,7 @@ class Mirror(SwapList, Change):
 
     @property
     def _existing_audience(self) -> Audience:
-        """The audience that mirrors the query, after it was found or created."""
+        """The audience that mirrors the query, once it was found or created."""
         assert self._audience is not None, "the first step has created it"  # noqa: S101
         return self._audience
 
@@ -90,25 +90,24 @@ class Mirror(SwapList, Change):
     @contextlib.contextmanager
     def prepare(self, _read_records: ReadRecords) -> Iterator[Prepared]:
         """Compare the query's people with the ledger, check the limits, and yield the numbers of changes."""
+        settings, audience = self._settings, self._audience
         with contextlib.closing(self._open_mirror_run()) as run:
             self._run = run
             run.read_state(now=self._services.timing.wall())
-            if self._audience:
-                check_state(
-                    run.state,
-                    self._settings,
-                    customer_list_id=list_id_of(self._audience),
-                    people=self._count_people(self._audience),
-                )
+            if audience:
+                used = find_list(self._api, audience)
+                people = audience.size or (used and used.uploaded) or 0
+                check_state(run.state, settings, customer_list_id=list_id_of(audience), people=people)
             run.compare()
-            check_rows(self._settings, self._stats)
-            check_leavers(run.figures, run.state, self._settings)
+            check_rows(settings, self._stats)
+            check_leavers(run.figures, run.state, settings)
             changes = self._stats.mirror or MirrorFigures()
             yield _PlannedChanges(
                 unique_count=changes.change_count, list_type=run.list_type, spool=None, changes=changes
             )
 
     def _open_mirror_run(self) -> MirrorRun:
+        """Return the run of the mirror, whose stage holds the tables of this session."""
         source = cast("Source", self._request.source)
         database, table = self._settings.ledger
         stage = Stage(
@@ -123,70 +122,59 @@ class Mirror(SwapList, Change):
             stage=stage, ledger=ledger, settings=self._settings, lists=self._request.lists, stats=self._stats
         )
 
-    def _count_people(self, audience: Audience) -> int:
-        """Return the audience's size at Pinterest, or the number of records in its list, or 0."""
-        used = find_list(self._api, audience)
-        return audience.size or (used and used.uploaded) or 0
-
     def steps(self, prepared: Prepared) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it as settled."""
         assert isinstance(prepared, _PlannedChanges), "prepare has made it"  # noqa: S101
         changes, replaces = prepared.changes, prepared.changes.mode == REPLACE
-        past, infinitive = ("joined", "left", "sent again"), ("join", "leave", "are sent again")
-        self._stats.summary_text = SummaryText(
-            past=f"Mirrored {{audience}}: {_describe_changes(changes, past)}",
-            infinitive=f"mirror {{audience}}: {_describe_changes(changes, infinitive)}",
-        )
+        planned = _describe_changes(changes, ("join", "leave", "are sent again"))
+        done = _describe_changes(changes, ("joined", "left", "sent again"))
+        self._summarize(past=f"Mirrored {{audience}}: {done}", infinitive=f"mirror {{audience}}: {planned}")
         compared = (
             f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {changes.people:,} people, "
-            f"{changes.members:,} members; {_describe_changes(changes, infinitive)}"
+            f"{changes.members:,} members; {planned}"
         )
         if not replaces and not changes.change_count:
             return [Step(description=f"none: {compared}", run=self._compact_ledger)]
+        creates = f'create audience "{self._new_name}" without people'
         return [
-            *([] if self._audience else [self._create_step()]),
+            *([] if self._audience else [Step(description=creates, request_count=2, run=self._create_audience)]),
             Step(description=compared, run=self._write_ledger_plan),
-            *([self._replace_step(changes)] if replaces else self._send_steps(changes)),
+            *([self._plan_replacement(changes)] if replaces else self._plan_sending(changes)),
             Step(description="mark the plan as settled in the ledger", run=self._settle_plan),
         ]
 
-    def _create_step(self) -> Step:
-        """Return the step that creates the audience without people."""
-        return Step(
-            description=f'create audience "{self._new_name}" without people', request_count=2, run=self._create_audience
-        )
-
-    def _replace_step(self, changes: MirrorFigures) -> Step:
+    def _plan_replacement(self, changes: MirrorFigures) -> Step:
         """Return the step that fills a new list and switches the audience to it."""
         label = self._audience.label if self._audience else "the audience"
-        description = (
-            f"fill a new customer list with {format_count(changes.joined, 'record')}, and switch {label} to it"
-        )
-        return Step(description=description, request_count=1, run=self._replace_members)
+        records = format_count(changes.joined, "record")
+        description = f"fill a new customer list with {records}, and switch {label} to it"
+        return Step(description=description, request_count=1, run=self._send_replacement)
 
-    def _send_steps(self, changes: MirrorFigures) -> list[Step]:
+    def _plan_sending(self, changes: MirrorFigures) -> list[Step]:
         """Return the steps that remove the people who left, and add those who joined or are sent again."""
         audience = self._existing_audience
-        of = f"{audience.label} (customer list {audience.customer_list_id})"
-        leavers, joiners = changes.left, changes.joined + changes.resent
-        removing = Step(
-            description=f"remove {format_count(leavers, 'record')} from {of}", run=partial(self._send_changes, LEAVE)
-        )
-        adding = Step(
-            description=f"add {format_count(joiners, 'record')} to {of}", run=partial(self._send_changes, JOIN)
-        )
-        return [*([removing] if leavers else []), *([adding] if joiners else [])]
+        target = f"{audience.label} (customer list {audience.customer_list_id})"
+        rows = (("remove", changes.left, "from", LEAVE), ("add", changes.joined + changes.resent, "to", JOIN))
+        return [
+            Step(
+                description=f"{verb} {format_count(count, 'record')} {preposition} {target}",
+                run=partial(self._send_changes, op),
+            )
+            for verb, count, preposition, op in rows
+            if count
+        ]
 
     def _create_audience(self) -> None:
+        """Create the audience that mirrors the query, with an empty list."""
         new = NewAudience(
             self._new_name,
             audiences=self._audiences,
             is_own=self._lists.is_of_this_session,
             conflict=lambda audience: f"{audience.label} was created while this task ran: run this task again",
         )
-        target, fill = self._plan_empty_list(self._new_name, used=None)
-        fill.run()
-        new.wait_for_consistency()
+        target, create_list = self._plan_list(self._new_name, Prepared.empty())
+        create_list.run()
+        wait_for_consistency(self._api.client)
         kept = new.create(partial(self._create_audience_with_list, target))
         self._audience = self._audiences.confirm_list(kept.id, list_id=list_id_of(kept))
         self._put_into_stats(self._audience)
@@ -211,19 +199,19 @@ class Mirror(SwapList, Change):
             self._stats.mirror = replace(self._stats.mirror, plan=run.state.number)
 
     def _send_changes(self, op: str) -> None:
-        """Send the plan's changes of one kind. `op`: JOIN or LEAVE."""
+        """Send the people of the plan who join or leave. `op`: JOIN or LEAVE."""
         with self._guard.watch(op):
             self._send_change(self._existing_audience, self._plan[op], adds=op == JOIN)
 
-    def _replace_members(self) -> None:
+    def _send_replacement(self) -> None:
         """Fill a new list with the people of the plan, and switch the audience to it."""
         audience = self._existing_audience
         # Each plan is a session of its own, which does not take the lists of other plans of the task's session.
         key = hashlib.sha256(f"{self._session_key} {self._guard.plan}".encode()).hexdigest()[:8]
-        self._lists = self._build_customer_lists(key, audience.id, audience.name)
+        self._lists = self._build_lists(key, audience.id, audience.name)
         text = self._stats.summary_text
         with self._guard.watch(REPLACING):
-            for step in self._fill_and_switch(self._find_usable(audience.id), self._plan[JOIN]):
+            for step in self._replace_members(self._find_usable(audience.id), self._plan[JOIN]):
                 step.run()
         self._stats.summary_text = text
 
@@ -246,6 +234,8 @@ class Mirror(SwapList, Change):
 
 def _describe_changes(changes: MirrorFigures, verbs: Sequence[str]) -> str:
     """Return the numbers of changes as text. `verbs`: for people who join, who leave, and who are sent again."""
+    if not changes.change_count:
+        return "no changes"
     joined, left, resent = verbs
     again = f", {changes.resent:,} {resent}" if changes.resent else ""
-    return f"{changes.joined:,} {joined}, {changes.left:,} {left}{again}" if changes.change_count else "no changes"
+    return f"{changes.joined:,} {joined}, {changes.left:,} {left}{again}"

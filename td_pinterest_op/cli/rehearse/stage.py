@@ -133,7 +133,7 @@ class Stage:
         records = self.make_people(count)
         named = fingerprint([records.data])
         made = self.lists.find_or_name_list(self.name, job_id=None, fingerprint=named, list_type="EMAIL")
-        made.put(records)
+        made.add(records)
         return made.id
 
     def make_audience(self, list_id: str) -> None:

@@ -1,47 +1,72 @@
-"""Switch an audience to a new customer list: one with other people, or an empty one."""
+"""The actions that change the people of an audience: in the list that it uses, or by a switch to a new list."""
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, list_id_of
-from td_pinterest_op.audiences.customer_lists import ListToFill, find_list, job_id_of
+from td_pinterest_op.audiences.customer_lists import ListToFill, find_list, parse_list_name
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.redaction.format import escape
-from td_pinterest_op.report.verdict import ON_THEIR_WAY, ReportText
+from td_pinterest_op.report.verdict import ON_THEIR_WAY, ON_THEIR_WAY_OUT, ReportText
 from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.stats import SummaryText
 
 
-class SwapList(AudienceAction):
-    """Fills a new list, or leaves it empty, and only then switches the audience to it."""
+class MembersAction(AudienceAction):
+    """Sends records to an audience's list, or fills a new list and only then switches the audience to it."""
 
-    def _fill_and_switch(self, audience: Audience, prepared: Prepared, *, is_exact: bool = True) -> list[Step]:
+    def _change_members(self, audience: Audience, prepared: Prepared, *, adds: bool) -> list[Step]:
+        """Return the step that adds the records to the audience's list, or removes them from it."""
+        people = "{records}" if prepared.unique_count else "nobody"
+        verb, to = ("add", "to") if adds else ("remove", "from")
+        # Pinterest does not report which of the people to remove were in the list.
+        done, would = ("Added", "add") if adds else ("Asked Pinterest to remove", "ask Pinterest to remove")
+        self._summarize(past=f"{done} {people} {to} {{audience}}", infinitive=f"{would} {people} {to} {{audience}}")
+        send = partial(self._send_change, audience, prepared, adds=adds)
+        return [Step(description=f"{verb} {to} {audience.label} (customer list {list_id_of(audience)})", run=send)]
+
+    def _send_change(self, audience: Audience, prepared: Prepared, *, adds: bool) -> None:
+        """Send the records. Raises AudienceError if the audience no longer uses the list that got them."""
+        operation = "ADD" if adds else "REMOVE"
+        self._sender.send(prepared, partial(self._api.change_records, list_id_of(audience), operation=operation))
+        now = self._api.audience(audience.id)
+        if now and not now.is_removed and now.customer_list_id == audience.customer_list_id:
+            self._put_into_stats(now)
+            return
+        state, advice = "can no longer be found", ""
+        if now and now.is_removed:
+            state = "was removed"
+        elif now:
+            state, advice = f"uses customer list {now.customer_list_id} now", ". Run this task again"
+        raise AudienceError(
+            f"{audience.label} was changed by somebody else during this export: it {state}. All {self._stats.sent} "
+            f"records went to customer list {audience.customer_list_id}, which it no longer uses, so they have no "
+            f"effect on the audience{advice}"
+        )
+
+    def _replace_members(self, audience: Audience, prepared: Prepared, *, is_exact: bool = True) -> list[Step]:
         """Return the steps that fill a list and switch the audience to it. `is_exact`: nobody else may be in it."""
         if not prepared.unique_count:
-            return self._empty_and_switch(audience, is_empty=self._lists.is_empty(audience))
-        self._stats.summary_text = SummaryText(
-            past="Replaced the members of {audience} with {records}",
-            infinitive="replace the members of {audience} with {records}",
-        )
+            return self._clear_members(audience, is_empty=self._lists.is_empty(audience))
+        people = "the members of {audience} with {records}"
+        self._summarize(past=f"Replaced {people}", infinitive=f"replace {people}")
         self._require_newer_job(audience)
-        target, fill = self._plan_filled_list(audience.name, prepared, used=list_id_of(audience), is_exact=is_exact)
-        return [fill, *self._switch_steps(audience, target)]
+        target, fill = self._plan_list(audience.name, prepared, used=list_id_of(audience), is_exact=is_exact)
+        return [fill, self._plan_switch(audience, target)]
 
-    def _empty_and_switch(self, audience: Audience, *, is_empty: bool) -> list[Step]:
+    def _clear_members(self, audience: Audience, *, is_empty: bool) -> list[Step]:
         """Return the steps that switch the audience to an empty list, unless it `is_empty` already."""
         if is_empty:
-            self._stats.summary_text = SummaryText(
-                past="{audience} was empty already", infinitive="leave {audience} unchanged, since it is empty already"
-            )
+            unchanged = "leave {audience} unchanged, since it is empty already"
+            self._summarize(past="{audience} was empty already", infinitive=unchanged)
             description = f"none: {audience.label} is empty already"
             return [Step(description=description, run=lambda: self._put_into_stats(self._resolve_duplicates(audience)))]
-        self._stats.summary_text = SummaryText(past="Cleared {audience}", infinitive="clear {audience}")
-        target, create = self._plan_empty_list(audience.name, used=list_id_of(audience))
-        return [create, *self._switch_steps(audience, target)]
+        self._summarize(past="Cleared {audience}", infinitive="clear {audience}")
+        target, create = self._plan_list(audience.name, Prepared.empty(), used=list_id_of(audience))
+        return [create, self._plan_switch(audience, target)]
 
-    def _plan_filled_list(
+    def _plan_list(
         self, audience_name: str, prepared: Prepared, *, used: str | None = None, is_exact: bool = True
     ) -> tuple[ListToFill, Step]:
         """Return the list for the records, and the step that fills it. The first batch creates the list.
@@ -49,7 +74,9 @@ class SwapList(AudienceAction):
         `used`: the list that the audience uses, None without an audience.
         """
         if not prepared.unique_count:
-            return self._plan_empty_list(audience_name, used=used)
+            empty = self._lists.find_or_name_empty_list(audience_name, used=used)
+            count = 0 if empty.id else 1
+            return empty, Step(description=empty.description, request_count=count, run=empty.create_empty)
         target = self._lists.find_or_name_list(
             audience_name,
             job_id=self._stats.job_id,
@@ -61,31 +88,24 @@ class SwapList(AudienceAction):
         )
 
         def send_records() -> None:
-            self._sender.send(prepared, target.put)
+            self._sender.send(prepared, target.add)
             self._stats.customer_list_id = target.id
 
-        return target, Step(description=_describe_list(target), run=send_records)
-
-    def _plan_empty_list(self, audience_name: str, *, used: str | None) -> tuple[ListToFill, Step]:
-        """Return an empty list, and the step that creates it. `used`: the list that the audience uses."""
-        target = self._lists.find_or_name_empty_list(audience_name, used=used)
-        return target, Step(
-            description=_describe_list(target), request_count=0 if target.id else 1, run=target.create_empty
-        )
+        return target, Step(description=target.description, run=send_records)
 
     def _create_audience_with_list(self, target: ListToFill) -> Audience:
         """Create the audience that the settings describe, with `target` as its customer list."""
         description = self._settings.audience_description
         return self._audiences.create(self._new_name, description=description, list_id=target.id)
 
-    def _switch_steps(self, audience: Audience, target: ListToFill) -> list[Step]:
+    def _plan_switch(self, audience: Audience, target: ListToFill) -> Step:
         """Return the step that switches the audience to a list, unless it uses that list already."""
         used = list_id_of(audience)
+        switch = partial(self._switch_list, audience, target)
         if target.id == used:
-            description = f"no change: {audience.label} already uses this list"
-            return [Step(description=description, run=lambda: self._switch_list(audience, target))]
+            return Step(description=f"no change: {audience.label} already uses this list", run=switch)
         description = f"switch {audience.label} to it; customer list {used} is orphaned"
-        return [Step(description=description, request_count=1, run=lambda: self._switch_list(audience, target))]
+        return Step(description=description, request_count=1, run=switch)
 
     def _switch_list(self, audience: Audience, target: ListToFill) -> None:
         """Switch the audience to a list, unless it uses that list already, and check that it does."""
@@ -106,8 +126,10 @@ class SwapList(AudienceAction):
 
     def _require_newer_job(self, audience: Audience) -> None:
         """Raise AudienceError if the audience's list holds the people of a newer job."""
-        own, other = self._stats.job_id, job_id_of(find_list(self._api, audience))
-        if own and other and other > int(own) and not self._settings.replace_newer:
+        customer_list = find_list(self._api, audience)
+        name = parse_list_name(customer_list.name) if customer_list else None
+        own, other = self._stats.job_id, name and name.job_id
+        if own and other and int(other) > int(own) and not self._settings.replace_newer:
             raise AudienceError(
                 f"{audience.label} contains the result of job {other}, which is newer than job {own} of this task: "
                 "the newer result stays. If the older one must replace it, or the job ids come from two accounts or "
@@ -131,7 +153,38 @@ class SwapList(AudienceAction):
             ) from None
 
 
-class Replace(SwapList):
+class Add(MembersAction):
+    """Add people to an audience."""
+
+    action = ActionSpec(
+        name="add_people_to_current_audience",
+        audience_id="audience_id_add_people",
+        scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.OLD_AUDIENCE}),
+    )
+    report_text = ON_THEIR_WAY
+
+    def steps(self, prepared: Prepared) -> list[Step]:
+        """Return the step that adds the records to the audience's list."""
+        return self._change_members(self._find_usable(), prepared, adds=True)
+
+
+class Remove(MembersAction):
+    """Remove people from an audience."""
+
+    action = ActionSpec(
+        name="remove_people_from_current_audience",
+        aliases=("remove_people_to_current_audience",),
+        audience_id="audience_id_remove_people",
+        scopes=frozenset({Scope.ROWS, Scope.OLD_AUDIENCE}),
+    )
+    report_text = ON_THEIR_WAY_OUT
+
+    def steps(self, prepared: Prepared) -> list[Step]:
+        """Return the step that removes the records from the audience's list."""
+        return self._change_members(self._find_usable(), prepared, adds=False)
+
+
+class Replace(MembersAction):
     """Replace all people of an audience."""
 
     action = ActionSpec(
@@ -145,10 +198,10 @@ class Replace(SwapList):
 
     def steps(self, prepared: Prepared) -> list[Step]:
         """Return the steps that fill a list and switch the audience to it."""
-        return self._fill_and_switch(self._find_usable(), prepared)
+        return self._replace_members(self._find_usable(), prepared)
 
 
-class Clear(SwapList):
+class Clear(MembersAction):
     """Remove all people from an audience."""
 
     action = ActionSpec(
@@ -179,11 +232,4 @@ class Clear(SwapList):
     def steps(self, _prepared: Prepared) -> list[Step]:
         """Return the steps that create an empty list and switch the audience to it."""
         audience, is_empty = self.check()
-        return self._empty_and_switch(audience, is_empty=is_empty)
-
-
-def _describe_list(target: ListToFill) -> str:
-    """Return the plan's text for a list: whether it is created, or continued from an earlier try."""
-    if target.id:
-        return f"continue with customer list {target.id} of this session's earlier try"
-    return f'create customer list "{escape(target.name)}"'
+        return self._clear_members(audience, is_empty=is_empty)
