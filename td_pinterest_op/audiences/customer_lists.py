@@ -243,7 +243,7 @@ class ListToFill:
         return f'create customer list "{escape(self.name)}"'
 
     def add(self, records: Batch) -> Response | None:
-        """Add records, or create the list with them and return None, since the latency is unknown then."""
+        """Add records, or create the list with them and return None."""
         lost = False
         with self._lock:
             if not self.id:

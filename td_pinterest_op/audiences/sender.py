@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 
-from td_pinterest_op.audiences.concurrency import ConcurrencyLimit, Workers
+from td_pinterest_op.audiences.concurrency import ConcurrencyLimit, run_concurrently
 from td_pinterest_op.errors import ConnectionBrokenError, ExportError, RecordsRefusedError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 MAX_HALVINGS = 3
 
 SendRecords = Callable[[Batch], Response | None]
-"""Sends records in one request. Returns None if Pinterest accepted them with an unknown latency."""
+"""Sends records in one request. Returns None if the request created the list."""
 
 _ROWS_ADVICE = (
     ". These are records with several keys (records_v2), and Pinterest accepted none of them: if it refuses this "
@@ -45,12 +45,11 @@ class _Answer(enum.Enum):
 
 @dataclass(slots=True, kw_only=True)
 class _BatchResult:
-    """The outcome of a batch. `latency`: seconds, None if unknown. `broken`: BROKEN answers since a success."""
+    """The outcome of a batch. `broken`: BROKEN answers since a success."""
 
     records: Batch
     accepted: int = 0
     refused: int = 0
-    latency: float | None = None
     throttled: bool = False
     error: ExportError | None = None
     broken: int = 0
@@ -100,7 +99,6 @@ class Sender:
         were sent and those that were not.
         """
         settings, rate_limiter = self._settings, self._client.rate_limiter
-        workers = Workers(partial(self._send_batch, send_records=send_records), limit=self._concurrency)
         phase = Phase(
             name=self._phase,
             unit="records",
@@ -110,32 +108,29 @@ class Sender:
         )
         try:
             with self._reporter.progress(phase) as progress:
-                self._send_all(prepared.batches(settings.limit_records_per_request), workers, progress)
+                self._send_all(prepared.batches(settings.limit_records_per_request), send_records, progress)
         except Exception as error:
             known = to_export_error(error)
             # After a signal, or a failure of the spool: the threads must not send the batches that they have.
             rate_limiter.stop(known)
             raise known.extend(self._progress_text()) from None
-        finally:
-            workers.close()
 
-    def _send_all(
-        self, batches: Iterator[Batch], workers: Workers[Batch, _BatchResult], progress: Callable[[int], None]
-    ) -> None:
+    def _send_all(self, batches: Iterator[Batch], send_records: SendRecords, progress: Callable[[int], None]) -> None:
         """Send the batches, and raise the first error once all requests have ended."""
         before = self._stats.sent + self._stats.refused
+        failure: ExportError | None = None
 
         def show_progress() -> None:
             progress(self._stats.sent + self._stats.refused - before)
 
-        failure: ExportError | None = None
-        for batch in workers.results(batches, poll=show_progress):
+        send_batch = partial(self._send_batch, send_records=send_records)
+        until_failure = takewhile(lambda _: failure is None, batches)
+        for batch in run_concurrently(send_batch, until_failure, limit=self._concurrency, poll=show_progress):
             if batch.error:
                 failure = failure or batch.error
-                # No request leaves any more, nor is one repeated; those in flight are waited for.
-                workers.end()
+                # No request leaves any more, nor is one repeated. Those in flight are waited for.
                 self._client.rate_limiter.stop(failure)
-            self._concurrency.record_response(latency=batch.latency, throttled=batch.throttled)
+            self._concurrency.record_response(throttled=batch.throttled)
             show_progress()
         if failure:
             raise failure
@@ -215,11 +210,9 @@ class Sender:
         return _Answer.ACCEPTED
 
     def _learn_from_success(self, response: Response | None, records: int, batch: _BatchResult) -> None:
-        """Record the latency. After broken connections, lower the batch size to what was accepted."""
+        """Count the records. After broken connections, lower the batch size to what was accepted."""
         batch.accepted += records
-        if response:
-            batch.latency = max(batch.latency or 0.0, response.latency)
-            batch.throttled = batch.throttled or response.throttled
+        batch.throttled = batch.throttled or bool(response and response.throttled)
         if batch.broken and records >= self._most_accepted:
             # No larger piece was ever accepted: the size is the cause, and not the connection.
             self._lower_batch_size(records)
