@@ -5,6 +5,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from td_pinterest_op.audiences.create_once import (
@@ -40,11 +41,10 @@ class Audiences:
 
     def find_usable(self, audience_id: str) -> Audience:
         """Return an audience. Raises AudienceError if its customer list cannot take records."""
+        account = self.api.ad_account_id
         audience = self.api.audience(audience_id)
         if audience is None:
-            raise AudienceError(
-                f"there is no audience {audience_id} in ad account {self.api.ad_account_id}: check both ids"
-            )
+            raise AudienceError(f"there is no audience {audience_id} in ad account {account}: check both ids")
         self._check_type_and_account(audience)
         if audience.is_removed:
             raise AudienceError(f"{audience.label} was removed: create a new one (action create_new_audience)")
@@ -131,81 +131,78 @@ class Audiences:
             )
 
 
+@dataclass(slots=True, kw_only=True)
 class NewAudience:
     """An audience that a session creates, or has already created.
 
     `is_own`: whether this session has created an audience. All but the oldest one of a session are duplicates. Of two
     sessions that create audiences of one name at once, the first one keeps its own, and the other one fails with the
-    message `conflict`.
+    message `describe_conflict`.
 
     Methods raise what the API raises.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        audiences: Audiences,
-        is_own: Callable[[Audience], bool],
-        conflict: Callable[[Audience], str],
-    ) -> None:
-        self._name, self._audiences, self._client = name, audiences, audiences.api.client
-        self._is_own, self._conflict = is_own, conflict
-        self._in_doubt = False
+    name: str
+    audiences: Audiences
+    is_own: Callable[[Audience], bool]
+    describe_conflict: Callable[[Audience], str]
+    _in_doubt: bool = False
 
     def find(self) -> tuple[Sequence[Audience], Audience | None]:
         """Return the other sessions' audiences with the name, the oldest first, and this session's, if any."""
-        others, own = self._split_by_session(self._audiences.find_by_name(self._name))
+        others, own = self._split_by_session(self.audiences.find_by_name(self.name))
         return others, own[0] if own else None
 
     def create(self, create: Callable[[], Audience]) -> Audience:
         """Create the audience and return the one to keep. Raises AudienceError if another session was first."""
-        created = create_once(create=create, find=lambda: self.find()[1], client=self._client)
+        created = create_once(create=create, find=lambda: self.find()[1], client=self.audiences.api.client)
         self._in_doubt = created.lost
         return self._resolve_duplicates(created.thing, is_rival=lambda _: True)
 
     def resume(self, own: Audience) -> Audience:
         """Return the audience to keep, after an earlier try created `own`. Raises AudienceError as `create`."""
-        wait_for_consistency(self._client)
+        wait_for_consistency(self.audiences.api.client)
         return self._resolve_duplicates(own, is_rival=lambda other: _is_simultaneous(other, own))
 
     def remove_late_duplicates(self) -> None:
         """Remove duplicates that appear late. They can exist only if a response was lost."""
         if self._in_doubt:
-            self._keep_oldest(self._split_by_session(self._audiences.find_by_name(self._name))[1])
+            self._remove_duplicates(self._split_by_session(self.audiences.find_by_name(self.name))[1])
 
     def _resolve_duplicates(self, audience: Audience, *, is_rival: Callable[[Audience], bool]) -> Audience:
         """Return the session's oldest audience and remove the others. Raises AudienceError if a rival is older."""
         # A listing that shows the audience shows every older one as well.
-        named = self._find_namesakes(audience) or poll_for(lambda: self._find_namesakes(audience), self._client) or []
+        named = self._find_namesakes(audience)
+        named = named or poll_for(lambda: self._find_namesakes(audience), self.audiences.api.client) or []
         others, own = self._split_by_session(named)
         rival = next((other for other in others if age_key(other) < age_key(audience) and is_rival(other)), None)
         if rival:
-            for made in own:
-                log.warning("removing audience %s: another session created one of the same name first", made.id)
-                self._audiences.remove(made.id)
-            raise AudienceError(self._conflict(rival))
-        self._keep_oldest(own)
+            for withdrawn in own:
+                log.warning("removing audience %s: another session created one of the same name first", withdrawn.id)
+                self.audiences.remove(withdrawn.id)
+            raise AudienceError(self.describe_conflict(rival))
+        self._remove_duplicates(own)
         return own[0] if own else audience
 
     def _find_namesakes(self, audience: Audience) -> list[Audience] | None:
         """Return all audiences with the name, None as long as the listing does not show `audience`."""
-        named = self._audiences.find_by_name(self._name)
-        return named if any(other.id == audience.id for other in named) else None
+        named = self.audiences.find_by_name(self.name)
+        return named if audience.id in {other.id for other in named} else None
 
     def _split_by_session(self, named: Sequence[Audience]) -> tuple[list[Audience], list[Audience]]:
         """Return the audiences of other sessions and those of this one, the oldest first."""
-        own = sorted(filter(self._is_own, named), key=age_key)
+        own = sorted(filter(self.is_own, named), key=age_key)
         return sorted((audience for audience in named if audience not in own), key=age_key), own
 
-    def _keep_oldest(self, own: Sequence[Audience]) -> None:
+    def _remove_duplicates(self, own: Sequence[Audience]) -> None:
         """Remove all of these audiences but the first, which is the oldest."""
         for duplicate in own[1:]:
             log.warning("removing audience %s: a duplicate of %s, created by this session", duplicate.id, own[0].id)
-            self._audiences.remove(duplicate.id)
+            self.audiences.remove(duplicate.id)
 
 
 def _is_simultaneous(audience: Audience, other: Audience) -> bool:
     """Return whether two audiences were created within an hour, so neither session may have seen the other's."""
-    known = audience.created is not None and other.created is not None
-    return known and abs((audience.created or 0) - (other.created or 0)) <= _SIMULTANEOUS
+    if audience.created is None or other.created is None:
+        return False
+    return abs(audience.created - other.created) <= _SIMULTANEOUS

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from td_pinterest_op.audiences.customer_lists import parse_list_name
-from td_pinterest_op.audiences.usage import ROLES, Use, find_uses
+from td_pinterest_op.audiences.usage import ROLES, AdGroup, find_ad_groups
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import open_connection, require_id
 from td_pinterest_op.cli.options import CommonOptions
@@ -104,7 +104,7 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
                 "`td-pinterest audiences` lists those that exist"
             )
         row = _build_full_row(api, content)
-        used_by = find_uses(api, row["id"])
+        used_by = find_ad_groups(api, row["id"])
     past = _read_history_rows(history, row["id"], common.env_file) if history else None
     if common.as_json:
         ad_groups = None if used_by is None else [asdict(use) for use in used_by]
@@ -118,7 +118,7 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
         _show_rows(common, rows, columns, nothing="nothing in the history")
 
 
-def _show_audience(row: Mapping[str, Any], used_by: Sequence[Use] | None) -> None:
+def _show_audience(row: Mapping[str, Any], used_by: Sequence[AdGroup] | None) -> None:
     """Show an audience's properties, and the ad groups that use it."""
     known = f"not known: the token needs one of the roles {ROLES}" if used_by is None else f"{len(used_by)}"
     screen.show_properties({name.replace("_", " "): value for name, value in {**row, "ad_groups": known}.items()})

@@ -35,8 +35,12 @@ class Create(MembersAction):
     @cached_property
     def _new_audience(self) -> NewAudience:
         """The audience to create, or to resume."""
-        own, conflict = self._lists.is_of_this_session, self._describe_conflict
-        return NewAudience(self._new_name, audiences=self._audiences, is_own=own, conflict=conflict)
+        return NewAudience(
+            name=self._new_name,
+            audiences=self._audiences,
+            is_own=self._lists.is_of_this_session,
+            describe_conflict=self._describe_conflict,
+        )
 
     def check(self) -> tuple[Audience | None, Audience | None]:
         """Return another session's audience with the new name, and the one of this session. Either may be None."""
@@ -137,8 +141,12 @@ class CreateActalike(AudienceAction):
     @cached_property
     def _new_audience(self) -> NewAudience:
         """The audience to create, or to resume."""
-        conflict = describe_name_conflict
-        return NewAudience(self._new_name, audiences=self._audiences, is_own=self._is_own, conflict=conflict)
+        return NewAudience(
+            name=self._new_name,
+            audiences=self._audiences,
+            is_own=self._is_own,
+            describe_conflict=describe_name_conflict,
+        )
 
     def check(self) -> Audience | None:
         """Return the audience that this session created. Without one, check the new name and the seed audience."""

@@ -167,10 +167,10 @@ class Mirror(MembersAction):
     def _create_audience(self) -> None:
         """Create the audience that mirrors the query, with an empty list."""
         new = NewAudience(
-            self._new_name,
+            name=self._new_name,
             audiences=self._audiences,
             is_own=self._lists.is_of_this_session,
-            conflict=lambda audience: f"{audience.label} was created while this task ran: run this task again",
+            describe_conflict=lambda audience: f"{audience.label} was created while this task ran: run this task again",
         )
         target, create_list = self._plan_list(self._new_name, Prepared.empty())
         create_list.run()
