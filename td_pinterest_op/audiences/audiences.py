@@ -157,7 +157,7 @@ class NewAudience:
         """Create the audience and return the one to keep. Raises AudienceError if another session was first."""
         created = create_once(create=create, find=lambda: self.find()[1], client=self.audiences.api.client)
         self._in_doubt = created.lost
-        return self._resolve_duplicates(created.thing, is_rival=lambda _: True)
+        return self._resolve_duplicates(created.entity, is_rival=lambda _: True)
 
     def resume(self, own: Audience) -> Audience:
         """Return the audience to keep, after an earlier try created `own`. Raises AudienceError as `create`."""

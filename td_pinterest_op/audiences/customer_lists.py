@@ -15,7 +15,7 @@ from functools import partial
 from typing import NamedTuple
 
 from td_pinterest_op.audiences.create_once import (
-    Created,
+    CreateResult,
     create_once,
     find_oldest,
     retry_until_ready,
@@ -26,6 +26,7 @@ from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import Audience, CustomerList
 from td_pinterest_op.records.batch import Batch, Digests
+from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.records.spool import fingerprint
 from td_pinterest_op.redaction.format import escape, format_label
 
@@ -81,45 +82,30 @@ class CustomerLists:
         self._abandoned_ids: set[str] = set()  # of lists that may have other members, too
 
     def find_or_name_list(
-        self,
-        audience_name: str,
-        *,
-        job_id: str | None,
-        fingerprint: str,
-        list_type: str,
-        used: str | None = None,
-        records: int = 0,
-        is_exact: bool = True,
+        self, audience_name: str, prepared: Prepared, *, job_id: str | None, used: str | None, is_exact: bool
     ) -> "ListToFill":
         """Return the list that an earlier try of this session made for the same records, else a new one.
 
         Other records (of a corrected query, say) need a list of their own, or it would have both. The fingerprint
-        distinguishes them, whatever job they come from.
+        distinguishes them, whatever job they come from. Without records, a list of any try that is still empty will do.
 
         `used`: the list that the audience uses now. Somebody may have added people to that list or an earlier one: if
-        `is_exact`, a list is taken only if Pinterest counts no more than these `records` in it.
+        `is_exact`, a list is taken only if Pinterest counts no more records in it than `prepared` has.
         """
-        is_empty, job = job_id == _NO_JOB, job_id or _FILE
+        is_empty = not prepared.unique_count
+        prepared, job = (Prepared.empty(), _NO_JOB) if is_empty else (prepared, job_id or _FILE)
         started = {
-            made: records if name.initial_count is None else name.initial_count
+            made: prepared.upload_count if name.initial_count is None else name.initial_count
             for made, name in self._find_session_lists(audience_name).items()
-            if is_empty == (name.job == _NO_JOB) and (is_empty or name.fingerprint == fingerprint)
+            if is_empty == (name.job == _NO_JOB) and (is_empty or name.fingerprint == prepared.fingerprint)
         }
         shared = {made.id for made, own in started.items() if self._may_hold_others(made, used=used, own=own)}
         if is_exact:
             self._abandoned_ids |= shared
         earlier = find_oldest(made for made in started if made.id not in self._abandoned_ids)
-        name, list_id = f"{self._name_prefix(audience_name)}{job} {fingerprint})", earlier.id if earlier else ""
+        name = f"{self._name_prefix(audience_name)}{job} {prepared.fingerprint})"
+        list_id, list_type = earlier.id if earlier else "", prepared.list_type
         return ListToFill(lists=self, name=name, list_type=list_type, id=list_id, is_shared=list_id in shared)
-
-    def find_or_name_empty_list(self, audience_name: str, *, used: str | None) -> "ListToFill":
-        """Return the empty list of an earlier try of this session if it is still empty, else a new one.
-
-        `used`: see `find_or_name_list`.
-        """
-        return self.find_or_name_list(
-            audience_name, job_id=_NO_JOB, fingerprint=fingerprint(), list_type="EMAIL", used=used
-        )
 
     def _name_prefix(self, audience_name: str) -> str:
         return f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self._session_key} "
@@ -192,7 +178,7 @@ class CustomerLists:
             self._created_ids.add(customer_list.id)
         return True
 
-    def create(self, name: str, list_type: str, records: Batch | None) -> Created[CustomerList]:
+    def create(self, name: str, list_type: str, records: Batch | None) -> CreateResult[CustomerList]:
         """Create a list with its first records, or return the list of that name from an earlier try."""
 
         def find_earlier_list() -> CustomerList | None:
@@ -203,15 +189,15 @@ class CustomerLists:
         api = self._api
         wait_for_consistency(api.client)
         if earlier := find_earlier_list():
-            created = Created(thing=earlier, answered=False, lost=False)
+            created = CreateResult(entity=earlier, answered=False, lost=False)
         else:
             create = partial(
                 api.create_customer_list, name=name, list_type=list_type, records=records, is_nca=self._is_nca
             )
             divisible = records is not None and len(records) > 1
             created = create_once(create=create, find=find_earlier_list, client=api.client, divisible=divisible)
-        self._created_ids.add(created.thing.id)
-        log.info("%s", format_label("customer list", created.thing.id, name))
+        self._created_ids.add(created.entity.id)
+        log.info("%s", format_label("customer list", created.entity.id, name))
         return created
 
     def add(self, list_id: str, records: Batch) -> Response:
@@ -248,7 +234,7 @@ class ListToFill:
         with self._lock:
             if not self.id:
                 created = self.lists.create(self.name, self.list_type, records)
-                self.id, lost = created.thing.id, created.lost
+                self.id, lost = created.entity.id, created.lost
                 if created.answered:
                     return None
         # Also if the list was found: the request that created it may have had other records.
@@ -275,7 +261,7 @@ class ListToFill:
             nobody = hashlib.sha256(f"nobody in {self.name}".encode()).digest()
             name = self.name.removesuffix(f"{fingerprint()})") + f"{fingerprint([nobody])})"
             created = self.lists.create(name, self.list_type, Digests(nobody))
-        self.id = created.thing.id
+        self.id = created.entity.id
 
 
 def find_list(api: Api, audience: Audience) -> CustomerList | None:

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction
-from td_pinterest_op.audiences.actions.create import Create, CreateActalike
-from td_pinterest_op.audiences.actions.delete import Delete
+from td_pinterest_op.audiences.actions.lifecycle import Create, CreateActalike, Delete
 from td_pinterest_op.audiences.actions.members import Add, Clear, Remove, Replace
 from td_pinterest_op.audiences.actions.mirror import Mirror
 from td_pinterest_op.audiences.request import ExportRequest
@@ -16,22 +15,7 @@ from td_pinterest_op.settings.table import build_export_table
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow.services import Services
 
-__all__ = [
-    "ACTIONS",
-    "EXPORT",
-    "OUTCOMES",
-    "Add",
-    "Clear",
-    "Create",
-    "CreateActalike",
-    "Delete",
-    "Mirror",
-    "Remove",
-    "Replace",
-    "build_action",
-    "find_action",
-    "parse",
-]
+__all__ = ["Add", "Clear", "Create", "CreateActalike", "Delete", "Mirror", "Remove", "Replace"]
 
 ACTIONS: tuple[type[AudienceAction], ...] = (Add, Remove, Create, Replace, Mirror, Delete, Clear, CreateActalike)
 

@@ -4,9 +4,10 @@ import abc
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
-from td_pinterest_op.audiences.audiences import Audiences
+from td_pinterest_op.audiences.audiences import Audiences, NewAudience
 from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
@@ -61,6 +62,28 @@ class AudienceAction(abc.ABC):
             is_nca=self._settings.is_nca,
         )
 
+    @cached_property
+    def _new_audience(self) -> NewAudience:
+        """The audience to create, or to resume."""
+        return NewAudience(
+            name=self._new_name,
+            audiences=self._audiences,
+            is_own=self._is_own,
+            describe_conflict=self._describe_conflict,
+        )
+
+    def _is_own(self, audience: Audience) -> bool:
+        """Return whether this session created the audience."""
+        return self._lists.is_of_this_session(audience)
+
+    def _describe_conflict(self, audience: Audience) -> str:
+        """Return the error message for another session's audience that already has the new name."""
+        text = f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): '
+        if audience.audience_type == CUSTOMER_LIST:
+            text += "to put people into it use action add_people_to_current_audience or replace_current_audience with "
+            text += "its id, or "
+        return f"{text}choose another audience_name"
+
     def check(self) -> object:
         """Check, before any row is read, that the action can be done with the audience."""
         return self._find_usable()
@@ -114,12 +137,3 @@ def list_id_of(audience: Audience) -> str:
     """Return the id of an audience's customer list. `Audiences.find_usable` has checked that it has one."""
     assert audience.customer_list_id is not None, "find_usable has checked this"  # noqa: S101
     return audience.customer_list_id
-
-
-def describe_name_conflict(audience: Audience) -> str:
-    """Return the error message for an audience that already has the name of the one to create."""
-    use = "to put people into it use action add_people_to_current_audience or replace_current_audience with its id, or "
-    return (
-        f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): '
-        f"{use if audience.audience_type == CUSTOMER_LIST else ''}choose another audience_name"
-    )

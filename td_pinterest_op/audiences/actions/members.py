@@ -73,19 +73,12 @@ class MembersAction(AudienceAction):
 
         `used`: the list that the audience uses, None without an audience.
         """
-        if not prepared.unique_count:
-            empty = self._lists.find_or_name_empty_list(audience_name, used=used)
-            count = 0 if empty.id else 1
-            return empty, Step(description=empty.description, request_count=count, run=empty.create_empty)
         target = self._lists.find_or_name_list(
-            audience_name,
-            job_id=self._stats.job_id,
-            fingerprint=prepared.fingerprint,
-            list_type=prepared.list_type,
-            used=used,
-            records=prepared.upload_count,
-            is_exact=is_exact,
+            audience_name, prepared, job_id=self._stats.job_id, used=used, is_exact=is_exact
         )
+        if not prepared.unique_count:
+            count = 0 if target.id else 1
+            return target, Step(description=target.description, request_count=count, run=target.create_empty)
 
         def send_records() -> None:
             self._sender.send(prepared, target.add)

@@ -10,7 +10,6 @@ from typing import cast
 
 from td_pinterest_op.audiences.actions.audience_action import ReadRecords, Step, list_id_of
 from td_pinterest_op.audiences.actions.members import MembersAction
-from td_pinterest_op.audiences.audiences import NewAudience
 from td_pinterest_op.audiences.create_once import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import find_list
 from td_pinterest_op.errors import AudienceError
@@ -166,20 +165,17 @@ class Mirror(MembersAction):
 
     def _create_audience(self) -> None:
         """Create the audience that mirrors the query, with an empty list."""
-        new = NewAudience(
-            name=self._new_name,
-            audiences=self._audiences,
-            is_own=self._lists.is_of_this_session,
-            describe_conflict=lambda audience: f"{audience.label} was created while this task ran: run this task again",
-        )
         target, create_list = self._plan_list(self._new_name, Prepared.empty())
         create_list.run()
         wait_for_consistency(self._api.client)
-        kept = new.create(partial(self._create_audience_with_list, target))
+        kept = self._new_audience.create(partial(self._create_audience_with_list, target))
         self._audience = self._audiences.confirm_list(kept.id, list_id=list_id_of(kept))
         self._put_into_stats(self._audience)
-        new.remove_late_duplicates()
+        self._new_audience.remove_late_duplicates()
         self._run.ledger = replace(self._run.ledger, audience_id=kept.id)
+
+    def _describe_conflict(self, audience: Audience) -> str:
+        return f"{audience.label} was created while this task ran: run this task again"
 
     def _write_ledger_plan(self) -> None:
         """Write the plan into the ledger, and create the guard that stops it once there is a newer plan."""

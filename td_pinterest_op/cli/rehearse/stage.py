@@ -131,10 +131,8 @@ class Stage:
     def make_list(self, count: int) -> str:
         """Create a customer list of the first `count` made-up people; return its id. Raises what the API raises."""
         records = self.make_people(count)
-        named = fingerprint([records.data])
-        made = self.lists.find_or_name_list(self.name, job_id=None, fingerprint=named, list_type="EMAIL")
-        made.add(records)
-        return made.id
+        name = f"{self.name} (td {self.name[-8:]} file {fingerprint([records.data])})"
+        return self.lists.create(name, "EMAIL", records).entity.id
 
     def make_audience(self, list_id: str) -> None:
         """Create the rehearsal's audience, which uses the given list. Raises what the API raises."""

@@ -39,7 +39,7 @@ def replace_volatile_parts(text: str) -> str:
 @pytest.fixture(autouse=True)
 def shortened_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the ten seconds for which creating waits, since the commands use real clocks."""
-    monkeypatch.setattr(create_once, "_LOOKS", tuple(look / 20 for look in create_once._LOOKS))
+    monkeypatch.setattr(create_once, "_POLL_WAITS", tuple(wait / 20 for wait in create_once._POLL_WAITS))
 
 
 @pytest.fixture

@@ -6,18 +6,18 @@ from typing import cast
 
 import pytest
 
-from td_pinterest_op.audiences.create_once import Created, create_once, find_oldest, wait_for_consistency
+from td_pinterest_op.audiences.create_once import CreateResult, create_once, find_oldest, wait_for_consistency
 from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, MaybeAppliedError, UnavailableError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.pinterest.models import CustomerList
 from tests.clock import FakeTime
 
 RETRY = Retry(count=3, initial_wait=0.5, longest_wait=300, random=lambda: 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thing:
-    id: str
+def thing(number: int) -> CustomerList:
+    return CustomerList(id=str(number), name="", uploaded=None)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,33 +28,33 @@ class World:
     """
 
     answers: list[ExportError | str] = field(default_factory=list)
-    things: list[Thing] = field(default_factory=list)
+    things: list[CustomerList] = field(default_factory=list)
     hidden: int = 0
     refused: ExportError | None = None
     count: int = 0
     looked: int = 0
     time: FakeTime = field(default_factory=FakeTime)
 
-    def create(self) -> Thing:
+    def create(self) -> CustomerList:
         description = self.answers.pop(0) if self.answers else "done"
         if isinstance(description, ExportError):
             raise description
         self.count += 1
-        self.things.append(Thing(id=str(100 - self.count)))
+        self.things.append(thing(100 - self.count))
         if description == "lost":
             raise MaybeAppliedError("no answer")
         return self.things[-1]
 
-    def find(self) -> Thing | None:
+    def find(self) -> CustomerList | None:
         self.looked += 1
         if self.refused:
             raise self.refused
         return None if self.looked <= self.hidden else find_oldest(self.things)
 
-    def once(self) -> Thing:
-        return self.created().thing
+    def once(self) -> CustomerList:
+        return self.created().entity
 
-    def created(self, *, divisible: bool = False) -> Created[Thing]:
+    def created(self, *, divisible: bool = False) -> CreateResult[CustomerList]:
         rate_limiter = types.SimpleNamespace(wait=self.time.sleep)
         client = cast(Client, types.SimpleNamespace(rate_limiter=rate_limiter, retry=RETRY))
         return create_once(create=self.create, find=self.find, client=client, divisible=divisible)
@@ -66,26 +66,26 @@ def maybe(status: int | None = None) -> MaybeAppliedError:
 
 def test_thing_is_created() -> None:
     world = World()
-    assert Created(thing=Thing(id="99"), answered=True, lost=False) == world.created()
+    assert CreateResult(entity=thing(99), answered=True, lost=False) == world.created()
     assert (1, []) == (world.count, world.time.slept)
 
 
 def test_thing_is_found_after_a_lost_response() -> None:
     world = World(answers=["lost"])
-    assert Created(thing=Thing(id="99"), answered=False, lost=True) == world.created()
+    assert CreateResult(entity=thing(99), answered=False, lost=True) == world.created()
     assert (1, [0.5]) == (world.count, world.time.slept)
 
 
 @pytest.mark.parametrize(("hidden", "waited"), [(1, 2.0), (2, 4.0), (4, 10.0)])
 def test_lagging_listing_is_read_for_ten_seconds_before_the_request_is_repeated(hidden: int, waited: float) -> None:
     world = World(answers=["lost"], hidden=hidden)
-    assert Thing(id="99") == world.once()
+    assert thing(99) == world.once()
     assert (1, waited) == (world.count, sum(world.time.slept))
 
 
 def test_thing_is_created_again_if_it_is_not_found() -> None:
     world = World(answers=[maybe(), maybe()])
-    assert Created(thing=Thing(id="99"), answered=True, lost=True) == world.created()
+    assert CreateResult(entity=thing(99), answered=True, lost=True) == world.created()
     assert (1, 20.0) == (world.count, sum(world.time.slept))
 
 
@@ -98,18 +98,18 @@ def test_listing_is_read_before_each_repetition_and_after_the_last() -> None:
 
 def test_lowest_id_is_taken_of_things_that_show_late() -> None:
     world = World(answers=["lost"], hidden=5)
-    assert Created(thing=Thing(id="98"), answered=True, lost=True) == world.created()
+    assert CreateResult(entity=thing(98), answered=True, lost=True) == world.created()
     assert 2 == world.count
 
 
 def test_two_runs_that_create_at_once_both_take_the_lower_id() -> None:
-    assert Created(thing=Thing(id="7"), answered=False, lost=False) == World(things=[Thing(id="7")]).created()
-    assert Thing(id="99") == World(things=[Thing(id="1000")]).once()
+    assert CreateResult(entity=thing(7), answered=False, lost=False) == World(things=[thing(7)]).created()
+    assert thing(99) == World(things=[thing(1000)]).once()
 
 
 def test_new_thing_is_returned_before_a_listing_shows_it() -> None:
     world = World(hidden=100)
-    assert Thing(id="99") == world.once()
+    assert thing(99) == world.once()
 
 
 @pytest.mark.parametrize(("status", "tries"), [(None, 2), (500, 4)])
@@ -154,4 +154,4 @@ def test_run_waits_ten_seconds_for_things_of_an_earlier_try(age: float, waited: 
 
 
 def test_oldest_thing_has_the_lowest_number() -> None:
-    assert Thing(id="9") == find_oldest([Thing(id="10"), Thing(id="9"), Thing(id="100")])
+    assert thing(9) == find_oldest([thing(10), thing(9), thing(100)])

@@ -1,10 +1,10 @@
-"""The actions that create an audience: one with a customer list, or a look-alike of another audience."""
+"""The actions that create or delete an audience."""
 
-from functools import cached_property, partial
+import logging
+from functools import partial
 
-from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, describe_name_conflict
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
 from td_pinterest_op.audiences.actions.members import MembersAction
-from td_pinterest_op.audiences.audiences import NewAudience
 from td_pinterest_op.audiences.create_once import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import ListToFill
 from td_pinterest_op.errors import AudienceError
@@ -15,6 +15,8 @@ from td_pinterest_op.report.verdict import ON_THEIR_WAY, ReportText
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.stats import Condition, find_condition
+
+log = logging.getLogger(__name__)
 
 # Below this, the API description calls a list and an audience too small.
 _SMALLEST_SEED = 100
@@ -32,16 +34,6 @@ class Create(MembersAction):
     )
     report_text = ON_THEIR_WAY
 
-    @cached_property
-    def _new_audience(self) -> NewAudience:
-        """The audience to create, or to resume."""
-        return NewAudience(
-            name=self._new_name,
-            audiences=self._audiences,
-            is_own=self._lists.is_of_this_session,
-            describe_conflict=self._describe_conflict,
-        )
-
     def check(self) -> tuple[Audience | None, Audience | None]:
         """Return another session's audience with the new name, and the one of this session. Either may be None."""
         self._stats.audience_name = self._new_name
@@ -50,7 +42,7 @@ class Create(MembersAction):
             return None, own
         if_exists = self._settings.if_exists
         if if_exists is IfExists.FAIL:
-            raise AudienceError(describe_name_conflict(others[0]))
+            raise AudienceError(self._describe_conflict(others[0]))
         if len(others) > 1:
             ids = ", ".join(audience.id for audience in others)
             raise AudienceError(
@@ -96,12 +88,12 @@ class Create(MembersAction):
 
     def _resolve_duplicates(self, audience: Audience) -> Audience:
         """Return the audience to keep, if this session created several."""
-        return self._new_audience.resume(audience) if self._lists.is_of_this_session(audience) else audience
+        return self._new_audience.resume(audience) if self._is_own(audience) else audience
 
     def _describe_conflict(self, audience: Audience) -> str:
         """Return the error message for another session's audience with the new name."""
         if self._settings.if_exists is IfExists.FAIL:
-            return describe_name_conflict(audience)
+            return super()._describe_conflict(audience)
         return (
             f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): it was created while '
             f"this task ran. Run this task again: if_exists: {self._settings.if_exists.value} then applies to it"
@@ -138,22 +130,12 @@ class CreateActalike(AudienceAction):
         """Return whether this session created the audience."""
         return audience.audience_type == ACTALIKE and audience.description.endswith(self._session_suffix)
 
-    @cached_property
-    def _new_audience(self) -> NewAudience:
-        """The audience to create, or to resume."""
-        return NewAudience(
-            name=self._new_name,
-            audiences=self._audiences,
-            is_own=self._is_own,
-            describe_conflict=describe_name_conflict,
-        )
-
     def check(self) -> Audience | None:
         """Return the audience that this session created. Without one, check the new name and the seed audience."""
         self._stats.audience_name = self._new_name
         others, own = self._new_audience.find()
         if others and not own:
-            raise AudienceError(describe_name_conflict(others[0]))
+            raise AudienceError(self._describe_conflict(others[0]))
         if not own:
             self._check_seed()
         return own
@@ -210,3 +192,64 @@ class CreateActalike(AudienceAction):
                 f"seed {seed.label} has {seed.size} people, fewer than {_SMALLEST_SEED}: too few to find others like "
                 "them. Nothing was created"
             )
+
+
+class Delete(AudienceAction):
+    """Delete an audience. Succeeds if it is already deleted. Pinterest has no way to delete its customer list."""
+
+    action = ActionSpec(
+        name="delete_current_audience",
+        audience_id="audience_id_delete",
+        scopes=frozenset({Scope.OLD_AUDIENCE}),
+        uses=frozenset({"even_if_used"}),
+    )
+    report_text = ReportText(
+        headline="The audience is deleted",
+        detail="Its customer list stays: Pinterest has no way to delete one.",
+        next="Check that none of your ad groups still uses the audience.",
+        hides_size=True,
+    )
+
+    def check(self) -> Audience | None:
+        """Return the audience, None if it cannot be read. Raises AudienceError if active ad groups use it."""
+        audience = self._find_audience()
+        if audience and not audience.is_removed:
+            self._require_unused(audience)
+        return audience
+
+    def _find_audience(self) -> Audience | None:
+        """Return the audience to delete, which may be removed already. None if it cannot be read."""
+        self._stats.audience_id = self._audience_id
+        audience = self._audiences.find_removable(self._audience_id)
+        if audience:
+            self._put_into_stats(audience)
+        self._check_name(audience)
+        return audience
+
+    def steps(self, _prepared: Prepared) -> list[Step]:
+        """Return the step that removes the audience, unless it is already removed."""
+        audience = self._find_audience()
+        self._summarize(past="Deleted {audience}", infinitive="delete {audience}")
+        if audience is None:
+            description = f"remove audience {self._audience_id}, which cannot be read and may be deleted already"
+            return [Step(description=description, request_count=1, run=self._remove_unreadable_audience)]
+        if audience.is_removed:
+            unchanged = "leave {audience} unchanged, since it is deleted already"
+            self._summarize(past="{audience} was deleted already", infinitive=unchanged)
+            description = f"none: {audience.label} is removed already"
+            return [Step(description=description, run=partial(self._put_into_stats, audience))]
+        description = f"remove {audience.label}; its customer list stays"
+        # Whatever the answer, an audience that has just been read is gone now.
+        return [Step(description=description, request_count=1, run=partial(self._audiences.remove, audience.id))]
+
+    def _remove_unreadable_audience(self) -> None:
+        """Remove an audience that cannot be read. Raises AudienceError if Pinterest does not know it."""
+        audience_id = self._audience_id
+        if not self._audiences.remove(audience_id):
+            raise AudienceError(
+                f"there is no audience {audience_id} in ad account {self._settings.ad_account_id}: either it was "
+                "deleted before, or it never existed there. Check audience_id_delete and ad_account_id"
+            )
+        log.info(
+            "audience %s could not be read, but Pinterest accepted its removal: it was removed already", audience_id
+        )
