@@ -66,6 +66,7 @@ def parse_list_name(list_name: str) -> ListName | None:
     return ListName(**match.groupdict()) if match else None
 
 
+@dataclass(kw_only=True)
 class CustomerLists:
     """The customer lists that one workflow session created for the audience with this id or name.
 
@@ -73,13 +74,13 @@ class CustomerLists:
     is never filled, since both audiences would get its people. Methods raise what the API raises.
     """
 
-    def __init__(
-        self, *, api: Api, session_key: str, audience_id: str | None, audience_name: str | None, is_nca: bool
-    ) -> None:
-        self._api, self._session_key = api, session_key
-        self._audience_id, self._audience_name, self._is_nca = audience_id, audience_name, is_nca
-        self._created_ids: set[str] = set()  # of lists of this session
-        self._abandoned_ids: set[str] = set()  # of lists that may have other members, too
+    api: Api
+    session_key: str
+    audience_id: str | None
+    audience_name: str | None
+    is_nca: bool
+    _created_ids: set[str] = field(init=False, default_factory=set)  # of lists of this session
+    _abandoned_ids: set[str] = field(init=False, default_factory=set)  # of lists that may have other members, too
 
     def find_or_name_list(
         self, audience_name: str, prepared: Prepared, *, job_id: str | None, used: str | None, is_exact: bool
@@ -108,14 +109,14 @@ class CustomerLists:
         return ListToFill(lists=self, name=name, list_type=list_type, id=list_id, is_shared=list_id in shared)
 
     def _name_prefix(self, audience_name: str) -> str:
-        return f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self._session_key} "
+        return f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self.session_key} "
 
     def _find_session_lists(self, audience_name: str) -> dict[CustomerList, ListName]:
         """Return this session's lists for the audience that no other audience uses, with the ends of their names."""
         prefix = self._name_prefix(audience_name)
         named = {
             listed: name
-            for listed in self._api.customer_lists()
+            for listed in self.api.customer_lists()
             if listed.name.startswith(prefix) and (name := self._parse_own_name(listed))
         }
         own = {listed: named[listed] for listed in self._exclude_used_lists(named)}
@@ -125,7 +126,7 @@ class CustomerLists:
     def _parse_own_name(self, customer_list: CustomerList) -> ListName | None:
         """Return the end of a list's name, None for a list of another session."""
         name = parse_list_name(customer_list.name)
-        return name if name and name.session == self._session_key else None
+        return name if name and name.session == self.session_key else None
 
     def _exclude_used_lists(self, lists: Collection[CustomerList]) -> list[CustomerList]:
         """Return the lists that no other audience uses."""
@@ -133,8 +134,8 @@ class CustomerLists:
             return []
         in_use = {
             audience.customer_list_id
-            for audience in self._api.audiences()
-            if audience.id != self._audience_id and audience.name != self._audience_name
+            for audience in self.api.audiences()
+            if audience.id != self.audience_id and audience.name != self.audience_name
         }
         return [customer_list for customer_list in lists if customer_list.id not in in_use]
 
@@ -145,12 +146,12 @@ class CustomerLists:
         """
         if not self._uses_empty_list(audience):
             return False
-        wait_for_consistency(self._api.client)
+        wait_for_consistency(self.api.client)
         return self._uses_empty_list(audience)
 
     def _uses_empty_list(self, audience: Audience) -> bool:
         """Return whether the audience's list was created empty and Pinterest counts no more records."""
-        used = find_list(self._api, audience)
+        used = find_list(self.api, audience)
         name = parse_list_name(used.name) if used else None
         if not used or not name or name.initial_count is None:
             return False
@@ -164,15 +165,15 @@ class CustomerLists:
 
     def _has_more_records(self, customer_list: CustomerList, *, than: int) -> bool:
         """Return whether Pinterest counts more than `than` records in a list, or shows no count."""
-        read = self._api.customer_list(customer_list.id)
-        listed = (listed for listed in self._api.customer_lists() if listed.id == customer_list.id)
+        read = self.api.customer_list(customer_list.id)
+        listed = (listed for listed in self.api.customer_lists() if listed.id == customer_list.id)
         counts = [seen.uploaded for seen in (customer_list, read, *listed) if seen and seen.uploaded is not None]
         return not counts or max(counts) > than
 
     def is_of_this_session(self, audience: Audience) -> bool:
         """Return whether this workflow session created the audience's list."""
         if audience.customer_list_id not in self._created_ids:
-            customer_list = find_list(self._api, audience)
+            customer_list = find_list(self.api, audience)
             if customer_list is None or not self._parse_own_name(customer_list):
                 return False
             self._created_ids.add(customer_list.id)
@@ -182,17 +183,17 @@ class CustomerLists:
         """Create a list with its first records, or return the list of that name from an earlier try."""
 
         def find_earlier_list() -> CustomerList | None:
-            listed = self._api.customer_lists()
+            listed = self.api.customer_lists()
             named = [made for made in listed if made.name == name and made.id not in self._abandoned_ids]
             return find_oldest(self._exclude_used_lists(named))
 
-        api = self._api
+        api = self.api
         wait_for_consistency(api.client)
         if earlier := find_earlier_list():
             created = CreateResult(entity=earlier, answered=False, lost=False)
         else:
             create = partial(
-                api.create_customer_list, name=name, list_type=list_type, records=records, is_nca=self._is_nca
+                api.create_customer_list, name=name, list_type=list_type, records=records, is_nca=self.is_nca
             )
             divisible = records is not None and len(records) > 1
             created = create_once(create=create, find=find_earlier_list, client=api.client, divisible=divisible)
@@ -202,8 +203,8 @@ class CustomerLists:
 
     def add(self, list_id: str, records: Batch) -> Response:
         """Add records to a list. Repeats the request while a new list is not found."""
-        request = partial(self._api.change_records, list_id, records, operation="ADD")
-        client = self._api.client
+        request = partial(self.api.change_records, list_id, records, operation="ADD")
+        client = self.api.client
         return retry_until_ready(request, client, list_id=list_id, is_early=lambda error: error.status == 404)
 
 

@@ -11,7 +11,6 @@ from td_pinterest_op.audiences.audiences import Audiences, NewAudience
 from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
-from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
 from td_pinterest_op.records.read import Prepared
@@ -47,19 +46,15 @@ class AudienceAction(abc.ABC):
     def __init__(self, *, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> None:
         self._request, self._services, self._stats, self._sender = request, services, stats, sender
         self._settings, self._session_key, self._api = request.settings, request.task.session_key, services.pinterest
+        settings = request.settings
+        self._audience_id, self._new_name = settings.audience_id or "", settings.audience_name or ""
         self._audiences = Audiences(self._api)
-        audience_id, new_name = self._settings.audience_id, self._settings.audience_name
-        self._audience_id, self._new_name = audience_id or "", new_name or ""
-        self._lists = self._build_lists(self._session_key, audience_id, new_name)
-
-    def _build_lists(self, session_key: str, audience_id: str | None, audience_name: str | None) -> CustomerLists:
-        """Return the customer lists that a session created for an audience."""
-        return CustomerLists(
+        self._lists = CustomerLists(
             api=self._api,
-            session_key=session_key,
-            audience_id=audience_id,
-            audience_name=audience_name,
-            is_nca=self._settings.is_nca,
+            session_key=self._session_key,
+            audience_id=settings.audience_id,
+            audience_name=settings.audience_name,
+            is_nca=settings.is_nca,
         )
 
     @cached_property
@@ -106,11 +101,6 @@ class AudienceAction(abc.ABC):
         self._put_into_stats(audience)
         self._check_name(audience)
         return audience
-
-    def _require_unused(self, audience: Audience) -> None:
-        """Raise AudienceError if active ad groups use the audience, unless the settings allow that."""
-        if not self._settings.even_if_used:
-            require_unused(self._api, audience)
 
     def _check_name(self, audience: Audience | None) -> None:
         """Raise AudienceError if the audience does not have the name that the settings expect."""

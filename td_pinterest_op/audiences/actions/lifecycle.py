@@ -7,6 +7,7 @@ from td_pinterest_op.audiences.actions.audience_action import AudienceAction, St
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.create_once import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import ListToFill
+from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import ACTALIKE, Audience
 from td_pinterest_op.records.read import Prepared
@@ -213,8 +214,8 @@ class Delete(AudienceAction):
     def check(self) -> Audience | None:
         """Return the audience, None if it cannot be read. Raises AudienceError if active ad groups use it."""
         audience = self._find_audience()
-        if audience and not audience.is_removed:
-            self._require_unused(audience)
+        if audience and not audience.is_removed and not self._settings.even_if_used:
+            require_unused(self._api, audience)
         return audience
 
     def _find_audience(self) -> Audience | None:

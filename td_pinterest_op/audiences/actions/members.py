@@ -6,6 +6,7 @@ from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, list_id_of
 from td_pinterest_op.audiences.customer_lists import ListToFill, find_list, parse_list_name
+from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
@@ -211,15 +212,15 @@ class Clear(MembersAction):
         hides_size=True,
     )
 
-    _is_known_unused = False
+    _is_used_checked = False
 
     def check(self) -> tuple[Audience, bool]:
         """Return the audience and whether it is empty. Raises AudienceError if it is not, but ad groups use it."""
         audience = self._find_usable()
         is_empty = self._lists.is_empty(audience)
-        if not is_empty and not self._is_known_unused:
-            self._require_unused(audience)
-            self._is_known_unused = True
+        if not is_empty and not self._settings.even_if_used and not self._is_used_checked:
+            require_unused(self._api, audience)
+            self._is_used_checked = True
         return audience, is_empty
 
     def steps(self, _prepared: Prepared) -> list[Step]:

@@ -204,7 +204,7 @@ class Mirror(MembersAction):
         audience = self._existing_audience
         # Each plan is a session of its own, which does not take the lists of other plans of the task's session.
         key = hashlib.sha256(f"{self._session_key} {self._guard.plan}".encode()).hexdigest()[:8]
-        self._lists = self._build_lists(key, audience.id, audience.name)
+        self._lists = replace(self._lists, session_key=key, audience_id=audience.id, audience_name=audience.name)
         text = self._stats.summary_text
         with self._guard.watch(REPLACING):
             for step in self._replace_members(self._find_usable(audience.id), self._plan[JOIN]):
