@@ -137,7 +137,7 @@ class _Erasure:
             self.reporter.plan(self._describe_plan())
             if self.stats.unique and not self._settings.dry_run:
                 try:
-                    self._remove_from_all(prepared, services)
+                    self._remove_from_all_lists(prepared, services)
                 except ExportError as error:
                     raise error.extend(f". Before that: {self._progress_text}") from None
         self.is_complete = True
@@ -154,7 +154,7 @@ class _Erasure:
         return reader.prepared
 
     def _describe_plan(self) -> str:
-        """Return the log message on what the erasure will request."""
+        """Return the log message about the requests that the erasure will send."""
         records, lists, settings = self.stats.unique, self._list_count, self._settings
         accounts = len({target.ad_account_id for target in self.targets})
         requests, pace = lists * math.ceil(records / settings.limit_records_per_request), settings.requests_per_minute
@@ -164,7 +164,7 @@ class _Erasure:
             + (" (dry run: nothing is written)" if settings.dry_run else "")
         )
 
-    def _remove_from_all(self, prepared: Prepared, services: Services) -> None:
+    def _remove_from_all_lists(self, prepared: Prepared, services: Services) -> None:
         """Remove the records from one list after the other. Continues after an error that concerns one list."""
         for number, target in enumerate(self.targets, start=1):
             if target.customer_list:

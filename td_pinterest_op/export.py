@@ -72,10 +72,10 @@ def export(
     reporter = reporter or LogReporter(timing=timing)
     with _open_run(request, reporter, timing, on_new_refresh_token) as run, contextlib.ExitStack() as stack:
         action = run.build_action()
-        action.check()
+        action.check_audience()
         with run.measure("reading_seconds"):
-            prepared = stack.enter_context(action.prepare(run.read_records))
-        steps = action.steps(prepared)
+            prepared = stack.enter_context(action.prepare_records(run.read_records))
+        steps = action.plan_steps(prepared)
         run.show_plan(steps, prepared)
         run.run_steps(steps)
     return run.stats.to_json()

@@ -37,7 +37,7 @@ class AudienceStatus:
     """Checks the audiences of the task's `result_settings`, and stores their state under `pinterest_status`."""
 
     def run(self) -> None:
-        """Raise AudienceError if an audience breaks `fail_on`, `min_size` or `max_drop_ratio`, or cannot be read."""
+        """Check the audiences. Raises AudienceError for one that breaks a limit of the settings, or cannot be read."""
         with task_process():
             stored = check_audiences(workflow.current_task(), SYSTEM)
             workflow.store(pinterest_status=stored)
@@ -45,7 +45,7 @@ class AudienceStatus:
                 raise AudienceError("; ".join(stored["problems"]))
 
     def look(self) -> None:
-        """Do the same as `run`, but only store problems under `pinterest_status.problems`, for a later task."""
+        """Check the audiences as `run` does, but only store problems, under `pinterest_status.problems`."""
         with task_process():
             workflow.store(pinterest_status=check_audiences(workflow.current_task(), SYSTEM))
 
@@ -178,7 +178,7 @@ def _count_members(customer_list: CustomerList, known: Members | None) -> int | 
 
 @dataclass(slots=True, kw_only=True)
 class _FollowUp:
-    """The states of the audiences so far. `problems`: by audience. An audience that cannot be read has no state."""
+    """The states that were read so far, and the problems by audience. An unreadable audience has no state."""
 
     settings: StatusSettings
     known: AudienceHistory = field(default_factory=AudienceHistory)

@@ -12,7 +12,7 @@ from td_pinterest_op.audiences.create_once import (
     PATIENCE,
     age_key,
     create_once,
-    poll_for,
+    poll_until_found,
     retry_until_ready,
     wait_for_consistency,
 )
@@ -148,19 +148,22 @@ class NewAudience:
     describe_conflict: Callable[[Audience], str]
     _in_doubt: bool = False
 
-    def find(self) -> tuple[Sequence[Audience], Audience | None]:
-        """Return the other sessions' audiences with the name, the oldest first, and this session's, if any."""
+    def find_audiences(self) -> tuple[Sequence[Audience], Audience | None]:
+        """Return other sessions' audiences with the name, the oldest first, and this session's audience, if any."""
         others, own = self._split_by_session(self.audiences.find_by_name(self.name))
         return others, own[0] if own else None
 
-    def create(self, create: Callable[[], Audience]) -> Audience:
+    def create_audience(self, create: Callable[[], Audience]) -> Audience:
         """Create the audience and return the one to keep. Raises AudienceError if another session was first."""
-        created = create_once(create=create, find=lambda: self.find()[1], client=self.audiences.api.client)
+        created = create_once(create=create, find=lambda: self.find_audiences()[1], client=self.audiences.api.client)
         self._in_doubt = created.lost
         return self._resolve_duplicates(created.entity, is_rival=lambda _: True)
 
-    def resume(self, own: Audience) -> Audience:
-        """Return the audience to keep, after an earlier try created `own`. Raises AudienceError as `create`."""
+    def resume_creation(self, own: Audience) -> Audience:
+        """Continue after an earlier try created `own`, and return the audience to keep.
+
+        Raises AudienceError as `create_audience`.
+        """
         wait_for_consistency(self.audiences.api.client)
         return self._resolve_duplicates(own, is_rival=lambda other: _is_simultaneous(other, own))
 
@@ -173,7 +176,7 @@ class NewAudience:
         """Return the session's oldest audience and remove the others. Raises AudienceError if a rival is older."""
         # A listing that shows the audience shows every older one as well.
         named = self._find_namesakes(audience)
-        named = named or poll_for(lambda: self._find_namesakes(audience), self.audiences.api.client) or []
+        named = named or poll_until_found(lambda: self._find_namesakes(audience), self.audiences.api.client) or []
         others, own = self._split_by_session(named)
         rival = next((other for other in others if age_key(other) < age_key(audience) and is_rival(other)), None)
         if rival:

@@ -39,7 +39,7 @@ class ConcurrencyLimit:
 def run_concurrently(
     work: Callable[[_Job], _Result], jobs: Iterator[_Job], *, limit: ConcurrencyLimit, poll: Callable[[], None]
 ) -> Iterator[_Result]:
-    """Call `work` for each job in a thread, as many at once as `limit` allows, and yield each result when it is there.
+    """Call `work` for each job in a thread, as many at once as `limit` allows. Yields the results as they arrive.
 
     Calls `poll` every second while no job ends. Raises RuntimeError if a thread cannot be started.
     """

@@ -69,8 +69,8 @@ def retry_until_ready(
     return request()
 
 
-def poll_for(find: Callable[[], _Answer | None], client: Client) -> _Answer | None:
-    """Call `find` for about ten seconds until it finds something, and return that. None if it finds nothing."""
+def poll_until_found(find: Callable[[], _Answer | None], client: Client) -> _Answer | None:
+    """Call `find` repeatedly, for about ten seconds, until it returns a result. Returns None if it never does."""
     for wait in _POLL_WAITS:
         client.rate_limiter.wait(wait)
         if (found := find()) is not None:
@@ -101,7 +101,7 @@ def create_once(
                     error,
                     format_duration(sum(_POLL_WAITS)),
                 )
-                earlier = poll_for(find, client)
+                earlier = poll_until_found(find, client)
                 if earlier is not None:
                     return CreateResult(entity=earlier, answered=False, lost=True)
                 if lost > client.retry.count:

@@ -104,16 +104,16 @@ class CustomerLists:
         if is_exact:
             self._abandoned_ids |= shared
         earlier = find_oldest(made for made in started if made.id not in self._abandoned_ids)
-        name = f"{self._name_prefix(audience_name)}{job} {prepared.fingerprint})"
+        name = f"{self._build_name_prefix(audience_name)}{job} {prepared.fingerprint})"
         list_id, list_type = earlier.id if earlier else "", prepared.list_type
         return ListToFill(lists=self, name=name, list_type=list_type, id=list_id, is_shared=list_id in shared)
 
-    def _name_prefix(self, audience_name: str) -> str:
+    def _build_name_prefix(self, audience_name: str) -> str:
         return f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self.session_key} "
 
     def _find_session_lists(self, audience_name: str) -> dict[CustomerList, ListName]:
         """Return this session's lists for the audience that no other audience uses, with the ends of their names."""
-        prefix = self._name_prefix(audience_name)
+        prefix = self._build_name_prefix(audience_name)
         named = {
             listed: name
             for listed in self.api.customer_lists()
@@ -124,7 +124,7 @@ class CustomerLists:
         return own
 
     def _parse_own_name(self, customer_list: CustomerList) -> ListName | None:
-        """Return the end of a list's name, None for a list of another session."""
+        """Parse the end of a list's name. Returns None for a list of another session."""
         name = parse_list_name(customer_list.name)
         return name if name and name.session == self.session_key else None
 
@@ -157,11 +157,11 @@ class CustomerLists:
             return False
         return not self._has_more_records(used, than=name.initial_count)
 
-    def _may_hold_others(self, made: CustomerList, *, used: str | None, own: int) -> bool:
+    def _may_hold_others(self, customer_list: CustomerList, *, used: str | None, own: int) -> bool:
         """Return whether others may have added to a list: it was in use, and has more than `own` records."""
         # Lists that are newer than the one in use were never used.
-        was_used = used is not None and (len(made.id), made.id) <= (len(used), used)
-        return was_used and self._has_more_records(made, than=own)
+        was_used = used is not None and (len(customer_list.id), customer_list.id) <= (len(used), used)
+        return was_used and self._has_more_records(customer_list, than=own)
 
     def _has_more_records(self, customer_list: CustomerList, *, than: int) -> bool:
         """Return whether Pinterest counts more than `than` records in a list, or shows no count."""

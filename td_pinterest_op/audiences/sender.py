@@ -57,18 +57,18 @@ class _BatchResult:
 
 @dataclass(slots=True)
 class _Piece:
-    """Part of a batch. `halvings`: because of a 400. `in_doubt`: a request may have added its records."""
+    """Part of a batch. `halvings`: how often a 400 halved it. `in_doubt`: a request may have added its records."""
 
     records: Batch
     halvings: int = 0
     in_doubt: bool = False
 
     def split(self, size: int, *, halvings: int = 0) -> "list[_Piece]":
-        """Return pieces of `size` records."""
+        """Split the piece into pieces of up to `size` records."""
         return [_Piece(part, self.halvings + halvings, self.in_doubt) for part in self.records.split(size)]
 
     def halve(self, *, halvings: int = 0) -> "list[_Piece]":
-        """Return two halves, nothing for a single record."""
+        """Split the piece into halves. A single record has none."""
         return self.split((len(self.records) + 1) // 2, halvings=halvings) if len(self.records) > 1 else []
 
 
@@ -113,7 +113,7 @@ class Sender:
             known = to_export_error(error)
             # After a signal, or a failure of the spool: the threads must not send the batches that they have.
             rate_limiter.stop(known)
-            raise known.extend(self._progress_text()) from None
+            raise known.extend(self._describe_progress()) from None
 
     def _send_all(self, batches: Iterator[Batch], send_records: SendRecords, progress: Callable[[int], None]) -> None:
         """Send the batches, and raise the first error once all requests have ended."""
@@ -135,8 +135,8 @@ class Sender:
         if failure:
             raise failure
 
-    def _progress_text(self) -> str:
-        """Return how many records were sent, refused and not sent, for an error message."""
+    def _describe_progress(self) -> str:
+        """Return the numbers of records sent, refused and not sent, for an error message."""
         # Read once each: requests that are still in flight may be counted meanwhile.
         stats = self._stats
         unique, sent, refused, in_doubt = stats.to_send_count, stats.sent, stats.refused, stats.in_doubt
@@ -153,14 +153,14 @@ class Sender:
         batch = _BatchResult(records=records)
         try:
             for part in records.split(self._largest or len(records)):
-                self._send_halving(part, batch, send_records)
+                self._send_in_pieces(part, batch, send_records)
             self._raise_if_rejected(batch)
         except Exception as error:
             batch.error = to_export_error(error)
         return batch
 
-    def _send_halving(self, records: Batch, batch: _BatchResult, send_records: SendRecords) -> None:
-        """Send records, and halve refused pieces until each invalid record is alone.
+    def _send_in_pieces(self, records: Batch, batch: _BatchResult, send_records: SendRecords) -> None:
+        """Send records, and halve each refused piece until every invalid record is alone.
 
         Raises RequestRefusedError if Pinterest accepts no piece after MAX_HALVINGS: the request must be the cause.
         """
@@ -184,7 +184,7 @@ class Sender:
             raise RequestRefusedError(
                 f"Pinterest answered 400 to a batch and to every part of it, after {MAX_HALVINGS} halvings: the cause "
                 "seems to be the request, not its records. If Pinterest does refuse that many records, set a much "
-                f"smaller limit_records_per_request to find them{self._rows_advice(batch)} [x-pinterest-rid "
+                f"smaller limit_records_per_request to find them{self._build_rows_advice(batch)} [x-pinterest-rid "
                 f"{self._client.last_request_id}]"
             )
 
@@ -242,20 +242,20 @@ class Sender:
             self._largest = min(records, self._largest or records)
 
     def _raise_if_rejected(self, batch: _BatchResult) -> None:
-        """Raise an error if the records that Pinterest refused must end the export."""
+        """Raise an error if Pinterest refused records and the export must end for that reason."""
         if batch.refused and not self._settings.ignore_invalid_records:
             raise RecordsRefusedError(
                 f"Pinterest refused {batch.refused} of the {len(batch.records)} records of a batch (400); set "
-                f"ignore_invalid_records: true to skip and count such records{self._rows_advice(batch)}"
+                f"ignore_invalid_records: true to skip and count such records{self._build_rows_advice(batch)}"
             )
         if not self._stats.sent and self._stats.refused >= min(2**MAX_HALVINGS, self._stats.to_send_count):
             raise RequestRefusedError(
                 f"Pinterest refused the first {self._stats.refused} records one by one (400) and accepted none: the "
-                f"cause is the request, not its records{self._rows_advice(batch)} [x-pinterest-rid "
+                f"cause is the request, not its records{self._build_rows_advice(batch)} [x-pinterest-rid "
                 f"{self._client.last_request_id}]"
             )
 
-    def _rows_advice(self, batch: _BatchResult) -> str:
+    def _build_rows_advice(self, batch: _BatchResult) -> str:
         """Return advice about records with several keys, "" once Pinterest has accepted any record."""
         return "" if self._stats.sent or not isinstance(batch.records, RowRecords) else _ROWS_ADVICE
 

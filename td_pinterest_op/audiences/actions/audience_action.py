@@ -59,15 +59,15 @@ class AudienceAction(abc.ABC):
 
     @cached_property
     def _new_audience(self) -> NewAudience:
-        """The audience to create, or to resume."""
+        """The audience with the new name, to be created or continued from an earlier try."""
         return NewAudience(
             name=self._new_name,
             audiences=self._audiences,
-            is_own=self._is_own,
+            is_own=self._is_of_this_session,
             describe_conflict=self._describe_conflict,
         )
 
-    def _is_own(self, audience: Audience) -> bool:
+    def _is_of_this_session(self, audience: Audience) -> bool:
         """Return whether this session created the audience."""
         return self._lists.is_of_this_session(audience)
 
@@ -79,11 +79,11 @@ class AudienceAction(abc.ABC):
             text += "its id, or "
         return f"{text}choose another audience_name"
 
-    def check(self) -> object:
+    def check_audience(self) -> object:
         """Check, before any row is read, that the action can be done with the audience."""
-        return self._find_usable()
+        return self._find_usable_audience()
 
-    def prepare(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[Prepared]:
+    def prepare_records(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[Prepared]:
         """Prepare the records to send, and free them at the end of the block.
 
         `read_records` reads the request's rows into a spool and checks the limits. An action without rows makes no
@@ -92,17 +92,17 @@ class AudienceAction(abc.ABC):
         return read_records() if self.action.reads_rows else contextlib.nullcontext(Prepared.empty())
 
     @abc.abstractmethod
-    def steps(self, prepared: Prepared) -> list[Step]:
-        """Return the steps, and describe them in `Stats.summary_text`. Writes nothing to Pinterest."""
+    def plan_steps(self, prepared: Prepared) -> list[Step]:
+        """Return the steps of the action, and set the summary of the run. Writes nothing to Pinterest."""
 
-    def _find_usable(self, audience_id: str | None = None) -> Audience:
+    def _find_usable_audience(self, audience_id: str | None = None) -> Audience:
         """Return an audience, by default that of the settings. Raises AudienceError if it cannot take records."""
         audience = self._audiences.find_usable(audience_id or self._audience_id)
-        self._put_into_stats(audience)
-        self._check_name(audience)
+        self._copy_to_stats(audience)
+        self._check_audience_name(audience)
         return audience
 
-    def _check_name(self, audience: Audience | None) -> None:
+    def _check_audience_name(self, audience: Audience | None) -> None:
         """Raise AudienceError if the audience does not have the name that the settings expect."""
         expected = self._settings.expected_audience_name
         if expected is not None and (audience is None or audience.name != expected):
@@ -112,18 +112,18 @@ class AudienceAction(abc.ABC):
                 "Nothing was changed"
             )
 
-    def _summarize(self, *, past: str, infinitive: str) -> None:
-        """Set the text that describes the run in the statistics. See `SummaryText`."""
+    def _set_summary(self, *, past: str, infinitive: str) -> None:
+        """Set the summary in the statistics: what the run has done (`past`), and what a dry run would do."""
         self._stats.summary_text = SummaryText(past=past, infinitive=infinitive)
 
-    def _put_into_stats(self, audience: Audience) -> None:
+    def _copy_to_stats(self, audience: Audience) -> None:
         """Copy the audience's id, name, list, status and size into the statistics."""
         self._stats.audience_id, self._stats.audience_name = audience.id, audience.name
         self._stats.customer_list_id = audience.customer_list_id
         self._stats.audience_status, self._stats.audience_size = audience.status or None, audience.size
 
 
-def list_id_of(audience: Audience) -> str:
-    """Return the id of an audience's customer list. `Audiences.find_usable` has checked that it has one."""
+def get_list_id(audience: Audience) -> str:
+    """Return the id of an audience's customer list, which must exist."""
     assert audience.customer_list_id is not None, "find_usable has checked this"  # noqa: S101
     return audience.customer_list_id

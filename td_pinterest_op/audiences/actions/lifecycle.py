@@ -35,10 +35,10 @@ class Create(MembersAction):
     )
     report_text = ON_THEIR_WAY
 
-    def check(self) -> tuple[Audience | None, Audience | None]:
+    def check_audience(self) -> tuple[Audience | None, Audience | None]:
         """Return another session's audience with the new name, and the one of this session. Either may be None."""
         self._stats.audience_name = self._new_name
-        others, own = self._new_audience.find()
+        others, own = self._new_audience.find_audiences()
         if own or not others:
             return None, own
         if_exists = self._settings.if_exists
@@ -50,46 +50,46 @@ class Create(MembersAction):
                 f'several audiences are named "{self._new_name}" (ids {ids}): with if_exists: {if_exists.value} '
                 "there must be only one. Use another action, with the id of the audience that you mean"
             )
-        return self._find_usable(others[0].id), None
+        return self._find_usable_audience(others[0].id), None
 
-    def steps(self, prepared: Prepared) -> list[Step]:
+    def plan_steps(self, prepared: Prepared) -> list[Step]:
         """Return the steps that create the audience with a list, resume an earlier try, or change an existing one."""
-        existing, own = self.check()
+        existing, own = self.check_audience()
         if_exists = self._settings.if_exists
         if existing and if_exists is IfExists.ADD:
-            return self._change_members(existing, prepared, adds=True)
+            return self._plan_change(existing, prepared, adds=True)
         if existing:
-            return self._replace_members(existing, prepared)
+            return self._plan_replace(existing, prepared)
         if own:
-            steps = self._replace_members(own, prepared, is_exact=if_exists is IfExists.REPLACE)
+            steps = self._plan_replace(own, prepared, is_exact=if_exists is IfExists.REPLACE)
         else:
             target, fill = self._plan_list(self._new_name, prepared)
             description, create = f'create audience "{self._new_name}" from it', partial(self._create_audience, target)
             steps = [fill, Step(description=description, request_count=1, run=create)]
         people = "with {records}" if prepared.unique_count else "without people"
-        self._summarize(past=f"Created {{audience}} {people}", infinitive=f"create {{audience}} {people}")
+        self._set_summary(past=f"Created {{audience}} {people}", infinitive=f"create {{audience}} {people}")
         return steps
 
     def _create_audience(self, target: ListToFill) -> None:
         """Create the audience with the filled list, or switch the one that this session created to it."""
         with self._explain_failure_after_upload(target):
             wait_for_consistency(self._api.client)
-            existing, own = self.check()  # it may have been created while the records were sent
+            existing, own = self.check_audience()  # it may have been created while the records were sent
             if existing:
                 raise AudienceError(self._describe_conflict(existing))
             if own:
                 self._switch_list(own, target)
                 return
-            kept = self._new_audience.create(partial(self._create_audience_with_list, target))
-            self._put_into_stats(kept)
+            kept = self._new_audience.create_audience(partial(self._create_audience_with_list, target))
+            self._copy_to_stats(kept)
             if kept.customer_list_id != target.id:  # an earlier try made it, with another list
                 self._audiences.switch_list(kept.id, list_id=target.id)
-            self._put_into_stats(self._audiences.confirm_list(kept.id, list_id=target.id))
+            self._copy_to_stats(self._audiences.confirm_list(kept.id, list_id=target.id))
             self._new_audience.remove_late_duplicates()
 
     def _resolve_duplicates(self, audience: Audience) -> Audience:
-        """Return the audience to keep, if this session created several."""
-        return self._new_audience.resume(audience) if self._is_own(audience) else audience
+        """Remove duplicates that this session created, and return the audience to keep."""
+        return self._new_audience.resume_creation(audience) if self._is_of_this_session(audience) else audience
 
     def _describe_conflict(self, audience: Audience) -> str:
         """Return the error message for another session's audience with the new name."""
@@ -124,40 +124,39 @@ class CreateActalike(AudienceAction):
 
     @property
     def _session_suffix(self) -> str:
-        """The end of the description of this session's audience, by which a rerun recognises it."""
+        """The text at the end of the audience's description, by which a rerun of this session recognises it."""
         return f"(td {self._session_key})"
 
-    def _is_own(self, audience: Audience) -> bool:
+    def _is_of_this_session(self, audience: Audience) -> bool:
         """Return whether this session created the audience."""
         return audience.audience_type == ACTALIKE and audience.description.endswith(self._session_suffix)
 
-    def check(self) -> Audience | None:
+    def check_audience(self) -> Audience | None:
         """Return the audience that this session created. Without one, check the new name and the seed audience."""
         self._stats.audience_name = self._new_name
-        others, own = self._new_audience.find()
+        others, own = self._new_audience.find_audiences()
         if others and not own:
             raise AudienceError(self._describe_conflict(others[0]))
         if not own:
             self._check_seed()
         return own
 
-    def steps(self, _prepared: Prepared) -> list[Step]:
+    def plan_steps(self, _prepared: Prepared) -> list[Step]:
         """Return the step that creates the audience, or that keeps the one of an earlier try of this session."""
-        own = self.check()
-        self._summarize(past="Created look-alike {audience}", infinitive="create look-alike {audience}")
-        if own:
-            description = f"none: this session created {own.label} already"
-            return [Step(description=description, run=lambda: self._put_into_stats(self._new_audience.resume(own)))]
+        own = self.check_audience()
+        self._set_summary(past="Created look-alike {audience}", infinitive="create look-alike {audience}")
         description = (
-            f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
+            f"none: this session created {own.label} already"
+            if own
+            else f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
             f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
         )
-        return [Step(description=description, request_count=1, run=self._create_audience)]
+        return [Step(description=description, request_count=0 if own else 1, run=self._create_audience)]
 
     def _create_audience(self) -> None:
         """Create the audience, unless this session has already created it."""
         wait_for_consistency(self._api.client)
-        own, settings = self.check(), self._settings
+        own, new, settings = self.check_audience(), self._new_audience, self._settings
         create = partial(
             self._api.create_actalike_audience,
             name=self._new_name,
@@ -166,8 +165,8 @@ class CreateActalike(AudienceAction):
             country=settings.country or "",
             percentage=settings.percentage or 0,
         )
-        self._put_into_stats(self._new_audience.resume(own) if own else self._new_audience.create(create))
-        self._new_audience.remove_late_duplicates()
+        self._copy_to_stats(new.resume_creation(own) if own else new.create_audience(create))
+        new.remove_late_duplicates()
 
     def _check_seed(self) -> None:
         """Raise AudienceError for a seed audience that Pinterest cannot use, or cannot use yet."""
@@ -211,7 +210,7 @@ class Delete(AudienceAction):
         hides_size=True,
     )
 
-    def check(self) -> Audience | None:
+    def check_audience(self) -> Audience | None:
         """Return the audience, None if it cannot be read. Raises AudienceError if active ad groups use it."""
         audience = self._find_audience()
         if audience and not audience.is_removed and not self._settings.even_if_used:
@@ -223,22 +222,22 @@ class Delete(AudienceAction):
         self._stats.audience_id = self._audience_id
         audience = self._audiences.find_removable(self._audience_id)
         if audience:
-            self._put_into_stats(audience)
-        self._check_name(audience)
+            self._copy_to_stats(audience)
+        self._check_audience_name(audience)
         return audience
 
-    def steps(self, _prepared: Prepared) -> list[Step]:
+    def plan_steps(self, _prepared: Prepared) -> list[Step]:
         """Return the step that removes the audience, unless it is already removed."""
         audience = self._find_audience()
-        self._summarize(past="Deleted {audience}", infinitive="delete {audience}")
+        self._set_summary(past="Deleted {audience}", infinitive="delete {audience}")
         if audience is None:
             description = f"remove audience {self._audience_id}, which cannot be read and may be deleted already"
             return [Step(description=description, request_count=1, run=self._remove_unreadable_audience)]
         if audience.is_removed:
             unchanged = "leave {audience} unchanged, since it is deleted already"
-            self._summarize(past="{audience} was deleted already", infinitive=unchanged)
+            self._set_summary(past="{audience} was deleted already", infinitive=unchanged)
             description = f"none: {audience.label} is removed already"
-            return [Step(description=description, run=partial(self._put_into_stats, audience))]
+            return [Step(description=description, run=partial(self._copy_to_stats, audience))]
         description = f"remove {audience.label}; its customer list stays"
         # Whatever the answer, an audience that has just been read is gone now.
         return [Step(description=description, request_count=1, run=partial(self._audiences.remove, audience.id))]

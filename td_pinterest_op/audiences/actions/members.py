@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from functools import partial
 
-from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, list_id_of
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
 from td_pinterest_op.audiences.customer_lists import ListToFill, find_list, parse_list_name
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, ExportError
@@ -17,23 +17,23 @@ from td_pinterest_op.settings.action import ActionSpec, Scope
 class MembersAction(AudienceAction):
     """Sends records to an audience's list, or fills a new list and only then switches the audience to it."""
 
-    def _change_members(self, audience: Audience, prepared: Prepared, *, adds: bool) -> list[Step]:
+    def _plan_change(self, audience: Audience, prepared: Prepared, *, adds: bool) -> list[Step]:
         """Return the step that adds the records to the audience's list, or removes them from it."""
         people = "{records}" if prepared.unique_count else "nobody"
         verb, to = ("add", "to") if adds else ("remove", "from")
         # Pinterest does not report which of the people to remove were in the list.
         done, would = ("Added", "add") if adds else ("Asked Pinterest to remove", "ask Pinterest to remove")
-        self._summarize(past=f"{done} {people} {to} {{audience}}", infinitive=f"{would} {people} {to} {{audience}}")
-        send = partial(self._send_change, audience, prepared, adds=adds)
-        return [Step(description=f"{verb} {to} {audience.label} (customer list {list_id_of(audience)})", run=send)]
+        self._set_summary(past=f"{done} {people} {to} {{audience}}", infinitive=f"{would} {people} {to} {{audience}}")
+        send = partial(self._send_records, audience, prepared, adds=adds)
+        return [Step(description=f"{verb} {to} {audience.label} (customer list {get_list_id(audience)})", run=send)]
 
-    def _send_change(self, audience: Audience, prepared: Prepared, *, adds: bool) -> None:
-        """Send the records. Raises AudienceError if the audience no longer uses the list that got them."""
+    def _send_records(self, audience: Audience, prepared: Prepared, *, adds: bool) -> None:
+        """Send the records to the audience's list. Raises AudienceError if it no longer uses that list afterwards."""
         operation = "ADD" if adds else "REMOVE"
-        self._sender.send(prepared, partial(self._api.change_records, list_id_of(audience), operation=operation))
+        self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
         now = self._api.audience(audience.id)
         if now and not now.is_removed and now.customer_list_id == audience.customer_list_id:
-            self._put_into_stats(now)
+            self._copy_to_stats(now)
             return
         state, advice = "can no longer be found", ""
         if now and now.is_removed:
@@ -46,25 +46,25 @@ class MembersAction(AudienceAction):
             f"effect on the audience{advice}"
         )
 
-    def _replace_members(self, audience: Audience, prepared: Prepared, *, is_exact: bool = True) -> list[Step]:
+    def _plan_replace(self, audience: Audience, prepared: Prepared, *, is_exact: bool = True) -> list[Step]:
         """Return the steps that fill a list and switch the audience to it. `is_exact`: nobody else may be in it."""
         if not prepared.unique_count:
-            return self._clear_members(audience, is_empty=self._lists.is_empty(audience))
+            return self._plan_clear(audience, is_empty=self._lists.is_empty(audience))
         people = "the members of {audience} with {records}"
-        self._summarize(past=f"Replaced {people}", infinitive=f"replace {people}")
+        self._set_summary(past=f"Replaced {people}", infinitive=f"replace {people}")
         self._require_newer_job(audience)
-        target, fill = self._plan_list(audience.name, prepared, used=list_id_of(audience), is_exact=is_exact)
+        target, fill = self._plan_list(audience.name, prepared, used=get_list_id(audience), is_exact=is_exact)
         return [fill, self._plan_switch(audience, target)]
 
-    def _clear_members(self, audience: Audience, *, is_empty: bool) -> list[Step]:
+    def _plan_clear(self, audience: Audience, *, is_empty: bool) -> list[Step]:
         """Return the steps that switch the audience to an empty list, unless it `is_empty` already."""
         if is_empty:
             unchanged = "leave {audience} unchanged, since it is empty already"
-            self._summarize(past="{audience} was empty already", infinitive=unchanged)
+            self._set_summary(past="{audience} was empty already", infinitive=unchanged)
             description = f"none: {audience.label} is empty already"
-            return [Step(description=description, run=lambda: self._put_into_stats(self._resolve_duplicates(audience)))]
-        self._summarize(past="Cleared {audience}", infinitive="clear {audience}")
-        target, create = self._plan_list(audience.name, Prepared.empty(), used=list_id_of(audience))
+            return [Step(description=description, run=lambda: self._copy_to_stats(self._resolve_duplicates(audience)))]
+        self._set_summary(past="Cleared {audience}", infinitive="clear {audience}")
+        target, create = self._plan_list(audience.name, Prepared.empty(), used=get_list_id(audience))
         return [create, self._plan_switch(audience, target)]
 
     def _plan_list(
@@ -94,7 +94,7 @@ class MembersAction(AudienceAction):
 
     def _plan_switch(self, audience: Audience, target: ListToFill) -> Step:
         """Return the step that switches the audience to a list, unless it uses that list already."""
-        used = list_id_of(audience)
+        used = get_list_id(audience)
         switch = partial(self._switch_list, audience, target)
         if target.id == used:
             return Step(description=f"no change: {audience.label} already uses this list", run=switch)
@@ -106,16 +106,16 @@ class MembersAction(AudienceAction):
         with self._explain_failure_after_upload(target):
             # Somebody else may have switched it since.
             now = self._audiences.find_usable(self._resolve_duplicates(audience).id)
-            used = list_id_of(now)
-            self._put_into_stats(now)
+            used = get_list_id(now)
+            self._copy_to_stats(now)
             if used != target.id:
                 self._require_newer_job(now)
                 self._audiences.switch_list(now.id, list_id=target.id)
-                self._put_into_stats(self._audiences.confirm_list(now.id, list_id=target.id))
+                self._copy_to_stats(self._audiences.confirm_list(now.id, list_id=target.id))
                 self._stats.previous_customer_list_id = used
 
     def _resolve_duplicates(self, audience: Audience) -> Audience:
-        """Return the audience itself. `Create` overrides this to remove duplicates of its session."""
+        """Return the audience unchanged. `Create` also removes duplicates that this session created."""
         return audience
 
     def _require_newer_job(self, audience: Audience) -> None:
@@ -157,9 +157,9 @@ class Add(MembersAction):
     )
     report_text = ON_THEIR_WAY
 
-    def steps(self, prepared: Prepared) -> list[Step]:
+    def plan_steps(self, prepared: Prepared) -> list[Step]:
         """Return the step that adds the records to the audience's list."""
-        return self._change_members(self._find_usable(), prepared, adds=True)
+        return self._plan_change(self._find_usable_audience(), prepared, adds=True)
 
 
 class Remove(MembersAction):
@@ -173,9 +173,9 @@ class Remove(MembersAction):
     )
     report_text = ON_THEIR_WAY_OUT
 
-    def steps(self, prepared: Prepared) -> list[Step]:
+    def plan_steps(self, prepared: Prepared) -> list[Step]:
         """Return the step that removes the records from the audience's list."""
-        return self._change_members(self._find_usable(), prepared, adds=False)
+        return self._plan_change(self._find_usable_audience(), prepared, adds=False)
 
 
 class Replace(MembersAction):
@@ -190,9 +190,9 @@ class Replace(MembersAction):
     )
     report_text = ON_THEIR_WAY
 
-    def steps(self, prepared: Prepared) -> list[Step]:
+    def plan_steps(self, prepared: Prepared) -> list[Step]:
         """Return the steps that fill a list and switch the audience to it."""
-        return self._replace_members(self._find_usable(), prepared)
+        return self._plan_replace(self._find_usable_audience(), prepared)
 
 
 class Clear(MembersAction):
@@ -214,16 +214,16 @@ class Clear(MembersAction):
 
     _is_used_checked = False
 
-    def check(self) -> tuple[Audience, bool]:
+    def check_audience(self) -> tuple[Audience, bool]:
         """Return the audience and whether it is empty. Raises AudienceError if it is not, but ad groups use it."""
-        audience = self._find_usable()
+        audience = self._find_usable_audience()
         is_empty = self._lists.is_empty(audience)
         if not is_empty and not self._settings.even_if_used and not self._is_used_checked:
             require_unused(self._api, audience)
             self._is_used_checked = True
         return audience, is_empty
 
-    def steps(self, _prepared: Prepared) -> list[Step]:
+    def plan_steps(self, _prepared: Prepared) -> list[Step]:
         """Return the steps that create an empty list and switch the audience to it."""
-        audience, is_empty = self.check()
-        return self._clear_members(audience, is_empty=is_empty)
+        audience, is_empty = self.check_audience()
+        return self._plan_clear(audience, is_empty=is_empty)

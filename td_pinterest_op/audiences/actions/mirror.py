@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
 
-from td_pinterest_op.audiences.actions.audience_action import ReadRecords, Step, list_id_of
+from td_pinterest_op.audiences.actions.audience_action import ReadRecords, Step, get_list_id
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.create_once import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import find_list
@@ -59,9 +59,9 @@ class Mirror(MembersAction):
     _guard: PlanGuard
     _plan: Mapping[str, Prepared]
 
-    def check(self) -> Audience | None:
+    def check_audience(self) -> Audience | None:
         """Return the audience that mirrors the query, None if it has to be created."""
-        self._audience = self._find_usable() if self._audience_id else self._find_audience_by_name()
+        self._audience = self._find_usable_audience() if self._audience_id else self._find_audience_by_name()
         if self._audience and self._settings.audience_name not in (None, self._audience.name):
             raise AudienceError(
                 f'{self._audience.label} is not "{self._new_name}": audience_id and audience_name must name the same '
@@ -84,10 +84,10 @@ class Mirror(MembersAction):
             raise AudienceError(
                 f'several audiences are named "{self._new_name}" (ids {ids}): set audience_id to the one that you mean'
             )
-        return self._find_usable(named[0].id) if named else None
+        return self._find_usable_audience(named[0].id) if named else None
 
     @contextlib.contextmanager
-    def prepare(self, _read_records: ReadRecords) -> Iterator[Prepared]:
+    def prepare_records(self, _read_records: ReadRecords) -> Iterator[Prepared]:
         """Compare the query's people with the ledger, check the limits, and yield the numbers of changes."""
         settings, audience = self._settings, self._audience
         with contextlib.closing(self._open_mirror_run()) as run:
@@ -96,7 +96,7 @@ class Mirror(MembersAction):
             if audience:
                 used = find_list(self._api, audience)
                 people = audience.size or (used and used.uploaded) or 0
-                check_state(run.state, settings, customer_list_id=list_id_of(audience), people=people)
+                check_state(run.state, settings, customer_list_id=get_list_id(audience), people=people)
             run.compare()
             check_rows(settings, self._stats)
             check_leavers(run.figures, run.state, settings)
@@ -106,7 +106,7 @@ class Mirror(MembersAction):
             )
 
     def _open_mirror_run(self) -> MirrorRun:
-        """Return the run of the mirror, whose stage holds the tables of this session."""
+        """Return the mirror's run in the warehouse, with its ledger and its temporary tables."""
         source = cast("Source", self._request.source)
         database, table = self._settings.ledger
         stage = Stage(
@@ -121,13 +121,13 @@ class Mirror(MembersAction):
             stage=stage, ledger=ledger, settings=self._settings, lists=self._request.lists, stats=self._stats
         )
 
-    def steps(self, prepared: Prepared) -> list[Step]:
+    def plan_steps(self, prepared: Prepared) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it as settled."""
         assert isinstance(prepared, _PlannedChanges), "prepare has made it"  # noqa: S101
         changes, replaces = prepared.changes, prepared.changes.mode == REPLACE
         planned = _describe_changes(changes, ("join", "leave", "are sent again"))
         done = _describe_changes(changes, ("joined", "left", "sent again"))
-        self._summarize(past=f"Mirrored {{audience}}: {done}", infinitive=f"mirror {{audience}}: {planned}")
+        self._set_summary(past=f"Mirrored {{audience}}: {done}", infinitive=f"mirror {{audience}}: {planned}")
         compared = (
             f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {changes.people:,} people, "
             f"{changes.members:,} members; {planned}"
@@ -138,18 +138,18 @@ class Mirror(MembersAction):
         return [
             *([] if self._audience else [Step(description=creates, request_count=2, run=self._create_audience)]),
             Step(description=compared, run=self._write_ledger_plan),
-            *([self._plan_replacement(changes)] if replaces else self._plan_sending(changes)),
+            *([self._build_replace_step(changes)] if replaces else self._build_change_steps(changes)),
             Step(description="mark the plan as settled in the ledger", run=self._settle_plan),
         ]
 
-    def _plan_replacement(self, changes: MirrorFigures) -> Step:
+    def _build_replace_step(self, changes: MirrorFigures) -> Step:
         """Return the step that fills a new list and switches the audience to it."""
         label = self._audience.label if self._audience else "the audience"
         records = format_count(changes.joined, "record")
         description = f"fill a new customer list with {records}, and switch {label} to it"
         return Step(description=description, request_count=1, run=self._send_replacement)
 
-    def _plan_sending(self, changes: MirrorFigures) -> list[Step]:
+    def _build_change_steps(self, changes: MirrorFigures) -> list[Step]:
         """Return the steps that remove the people who left, and add those who joined or are sent again."""
         audience = self._existing_audience
         target = f"{audience.label} (customer list {audience.customer_list_id})"
@@ -168,19 +168,20 @@ class Mirror(MembersAction):
         target, create_list = self._plan_list(self._new_name, Prepared.empty())
         create_list.run()
         wait_for_consistency(self._api.client)
-        kept = self._new_audience.create(partial(self._create_audience_with_list, target))
-        self._audience = self._audiences.confirm_list(kept.id, list_id=list_id_of(kept))
-        self._put_into_stats(self._audience)
+        kept = self._new_audience.create_audience(partial(self._create_audience_with_list, target))
+        self._audience = self._audiences.confirm_list(kept.id, list_id=get_list_id(kept))
+        self._copy_to_stats(self._audience)
         self._new_audience.remove_late_duplicates()
         self._run.ledger = replace(self._run.ledger, audience_id=kept.id)
 
     def _describe_conflict(self, audience: Audience) -> str:
+        """Return the error message for another session's audience with the new name."""
         return f"{audience.label} was created while this task ran: run this task again"
 
     def _write_ledger_plan(self) -> None:
         """Write the plan into the ledger, and create the guard that stops it once there is a newer plan."""
         run = self._run
-        self._plan = run.write_plan(list_id_of(self._existing_audience))
+        self._plan = run.write_plan(get_list_id(self._existing_audience))
         self._guard = PlanGuard(
             stage=run.stage,
             ledger=run.ledger,
@@ -197,7 +198,7 @@ class Mirror(MembersAction):
     def _send_changes(self, op: str) -> None:
         """Send the people of the plan who join or leave. `op`: JOIN or LEAVE."""
         with self._guard.watch(op):
-            self._send_change(self._existing_audience, self._plan[op], adds=op == JOIN)
+            self._send_records(self._existing_audience, self._plan[op], adds=op == JOIN)
 
     def _send_replacement(self) -> None:
         """Fill a new list with the people of the plan, and switch the audience to it."""
@@ -207,7 +208,7 @@ class Mirror(MembersAction):
         self._lists = replace(self._lists, session_key=key, audience_id=audience.id, audience_name=audience.name)
         text = self._stats.summary_text
         with self._guard.watch(REPLACING):
-            for step in self._replace_members(self._find_usable(audience.id), self._plan[JOIN]):
+            for step in self._plan_replace(self._find_usable_audience(audience.id), self._plan[JOIN]):
                 step.run()
         self._stats.summary_text = text
 
@@ -221,7 +222,7 @@ class Mirror(MembersAction):
         self._compact_ledger()
 
     def _compact_ledger(self) -> None:
-        """Put the number of members into the statistics, and compact the ledger. Every change is settled."""
+        """Put the number of members into the statistics, and compact the ledger. Every change must be settled."""
         run = self._run
         self._stats.members = None if run.state.is_adopted else run.figures.people
         run.stage.outcome = ""
