@@ -55,7 +55,8 @@ def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     request = read_erasure_request(task)
     settings = request.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
-    erasure = _Erasure(request=request, timing=timing, stats=stats, reporter=LogReporter(timing=timing))
+    reporter = LogReporter(timing=timing)
+    erasure = _Erasure(request=request, settings=settings, timing=timing, stats=stats, reporter=reporter)
     with record_run(open_history(task, settings.history, timing), erasure.build_history_rows):
         erasure.run()
         stored = erasure.to_json()
@@ -99,6 +100,7 @@ class _Erasure:
     """An erasure. `targets` get their results one by one. `processed`: how many of them have a result."""
 
     request: Request[ErasureSettings]
+    settings: ErasureSettings
     timing: Timing
     stats: Stats
     reporter: LogReporter
@@ -107,16 +109,12 @@ class _Erasure:
     is_complete: bool = False
 
     @property
-    def _settings(self) -> ErasureSettings:
-        return self.request.settings
-
-    @property
     def _failed_targets(self) -> list[ErasureTarget]:
         return [target for target in self.targets if target.reason]
 
     @property
     def _succeeded_targets(self) -> list[ErasureTarget]:
-        nothing_sent = self._settings.dry_run or not self.stats.unique
+        nothing_sent = self.settings.dry_run or not self.stats.unique
         return [] if nothing_sent else [target for target in self.targets if not target.reason]
 
     @property
@@ -132,10 +130,10 @@ class _Erasure:
         with self.request.connect(self.stats, self.timing) as services, Spool() as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.token()
-            self.targets = _find_targets(services, self._settings.ad_account_ids)
+            self.targets = _find_targets(services, self.settings.ad_account_ids)
             prepared = self._read_people(services, spool)
             self.reporter.plan(self._describe_plan())
-            if self.stats.unique and not self._settings.dry_run:
+            if self.stats.unique and not self.settings.dry_run:
                 try:
                     self._remove_from_all_lists(prepared, services)
                 except ExportError as error:
@@ -145,17 +143,17 @@ class _Erasure:
     def _read_people(self, services: Services, spool: Spool) -> Prepared:
         """Read the unique identifiers into the spool. Raises InvalidRowsError if invalid ones are not ignored."""
         rows, stats = self.request.open_rows(services, self.stats), self.stats
-        columns = find_identifier_columns(rows.job, self._settings.columns)
+        columns = find_identifier_columns(rows.job, self.settings.columns)
         _warn_of_missing_types(columns)
         reader = AllIdentifiersReader(spool, ReaderSettings(columns=columns), stats)
         with self.reporter.progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
             reader.read(rows.blocks, progress=progress)
-        check_values(stats, skip_invalid=self._settings.ignore_invalid_records, first_invalid=reader.first_invalid)
+        check_values(stats, skip_invalid=self.settings.ignore_invalid_records, first_invalid=reader.first_invalid)
         return reader.prepared
 
     def _describe_plan(self) -> str:
         """Return the log message about the requests that the erasure will send."""
-        records, lists, settings = self.stats.unique, self._list_count, self._settings
+        records, lists, settings = self.stats.unique, self._list_count, self.settings
         accounts = len({target.ad_account_id for target in self.targets})
         requests, pace = lists * math.ceil(records / settings.limit_records_per_request), settings.requests_per_minute
         return (
@@ -180,7 +178,7 @@ class _Erasure:
     ) -> ErasureTarget:
         """Remove the records from one list, and return the target with the result."""
         stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
-        api, client, settings = services.pinterest_for(target.ad_account_id), services.client, self._settings
+        api, client, settings = services.pinterest_for(target.ad_account_id), services.client, self.settings
         request_ids: list[str] = []
 
         def remove_batch(records: Batch) -> Response:
@@ -211,7 +209,7 @@ class _Erasure:
         records, lists = format_count(self.stats.unique, "record"), format_count(self._list_count, "customer list")
         unread = len(self.targets) - self._list_count
         more = f"; the lists of {format_count(unread, 'ad account')} cannot be read" if unread else ""
-        if self._settings.dry_run:
+        if self.settings.dry_run:
             return f"Dry run: Pinterest would be asked to remove {records} from {lists}{more}; nothing was written."
         return f"Pinterest was asked to remove {records} from {len(self._succeeded_targets):,} of {lists}{more}."
 
@@ -221,11 +219,11 @@ class _Erasure:
         return {
             "erased_at": self.timing.utc().isoformat(timespec="seconds"),
             "job_id": self.stats.job_id,
-            "dry_run": self._settings.dry_run,
+            "dry_run": self.settings.dry_run,
             "version": __version__,
             "rows": statistics["rows"],
             "records": self.stats.unique,
-            "accounts": len(self._settings.ad_account_ids),
+            "accounts": len(self.settings.ad_account_ids),
             "requests": statistics["requests"],
             "lists": self._list_count,
             "summary": self._summary,
@@ -239,7 +237,7 @@ class _Erasure:
         if not failed or not self.stats.unique:
             return
         named = "; ".join(f"{target.label}: {target.reason}" for target in failed)
-        others = "Nothing was written" if self._settings.dry_run else f"The other {len(succeeded)} are done"
+        others = "Nothing was written" if self.settings.dry_run else f"The other {len(succeeded)} are done"
         raise PinterestError(
             f"{len(failed)} of {len(self.targets)} lists may still contain people who opted out: {named}. {others}. "
             "Run this task again: repeating the whole erasure does no harm"
@@ -252,7 +250,7 @@ class _Erasure:
         for name in ("sent", "refused"):
             del statistics["records"][name]
         summary = self._summary if self.is_complete else f"Failed: {self._progress_text}."
-        counts = {"accounts": len(self._settings.ad_account_ids), "lists": self._list_count}
+        counts = {"accounts": len(self.settings.ad_account_ids), "lists": self._list_count}
         return [build_run_row(statistics | {"summary": summary, "erasure": counts})]
 
 

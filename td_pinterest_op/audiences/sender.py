@@ -5,7 +5,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice, takewhile
 
@@ -72,25 +72,22 @@ class _Piece:
         return self.split((len(self.records) + 1) // 2, halvings=halvings) if len(self.records) > 1 else []
 
 
+@dataclass(kw_only=True)
 class Sender:
-    """Sends the records of one run, in batches."""
+    """Sends the records of one run, in batches. `phase`: the name of the progress in the log."""
 
-    def __init__(
-        self,
-        *,
-        client: Client,
-        settings: SendingSettings,
-        stats: Stats,
-        reporter: ProgressReporter,
-        phase: str = "sending",
-    ) -> None:
-        self._client, self._settings, self._stats = client, settings, stats
-        self._reporter, self._phase = reporter, phase
-        self._concurrency = ConcurrencyLimit(maximum=settings.max_in_flight)
-        # Records: set once a batch was too large, for all later batches.
-        self._largest: int | None = None
-        self._most_accepted = 0  # records in one request
-        self._lock = threading.Lock()
+    client: Client
+    settings: SendingSettings
+    stats: Stats
+    reporter: ProgressReporter
+    phase: str = "sending"
+    # Records in one request. `_largest` is set once a batch was too large, for all later batches.
+    _largest: int | None = None
+    _most_accepted: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._concurrency = ConcurrencyLimit(maximum=self.settings.max_in_flight)
 
     def send(self, prepared: Prepared, send_records: SendRecords) -> None:
         """Send every batch with `send_records`: one request at first, then several at once, in any order.
@@ -98,16 +95,11 @@ class Sender:
         Raises the first error once the outcome of the batches in flight is known. Its message counts the records that
         were sent and those that were not.
         """
-        settings, rate_limiter = self._settings, self._client.rate_limiter
-        phase = Phase(
-            name=self._phase,
-            unit="records",
-            total=prepared.unique_count,
-            pace=settings.records_per_second,
-            pause=lambda: rate_limiter.pause,
-        )
+        settings, rate_limiter, total = self.settings, self.client.rate_limiter, prepared.unique_count
+        pace = settings.records_per_second
+        phase = Phase(name=self.phase, unit="records", total=total, pace=pace, pause=lambda: rate_limiter.pause)
         try:
-            with self._reporter.progress(phase) as progress:
+            with self.reporter.progress(phase) as progress:
                 self._send_all(prepared.batches(settings.limit_records_per_request), send_records, progress)
         except Exception as error:
             known = to_export_error(error)
@@ -117,11 +109,11 @@ class Sender:
 
     def _send_all(self, batches: Iterator[Batch], send_records: SendRecords, progress: Callable[[int], None]) -> None:
         """Send the batches, and raise the first error once all requests have ended."""
-        before = self._stats.sent + self._stats.refused
+        before = self.stats.sent + self.stats.refused
         failure: ExportError | None = None
 
         def show_progress() -> None:
-            progress(self._stats.sent + self._stats.refused - before)
+            progress(self.stats.sent + self.stats.refused - before)
 
         send_batch = partial(self._send_batch, send_records=send_records)
         until_failure = takewhile(lambda _: failure is None, batches)
@@ -129,7 +121,7 @@ class Sender:
             if batch.error:
                 failure = failure or batch.error
                 # No request leaves any more, nor is one repeated. Those in flight are waited for.
-                self._client.rate_limiter.stop(failure)
+                self.client.rate_limiter.stop(failure)
             self._concurrency.record_response(throttled=batch.throttled)
             show_progress()
         if failure:
@@ -138,14 +130,14 @@ class Sender:
     def _describe_progress(self) -> str:
         """Return the numbers of records sent, refused and not sent, for an error message."""
         # Read once each: requests that are still in flight may be counted meanwhile.
-        stats = self._stats
+        stats = self.stats
         unique, sent, refused, in_doubt = stats.to_send_count, stats.sent, stats.refused, stats.in_doubt
         return (
             f". Partly sent: {sent} of {unique} records sent, {refused} refused, "
             f"{unique - sent - refused - in_doubt} not sent"
             + (f", {in_doubt} unknown" if in_doubt else "")
             + ". Running this task again is safe: it sends them all "
-            f"[last x-pinterest-rid {self._client.last_request_id}]"
+            f"[last x-pinterest-rid {self.client.last_request_id}]"
         )
 
     def _send_batch(self, records: Batch, send_records: SendRecords) -> _BatchResult:
@@ -181,31 +173,31 @@ class Sender:
             elif answer is not _Answer.ACCEPTED:
                 pieces.extendleft(piece.halve())
         if halvings >= MAX_HALVINGS and batch.accepted == accepted_before:
-            raise RequestRefusedError(
+            raise self._build_request_error(
                 f"Pinterest answered 400 to a batch and to every part of it, after {MAX_HALVINGS} halvings: the cause "
                 "seems to be the request, not its records. If Pinterest does refuse that many records, set a much "
-                f"smaller limit_records_per_request to find them{self._build_rows_advice(batch)} [x-pinterest-rid "
-                f"{self._client.last_request_id}]"
+                "smaller limit_records_per_request to find them",
+                batch,
             )
 
     def _send_piece(self, piece: _Piece, batch: _BatchResult, send_records: SendRecords) -> _Answer:
         """Send a piece and return the answer. Raises errors that do not concern its records."""
         size, count, was_in_doubt = len(piece.records), piece.records.record_count, piece.in_doubt
         # In doubt until the answer is known.
-        self._stats.count(in_doubt=count * (not was_in_doubt))
+        self.stats.count(in_doubt=count * (not was_in_doubt))
         try:
             response = send_records(piece.records)
         except ExportError as error:
             answer = _classify_error(error, size)
             refused = answer is _Answer.REFUSED and size == 1
             piece.in_doubt = not refused and (was_in_doubt or error.maybe_applied or answer is _Answer.BROKEN)
-            self._stats.count(refused=count * refused, in_doubt=-count * (not piece.in_doubt))
+            self.stats.count(refused=count * refused, in_doubt=-count * (not piece.in_doubt))
             batch.refused += refused
             if answer is None:
                 raise
             self._learn_from_failure(error, answer, size, batch)
             return answer
-        self._stats.count(sent=count, in_doubt=-count)
+        self.stats.count(sent=count, in_doubt=-count)
         self._learn_from_success(response, size, batch)
         return _Answer.ACCEPTED
 
@@ -226,10 +218,10 @@ class Sender:
         if answer is _Answer.BROKEN:
             # Wait as between retries, since a gateway that drops large bodies looks like one that is down.
             batch.broken += 1
-            retry, tried = self._client.retry, 2 * batch.broken
+            retry, tried = self.client.retry, 2 * batch.broken
             if tried > retry.count:
                 raise error.extend(f"; tried {tried} times")
-            self._client.rate_limiter.wait(sum(islice(retry.waits(), tried - 1, tried + 1)))
+            self.client.rate_limiter.wait(sum(islice(retry.waits(), tried - 1, tried + 1)))
             log.warning("the connection broke twice with a batch of %d records; trying half as many", records)
         elif answer is _Answer.TOO_LARGE:
             self._lower_batch_size(half)
@@ -243,21 +235,26 @@ class Sender:
 
     def _raise_if_rejected(self, batch: _BatchResult) -> None:
         """Raise an error if Pinterest refused records and the export must end for that reason."""
-        if batch.refused and not self._settings.ignore_invalid_records:
+        if batch.refused and not self.settings.ignore_invalid_records:
             raise RecordsRefusedError(
                 f"Pinterest refused {batch.refused} of the {len(batch.records)} records of a batch (400); set "
                 f"ignore_invalid_records: true to skip and count such records{self._build_rows_advice(batch)}"
             )
-        if not self._stats.sent and self._stats.refused >= min(2**MAX_HALVINGS, self._stats.to_send_count):
-            raise RequestRefusedError(
-                f"Pinterest refused the first {self._stats.refused} records one by one (400) and accepted none: the "
-                f"cause is the request, not its records{self._build_rows_advice(batch)} [x-pinterest-rid "
-                f"{self._client.last_request_id}]"
+        if not self.stats.sent and self.stats.refused >= min(2**MAX_HALVINGS, self.stats.to_send_count):
+            raise self._build_request_error(
+                f"Pinterest refused the first {self.stats.refused} records one by one (400) and accepted none: the "
+                "cause is the request, not its records",
+                batch,
             )
+
+    def _build_request_error(self, text: str, batch: _BatchResult) -> RequestRefusedError:
+        """Return the error for a request that Pinterest refuses whatever its records are."""
+        rid = f"[x-pinterest-rid {self.client.last_request_id}]"
+        return RequestRefusedError(f"{text}{self._build_rows_advice(batch)} {rid}")
 
     def _build_rows_advice(self, batch: _BatchResult) -> str:
         """Return advice about records with several keys, "" once Pinterest has accepted any record."""
-        return "" if self._stats.sent or not isinstance(batch.records, RowRecords) else _ROWS_ADVICE
+        return "" if self.stats.sent or not isinstance(batch.records, RowRecords) else _ROWS_ADVICE
 
 
 def _classify_error(error: ExportError, records: int) -> _Answer | None:

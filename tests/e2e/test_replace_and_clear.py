@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.audiences.create_once import PATIENCE
-from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
+from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from tests.e2e.audiences import ADD, CLEAR, NEW, NEXT_DAY, REPLACE, current_list_id, is_cleared, list_name
 from tests.emulators.pinterest import Answer, Call, Fault, When
 from tests.exporting import SESSION, Services, digests, people
@@ -198,25 +198,6 @@ class TestClear:
         services.pinterest.switches.set(switches)
         services.export({"action": CLEAR, "audience_id": audience_id})
         assert is_cleared(services, audience_id)
-
-    def test_clear_checks_ad_groups_when_people_appear_between_check_and_plan(self, services: Services) -> None:
-        audience_id, made = services.audience(people(5)), services.pinterest.advertising
-        services.export({"action": CLEAR, "audience_id": audience_id})
-        made.add_ad_group("Fans", campaign_id=made.add_campaign("Spring"), include=[audience_id])
-
-        def count_upload() -> None:
-            services.pinterest.lists[current_list_id(services, audience_id)].num_uploaded += 3
-
-        reads: list[Call] = []
-
-        def between_check_and_plan(call: Call) -> None:
-            reads.extend([call] if call.operation == "audiences/get" else [])
-            if len(reads) == 2:
-                count_upload()
-
-        services.pinterest.on_request(between_check_and_plan)
-        with pytest.raises(AudienceError, match="is used by 1 active ad group"):
-            services.export({"action": CLEAR, "audience_id": audience_id})
 
     def test_rerun_of_clear_reuses_the_empty_list_of_a_failed_attempt(self, services: Services) -> None:
         audience_id = services.audience(people(5))

@@ -210,25 +210,21 @@ class Delete(AudienceAction):
         hides_size=True,
     )
 
-    def check_audience(self) -> Audience | None:
-        """Return the audience, None if it cannot be read. Raises AudienceError if active ad groups use it."""
-        audience = self._find_audience()
-        if audience and not audience.is_removed and not self._settings.even_if_used:
-            require_unused(self._api, audience)
-        return audience
+    _audience: Audience | None
 
-    def _find_audience(self) -> Audience | None:
-        """Return the audience to delete, which may be removed already. None if it cannot be read."""
+    def check_audience(self) -> None:
+        """Find the audience, which may be unreadable. Raises AudienceError if active ad groups use it."""
         self._stats.audience_id = self._audience_id
-        audience = self._audiences.find_removable(self._audience_id)
+        self._audience = audience = self._audiences.find_removable(self._audience_id)
         if audience:
             self._copy_to_stats(audience)
         self._check_audience_name(audience)
-        return audience
+        if audience and not audience.is_removed and not self._settings.even_if_used:
+            require_unused(self._api, audience)
 
     def plan_steps(self, _prepared: Prepared) -> list[Step]:
         """Return the step that removes the audience, unless it is already removed."""
-        audience = self._find_audience()
+        audience = self._audience
         self._set_summary(past="Deleted {audience}", infinitive="delete {audience}")
         if audience is None:
             description = f"remove audience {self._audience_id}, which cannot be read and may be deleted already"

@@ -212,18 +212,16 @@ class Clear(MembersAction):
         hides_size=True,
     )
 
-    _is_used_checked = False
+    _audience: Audience
+    _is_empty: bool
 
-    def check_audience(self) -> tuple[Audience, bool]:
-        """Return the audience and whether it is empty. Raises AudienceError if it is not, but ad groups use it."""
-        audience = self._find_usable_audience()
-        is_empty = self._lists.is_empty(audience)
-        if not is_empty and not self._settings.even_if_used and not self._is_used_checked:
-            require_unused(self._api, audience)
-            self._is_used_checked = True
-        return audience, is_empty
+    def check_audience(self) -> None:
+        """Find the audience, and whether it is empty. Raises AudienceError if it is not, but ad groups use it."""
+        self._audience = self._find_usable_audience()
+        self._is_empty = self._lists.is_empty(self._audience)
+        if not self._is_empty and not self._settings.even_if_used:
+            require_unused(self._api, self._audience)
 
     def plan_steps(self, _prepared: Prepared) -> list[Step]:
         """Return the steps that create an empty list and switch the audience to it."""
-        audience, is_empty = self.check_audience()
-        return self._plan_clear(audience, is_empty=is_empty)
+        return self._plan_clear(self._audience, is_empty=self._is_empty)
