@@ -21,7 +21,7 @@ Target = Callable[[Mapping[str, Secret]], str]
 
 
 def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Target:
-    """Return a function that stores secrets in the place that `--to KIND ARGUMENTS` names. Checks the place first.
+    """Return a function that stores secrets where `--to KIND ARGUMENTS` says. Checks that place first.
 
     Raises click.UsageError for arguments that do not fit, SettingsError for a place that cannot be used.
     """
@@ -85,13 +85,13 @@ def _make_file_target(path: Path) -> Target:
         raise SettingsError(f"there is no folder {path.parent} for the file {path.name}")
     if path.is_file():
         # What cannot be read could not be written either, once Pinterest has issued a token.
-        files.parse_values(files.read(path, "--to file"), path)
+        files.parse_env_file(files.read_text(path, "--to file"), path)
     elif path.exists():
         raise SettingsError(f"{path} is not a file")
 
     def store_in_file(secrets: Mapping[str, Secret]) -> str:
         """Store secrets in the env file; return a description of the place."""
-        files.set_values(
+        files.set_env_values(
             path, {variable: secrets[name].reveal() for variable, name in SECRETS.items() if name in secrets}
         )
         return f"the file {path}"
@@ -100,7 +100,7 @@ def _make_file_target(path: Path) -> Target:
 
 
 def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> Target:
-    """Return a function that stores secrets with the API of a digdag server."""
+    """Return a function that stores secrets through the API of a digdag server."""
     if not is_safe(url):
         raise SettingsError(
             f"{url} must be https (plain http only to this machine's loop-back), because secrets are sent there"
