@@ -141,9 +141,9 @@ def _wait_for_code(link: str, state: str, redirect: str, timeout: int) -> Secret
             return callback.parse_code(arrived.get(timeout=timeout))
         except queue.Empty:
             raise AccountError(
-                f"nothing came back within {timeout} s. Either nobody approved, or the browser shows a Pinterest "
-                "error (code 283 or 7): then the client id is wrong, or the app does not have exactly the redirect "
-                f"address {redirect} (with the final slash). Correct it at {_APPS} and run the command again"
+                f"Pinterest did not redirect within {timeout} s. Either nobody approved, or the browser shows a "
+                "Pinterest error (code 283 or 7): then the client id is wrong, or the app does not have exactly the "
+                f"redirect address {redirect} (with the final slash). Correct it at {_APPS} and run the command again"
             ) from None
 
 

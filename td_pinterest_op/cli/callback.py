@@ -54,7 +54,7 @@ def parse_code(answer: Mapping[str, str]) -> Secret:
         return Secret(code)
     if answer.get("error") == "access_denied":
         raise AccountError(
-            "the consent was refused on Pinterest's page: nothing was stored. To be asked once more, run the command "
+            "the consent was refused on Pinterest's page: nothing was stored. To approve after all, run the command "
             "again"
         )
     error = answer.get("error", "")
@@ -67,12 +67,12 @@ def parse_pasted_address(pasted: str, *, state: str) -> Mapping[str, str]:
     answer = dict(urllib.parse.parse_qsl(pasted.strip().partition("#")[0].partition("?")[2]))
     if not answer.keys() & {"code", "error"}:
         raise SettingsError(
-            "this is not the address to which Pinterest redirects: approve, then copy the whole address from the "
-            "browser's address bar: it contains ?code="
+            "this is not the address to which Pinterest redirects: approve first, then copy the whole address from the "
+            "browser's address bar, which contains ?code="
         )
     if not hmac.compare_digest(answer.get("state", "").encode(), state.encode()):
         raise SettingsError(
-            "the pasted address belongs to another attempt (its state differs): run the command again, and open the "
+            "the pasted address belongs to an earlier attempt (its state differs): run the command again, and open the "
             "address that it prints"
         )
     return answer
@@ -88,7 +88,7 @@ def _parse_redirect(url: str) -> tuple[int, str]:
         is_here = False
     if not is_here:
         raise SettingsError(
-            f"the redirect address {url} is not on this machine: use http://localhost:PORT/, or --no-browser and "
+            f"the redirect address {url} is not on this machine: use http://localhost:PORT/, or use --no-browser and "
             "paste the address to which Pinterest redirects"
         )
     return port, parts.path or "/"
@@ -106,7 +106,7 @@ def _open_servers(
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise SettingsError(
-                    f"port {port} is in use by another program, and Pinterest redirects to it: end that program, or "
+                    f"port {port}, to which Pinterest redirects, is in use by another program: end that program, or "
                     f"{other}"
                 ) from None
             refusals.append(error.strerror)

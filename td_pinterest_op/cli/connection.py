@@ -234,7 +234,9 @@ class Connection:
                 "one for access"
             )
         listed = ", ".join(account.label for account in accounts[:10])
-        raise click.UsageError(f"which ad account? Name one with --ad-account or PINTEREST_AD_ACCOUNT_ID: {listed}")
+        raise click.UsageError(
+            f"several ad accounts are available. Name one with --ad-account or PINTEREST_AD_ACCOUNT_ID: {listed}"
+        )
 
 
 @contextlib.contextmanager

@@ -61,8 +61,9 @@ def _resolve_name(name: str) -> str:
     names = {known.lower(): known for known in (*REASONS, *ERRORS)}
     word = name.strip().lower().replace("-", "_")
     if word not in names:
-        suggestion = suggest(name.strip(), names.values()) or ":"
+        suggestion = suggest(name.strip(), names.values()) or "."
         raise click.UsageError(
-            f"there is no reason or error with that name{suggestion} `td-pinterest explain` without a name lists all"
+            f"there is no rejection reason or error with that name{suggestion} Run `td-pinterest explain` without a "
+            "name to list all"
         )
     return names[word]

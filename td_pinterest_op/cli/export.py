@@ -163,7 +163,7 @@ def _require_one_source(source: Mapping[str, Any], of_file: Mapping[str, object]
     if len(named) > 1 or (reads_rows and known.isdisjoint(_SOURCES)):
         raise click.UsageError("give exactly one of --job ID, --query FILE --database DB, or --csv FILE")
     if not reads_rows and named:
-        raise click.UsageError("the action of the settings reads no rows: leave out --job, --query and --csv")
+        raise click.UsageError("the action in the settings reads no rows: leave out --job, --query and --csv")
     if source["query"] and "database" not in known:
         raise click.UsageError("--query and --database must be given together")
     if source["database"] and known.isdisjoint(("query", *LISTS)):

@@ -218,7 +218,7 @@ def _find_audience(text: str, known: Mapping[str, str] | None) -> tuple[str, str
             return str(AUDIENCE_ID.read(text, repr)), ""
         except WrongValueError:
             raise click.UsageError(
-                "without credentials for Pinterest, give the audience by its id, which has only digits"
+                "there are no credentials for Pinterest: name the audience by its id, which has only digits"
             ) from None
     ids = [audience_id for audience_id, name in known.items() if text in (audience_id, name)]
     if not ids:

@@ -111,9 +111,9 @@ def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) 
     action = find_action(settings)
     job = next((each for each in JOBS.values() if action and each.action is action), None)
     if job is None:
-        raise click.UsageError("--write: no shipped workflow runs the action that the settings name")
+        raise click.UsageError("--write: none of the shipped workflows runs the action in the settings")
     if job.query and "query" not in params:
-        raise click.UsageError("--write needs --query: a workflow reads its people from a query")
+        raise click.UsageError("--write needs --query, because a workflow reads people from a query")
     others = {
         name: value for name, value in settings.items() if name not in _ELSEWHERE and not name.startswith("audience_id")
     }

@@ -98,7 +98,7 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
         api = connection.make_api()
         named = audience_id or connection.credentials.environ.get("PINTEREST_AUDIENCE_ID")
         if not named:
-            raise click.UsageError("which audience? Give its id; `td-pinterest audiences` lists them")
+            raise click.UsageError("no audience is named: give its id, which `td-pinterest audiences` lists")
         content = api.get_entity("audiences", require_id(named, "ID"))
         if content is None:
             raise AudienceError(

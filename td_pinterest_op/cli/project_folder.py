@@ -28,7 +28,10 @@ def create_project_folder(folder: Path, answers: Answers, common: CommonOptions)
     """Write a project folder and check its workflow. Return whether the check found no error."""
     if kept := _write_project_folder(folder, answers):
         names = ", ".join(kept)
-        common.print_note(f"kept, since they were filled in or changed: {names}. Your new answers are not in them")
+        common.print_note(
+            f"left unchanged, because somebody filled them in or changed them: {names}. They do not contain "
+            "your new answers"
+        )
     findings = check_file(folder / answers.job.workflow)
     for finding in findings:
         screen.print_note(str(finding))

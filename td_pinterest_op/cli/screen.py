@@ -240,6 +240,6 @@ def ask_yes_no(question: str) -> bool:
     """
     if not is_interactive():
         raise click.UsageError(
-            f"{question} There is no terminal on which to answer: give --yes to go on without the question"
+            f"{question} There is no terminal to answer this question on: use --yes to continue without it"
         )
     return click.confirm(question, err=True)

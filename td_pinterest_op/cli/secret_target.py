@@ -28,7 +28,7 @@ def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str])
     wanted = {"local": (), "td": ("PROJECT",), "server": ("URL", "PROJECT"), "file": ("PATH",)}[kind]
     if len(arguments) != len(wanted):
         raise click.UsageError(
-            f"--to {' '.join((kind, *wanted))} is the form, but {len(arguments)} words follow {kind}"
+            f"write `--to {' '.join((kind, *wanted))}`: {len(arguments)} words follow {kind} instead"
         )
     if kind == "local":
         return lambda secrets: _store_locally(secrets, environ)
@@ -47,8 +47,7 @@ def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) ->
         raise SettingsError(f"the local digdag secrets cannot be written: {files.explain_error(error)}") from None
     except RuntimeError:
         raise SettingsError(
-            "the local digdag secrets have no folder, as this user has no home folder: set DIGDAG_CONFIG_HOME to a "
-            "folder"
+            "this user has no home folder for the local digdag secrets: set DIGDAG_CONFIG_HOME to a folder"
         ) from None
     return f"the local digdag secrets ({stored[0].parent})"
 
@@ -103,7 +102,7 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
     """Return a function that stores secrets through the API of a digdag server."""
     if not is_safe(url):
         raise SettingsError(
-            f"{url} must be https (plain http only to this machine's loop-back), because secrets are sent there"
+            f"{url} must be https (http is allowed only for this machine), because secrets are sent there"
         )
     base = url.rstrip("/").removesuffix("/api")
     server = DigdagServer(url=base, authorization=Secret(environ.get("DIGDAG_AUTHORIZATION", "")))

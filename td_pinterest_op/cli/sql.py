@@ -71,7 +71,9 @@ def sql(
     text = require_one_statement(files.read_sql(query, "--query"))
     listed, types = _parse_columns(names)
     if database and len(types) < len(listed):
-        raise click.UsageError("with --database, --columns takes only NAME=TYPE: the warehouse knows the others")
+        raise click.UsageError(
+            "with --database, write --columns only as NAME=TYPE: the warehouse supplies the other columns"
+        )
     if database:
         job = _run_without_rows(common, text, database=database, engine=engine)
     elif listed:
@@ -125,7 +127,7 @@ def _make_statement(
         chosen = _parse_control(control)
         if chosen.by is None and (len(columns) > 1 or columns[0].is_array):
             raise click.UsageError(
-                "the query has several identifiers in a row: name the column with the key of each person with --by"
+                "the query has several identifiers in a row: use --by to name the column that identifies each person"
             )
         by = _require_column(chosen.by, names, "--by") if chosen.by else None
         return build_arms_statement(
@@ -134,7 +136,9 @@ def _make_statement(
     identifiers = {column.position for column in columns}
     others = [name for place, name in enumerate(names) if place not in identifiers]
     if not keys and not others:
-        raise click.UsageError("the query selects only identifiers: add a column with a key of each person")
+        raise click.UsageError(
+            "the query selects only identifiers: add a column that identifies each person, such as a customer id"
+        )
     return build_rejected_statement(query, keys=[_require_column(key, names, "--key") for key in keys or others])
 
 

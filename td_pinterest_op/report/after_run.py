@@ -39,11 +39,14 @@ def write_report(
         path.parent.mkdir(parents=True, exist_ok=True)
         replace(path, html, mode=READABLE)
     except ImportError as missing:
-        log.warning("no report was written: the Python package %s is not installed", missing.name)
+        log.warning(
+            "no report was written: the Python package %s is not installed. Install td_pinterest_op[report]",
+            missing.name,
+        )
     except ExportError as problem:
         log.warning("no report was written: %s", problem)
     except OSError as problem:
-        log.warning("no report was written to %s: %s", path, problem.strerror)
+        log.warning("the report could not be written to %s: %s", path, problem.strerror)
     except Exception as problem:
         log.warning("no report was written: %s", to_export_error(problem))
     else:

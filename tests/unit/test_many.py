@@ -47,7 +47,7 @@ def outcome(services: Services, listed: object, **params: Any) -> dict[str, Any]
         ({"supress": "queries/opt_outs.sql"}, "supress: is unknown; did you mean suppress?"),
         (
             {"result_settings": {}, "dry_run": True},
-            "entry vip has parameters next to result_settings that no export takes: ad_account_id",
+            "entry vip has parameters next to result_settings that an export does not accept: ad_account_id",
         ),
         ({"result_settings": "["}, "result_settings of entry vip: a string of 1 character is neither valid JSON"),
         ({"audience_id": "549755885175999999"}, "there is no audience 549755885175999999"),

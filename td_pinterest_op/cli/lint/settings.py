@@ -79,7 +79,9 @@ def check_audience_entries(dig: DigFile, task: Task, environ: Mapping[str, str])
     for entry in written.value if written and isinstance(written.value, list) else ():
         name = entry.get("name")
         if name and name.value in names:
-            dig.add_finding(name, "setting", f"two entries have the name {name.value}: give each its own name")
+            dig.add_finding(
+                name, "setting", f"two entries have the name {name.value}: give each entry a different name"
+            )
         names.add(name and name.value)
         _check_audience_entry(dig, task, entry, environ)
     if written and isinstance(written.value, dict):

@@ -160,7 +160,7 @@ def _find_cron_problem(text: str) -> str:
             return f'cron>: "{field}" is not a {name}: it takes {least} to {most}, *, a-b, a,b or */n'
     days, months = values[2], values[3]
     if fields[4] == "*" and not any(day <= _DAYS_IN_MONTH[month - 1] for month in months for day in days):
-        return "cron>: this day does not exist in this month, and the workflow would never run"
+        return "cron>: the month has no such day, so the workflow would never run"
     return ""
 
 

@@ -84,7 +84,7 @@ def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, outp
     """
     wanted = [step for step in wanted if not (no_large and step.name == LARGE)]
     if not wanted:
-        raise click.UsageError("no step is left to run: --no-large leaves out the step that --only names")
+        raise click.UsageError("no step is left to run: --no-large leaves out the only step that --only names")
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: create it, or name another file")
     count, to_do = RequestCounts(), _add_needed_steps(wanted)

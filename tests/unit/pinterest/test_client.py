@@ -32,7 +32,7 @@ from tests.unit.scripted import RETRY, Keys, Scene, answer, scene
 
 READ = Request(method="GET", path="/things", purpose="looking at things")
 WRITE = Request(method="PATCH", path="/things", purpose="changing things", body=b"{}", write=True)
-RECORDS = Request(method="PATCH", path="/list", purpose="ADD of 3 records", body=b"{}", write=True, records=3)
+RECORDS = Request(method="PATCH", path="/list", purpose="add 3 records", body=b"{}", write=True, records=3)
 CREATING = Request(method="POST", path="/things", purpose="creating", body=b"{}", write=True, repeatable=False)
 
 OK = answer()
@@ -384,7 +384,7 @@ def test_error_with_any_body_is_explained(body: bytes) -> None:
 def test_error_names_its_ad_account(request_: Request) -> None:
     request_ = dataclasses.replace(request_, path="/ad_accounts/549755885175/audiences", purpose='creating "a\nb\x1b"')
     text = str(error_of(scene(answer(403)), request_))
-    assert 'Pinterest answered 403 to creating "a\\nb\\x1b" (ad account 549755885175); ' in text
+    assert 'Pinterest answered 403 to the request to create "a\\nb\\x1b" (ad account 549755885175); ' in text
 
 
 @pytest.mark.parametrize(
