@@ -130,7 +130,7 @@ def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None 
     raw = _read_raw_settings(task, table)
     action = find_action(raw, table=table)
     if action and not action.adds_people and (unused := [name for name in LISTS if name in task.params]):
-        log.warning("%s adds no people, so it ignores the parameter %s of the task", action.name, " and ".join(unused))
+        log.warning("%s adds no people, so it ignores the task's %s", action.name, " and ".join(unused))
     return _read_request(
         task,
         partial(parse, raw, table=table, environ=task.environ),

@@ -38,8 +38,8 @@ def outcome(services: Services, listed: object, **params: Any) -> dict[str, Any]
     [
         ({"query": None}, "there is no job to export"),
         ({"query": " "}, "query of the task is blank"),
-        ({"segment": "cdp_audience_1.vip"}, "entry vip has a segment, and a query or a job_id as well"),
-        ({"query": None, "job_id": 7, "segment": "vip"}, "entry vip has a segment, and a query or a job_id as well"),
+        ({"segment": "cdp_audience_1.vip"}, "entry vip has both a segment and a query or job_id"),
+        ({"query": None, "job_id": 7, "segment": "vip"}, "entry vip has both a segment and a query or job_id"),
         ({"job_id": 7}, "the task has both job_id and query"),
         ({"query": None, "segment": "a; DROP TABLE b"}, "entry vip: segment must be a table"),
         ({"query": None, "segment": "vip", "column": "a, b"}, "entry vip: segment must be a table"),

@@ -255,7 +255,7 @@ def test_lists_need_the_key_of_treasure_data_even_with_a_csv_file(
 
 
 def test_export_without_a_terminal_requires_the_option_yes(export: Export, services: Services, csv_file: Path) -> None:
-    assert export("--csv", csv_file).failed("give --yes to go on without the question", code=2)
+    assert export("--csv", csv_file).failed("use --yes to continue without it", code=2)
     assert [] == services.pinterest.calls.writes()
 
 

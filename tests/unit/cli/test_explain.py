@@ -69,7 +69,10 @@ def test_json_holds_what_is_shown(terminal: Terminal) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("not_a_mail", "with that name; did you mean not_an_email? `td-pinterest explain` without a name lists all"),
+        (
+            "not_a_mail",
+            "with that name; did you mean not_an_email? Run `td-pinterest explain` without a name to list all",
+        ),
         ("AudienceErrr", "did you mean AudienceError?"),
         ("xyz", "with that name: `td-pinterest explain` without a name lists all"),
     ],

@@ -162,8 +162,8 @@ def test_a_key_that_is_refused_is_for_the_workflows_author(
     ("status", "kind", "advice"),
     [
         (302, WorkflowError, "redirects are not followed: check TD_API_SERVER, and a proxy that may respond"),
-        (400, WorkflowError, "the same request is refused every time: correct the name in its path"),
-        (422, WorkflowError, "the same request is refused every time: correct the name in its path"),
+        (400, WorkflowError, "repeating the request does not help: correct the name in its path"),
+        (422, WorkflowError, "repeating the request does not help: correct the name in its path"),
         (206, TreasureDataError, "run this task again later"),
     ],
 )

@@ -105,7 +105,7 @@ class TestFinishedJob:
         assert str(caught.value).endswith("x <hidden>")
 
     def test_missing_job_is_an_error_that_names_the_region(self, fake_time: FakeTime) -> None:
-        with pytest.raises(JobError, match=r"has no job 5: is TD_API_SERVER the region"):
+        with pytest.raises(JobError, match=r"has no job 5: check the job id, and that TD_API_SERVER is the region"):
             wait_for_job(Scripted(fake_time, {"/v3/job/status/5": [(404, {})]}), Source(job_id="5"))
 
     @pytest.mark.parametrize("content", [{}, {"status": None}, {"status": 7}])

@@ -302,7 +302,7 @@ class TestDamaged:
         (
             400,
             WorkflowError,
-            "response 400 to the request for the result of job 5; the same request is refused every time: correct",
+            "response 400 to the request for the result of job 5; repeating the request does not help: correct",
         ),
         (
             302,
