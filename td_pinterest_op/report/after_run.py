@@ -46,7 +46,7 @@ def write_report(
     except ExportError as problem:
         log.warning("no report was written: %s", problem)
     except OSError as problem:
-        log.warning("the report could not be written to %s: %s", path, problem.strerror)
+        log.warning("no report was written to %s: %s", path, problem.strerror)
     except Exception as problem:
         log.warning("no report was written: %s", to_export_error(problem))
     else:

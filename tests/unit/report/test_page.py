@@ -209,7 +209,7 @@ def test_a_page_made_from_a_page_keeps_its_lift() -> None:
 
 @pytest.mark.parametrize("entry", [comparison(), follow_up(status=""), follow_up(audience_status=None)])
 def test_a_history_without_run_and_status_is_an_error(entry: Entry) -> None:
-    with pytest.raises(SettingsError, match="has neither a run nor a follow-up with the audience's status"):
+    with pytest.raises(SettingsError, match="contains neither a run nor a follow-up with the audience's status"):
         page([entry], now=FIRST_DAY)
 
 

@@ -185,7 +185,7 @@ def test_any_other_response_is_final_with_advice_by_its_status_and_masked_text(
 @pytest.mark.parametrize(
     ("status", "complaint"),
     [
-        (422, r'response 422 "line 1:8: mismatched input" to POST .*every time: correct the query$'),
+        (422, r'response 422 "line 1:8: mismatched input" to POST .*does not help: correct the query$'),
         (302, r"redirects are not followed: check TD_API_SERVER"),
     ],
 )

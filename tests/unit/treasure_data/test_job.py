@@ -81,7 +81,7 @@ class TestFinishedJob:
         finished(fake_time, shown(), *["running"] * 100, "success")
         # 84 polls are ten seconds apart; the waits before are shorter, and some of them have no line.
         assert 84 < len(caplog.messages) < 95
-        assert caplog.messages[-1].startswith("job 5 is running; waiting for it for ")
+        assert caplog.messages[-1].startswith("waiting for job 5 (running): ")
 
     @pytest.mark.parametrize("status", ["error", "killed"])
     def test_failed_job_is_an_error_with_its_status_and_the_engines_last_lines(

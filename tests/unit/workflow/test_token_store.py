@@ -293,7 +293,7 @@ def test_token_that_cannot_be_saved_causes_one_warning_with_day_and_advice(
 @pytest.mark.parametrize(
     ("environ", "project_id", "secret_name", "why"),
     [
-        ({}, 4711, None, "given in plain text"),
+        ({}, 4711, None, "written in plain text"),
         # `digdag run` numbers its only project 1: never Treasure Data's project of that number.
         ({}, 1, KEY, "the old token is not in a local secrets file, and a local run stores no token on a server"),
         ({}, None, KEY, "DIGDAG_ENDPOINT is missing in _env"),
