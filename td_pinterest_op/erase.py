@@ -198,7 +198,9 @@ class _Erasure:
             # The sender has stopped all requests.
             client.rate_limiter.resume()
         if not reason and stats.sent + stats.refused != prepared.unique_count:
-            raise UnexpectedError("the receipt does not add up: a list without an error did not accept every removal")
+            raise UnexpectedError(
+                "the receipt is inconsistent: a customer list reported no error, but did not accept every removal"
+            )
         if stats.refused and not reason:
             reason = f"Pinterest refused {stats.refused:,} of the records"
         return replace(target, records=stats.sent, request_ids=tuple(request_ids), reason=reason)
@@ -237,7 +239,7 @@ class _Erasure:
         if not failed or not self.stats.unique:
             return
         named = "; ".join(f"{target.label}: {target.reason}" for target in failed)
-        others = "Nothing was written" if self.settings.dry_run else f"The other {len(succeeded)} are done"
+        others = "Nothing was written" if self.settings.dry_run else f"{len(succeeded)} lists are finished"
         raise PinterestError(
             f"{len(failed)} of {len(self.targets)} lists may still contain people who opted out: {named}. {others}. "
             "Run this task again: repeating the whole erasure does no harm"
@@ -274,7 +276,7 @@ def _warn_of_missing_types(columns: Sequence[Column]) -> None:
     types = {column.type.name for column in columns}
     if others := [name for name in LISTED if name not in types]:
         log.warning(
-            "the query selects no %s: lists that contain these people by such identifiers keep them. Select those "
-            "columns as well, if the warehouse has them",
+            "the query selects no %s, so people are not removed from customer lists of that type. Select those "
+            "columns too, if the warehouse has them",
             " and no ".join(others),
         )

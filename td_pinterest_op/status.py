@@ -146,7 +146,7 @@ class AudienceState:
             broken.append(f"it has {self.size:,} people, fewer than min_size ({smallest:,})")
         if max_drop is not None and previous_size and self.size < previous_size * (1 - max_drop):
             broken.append(
-                f"it fell from {previous_size:,} to {self.size:,} people, by "
+                f"its size fell from {previous_size:,} to {self.size:,} people, by "
                 f"{(previous_size - self.size) / previous_size:.0%}: more than max_drop_ratio allows ({max_drop})"
             )
         return broken
@@ -156,7 +156,7 @@ def _read_state(api: Api, audience_id: str, known: AudienceHistory) -> AudienceS
     """Read an audience from Pinterest. Raises AudienceError if the ad account has no audience with that id."""
     audience = api.audience(audience_id)
     if audience is None:
-        raise AudienceError(f"audience {audience_id} does not exist in this ad account")
+        raise AudienceError(f"audience {audience_id} does not exist in this ad account: check both ids")
     customer_list = api.customer_list(audience.customer_list_id) if audience.customer_list_id else None
     return AudienceState(
         audience_id=audience.id,

@@ -136,7 +136,7 @@ class Sender:
             f". Partly sent: {sent} of {unique} records sent, {refused} refused, "
             f"{unique - sent - refused - in_doubt} not sent"
             + (f", {in_doubt} unknown" if in_doubt else "")
-            + ". Running this task again is safe: it sends them all "
+            + ". Running this task again is safe: it sends all records again "
             f"[last x-pinterest-rid {self.client.last_request_id}]"
         )
 
@@ -208,7 +208,7 @@ class Sender:
         if batch.broken and records >= self._most_accepted:
             # No larger piece was ever accepted: the size is the cause, and not the connection.
             self._lower_batch_size(records)
-            log.warning("a batch of %d records was accepted; batches have at most that many from now on", records)
+            log.warning("a batch of %d records was accepted; from now on, batches have at most that many", records)
         batch.broken = 0
         self._most_accepted = max(self._most_accepted, records)
 
@@ -222,11 +222,14 @@ class Sender:
             if tried > retry.count:
                 raise error.extend(f"; tried {tried} times")
             self.client.rate_limiter.wait(sum(islice(retry.waits(), tried - 1, tried + 1)))
-            log.warning("the connection broke twice with a batch of %d records; trying half as many", records)
+            log.warning(
+                "the connection broke twice while sending a batch of %d records; trying batches of half that size",
+                records,
+            )
         elif answer is _Answer.TOO_LARGE:
             self._lower_batch_size(half)
             log.warning(
-                "a batch of %d records is too large for Pinterest; batches have at most %d from now on", records, half
+                "a batch of %d records is too large for Pinterest; from now on, batches have at most %d", records, half
             )
 
     def _lower_batch_size(self, records: int) -> None:

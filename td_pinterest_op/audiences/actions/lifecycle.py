@@ -146,7 +146,7 @@ class CreateActalike(AudienceAction):
         own = self.check_audience()
         self._set_summary(past="Created look-alike {audience}", infinitive="create look-alike {audience}")
         description = (
-            f"none: this session created {own.label} already"
+            f"no change: this session already created {own.label}"
             if own
             else f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
             f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
@@ -180,7 +180,7 @@ class CreateActalike(AudienceAction):
         condition = find_condition(seed.status)
         if condition is not Condition.READY:
             why = (
-                f"an audience of fewer than {_SMALLEST_SEED} matched people has no look-alikes; add people to it"
+                f"Pinterest needs at least {_SMALLEST_SEED} matched people in a seed audience; add people to it"
                 if condition is Condition.TOO_SMALL
                 else "Pinterest takes a day or two to fill an audience; run this task again then"
             )
@@ -189,8 +189,8 @@ class CreateActalike(AudienceAction):
             )
         if seed.size is not None and seed.size < _SMALLEST_SEED:
             raise AudienceError(
-                f"seed {seed.label} has {seed.size} people, fewer than {_SMALLEST_SEED}: too few to find others like "
-                "them. Nothing was created"
+                f"seed {seed.label} has {seed.size} people, but Pinterest needs at least {_SMALLEST_SEED} to "
+                "find similar people: add people to it. Nothing was created"
             )
 
 
@@ -232,7 +232,7 @@ class Delete(AudienceAction):
         if audience.is_removed:
             unchanged = "leave {audience} unchanged, since it is deleted already"
             self._set_summary(past="{audience} was deleted already", infinitive=unchanged)
-            description = f"none: {audience.label} is removed already"
+            description = f"no change: {audience.label} was already removed"
             return [Step(description=description, run=partial(self._copy_to_stats, audience))]
         description = f"remove {audience.label}; its customer list stays"
         # Whatever the answer, an audience that has just been read is gone now.
@@ -247,5 +247,5 @@ class Delete(AudienceAction):
                 "deleted before, or it never existed there. Check audience_id_delete and ad_account_id"
             )
         log.info(
-            "audience %s could not be read, but Pinterest accepted its removal: it was removed already", audience_id
+            "audience %s could not be read, but Pinterest accepted its removal: it was already removed", audience_id
         )

@@ -61,7 +61,7 @@ class MembersAction(AudienceAction):
         if is_empty:
             unchanged = "leave {audience} unchanged, since it is empty already"
             self._set_summary(past="{audience} was empty already", infinitive=unchanged)
-            description = f"none: {audience.label} is empty already"
+            description = f"no change: {audience.label} is already empty"
             return [Step(description=description, run=lambda: self._copy_to_stats(self._resolve_duplicates(audience)))]
         self._set_summary(past="Cleared {audience}", infinitive="clear {audience}")
         target, create = self._plan_list(audience.name, Prepared.empty(), used=get_list_id(audience))
@@ -125,9 +125,9 @@ class MembersAction(AudienceAction):
         own, other = self._stats.job_id, name and name.job_id
         if own and other and int(other) > int(own) and not self._settings.replace_newer:
             raise AudienceError(
-                f"{audience.label} contains the result of job {other}, which is newer than job {own} of this task: "
-                "the newer result stays. If the older one must replace it, or the job ids come from two accounts or "
-                "regions of Treasure Data, set replace_newer: true"
+                f"{audience.label} contains the result of job {other}, which is newer than job {own} of this task. The "
+                "newer result was kept. To replace it anyway, or if the job ids come from two accounts or regions of "
+                "Treasure Data, set replace_newer: true"
             )
 
     @contextlib.contextmanager
@@ -142,8 +142,8 @@ class MembersAction(AudienceAction):
             raise error.extend(f". {all_in}, but the audience does not use that list") from None
         except ExportError as error:
             raise error.extend(
-                f". {all_in}, but the audience was not seen to use that list. Running this task again is safe: it "
-                "continues from there"
+                f". {all_in}, but Pinterest does not yet show that the audience uses that list. Running this task "
+                "again is safe: it continues from there"
             ) from None
 
 
