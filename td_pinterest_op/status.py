@@ -9,14 +9,8 @@ from typing import Any
 
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.models import CustomerList
 from td_pinterest_op.redaction.format import format_label
-from td_pinterest_op.run_history.audience_history import (
-    COLUMNS_READ,
-    AudienceHistory,
-    Members,
-    build_audience_history,
-)
+from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceHistory, build_audience_history
 from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.run_history.sql import select_audience_rows
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
@@ -53,9 +47,8 @@ class AudienceStatus:
 def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     """Read every audience of the settings. Returns the state of each that can be read, and all problems.
 
-    The history, if the settings name one, has the earlier sizes of the audiences, and gets a row about each.
-
-    Raises SettingsError, and the errors of a token that is refused.
+    The history, if the settings name one, has the earlier sizes of the audiences, and gets a row about each. Raises
+    SettingsError, and the errors of a token that is refused.
     """
     settings = parse_status(task.params.get("result_settings"), environ=task.environ)
     history = open_history(task, settings.history, timing)
@@ -158,6 +151,11 @@ def _read_state(api: Api, audience_id: str, known: AudienceHistory) -> AudienceS
     if audience is None:
         raise AudienceError(f"audience {audience_id} does not exist in this ad account: check both ids")
     customer_list = api.customer_list(audience.customer_list_id) if audience.customer_list_id else None
+    members = known.members.get(customer_list.id) if customer_list else None
+    if customer_list and members and members.is_sent:
+        # Pinterest's counters show whether others changed the list since.
+        is_changed = (customer_list.uploaded or 0) > members.records or customer_list.removed
+        members = None if is_changed else members
     return AudienceState(
         audience_id=audience.id,
         audience_name=audience.name,
@@ -165,15 +163,8 @@ def _read_state(api: Api, audience_id: str, known: AudienceHistory) -> AudienceS
         size=audience.size,
         customer_list_id=audience.customer_list_id,
         customer_list_status=customer_list.status if customer_list else "",
-        members=_count_members(customer_list, known.members.get(customer_list.id)) if customer_list else None,
+        members=members.records if members else None,
     )
-
-
-def _count_members(customer_list: CustomerList, known: Members | None) -> int | None:
-    """Return the number of records in a list, None if Pinterest's counters show that others changed it."""
-    if known is None or (known.is_sent and ((customer_list.uploaded or 0) > known.records or customer_list.removed)):
-        return None
-    return known.records
 
 
 @dataclass(slots=True, kw_only=True)

@@ -134,13 +134,11 @@ class Audiences:
 
 @dataclass(slots=True, kw_only=True)
 class NewAudience:
-    """An audience that a session creates, or has already created.
+    """An audience that a session creates, or has already created. Methods raise what the API raises.
 
-    `is_own`: whether this session has created an audience. All but the oldest one of a session are duplicates. Of two
-    sessions that create audiences of one name at once, the first one keeps its own, and the other one fails with the
-    message `describe_conflict`.
-
-    Methods raise what the API raises.
+    `is_own`: whether this session has created an audience. All but the oldest one of a session are duplicates. If two
+    sessions create audiences of one name at once, the first keeps its audience, and the other fails with the message
+    `describe_conflict`.
     """
 
     name: str
@@ -161,10 +159,7 @@ class NewAudience:
         return self._resolve_duplicates(created.entity, is_rival=lambda _: True)
 
     def resume_creation(self, own: Audience) -> Audience:
-        """Continue after an earlier try created `own`, and return the audience to keep.
-
-        Raises AudienceError as `create_audience`.
-        """
+        """Return the audience to keep, after an earlier try created `own`. Raises the same AudienceError."""
         wait_for_consistency(self.audiences.api.client)
         return self._resolve_duplicates(own, is_rival=lambda other: _is_simultaneous(other, own))
 

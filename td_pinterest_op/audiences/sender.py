@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice, takewhile
 
-from td_pinterest_op.audiences.concurrency import ConcurrencyLimit, run_concurrently
 from td_pinterest_op.errors import ConnectionBrokenError, ExportError, RecordsRefusedError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.batch import Batch, RowRecords
 from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.runtime.threads import run_concurrently
 from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
@@ -72,6 +72,28 @@ class _Piece:
         return self.split((len(self.records) + 1) // 2, halvings=halvings) if len(self.records) > 1 else []
 
 
+class ConcurrencyLimit:
+    """The number of requests that may be in flight. It grows from 1, and halves after a 429, as in TCP."""
+
+    def __init__(self, *, maximum: int) -> None:
+        self._maximum, self._size, self._has_halved = maximum, 1.0, False
+        self._unsettled = 0  # responses still to come to requests from before the last halving
+
+    @property
+    def size(self) -> int:
+        """How many requests may be in flight now."""
+        return int(self._size)
+
+    def record_response(self, *, throttled: bool) -> None:
+        """Adjust the size after a response. `throttled`: Pinterest answered 429 to one of the attempts."""
+        self._unsettled = max(self._unsettled - 1, 0)
+        if not throttled:
+            # At first one more for each response, which doubles the size every round trip; later one more a round trip.
+            self._size = min(self._maximum, self._size + (1 / self._size if self._has_halved else 1))
+        elif not self._unsettled:
+            self._unsettled, self._size, self._has_halved = self.size, max(1.0, self._size / 2), True
+
+
 @dataclass(kw_only=True)
 class Sender:
     """Sends the records of one run, in batches. `phase`: the name of the progress in the log."""
@@ -117,12 +139,13 @@ class Sender:
 
         send_batch = partial(self._send_batch, send_records=send_records)
         until_failure = takewhile(lambda _: failure is None, batches)
-        for batch in run_concurrently(send_batch, until_failure, limit=self._concurrency, poll=show_progress):
+        limit = self._concurrency
+        for batch in run_concurrently(send_batch, until_failure, limit=lambda: limit.size, poll=show_progress):
             if batch.error:
                 failure = failure or batch.error
                 # No request leaves any more, nor is one repeated. Those in flight are waited for.
                 self.client.rate_limiter.stop(failure)
-            self._concurrency.record_response(throttled=batch.throttled)
+            limit.record_response(throttled=batch.throttled)
             show_progress()
         if failure:
             raise failure

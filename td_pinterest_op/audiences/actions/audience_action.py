@@ -21,6 +21,7 @@ from td_pinterest_op.stats import Stats, SummaryText
 from td_pinterest_op.workflow.services import Services
 
 ReadRecords = Callable[[], contextlib.AbstractContextManager[Prepared]]
+"""Reads the rows of the request into a spool, and checks the limits of the settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +34,10 @@ class Step:
 
 
 class AudienceAction(abc.ABC):
-    """An action on an audience. Running it twice gives the same result. `stats` are the run's figures.
+    """An action on an audience. Running it twice gives the same result.
 
-    The user names an audience; records go to its customer list (`rule.customer_list_id`).
-
-    Methods raise AudienceError when the action cannot be done, and what the API raises.
+    The user names an audience; records go to its customer list. Methods raise AudienceError when the action cannot be
+    done, and what the API raises.
     """
 
     action: ClassVar[ActionSpec]
@@ -84,11 +84,7 @@ class AudienceAction(abc.ABC):
         return self._find_usable_audience()
 
     def prepare_records(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[Prepared]:
-        """Prepare the records to send, and free them at the end of the block.
-
-        `read_records` reads the request's rows into a spool and checks the limits. An action without rows makes no
-        spool, and needs no temporary folder.
-        """
+        """Read and check the records to send, and free them at the end of the block. Without rows there are none."""
         return read_records() if self.action.reads_rows else contextlib.nullcontext(Prepared.empty())
 
     @abc.abstractmethod

@@ -59,32 +59,30 @@ class Mirror(MembersAction):
     _guard: PlanGuard
     _plan: Mapping[str, Prepared]
 
-    def check_audience(self) -> Audience | None:
-        """Return the audience that mirrors the query, None if it has to be created."""
-        self._audience = self._find_usable_audience() if self._audience_id else self._find_audience_by_name()
-        if self._audience and self._settings.audience_name not in (None, self._audience.name):
+    def check_audience(self) -> None:
+        """Find the audience that mirrors the query, if there is one. Raises AudienceError if there are several."""
+        audience_id, name = self._audience_id, self._settings.audience_name
+        if not audience_id:
+            self._stats.audience_name = name
+            ids = [audience.id for audience in self._audiences.find_by_name(self._new_name)]
+            if len(ids) > 1:
+                raise AudienceError(
+                    f'several audiences are named "{name}" (ids {", ".join(ids)}): set audience_id to the one that you '
+                    "mean"
+                )
+            audience_id = ids[0] if ids else ""
+        self._audience = self._find_usable_audience(audience_id) if audience_id else None
+        if self._audience and name not in (None, self._audience.name):
             raise AudienceError(
-                f'{self._audience.label} is not "{self._new_name}": audience_id and audience_name must name the same '
-                "audience. Nothing was changed"
+                f'{self._audience.label} is not "{name}": audience_id and audience_name must name the same audience. '
+                "Nothing was changed"
             )
-        return self._audience
 
     @property
     def _existing_audience(self) -> Audience:
         """The audience that mirrors the query, once it was found or created."""
         assert self._audience is not None, "the first step has created it"  # noqa: S101
         return self._audience
-
-    def _find_audience_by_name(self) -> Audience | None:
-        """Return the audience with the name in the settings, None without one. Raises AudienceError for several."""
-        self._stats.audience_name = self._new_name
-        named = self._audiences.find_by_name(self._new_name)
-        if len(named) > 1:
-            ids = ", ".join(audience.id for audience in named)
-            raise AudienceError(
-                f'several audiences are named "{self._new_name}" (ids {ids}): set audience_id to the one that you mean'
-            )
-        return self._find_usable_audience(named[0].id) if named else None
 
     @contextlib.contextmanager
     def prepare_records(self, _read_records: ReadRecords) -> Iterator[Prepared]:

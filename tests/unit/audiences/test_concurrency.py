@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from td_pinterest_op.audiences.concurrency import ConcurrencyLimit
+from td_pinterest_op.audiences.sender import ConcurrencyLimit
 
 
 def sizes(limit: ConcurrencyLimit, answers: Iterable[bool]) -> list[int]:
