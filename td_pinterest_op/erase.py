@@ -113,9 +113,9 @@ class _Erasure:
         return [target for target in self.targets if target.reason]
 
     @property
-    def _succeeded_targets(self) -> list[ErasureTarget]:
-        nothing_sent = self.settings.dry_run or not self.stats.unique
-        return [] if nothing_sent else [target for target in self.targets if not target.reason]
+    def _finished_targets(self) -> list[ErasureTarget]:
+        is_sent = self.stats.unique and not self.settings.dry_run
+        return [target for target in self.targets if is_sent and not target.reason]
 
     @property
     def _list_count(self) -> int:
@@ -213,7 +213,7 @@ class _Erasure:
         more = f"; the lists of {format_count(unread, 'ad account')} cannot be read" if unread else ""
         if self.settings.dry_run:
             return f"Dry run: Pinterest would be asked to remove {records} from {lists}{more}; nothing was written."
-        return f"Pinterest was asked to remove {records} from {len(self._succeeded_targets):,} of {lists}{more}."
+        return f"Pinterest was asked to remove {records} from {len(self._finished_targets):,} of {lists}{more}."
 
     def to_json(self) -> dict[str, Any]:
         """Return the receipt as plain JSON types, for the workflow store."""
@@ -229,17 +229,17 @@ class _Erasure:
             "requests": statistics["requests"],
             "lists": self._list_count,
             "summary": self._summary,
-            "receipt": [target.to_json() for target in self._succeeded_targets],
+            "receipt": [target.to_json() for target in self._finished_targets],
             "failed": [target.to_json() for target in self._failed_targets],
         }
 
     def raise_for_failed(self) -> None:
         """Raise PinterestError if lists did not accept all removals. The message names each of them."""
-        failed, succeeded = self._failed_targets, self._succeeded_targets
+        failed, finished = self._failed_targets, self._finished_targets
         if not failed or not self.stats.unique:
             return
         named = "; ".join(f"{target.label}: {target.reason}" for target in failed)
-        others = "Nothing was written" if self.settings.dry_run else f"{len(succeeded)} lists are finished"
+        others = "Nothing was written" if self.settings.dry_run else f"{len(finished)} lists are finished"
         raise PinterestError(
             f"{len(failed)} of {len(self.targets)} lists may still contain people who opted out: {named}. {others}. "
             "Run this task again: repeating the whole erasure does no harm"

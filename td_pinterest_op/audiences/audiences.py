@@ -45,7 +45,7 @@ class Audiences:
         audience = self.api.audience(audience_id)
         if audience is None:
             raise AudienceError(f"there is no audience {audience_id} in ad account {account}: check both ids")
-        self._check_type_and_account(audience)
+        self.check_type_and_account(audience)
         if audience.is_removed:
             raise AudienceError(f"{audience.label} was removed: create a new audience (action create_new_audience)")
         if find_list(self.api, audience) is None:
@@ -53,13 +53,6 @@ class Audiences:
                 f"{audience.label} has no customer list, so it cannot take records: create a new audience (action "
                 "create_new_audience)"
             )
-        return audience
-
-    def find_removable(self, audience_id: str) -> Audience | None:
-        """Return an audience, None if it cannot be read. Raises AudienceError if its type or ad account is wrong."""
-        audience = self.api.audience(audience_id)
-        if audience is not None and not audience.is_removed:
-            self._check_type_and_account(audience)
         return audience
 
     def find_by_name(self, name: str) -> list[Audience]:
@@ -117,7 +110,7 @@ class Audiences:
 
         return retry_until_ready(request, self.api.client, list_id=list_id, is_early=is_early)
 
-    def _check_type_and_account(self, audience: Audience) -> None:
+    def check_type_and_account(self, audience: Audience) -> None:
         """Raise AudienceError unless this is a customer-list audience of this ad account."""
         if audience.audience_type != CUSTOMER_LIST:
             raise AudienceError(

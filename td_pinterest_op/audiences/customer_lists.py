@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from td_pinterest_op.audiences.create_once import (
     CreateResult,
+    age_key,
     create_once,
     find_oldest,
     retry_until_ready,
@@ -100,7 +101,9 @@ class CustomerLists:
             for made, name in self._find_session_lists(audience_name).items()
             if is_empty == (name.job == _NO_JOB) and (is_empty or name.fingerprint == prepared.fingerprint)
         }
-        shared = {made.id for made, own in started.items() if self._may_hold_others(made, used=used, own=own)}
+        # Others may have added people to a list that was in use. Lists newer than the one in use never were.
+        in_use = {made: own for made, own in started.items() if used and age_key(made) <= (len(used), used)}
+        shared = {made.id for made, own in in_use.items() if self._has_more_records(made, than=own)}
         if is_exact:
             self._abandoned_ids |= shared
         earlier = find_oldest(made for made in started if made.id not in self._abandoned_ids)
@@ -144,24 +147,12 @@ class CustomerLists:
 
         Waits until counters show the people who were added before this run.
         """
-        if not self._uses_empty_list(audience):
-            return False
-        wait_for_consistency(self.api.client)
-        return self._uses_empty_list(audience)
-
-    def _uses_empty_list(self, audience: Audience) -> bool:
-        """Return whether the audience's list was created empty and Pinterest counts no more records."""
         used = find_list(self.api, audience)
         name = parse_list_name(used.name) if used else None
-        if not used or not name or name.initial_count is None:
+        if not used or not name or name.initial_count is None or self._has_more_records(used, than=name.initial_count):
             return False
+        wait_for_consistency(self.api.client)
         return not self._has_more_records(used, than=name.initial_count)
-
-    def _may_hold_others(self, customer_list: CustomerList, *, used: str | None, own: int) -> bool:
-        """Return whether others may have added to a list: it was in use, and has more than `own` records."""
-        # Lists that are newer than the one in use were never used.
-        was_used = used is not None and (len(customer_list.id), customer_list.id) <= (len(used), used)
-        return was_used and self._has_more_records(customer_list, than=own)
 
     def _has_more_records(self, customer_list: CustomerList, *, than: int) -> bool:
         """Return whether Pinterest counts more than `than` records in a list, or shows no count."""
@@ -189,12 +180,10 @@ class CustomerLists:
 
         api = self.api
         wait_for_consistency(api.client)
+        create = partial(api.create_customer_list, name=name, list_type=list_type, records=records, is_nca=self.is_nca)
         if earlier := find_earlier_list():
             created = CreateResult(entity=earlier, answered=False, lost=False)
         else:
-            create = partial(
-                api.create_customer_list, name=name, list_type=list_type, records=records, is_nca=self.is_nca
-            )
             divisible = records is not None and len(records) > 1
             created = create_once(create=create, find=find_earlier_list, client=api.client, divisible=divisible)
         self._created_ids.add(created.entity.id)

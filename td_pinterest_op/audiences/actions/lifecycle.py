@@ -215,12 +215,14 @@ class Delete(AudienceAction):
     def check_audience(self) -> None:
         """Find the audience, which may be unreadable. Raises AudienceError if active ad groups use it."""
         self._stats.audience_id = self._audience_id
-        self._audience = audience = self._audiences.find_removable(self._audience_id)
+        self._audience = audience = self._api.audience(self._audience_id)
         if audience:
             self._copy_to_stats(audience)
         self._check_audience_name(audience)
-        if audience and not audience.is_removed and not self._settings.even_if_used:
-            require_unused(self._api, audience)
+        if audience and not audience.is_removed:
+            self._audiences.check_type_and_account(audience)
+            if not self._settings.even_if_used:
+                require_unused(self._api, audience)
 
     def plan_steps(self, _prepared: Prepared) -> list[Step]:
         """Return the step that removes the audience, unless it is already removed."""
