@@ -187,7 +187,6 @@ class _Erasure:
             request_ids.append(response.request_id)
             return response
 
-        reason = ""
         try:
             sender = Sender(client=client, settings=settings, stats=stats, reporter=self.reporter, phase="removing")
             sender.send(prepared, remove_batch)
@@ -197,12 +196,12 @@ class _Erasure:
             reason = str(error)
             # The sender has stopped all requests.
             client.rate_limiter.resume()
-        if not reason and stats.sent + stats.refused != prepared.unique_count:
-            raise UnexpectedError(
-                "the receipt is inconsistent: a customer list reported no error, but did not accept every removal"
-            )
-        if stats.refused and not reason:
-            reason = f"Pinterest refused {stats.refused:,} of the records"
+        else:
+            if stats.sent + stats.refused != prepared.unique_count:
+                raise UnexpectedError(
+                    "the receipt is inconsistent: a customer list reported no error, but did not accept every removal"
+                )
+            reason = f"Pinterest refused {stats.refused:,} of the records" if stats.refused else ""
         return replace(target, records=stats.sent, request_ids=tuple(request_ids), reason=reason)
 
     @property

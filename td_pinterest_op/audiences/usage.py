@@ -34,16 +34,13 @@ _NONE = ("", "0")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdGroup:
-    """An ad group that uses an audience. `how`: "includes" or "excludes", and by which template or segment.
-
-    `campaign_name` is "" if it is not known.
-    """
+    """An ad group that uses an audience. `how`: "includes" or "excludes", and by which template or segment."""
 
     id: str
     name: str
     status: str
     campaign_id: str
-    campaign_name: str = ""
+    campaign_name: str = ""  # if it is not known
     how: str
 
     @property
@@ -75,10 +72,7 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
 
 
 def require_unused(api: Api, audience: Audience) -> None:
-    """Raise AudienceError if active ad groups use the audience. The message names them.
-
-    Logs a warning if the token may not read ad groups.
-    """
+    """Raise AudienceError if active ad groups use the audience. Logs a warning if the token may not read them."""
     groups = find_ad_groups(api, audience.id)
     if groups is None:
         log.warning(

@@ -4,7 +4,6 @@ import abc
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar
 
 from td_pinterest_op.audiences.audiences import Audiences, NewAudience
@@ -56,11 +55,7 @@ class AudienceAction(abc.ABC):
             audience_name=settings.audience_name,
             is_nca=settings.is_nca,
         )
-
-    @cached_property
-    def _new_audience(self) -> NewAudience:
-        """The audience with the new name, to be created or continued from an earlier try."""
-        return NewAudience(
+        self._new_audience = NewAudience(
             name=self._new_name,
             audiences=self._audiences,
             is_own=self._is_of_this_session,

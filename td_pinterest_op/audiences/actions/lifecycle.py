@@ -104,8 +104,8 @@ class Create(MembersAction):
 class CreateActalike(AudienceAction):
     """Create a look-alike audience: people who resemble those of a seed audience.
 
-    A rerun recognises a customer-list audience of its session by the list. A look-alike audience has no list, so its
-    description ends with the session key.
+    A look-alike audience has no customer list by which a rerun could recognise it, so its description ends with the
+    session key.
     """
 
     action = ActionSpec(
@@ -122,14 +122,9 @@ class CreateActalike(AudienceAction):
         final=False,
     )
 
-    @property
-    def _session_suffix(self) -> str:
-        """The text at the end of the audience's description, by which a rerun of this session recognises it."""
-        return f"(td {self._session_key})"
-
     def _is_of_this_session(self, audience: Audience) -> bool:
         """Return whether this session created the audience."""
-        return audience.audience_type == ACTALIKE and audience.description.endswith(self._session_suffix)
+        return audience.audience_type == ACTALIKE and audience.description.endswith(f"(td {self._session_key})")
 
     def check_audience(self) -> Audience | None:
         """Return the audience that this session created. Without one, check the new name and the seed audience."""
@@ -160,7 +155,7 @@ class CreateActalike(AudienceAction):
         create = partial(
             self._api.create_actalike_audience,
             name=self._new_name,
-            description=" ".join(filter(None, (settings.audience_description, self._session_suffix))),
+            description=" ".join(filter(None, (settings.audience_description, f"(td {self._session_key})"))),
             seed_audience_id=settings.seed_audience_id or "",
             country=settings.country or "",
             percentage=settings.percentage or 0,

@@ -70,10 +70,7 @@ class MembersAction(AudienceAction):
     def _plan_list(
         self, audience_name: str, prepared: Prepared, *, used: str | None = None, is_exact: bool = True
     ) -> tuple[ListToFill, Step]:
-        """Return the list for the records, and the step that fills it. The first batch creates the list.
-
-        `used`: the list that the audience uses, None without an audience.
-        """
+        """Return the list for the records, and the step that fills it. `used`: the list that the audience uses."""
         target = self._lists.find_or_name_list(
             audience_name, prepared, job_id=self._stats.job_id, used=used, is_exact=is_exact
         )
