@@ -5,16 +5,18 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent import futures
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice, takewhile
+from itertools import islice
 
 from td_pinterest_op.errors import ConnectionBrokenError, ExportError, RecordsRefusedError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.batch import Batch, RowRecords
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.runtime.threads import run_concurrently
+from td_pinterest_op.runtime.threads import start_thread
 from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # A 400 that every piece of a batch gets, this many halvings deep, is about the request and not about its records.
 MAX_HALVINGS = 3
+# Seconds between two reports of the progress while no request ends.
+_POLL_SECONDS = 1.0
 
 SendRecords = Callable[[Batch], Response | None]
 """Sends records in one request. Returns None if the request created the list."""
@@ -133,20 +137,21 @@ class Sender:
         """Send the batches, and raise the first error once all requests have ended."""
         before = self.stats.sent + self.stats.refused
         failure: ExportError | None = None
-
-        def show_progress() -> None:
+        # Daemon threads: a run that is stopped must not wait for a response that may take minutes.
+        running: set[Future[_BatchResult]] = set()
+        while True:
+            while not failure and len(running) < self._concurrency.size and (batch := next(batches, None)) is not None:
+                running.add(start_thread(partial(self._send_batch, batch, send_records), name="send-batch"))
+            if not running:
+                break
+            ended, running = futures.wait(running, timeout=_POLL_SECONDS, return_when=futures.FIRST_COMPLETED)
+            for result in [future.result() for future in ended]:
+                if result.error:
+                    failure = failure or result.error
+                    # No request leaves any more, nor is one repeated. Those in flight are waited for.
+                    self.client.rate_limiter.stop(failure)
+                self._concurrency.record_response(throttled=result.throttled)
             progress(self.stats.sent + self.stats.refused - before)
-
-        send_batch = partial(self._send_batch, send_records=send_records)
-        until_failure = takewhile(lambda _: failure is None, batches)
-        limit = self._concurrency
-        for batch in run_concurrently(send_batch, until_failure, limit=lambda: limit.size, poll=show_progress):
-            if batch.error:
-                failure = failure or batch.error
-                # No request leaves any more, nor is one repeated. Those in flight are waited for.
-                self.client.rate_limiter.stop(failure)
-            limit.record_response(throttled=batch.throttled)
-            show_progress()
         if failure:
             raise failure
 

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from td_pinterest_op.audiences import sender
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import (
     AccountError,
@@ -35,7 +36,6 @@ from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.runtime import threads
 from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow.progress import ProgressReporter
@@ -170,7 +170,7 @@ class Run:
 def no_thread_stays() -> Iterator[None]:
     yield
     for thread in threading.enumerate():
-        if thread.name == "concurrent":
+        if thread.name == "send-batch":
             assert thread.daemon
             thread.join(timeout=10)
             assert not thread.is_alive()
@@ -196,7 +196,7 @@ def test_progress_is_called_after_every_batch() -> None:
 
 
 def test_progress_is_shown_while_no_request_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_POLL_SECONDS", 0.001)
+    monkeypatch.setattr(sender, "_POLL_SECONDS", 0.001)
     told: list[int] = []
     seen = threading.Event()
 
