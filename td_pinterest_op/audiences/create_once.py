@@ -89,18 +89,14 @@ def create_once(
     the entity may exist. If the request is `divisible`, raises ConnectionBrokenError after two requests without any
     response.
     """
-    lost, made = 0, None
+    lost, made, wait = 0, None, format_duration(sum(_POLL_WAITS))
     try:
         while made is None:
             try:
                 made = create()
             except MaybeAppliedError as error:
                 lost += 1
-                log.warning(
-                    "%s; checking for up to %s whether the request succeeded, before repeating it",
-                    error,
-                    format_duration(sum(_POLL_WAITS)),
-                )
+                log.warning("%s; checking for up to %s whether the request succeeded, before repeating it", error, wait)
                 earlier = poll_until_found(find, client)
                 if earlier is not None:
                     return CreateResult(entity=earlier, answered=False, lost=True)

@@ -40,7 +40,7 @@ class AdGroup:
     name: str
     status: str
     campaign_id: str
-    campaign_name: str = ""  # if it is not known
+    campaign_name: str = ""  # "" if it is not known
     how: str
 
     @property
@@ -122,11 +122,11 @@ def _iterate_ad_groups(api: Api, audience_id: str) -> Iterator[AdGroup]:
 
 def _find_templates(api: Api, audience_id: str) -> dict[str, str]:
     """Return "includes" or "excludes" by the id of each targeting template that names an audience."""
-    templates = {
-        to_text(content["id"]): _describe_targeting(content.get("targeting_attributes"), audience_id)
-        for content in api.list_entities("targeting_templates")
+    return {
+        to_text(template["id"]): how
+        for template in api.list_entities("targeting_templates")
+        if (how := _describe_targeting(template.get("targeting_attributes"), audience_id))
     }
-    return {id_: how for id_, how in templates.items() if how}
 
 
 def _find_segments(api: Api, audience_id: str) -> set[str]:

@@ -122,7 +122,7 @@ class Mirror(MembersAction):
     def plan_steps(self, prepared: Prepared) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it as settled."""
         assert isinstance(prepared, _PlannedChanges), "prepare has made it"  # noqa: S101
-        changes, replaces = prepared.changes, prepared.changes.mode == REPLACE
+        changes = prepared.changes
         planned = _describe_changes(changes, ("join", "leave", "are sent again"))
         done = _describe_changes(changes, ("joined", "left", "sent again"))
         self._set_summary(past=f"Mirrored {{audience}}: {done}", infinitive=f"mirror {{audience}}: {planned}")
@@ -130,25 +130,23 @@ class Mirror(MembersAction):
             f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {changes.people:,} people, "
             f"{changes.members:,} members; {planned}"
         )
-        if not replaces and not changes.change_count:
+        if changes.mode != REPLACE and not changes.change_count:
             return [Step(description=f"none: {compared}", run=self._compact_ledger)]
         creates = f'create audience "{self._new_name}" without people'
         return [
             *([] if self._audience else [Step(description=creates, request_count=2, run=self._create_audience)]),
             Step(description=compared, run=self._write_ledger_plan),
-            *([self._build_replace_step(changes)] if replaces else self._build_change_steps(changes)),
+            *self._build_sending_steps(changes),
             Step(description="mark the plan as settled in the ledger", run=self._settle_plan),
         ]
 
-    def _build_replace_step(self, changes: MirrorFigures) -> Step:
-        """Return the step that fills a new list and switches the audience to it."""
-        label = self._audience.label if self._audience else "the audience"
-        records = format_count(changes.joined, "record")
-        description = f"fill a new customer list with {records}, and switch {label} to it"
-        return Step(description=description, request_count=1, run=self._send_replacement)
-
-    def _build_change_steps(self, changes: MirrorFigures) -> list[Step]:
-        """Return the steps that remove the people who left, and add those who joined or are sent again."""
+    def _build_sending_steps(self, changes: MirrorFigures) -> list[Step]:
+        """Return the steps that send the changes, or the step that replaces all members by means of a new list."""
+        if changes.mode == REPLACE:
+            label = self._audience.label if self._audience else "the audience"
+            records = format_count(changes.joined, "record")
+            description = f"fill a new customer list with {records}, and switch {label} to it"
+            return [Step(description=description, request_count=1, run=self._send_replacement)]
         audience = self._existing_audience
         target = f"{audience.label} (customer list {audience.customer_list_id})"
         rows = (("remove", changes.left, "from", LEAVE), ("add", changes.joined + changes.resent, "to", JOIN))
