@@ -97,7 +97,7 @@ class ErasureTarget:
 
 @dataclass(slots=True, kw_only=True)
 class _Erasure:
-    """An erasure. `targets` get their results one by one. `processed`: how many of them have a result."""
+    """The run of an erasure. Each of the `targets` gets its result in turn. `processed`: how many have a result."""
 
     request: Request[ErasureSettings]
     settings: ErasureSettings
@@ -271,7 +271,7 @@ def _find_targets(services: Services, ad_account_ids: Sequence[str]) -> list[Era
 
 
 def _warn_of_missing_types(columns: Sequence[Column]) -> None:
-    """Log a warning that lists keep these people by identifiers that the query does not select."""
+    """Log a warning about types of identifier that the query does not select: lists of those types keep the people."""
     types = {column.type.name for column in columns}
     if others := [name for name in LISTED if name not in types]:
         log.warning(

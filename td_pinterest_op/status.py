@@ -97,7 +97,7 @@ class AudienceState:
 
     @property
     def match_ratio(self) -> float | None:
-        """The share of the members that Pinterest has matched. None while it matches, or if a number is unknown."""
+        """The share of the members that Pinterest has matched. None during matching, or if a number is unknown."""
         return None if self.is_waiting or self.size is None or not self.members else self.size / self.members
 
     @property

@@ -25,7 +25,7 @@ from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
 # repeats a request after a 409 or 423.
 _NOT_READY = (400, 404)
 _SETTLING = ("PROCESSING", "UPLOADING")
-# The most seconds between the creations of two sessions that did not see each other's.
+# The most seconds between the creations of audiences by two sessions that run at the same time.
 _SIMULTANEOUS = 3600.0
 
 log = logging.getLogger(__name__)
@@ -33,11 +33,11 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True, slots=True)
 class Audiences:
     """The audiences of one ad account. Methods raise what the API raises, and AudienceError where it is documented."""
 
-    def __init__(self, api: Api) -> None:
-        self.api = api
+    api: Api
 
     def find_usable(self, audience_id: str) -> Audience:
         """Return an audience. Raises AudienceError if its customer list cannot take records."""
@@ -194,7 +194,7 @@ class NewAudience:
 
 
 def _is_simultaneous(audience: Audience, other: Audience) -> bool:
-    """Return whether two audiences were created within an hour, so neither session may have seen the other's."""
+    """Return whether two audiences were created within an hour: their sessions may have run at the same time."""
     if audience.created is None or other.created is None:
         return False
     return abs(audience.created - other.created) <= _SIMULTANEOUS

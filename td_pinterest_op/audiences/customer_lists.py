@@ -41,7 +41,7 @@ _AUDIENCE_NAME_CHARACTERS = 200
 
 
 class ListName(NamedTuple):
-    """The end of a customer list's name: the session key, the job, and the fingerprint of the records."""
+    """The part in brackets of a customer list's name: session key, job and fingerprint of the records."""
 
     session: str
     job: str
@@ -54,7 +54,7 @@ class ListName(NamedTuple):
 
     @property
     def initial_count(self) -> int | None:
-        """How many records (0 or 1) a list that was meant to be empty was created with, None for other lists."""
+        """The number of records (0 or 1) in a list that was created empty, None for any other list."""
         if self.job != _NO_JOB:
             return None
         # The name of a list that had to be created with a digest has the fingerprint of that digest.
@@ -62,7 +62,7 @@ class ListName(NamedTuple):
 
 
 def parse_list_name(list_name: str) -> ListName | None:
-    """Return the end of a list name that this operator made, None for any other name."""
+    """Return the part in brackets of a list's name, None for a name that is not of this operator."""
     match = _LIST_NAME.search(list_name)
     return ListName(**match.groupdict()) if match else None
 
@@ -115,7 +115,7 @@ class CustomerLists:
         return f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self.session_key} "
 
     def _find_session_lists(self, audience_name: str) -> dict[CustomerList, ListName]:
-        """Return this session's lists for the audience that no other audience uses, with the ends of their names."""
+        """Return this session's lists for the audience, without those that another audience uses."""
         prefix = self._build_name_prefix(audience_name)
         named = {
             listed: name
@@ -127,7 +127,7 @@ class CustomerLists:
         return own
 
     def _parse_own_name(self, customer_list: CustomerList) -> ListName | None:
-        """Parse the end of a list's name. Returns None for a list of another session."""
+        """Parse a list's name. Returns None for a list of another session."""
         name = parse_list_name(customer_list.name)
         return name if name and name.session == self.session_key else None
 

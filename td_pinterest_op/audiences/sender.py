@@ -49,7 +49,7 @@ class _Answer(enum.Enum):
 
 @dataclass(slots=True, kw_only=True)
 class _BatchResult:
-    """The outcome of a batch. `broken`: BROKEN answers since a success."""
+    """The result of a batch. `broken`: the number of BROKEN answers since the last success."""
 
     records: Batch
     accepted: int = 0
@@ -209,7 +209,7 @@ class Sender:
             )
 
     def _send_piece(self, piece: _Piece, batch: _BatchResult, send_records: SendRecords) -> _Answer:
-        """Send a piece and return the answer. Raises errors that do not concern its records."""
+        """Send a piece and return Pinterest's answer. Raises errors that do not concern its records."""
         size, count, was_in_doubt = len(piece.records), piece.records.record_count, piece.in_doubt
         # In doubt until the answer is known.
         self.stats.count(in_doubt=count * (not was_in_doubt))
@@ -289,7 +289,7 @@ class Sender:
 
 
 def _classify_error(error: ExportError, records: int) -> _Answer | None:
-    """Return the answer that an error means, None if it does not concern the piece's records."""
+    """Convert an error into an answer. Returns None if the error does not concern the records of the request."""
     if isinstance(error, ConnectionBrokenError):
         return _Answer.BROKEN
     if not isinstance(error, RequestRefusedError):
