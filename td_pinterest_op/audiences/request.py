@@ -1,7 +1,6 @@
 """Read the settings, rows and lists of a task, and report every problem before anything is contacted.
 
-A task may get settings and parameters from one more place: an entry of a list, a console, a file. All doors read and
-merge them here.
+A task may get settings and parameters from one more place: an entry of a list, a console, a file. They are merged here.
 """
 
 import contextlib
@@ -15,14 +14,12 @@ from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.hashed_rows import find_hashing_reason, open_rows, require_hashable
 from td_pinterest_op.runtime.clock import Timing
-from td_pinterest_op.settings.key_names import drop_console_keys
-from td_pinterest_op.settings.merge import Layer, merge_layers
-from td_pinterest_op.settings.parse import find_action, parse, parse_erasure
-from td_pinterest_op.settings.setting import Table
+from td_pinterest_op.settings.key_names import TASK_PARAMETERS, drop_console_keys, find_misspelt_parameters
+from td_pinterest_op.settings.parse import find_action, parse_erasure, parse_export
+from td_pinterest_op.settings.setting import SettingsTable
 from td_pinterest_op.settings.structures import read_mapping
 from td_pinterest_op.settings.table import ErasureSettings, SendingSettings, Settings
-from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, find_misspelt_parameters
-from td_pinterest_op.settings.types import WrongValueError, show_value
+from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
@@ -83,23 +80,34 @@ class Request(Generic[_S]):
 ExportRequest = Request[Settings]
 
 
-def split_layer(layer: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
+def read_settings(value: object, *, place: str) -> Mapping[object, object]:
+    """Return settings, a mapping or JSON or YAML text of one, as a mapping; empty if they are left out.
+
+    Raises SettingsError for any other value. `place` names its origin in messages.
+    """
+    try:
+        return {} if is_left_out(value) else read_mapping(value)
+    except WrongValueError as error:
+        text = f"{place}: {error}; allowed: a mapping, or a JSON or YAML string of one"
+        raise SettingsError(text, key="result_settings") from None
+
+
+def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mapping[object, object], dict[str, Any]]:
     """Split what one place defines into the settings and the parameters of a task.
 
     Settings are all that is no parameter, or they have a key of their own, `result_settings`. Raises SettingsError.
     """
-    whole = layer.mapping()
     params = {name: whole[name] for name in TASK_PARAMETERS if name in whole}
     others = {key: value for key, value in whole.items() if key not in params}
     if "result_settings" not in others:
         return others, params
-    settings = Layer(place=f"result_settings of {layer.place}", content=others.pop("result_settings")).mapping()
+    settings = read_settings(others.pop("result_settings"), place=f"result_settings of {place}")
     if others:
         near = find_misspelt_parameters(others)
         texts = [show_value(key).strip("'") for key in others]
         names = [text + (f" (did you mean {near[text]}?)" if text in near else "") for text in texts]
         raise SettingsError(
-            f"{layer.place} has parameters next to result_settings that no export takes: {', '.join(names)}. Allowed "
+            f"{place} has parameters next to result_settings that no export takes: {', '.join(names)}. Allowed "
             f"there: {', '.join(TASK_PARAMETERS)}",
             key="result_settings",
         )
@@ -109,44 +117,42 @@ def split_layer(layer: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
 def extend_task(
     task: workflow.Task, place: str, settings: Mapping[object, object], params: Mapping[str, Any]
 ) -> workflow.Task:
-    """Return the task with the settings and parameters of another place, which override its own."""
-    own = task.params
-    if not _ROWS.isdisjoint(params):
-        own = {name: value for name, value in own.items() if name not in _ROWS}
+    """Return the task with the settings and parameters of another place, which override its own.
+
+    A blank setting overrides no other: a template that rendered to nothing must not lift what the task restricts. The
+    log names what is overridden.
+    """
+    shared = read_settings(task.params.get("result_settings"), place="result_settings")
+    new = {key: value for key, value in settings.items() if not is_left_out(value)}
+    if replaced := [show_value(key).strip("'") for key in new if str(shared.get(key, new[key])) != str(new[key])]:
+        log.info("%s has its own %s, used instead of the shared settings", place, ", ".join(replaced))
     if replaced := [name for name in params if task.params.get(name, params[name]) != params[name]]:
         log.info("%s has its own %s, used in place of the task's", place, ", ".join(replaced))
-    shared = Layer(place="result_settings", content=task.params.get("result_settings"))
-    merged = merge_layers(shared, Layer(place=place, content=settings))
-    return replace(task, params={**own, **params, "result_settings": merged})
+    own = {name: value for name, value in task.params.items() if name not in _ROWS or _ROWS.isdisjoint(params)}
+    return replace(task, params={**own, **params, "result_settings": {**settings, **shared, **new}})
 
 
-def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None = None) -> ExportRequest:
+def read_export_request(task: workflow.Task, *, table: SettingsTable, rows: Rows | None = None) -> ExportRequest:
     """Return the request of an export. Raises SettingsError with every problem.
 
     Args:
         table: the settings and actions.
         rows: what is exported instead of the task's job.
     """
-    raw = _read_raw_settings(task, table)
+    raw = task.params.get("result_settings")
+    if task.is_activation and isinstance(raw, str):  # the console's text
+        with contextlib.suppress(WrongValueError):  # `parse_export` says what is wrong
+            raw = drop_console_keys(read_mapping(raw), table)
     action = find_action(raw, table=table)
     if action and not action.adds_people and (unused := [name for name in LISTS if name in task.params]):
         log.warning("%s adds nobody, so it ignores %s of the task", action.name, " and ".join(unused))
     return _read_request(
         task,
-        partial(parse, raw, table=table, environ=task.environ),
+        partial(parse_export, raw, table=table, environ=task.environ),
         rows=rows,
         reads_rows=action is None or action.reads_rows,
         lists=() if action and not action.adds_people else LISTS,
     )
-
-
-def _read_raw_settings(task: workflow.Task, table: Table) -> object:
-    """Return `result_settings`. The console's text in an activation loses the keys that the console adds."""
-    raw = task.params.get("result_settings")
-    if task.is_activation and isinstance(raw, str):
-        with contextlib.suppress(WrongValueError):  # `parse` says what is wrong
-            return drop_console_keys(read_mapping(raw), table)
-    return raw
 
 
 def read_erasure_request(task: workflow.Task) -> Request[ErasureSettings]:
@@ -156,7 +162,7 @@ def read_erasure_request(task: workflow.Task) -> Request[ErasureSettings]:
 
 def _read_request(
     task: workflow.Task,
-    read_settings: Callable[[], _S],
+    parse_settings: Callable[[], _S],
     *,
     rows: Rows | None = None,
     reads_rows: bool = True,
@@ -166,9 +172,9 @@ def _read_request(
     errors = SettingsErrorCollector()
     settings: _S | None = None
     with errors:
-        settings = read_settings()
+        settings = parse_settings()
         settings = replace(settings, requests_per_minute=max(settings.requests_per_minute // task.concurrent, 1))
-        # Only for its problems: whoever writes the history finds the database again.
+        # Only for its problems: the history finds the database again when it is written.
         if settings.history:
             read_history_database(task, settings.history)
     endpoints: Endpoints | None = None
@@ -182,34 +188,19 @@ def _read_request(
             source = workflow.read_source(task)
         with errors:
             _ = task.td_api_key
-    sources = _read_list_sources(task, lists, errors)
-    if isinstance(settings, Settings):
+    sources: dict[str, Source] = {}
+    for name in lists:
+        with errors:
+            if query := workflow.read_list_source(task, name):
+                sources[name] = query
+    if isinstance(settings, Settings) and (needed_by := find_hashing_reason(settings.action, settings.hash_in)):
         for name, each in {"query": source, **sources}.items():
             with errors:
-                _require_hashable(each, name, settings)
+                if each is not None:
+                    require_hashable(each, name=name, needed_by=needed_by)
     errors.raise_any()
     assert settings, "its problem was raised"  # noqa: S101
     assert endpoints, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:
         log.warning("%s", warning)
     return Request(task=task, settings=settings, endpoints=endpoints, source=source, lists=sources)
-
-
-def _read_list_sources(
-    task: workflow.Task, names: Sequence[str], errors: SettingsErrorCollector
-) -> Mapping[str, Source]:
-    """Return the source of each list that the task has, by parameter name."""
-    sources = {}
-    for name in names:
-        with errors:
-            if source := workflow.read_list_source(task, name):
-                sources[name] = source
-    return sources
-
-
-def _require_hashable(source: Source | Rows | None, name: str, settings: Settings) -> None:
-    """Raise SettingsError if the warehouse has to hash the rows of a source and cannot."""
-    if source is None:
-        return
-    if needed_by := find_hashing_reason(settings.action, settings.hash_in):
-        require_hashable(source, name=name, needed_by=needed_by)

@@ -9,7 +9,7 @@ from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import ERRORS
 from td_pinterest_op.identifiers.reasons import REASONS
-from td_pinterest_op.settings.types import suggest
+from td_pinterest_op.settings.types import suggest_word
 
 _PARTS = {
     "who": "Who must act:",
@@ -61,7 +61,7 @@ def _resolve_name(name: str) -> str:
     names = {known.lower(): known for known in (*REASONS, *ERRORS)}
     word = name.strip().lower().replace("-", "_")
     if word not in names:
-        suggestion = suggest(name.strip(), names.values()) or ":"
+        suggestion = suggest_word(name.strip(), names.values()) or ":"
         raise click.UsageError(
             f"there is no reason or error with that name{suggestion} `td-pinterest explain` without a name lists all"
         )

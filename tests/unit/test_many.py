@@ -115,7 +115,7 @@ def test_invalid_concurrent_fails_every_entry_and_the_step_before_them(services:
     assert re.match(told, outcome(services, entry(audience_id=services.audience()), concurrent=concurrent)["error"])
     params = {"audiences": [entry()], "concurrent": concurrent, "result_settings": {"type": "pinterest"}}
     with pytest.raises(SettingsError, match=told):
-        many.renew(Task(params=params, environ=services.environ), services.time.timing)
+        many.renew_token(Task(params=params, environ=services.environ), services.time.timing)
 
 
 @pytest.mark.parametrize("dump", [dict, json.dumps, yaml.safe_dump], ids=["mapping", "JSON", "YAML"])
@@ -203,12 +203,12 @@ def test_gate_names_entries_that_failed_or_stored_nothing() -> None:
 def test_empty_list_or_duplicate_name_is_an_error(services: Services, audiences: object) -> None:
     task = Task(params={"audiences": audiences, "result_settings": {"type": "pinterest"}}, environ=services.environ)
     with pytest.raises(ExportError, match=r"audiences|duplicate names in the list of audiences: vip"):
-        many.renew(task, services.time.timing)
+        many.renew_token(task, services.time.timing)
 
 
 def test_token_is_renewed_once_before_the_entries(services: Services) -> None:
     task = Task(params={"audiences": [entry()], "result_settings": {"type": "pinterest"}}, environ=services.environ)
-    many.renew(task, services.time.timing)
+    many.renew_token(task, services.time.timing)
     assert 1 == len(services.pinterest.calls.all())
 
 
