@@ -138,7 +138,7 @@ class _ExportRun:
             with self.measure("sending_seconds"):
                 for step in steps:
                     step.run()
-        self.stats.check(complete=not self.settings.dry_run)
+        self.stats.check_sums(complete=not self.settings.dry_run)
 
     @contextlib.contextmanager
     def measure(self, name: str) -> Iterator[None]:

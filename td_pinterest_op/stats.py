@@ -1,6 +1,6 @@
 """The counters of one export, and their JSON for the workflow store.
 
-The counts always add up (see `Stats.check`). With one identifier column, every row read is valid or invalid. With
+The counts always add up (see `Stats.check_sums`). With one identifier column, every row read is valid or invalid. With
 several, `rows.valid` and `rows.invalid` count values: each non-null value of a row is an identifier.
 """
 
@@ -33,7 +33,7 @@ WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
 
 
 class Condition(enum.Enum):
-    """What an audience's status means. MATCHING: Pinterest is still processing the audience."""
+    """The condition of an audience by its status. MATCHING: Pinterest is still processing the audience."""
 
     READY = "ready"
     TOO_SMALL = "too small"
@@ -51,7 +51,7 @@ _CONDITIONS = {
 
 
 def find_condition(status: str) -> Condition:
-    """Return the condition of a status. An unknown status counts as MATCHING."""
+    """Return the condition of an audience with this status. An unknown status counts as MATCHING."""
     return _CONDITIONS.get(status.upper(), Condition.MATCHING)
 
 
@@ -113,7 +113,7 @@ class Stats:
     that are. `keys`: keys of the unique rows, None if every record is one key. `invalid_keys_by_reason`: keys that
     valid rows go without. `withheld`: unique records, by a reason of WITHHELD. `list_jobs`: the jobs of the LISTS.
     `plain_values` and `hashed_values`: what the valid values were. `mirror`: None for any other action. Several
-    threads may call `count` and use `requests`; everything else belongs to the main thread.
+    threads may call `count_records` and use `requests`; everything else belongs to the main thread.
     """
 
     action: str
@@ -173,14 +173,14 @@ class Stats:
         """The number of invalid values."""
         return self.invalid_by_reason.total()
 
-    def count(self, *, sent: int = 0, refused: int = 0, in_doubt: int = 0) -> None:
+    def count_records(self, *, sent: int = 0, refused: int = 0, in_doubt: int = 0) -> None:
         """Add to the counters of records that the sending threads share. `in_doubt` may be negative."""
         with self._lock:
             self.sent += sent
             self.refused += refused
             self.in_doubt += in_doubt
 
-    def check(self, *, complete: bool) -> None:
+    def check_sums(self, *, complete: bool) -> None:
         """Raise UnexpectedError if the counts do not add up. `complete`: everything was sent."""
         sums = {
             "rows.read = rows.valid + rows.invalid": self.columns != 1 or self.read == self.valid + self.invalid_count,
@@ -196,24 +196,23 @@ class Stats:
         """The outcome of the run in one sentence."""
         name = self.audience_name or self.audience_id
         audience = f'audience "{escape(name)}"' if name else "an audience"
+        to_send = format_count(self.to_send_count, "record")
         if self.failed or self.summary_text is None:
-            sent = f", {self.sent:,} of {format_count(self.to_send_count, 'record')} sent" if self.unique else ""
-            begin = f"Failed: {self.action} on {audience}{sent}"
+            sent = f", {self.sent:,} of {to_send} sent" if self.unique else ""
+            outcome = f"Failed: {self.action} on {audience}{sent}"
         elif self.dry_run:
-            would = self.summary_text.infinitive.format(
-                audience=audience, records=format_count(self.to_send_count, "record")
-            )
-            begin = f"Dry run: would {would}; nothing was written"
+            would = self.summary_text.infinitive.format(audience=audience, records=to_send)
+            outcome = f"Dry run: would {would}; nothing was written"
         else:
             done = self.summary_text.past.format(audience=audience, records=format_count(self.sent, "record"))
-            begin = done[0].upper() + done[1:]
-        was = "was" if self.invalid_count == 1 else "were"
-        left_out = [f"{format_count(self.invalid_count, 'invalid value')} {was} left out"] if self.invalid_count else []
-        left_out += [f"{self.withheld_text} {'was' if self.withheld.total() == 1 else 'were'} withheld"] * any(
-            self.withheld.values()
-        )
-        left_out += [f"Pinterest refused {self.refused:,}"] if self.refused else []
-        return "; ".join([begin, *left_out]) + "."
+            outcome = done[0].upper() + done[1:]
+        invalid, withheld = self.invalid_count, self.withheld.total()
+        left_out = {
+            f"{format_count(invalid, 'invalid value')} {'was' if invalid == 1 else 'were'} left out": invalid,
+            f"{self.withheld_text} {'was' if withheld == 1 else 'were'} withheld": withheld,
+            f"Pinterest refused {self.refused:,}": self.refused,
+        }
+        return "; ".join([outcome, *(text for text, count in left_out.items() if count)]) + "."
 
     def to_json(self) -> dict[str, Any]:
         """Return the statistics as plain JSON types, in the order of README's table.

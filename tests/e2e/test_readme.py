@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from td_pinterest_op.audiences.actions import EXPORT
-from td_pinterest_op.errors import ERRORS
+from td_pinterest_op.cli.explain import ERRORS, get_meaning
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.many import ENTRY_KEYS
 from td_pinterest_op.settings.action import ActionSpec
@@ -138,7 +138,7 @@ def test_every_figure_of_the_statistics_is_explained() -> None:
 
 
 def test_every_error_has_a_row_with_who_must_act() -> None:
-    expected = [[f"`{name}`", error.who, error.meaning()] for name, error in ERRORS.items()]
+    expected = [[f"`{name}`", error.who, get_meaning(error)] for name, error in ERRORS.items()]
     assert expected == first_table(OPERATOR, "Errors")
 
 

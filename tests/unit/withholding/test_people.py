@@ -227,8 +227,8 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
         with open_reader(of_people.job, given, stats, lists=opened if case.list_rows else None) as reader:
             reader.read(of_people.blocks, progress=lambda _: None)
             batches = list(reader.prepared.batches(3))
-    stats.count(sent=stats.to_send_count)
-    stats.check(complete=True)
+    stats.count_records(sent=stats.to_send_count)
+    stats.check_sums(complete=True)
     return stats, batches
 
 
@@ -332,7 +332,7 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
         ((record["external_id"], record.get("email")) for of_batch in sent for record in of_batch), key=str
     )
     assert {"too_many_combinations": 1, "null": 1} == stats.invalid_by_reason
-    stats.check(complete=False)
+    stats.check_sums(complete=False)
 
 
 def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest() -> None:
@@ -379,7 +379,7 @@ def test_a_row_without_a_key_is_invalid_and_not_sent() -> None:
         reader.read(of_people.blocks, progress=lambda _: None)
     assert (5, {"no_control_key": 2, "not_an_email": 1}) == (stats.to_send_count, dict(stats.invalid_by_reason))
     assert [4, 7, 8] == reader.first_invalid
-    stats.check(complete=False)
+    stats.check_sums(complete=False)
 
 
 @pytest.mark.parametrize("percent", ["0.01", "5", "33.33", "50"])
