@@ -18,8 +18,9 @@ from td_pinterest_op.export import export
 from td_pinterest_op.history import write_missing_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.unexpected import to_export_error
-from td_pinterest_op.settings.parse import parse_connection
+from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.structures import read_list_items
+from td_pinterest_op.settings.table import CONNECTION
 from td_pinterest_op.settings.types import WrongValueError, build_integer_type, is_left_out, show_value
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
@@ -62,7 +63,7 @@ def renew_token(task: workflow.Task, timing: Timing) -> None:
     if duplicates := [name for name, count in names.items() if count > 1]:
         raise SettingsError(f"duplicate names in the list of audiences: {', '.join(duplicates)}")
     _read_concurrent(task)
-    settings = parse_connection(task.params.get("result_settings"), environ=task.environ)
+    settings = parse_settings(task.params.get("result_settings"), table=CONNECTION, environ=task.environ)
     with connect(task, settings, timing=timing) as services:
         services.tokens.token()
 

@@ -5,7 +5,7 @@ A task may get settings and parameters from one more place: an entry of a list, 
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -15,10 +15,10 @@ from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.hashed_rows import find_hashing_reason, open_rows, require_hashable
 from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.settings.key_names import TASK_PARAMETERS, drop_console_keys, find_misspelt_parameters
-from td_pinterest_op.settings.parse import find_action, parse_erasure, parse_export
+from td_pinterest_op.settings.parse import find_action, parse_settings
 from td_pinterest_op.settings.setting import SettingsTable
 from td_pinterest_op.settings.structures import read_mapping
-from td_pinterest_op.settings.table import ErasureSettings, SendingSettings, Settings
+from td_pinterest_op.settings.table import ERASURE, ErasureSettings, SendingSettings, Settings
 from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
@@ -132,7 +132,9 @@ def extend_task(
     return replace(task, params={**own, **params, "result_settings": {**settings, **shared, **new}})
 
 
-def read_export_request(task: workflow.Task, *, table: SettingsTable, rows: Rows | None = None) -> ExportRequest:
+def read_export_request(
+    task: workflow.Task, *, table: SettingsTable[Settings], rows: Rows | None = None
+) -> ExportRequest:
     """Return the request of an export. Raises SettingsError with every problem.
 
     Args:
@@ -141,14 +143,15 @@ def read_export_request(task: workflow.Task, *, table: SettingsTable, rows: Rows
     """
     raw = task.params.get("result_settings")
     if task.is_activation and isinstance(raw, str):  # the console's text
-        with contextlib.suppress(WrongValueError):  # `parse_export` says what is wrong
+        with contextlib.suppress(WrongValueError):  # `parse_settings` says what is wrong
             raw = drop_console_keys(read_mapping(raw), table)
     action = find_action(raw, table=table)
     if action and not action.adds_people and (unused := [name for name in LISTS if name in task.params]):
         log.warning("%s adds nobody, so it ignores %s of the task", action.name, " and ".join(unused))
     return _read_request(
         task,
-        partial(parse_export, raw, table=table, environ=task.environ),
+        raw,
+        table,
         rows=rows,
         reads_rows=action is None or action.reads_rows,
         lists=() if action and not action.adds_people else LISTS,
@@ -157,12 +160,13 @@ def read_export_request(task: workflow.Task, *, table: SettingsTable, rows: Rows
 
 def read_erasure_request(task: workflow.Task) -> Request[ErasureSettings]:
     """Return the request of an erasure. Raises SettingsError with every problem."""
-    return _read_request(task, partial(parse_erasure, task.params.get("result_settings"), environ=task.environ))
+    return _read_request(task, task.params.get("result_settings"), ERASURE)
 
 
 def _read_request(
     task: workflow.Task,
-    parse_settings: Callable[[], _S],
+    raw: object,
+    table: SettingsTable[_S],
     *,
     rows: Rows | None = None,
     reads_rows: bool = True,
@@ -172,7 +176,7 @@ def _read_request(
     errors = SettingsErrorCollector()
     settings: _S | None = None
     with errors:
-        settings = parse_settings()
+        settings = parse_settings(raw, table=table, environ=task.environ)
         settings = replace(settings, requests_per_minute=max(settings.requests_per_minute // task.concurrent, 1))
         # Only for its problems: the history finds the database again when it is written.
         if settings.history:

@@ -18,8 +18,8 @@ from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import OnResponse
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import parse_connection
-from td_pinterest_op.settings.table import CREDENTIALS, ConnectionSettings
+from td_pinterest_op.settings.parse import parse_settings
+from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.workflow import local_secrets
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect, open_token_store
@@ -128,7 +128,7 @@ class Credentials:
     def settings(self) -> ConnectionSettings:
         """Return the connection settings, with short waits for a terminal and "0" for missing credentials."""
         environ = {**self.environ, **dict.fromkeys(self.missing, "0")}
-        return parse_connection({"type": "pinterest", **_PATIENCE}, environ=environ)
+        return parse_settings({"type": "pinterest", **_PATIENCE}, table=CONNECTION, environ=environ)
 
     def task(self, *, session: str | None = None, **params: object) -> Task:
         """Return a digdag task with these credentials and parameters, as a workflow would have it."""

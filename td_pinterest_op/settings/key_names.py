@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from td_pinterest_op.settings.parsed_settings import ParsedSettings
 from td_pinterest_op.settings.setting import SettingsTable
@@ -38,7 +38,7 @@ def check_names(parsed: ParsedSettings, settings: Mapping[object, object], show:
         parsed.add_problem("more keys", f"{len(unknown) - _MAXIMUM_UNKNOWN_KEYS} more are unknown")
 
 
-def drop_console_keys(settings: Mapping[object, object], table: SettingsTable) -> dict[object, object]:
+def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
     """Return the settings without unknown keys that Audience Studio's console adds. A warning names them."""
     added = [
         name

@@ -13,15 +13,7 @@ from td_pinterest_op.settings.parsed_settings import ParsedSettings, ParsedValue
 from td_pinterest_op.settings.rules import check_rules
 from td_pinterest_op.settings.setting import Setting, SettingsTable, build_variable_name, find_declared_settings
 from td_pinterest_op.settings.structures import read_mapping
-from td_pinterest_op.settings.table import (
-    CONNECTION,
-    ERASURE,
-    STATUS,
-    ConnectionSettings,
-    ErasureSettings,
-    Settings,
-    StatusSettings,
-)
+from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.settings.text import parse_text
 from td_pinterest_op.settings.types import (
     Show,
@@ -38,8 +30,8 @@ _SECRET_NAME = re.compile(r"(?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63}")  # no
 _C = TypeVar("_C", bound=ConnectionSettings)
 
 
-def parse_export(raw: object, *, table: SettingsTable, environ: Mapping[str, str]) -> Settings:
-    """Return the settings of an export.
+def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[str, str]) -> _C:
+    """Return the settings of an entry point.
 
     Args:
         raw: `result_settings` as digdag passes it: a mapping, or JSON or YAML text of one.
@@ -49,41 +41,40 @@ def parse_export(raw: object, *, table: SettingsTable, environ: Mapping[str, str
     Raises:
         SettingsError: with every problem, a line each. It holds no credential, given or looked up.
     """
-    parsed = _parse_valid(raw, table=table, environ=environ)
-    action: ActionSpec = parsed.get_value("action")
-    others = {key.name: key.default for key in find_declared_settings(Settings) if not key.is_used_by(action)}
-    ids = map(parsed.get_value, (action.audience_id, "audience_id") if action.audience_id else ())
-    others |= {"action": action, "audience_id": next(filter(None, ids), None)}
-    if action.least_records and not parsed.is_given("min_records"):
-        others["min_records"] = min(action.least_records, parsed.get_value("max_records") or action.least_records)
-    unused = ", ".join(name for name, _ in parsed.find_unused_keys(action))
-    warning = f"{action.name} does not use these settings: {unused}" if unused else ""
-    return _build_settings(Settings, parsed, unused_warning=warning, **others)
+    parsed = parse_values(raw, table=table, environ=environ)
+    if parsed.problems:
+        raise parsed.build_error()
+    keys = find_declared_settings(table.kind)
+    values = {key.name: parsed.get_value(key.name) if key.name in parsed.values else key.default for key in keys}
+    values |= {key.name: Secret(values[key.name]) for key in keys if key.is_credential}
+    if table.several:
+        several, single = table.several
+        values[several] = values[several] or (values[single],)
+        values[single] = values[several][0]
+    values["ad_account_id"] = values["ad_account_id"] or ""
+    if action := parsed.action:
+        values |= {key.name: key.default for key in keys if not key.is_used_by(action)}
+        ids = map(parsed.get_value, (action.audience_id, "audience_id") if action.audience_id else ())
+        values |= {"action": action, "audience_id": next(filter(None, ids), None)}
+        if action.least_records and not parsed.is_given("min_records"):
+            values["min_records"] = min(action.least_records, values["max_records"] or action.least_records)
+    return table.kind(**values, **_build_warnings(parsed), refresh_token_secret=parsed.values["refresh_token"].secret)
 
 
-def parse_status(raw: object, *, environ: Mapping[str, str]) -> StatusSettings:
-    """Return the settings of `AudienceStatus`. For arguments and errors see `parse_export`."""
-    parsed = _parse_valid(raw, table=STATUS, environ=environ)
-    return _build_settings(StatusSettings, parsed, audience_ids=_get_several_ids(parsed))
+def _build_warnings(parsed: ParsedSettings) -> dict[str, Any]:
+    """Return all warnings, and the one about ids that may have lost digits, as fields of the settings."""
+    lost = ", ".join(name for name, value in parsed.values.items() if value.lost_digits)
+    lost_digits_warning = lost and (
+        "digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits that end in "
+        f"zeros); put them in quotes where they are written first: {lost}"
+    )
+    unused = ", ".join(name for name, _ in parsed.find_unused_keys())
+    unused_warning = unused and f"{parsed.get_value('action').name} does not use these settings: {unused}"
+    warnings = tuple(filter(None, (unused_warning, lost_digits_warning)))
+    return {"warnings": warnings, "lost_digits_warning": lost_digits_warning}
 
 
-def parse_erasure(raw: object, *, environ: Mapping[str, str]) -> ErasureSettings:
-    """Return the settings of `PinterestErase`. For arguments and errors see `parse_export`."""
-    parsed = _parse_valid(raw, table=ERASURE, environ=environ)
-    ids = _get_several_ids(parsed)
-    return _build_settings(ErasureSettings, parsed, ad_account_ids=ids, ad_account_id=ids[0])
-
-
-def parse_connection(raw: object, *, environ: Mapping[str, str]) -> ConnectionSettings:
-    """Return the connection settings alone. For arguments and errors see `parse_export`.
-
-    Without `ad_account_id` that of the result is empty.
-    """
-    parsed = _parse_valid(raw, table=CONNECTION, environ=environ)
-    return _build_settings(ConnectionSettings, parsed, ad_account_id=parsed.get_value("ad_account_id") or "")
-
-
-def find_action(raw: object, *, table: SettingsTable) -> ActionSpec | None:
+def find_action(raw: object, *, table: SettingsTable[Any]) -> ActionSpec | None:
     """Return the action that `result_settings` name, even if others are wrong; None if it is not clear."""
     try:
         return parse_values(raw, table=table, environ={}).action
@@ -91,8 +82,8 @@ def find_action(raw: object, *, table: SettingsTable) -> ActionSpec | None:
         return None
 
 
-def parse_values(raw: object, *, table: SettingsTable, environ: Mapping[str, str]) -> ParsedSettings:
-    """Return the values of `result_settings` with every problem. For arguments see `parse_export`.
+def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str, str]) -> ParsedSettings:
+    """Return the values of `result_settings` with every problem. For arguments see `parse_settings`.
 
     Raises SettingsError if `raw` is not a mapping.
     """
@@ -113,16 +104,8 @@ def parse_values(raw: object, *, table: SettingsTable, environ: Mapping[str, str
     return parsed
 
 
-def _parse_valid(raw: object, *, table: SettingsTable, environ: Mapping[str, str]) -> ParsedSettings:
-    """Return the values of `result_settings`. Raises SettingsError with all problems if there are any."""
-    parsed = parse_values(raw, table=table, environ=environ)
-    if parsed.problems:
-        raise parsed.build_error()
-    return parsed
-
-
 def _find_credentials(
-    settings: Mapping[object, object], table: SettingsTable, environ: Mapping[str, str]
+    settings: Mapping[object, object], table: SettingsTable[Any], environ: Mapping[str, str]
 ) -> Collection[str]:
     """Return the credentials that the settings contain or refer to, which no message may show."""
     keys = [key for key in table.settings if key.is_credential]
@@ -172,24 +155,3 @@ def _find_secret_name(key: Setting, raw: object) -> str | None:
             "a secret must be the whole value, and its name may contain only letters, digits, dots and dashes"
         )
     return literal[1].strip()
-
-
-def _get_several_ids(parsed: ParsedSettings) -> tuple[str, ...]:
-    """Return the ids of several audiences or ad accounts: those in the list, else the single one."""
-    ids, single = (parsed.get_value(name) for name in parsed.table.several or ())
-    return ids or (single,)
-
-
-def _build_settings(kind: type[_C], parsed: ParsedSettings, *, unused_warning: str = "", **others: Any) -> _C:
-    """Return settings of the class `kind` from parsed values. `others` win; missing values are defaults."""
-    keys = find_declared_settings(kind)
-    values = {key.name: parsed.get_value(key.name) if key.name in parsed.values else key.default for key in keys}
-    values |= {key.name: Secret(values[key.name]) for key in keys if key.is_credential}
-    lost = ", ".join(name for name, value in parsed.values.items() if value.lost_digits)
-    lost_warning = lost and (
-        "digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits that end in "
-        f"zeros); put them in quotes where they are written first: {lost}"
-    )
-    warnings = tuple(filter(None, (unused_warning, lost_warning)))
-    values |= {"refresh_token_secret": parsed.values["refresh_token"].secret, "lost_digits_warning": lost_warning}
-    return kind(**{**values, "warnings": warnings, **others})

@@ -23,7 +23,7 @@ class ParsedValue:
 class ParsedSettings:
     """The values of `result_settings` by the names and aliases in a table, and their problems."""
 
-    table: SettingsTable
+    table: SettingsTable[Any]
     values: dict[str, ParsedValue] = field(default_factory=dict)
     _problems: list[Problem] = field(default_factory=list)
 
@@ -58,8 +58,8 @@ class ParsedSettings:
         lines = (f"- {problem.key}: {problem.text}" for problem in problems)
         return SettingsError("\n".join([f"result_settings has {count}:", *lines]), problems=problems)
 
-    def find_unused_keys(self, action: ActionSpec) -> Iterator[tuple[str, Setting]]:
+    def find_unused_keys(self) -> Iterator[tuple[str, Setting]]:
         """Yield name and setting of each given key that the action does not use."""
         for name, key in self.table.by_name.items():
-            if self.values[name].is_given and not key.is_used_by(action):
+            if self.action and self.values[name].is_given and not key.is_used_by(self.action):
                 yield name, key

@@ -65,7 +65,7 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
         _check_same(parsed, own, "audience_id")
         other = "audience_name" if action.finds_by_name else "audience_id"
         _require_one(parsed, own, "audience_id", other, reason=f"{needed_by} (or {other})")
-    for name, key in parsed.find_unused_keys(action):
+    for name, key in parsed.find_unused_keys():
         if key.is_restriction(parsed.get_value(name), action):
             parsed.add_problem(name, f"{action.name} cannot honour it; take it out, or choose an action that can")
     name, expected = parsed.get_value("audience_name"), parsed.get_value("expected_audience_name")

@@ -4,10 +4,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.settings.types import SettingType
+
+_K = TypeVar("_K")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +68,15 @@ def find_declared_settings(kind: type[Any]) -> list[Setting]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SettingsTable:
-    """The settings of one entry point, such as the export.
+class SettingsTable(Generic[_K]):
+    """The settings of one entry point, such as the export. `kind`: the dataclass that gets their values.
 
     `ordered`: pairs of settings of which the first may not be greater than the second; a setting that is left out
     counts with its default. `several`: the setting for the ids of which one at least is needed, and the one for a
     single id. `actions`: those that the setting `action` names, if there is one.
     """
 
+    kind: type[_K]
     settings: tuple[Setting, ...]
     ordered: tuple[tuple[str, str], ...] = (("retry_initial_wait_millis", "max_retry_wait_millis"),)
     several: tuple[str, str] | None = None

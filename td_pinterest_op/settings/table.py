@@ -8,6 +8,7 @@ import enum
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any, TypeVar
 
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.action import ActionSpec, Scope
@@ -90,7 +91,7 @@ class ConnectionSettings:
     client_secret: Secret = _credential(CREDENTIAL)
     refresh_token: Secret = _credential(CREDENTIAL)
     refresh_token_secret: str | None  # the workflow secret that it came from; None if it was given in plain text
-    ad_account_id: str = declare_setting(AD_ACCOUNT_ID)  # of several: the first
+    ad_account_id: str = declare_setting(AD_ACCOUNT_ID)  # of several: the first; "" for none
     retry_count: int = declare_setting(build_integer_type(0, 100), 7)
     retry_initial_wait_millis: int = declare_setting(build_integer_type(0, 3_600_000), 500)
     max_retry_wait_millis: int = declare_setting(build_integer_type(0, 86_400_000), 300_000)
@@ -173,25 +174,32 @@ class ErasureSettings(SendingSettings):
     ad_account_ids: tuple[str, ...] = declare_setting(AD_ACCOUNT_IDS)  # one at least, each once
 
 
+_C = TypeVar("_C", bound=ConnectionSettings)
 _TYPE = Setting(name="type", type=build_choice_type({"pinterest": "pinterest"}))
 _AUDIENCE_TYPE = Setting(
     name="audience_type", type=build_choice_type({"customer_list": "customer_list"}), is_needed=True
 )
 
 
-def _list_settings(
-    kind: type, *, needs: Collection[str] = (), others: Sequence[Setting] = (), without: Collection[str] = ()
-) -> tuple[Setting, ...]:
+def _build_table(
+    kind: type[_C],
+    *,
+    needs: Collection[str] = (),
+    others: Sequence[Setting] = (),
+    without: Collection[str] = (),
+    **attributes: Any,
+) -> SettingsTable[_C]:
     """Return the settings of an entry point: the needed ones, `others` that are not fields, and the rest."""
     keys = [
         replace(key, is_needed=key.is_credential or key.name in needs)
         for key in (_TYPE, *find_declared_settings(kind))
         if key.name not in without
     ]
-    return (*(key for key in keys if key.is_needed), *others, *(key for key in keys if not key.is_needed))
+    settings = (*(key for key in keys if key.is_needed), *others, *(key for key in keys if not key.is_needed))
+    return SettingsTable(kind=kind, settings=settings, **attributes)
 
 
-def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> SettingsTable:
+def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> SettingsTable[Settings]:
     """Return the settings of an export that can have one of `actions`."""
     words = {word: action for action in actions for word in (action.name, *action.aliases)}
     action = build_choice_type(words, allowed=", ".join(action.name for action in actions))
@@ -201,8 +209,10 @@ def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) ->
         Setting(name="action", type=action, default=default),
         *(Setting(name=str(name), type=AUDIENCE_ID, scope=Scope.NAMED) for name in ids),
     )
-    return SettingsTable(
-        settings=_list_settings(Settings, needs=("type", "ad_account_id"), others=others),
+    return _build_table(
+        Settings,
+        needs=("type", "ad_account_id"),
+        others=others,
         ordered=(*SettingsTable.ordered, ("min_records", "max_records")),
         actions=tuple(actions),
     )
@@ -210,11 +220,8 @@ def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) ->
 
 _PACE = ("requests_per_minute", "max_in_flight")
 
-STATUS = SettingsTable(
-    settings=_list_settings(StatusSettings, needs=("ad_account_id",), without=_PACE),
-    several=("audience_ids", "audience_id"),
-)
-ERASURE = SettingsTable(settings=_list_settings(ErasureSettings), several=("ad_account_ids", "ad_account_id"))
-CONNECTION = SettingsTable(settings=_list_settings(ConnectionSettings, without=(*_PACE, "history")))
+STATUS = _build_table(StatusSettings, needs=("ad_account_id",), without=_PACE, several=("audience_ids", "audience_id"))
+ERASURE = _build_table(ErasureSettings, several=("ad_account_ids", "ad_account_id"))
+CONNECTION = _build_table(ConnectionSettings, without=(*_PACE, "history"))
 
 CREDENTIALS = tuple(key for key in CONNECTION.settings if key.is_credential)

@@ -108,7 +108,7 @@ def format_default(setting: Setting) -> str:
         return default.table
     if isinstance(default, enum.Enum):
         return str(default.value)
-    return "–" if default is None or default == {} else str(default).lower()
+    return str(default).lower() if default not in (None, {}) else "–"
 
 
 def test_table_of_settings_has_every_key_with_its_requirement_and_default() -> None:

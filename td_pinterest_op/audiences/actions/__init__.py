@@ -39,7 +39,7 @@ ACTIONS: tuple[type[AudienceAction], ...] = (Add, Remove, Create, Replace, Mirro
 
 EXPORT = build_export_table([each.action for each in ACTIONS], default=Create.action)
 # The functions of `settings.parse`, for all actions.
-parse_export = partial(parse.parse_export, table=EXPORT)
+parse_export = partial(parse.parse_settings, table=EXPORT)
 find_action = partial(parse.find_action, table=EXPORT)
 
 REPORT_TEXTS: Mapping[str, ReportText] = {each.action.name: each.report_text for each in ACTIONS}

@@ -109,7 +109,7 @@ def _check_operator(dig: DigFile, task: Task, before: list[Task]) -> None:
         _check_source(dig, task, environ, before, needed_by=needed_by)
 
 
-def _check_parameters(dig: DigFile, task: Task, table: SettingsTable | None) -> None:
+def _check_parameters(dig: DigFile, task: Task, table: SettingsTable[Any] | None) -> None:
     """Add findings for misspelt or misplaced parameters, and for an invalid `later_runs`."""
     for key, near in find_misspelt_parameters([*task.value.mapping, *task.exported]).items():
         message = f"{key} is not a parameter of an export; did you mean {near}?"

@@ -15,7 +15,7 @@ from td_pinterest_op.settings.setting import SettingsTable
 from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS
 
 # The operators that have settings, by what a workflow names after `py>:`.
-TABLES: Mapping[str, SettingsTable] = {
+TABLES: Mapping[str, SettingsTable[Any]] = {
     "td_pinterest_op.export.PinterestExport": EXPORT,
     "td_pinterest_op.status.AudienceStatus": STATUS,
     "td_pinterest_op.status.AudienceStatus.look": STATUS,
@@ -47,7 +47,7 @@ _ALTERNATIVES = ("audience_id", "ad_account_id")
 
 
 def check_settings(
-    dig: DigFile, task: Task, environ: Mapping[str, str], *, table: SettingsTable = EXPORT
+    dig: DigFile, task: Task, environ: Mapping[str, str], *, table: SettingsTable[Any] = EXPORT
 ) -> Mapping[str, Any]:
     """Add findings about a task's settings. Return those that are known before a run."""
     written = task.value.get("result_settings")
@@ -147,7 +147,7 @@ def _add_problems(dig: DigFile, written: Value, problems: Iterable[Problem]) -> 
 def _add_unused_settings(dig: DigFile, written: Value, parsed: ParsedSettings) -> None:
     """Add findings for settings that the action does not use, unless the action itself may be misspelt."""
     if parsed.is_given("action") or not parsed.problems:
-        for name, _ in parsed.find_unused_keys(parsed.action) if parsed.action else ():
+        for name, _ in parsed.find_unused_keys():
             message = f"the action does not use {name}: take the line out"
             dig.add(written.get(name) or written, "unused-setting", message, is_error=False)
 

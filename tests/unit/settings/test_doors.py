@@ -1,6 +1,7 @@
 """`result_settings` of the doors next to the export: the follow-up of audiences, the erasure, a bare connection."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings import table as tables
-from td_pinterest_op.settings.parse import parse_connection, parse_erasure, parse_status
+from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.setting import SettingsTable
 from td_pinterest_op.settings.table import ConnectionSettings
 from tests.unit.settings.test_parse import ENVIRON
@@ -17,6 +18,10 @@ STATUS = {"ad_account_id": "549755885175", "audience_ids": ["7", "8"]}
 ERASURE = {"ad_account_ids": ["549755885175"]}
 
 Parse = Callable[..., ConnectionSettings]
+
+parse_status = partial(parse_settings, table=tables.STATUS)
+parse_erasure = partial(parse_settings, table=tables.ERASURE)
+parse_connection = partial(parse_settings, table=tables.CONNECTION)
 
 
 def problems_of(parse: Parse, raw: object, environ: Mapping[str, str] = ENVIRON) -> list[str]:
@@ -27,15 +32,10 @@ def problems_of(parse: Parse, raw: object, environ: Mapping[str, str] = ENVIRON)
 
 
 @pytest.mark.parametrize(
-    ("parse", "raw", "table"),
-    [
-        (parse_status, STATUS, tables.STATUS),
-        (parse_erasure, ERASURE, tables.ERASURE),
-        (parse_connection, {}, tables.CONNECTION),
-    ],
+    ("raw", "table"), [(STATUS, tables.STATUS), (ERASURE, tables.ERASURE), ({}, tables.CONNECTION)]
 )
-def test_a_setting_that_is_left_out_gets_its_default(parse: Parse, raw: dict[str, Any], table: SettingsTable) -> None:
-    settings = parse(raw, environ=ENVIRON)
+def test_a_setting_that_is_left_out_gets_its_default(raw: dict[str, Any], table: SettingsTable[Any]) -> None:
+    settings = parse_settings(raw, table=table, environ=ENVIRON)
     left_out = [key for key in table.settings if key.name not in raw and not key.name.endswith("_id")]
     defaults = {key.name: key.default for key in left_out if hasattr(settings, key.name) and not key.is_credential}
     assert defaults == {name: getattr(settings, name) for name in defaults}
