@@ -48,11 +48,11 @@ def extend_by_console(task: workflow.Task) -> workflow.Task:
     console = read_settings(task.params.get("result_connection_settings"), place="the console")
     extended = extend_task(task, "the console", drop_console_keys(console, EXPORT), {})
     settings = extended.params["result_settings"]
-    if "later_runs" in task.params or not _has_any(settings, "action"):
+    if "later_runs" in task.params or not _has_value(settings, "action"):
         settings |= _read_later_runs(task.params.get("later_runs", "add"), settings)
     action = find_action(settings)
     names_audience = action is not None and EXPORT.by_name["audience_name"].is_used_by(action)
-    if names_audience and not _has_any(settings, "audience_name", *_IDS):
+    if names_audience and not _has_value(settings, "audience_name", *_IDS):
         settings["audience_name"] = str(task.params.get("segment_name") or "").strip()
         if not settings["audience_name"]:
             raise SettingsError(
@@ -72,12 +72,12 @@ def _read_later_runs(later_runs: object, settings: Mapping[object, object]) -> d
         raise SettingsError(f"later_runs must be one of {', '.join(LATER_RUNS)}", key="later_runs")
     by_id, by_name = LATER_RUNS[word]
     action = find_action(settings)
-    if not _has_any(settings, "action"):
-        action = by_id if _has_any(settings, *_IDS) else by_name
+    if not _has_value(settings, "action"):
+        action = by_id if _has_value(settings, *_IDS) else by_name
     contradicting = None
     if action not in (None, by_id, by_name):
         contradicting = "action"
-    elif _has_any(settings, "if_exists") and str(settings["if_exists"]).strip().lower() != word:
+    elif _has_value(settings, "if_exists") and str(settings["if_exists"]).strip().lower() != word:
         contradicting = "if_exists"
     if contradicting:
         raise SettingsError(
@@ -85,12 +85,12 @@ def _read_later_runs(later_runs: object, settings: Mapping[object, object]) -> d
             "console's or the task's settings, or change later_runs in the workflow",
             key=contradicting,
         )
-    if action is None:  # misspelt: reading the settings says so
+    if action is None:  # reported with the other problems of the settings
         return {}
     return {"action": action.name} | ({"if_exists": word} if action is Create.action else {})
 
 
-def _has_any(settings: Mapping[object, object], *names: str) -> bool:
+def _has_value(settings: Mapping[object, object], *names: str) -> bool:
     """Whether the settings have a value for one of these names."""
     return not all(is_left_out(settings.get(name)) for name in names)
 

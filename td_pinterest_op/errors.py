@@ -23,10 +23,9 @@ and never contains a value that could be a person, a secret, or a template for d
 README and the log show the first paragraph of a class's docstring, `who` must act, and the `advice`.
 """
 
-import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal, ParamSpec, TypeVar
 
 from td_pinterest_op.redaction.format import break_templates
 from td_pinterest_op.redaction.secret import mask
@@ -34,6 +33,8 @@ from td_pinterest_op.redaction.secret import mask
 # `missing`: the key is left out. `unknown`: there is no such key. `environment`: a variable is missing there.
 ProblemCode = Literal["wrong", "missing", "unknown", "environment"]
 _E = TypeVar("_E", bound="ExportError")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 _AUTHORS = "the authors of this operator"
 
 
@@ -69,7 +70,7 @@ class WorkflowError(ExportError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One problem of a task. `key`: the setting or parameter, "" for none. `text` is masked."""
+    """A problem in a task's settings or parameters. `key`: which one, "" for none. `text` is masked."""
 
     key: str
     code: ProblemCode
@@ -89,16 +90,19 @@ class SettingsError(WorkflowError):
         self.problems = tuple(problems) or (Problem(key=key, code="wrong", text=str(self)),)
 
 
-class SettingsErrorCollector(contextlib.AbstractContextManager[None]):
-    """Collects SettingsErrors. Each `with` block catches one, and `raise_any` raises all of them as a single error."""
+class SettingsErrorCollector:
+    """Collects the SettingsErrors of several calls, so that all of them can be raised as a single error."""
 
     def __init__(self) -> None:
         self._errors: list[SettingsError] = []
 
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
-        if isinstance(error, SettingsError):
+    def call(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R | None:
+        """Return the result of a function; None if it raises a SettingsError, which is collected."""
+        try:
+            return function(*args, **kwargs)
+        except SettingsError as error:
             self._errors.append(error)
-        return isinstance(error, SettingsError)
+            return None
 
     def add(self, message: str, *, key: str) -> None:
         """Add an error about the setting or parameter `key`."""

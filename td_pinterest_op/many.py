@@ -59,7 +59,7 @@ class Many:
 
 def renew_token(task: workflow.Task, timing: Timing) -> None:
     """Get an access token once, so that a new refresh token is saved before the entries start. Raises ExportError."""
-    names = Counter(map(_get_name, _read_entries(task)))
+    names = Counter(map(_get_entry_name, _read_entries(task)))
     if duplicates := [name for name, count in names.items() if count > 1]:
         raise SettingsError(f"duplicate names in the list of audiences: {', '.join(duplicates)}")
     _read_concurrent(task)
@@ -71,7 +71,7 @@ def renew_token(task: workflow.Task, timing: Timing) -> None:
 def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, Any]]:
     """Export the task's entry. Returns its name, and `ok`, `error` (the message, or "") and `statistics`."""
     entry = _read_entry(task.params.get("audience"), "`audience` of the task")
-    name = _get_name(entry)
+    name = _get_entry_name(entry)
     own_task = task
     try:
         own_task = _build_task(task, entry, name)
@@ -91,10 +91,10 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
 
 
 def check_outcomes(task: workflow.Task) -> None:
-    """Raise WorkflowError if any entry failed or has no outcome. The message has that of each of them."""
+    """Raise WorkflowError with the error of each entry that failed or has no outcome, if there are any."""
     stored = task.params.get("pinterest_many")
     outcomes = stored if isinstance(stored, Mapping) else {}
-    entries = {_get_name(entry): entry for entry in _read_entries(task)}
+    entries = {_get_entry_name(entry): entry for entry in _read_entries(task)}
     missing = {
         "ok": False,
         "error": "no result was stored: its process was killed (mostly for lack of memory), or it did not start",
@@ -107,7 +107,7 @@ def check_outcomes(task: workflow.Task) -> None:
     log.info("all %d audiences were exported", len(entries))
 
 
-def _get_name(entry: Mapping[object, Any]) -> str:
+def _get_entry_name(entry: Mapping[object, Any]) -> str:
     """Return the name of an entry in messages and in the store: its `name`, else the id or name of its audience."""
     return str(entry.get("name") or entry.get("audience_id") or entry.get("audience_name"))
 

@@ -18,7 +18,7 @@ from td_pinterest_op.redaction.format import break_templates, escape, format_cou
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryText:
-    """What a run does, in a sentence: `past` after it, `infinitive` after "would" in a dry run.
+    """What a run does, as text for its summary: `past` after the run, `infinitive` after "would" in a dry run.
 
     `{audience}` and `{records}` are filled in with the audience and the number of records.
     """

@@ -81,9 +81,9 @@ ExportRequest = Request[Settings]
 
 
 def read_settings(value: object, *, place: str) -> Mapping[object, object]:
-    """Return settings, a mapping or JSON or YAML text of one, as a mapping; empty if they are left out.
+    """Return settings as a mapping, which is empty if they are left out. JSON or YAML text is parsed.
 
-    Raises SettingsError for any other value. `place` names its origin in messages.
+    `place` names their origin in messages. Raises SettingsError for any other value.
     """
     try:
         return {} if is_left_out(value) else read_mapping(value)
@@ -93,7 +93,7 @@ def read_settings(value: object, *, place: str) -> Mapping[object, object]:
 
 
 def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mapping[object, object], dict[str, Any]]:
-    """Split what one place defines into the settings and the parameters of a task.
+    """Split the keys from one place into settings and task parameters.
 
     Settings are all that is no parameter, or they have a key of their own, `result_settings`. Raises SettingsError.
     """
@@ -174,37 +174,25 @@ def _read_request(
 ) -> Request[_S]:
     """Return a request for `rows`, or for the task's job. `lists`: the names of the list parameters."""
     errors = SettingsErrorCollector()
-    settings: _S | None = None
-    with errors:
-        settings = parse_settings(raw, table=table, environ=task.environ)
-        settings = replace(settings, requests_per_minute=max(settings.requests_per_minute // task.concurrent, 1))
-        # Only for its problems: the history finds the database again when it is written.
-        if settings.history:
-            read_history_database(task, settings.history)
-    endpoints: Endpoints | None = None
-    with errors:
-        endpoints = read_endpoints(task.environ)
+    settings = errors.call(parse_settings, raw, table=table, environ=task.environ)
+    if settings and settings.history:  # only for its problems: the history finds the database again
+        errors.call(read_history_database, task, settings.history)
+    endpoints = errors.call(read_endpoints, task.environ)
     for name, meant in find_misspelt_parameters(task.params).items():
         errors.add(f"{name} of the task is unknown; did you mean {meant}?", key=name)
     source: Source | Rows | None = rows
     if source is None and reads_rows:
-        with errors:
-            source = workflow.read_source(task)
-        with errors:
-            _ = task.td_api_key
-    sources: dict[str, Source] = {}
-    for name in lists:
-        with errors:
-            if query := workflow.read_list_source(task, name):
-                sources[name] = query
+        source = errors.call(workflow.read_source, task)
+        errors.call(getattr, task, "td_api_key")
+    queries = {name: errors.call(workflow.read_list_source, task, name) for name in lists}
+    sources = {name: query for name, query in queries.items() if query}
     if isinstance(settings, Settings) and (needed_by := find_hashing_reason(settings.action, settings.hash_in)):
-        for name, each in {"query": source, **sources}.items():
-            with errors:
-                if each is not None:
-                    require_hashable(each, name=name, needed_by=needed_by)
+        for name, each in {**({"query": source} if source else {}), **sources}.items():
+            errors.call(require_hashable, each, name=name, needed_by=needed_by)
     errors.raise_any()
     assert settings, "its problem was raised"  # noqa: S101
     assert endpoints, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:
         log.warning("%s", warning)
+    settings = replace(settings, requests_per_minute=max(settings.requests_per_minute // task.concurrent, 1))
     return Request(task=task, settings=settings, endpoints=endpoints, source=source, lists=sources)

@@ -31,7 +31,7 @@ _C = TypeVar("_C", bound=ConnectionSettings)
 
 
 def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[str, str]) -> _C:
-    """Return the settings of an entry point.
+    """Parse `result_settings`, and return the settings of an entry point.
 
     Args:
         raw: `result_settings` as digdag passes it: a mapping, or JSON or YAML text of one.
@@ -62,7 +62,7 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
 
 
 def _build_warnings(parsed: ParsedSettings) -> dict[str, Any]:
-    """Return all warnings, and the one about ids that may have lost digits, as fields of the settings."""
+    """Return the fields `warnings` and `lost_digits_warning` of the settings."""
     lost = ", ".join(name for name, value in parsed.values.items() if value.lost_digits)
     lost_digits_warning = lost and (
         "digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits that end in "
@@ -75,7 +75,7 @@ def _build_warnings(parsed: ParsedSettings) -> dict[str, Any]:
 
 
 def find_action(raw: object, *, table: SettingsTable[Any]) -> ActionSpec | None:
-    """Return the action that `result_settings` name, even if others are wrong; None if it is not clear."""
+    """Return the action that `result_settings` name, even if other settings are wrong; None if it is unknown."""
     try:
         return parse_values(raw, table=table, environ={}).action
     except SettingsError:
@@ -119,7 +119,7 @@ def _find_credentials(
 def _read_value(
     parsed: ParsedSettings, name: str, key: Setting, raw: object, *, environ: Mapping[str, str], show: Show
 ) -> ParsedValue:
-    """Return the value of a key that is given under this name or alias. Adds a problem if it is wrong."""
+    """Return the value of a key, which is given by name or alias. Adds a problem if the value is wrong."""
     try:
         secret = _find_secret_name(key, raw)
         if secret is not None:
@@ -144,7 +144,7 @@ def _read_value(
 
 
 def _find_secret_name(key: Setting, raw: object) -> str | None:
-    """Return the name of the workflow secret from which a value comes, None without one."""
+    """Return the name of the workflow secret that a value refers to, None if it refers to none."""
     if is_left_out(raw) and key.is_credential:
         return key.secret
     if not isinstance(raw, str) or "${secret:" not in raw:

@@ -11,7 +11,7 @@ from td_pinterest_op.settings.setting import Setting, SettingsTable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedValue:
-    """The value of one key: the default if the key is left out, None if it is given and wrong."""
+    """The value of one key: the default if the key is left out, None if its value is wrong."""
 
     is_given: bool
     value: Any = None
@@ -29,12 +29,12 @@ class ParsedSettings:
 
     @property
     def action(self) -> ActionSpec | None:
-        """The action; None if it is wrong, or if the table has none."""
+        """The action that the settings name; None if it is wrong, or if the table has no actions."""
         action: ActionSpec | None = self.get_value("action")
         return action
 
     def get_value(self, name: str) -> Any:
-        """Return the value of a key; None for a wrong one, and for one that the table does not have."""
+        """Return the value of a key; None if it is wrong, or if the table has no such key."""
         return self.values[name].value if name in self.values else None
 
     def is_given(self, *names: str) -> bool:

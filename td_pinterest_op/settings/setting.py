@@ -43,12 +43,12 @@ class Setting:
 
     @property
     def secret(self) -> str:
-        """The workflow secret from which a credential comes if it is left out."""
+        """The workflow secret that contains the credential if the setting is left out."""
         return f"pinterest.{self.name}"
 
     @property
     def variable(self) -> str:
-        """The environment variable through which a task gets that secret."""
+        """The environment variable through which a task gets the workflow secret."""
         return build_variable_name(self.secret)
 
 

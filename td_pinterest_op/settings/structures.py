@@ -29,18 +29,13 @@ _MAXIMUM_FAULTS_SHOWN = 10
 _MAXIMUM_ITEMS = 1000  # a workflow has no more tasks, and each item is one request at least
 
 # AudienceStatus of Pinterest's API 5.28; REMOVED is the operator's own word for an audience that is gone.
-STATUSES = (
-    "INITIALIZING",
-    "READY",
-    "TOO_SMALL",
-    "ELIGIBLE",
-    "PERSONAS_INELIGIBLE_SIZE",
-    "PERSONAS_INITIALIZING",
-    "REMOVED",
+_STATUSES = (
+    *("INITIALIZING", "READY", "TOO_SMALL", "ELIGIBLE"),
+    *("PERSONAS_INELIGIBLE_SIZE", "PERSONAS_INITIALIZING", "REMOVED"),
 )
 
 _IDENTIFIER_TYPE = build_choice_type({name: name for name in TYPES})
-_STATUS = build_choice_type({status.lower(): status for status in STATUSES})
+_STATUS = build_choice_type({status.lower(): status for status in _STATUSES})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +164,7 @@ COLUMNS = SettingType(
 )
 STATUS_SET = SettingType(
     read=lambda value, show: frozenset(_read_items(_STATUS, value, show)),
-    allowed=f"a list, or a comma-separated string, of {', '.join(STATUSES)}",
+    allowed=f"a list, or a comma-separated string, of {', '.join(_STATUSES)}",
 )
 AUDIENCE_IDS = _build_id_list_type(AUDIENCE_ID)
 AD_ACCOUNT_IDS = _build_id_list_type(AD_ACCOUNT_ID)

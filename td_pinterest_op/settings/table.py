@@ -33,7 +33,7 @@ from td_pinterest_op.settings.types import (
 
 
 class IfExists(str, enum.Enum):
-    """What CREATE does if an audience with that name exists."""
+    """What `create_new_audience` does if an audience with the same name exists."""
 
     FAIL = "fail"
     ADD = "add"
@@ -56,7 +56,7 @@ class ExpectedValues(str, enum.Enum):
 
 
 class HashIn(str, enum.Enum):
-    """Where identifiers are normalised, judged and hashed."""
+    """Where identifiers are normalised, checked and hashed."""
 
     OPERATOR = "operator"
     WAREHOUSE = "warehouse"
@@ -158,7 +158,7 @@ class Settings(SendingSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusSettings(ConnectionSettings):
-    """The settings of one follow-up of audiences."""
+    """The settings of a task that reads the state of audiences."""
 
     audience_ids: tuple[str, ...] = declare_setting(AUDIENCE_IDS)  # one at least, each once
     audience_id: str | None = declare_setting(AUDIENCE_ID)  # in place of a list of one
@@ -169,7 +169,7 @@ class StatusSettings(ConnectionSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErasureSettings(SendingSettings):
-    """The settings of one erasure of people from audiences."""
+    """The settings of a task that erases people from every customer list."""
 
     ad_account_ids: tuple[str, ...] = declare_setting(AD_ACCOUNT_IDS)  # one at least, each once
 
@@ -189,7 +189,7 @@ def _build_table(
     without: Collection[str] = (),
     **attributes: Any,
 ) -> SettingsTable[_C]:
-    """Return the settings of an entry point: the needed ones, `others` that are not fields, and the rest."""
+    """Return the table of an entry point: needed settings, `others` that are not fields, and the rest."""
     keys = [
         replace(key, is_needed=key.is_credential or key.name in needs)
         for key in (_TYPE, *find_declared_settings(kind))
@@ -200,7 +200,7 @@ def _build_table(
 
 
 def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> SettingsTable[Settings]:
-    """Return the settings of an export that can have one of `actions`."""
+    """Return the table of an export, which can have one of `actions`."""
     words = {word: action for action in actions for word in (action.name, *action.aliases)}
     action = build_choice_type(words, allowed=", ".join(action.name for action in actions))
     ids = [action.audience_id for action in actions if action.audience_id not in (None, "audience_id")]
