@@ -15,7 +15,7 @@ from typing import Any
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import EXPORT, REPORT_TEXTS, build_action
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
-from td_pinterest_op.audiences.request import ExportRequest, read_export_request
+from td_pinterest_op.audiences.request import ExportRequest, read_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.records.plan import check_rows, describe_plan
@@ -68,7 +68,7 @@ def export(
     Raises ExportError, and OSError when the spool cannot be written.
     """
     log.info("td_pinterest_op %s", __version__)
-    request = read_export_request(task, table=EXPORT, rows=rows)
+    request = read_request(task, table=EXPORT, rows=rows)
     reporter = reporter or LogReporter(timing=timing)
     with _open_run(request, reporter, timing, on_new_refresh_token) as run, contextlib.ExitStack() as stack:
         action = run.build_action()

@@ -95,15 +95,17 @@ def check_outcomes(task: workflow.Task) -> None:
     stored = task.params.get("pinterest_many")
     outcomes = stored if isinstance(stored, Mapping) else {}
     entries = {_get_entry_name(entry): entry for entry in _read_entries(task)}
-    missing = {
-        "ok": False,
-        "error": "no result was stored: its process was killed (mostly for lack of memory), or it did not start",
-    }
-    results = {name: outcomes.get(name, missing) for name in entries}
-    if failed := [name for name, result in results.items() if not result["ok"]]:
-        errors = "; ".join(f"{name} ({_describe_audience(entries[name])}): {results[name]['error']}" for name in failed)
-        advice = "To repeat them run the whole attempt again: `--all` on a server, `--rerun` with digdag run"
-        raise WorkflowError(f"{len(failed)} of {len(entries)} audiences failed: {errors}. {advice}")
+    lost = {"error": "no result was stored: its process was killed (mostly for lack of memory), or it did not start"}
+    failed = [
+        f"{name} ({_describe_audience(entry)}): {outcomes.get(name, lost)['error']}"
+        for name, entry in entries.items()
+        if not outcomes.get(name, lost).get("ok")
+    ]
+    if failed:
+        raise WorkflowError(
+            f"{len(failed)} of {len(entries)} audiences failed: {'; '.join(failed)}. To repeat them run the whole "
+            "attempt again: `--all` on a server, `--rerun` with digdag run"
+        )
     log.info("all %d audiences were exported", len(entries))
 
 

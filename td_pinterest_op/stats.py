@@ -33,26 +33,18 @@ WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
 
 
 class Condition(enum.Enum):
-    """The condition of an audience by its status. MATCHING: Pinterest is still processing the audience."""
+    """The condition of an audience, with the statuses that mean it. MATCHING: Pinterest is still processing it."""
 
-    READY = "ready"
-    TOO_SMALL = "too small"
-    REMOVED = "removed"
-    MATCHING = "matching"
-
-
-# Source: AudienceStatus of the API description 5.28, and the statuses that removed audiences were seen with.
-_CONDITIONS = {
-    "READY": Condition.READY,
-    "TOO_SMALL": Condition.TOO_SMALL,
-    "PERSONAS_INELIGIBLE_SIZE": Condition.TOO_SMALL,
-    **dict.fromkeys(("REMOVED", "DELETED", "ARCHIVED"), Condition.REMOVED),
-}
+    # Source: AudienceStatus of the API description 5.28, and the statuses that removed audiences were seen with.
+    READY = ("READY",)
+    TOO_SMALL = ("TOO_SMALL", "PERSONAS_INELIGIBLE_SIZE")
+    REMOVED = ("REMOVED", "DELETED", "ARCHIVED")
+    MATCHING = ()
 
 
 def find_condition(status: str) -> Condition:
     """Return the condition of an audience with this status. An unknown status counts as MATCHING."""
-    return _CONDITIONS.get(status.upper(), Condition.MATCHING)
+    return next((condition for condition in Condition if status.upper() in condition.value), Condition.MATCHING)
 
 
 SUPPRESS, CONSENT = "suppress", "consent"

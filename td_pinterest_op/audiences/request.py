@@ -5,7 +5,7 @@ A task may get settings and parameters from one more place: an entry of a list, 
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -14,11 +14,12 @@ from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.hashed_rows import find_hashing_reason, open_rows, require_hashable
 from td_pinterest_op.runtime.clock import Timing
+from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.settings.key_names import TASK_PARAMETERS, drop_console_keys, find_misspelt_parameters
 from td_pinterest_op.settings.parse import find_action, parse_settings
 from td_pinterest_op.settings.setting import SettingsTable
 from td_pinterest_op.settings.structures import read_mapping
-from td_pinterest_op.settings.table import ERASURE, ErasureSettings, SendingSettings, Settings
+from td_pinterest_op.settings.table import SendingSettings, Settings
 from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
@@ -132,10 +133,8 @@ def extend_task(
     return replace(task, params={**own, **params, "result_settings": {**settings, **shared, **new}})
 
 
-def read_export_request(
-    task: workflow.Task, *, table: SettingsTable[Settings], rows: Rows | None = None
-) -> ExportRequest:
-    """Return the request of an export. Raises SettingsError with every problem.
+def read_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | None = None) -> Request[_S]:
+    """Return the request of an export or an erasure. Raises SettingsError with every problem.
 
     Args:
         table: the settings and actions.
@@ -143,36 +142,9 @@ def read_export_request(
     """
     raw = task.params.get("result_settings")
     if task.is_activation and isinstance(raw, str):  # the console's text
-        with contextlib.suppress(WrongValueError):  # `parse_settings` says what is wrong
+        with contextlib.suppress(WrongValueError):  # `parse_settings` reports unreadable text
             raw = drop_console_keys(read_mapping(raw), table)
     action = find_action(raw, table=table)
-    if action and not action.adds_people and (unused := [name for name in LISTS if name in task.params]):
-        log.warning("%s adds nobody, so it ignores %s of the task", action.name, " and ".join(unused))
-    return _read_request(
-        task,
-        raw,
-        table,
-        rows=rows,
-        reads_rows=action is None or action.reads_rows,
-        lists=() if action and not action.adds_people else LISTS,
-    )
-
-
-def read_erasure_request(task: workflow.Task) -> Request[ErasureSettings]:
-    """Return the request of an erasure. Raises SettingsError with every problem."""
-    return _read_request(task, task.params.get("result_settings"), ERASURE)
-
-
-def _read_request(
-    task: workflow.Task,
-    raw: object,
-    table: SettingsTable[_S],
-    *,
-    rows: Rows | None = None,
-    reads_rows: bool = True,
-    lists: Sequence[str] = (),
-) -> Request[_S]:
-    """Return a request for `rows`, or for the task's job. `lists`: the names of the list parameters."""
     errors = SettingsErrorCollector()
     settings = errors.call(parse_settings, raw, table=table, environ=task.environ)
     if settings and settings.history:  # only for its problems: the history finds the database again
@@ -181,13 +153,12 @@ def _read_request(
     for name, meant in find_misspelt_parameters(task.params).items():
         errors.add(f"{name} of the task is unknown; did you mean {meant}?", key=name)
     source: Source | Rows | None = rows
-    if source is None and reads_rows:
+    if source is None and (action is None or action.reads_rows):
         source = errors.call(workflow.read_source, task)
         errors.call(getattr, task, "td_api_key")
-    queries = {name: errors.call(workflow.read_list_source, task, name) for name in lists}
-    sources = {name: query for name, query in queries.items() if query}
+    lists = _read_lists(task, action, errors) if table.actions else {}
     if isinstance(settings, Settings) and (needed_by := find_hashing_reason(settings.action, settings.hash_in)):
-        for name, each in {**({"query": source} if source else {}), **sources}.items():
+        for name, each in {**({"query": source} if source else {}), **lists}.items():
             errors.call(require_hashable, each, name=name, needed_by=needed_by)
     errors.raise_any()
     assert settings, "its problem was raised"  # noqa: S101
@@ -195,4 +166,14 @@ def _read_request(
     for warning in settings.warnings:
         log.warning("%s", warning)
     settings = replace(settings, requests_per_minute=max(settings.requests_per_minute // task.concurrent, 1))
-    return Request(task=task, settings=settings, endpoints=endpoints, source=source, lists=sources)
+    return Request(task=task, settings=settings, endpoints=endpoints, source=source, lists=lists)
+
+
+def _read_lists(task: workflow.Task, action: ActionSpec | None, errors: SettingsErrorCollector) -> Mapping[str, Source]:
+    """Return the task's lists by parameter name. The log names those that the action ignores."""
+    if action is None or action.adds_people:
+        queries = {name: errors.call(workflow.read_list_source, task, name) for name in LISTS}
+        return {name: query for name, query in queries.items() if query}
+    if unused := [name for name in LISTS if name in task.params]:
+        log.warning("%s adds nobody, so it ignores %s of the task", action.name, " and ".join(unused))
+    return {}
