@@ -9,7 +9,7 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.settings.key_names import check_names
-from td_pinterest_op.settings.parsed_settings import ParsedSettings, ParsedValue
+from td_pinterest_op.settings.parsed_settings import ParsedSettings
 from td_pinterest_op.settings.rules import check_rules
 from td_pinterest_op.settings.setting import Setting, SettingsTable, build_variable_name, find_declared_settings
 from td_pinterest_op.settings.structures import read_mapping
@@ -45,7 +45,7 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
     if parsed.problems:
         raise parsed.build_error()
     keys = find_declared_settings(table.kind)
-    values = {key.name: parsed.get_value(key.name) if key.name in parsed.values else key.default for key in keys}
+    values = {key.name: parsed.values.get(key.name, key.default) for key in keys}
     values |= {key.name: Secret(values[key.name]) for key in keys if key.is_credential}
     if table.several:
         several, single = table.several
@@ -54,22 +54,23 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
     values["ad_account_id"] = values["ad_account_id"] or ""
     if action := parsed.action:
         values |= {key.name: key.default for key in keys if not key.is_used_by(action)}
-        ids = map(parsed.get_value, (action.audience_id, "audience_id") if action.audience_id else ())
+        ids = map(parsed.values.get, (action.audience_id, "audience_id") if action.audience_id else ())
         values |= {"action": action, "audience_id": next(filter(None, ids), None)}
-        if action.least_records and not parsed.is_given("min_records"):
+        if action.least_records and "min_records" not in parsed.given:
             values["min_records"] = min(action.least_records, values["max_records"] or action.least_records)
-    return table.kind(**values, **_build_warnings(parsed), refresh_token_secret=parsed.values["refresh_token"].secret)
+    return table.kind(**values, **_build_warnings(parsed), refresh_token_secret=parsed.secrets.get("refresh_token"))
 
 
 def _build_warnings(parsed: ParsedSettings) -> dict[str, Any]:
     """Return the fields `warnings` and `lost_digits_warning` of the settings."""
-    lost = ", ".join(name for name, value in parsed.values.items() if value.lost_digits)
-    lost_digits_warning = lost and (
-        "digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits that end in "
-        f"zeros); put them in quotes where they are written first: {lost}"
-    )
-    unused = ", ".join(name for name, _ in parsed.find_unused_keys())
-    unused_warning = unused and f"{parsed.get_value('action').name} does not use these settings: {unused}"
+    lost_digits_warning = unused_warning = ""
+    if parsed.lost_digits:
+        lost_digits_warning = (
+            "digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits that end "
+            f"in zeros); put them in quotes where they are written first: {', '.join(parsed.lost_digits)}"
+        )
+    if parsed.action and (unused := parsed.find_unused_keys(parsed.action)):
+        unused_warning = f"{parsed.action.name} does not use these settings: {', '.join(unused)}"
     warnings = tuple(filter(None, (unused_warning, lost_digits_warning)))
     return {"warnings": warnings, "lost_digits_warning": lost_digits_warning}
 
@@ -118,8 +119,11 @@ def _find_credentials(
 
 def _read_value(
     parsed: ParsedSettings, name: str, key: Setting, raw: object, *, environ: Mapping[str, str], show: Show
-) -> ParsedValue:
-    """Return the value of a key, which is given by name or alias. Adds a problem if the value is wrong."""
+) -> Any:
+    """Return the value of a key: the default if it is left out, None with a new problem if it is wrong."""
+    if is_left_out(raw) and not key.is_credential:
+        return key.default
+    parsed.given.add(name)
     try:
         secret = _find_secret_name(key, raw)
         if secret is not None:
@@ -132,20 +136,22 @@ def _read_value(
                     f"the task as {variable}, under its _env (config/environment.yml has such lines)"
                 )
                 parsed.add_problem(name, text, code="environment")
-                return ParsedValue(is_given=True)
-        if is_left_out(raw):
-            return ParsedValue(is_given=False, value=key.default)
-        value = key.type.read(raw, show)
+                return None
+            parsed.secrets[name] = secret
+        elif key.type.is_id and has_lost_digits(raw):
+            parsed.lost_digits.append(name)
+        return key.type.read(raw, show)
     except WrongValueError as wrong:
         parsed.add_problem(name, f"{wrong}; allowed: {key.type.allowed}")
-        return ParsedValue(is_given=True)
-    lost = key.type.is_id and secret is None and has_lost_digits(raw)
-    return ParsedValue(is_given=True, value=value, secret=secret, lost_digits=lost)
+        return None
 
 
 def _find_secret_name(key: Setting, raw: object) -> str | None:
-    """Return the name of the workflow secret that a value refers to, None if it refers to none."""
-    if is_left_out(raw) and key.is_credential:
+    """Return the name of the workflow secret that a value refers to, None if it refers to none. Raises WrongValueError.
+
+    A credential that is left out comes from the secret of its setting.
+    """
+    if is_left_out(raw):
         return key.secret
     if not isinstance(raw, str) or "${secret:" not in raw:
         return None

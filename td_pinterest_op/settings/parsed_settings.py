@@ -1,45 +1,32 @@
 """The settings of a task, parsed: the value of each key, and every problem."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.settings.action import ActionSpec
-from td_pinterest_op.settings.setting import Setting, SettingsTable
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParsedValue:
-    """The value of one key: the default if the key is left out, None if its value is wrong."""
-
-    is_given: bool
-    value: Any = None
-    secret: str | None = None  # the workflow secret that the value came from
-    lost_digits: bool = False
+from td_pinterest_op.settings.setting import SettingsTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedSettings:
-    """The values of `result_settings` by the names and aliases in a table, and their problems."""
+    """The values of `result_settings` by the names and aliases in a table, and their problems.
+
+    `values`: the default of a key that is left out, None for a wrong value. `given`: the keys that are not left out.
+    `secrets`: the workflow secrets that values came from. `lost_digits`: the keys of ids that may have lost digits.
+    """
 
     table: SettingsTable[Any]
-    values: dict[str, ParsedValue] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    given: set[str] = field(default_factory=set)
+    secrets: dict[str, str] = field(default_factory=dict)
+    lost_digits: list[str] = field(default_factory=list)
     _problems: list[Problem] = field(default_factory=list)
 
     @property
     def action(self) -> ActionSpec | None:
         """The action that the settings name; None if it is wrong, or if the table has no actions."""
-        action: ActionSpec | None = self.get_value("action")
-        return action
-
-    def get_value(self, name: str) -> Any:
-        """Return the value of a key; None if it is wrong, or if the table has no such key."""
-        return self.values[name].value if name in self.values else None
-
-    def is_given(self, *names: str) -> bool:
-        """Whether at least one of these keys is given."""
-        return any(self.values[name].is_given for name in names)
+        return self.values.get("action")
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -58,8 +45,6 @@ class ParsedSettings:
         lines = (f"- {problem.key}: {problem.text}" for problem in problems)
         return SettingsError("\n".join([f"result_settings has {count}:", *lines]), problems=problems)
 
-    def find_unused_keys(self) -> Iterator[tuple[str, Setting]]:
-        """Yield name and setting of each given key that the action does not use."""
-        for name, key in self.table.by_name.items():
-            if self.action and self.values[name].is_given and not key.is_used_by(self.action):
-                yield name, key
+    def find_unused_keys(self, action: ActionSpec) -> list[str]:
+        """Return the given keys that the action does not use, in the order of the table."""
+        return [name for name, key in self.table.by_name.items() if name in self.given and not key.is_used_by(action)]

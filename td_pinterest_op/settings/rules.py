@@ -1,7 +1,5 @@
 """Rules about several settings at once. Each adds what is wrong to the problems."""
 
-from dataclasses import replace
-
 from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, join_with_or
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.settings.parsed_settings import ParsedSettings
@@ -24,16 +22,15 @@ def check_rules(parsed: ParsedSettings) -> None:
 def _join_aliases(parsed: ParsedSettings) -> None:
     """Give the value of each alias to the setting that it names. Adds a problem if both are given and differ."""
     for key in parsed.table.settings:
-        if key.alias is not None and parsed.is_given(key.alias):
+        if key.alias is not None and key.alias in parsed.given:
             _check_same(parsed, key.name, key.alias)
-            if not parsed.is_given(key.name):
-                # Warnings name what the author wrote.
-                parsed.values[key.name] = replace(parsed.values[key.alias], is_given=False)
+            if key.name not in parsed.given:  # and is not added: warnings name what the author wrote
+                parsed.values[key.name] = parsed.values[key.alias]
 
 
 def _check_same(parsed: ParsedSettings, name: str, other: str) -> None:
     """Add a problem if two keys for the same setting are given and have different values."""
-    first, second = (parsed.get_value(each) if parsed.is_given(each) else None for each in (name, other))
+    first, second = (parsed.values[each] if each in parsed.given else None for each in (name, other))
     if None not in (first, second) and first != second:
         text = f"conflicts with {other}, which has another value; allowed: one of the two, or equal values"
         parsed.add_problem(name, text)
@@ -42,16 +39,16 @@ def _check_same(parsed: ParsedSettings, name: str, other: str) -> None:
 def _check_order(parsed: ParsedSettings) -> None:
     """Add a problem for each pair of settings whose first value is greater than the second."""
     for lower, upper in parsed.table.ordered:
-        low, high = parsed.get_value(lower), parsed.get_value(upper)
+        low, high = parsed.values[lower], parsed.values[upper]
         # A lower bound that is a default gives way to the upper one.
-        if parsed.is_given(lower) and None not in (low, high) and low > high:
-            by_default = "" if parsed.is_given(upper) else f"; {upper} is {high} by default"
+        if lower in parsed.given and None not in (low, high) and low > high:
+            by_default = "" if upper in parsed.given else f"; {upper} is {high} by default"
             parsed.add_problem(upper, f"is less than {lower}{by_default}; allowed: {lower} or more")
 
 
 def _require_one(parsed: ParsedSettings, name: str, *others: str, reason: str = "") -> None:
     """Add a problem if none of these keys is given. The problem names the first."""
-    if not parsed.is_given(name, *others):
+    if parsed.given.isdisjoint((name, *others)):
         allowed = parsed.table.by_name[name].type.allowed
         parsed.add_problem(name, f"missing{reason}; allowed: {allowed}", code="missing")
 
@@ -65,11 +62,11 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
         _check_same(parsed, own, "audience_id")
         other = "audience_name" if action.finds_by_name else "audience_id"
         _require_one(parsed, own, "audience_id", other, reason=f"{needed_by} (or {other})")
-    for name, key in parsed.find_unused_keys():
-        if key.is_restriction(parsed.get_value(name), action):
+    for name in parsed.find_unused_keys(action):
+        if parsed.table.by_name[name].is_restriction(parsed.values[name], action):
             parsed.add_problem(name, f"{action.name} cannot honour it; take it out, or choose an action that can")
-    name, expected = parsed.get_value("audience_name"), parsed.get_value("expected_audience_name")
-    is_found_by_id = own is not None and parsed.is_given("audience_id", own)
+    name, expected = parsed.values["audience_name"], parsed.values["expected_audience_name"]
+    is_found_by_id = own is not None and not parsed.given.isdisjoint(("audience_id", own))
     names_audience = Scope.NEW_AUDIENCE in action.scopes and not is_found_by_id
     if names_audience and None not in (name, expected) and name != expected:
         text = f"differs from audience_name, which {action.name} gives to its audience; allowed: the same name"
@@ -80,7 +77,7 @@ def _check_several(parsed: ParsedSettings) -> None:
     """Add a problem if neither several ids nor a single one is given, or if both are and contradict each other."""
     if parsed.table.several:
         name, name_of_one = parsed.table.several
-        ids, single = parsed.get_value(name), parsed.get_value(name_of_one)
+        ids, single = parsed.values[name], parsed.values[name_of_one]
         _require_one(parsed, name, name_of_one, reason=f" (or {name_of_one})")
         if None not in (ids, single) and single not in ids:
             parsed.add_problem(name, f"conflicts with {name_of_one}, which is not among them; allowed: one of the two")
@@ -88,13 +85,13 @@ def _check_several(parsed: ParsedSettings) -> None:
 
 def _check_records(parsed: ParsedSettings) -> None:
     """Add problems for settings that do not fit the format of the records."""
-    columns, action = parsed.get_value("columns") or {}, parsed.action
-    if parsed.get_value("records") is not RecordsFormat.ROWS:
+    columns, action = parsed.values.get("columns") or {}, parsed.action
+    if parsed.values.get("records") is not RecordsFormat.ROWS:
         if not set(KEYS_ONLY).isdisjoint(columns.values()):
             allowed = f"allowed: {join_with_or(LISTED)}, or these with records: rows"
             parsed.add_problem("columns", f"{' and '.join(KEYS_ONLY)} are keys of a row; {allowed}")
         return
-    if parsed.get_value("hash_in") is HashIn.WAREHOUSE:
+    if parsed.values.get("hash_in") is HashIn.WAREHOUSE:
         text = "the warehouse cannot hash records: rows; allowed: operator, or records: identifiers"
         parsed.add_problem("hash_in", text)
     if action and action.needs_query:

@@ -71,7 +71,7 @@ def check_settings(
     if has_audience and known.get("expected_audience_name") == _TEMPLATE_NAME:
         dig.add(written.get("expected_audience_name") or written, "placeholder", _FILL_IN_NAME)
     _add_unused_settings(dig, written, parsed)
-    return {name: value.value for name, value in parsed.values.items() if name not in unknown}
+    return {name: value for name, value in parsed.values.items() if name not in unknown}
 
 
 def check_entries(dig: DigFile, task: Task, environ: Mapping[str, str]) -> None:
@@ -146,8 +146,8 @@ def _add_problems(dig: DigFile, written: Value, problems: Iterable[Problem]) -> 
 
 def _add_unused_settings(dig: DigFile, written: Value, parsed: ParsedSettings) -> None:
     """Add findings for settings that the action does not use, unless the action itself may be misspelt."""
-    if parsed.is_given("action") or not parsed.problems:
-        for name, _ in parsed.find_unused_keys():
+    if parsed.action and ("action" in parsed.given or not parsed.problems):
+        for name in parsed.find_unused_keys(parsed.action):
             message = f"the action does not use {name}: take the line out"
             dig.add(written.get(name) or written, "unused-setting", message, is_error=False)
 
