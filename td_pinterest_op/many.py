@@ -95,7 +95,7 @@ def check_outcomes(task: workflow.Task) -> None:
     stored = task.params.get("pinterest_many")
     outcomes = stored if isinstance(stored, Mapping) else {}
     entries = {_get_entry_name(entry): entry for entry in _read_entries(task)}
-    lost = {"error": "no result was stored: its process was killed (mostly for lack of memory), or it did not start"}
+    lost = {"error": "no result was stored: its process was killed (usually for lack of memory), or it did not start"}
     failed = [
         f"{name} ({_describe_audience(entry)}): {outcomes.get(name, lost)['error']}"
         for name, entry in entries.items()
@@ -103,7 +103,7 @@ def check_outcomes(task: workflow.Task) -> None:
     ]
     if failed:
         raise WorkflowError(
-            f"{len(failed)} of {len(entries)} audiences failed: {'; '.join(failed)}. To repeat them run the whole "
+            f"{len(failed)} of {len(entries)} audiences failed: {'; '.join(failed)}. To repeat them, run the whole "
             "attempt again: `--all` on a server, `--rerun` with digdag run"
         )
     log.info("all %d audiences were exported", len(entries))
@@ -148,7 +148,7 @@ def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> 
     settings, params = split_parameters(others, place=place)
     if "segment" in entry:
         if not {"query", "job_id"}.isdisjoint(params):
-            raise SettingsError(f"{place} has a segment, and a query or a job_id as well: leave one of them out")
+            raise SettingsError(f"{place} has both a segment and a query or job_id: leave one of them out")
         segment, column = str(entry["segment"]).strip(), str(entry.get("column") or "email").strip()
         if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column):
             raise SettingsError(

@@ -108,8 +108,8 @@ def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mappin
         texts = [show_value(key).strip("'") for key in others]
         names = [text + (f" (did you mean {near[text]}?)" if text in near else "") for text in texts]
         raise SettingsError(
-            f"{place} has parameters next to result_settings that no export takes: {', '.join(names)}. Allowed "
-            f"there: {', '.join(TASK_PARAMETERS)}",
+            f"{place} has parameters next to result_settings that an export does not accept: {', '.join(names)}. "
+            f"Allowed there: {', '.join(TASK_PARAMETERS)}",
             key="result_settings",
         )
     return settings, params
@@ -128,7 +128,7 @@ def extend_task(
     if replaced := [show_value(key).strip("'") for key in new if str(shared.get(key, new[key])) != str(new[key])]:
         log.info("%s has its own %s, used instead of the shared settings", place, ", ".join(replaced))
     if replaced := [name for name in params if task.params.get(name, params[name]) != params[name]]:
-        log.info("%s has its own %s, used in place of the task's", place, ", ".join(replaced))
+        log.info("%s has its own %s, which is used in place of the task's", place, ", ".join(replaced))
     own = {name: value for name, value in task.params.items() if name not in _ROWS or _ROWS.isdisjoint(params)}
     return replace(task, params={**own, **params, "result_settings": {**settings, **shared, **new}})
 
@@ -175,5 +175,5 @@ def _read_lists(task: workflow.Task, action: ActionSpec | None, errors: Settings
         queries = {name: errors.call(workflow.read_list_source, task, name) for name in LISTS}
         return {name: query for name, query in queries.items() if query}
     if unused := [name for name in LISTS if name in task.params]:
-        log.warning("%s adds nobody, so it ignores %s of the task", action.name, " and ".join(unused))
+        log.warning("%s adds no people, so it ignores the task's %s", action.name, " and ".join(unused))
     return {}

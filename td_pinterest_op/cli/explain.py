@@ -25,18 +25,28 @@ _EXAMPLES = {
     "InvalidRowsError": "12 of 1,000 rows are invalid (not_an_email 12); the first are in rows 17, 23",
     "LimitError": "there is no valid record to send (0 rows read, 0 invalid)",
     "AudienceError": "there is no audience 2542620905475 in ad account 549755885175: check both ids",
-    "AccountError": "Pinterest answered 401 (code 2) to exchanging the refresh token for an access token",
+    "AccountError": "Pinterest answered 401 (code 2) to the request to exchange the refresh token for an access token",
     "TreasureDataError": (
         "the result of job 2345678 is truncated: 900 of 1000 rows came; nothing was sent. Run this task again"
     ),
-    "PinterestError": "Pinterest answered 200 to switching audience 2542620905475, but the answer has no id",
-    "RequestRefusedError": 'Pinterest answered 400 (code 400) "Invalid parameters" to creating audience "Shoppers"',
-    "RecordsRefusedError": "Pinterest refused 2 of the 10000 records of a batch (400)",
-    "UnavailableError": "Pinterest answered 503 to ADD of 10000 records, customer list 5497558851750; tried 8 times",
-    "MaybeAppliedError": (
-        'no response from Pinterest (no byte of the response for read_timeout_secs) to creating list "Shoppers"'
+    "PinterestError": (
+        "Pinterest answered 200 to the request to switch audience 2542620905475 to another customer list, but the "
+        "answer has no id"
     ),
-    "ConnectionBrokenError": "no response from Pinterest (the connection broke) to ADD of 1250 records; tried 8 times",
+    "RequestRefusedError": (
+        'Pinterest answered 400 (code 400) "Invalid parameters" to the request to create audience "Shoppers"'
+    ),
+    "RecordsRefusedError": "Pinterest refused 2 of the 10000 records of a batch (400)",
+    "UnavailableError": (
+        "Pinterest answered 503 to the request to add 10000 records to customer list 5497558851750; tried 8 times"
+    ),
+    "MaybeAppliedError": (
+        "no response from Pinterest (no byte of the response for read_timeout_secs) to the request to create customer "
+        'list "Shoppers"'
+    ),
+    "ConnectionBrokenError": (
+        "no response from Pinterest (the connection broke) to the request to add 1250 records; tried 8 times"
+    ),
     "StoppedError": "the run was stopped (SIGTERM)",
     "UnexpectedError": (
         "KeyError at parse.py:120, in _settings: a bug in td_pinterest_op; please report it with this line"
@@ -73,22 +83,22 @@ def explain(common: CommonOptions, name: str | None) -> None:
     if name is None:
         entries = [_describe_entry(known) for known in (*REASONS, *ERRORS)]
         if common.as_json:
-            screen.say_json(entries)
+            screen.print_json(entries)
         else:
-            screen.show_table(entries, columns=("name", "meaning"), prose=("meaning",))
+            screen.print_table(entries, columns=("name", "meaning"), prose=("meaning",))
         return
     entry = _describe_entry(_resolve_name(name))
     if common.as_json:
-        screen.say_json(entry)
+        screen.print_json(entry)
         return
-    screen.say(f"{entry['name']}: {entry['meaning']}")
+    screen.print_line(f"{entry['name']}: {entry['meaning']}")
     for key, heading in _PARTS.items():
         if entry.get(key):
-            screen.say(f"\n{heading} {entry[key]}")
+            screen.print_line(f"\n{heading} {entry[key]}")
 
 
 def _describe_entry(name: str) -> dict[str, Any]:
-    """Return the meaning, cause and advice of a reason or an error as a row to show."""
+    """Return a rejection reason or an error as a row: its meaning, example and advice."""
     if name in REASONS:
         reason = asdict(REASONS[name])
         return {"name": name, "kind": "reason", **reason, "meaning": f"the value {reason['meaning']}"}
@@ -103,12 +113,13 @@ def get_meaning(error: type[ExportError]) -> str:
 
 
 def _resolve_name(name: str) -> str:
-    """Return the name of a reason or an error in its own spelling. Raises click.UsageError with the nearest name."""
+    """Return the exact name of a reason or an error. Raises click.UsageError with the nearest name."""
     names = {known.lower(): known for known in (*REASONS, *ERRORS)}
     word = name.strip().lower().replace("-", "_")
     if word not in names:
-        suggestion = suggest_word(name.strip(), names.values()) or ":"
+        suggestion = suggest_word(name.strip(), names.values()) or "."
         raise click.UsageError(
-            f"there is no reason or error with that name{suggestion} `td-pinterest explain` without a name lists all"
+            f"there is no rejection reason or error with that name{suggestion} Run `td-pinterest explain` without a "
+            "name to list all"
         )
     return names[word]

@@ -67,7 +67,7 @@ def _build_warnings(parsed: ParsedSettings) -> dict[str, Any]:
     if parsed.lost_digits:
         lost_digits_warning = (
             "digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits that end "
-            f"in zeros); put them in quotes where they are written first: {', '.join(parsed.lost_digits)}"
+            f"in zeros); put them in quotes where they are first written: {', '.join(parsed.lost_digits)}"
         )
     if parsed.action and (unused := parsed.find_unused_keys(parsed.action)):
         unused_warning = f"{parsed.action.name} does not use these settings: {', '.join(unused)}"
@@ -158,6 +158,7 @@ def _find_secret_name(key: Setting, raw: object) -> str | None:
     literal = _SECRET_LITERAL.fullmatch(raw.strip())
     if not literal or not _SECRET_NAME.fullmatch(literal[1].strip()):
         raise WrongValueError(
-            "a secret must be the whole value, and its name may contain only letters, digits, dots and dashes"
+            "the reference to a secret must be the whole value, and the secret's name may contain only letters, "
+            "digits, dots and dashes"
         )
     return literal[1].strip()

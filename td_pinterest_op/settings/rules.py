@@ -64,7 +64,7 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
         _require_one(parsed, own, "audience_id", other, reason=f"{needed_by} (or {other})")
     for name in parsed.find_unused_keys(action):
         if parsed.table.by_name[name].is_restriction(parsed.values[name], action):
-            parsed.add_problem(name, f"{action.name} cannot honour it; take it out, or choose an action that can")
+            parsed.add_problem(name, f"{action.name} cannot apply it; take it out, or choose an action that can")
     name, expected = parsed.values["audience_name"], parsed.values["expected_audience_name"]
     is_found_by_id = own is not None and not parsed.given.isdisjoint(("audience_id", own))
     names_audience = Scope.NEW_AUDIENCE in action.scopes and not is_found_by_id
