@@ -1,4 +1,4 @@
-"""Every exception of the operator, named for whoever must act.
+"""Every exception of the operator, sorted by who must act.
 
     ExportError
     ├── WorkflowError                the workflow's author

@@ -75,7 +75,7 @@ class RequestCounts:
 class MirrorFigures:
     """The changes of a mirror's run. `mode`: replace or difference. `plan`: its number in the ledger, or None.
 
-    `people`: those of the query who may be sent. `members`: those of the audience before, by the ledger.
+    `people`: people of the query who may be sent. `members`: members before the run, according to the ledger.
     `resent`: members who are sent again. `left`: members who are removed. `unsure`: values that the warehouse cannot
     hash.
     """

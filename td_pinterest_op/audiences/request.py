@@ -65,7 +65,7 @@ class Request(Generic[_S]):
     def open_rows(self, services: Services, stats: Stats, *, lists: Lists | None = None) -> Rows:
         """Wait for the job, put its id into `stats`, and return the rows. Raises as `open_job_rows` does.
 
-        `lists`: those of this request, if it has any.
+        `lists`: the lists of this request, if it has any.
         """
         if isinstance(self.source, Rows):
             return self.source
@@ -74,8 +74,7 @@ class Request(Generic[_S]):
         if not isinstance(settings, Settings):
             return open_job_rows(td, self.source, note=note)
         choose = partial(find_people_columns, settings=settings, lists=lists.columns if lists else {})
-        hash_in, control = settings.hash_in, settings.control
-        return open_rows(td, self.source, hash_in=hash_in, choose=choose, control=control, note=note)
+        return open_rows(td, self.source, hash_in=settings.hash_in, choose=choose, control=settings.control, note=note)
 
 
 ExportRequest = Request[Settings]
@@ -96,7 +95,7 @@ def read_settings(value: object, *, place: str) -> Mapping[object, object]:
 def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mapping[object, object], dict[str, Any]]:
     """Split the keys from one place into settings and task parameters.
 
-    Settings are all that is no parameter, or they have a key of their own, `result_settings`. Raises SettingsError.
+    The settings are the keys that are no parameters, or the content of the key `result_settings`. Raises SettingsError.
     """
     params = {name: whole[name] for name in TASK_PARAMETERS if name in whole}
     others = {key: value for key, value in whole.items() if key not in params}
@@ -125,10 +124,10 @@ def extend_task(
     """
     shared = read_settings(task.params.get("result_settings"), place="result_settings")
     new = {key: value for key, value in settings.items() if not is_left_out(value)}
-    if replaced := [show_value(key).strip("'") for key in new if str(shared.get(key, new[key])) != str(new[key])]:
-        log.info("%s has its own %s, used instead of the shared settings", place, ", ".join(replaced))
-    if replaced := [name for name in params if task.params.get(name, params[name]) != params[name]]:
-        log.info("%s has its own %s, which is used in place of the task's", place, ", ".join(replaced))
+    replaced = [show_value(key).strip("'") for key in new if str(shared.get(key, new[key])) != str(new[key])]
+    replaced += [name for name in params if task.params.get(name, params[name]) != params[name]]
+    if replaced:
+        log.info("%s overrides the task's %s", place, ", ".join(replaced))
     own = {name: value for name, value in task.params.items() if name not in _ROWS or _ROWS.isdisjoint(params)}
     return replace(task, params={**own, **params, "result_settings": {**settings, **shared, **new}})
 
@@ -170,7 +169,7 @@ def read_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | 
 
 
 def _read_lists(task: workflow.Task, action: ActionSpec | None, errors: SettingsErrorCollector) -> Mapping[str, Source]:
-    """Return the task's lists by parameter name. The log names those that the action ignores."""
+    """Return the task's lists by parameter name. The log names lists that the action ignores."""
     if action is None or action.adds_people:
         queries = {name: errors.call(workflow.read_list_source, task, name) for name in LISTS}
         return {name: query for name, query in queries.items() if query}

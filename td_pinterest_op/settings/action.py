@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 class Scope(enum.Enum):
-    """The subject of a setting. An action uses the settings of its scopes, and those that it names."""
+    """The subject of a setting. An action uses the settings of its scopes, and the settings that it names."""
 
     EVERY_ACTION = "every action"
     ROWS = "the rows of a query"

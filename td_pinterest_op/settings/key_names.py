@@ -40,11 +40,8 @@ def check_names(parsed: ParsedSettings, settings: Mapping[object, object], show:
 
 def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
     """Return the settings without unknown keys that Audience Studio's console adds. A warning names them."""
-    added = [
-        name
-        for name in settings
-        if name not in table.by_name and _may_be_shown(name, show_value) and _ADDED_BY_CONSOLE.fullmatch(name)
-    ]
+    unknown = [name for name in settings if name not in table.by_name and _may_be_shown(name, show_value)]
+    added = list(filter(_ADDED_BY_CONSOLE.fullmatch, unknown))
     if added:
         log.warning(
             "the settings from the console have keys that this operator does not know, which are ignored: %s",

@@ -47,10 +47,10 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
     keys = find_declared_settings(table.kind)
     values = {key.name: parsed.values.get(key.name, key.default) for key in keys}
     values |= {key.name: Secret(values[key.name]) for key in keys if key.is_credential}
-    if table.several:
-        several, single = table.several
-        values[several] = values[several] or (values[single],)
-        values[single] = values[several][0]
+    for key in keys:
+        if key.single:
+            values[key.name] = values[key.name] or (values[key.single],)
+            values[key.single] = values[key.name][0]
     values["ad_account_id"] = values["ad_account_id"] or ""
     if action := parsed.action:
         values |= {key.name: key.default for key in keys if not key.is_used_by(action)}

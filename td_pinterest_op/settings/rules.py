@@ -37,13 +37,14 @@ def _check_same(parsed: ParsedSettings, name: str, other: str) -> None:
 
 
 def _check_order(parsed: ParsedSettings) -> None:
-    """Add a problem for each pair of settings whose first value is greater than the second."""
-    for lower, upper in parsed.table.ordered:
-        low, high = parsed.values[lower], parsed.values[upper]
+    """Add a problem for each setting that exceeds its `at_most`."""
+    for lower, key in parsed.table.by_name.items():
         # A lower bound that is a default gives way to the upper one.
-        if lower in parsed.given and None not in (low, high) and low > high:
-            by_default = "" if upper in parsed.given else f"; {upper} is {high} by default"
-            parsed.add_problem(upper, f"is less than {lower}{by_default}; allowed: {lower} or more")
+        if (upper := key.at_most) and lower in parsed.given:
+            low, high = parsed.values[lower], parsed.values[upper]
+            if None not in (low, high) and low > high:
+                by_default = "" if upper in parsed.given else f"; {upper} is {high} by default"
+                parsed.add_problem(upper, f"is less than {lower}{by_default}; allowed: {lower} or more")
 
 
 def _require_one(parsed: ParsedSettings, name: str, *others: str, reason: str = "") -> None:
@@ -75,12 +76,13 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
 
 def _check_several(parsed: ParsedSettings) -> None:
     """Add a problem if neither several ids nor a single one is given, or if both are and contradict each other."""
-    if parsed.table.several:
-        name, name_of_one = parsed.table.several
-        ids, single = parsed.values[name], parsed.values[name_of_one]
-        _require_one(parsed, name, name_of_one, reason=f" (or {name_of_one})")
-        if None not in (ids, single) and single not in ids:
-            parsed.add_problem(name, f"conflicts with {name_of_one}, which is not among them; allowed: one of the two")
+    for key in parsed.table.settings:
+        if key.single:
+            ids, single = parsed.values[key.name], parsed.values[key.single]
+            _require_one(parsed, key.name, key.single, reason=f" (or {key.single})")
+            if None not in (ids, single) and single not in ids:
+                text = f"conflicts with {key.single}, which is not among them; allowed: one of the two"
+                parsed.add_problem(key.name, text)
 
 
 def _check_records(parsed: ParsedSettings) -> None:

@@ -17,7 +17,8 @@ class Setting:
     """One setting: a row of the settings table in README.
 
     `restricts`: a value other than `harmless` (by default the default) keeps people from being sent, or stops a run.
-    `limits_rows`: it does so by counting rows or records.
+    `limits_rows`: it does so by counting rows or records. `at_most`: the setting whose value this one may not exceed; a
+    setting that is left out counts with its default. `single`: the setting for one id, in place of this list of ids.
     """
 
     name: str = ""
@@ -30,6 +31,8 @@ class Setting:
     restricts: bool = False
     limits_rows: bool = False
     harmless: Any = None
+    at_most: str | None = None
+    single: str | None = None
 
     def is_used_by(self, action: ActionSpec) -> bool:
         """Whether the setting makes a difference to an action."""
@@ -69,17 +72,13 @@ def find_declared_settings(kind: type[Any]) -> list[Setting]:
 
 @dataclass(frozen=True, kw_only=True)
 class SettingsTable(Generic[_K]):
-    """The settings of one entry point, such as the export. `kind`: the dataclass that gets their values.
+    """The settings of one entry point, such as the export.
 
-    `ordered`: pairs of settings of which the first may not be greater than the second; a setting that is left out
-    counts with its default. `several`: the setting for the ids of which one at least is needed, and the one for a
-    single id. `actions`: those that the setting `action` names, if there is one.
+    `kind`: the dataclass that gets their values. `actions`: what the setting `action` can name, if there is one.
     """
 
     kind: type[_K]
     settings: tuple[Setting, ...]
-    ordered: tuple[tuple[str, str], ...] = (("retry_initial_wait_millis", "max_retry_wait_millis"),)
-    several: tuple[str, str] | None = None
     actions: tuple[ActionSpec, ...] = ()
 
     @cached_property

@@ -8,7 +8,7 @@ import enum
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.action import ActionSpec, Scope
@@ -93,7 +93,9 @@ class ConnectionSettings:
     refresh_token_secret: str | None  # the workflow secret that it came from; None if it was given in plain text
     ad_account_id: str = declare_setting(AD_ACCOUNT_ID)  # of several: the first; "" for none
     retry_count: int = declare_setting(build_integer_type(0, 100), 7)
-    retry_initial_wait_millis: int = declare_setting(build_integer_type(0, 3_600_000), 500)
+    retry_initial_wait_millis: int = declare_setting(
+        build_integer_type(0, 3_600_000), 500, at_most="max_retry_wait_millis"
+    )
     max_retry_wait_millis: int = declare_setting(build_integer_type(0, 86_400_000), 300_000)
     connection_timeout_secs: int = declare_setting(_SECONDS, 180)
     write_timeout_secs: int = declare_setting(_SECONDS, 60)
@@ -113,7 +115,7 @@ class SendingSettings(ConnectionSettings):
     limit_records_per_request: int = _of_rows(build_integer_type(1, 100_000), 10_000)
     ignore_invalid_records: bool = _of_rows(BOOLEAN, False, alias="ignore_error")
     dry_run: bool = declare_setting(BOOLEAN, False, restricts=True)
-    # The name in the query, in lower case → the name of a type; if empty, those are the names.
+    # The name in the query, in lower case → the name of an identifier type. Empty: columns are named for their type.
     columns: Mapping[str, str] = _of_rows(COLUMNS, {})
 
     @property
@@ -132,7 +134,7 @@ class Settings(SendingSettings):
     audience_id: str | None = _of_old_audience(AUDIENCE_ID)  # the one that the action needs; None if it creates one
     allow_empty: bool = _of_rows(BOOLEAN, False)
     max_invalid_ratio: float = _limit(RATIO, 1.0)
-    min_records: int | None = _limit(build_integer_type(0, _RECORDS_LIMIT))
+    min_records: int | None = _limit(build_integer_type(0, _RECORDS_LIMIT), at_most="max_records")
     max_records: int | None = _limit(build_integer_type(1, _RECORDS_LIMIT))
     if_exists: IfExists = _of_named_actions(build_enum_type(IfExists), IfExists.FAIL)
     replace_newer: bool = _of_new_list(BOOLEAN, False)
@@ -160,7 +162,7 @@ class Settings(SendingSettings):
 class StatusSettings(ConnectionSettings):
     """The settings of a task that reads the state of audiences."""
 
-    audience_ids: tuple[str, ...] = declare_setting(AUDIENCE_IDS)  # one at least, each once
+    audience_ids: tuple[str, ...] = declare_setting(AUDIENCE_IDS, single="audience_id")  # one at least, each once
     audience_id: str | None = declare_setting(AUDIENCE_ID)  # in place of a list of one
     min_size: int | None = declare_setting(build_integer_type(0, _RECORDS_LIMIT))
     max_drop_ratio: float | None = declare_setting(RATIO)
@@ -171,7 +173,7 @@ class StatusSettings(ConnectionSettings):
 class ErasureSettings(SendingSettings):
     """The settings of a task that erases people from every customer list."""
 
-    ad_account_ids: tuple[str, ...] = declare_setting(AD_ACCOUNT_IDS)  # one at least, each once
+    ad_account_ids: tuple[str, ...] = declare_setting(AD_ACCOUNT_IDS, single="ad_account_id")  # one at least, each once
 
 
 _C = TypeVar("_C", bound=ConnectionSettings)
@@ -187,7 +189,7 @@ def _build_table(
     needs: Collection[str] = (),
     others: Sequence[Setting] = (),
     without: Collection[str] = (),
-    **attributes: Any,
+    actions: Sequence[ActionSpec] = (),
 ) -> SettingsTable[_C]:
     """Return the table of an entry point: needed settings, `others` that are not fields, and the rest."""
     keys = [
@@ -196,7 +198,7 @@ def _build_table(
         if key.name not in without
     ]
     settings = (*(key for key in keys if key.is_needed), *others, *(key for key in keys if not key.is_needed))
-    return SettingsTable(kind=kind, settings=settings, **attributes)
+    return SettingsTable(kind=kind, settings=settings, actions=tuple(actions))
 
 
 def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> SettingsTable[Settings]:
@@ -209,19 +211,13 @@ def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) ->
         Setting(name="action", type=action, default=default),
         *(Setting(name=str(name), type=AUDIENCE_ID, scope=Scope.NAMED) for name in ids),
     )
-    return _build_table(
-        Settings,
-        needs=("type", "ad_account_id"),
-        others=others,
-        ordered=(*SettingsTable.ordered, ("min_records", "max_records")),
-        actions=tuple(actions),
-    )
+    return _build_table(Settings, needs=("type", "ad_account_id"), others=others, actions=actions)
 
 
 _PACE = ("requests_per_minute", "max_in_flight")
 
-STATUS = _build_table(StatusSettings, needs=("ad_account_id",), without=_PACE, several=("audience_ids", "audience_id"))
-ERASURE = _build_table(ErasureSettings, several=("ad_account_ids", "ad_account_id"))
+STATUS = _build_table(StatusSettings, needs=("ad_account_id",), without=_PACE)
+ERASURE = _build_table(ErasureSettings)
 CONNECTION = _build_table(ConnectionSettings, without=(*_PACE, "history"))
 
 CREDENTIALS = tuple(key for key in CONNECTION.settings if key.is_credential)

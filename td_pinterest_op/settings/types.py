@@ -41,7 +41,6 @@ _TABLE = re.compile(r"(?:(?P<database>[a-z0-9_]{1,255})\.)?(?P<table>[a-z0-9_]{1
 _CREDENTIAL = re.compile(r"[!-~]+")
 _LARGEST_EXACT = 2**53  # digdag's templates hold numbers as doubles: above this they skip whole numbers
 _LONGEST_AUDIENCE_ID = 40  # Pinterest sets no limit (`^\d+$` since API 5.28); ours keeps messages short
-_LONGEST_AD_ACCOUNT_ID = 18
 
 
 class WrongValueError(ValueError):
@@ -262,7 +261,7 @@ BOOLEAN = build_choice_type(
 )
 RATIO = SettingType(read=_read_ratio, allowed="a number from 0 to 1, such as 0.05")
 AUDIENCE_ID = _build_id_type(_LONGEST_AUDIENCE_ID, "digits, best in quotes")
-AD_ACCOUNT_ID = _build_id_type(_LONGEST_AD_ACCOUNT_ID, f"digits, at most {_LONGEST_AD_ACCOUNT_ID}, best in quotes")
+AD_ACCOUNT_ID = _build_id_type(18, "digits, at most 18, best in quotes")
 TEXT = SettingType(read=_read_line, allowed="text on one line; a number in quotes")
 COUNTRY = SettingType(read=_read_country, allowed="two letters (ISO 3166), such as US")
 TABLE = SettingType(

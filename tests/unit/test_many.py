@@ -150,8 +150,7 @@ def test_what_an_entry_has_of_its_own_is_logged_and_a_blank_replaces_nothing(
     listed = entry(query=PEOPLE, audience_id=services.audience(), dry_run="", max_records=4, suppress=NOBODY)
     stored = outcome(services, listed, result_settings=shared, query=FIRST, suppress=FIRST)
     assert (True, True) == (stored["ok"], stored["statistics"]["dry_run"])
-    assert "entry vip has its own max_records, used instead of the shared settings" in caplog.text
-    assert "entry vip has its own query, suppress, which is used in place of the task's" in caplog.text
+    assert "entry vip overrides the task's max_records, query, suppress" in caplog.text
     assert [] == services.pinterest.calls.writes()
 
 

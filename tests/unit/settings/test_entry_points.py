@@ -1,4 +1,4 @@
-"""`result_settings` of the doors next to the export: the follow-up of audiences, the erasure, a bare connection."""
+"""`result_settings` of the entry points besides the export: the status, the erasure, a bare connection."""
 
 from collections.abc import Callable, Mapping
 from functools import partial

@@ -1,4 +1,4 @@
-"""Names of a task's parameters that somebody has misspelt, and names that only look like it."""
+"""Misspelt names of task parameters, and names that only resemble them."""
 
 import pytest
 
