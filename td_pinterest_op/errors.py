@@ -1,22 +1,15 @@
 """Every exception of the operator, sorted by who must act.
 
     ExportError
-    ├── WorkflowError                the workflow's author
-    │   ├── SettingsError            result_settings or the task's parameters are wrong
-    │   ├── JobError                 the job failed, was killed, or has no result or no column of identifiers
-    │   ├── InvalidRowsError         rows with invalid identifiers, in stop mode
-    │   ├── LimitError               a limit that the author set (min_records, max_invalid_ratio, …) stopped the export
-    │   └── AudienceError            the audience is missing, of another kind, or exists already
-    ├── AccountError                 the owner of the Pinterest account or app
-    ├── TreasureDataError            Treasure Data did not deliver what it should
-    ├── PinterestError               Pinterest did not do what it should
-    │   ├── RequestRefusedError      it rejects this request, however often it is sent
-    │   ├── RecordsRefusedError      it rejects some records, in stop mode
-    │   └── UnavailableError         it failed, or could not be reached, until the retries were used up
-    │       ├── MaybeAppliedError    the response got lost
-    │       └── ConnectionBrokenError     the connection breaks at every size of batch
-    ├── StoppedError                 a signal ended the run, or it ends for another error
-    └── UnexpectedError              the authors of this operator
+    ├── WorkflowError             the workflow's author
+    │   └── SettingsError, JobError, InvalidRowsError, LimitError, AudienceError
+    ├── AccountError              the owner of the Pinterest account or app
+    ├── TreasureDataError         no one: Treasure Data did not deliver what it should
+    ├── PinterestError            depends: Pinterest did not do what it should
+    │   ├── RequestRefusedError, RecordsRefusedError
+    │   └── UnavailableError: MaybeAppliedError, ConnectionBrokenError
+    ├── StoppedError              no one: a signal ended the run, or it ends for another error
+    └── UnexpectedError           the authors of this operator
 
 digdag prints message and traceback into the session log: a message says what happened, to which thing, and what to do,
 and never contains a value that could be a person, a secret, or a template for digdag. `td-pinterest explain`, the

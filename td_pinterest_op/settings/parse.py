@@ -147,11 +147,8 @@ def _read_value(
 
 
 def _find_secret_name(key: Setting, raw: object) -> str | None:
-    """Return the name of the workflow secret that a value refers to, None if it refers to none. Raises WrongValueError.
-
-    A credential that is left out comes from the secret of its setting.
-    """
-    if is_left_out(raw):
+    """Return the name of the workflow secret that contains the value, None without one. Raises WrongValueError."""
+    if is_left_out(raw):  # a credential
         return key.secret
     if not isinstance(raw, str) or "${secret:" not in raw:
         return None

@@ -110,11 +110,10 @@ def show_value(value: object, *, hidden: Collection[str] = ()) -> str:
 
     `hidden`: the credentials of this run; nothing that contains one of them is shown.
     """
-    if isinstance(value, int) and value.bit_length() > 128:  # Python refuses to write out very large ones
-        return "a very large number"
-    if not isinstance(value, (str, int, float)) or len(text := str(value)) > _LONGEST_SHOWN:
-        return describe_type(value)
-    if _NOT_TO_BE_SHOWN.search(text) or any(credential in text for credential in hidden):
+    # Python refuses to write out very large numbers.
+    is_short = value.bit_length() <= 128 if isinstance(value, int) else isinstance(value, (str, float))
+    text = str(value) if is_short else ""
+    if not 0 < len(text) <= _LONGEST_SHOWN or _NOT_TO_BE_SHOWN.search(text) or any(each in text for each in hidden):
         return describe_type(value)
     return ascii(value) if isinstance(value, str) else text.lower()
 
