@@ -31,7 +31,7 @@ LATER_RUNS = {
 
 
 class PinterestActivation:
-    """Exports the people of an activation, by the settings of the console and of the task."""
+    """Exports the people of an Audience Studio activation, with the settings of the console and of the task."""
 
     def run(self) -> None:
         """Store the statistics under `pinterest`. Raises ExportError, whose message says what to do."""
@@ -91,7 +91,7 @@ def _read_later_runs(later_runs: object, settings: Mapping[object, object]) -> d
 
 
 def _has_value(settings: Mapping[object, object], *names: str) -> bool:
-    """Whether the settings have a value for one of these names."""
+    """Whether the settings have a value for at least one of the names."""
     return not all(is_left_out(settings.get(name)) for name in names)
 
 

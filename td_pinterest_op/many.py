@@ -38,7 +38,7 @@ _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Many:
-    """The steps of pinterest_many.dig."""
+    """The steps of pinterest_many.dig, which exports to several audiences."""
 
     def renew(self) -> None:
         """Check the list, and renew the refresh token that all entries share. Raises ExportError."""
@@ -52,7 +52,7 @@ class Many:
             workflow.store(pinterest_many={name: outcome})
 
     def gate(self) -> None:
-        """Raise WorkflowError if any entry failed. The message names each of them."""
+        """Raise WorkflowError if any entry failed. The message names each failed entry."""
         with task_process():
             check_outcomes(workflow.current_task())
 

@@ -30,7 +30,7 @@ class ParsedSettings:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """All problems in the order of the table. Problems with other names come last."""
+        """All problems in the order of the table. Problems of unknown keys come last."""
         places = {name: place for place, name in enumerate(self.table.by_name)}
         return tuple(sorted(self._problems, key=lambda problem: places.get(problem.key, len(places))))
 

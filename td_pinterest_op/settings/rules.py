@@ -7,8 +7,8 @@ from td_pinterest_op.settings.table import HashIn, RecordsFormat
 
 
 def check_rules(parsed: ParsedSettings) -> None:
-    """Check the settings against each other, and give the value of an alias to the setting that it names."""
-    _join_aliases(parsed)
+    """Copy the values of aliases to their settings, and check the settings against each other."""
+    _copy_aliases(parsed)
     _check_order(parsed)
     for key in parsed.table.settings:
         if key.is_needed:
@@ -19,8 +19,8 @@ def check_rules(parsed: ParsedSettings) -> None:
     _check_records(parsed)
 
 
-def _join_aliases(parsed: ParsedSettings) -> None:
-    """Give the value of each alias to the setting that it names. Adds a problem if both are given and differ."""
+def _copy_aliases(parsed: ParsedSettings) -> None:
+    """Copy the value of each alias to its setting. Adds a problem if both are given and differ."""
     for key in parsed.table.settings:
         if key.alias is not None and key.alias in parsed.given:
             _check_same(parsed, key.name, key.alias)
@@ -48,7 +48,7 @@ def _check_order(parsed: ParsedSettings) -> None:
 
 
 def _require_one(parsed: ParsedSettings, name: str, *others: str, reason: str = "") -> None:
-    """Add a problem if none of these keys is given. The problem names the first."""
+    """Add a problem with the key `name` if neither it nor one of the `others` is given."""
     if parsed.given.isdisjoint((name, *others)):
         allowed = parsed.table.by_name[name].type.allowed
         parsed.add_problem(name, f"missing{reason}; allowed: {allowed}", code="missing")

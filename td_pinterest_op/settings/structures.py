@@ -48,7 +48,7 @@ class Control:
 
     @property
     def share_of_ten_thousand(self) -> int:
-        """The group's share of 10,000: people whose number modulo 10,000 is below it are in the group."""
+        """The group's size in ten-thousandths: people with a number (modulo 10,000) below it are in the group."""
         return int(self.percent * 100)
 
 
@@ -116,9 +116,9 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
         """Add a column to `columns`, or raise WrongValueError."""
         name = column.strip().lower() if isinstance(column, str) else ""
         if not name:
-            raise WrongValueError("it is not a column's name")
+            raise WrongValueError("the name is blank or not a string")
         if name in columns:
-            raise WrongValueError("it is given twice (case does not matter)")
+            raise WrongValueError("the name is given twice (case does not matter)")
         columns[name] = _IDENTIFIER_TYPE.read(identifier_type, show)
 
     pairs = read_mapping(value).items()

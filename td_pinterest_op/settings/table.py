@@ -191,7 +191,7 @@ def _build_table(
     without: Collection[str] = (),
     actions: Sequence[ActionSpec] = (),
 ) -> SettingsTable[_C]:
-    """Return the table of an entry point: needed settings, `others` that are not fields, and the rest."""
+    """Return the settings table of an entry point: needed settings, `others` that are not fields, the rest."""
     keys = [
         replace(key, is_needed=key.is_credential or key.name in needs)
         for key in (_TYPE, *find_declared_settings(kind))

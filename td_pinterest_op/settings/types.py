@@ -169,7 +169,7 @@ def build_choice_type(words: Mapping[str, object], *, allowed: str = "") -> Sett
 
 
 def build_enum_type(values: type[enum.Enum]) -> SettingType:
-    """Return the setting type whose words are the values of an enum."""
+    """Return the setting type of a word that is a value of an enum."""
     return build_choice_type({value.value: value for value in values})
 
 
@@ -214,7 +214,7 @@ def _read_credential(value: object, _: Show) -> str:
 
 
 def _read_numeric_credential(value: object, show: Show) -> str:
-    """Return a credential that may be a number as text, or raise WrongValueError."""
+    """Return a credential that is given as text or as a number, or raise WrongValueError."""
     is_id = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30
     return _read_credential(str(value) if is_id else value, show)
 
