@@ -83,29 +83,26 @@ class SettingsError(WorkflowError):
         self.problems = tuple(problems) or (Problem(key=key, code="wrong", text=str(self)),)
 
 
-class SettingsErrorCollector:
+class SettingsErrorCollector(list[SettingsError]):
     """Collects the SettingsErrors of several calls, so that all of them can be raised as a single error."""
-
-    def __init__(self) -> None:
-        self._errors: list[SettingsError] = []
 
     def call(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R | None:
         """Return the result of a function; None if it raises a SettingsError, which is collected."""
         try:
             return function(*args, **kwargs)
         except SettingsError as error:
-            self._errors.append(error)
+            self.append(error)
             return None
 
     def add(self, message: str, *, key: str) -> None:
         """Add an error about the setting or parameter `key`."""
-        self._errors.append(SettingsError(message, key=key))
+        self.append(SettingsError(message, key=key))
 
     def raise_any(self) -> None:
         """Raise one SettingsError with every message and every problem, if there are any."""
-        if self._errors:
-            problems = [problem for error in self._errors for problem in error.problems]
-            raise SettingsError("\n".join(map(str, self._errors)), problems=problems)
+        if self:
+            problems = [problem for error in self for problem in error.problems]
+            raise SettingsError("\n".join(map(str, self)), problems=problems)
 
 
 class JobError(WorkflowError):

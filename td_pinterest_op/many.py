@@ -8,7 +8,6 @@ failed. An export that a signal ends raises: digdag then stores nothing, and the
 import dataclasses
 import logging
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,8 +58,8 @@ class Many:
 
 def renew_token(task: workflow.Task, timing: Timing) -> None:
     """Get an access token once, so that a new refresh token is saved before the entries start. Raises ExportError."""
-    names = Counter(map(_get_entry_name, _read_entries(task)))
-    if duplicates := [name for name, count in names.items() if count > 1]:
+    names = list(map(_get_entry_name, _read_entries(task)))
+    if duplicates := sorted({name for name in names if names.count(name) > 1}):
         raise SettingsError(f"duplicate names in the list of audiences: {', '.join(duplicates)}")
     _read_concurrent(task)
     settings = parse_settings(task.params.get("result_settings"), table=CONNECTION, environ=task.environ)
@@ -135,8 +134,7 @@ def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
 
 def _read_entry(value: object, place: str) -> Mapping[object, Any]:
     """Return one entry as a mapping. Raises SettingsError."""
-    entry = read_settings(value, place=place)
-    if not entry:
+    if not (entry := read_settings(value, place=place)):
         raise SettingsError(f"{place} is empty: it needs the settings of an audience")
     return entry
 

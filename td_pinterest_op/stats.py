@@ -43,7 +43,7 @@ class Condition(enum.Enum):
 
 
 def find_condition(status: str) -> Condition:
-    """Return the condition of an audience with this status. An unknown status counts as MATCHING."""
+    """Return the condition that a status of an audience means. An unknown status counts as MATCHING."""
     return next((condition for condition in Condition if status.upper() in condition.value), Condition.MATCHING)
 
 

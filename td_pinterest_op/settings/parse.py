@@ -13,7 +13,7 @@ from td_pinterest_op.settings.parsed_settings import ParsedSettings
 from td_pinterest_op.settings.rules import check_rules
 from td_pinterest_op.settings.setting import Setting, SettingsTable, build_variable_name, find_declared_settings
 from td_pinterest_op.settings.structures import read_mapping
-from td_pinterest_op.settings.table import ConnectionSettings
+from td_pinterest_op.settings.table import CREDENTIALS, ConnectionSettings
 from td_pinterest_op.settings.text import parse_text
 from td_pinterest_op.settings.types import (
     Show,
@@ -97,7 +97,7 @@ def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str
         raise parsed.build_error() from None
     if is_left_out(content):
         parsed.add_problem("result_settings", "missing; allowed: a mapping of settings", code="missing")
-    show = partial(show_value, hidden=_find_credentials(mapping, table, environ))
+    show = partial(show_value, hidden=_find_credentials(mapping, environ))
     for name, key in table.by_name.items():
         parsed.values[name] = _read_value(parsed, name, key, mapping.get(name), environ=environ, show=show)
     check_names(parsed, mapping, show)
@@ -105,13 +105,10 @@ def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str
     return parsed
 
 
-def _find_credentials(
-    settings: Mapping[object, object], table: SettingsTable[Any], environ: Mapping[str, str]
-) -> Collection[str]:
+def _find_credentials(settings: Mapping[object, object], environ: Mapping[str, str]) -> Collection[str]:
     """Return the credentials that the settings contain or refer to, which no message may show."""
-    keys = [key for key in table.settings if key.is_credential]
-    written = [value.strip() for value in (settings.get(key.name) for key in keys) if isinstance(value, str)]
-    secrets = [key.secret for key in keys]
+    written = [value.strip() for value in (settings.get(key.name) for key in CREDENTIALS) if isinstance(value, str)]
+    secrets = [key.secret for key in CREDENTIALS]
     secrets += [literal[1].strip() for literal in map(_SECRET_LITERAL.fullmatch, written) if literal]
     values = [environ.get(build_variable_name(secret), "").strip() for secret in secrets]
     return frozenset(text for text in written + values if len(text) >= 4)  # shorter ones are part of any text
@@ -130,10 +127,10 @@ def _read_value(
             variable, show = build_variable_name(secret), describe_type
             raw = environ.get(variable, "")
             if not raw.strip():
-                state = "empty" if variable in environ else "missing"
                 text = (
-                    f"{variable} is {state} in the environment; set the workflow's secret {secret}, and give it to "
-                    f"the task as {variable}, under its _env (config/environment.yml has such lines)"
+                    f"{variable} is {'empty' if variable in environ else 'missing'} in the environment; set the "
+                    f"workflow's secret {secret}, and give it to the task as {variable}, under its _env "
+                    "(config/environment.yml has such lines)"
                 )
                 parsed.add_problem(name, text, code="environment")
                 return None
