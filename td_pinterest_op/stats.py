@@ -212,16 +212,10 @@ class Stats:
         Every reason is in it, even with zero: digdag merges what two tasks store, key by key.
         """
         keys = {"keys": self.keys, "invalid_keys": self.invalid_keys_by_reason.total()}
+        ids = ("audience_id", "audience_name", "customer_list_id", "previous_customer_list_id", "job_id")
         requests = self.requests
         statistics = {
-            "action": self.action,
-            "ad_account_id": self.ad_account_id,
-            "audience_id": self.audience_id,
-            "audience_name": self.audience_name,
-            "customer_list_id": self.customer_list_id,
-            "previous_customer_list_id": self.previous_customer_list_id,
-            "job_id": self.job_id,
-            "dry_run": self.dry_run,
+            **{name: getattr(self, name) for name in ("action", "ad_account_id", *ids, "dry_run")},
             "audience": {"status": self.audience_status, "size": self.audience_size},
             "members": self.members,
             "summary": self.summary,
