@@ -30,7 +30,7 @@ from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding.lists import open_lists
 from td_pinterest_op.withholding.preparation import open_reader
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.history import error_text, open_history, record_run
+from td_pinterest_op.workflow.history import format_error, open_history, record_run
 from td_pinterest_op.workflow.process import task_process
 from td_pinterest_op.workflow.progress import LogReporter, Phase, ProgressReporter
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services
@@ -183,7 +183,7 @@ def _publish_statistics(stats: Stats, settings: Settings, timing: Timing) -> Ite
         log.info("statistics: %s", json.dumps(stats.to_json()))
     finally:
         if settings.report:
-            text, now = error_text(error), timing.utc()
+            text, now = format_error(error), timing.utc()
             write_report(Path(settings.report), stats.to_json(), report_texts=REPORT_TEXTS, error=text, now=now)
 
 

@@ -13,7 +13,7 @@ from td_pinterest_op.run_history.sql import select_failures
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, show_value
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.history import History, open_history, workflow_name
+from td_pinterest_op.workflow.history import History, find_workflow_name, open_history
 from td_pinterest_op.workflow.process import task_process
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def _open_history(task: workflow.Task, timing: Timing) -> History | None:
 def _find_failed_task_name(task: workflow.Task) -> str:
     """Return the name of the task whose `_error` contains this one. Outside `_error`, the workflow's name."""
     name = str(task.params.get("task_name") or "")
-    return name.partition("^error")[0] if "^error" in name else f"+{workflow_name(name) or ''}"
+    return name.partition("^error")[0] if "^error" in name else f"+{find_workflow_name(name) or ''}"
 
 
 def _read_failure_message(task: workflow.Task) -> str:
