@@ -21,7 +21,7 @@ from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_connection
 from td_pinterest_op.settings.table import CREDENTIALS, ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
-from td_pinterest_op.workflow import local_secrets
+from td_pinterest_op.workflow.digdag_secrets import find_local_folder, read_local_secret
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect, open_token_store
 from td_pinterest_op.workflow.task import Task
 from td_pinterest_op.workflow.token_store import LOCAL_PROJECT
@@ -52,10 +52,10 @@ class Credentials:
         in_file = _read_env_file(env_file) if env_file else {}
         values, sources = dict(environ), {}
         for variable in (*SECRETS, *_OTHERS):
-            local = _read_local_secret(variable, environ)
+            local = _read_local_value(variable, environ)
             places = {
                 ENVIRONMENT: environ.get(variable, ""),
-                f"{LOCAL} ({local_secrets.folder(environ) if local else ''})": local,
+                f"{LOCAL} ({find_local_folder(environ) if local else ''})": local,
                 f"the file {env_file}": in_file.get(variable, ""),
             }
             for place, value in places.items():
@@ -101,7 +101,7 @@ class Credentials:
 
     def overriding_sources(self, kind: str) -> dict[str, str]:
         """Return the sources whose refresh token takes precedence over `--to KIND`, each with how to clear it."""
-        in_local = kind == "file" and local_secrets.read(SECRETS[TOKEN], self.environ)
+        in_local = kind == "file" and read_local_secret(SECRETS[TOKEN], self.environ)
         return {
             **({ENVIRONMENT: f"unset {TOKEN}"} if self.sources.get(TOKEN) == ENVIRONMENT else {}),
             **({LOCAL: f"digdag secrets --local --delete {SECRETS[TOKEN]}"} if in_local else {}),
@@ -176,12 +176,12 @@ class Credentials:
         )
 
 
-def _read_local_secret(variable: str, environ: Mapping[str, str]) -> str:
+def _read_local_value(variable: str, environ: Mapping[str, str]) -> str:
     """Return a variable's value from the local digdag secrets, "" if they do not contain it."""
     if variable in SECRETS:
-        return local_secrets.read(SECRETS[variable], environ) or ""
-    if variable == "TD_API_SERVER" and (host := local_secrets.read("td.endpoint", environ)):
-        plain = local_secrets.read("td.use_ssl", environ) == "false"
+        return read_local_secret(SECRETS[variable], environ) or ""
+    if variable == "TD_API_SERVER" and (host := read_local_secret("td.endpoint", environ)):
+        plain = read_local_secret("td.use_ssl", environ) == "false"
         return f"{'http' if plain else 'https'}://{host}"
     return ""
 

@@ -13,8 +13,7 @@ from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.http.transport import NoResponseError, is_safe
 from td_pinterest_op.redaction.secret import Secret, mask
-from td_pinterest_op.workflow import local_secrets
-from td_pinterest_op.workflow.digdag_server import DigdagServer
+from td_pinterest_op.workflow.digdag_secrets import DigdagServer, write_local_secret
 
 # Writes secrets, by their workflow names, and says where they are.
 Target = Callable[[Mapping[str, Secret]], str]
@@ -42,7 +41,7 @@ def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str])
 def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> str:
     """Store secrets in the local digdag secrets; return a description of the place."""
     try:
-        stored = [local_secrets.write(name, value, environ) for name, value in secrets.items()]
+        stored = [write_local_secret(name, value, environ) for name, value in secrets.items()]
     except OSError as error:
         raise SettingsError(f"the local digdag secrets cannot be written: {files.explain_error(error)}") from None
     except RuntimeError:

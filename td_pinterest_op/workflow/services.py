@@ -1,4 +1,4 @@
-"""The two services of a task, built once from its settings. Nothing is contacted before the first call."""
+"""Connections to Treasure Data and Pinterest, built from a task's settings. The first call contacts them."""
 
 import contextlib
 import random
@@ -22,32 +22,31 @@ from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.workflow.task import Task
 from td_pinterest_op.workflow.token_store import TokenStore
 
-# The environment variables of the official clients, and their defaults.
+# The environment variables of the official clients, and their default values.
 _DEFAULTS = {"TD_API_SERVER": "https://api.treasuredata.com/", "PINTEREST_API_ENDPOINT": "https://api.pinterest.com/v5"}
 
 OnNewRefreshToken = Callable[[Secret | None, float | None], None]
 
 
 class Endpoints(NamedTuple):
-    """The URLs of the two services. Secrets may be sent to both."""
+    """The URLs of Treasure Data and Pinterest. Both are safe to send secrets to."""
 
     treasure_data: str
     pinterest: str
 
 
 def read_endpoints(environ: Mapping[str, str]) -> Endpoints:
-    """Return the endpoints in the environment. Raises SettingsError for one to which secrets must not be sent."""
+    """Return the services' URLs from the environment. Raises SettingsError if secrets must not be sent to one."""
     values = {name: environ.get(name, "").strip() or default for name, default in _DEFAULTS.items()}
     urls = {name: url if "://" in url else f"https://{url}" for name, url in values.items()}
-    unsafe = [name for name, url in urls.items() if not is_safe(url)]
-    if unsafe:
+    if unsafe := [name for name, url in urls.items() if not is_safe(url)]:
         raise SettingsError(f"{' and '.join(unsafe)} must be https (plain http only to this machine's loop-back)")
     return Endpoints(*urls.values())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """The connections to both services in a run: one client, one token and one rate limit for all ad accounts."""
+    """The connections of a run to Treasure Data and Pinterest, with one token and rate limit for all ad accounts."""
 
     task: Task
     endpoints: Endpoints
@@ -62,7 +61,7 @@ class Services:
         return self.pinterest_for(self.ad_account_id)
 
     def pinterest_for(self, ad_account_id: str) -> Api:
-        """Return Pinterest's API for any ad account that the token may use."""
+        """Return Pinterest's API for another ad account."""
         return Api(client=self.client, tokens=self.tokens, ad_account_id=ad_account_id)
 
     @cached_property
@@ -89,19 +88,19 @@ def connect(
     on_response: OnResponse | None = None,
     scopes: Sequence[str] = (),
 ) -> Iterator[Services]:
-    """Connect both services until the end of the block.
+    """Connect to Treasure Data and Pinterest until the end of the block.
 
-    `endpoints`: those of the task's environment, if they have been read. `count` gets the requests that write to
-    Pinterest. Each refresh token that Pinterest issues goes to `on_new_refresh_token` (see `Tokens`); without it, to
-    where the task's own token came from. A token that lacks one of the `scopes` is an AccountError before any other
-    request.
+    `endpoints`: read from the task's environment by default. `count` counts the requests that write to Pinterest.
+    `on_new_refresh_token` gets each refresh token that Pinterest issues (see `Tokens`); by default it is stored where
+    the task's own token came from. A token that lacks one of the `scopes` is an AccountError before any other request.
 
     Raises SettingsError for an endpoint that secrets must not be sent to.
     """
     endpoints = endpoints or read_endpoints(task.environ)
     store = open_token_store(task, settings, timing)
-    opened = open_client(settings, endpoint=endpoints.pinterest, timing=timing, count=count, on_response=on_response)
-    with opened as client:
+    with open_client(
+        settings, endpoint=endpoints.pinterest, timing=timing, count=count, on_response=on_response
+    ) as client:
         tokens = Tokens(
             client=client,
             client_id=settings.client_id,
@@ -127,7 +126,7 @@ def open_client(
     count: RequestCounts | None = None,
     on_response: OnResponse | None = None,
 ) -> Iterator[Client]:
-    """Open a client for Pinterest until the end of the block."""
+    """Open a client for Pinterest's API until the end of the block."""
     transport = Transport(
         connect_timeout=settings.connection_timeout_secs,
         write_timeout=settings.write_timeout_secs,
@@ -147,7 +146,7 @@ def open_client(
 
 
 def open_token_store(task: Task, settings: ConnectionSettings, timing: Timing) -> TokenStore:
-    """Return the store for new refresh tokens of a task."""
+    """Return a store for a task's new refresh tokens."""
     project_id = str(task.params.get("project_id"))
     return TokenStore(
         secret_name=settings.refresh_token_secret,
@@ -160,7 +159,6 @@ def open_token_store(task: Task, settings: ConnectionSettings, timing: Timing) -
 
 
 def _build_retry(settings: ConnectionSettings) -> Retry:
-    """Return the retries and waits that the settings describe."""
     return Retry(
         count=settings.retry_count,
         initial_wait=settings.retry_initial_wait_millis / 1000,

@@ -12,7 +12,7 @@ import pytest
 from td_pinterest_op.http.retry import DAY, Retry
 from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.workflow import digdag_server
+from td_pinterest_op.workflow import digdag_secrets
 from td_pinterest_op.workflow.token_store import TokenStore
 from tests.clock import FakeTime
 from tests.unit.scripted import Script, Sent, answer
@@ -38,7 +38,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Script]:
 
     def give(*responses: Response | Failure) -> Script:
         script = Script(FakeTime(), responses or [answer()])
-        monkeypatch.setattr(digdag_server, "Transport", lambda **_limits: script)
+        monkeypatch.setattr(digdag_secrets, "Transport", lambda **_limits: script)
         return script
 
     return give

@@ -1,17 +1,21 @@
-"""digdag's REST API for secrets, which can be written and never read.
+"""digdag's secrets: on a server, whose REST API stores but never shows them, and in files for `digdag run`.
 
-Sources: digdag-server, rs/ProjectResource.java; digdag-client, api/SecretValidation.java.
+Sources: digdag-server, rs/ProjectResource.java; digdag-client, api/SecretValidation.java; digdag-cli, Secrets.java and
+ConfigUtil.digdagConfigHome.
 """
 
 import contextlib
 import json
 import urllib.parse
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import requests
 
 from td_pinterest_op.http.transport import Response, Transport
 from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.runtime.atomic_file import replace
 
 _TIMEOUT = 30.0
 
@@ -47,6 +51,34 @@ class DigdagServer:
             return transport.send(method, self.url + path, headers=headers, body=body, auth=self._add_authorization)
 
     def _add_authorization(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the Authorization header to a request, if the server needs one."""
         if header := self.authorization.reveal():
             request.headers["Authorization"] = header
         return request
+
+
+def find_local_folder(environ: Mapping[str, str]) -> Path:
+    """Return the folder of the local digdag secrets. Raises RuntimeError if the user has no home folder."""
+    if config := environ.get("DIGDAG_CONFIG_HOME"):
+        return Path(config) / "secrets"
+    return Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "digdag" / "secrets"
+
+
+def read_local_secret(name: str, environ: Mapping[str, str]) -> str | None:
+    """Return the value of a local digdag secret; None if it is missing, not text, or cannot be read."""
+    try:
+        return (find_local_folder(environ) / name).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
+def write_local_secret(name: str, value: Secret, environ: Mapping[str, str]) -> Path:
+    """Store a local digdag secret in a file that only its owner can read; return the file.
+
+    Raises OSError, and RuntimeError if the user has no home folder.
+    """
+    file = find_local_folder(environ) / name
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file.parent.chmod(0o700)
+    replace(file, value.reveal())
+    return file
