@@ -31,7 +31,7 @@ from td_pinterest_op.withholding.lists import open_lists
 from td_pinterest_op.withholding.preparation import open_reader
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import format_error, open_history, record_run
-from td_pinterest_op.workflow.process import task_process
+from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.progress import LogReporter, Phase, ProgressReporter
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services
 
@@ -46,8 +46,8 @@ class PinterestExport:
 
     def run(self) -> None:
         """Store the statistics under `pinterest`. Raises ExportError, whose message says what to do."""
-        with task_process():
-            workflow.store(pinterest=export(workflow.current_task(), SYSTEM))
+        with TaskProcess():
+            workflow.store_values(pinterest=export(workflow.get_current_task(), SYSTEM))
 
 
 def export(
@@ -103,7 +103,7 @@ class _ExportRun:
     def _show_sending(self, **phase: Any) -> contextlib.AbstractContextManager[Callable[[int], None]]:
         """Show the progress of sending during the block."""
         pace = self.settings.records_per_second
-        return self.reporter.progress(Phase(name="sending", unit="records", pace=pace, **phase))
+        return self.reporter.show_progress(Phase(name="sending", unit="records", pace=pace, **phase))
 
     @contextlib.contextmanager
     def read_records(self) -> Iterator[Prepared]:
@@ -115,7 +115,7 @@ class _ExportRun:
                 lists = stack.enter_context(opened)
             rows = self.request.open_rows(self.services, self.stats, lists=lists)
             reader = stack.enter_context(open_reader(rows.job, self.settings, self.stats, lists=lists))
-            with self.reporter.progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
+            with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
                 reader.read(rows.blocks, progress=progress)
             first = reader.first_invalid
             check_rows(self.settings, self.stats, first_invalid=first, origin=rows.job.origin)
@@ -130,7 +130,7 @@ class _ExportRun:
             changes=[step.description for step in steps],
             request_count=sum(step.request_count for step in steps),
         )
-        self.reporter.plan(plan)
+        self.reporter.show_plan(plan)
 
     def run_steps(self, steps: Sequence[Step]) -> None:
         """Run the steps, except in a dry run, and check that the statistics add up."""

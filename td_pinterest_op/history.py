@@ -14,7 +14,7 @@ from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, show_value
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import History, find_workflow_name, open_history
-from td_pinterest_op.workflow.process import task_process
+from td_pinterest_op.workflow.process import TaskProcess
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +27,8 @@ class Failed:
 
     def run(self) -> None:
         """Write the row, unless the attempt has one of the failed task or of a task within it. Never fails."""
-        with task_process():
-            write_failure(workflow.current_task(), SYSTEM)
+        with TaskProcess():
+            write_failure(workflow.get_current_task(), SYSTEM)
 
 
 class Lift:
@@ -36,8 +36,8 @@ class Lift:
 
     def run(self) -> None:
         """Write the row, with the task's `ad_account_id` and `audience_id`. Raises SettingsError without a result."""
-        with task_process():
-            write_lift(workflow.current_task(), SYSTEM)
+        with TaskProcess():
+            write_lift(workflow.get_current_task(), SYSTEM)
 
 
 def write_failure(task: workflow.Task, timing: Timing) -> None:

@@ -151,7 +151,7 @@ class TestEnvironment:
 
     def test_no_task_outside_digdag(self) -> None:
         with pytest.raises(SettingsError, match=r"only as a py> task of a digdag workflow"):
-            workflow.current_task()
+            workflow.get_current_task()
 
     def test_task_has_digdags_parameters_and_stores_values_without_templates(
         self, monkeypatch: pytest.MonkeyPatch
@@ -159,7 +159,9 @@ class TestEnvironment:
         stored: list[object] = []
         env = types.SimpleNamespace(params={"job_id": "1"}, store=stored.append)
         monkeypatch.setitem(sys.modules, "digdag", types.SimpleNamespace(env=env))
-        assert Task(params={"job_id": "1"}, environ=os.environ) == workflow.current_task()
-        workflow.store(pinterest={"name": "a ${b}", "rows": {"read": 1}, "audiences": [{"name": "${c}"}], "id": None})
+        assert Task(params={"job_id": "1"}, environ=os.environ) == workflow.get_current_task()
+        workflow.store_values(
+            pinterest={"name": "a ${b}", "rows": {"read": 1}, "audiences": [{"name": "${c}"}], "id": None}
+        )
         plain = {"name": "a $ {b}", "rows": {"read": 1}, "audiences": [{"name": "$ {c}"}], "id": None}
         assert [{"pinterest": plain}] == stored
