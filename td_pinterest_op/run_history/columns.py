@@ -1,27 +1,25 @@
-"""The columns of the history table: a row for each run, each audience of a follow-up, each comparison of a lift.
-
-The statements about the table (`run_history.sql`) and the report read the same columns here.
-"""
+"""The columns of the history table, which has a row for each run, audience of a follow-up, and lift comparison."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 RUN, FOLLOW_UP, LIFT = "run", "follow-up", "lift"
 SUCCESS, FAILED = "success", "failed"
 
 Row = Mapping[str, Any]
-"""A row of the table, by the names of its columns; what is left out is NULL."""
+"""A row of the table, by the names of its columns. A missing column is NULL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """A column of the history table.
 
-    `type` is Trino's. `run` is the path of the value in the statistics of a run (`rows.read`), `follow_up` that in an
-    audience of `pinterest_status`; None for a kind of row that leaves the column empty. `is_later`: tables of earlier
-    versions may lack it. `is_free`: text from elsewhere, which could name a person or a secret.
+    `type` is Trino's. `run` is the path of the value in the statistics of a run (`rows.read`), `follow_up` the path in
+    an audience of `pinterest_status`; None leaves the column empty in such rows. `is_later`: tables of earlier versions
+    may lack it. `is_free`: text from elsewhere, which could name a person or a secret.
     """
 
     name: str
@@ -38,7 +36,7 @@ def _shared_column(name: str, **more: Any) -> Column:
 
 
 def _run_column(path: str, type_: str = "varchar", *, is_later: bool = False) -> Column:
-    """Return a column of runs. `path` is that of its value in the statistics, such as `rows.read`."""
+    """Return a column of runs, named by the `path` of its value in the statistics, such as `rows.read`."""
     return Column(name=path.replace(".", "_"), type=type_, run=path, is_later=is_later)
 
 
@@ -106,18 +104,12 @@ def build_run_row(statistics: Mapping[str, Any]) -> Row:
     if not (isinstance(mirror, Mapping) and mirror.get("mode")):
         # The figures of any other action are all zero.
         statistics = {**statistics, "mirror": None}
-    return {"kind": RUN} | {
-        column.name: _get_nested_value(statistics, column.run, column.type) for column in COLUMNS if column.run
-    }
+    return _build_row(RUN, statistics, attrgetter("run"))
 
 
 def build_follow_up_row(audience: Mapping[str, Any]) -> Row:
-    """Return the history row of an audience that a follow-up has read."""
-    return {"kind": FOLLOW_UP} | {
-        column.name: _get_nested_value(audience, column.follow_up, column.type)
-        for column in COLUMNS
-        if column.follow_up
-    }
+    """Return the history row of an audience, from its state in `pinterest_status`."""
+    return _build_row(FOLLOW_UP, audience, attrgetter("follow_up"))
 
 
 def build_lift_row(figures: Mapping[str, Any]) -> Row:
@@ -125,9 +117,13 @@ def build_lift_row(figures: Mapping[str, Any]) -> Row:
     return {"kind": LIFT, "summary": figures.get("summary"), "lift": json.dumps(figures)}
 
 
-def _get_nested_value(content: Mapping[str, Any], path: str, type_: str) -> Any:
-    """Return the value at a dotted path, as JSON text if the column's type is json; None if it is missing."""
-    value: Any = content
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return json.dumps(value) if type_ == "json" and value is not None else value
+def _build_row(kind: str, content: Mapping[str, Any], get_path: Callable[[Column], str | None]) -> Row:
+    """Return a row with the value at each column's path in `content`, None for a missing one."""
+    row: dict[str, Any] = {"kind": kind}
+    for column in COLUMNS:
+        if path := get_path(column):
+            value: Any = content
+            for name in path.split("."):
+                value = value.get(name) if isinstance(value, Mapping) else None
+            row[column.name] = json.dumps(value) if column.type == "json" and value is not None else value
+    return row
