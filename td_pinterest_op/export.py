@@ -21,7 +21,7 @@ from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.records.plan import check_rows, describe_plan
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import format_count
-from td_pinterest_op.report.after_run import write_report
+from td_pinterest_op.report.page_file import add_run_to_page
 from td_pinterest_op.run_history.columns import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import Settings
@@ -184,7 +184,7 @@ def _publish_statistics(stats: Stats, settings: Settings, timing: Timing) -> Ite
     finally:
         if settings.report:
             text, now = format_error(error), timing.utc()
-            write_report(Path(settings.report), stats.to_json(), report_texts=REPORT_TEXTS, error=text, now=now)
+            add_run_to_page(Path(settings.report), stats.to_json(), report_texts=REPORT_TEXTS, error=text, now=now)
 
 
 def _build_history_row(stats: Stats, settings: Settings) -> Row:

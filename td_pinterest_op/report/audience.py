@@ -1,11 +1,11 @@
-"""The history of one audience, and histories of several out of one list of entries."""
+"""The histories of audiences, made from a list of entries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report.entry import Entry
-from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, LIFT, RUN, SUCCESS
+from td_pinterest_op.run_history.columns import FOLLOW_UP, LIFT, RUN, SUCCESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,23 +16,18 @@ class AudienceHistory:
     entries: Sequence[Entry]
 
     @property
-    def runs(self) -> list[Entry]:
-        """The runs, oldest first."""
-        return [entry for entry in self.entries if entry.kind == RUN]
-
-    @property
     def run(self) -> Entry | None:
         """The last run."""
-        return self.runs[-1] if self.runs else None
+        return self._find_run(-1)
 
     @property
     def previous(self) -> Entry | None:
         """The run before the last run."""
-        return self.runs[-2] if len(self.runs) > 1 else None
+        return self._find_run(-2)
 
     @property
     def follow_up(self) -> Entry | None:
-        """The newest later look at the audience that read its status; None without one."""
+        """The newest follow-up after the last run that has the audience's status."""
         return _find_newest(self._follow_ups, "audience_status")
 
     @property
@@ -60,7 +55,11 @@ class AudienceHistory:
     def title(self) -> str:
         """The audience's newest known name, or else its id."""
         named = _find_newest(self.entries, "audience_name")
-        return named.text("audience_name") if named else f"audience {self.audience_id or 'without an id'}"
+        return named.get_text("audience_name") if named else f"audience {self.audience_id or 'without an id'}"
+
+    def _find_run(self, place: int) -> Entry | None:
+        runs = [entry for entry in self.entries if entry.kind == RUN]
+        return runs[place] if len(runs) >= -place else None
 
     @property
     def _follow_ups(self) -> list[Entry]:
@@ -71,12 +70,13 @@ class AudienceHistory:
 
 
 def build_histories(entries: Sequence[Entry], *, audience_id: str | None = None) -> list[AudienceHistory]:
-    """Return the history of each audience, or only that of `audience_id`, sorted by name.
+    """Return the history of each audience, or only of `audience_id`, sorted by name.
 
-    Raises SettingsError if there is no run of it, and no follow-up that knows its status.
+    Raises SettingsError if the audience has no entry, or if there is neither a run nor a follow-up with a status.
     """
-    last = _drop_repeated_entries(entries)
-    ids = [*dict.fromkeys(entry.text("audience_id") for entry in last if entry.text("audience_id"))]
+    # Of two entries for one session, attempt, action and audience, the later one counts.
+    last = list({(entry.kind, entry.key, entry.get_text("audience_id")): entry for entry in entries}.values())
+    ids = [*dict.fromkeys(entry.get_text("audience_id") for entry in last if entry.get_text("audience_id"))]
     if audience_id is not None and audience_id not in ids:
         raise SettingsError(f"the history has no audience {audience_id}; it has {', '.join(ids) or 'none'}")
     if audience_id is not None or len(ids) > 1:
@@ -89,32 +89,22 @@ def build_histories(entries: Sequence[Entry], *, audience_id: str | None = None)
     return sorted(shown, key=lambda history: (history.title.casefold(), history.audience_id))
 
 
-def find_failures(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the failed entries, newest first."""
-    return [entry for entry in reversed(entries) if entry.outcome == FAILED]
-
-
-def _drop_repeated_entries(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries; of two for one session, attempt, action and audience, only the later one."""
-    return list({(entry.kind, entry.key, entry.text("audience_id")): entry for entry in entries}.values())
-
-
 def _build_history(entries: Sequence[Entry], audience_id: str) -> AudienceHistory:
     """Return the history of one audience, with the runs that know only its name or its workflow."""
-    own = [entry for entry in entries if entry.text("audience_id") == audience_id]
-    names = {name: {entry.text(name) for entry in own} for name in ("audience_name", "workflow")}
+    own = [entry for entry in entries if entry.get_text("audience_id") == audience_id]
+    names = {name: {entry.get_text(name) for entry in own} for name in ("audience_name", "workflow")}
 
     def is_about_audience(entry: Entry) -> bool:
-        if known := entry.text("audience_id"):
+        if known := entry.get_text("audience_id"):
             return known == audience_id
         # A run that failed early knows its audience's name, or only its workflow.
-        name = "audience_name" if entry.text("audience_name") else "workflow"
-        return entry.text(name) in names[name]
+        name = "audience_name" if entry.get_text("audience_name") else "workflow"
+        return entry.get_text(name) in names[name]
 
     by_key = {(entry.kind, entry.key): entry for entry in entries if is_about_audience(entry)}
     return AudienceHistory(audience_id=audience_id, entries=list(by_key.values()))
 
 
 def _find_newest(entries: Sequence[Entry], name: str) -> Entry | None:
-    """Return the newest entry that has a value of this name, None without one."""
-    return next((entry for entry in reversed(entries) if entry.text(name)), None)
+    """Return the newest entry that has a value in the column `name`, None without one."""
+    return next((entry for entry in reversed(entries) if entry.get_text(name)), None)

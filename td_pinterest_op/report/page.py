@@ -1,7 +1,7 @@
 """Renders entries as one self-contained HTML page, without script, for screens, phones and paper, light and dark."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,45 +12,65 @@ from markupsafe import Markup
 from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.report import figures
-from td_pinterest_op.report.audience import AudienceHistory, build_histories, find_failures
+from td_pinterest_op.report.audience import AudienceHistory, build_histories
 from td_pinterest_op.report.charts import draw_line_chart
 from td_pinterest_op.report.entry import Entry
+from td_pinterest_op.report.figures import format_duration, format_number, format_share
 from td_pinterest_op.report.funnel import Bar, build_funnel
-from td_pinterest_op.report.measures import build_measures
-from td_pinterest_op.report.verdict import ReportText, judge
-from td_pinterest_op.report.words import action_word
+from td_pinterest_op.report.verdict import ReportText, choose_report_text
+from td_pinterest_op.run_history.columns import FAILED
 
 # A page shows and carries this many entries of an audience, the newest ones: a year of daily runs with their
 # follow-ups. A page of several audiences carries more, and has a section for each of the first ones.
-MOST_ENTRIES, MOST_ENTRIES_OF_ALL = 800, 4000
+_MOST_ENTRIES, _MOST_ENTRIES_OF_ALL = 800, 4000
 _ROWS_SHOWN, _FAILURES_SHOWN, _SECTIONS_SHOWN = 60, 5, 20
 
-_IDS = (
-    ("action", "action"),
-    ("workflow", "workflow"),
-    ("ad_account_id", "ad account"),
-    ("audience_id", "audience"),
-    ("customer_list_id", "customer list of the audience"),
-    ("previous_customer_list_id", "customer list before"),
-    ("job_id", "Treasure Data job"),
-    ("session_time", "session"),
-    ("version", "version of the operator"),
-)
-# A column of the history: the value that it needs, its heading, and its text.
+# A column of the table of the history: the value that it needs, its heading, and its text.
 _COLUMNS: tuple[tuple[str, str, Callable[[Entry], str]], ...] = (
-    ("mirror_people", "In the audience", lambda entry: figures.number(entry.number("mirror_people"))),
-    ("records_sent", "Sent", lambda entry: figures.number(entry.number("records_sent"))),
-    ("rows_invalid", "Rejected", lambda entry: figures.share(entry.number("rows_invalid"), entry.number("rows_read"))),
-    ("audience_status", "Status", lambda entry: entry.text("audience_status").replace("_", " ").lower() or "–"),
-    ("audience_size", "Matched people", lambda entry: figures.number(entry.number("audience_size"))),
-    ("members", "Known records", lambda entry: figures.number(entry.number("members"))),
-    ("match_ratio", "Share matched", lambda entry: figures.share(entry.number("match_ratio"), 1)),
+    ("mirror_people", "In the audience", lambda entry: format_number(entry.get_number("mirror_people"))),
+    ("records_sent", "Sent", lambda entry: format_number(entry.get_number("records_sent"))),
+    (
+        "rows_invalid",
+        "Rejected",
+        lambda entry: format_share(entry.get_number("rows_invalid"), entry.get_number("rows_read")),
+    ),
+    ("audience_status", "Status", lambda entry: entry.get_text("audience_status").replace("_", " ").lower() or "–"),
+    ("audience_size", "Matched people", lambda entry: format_number(entry.get_number("audience_size"))),
+    ("members", "Known records", lambda entry: format_number(entry.get_number("members"))),
+    ("match_ratio", "Share matched", lambda entry: format_share(entry.get_number("match_ratio"), 1)),
+)
+# A figure in the table that compares the last two runs: its group, its column in the history, and its label.
+_FIGURES = (
+    ("Rows", "rows_read", "read from the query"),
+    ("Rows", "rows_valid", "valid identifiers"),
+    ("Rows", "rows_invalid", "rejected"),
+    ("Rows", "values_hashed", "valid values that were hashed already"),
+    ("Rows", "mirror_unsure", "values that the warehouse cannot hash"),
+    ("People", "records_unique", "different people"),
+    ("People", "records_duplicate", "repeats, sent once"),
+    ("People", "records_withheld_suppressed", "withheld: they opted out"),
+    ("People", "records_withheld_without_consent", "withheld: without consent"),
+    ("People", "records_withheld_control", "withheld: the control group"),
+    ("People", "mirror_people", "in the audience after the run"),
+    ("People", "mirror_members", "in the audience before the run"),
+    ("People", "mirror_joined", "joined"),
+    ("People", "mirror_left", "left"),
+    ("People", "mirror_resent", "sent again"),
+    ("People", "records_sent", "sent to Pinterest"),
+    ("People", "records_refused", "refused by Pinterest and skipped"),
+    ("People", "records_keys", "keys of these people"),
+    ("Requests", "requests_sent", "writes to Pinterest, retries included"),
+    ("Requests", "requests_retried", "retries"),
+    ("Requests", "requests_failed", "failed writes"),
+    ("Time", "seconds_reading", "waiting for Treasure Data, reading and hashing"),
+    ("Time", "seconds_sending", "sending to Pinterest"),
+    ("Time", "seconds_waiting", "waits for Pinterest's limit and before retries, of all requests"),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """A summary of an audience: its history, the headline, and the funnel of the last run."""
+    """The history of an audience, the headline about it, and the funnel of its last run."""
 
     history: AudienceHistory
     verdict: ReportText
@@ -62,27 +82,28 @@ def render_page(
 ) -> str:
     """Return the HTML report of one audience, or an overview of several.
 
-    `entries` are in the order of time. `report_texts`: what to say after an action, by its name.
+    `entries` are in the order of time. `report_texts`: the texts of successful actions, by the actions' names.
 
-    Raises SettingsError if `audience_id` is not among them, or if there is neither a run nor a follow-up.
+    Raises SettingsError if no entry is about `audience_id`, or if there is neither a run nor a follow-up.
     """
-    summaries = [
-        _summarize_audience(history, report_texts) for history in build_histories(entries, audience_id=audience_id)
-    ]
+    summaries = []
+    for history in build_histories(entries, audience_id=audience_id):
+        run = history.run
+        verdict = choose_report_text(run, history.follow_up, report_texts=report_texts)
+        bars = build_funnel(run, size=history.size_since_run) if run else []
+        summaries.append(Summary(history=history, verdict=verdict, bars=bars))
     if len(summaries) == 1:
-        carried = [*summaries[0].history.entries][-MOST_ENTRIES:]
+        carried = [*summaries[0].history.entries][-_MOST_ENTRIES:]
         return _render_template("audience.html", carried, now=now, **_build_audience_values(summaries[0], carried))
-    carried = [*entries][-MOST_ENTRIES_OF_ALL:]
-    return _render_template("overview.html", carried, now=now, **_build_overview_values(summaries, carried))
-
-
-def _summarize_audience(history: AudienceHistory, report_texts: Mapping[str, ReportText]) -> Summary:
-    """Return the summary of one audience's history."""
-    run = history.run
-    return Summary(
-        history=history,
-        verdict=judge(run, history.follow_up, report_texts=report_texts),
-        bars=build_funnel(run, size=history.size_since_run) if run else [],
+    carried = [*entries][-_MOST_ENTRIES_OF_ALL:]
+    return _render_template(
+        "overview.html",
+        carried,
+        now=now,
+        title=f"{len(summaries)} audiences",
+        summaries=summaries,
+        sections=summaries[:_SECTIONS_SHOWN],
+        failed=_find_failures(carried),
     )
 
 
@@ -96,10 +117,9 @@ def _render_template(template: str, carried: Sequence[Entry], *, now: datetime, 
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(
-        made=figures.day(now),
+        made=figures.format_time(now),
         data=json.dumps([_build_carried_values(entry) for entry in carried], ensure_ascii=False),
         figures=figures,
-        action_word=action_word,
         failures_shown=_FAILURES_SHOWN,
         **values,
     )
@@ -114,58 +134,64 @@ def _build_audience_values(summary: Summary, entries: Sequence[Entry]) -> dict[s
         "title": history.title,
         "summary": summary,
         "history": history,
-        "failed": [entry for entry in find_failures(entries) if entry is not run],
-        "measures": [*build_measures(run, history.previous)] if run else [],
+        "failed": [entry for entry in _find_failures(entries) if entry is not run],
+        "measures": [*_compare_runs(run, history.previous)] if run else [],
         "reasons": REASONS,
         "sizes": draw_line_chart(sizes, label="Matched people over time, as Pinterest counts them"),
-        "charts": [(heading, chart) for heading, chart in _draw_charts(entries) if chart],
-        "ids": _IDS,
-        "columns": [column for column in _COLUMNS if any(entry.text(column[0]) for entry in entries)],
+        "charts": [*_draw_charts(entries)],
+        "columns": [column for column in _COLUMNS if any(entry.get_text(column[0]) for entry in entries)],
         "rows": [*reversed(entries)][:_ROWS_SHOWN],
         "hidden": max(len(entries) - _ROWS_SHOWN, 0),
     }
 
 
-def _build_overview_values(summaries: Sequence[Summary], entries: Sequence[Entry]) -> dict[str, Any]:
-    """Return the values for the template of several audiences."""
-    return {
-        "title": f"{len(summaries)} audiences",
-        "summaries": summaries,
-        "sections": summaries[:_SECTIONS_SHOWN],
-        "failed": find_failures(entries),
-    }
+def _find_failures(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the failed entries, newest first."""
+    return [entry for entry in reversed(entries) if entry.outcome == FAILED]
 
 
-def _draw_charts(entries: Sequence[Entry]) -> list[tuple[str, Markup | None]]:
-    """Return headings and charts over time: known members, the share that is matched, the share that is rejected."""
-    members = "Records known to be in the audience"
-    ratio = "Share of these records that Pinterest matched, about"
-    rejected = "Share of rejected rows"
-    ratios = [(at, 100 * share) for at, share in _build_points(entries, "match_ratio")]
-    shares = _compute_rejected_shares(entries)
-    return [
-        (members, draw_line_chart(_build_points(entries, "members"), label=f"{members}, over time")),
-        (ratio, _draw_percent_chart(ratios, label=f"{ratio}, over time, in per cent")),
-        (rejected, _draw_percent_chart(shares, label=f"{rejected} over time, in per cent", decimals=1)),
-    ]
+def _compare_runs(run: Entry, previous: Entry | None) -> Iterator[dict[str, str]]:
+    """Yield the figures of a run next to those of the run before, without those that are zero in both."""
+    for group, name, label in _FIGURES:
+        now, before = run.get_number(name), previous.get_number(name) if previous else None
+        if now is None or not (now or before):
+            continue
+        is_time = group == "Time"
+        format_figure = format_duration if is_time else format_number
+        change = "" if is_time else figures.format_change(now, before)
+        texts = {"now": format_figure(now), "before": format_figure(before), "change": change}
+        yield {"group": group, "label": label, **texts}
 
 
-def _draw_percent_chart(points: list[tuple[datetime, float]], *, label: str, decimals: int = 0) -> Markup | None:
-    """Return a chart of shares in per cent; None if all of them are zero."""
-    if not any(share for _, share in points):
-        return None
-    return draw_line_chart(points, label=label, formatter=lambda value: f"{value:.{decimals}f} %")
-
-
-def _compute_rejected_shares(entries: Sequence[Entry]) -> list[tuple[datetime, float]]:
-    """Return time and share of rejected rows, in per cent, of each entry that read rows."""
-    read = [(entry, entry.at, entry.number("rows_read")) for entry in entries]
-    return [(at, 100 * (entry.number("rows_invalid") or 0) / rows) for entry, at, rows in read if at and rows]
+def _draw_charts(entries: Sequence[Entry]) -> Iterator[tuple[str, Markup]]:
+    """Yield headings and charts over time: known members, the share that is matched, the share that is rejected."""
+    read = [(entry, entry.at, entry.get_number("rows_read")) for entry in entries]
+    rejected = [(at, 100 * (entry.get_number("rows_invalid") or 0) / rows) for entry, at, rows in read if at and rows]
+    matched = [(at, 100 * share) for at, share in _build_points(entries, "match_ratio")]
+    members = _build_points(entries, "members")
+    charts: tuple[tuple[str, str, list[tuple[datetime, float]], Callable[[float], str]], ...] = (
+        ("Records known to be in the audience", ", over time", members, format_number),
+        (
+            "Share of these records that Pinterest matched, about",
+            ", over time, in per cent",
+            matched if any(share for _, share in matched) else [],
+            "{:.0f} %".format,
+        ),
+        (
+            "Share of rejected rows",
+            " over time, in per cent",
+            rejected if any(share for _, share in rejected) else [],
+            "{:.1f} %".format,
+        ),
+    )
+    for heading, label, points, formatter in charts:
+        if chart := draw_line_chart(points, label=heading + label, formatter=formatter):
+            yield heading, chart
 
 
 def _build_points(entries: Sequence[Entry], name: str) -> list[tuple[datetime, float]]:
     """Return time and value of each entry that has a figure of this name."""
-    return [(entry.at, number) for entry in entries if entry.at and (number := entry.number(name)) is not None]
+    return [(entry.at, number) for entry in entries if entry.at and (number := entry.get_number(name)) is not None]
 
 
 def _build_carried_values(entry: Entry) -> dict[str, Any]:

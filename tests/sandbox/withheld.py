@@ -66,8 +66,8 @@ def explain_missing(
         "type": "pinterest",
         "audience_type": "customer_list",
         "action": "add_people_to_current_audience",
-        "ad_account_id": run.text("ad_account_id"),
-        "audience_id": run.text("audience_id"),
+        "ad_account_id": run.get_text("ad_account_id"),
+        "audience_id": run.get_text("audience_id"),
         **{name: task[name] for name in SETTINGS if name in task},
     }
     try:
@@ -84,7 +84,7 @@ def explain_missing(
 
 
 def _jobs(run: Entry) -> dict[str, Source]:
-    jobs = {"query": run.text("job_id"), **{name: run.text(f"lists_{name}") for name in _LISTS}}
+    jobs = {"query": run.get_text("job_id"), **{name: run.get_text(f"lists_{name}") for name in _LISTS}}
     return {name: Source(job_id=job_id) for name, job_id in jobs.items() if job_id}
 
 
