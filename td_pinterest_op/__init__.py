@@ -21,4 +21,4 @@ from td_pinterest_op import requirements
 __version__ = "0.4.0"
 USER_AGENT = f"td_pinterest_op/{__version__}"
 
-requirements.check()
+requirements.check_environment()

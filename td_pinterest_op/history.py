@@ -1,4 +1,4 @@
-"""Rows of the history that no other operator writes: `py>: td_pinterest_op.history.Failed` and `.Lift` in a .dig file.
+"""Two operators that write history rows: `py>: td_pinterest_op.history.Failed` and `.Lift` in a .dig file.
 
 The table is the setting `history`, or the task's parameter of that name, which a workflow has under `_export`.
 """
@@ -32,7 +32,7 @@ class Failed:
 
 
 class Lift:
-    """Writes the history row of a lift comparison, which is the stored result of the last td> task."""
+    """Writes the history row of a lift comparison, whose figures are the stored result of the last td> task."""
 
     def run(self) -> None:
         """Write the row, with the task's `ad_account_id` and `audience_id`. Raises SettingsError without a result."""
@@ -41,12 +41,15 @@ class Lift:
 
 
 def write_failure(task: workflow.Task, timing: Timing) -> None:
-    """Write the row of the failed run whose `_error` contains this task. If that fails, only log a warning."""
-    write_missing_row(task, timing, name=_find_failed_task_name(task), row={"error": _read_failure_message(task)})
+    """Write the row of the failed run whose `_error` contains this task. A failure to write is a warning."""
+    name = str(task.params.get("task_name") or "")
+    # Outside `_error`, the failed task is the whole workflow.
+    failed = name.partition("^error")[0] if "^error" in name else f"+{find_workflow_name(name) or ''}"
+    write_missing_row(task, timing, name=failed, row={"error": _read_failure_message(task)})
 
 
 def write_missing_row(task: workflow.Task, timing: Timing, *, name: str, row: Row) -> None:
-    """Write the row of a failed run, unless its attempt has one of the task `name` or of a task within it.
+    """Write the row of a failed run, unless its attempt has a row of the task `name` or of a task within it.
 
     `row` has the known columns of the run. A failure to write is a warning.
     """
@@ -87,14 +90,8 @@ def _open_history(task: workflow.Task, timing: Timing) -> History | None:
         raise SettingsError(f"history: {problem}; allowed: {TABLE.allowed}", key="history") from None
 
 
-def _find_failed_task_name(task: workflow.Task) -> str:
-    """Return the name of the task whose `_error` contains this one. Outside `_error`, the workflow's name."""
-    name = str(task.params.get("task_name") or "")
-    return name.partition("^error")[0] if "^error" in name else f"+{find_workflow_name(name) or ''}"
-
-
 def _read_failure_message(task: workflow.Task) -> str:
-    """Return the text that the operator raised, else the first line of the failure's message."""
+    """Return the message of the error that the operator raised, else the first line of digdag's message."""
     error = task.params.get("error")
     text = str(error.get("message") or "") if isinstance(error, Mapping) else ""
     raised = text.partition(_BEFORE)[2]
