@@ -63,7 +63,7 @@ def write_missing_row(task: workflow.Task, timing: Timing, *, name: str, row: Ro
     columns = history.task_columns
     ids = {column: str(columns[column] or "") for column in ("session_uuid", "attempt_id")}
     unless = select_failures(history.table, task=name, **ids)
-    history.write([{"kind": RUN, "outcome": FAILED, "task": name, **row}], unless=unless)
+    history.write_rows([{"kind": RUN, "outcome": FAILED, "task": name, **row}], unless=unless)
 
 
 def write_lift(task: workflow.Task, timing: Timing) -> None:
@@ -74,7 +74,7 @@ def write_lift(task: workflow.Task, timing: Timing) -> None:
     log.info("%s", figures.get("summary"))
     if history := _open_history(task, timing):
         ids = {name: task.params.get(name) for name in ("ad_account_id", "audience_id")}
-        history.write([{"outcome": SUCCESS, **ids, **build_lift_row(figures)}])
+        history.write_rows([{"outcome": SUCCESS, **ids, **build_lift_row(figures)}])
 
 
 def _open_history(task: workflow.Task, timing: Timing) -> History | None:

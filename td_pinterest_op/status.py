@@ -56,7 +56,7 @@ def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     with record_run(history, run.history_rows):
         if history:
             query = select_audience_rows(history.table, COLUMNS_READ, settings.audience_ids)
-            run.known = build_audience_history(history.read(query) or ())
+            run.known = build_audience_history(history.read_rows(query) or ())
         with connect(task, settings, timing=timing) as services:
             for audience_id in settings.audience_ids:
                 run.check_audience(audience_id, services.pinterest)

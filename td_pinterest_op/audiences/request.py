@@ -143,7 +143,7 @@ def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None 
 def _read_raw_settings(task: workflow.Task, table: Table) -> object:
     """Return `result_settings`. The console's text in an activation loses the keys that the console adds."""
     raw = task.params.get("result_settings")
-    if task.is_activation and isinstance(raw, str):
+    if "activation_id" in task.params and isinstance(raw, str):
         with contextlib.suppress(WrongValueError):  # `parse` says what is wrong
             return drop_console_keys(read_mapping(raw), table)
     return raw

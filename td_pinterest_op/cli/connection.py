@@ -139,12 +139,12 @@ class Credentials:
         store = open_token_store(self.task(), self.settings(), SYSTEM)
         path = self.env_file
         if path is None or self.sources.get(TOKEN) != f"the file {path}":
-            return store.save
+            return store.save_token
 
         def save_token(issued: Secret | None, seconds: float | None) -> None:
             """Store the refresh token that Pinterest issued, valid for `seconds`; None if it issued no new one."""
             if issued is None:
-                store.save(issued, seconds)
+                store.save_token(issued, seconds)
                 return
             try:
                 files.set_values(path, {TOKEN: issued.reveal()})

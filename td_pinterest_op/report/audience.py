@@ -10,63 +10,27 @@ from td_pinterest_op.run_history.columns import FOLLOW_UP, LIFT, RUN, SUCCESS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceHistory:
-    """The entries of one audience, oldest first. `audience_id` is "" if no entry has one."""
+    """The entries of one audience, oldest first, and the newest ones that matter, each None if there is none.
+
+    `audience_id` is "" if no entry has one. `title`: the newest known name, or else the id. `run` and `previous`: the
+    last two runs. `follow_up` and `size_since_run`: the newest follow-up after the last run that has the audience's
+    status, or its size. `size`: the newest entry with the size. `lift`: the newest successful comparison.
+    """
 
     audience_id: str
+    title: str
     entries: Sequence[Entry]
-
-    @property
-    def run(self) -> Entry | None:
-        """The last run."""
-        return self._find_run(-1)
-
-    @property
-    def previous(self) -> Entry | None:
-        """The run before the last run."""
-        return self._find_run(-2)
-
-    @property
-    def follow_up(self) -> Entry | None:
-        """The newest follow-up after the last run that has the audience's status."""
-        return _find_newest(self._follow_ups, "audience_status")
+    run: Entry | None
+    previous: Entry | None
+    follow_up: Entry | None
+    size: Entry | None
+    size_since_run: Entry | None
+    lift: Entry | None
 
     @property
     def latest(self) -> Entry | None:
         """The last run, or the last follow-up of an audience without runs."""
         return self.run or self.follow_up
-
-    @property
-    def size(self) -> Entry | None:
-        """The newest entry that has the audience's size."""
-        return _find_newest(self.entries, "audience_size")
-
-    @property
-    def size_since_run(self) -> Entry | None:
-        """The newest follow-up after the last run that has the audience's size."""
-        return _find_newest(self._follow_ups, "audience_size")
-
-    @property
-    def lift(self) -> Entry | None:
-        """The newest successful comparison with the control group."""
-        lifts = [entry for entry in self.entries if entry.kind == LIFT and entry.outcome == SUCCESS and entry.lift]
-        return lifts[-1] if lifts else None
-
-    @property
-    def title(self) -> str:
-        """The audience's newest known name, or else its id."""
-        named = _find_newest(self.entries, "audience_name")
-        return named.get_text("audience_name") if named else f"audience {self.audience_id or 'without an id'}"
-
-    def _find_run(self, place: int) -> Entry | None:
-        runs = [entry for entry in self.entries if entry.kind == RUN]
-        return runs[place] if len(runs) >= -place else None
-
-    @property
-    def _follow_ups(self) -> list[Entry]:
-        """The follow-ups after the last run."""
-        start = self.run.at if self.run else None
-        follow_ups = [entry for entry in self.entries if entry.kind == FOLLOW_UP]
-        return [entry for entry in follow_ups if not (start and entry.at and entry.at < start)]
 
 
 def build_histories(entries: Sequence[Entry], *, audience_id: str | None = None) -> list[AudienceHistory]:
@@ -80,17 +44,18 @@ def build_histories(entries: Sequence[Entry], *, audience_id: str | None = None)
     if audience_id is not None and audience_id not in ids:
         raise SettingsError(f"the history has no audience {audience_id}; it has {', '.join(ids) or 'none'}")
     if audience_id is not None or len(ids) > 1:
-        every = [_build_history(last, known) for known in ([audience_id] if audience_id else ids)]
+        wanted = [audience_id] if audience_id else ids
+        every = [_build_history(known, _select_entries(last, known)) for known in wanted]
     else:
-        every = [AudienceHistory(audience_id="".join(ids), entries=last)]
+        every = [_build_history("".join(ids), last)]
     shown = [history for history in every if history.latest]
     if not shown:
         raise SettingsError("the history of this audience has neither a run nor a follow-up with the audience's status")
     return sorted(shown, key=lambda history: (history.title.casefold(), history.audience_id))
 
 
-def _build_history(entries: Sequence[Entry], audience_id: str) -> AudienceHistory:
-    """Return the history of one audience, with the runs that know only its name or its workflow."""
+def _select_entries(entries: Sequence[Entry], audience_id: str) -> list[Entry]:
+    """Return the entries of one audience, with the runs that know only its name or its workflow."""
     own = [entry for entry in entries if entry.get_text("audience_id") == audience_id]
     names = {name: {entry.get_text(name) for entry in own} for name in ("audience_name", "workflow")}
 
@@ -101,8 +66,28 @@ def _build_history(entries: Sequence[Entry], audience_id: str) -> AudienceHistor
         name = "audience_name" if entry.get_text("audience_name") else "workflow"
         return entry.get_text(name) in names[name]
 
-    by_key = {(entry.kind, entry.key): entry for entry in entries if is_about_audience(entry)}
-    return AudienceHistory(audience_id=audience_id, entries=list(by_key.values()))
+    return list({(entry.kind, entry.key): entry for entry in entries if is_about_audience(entry)}.values())
+
+
+def _build_history(audience_id: str, entries: Sequence[Entry]) -> AudienceHistory:
+    """Return the history of an audience from its entries, which are oldest first."""
+    previous, run = [None, None, *(entry for entry in entries if entry.kind == RUN)][-2:]
+    start = run.at if run else None
+    follow_ups = [entry for entry in entries if entry.kind == FOLLOW_UP]
+    follow_ups = [entry for entry in follow_ups if not (start and entry.at and entry.at < start)]
+    lifts = [entry for entry in entries if entry.kind == LIFT and entry.outcome == SUCCESS and entry.lift]
+    named = _find_newest(entries, "audience_name")
+    return AudienceHistory(
+        audience_id=audience_id,
+        title=named.get_text("audience_name") if named else f"audience {audience_id or 'without an id'}",
+        entries=entries,
+        run=run,
+        previous=previous,
+        follow_up=_find_newest(follow_ups, "audience_status"),
+        size=_find_newest(entries, "audience_size"),
+        size_since_run=_find_newest(follow_ups, "audience_size"),
+        lift=lifts[-1] if lifts else None,
+    )
 
 
 def _find_newest(entries: Sequence[Entry], name: str) -> Entry | None:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +15,7 @@ from td_pinterest_op.report.audience import AudienceHistory, build_histories
 from td_pinterest_op.report.charts import draw_line_chart
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import format_duration, format_number, format_share
-from td_pinterest_op.report.funnel import Bar, build_funnel
+from td_pinterest_op.report.funnel import build_funnel
 from td_pinterest_op.report.verdict import ReportText, choose_report_text
 from td_pinterest_op.run_history.columns import FAILED
 
@@ -68,15 +67,6 @@ _FIGURES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """The history of an audience, the headline about it, and the funnel of its last run."""
-
-    history: AudienceHistory
-    verdict: ReportText
-    bars: Sequence[Bar]
-
-
 def render_page(
     entries: Sequence[Entry], *, report_texts: Mapping[str, ReportText], audience_id: str | None = None, now: datetime
 ) -> str:
@@ -86,15 +76,19 @@ def render_page(
 
     Raises SettingsError if no entry is about `audience_id`, or if there is neither a run nor a follow-up.
     """
-    summaries = []
-    for history in build_histories(entries, audience_id=audience_id):
-        run = history.run
-        verdict = choose_report_text(run, history.follow_up, report_texts=report_texts)
-        bars = build_funnel(run, size=history.size_since_run) if run else []
-        summaries.append(Summary(history=history, verdict=verdict, bars=bars))
-    if len(summaries) == 1:
-        carried = [*summaries[0].history.entries][-_MOST_ENTRIES:]
-        return _render_template("audience.html", carried, now=now, **_build_audience_values(summaries[0], carried))
+    histories = build_histories(entries, audience_id=audience_id)
+    summaries = [
+        {
+            "history": history,
+            "verdict": choose_report_text(history.run, history.follow_up, report_texts=report_texts),
+            "bars": build_funnel(history.run, size=history.size_since_run) if history.run else [],
+        }
+        for history in histories
+    ]
+    if len(histories) == 1:
+        carried = [*histories[0].entries][-_MOST_ENTRIES:]
+        values = _build_audience_values(histories[0], carried)
+        return _render_template("audience.html", carried, now=now, summary=summaries[0], **values)
     carried = [*entries][-_MOST_ENTRIES_OF_ALL:]
     return _render_template(
         "overview.html",
@@ -125,14 +119,12 @@ def _render_template(template: str, carried: Sequence[Entry], *, now: datetime, 
     )
 
 
-def _build_audience_values(summary: Summary, entries: Sequence[Entry]) -> dict[str, Any]:
+def _build_audience_values(history: AudienceHistory, entries: Sequence[Entry]) -> dict[str, Any]:
     """Return the values for the template of one audience."""
-    history = summary.history
     run = history.run
     sizes = _build_points(entries, "audience_size")
     return {
         "title": history.title,
-        "summary": summary,
         "history": history,
         "failed": [entry for entry in _find_failures(entries) if entry is not run],
         "measures": [*_compare_runs(run, history.previous)] if run else [],

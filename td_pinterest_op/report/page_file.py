@@ -50,11 +50,9 @@ def add_run_to_page(
 def _read_earlier_entries(path: Path) -> list[Entry]:
     """Return the entries in an earlier page; none without that file. Raises OSError, SettingsError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return []
-    except UnicodeDecodeError:
-        text = ""
     if (entries := read_page_entries(text)) is None:
         raise FileExistsError(errno.EEXIST, "the file exists already and is not a report of td_pinterest_op")
     return collect_entries(entries, name=str(path))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+from td_pinterest_op.stats import LISTS, WITHHELD
+
 RUN, FOLLOW_UP, LIFT = "run", "follow-up", "lift"
 SUCCESS, FAILED = "success", "failed"
 
@@ -70,13 +72,10 @@ COLUMNS: tuple[Column, ...] = (
     _run_column("version"),
     _shared_column("summary", is_free=True),
     Column(name="error", is_free=True),
-    *(
-        _run_column(f"records.withheld.{why}", "bigint", is_later=True)
-        for why in ("suppressed", "without_consent", "control")
-    ),
+    *(_run_column(f"records.withheld.{reason}", "bigint", is_later=True) for reason in WITHHELD),
     *(_run_column(f"values.{kind}", "bigint", is_later=True) for kind in ("plain", "hashed")),
     # The jobs of the queries `suppress` and `consent`.
-    *(_run_column(f"lists.{name}", is_later=True) for name in ("suppress", "consent")),
+    *(_run_column(f"lists.{name}", is_later=True) for name in LISTS),
     # How many records are known to be in the audience; in a follow-up, its size relative to them.
     _shared_column("members", type="bigint", is_later=True),
     Column(name="match_ratio", type="double", follow_up="match_ratio", is_later=True),

@@ -74,7 +74,7 @@ class History:
             "version": __version__,
         }
 
-    def write(self, rows: Sequence[Row], *, unless: str = "") -> None:
+    def write_rows(self, rows: Sequence[Row], *, unless: str = "") -> None:
         """Add rows, completed with the columns of the task, unless the query `unless` finds a row. Never raises."""
         task = self.task_columns
         rows = [task | {name: value for name, value in row.items() if value is not None} for row in rows]
@@ -84,7 +84,7 @@ class History:
         with contextlib.suppress(StoppedError):
             self._try_queries(run_statement, queries, failure="this run has no row in the history")
 
-    def read(self, query: str) -> list[dict[str, Any]]:
+    def read_rows(self, query: str) -> list[dict[str, Any]]:
         """Return the rows of a query; none if the history cannot be read. Raises StoppedError."""
         results = self._try_queries(read_all, [query], failure="nothing is known from the history")
         return results[0] if results else []
@@ -178,7 +178,7 @@ def record_run(history: History | None, build_rows: Callable[[str], Sequence[Row
         if history and (error is None or _needs_row(history.task, error)):
             text = format_error(error)
             outcome = {"outcome": FAILED, "error": text} if error else {"outcome": SUCCESS}
-            history.write([{**outcome, **row} for row in build_rows(text)])
+            history.write_rows([{**outcome, **row} for row in build_rows(text)])
 
 
 def _needs_row(task: Task, error: BaseException) -> bool:

@@ -106,8 +106,8 @@ def connect(
             client_id=settings.client_id,
             client_secret=settings.client_secret,
             refresh_token=settings.refresh_token,
-            on_new_refresh_token=on_new_refresh_token or store.save,
-            read_stored_token=store.read,
+            on_new_refresh_token=on_new_refresh_token or store.save_token,
+            read_stored_token=store.read_token,
             scopes=scopes,
             timing=timing,
         )

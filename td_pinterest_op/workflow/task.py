@@ -62,11 +62,6 @@ class Task:
         return td if isinstance(td, Mapping) else {}
 
     @property
-    def is_activation(self) -> bool:
-        """Whether Audience Studio started the workflow, with settings from its console."""
-        return "activation_id" in self.params
-
-    @property
     def td_api_key(self) -> Secret:
         """Treasure Data's API key. Raises SettingsError if the environment does not contain it."""
         key = self.environ.get("TD_API_KEY", "").strip()

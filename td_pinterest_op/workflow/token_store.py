@@ -54,7 +54,7 @@ class TokenStore:
         # The task's token may come from elsewhere, and the local secret may be another user's.
         self._is_local = self._read_local_token() == self.current.reveal()
 
-    def save(self, issued: Secret | None, seconds: float | None) -> None:
+    def save_token(self, issued: Secret | None, seconds: float | None) -> None:
         """Store a new refresh token at once. Never raises: a failure is logged as a warning.
 
         `seconds`: validity of `issued`, or of the current token if `issued` is None.
@@ -76,7 +76,7 @@ class TokenStore:
             self.current = issued
             log.info("Pinterest issued a new refresh token; it is saved in secret %s", self.secret_name)
 
-    def read(self) -> Secret | None:
+    def read_token(self) -> Secret | None:
         """Return the stored token; None if it is unknown, since a workflow server does not show its secrets."""
         text = self._read_local_token() if self._is_local else None
         if not text:
