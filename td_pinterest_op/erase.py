@@ -92,7 +92,7 @@ class _Erasure:
         with self.request.connect(stats, self.timing) as services, Spool() as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.token()
-            apis = {account: services.pinterest_for(account) for account in settings.ad_account_ids}
+            apis = {account: services.build_pinterest_api(account) for account in settings.ad_account_ids}
             self.targets = find_targets(apis)
             prepared = self._read_people(services, spool)
             self.reporter.show_plan(describe_plan(self.targets, records=stats.unique, settings=settings))

@@ -63,7 +63,7 @@ def export(
     Args:
         rows: what is exported in place of the task's job.
         reporter: shows the plan and the progress; the log by default.
-        on_new_refresh_token: see `workflow.services.connect`.
+        on_new_refresh_token: see `workflow.services.connect_services`.
 
     Raises ExportError, and OSError when the spool cannot be written.
     """
@@ -76,7 +76,9 @@ def export(
     recorded = record_run(history, lambda _: [_build_history_row(stats, settings)])
     with recorded, _publish_statistics(stats, settings, timing), connected as services:
         reporter = reporter or LogReporter(timing=timing)
-        _ExportRun(request=request, services=services, stats=stats, reporter=reporter, timing=timing).execute()
+        _ExportRun(
+            request=request, services=services, stats=stats, reporter=reporter, timing=timing, settings=settings
+        ).execute()
     return stats.to_json()
 
 
@@ -89,10 +91,7 @@ class _ExportRun:
     stats: Stats
     reporter: ProgressReporter
     timing: Timing
-
-    @property
-    def settings(self) -> Settings:
-        return self.request.settings
+    settings: Settings
 
     def execute(self) -> None:
         """Check the audience, read the rows, show the plan, and run the steps, except in a dry run."""

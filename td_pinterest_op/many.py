@@ -26,7 +26,7 @@ from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.resubmit import may_resubmit
-from td_pinterest_op.workflow.services import connect
+from td_pinterest_op.workflow.services import connect_services
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def renew(task: workflow.Task, timing: Timing) -> None:
         raise SettingsError(f"duplicate names in the list of audiences: {', '.join(duplicates)}")
     _read_concurrent(task)
     settings = parse_connection(task.params.get("result_settings"), environ=task.environ)
-    with connect(task, settings, timing=timing) as services:
+    with connect_services(task, settings, timing=timing) as services:
         services.tokens.token()
 
 

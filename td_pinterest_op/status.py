@@ -19,7 +19,7 @@ from td_pinterest_op.settings.table import StatusSettings
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run
 from td_pinterest_op.workflow.process import TaskProcess
-from td_pinterest_op.workflow.services import connect
+from td_pinterest_op.workflow.services import connect_services
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
         if history:
             query = select_audience_rows(history.table, COLUMNS_READ, settings.audience_ids)
             run.known = build_audience_history(history.read_rows(query) or ())
-        with connect(task, settings, timing=timing) as services:
+        with connect_services(task, settings, timing=timing) as services:
             for audience_id in settings.audience_ids:
                 run.check_audience(audience_id, services.pinterest)
     usable, waiting = sum(state.is_usable for state in run.states), sum(state.is_waiting for state in run.states)

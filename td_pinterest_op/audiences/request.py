@@ -30,7 +30,7 @@ from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import find_people_columns
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import read_history_database
-from td_pinterest_op.workflow.services import Endpoints, OnNewRefreshToken, Services, connect, read_endpoints
+from td_pinterest_op.workflow.services import Endpoints, OnNewRefreshToken, Services, connect_services, read_endpoints
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ class Request(Generic[_S]):
     def connect(
         self, stats: Stats, timing: Timing, *, on_new_refresh_token: OnNewRefreshToken | None = None
     ) -> contextlib.AbstractContextManager[Services]:
-        """Connect to both services, with a token that may export. See `workflow.services.connect`."""
-        return connect(
+        """Connect to both services, with a token that may export. See `workflow.services.connect_services`."""
+        return connect_services(
             self.task,
             self.settings,
             timing=timing,

@@ -21,8 +21,8 @@ from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_connection
 from td_pinterest_op.settings.table import CREDENTIALS, ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
-from td_pinterest_op.workflow.digdag_secrets import find_local_folder, read_local_secret
-from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect, open_token_store
+from td_pinterest_op.workflow.digdag_secrets import find_local_secrets_folder, read_local_secret
+from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services, open_token_store
 from td_pinterest_op.workflow.task import Task
 from td_pinterest_op.workflow.token_store import LOCAL_PROJECT
 
@@ -55,7 +55,7 @@ class Credentials:
             local = _read_local_value(variable, environ)
             places = {
                 ENVIRONMENT: environ.get(variable, ""),
-                f"{LOCAL} ({find_local_folder(environ) if local else ''})": local,
+                f"{LOCAL} ({find_local_secrets_folder(environ) if local else ''})": local,
                 f"the file {env_file}": in_file.get(variable, ""),
             }
             for place, value in places.items():
@@ -166,7 +166,7 @@ class Credentials:
         timing: Timing = SYSTEM,
     ) -> contextlib.AbstractContextManager[Services]:
         """Connect both services until the end of the block. `count` counts the requests that write to Pinterest."""
-        return connect(
+        return connect_services(
             self.task(),
             self.settings(),
             timing=timing,
@@ -220,7 +220,9 @@ class Connection:
     def api(self) -> Api:
         """Return Pinterest's API for the ad account of --ad-account, else of the environment, else the only one."""
         named = self.common.ad_account or self.credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
-        return self.services.pinterest_for(require_id(named, "--ad-account") if named else self._find_only_ad_account())
+        return self.services.build_pinterest_api(
+            require_id(named, "--ad-account") if named else self._find_only_ad_account()
+        )
 
     def _find_only_ad_account(self) -> str:
         """Return the id of the user's only ad account. Raises SettingsError for none, click.UsageError for several."""

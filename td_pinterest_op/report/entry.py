@@ -78,7 +78,7 @@ class Entry:
 
 
 def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str = "") -> Entry:
-    """Return an entry made of a history row, a run's statistics (nested), or what a follow-up stores.
+    """Return the entry for a history row, the statistics of a run, or the stored state of a follow-up.
 
     `at` and `error` are used if the row has no time or no error.
     """

@@ -143,7 +143,7 @@ def _find_failures(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _compare_runs(run: Entry, previous: Entry | None) -> Iterator[dict[str, str]]:
-    """Yield the figures of a run next to those of the run before, without those that are zero in both."""
+    """Yield the figures of a run and of the run before, as text, without those that are zero in both."""
     for group, name, label in _FIGURES:
         now, before = run.get_number(name), previous.get_number(name) if previous else None
         if now is None or not (now or before):

@@ -63,7 +63,7 @@ class _Run:
 
     @property
     def knows_all_members(self) -> bool:
-        """Whether the run, and later ones of its workflow, know the number of all members of the list."""
+        """Whether the number of all members of the list is known after the run."""
         return self.is_sent or (self.action == _MIRROR and self.members is not None)
 
 

@@ -32,12 +32,12 @@ class Column:
     is_free: bool = False
 
 
-def _shared_column(name: str, **more: Any) -> Column:
+def _make_shared_column(name: str, **more: Any) -> Column:
     """Return a column that has the same name in the rows of runs and of follow-ups."""
     return Column(name=name, run=name, follow_up=name, **more)
 
 
-def _run_column(path: str, type_: str = "varchar", *, is_later: bool = False) -> Column:
+def _make_run_column(path: str, type_: str = "varchar", *, is_later: bool = False) -> Column:
     """Return a column of runs, named by the `path` of its value in the statistics, such as `rows.read`."""
     return Column(name=path.replace(".", "_"), type=type_, run=path, is_later=is_later)
 
@@ -52,44 +52,44 @@ COLUMNS: tuple[Column, ...] = (
     Column(name="session_uuid"),
     Column(name="attempt_id"),
     # The statistics of the run.
-    _run_column("action"),
-    _shared_column("ad_account_id"),
-    _shared_column("audience_id"),
-    _shared_column("audience_name", is_free=True),
+    _make_run_column("action"),
+    _make_shared_column("ad_account_id"),
+    _make_shared_column("audience_id"),
+    _make_shared_column("audience_name", is_free=True),
     Column(name="audience_status", run="audience.status", follow_up="status"),
     Column(name="audience_size", type="bigint", run="audience.size", follow_up="size"),
     Column(name="usable", type="boolean", follow_up="usable"),
-    _shared_column("customer_list_id"),
+    _make_shared_column("customer_list_id"),
     Column(name="customer_list_status", follow_up="customer_list_status"),
-    _run_column("previous_customer_list_id"),
-    _run_column("job_id"),
-    _run_column("dry_run", "boolean"),
-    *(_run_column(f"rows.{name}", "bigint") for name in ("read", "valid", "invalid")),
-    _run_column("rows.invalid_by_reason", "json"),
-    *(_run_column(f"records.{name}", "bigint") for name in ("unique", "duplicate", "sent", "refused", "keys")),
-    *(_run_column(f"requests.{name}", "bigint") for name in ("sent", "retried", "failed")),
-    *(_run_column(f"seconds.{name}", "double") for name in ("reading", "sending", "waiting")),
-    _run_column("version"),
-    _shared_column("summary", is_free=True),
+    _make_run_column("previous_customer_list_id"),
+    _make_run_column("job_id"),
+    _make_run_column("dry_run", "boolean"),
+    *(_make_run_column(f"rows.{name}", "bigint") for name in ("read", "valid", "invalid")),
+    _make_run_column("rows.invalid_by_reason", "json"),
+    *(_make_run_column(f"records.{name}", "bigint") for name in ("unique", "duplicate", "sent", "refused", "keys")),
+    *(_make_run_column(f"requests.{name}", "bigint") for name in ("sent", "retried", "failed")),
+    *(_make_run_column(f"seconds.{name}", "double") for name in ("reading", "sending", "waiting")),
+    _make_run_column("version"),
+    _make_shared_column("summary", is_free=True),
     Column(name="error", is_free=True),
-    *(_run_column(f"records.withheld.{reason}", "bigint", is_later=True) for reason in WITHHELD),
-    *(_run_column(f"values.{kind}", "bigint", is_later=True) for kind in ("plain", "hashed")),
+    *(_make_run_column(f"records.withheld.{reason}", "bigint", is_later=True) for reason in WITHHELD),
+    *(_make_run_column(f"values.{kind}", "bigint", is_later=True) for kind in ("plain", "hashed")),
     # The jobs of the queries `suppress` and `consent`.
-    *(_run_column(f"lists.{name}", is_later=True) for name in LISTS),
+    *(_make_run_column(f"lists.{name}", is_later=True) for name in LISTS),
     # How many records are known to be in the audience; in a follow-up, its size relative to them.
-    _shared_column("members", type="bigint", is_later=True),
+    _make_shared_column("members", type="bigint", is_later=True),
     Column(name="match_ratio", type="double", follow_up="match_ratio", is_later=True),
     # The figures of a comparison with the control group.
     Column(name="lift", type="json", is_later=True),
     # The task's full name: several tasks of a workflow may do the same to one audience.
     Column(name="task", is_later=True),
-    _run_column("records.invalid_keys", "bigint", is_later=True),
-    _run_column("mirror.mode", is_later=True),
+    _make_run_column("records.invalid_keys", "bigint", is_later=True),
+    _make_run_column("mirror.mode", is_later=True),
     *(
-        _run_column(f"mirror.{name}", "bigint", is_later=True)
+        _make_run_column(f"mirror.{name}", "bigint", is_later=True)
         for name in ("plan", "people", "members", "joined", "resent", "left", "unsure")
     ),
-    *(_run_column(f"erasure.{name}", "bigint", is_later=True) for name in ("accounts", "lists")),
+    *(_make_run_column(f"erasure.{name}", "bigint", is_later=True) for name in ("accounts", "lists")),
 )
 """In the order of the table. A `json` is stored as text."""
 

@@ -18,9 +18,9 @@ _LONGEST_TEXT = 1000
 def create_table(table: str) -> str:
     """Return the statements that create the history table, or add the columns that an older one lacks."""
     name = quote_name(table)
-    columns = ",\n".join(f"  {_declare_column(column)}" for column in COLUMNS)
+    columns = ",\n".join(f"  {_format_column(column)}" for column in COLUMNS)
     later = (
-        f";\nALTER TABLE {name} ADD COLUMN IF NOT EXISTS {_declare_column(column)}"
+        f";\nALTER TABLE {name} ADD COLUMN IF NOT EXISTS {_format_column(column)}"
         for column in COLUMNS
         if column.is_later
     )
@@ -31,7 +31,7 @@ def create_table(table: str) -> str:
 
 
 def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
-    """Return the INSERT of rows, without columns that are empty in all of them.
+    """Return the INSERT statement for rows, without columns that are empty in all of them.
 
     No row is added if the query `unless` finds one.
     """
@@ -67,7 +67,7 @@ def select_audience_rows(table: str, columns: Sequence[str], audience_ids: Colle
     )
 
 
-def _declare_column(column: Column) -> str:
+def _format_column(column: Column) -> str:
     """Return a column's name and SQL type, for CREATE TABLE."""
     return f"{quote_name(column.name)} {'varchar' if column.type == 'json' else column.type}"
 

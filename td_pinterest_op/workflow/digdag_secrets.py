@@ -22,7 +22,7 @@ _TIMEOUT = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigdagServer:
-    """A digdag server. `url` is without `/api`; `authorization` is the value of that header, empty for none.
+    """The REST API of a digdag server. `url` is without `/api`; `authorization`: the header, empty for none.
 
     Every method raises NoResponseError.
     """
@@ -31,7 +31,7 @@ class DigdagServer:
     authorization: Secret
 
     def find_project_id(self, name: str) -> tuple[int, str | None]:
-        """Return the response's status, and the id of the project with this name (None if the server shows none)."""
+        """Return the response's status, and the id of the project with this name, None if the server shows none."""
         response = self._send_request("GET", f"/api/projects?name={urllib.parse.quote(name)}")
         try:
             return response.status, str(response.content["projects"][0]["id"])
@@ -44,20 +44,18 @@ class DigdagServer:
         return self._send_request("PUT", path, json.dumps({"value": value.reveal()}).encode()).status
 
     def _send_request(self, method: str, path: str, body: bytes | None = None) -> Response:
-        """Send one request to the server's API; return its response."""
         limits = {"connect_timeout": _TIMEOUT, "write_timeout": _TIMEOUT, "read_timeout": _TIMEOUT}
         headers = {"Content-Type": "application/json"} if body else {}
         with contextlib.closing(Transport(**limits, connections=1)) as transport:
             return transport.send(method, self.url + path, headers=headers, body=body, auth=self._add_authorization)
 
     def _add_authorization(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Add the Authorization header to a request, if the server needs one."""
         if header := self.authorization.reveal():
             request.headers["Authorization"] = header
         return request
 
 
-def find_local_folder(environ: Mapping[str, str]) -> Path:
+def find_local_secrets_folder(environ: Mapping[str, str]) -> Path:
     """Return the folder of the local digdag secrets. Raises RuntimeError if the user has no home folder."""
     if config := environ.get("DIGDAG_CONFIG_HOME"):
         return Path(config) / "secrets"
@@ -67,7 +65,7 @@ def find_local_folder(environ: Mapping[str, str]) -> Path:
 def read_local_secret(name: str, environ: Mapping[str, str]) -> str | None:
     """Return the value of a local digdag secret; None if it is missing, not text, or cannot be read."""
     try:
-        return (find_local_folder(environ) / name).read_text(encoding="utf-8").strip()
+        return (find_local_secrets_folder(environ) / name).read_text(encoding="utf-8").strip()
     except (OSError, ValueError, RuntimeError):
         return None
 
@@ -77,7 +75,7 @@ def write_local_secret(name: str, value: Secret, environ: Mapping[str, str]) -> 
 
     Raises OSError, and RuntimeError if the user has no home folder.
     """
-    file = find_local_folder(environ) / name
+    file = find_local_secrets_folder(environ) / name
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file.parent.chmod(0o700)
     replace(file, value.reveal())

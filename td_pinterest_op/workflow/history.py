@@ -163,7 +163,7 @@ def read_history_database(task: Task, table: TableName) -> str:
 
 @contextlib.contextmanager
 def record_run(history: History | None, build_rows: Callable[[str], Sequence[Row]]) -> Iterator[None]:
-    """At the end of the block, write the rows of the run. `build_rows` gets the error's text, "" for success.
+    """At the end of the block, write the run's rows to the history. `build_rows` gets the error's text, "" for success.
 
     A row without an outcome gets that of the run. No row is written for a run that was ended by a signal, which leaves
     no time, nor for a task that is resubmitted.

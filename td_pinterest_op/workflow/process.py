@@ -23,7 +23,7 @@ _PATIENCE = 1.7
 
 
 class TaskProcess:
-    """A context for the run of a task: it writes the log, ends on SIGTERM and SIGINT, and raises only ExportError.
+    """Context manager for the run of a task: it logs, ends on SIGTERM and SIGINT, and raises only ExportError.
 
     Any other exception could quote a row: the error that replaces it names only its type and place. The error's
     traceback, which digdag prints, has no frame of the run. A task whose refresh token is refused starts again if
@@ -38,7 +38,7 @@ class TaskProcess:
             # Before the watchdog and the request to end go: it writes, and the reader of the log may be stuck.
             stack.callback(handler.close)
             for number in _SIGNALS:
-                stack.callback(signal.signal, number, signal.signal(number, _request_end))
+                stack.callback(signal.signal, number, signal.signal(number, _handle_signal))
             self._stack = stack.pop_all()
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
@@ -55,7 +55,7 @@ class TaskProcess:
 
 
 def _log_to_session(stack: contextlib.ExitStack) -> SessionLog:
-    """Write the package's log to the session's log until the stack is closed."""
+    """Write the package's log to the session log until the stack is closed."""
     handler = SessionLog()
     stack.callback(log.setLevel, log.level)
     log.setLevel(logging.INFO)
@@ -67,7 +67,7 @@ def _log_to_session(stack: contextlib.ExitStack) -> SessionLog:
     return handler
 
 
-def _request_end(number: int, _frame: FrameType | None) -> None:
+def _handle_signal(number: int, _frame: FrameType | None) -> None:
     """Handle a signal: ask the run to end, and stop waiting for the log's reader, which may hang."""
     is_first = not shutdown.is_requested()
     shutdown.request(signal.Signals(number).name)
@@ -122,7 +122,6 @@ def _silence_excepthook(failure: ExportError) -> None:
     before = sys.excepthook
 
     def print_other_errors(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        """Print an exception as Python would, unless it is `failure`."""
         if error is not failure:
             before(kind, error, traceback)
 

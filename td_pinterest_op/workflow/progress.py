@@ -41,11 +41,11 @@ class EtaEstimator:
         self._done = 0
 
     def compute_rate(self) -> float:
-        """Return the units done a second since the phase began."""
+        """Return the number of units done per second since the phase began."""
         return self._done / max(self._timing.monotonic() - self._begin, 1e-9)
 
     def format_eta(self, done: int) -> str:
-        """Return "4 min 10 s left", or when a phase that waits continues; "" if neither is known."""
+        """Return the remaining time ("4 min 10 s left"), or when a waiting phase continues; "" if it is not known."""
         now, total = self._timing.monotonic(), self._phase.total
         if done != self._done:
             self._done, self._moved_at = done, now

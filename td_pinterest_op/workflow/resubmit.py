@@ -34,7 +34,7 @@ def may_resubmit(task: Task, error: BaseException) -> bool:
 
 
 def try_resubmit(error: AccountError) -> bool:
-    """Add the current task as its own subtask, if `may_resubmit` allows it; return whether it does."""
+    """Add the current task as its own subtask, if `may_resubmit` allows that; return whether it was added."""
     try:
         task = get_current_task()
     except SettingsError:
@@ -55,7 +55,7 @@ def try_resubmit(error: AccountError) -> bool:
 
 
 def _count_refusals(task: Task, fingerprint: str | None) -> dict[str, Any]:
-    """Return the refused token's fingerprint, its refusals in a row (`times`) and the task's refusals `in_all`."""
+    """Return the refused token's fingerprint and the numbers of refusals: in a row (`times`), and in all."""
     value = task.params.get(_REFUSED)
     before = value if isinstance(value, Mapping) else {}
     times = int(before["times"]) if before.get("fingerprint") == fingerprint else 0

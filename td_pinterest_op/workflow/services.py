@@ -58,9 +58,9 @@ class Services:
     @property
     def pinterest(self) -> Api:
         """Pinterest's API for the ad account of the settings."""
-        return self.pinterest_for(self.ad_account_id)
+        return self.build_pinterest_api(self.ad_account_id)
 
-    def pinterest_for(self, ad_account_id: str) -> Api:
+    def build_pinterest_api(self, ad_account_id: str) -> Api:
         """Return Pinterest's API for another ad account."""
         return Api(client=self.client, tokens=self.tokens, ad_account_id=ad_account_id)
 
@@ -77,7 +77,7 @@ class Services:
 
 
 @contextlib.contextmanager
-def connect(
+def connect_services(
     task: Task,
     settings: ConnectionSettings,
     *,

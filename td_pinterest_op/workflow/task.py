@@ -45,7 +45,7 @@ class Task:
         time, project, name = map(self.params.get, ("session_time", "project_id", "task_name"))
         return _hash_text(self.session or (f"{time} {project} {name}" if time and name else self._random))[:8]
 
-    def domain_key(self, *query: str) -> str:
+    def build_domain_key(self, *query: str) -> str:
         """Return the domain key of a query, so that a retry in the same attempt adopts the job of an earlier try.
 
         A new attempt issues the query again, since the rows may have changed, as does a corrected query, database or
@@ -204,5 +204,5 @@ def _build_source(query: str, task: Task, *, use: str = "") -> Source:
     if engine not in ENGINES:
         errors.add(f"engine must be one of {', '.join(ENGINES)}", key="engine")
     errors.raise_any()
-    key = task.domain_key(engine, database, query)
+    key = task.build_domain_key(engine, database, query)
     return Source(query=query, database=database, engine=engine, domain_key=key)

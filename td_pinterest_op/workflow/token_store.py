@@ -18,7 +18,7 @@ from td_pinterest_op.http.transport import NoResponseError, is_safe
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import atomic_file
 from td_pinterest_op.runtime.clock import Timing
-from td_pinterest_op.workflow.digdag_secrets import DigdagServer, find_local_folder, read_local_secret
+from td_pinterest_op.workflow.digdag_secrets import DigdagServer, find_local_secrets_folder, read_local_secret
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class TokenStore:
         `seconds`: validity of `issued`, or of the current token if `issued` is None.
         """
         if issued is None:
-            self._warn_of_end(seconds)
+            self._warn_of_expiry(seconds)
         elif self._is_local and self._read_local_token() != self.current.reveal():
             log.info("Pinterest issued a new refresh token; another task has stored a newer one, which is kept")
         elif problem := self._try_store(issued):
@@ -69,7 +69,7 @@ class TokenStore:
                 "one until it expires, on %s at the latest, or at once if Pinterest has withdrawn it. Authorise the "
                 "app again and store its refresh token in secret %s",
                 problem,
-                self._format_end(seconds) if seconds else "a day that Pinterest did not name",
+                self._format_expiry_date(seconds) if seconds else "a day that Pinterest did not name",
                 self.secret_name or "pinterest.refresh_token, not in the settings",
             )
         else:
@@ -84,17 +84,17 @@ class TokenStore:
         self.current = Secret(text)
         return self.current
 
-    def _warn_of_end(self, seconds: float | None) -> None:
-        """Warn if the current token expires within `seconds`, which is soon, and Pinterest issued no new one."""
+    def _warn_of_expiry(self, seconds: float | None) -> None:
+        """Log a warning if the current token expires soon, in `seconds`, and Pinterest issued no new one."""
         if seconds is not None and seconds <= _SOON:
             log.warning(
                 "the refresh token expires on %s and Pinterest gave no new one: the owner of the Pinterest app must "
                 "authorise it again before that day, and store the new refresh token in %s",
-                self._format_end(seconds),
+                self._format_expiry_date(seconds),
                 self.secret_name or "the task's settings",
             )
 
-    def _format_end(self, seconds: float) -> str:
+    def _format_expiry_date(self, seconds: float) -> str:
         return f"{self.timing.utc(seconds):%Y-%m-%d}"
 
     def _try_store(self, issued: Secret) -> str:
@@ -105,7 +105,7 @@ class TokenStore:
             if not self._is_local:
                 return self._put_secret(self._find_server(), self.secret_name, issued)
             # Only the file is replaced: other users may share its folder.
-            atomic_file.replace(find_local_folder(self.environ) / self.secret_name, issued.reveal())
+            atomic_file.replace(find_local_secrets_folder(self.environ) / self.secret_name, issued.reveal())
         except SettingsError as error:
             return str(error)
         except OSError as error:

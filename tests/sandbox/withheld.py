@@ -17,7 +17,7 @@ from td_pinterest_op.treasure_data.job import Source, make_domain_key
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.withholding.lists import open_lists
 from td_pinterest_op.withholding.preparation import open_reader
-from td_pinterest_op.workflow.services import connect
+from td_pinterest_op.workflow.services import connect_services
 from td_pinterest_op.workflow.task import Task
 
 # The settings that decide who is withheld, or what the columns of the rows are; the parameters that name people.
@@ -77,7 +77,7 @@ def explain_missing(
         sources = _jobs(run) if has_rows else _queries(task)
         if "query" not in sources:
             return {}
-        with connect(Task(params={}, environ=environ), settings, timing=SYSTEM) as services:
+        with connect_services(Task(params={}, environ=environ), settings, timing=SYSTEM) as services:
             return _reasons(missing, _Run(td=services.treasure_data, sources=sources, settings=settings))
     except ExportError:
         return {}

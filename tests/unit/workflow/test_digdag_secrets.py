@@ -15,7 +15,7 @@ from td_pinterest_op.http.transport import NoResponseError
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.workflow.digdag_secrets import (
     DigdagServer,
-    find_local_folder,
+    find_local_secrets_folder,
     read_local_secret,
     write_local_secret,
 )
@@ -94,7 +94,7 @@ def test_folder_is_the_one_that_digdag_reads(
     monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: str
 ) -> None:
     monkeypatch.setenv("HOME", "home")
-    assert Path(expected) == find_local_folder(environ)
+    assert Path(expected) == find_local_secrets_folder(environ)
 
 
 def test_written_secret_is_read_again_and_private(tmp_path: Path) -> None:
