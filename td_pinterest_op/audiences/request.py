@@ -30,7 +30,7 @@ from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import find_people_columns
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import read_history_database
-from td_pinterest_op.workflow.services import Endpoints, OnNewRefreshToken, Services, connect_services, read_endpoints
+from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services, read_endpoints
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,6 @@ class Request(Generic[_S]):
 
     task: workflow.Task
     settings: _S
-    endpoints: Endpoints
     source: Source | Rows | None
     lists: Mapping[str, Source]
 
@@ -58,7 +57,6 @@ class Request(Generic[_S]):
             self.task,
             self.settings,
             timing=timing,
-            endpoints=self.endpoints,
             count=stats.requests,
             on_new_refresh_token=on_new_refresh_token,
             scopes=SCOPES,
@@ -171,9 +169,9 @@ def _read_request(
         # Only for its problems: whoever writes the history finds the database again.
         if settings.history:
             read_history_database(task, settings.history)
-    endpoints: Endpoints | None = None
+    # Only for its problems: `connect_services` reads the endpoints again.
     with errors:
-        endpoints = read_endpoints(task.environ)
+        read_endpoints(task.environ)
     for name, meant in find_misspelt_parameters(task.params).items():
         errors.add(f"{name} of the task is unknown; did you mean {meant}?", key=name)
     source: Source | Rows | None = rows
@@ -189,10 +187,9 @@ def _read_request(
                 _require_hashable(each, name, settings)
     errors.raise_any()
     assert settings, "its problem was raised"  # noqa: S101
-    assert endpoints, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:
         log.warning("%s", warning)
-    return Request(task=task, settings=settings, endpoints=endpoints, source=source, lists=sources)
+    return Request(task=task, settings=settings, source=source, lists=sources)
 
 
 def _read_list_sources(

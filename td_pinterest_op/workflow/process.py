@@ -32,7 +32,14 @@ class TaskProcess:
 
     def __enter__(self) -> None:
         with contextlib.ExitStack() as stack:
-            handler = _log_to_session(stack)
+            handler = SessionLog()
+            stack.callback(log.setLevel, log.level)
+            log.setLevel(logging.INFO)
+            # The root logger's handlers do not mask.
+            stack.callback(setattr, log, "propagate", log.propagate)
+            log.propagate = False
+            log.addHandler(handler)
+            stack.callback(log.removeHandler, handler)
             stack.callback(shutdown.reset)
             stack.enter_context(contextlib.closing(_ShutdownWatchdog()))
             # Before the watchdog and the request to end go: it writes, and the reader of the log may be stuck.
@@ -52,19 +59,6 @@ class TaskProcess:
             log.error("%s. Who must act: %s. %s", type(failure).__name__, failure.who, failure.advice)
         _silence_excepthook(failure)
         raise failure.with_traceback(None) from None
-
-
-def _log_to_session(stack: contextlib.ExitStack) -> SessionLog:
-    """Write the package's log to the session log until the stack is closed."""
-    handler = SessionLog()
-    stack.callback(log.setLevel, log.level)
-    log.setLevel(logging.INFO)
-    # The root logger's handlers do not mask.
-    stack.callback(setattr, log, "propagate", log.propagate)
-    log.propagate = False
-    log.addHandler(handler)
-    stack.callback(log.removeHandler, handler)
-    return handler
 
 
 def _handle_signal(number: int, _frame: FrameType | None) -> None:

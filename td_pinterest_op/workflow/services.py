@@ -82,7 +82,6 @@ def connect_services(
     settings: ConnectionSettings,
     *,
     timing: Timing,
-    endpoints: Endpoints | None = None,
     count: RequestCounts | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
     on_response: OnResponse | None = None,
@@ -90,13 +89,13 @@ def connect_services(
 ) -> Iterator[Services]:
     """Connect to Treasure Data and Pinterest until the end of the block.
 
-    `endpoints`: read from the task's environment by default. `count` counts the requests that write to Pinterest.
-    `on_new_refresh_token` gets each refresh token that Pinterest issues (see `Tokens`); by default it is stored where
-    the task's own token came from. A token that lacks one of the `scopes` is an AccountError before any other request.
+    `count` counts the requests that write to Pinterest. `on_new_refresh_token` gets each refresh token that Pinterest
+    issues (see `Tokens`); by default it is stored where the task's own token came from. A token that lacks one of the
+    `scopes` is an AccountError before any other request.
 
     Raises SettingsError for an endpoint that secrets must not be sent to.
     """
-    endpoints = endpoints or read_endpoints(task.environ)
+    endpoints = read_endpoints(task.environ)
     store = open_token_store(task, settings, timing)
     with open_client(
         settings, endpoint=endpoints.pinterest, timing=timing, count=count, on_response=on_response
