@@ -12,7 +12,7 @@ from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.report import figures
 from td_pinterest_op.report.audience import AudienceHistory, build_histories
-from td_pinterest_op.report.charts import draw_line_chart
+from td_pinterest_op.report.charts import Points, draw_line_chart
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import format_duration, format_number, format_share
 from td_pinterest_op.report.funnel import build_funnel
@@ -160,23 +160,15 @@ def _draw_charts(entries: Sequence[Entry]) -> Iterator[tuple[str, Markup]]:
     read = [(entry, entry.at, entry.get_number("rows_read")) for entry in entries]
     rejected = [(at, 100 * (entry.get_number("rows_invalid") or 0) / rows) for entry, at, rows in read if at and rows]
     matched = [(at, 100 * share) for at, share in _build_points(entries, "match_ratio")]
-    members = _build_points(entries, "members")
-    charts: tuple[tuple[str, str, list[tuple[datetime, float]], Callable[[float], str]], ...] = (
-        ("Records known to be in the audience", ", over time", members, format_number),
-        (
-            "Share of these records that Pinterest matched, about",
-            ", over time, in per cent",
-            matched if any(share for _, share in matched) else [],
-            "{:.0f} %".format,
-        ),
-        (
-            "Share of rejected rows",
-            " over time, in per cent",
-            rejected if any(share for _, share in rejected) else [],
-            "{:.1f} %".format,
-        ),
-    )
-    for heading, label, points, formatter in charts:
+    # Charts of shares that are all zero are left out.
+    rejected, matched = (points if any(share for _, share in points) else [] for points in (rejected, matched))
+    ratio = "Share of these records that Pinterest matched, about"
+    charts: dict[str, tuple[str, Points, Callable[[float], str]]] = {
+        "Records known to be in the audience": (", over time", _build_points(entries, "members"), format_number),
+        ratio: (", over time, in per cent", matched, "{:.0f} %".format),
+        "Share of rejected rows": (" over time, in per cent", rejected, "{:.1f} %".format),
+    }
+    for heading, (label, points, formatter) in charts.items():
         if chart := draw_line_chart(points, label=heading + label, formatter=formatter):
             yield heading, chart
 
