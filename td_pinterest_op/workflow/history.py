@@ -28,7 +28,7 @@ from td_pinterest_op.treasure_data.api import RUN_AGAIN, TreasureData
 from td_pinterest_op.treasure_data.job import Source, make_domain_key, run_statement
 from td_pinterest_op.treasure_data.result import read_all
 from td_pinterest_op.workflow.resubmit import may_resubmit
-from td_pinterest_op.workflow.services import read_endpoints
+from td_pinterest_op.workflow.services import build_treasure_data_api
 from td_pinterest_op.workflow.task import Task, read_database
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ _WAITS = (0.5, 2.0)
 _ROWS_AT_A_TIME = 200
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """The history of one task, in a table of Treasure Data. After a failure, later calls do nothing."""
 
@@ -52,12 +52,8 @@ class History:
     database: str
     table: str
     timing: Timing
-    _session_uuid: str = field(init=False)
+    session_uuid: str
     _given_up: threading.Event = field(default_factory=threading.Event)
-
-    def __post_init__(self) -> None:
-        # A run without a workflow is a session of its own.
-        self._session_uuid = str(self.task.params.get("session_uuid") or uuid.uuid4())
 
     @property
     def task_columns(self) -> dict[str, Any]:
@@ -68,7 +64,7 @@ class History:
             "time": int(self.timing.wall()),
             "workflow": find_workflow_name(name),
             "session_time": params.get("session_time"),
-            "session_uuid": self._session_uuid,
+            "session_uuid": self.session_uuid,
             "attempt_id": None if attempt is None else str(attempt),
             "task": name or None,
             "version": __version__,
@@ -114,13 +110,9 @@ class History:
         # Without retries, which would log warnings.
         limits = {"connect_timeout": _CONNECT_TIMEOUT, "write_timeout": TIME_LIMIT, "read_timeout": TIME_LIMIT}
         with contextlib.closing(Transport(**limits, connections=1)) as transport:
-            td = TreasureData(
-                api_key=self.task.td_api_key,
-                endpoint=read_endpoints(self.task.environ).treasure_data,
-                transport=transport,
-                retry=Retry(count=0, initial_wait=1.0, longest_wait=TIME_LIMIT, random=random.random),
-                timing=replace(self.timing, sleep=self._sleep_unless_given_up),
-            )
+            retry = Retry(count=0, initial_wait=1.0, longest_wait=TIME_LIMIT, random=random.random)
+            timing = replace(self.timing, sleep=self._sleep_unless_given_up)
+            td = build_treasure_data_api(self.task, transport=transport, retry=retry, timing=timing)
             return [self._run_query(td, run, query) for query in queries]
 
     def _run_query(self, td: TreasureData, run: Callable[[TreasureData, Source], _T], query: str) -> _T:
@@ -153,7 +145,10 @@ def open_history(task: Task, table: TableName | None, timing: Timing) -> History
     """Return the history of a task, None without a table. Raises SettingsError if no database is known."""
     if table is None:
         return None
-    return History(task=task, database=read_history_database(task, table), table=table.table, timing=timing)
+    database = read_history_database(task, table)
+    # A run without a workflow is a session of its own.
+    session_uuid = str(task.params.get("session_uuid") or uuid.uuid4())
+    return History(task=task, database=database, table=table.table, timing=timing, session_uuid=session_uuid)
 
 
 def read_history_database(task: Task, table: TableName) -> str:

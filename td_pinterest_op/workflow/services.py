@@ -49,7 +49,6 @@ class Services:
     """The connections of a run to Treasure Data and Pinterest, with one token and rate limit for all ad accounts."""
 
     task: Task
-    endpoints: Endpoints
     client: Client
     tokens: Tokens
     ad_account_id: str
@@ -67,13 +66,8 @@ class Services:
     @cached_property
     def treasure_data(self) -> TreasureData:
         """Treasure Data's API. Raises SettingsError without an API key."""
-        return TreasureData(
-            api_key=self.task.td_api_key,
-            endpoint=self.endpoints.treasure_data,
-            transport=self.client.transport,
-            retry=self.client.retry,
-            timing=self.timing,
-        )
+        client = self.client
+        return build_treasure_data_api(self.task, transport=client.transport, retry=client.retry, timing=self.timing)
 
 
 @contextlib.contextmanager
@@ -95,11 +89,9 @@ def connect_services(
 
     Raises SettingsError for an endpoint that secrets must not be sent to.
     """
-    endpoints = read_endpoints(task.environ)
+    endpoint = read_endpoints(task.environ).pinterest
     store = open_token_store(task, settings, timing)
-    with open_client(
-        settings, endpoint=endpoints.pinterest, timing=timing, count=count, on_response=on_response
-    ) as client:
+    with open_client(settings, endpoint=endpoint, timing=timing, count=count, on_response=on_response) as client:
         tokens = Tokens(
             client=client,
             client_id=settings.client_id,
@@ -111,9 +103,7 @@ def connect_services(
             timing=timing,
         )
         account = settings.ad_account_id
-        yield Services(
-            task=task, endpoints=endpoints, client=client, tokens=tokens, ad_account_id=account, timing=timing
-        )
+        yield Services(task=task, client=client, tokens=tokens, ad_account_id=account, timing=timing)
 
 
 @contextlib.contextmanager
@@ -142,6 +132,12 @@ def open_client(
             count=count,
             on_response=on_response,
         )
+
+
+def build_treasure_data_api(task: Task, *, transport: Transport, retry: Retry, timing: Timing) -> TreasureData:
+    """Return Treasure Data's API for a task. Raises SettingsError without an API key."""
+    endpoint = read_endpoints(task.environ).treasure_data
+    return TreasureData(api_key=task.td_api_key, endpoint=endpoint, transport=transport, retry=retry, timing=timing)
 
 
 def open_token_store(task: Task, settings: ConnectionSettings, timing: Timing) -> TokenStore:
