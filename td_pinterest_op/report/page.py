@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -37,33 +38,6 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Entry], str]], ...] = (
     ("audience_size", "Matched people", lambda entry: format_number(entry.get_number("audience_size"))),
     ("members", "Known records", lambda entry: format_number(entry.get_number("members"))),
     ("match_ratio", "Share matched", lambda entry: format_share(entry.get_number("match_ratio"), 1)),
-)
-# A figure in the table that compares the last two runs: its group, its column in the history, and its label.
-_FIGURES = (
-    ("Rows", "rows_read", "read from the query"),
-    ("Rows", "rows_valid", "valid identifiers"),
-    ("Rows", "rows_invalid", "rejected"),
-    ("Rows", "values_hashed", "valid values that were hashed already"),
-    ("Rows", "mirror_unsure", "values that the warehouse cannot hash"),
-    ("People", "records_unique", "different people"),
-    ("People", "records_duplicate", "repeats, sent once"),
-    ("People", "records_withheld_suppressed", "withheld: they opted out"),
-    ("People", "records_withheld_without_consent", "withheld: without consent"),
-    ("People", "records_withheld_control", "withheld: the control group"),
-    ("People", "mirror_people", "in the audience after the run"),
-    ("People", "mirror_members", "in the audience before the run"),
-    ("People", "mirror_joined", "joined"),
-    ("People", "mirror_left", "left"),
-    ("People", "mirror_resent", "sent again"),
-    ("People", "records_sent", "sent to Pinterest"),
-    ("People", "records_refused", "refused by Pinterest and skipped"),
-    ("People", "records_keys", "keys of these people"),
-    ("Requests", "requests_sent", "writes to Pinterest, retries included"),
-    ("Requests", "requests_retried", "retries"),
-    ("Requests", "requests_failed", "failed writes"),
-    ("Time", "seconds_reading", "waiting for Treasure Data, reading and hashing"),
-    ("Time", "seconds_sending", "sending to Pinterest"),
-    ("Time", "seconds_waiting", "waits for Pinterest's limit and before retries, of all requests"),
 )
 
 
@@ -127,7 +101,7 @@ def _build_audience_values(history: AudienceHistory, entries: Sequence[Entry]) -
         "title": history.title,
         "history": history,
         "failed": [entry for entry in _find_failures(entries) if entry is not run],
-        "measures": [*_compare_runs(run, history.previous)] if run else [],
+        "compare_figures": partial(_compare_figures, run, history.previous),
         "reasons": REASONS,
         "sizes": draw_line_chart(sizes, label="Matched people over time, as Pinterest counts them"),
         "charts": [*_draw_charts(entries)],
@@ -142,9 +116,10 @@ def _find_failures(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in reversed(entries) if entry.outcome == FAILED]
 
 
-def _compare_runs(run: Entry, previous: Entry | None) -> Iterator[dict[str, str]]:
-    """Yield the figures of a run and of the run before, as text, without those that are zero in both."""
-    for group, name, label in _FIGURES:
+def _compare_figures(run: Entry, previous: Entry | None, shown: Sequence[Sequence[str]]) -> list[dict[str, str]]:
+    """Return figures of a run and the run before as text, from the group, column and label of each; none of zero."""
+    compared = []
+    for group, name, label in shown:
         now, before = run.get_number(name), previous.get_number(name) if previous else None
         if now is None or not (now or before):
             continue
@@ -152,7 +127,8 @@ def _compare_runs(run: Entry, previous: Entry | None) -> Iterator[dict[str, str]
         format_figure = format_duration if is_time else format_number
         change = "" if is_time else figures.format_change(now, before)
         texts = {"now": format_figure(now), "before": format_figure(before), "change": change}
-        yield {"group": group, "label": label, **texts}
+        compared.append({"group": group, "label": label, **texts})
+    return compared
 
 
 def _draw_charts(entries: Sequence[Entry]) -> Iterator[tuple[str, Markup]]:
