@@ -15,7 +15,6 @@ import requests
 
 from td_pinterest_op.http.transport import Response, Transport
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.runtime.atomic_file import replace
 
 _TIMEOUT = 30.0
 
@@ -30,20 +29,13 @@ class DigdagServer:
     url: str
     authorization: Secret
 
-    def find_project_id(self, name: str) -> tuple[int, str | None]:
-        """Return the response's status, and the id of the project with this name, None if the server shows none."""
-        response = self._send_request("GET", f"/api/projects?name={urllib.parse.quote(name)}")
-        try:
-            return response.status, str(response.content["projects"][0]["id"])
-        except (LookupError, TypeError):
-            return response.status, None
-
     def put_secret(self, project_id: object, name: str, value: Secret) -> int:
         """Store a secret of a project; return the response's status."""
         path = f"/api/projects/{urllib.parse.quote(str(project_id), safe='')}/secrets/{name}"
-        return self._send_request("PUT", path, json.dumps({"value": value.reveal()}).encode()).status
+        return self.send_request("PUT", path, json.dumps({"value": value.reveal()}).encode()).status
 
-    def _send_request(self, method: str, path: str, body: bytes | None = None) -> Response:
+    def send_request(self, method: str, path: str, body: bytes | None = None) -> Response:
+        """Send one request to the API; return its response."""
         limits = {"connect_timeout": _TIMEOUT, "write_timeout": _TIMEOUT, "read_timeout": _TIMEOUT}
         headers = {"Content-Type": "application/json"} if body else {}
         with contextlib.closing(Transport(**limits, connections=1)) as transport:
@@ -68,15 +60,3 @@ def read_local_secret(name: str, environ: Mapping[str, str]) -> str | None:
         return (find_local_secrets_folder(environ) / name).read_text(encoding="utf-8").strip()
     except (OSError, ValueError, RuntimeError):
         return None
-
-
-def write_local_secret(name: str, value: Secret, environ: Mapping[str, str]) -> Path:
-    """Store a local digdag secret in a file that only its owner can read; return the file.
-
-    Raises OSError, and RuntimeError if the user has no home folder.
-    """
-    file = find_local_secrets_folder(environ) / name
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file.parent.chmod(0o700)
-    replace(file, value.reveal())
-    return file

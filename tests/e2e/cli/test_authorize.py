@@ -21,8 +21,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from td_pinterest_op.cli.secret_target import write_local_secret
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.workflow.digdag_secrets import write_local_secret
 from tests import children, guard
 from tests.campaigns import select_rows
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault

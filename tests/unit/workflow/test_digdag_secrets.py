@@ -10,6 +10,7 @@ import pytest
 import requests
 import requests_mock
 
+from td_pinterest_op.cli.secret_target import _find_project_id, write_local_secret
 from td_pinterest_op.http import transport
 from td_pinterest_op.http.transport import NoResponseError
 from td_pinterest_op.redaction.secret import Secret
@@ -17,7 +18,6 @@ from td_pinterest_op.workflow.digdag_secrets import (
     DigdagServer,
     find_local_secrets_folder,
     read_local_secret,
-    write_local_secret,
 )
 
 URL = "https://digdag.test:65432"
@@ -59,11 +59,11 @@ def test_put_secret_sends_its_value_in_the_body_and_no_credential_of_netrc(
         ({"status_code": 401, "text": "who are you?"}, (401, None)),
     ],
 )
-def test_find_project_id_returns_status_and_id(
+def test_project_id_is_found_by_name(
     http: requests_mock.Adapter, response: Mapping[str, Any], expected: tuple[int, str | None]
 ) -> None:
     http.register_uri("GET", f"{URL}/api/projects?name=a/b%20c", **response)
-    assert expected == server().find_project_id("a/b c")
+    assert expected == _find_project_id(server(), "a/b c")
 
 
 def test_redirect_is_not_followed(http: requests_mock.Adapter) -> None:
