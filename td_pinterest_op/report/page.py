@@ -101,7 +101,7 @@ def _build_audience_values(history: AudienceHistory, entries: Sequence[Entry]) -
         "title": history.title,
         "history": history,
         "failed": [entry for entry in _find_failures(entries) if entry is not run],
-        "compare_figures": partial(_compare_figures, run, history.previous),
+        "compare_figures": partial(_compare_figures, run, history.previous) if run else None,
         "reasons": REASONS,
         "sizes": draw_line_chart(sizes, label="Matched people over time, as Pinterest counts them"),
         "charts": [*_draw_charts(entries)],
@@ -117,7 +117,7 @@ def _find_failures(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _compare_figures(run: Entry, previous: Entry | None, shown: Sequence[Sequence[str]]) -> list[dict[str, str]]:
-    """Return figures of a run and the run before as text, from the group, column and label of each; none of zero."""
+    """Return the figures `shown` (group, column, label) of two runs as text, without those that are zero in both."""
     compared = []
     for group, name, label in shown:
         now, before = run.get_number(name), previous.get_number(name) if previous else None

@@ -71,9 +71,9 @@ def _parse_entries(data: str) -> Iterator[Entry]:
 
 
 def collect_entries(entries: Iterable[Entry], *, name: str) -> list[Entry]:
-    """Return all entries of a text, oldest first, while they are read from the text with this `name`.
+    """Return the entries that are read from a text, oldest first.
 
-    Raises SettingsError if the text cannot be read, or has no entry.
+    Raises SettingsError, with the `name` of the text, if the text cannot be read, or has no entry.
     """
     try:
         read = list(entries)
