@@ -38,7 +38,10 @@ def add_run_to_page(
         path.parent.mkdir(parents=True, exist_ok=True)
         replace(path, page, mode=PAGE_MODE)
     except ImportError as missing:
-        log.warning("no report was written: the Python package %s is not installed", missing.name)
+        log.warning(
+            "no report was written: the Python package %s is not installed. Install td_pinterest_op[report]",
+            missing.name,
+        )
     except OSError as problem:
         log.warning("no report was written to %s: %s", path, problem.strerror)
     except Exception as problem:

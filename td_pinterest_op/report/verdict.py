@@ -106,8 +106,8 @@ def _describe_follow_up(follow_up: Entry) -> ReportText:
             tone="bad",
             headline=f"The audience is too small to use: {people}",
             detail=f"As of {when}.",
-            next="Pinterest shows ads to an audience from 100 matched people on. Send more people, or wait if the last "
-            "ones were sent less than two days ago.",
+            next="Pinterest shows ads to an audience only if it has at least 100 matched people. Send more people, or "
+            "wait if the last ones were sent less than two days ago.",
         )
     if follow_up.outcome == FAILED or condition is Condition.REMOVED:
         return ReportText(

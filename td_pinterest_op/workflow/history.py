@@ -102,7 +102,7 @@ class History:
             problem = format_error(error).removesuffix(RUN_AGAIN)
         self._given_up.set()
         place = f"{self.database}.{self.table}"
-        log.warning("%s %s: %s. The run itself continues without the history", failure, place, problem)
+        log.warning("%s %s: %s. The run continues without its history", failure, place, problem)
         return []
 
     def _run_queries(self, run: Callable[[TreasureData, Source], _T], queries: Sequence[str]) -> list[_T]:

@@ -101,7 +101,7 @@ class TokenStore:
         """Store a token; return why that failed, "" if it succeeded."""
         try:
             if self.secret_name is None:
-                return "it was given in plain text, not by a secret"
+                return "the old token is written in plain text, not as a secret"
             if not self._is_local:
                 return self._put_secret(self._find_server(), self.secret_name, issued)
             # Only the file is replaced: other users may share its folder.
@@ -123,16 +123,21 @@ class TokenStore:
     def _find_server(self) -> DigdagServer:
         """Return the workflow server. Raises SettingsError without one to which a secret may be sent."""
         if self._is_local_run:
-            raise SettingsError("it is not in a local secrets file, and a local run does not store it on a server")
+            raise SettingsError(
+                "the old token is not in a local secrets file, and a local run stores no token on a server"
+            )
         if endpoint := self.environ.get("DIGDAG_ENDPOINT", "").rstrip("/"):
             if self.project_id is None or not is_safe(endpoint):
-                raise SettingsError("DIGDAG_ENDPOINT must be https (http only to this machine), in a workflow project")
+                raise SettingsError(
+                    "DIGDAG_ENDPOINT must be https (http is allowed only for this machine), and the task must "
+                    "belong to a project"
+                )
             # Never the Treasure Data key: it is not for that server.
             return DigdagServer(url=endpoint, authorization=Secret(self.environ.get("DIGDAG_AUTHORIZATION", "")))
         server = self.environ.get("TD_API_SERVER") or "https://api.treasuredata.com/"
         host = urllib.parse.urlsplit(server if "//" in server else f"//{server}").hostname or ""
         if not _TD_HOST.fullmatch(host) or self.project_id in (None, LOCAL_PROJECT):
-            raise SettingsError("there is no DIGDAG_ENDPOINT in _env")
+            raise SettingsError("DIGDAG_ENDPOINT is missing in _env")
         hosted = host.replace("api.", "api-workflow.", 1)
         return DigdagServer(url=f"https://{hosted}", authorization=Secret(f"TD1 {self.environ.get('TD_API_KEY', '')}"))
 
