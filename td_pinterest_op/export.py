@@ -161,7 +161,7 @@ def _publish_statistics(stats: Stats, settings: Settings, timing: Timing) -> Ite
     except BaseException as failure:
         stats.failed, error = True, failure
         if isinstance(error, ExportError):
-            error.extend(_extra_advice(error, stats, settings))
+            error.extend(_find_extra_advice(error, stats, settings))
         log.error("statistics of the failed run: %s", json.dumps(stats.to_json()))  # noqa: TRY400
         raise
     else:
@@ -180,7 +180,7 @@ def _build_history_row(stats: Stats, settings: Settings) -> Row:
     return build_run_row(statistics)
 
 
-def _extra_advice(error: ExportError, stats: Stats, settings: Settings) -> str:
+def _find_extra_advice(error: ExportError, stats: Stats, settings: Settings) -> str:
     """Return advice to append to an error, for readers who see only the error and not the log."""
     if stats.sent and not _TELLS_SENT.search(str(error)):
         return f". Before that, {stats.sent:,} of {format_count(stats.to_send_count, 'record')} were sent"

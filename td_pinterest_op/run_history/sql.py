@@ -16,7 +16,7 @@ _LONGEST_TEXT = 1000
 
 
 def create_table(table: str) -> str:
-    """Return the statements that create the history table, or add the columns that an older one lacks."""
+    """Return the statements that create the history table, or add missing columns to an older one."""
     name = quote_name(table)
     columns = ",\n".join(f"  {_format_column(column)}" for column in COLUMNS)
     later = (

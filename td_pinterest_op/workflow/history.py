@@ -131,6 +131,7 @@ class History:
         return run(td, source)
 
     def _build_source(self, query: str) -> Source:
+        """Return a query on the history's database as a source that Treasure Data runs as one job."""
         # The key makes one job of a request that is repeated because its response was lost.
         return Source(query=query, database=self.database, domain_key=make_domain_key())
 

@@ -121,7 +121,7 @@ class TokenStore:
         return read_local_secret(self.secret_name, self.environ)
 
     def _find_server(self) -> DigdagServer:
-        """Return the workflow server. Raises SettingsError without one to which a secret may be sent."""
+        """Return the task's workflow server. Raises SettingsError without one, or if secrets must not be sent to it."""
         if self._is_local_run:
             raise SettingsError(
                 "the old token is not in a local secrets file, and a local run stores no token on a server"
