@@ -28,7 +28,7 @@ from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import find_people_columns
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import read_history_database
-from td_pinterest_op.workflow.services import Endpoints, OnNewRefreshToken, Services, connect, read_endpoints
+from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services, read_endpoints
 
 log = logging.getLogger(__name__)
 
@@ -44,19 +44,17 @@ class Request(Generic[_S]):
 
     task: workflow.Task
     settings: _S
-    endpoints: Endpoints
     source: Source | Rows | None
     lists: Mapping[str, Source]
 
     def connect(
         self, stats: Stats, timing: Timing, *, on_new_refresh_token: OnNewRefreshToken | None = None
     ) -> contextlib.AbstractContextManager[Services]:
-        """Connect to both services, with a token that may export. See `workflow.services.connect`."""
-        return connect(
+        """Connect to both services, with a token that may export. See `workflow.services.connect_services`."""
+        return connect_services(
             self.task,
             self.settings,
             timing=timing,
-            endpoints=self.endpoints,
             count=stats.requests,
             on_new_refresh_token=on_new_refresh_token,
             scopes=SCOPES,
@@ -140,7 +138,7 @@ def read_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | 
         rows: what is exported instead of the task's job.
     """
     raw = task.params.get("result_settings")
-    if task.is_activation and isinstance(raw, str):  # the console's text
+    if "activation_id" in task.params and isinstance(raw, str):  # the console's text
         with contextlib.suppress(WrongValueError):  # `parse_settings` reports unreadable text
             raw = drop_console_keys(read_mapping(raw), table)
     action = find_action(raw, table=table)
@@ -148,7 +146,7 @@ def read_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | 
     settings = errors.call(parse_settings, raw, table=table, environ=task.environ)
     if settings and settings.history:  # only for its problems: the history finds the database again
         errors.call(read_history_database, task, settings.history)
-    endpoints = errors.call(read_endpoints, task.environ)
+    errors.call(read_endpoints, task.environ)  # only for its problems: `connect_services` reads the endpoints again
     for name, meant in find_misspelt_parameters(task.params).items():
         errors.add(f"{name} of the task is unknown; did you mean {meant}?", key=name)
     source: Source | Rows | None = rows
@@ -161,11 +159,10 @@ def read_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | 
             errors.call(require_hashable, each, name=name, needed_by=needed_by)
     errors.raise_any()
     assert settings, "its problem was raised"  # noqa: S101
-    assert endpoints, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:
         log.warning("%s", warning)
     settings = replace(settings, requests_per_minute=max(settings.requests_per_minute // task.concurrent, 1))
-    return Request(task=task, settings=settings, endpoints=endpoints, source=source, lists=lists)
+    return Request(task=task, settings=settings, source=source, lists=lists)
 
 
 def _read_lists(task: workflow.Task, action: ActionSpec | None, errors: SettingsErrorCollector) -> Mapping[str, Source]:
