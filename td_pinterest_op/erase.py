@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.request import Request, read_erasure_request
+from td_pinterest_op.audiences.request import Request, read_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import Response
@@ -26,11 +26,11 @@ from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.run_history.columns import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.table import ErasureSettings
+from td_pinterest_op.settings.table import ERASURE, ErasureSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run
-from td_pinterest_op.workflow.process import task_process
+from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.progress import LogReporter, Phase
 from td_pinterest_op.workflow.services import Services
 
@@ -42,8 +42,8 @@ class PinterestErase:
 
     def run(self) -> None:
         """Store the receipt under `pinterest_erasure`. Raises ExportError, which names each list that failed."""
-        with task_process():
-            workflow.store(pinterest_erasure=erase_people(workflow.current_task(), SYSTEM))
+        with TaskProcess():
+            workflow.store_values(pinterest_erasure=erase_people(workflow.get_current_task(), SYSTEM))
 
 
 def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     Raises ExportError, and OSError when the spool cannot be written.
     """
     log.info("td_pinterest_op %s", __version__)
-    request = read_erasure_request(task)
+    request = read_request(task, table=ERASURE)
     settings = request.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     reporter = LogReporter(timing=timing)
@@ -132,7 +132,7 @@ class _Erasure:
             services.tokens.token()
             self.targets = _find_targets(services, self.settings.ad_account_ids)
             prepared = self._read_people(services, spool)
-            self.reporter.plan(self._describe_plan())
+            self.reporter.show_plan(self._describe_plan())
             if self.stats.unique and not self.settings.dry_run:
                 try:
                     self._remove_from_all_lists(prepared, services)
@@ -146,7 +146,7 @@ class _Erasure:
         columns = find_identifier_columns(rows.job, self.settings.columns)
         _warn_of_missing_types(columns)
         reader = AllIdentifiersReader(spool, ReaderSettings(columns=columns), stats)
-        with self.reporter.progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
+        with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
             reader.read(rows.blocks, progress=progress)
         check_values(stats, skip_invalid=self.settings.ignore_invalid_records, first_invalid=reader.first_invalid)
         return reader.prepared
@@ -178,7 +178,7 @@ class _Erasure:
     ) -> ErasureTarget:
         """Remove the records from one list, and return the target with the result."""
         stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
-        api, client, settings = services.pinterest_for(target.ad_account_id), services.client, self.settings
+        api, client, settings = services.build_pinterest_api(target.ad_account_id), services.client, self.settings
         request_ids: list[str] = []
 
         def remove_batch(records: Batch) -> Response:
@@ -260,7 +260,7 @@ def _find_targets(services: Services, ad_account_ids: Sequence[str]) -> list[Era
     targets = []
     for account in ad_account_ids:
         try:
-            lists = services.pinterest_for(account).customer_lists()
+            lists = services.build_pinterest_api(account).customer_lists()
             targets += [ErasureTarget(ad_account_id=account, customer_list=listed) for listed in lists]
         except StoppedError:
             raise

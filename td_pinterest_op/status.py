@@ -14,13 +14,13 @@ from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceH
 from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.run_history.sql import select_audience_rows
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import parse_status
-from td_pinterest_op.settings.table import StatusSettings
+from td_pinterest_op.settings.parse import parse_settings
+from td_pinterest_op.settings.table import STATUS, StatusSettings
 from td_pinterest_op.stats import Condition, find_condition
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run
-from td_pinterest_op.workflow.process import task_process
-from td_pinterest_op.workflow.services import connect
+from td_pinterest_op.workflow.process import TaskProcess
+from td_pinterest_op.workflow.services import connect_services
 
 log = logging.getLogger(__name__)
 
@@ -32,16 +32,16 @@ class AudienceStatus:
 
     def run(self) -> None:
         """Check the audiences. Raises AudienceError for one that breaks a limit of the settings, or cannot be read."""
-        with task_process():
-            stored = check_audiences(workflow.current_task(), SYSTEM)
-            workflow.store(pinterest_status=stored)
+        with TaskProcess():
+            stored = check_audiences(workflow.get_current_task(), SYSTEM)
+            workflow.store_values(pinterest_status=stored)
             if stored["problems"]:
                 raise AudienceError("; ".join(stored["problems"]))
 
     def look(self) -> None:
         """Check the audiences as `run` does, but only store problems, under `pinterest_status.problems`."""
-        with task_process():
-            workflow.store(pinterest_status=check_audiences(workflow.current_task(), SYSTEM))
+        with TaskProcess():
+            workflow.store_values(pinterest_status=check_audiences(workflow.get_current_task(), SYSTEM))
 
 
 def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     The history, if the settings name one, has the earlier sizes of the audiences, and gets a row about each. Raises
     SettingsError, and the errors of a token that is refused.
     """
-    settings = parse_status(task.params.get("result_settings"), environ=task.environ)
+    settings = parse_settings(task.params.get("result_settings"), table=STATUS, environ=task.environ)
     history = open_history(task, settings.history, timing)
     for warning in settings.warnings:
         log.warning("%s", warning)
@@ -58,8 +58,8 @@ def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     with record_run(history, run.build_history_rows):
         if history:
             query = select_audience_rows(history.table, COLUMNS_READ, settings.audience_ids)
-            run.known = build_audience_history(history.read(query) or ())
-        with connect(task, settings, timing=timing) as services:
+            run.known = build_audience_history(history.read_rows(query) or ())
+        with connect_services(task, settings, timing=timing) as services:
             for audience_id in settings.audience_ids:
                 run.check_audience(audience_id, services.pinterest)
     usable, waiting = sum(state.is_usable for state in run.states), sum(state.is_waiting for state in run.states)

@@ -125,7 +125,7 @@ class Sender:
         pace = settings.records_per_second
         phase = Phase(name=self.phase, unit="records", total=total, pace=pace, pause=lambda: rate_limiter.pause)
         try:
-            with self.reporter.progress(phase) as progress:
+            with self.reporter.show_progress(phase) as progress:
                 self._send_all(prepared.batches(settings.limit_records_per_request), send_records, progress)
         except Exception as error:
             known = to_export_error(error)
@@ -212,20 +212,20 @@ class Sender:
         """Send a piece and return Pinterest's answer. Raises errors that do not concern its records."""
         size, count, was_in_doubt = len(piece.records), piece.records.record_count, piece.in_doubt
         # In doubt until the answer is known.
-        self.stats.count(in_doubt=count * (not was_in_doubt))
+        self.stats.count_records(in_doubt=count * (not was_in_doubt))
         try:
             response = send_records(piece.records)
         except ExportError as error:
             answer = _classify_error(error, size)
             refused = answer is _Answer.REFUSED and size == 1
             piece.in_doubt = not refused and (was_in_doubt or error.maybe_applied or answer is _Answer.BROKEN)
-            self.stats.count(refused=count * refused, in_doubt=-count * (not piece.in_doubt))
+            self.stats.count_records(refused=count * refused, in_doubt=-count * (not piece.in_doubt))
             batch.refused += refused
             if answer is None:
                 raise
             self._learn_from_failure(error, answer, size, batch)
             return answer
-        self.stats.count(sent=count, in_doubt=-count)
+        self.stats.count_records(sent=count, in_doubt=-count)
         self._learn_from_success(response, size, batch)
         return _Answer.ACCEPTED
 

@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.settings.parse import parse_status
+from td_pinterest_op.settings.parse import parse_settings
+from td_pinterest_op.settings.table import STATUS
 from td_pinterest_op.status import AudienceState
 
 
@@ -98,4 +99,5 @@ def test_limits_are_checked_against_the_state(
 ) -> None:
     raw = {"ad_account_id": "1", "audience_id": "1", **limit}
     environ = {f"PINTEREST_{name}": "7" for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")}
-    assert broken == seen.find_broken_limits(parse_status(raw, environ=environ), previous_size=previous)
+    settings = parse_settings(raw, table=STATUS, environ=environ)
+    assert broken == seen.find_broken_limits(settings, previous_size=previous)

@@ -139,7 +139,7 @@ class Run:
             max_in_flight=maximum,
             records_per_second=None,
         )
-        reporter = types.SimpleNamespace(progress=lambda _: contextlib.nullcontext(progress))
+        reporter = types.SimpleNamespace(show_progress=lambda _: contextlib.nullcontext(progress))
         self.sender = Sender(
             client=cast(Client, self.api),
             settings=cast(SendingSettings, asked),
