@@ -164,9 +164,9 @@ class NewAudience:
     def _resolve_duplicates(self, audience: Audience, *, is_rival: Callable[[Audience], bool]) -> Audience:
         """Return the session's oldest audience and remove the others. Raises AudienceError if a rival is older."""
         # A listing that shows the audience shows every older one as well.
-        named = self._find_namesakes(audience)
-        named = named or poll_until_found(lambda: self._find_namesakes(audience), self.audiences.api.client) or []
-        others, own = self._split_by_session(named)
+        client = self.audiences.api.client
+        named = self._find_namesakes(audience) or poll_until_found(lambda: self._find_namesakes(audience), client)
+        others, own = self._split_by_session(named or [])
         rival = next((other for other in others if age_key(other) < age_key(audience) and is_rival(other)), None)
         if rival:
             for made in own:

@@ -66,10 +66,8 @@ class Mirror(MembersAction):
             self._stats.audience_name = name
             ids = [audience.id for audience in self._audiences.find_by_name(self._new_name)]
             if len(ids) > 1:
-                raise AudienceError(
-                    f'several audiences are named "{name}" (ids {", ".join(ids)}): set audience_id to the one that you '
-                    "mean"
-                )
+                named = f'several audiences are named "{name}" (ids {", ".join(ids)})'
+                raise AudienceError(f"{named}: set audience_id to the one that you mean")
             audience_id = ids[0] if ids else ""
         self._audience = self._find_usable_audience(audience_id) if audience_id else None
         if self._audience and name not in (None, self._audience.name):
