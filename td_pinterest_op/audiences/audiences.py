@@ -68,8 +68,9 @@ class Audiences:
 
     def create(self, name: str, *, description: str | None, list_id: str) -> Audience:
         """Create an audience with a customer list, which may be new. See `Api.create_audience`."""
+        rule = {"customer_list_id": list_id}
         return self._retry_until_ready(
-            list_id, lambda: self.api.create_audience(name=name, description=description, customer_list_id=list_id)
+            list_id, lambda: self.api.create_audience(name=name, description=description, rule=rule)
         )
 
     def remove(self, audience_id: str) -> bool:

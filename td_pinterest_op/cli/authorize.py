@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 import click
 
 from td_pinterest_op.cli import callback, options, screen
+from td_pinterest_op.cli.ad_accounts import AdAccount, list_ad_accounts, read_username
 from td_pinterest_op.cli.connection import SECRETS, Credentials
 from td_pinterest_op.cli.export import stop_on_signals
 from td_pinterest_op.cli.options import CommonOptions
@@ -19,7 +20,6 @@ from td_pinterest_op.errors import AccountError, ExportError, SettingsError, Sto
 from td_pinterest_op.pinterest import oauth
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Client, TokenSource
-from td_pinterest_op.pinterest.models import AdAccount
 from td_pinterest_op.pinterest.oauth import Bearer, Grant, find_missing_scopes
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import shutdown
@@ -221,11 +221,11 @@ def _read_accounts_and_user(client: Client, grant: Grant, where: str) -> tuple[l
     api = Api(client=client, tokens=tokens, ad_account_id="")
     accounts: list[AdAccount] = []
     try:
-        accounts = list(api.ad_accounts())
+        accounts = list(list_ad_accounts(api))
         if not accounts:
             screen.note("The user has no ad account yet: an export needs one.")
         if "user_accounts:read" in grant.scopes:
-            return accounts, api.username()
+            return accounts, read_username(api)
     except StoppedError as error:
         raise error.extend(f". The refresh token is stored in {where}") from None
     except ExportError as error:

@@ -1,4 +1,4 @@
-"""Pinterest's audiences, customer lists and ad accounts, read from responses. Unknown fields are ignored."""
+"""Pinterest's audiences and customer lists, parsed from responses. Unknown fields are ignored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,8 +8,6 @@ from td_pinterest_op.redaction.format import format_label
 from td_pinterest_op.stats import Condition, find_condition
 
 CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
-# Roles that may write customer lists and audiences.
-WRITERS = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
 # Below 2^53, so that a float holds every count exactly.
 _LARGEST_COUNT = 10**15
 
@@ -84,37 +82,6 @@ class CustomerList:
     def label(self) -> str:
         """The list as messages name it."""
         return format_label("customer list", self.id, self.name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdAccount:
-    """An ad account that the token may read. `roles` are those of the token's user, as Pinterest names them."""
-
-    id: str
-    name: str
-    owner: str
-    roles: tuple[str, ...]
-
-    @classmethod
-    def parse(cls, content: Mapping[str, Any]) -> "AdAccount":
-        """Return the ad account in Pinterest's JSON."""
-        owner, roles = content.get("owner"), content.get("permissions")
-        return cls(
-            id=to_text(content["id"]),
-            name=to_text(content.get("name")),
-            owner=to_text(owner.get("username")) if isinstance(owner, dict) else "",
-            roles=tuple(map(str, roles)) if isinstance(roles, list) else (),
-        )
-
-    @property
-    def label(self) -> str:
-        """The ad account's id and name, for messages."""
-        return f'{self.id} "{self.name}"'
-
-    @property
-    def may_write(self) -> bool | None:
-        """Whether the user's roles allow an export; None if Pinterest does not show the roles."""
-        return not WRITERS.isdisjoint(self.roles) if self.roles else None
 
 
 def to_text(value: object) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from td_pinterest_op.audiences.audiences import Audiences
+from td_pinterest_op.cli.ad_accounts import WRITER_ROLES, AdAccount, list_ad_accounts
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, Check, DoctorContext, skip
 from td_pinterest_op.http.retry import read_server_time
-from td_pinterest_op.pinterest.models import WRITERS, AdAccount
 from td_pinterest_op.pinterest.oauth import find_missing_scopes
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
 from td_pinterest_op.redaction.format import format_count
@@ -78,7 +78,7 @@ def check_ad_account(context: DoctorContext) -> Check:
     services, named = context.services, context.account_id
     if services.tokens.scopes and "ads:read" not in services.tokens.scopes:
         return skip("the token may not read ad accounts")
-    accounts = list(services.pinterest.ad_accounts())
+    accounts = list(list_ad_accounts(services.pinterest))
     labels = ", ".join(account.label for account in accounts[:5]) or "none"
     if not named and len(accounts) != 1:
         advice = "name one with --ad-account or PINTEREST_AD_ACCOUNT_ID"
@@ -100,7 +100,7 @@ def judge_role(account: AdAccount) -> Check:
     """Return the user's roles, with a warning if they may not allow changing audiences."""
     roles = ", ".join(account.roles) or "not shown by Pinterest"
     if account.may_write is False:
-        advice = f"have the owner grant one of {', '.join(sorted(WRITERS))} in Business Manager"
+        advice = f"have the owner grant one of {', '.join(sorted(WRITER_ROLES))} in Business Manager"
         return Check(WARNING, f"{roles}: this may not be enough to change audiences", advice)
     return Check(OK, roles)
 

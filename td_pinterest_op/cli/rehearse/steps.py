@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from td_pinterest_op.cli.ad_accounts import list_ad_accounts
 from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
 from td_pinterest_op.cli.rehearse.stage import DEFAULT_BATCH, NotTriedError, Stage
 from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, RequestRefusedError
@@ -57,7 +58,7 @@ def _try_token(stage: Stage) -> str:
 
 def _try_account(stage: Stage) -> str:
     """Find out the user's role in the ad account, and the app's access tier."""
-    accounts = stage.services.pinterest.ad_accounts()
+    accounts = list_ad_accounts(stage.services.pinterest)
     account = next((known for known in accounts if known.id == stage.api.ad_account_id), None)
     headers = stage.services.client.last_headers
     stage.limits = ", ".join(f"{quota};w={window}" for quota, window in parse_quotas(headers)) or None

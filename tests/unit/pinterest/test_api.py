@@ -15,7 +15,7 @@ from td_pinterest_op.errors import ExportError, MaybeAppliedError, PinterestErro
 from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.pinterest import api as module
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.models import AdAccount, Audience, CustomerList
+from td_pinterest_op.pinterest.models import Audience, CustomerList
 from td_pinterest_op.records.batch import Digests
 from tests.unit.scripted import Keys, Scene, answer, scene
 
@@ -179,43 +179,6 @@ def test_invalid_items_of_a_listing_are_skipped() -> None:
     assert ["1"] == [audience.id for audience in calls.audiences()]
 
 
-# -- ad accounts and users
-
-
-@pytest.mark.parametrize(
-    ("response", "expected"),
-    [
-        (answer(200, {"username": "shop"}), "shop"),
-        (answer(200, {"username": None}), None),
-        (answer(401, {"code": 3, "message": "missing scope"}), None),
-        (answer(403, {"code": 29}), None),
-        (answer(404), None),
-    ],
-)
-def test_username_is_none_if_pinterest_does_not_show_it(response: Response, expected: str | None) -> None:
-    assert expected == api(response)[0].username()
-
-
-@pytest.mark.parametrize("response", [answer(400, {"code": 1}), answer(500), Failure.TLS])
-def test_username_raises_any_other_refusal(response: Response | Failure) -> None:
-    with pytest.raises(PinterestError, match="looking up the user"):
-        api(response)[0].username()
-
-
-def test_an_ad_account_is_read_whatever_pinterest_leaves_out() -> None:
-    full = {
-        "id": "1",
-        "name": "Shop",
-        "owner": {"username": "agency", "id": "77"},
-        "permissions": ["ANALYST", "AUDIENCE_MANAGER"],
-    }
-    calls, _ = api(answer(200, {"items": [full, {"id": 2, "owner": "agency", "permissions": "OWNER"}]}))
-    first, other = calls.ad_accounts()
-    assert first == AdAccount(id="1", name="Shop", owner="agency", roles=("ANALYST", "AUDIENCE_MANAGER"))
-    assert other == AdAccount(id="2", name="", owner="", roles=())
-    assert (True, None) == (first.may_write, other.may_write)
-
-
 # -- writing
 
 
@@ -229,7 +192,7 @@ def test_exceptions_on_a_read_are_a_warning(exceptions: object, caplog: pytest.L
 
 
 CREATING: list[Callable[[Api], object]] = [
-    lambda api: api.create_audience(name="N", description=None, customer_list_id="643"),
+    lambda api: api.create_audience(name="N", description=None, rule={"customer_list_id": "643"}),
     lambda api: api.create_customer_list(name="N", list_type="EMAIL"),
     lambda api: api.create_customer_list(name="N", list_type="EMAIL", records=Digests(bytes(32))),
 ]
