@@ -13,11 +13,11 @@ import click
 from td_pinterest_op.cli import callback, options, screen
 from td_pinterest_op.cli.ad_accounts import AdAccount, list_ad_accounts, read_username
 from td_pinterest_op.cli.connection import SECRETS, Credentials
+from td_pinterest_op.cli.consent import build_consent_url, exchange_code
 from td_pinterest_op.cli.export import stop_on_signals
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import Target, make_target
 from td_pinterest_op.errors import AccountError, ExportError, SettingsError, StoppedError
-from td_pinterest_op.pinterest import oauth
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Client, TokenSource
 from td_pinterest_op.pinterest.oauth import Bearer, Grant, find_missing_scopes
@@ -82,12 +82,7 @@ def authorize(
         open_client(app, endpoint=read_endpoints(environ).pinterest, timing=SYSTEM) as client,
     ):
         state = secrets.token_urlsafe(32)
-        link = oauth.build_consent_url(
-            page=environ.get("PINTEREST_OAUTH_URL") or oauth.CONSENT_URL,
-            client_id=app.client_id.reveal(),
-            redirect_uri=redirect,
-            state=state,
-        )
+        link = build_consent_url(environ, client_id=app.client_id, redirect_uri=redirect, state=state)
         code = (
             _read_pasted_code(link, state, redirect) if no_browser else _wait_for_code(link, state, redirect, timeout)
         )
@@ -164,7 +159,7 @@ def _exchange_and_store(
 ) -> tuple[Grant, str]:
     """Exchange the code for tokens and store them. Return the tokens and a description of the place."""
     with shutdown.protect_saving():
-        grant = oauth.exchange_code(
+        grant = exchange_code(
             client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
         )
         if missing := find_missing_scopes(grant.scopes):

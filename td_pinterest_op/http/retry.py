@@ -9,7 +9,6 @@ import backoff
 
 # Retries may be set to come at once; waiting for somebody else's work must let time pass. In seconds.
 _SHORTEST_WAIT = 0.5
-DAY = 86_400.0
 # Some thirty years, in seconds. A reset later than this is no delay but a point in time (seconds since 1970).
 _LONGEST = 1_000_000_000.0
 

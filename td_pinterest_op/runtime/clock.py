@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+DAY = 86_400.0
 # No date is later than this many seconds from now.
-_LONGEST = 1000 * 365 * 86_400.0
+_LONGEST = 1000 * 365 * DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

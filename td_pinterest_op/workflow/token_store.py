@@ -13,11 +13,11 @@ from itertools import islice
 from pathlib import Path
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.http.retry import DAY, Retry
+from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import NoResponseError, is_safe
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import atomic_file
-from td_pinterest_op.runtime.clock import Timing
+from td_pinterest_op.runtime.clock import DAY, Timing
 from td_pinterest_op.workflow import local_secrets
 from td_pinterest_op.workflow.digdag_server import DigdagServer
 

@@ -9,12 +9,11 @@ from td_pinterest_op.http.retry import read_server_time
 from td_pinterest_op.pinterest.oauth import find_missing_scopes
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
 from td_pinterest_op.redaction.format import format_count
-from td_pinterest_op.runtime.clock import SYSTEM
+from td_pinterest_op.runtime.clock import DAY, SYSTEM
 from td_pinterest_op.stats import Condition, find_condition
 
-_DAY = 86_400.0
 # The refresh token ends soon, in seconds.
-_SOON = 14 * _DAY
+_SOON = 14 * DAY
 # Seconds by which clocks may differ before anything fails.
 _SKEW = 120.0
 
@@ -39,7 +38,7 @@ def check_token_days(context: DoctorContext) -> Check:
     seconds = context.services.tokens.refresh_expires_in
     if seconds is None:
         return Check(OK, "Pinterest does not say how long the refresh token lasts")
-    message = f"the refresh token expires in {format_count(int(seconds // _DAY), 'day')}"
+    message = f"the refresh token expires in {format_count(int(seconds // DAY), 'day')}"
     if seconds <= _SOON:
         return Check(WARNING, message, f"before it expires: {context.credentials.token_advice}")
     return Check(OK, message)
@@ -63,7 +62,7 @@ def check_tier(context: DoctorContext) -> Check:
 def judge_tier(headers: Mapping[str, str]) -> Check:
     """Return the app's access tier, derived from the limits in a response's headers."""
     limits = parse_quotas(headers)
-    of_day = [quota for quota, window in limits if window >= _DAY]
+    of_day = [quota for quota, window in limits if window >= DAY]
     if of_day:
         message = (
             f"trial access: {min(of_day):,} requests a day, about {min(of_day) * 10_000:,} people at 10,000 a batch"
