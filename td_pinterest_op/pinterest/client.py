@@ -90,31 +90,31 @@ class TokenSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FailedAttempt:
-    """An attempt to send a request that failed. `text` is for the log; `error` is raised if no attempt follows."""
+    """A failed attempt to send a request. `text` is for the log; `error` is raised if no attempt follows."""
 
     decision: Decision
     text: str
     error: ExportError
-    headers: Mapping[str, str]
-    is_broken: bool
+    headers: Mapping[str, str] = field(default_factory=dict)
+    is_broken: bool = False
 
 
-class _AttemptState:
-    """The attempts of one request so far. `waited`: the seconds before retries that are not in the statistics yet."""
+class _Attempts:
+    """The attempts of one request so far. `waited`: seconds before a retry that the statistics do not have yet."""
 
     def __init__(self, *, retry: Retry) -> None:
         self.retry_waits, self.throttle_waits = retry.waits(), retry.waits()
-        self.attempts = self.retries = self.refusals = self.broken = 0
-        self.throttled = self.maybe_applied = False
+        self.failures: list[_FailedAttempt] = []
         self.waited = 0.0
 
-    def add_failure(self, failed: _FailedAttempt) -> None:
-        """Count a failed attempt."""
-        decision = failed.decision
-        self.maybe_applied = self.maybe_applied or decision.maybe_applied
-        self.throttled = self.throttled or decision.recovery is Recovery.WAIT
-        self.refusals += decision.recovery is Recovery.REFRESH
-        self.broken += failed.is_broken
+    def count(self, recovery: Recovery) -> int:
+        """Return how many attempts have failed in a way that this recovery is for."""
+        return sum(failure.decision.recovery is recovery for failure in self.failures)
+
+    @property
+    def maybe_applied(self) -> bool:
+        """Whether Pinterest may have carried out one of the failed attempts."""
+        return any(failure.decision.maybe_applied for failure in self.failures)
 
 
 class Client:
@@ -156,15 +156,6 @@ class Client:
         finally:
             self._check_write = before
 
-    @contextlib.contextmanager
-    def disable_retries(self) -> Iterator[None]:
-        """Within the block, send each request only once."""
-        before, self.retry = self.retry, replace(self.retry, count=0, longest_wait=0.0)
-        try:
-            yield
-        finally:
-            self.retry = before
-
     def send(self, request: Request, tokens: TokenSource) -> Response:
         """Send a request until it succeeds; return its response.
 
@@ -172,22 +163,22 @@ class Client:
         ConnectionBrokenError (see there); UnavailableError when the retries or the patience are used up; and
         StoppedError once the run was stopped.
         """
-        state = _AttemptState(retry=self.retry)
+        attempts = _Attempts(retry=self.retry)
         try:
             while True:
                 auth = tokens.token()
-                outcome = self._send_once(request, auth, state)
+                outcome = self._send_once(request, auth, attempts)
                 if isinstance(outcome, Response):
                     tokens.mark_accepted(auth)
                     return outcome
-                state.add_failure(outcome)
-                self._prepare_retry(request, outcome, state, partial(tokens.refresh, auth))
+                attempts.failures.append(outcome)
+                self._prepare_retry(request, outcome, attempts, partial(tokens.refresh, auth))
         except ExportError as error:
             # Whatever ends the request, Pinterest may have carried out an earlier attempt.
-            error.maybe_applied = state.maybe_applied
+            error.maybe_applied = attempts.maybe_applied
             raise
 
-    def _send_once(self, request: Request, auth: AuthBase, state: _AttemptState) -> Response | _FailedAttempt:
+    def _send_once(self, request: Request, auth: AuthBase, attempts: _Attempts) -> Response | _FailedAttempt:
         """Send the request once, as soon as the limits allow it, and count it."""
         permit, waited = self.rate_limiter.acquire(write=request.write)
         response: Response | None = None
@@ -195,10 +186,10 @@ class Client:
         try:
             if request.write:
                 self._check_write()
-            is_retry, started = request.write and state.attempts > 0, self._clock()
+            is_retry, started = request.write and bool(attempts.failures), self._clock()
             # Before it leaves: a run that is stopped while it waits for the response has sent it.
-            self._counts.add(sent=request.write, retried=is_retry, waiting_seconds=waited + state.waited)
-            state.attempts, state.waited = state.attempts + 1, 0.0
+            self._counts.add(sent=request.write, retried=is_retry, waiting_seconds=waited + attempts.waited)
+            attempts.waited = 0.0
             response = self.transport.send(
                 request.method, self._endpoint + request.path, headers=headers, body=request.body, auth=auth
             )
@@ -206,7 +197,7 @@ class Client:
             if self._on_response:
                 self._on_response(request, response)
             outcome = _explain_refusal(request, response) or replace(
-                response, latency=self._clock() - started, throttled=state.throttled
+                response, latency=self._clock() - started, throttled=attempts.count(Recovery.WAIT) > 0
             )
         except NoResponseError as error:
             outcome = _explain_no_response(request, error)
@@ -220,15 +211,15 @@ class Client:
         return outcome
 
     def _prepare_retry(
-        self, request: Request, failed: _FailedAttempt, state: _AttemptState, refresh: Callable[[], bool]
+        self, request: Request, failed: _FailedAttempt, attempts: _Attempts, refresh: Callable[[], bool]
     ) -> None:
         """Wait, or get another token, before the next attempt. Raises if there is no next attempt."""
         recovery = failed.decision.recovery
         if recovery is Recovery.WAIT:
-            self._wait_out_throttling(failed, default=next(state.throttle_waits))
+            self._wait_out_throttling(failed, default=next(attempts.throttle_waits))
         elif recovery is Recovery.RETRY:
-            self._wait_for_retry(request, failed, state)
-        elif recovery is Recovery.GIVE_UP or state.refusals >= MOST_REFUSALS or not refresh():
+            self._wait_for_retry(request, failed, attempts)
+        elif recovery is Recovery.GIVE_UP or attempts.count(recovery) >= MOST_REFUSALS or not refresh():
             raise failed.error
 
     def _wait_out_throttling(self, failed: _FailedAttempt, *, default: float) -> None:
@@ -245,18 +236,18 @@ class Client:
         if self.rate_limiter.block_for(wait):
             log.warning("%s; all requests wait %s", failed.text, format_duration(wait, wall=self._wall_clock()))
 
-    def _wait_for_retry(self, request: Request, failed: _FailedAttempt, state: _AttemptState) -> None:
+    def _wait_for_retry(self, request: Request, failed: _FailedAttempt, attempts: _Attempts) -> None:
         """Wait before the next retry. Raises the request's error if no retry is left."""
         requested = self._read_requested_wait(failed)
         self.rate_limiter.block_for(requested)
-        if final := _final_error(request, failed.error, state, retries=self.retry.count):
+        tries, most = attempts.count(Recovery.RETRY), self.retry.count + 1
+        if final := _final_error(request, failed.error, attempts, is_last=tries >= most):
             raise final
-        state.retries += 1
-        wait, tries = next(state.retry_waits), f"try {state.retries} of {self.retry.count + 1}"
+        wait = next(attempts.retry_waits)
         until = format_duration(max(wait, requested), wall=self._wall_clock())
-        log.warning("%s, %s; trying again in %s", failed.text, tries, until)
+        log.warning("%s, try %d of %d; trying again in %s", failed.text, tries, most, until)
         self.rate_limiter.wait(wait)
-        state.waited = wait
+        attempts.waited = wait
 
     def _read_requested_wait(self, failed: _FailedAttempt) -> float:
         """Return the seconds that a response asks to wait. Raises its error if that is longer than allowed."""
@@ -272,27 +263,23 @@ class Client:
         return seconds or 0.0
 
 
-def _final_error(request: Request, error: ExportError, state: _AttemptState, *, retries: int) -> ExportError | None:
+def _final_error(request: Request, error: ExportError, attempts: _Attempts, *, is_last: bool) -> ExportError | None:
     """Return the error of a request that must not be sent again; None for one that may."""
-    if not request.repeatable and state.maybe_applied:
+    tries = attempts.count(Recovery.RETRY)
+    if not request.repeatable and attempts.maybe_applied:
         return MaybeAppliedError(str(error), status=error.status, code=error.code)
-    if state.retries >= retries:
-        return error.extend(f"; tried {state.retries + 1} times" if state.retries else "")
-    if request.records > 1 and state.broken >= MOST_BROKEN:
+    if is_last:
+        return error.extend(f"; tried {tries} times" if tries > 1 else "")
+    if request.records > 1 and sum(failure.is_broken for failure in attempts.failures) >= MOST_BROKEN:
         return ConnectionBrokenError(str(error), status=error.status, code=error.code)
     return None
 
 
 def _explain_no_response(request: Request, error: NoResponseError) -> _FailedAttempt:
-    """Return the failed attempt of a request without a response."""
     decision, text = FAILURES[error.failure], f"no response from Pinterest ({error}) to {request.label}"
-    return _FailedAttempt(
-        decision=decision,
-        text=text,
-        error=decision.error(f"{text}; {decision.advice}"),
-        headers={},
-        is_broken=error.failure in (Failure.BROKEN, Failure.WRITE_TIMEOUT),
-    )
+    is_broken = error.failure in (Failure.BROKEN, Failure.WRITE_TIMEOUT)
+    final = decision.error(f"{text}; {decision.advice}")
+    return _FailedAttempt(decision=decision, text=text, error=final, is_broken=is_broken)
 
 
 def _explain_refusal(request: Request, response: Response) -> _FailedAttempt | None:
@@ -311,6 +298,4 @@ def _explain_refusal(request: Request, response: Response) -> _FailedAttempt | N
     error = decision.error(
         f"{text}; {advice or decision.advice}{request_id}", status=response.status, code=response.code
     )
-    return _FailedAttempt(
-        decision=decision, text=text + request_id, error=error, headers=response.headers, is_broken=False
-    )
+    return _FailedAttempt(decision=decision, text=text + request_id, error=error, headers=response.headers)

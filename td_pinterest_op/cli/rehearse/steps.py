@@ -3,13 +3,14 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from td_pinterest_op.cli.ad_accounts import list_ad_accounts
 from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
 from td_pinterest_op.cli.rehearse.stage import DEFAULT_BATCH, NotTriedError, Stage
 from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, RequestRefusedError
+from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
 from td_pinterest_op.records.batch import RowRecords
 from td_pinterest_op.records.rows import Shape
@@ -130,7 +131,7 @@ def _try_batches_at_once(stage: Stage) -> str:
     """Find out how many batches may be sent at the same time."""
     facts, list_id = stage.facts, stage.id_of("list")
     count = min(DEFAULT_BATCH, facts.largest_batch or DEFAULT_BATCH)
-    with stage.services.client.disable_retries():
+    with _disable_retries(stage.services.client):
         for number in _AT_ONCE:
             errors = _send_at_once(stage, list_id, count=count, number=number)
             if errors and (number == 1 or isinstance(errors[0], AccountError)):
@@ -141,6 +142,16 @@ def _try_batches_at_once(stage: Stage) -> str:
                 return f"{facts.batches_at_once} at once are accepted, of {number} some are {how}"
             facts.batches_at_once = number
     return f"{number} at once are accepted"
+
+
+@contextlib.contextmanager
+def _disable_retries(client: Client) -> Iterator[None]:
+    """Within the block, send each request only once."""
+    before, client.retry = client.retry, replace(client.retry, count=0, longest_wait=0.0)
+    try:
+        yield
+    finally:
+        client.retry = before
 
 
 def _send_at_once(stage: Stage, list_id: str, *, count: int, number: int) -> list[ExportError]:
