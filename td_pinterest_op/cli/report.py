@@ -17,7 +17,7 @@ from td_pinterest_op.report.after_run import READABLE
 from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.runtime.atomic_file import replace
 from td_pinterest_op.treasure_data.job import Source, make_domain_key
-from td_pinterest_op.treasure_data.result import read_all
+from td_pinterest_op.treasure_data.result import open_job_rows, read_as_dicts
 
 _TABLE = re.compile(r"(?P<database>[a-z0-9_]{3,255})\.(?P<table>[a-z0-9_]{3,255})")
 # Two years of daily runs with their follow-ups, of several audiences.
@@ -97,4 +97,4 @@ def read_history(history: str, *, audience_id: str | None, env_file: Path | None
     credentials = Credentials.find(env_file)
     credentials.require("TD_API_KEY")
     with credentials.without_pinterest().services() as services:
-        return [make_entry(row) for row in reversed(read_all(services.treasure_data, source))]
+        return [make_entry(row) for row in reversed(read_as_dicts(open_job_rows(services.treasure_data, source)))]

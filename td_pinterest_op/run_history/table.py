@@ -12,7 +12,7 @@ from td_pinterest_op.run_history.columns import Row
 from td_pinterest_op.run_history.sql import create_table, insert_rows
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Source, make_domain_key, run_statement
-from td_pinterest_op.treasure_data.result import read_all
+from td_pinterest_op.treasure_data.result import open_job_rows, read_as_dicts
 
 _T = TypeVar("_T")
 
@@ -39,7 +39,7 @@ class HistoryTable:
 
     def read(self, query: str) -> list[dict[str, Any]]:
         """Return the rows of a query on the table."""
-        return self._create_and_retry(lambda: read_all(self.td, self._build_source(query)))
+        return self._create_and_retry(lambda: read_as_dicts(open_job_rows(self.td, self._build_source(query))))
 
     def _create_and_retry(self, use: Callable[[], _T]) -> _T:
         """Return `use()`. If it fails, create the table, or add missing columns, and try again."""

@@ -103,15 +103,15 @@ class Job:
         return FILE if self.file else QUERY
 
 
-def wait_for_job(td: TreasureData, source: Source, *, note: Callable[[str], None] = lambda _: None) -> Job:
-    """Return the job of `source` once it has succeeded. `note` gets the job's id as soon as it is known.
+def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str], None] = lambda _: None) -> Job:
+    """Return the job of `source` once it has succeeded. `on_job_id` gets the job's id as soon as it is known.
 
     The job of a query is the one that an earlier try of this task issued, unless that failed, or a new one. Raises
     JobError if the job did not succeed or does not exist, and TreasureDataError.
     """
     if source.job_id is None:
-        return _build_job(*_run_query(td, source, note), purpose=source.purpose)
-    note(source.job_id)
+        return _build_job(*_run_query(td, source, on_job_id), purpose=source.purpose)
+    on_job_id(source.job_id)
     return _build_job(source.job_id, _wait_until_finished(td, source.job_id))
 
 
@@ -122,12 +122,12 @@ def run_statement(td: TreasureData, source: Source) -> str:
     return job_id
 
 
-def _run_query(td: TreasureData, source: Source, note: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
+def _run_query(td: TreasureData, source: Source, on_job_id: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
     """Issue a query, or adopt its earlier job; return the job's id and details once it has finished."""
     for attempt in range(1, _MAXIMUM_ISSUES + 1):
         key = source.domain_key if attempt == 1 else f"{source.domain_key}-{attempt}"
         job_id, adopted = _issue_query(td, source, key)
-        note(job_id)
+        on_job_id(job_id)
         log.info(
             "job %s %s (%s on database %s)%s",
             job_id,

@@ -89,7 +89,7 @@ def check_rows(context: DoctorContext) -> Check:
     """Check the first rows of the job against the task's `result_settings`."""
     params, credentials, td = context.params, context.credentials, context.services.treasure_data
     settings = parse({**_ANY_EXPORT, **params["result_settings"]}, environ=credentials.environ)
-    job = wait_for_job(td, workflow_task.read_source(credentials.task(**params)), note=lambda _: None)
+    job = wait_for_job(td, workflow_task.read_source(credentials.task(**params)))
     stats = Stats(action="", ad_account_id="", dry_run=True)
     with open_reader(job, settings, stats, lists=None) as reader:
         reader.read(_cut_to_sample(iter(JobResult(td, job))), progress=lambda _: None)
