@@ -93,7 +93,7 @@ def read_history(history: str, *, audience_id: str | None, env_file: Path | None
     only = f" WHERE audience_id = '{audience_id}'" if audience_id else ""
     # A table that an older version made has fewer columns.
     query = f"SELECT * FROM {named['table']}{only} ORDER BY time DESC LIMIT {_MOST_ROWS}"  # noqa: S608
-    source = Source(query=query, database=named["database"], domain_key=make_domain_key())
+    source = Source(query=query, database=named["database"], domain_key=make_domain_key(), purpose="history")
     credentials = Credentials.find(env_file)
     credentials.require("TD_API_KEY")
     with credentials.without_pinterest().services() as services:

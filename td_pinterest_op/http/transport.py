@@ -27,6 +27,8 @@ Authorise = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 # The most that is read of a body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
 LARGEST_BODY = 8 * 1024 * 1024
+# Below 2^53, so that a float holds every count exactly.
+_LARGEST_COUNT = 10**15
 # Pinterest's error codes have a few digits.
 _LARGEST_CODE = 10**9
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
@@ -164,6 +166,13 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def read_count(value: object) -> int | None:
+    """Return a count, or a time in seconds, from a response's JSON; None for any other value."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= _LARGEST_COUNT else None
 
 
 def is_safe(url: str) -> bool:

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from td_pinterest_op.http.transport import read_count
 from td_pinterest_op.redaction.format import format_label
 from td_pinterest_op.stats import Condition, find_condition
 
 CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
-# Below 2^53, so that a float holds every count exactly.
-_LARGEST_COUNT = 10**15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +40,9 @@ class Audience:
             ad_account_id=to_text(content.get("ad_account_id")) or None,
             customer_list_id=to_text(list_id) or None,
             status=to_text(content.get("status")),
-            size=_parse_count(content.get("size")),
+            size=read_count(content.get("size")),
             description=to_text(content.get("description")),
-            created=_parse_count(content.get("created_timestamp")),
+            created=read_count(content.get("created_timestamp")),
         )
 
     @property
@@ -73,8 +72,8 @@ class CustomerList:
         return cls(
             id=to_text(content["id"]),
             name=to_text(content.get("name")),
-            uploaded=_parse_count(content.get("num_uploaded_user_records")),
-            removed=_parse_count(content.get("num_removed_user_records")),
+            uploaded=read_count(content.get("num_uploaded_user_records")),
+            removed=read_count(content.get("num_removed_user_records")),
             status=to_text(content.get("status")),
         )
 
@@ -87,10 +86,3 @@ class CustomerList:
 def to_text(value: object) -> str:
     """Return a value of Pinterest's JSON as text, "" for null."""
     return "" if value is None else str(value)
-
-
-def _parse_count(value: object) -> int | None:
-    """Return a count or a time in seconds, None for any other value."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value <= _LARGEST_COUNT else None

@@ -58,4 +58,4 @@ class HistoryTable:
     def _build_source(self, query: str) -> Source:
         """Return a query on the table as a source, with a key that issues a repeated request only once."""
         # The key makes one job of a request that is repeated because its response was lost.
-        return Source(query=query, database=self.database, domain_key=make_domain_key())
+        return Source(query=query, database=self.database, domain_key=make_domain_key(), purpose="history")

@@ -3,15 +3,16 @@
 import hashlib
 import json
 import logging
-import math
 import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import JobError, TreasureDataError
-from td_pinterest_op.redaction.format import sanitize
+from td_pinterest_op.http.transport import read_count
+from td_pinterest_op.redaction.format import escape, sanitize
 from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.runtime.clock import format_duration
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
@@ -29,17 +30,15 @@ _FIRST_LOG, _LONGEST_SILENCE = 1.0, 10.0
 # A rerun reuses its earlier job. If that job failed, it tries the next domain key, up to this many times.
 _MAXIMUM_ISSUES = 20
 _JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
-# Below 2^53, so that a float holds every count exactly.
-_LARGEST_COUNT = 10**15
-_LONGEST_ENGINE_TEXT = 10_000
+_LONGEST_ENGINE_TEXT = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """The source of rows: a job's id, or a query to issue (then `job_id` is None).
 
-    Treasure Data makes one job of all queries that are issued with the same `domain_key`. `purpose`: what one of our
-    own statements is for; its error then does not mention the export.
+    Treasure Data makes one job of all queries that are issued with the same `domain_key`. `purpose`: what a statement
+    of the operator itself is for; an error about it does not mention the export.
     """
 
     job_id: str | None = None
@@ -110,15 +109,25 @@ def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str],
     JobError if the job did not succeed or does not exist, and TreasureDataError.
     """
     if source.job_id is None:
-        return _build_job(*_run_query(td, source, on_job_id), purpose=source.purpose)
-    on_job_id(source.job_id)
-    return _build_job(source.job_id, _wait_until_finished(td, source.job_id))
+        job_id, details = _run_query(td, source, on_job_id)
+    else:
+        job_id = source.job_id
+        on_job_id(job_id)
+        details = _wait_until_finished(td, job_id)
+    _require_success(job_id, details, source.purpose)
+    try:
+        schema = tuple((name, type_) for name, type_, *_ in json.loads(details.get("hive_result_schema") or "null"))
+        "".join(chain.from_iterable(schema))  # raises TypeError unless all are text
+    except (TypeError, ValueError, RecursionError):
+        raise JobError(f"job {job_id} succeeded but has no result: its query must be a SELECT") from None
+    records, size = read_count(details.get("num_records")), read_count(details.get("result_size"))
+    return Job(id=job_id, schema=schema, records=records, size=size)
 
 
 def run_statement(td: TreasureData, source: Source) -> str:
     """Run a statement without a result, such as INSERT; return its job's id. Raises as `wait_for_job` does."""
     job_id, details = _run_query(td, source, lambda _: None)
-    _require_success(job_id, details, purpose=source.purpose)
+    _require_success(job_id, details, source.purpose)
     return job_id
 
 
@@ -185,51 +194,16 @@ def _get_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]
     return content
 
 
-def _require_success(job_id: str, details: Mapping[str, Any], *, purpose: str = "", effect: str = "") -> None:
-    """Raise JobError unless the job succeeded. `effect`: what the failure means for the task."""
-    if (status := details["status"]) != "success":
-        of, effect = (f" ({purpose})", "") if purpose else ("", effect)
-        raise JobError(f"job {job_id}{of} ended with status {sanitize(status)}{effect}{_quote_engine(details)}")
-
-
-def _build_job(job_id: str, details: Mapping[str, Any], *, purpose: str = "") -> Job:
-    """Return the job that these details describe. Raises JobError if it failed or has no result."""
-    _require_success(job_id, details, purpose=purpose, effect=": nothing was sent")
-    try:
-        schema = json.loads(details.get("hive_result_schema") or "null")
-        columns = tuple(_parse_column(*column) for column in schema)
-    except (TypeError, ValueError, RecursionError):
-        raise JobError(f"job {job_id} succeeded but has no result: its query must be a SELECT") from None
-    return Job(
-        id=job_id,
-        schema=columns,
-        records=_parse_count(details.get("num_records")),
-        size=_parse_count(details.get("result_size")),
-    )
-
-
-def _parse_column(name: object, type_: object, *_: object) -> tuple[str, str]:
-    """Return name and type of a column in a job's schema. Raises TypeError if they are not text."""
-    if not isinstance(name, str) or not isinstance(type_, str):
-        raise TypeError
-    return name, type_
-
-
-def _quote_engine(details: Mapping[str, Any]) -> str:
-    """Return the last lines that the engine wrote about a failed job, for the error message."""
+def _require_success(job_id: str, details: Mapping[str, Any], purpose: str) -> None:
+    """Raise JobError unless the job succeeded. Its message has the last lines that the engine wrote."""
+    if (status := details["status"]) == "success":
+        return
     debug = details.get("debug")
     parts = [debug.get("stderr"), debug.get("cmdout")] if isinstance(debug, Mapping) else [debug]
-    text = "\n".join(part[-_LONGEST_ENGINE_TEXT:] for part in parts if isinstance(part, str))
+    text = "\n".join(part for part in parts if isinstance(part, str))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # Masked before it is cut: half of an identifier would not be recognised.
-    last = mask(" / ".join(lines[-6:]))[-600:]
-    return f"; the engine's last lines: {sanitize(last, longest=600)}" if last else ""
-
-
-def _parse_count(value: object) -> int | None:
-    """Return a count, given as a number or as text; None for any other value."""
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return int(number) if math.isfinite(number) and 0 <= number <= _LARGEST_COUNT else None
+    last = escape(mask(" / ".join(lines[-6:])))[-_LONGEST_ENGINE_TEXT:]
+    name, effect = (f"{job_id} ({purpose})", "") if purpose else (job_id, ": nothing was sent")
+    engine = f"; the engine's last lines: {last}" if last else ""
+    raise JobError(f"job {name} ended with status {sanitize(status)}{effect}{engine}")
