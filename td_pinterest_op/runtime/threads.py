@@ -29,10 +29,6 @@ def call_within(seconds: float, function: Callable[[], _T]) -> _T:
     After a TimeoutError, or an exception that a signal raises here, its thread goes on and its result is lost.
     """
     future = start_thread(function, name="limited")
-    try:
-        return future.result(seconds)
-    except concurrent.futures.TimeoutError:
-        # Before Python 3.11 a class of its own; one that `function` raised is passed on.
-        if future.done():
-            raise
-        raise TimeoutError from None
+    if not concurrent.futures.wait([future], seconds).done:
+        raise TimeoutError
+    return future.result()
