@@ -135,7 +135,7 @@ class Transport:
             with self._adapter.send(request, stream=True, timeout=self._timeout, **options) as response:
                 yield response.raw
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, zlib.error, UnicodeError) as error:
-            raise NoResponseError(_classify_failure(error), _describe_peer(url, proxies, error)) from None
+            raise _explain_failure(error, url, proxies) from None
 
     def _environment_options(self, url: str) -> dict[str, Any]:
         """Return the environment's proxies and certificates, looked up once because that is slow."""
@@ -182,7 +182,7 @@ def is_safe(url: str) -> bool:
     except ValueError:
         return False
     # A name and a port, nothing that two parsers could read in two ways.
-    if not parts.hostname or not _HOST.fullmatch(parts.netloc) or "\\" in url:
+    if not _HOST.fullmatch(parts.netloc):
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
 
@@ -252,25 +252,27 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
 )
 
 
-def _classify_failure(error: BaseException) -> Failure:
-    """Return the kind of failure that an exception, or one that it wraps, means."""
+def _explain_failure(error: BaseException, url: str, proxies: Mapping[str, str]) -> NoResponseError:
+    """Return the error for a failed request: the kind of failure, the host or proxy, and the system's text."""
     causes = list(_walk_causes(error))
-    matches = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
-    return next(matches, Failure.UNUSABLE)
+    failures = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
+    texts = [text for cause in causes if (text := _find_system_text(cause))]
+    peer = _describe_peer(url, proxies)
+    text = f" ({sanitize(texts[-1], longest=100)})" if peer and texts else ""
+    return NoResponseError(next(failures, Failure.UNUSABLE), peer + text)
 
 
-def _describe_peer(url: str, proxies: Mapping[str, str], error: BaseException) -> str:
-    """Return host and port, those of the proxy if there is one, and the system's text for the cause."""
+def _describe_peer(url: str, proxies: Mapping[str, str]) -> str:
+    """Return ": host:port" of a URL, and those of the proxy if there is one; "" for an invalid URL."""
     try:
         parts = urllib.parse.urlsplit(url)
-        host = f": {parts.hostname}:{parts.port or (80 if parts.scheme == 'http' else 443)}" if parts.hostname else ""
         selected = requests.utils.select_proxy(url, proxies) or ""
         proxy = urllib.parse.urlsplit(selected if "://" in selected else f"//{selected}")
+        port = parts.port or (80 if parts.scheme == "http" else 443)
         through = f" through the proxy {proxy.hostname}:{proxy.port or 80}" if proxy.hostname else ""
     except ValueError:
         return ""
-    causes = [text for cause in _walk_causes(error) if (text := _find_system_text(cause))]
-    return f"{host}{through}" + (f" ({sanitize(causes[-1], longest=100)})" if host and causes else "")
+    return f": {parts.hostname}:{port}{through}" if parts.hostname else ""
 
 
 def _find_system_text(error: BaseException) -> str | None:
