@@ -27,10 +27,8 @@ Authorise = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 # The most that is read of a body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
 LARGEST_BODY = 8 * 1024 * 1024
-# Below 2^53, so that a float holds every count exactly.
-_LARGEST_COUNT = 10**15
-# Pinterest's error codes have a few digits.
-_LARGEST_CODE = 10**9
+# Below 2^53, so that a float holds every number exactly.
+_LARGEST_NUMBER = 10**15
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
@@ -88,8 +86,7 @@ class Response:
     @property
     def code(self) -> int | None:
         """Pinterest's error code; None if there is none."""
-        code = self.content.get("code")
-        return code if isinstance(code, int) and abs(code) < _LARGEST_CODE else None
+        return parse_whole_number(self.content.get("code"))
 
     @property
     def message(self) -> str:
@@ -168,11 +165,11 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def read_count(value: object) -> int | None:
-    """Return a count, or a time in seconds, from a response's JSON; None for any other value."""
+def parse_whole_number(value: object) -> int | None:
+    """Return a whole number from a response's JSON, such as a count or a code; None for any other value."""
     if isinstance(value, bool) or not isinstance(value, int):
         return None
-    return value if 0 <= value <= _LARGEST_COUNT else None
+    return value if 0 <= value <= _LARGEST_NUMBER else None
 
 
 def is_safe(url: str) -> bool:

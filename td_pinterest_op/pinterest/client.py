@@ -1,10 +1,9 @@
 """One request to Pinterest, retried until it succeeds or the retries are used up."""
 
-import contextlib
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -66,7 +65,7 @@ class Request:
         return escape(self.purpose) + (f" (ad account {account[1]})" if account else "")
 
 
-# Called with every response, in the thread that sent the request.
+# Is called with every response, in the thread that sent the request.
 OnResponse = Callable[[Request, Response], None]
 
 
@@ -138,7 +137,8 @@ class Client:
         self._throttled_since: float | None = None
         self._lock = threading.Lock()
         self._on_response = on_response
-        self._check_write: Callable[[], None] = lambda: None
+        # Called before each write is sent; an exception that it raises ends the request.
+        self.before_write: Callable[[], None] | None = None
         self.last_request_id = "-"
         self.last_headers: Mapping[str, str] = {}
 
@@ -147,21 +147,10 @@ class Client:
         """The seconds since the run began."""
         return self._clock() - self._began
 
-    @contextlib.contextmanager
-    def check_writes(self, check: Callable[[], None]) -> Iterator[None]:
-        """Within the block, call `check` before each write is sent. What `check` raises ends the request."""
-        before, self._check_write = self._check_write, check
-        try:
-            yield
-        finally:
-            self._check_write = before
-
     def send(self, request: Request, tokens: TokenSource) -> Response:
         """Send a request until it succeeds; return its response.
 
-        Raises the policy's error, with the response's `status`, when that is final; MaybeAppliedError and
-        ConnectionBrokenError (see there); UnavailableError when the retries or the patience are used up; and
-        StoppedError once the run was stopped.
+        Raises the error of the policy, MaybeAppliedError, ConnectionBrokenError, and StoppedError.
         """
         attempts = _Attempts(retry=self.retry)
         try:
@@ -184,8 +173,8 @@ class Client:
         response: Response | None = None
         headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})
         try:
-            if request.write:
-                self._check_write()
+            if request.write and self.before_write:
+                self.before_write()
             is_retry, started = request.write and bool(attempts.failures), self._clock()
             # Before it leaves: a run that is stopped while it waits for the response has sent it.
             self._counts.add(sent=request.write, retried=is_retry, waiting_seconds=waited + attempts.waited)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from td_pinterest_op.http.transport import read_count
+from td_pinterest_op.http.transport import parse_whole_number
 from td_pinterest_op.redaction.format import format_label
 from td_pinterest_op.stats import Condition, find_condition
 
@@ -40,9 +40,9 @@ class Audience:
             ad_account_id=to_text(content.get("ad_account_id")) or None,
             customer_list_id=to_text(list_id) or None,
             status=to_text(content.get("status")),
-            size=read_count(content.get("size")),
+            size=parse_whole_number(content.get("size")),
             description=to_text(content.get("description")),
-            created=read_count(content.get("created_timestamp")),
+            created=parse_whole_number(content.get("created_timestamp")),
         )
 
     @property
@@ -72,8 +72,8 @@ class CustomerList:
         return cls(
             id=to_text(content["id"]),
             name=to_text(content.get("name")),
-            uploaded=read_count(content.get("num_uploaded_user_records")),
-            removed=read_count(content.get("num_removed_user_records")),
+            uploaded=parse_whole_number(content.get("num_uploaded_user_records")),
+            removed=parse_whole_number(content.get("num_removed_user_records")),
             status=to_text(content.get("status")),
         )
 

@@ -34,8 +34,6 @@ class Decision:
     maybe_applied: bool = False
 
 
-_LONGEST_MESSAGE = 10_000
-
 _LATER = "run this task again later"
 AUTHORISE_AGAIN = (
     "the owner of the Pinterest account must authorise the app again, with the scopes ads:read and ads:write, "
@@ -94,6 +92,6 @@ def decide(status: int, code: int | None, message: str = "") -> Decision | None:
         return None
     for of_status, of_code, pattern, decision in _RESPONSES:
         is_same = status == of_status and of_code in (None, code)
-        if is_same and re.search(pattern, message[:_LONGEST_MESSAGE], re.IGNORECASE):
+        if is_same and re.search(pattern, message, re.IGNORECASE):
             return decision
     return _OTHER_RESPONSES.get(status // 100, _IN_DOUBT)

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import JobError, TreasureDataError
-from td_pinterest_op.http.transport import read_count
+from td_pinterest_op.http.transport import parse_whole_number
 from td_pinterest_op.redaction.format import escape, sanitize
 from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.runtime.clock import format_duration
@@ -120,7 +120,7 @@ def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str],
         "".join(chain.from_iterable(schema))  # raises TypeError unless all are text
     except (TypeError, ValueError, RecursionError):
         raise JobError(f"job {job_id} succeeded but has no result: its query must be a SELECT") from None
-    records, size = read_count(details.get("num_records")), read_count(details.get("result_size"))
+    records, size = parse_whole_number(details.get("num_records")), parse_whole_number(details.get("result_size"))
     return Job(id=job_id, schema=schema, records=records, size=size)
 
 
