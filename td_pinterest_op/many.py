@@ -65,7 +65,7 @@ def renew(task: workflow.Task, timing: Timing) -> None:
     _read_concurrent(task)
     settings = parse_connection(task.params.get("result_settings"), environ=task.environ)
     with connect(task, settings, timing=timing) as services:
-        services.tokens.token()
+        services.tokens.get_token()
 
 
 def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.after_run import READABLE
 from td_pinterest_op.report.entry import Entry, make_entry
-from td_pinterest_op.runtime.atomic_file import replace
+from td_pinterest_op.runtime.atomic_file import replace_file
 from td_pinterest_op.treasure_data.job import Source, make_domain_key
 from td_pinterest_op.treasure_data.result import open_job_rows, read_as_dicts
 
@@ -80,7 +80,7 @@ def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
     ordered = sorted(runs, key=lambda run: run.at.timestamp() if run.at else 0.0)
     html = render_page(ordered, report_texts=REPORT_TEXTS, audience_id=audience, now=datetime.now(timezone.utc))
     try:
-        replace(output, html, mode=READABLE)
+        replace_file(output, html, mode=READABLE)
     except OSError as error:
         raise SettingsError(f"{output} cannot be written: {files.explain_error(error)}") from None
 

@@ -11,7 +11,7 @@ import click
 from td_pinterest_op.cli import files
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.http.transport import NoResponseError, is_safe
+from td_pinterest_op.http.transport import NoResponseError, is_safe_url
 from td_pinterest_op.redaction.secret import Secret, mask
 from td_pinterest_op.workflow import local_secrets
 from td_pinterest_op.workflow.digdag_server import DigdagServer
@@ -101,7 +101,7 @@ def _make_file_target(path: Path) -> Target:
 
 def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> Target:
     """Return a function that stores secrets with the API of a digdag server."""
-    if not is_safe(url):
+    if not is_safe_url(url):
         raise SettingsError(
             f"{url} must be https (plain http only to this machine's loop-back), because secrets are sent there"
         )

@@ -26,16 +26,16 @@ class Retry:
     longest_wait: float
     random: Callable[[], float]
 
-    def waits(self) -> Iterator[float]:
+    def iterate_waits(self) -> Iterator[float]:
         """Yield the wait before each retry, without end: each is twice the one before, plus up to half at random."""
         doubling = backoff.expo(base=2, factor=self.initial_wait, max_value=self.longest_wait)
         next(doubling)  # its first value is no wait
         while True:
             yield min(next(doubling) * (1 + self.random() / 2), self.longest_wait)
 
-    def waits_for(self, seconds: float) -> Iterator[float]:
+    def iterate_waits_for(self, seconds: float) -> Iterator[float]:
         """Yield the waits before all retries, and then more until their sum reaches `seconds`."""
-        waits, retry, waited = self.waits(), 0, 0.0
+        waits, retry, waited = self.iterate_waits(), 0, 0.0
         while retry < self.count or waited < seconds:
             wait = max(next(waits), _SHORTEST_WAIT)
             retry, waited = retry + 1, waited + wait

@@ -33,7 +33,7 @@ _HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
 class Failure(enum.Enum):
-    """Why there is no usable response."""
+    """The reasons why there is no usable response."""
 
     NOT_CONNECTED = "could not connect"
     CONNECT_TIMEOUT = "no connection within connection_timeout_secs"
@@ -46,7 +46,7 @@ class Failure(enum.Enum):
 
 
 class NoResponseError(Exception):
-    """There was no usable response. `peer` is added to the message: host, port, proxy and cause."""
+    """A request got no usable response. `peer` is added to the message: host, port, proxy and cause."""
 
     def __init__(self, failure: Failure, peer: str = "") -> None:
         super().__init__(f"{failure.value}{peer}")
@@ -60,7 +60,7 @@ class NoResponseError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A complete HTTP response. The `body` is empty if it is that of an error, and larger than LARGEST_BODY.
+    """A complete HTTP response. A failed one with a body larger than LARGEST_BODY has an empty `body`.
 
     The client adds to a success the `latency` of the last attempt in seconds, and whether any attempt was `throttled`.
     """
@@ -110,11 +110,11 @@ class Transport:
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
     ) -> Response:
         """Send one request and read its whole response. Raises NoResponseError."""
-        with self.open(method, url, headers=headers, body=body, auth=auth) as response:
+        with self.open_response(method, url, headers=headers, body=body, auth=auth) as response:
             return Response(status=response.status, headers=response.headers, body=read_body(response))
 
     @contextlib.contextmanager
-    def open(
+    def open_response(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         """Send one request; its response is read within the block. Raises NoResponseError, also within the block.
@@ -126,7 +126,7 @@ class Transport:
             request = self._session.prepare_request(
                 requests.Request(method, url, headers=dict(headers), data=body, auth=auth)
             )
-            options = self._environment_options(url)
+            options = self._read_environment(url)
             proxies = options["proxies"]
             # By the adapter, not by the session, which parses where a redirect leads even if it does not follow it.
             with self._adapter.send(request, stream=True, timeout=self._timeout, **options) as response:
@@ -134,8 +134,8 @@ class Transport:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, zlib.error, UnicodeError) as error:
             raise _explain_failure(error, url, proxies) from None
 
-    def _environment_options(self, url: str) -> dict[str, Any]:
-        """Return the environment's proxies and certificates, looked up once because that is slow."""
+    def _read_environment(self, url: str) -> dict[str, Any]:
+        """Return the proxies and certificates that the environment names, from a cache, since reading them is slow."""
         parts = urllib.parse.urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._options:
@@ -172,7 +172,7 @@ def parse_whole_number(value: object) -> int | None:
     return value if 0 <= value <= _LARGEST_NUMBER else None
 
 
-def is_safe(url: str) -> bool:
+def is_safe_url(url: str) -> bool:
     """Whether secrets may be sent to a URL: https, or plain http to this machine's loop-back."""
     try:
         parts = urllib.parse.urlsplit(url)
@@ -194,7 +194,7 @@ def is_loopback(url: str) -> bool:
 
 
 def read_pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """Yield a response's body as it arrives, not decompressed."""
+    """Yield a response's body in pieces as they arrive, still compressed."""
     # urllib3 1.26 has no read1: it waits until the piece is full.
     read = getattr(response, "read1", response.read)
     try:
@@ -206,7 +206,7 @@ def read_pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
 
 
 def read_body(response: urllib3.BaseHTTPResponse) -> bytes:
-    """Return a response's body, decompressed; b"" for an error's body that is too large. Call it within `open`."""
+    """Return a response's body, decompressed; b"" for a failed response with too large a body."""
     data = bytearray()
     for piece in read_pieces(response):
         data += piece
@@ -228,7 +228,7 @@ class _OversizedError(OSError):
 
 
 def _walk_causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and all exceptions that it wraps (requests and urllib3 keep them in `args` or `reason`)."""
+    """Yield an exception and all exceptions that it wraps, which requests and urllib3 keep in `args` or `reason`."""
     seen: list[BaseException] = [error]
     for outer in seen:
         yield outer

@@ -37,11 +37,11 @@ class Api:
         self.client, self._tokens, self.ad_account_id = client, tokens, ad_account_id
         self._account = f"/ad_accounts/{ad_account_id}"
 
-    def audiences(self) -> Iterator[Audience]:
+    def list_audiences(self) -> Iterator[Audience]:
         """Yield all audiences that the ad account owns, newest first."""
         return map(Audience.parse, self.list_entities("audiences"))
 
-    def audience(self, audience_id: str) -> Audience | None:
+    def find_audience(self, audience_id: str) -> Audience | None:
         """Return the audience with this id; None if the ad account has none."""
         content = self.get_entity("audiences", audience_id)
         return None if content is None else Audience.parse(content)
@@ -66,11 +66,11 @@ class Api:
         purpose = f"removing audience {audience_id}"
         self._send_write("PATCH", f"/audiences/{audience_id}", purpose, {"operation_type": "REMOVE"})
 
-    def customer_lists(self) -> Iterator[CustomerList]:
+    def list_customer_lists(self) -> Iterator[CustomerList]:
         """Yield all customer lists of the ad account, newest first."""
         return map(CustomerList.parse, self.list_entities("customer_lists"))
 
-    def customer_list(self, list_id: str) -> CustomerList | None:
+    def find_customer_list(self, list_id: str) -> CustomerList | None:
         """Return the customer list with this id; None if the ad account has none."""
         content = self.get_entity("customer_lists", list_id)
         return None if content is None else CustomerList.parse(content)

@@ -18,7 +18,7 @@ from td_pinterest_op.errors import (
 )
 from td_pinterest_op.http.retry import Retry, read_reset_delay, read_retry_after
 from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
-from td_pinterest_op.pinterest.policy import FAILURES, Decision, Recovery, decide
+from td_pinterest_op.pinterest.policy import FAILURES, Decision, Recovery, judge_response
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.redaction.format import escape, sanitize
 from td_pinterest_op.runtime.clock import Timing, format_duration
@@ -75,14 +75,14 @@ class TokenSource:
     def __init__(self, auth: AuthBase) -> None:
         self._auth = auth
 
-    def token(self) -> AuthBase:
+    def get_token(self) -> AuthBase:
         """Return the authorisation to use now."""
         return self._auth
 
     def mark_accepted(self, used: AuthBase) -> None:
         """Remember that Pinterest accepted a request with the authorisation `used`."""
 
-    def refresh(self, used: AuthBase) -> bool:  # noqa: ARG002 - for other sources
+    def replace_token(self, used: AuthBase) -> bool:  # noqa: ARG002 - for other sources
         """Replace the authorisation `used` after a 401; return whether there is another one to try."""
         return False
 
@@ -102,7 +102,7 @@ class _Attempts:
     """The attempts of one request so far. `waited`: seconds before a retry that the statistics do not have yet."""
 
     def __init__(self, *, retry: Retry) -> None:
-        self.retry_waits, self.throttle_waits = retry.waits(), retry.waits()
+        self.retry_waits, self.throttle_waits = retry.iterate_waits(), retry.iterate_waits()
         self.failures: list[_FailedAttempt] = []
         self.waited = 0.0
 
@@ -155,13 +155,13 @@ class Client:
         attempts = _Attempts(retry=self.retry)
         try:
             while True:
-                auth = tokens.token()
+                auth = tokens.get_token()
                 outcome = self._send_once(request, auth, attempts)
                 if isinstance(outcome, Response):
                     tokens.mark_accepted(auth)
                     return outcome
                 attempts.failures.append(outcome)
-                self._prepare_retry(request, outcome, attempts, partial(tokens.refresh, auth))
+                self._prepare_retry(request, outcome, attempts, partial(tokens.replace_token, auth))
         except ExportError as error:
             # Whatever ends the request, Pinterest may have carried out an earlier attempt.
             error.maybe_applied = attempts.maybe_applied
@@ -169,7 +169,7 @@ class Client:
 
     def _send_once(self, request: Request, auth: AuthBase, attempts: _Attempts) -> Response | _FailedAttempt:
         """Send the request once, as soon as the limits allow it, and count it."""
-        permit, waited = self.rate_limiter.acquire(write=request.write)
+        permit, waited = self.rate_limiter.acquire_permit(write=request.write)
         response: Response | None = None
         headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})
         try:
@@ -191,7 +191,7 @@ class Client:
         except NoResponseError as error:
             outcome = _explain_no_response(request, error)
         finally:
-            self.rate_limiter.release(permit, response.headers if response else None)
+            self.rate_limiter.release_permit(permit, response.headers if response else None)
         if isinstance(outcome, _FailedAttempt):
             self._counts.add(failed=request.write)
         else:
@@ -273,7 +273,7 @@ def _explain_no_response(request: Request, error: NoResponseError) -> _FailedAtt
 
 def _explain_refusal(request: Request, response: Response) -> _FailedAttempt | None:
     """Return the failed attempt that a response means; None if it is a success."""
-    decision = decide(response.status, response.code, response.message)
+    decision = judge_response(response.status, response.code, response.message)
     if decision is None:
         return None
     code = "" if response.code is None else f" (code {response.code})"

@@ -122,7 +122,7 @@ class Tokens(TokenSource):
         self._refusals = 0
         self._lock = threading.Lock()
 
-    def token(self) -> Bearer:
+    def get_token(self) -> Bearer:
         """Return the access token to use now. Raises AccountError if Pinterest issues none."""
         with self._lock:
             bearer = self._bearer
@@ -134,7 +134,7 @@ class Tokens(TokenSource):
             if self._bearer is used:
                 self._is_proved, self._replaces_unproved = True, False
 
-    def refresh(self, used: AuthBase) -> bool:
+    def replace_token(self, used: AuthBase) -> bool:
         """Replace an access token that Pinterest refused; return whether there is another one to try.
 
         The refusal of an earlier token is no evidence about the current one. The current one is renewed if it was ever

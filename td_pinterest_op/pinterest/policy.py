@@ -86,7 +86,7 @@ _OTHER_RESPONSES = {
 }
 
 
-def decide(status: int, code: int | None, message: str = "") -> Decision | None:
+def judge_response(status: int, code: int | None, message: str = "") -> Decision | None:
     """Return what to do after a response, None for a success (2xx). `message` is Pinterest's, unmasked."""
     if 200 <= status < 300:
         return None

@@ -55,8 +55,8 @@ class RateLimiter:
         self.waits = 0
         self._lock = threading.Lock()
 
-    def acquire(self, *, write: bool) -> tuple[Permit, float]:
-        """Wait until a request may leave. Return its permit, which `release` takes back, and the seconds waited.
+    def acquire_permit(self, *, write: bool) -> tuple[Permit, float]:
+        """Wait until a request may leave. Return its permit, which `release_permit` takes back, and the seconds waited.
 
         Raises StoppedError once `stop` was called, or the run was stopped.
         """
@@ -105,7 +105,7 @@ class RateLimiter:
 
     def _raise_if_stopped(self) -> None:
         """Raise StoppedError if the run was asked to end, or `stop` was called."""
-        shutdown.check()
+        shutdown.raise_if_requested()
         if self._stopped:
             raise StoppedError(f"not sent, since the run has failed: {self._stopped}")
 
@@ -120,7 +120,7 @@ class RateLimiter:
                 delay = max(delay, until_then)
         return delay
 
-    def release(self, permit: Permit, headers: Mapping[str, str] | None = None) -> None:
+    def release_permit(self, permit: Permit, headers: Mapping[str, str] | None = None) -> None:
         """Record that a request has ended, and what its response's headers say about the limits for writes."""
         with self._lock:
             permit.completed_at = self._clock()

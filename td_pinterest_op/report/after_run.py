@@ -15,7 +15,7 @@ from td_pinterest_op.errors import ExportError
 from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.report.page_data import collect_entries, read_page_entries
 from td_pinterest_op.report.verdict import ReportText
-from td_pinterest_op.runtime.atomic_file import replace
+from td_pinterest_op.runtime.atomic_file import replace_file
 from td_pinterest_op.runtime.unexpected import to_export_error
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def write_report(
         run = make_entry(statistics, at=now, error=error)
         html = render_page([*_read_earlier_entries(path), run], report_texts=report_texts, now=now)
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace(path, html, mode=READABLE)
+        replace_file(path, html, mode=READABLE)
     except ImportError as missing:
         log.warning("no report was written: the Python package %s is not installed", missing.name)
     except ExportError as problem:

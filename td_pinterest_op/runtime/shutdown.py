@@ -22,7 +22,7 @@ _reason: str | None = None
 _awaited: dict[object, float] = {}
 
 
-def request(reason: str) -> None:
+def request_end(reason: str) -> None:
     """Ask the run to end; `reason` completes "the run was stopped (…)"."""
     global _reason
     _reason = _reason or reason
@@ -33,13 +33,13 @@ def is_requested() -> bool:
     return _reason is not None
 
 
-def check() -> None:
+def raise_if_requested() -> None:
     """Raise StoppedError if the run was asked to end."""
     if _reason is not None:
         raise StoppedError(f"the run was stopped ({_reason})")
 
 
-def reset() -> None:
+def clear_request() -> None:
     """Forget the request to end, so that another run can begin in this process."""
     global _reason
     _reason = None
@@ -48,13 +48,13 @@ def reset() -> None:
 def run_shielded(function: Callable[[], _T]) -> _T:
     """Return `function()`, run in a thread so that a signal, raised in the main thread, cannot interrupt it.
 
-    The caller may be interrupted; `finish` then waits for the thread.
+    The caller may be interrupted; `wait_for_protected` then waits for the thread.
     """
     key = object()
     _awaited[key] = _RESPONSE_SECONDS
 
     def run_and_forget() -> _T:
-        """Return `function()`; afterwards `finish` no longer waits for it."""
+        """Return `function()`; afterwards `wait_for_protected` no longer waits for it."""
         try:
             return function()
         finally:
@@ -70,7 +70,7 @@ def run_shielded(function: Callable[[], _T]) -> _T:
 
 @contextlib.contextmanager
 def protect_saving() -> Iterator[None]:
-    """Make `finish` wait for the end of the block, which saves something."""
+    """Make `wait_for_protected` wait for the end of the block, which saves something."""
     key = object()
     _awaited[key] = _SAVING_SECONDS
     try:
@@ -79,7 +79,7 @@ def protect_saving() -> Iterator[None]:
         _awaited.pop(key)
 
 
-def finish() -> bool:
+def wait_for_protected() -> bool:
     """Wait for functions in `run_shielded` (one second at most) and blocks of `protect_saving` (ten at most).
 
     Returns false if something is still being saved.

@@ -69,11 +69,13 @@ class _ConnectionPool:
         """Send one request; the block reads its response."""
         form = {"content-type": "application/x-www-form-urlencoded"} if fields else {}
         body = urllib.parse.urlencode(fields).encode() if fields else None
-        return self.transport.open(method, url, headers={**headers, **form}, body=body, auth=lambda request: request)
+        return self.transport.open_response(
+            method, url, headers={**headers, **form}, body=body, auth=lambda request: request
+        )
 
 
 class TreasureData:
-    """Treasure Data's API, with retries."""
+    """A client for Treasure Data's API, with retries."""
 
     def __init__(self, *, api_key: Secret, endpoint: str, transport: Transport, retry: Retry, timing: Timing) -> None:
         # td-client logs the key at DEBUG, and raw bodies, which can be rows, at WARNING.
@@ -86,16 +88,16 @@ class TreasureData:
     def call(
         self, method: str, path: str, *, subject: str = "the name in its path", **params: str
     ) -> tuple[int, dict[str, Any]]:
-        """Return the status (200, 404 or 409) and the JSON object of a response. `path`: see `build_path`.
+        """Call an endpoint, with retries; return the status (200, 404 or 409) and the JSON object of the response.
 
-        `subject`: what to correct if Treasure Data refuses the request. A POST is repeated like a GET: give it a
-        `domain_key`, or make sure that it may be repeated.
+        `path`: see `build_path`. `subject`: what to correct if Treasure Data refuses the request. A POST is repeated
+        like a GET: give it a `domain_key`, or make sure that it may be repeated.
         Raises SettingsError, WorkflowError and TreasureDataError.
         """
-        waits, attempts = self.retry.waits(), self.retry.count + 1
+        waits, attempts = self.retry.iterate_waits(), self.retry.count + 1
         for attempt in range(1, attempts + 1):
             try:
-                with self.open(method, path, params=params) as response:
+                with self.open_response(method, path, params=params) as response:
                     status, content = response.status, parse_json_object(read_body(response))
                 break
             except TemporaryError as error:
@@ -103,14 +105,14 @@ class TreasureData:
                     raise TreasureDataError(
                         f"Treasure Data: {error} to {method} {path}, {format_count(attempts, 'time')}{RUN_AGAIN}"
                     ) from None
-                self.pause(error, next(waits), f"to {method} {path}")
+                self.wait_for_retry(error, next(waits), f"to {method} {path}")
         if status not in (200, 404, 409):
             text = str(content.get("error") or content.get("message") or content.get("text") or "")
             response_text = f'response {status} "{sanitize(text, longest=300)}" to {method} {path}'
             raise build_refusal_error(status, response_text, subject=subject)
         return status, content
 
-    def pause(self, failure: TemporaryError, wait: float, place: str) -> None:
+    def wait_for_retry(self, failure: TemporaryError, wait: float, place: str) -> None:
         """Sleep `wait` seconds, or as long as the response asks. Raises TreasureDataError if that is too long.
 
         `place` completes the failure, for messages.
@@ -125,7 +127,7 @@ class TreasureData:
         self.sleep(wait)
 
     @contextlib.contextmanager
-    def open(
+    def open_response(
         self,
         method: str,
         path: str,

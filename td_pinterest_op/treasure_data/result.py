@@ -66,7 +66,7 @@ class JobResult:
 
     def __iter__(self) -> Iterator[list[list[Any]]]:
         retry, tries = self._td.retry, 0
-        waits = retry.waits()
+        waits = retry.iterate_waits()
         while True:
             before, failure = self._offset, TemporaryError("an early end")
             try:
@@ -83,7 +83,7 @@ class JobResult:
                     f"{self._job.label} is truncated: {self._rows} of {self._job.records} rows came{why}; nothing was "
                     "sent. Run this task again"
                 )
-            self._td.pause(failure, next(waits) if tries else retry.initial_wait, f"in {self._job.label}")
+            self._td.wait_for_retry(failure, next(waits) if tries else retry.initial_wait, f"in {self._job.label}")
 
     def _is_complete(self) -> bool:
         """Whether the compressed file is complete and contains as many rows as the job says."""
@@ -97,7 +97,7 @@ class JobResult:
         path = f"{build_path('job', 'result', self._job.id)}?format=msgpack.gz"
         headers = {"Range": f"bytes={self._offset}-"} if self._offset else {}
         try:
-            with self._td.open("GET", path, headers=headers) as response:
+            with self._td.open_response("GET", path, headers=headers) as response:
                 if response.status == 416 or (response.status == 404 and self._job.records == 0):
                     self._at_end = True
                     return

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.runtime.atomic_file import replace
+from td_pinterest_op.runtime.atomic_file import replace_file
 
 
 def folder(environ: Mapping[str, str]) -> Path:
@@ -35,5 +35,5 @@ def write(name: str, value: Secret, environ: Mapping[str, str]) -> Path:
     file = folder(environ) / name
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file.parent.chmod(0o700)
-    replace(file, value.reveal())
+    replace_file(file, value.reveal())
     return file

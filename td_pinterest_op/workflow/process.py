@@ -34,7 +34,7 @@ class task_process:  # noqa: N801 - used like a function
     def __enter__(self) -> None:
         with contextlib.ExitStack() as stack:
             handler = stack.enter_context(_log_to_session())
-            stack.callback(shutdown.reset)
+            stack.callback(shutdown.clear_request)
             stack.enter_context(contextlib.closing(_ShutdownWatchdog()))
             # Before the watchdog and the request to end go: it writes, and the reader of the log may be stuck.
             stack.callback(handler.close)
@@ -43,7 +43,7 @@ class task_process:  # noqa: N801 - used like a function
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
         if shutdown.is_requested():
-            shutdown.finish()
+            shutdown.wait_for_protected()
         with self._stack:
             is_resubmitted = isinstance(error, AccountError) and try_resubmit(error)
             if is_resubmitted or not isinstance(error, Exception):
@@ -84,7 +84,7 @@ def _handle_signals() -> Iterator[None]:
 def _request_end(number: int, _frame: FrameType | None) -> None:
     """Handle a signal: ask the run to end, and no longer wait for the reader of the log."""
     is_first = not shutdown.is_requested()
-    shutdown.request(signal.Signals(number).name)
+    shutdown.request_end(signal.Signals(number).name)
     # The log's reader may hang: stop waiting for it.
     for stream in (1, 2):
         with contextlib.suppress(OSError):
@@ -92,7 +92,7 @@ def _request_end(number: int, _frame: FrameType | None) -> None:
                 os.set_blocking(stream, False)
     # A second signal must not interrupt what the first one lets finish.
     if is_first:
-        shutdown.check()
+        shutdown.raise_if_requested()
 
 
 class _ShutdownWatchdog:
@@ -118,7 +118,7 @@ class _ShutdownWatchdog:
             pass
         if not number or self._ended.wait(_PATIENCE):
             return
-        shutdown.finish()
+        shutdown.wait_for_protected()
         if not self._ended.is_set():
             os._exit(128 + number[0])
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.http.retry import Retry
-from td_pinterest_op.http.transport import Transport, is_safe
+from td_pinterest_op.http.transport import Transport, is_safe_url
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Client, OnResponse
 from td_pinterest_op.pinterest.oauth import Tokens
@@ -39,7 +39,7 @@ def read_endpoints(environ: Mapping[str, str]) -> Endpoints:
     """Return the endpoints in the environment. Raises SettingsError for one to which secrets must not be sent."""
     values = {name: environ.get(name, "").strip() or default for name, default in _DEFAULTS.items()}
     urls = {name: url if "://" in url else f"https://{url}" for name, url in values.items()}
-    unsafe = [name for name, url in urls.items() if not is_safe(url)]
+    unsafe = [name for name, url in urls.items() if not is_safe_url(url)]
     if unsafe:
         raise SettingsError(f"{' and '.join(unsafe)} must be https (plain http only to this machine's loop-back)")
     return Endpoints(*urls.values())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.http.retry import Retry
-from td_pinterest_op.http.transport import NoResponseError, is_safe
+from td_pinterest_op.http.transport import NoResponseError, is_safe_url
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import atomic_file
 from td_pinterest_op.runtime.clock import DAY, Timing
@@ -117,7 +117,7 @@ class TokenStore:
             raise SettingsError("it was given in plain text, not by a secret")
         if self._is_local:
             # The file alone: whoever made the folder may share it.
-            atomic_file.replace(local_secrets.folder(self.environ) / self.secret_name, issued.reveal())
+            atomic_file.replace_file(local_secrets.folder(self.environ) / self.secret_name, issued.reveal())
         else:
             self._put_secret(self._find_server(), self.secret_name, issued)
 
@@ -133,7 +133,7 @@ class TokenStore:
             raise SettingsError("it is not in a local secrets file, and a local run does not store it on a server")
         endpoint = self.environ.get("DIGDAG_ENDPOINT", "").rstrip("/")
         if endpoint:
-            if self.project_id is None or not is_safe(endpoint):
+            if self.project_id is None or not is_safe_url(endpoint):
                 raise SettingsError("DIGDAG_ENDPOINT must be https (http only to this machine), in a workflow project")
             # Never the Treasure Data key: it is not for that server.
             return DigdagServer(url=endpoint, authorization=Secret(self.environ.get("DIGDAG_AUTHORIZATION", "")))
@@ -147,7 +147,7 @@ class TokenStore:
     def _put_secret(self, server: DigdagServer, name: str, issued: Secret) -> None:
         """Store a token as a secret on the server. Raises SettingsError if the server refuses it."""
         problem = ""
-        for wait in (0.0, *islice(self.retry.waits(), _TRIES - 1)):
+        for wait in (0.0, *islice(self.retry.iterate_waits(), _TRIES - 1)):
             self.timing.sleep(wait)
             try:
                 status = server.put_secret(self.project_id, name, issued)

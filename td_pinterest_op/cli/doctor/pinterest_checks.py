@@ -20,7 +20,7 @@ _SKEW = 120.0
 
 def check_token(context: DoctorContext) -> Check:
     """Check that the credentials get an access token."""
-    context.services.tokens.token()
+    context.services.tokens.get_token()
     return Check(OK, "accepted by Pinterest")
 
 

@@ -153,14 +153,14 @@ def _run_steps(stage: Stage, steps: Sequence[Step], common: CommonOptions) -> li
     """
     done: list[dict[str, Any]] = []
     try:
-        stage.services.tokens.token()
+        stage.services.tokens.get_token()
         stage.remove_audiences()
         for step in steps:
             common.note(f"{step.name}: {step.request} …")
             done.append(_run_step(step, stage))
         is_tidy = stage.remove_audiences()
     except StoppedError as error:
-        shutdown.reset()
+        shutdown.clear_request()
         is_tidy = stage.remove_audiences()
         audience = (
             "no audience of it is left"

@@ -153,7 +153,7 @@ class Stage:
 
     def read_audience(self) -> Audience | None:
         """Return the rehearsal's audience as Pinterest shows it now; None if it does not exist."""
-        return self.api.audience(self.id_of("audience"))
+        return self.api.find_audience(self.id_of("audience"))
 
     def measure_seconds(self, *shows: Callable[[], bool]) -> list[float | None]:
         """Return the seconds until each of `shows` returns true; None for one that takes more than a minute."""
@@ -198,5 +198,7 @@ class Stage:
     def _find_rehearsal_audiences(self) -> list[Audience]:
         """Return the audiences of rehearsals in the ad account that are not removed."""
         return [
-            audience for audience in self.api.audiences() if _OURS.fullmatch(audience.name) and not audience.is_removed
+            audience
+            for audience in self.api.list_audiences()
+            if _OURS.fullmatch(audience.name) and not audience.is_removed
         ]

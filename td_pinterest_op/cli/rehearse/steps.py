@@ -42,17 +42,17 @@ class Step:
 def _try_token(stage: Stage) -> str:
     """Find out whether a refresh issues a new refresh token, and whether the old one is still valid then."""
     tokens, facts, start = stage.services.tokens, stage.facts, stage.make_token_source()
-    used = tokens.token()
+    used = tokens.get_token()
     facts.refresh_rotates = tokens.refresh_token != start.refresh_token
     try:
-        start.token()
+        start.get_token()
         facts.old_refresh_token_lives = True
     except AccountError as error:
         if error.status not in (400, 401):
             raise
         facts.old_refresh_token_lives = False
     # The one that is kept must be good, whatever the old one's return did.
-    tokens.refresh(used)
+    tokens.replace_token(used)
     new = "a refresh brings a new refresh token" if facts.refresh_rotates else "a refresh brings no new refresh token"
     return f"{new}; the old one is {'still accepted' if facts.old_refresh_token_lives else 'refused from then on'}"
 
@@ -88,7 +88,7 @@ def _try_list(stage: Stage) -> str:
             break
     facts.largest_batch, facts.batch_too_large_status = count, too_large.status if too_large else None
     facts.list_readable_seconds, facts.list_listed_seconds = stage.measure_seconds(
-        lambda: stage.api.customer_list(stage.id_of("list")) is not None, lambda: _is_listed(stage)
+        lambda: stage.api.find_customer_list(stage.id_of("list")) is not None, lambda: _is_listed(stage)
     )
     shown = {"read": facts.list_readable_seconds, "listed": facts.list_listed_seconds}
     unseen = " and ".join(f"not {word}" for word, seconds in shown.items() if seconds is None)
@@ -99,7 +99,7 @@ def _try_list(stage: Stage) -> str:
 
 def _is_listed(stage: Stage) -> bool:
     """Whether the listing of customer lists shows the rehearsal's list."""
-    newest = islice(stage.api.customer_lists(), _PAGE)
+    newest = islice(stage.api.list_customer_lists(), _PAGE)
     return any(listed.id == stage.id_of("list") for listed in newest)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport, is_safe
+from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport, is_safe_url
 from td_pinterest_op.redaction.secret import mask
 from tests import children
 
@@ -503,4 +503,4 @@ def test_a_netrc_file_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_secrets_go_by_https_or_to_this_machine_only(url: str, expected: bool) -> None:
-    assert expected is is_safe(url)
+    assert expected is is_safe_url(url)
