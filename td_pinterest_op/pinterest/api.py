@@ -19,18 +19,19 @@ _QUERIES = {"audiences": {"ownership_type": "OWNED"}}
 
 
 class Records(Protocol):
-    """The records of one request, as its body needs them."""
+    """The records in the body of one request."""
 
     def __len__(self) -> int: ...
 
     def to_json(self) -> Iterable[bytes]:
-        """Yield the parts of the body's member that contains the records, such as `"records":"…"`."""
+        """Yield the bytes of the body's member with the records, such as `"records":"…"`, in parts."""
 
 
 class Api:
     """Pinterest's API for one ad account. Every method raises the client's errors and PinterestError.
 
-    A call that creates is not repeated if it may have been applied: it raises MaybeAppliedError.
+    A call that creates is not repeated if it may have been applied: it raises MaybeAppliedError. One with records that
+    Pinterest rejects raises RequestRefusedError with the status 400 or 413.
     """
 
     def __init__(self, *, client: Client, tokens: TokenSource, ad_account_id: str) -> None:
@@ -52,7 +53,7 @@ class Api:
         """Create an audience of the people that `rule` selects, such as `{"customer_list_id": …}`."""
         content = {"audience_type": audience_type, "name": name, "rule": rule}
         content |= {"description": description} if description else {}
-        response = self._send_write("POST", "/audiences", f'creating audience "{name}"', content, repeatable=False)
+        response = self._send_write("POST", "/audiences", f'creating audience "{name}"', content)
         return Audience.parse(response.content)
 
     def switch_audience(self, audience_id: str, *, customer_list_id: str) -> None:
@@ -78,20 +79,14 @@ class Api:
     def create_customer_list(
         self, *, name: str, list_type: str, records: Records | None = None, is_nca: bool = False
     ) -> CustomerList:
-        """Create a customer list with its first records; `is_nca`: for new-customer acquisition.
-
-        Raises RequestRefusedError with the status 400 or 413 if Pinterest rejects the records.
-        """
+        """Create a customer list with its first records. `is_nca`: it is for new-customer acquisition."""
         purpose = f'creating customer list "{name}"' + (f" with {len(records)} records" if records else "")
         content = {"name": name, "list_type": list_type} | ({"is_nca": True} if is_nca else {})
-        response = self._send_write("POST", "/customer_lists", purpose, content, records=records, repeatable=False)
+        response = self._send_write("POST", "/customer_lists", purpose, content, records=records)
         return CustomerList.parse(response.content)
 
     def change_records(self, list_id: str, records: Records, *, operation: str) -> Response:
-        """Add records to a customer list, or remove them; `operation` is ADD or REMOVE.
-
-        Raises RequestRefusedError with the status 400 or 413 if Pinterest rejects the records.
-        """
+        """Add records to a customer list, or remove them; `operation` is ADD or REMOVE."""
         purpose = f"{operation} of {len(records)} records, customer list {list_id}"
         content = {"operation_type": operation}
         return self._send_write("PATCH", f"/customer_lists/{list_id}", purpose, content, records=records)
@@ -114,11 +109,8 @@ class Api:
                 return None
             raise
         if response.content.get("exceptions"):
-            log.warning(
-                "Pinterest reports exceptions in earlier uploads (%s) [x-pinterest-rid %s]",
-                purpose,
-                response.request_id,
-            )
+            rid = response.request_id
+            log.warning("Pinterest reports exceptions in earlier uploads (%s) [x-pinterest-rid %s]", purpose, rid)
         _require_id(response, purpose)
         return response.content
 
@@ -144,16 +136,9 @@ class Api:
         return self.client.send(Request(method="GET", path=path, purpose=purpose), self._tokens)
 
     def _send_write(
-        self,
-        method: str,
-        path: str,
-        purpose: str,
-        content: dict[str, Any],
-        *,
-        records: Records | None = None,
-        repeatable: bool = True,
+        self, method: str, path: str, purpose: str, content: dict[str, Any], *, records: Records | None = None
     ) -> Response:
-        """Send a request that writes. A 2xx is a success only with an id, and without `exceptions` in its body."""
+        """Send a POST, which creates, or a PATCH. A 2xx is a success only with an id, and without `exceptions`."""
         body = json.dumps(content).encode()
         request = Request(
             method=method,
@@ -162,7 +147,7 @@ class Api:
             body=b"".join([body[:-1], b",", *records.to_json(), b"}"]) if records else body,
             write=True,
             records=len(records) if records else 0,
-            repeatable=repeatable,
+            repeatable=method != "POST",
         )
         response = self.client.send(request, self._tokens)
         if response.content.get("exceptions"):
@@ -173,6 +158,7 @@ class Api:
 
 
 def _require_id(response: Response, purpose: str) -> None:
+    """Raise PinterestError if a response has no id."""
     if not response.content.get("id"):
         raise _build_content_error(response, purpose, "has no id, so it is unknown whether Pinterest did it")
 

@@ -1,19 +1,20 @@
-"""The request to end a run: a flag of the process, which every wait and every loop checks.
+"""The request to end a run: a flag of the process, which every wait and every loop checks. Calls in other threads.
 
 The signal's handler raises an exception in the main thread as well, but code in between may swallow that.
 """
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.runtime.threads import start_thread
 
 _T = TypeVar("_T")
 
-# How long the end waits for a response that may have a new refresh token, and for saving one.
+# How many seconds the end waits for a response that may have a new refresh token, and for saving one.
 _RESPONSE_SECONDS, _SAVING_SECONDS = 1.0, 10.0
 _POLL_SECONDS = 0.02
 
@@ -46,25 +47,24 @@ def clear_request() -> None:
 
 
 def run_shielded(function: Callable[[], _T]) -> _T:
-    """Return `function()`, run in a thread so that a signal, raised in the main thread, cannot interrupt it.
+    """Return `function()`, called in a thread so that a signal, raised in the main thread, cannot interrupt it.
 
     The caller may be interrupted; `wait_for_protected` then waits for the thread.
     """
     key = object()
     _awaited[key] = _RESPONSE_SECONDS
 
-    def run_and_forget() -> _T:
-        """Return `function()`; afterwards `wait_for_protected` no longer waits for it."""
+    def call_awaited() -> _T:
+        """Return `function()`, and end the wait for it."""
         try:
             return function()
         finally:
             _awaited.pop(key)
 
     try:
-        future = start_thread(run_and_forget, name="shielded")
-    except RuntimeError:
-        # No thread can be started: run unshielded.
-        return run_and_forget()
+        future = start_thread(call_awaited, name="shielded")
+    except RuntimeError:  # no thread can be started
+        return call_awaited()
     return future.result()
 
 
@@ -88,3 +88,29 @@ def wait_for_protected() -> bool:
     while any(time.monotonic() - begin < most for most in tuple(_awaited.values())):
         time.sleep(_POLL_SECONDS)
     return _SAVING_SECONDS not in _awaited.values()
+
+
+def start_thread(function: Callable[[], _T], *, name: str) -> Future[_T]:
+    """Call `function` in a daemon thread; return a future of its result. Raises RuntimeError if none can start."""
+    future: Future[_T] = Future()
+
+    def complete_future() -> None:
+        """Put the function's result, or its exception, into the future."""
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=complete_future, name=name, daemon=True).start()
+    return future
+
+
+def call_within(seconds: float, function: Callable[[], _T]) -> _T:
+    """Return `function()`. Raises what it raises, and TimeoutError after `seconds`.
+
+    After a TimeoutError, or an exception that a signal raises here, its thread goes on and its result is lost.
+    """
+    future = start_thread(function, name="limited")
+    if not wait([future], seconds).done:
+        raise TimeoutError
+    return future.result()

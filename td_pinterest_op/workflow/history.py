@@ -21,7 +21,7 @@ from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row
 from td_pinterest_op.run_history.table import HistoryTable
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing, format_duration
-from td_pinterest_op.runtime.threads import call_within
+from td_pinterest_op.runtime.shutdown import call_within
 from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.treasure_data.api import RUN_AGAIN, TreasureData
