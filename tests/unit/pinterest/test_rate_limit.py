@@ -258,20 +258,8 @@ def test_limit_headers_of_reads_do_not_limit_writes() -> None:
     time = FakeTime()
     rate_limiter = paced(time)
     permit, _ = rate_limiter.acquire_permit(write=False)
-    rate_limiter.release_permit(
-        permit, headers(x_ratelimit_limit="1;w=60", x_ratelimit_remaining="0", x_ratelimit_reset="9")
-    )
+    rate_limiter.release_permit(permit, headers(x_ratelimit_limit="1;w=60"))
     assert 390 == writes_in_a_minute(rate_limiter, time, {})
-
-
-@pytest.mark.parametrize(
-    ("reset", "waited"), [("5", 5.0), (str(NOW + 9), 9.0), ("60", 60.0), ("61", 0.0), ("nan", 0.0), ("", 0.0)]
-)
-def test_requests_wait_for_a_reset_within_a_minute_if_nothing_remains(reset: str, waited: float) -> None:
-    rate_limiter = paced(FakeTime(NOW))
-    permit, _ = rate_limiter.acquire_permit(write=True)
-    rate_limiter.release_permit(permit, headers(x_ratelimit_remaining="0", x_ratelimit_reset=reset))
-    assert waited == rate_limiter.acquire_permit(write=False)[1]
 
 
 def test_release_without_headers_ends_a_request() -> None:
@@ -283,13 +271,9 @@ def test_release_without_headers_ends_a_request() -> None:
     assert 60 == pytest.approx(rate_limiter.acquire_permit(write=True)[1])
 
 
-@given(
-    limit=st.text(alphabet="0123456789;w=, -", max_size=40), reset=st.text(alphabet="0123456789.-einfa", max_size=12)
-)
-def test_any_limit_header_is_accepted(limit: str, reset: str) -> None:
+@given(limit=st.text(alphabet="0123456789;w=, -", max_size=40))
+def test_any_limit_header_is_accepted(limit: str) -> None:
     rate_limiter = paced(FakeTime(NOW))
     permit, _ = rate_limiter.acquire_permit(write=True)
-    rate_limiter.release_permit(
-        permit, headers(x_ratelimit_limit=limit, x_ratelimit_remaining="0", x_ratelimit_reset=reset)
-    )
+    rate_limiter.release_permit(permit, headers(x_ratelimit_limit=limit))
     assert rate_limiter.acquire_permit(write=True)[1] <= MINUTE
