@@ -1,4 +1,4 @@
-"""Jobs: a query is issued or its earlier job adopted, waited for, and checked before a row is read."""
+"""Jobs of Treasure Data: issued, or adopted from an earlier try of the task, and waited for."""
 
 import hashlib
 import json
@@ -20,9 +20,6 @@ from td_pinterest_op.treasure_data.api import TreasureData, build_path
 log = logging.getLogger(__name__)
 
 _FINISHED = ("success", "error", "killed")
-_UNFINISHED = ("queued", "booting", "running")
-# Polls of a job whose status is not one of these: some five minutes.
-_MAXIMUM_UNKNOWN = 36
 # Polling, in seconds: often at first, for short queries, then seldom.
 _FIRST_POLL, _LAST_POLL = 0.1, 10.0
 # Lines about the wait: the first after a second, then never more than this many seconds apart.
@@ -49,22 +46,22 @@ class Source:
     purpose: str = ""
 
     def with_query(self, query: str) -> "Source":
-        """Return a source with another query, derived from this one's. A rerun adopts the earlier job."""
+        """Return a source with a query made from this one's. A rerun of the task adopts the earlier job."""
         digest = hashlib.sha256(f"{self.domain_key} {query}".encode()).hexdigest()
         return replace(self, query=query, domain_key=f"td_pinterest_op-{digest[:40]}")
 
     def with_fresh_query(self, query: str) -> "Source":
-        """Return a source with another query that must run again each time, since its rows may have changed."""
+        """Return a source with another query, which runs again in a rerun, since its rows may have changed."""
         return replace(self, query=query, domain_key=make_domain_key())
 
 
 def make_domain_key() -> str:
-    """Return a random domain key, so that no earlier job is adopted."""
+    """Return a random domain key, with which no earlier job is adopted."""
     return f"td_pinterest_op-{secrets.token_hex(16)}"
 
 
 class Origin(NamedTuple):
-    """The source of rows and the word for one of them, for messages."""
+    """Where rows come from, and the word for one of them, for messages."""
 
     name: str
     unit: str
@@ -98,7 +95,7 @@ class Job:
 
     @property
     def origin(self) -> Origin:
-        """Where to correct invalid rows, for messages."""
+        """Where the rows come from, for messages about invalid ones."""
         return FILE if self.file else QUERY
 
 
@@ -166,15 +163,8 @@ def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]
 
 def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:
     """Return the details of a job once it has finished."""
-    pause, waited, next_log_at, unknown = _FIRST_POLL, 0.0, _FIRST_LOG, 0
+    pause, waited, next_log_at = _FIRST_POLL, 0.0, _FIRST_LOG
     while (status := _get_job_details(td, "status", job_id)["status"]) not in _FINISHED:
-        unknown = 0 if status in _UNFINISHED else unknown + 1
-        if unknown > _MAXIMUM_UNKNOWN:
-            raise TreasureDataError(
-                f'job {job_id} has had the status "{sanitize(status)}" for {format_duration(waited)}, and this '
-                "operator does not know that status. Nothing was sent. Look at the job in the console, then run this "
-                "task again"
-            )
         if waited >= next_log_at:
             log.info("job %s is %s; waiting for it for %s so far", job_id, sanitize(status), format_duration(waited))
             next_log_at = waited + min(waited, _LONGEST_SILENCE)
