@@ -46,6 +46,6 @@ def exchange_code(
         advice=_CODE_ADVICE,
         repeatable=False,
     )
-    if grant is None or grant.refresh_token is None:
+    if grant.refresh_token is None:
         raise PinterestError("Pinterest's answer to the code has no refresh token: run `td-pinterest authorize` again")
     return grant

@@ -1,4 +1,4 @@
-"""The retry policy: how many retries, and the waits that the settings or a server ask for."""
+"""How often to retry a request, and the waits that the settings or a server ask for."""
 
 import datetime
 import email.utils
@@ -27,14 +27,14 @@ class Retry:
     random: Callable[[], float]
 
     def iterate_waits(self) -> Iterator[float]:
-        """Yield the wait before each retry, without end: each is twice the one before, plus up to half at random."""
+        """Yield the wait before each retry, without end: it doubles each time, plus up to half of it at random."""
         doubling = backoff.expo(base=2, factor=self.initial_wait, max_value=self.longest_wait)
         next(doubling)  # its first value is no wait
         while True:
             yield min(next(doubling) * (1 + self.random() / 2), self.longest_wait)
 
     def iterate_waits_for(self, seconds: float) -> Iterator[float]:
-        """Yield the waits before all retries, and then more until their sum reaches `seconds`."""
+        """Yield the waits before all retries, and further ones until their sum is at least `seconds`."""
         waits, retry, waited = self.iterate_waits(), 0, 0.0
         while retry < self.count or waited < seconds:
             wait = max(next(waits), _SHORTEST_WAIT)
@@ -43,9 +43,9 @@ class Retry:
 
 
 def read_retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Return the seconds to wait by `Retry-After` (seconds or a date), None without a valid one.
+    """Return the seconds that the header `Retry-After` asks to wait; None if it is missing or invalid.
 
-    No wait is longer than some thirty years. `wall` is this machine's time, in seconds since 1970.
+    At most some thirty years. `wall` is this machine's time, in seconds since 1970.
     """
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal() and text.isascii():
@@ -55,7 +55,7 @@ def read_retry_after(headers: Mapping[str, str], *, wall: float) -> float | None
 
 
 def read_reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Return the seconds until the time in `x-ratelimit-reset` (or the seconds there), None without a valid one."""
+    """Return the seconds until the reset in the header `x-ratelimit-reset`; None if it is missing or invalid."""
     try:
         reset = float(headers.get("x-ratelimit-reset", ""))
     except ValueError:
@@ -66,7 +66,7 @@ def read_reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None
 
 
 def read_server_time(headers: Mapping[str, str], *, wall: float) -> float:
-    """Return the time in a response's headers, in seconds since 1970; else `wall`, the time of this machine."""
+    """Return the server's time in the header `Date`, in seconds since 1970; else `wall`, this machine's time."""
     now = _parse_http_date(headers.get("Date", ""))
     return wall if now is None else now
 

@@ -60,7 +60,7 @@ class Request:
 
     @property
     def label(self) -> str:
-        """The request's purpose and ad account for messages, with names from elsewhere escaped."""
+        """The request's purpose and ad account for messages, with control characters escaped."""
         account = _AD_ACCOUNT.match(self.path)
         return escape(self.purpose) + (f" (ad account {account[1]})" if account else "")
 
@@ -70,20 +70,20 @@ OnResponse = Callable[[Request, Response], None]
 
 
 class TokenSource:
-    """Provides the authorisation of requests: here a single token, which cannot be renewed."""
+    """The source of the credentials that authorise requests. This class has a single one, which it cannot replace."""
 
     def __init__(self, auth: AuthBase) -> None:
         self._auth = auth
 
     def get_token(self) -> AuthBase:
-        """Return the authorisation to use now."""
+        """Return the credentials for the next request."""
         return self._auth
 
     def mark_accepted(self, used: AuthBase) -> None:
-        """Remember that Pinterest accepted a request with the authorisation `used`."""
+        """Record that Pinterest accepted a request with the credentials `used`."""
 
     def replace_token(self, used: AuthBase) -> bool:  # noqa: ARG002 - for other sources
-        """Replace the authorisation `used` after a 401; return whether there is another one to try."""
+        """Replace the credentials `used` after a 401; return whether there are others to try."""
         return False
 
 
@@ -99,25 +99,25 @@ class _FailedAttempt:
 
 
 class _Attempts:
-    """The attempts of one request so far. `waited`: seconds before a retry that the statistics do not have yet."""
+    """The failed attempts of one request. `waited`: seconds waited that the statistics do not contain yet."""
 
     def __init__(self, *, retry: Retry) -> None:
         self.retry_waits, self.throttle_waits = retry.iterate_waits(), retry.iterate_waits()
         self.failures: list[_FailedAttempt] = []
         self.waited = 0.0
 
-    def count(self, recovery: Recovery) -> int:
-        """Return how many attempts have failed in a way that this recovery is for."""
+    def count_failures(self, recovery: Recovery) -> int:
+        """Return the number of failures that call for this recovery."""
         return sum(failure.decision.recovery is recovery for failure in self.failures)
 
     @property
     def maybe_applied(self) -> bool:
-        """Whether Pinterest may have carried out one of the failed attempts."""
+        """Whether Pinterest may have carried out one of the attempts."""
         return any(failure.decision.maybe_applied for failure in self.failures)
 
 
 class Client:
-    """Sends all requests of a run, with retries. `send` may be called from several threads."""
+    """Sends a run's requests to Pinterest, with retries. `send` may be called from several threads."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class Client:
 
     @property
     def age(self) -> float:
-        """The seconds since the run began."""
+        """The seconds since the client was made."""
         return self._clock() - self._began
 
     def send(self, request: Request, tokens: TokenSource) -> Response:
@@ -168,7 +168,7 @@ class Client:
             raise
 
     def _send_once(self, request: Request, auth: AuthBase, attempts: _Attempts) -> Response | _FailedAttempt:
-        """Send the request once, as soon as the limits allow it, and count it."""
+        """Send the request once, as soon as the rate limits allow it, and count it."""
         permit, waited = self.rate_limiter.acquire_permit(write=request.write)
         response: Response | None = None
         headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})
@@ -186,7 +186,7 @@ class Client:
             if self._on_response:
                 self._on_response(request, response)
             outcome = _explain_refusal(request, response) or replace(
-                response, latency=self._clock() - started, throttled=attempts.count(Recovery.WAIT) > 0
+                response, latency=self._clock() - started, throttled=attempts.count_failures(Recovery.WAIT) > 0
             )
         except NoResponseError as error:
             outcome = _explain_no_response(request, error)
@@ -208,11 +208,11 @@ class Client:
             self._wait_out_throttling(failed, default=next(attempts.throttle_waits))
         elif recovery is Recovery.RETRY:
             self._wait_for_retry(request, failed, attempts)
-        elif recovery is Recovery.GIVE_UP or attempts.count(recovery) >= MOST_REFUSALS or not refresh():
+        elif recovery is Recovery.GIVE_UP or attempts.count_failures(recovery) >= MOST_REFUSALS or not refresh():
             raise failed.error
 
     def _wait_out_throttling(self, failed: _FailedAttempt, *, default: float) -> None:
-        """Hold back all requests as long as a 429 asks. Raises if none has succeeded for too long."""
+        """Make all requests wait as long as a 429 asks. Raises its error if no request has succeeded for too long."""
         # A server that asks for no wait at all must not be asked without a pause.
         wait = self._read_requested_wait(failed) or default or min(_LEAST_PAUSE, self.retry.longest_wait)
         with self._lock:
@@ -229,8 +229,8 @@ class Client:
         """Wait before the next retry. Raises the request's error if no retry is left."""
         requested = self._read_requested_wait(failed)
         self.rate_limiter.block_for(requested)
-        tries, most = attempts.count(Recovery.RETRY), self.retry.count + 1
-        if final := _final_error(request, failed.error, attempts, is_last=tries >= most):
+        tries, most = attempts.count_failures(Recovery.RETRY), self.retry.count + 1
+        if final := _find_final_error(request, failed.error, attempts, is_last=tries >= most):
             raise final
         wait = next(attempts.retry_waits)
         until = format_duration(max(wait, requested), wall=self._wall_clock())
@@ -239,7 +239,7 @@ class Client:
         attempts.waited = wait
 
     def _read_requested_wait(self, failed: _FailedAttempt) -> float:
-        """Return the seconds that a response asks to wait. Raises its error if that is longer than allowed."""
+        """Return the seconds that a failed response asks to wait. Raises its error if that is too long."""
         wall = self._wall_clock()
         seconds = read_retry_after(failed.headers, wall=wall)
         if seconds is None and failed.decision.recovery is Recovery.WAIT:
@@ -252,9 +252,11 @@ class Client:
         return seconds or 0.0
 
 
-def _final_error(request: Request, error: ExportError, attempts: _Attempts, *, is_last: bool) -> ExportError | None:
-    """Return the error of a request that must not be sent again; None for one that may."""
-    tries = attempts.count(Recovery.RETRY)
+def _find_final_error(
+    request: Request, error: ExportError, attempts: _Attempts, *, is_last: bool
+) -> ExportError | None:
+    """Return the error that ends a request; None if the request may be sent again."""
+    tries = attempts.count_failures(Recovery.RETRY)
     if not request.repeatable and attempts.maybe_applied:
         return MaybeAppliedError(str(error), status=error.status, code=error.code)
     if is_last:
@@ -265,6 +267,7 @@ def _final_error(request: Request, error: ExportError, attempts: _Attempts, *, i
 
 
 def _explain_no_response(request: Request, error: NoResponseError) -> _FailedAttempt:
+    """Return the failed attempt of a request that got no response."""
     decision, text = FAILURES[error.failure], f"no response from Pinterest ({error}) to {request.label}"
     is_broken = error.failure in (Failure.BROKEN, Failure.WRITE_TIMEOUT)
     final = decision.error(f"{text}; {decision.advice}")
@@ -272,7 +275,7 @@ def _explain_no_response(request: Request, error: NoResponseError) -> _FailedAtt
 
 
 def _explain_refusal(request: Request, response: Response) -> _FailedAttempt | None:
-    """Return the failed attempt that a response means; None if it is a success."""
+    """Return the failed attempt of a request that Pinterest refused; None if the response is a success."""
     decision = judge_response(response.status, response.code, response.message)
     if decision is None:
         return None

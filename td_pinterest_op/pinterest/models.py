@@ -47,7 +47,7 @@ class Audience:
 
     @property
     def label(self) -> str:
-        """The audience as messages name it."""
+        """The audience's name in messages, with its id."""
         return format_label("audience", self.id, self.name)
 
     @property
@@ -79,10 +79,10 @@ class CustomerList:
 
     @property
     def label(self) -> str:
-        """The list as messages name it."""
+        """The customer list's name in messages, with its id."""
         return format_label("customer list", self.id, self.name)
 
 
 def to_text(value: object) -> str:
-    """Return a value of Pinterest's JSON as text, "" for null."""
+    """Return a value of Pinterest's JSON as text; "" for null."""
     return "" if value is None else str(value)

@@ -10,7 +10,6 @@ import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
-from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import MOST_REFUSALS, Client, Request, TokenSource
 from td_pinterest_op.pinterest.policy import AUTHORISE_AGAIN
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
@@ -53,12 +52,11 @@ class Grant:
     refresh_expires_in: float | None
 
     @classmethod
-    def parse(cls, response: Response) -> "Grant | None":
-        """Return the tokens in a response, None without an access token."""
-        content = response.content
+    def parse(cls, content: Mapping[str, Any]) -> "Grant":
+        """Return the tokens in a response's JSON. Raises PinterestError without an access token."""
         access_token = _read_token(content, "access_token")
         if access_token is None:
-            return None
+            raise PinterestError("Pinterest's answer to the token request has no access token")
         return cls(
             access_token=access_token,
             refresh_token=_read_token(content, "refresh_token"),
@@ -69,7 +67,7 @@ class Grant:
 
 
 def find_missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCOPES) -> list[str]:
-    """Return the needed scopes that were not granted; none if Pinterest does not name the granted ones."""
+    """Return the needed scopes that Pinterest has not granted; none if it does not name the granted ones."""
     return [scope for scope in needed if granted and scope not in granted]
 
 
@@ -87,7 +85,7 @@ class Bearer(AuthBase):
 
 
 class Tokens(TokenSource):
-    """Provides the access token for every request except the token request. May be used from several threads.
+    """The source of a run's access tokens, which a refresh token renews. May be used from several threads.
 
     `on_new_refresh_token(token, seconds)` is called at once for each new refresh token; with None when Pinterest sent
     no new one. `seconds`: how long the token to use next is valid, None if unknown. `read_stored_token()` returns the
@@ -151,13 +149,13 @@ class Tokens(TokenSource):
             return True
 
     def _renew_access_token(self) -> Bearer:
-        # A signal does not interrupt the request, since its response may have a new refresh token.
+        """Return a new access token. A signal does not interrupt the request: it may bring a new refresh token."""
         self._bearer = shutdown.run_shielded(self._exchange_refresh_token)
         self._is_proved = False
         return self._bearer
 
     def _adopt_stored_token(self) -> bool:
-        """Use the stored refresh token from now on, unless this run has had it already; return whether it does."""
+        """Switch to the refresh token that is stored now; return False if this run has used that one already."""
         stored = self._read_stored_token()
         if stored is None or stored in self._seen_tokens:
             return False
@@ -182,12 +180,10 @@ class Tokens(TokenSource):
                 return self._exchange_refresh_token()
             error.refused_token = self._fingerprint
             raise
-        if grant is None:
-            raise PinterestError("Pinterest's answer to the token request has no access token")
         return self._accept_grant(grant)
 
     def _accept_grant(self, grant: Grant) -> Bearer:
-        """Store the refresh token, if it is new; return the access token. Raises AccountError for a missing scope."""
+        """Store a new refresh token; return the access token. Raises AccountError if a scope is missing."""
         issued = None if grant.refresh_token == self.refresh_token else grant.refresh_token
         if issued:
             self.refresh_token = issued
@@ -212,11 +208,12 @@ def request_grant(
     purpose: str,
     advice: Mapping[int | None, str],
     repeatable: bool = True,
-) -> Grant | None:
-    """Send a form to the token endpoint. Return the issued tokens, None without an access token. Raises AccountError.
+) -> Grant:
+    """Send a form to the token endpoint; return the issued tokens. Raises AccountError and PinterestError.
 
     The other arguments are those of `Request`.
     """
+    app = HTTPBasicAuth(client_id.reveal(), client_secret.reveal())
     Secret(f"{client_id.reveal()}:{client_secret.reveal()}")  # masked in base64 as well, as a pair
     request = Request(
         method="POST",
@@ -229,19 +226,19 @@ def request_grant(
         advice=advice,
     )
     try:
-        return Grant.parse(client.send(request, TokenSource(HTTPBasicAuth(client_id.reveal(), client_secret.reveal()))))
+        return Grant.parse(client.send(request, TokenSource(app)).content)
     except (AccountError, RequestRefusedError) as error:
         raise AccountError(str(error), status=error.status, code=error.code) from None
 
 
 def _read_token(content: Mapping[str, Any], name: str) -> Secret | None:
-    """Return the token of this name in a response's content, None without a valid one."""
+    """Return the token with this name in a response's JSON; None if it is missing or invalid."""
     token = content.get(name)
     return Secret(token) if isinstance(token, str) and 0 < len(token) <= LONGEST_SECRET else None
 
 
 def _read_lifetime(value: object) -> float | None:
-    """Return a lifetime in seconds; None if it is not a number, or longer than a date can hold."""
+    """Return a lifetime in seconds; None if it is not a number, or too long for a date."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 < value <= _LONGEST else None

@@ -87,7 +87,7 @@ _OTHER_RESPONSES = {
 
 
 def judge_response(status: int, code: int | None, message: str = "") -> Decision | None:
-    """Return what to do after a response, None for a success (2xx). `message` is Pinterest's, unmasked."""
+    """Return the decision about a failed response; None for a success (2xx). `message` is Pinterest's, unmasked."""
     if 200 <= status < 300:
         return None
     for of_status, of_code, pattern, decision in _RESPONSES:

@@ -90,7 +90,7 @@ class Job:
 
     @property
     def label(self) -> str:
-        """The job's result as messages name it."""
+        """The name of the job's result in messages."""
         return f"the file {self.file}" if self.file else f"the result of job {self.id}"
 
     @property
