@@ -45,14 +45,14 @@ class AdAccount:
 
 def list_ad_accounts(api: Api) -> Iterator[AdAccount]:
     """Yield all ad accounts that the token may read, including shared ones."""
-    pages = api.list_pages("/ad_accounts", purpose="listing ad accounts", include_shared_accounts="true")
+    pages = api.list_pages("/ad_accounts", purpose="list ad accounts", include_shared_accounts="true")
     return map(AdAccount.parse, pages)
 
 
 def read_username(api: Api) -> str | None:
     """Return the name of the token's user; None without the scope user_accounts:read."""
     try:
-        return to_text(api.get("/user_account", purpose="looking up the user").content.get("username")) or None
+        return to_text(api.get("/user_account", purpose="look up the user").content.get("username")) or None
     except ExportError as error:
         if error.status in (401, 403, 404):
             return None

@@ -11,7 +11,7 @@ from td_pinterest_op.redaction.secret import Secret
 _PAGE = "https://www.pinterest.com/oauth/"
 _CODE_USED_UP = (
     "the code was used before, is too old (it lasts a few minutes) or belongs to another redirect address: run "
-    "`td-pinterest authorize` again and approve without a pause"
+    "`td-pinterest authorize` again and approve within a few minutes"
 )
 _WRONG_APP = (
     "check client id and client secret: both are on the app's page at https://developers.pinterest.com/apps/, and the "
@@ -42,10 +42,12 @@ def exchange_code(
         {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect_uri},
         client_id=client_id,
         client_secret=client_secret,
-        purpose="exchanging the code for a refresh token",
+        purpose="exchange the code for a refresh token",
         advice=_CODE_ADVICE,
         repeatable=False,
     )
     if grant.refresh_token is None:
-        raise PinterestError("Pinterest's answer to the code has no refresh token: run `td-pinterest authorize` again")
+        raise PinterestError(
+            "Pinterest's answer to the authorization code has no refresh token: run `td-pinterest authorize` again"
+        )
     return grant

@@ -53,18 +53,18 @@ class Api:
         """Create an audience of the people that `rule` selects, such as `{"customer_list_id": …}`."""
         content = {"audience_type": audience_type, "name": name, "rule": rule}
         content |= {"description": description} if description else {}
-        response = self._send_write("POST", "/audiences", f'creating audience "{name}"', content)
+        response = self._send_write("POST", "/audiences", f'create audience "{name}"', content)
         return Audience.parse(response.content)
 
     def switch_audience(self, audience_id: str, *, customer_list_id: str) -> None:
         """Switch an audience to another customer list. Only reading it back shows whether that worked."""
-        purpose = f"switching audience {audience_id} to customer list {customer_list_id}"
+        purpose = f"switch audience {audience_id} to customer list {customer_list_id}"
         content = {"operation_type": "UPDATE", "rule": {"customer_list_id": customer_list_id}}
         self._send_write("PATCH", f"/audiences/{audience_id}", purpose, content)
 
     def remove_audience(self, audience_id: str) -> None:
         """Remove an audience. Raises ExportError with status 404 if Pinterest does not know it."""
-        purpose = f"removing audience {audience_id}"
+        purpose = f"remove audience {audience_id}"
         self._send_write("PATCH", f"/audiences/{audience_id}", purpose, {"operation_type": "REMOVE"})
 
     def list_customer_lists(self) -> Iterator[CustomerList]:
@@ -80,14 +80,15 @@ class Api:
         self, *, name: str, list_type: str, records: Records | None = None, is_nca: bool = False
     ) -> CustomerList:
         """Create a customer list with its first records. `is_nca`: it is for new-customer acquisition."""
-        purpose = f'creating customer list "{name}"' + (f" with {len(records)} records" if records else "")
+        purpose = f'create customer list "{name}"' + (f" with {len(records)} records" if records else "")
         content = {"name": name, "list_type": list_type} | ({"is_nca": True} if is_nca else {})
         response = self._send_write("POST", "/customer_lists", purpose, content, records=records)
         return CustomerList.parse(response.content)
 
     def change_records(self, list_id: str, records: Records, *, operation: str) -> Response:
         """Add records to a customer list, or remove them; `operation` is ADD or REMOVE."""
-        purpose = f"{operation} of {len(records)} records, customer list {list_id}"
+        change = "add {} records to" if operation == "ADD" else "remove {} records from"
+        purpose = f"{change.format(len(records))} customer list {list_id}"
         content = {"operation_type": operation}
         return self._send_write("PATCH", f"/customer_lists/{list_id}", purpose, content, records=records)
 
@@ -97,11 +98,11 @@ class Api:
         A query's name is repeated for each text of a sequence.
         """
         query = {"order": "DESCENDING", **_QUERIES.get(kind, {}), **query}
-        return self.list_pages(f"{self._account}/{kind}", purpose=f"listing {kind.replace('_', ' ')}", **query)
+        return self.list_pages(f"{self._account}/{kind}", purpose=f"list {kind.replace('_', ' ')}", **query)
 
     def get_entity(self, kind: str, entity_id: str) -> dict[str, Any] | None:
         """Return the JSON of one entity of a kind, such as `audiences`; None if the ad account has none of that id."""
-        purpose = f"looking up {kind.removesuffix('s').replace('_', ' ')} {entity_id}"
+        purpose = f"look up {kind.removesuffix('s').replace('_', ' ')} {entity_id}"
         try:
             response = self.get(f"{self._account}/{kind}/{entity_id}", purpose=purpose)
         except RequestRefusedError as error:
@@ -109,8 +110,11 @@ class Api:
                 return None
             raise
         if response.content.get("exceptions"):
-            rid = response.request_id
-            log.warning("Pinterest reports exceptions in earlier uploads (%s) [x-pinterest-rid %s]", purpose, rid)
+            log.warning(
+                "Pinterest reports exceptions in earlier uploads, in answer to the request to %s [x-pinterest-rid %s]",
+                purpose,
+                response.request_id,
+            )
         _require_id(response, purpose)
         return response.content
 
@@ -151,7 +155,7 @@ class Api:
         )
         response = self.client.send(request, self._tokens)
         if response.content.get("exceptions"):
-            why = "contains exceptions: Pinterest did not do it, or not all of it"
+            why = "contains exceptions: Pinterest carried out the request only in part, or not at all"
             raise _build_content_error(response, purpose, why)
         _require_id(response, purpose)
         return response
@@ -160,11 +164,13 @@ class Api:
 def _require_id(response: Response, purpose: str) -> None:
     """Raise PinterestError if a response has no id."""
     if not response.content.get("id"):
-        raise _build_content_error(response, purpose, "has no id, so it is unknown whether Pinterest did it")
+        raise _build_content_error(
+            response, purpose, "has no id, so it is unknown whether Pinterest carried out the request"
+        )
 
 
 def _build_content_error(response: Response, purpose: str, why: str) -> PinterestError:
     """Return the error for a 2xx with unexpected content: the request may have been carried out."""
-    text = f"Pinterest answered {response.status} to {purpose}, but the answer {why}"
+    text = f"Pinterest answered {response.status} to the request to {purpose}, but the answer {why}"
     rid = f" [x-pinterest-rid {response.request_id}]"
     return PinterestError(text + rid, status=response.status, maybe_applied=True)

@@ -56,7 +56,7 @@ class Grant:
         """Return the tokens in a response's JSON. Raises PinterestError without an access token."""
         access_token = _read_token(content, "access_token")
         if access_token is None:
-            raise PinterestError("Pinterest's answer to the token request has no access token")
+            raise PinterestError("Pinterest's answer to the token request has no access token: run this task again")
         return cls(
             access_token=access_token,
             refresh_token=_read_token(content, "refresh_token"),
@@ -171,7 +171,7 @@ class Tokens(TokenSource):
                 {"grant_type": "refresh_token", "refresh_token": self.refresh_token.reveal()},
                 client_id=self._client_id,
                 client_secret=self._client_secret,
-                purpose="exchanging the refresh token for an access token",
+                purpose="exchange the refresh token for an access token",
                 advice=_REFRESH_ADVICE,
             )
         except AccountError as error:

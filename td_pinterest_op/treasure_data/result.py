@@ -80,8 +80,8 @@ class JobResult:
             if self._at_end or tries > retry.count:
                 why = "" if self._at_end else f" (the last of {tries} tries: {failure})"
                 raise TreasureDataError(
-                    f"{self._job.label} is truncated: {self._rows} of {self._job.records} rows came{why}; nothing was "
-                    "sent. Run this task again"
+                    f"{self._job.label} is truncated: {self._rows} of {self._job.records} rows arrived{why}; nothing "
+                    "was sent. Run this task again"
                 )
             self._td.wait_for_retry(failure, next(waits) if tries else retry.initial_wait, f"in {self._job.label}")
 
@@ -111,7 +111,7 @@ class JobResult:
                 raise
             raise JobError(
                 f"the owner of the API key may not read {self._job.label}: another user ran it. Use the key of the "
-                "same user for the query and the export (the secret td.apikey), or let the export issue it"
+                "same user for the query and the export (the secret td.apikey), or let the export run the query"
             ) from None
         # Without a Content-Length, a broken connection looks like a clean close. It is the end only if the compressed
         # file ends as well, or if nothing came and nothing was announced.
@@ -126,7 +126,7 @@ class JobResult:
         if response.status == 206 and start and int(start[1]) <= self._offset:
             return self._offset - int(start[1])
         if response.status == 206:
-            raise TemporaryError("the response is a different part than the requested one")
+            raise TemporaryError("the response contains another part of the result than requested")
         if response.status == 404:
             raise JobError(
                 f"job {self._job.id} no longer has a result: Treasure Data keeps results for seven days. Run the "
@@ -135,7 +135,7 @@ class JobResult:
         raise build_refusal_error(
             response.status,
             f"response {response.status} to the request for {self._job.label}",
-            subject="the job's id, or let the export issue the query",
+            subject="the job's id, or let the export run the query",
         )
 
     def _decode_blocks(self, data: bytes) -> Iterator[list[list[Any]]]:

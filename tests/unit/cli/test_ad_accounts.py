@@ -29,7 +29,7 @@ def test_username_is_none_if_pinterest_does_not_show_it(response: Response, expe
 
 @pytest.mark.parametrize("response", [answer(400, {"code": 1}), answer(500), Failure.TLS])
 def test_username_raises_any_other_refusal(response: Response | Failure) -> None:
-    with pytest.raises(PinterestError, match="looking up the user"):
+    with pytest.raises(PinterestError, match="look up the user"):
         read_username(api(response))
 
 

@@ -155,7 +155,7 @@ def test_listing_that_names_a_page_again_is_an_error(bookmark: object) -> None:
 
 @pytest.mark.parametrize("content", [{}, {"items": None}, {"items": {}}, [], "nonsense"])
 def test_a_listing_without_items_is_an_error(content: object) -> None:
-    with pytest.raises(PinterestError, match="listing customer lists, but the answer has no items"):
+    with pytest.raises(PinterestError, match="list customer lists, but the answer has no items"):
         list(api(answer(200, content))[0].list_customer_lists())
 
 
@@ -172,7 +172,10 @@ def test_exceptions_on_a_read_are_a_warning(exceptions: object, caplog: pytest.L
     calls, _ = api(answer(200, {"id": "643", "name": "L", "exceptions": exceptions}, {"x-pinterest-rid": "r7"}))
     assert calls.find_customer_list("643")
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert "exceptions in earlier uploads (looking up customer list 643) [x-pinterest-rid r7]" in warning
+    assert (
+        "exceptions in earlier uploads, in answer to the request to look up customer list 643 "
+        "[x-pinterest-rid r7]" in warning
+    )
     assert "jane" not in caplog.text
 
 
@@ -247,7 +250,9 @@ def test_error_about_records_names_their_number_and_quotes_no_response(status: i
     with pytest.raises(RequestRefusedError) as caught:
         calls.change_records("643", Digests(bytes(96)), operation="ADD")
     assert status == caught.value.status
-    assert f"Pinterest answered {status} (code 1) to ADD of 3 records, customer list 643 (ad" in str(caught.value)
+    assert f"Pinterest answered {status} (code 1) to the request to add 3 records to customer list 643 (ad" in str(
+        caught.value
+    )
     assert "jane" not in str(caught.value)
     assert "[x-pinterest-rid r7]" in str(caught.value)
 
