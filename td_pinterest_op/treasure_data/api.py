@@ -4,8 +4,8 @@ import contextlib
 import logging
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
+from types import SimpleNamespace
 from typing import Any
 
 import tdclient.api
@@ -60,23 +60,6 @@ class TemporaryError(Exception):
         self.retry_after = retry_after
 
 
-@dataclass(frozen=True, slots=True)
-class _ConnectionPool:
-    """Sends td-client's requests in place of td-client's own connection pool."""
-
-    transport: Transport
-
-    def request(
-        self, method: str, url: str, *, fields: Mapping[str, str], headers: Mapping[str, str]
-    ) -> contextlib.AbstractContextManager[urllib3.BaseHTTPResponse]:
-        """Send one request; its response is read within the block."""
-        form = {"content-type": "application/x-www-form-urlencoded"} if fields else {}
-        body = urllib.parse.urlencode(fields).encode() or None
-        return self.transport.open_response(
-            method, url, headers={**headers, **form}, body=body, auth=lambda request: request
-        )
-
-
 class TreasureData:
     """A client for Treasure Data's API, with retries."""
 
@@ -86,7 +69,9 @@ class TreasureData:
         self.retry, self.sleep, self._wall_clock = retry, timing.sleep, timing.wall
         # Without the slash at its end td-client would request //v3/…
         self._api = tdclient.api.API(api_key.reveal(), user_agent=USER_AGENT, endpoint=endpoint.rstrip("/") + "/")
-        setattr(self._api, "http", _ConnectionPool(transport))  # noqa: B010 - declared as urllib3's pool
+        self._transport = transport
+        # In place of td-client's own connection pool.
+        setattr(self._api, "http", SimpleNamespace(request=self._send_form))  # noqa: B010 - declared as urllib3's pool
 
     def call(
         self, method: str, path: str, *, subject: str = "the name in its path", **params: str
@@ -151,6 +136,16 @@ class TreasureData:
                 yield response
         except NoResponseError as error:
             raise _explain_no_response(error, f"to {method} {path}") from None
+
+    def _send_form(
+        self, method: str, url: str, *, fields: Mapping[str, str], headers: Mapping[str, str]
+    ) -> contextlib.AbstractContextManager[urllib3.BaseHTTPResponse]:
+        """Send a request with a form of these fields, if there are any. See `Transport.open_response`."""
+        form = {"content-type": "application/x-www-form-urlencoded"} if fields else {}
+        body = urllib.parse.urlencode(fields).encode() or None
+        return self._transport.open_response(
+            method, url, headers={**headers, **form}, body=body, auth=lambda request: request
+        )
 
 
 def _explain_no_response(error: NoResponseError, place: str) -> Exception:
