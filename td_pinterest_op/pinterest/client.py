@@ -70,7 +70,7 @@ OnResponse = Callable[[Request, Response], None]
 
 
 class TokenSource:
-    """The source of the credentials that authorise requests. This class has a single one, which it cannot replace."""
+    """A source of credentials for requests. This one has a single credential, which cannot be replaced."""
 
     def __init__(self, auth: AuthBase) -> None:
         self._auth = auth

@@ -129,7 +129,7 @@ class RateLimiter:
                     self._windows[float(window)] = min(max(quota, 1), maximum)
 
     def block_for(self, seconds: float) -> bool:
-        """Delay all requests by `seconds`; return whether that lengthens a delay already in force."""
+        """Delay all requests by `seconds`; return whether that begins or lengthens a delay."""
         with self._lock:
             now, before = self._clock(), self._not_before
             self.waits += 1

@@ -70,7 +70,7 @@ def run_shielded(function: Callable[[], _T]) -> _T:
 
 @contextlib.contextmanager
 def protect_saving() -> Iterator[None]:
-    """Make `wait_for_protected` wait for the end of the block, which saves something."""
+    """Protect a block that saves something from the end of the process: `wait_for_protected` waits for it."""
     key = object()
     _awaited[key] = _SAVING_SECONDS
     try:
@@ -106,7 +106,7 @@ def start_thread(function: Callable[[], _T], *, name: str) -> Future[_T]:
 
 
 def call_within(seconds: float, function: Callable[[], _T]) -> _T:
-    """Return `function()`. Raises what it raises, and TimeoutError after `seconds`.
+    """Call `function`, and return its result. Raises its exceptions, and TimeoutError after `seconds`.
 
     After a TimeoutError, or an exception that a signal raises here, its thread goes on and its result is lost.
     """
