@@ -65,7 +65,7 @@ FAILURES: dict[Failure, Decision] = {
 }
 
 # (status, code or None for any, pattern of the message) → decision. The first match counts.
-_RESPONSES: tuple[tuple[int, int | None, str, Decision], ...] = (
+RESPONSES: tuple[tuple[int, int | None, str, Decision], ...] = (
     (400, 12, "", _IN_DOUBT),
     (400, None, "something went wrong|retry after|try again", _IN_DOUBT),
     (401, 3, "does not have access|restricted feature", _give_up(AccountError, _ACCESS)),
@@ -90,7 +90,7 @@ def judge_response(status: int, code: int | None, message: str = "") -> Decision
     """Return the decision about a failed response; None for a success (2xx). `message` is Pinterest's, unmasked."""
     if 200 <= status < 300:
         return None
-    for of_status, of_code, pattern, decision in _RESPONSES:
+    for of_status, of_code, pattern, decision in RESPONSES:
         is_same = status == of_status and of_code in (None, code)
         if is_same and re.search(pattern, message, re.IGNORECASE):
             return decision
