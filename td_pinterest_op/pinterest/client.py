@@ -226,12 +226,16 @@ class Client:
             log.warning("%s; all requests wait %s", failed.text, format_duration(wait, wall=self._wall_clock()))
 
     def _wait_for_retry(self, request: Request, failed: _FailedAttempt, attempts: _Attempts) -> None:
-        """Wait before the next retry. Raises the request's error if no retry is left."""
-        requested = self._read_requested_wait(failed)
+        """Wait before the next retry. Raises an error if the request must not be sent again."""
+        error, requested = failed.error, self._read_requested_wait(failed)
         self.rate_limiter.block_for(requested)
         tries, most = attempts.count_failures(Recovery.RETRY), self.retry.count + 1
-        if final := _find_final_error(request, failed.error, attempts, is_last=tries >= most):
-            raise final
+        if not request.repeatable and attempts.maybe_applied:
+            raise MaybeAppliedError(str(error), status=error.status, code=error.code)
+        if tries >= most:
+            raise error.extend(f"; tried {tries} times" if tries > 1 else "")
+        if request.records > 1 and sum(failure.is_broken for failure in attempts.failures) >= MOST_BROKEN:
+            raise ConnectionBrokenError(str(error), status=error.status, code=error.code)
         wait = next(attempts.retry_waits)
         until = format_duration(max(wait, requested), wall=self._wall_clock())
         log.warning("%s, try %d of %d; trying again in %s", failed.text, tries, most, until)
@@ -250,20 +254,6 @@ class Client:
                 f"({format_duration(self.retry.longest_wait)})"
             )
         return seconds or 0.0
-
-
-def _find_final_error(
-    request: Request, error: ExportError, attempts: _Attempts, *, is_last: bool
-) -> ExportError | None:
-    """Return the error that ends a request; None if the request may be sent again."""
-    tries = attempts.count_failures(Recovery.RETRY)
-    if not request.repeatable and attempts.maybe_applied:
-        return MaybeAppliedError(str(error), status=error.status, code=error.code)
-    if is_last:
-        return error.extend(f"; tried {tries} times" if tries > 1 else "")
-    if request.records > 1 and sum(failure.is_broken for failure in attempts.failures) >= MOST_BROKEN:
-        return ConnectionBrokenError(str(error), status=error.status, code=error.code)
-    return None
 
 
 def _explain_no_response(request: Request, error: NoResponseError) -> _FailedAttempt:
