@@ -2,6 +2,7 @@
 
 import datetime
 import email.utils
+import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ class Retry:
     count: int
     initial_wait: float
     longest_wait: float
-    random: Callable[[], float]
+    random: Callable[[], float] = random.random
 
     def iterate_waits(self) -> Iterator[float]:
         """Yield the wait before each retry, without end: it doubles each time, plus up to half of it at random."""

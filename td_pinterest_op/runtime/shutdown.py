@@ -1,4 +1,4 @@
-"""The request to end a run: a flag of the process, which every wait and every loop checks. Calls in other threads.
+"""The request to end a run: a flag of the process, which every wait and every loop checks.
 
 The signal's handler raises an exception in the main thread as well, but code in between may swallow that.
 """
@@ -7,7 +7,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from typing import TypeVar
 
 from td_pinterest_op.errors import StoppedError
@@ -103,14 +103,3 @@ def start_thread(function: Callable[[], _T], *, name: str) -> Future[_T]:
 
     threading.Thread(target=complete_future, name=name, daemon=True).start()
     return future
-
-
-def call_within(seconds: float, function: Callable[[], _T]) -> _T:
-    """Call `function`, and return its result. Raises its exceptions, and TimeoutError after `seconds`.
-
-    After a TimeoutError, or an exception that a signal raises here, its thread goes on and its result is lost.
-    """
-    future = start_thread(function, name="limited")
-    if not wait([future], seconds).done:
-        raise TimeoutError
-    return future.result()

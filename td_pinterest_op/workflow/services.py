@@ -1,7 +1,6 @@
 """Connections to Treasure Data and Pinterest, built from a task's settings. The first call contacts them."""
 
 import contextlib
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -158,5 +157,4 @@ def _build_retry(settings: ConnectionSettings) -> Retry:
         count=settings.retry_count,
         initial_wait=settings.retry_initial_wait_millis / 1000,
         longest_wait=settings.max_retry_wait_millis / 1000,
-        random=random.random,
     )
