@@ -142,7 +142,7 @@ class Api:
     def _send_write(
         self, method: str, path: str, purpose: str, content: dict[str, Any], *, records: Records | None = None
     ) -> Response:
-        """Send a POST, which creates, or a PATCH. A 2xx is a success only with an id, and without `exceptions`."""
+        """Send a request that creates (POST) or changes. A 2xx without an id, or with `exceptions`, is an error."""
         body = json.dumps(content).encode()
         request = Request(
             method=method,
@@ -170,7 +170,7 @@ def _require_id(response: Response, purpose: str) -> None:
 
 
 def _build_content_error(response: Response, purpose: str, why: str) -> PinterestError:
-    """Return the error for a 2xx with unexpected content: the request may have been carried out."""
+    """Return the error for a 2xx response with unexpected content. The request may have been carried out."""
     text = f"Pinterest answered {response.status} to the request to {purpose}, but the answer {why}"
     rid = f" [x-pinterest-rid {response.request_id}]"
     return PinterestError(text + rid, status=response.status, maybe_applied=True)

@@ -99,7 +99,7 @@ class _FailedAttempt:
 
 
 class _Attempts:
-    """The failed attempts of one request. `waited`: seconds waited that the statistics do not contain yet."""
+    """The failed attempts of one request. `waited`: seconds that must still be added to the statistics."""
 
     def __init__(self, *, retry: Retry) -> None:
         self.retry_waits, self.throttle_waits = retry.iterate_waits(), retry.iterate_waits()
@@ -212,7 +212,7 @@ class Client:
             raise failed.error
 
     def _wait_out_throttling(self, failed: _FailedAttempt, *, default: float) -> None:
-        """Make all requests wait as long as a 429 asks. Raises its error if no request has succeeded for too long."""
+        """Make all requests wait after a 429 response. Raises its error if none has succeeded for too long."""
         # A server that asks for no wait at all must not be asked without a pause.
         wait = self._read_requested_wait(failed) or default or min(_LEAST_PAUSE, self.retry.longest_wait)
         with self._lock:
@@ -257,7 +257,7 @@ class Client:
 
 
 def _explain_no_response(request: Request, error: NoResponseError) -> _FailedAttempt:
-    """Return the failed attempt of a request that got no response."""
+    """Return the failed attempt for a request that got no response."""
     decision, text = FAILURES[error.failure], f"no response from Pinterest ({error}) to the request to {request.label}"
     is_broken = error.failure in (Failure.BROKEN, Failure.WRITE_TIMEOUT)
     final = decision.error(f"{text}; {decision.advice}")
@@ -265,7 +265,7 @@ def _explain_no_response(request: Request, error: NoResponseError) -> _FailedAtt
 
 
 def _explain_refusal(request: Request, response: Response) -> _FailedAttempt | None:
-    """Return the failed attempt of a request that Pinterest refused; None if the response is a success."""
+    """Return the failed attempt for a request that Pinterest refused; None if the response is a success."""
     decision = judge_response(response.status, response.code, response.message)
     if decision is None:
         return None

@@ -30,7 +30,7 @@ class Audience:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "Audience":
-        """Return the audience in Pinterest's JSON."""
+        """Build an audience from Pinterest's JSON."""
         rule = content.get("rule")
         list_id = rule.get("customer_list_id") if isinstance(rule, dict) else None
         return cls(
@@ -68,7 +68,7 @@ class CustomerList:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "CustomerList":
-        """Return the customer list in Pinterest's JSON."""
+        """Build a customer list from Pinterest's JSON."""
         return cls(
             id=to_text(content["id"]),
             name=to_text(content.get("name")),

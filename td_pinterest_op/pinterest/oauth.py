@@ -53,7 +53,7 @@ class Grant:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "Grant":
-        """Return the tokens in a response's JSON. Raises PinterestError without an access token."""
+        """Build the grant from a response's JSON. Raises PinterestError without an access token."""
         access_token = _read_token(content, "access_token")
         if access_token is None:
             raise PinterestError("Pinterest's answer to the token request has no access token: run this task again")
@@ -67,7 +67,7 @@ class Grant:
 
 
 def find_missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCOPES) -> list[str]:
-    """Return the needed scopes that Pinterest has not granted; none if it does not name the granted ones."""
+    """Return the needed scopes that a token lacks; none if Pinterest does not name the granted ones."""
     return [scope for scope in needed if granted and scope not in granted]
 
 
