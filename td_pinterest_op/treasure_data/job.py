@@ -46,12 +46,12 @@ class Source:
     purpose: str = ""
 
     def with_query(self, query: str) -> "Source":
-        """Return a source with a query made from this one's. A rerun of the task adopts the earlier job."""
+        """Return a copy with another query, whose job a rerun of the task adopts."""
         digest = hashlib.sha256(f"{self.domain_key} {query}".encode()).hexdigest()
         return replace(self, query=query, domain_key=f"td_pinterest_op-{digest[:40]}")
 
     def with_fresh_query(self, query: str) -> "Source":
-        """Return a source with another query, which runs again in a rerun, since its rows may have changed."""
+        """Return a copy with another query, which a rerun of the task runs again, since its rows may have changed."""
         return replace(self, query=query, domain_key=make_domain_key())
 
 
@@ -61,7 +61,7 @@ def make_domain_key() -> str:
 
 
 class Origin(NamedTuple):
-    """Where rows come from, and the word for one of them, for messages."""
+    """The words of messages for a source of rows, such as "the query", and for one of its rows."""
 
     name: str
     unit: str
@@ -95,7 +95,7 @@ class Job:
 
     @property
     def origin(self) -> Origin:
-        """Where the rows come from, for messages about invalid ones."""
+        """The words of messages for the source of the job's rows."""
         return FILE if self.file else QUERY
 
 
@@ -129,7 +129,7 @@ def run_statement(td: TreasureData, source: Source) -> str:
 
 
 def _run_query(td: TreasureData, source: Source, on_job_id: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
-    """Issue a query, or adopt its earlier job; return the job's id and details once it has finished."""
+    """Issue a query, or adopt the job of an earlier try; return the job's id and details once it has finished."""
     for attempt in range(1, _MAXIMUM_ISSUES + 1):
         key = source.domain_key if attempt == 1 else f"{source.domain_key}-{attempt}"
         job_id, adopted = _issue_query(td, source, key)

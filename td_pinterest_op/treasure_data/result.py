@@ -23,7 +23,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """The rows of a job. `blocks` yields, once, blocks of rows: a list for each column, all of the same length."""
+    """The rows of a job, in blocks to iterate once: a list for each column, all of the same length."""
 
     job: Job
     blocks: Iterable[list[list[Any]]]
@@ -54,7 +54,7 @@ def read_as_dicts(rows: Rows) -> list[dict[str, Any]]:
 
 
 class JobResult:
-    """The rows of a job; iterate once. Yields blocks of rows: a list for each column, all of the same length.
+    """Downloads the rows of a job, in blocks to iterate once: a list for each column, all of the same length.
 
     Values are bytes (text is not decoded: one bad byte would cost the whole block), None, or other msgpack types.
     Raises JobError and TreasureDataError. After the last block the number of rows is the one that the job says.
@@ -98,7 +98,7 @@ class JobResult:
         return self._inflater.eof and has_all_rows
 
     def _read_response(self) -> Iterator[bytes]:
-        """Yield the bytes of one response that earlier responses did not have."""
+        """Request the rest of the compressed file, and yield its bytes until the response ends."""
         path = f"{build_path('job', 'result', self._job.id)}?format=msgpack.gz"
         headers = {"Range": f"bytes={self._offset}-"} if self._offset else {}
         try:
@@ -124,7 +124,7 @@ class JobResult:
         self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
 
     def _count_known_bytes(self, response: urllib3.BaseHTTPResponse) -> int:
-        """Return how many bytes of a response are known already. Raises TemporaryError if a retry may help."""
+        """Return how many bytes at the start of a response were received before. Raises TemporaryError for a gap."""
         if response.status == 200:
             return self._offset
         start = _RANGE_START.match(response.headers.get("Content-Range", ""))
@@ -144,7 +144,7 @@ class JobResult:
         )
 
     def _decode_blocks(self, data: bytes) -> Iterator[list[list[Any]]]:
-        """Yield the blocks of rows that more compressed data completes."""
+        """Yield the blocks of rows in the next part of the compressed file."""
         while data:
             if self._inflater.eof:  # the next member of the file
                 self._inflater = zlib.decompressobj(_GZIP)
@@ -160,7 +160,7 @@ class JobResult:
                 yield self._to_columns(rows)
 
     def _to_columns(self, rows: list[Any]) -> list[list[Any]]:
-        """Return rows as columns, and count them. Raises TreasureDataError for a row of another width."""
+        """Turn rows into columns, and count them. Raises TreasureDataError for a row of another length."""
         width = len(self._job.schema)
         try:
             # One column, the usual case, takes a third of the time that turning rows into columns takes.
