@@ -129,7 +129,7 @@ class _Erasure:
         """Find the lists, read the people, and remove them from one list after the other."""
         with self.request.connect(self.stats, self.timing) as services, Spool() as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
-            services.tokens.token()
+            services.tokens.get_token()
             self.targets = _find_targets(services, self.settings.ad_account_ids)
             prepared = self._read_people(services, spool)
             self.reporter.show_plan(self._describe_plan())
@@ -260,7 +260,7 @@ def _find_targets(services: Services, ad_account_ids: Sequence[str]) -> list[Era
     targets = []
     for account in ad_account_ids:
         try:
-            lists = services.build_pinterest_api(account).customer_lists()
+            lists = services.build_pinterest_api(account).list_customer_lists()
             targets += [ErasureTarget(ad_account_id=account, customer_list=listed) for listed in lists]
         except StoppedError:
             raise

@@ -119,7 +119,7 @@ class CustomerLists:
         prefix = self._build_name_prefix(audience_name)
         named = {
             listed: name
-            for listed in self.api.customer_lists()
+            for listed in self.api.list_customer_lists()
             if listed.name.startswith(prefix) and (name := self._parse_own_name(listed))
         }
         own = {listed: named[listed] for listed in self._exclude_used_lists(named)}
@@ -137,7 +137,7 @@ class CustomerLists:
             return []
         in_use = {
             audience.customer_list_id
-            for audience in self.api.audiences()
+            for audience in self.api.list_audiences()
             if audience.id != self.audience_id and audience.name != self.audience_name
         }
         return [customer_list for customer_list in lists if customer_list.id not in in_use]
@@ -156,8 +156,8 @@ class CustomerLists:
 
     def _has_more_records(self, customer_list: CustomerList, *, than: int) -> bool:
         """Return whether Pinterest counts more than `than` records in a list, or shows no count."""
-        read = self.api.customer_list(customer_list.id)
-        listed = (listed for listed in self.api.customer_lists() if listed.id == customer_list.id)
+        read = self.api.find_customer_list(customer_list.id)
+        listed = (listed for listed in self.api.list_customer_lists() if listed.id == customer_list.id)
         counts = [seen.uploaded for seen in (customer_list, read, *listed) if seen and seen.uploaded is not None]
         return not counts or max(counts) > than
 
@@ -174,7 +174,7 @@ class CustomerLists:
         """Create a list with its first records, or return the list of that name from an earlier try."""
 
         def find_earlier_list() -> CustomerList | None:
-            listed = self.api.customer_lists()
+            listed = self.api.list_customer_lists()
             named = [made for made in listed if made.name == name and made.id not in self._abandoned_ids]
             return find_oldest(self._exclude_used_lists(named))
 
@@ -261,4 +261,5 @@ def find_list(api: Api, audience: Audience) -> CustomerList | None:
     list_id = audience.customer_list_id
     if list_id is None:
         return None
-    return api.customer_list(list_id) or next((listed for listed in api.customer_lists() if listed.id == list_id), None)
+    same = (listed for listed in api.list_customer_lists() if listed.id == list_id)
+    return api.find_customer_list(list_id) or next(same, None)

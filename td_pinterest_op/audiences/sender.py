@@ -16,7 +16,7 @@ from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.batch import Batch, RowRecords
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.runtime.threads import start_thread
+from td_pinterest_op.runtime.shutdown import start_thread
 from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
@@ -249,7 +249,7 @@ class Sender:
             retry, tried = self.client.retry, 2 * batch.broken
             if tried > retry.count:
                 raise error.extend(f"; tried {tried} times")
-            self.client.rate_limiter.wait(sum(islice(retry.waits(), tried - 1, tried + 1)))
+            self.client.rate_limiter.wait(sum(islice(retry.iterate_waits(), tried - 1, tried + 1)))
             log.warning(
                 "the connection broke twice while sending a batch of %d records; trying batches of half that size",
                 records,

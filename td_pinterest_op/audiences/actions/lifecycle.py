@@ -153,12 +153,15 @@ class CreateActalike(AudienceAction):
         wait_for_consistency(self._api.client)
         own, new, settings = self.check_audience(), self._new_audience, self._settings
         create = partial(
-            self._api.create_actalike_audience,
+            self._api.create_audience,
             name=self._new_name,
             description=" ".join(filter(None, (settings.audience_description, f"(td {self._session_key})"))),
-            seed_audience_id=settings.seed_audience_id or "",
-            country=settings.country or "",
-            percentage=settings.percentage or 0,
+            audience_type=ACTALIKE,
+            rule={
+                "seed_id": [settings.seed_audience_id],
+                "country": settings.country,
+                "percentage": settings.percentage,
+            },
         )
         self._copy_to_stats(new.resume_creation(own) if own else new.create_audience(create))
         new.remove_late_duplicates()
@@ -166,7 +169,7 @@ class CreateActalike(AudienceAction):
     def _check_seed(self) -> None:
         """Raise AudienceError for a seed audience that Pinterest cannot use, or cannot use yet."""
         seed_id = self._settings.seed_audience_id or ""
-        seed = self._api.audience(seed_id)
+        seed = self._api.find_audience(seed_id)
         if seed is None or seed.is_removed:
             raise AudienceError(
                 f"there is no seed audience {seed_id} in ad account {self._api.ad_account_id}: check both ids"
@@ -210,7 +213,7 @@ class Delete(AudienceAction):
     def check_audience(self) -> None:
         """Find the audience, which may be unreadable. Raises AudienceError if active ad groups use it."""
         self._stats.audience_id = self._audience_id
-        self._audience = audience = self._api.audience(self._audience_id)
+        self._audience = audience = self._api.find_audience(self._audience_id)
         if audience:
             self._copy_to_stats(audience)
         self._check_audience_name(audience)

@@ -31,7 +31,7 @@ class MembersAction(AudienceAction):
         """Send the records to the audience's list. Raises AudienceError if it no longer uses that list afterwards."""
         operation = "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
-        now = self._api.audience(audience.id)
+        now = self._api.find_audience(audience.id)
         if now and not now.is_removed and now.customer_list_id == audience.customer_list_id:
             self._copy_to_stats(now)
             return
