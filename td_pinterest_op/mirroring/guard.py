@@ -54,16 +54,14 @@ class PlanGuard:
         LimitError in place of the error then.
         """
         self._ops += ops
-        self.client.before_write = self._check_before_write
         try:
-            yield
+            with self.client.check_writes(self._check_before_write):
+                yield
         except ExportError as error:
             # There is no time left after a signal.
             if not shutdown.is_requested() and self._record_newer_plan(error):
                 raise LimitError(self._overtaken_text()) from None
             raise
-        finally:
-            self.client.before_write = None
 
     def _check_before_write(self) -> None:
         """Check the plan again if the last answer of the ledger is too old."""
