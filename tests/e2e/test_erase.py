@@ -168,7 +168,7 @@ def test_missing_types_of_identifier_stay_in_the_lists_with_a_warning(
     rows = [[people(1)[0] if column == "email" else None for column in columns]]
     run_erasure(services, services.td.add_job(columns=[(column, "varchar") for column in columns], rows=rows))
     told = [line for line in caplog.messages if line.startswith("the query selects no")]
-    assert [warning] * bool(warning) == [line.partition(":")[0] for line in told]
+    assert [warning] * bool(warning) == [line.partition(",")[0] for line in told]
 
 
 def test_erasure_of_nobody_succeeds_without_a_request(services: Services, lists: list[str]) -> None:

@@ -112,11 +112,11 @@ class CreateActalike(AudienceAction):
                 else "Pinterest takes a day or two to fill an audience; run this task again then"
             )
             raise AudienceError(
-                f"seed audience {seed.label} has the status {seed.status or 'unknown'}, not READY: {why}. Nothing was "
+                f"the seed {seed.label} has the status {seed.status or 'unknown'}, not READY: {why}. Nothing was "
                 "created"
             )
         if seed.size is not None and seed.size < _SMALLEST_SEED:
             raise AudienceError(
-                f"seed audience {seed.label} has {seed.size} people, but Pinterest needs at least {_SMALLEST_SEED} to "
+                f"the seed {seed.label} has {seed.size} people, but Pinterest needs at least {_SMALLEST_SEED} to "
                 "find similar people: add people to it. Nothing was created"
             )

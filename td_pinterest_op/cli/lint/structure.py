@@ -46,15 +46,15 @@ def check_structure(dig: DigFile, root: Value, every: Sequence[Task]) -> None:
         _check_templates(dig, task)
     for value in root.walk():
         if isinstance(value.value, str) and _is_unclosed(value.value):
-            dig.add_finding(value, "template", "a template `${` is not closed: add the `}`")
+            dig.add_error(value, "template", "a template `${` is not closed: add the `}`")
     if schedule := root.get("schedule"):
         for key, value in schedule.mapping.items():
             if message := _find_schedule_problem(key, str(value.value).strip()):
-                dig.add_finding(value, "schedule", message)
+                dig.add_error(value, "schedule", message)
         if sum(key.endswith(">") for key in schedule.mapping) > 1:
-            dig.add_finding(schedule, "schedule", "digdag takes one schedule: keep one line, or use cron>")
+            dig.add_error(schedule, "schedule", "digdag takes one schedule: keep one line, or use cron>")
     if misplaced := root.get("_export", "schedule"):
-        dig.add_finding(
+        dig.add_error(
             misplaced, "schedule", "digdag reads no schedule here: move it out of _export, to the left margin"
         )
 
@@ -63,10 +63,10 @@ def _check_names(dig: DigFile, task: Task) -> None:
     """Add findings about names that digdag refuses or ignores, and about tasks without a leading +."""
     for name, value in task.value.mapping.items():
         if message := _find_key_problem(name, value, task):
-            dig.add_finding(value, "task-name" if name.startswith("+") else "key", message)
+            dig.add_error(value, "task-name" if name.startswith("+") else "key", message)
         is_task = any(key.endswith(">") for key in value.mapping) and name not in ("schedule", *BLOCKS)
         if is_task and not name.startswith(("+", "_")) and not name.endswith(">"):
-            dig.add_finding(
+            dig.add_error(
                 value, "task-name", f"{name} does not run as a task: names of tasks begin with +, write +{name}"
             )
 
@@ -112,9 +112,9 @@ def check_template(dig: DigFile, task: Task, value: Value, text: str) -> None:
         if first in _GROWING:
             continue
         if isinstance(known, dict) and (missing := find_missing_name(rest, known)):
-            dig.add_finding(value, "template", f"${{{path}}}: {first} has no {missing}")
+            dig.add_error(value, "template", f"${{{path}}}: {first} has no {missing}")
         elif isinstance(known, str) and "${" not in known and rest not in ([], ["length"]):
-            dig.add_finding(value, "template", f"${{{path}}}: {first} is a string, so it has no {rest[0]}")
+            dig.add_error(value, "template", f"${{{path}}}: {first} is a string, so it has no {rest[0]}")
 
 
 def find_missing_name(path: Sequence[str], known: object) -> str:
