@@ -1,14 +1,21 @@
 """`td-pinterest init`: a project folder for one job, made by asking."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials, open_connection, require_id
+from td_pinterest_op.cli.connection import (
+    PINTEREST_SECRETS,
+    Connection,
+    Credentials,
+    find_credentials,
+    open_connection,
+    require_id,
+)
 from td_pinterest_op.cli.export import run_export_task
 from td_pinterest_op.cli.jobs import JOBS, Answers, Job
 from td_pinterest_op.cli.lint import dig_file
@@ -56,8 +63,8 @@ def init(common: CommonOptions, /, folder: Path, **named: Any) -> int:
     questions = _Questions(asks=not common.yes)
     credentials = find_credentials(common.env_file)
     named["ad_account"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
-    with _open_pinterest(common, credentials) as services:
-        answers = _ask_all_questions(questions, named, services)
+    with _open_pinterest(common, credentials) as connection:
+        answers = _ask_all_questions(questions, named, connection.services if connection else None)
     # Ctrl-C at any question leaves nothing behind: all are asked before the folder is made.
     is_wanted = answers.job.is_export and _confirm_dry_run(questions, answers, credentials, named["dry_run"])
     is_right = create_project_folder(folder, answers, common)
@@ -95,18 +102,17 @@ def _dry_run_exports(folder: Path, answers: Answers, credentials: Credentials, c
         screen.print_line(str(run_export_task(task, credentials, common)["summary"]))
 
 
-@contextmanager
-def _open_pinterest(common: CommonOptions, credentials: Credentials) -> Iterator[Services | None]:
+def _open_pinterest(
+    common: CommonOptions, credentials: Credentials
+) -> contextlib.AbstractContextManager[Connection | None]:
     """Connect to both services. Yields None if Pinterest's credentials are missing."""
     if any(name in credentials.missing_variables for name in PINTEREST_SECRETS):
         screen.print_note(
             "There are no credentials for Pinterest yet, so you type the ids yourself. `td-pinterest authorize` "
             "stores credentials"
         )
-        yield None
-        return
-    with open_connection(common) as connection:
-        yield connection.services
+        return contextlib.nullcontext()
+    return open_connection(common)
 
 
 class _Questions:

@@ -67,11 +67,7 @@ JOBS: Mapping[str, Job] = {
     "clear": Job("pinterest_clear.dig", "remove everybody from an audience", Clear.action, ("clear", "audience_id")),
     "delete": Job("pinterest_delete.dig", "delete an audience", Delete.action, ("delete", "audience_id")),
     "many": Job(
-        "pinterest_many.dig",
-        "export to several audiences",
-        query=_PEOPLE,
-        takes_lists=True,
-        has_several_audiences=True,
+        "pinterest_many.dig", "export to several audiences", query=_PEOPLE, takes_lists=True, has_several_audiences=True
     ),
     "activation": Job("pinterest_activation.dig", "export the activations of Audience Studio", takes_lists=True),
     "erase": Job("pinterest_erase.dig", "remove opt-outs from every customer list", query="erase.sql"),

@@ -50,12 +50,15 @@ def check_project(dig: DigFile, every: list[Task]) -> None:
     if uses and package.is_dir() and ignored.match_file(f"{PACKAGE}/__init__.py"):
         message = f".digdagignore names {PACKAGE}, so a push leaves out the operator: take the line out"
         dig.add_error(uses.command or uses.value, "left-out", message)
-    is_hosted = _is_hosted(every)
+    # Only hosted Treasure Workflow needs a container image.
+    is_hosted = any(task.value.get("docker") or "docker" in task.exported for task in every)
     if package.is_dir():
         _check_archive_size(dig, is_hosted=is_hosted)
     if (package / "__init__.py").is_file() and not is_hosted:
         for task in filter(runs_package, every):
-            _check_python(dig, task)
+            setting, python = _find_python(task)
+            if python and (message := explain_unusable_python(python, dig.folder)):
+                dig.add_warning(setting or make_place(dig.folder), "python", message)
 
 
 def _check_query_file(dig: DigFile, task: Task) -> None:
@@ -89,22 +92,10 @@ def _check_archive_size(dig: DigFile, *, is_hosted: bool) -> None:
         dig.add_warning(make_place(dig.folder), "too-large", message)
 
 
-def _check_python(dig: DigFile, task: Task) -> None:
-    """Add a finding if the task's Python cannot run the operator."""
-    value, python = _find_python(task)
-    if python and (message := explain_unusable_python(python, dig.folder)):
-        dig.add_warning(value or make_place(dig.folder), "python", message)
-
-
 def has_image(task: Task) -> bool:
     """Whether a task has a container image."""
     image = task.value.get("docker", "image")
     return bool((image and image.value) or task.get_exported("docker", "image"))
-
-
-def _is_hosted(every: list[Task]) -> bool:
-    """Whether any task has a container image, which only hosted Treasure Workflow needs."""
-    return any(task.value.get("docker") or "docker" in task.exported for task in every)
 
 
 def runs_package(task: Task) -> bool:

@@ -83,18 +83,14 @@ def _find_key_problem(name: str, value: Value, task: Task) -> str:
         return f"digdag ignores {name}{near}" if near else ""
     if name in _MISTAKEN and value.mapping and not any(key.endswith(">") for key in value.mapping):
         return f"digdag ignores {name}: write _{name}"
-    is_task = task.name.rpartition("+")[2] and task.operator is None and not _has_subtasks(task.value)
+    has_subtasks = any(key.startswith("+") for key in task.value.mapping)
+    is_task = task.name.rpartition("+")[2] and task.operator is None and not has_subtasks
     return f"digdag runs nothing here: write {name}>" if is_task and name in _OPERATORS else ""
 
 
 def list_own_values(task: Task) -> Sequence[Value]:
     """Return the values of a task, without those of its subtasks."""
     return [value for name, value in task.value.mapping.items() if not name.startswith("+") and name not in BLOCKS]
-
-
-def _has_subtasks(value: Value) -> bool:
-    """Whether a value contains tasks."""
-    return any(name.startswith("+") for name in value.mapping)
 
 
 def _check_templates(dig: DigFile, task: Task) -> None:
