@@ -173,7 +173,7 @@ def _read_request(
     with errors:
         read_endpoints(task.environ)
     for name, meant in find_misspelt_parameters(task.params).items():
-        errors.add(f"{name} of the task is unknown; did you mean {meant}?", key=name)
+        errors.add(f"{name} is not a parameter of an export; did you mean {meant}?", key=name)
     source: Source | Rows | None = rows
     if source is None and reads_rows:
         with errors:

@@ -168,7 +168,7 @@ def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], servic
     question = "Who is notified of a failure (mail:ADDRESS, slack; press Enter for the log alone)"
     alert = questions.get_answer(question, options["alert"], default="")
     if alert and alert != "slack" and not (alert.startswith("mail:") and "@" in alert):
-        raise click.UsageError("--alert takes mail:ADDRESS or slack")
+        raise click.UsageError("--alert must be mail:ADDRESS or slack")
     return Answers(
         job=job,
         ad_account_id=account,

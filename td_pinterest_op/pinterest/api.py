@@ -164,8 +164,8 @@ class Api:
             seen.add(bookmark)
             query["bookmark"] = bookmark
         raise PinterestError(
-            f"Pinterest still names a next page after {_MOST_PAGES:,} pages in answer to the request to {purpose}, "
-            "which may never end. Run this task again; if it happens again, report it to Pinterest [x-pinterest-rid "
+            f"Pinterest still names a next page after {_MOST_PAGES:,} pages in answer to the request to {purpose}: the "
+            "pages may never end. Run this task again; if it happens again, report it to Pinterest [x-pinterest-rid "
             f"{response.request_id}]"
         )
 

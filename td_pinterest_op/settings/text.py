@@ -80,7 +80,7 @@ def _read_node(node: yaml.Node | None) -> object:
     if node is None:
         return None
     if node.tag not in _PLAIN_TAGS:
-        raise UnreadableTextError(f"uses a YAML tag{_format_position(node.start_mark)}")
+        raise UnreadableTextError(f"uses a YAML tag{_format_position(node.start_mark)}; remove the tag")
     if isinstance(node, yaml.MappingNode):
         return _read_mapping(node)
     if isinstance(node, yaml.SequenceNode):
@@ -93,9 +93,13 @@ def _read_mapping(node: yaml.MappingNode) -> dict[str, object]:
     mapping: dict[str, object] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise UnreadableTextError(f"has a key that is not a string{_format_position(key.start_mark)}")
+            raise UnreadableTextError(
+                f"has a key that is not a string{_format_position(key.start_mark)}; put the key in quotes"
+            )
         if key.value in mapping:
-            raise UnreadableTextError(f"has the same key twice{_format_position(key.start_mark)}")
+            raise UnreadableTextError(
+                f"has the same key twice{_format_position(key.start_mark)}; remove one of the two"
+            )
         mapping[key.value] = _read_node(value)
     return mapping
 

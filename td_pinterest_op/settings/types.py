@@ -232,7 +232,7 @@ def _read_text(value: object, _: Show) -> str:
         raise WrongValueError(f"{describe(value)} is not a string")
     categories = {unicodedata.category(character) for character in value.strip()}
     if categories & {"Cc", "Cs", "Zl", "Zp"}:
-        raise WrongValueError("it contains line breaks, control characters or broken characters")
+        raise WrongValueError("it contains line breaks, control characters or invalid characters")
     if all(category[0] in "CZM" for category in categories):
         raise WrongValueError("it contains no visible character")
     return value.strip()

@@ -103,7 +103,8 @@ class TreasureData:
             except TemporaryError as error:
                 if attempt == attempts:
                     raise TreasureDataError(
-                        f"Treasure Data: {error} to {method} {path}, {format_count(attempts, 'time')}{RUN_AGAIN}"
+                        f"Treasure Data: {error} to {method} {path}, after "
+                        f"{format_count(attempts, 'attempt')}{RUN_AGAIN}"
                     ) from None
                 self.pause(error, next(waits), f"to {method} {path}")
         if status not in (200, 404, 409):
@@ -119,8 +120,8 @@ class TreasureData:
         """
         if failure.retry_after > self.retry.longest_wait:
             raise TreasureDataError(
-                f"Treasure Data: {failure} {place}; it asks to wait {format_duration(failure.retry_after)}, more than "
-                f"max_retry_wait_millis allows ({format_duration(self.retry.longest_wait)}){RUN_AGAIN}"
+                f"Treasure Data: {failure} {place}; Treasure Data asks to wait {format_duration(failure.retry_after)}, "
+                f"more than max_retry_wait_millis allows ({format_duration(self.retry.longest_wait)}){RUN_AGAIN}"
             )
         wait = max(wait, failure.retry_after)
         log.warning("Treasure Data: %s %s; trying again in %s", failure, place, format_duration(wait))

@@ -103,7 +103,8 @@ class JobResult:
             columns = []
         if len(columns) != width:
             raise TreasureDataError(
-                f"the result of job {self._job.id} contains a row that does not have {width} columns"
+                f"the result of job {self._job.id} contains a row that does not have {width} columns. Run this task "
+                "again"
             )
         self._rows += len(rows)
         if self._job.records is not None and self._rows > self._job.records:

@@ -101,9 +101,9 @@ def _check_operator(dig: DigFile, task: Task, before: list[Task]) -> None:
     for key in LISTS:
         value = task.value.get(key)
         if value and action and not action.adds_people:
-            dig.add_warning(value, "unused-setting", f"the action does not use {key}: take the line out")
+            dig.add_warning(value, "unused-setting", f"the action does not use {key}: remove the line")
         elif value and not has_database:
-            dig.add_warning(value, "database", f"{key} needs its database: give the task a `database`")
+            dig.add_warning(value, "database", f"{key} needs a database: give the task a `database`")
     if "erase" in name or (name == EXPORT_OPERATOR and (action is None or action.reads_rows)):
         needed_by = find_hashing_reason(action, known.get("hash_in"))
         _check_source(dig, task, environ, before, needed_by=needed_by)
@@ -121,7 +121,7 @@ def _check_parameters(dig: DigFile, task: Task, table: Table | None) -> None:
             )
     later = task.value.get("later_runs")
     if later and "${" not in str(later.value) and later.value not in LATER_RUNS:
-        dig.add_error(later, "setting", f"later_runs takes {', '.join(LATER_RUNS)}")
+        dig.add_error(later, "setting", f"later_runs must be one of {', '.join(LATER_RUNS)}")
 
 
 def _check_source(
@@ -266,7 +266,7 @@ def _check_database(dig: DigFile, task: Task, *, is_own: bool) -> None:
         dig.add_error(
             query,
             "database",
-            "the query needs its database: give the task a `database`, or set td.database under `_export`",
+            "the query needs a database: give the task a `database`, or set td.database under `_export`",
         )
 
 
@@ -283,7 +283,9 @@ def _check_retry(dig: DigFile, task: Task, every: list[Task], own_tasks: list[Ta
     elif any(task.value in other.parents for other in own_tasks):
         for other in every:
             if task.value in other.parents and (effect := _describe_repetition(other)):
-                message = f"this repeats {other.name} too, which {effect} each time: put _retry on the export alone"
+                message = (
+                    f"_retry here also repeats {other.name}, which {effect} each time: put _retry on the export alone"
+                )
                 dig.add_error(retry, "retry", message)
 
 
@@ -303,7 +305,7 @@ def _check_early_statistics(dig: DigFile, before: Iterable[Task]) -> None:
         for value in values if "_error" not in task.name and not _is_called_by_others(dig) else ():
             text = " ".join(_TEMPLATE.findall(value.value)) if isinstance(value.value, str) else ""
             if _FIGURE.search(text) and "typeof" not in text:
-                dig.add_error(value, "statistic", "no export has run here yet: put the task after the export")
+                dig.add_error(value, "statistic", "no export has run before this task: put the task after the export")
 
 
 def _check_statistic_names(dig: DigFile, root: Value) -> None:

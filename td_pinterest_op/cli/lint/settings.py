@@ -148,7 +148,7 @@ def _add_unused_findings(dig: DigFile, written: Value, parsed: ParsedSettings) -
     """Add findings about settings that the action does not use, unless the action itself is invalid."""
     if parsed.is_given("action") or not parsed.problems:
         for name, _ in parsed.unused_keys():
-            message = f"the action does not use {name}: take the line out"
+            message = f"the action does not use {name}: remove the line"
             dig.add_warning(written.get(name) or written, "unused-setting", message)
 
 

@@ -131,7 +131,10 @@ def test_a_second_call_keeps_files_that_somebody_changed(init: Init, folder: Pat
         (["--job", "add", "--audience", "Nobody", *OPTIONS], 'has no audience "Nobody"'),
         (["--job", "create", "--audience", "New"], "Database of the query: give --database"),
         (["--job", "create", "--audience", "${x}", *OPTIONS], "contains a template"),
-        (["--job", "create", "--audience", "New", *OPTIONS, "--alert", "pager"], "--alert takes mail:ADDRESS or slack"),
+        (
+            ["--job", "create", "--audience", "New", *OPTIONS, "--alert", "pager"],
+            "--alert must be mail:ADDRESS or slack",
+        ),
         (["--job", "create", "--audience", "New", *OPTIONS, "--suppress", "no.sql"], "no.sql of --suppress cannot be"),
         (["--job", "add", "--audience", "Twice", *OPTIONS], '2 audiences are named "Twice": name one by its id'),
         (["--job", "erase", "--database", "x", "--query", "SELECT ${x} AS email"], "--query contains a template"),

@@ -153,7 +153,7 @@ def test_listing_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     calls, stage = api(*(page(bookmark=f"b{number}") for number in range(5)))
     with pytest.raises(
         PinterestError,
-        match=r"after 3 pages in answer to the request to list audiences, .* Run this task again",
+        match=r"after 3 pages in answer to the request to list audiences: .* Run this task again",
     ):
         list(calls.audiences())
     assert 3 == len(stage.script.sent)
