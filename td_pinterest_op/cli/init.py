@@ -66,7 +66,7 @@ def init(common: CommonOptions, /, folder: Path, **named: Any) -> int:
     with _open_pinterest(common, credentials) as connection:
         answers = _ask_all_questions(questions, named, connection.services if connection else None)
     # Ctrl-C at any question leaves nothing behind: all are asked before the folder is made.
-    is_wanted = answers.job.is_export and _confirm_dry_run(questions, answers, credentials, named["dry_run"])
+    is_wanted = answers.job.has_known_settings and _confirm_dry_run(questions, answers, credentials, named["dry_run"])
     is_right = create_project_folder(folder, answers, common)
     if is_wanted:
         _dry_run_exports(folder, answers, credentials, common)
@@ -121,7 +121,9 @@ class _Questions:
     def __init__(self, *, asks: bool) -> None:
         self._asks = asks
         if asks and not screen.is_interactive():
-            raise click.UsageError("there is no terminal to ask questions on: give the options, and --yes")
+            raise click.UsageError(
+                "there is no terminal to ask questions on: give every answer as an option, and use --yes"
+            )
 
     def get_answer(self, question: str, answer: str | None, *, option: str = "", default: str | None = None) -> str:
         """Return the option's value, the user's answer or the default. Raises click.UsageError without any."""
@@ -230,7 +232,9 @@ def _find_audience(text: str, known: Mapping[str, str] | None) -> tuple[str, str
     if not ids:
         raise click.UsageError(f'the ad account has no audience "{text}": `td-pinterest audiences` lists them')
     if len(ids) > 1:
-        raise click.UsageError(f'{len(ids)} audiences are named "{text}": name one by its id ({", ".join(ids)})')
+        raise click.UsageError(
+            f'{len(ids)} audiences are named "{text}": give the id of one of them ({", ".join(ids)})'
+        )
     return ids[0], known[ids[0]]
 
 

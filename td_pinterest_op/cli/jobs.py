@@ -32,7 +32,7 @@ class Job:
         return self.action is Create.action
 
     @property
-    def is_export(self) -> bool:
+    def has_known_settings(self) -> bool:
         """Whether the settings of the workflow's exports are known before it runs."""
         return bool(self.action) or self.has_several_audiences
 

@@ -45,7 +45,7 @@ def _parse_text(text: str) -> Iterator[Entry]:
 
 
 def _split_json(text: str) -> Iterator[Any]:
-    """Yield the JSON values in text that contains several, one after another."""
+    """Yield the JSON values in a text that contains several in a row."""
     decoder, position = json.JSONDecoder(), 0
     while (position := cast("re.Match[str]", _SPACE.match(text, position)).end()) < len(text):
         value, position = decoder.raw_decode(text, position)

@@ -49,7 +49,7 @@ class _StandardOutput(io.FileIO):
     """Standard output, whose errors are raised as WorkflowError to tell them from those of other files."""
 
     def write(self, data: Any) -> int:
-        """Write data. Raises WorkflowError if that fails, but BrokenPipeError for a closed pipe."""
+        """Write data to standard output. Raises WorkflowError if that fails, or BrokenPipeError for a closed pipe."""
         try:
             return super().write(data)
         except BrokenPipeError:
@@ -78,7 +78,7 @@ class MessageHandler(logging.Handler):
         self._only, self._label = only, label
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a message of the handler's level, after its label."""
+        """Print a log record, after the handler's label, if it has the handler's level."""
         if record.levelno == self._only:
             text = Text.assemble((self._label, "bold yellow"), mask(record.getMessage()))
             _print_renderable(make_console(stderr=True), text)

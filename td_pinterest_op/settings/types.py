@@ -209,7 +209,7 @@ def _read_credential(value: object, _: Show) -> str:
     if not _CREDENTIAL.fullmatch(value.strip()):
         raise WrongValueError("it contains spaces, control characters or characters that are not ASCII")
     if len(value) > LONGEST_SECRET:
-        raise WrongValueError(f"it is longer than a secret may be ({LONGEST_SECRET} characters)")
+        raise WrongValueError(f"it is longer than the {LONGEST_SECRET} characters allowed for a secret")
     return value.strip()
 
 

@@ -71,7 +71,7 @@ class Task:
                 "under its _env (config/environment.yml has the line)"
             )
         if len(key) > LONGEST_SECRET:
-            raise SettingsError(f"TD_API_KEY is longer than a secret may be ({LONGEST_SECRET} characters)")
+            raise SettingsError(f"TD_API_KEY is longer than the {LONGEST_SECRET} characters allowed for a secret")
         return Secret(key)
 
 

@@ -25,7 +25,10 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class CheckSpec:
-    """A check of the doctor. `run` may return None: nothing to show. `depends_on`: checks that must succeed."""
+    """Specification of a check. `run` returns None if there is nothing to show.
+
+    `depends_on`: the checks that must succeed first.
+    """
 
     name: str
     run: Callable[[DoctorContext], CheckResult | None]

@@ -172,7 +172,7 @@ def _expand_range(part: str, least: int, most: int, words: Sequence[str]) -> Ite
 
 
 def _parse_cron_number(text: str, least: int, most: int, words: Sequence[str]) -> int:
-    """Return the number that a word or digits in a cron field mean. Raises ValueError if it is invalid."""
+    """Return the number for digits or a word in a cron field. Raises ValueError if it is invalid."""
     number = words.index(text[:3]) + least if text[:3] in words else int(text)
     if not least <= number <= most:
         raise ValueError
