@@ -150,7 +150,7 @@ def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> 
         segment, column = str(entry["segment"]).strip(), str(entry.get("column") or "email").strip()
         if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column):
             raise SettingsError(
-                f"{place}: segment must be a table, such as cdp_audience_1.vip, and column the name of a column"
+                f"{place}: segment must be a table, such as cdp_audience_1.vip, and column must be the name of a column"
             )
         params["query"] = f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
     return dataclasses.replace(extend_task(task, place, settings, params), concurrent=_read_concurrent(task))

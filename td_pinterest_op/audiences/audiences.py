@@ -190,7 +190,7 @@ class NewAudience:
     def _remove_duplicates(self, own: Sequence[Audience]) -> None:
         """Remove all of these audiences but the first, which is the oldest."""
         for duplicate in own[1:]:
-            log.warning("removing audience %s: a duplicate of %s, created by this session", duplicate.id, own[0].id)
+            log.warning("removing audience %s, a duplicate of %s that this session created", duplicate.id, own[0].id)
             self.audiences.remove(duplicate.id)
 
 

@@ -72,7 +72,7 @@ def parse_pasted_address(pasted: str, *, state: str) -> Mapping[str, str]:
         )
     if not hmac.compare_digest(answer.get("state", "").encode(), state.encode()):
         raise SettingsError(
-            "the pasted address belongs to an earlier attempt (its state differs): run the command again, and open the "
+            "the pasted address belongs to another attempt (its state differs): run the command again, and open the "
             "address that it prints"
         )
     return answer

@@ -141,11 +141,7 @@ class Credentials:
         return save_token
 
     def open_services(
-        self,
-        *,
-        count: RequestCounts | None = None,
-        on_response: OnResponse | None = None,
-        timing: Timing = SYSTEM,
+        self, *, count: RequestCounts | None = None, on_response: OnResponse | None = None, timing: Timing = SYSTEM
     ) -> contextlib.AbstractContextManager[Services]:
         """Connect to both services until the end of the block. `count` counts write requests to Pinterest."""
         return connect_services(

@@ -6,14 +6,14 @@ import csv
 import gzip
 import io
 import itertools
+import unicodedata
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
-from td_pinterest_op.cli.csv_header import CsvColumn, find_columns, find_identifier_type
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.types import EMAIL, LISTED, join_with_or
 from td_pinterest_op.redaction.format import format_count, sanitize
@@ -28,6 +28,32 @@ _LONGEST_LINE = 1_000_000
 _SEPARATORS = ",;\t|"
 _SAMPLE_BYTES = 64 * 1024
 _MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+# The spellings of each type, without case, accents, spaces and punctuation: English, German, French, Spanish, Italian,
+# Portuguese, Japanese, and the exports of common CRM programs.
+_SPELLINGS_OF: Mapping[str, str] = {
+    "email": """
+        email mail emails email1 emailaddress emailaddresses mailaddress primaryemail useremail customeremail
+        contactemail emailadresse mailadresse adresseemail adressemail adresseelectronique courriel correo
+        correoelectronico direccionemail direcciondecorreo indirizzoemail postaelettronica enderecoemail
+        メールアドレス メール hashedemail emailhash emailhashed emailsha256 sha256email""",
+    "maid": """
+        maid gaid aaid gpsadid mobileadid mobileadvertisingid googleadid googleadvertisingid
+        androidadvertisingid""",
+    "idfa": "idfa iosidfa iosadid iosadvertisingid appleadvertisingid appleidfa",
+    "phone": """
+        phone phonenumber phonenumbers mobile mobilephone mobilenumber cellphone telephone telephonenumber tel
+        telefon telefonnummer handy handynummer mobiltelefon mobilnummer telephoneportable portable telefono movil
+        cellulare telefone celular 電話番号""",
+    "external_id": "externalid",
+}
+_TYPE_BY_SPELLING = {spelling: type_ for type_, spellings in _SPELLINGS_OF.items() for spelling in spellings.split()}
+
+
+class CsvColumn(NamedTuple):
+    """A CSV column to read: its position, counted from 0, and the column name that the export uses."""
+
+    position: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,11 +209,26 @@ class _CsvFile:
 
 def _find_wanted_columns(header: Sequence[str], options: CsvOptions) -> list[CsvColumn]:
     """Return the columns to read: those in `options.only`, else those that their headers identify."""
-    if not options.only:
-        return find_columns(header, types=options.types, others=options.other_columns)
-    only = {name.strip() for name in options.only}
-    return [
-        CsvColumn(position, name if name.lower() in options.other_columns else find_identifier_type(name) or EMAIL.name)
-        for position, name in enumerate(map(str.strip, header))
-        if name in only or name.lower() in options.other_columns
-    ]
+    names = [_find_column_name(name.strip(), options) for name in header]
+    return [CsvColumn(position, name) for position, name in enumerate(names) if name]
+
+
+def _find_column_name(header: str, options: CsvOptions) -> str | None:
+    """Return the column name that an export uses for a header; None for a column that is not read."""
+    if header.lower() in options.other_columns:
+        return header
+    type_ = _TYPE_BY_SPELLING.get(_simplify_header(header))
+    if options.only:
+        return (type_ or EMAIL.name) if header in map(str.strip, options.only) else None
+    return type_ if type_ in options.types else None
+
+
+def _simplify_header(name: str) -> str:
+    """Return a header in lower case, without accents, spaces and punctuation."""
+    # NFKD would take the marks off Japanese letters as well.
+    text = unicodedata.normalize("NFKC", name).casefold()
+    if not text.isascii():
+        plain = unicodedata.normalize("NFKD", text)
+        if all(ord(letter) < 0x250 or unicodedata.combining(letter) for letter in plain):
+            text = plain
+    return "".join(letter for letter in text if letter.isalnum())

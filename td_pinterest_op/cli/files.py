@@ -56,7 +56,10 @@ def explain_error(error: OSError | UnicodeDecodeError) -> str:
 
 def parse_env_file(text: str, path: Path) -> dict[str, str]:
     """Return the variables in an env file's text; a later value overrides an earlier one."""
-    return {name: _unquote_word(text[value]) for name, value in _find_assignments(text, path)}
+    return {
+        name: "".join(map(_unquote_piece, re.findall(_PIECE, text[word], re.VERBOSE | re.DOTALL)))
+        for name, word in _find_assignments(text, path)
+    }
 
 
 def set_env_values(path: Path, new: Mapping[str, str]) -> None:
@@ -97,11 +100,6 @@ def _find_assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
         if assignment:
             yield assignment[1], slice(assignment.end(), token.end())
         position = token.end()
-
-
-def _unquote_word(word: str) -> str:
-    """Return a shell word without its quotes and escapes."""
-    return "".join(map(_unquote_piece, re.findall(_PIECE, word, re.VERBOSE | re.DOTALL)))
 
 
 def _unquote_piece(piece: str) -> str:

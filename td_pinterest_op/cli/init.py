@@ -1,7 +1,7 @@
 """`td-pinterest init`: a project folder for one job, made by asking."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,14 @@ import click
 
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.ad_accounts import list_ad_accounts
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials, open_connection, require_id
+from td_pinterest_op.cli.connection import (
+    PINTEREST_SECRETS,
+    Connection,
+    Credentials,
+    find_credentials,
+    open_connection,
+    require_id,
+)
 from td_pinterest_op.cli.export import run_export_task
 from td_pinterest_op.cli.jobs import JOBS, Answers, Job
 from td_pinterest_op.cli.lint import dig_file
@@ -57,10 +64,10 @@ def init(common: CommonOptions, /, folder: Path, **named: Any) -> int:
     questions = _Questions(asks=not common.yes)
     credentials = find_credentials(common.env_file)
     named["ad_account"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
-    with _open_pinterest(common, credentials) as services:
-        answers = _ask_all_questions(questions, named, services)
+    with _open_pinterest(common, credentials) as connection:
+        answers = _ask_all_questions(questions, named, connection.services if connection else None)
     # Ctrl-C at any question leaves nothing behind: all are asked before the folder is made.
-    is_wanted = answers.job.is_export and _confirm_dry_run(questions, answers, credentials, named["dry_run"])
+    is_wanted = answers.job.has_known_settings and _confirm_dry_run(questions, answers, credentials, named["dry_run"])
     is_right = create_project_folder(folder, answers, common)
     if is_wanted:
         _dry_run_exports(folder, answers, credentials, common)
@@ -96,18 +103,17 @@ def _dry_run_exports(folder: Path, answers: Answers, credentials: Credentials, c
         screen.print_line(str(run_export_task(task, credentials, common)["summary"]))
 
 
-@contextmanager
-def _open_pinterest(common: CommonOptions, credentials: Credentials) -> Iterator[Services | None]:
+def _open_pinterest(
+    common: CommonOptions, credentials: Credentials
+) -> contextlib.AbstractContextManager[Connection | None]:
     """Connect to both services. Yields None if Pinterest's credentials are missing."""
     if any(name in credentials.missing_variables for name in PINTEREST_SECRETS):
         screen.print_note(
             "There are no credentials for Pinterest yet, so you type the ids yourself. `td-pinterest authorize` "
             "stores credentials"
         )
-        yield None
-        return
-    with open_connection(common) as connection:
-        yield connection.services
+        return contextlib.nullcontext()
+    return open_connection(common)
 
 
 class _Questions:
@@ -116,7 +122,9 @@ class _Questions:
     def __init__(self, *, asks: bool) -> None:
         self._asks = asks
         if asks and not screen.is_interactive():
-            raise click.UsageError("there is no terminal to ask questions on: give the options, and --yes")
+            raise click.UsageError(
+                "there is no terminal to ask questions on: give every answer as an option, and use --yes"
+            )
 
     def get_answer(self, question: str, answer: str | None, *, option: str = "", default: str | None = None) -> str:
         """Return the option's value, the user's answer or the default. Raises click.UsageError without any."""
@@ -163,7 +171,7 @@ def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], servic
     question = "Who is notified of a failure (mail:ADDRESS, slack; press Enter for the log alone)"
     alert = questions.get_answer(question, options["alert"], default="")
     if alert and alert != "slack" and not (alert.startswith("mail:") and "@" in alert):
-        raise click.UsageError("--alert takes mail:ADDRESS or slack")
+        raise click.UsageError("--alert must be mail:ADDRESS or slack")
     return Answers(
         job=job,
         ad_account_id=account,
@@ -225,7 +233,9 @@ def _find_audience(text: str, known: Mapping[str, str] | None) -> tuple[str, str
     if not ids:
         raise click.UsageError(f'the ad account has no audience "{text}": `td-pinterest audiences` lists them')
     if len(ids) > 1:
-        raise click.UsageError(f'{len(ids)} audiences are named "{text}": name one by its id ({", ".join(ids)})')
+        raise click.UsageError(
+            f'{len(ids)} audiences are named "{text}": give the id of one of them ({", ".join(ids)})'
+        )
     return ids[0], known[ids[0]]
 
 

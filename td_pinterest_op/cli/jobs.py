@@ -32,7 +32,7 @@ class Job:
         return self.action is Create.action
 
     @property
-    def is_export(self) -> bool:
+    def has_known_settings(self) -> bool:
         """Whether the settings of the workflow's exports are known before it runs."""
         return bool(self.action) or self.has_several_audiences
 
@@ -67,11 +67,7 @@ JOBS: Mapping[str, Job] = {
     "clear": Job("pinterest_clear.dig", "remove everybody from an audience", Clear.action, ("clear", "audience_id")),
     "delete": Job("pinterest_delete.dig", "delete an audience", Delete.action, ("delete", "audience_id")),
     "many": Job(
-        "pinterest_many.dig",
-        "export to several audiences",
-        query=_PEOPLE,
-        takes_lists=True,
-        has_several_audiences=True,
+        "pinterest_many.dig", "export to several audiences", query=_PEOPLE, takes_lists=True, has_several_audiences=True
     ),
     "activation": Job("pinterest_activation.dig", "export the activations of Audience Studio", takes_lists=True),
     "erase": Job("pinterest_erase.dig", "remove opt-outs from every customer list", query="erase.sql"),

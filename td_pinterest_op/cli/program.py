@@ -35,21 +35,8 @@ def program() -> None:
     """Export people from Treasure Data to Pinterest audiences, and look after such exports."""
 
 
-for _command in (
-    authorize,
-    doctor,
-    accounts,
-    audiences,
-    audience,
-    lists,
-    export,
-    check,
-    report,
-    rehearse,
-    explain,
-    init,
-    sql,
-):
+_LISTINGS = (accounts, audiences, audience, lists)
+for _command in (authorize, doctor, *_LISTINGS, export, check, report, rehearse, explain, init, sql):
     program.add_command(_command)
 
 
@@ -59,7 +46,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     0: done. 1: the command ran and something is wrong. 2: wrong usage. As shells count, 130: Ctrl-C, and 141: the
     reader of the output has closed it.
     """
-    warnings = screen.WarningHandler()
+    warnings = screen.MessageHandler(logging.WARNING, label="warning: ")
     log.addHandler(warnings)
     try:
         return _run_command(arguments)

@@ -89,7 +89,7 @@ def read_history_entries(history: str, *, audience_id: str | None, env_file: Pat
     """Return the newest rows of a history table, oldest first. Raises click.UsageError, ExportError."""
     named = _TABLE.fullmatch(history)
     if named is None:
-        raise click.UsageError("--history takes a database and a table, such as shop.pinterest_history")
+        raise click.UsageError("--history must name a database and a table, such as shop.pinterest_history")
     only = f" WHERE audience_id = '{audience_id}'" if audience_id else ""
     # A table that an older version made has fewer columns.
     query = f"SELECT * FROM {named['table']}{only} ORDER BY time DESC LIMIT {_MOST_ROWS}"  # noqa: S608

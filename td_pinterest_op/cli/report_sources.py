@@ -19,6 +19,8 @@ _STATISTICS = re.compile(r"statistics(?P<failed> of the failed run)?: (?=\{)")
 # A log may begin with a bracket as well: [INFO] …
 _JSON = re.compile(r"\s*(?:\{|\[\s*[\[{\]])")
 _SPACE = re.compile(r"\s*")
+# The history's columns, by the names of a follow-up's figures.
+_NAMES = {column.follow_up: column.name for column in COLUMNS if column.follow_up}
 _ERROR = re.compile(r"Error messages from python: (?P<text>.*?)(?: \(\w+\))?(?:\n\tfrom |\n\n|$)", re.DOTALL)
 
 
@@ -43,7 +45,7 @@ def _parse_text(text: str) -> Iterator[Entry]:
 
 
 def _split_json(text: str) -> Iterator[Any]:
-    """Yield the JSON values in text that contains several, one after another."""
+    """Yield the JSON values in a text that contains several in a row."""
     decoder, position = json.JSONDecoder(), 0
     while (position := cast("re.Match[str]", _SPACE.match(text, position)).end()) < len(text):
         value, position = decoder.raw_decode(text, position)
@@ -57,19 +59,14 @@ def _parse_json_entries(values: Any) -> Iterator[Entry]:
             yield from _parse_json_entries(member)
     elif "audiences" in values:
         for state in values["audiences"]:
-            yield make_entry({"checked_at": values.get("checked_at"), **_rename_follow_up(state)})
+            row = {_NAMES.get(name, name): value for name, value in state.items()}
+            yield make_entry({"checked_at": values.get("checked_at"), **row})
     elif not {"rows", "kind"} & set(values):
         for member in values.values():
             if isinstance(member, Mapping):
                 yield from _parse_json_entries(member)
     else:
         yield make_entry(values)
-
-
-def _rename_follow_up(audience: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the audience of a follow-up, with its keys renamed to the history's columns."""
-    names = {column.follow_up: column.name for column in COLUMNS if column.follow_up}
-    return {names.get(name, name): value for name, value in audience.items()}
 
 
 def _parse_log_entries(text: str) -> Iterator[Entry]:

@@ -49,7 +49,7 @@ class _StandardOutput(io.FileIO):
     """Standard output, whose errors are raised as WorkflowError to tell them from those of other files."""
 
     def write(self, data: Any) -> int:
-        """Write data. Raises WorkflowError if that fails, but BrokenPipeError for a closed pipe."""
+        """Write data to standard output. Raises WorkflowError if that fails, or BrokenPipeError for a closed pipe."""
         try:
             return super().write(data)
         except BrokenPipeError:
@@ -70,34 +70,29 @@ def make_console(*, stderr: bool = False) -> Console:
     return made
 
 
-class WarningHandler(logging.Handler):
-    """Logging handler that prints the operator's warnings on standard error."""
+class MessageHandler(logging.Handler):
+    """Logging handler that prints the messages of one level on standard error, with secrets masked."""
+
+    def __init__(self, only: int, *, label: str = "") -> None:
+        super().__init__()
+        self._only, self._label = only, label
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a warning, with secrets masked."""
-        if record.levelno == logging.WARNING:
-            _print_renderable(
-                make_console(stderr=True), Text.assemble(("warning: ", "bold yellow"), mask(record.getMessage()))
-            )
+        """Print a log record, after the handler's label, if it has the handler's level."""
+        if record.levelno == self._only:
+            text = Text.assemble((self._label, "bold yellow"), mask(record.getMessage()))
+            _print_renderable(make_console(stderr=True), text)
 
 
 # Whose lines tell a person what a command waits for.
 _WAITING = ("treasure_data.job", "mirroring", "pinterest.rate_limit")
 
 
-class _WaitHandler(logging.Handler):
-    """Logging handler that prints on standard error what a command waits for."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print an informational message, with secrets masked."""
-        if record.levelno == logging.INFO:
-            print_note(mask(record.getMessage()))
-
-
 @contextlib.contextmanager
 def print_waits(*, quiet: bool) -> Iterator[None]:
     """Within the block, print which jobs and limits the command waits for."""
-    handler, loggers = _WaitHandler(), [logging.getLogger(f"td_pinterest_op.{name}") for name in _WAITING]
+    handler = MessageHandler(logging.INFO)
+    loggers = [logging.getLogger(f"td_pinterest_op.{name}") for name in _WAITING]
     for logger in () if quiet else loggers:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)

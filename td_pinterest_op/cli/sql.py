@@ -109,13 +109,7 @@ def _run_without_rows(common: CommonOptions, text: str, *, database: str, engine
 
 
 def _make_statement(
-    what: str,
-    text: str,
-    job: Job,
-    *,
-    types: Mapping[str, str],
-    keys: Sequence[str],
-    control: Mapping[str, str | None],
+    what: str, text: str, job: Job, *, types: Mapping[str, str], keys: Sequence[str], control: Mapping[str, str | None]
 ) -> str:
     """Return the SQL statement of the kind `what`: hashed, rejected or control."""
     names = [name for name, _ in job.schema]

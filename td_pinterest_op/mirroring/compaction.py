@@ -50,7 +50,7 @@ def _write_members(stage: Stage, ledger: Ledger, state: State, members: int) -> 
     )
     written = stage.read_records("count them", _count_written_select(ledger, number))[0]["digests"]
     if written != members:
-        log.warning("the ledger could not be compacted: %s rows were written, not %s", written, members)
+        log.warning("the ledger could not be compacted: %s rows were written instead of %s", written, members)
         return None
     mark = ledger.mark_statement(
         "compacted",

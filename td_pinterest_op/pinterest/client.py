@@ -259,8 +259,8 @@ class Client:
             seconds = read_reset_delay(failed.headers, wall=wall)
         if seconds and seconds > self.retry.longest_wait:
             raise failed.error.extend(
-                f"; it asks to wait {format_duration(seconds, wall=wall)}, more than max_retry_wait_millis allows "
-                f"({format_duration(self.retry.longest_wait)})"
+                f"; Pinterest asks to wait {format_duration(seconds, wall=wall)}, more than max_retry_wait_millis "
+                f"allows ({format_duration(self.retry.longest_wait)})"
             )
         return seconds or 0.0
 

@@ -57,7 +57,7 @@ def _read_earlier_entries(path: Path) -> list[Entry]:
     except FileNotFoundError:
         return []
     if (entries := read_page_entries(text)) is None:
-        raise FileExistsError(errno.EEXIST, "the file exists already and is not a report of td_pinterest_op")
+        raise FileExistsError(errno.EEXIST, "a file that is not a report of td_pinterest_op already exists")
     return collect_entries(entries, name=str(path))
 
 

@@ -74,7 +74,7 @@ def _read_node(node: yaml.Node | None) -> object:
     if node is None:
         return None
     if node.tag not in _PLAIN_TAGS:
-        raise WrongValueError(f"uses a YAML tag{_format_position(node.start_mark)}")
+        raise WrongValueError(f"uses a YAML tag{_format_position(node.start_mark)}; remove the tag")
     if isinstance(node, yaml.SequenceNode):
         return [_read_node(item) for item in node.value]
     if isinstance(node, yaml.ScalarNode):
@@ -82,9 +82,9 @@ def _read_node(node: yaml.Node | None) -> object:
     mapping: dict[str, object] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise WrongValueError(f"has a key that is not a string{_format_position(key.start_mark)}")
+            raise WrongValueError(f"has a key that is not a string{_format_position(key.start_mark)}; quote it")
         if key.value in mapping:
-            raise WrongValueError(f"has the same key twice{_format_position(key.start_mark)}")
+            raise WrongValueError(f"has the same key twice{_format_position(key.start_mark)}; remove one")
         mapping[key.value] = _read_node(value)
     return mapping
 

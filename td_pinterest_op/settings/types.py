@@ -209,7 +209,7 @@ def _read_credential(value: object, _: Show) -> str:
     if not _CREDENTIAL.fullmatch(value.strip()):
         raise WrongValueError("it contains spaces, control characters or characters that are not ASCII")
     if len(value) > LONGEST_SECRET:
-        raise WrongValueError(f"it is longer than a secret may be ({LONGEST_SECRET} characters)")
+        raise WrongValueError(f"it is longer than the {LONGEST_SECRET} characters allowed for a secret")
     return value.strip()
 
 
@@ -225,7 +225,7 @@ def _read_line(value: object, _: Show) -> str:
         raise WrongValueError(f"{describe_type(value)} is not a string")
     categories = {unicodedata.category(character) for character in value.strip()}
     if categories & {"Cc", "Cs", "Zl", "Zp"}:
-        raise WrongValueError("it contains line breaks, control characters or broken characters")
+        raise WrongValueError("it contains line breaks, control characters or invalid characters")
     if all(category[0] in "CZM" for category in categories):
         raise WrongValueError("it contains no visible character")
     return value.strip()

@@ -90,8 +90,8 @@ class TreasureData:
                 break
             except TemporaryError as error:
                 if wait is None:
-                    tries = format_count(self.retry.count + 1, "time")
-                    raise TreasureDataError(f"Treasure Data: {error} {place}, {tries}{RUN_AGAIN}") from None
+                    tries = format_count(self.retry.count + 1, "attempt")
+                    raise TreasureDataError(f"Treasure Data: {error} {place}, after {tries}{RUN_AGAIN}") from None
                 self.wait_for_retry(error, wait, place)
         if status not in (200, 404, 409):
             text = str(content.get("error") or content.get("message") or content.get("text") or "")
@@ -103,8 +103,8 @@ class TreasureData:
         """Sleep `wait` seconds, or as long as the response asks. Raises TreasureDataError if that is too long."""
         if failure.retry_after > self.retry.longest_wait:
             raise TreasureDataError(
-                f"Treasure Data: {failure} {place}; it asks to wait {format_duration(failure.retry_after)}, more than "
-                f"max_retry_wait_millis allows ({format_duration(self.retry.longest_wait)}){RUN_AGAIN}"
+                f"Treasure Data: {failure} {place}; Treasure Data asks to wait {format_duration(failure.retry_after)}, "
+                f"more than max_retry_wait_millis allows ({format_duration(self.retry.longest_wait)}){RUN_AGAIN}"
             )
         wait = max(wait, failure.retry_after)
         log.warning("Treasure Data: %s %s; trying again in %s", failure, place, format_duration(wait))

@@ -158,7 +158,7 @@ def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]
         return str(job_id), status == 409
     if status == 404:
         raise JobError(f'there is no database "{source.database}" for the query (Treasure Data responded 404)')
-    raise TreasureDataError(f"Treasure Data responded {status} to the query, without a job id")
+    raise TreasureDataError(f"Treasure Data responded {status} to the query, but sent no job id. Run this task again")
 
 
 def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:

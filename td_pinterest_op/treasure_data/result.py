@@ -170,7 +170,9 @@ class JobResult:
         except (TypeError, ValueError):
             columns = []
         if len(columns) != width:
-            raise TreasureDataError(f"{self._job.label} contains a row that does not have {width} columns")
+            raise TreasureDataError(
+                f"{self._job.label} contains a row that does not have {width} columns. Run this task again"
+            )
         self._rows += len(rows)
         if self._job.records is not None and self._rows > self._job.records:
             raise TreasureDataError(

@@ -71,7 +71,7 @@ class Task:
                 "under its _env (config/environment.yml has the line)"
             )
         if len(key) > LONGEST_SECRET:
-            raise SettingsError(f"TD_API_KEY is longer than a secret may be ({LONGEST_SECRET} characters)")
+            raise SettingsError(f"TD_API_KEY is longer than the {LONGEST_SECRET} characters allowed for a secret")
         return Secret(key)
 
 
@@ -187,7 +187,7 @@ def read_database(task: Task, *, use: str) -> str:
     """Return the database of a task. Raises SettingsError without one; `use` in its message is what needs one."""
     database = task.params.get("database", task.td.get("database"))
     if is_left_out(database):
-        raise SettingsError(f"{use} needs its database: give the task a `database`", key="database")
+        raise SettingsError(f"{use} needs a database: give the task a `database`", key="database")
     if not _DATABASE.fullmatch(name := str(database).strip()):
         raise SettingsError(
             "database must be the name of a database: lowercase letters, digits and underscores only", key="database"

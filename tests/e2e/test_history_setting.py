@@ -139,7 +139,7 @@ def test_history_table_is_in_the_database_of_the_task_unless_it_names_one(servic
     run_add(services, settings={"history": TABLE}, database="shop")
     run_add(services, settings={"history": TABLE}, td={"database": "crm"})
     assert [1, 1] == [len(read_rows(services, f"{database}.{TABLE}")) for database in ("shop", "crm")]
-    with pytest.raises(SettingsError, match=f"the history {TABLE} needs its database: give the task a `database`"):
+    with pytest.raises(SettingsError, match=f"the history {TABLE} needs a database: give the task a `database`"):
         run_add(services, settings={"history": TABLE})
 
 

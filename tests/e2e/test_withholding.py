@@ -358,8 +358,8 @@ class TestFailsClosed:
     @pytest.mark.parametrize(
         ("own", "column", "named"),
         [
-            ("maid", "idfa", "`{}` has idfa, and the people have maid"),
-            ("idfa", "maid", "`{}` has maid, and the people have idfa"),
+            ("maid", "idfa", "`{}` selects idfa, but the people's query selects maid"),
+            ("idfa", "maid", "`{}` selects maid, but the people's query selects idfa"),
         ],
     )
     def test_list_of_another_type_of_identifier_is_an_error(
@@ -379,14 +379,14 @@ class TestFailsClosed:
     @pytest.mark.parametrize(("name", "meant"), [("supress", "suppress"), ("consents", "consent"), ("querry", "query")])
     def test_misspelt_list_parameter_is_an_error(self, services: Services, name: str, meant: str) -> None:
         wrong: dict[str, Any] = {name: values_query(people(1)), **DATABASE}
-        with pytest.raises(SettingsError, match=f"^{name} of the task is unknown; did you mean {meant}\\?$"):
+        with pytest.raises(SettingsError, match=f"^{name} is not a parameter of an export; did you mean {meant}\\?$"):
             services.export(
                 {"action": ADD, "audience_id": services.audience()}, job_id=services.job(people(3)), **wrong
             )
         assert [] == services.pinterest.calls.writes()
 
     def test_list_requires_a_database(self, services: Services) -> None:
-        with pytest.raises(SettingsError, match=r"^suppress needs its database: give the task a `database`$"):
+        with pytest.raises(SettingsError, match=r"^suppress needs a database: give the task a `database`$"):
             services.export({"action": ADD, "audience_id": "1"}, job_id="5", suppress=values_query(people(1)))
 
     def test_empty_list_may_be_allowed_for_opt_outs_only(self, services: Services) -> None:

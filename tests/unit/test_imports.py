@@ -60,7 +60,7 @@ REACHING = {
 }
 MAY_REACH = {
     "cli.callback",
-    "cli.lint.interpreter",
+    "cli.lint.project",
     "cli.project_folder",
     "cli.secret_target",
     "http.connections",

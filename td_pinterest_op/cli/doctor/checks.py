@@ -25,7 +25,10 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class CheckSpec:
-    """A check of the doctor. `run` may return None: nothing to show. `depends_on`: checks that must succeed."""
+    """Specification of a check. `run` returns None if there is nothing to show.
+
+    `depends_on`: the checks that must succeed first.
+    """
 
     name: str
     run: Callable[[DoctorContext], CheckResult | None]
@@ -105,8 +108,8 @@ CHECKS = (
     CheckSpec("token_days", pinterest_checks.check_token_expiry, ("token",)),
     CheckSpec("clock", pinterest_checks.check_clock, ("token",)),
     CheckSpec("ad_account", pinterest_checks.check_ad_account, ("token",)),
-    CheckSpec("tier", pinterest_checks.check_tier, ("token",)),
-    CheckSpec("role", pinterest_checks.check_role, ("ad_account",)),
+    CheckSpec("tier", lambda context: pinterest_checks.judge_tier(context.services.client.last_headers), ("token",)),
+    CheckSpec("role", lambda context: pinterest_checks.judge_role(context.account), ("ad_account",)),
     CheckSpec("audience", pinterest_checks.check_audience, ("ad_account",)),
     CheckSpec("treasure_data", treasure_data_checks.check_api_key, ("endpoints",)),
     CheckSpec("history", treasure_data_checks.check_history, ("treasure_data",)),

@@ -53,14 +53,14 @@ def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path 
     if bool(source["query"]) != bool(source["database"]) or (source["query"] and source["job_id"]):
         raise click.UsageError("--query and --database must be given together, and without --job")
     credentials = find_credentials(common.env_file)
-    rows = build_query_params(source)
+    rows, (settings, history) = build_query_params(source), _read_settings(settings_file, workflow)
     context = DoctorContext(
         credentials=credentials,
         account_id=common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID"),
         audience_id=common.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID"),
-        params=rows and {**rows, "result_settings": _read_row_settings(settings_file, workflow)},
+        params=rows and {**rows, "result_settings": settings},
         workflow=workflow,
-        history=_find_history(settings_file, workflow),
+        history=history,
     )
     checks: dict[str, CheckResult] = {}
     with context.stack:
@@ -71,23 +71,23 @@ def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path 
     return _print_summary(checks, as_json=common.as_json)
 
 
-def _read_row_settings(settings_file: Path | None, workflow: Path | None) -> Mapping[str, object]:
-    """Return the settings that decide which rows are valid, from the settings file or the workflow."""
+def _read_settings(
+    settings_file: Path | None, workflow: Path | None
+) -> tuple[Mapping[str, object], tuple[str | None, object]]:
+    """Return the settings that decide which rows are valid, and database and table of the run history.
+
+    Both come from the settings file, else from the workflow.
+    """
     settings: Mapping[str, object] = {}
-    if settings_file:
-        settings = files.read_task_file(settings_file)[0]
-    elif workflow and workflow.is_file():
-        settings = next(find_export_settings(dig_file.read_workflow(workflow)), {})
-    return {name: settings[name] for name in _OF_ROWS if name in settings}
-
-
-def _find_history(settings_file: Path | None, workflow: Path | None) -> tuple[str | None, object]:
-    """Return database and table of the run history, from the settings file or the workflow."""
+    params: Mapping[str, str] = {}
     if settings_file:
         settings, params = files.read_task_file(settings_file)
-        if named := settings.get("history"):
-            return params.get("database"), named
-    return find_history(dig_file.read_workflow(workflow)) if workflow and workflow.is_file() else (None, None)
+    history = (params.get("database"), settings.get("history"))
+    if workflow and workflow.is_file():
+        dig = dig_file.read_workflow(workflow)
+        settings = settings if settings_file else next(find_export_settings(dig), {})
+        history = history if history[1] else find_history(dig)
+    return {name: settings[name] for name in _OF_ROWS if name in settings}, history
 
 
 def _print_check_result(name: str, check: CheckResult) -> None:

@@ -54,11 +54,6 @@ def check_clock(context: DoctorContext) -> CheckResult:
     return CheckResult(OK, "agrees with Pinterest's")
 
 
-def check_tier(context: DoctorContext) -> CheckResult:
-    """Return the app's access tier, derived from the limits in the last response."""
-    return judge_tier(context.services.client.last_headers)
-
-
 def judge_tier(headers: Mapping[str, str]) -> CheckResult:
     """Return the app's access tier, derived from the limits in a response's headers."""
     limits = parse_quotas(headers)
@@ -88,11 +83,6 @@ def check_ad_account(context: DoctorContext) -> CheckResult:
         return CheckResult(ERROR, f"the token cannot read ad account {named}; it reads {labels}", advice)
     context.account = account
     return CheckResult(OK, account.label)
-
-
-def check_role(context: DoctorContext) -> CheckResult:
-    """Check that the user may change audiences of the ad account."""
-    return judge_role(context.account)
 
 
 def judge_role(account: AdAccount) -> CheckResult:

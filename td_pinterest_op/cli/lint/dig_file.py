@@ -91,9 +91,16 @@ class DigFile:
         """The project folder, which contains the workflow file."""
         return self.path.parent
 
-    def add_finding(self, at: Value, code: str, message: str, *, is_error: bool = True) -> None:
-        """Add a finding at the line of the value `at`, unless the same finding exists."""
-        level = "error" if is_error else "warning"
+    def add_error(self, at: Value, code: str, message: str) -> None:
+        """Add a finding of what ends a run or does harm, at the line of the value `at`."""
+        self._add_finding(at, code, message, level="error")
+
+    def add_warning(self, at: Value, code: str, message: str) -> None:
+        """Add a finding of what may be intended, at the line of the value `at`."""
+        self._add_finding(at, code, message, level="warning")
+
+    def _add_finding(self, at: Value, code: str, message: str, *, level: str) -> None:
+        """Add a finding, unless the same one exists."""
         finding = Finding(path=at.path, line=at.line, code=code, message=" ".join(message.split()), level=level)
         if finding not in self.findings:
             self.findings.append(finding)
@@ -113,6 +120,13 @@ class Task:
     def command(self) -> Value | None:
         """The value after the operator, such as the class name after `py>`."""
         return self.value.get(f"{self.operator}>") if self.operator else None
+
+    def get_exported(self, *keys: str) -> Any:
+        """Return the exported parameter at nested keys; None if a key is missing."""
+        value: Any = self.exported
+        for key in keys:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
 
     def fill_templates(self, value: Value) -> object:
         """Return a value with its templates filled in. Raises UnknownValueError if only a run knows their values."""
@@ -134,7 +148,7 @@ def read_workflow(path: Path) -> DigFile:
     if not (dig.root and isinstance(dig.root.value, dict)):
         dig.root = None
         if not dig.findings:
-            dig.add_finding(
+            dig.add_error(
                 make_place(path), "yaml", "this is not a workflow, which is a mapping of tasks whose names begin with +"
             )
     return dig
@@ -157,16 +171,14 @@ class _YamlReader:
         try:
             text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
-            self._dig.add_finding(make_place(path), "yaml", "the file is not UTF-8: save it as UTF-8")
+            self._dig.add_error(make_place(path), "yaml", "the file is not UTF-8: save it as UTF-8")
             return None
         node = self._parse_yaml(path, text)
         self._open.append(path)
         try:
             return None if node is None else self._convert_node(node, path, node.start_mark.line + 1)
         except RecursionError:
-            self._dig.add_finding(
-                make_place(path), "yaml", "an anchor contains itself, or the file is nested too deeply"
-            )
+            self._dig.add_error(make_place(path), "yaml", "an anchor contains itself, or the file is nested too deeply")
             return None
         finally:
             self._open.pop()
@@ -185,13 +197,13 @@ class _YamlReader:
             line, message = text.count("\n", 0, include.start()) + 1, _SPACE_MISSING
         else:
             message = f"not valid YAML ({problem}). {refused}"
-        self._dig.add_finding(make_place(path, line), code, message)
+        self._dig.add_error(make_place(path, line), code, message)
         return None
 
     def _convert_node(self, node: yaml.Node, path: Path, line: int) -> Value:
         """Return a YAML node as a Value."""
         if node.tag.startswith("!include"):
-            self._dig.add_finding(make_place(path, node.start_mark.line + 1), "yaml", _SPACE_MISSING)
+            self._dig.add_error(make_place(path, node.start_mark.line + 1), "yaml", _SPACE_MISSING)
         if isinstance(node, yaml.MappingNode):
             return Value(value=self._convert_mapping(node, path), path=path, line=line)
         if isinstance(node, yaml.SequenceNode):
@@ -217,7 +229,7 @@ class _YamlReader:
             else:
                 if name in own:
                     message = f"{name} is defined twice: digdag refuses duplicate keys"
-                    self._dig.add_finding(here, "duplicate-key", message)
+                    self._dig.add_error(here, "duplicate-key", message)
                 own.add(name)
                 members[name] = self._convert_node(value, path, here.line)
         return members
@@ -226,17 +238,17 @@ class _YamlReader:
         """Return the members of an included file; add a finding if it cannot be included."""
         target = here.path.parent / name
         if ".." in Path(name).parts:
-            self._dig.add_finding(
+            self._dig.add_error(
                 here, "left-out", f"{name} is outside the project folder: digdag does not include a path with .."
             )
         elif target in self._open:
-            self._dig.add_finding(here, "yaml", f"{name} includes itself")
+            self._dig.add_error(here, "yaml", f"{name} includes itself")
         else:
             try:
                 included = self.read_file(target)
             except OSError:
                 message = f"the included file {name} does not exist: its path begins at {here.path.parent}/"
-                self._dig.add_finding(here, "left-out", message)
+                self._dig.add_error(here, "left-out", message)
             else:
                 self._dig.included.setdefault(target, here)
                 return included.mapping if included else {}

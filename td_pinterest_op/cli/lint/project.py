@@ -1,18 +1,34 @@
 """Checks of a project folder: what a push leaves out, the size of the archive, and the Python of the tasks."""
 
+import re
+import shutil
+import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pathspec
 
+from td_pinterest_op import requirements
 from td_pinterest_op.cli.lint.archive import collect_archive, read_digdagignore
-from td_pinterest_op.cli.lint.dig_file import DigFile, Task, Value, make_place
-from td_pinterest_op.cli.lint.interpreter import explain_unusable_python, find_python
+from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, Value, make_place
 from td_pinterest_op.cli.lint.structure import check_template
 
 PACKAGE = "td_pinterest_op"
 # The parameters of a task that may name a file with a query.
 _SQL = ("suppress", "consent", "query")
+_PYTHON = re.compile(r"(?:python|pypy)[0-9.]*")
+_SECONDS = 60.0
+# Written so that an old Python can run it, like the file that it contains. digdag appends the project's folder.
+_PROBE = f"""
+import sys
+sys.path.append(sys.argv[1])
+{Path(requirements.__file__).read_text(encoding="utf-8")}
+try:
+    check_environment()
+except ImportError as error:
+    print(error)
+"""
 
 
 def check_project(dig: DigFile, every: list[Task]) -> None:
@@ -22,7 +38,7 @@ def check_project(dig: DigFile, every: list[Task]) -> None:
         _check_query_file(dig, task)
     for value, name in _find_referenced_files(dig, every):
         if message := _explain_omission(dig.folder, name, ignored):
-            dig.add_finding(value, "left-out", message)
+            dig.add_error(value, "left-out", message)
     package, uses = dig.folder / PACKAGE, next(filter(runs_package, every), None)
     in_checkout = (dig.folder.parent / "scripts" / "bundle").is_file()  # which lays the package next to the workflows
     if uses and not in_checkout and not package.is_dir():
@@ -30,16 +46,19 @@ def check_project(dig: DigFile, every: list[Task]) -> None:
             f"the folder {PACKAGE} is not next to the workflow: run scripts/bundle, which puts it there. Without it, "
             "a task cannot find the operator, unless the operator is installed in the task's Python"
         )
-        dig.add_finding(uses.command or uses.value, "left-out", message, is_error=False)
+        dig.add_warning(uses.command or uses.value, "left-out", message)
     if uses and package.is_dir() and ignored.match_file(f"{PACKAGE}/__init__.py"):
         message = f".digdagignore names {PACKAGE}, so a push leaves out the operator: take the line out"
-        dig.add_finding(uses.command or uses.value, "left-out", message)
-    is_hosted = _is_hosted(every)
+        dig.add_error(uses.command or uses.value, "left-out", message)
+    # Only hosted Treasure Workflow needs a container image.
+    is_hosted = any(task.value.get("docker") or "docker" in task.exported for task in every)
     if package.is_dir():
         _check_archive_size(dig, is_hosted=is_hosted)
     if (package / "__init__.py").is_file() and not is_hosted:
         for task in filter(runs_package, every):
-            _check_python(dig, task)
+            setting, python = _find_python(task)
+            if python and (message := explain_unusable_python(python, dig.folder)):
+                dig.add_warning(setting or make_place(dig.folder), "python", message)
 
 
 def _check_query_file(dig: DigFile, task: Task) -> None:
@@ -54,11 +73,11 @@ def _check_query_file(dig: DigFile, task: Task) -> None:
             continue
         sql = path.read_text(encoding="utf-8", errors="replace")
         if not sql.strip():
-            dig.add_finding(value, "source", f"{name} is blank: write a query into it")
+            dig.add_error(value, "source", f"{name} is blank: write a query into it")
         elif task.operator == "td":
             check_template(dig, task, value, sql)
         elif "${" in sql:
-            dig.add_finding(
+            dig.add_error(
                 value, "template", f"{name} has a template, which digdag fills in only for td>: write the value itself"
             )
 
@@ -68,27 +87,15 @@ def _check_archive_size(dig: DigFile, *, is_hosted: bool) -> None:
     archive = collect_archive(dig.folder.resolve())
     # All workflows of a folder share one archive, and this finding.
     if message := archive.excess_for_hosted:
-        dig.add_finding(make_place(dig.folder), "too-large", message)
+        dig.add_error(make_place(dig.folder), "too-large", message)
     elif not is_hosted and (message := archive.excess_for_server):
-        dig.add_finding(make_place(dig.folder), "too-large", message, is_error=False)
-
-
-def _check_python(dig: DigFile, task: Task) -> None:
-    """Add a finding if the task's Python cannot run the operator."""
-    value, python = find_python(task)
-    if python and (message := explain_unusable_python(python, dig.folder)):
-        dig.add_finding(value or make_place(dig.folder), "python", message, is_error=False)
+        dig.add_warning(make_place(dig.folder), "too-large", message)
 
 
 def has_image(task: Task) -> bool:
     """Whether a task has a container image."""
-    image, exported = task.value.get("docker", "image"), task.exported.get("docker")
-    return bool((image and image.value) or (isinstance(exported, dict) and exported.get("image")))
-
-
-def _is_hosted(every: list[Task]) -> bool:
-    """Whether any task has a container image, which only hosted Treasure Workflow needs."""
-    return any(task.value.get("docker") or "docker" in task.exported for task in every)
+    image = task.value.get("docker", "image")
+    return bool((image and image.value) or task.get_exported("docker", "image"))
 
 
 def runs_package(task: Task) -> bool:
@@ -116,9 +123,7 @@ def _find_query_files(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Valu
         if (value := owner.get(key)) is None:
             continue
         if key != "query" and not str(value.value or "").strip():
-            dig.add_finding(
-                value, "source", f"{key} is blank: give SQL or the name of a .sql file, or take the line out"
-            )
+            dig.add_error(value, "source", f"{key} is blank: give SQL or the name of a .sql file, or take the line out")
         elif (name := task.fill_text(value)).strip().lower().endswith(".sql"):
             yield value, name
 
@@ -135,3 +140,37 @@ def _explain_omission(folder: Path, name: str, ignored: pathspec.GitIgnoreSpec) 
     if not path.resolve().is_relative_to(folder.resolve()):
         return f"{name} is a link to a file outside the project folder, so a push leaves it out: copy the file"
     return f".digdagignore names {name}, so a push leaves it out: change that line" if ignored.match_file(name) else ""
+
+
+def _find_python(task: Task) -> tuple[Value | None, str]:
+    """Return the value that sets a task's Python (None: the default), and the program ("" if unknown)."""
+    value = task.value.get("python") or task.value.get("py", "python")
+    exported = task.exported.get("python") or task.get_exported("py", "python")
+    if value is None and exported is None:
+        return None, "python"
+    try:
+        command = task.fill_templates(value) if value else exported
+    except UnknownValueError:
+        return value, ""
+    program = command[0] if isinstance(command, list) and command else command
+    return value, program if isinstance(program, str) and _PYTHON.fullmatch(Path(program).name) else ""
+
+
+@cache
+def explain_unusable_python(python: str, folder: Path) -> str:
+    """Return why a Python cannot run the operator in a folder, and what to do; "" if it can."""
+    other = "set another one with `_export: py: {python: /path/to/python}`"
+    program = shutil.which(python)
+    if program is None:
+        return f"digdag runs the task with {python}, which cannot be found: {other}"
+    command = [program, "-c", _PROBE, str(folder.resolve())]
+    try:
+        done = subprocess.run(  # noqa: S603 - digdag would run it
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return f"digdag runs the task with {program}, which does not run: {other}"
+    if done.returncode:
+        return f"digdag runs the task with {program}, which ends with code {done.returncode}: {other}"
+    error = " ".join(done.stdout.split())
+    return f"digdag runs the task with {program}, and {error}; or {other}" if error else ""

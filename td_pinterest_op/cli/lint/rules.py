@@ -46,7 +46,7 @@ def check_workflow(dig: DigFile) -> None:
     for value in root.walk():
         if not value.quoted and not isinstance(value.value, bool) and has_lost_digits(value.value):
             message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
-            dig.add_finding(value, "unquoted-id", message)
+            dig.add_error(value, "unquoted-id", message)
         if isinstance(value.value, str):
             check_secret_names(dig, value)
     _check_schedule_and_zone(dig, root)
@@ -86,7 +86,7 @@ def _check_operator(dig: DigFile, task: Task, before: list[Task]) -> None:
     written = str(command.value).removesuffix(".run") if command else ""
     if command and written not in OPERATORS:
         suggestion = f"did you mean {name}?" if name else f"an export is {EXPORT_OPERATOR}"
-        dig.add_finding(command, "class", f"{written} is not an operator of td_pinterest_op: {suggestion}")
+        dig.add_error(command, "class", f"{written} is not an operator of td_pinterest_op: {suggestion}")
     _check_parameters(dig, task, TABLES.get(name))
     environ = read_task_environ(dig, task)
     if name == MANY:
@@ -97,15 +97,13 @@ def _check_operator(dig: DigFile, task: Task, before: list[Task]) -> None:
     action = known.get("action")
     if name == EXPORT_OPERATOR:
         _check_scheduled_action(dig, task, known)
-    has_database = task.value.get("database") or _mapping_or_empty(task.exported.get("td")).get("database")
+    has_database = task.value.get("database") or task.get_exported("td", "database")
     for key in LISTS:
         value = task.value.get(key)
         if value and action and not action.adds_people:
-            dig.add_finding(
-                value, "unused-setting", f"the action does not use {key}: take the line out", is_error=False
-            )
+            dig.add_warning(value, "unused-setting", f"the action does not use {key}: remove the line")
         elif value and not has_database:
-            dig.add_finding(value, "database", f"{key} needs its database: give the task a `database`", is_error=False)
+            dig.add_warning(value, "database", f"{key} needs a database: give the task a `database`")
     if "erase" in name or (name == EXPORT_OPERATOR and (action is None or action.reads_rows)):
         needed_by = find_hashing_reason(action, known.get("hash_in"))
         _check_source(dig, task, environ, before, needed_by=needed_by)
@@ -115,15 +113,15 @@ def _check_parameters(dig: DigFile, task: Task, table: SettingsTable[Any] | None
     """Add findings for misspelt or misplaced parameters, and for an invalid `later_runs`."""
     for key, near in find_misspelt_parameters([*task.value.mapping, *task.exported]).items():
         message = f"{key} is not a parameter of an export; did you mean {near}?"
-        dig.add_finding(task.value.get(key) or task.value, "unknown-parameter", message)
+        dig.add_error(task.value.get(key) or task.value, "unknown-parameter", message)
     for key, value in task.value.mapping.items() if table else ():
         if table and key in table.by_name and key not in {*TASK_PARAMETERS, "history"}:
-            dig.add_finding(
+            dig.add_error(
                 value, "setting", f"{key} is a setting, which the operator reads under result_settings: move it there"
             )
     later = task.value.get("later_runs")
     if later and "${" not in str(later.value) and later.value not in LATER_RUNS:
-        dig.add_finding(later, "setting", f"later_runs takes {', '.join(LATER_RUNS)}")
+        dig.add_error(later, "setting", f"later_runs must be one of {', '.join(LATER_RUNS)}")
 
 
 def _check_source(
@@ -132,11 +130,9 @@ def _check_source(
     """Add findings about a task's source of rows. `needed_by`: see `require_hashable`."""
     if "TD_API_KEY" not in environ:
         message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
-        dig.add_finding(task.value.get("_env") or task.value, "env", message)
-    params: dict[str, Any] = {
-        **task.exported,
-        "td": {"database": "database", **_mapping_or_empty(task.exported.get("td"))},
-    }
+        dig.add_error(task.value.get("_env") or task.value, "env", message)
+    td = task.exported.get("td")
+    params: dict[str, Any] = {**task.exported, "td": {"database": "database", **(td if isinstance(td, dict) else {})}}
     if any(map(_may_set_last_job, before)) or _is_called_by_others(dig):
         params["td"].setdefault("last_job_id", "1")
     for name in ("job_id", "query", "database", "engine"):
@@ -154,14 +150,9 @@ def _check_source(
     except SettingsError as error:
         settings = task.value.get("result_settings") or task.value
         for problem in error.problems:
-            dig.add_finding(
+            dig.add_error(
                 task.value.get(problem.key) or settings.get(problem.key) or task.value, "source", problem.text
             )
-
-
-def _mapping_or_empty(value: object) -> Mapping[str, Any]:
-    """Return the value if it is a mapping, else an empty mapping."""
-    return value if isinstance(value, dict) else {}
 
 
 def _may_set_last_job(task: Task) -> bool:
@@ -183,12 +174,12 @@ def _check_schedule_and_zone(dig: DigFile, root: Value) -> None:
     schedule, zone = root.get("schedule"), root.get("timezone")
     for key, value in schedule.mapping.items() if schedule else ():
         if key.endswith(">") and key not in _SCHEDULES:
-            dig.add_finding(value, "schedule", f"digdag has no schedule {key}{suggest_word(key, _SCHEDULES)}")
+            dig.add_error(value, "schedule", f"digdag has no schedule {key}{suggest_word(key, _SCHEDULES)}")
     known = zoneinfo.available_timezones()
     name = str(zone.value).strip() if zone else ""
     if zone and known and "${" not in name and name not in known and not _OFFSET.fullmatch(name):
         near = find_nearest(name, known, cutoff=0.6)
-        dig.add_finding(
+        dig.add_error(
             zone, "timezone", f"digdag knows no time zone {name}" + (f"; did you mean {near}?" if near else "")
         )
 
@@ -205,13 +196,13 @@ def _check_scheduled_action(dig: DigFile, task: Task, known: Mapping[str, Any]) 
             f"{action.name} fails from the second scheduled run on, because the audience exists then: {instead}use an "
             "action for an audience that exists"
         )
-        dig.add_finding(place, "create-scheduled", message)
+        dig.add_error(place, "create-scheduled", message)
     if action.leaves_lists and _runs_often(schedule):
         message = (
             f"{action.name} leaves an unused customer list behind at every run, and Pinterest needs a day or two to "
             "fill a new one: run it once a day at most, or send the differences with mirror_current_audience"
         )
-        dig.add_finding(place, "replace-often", message)
+        dig.add_error(place, "replace-often", message)
 
 
 def _runs_often(schedule: Value) -> bool:
@@ -234,10 +225,10 @@ def _check_connector(dig: DigFile, task: Task) -> None:
         "a td> task does not run this operator, and Treasure Data's own connector reads result_settings here: move the "
         f"settings to a task of their own after this one, `py>: {EXPORT_OPERATOR}` with an _env"
     )
-    dig.add_finding(settings, "connector", message)
+    dig.add_error(settings, "connector", message)
     if connection := task.value.get("result_connection"):
         message = "result_connection belongs to Treasure Data's connector: the operator reads its credentials from _env"
-        dig.add_finding(connection, "connector", message)
+        dig.add_error(connection, "connector", message)
     # A connection of Treasure Data has its own credentials: they are not missing in the environment.
     check_settings(dig, task, dict.fromkeys(PINTEREST_SECRETS, PLACEHOLDER))
 
@@ -246,13 +237,13 @@ def _check_alert(dig: DigFile, task: Task) -> None:
     """Add findings about a mail to the template's address, and about a webhook address in plain text."""
     command, to = task.command, task.value.get("to")
     if to and "you@example.com" in str(to.to_plain()):
-        dig.add_finding(to, "placeholder", "the mail goes to you@example.com: fill in a real address", is_error=False)
+        dig.add_warning(to, "placeholder", "the mail goes to you@example.com: fill in a real address")
     if command and _WEBHOOK.search(str(command.value)):
         message = (
             "whoever knows this address can post with it: take it out, set it as a secret (slack.webhook, say), and "
             "write `http>: ${secret:slack.webhook}`"
         )
-        dig.add_finding(command, "plain-secret", message)
+        dig.add_error(command, "plain-secret", message)
 
 
 def _check_docker(dig: DigFile, own_tasks: list[Task], every: list[Task]) -> None:
@@ -264,23 +255,18 @@ def _check_docker(dig: DigFile, own_tasks: list[Task], every: list[Task]) -> Non
             message = (
                 "hosted Treasure Workflow runs py> in a container, and this task has no image: add `docker: {image: …}`"
             )
-            dig.add_finding(own or task.value, "docker", message, is_error=False)
+            dig.add_warning(own or task.value, "docker", message)
 
 
 def _check_database(dig: DigFile, task: Task, *, is_own: bool) -> None:
     """Add a finding for a query without a database, unless a calling workflow may set it."""
     query = task.value.get("query") if is_own else task.command if task.operator == "td" else None
     has_database = task.value.get("database") or task.exported.get("database")
-    if (
-        query
-        and not has_database
-        and not _mapping_or_empty(task.exported.get("td")).get("database")
-        and not _is_called_by_others(dig)
-    ):
-        dig.add_finding(
+    if query and not has_database and not task.get_exported("td", "database") and not _is_called_by_others(dig):
+        dig.add_error(
             query,
             "database",
-            "the query needs its database: give the task a `database`, or set td.database under `_export`",
+            "the query needs a database: give the task a `database`, or set td.database under `_export`",
         )
 
 
@@ -293,12 +279,14 @@ def _check_retry(dig: DigFile, task: Task, every: list[Task], own_tasks: list[Ta
         message = (
             "_retry on a td> task checks the same failed job again: use job_retry, or _retry on the group around it"
         )
-        dig.add_finding(retry, "retry", message, is_error=False)
+        dig.add_warning(retry, "retry", message)
     elif any(task.value in other.parents for other in own_tasks):
         for other in every:
             if task.value in other.parents and (effect := _describe_repetition(other)):
-                message = f"this repeats {other.name} too, which {effect} each time: put _retry on the export alone"
-                dig.add_finding(retry, "retry", message)
+                message = (
+                    f"_retry here also repeats {other.name}, which {effect} each time: put _retry on the export alone"
+                )
+                dig.add_error(retry, "retry", message)
 
 
 def _describe_repetition(task: Task) -> str:
@@ -317,7 +305,7 @@ def _check_early_statistics(dig: DigFile, before: Iterable[Task]) -> None:
         for value in values if "_error" not in task.name and not _is_called_by_others(dig) else ():
             text = " ".join(_TEMPLATE.findall(value.value)) if isinstance(value.value, str) else ""
             if _FIGURE.search(text) and "typeof" not in text:
-                dig.add_finding(value, "statistic", "no export has run here yet: put the task after the export")
+                dig.add_error(value, "statistic", "no export has run before this task: put the task after the export")
 
 
 def _check_statistic_names(dig: DigFile, root: Value) -> None:
@@ -327,6 +315,4 @@ def _check_statistic_names(dig: DigFile, root: Value) -> None:
         for template in _TEMPLATE.findall(value.value) if isinstance(value.value, str) else ():
             for path in _FIGURE.findall(template):
                 if missing := structure.find_missing_name(path.strip(".").split("."), known):
-                    dig.add_finding(
-                        value, "statistic", f"pinterest{path}: the statistics of an export have no {missing}"
-                    )
+                    dig.add_error(value, "statistic", f"pinterest{path}: the statistics of an export have no {missing}")

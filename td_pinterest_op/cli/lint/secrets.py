@@ -19,7 +19,7 @@ def read_task_environ(dig: DigFile, task: Task) -> Mapping[str, str]:
     """Return the variables in a task's `_env`, with a placeholder for each secret. Adds findings about them."""
     for parent in task.parents:
         if misplaced := parent.get("_export", "_env"):
-            dig.add_finding(misplaced, "env", "digdag reads _env only from the task itself: move it there, next to py>")
+            dig.add_error(misplaced, "env", "digdag reads _env only from the task itself: move it there, next to py>")
     written = task.value.get("_env")
     environ = {}
     for name, value in written.mapping.items() if written else ():
@@ -39,27 +39,25 @@ def check_plain_secret(dig: DigFile, value: Value | None, *, name: str, variable
             f"{secret}, and write `{variable}: ${{secret:{secret}}}` under _env. Whoever has read the old value can "
             "use it: get a new one"
         )
-        dig.add_finding(value, "plain-secret", message)
+        dig.add_error(value, "plain-secret", message)
 
 
 def check_secret_names(dig: DigFile, value: Value, *, variable: str = "") -> None:
     """Add findings about names of secrets that look misspelt."""
     for template in _MISSPELT.finditer(str(value.value)):
         if not _SECRET.fullmatch(template[0]):
-            dig.add_finding(
-                value, "template", f"digdag does not fill in {template[0]}: write ${{secret:{template[1]}}}"
-            )
+            dig.add_error(value, "template", f"digdag does not fill in {template[0]}: write ${{secret:{template[1]}}}")
     for name in _SECRET.findall(str(value.value)):
         usual = {SECRETS[variable]} if variable in SECRETS else set()
         if name == "http.uri":
-            dig.add_finding(
+            dig.add_error(
                 value,
                 "secret-name",
                 "digdag uses a secret named http.uri as the address of every http> task: give the secret another name",
             )
         if intended := _find_intended_name(name, {*usual, *_find_secret_names(dig, value.path)}):
             message = f"no other workflow of the folder uses a secret {name}: did you mean {intended}?"
-            dig.add_finding(value, "secret-name", message, is_error=False)
+            dig.add_warning(value, "secret-name", message)
 
 
 def _find_secret_names(dig: DigFile, path: Path) -> Iterator[str]:

@@ -52,7 +52,7 @@ def check_settings(
     """Add findings about a task's settings. Return the settings that are known before a run."""
     written = task.value.get("result_settings")
     if written is None:
-        dig.add_finding(task.value, "setting", "the task has no result_settings: the README shows the shortest form")
+        dig.add_error(task.value, "setting", "the task has no result_settings: the README shows the shortest form")
         return {}
     if isinstance(written.value, str) and "${" in written.value:
         return {}  # settings as one text may come from an activation, when the workflow runs
@@ -69,7 +69,7 @@ def check_settings(
         return {}
     has_audience = any(known.get(name) for name in known if name.startswith("audience_id"))
     if has_audience and known.get("expected_audience_name") == _TEMPLATE_NAME:
-        dig.add_finding(written.get("expected_audience_name") or written, "placeholder", _FILL_IN_NAME)
+        dig.add_error(written.get("expected_audience_name") or written, "placeholder", _FILL_IN_NAME)
     _add_unused_findings(dig, written, parsed)
     return {name: value for name, value in parsed.values.items() if name not in unknown}
 
@@ -81,16 +81,14 @@ def check_audience_entries(dig: DigFile, task: Task, environ: Mapping[str, str])
     for entry in written.value if written and isinstance(written.value, list) else ():
         name = entry.get("name")
         if name and name.value in names:
-            dig.add_finding(
-                name, "setting", f"two entries have the name {name.value}: give each entry a different name"
-            )
+            dig.add_error(name, "setting", f"two entries have the name {name.value}: give each entry a different name")
         names.add(name and name.value)
         _check_audience_entry(dig, task, entry, environ)
     if written and isinstance(written.value, dict):
-        dig.add_finding(written, "setting", "audiences is a list: begin each entry with `- name:`")
+        dig.add_error(written, "setting", "audiences is a list: begin each entry with `- name:`")
     limit, concurrent = task.parents[-1].get("_parallel", "limit"), task.exported.get("concurrent")
     if limit and concurrent and str(limit.value) != str(concurrent):
-        dig.add_finding(
+        dig.add_error(
             limit, "setting", f"the limit is {limit.value}, but concurrent is {concurrent}: give both the same value"
         )
 
@@ -145,15 +143,15 @@ def _add_problem_findings(dig: DigFile, written: Value, problems: Iterable[Probl
     """Add a finding for each problem, at the line of its setting."""
     for problem in problems:
         code = _CODES.get(problem.code, "setting")
-        dig.add_finding(written.get(problem.key) or written, code, f"{problem.key}: {problem.text}")
+        dig.add_error(written.get(problem.key) or written, code, f"{problem.key}: {problem.text}")
 
 
 def _add_unused_findings(dig: DigFile, written: Value, parsed: ParsedSettings) -> None:
     """Add findings about settings that the action does not use, unless the action itself is invalid."""
     if parsed.action and ("action" in parsed.given or not parsed.problems):
         for name in parsed.find_unused_keys(parsed.action):
-            message = f"the action does not use {name}: take the line out"
-            dig.add_finding(written.get(name) or written, "unused-setting", message, is_error=False)
+            message = f"the action does not use {name}: remove the line"
+            dig.add_warning(written.get(name) or written, "unused-setting", message)
 
 
 def find_export_settings(dig: DigFile) -> Iterator[Mapping[str, object]]:
@@ -175,7 +173,6 @@ def find_history(dig: DigFile) -> tuple[str | None, object]:
         table = _split_known_settings(task, written)[0].get("history") if written and task.operator == "py" else None
         if table:
             own = task.value.get("database")
-            exported = task.exported.get("td")
-            database = task.fill_text(own) if own else exported.get("database") if isinstance(exported, dict) else None
+            database = task.fill_text(own) if own else task.get_exported("td", "database")
             return database or None, table
     return None, None

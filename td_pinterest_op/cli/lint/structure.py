@@ -46,15 +46,15 @@ def check_structure(dig: DigFile, root: Value, every: Sequence[Task]) -> None:
         _check_templates(dig, task)
     for value in root.walk():
         if isinstance(value.value, str) and _is_unclosed(value.value):
-            dig.add_finding(value, "template", "a template `${` is not closed: add the `}`")
+            dig.add_error(value, "template", "a template `${` is not closed: add the `}`")
     if schedule := root.get("schedule"):
         for key, value in schedule.mapping.items():
             if message := _find_schedule_problem(key, str(value.value).strip()):
-                dig.add_finding(value, "schedule", message)
+                dig.add_error(value, "schedule", message)
         if sum(key.endswith(">") for key in schedule.mapping) > 1:
-            dig.add_finding(schedule, "schedule", "digdag takes one schedule: keep one line, or use cron>")
+            dig.add_error(schedule, "schedule", "digdag takes one schedule: keep one line, or use cron>")
     if misplaced := root.get("_export", "schedule"):
-        dig.add_finding(
+        dig.add_error(
             misplaced, "schedule", "digdag reads no schedule here: move it out of _export, to the left margin"
         )
 
@@ -63,10 +63,10 @@ def _check_names(dig: DigFile, task: Task) -> None:
     """Add findings about names that digdag refuses or ignores, and about tasks without a leading +."""
     for name, value in task.value.mapping.items():
         if message := _find_key_problem(name, value, task):
-            dig.add_finding(value, "task-name" if name.startswith("+") else "key", message)
+            dig.add_error(value, "task-name" if name.startswith("+") else "key", message)
         is_task = any(key.endswith(">") for key in value.mapping) and name not in ("schedule", *BLOCKS)
         if is_task and not name.startswith(("+", "_")) and not name.endswith(">"):
-            dig.add_finding(
+            dig.add_error(
                 value, "task-name", f"{name} does not run as a task: names of tasks begin with +, write +{name}"
             )
 
@@ -83,18 +83,14 @@ def _find_key_problem(name: str, value: Value, task: Task) -> str:
         return f"digdag ignores {name}{near}" if near else ""
     if name in _MISTAKEN and value.mapping and not any(key.endswith(">") for key in value.mapping):
         return f"digdag ignores {name}: write _{name}"
-    is_task = task.name.rpartition("+")[2] and task.operator is None and not _has_subtasks(task.value)
+    has_subtasks = any(key.startswith("+") for key in task.value.mapping)
+    is_task = task.name.rpartition("+")[2] and task.operator is None and not has_subtasks
     return f"digdag runs nothing here: write {name}>" if is_task and name in _OPERATORS else ""
 
 
 def list_own_values(task: Task) -> Sequence[Value]:
     """Return the values of a task, without those of its subtasks."""
     return [value for name, value in task.value.mapping.items() if not name.startswith("+") and name not in BLOCKS]
-
-
-def _has_subtasks(value: Value) -> bool:
-    """Whether a value contains tasks."""
-    return any(name.startswith("+") for name in value.mapping)
 
 
 def _check_templates(dig: DigFile, task: Task) -> None:
@@ -112,9 +108,9 @@ def check_template(dig: DigFile, task: Task, value: Value, text: str) -> None:
         if first in _GROWING:
             continue
         if isinstance(known, dict) and (missing := find_missing_name(rest, known)):
-            dig.add_finding(value, "template", f"${{{path}}}: {first} has no {missing}")
+            dig.add_error(value, "template", f"${{{path}}}: {first} has no {missing}")
         elif isinstance(known, str) and "${" not in known and rest not in ([], ["length"]):
-            dig.add_finding(value, "template", f"${{{path}}}: {first} is a string, so it has no {rest[0]}")
+            dig.add_error(value, "template", f"${{{path}}}: {first} is a string, so it has no {rest[0]}")
 
 
 def find_missing_name(path: Sequence[str], known: object) -> str:
@@ -176,7 +172,7 @@ def _expand_range(part: str, least: int, most: int, words: Sequence[str]) -> Ite
 
 
 def _parse_cron_number(text: str, least: int, most: int, words: Sequence[str]) -> int:
-    """Return the number that a word or digits in a cron field mean. Raises ValueError if it is invalid."""
+    """Return the number for digits or a word in a cron field. Raises ValueError if it is invalid."""
     number = words.index(text[:3]) + least if text[:3] in words else int(text)
     if not least <= number <= most:
         raise ValueError

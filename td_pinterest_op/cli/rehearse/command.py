@@ -117,7 +117,7 @@ def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, outp
 
 
 def _add_needed_steps(wanted: Sequence[Step]) -> list[Step]:
-    """Return the steps and the steps that they need, in the order of STEPS."""
+    """Return the wanted steps and those that they need, in the order of STEPS."""
     names = {step.name for step in wanted}
     for step in reversed(STEPS):
         if step.name in names and step.needs:
@@ -185,7 +185,7 @@ def _run_steps(rehearsal: Rehearsal, steps: Sequence[Step], common: CommonOption
 
 def _run_step(step: Step, rehearsal: Rehearsal) -> dict[str, Any]:
     """Run one step. Return its name, request, status, code, duration in seconds and verdict."""
-    rehearsal.response.clear()
+    rehearsal.response.clear_response()
     begin = SYSTEM.monotonic()
     try:
         verdict = step.run(rehearsal)

@@ -65,7 +65,7 @@ class DecisiveResponse:
     code: int | None = None
     is_write: bool = False
 
-    def clear(self) -> None:
+    def clear_response(self) -> None:
         """Forget the response before the next step."""
         self.status, self.code, self.is_write = None, None, False
 
@@ -111,7 +111,7 @@ class Rehearsal:
         return self.made[what]
 
     def make_token_source(self) -> Tokens:
-        """Return a new token source that starts with the refresh token which the command found."""
+        """Return a new token source that starts with the original refresh token."""
         settings = self._credentials.build_settings()
         return Tokens(
             client=self.services.client,

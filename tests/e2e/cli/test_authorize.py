@@ -299,7 +299,7 @@ def test_port_in_use_is_reported_before_the_browser_opens(
 ) -> None:
     port = urllib.parse.urlsplit(redirect).port
     with socket.create_server((host, port or 0), family=family):
-        assert authorize().failed(f"port {port} is in use by another program")
+        assert authorize().failed(f"port {port}, to which Pinterest redirects, is in use by another program")
 
 
 @pytest.mark.parametrize(

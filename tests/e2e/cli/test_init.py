@@ -131,9 +131,15 @@ def test_a_second_call_keeps_files_that_somebody_changed(init: Init, folder: Pat
         (["--job", "add", "--audience", "Nobody", *OPTIONS], 'has no audience "Nobody"'),
         (["--job", "create", "--audience", "New"], "Database of the query: give --database"),
         (["--job", "create", "--audience", "${x}", *OPTIONS], "contains a template"),
-        (["--job", "create", "--audience", "New", *OPTIONS, "--alert", "pager"], "--alert takes mail:ADDRESS or slack"),
+        (
+            ["--job", "create", "--audience", "New", *OPTIONS, "--alert", "pager"],
+            "--alert must be mail:ADDRESS or slack",
+        ),
         (["--job", "create", "--audience", "New", *OPTIONS, "--suppress", "no.sql"], "no.sql of --suppress cannot be"),
-        (["--job", "add", "--audience", "Twice", *OPTIONS], '2 audiences are named "Twice": name one by its id'),
+        (
+            ["--job", "add", "--audience", "Twice", *OPTIONS],
+            '2 audiences are named "Twice": give the id of one of them',
+        ),
         (["--job", "erase", "--database", "x", "--query", "SELECT ${x} AS email"], "--query contains a template"),
     ],
 )
@@ -180,7 +186,7 @@ def test_without_a_key_for_treasure_data_nobody_is_asked_for_a_dry_run(
 
 def test_init_without_a_terminal_needs_the_option_yes(at_terminal: Terminal, folder: Path) -> None:
     assert at_terminal("init", folder).failed(
-        "there is no terminal to ask questions on: give the options, and --yes", code=2
+        "there is no terminal to ask questions on: give every answer as an option, and use --yes", code=2
     )
 
 

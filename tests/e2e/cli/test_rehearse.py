@@ -250,7 +250,7 @@ def test_failed_step_does_not_stop_independent_steps(
         (404, {"operation": "customer_lists/create", "after": 1}, "list", "it is not found"),
         (404, {"operation": "customer_lists/update", "times": 99}, "batches", "it is not found"),
         (404, {"operation": "customer_lists/update", "after": 15}, "records_v2", "it is not found"),
-        (404, {"operation": "audiences/update", "operation_type": "REMOVE"}, "remove", "Pinterest does not find the"),
+        (404, {"operation": "audiences/update", "operation_type": "REMOVE"}, "remove", "Pinterest no longer finds the"),
     ],
 )
 def test_an_unrelated_error_gives_no_verdict(

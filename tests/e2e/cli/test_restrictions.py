@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 import yaml
 
+from td_pinterest_op.audiences.actions import ACTIONS
 from tests.campaigns import campaign
 from tests.e2e.restrictions import EVERY, MIRROR, ROWS, check_restrictions, create_people
 from tests.exporting import Services
 from tests.unit.cli.running import Terminal
 
-WITHOUT_ROWS = ("clear_current_audience", "delete_current_audience", "create_actalike_audience")
+WITHOUT_ROWS = [each.action.name for each in ACTIONS if not each.action.reads_rows]
 
 
 @pytest.mark.parametrize("action", EVERY)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from td_pinterest_op.identifiers.types import TYPES
 from td_pinterest_op.records import batch, row_spool
 from td_pinterest_op.records import spool as spool_module
 from td_pinterest_op.records.batch import RowRecords
@@ -15,13 +16,15 @@ from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import Shape
 
 Row = tuple[Shape, bytes]
+# The position of the external id among the keys of a row.
+_LAST_KEY = len({type_.key for type_ in TYPES.values()}) - 1
 
 
 def row(number: int, *, external_id: bytes = b"") -> Row:
     """A row with an e-mail; every third has a device id as well, if there is no external id."""
     digest = random.Random(number).randbytes(32)
     if external_id:
-        return Shape(0b1001 + (32 << 4)), digest + external_id.ljust(32, b"\0")
+        return Shape(1 + (1 << _LAST_KEY) + (32 << _LAST_KEY + 1)), digest + external_id.ljust(32, b"\0")
     return (Shape(0b11), digest * 2) if number % 3 == 0 else (Shape(0b1), digest)
 
 

@@ -116,7 +116,7 @@ def test_call_that_keeps_failing_ends_after_the_retries(
         if fault.kind == "status"
         else f"no response (the connection broke: {where} (Connection reset by peer))"
     )
-    assert f"Treasure Data: {what} to GET {OPEN}, 4 times; run this task again later" == str(caught.value)
+    assert f"Treasure Data: {what} to GET {OPEN}, after 4 attempts; run this task again later" == str(caught.value)
     assert 4 == len(emulator.requests)
 
 
@@ -222,7 +222,7 @@ def test_request_with_a_damaged_tls_record_is_repeated(
         raise NoResponseError(Failure.TLS, ": api.treasuredata.test:443 (bad record mac)")
 
     monkeypatch.setattr(Transport, "open_response", fail)
-    with pytest.raises(TreasureDataError, match=r"bad record mac.*, 4 times"):
+    with pytest.raises(TreasureDataError, match=r"bad record mac.*, after 4 attempts"):
         td.call("GET", OPEN)
     assert 3 == len(fake_time.slept)
 

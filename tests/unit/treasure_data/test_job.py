@@ -164,7 +164,7 @@ class TestStrangeAnswers:
     @pytest.mark.parametrize("job_id", ["../../database/delete/x", "a/b", "7?x", "", ["7"], "1" * 65])
     def test_invalid_job_id_is_never_requested(self, fake_time: FakeTime, job_id: object) -> None:
         td = issuing(fake_time, (200, {"job_id": job_id}))
-        with pytest.raises(TreasureDataError, match="responded 200 to the query, without a job id"):
+        with pytest.raises(TreasureDataError, match="responded 200 to the query, but sent no job id"):
             wait_for_job(td, QUERY)
         assert 1 == len(td.asked)
 
@@ -200,5 +200,5 @@ class TestIssuedJob:
     def test_an_answer_without_a_job_is_treasure_datas_error(
         self, fake_time: FakeTime, answer: tuple[int, dict[str, Any]]
     ) -> None:
-        with pytest.raises(TreasureDataError, match=f"responded {answer[0]} to the query, without a job id"):
+        with pytest.raises(TreasureDataError, match=f"responded {answer[0]} to the query, but sent no job id"):
             wait_for_job(issuing(fake_time, answer), QUERY)

@@ -242,7 +242,9 @@ class TestBrokenOff:
 
     def test_a_wait_that_is_longer_than_allowed_is_not_begun(self, fake_time: FakeTime) -> None:
         wire = Wire(fake_time, b"", [Serving(status=429, asked=61)])
-        with pytest.raises(TreasureDataError, match="response 429 in the result of job 5; it asks to wait 1 min 1 s"):
+        with pytest.raises(
+            TreasureDataError, match="response 429 in the result of job 5; Treasure Data asks to wait 1 min 1 s"
+        ):
             rows(wire, job(1, 1))
         assert [] == fake_time.slept
 

@@ -8,7 +8,7 @@ import pytest
 
 from scripts import bundle
 from td_pinterest_op.cli.check import check_file
-from td_pinterest_op.cli.lint import interpreter
+from td_pinterest_op.cli.lint import project
 from tests.unit.cli.lint.samples import GOOD
 
 LOCAL = GOOD.replace("  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "")
@@ -38,7 +38,7 @@ def pythons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "python1").write_text("no program")
     (folder / "python1").chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
-    interpreter.explain_unusable_python.cache_clear()
+    project.explain_unusable_python.cache_clear()
     return folder
 
 
