@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -42,6 +43,10 @@ def pytest_report_header(config: pytest.Config) -> str:
     if config.getoption("--all"):
         return "everything: all rows, all days, all examples"
     return "no browser, one row of each campaign, fewer rows of long tables, days and examples; --all runs everything"
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    return campaigns.is_ignored(collection_path) or None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
