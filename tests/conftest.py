@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import re
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Generator, Iterator
@@ -65,7 +66,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_home] = home = tempfile.TemporaryDirectory(prefix="td-pinterest-tests-")
     for name in filter(_USERS_OWN.match, list(os.environ)):
         del os.environ[name]
-    os.environ |= {"HOME": home.name, "DIGDAG_CONFIG_HOME": f"{home.name}/digdag"}
+    # A py> task takes the python on the PATH; a wrapper there, such as pyenv's, would take longer than Python.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    os.environ |= {"HOME": home.name, "DIGDAG_CONFIG_HOME": f"{home.name}/digdag", "PATH": path}
 
 
 def pytest_collection_finish() -> None:

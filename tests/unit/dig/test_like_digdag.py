@@ -4,7 +4,6 @@ import dataclasses
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -332,13 +331,8 @@ def _runs(case: Case) -> list[Case]:
 
 
 def _digdag(flow: Path, home: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        "DIGDAG_CONFIG_HOME": str(home / "home"),
-        # A py> task takes the python on the PATH.
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-    }
     command = ["digdag", "run", flow.name, *options, "--session", SESSION]
-    return children.run(command, cwd=flow.parent, env=os.environ | environment)
+    return children.run(command, cwd=flow.parent, env=os.environ | {"DIGDAG_CONFIG_HOME": str(home / "home")})
 
 
 BROKEN = Case(
