@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import children
-from tests.dig import DigError, run
+from tests.dig import DigError, run, warm
 
 SESSION = "2026-03-30 00:00:00"
 _MODULE = """
@@ -311,7 +311,7 @@ def _compare(case: Case, log: str, succeeded: bool) -> None:
 def test_stand_in_behaves_as_expected(lay: Lay, case: Case) -> None:
     flow, result = lay(case), None
     for each in _runs(case):
-        result = run(flow, session_time=SESSION, sleep=lambda _seconds: None, resume=result)
+        result = run(flow, session_time=SESSION, sleep=lambda _seconds: None, start=warm.start, resume=result)
         _compare(each, result.log, result.error is None)
 
 
