@@ -1,6 +1,7 @@
 """Selects how much of long tests and tables runs: a part for a quick result, all for CI (`--all`)."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -9,8 +10,8 @@ Row = TypeVar("Row")
 
 # Folders whose tests are tables of many rows, each of which is a whole run.
 FOLDERS = ("tests/faults/", "tests/mirror/")
-# All tests in a real browser take long.
-BROWSER = "tests/browser/"
+# All tests in a real browser take long; importing what they need takes long, too.
+BROWSER = "tests/browser"
 # Marks a test or a row that runs only with `--all`.
 campaign = pytest.mark.campaign
 _runs_all = False
@@ -42,6 +43,11 @@ def select_rows(rows: Sequence[Row], *, quick: int) -> Sequence[Row]:
     return rows if _runs_all else rows[:: -(-len(rows) // quick)]
 
 
+def is_ignored(path: Path) -> bool:
+    """Return whether nothing in this folder is to be collected."""
+    return not _runs_all and path == Path(__file__).parent.parent / BROWSER
+
+
 def split_items(items: Sequence[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
     """Return the items to run without `--all`, the first row of each long table, and those to leave out."""
     kept: list[pytest.Item] = []
@@ -49,8 +55,7 @@ def split_items(items: Sequence[pytest.Item]) -> tuple[list[pytest.Item], list[p
     seen = set()
     for item in items:
         name = item.nodeid.split("[")[0]
-        is_long = name.startswith(BROWSER) or item.get_closest_marker(campaign.name)
-        is_left_out = is_long or (name.startswith(FOLDERS) and name in seen)
+        is_left_out = item.get_closest_marker(campaign.name) or (name.startswith(FOLDERS) and name in seen)
         (left_out if is_left_out else kept).append(item)
         seen.add(name)
     return kept, left_out

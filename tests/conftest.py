@@ -5,9 +5,11 @@ import gc
 import logging
 import os
 import re
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -44,6 +46,10 @@ def pytest_report_header(config: pytest.Config) -> str:
     return "no browser, one row of each campaign, fewer rows of long tables, days and examples; --all runs everything"
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    return campaigns.is_ignored(collection_path) or None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--all"):
         items[:], left_out = campaigns.split_items(items)
@@ -60,7 +66,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_home] = home = tempfile.TemporaryDirectory(prefix="td-pinterest-tests-")
     for name in filter(_USERS_OWN.match, list(os.environ)):
         del os.environ[name]
-    os.environ |= {"HOME": home.name, "DIGDAG_CONFIG_HOME": f"{home.name}/digdag"}
+    # A py> task takes the python on the PATH; a wrapper there, such as pyenv's, would take longer than Python.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    os.environ |= {"HOME": home.name, "DIGDAG_CONFIG_HOME": f"{home.name}/digdag", "PATH": path}
 
 
 def pytest_collection_finish() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import DigError, run
 from .config import Params, merge
+from .operators import Start, start_process
 
 
 def _parse_pair(text: str) -> tuple[str, str]:
@@ -77,7 +78,7 @@ def _secrets(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
     return LocalSecrets(Path(home), secrets) if home else secrets
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, start: Start) -> int:
     name, project = options.workflow, options.project.absolute()
     workflow = project / (name if name.endswith(".dig") else f"{name}.dig")
     if workflow.parent.resolve() != project.resolve():
@@ -88,6 +89,7 @@ def _run(options: argparse.Namespace) -> int:
         secrets=_secrets(options.secrets),
         session_time=options.session,
         log=lambda text: print(text, end="", flush=True),
+        start=start,
         limit=None,
     )
     print("Success." if result.error is None else f"\n{result.error}\n", file=sys.stderr)
@@ -95,11 +97,14 @@ def _run(options: argparse.Namespace) -> int:
     return 0 if result.error is None else 1
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code is 1 when the workflow cannot be read or a task failed, 2 for a wrong command."""
+def main(arguments: Sequence[str] | None = None, *, start: Start = start_process) -> int:
+    """Run the command; the exit code is 1 when the workflow cannot be read or a task failed, 2 for a wrong command.
+
+    `start` starts a `py>` child.
+    """
     options = _parser().parse_args(arguments)
     try:
-        return _run(options)
+        return _run(options, start)
     except DigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,6 @@
-"""Forks `py>` children, with the libraries loaded: `python py_server.py SOCKET`, where warm.py has the other end.
+"""Forks `py>` children, with the libraries loaded: `python py_server.py SOCKET FOLDER`; warm.py has the other end.
+
+FOLDER holds the operator to load, too, and is empty if each child has to import that of its project.
 
 A request is JSON, with two files: for all that the child prints, and for its process id and wait status, a line each.
 """
@@ -14,8 +16,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Libraries of the operator; each child imports the operator from its project.
 _LIBRARIES = ("backoff", "requests", "tdclient", "yaml")
+# Modules of the operator that tasks name.
+_OPERATOR = ("activation", "erase", "export", "history", "many", "status")
 # The largest message that Linux transfers at once.
 _MOST_BYTES = 200_000
 
@@ -61,6 +64,11 @@ if __name__ == "__main__":
     del sys.path[0]
     for name in _LIBRARIES:
         importlib.import_module(name)
+    if sys.argv[2]:
+        sys.path.append(sys.argv[2])
+        for name in _OPERATOR:
+            importlib.import_module(f"td_pinterest_op.{name}")
+        sys.path.pop()
     # Keep loaded modules out of the children's garbage collection.
     gc.collect()
     gc.freeze()

@@ -37,22 +37,28 @@ class Child:
 
 
 def start(command: list[str], *, cwd: Path, env: Mapping[str, str]) -> Child:
-    """Run `[interpreter, script, *arguments]`; the child's `stdout` is all that it prints, errors too."""
+    """Run `[interpreter, script, *arguments]`; the child's `stdout` is all that it prints, errors too.
+
+    A package that is a link is shared by several projects and never changes, so the server has loaded it, too.
+    """
     interpreter, *script = command
     request = json.dumps({"script": script, "folder": str(cwd), "environ": dict(env)}).encode()
     (output, output_end), (status, status_end) = os.pipe(), os.pipe()
-    socket.send_fds(_server(interpreter, env.get("PYTHONPATH", "")), [request], [output_end, status_end])
+    package = cwd / "td_pinterest_op"
+    shared = str(package.resolve().parent) if package.is_symlink() else ""
+    server = _server(interpreter, env.get("PYTHONPATH", ""), shared)
+    socket.send_fds(server, [request], [output_end, status_end])
     os.close(output_end)
     os.close(status_end)
     return Child(output, status)
 
 
 @functools.cache
-def _server(interpreter: str, python_path: str) -> socket.socket:
+def _server(interpreter: str, python_path: str, shared: str) -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         process = children.start(
-            [interpreter, py_server.__file__, str(theirs.fileno())],
+            [interpreter, py_server.__file__, str(theirs.fileno()), shared],
             pass_fds=[theirs.fileno()],
             env=os.environ | children.MEASURED | {"PYTHONPATH": python_path},
             stdout=subprocess.DEVNULL,

@@ -103,9 +103,7 @@ def run_with_digdag(
     resume: Ran | None = None,
 ) -> Ran:
     """Run a workflow with the real engine; its secrets are files in `folder`. `resume` continues its last run."""
-    # A py> task takes the python on the PATH.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = digdag_home(folder, services.environ) | {"PATH": path}
+    environment = digdag_home(folder, services.environ)
     for name, value in more_secrets.items():
         Path(environment["DIGDAG_CONFIG_HOME"], "secrets", name).write_text(value)
     done = children.run(

@@ -28,6 +28,8 @@ every_action = pytest.mark.parametrize("action", EVERY)
 most_actions = pytest.mark.parametrize(
     "action", [pytest.param(action, marks=[campaign] if action == MIRROR else []) for action in EVERY]
 )
+# What is shared reaches every action by one way.
+SHARED_ELSEWHERE = {("shared", action) for action in EVERY if action != ADD}
 every_form = pytest.mark.parametrize(
     "form", [pytest.param(form, marks=[] if form == "JSON" else [campaign]) for form in DUMPS]
 )
@@ -62,8 +64,14 @@ def test_restriction_of_a_task_is_honoured_or_rejected(services: Services, actio
     check_restrictions(services, action, run)
 
 
-@most_actions
-@pytest.mark.parametrize("place", ["shared", "entry"])
+@pytest.mark.parametrize(
+    ("action", "place"),
+    [
+        pytest.param(action, place, marks=[campaign] if action == MIRROR or (place, action) in SHARED_ELSEWHERE else [])
+        for place in ("shared", "entry")
+        for action in EVERY
+    ],
+)
 @every_form
 def test_restriction_in_an_entry_of_several_is_honoured_or_rejected(
     services: Services, action: str, form: str, place: str

@@ -6,10 +6,13 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TextIO
 
 import pytest
 import yaml
@@ -19,12 +22,16 @@ from td_pinterest_op.cli.rehearse.rehearsal import Facts
 from td_pinterest_op.cli.report_sources import read_entries
 from tests import children, guard
 from tests.campaigns import campaign, select_rows
+from tests.dig import __main__ as dig_program
+from tests.dig import warm
 from tests.e2e.project import ENGINES, ROOT, copy_checkout, edit_file, run_with_tests_dig
 from tests.emulators.__main__ import AUDIENCE_NAME, guide_lines
 from tests.emulators.environment import HURRY, environment
 from tests.emulators.pinterest import CONTROLS
 from tests.exporting import digest, people
+from tests.sandbox import __main__ as sandbox_program
 from tests.sandbox.__main__ import main
+from tests.sandbox.project import Project, copy_project
 
 # The folders of the programs that the sandbox itself starts; digdag is in none of them.
 _PATH = os.environ["PATH"]
@@ -71,11 +78,33 @@ class Sandbox(Protocol):
     def __call__(self, *arguments: object) -> tuple[int, str, str]: ...
 
 
+def copy_with_links(source: Path, into: Path, **options: Any) -> Project:
+    """Copy a project, with links to its packages, as nothing writes to them."""
+    copied = copy_project(source, into, **options)
+    for package in source.glob("*/__init__.py"):
+        shutil.rmtree(into / package.parent.name)
+        (into / package.parent.name).symlink_to(package.parent.resolve())
+    return copied
+
+
 @pytest.fixture
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Sandbox:
     """The sandbox in this process, without digdag, with `py>` tasks whose clocks hurry; its files exist."""
     monkeypatch.setenv("PATH", _PLAIN_PATH)
     monkeypatch.setenv("PYTHONPATH", HURRY)
+    run_engine = sandbox_program._run_engine
+
+    def run_here(workflow: str, *, project: Path, environ: Mapping[str, str], log: TextIO) -> int:
+        """Do what `python -m tests.dig` does."""
+        if shutil.which("digdag"):
+            return run_engine(workflow, project=project, environ=environ, log=log)
+        with redirect_stdout(log), redirect_stderr(log), pytest.MonkeyPatch.context() as patch:
+            for name, value in environ.items():
+                patch.setenv(name, value)
+            return dig_program.main(["run", "--project", str(project), workflow], start=warm.start)
+
+    monkeypatch.setattr(sandbox_program, "_run_engine", run_here)
+    monkeypatch.setattr(sandbox_program, "copy_project", copy_with_links)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         options = ["--log", tmp_path / "log", "--page", tmp_path / "new" / "page.html", "--rows", "3000"]
@@ -345,6 +374,7 @@ def _run_step(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         (["--known", "{wrong}"], "prints is wanted (JSONDecodeError)"),
     ],
 )
+@pytest.mark.usefixtures("sandbox")
 def test_wrong_usage_is_explained(
     project: Path, tmp_path: Path, arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,15 @@ async def _listen(app: web.Application, port: int) -> tuple[web.AppRunner, int]:
     return runner, int(runner.addresses[0][1])
 
 
+async def _stop(runner: web.AppRunner) -> None:
+    await runner.cleanup()
+    # asyncio would log a handler that still hangs when it is collected, which may be in the middle of another test.
+    hanging = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in hanging:
+        task.cancel()
+    await asyncio.gather(*hanging, return_exceptions=True)
+
+
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     # Coverage would follow every line of the server, which takes as long again and shows nothing about the operator.
     sys.settrace(None)
@@ -47,7 +56,7 @@ def serve(app: web.Application, *, port: int = 0) -> Iterator[str]:
         try:
             yield f"http://127.0.0.1:{bound}"
         finally:
-            asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+            asyncio.run_coroutine_threadsafe(_stop(runner), loop).result()
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

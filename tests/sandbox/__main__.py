@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
+from td_pinterest_op.cli.program import run as run_td_pinterest
 from td_pinterest_op.report.entry import Entry
 from tests import children
 from tests.emulators.__main__ import AUDIENCE_NAME, Emulators, guide_lines, serve_emulators
@@ -287,10 +288,7 @@ def _write_report(options: argparse.Namespace, sandbox: _Sandbox) -> bool:
     lines = labelled("log", [str(log)])
     if sandbox.exports():
         sandbox.screen.do("writing the page")
-        arguments = [sys.executable, "-m", "td_pinterest_op", "report", log, "--quiet", "--output", page]
-        done = children.run(arguments, cwd=ROOT, env=os.environ | sandbox.emulators.environment)
-        if done.returncode:
-            print(done.stderr, file=sys.stderr)
+        if run_td_pinterest(["report", str(log), "--quiet", "--output", str(page)]):
             return False
         lines = labelled("page", [str(page)]) + lines
     sandbox.screen.say("", *lines)

@@ -21,6 +21,7 @@ if hasattr(re, "_parser"):  # Python 3.11 and later
 else:
     import sre_parse as parser  # type: ignore[no-redef,import-not-found,unused-ignore]
 
+_CALL = re.compile(r"\bre\.(?!escape\b)")
 Pattern = re.Pattern[str] | re.Pattern[bytes]
 PACKAGE = Path(td_pinterest_op.__file__).parent
 # Characters of a text, the CPU seconds that are plenty for one look at it, and how many of the texts, those that took
@@ -49,12 +50,12 @@ def in_values(value: object) -> Iterator[Pattern]:
 def in_calls(module: ModuleType) -> Iterator[tuple[Pattern, bool]]:
     """What functions compile or give to functions of `re`, with an x for each value; whether they look everywhere."""
     source = Path(cast(str, module.__file__)).read_text()
-    for node in ast.walk(ast.parse(source)) if "re." in source else ():
-        function = ast.unparse(node.func) if isinstance(node, ast.Call) and node.args else ""
-        if isinstance(node, ast.Call) and function.startswith("re.") and function != "re.escape":
-            text = text_of(node.args[0], module)
-            if text is not None:
-                yield re.compile(text), function not in ("re.match", "re.fullmatch")
+    for node in ast.walk(ast.parse(source)) if _CALL.search(source) else ():
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="re"), attr=function), args=[first, *_]):
+                text = text_of(first, module) if function != "escape" else None
+                if text is not None:
+                    yield re.compile(text), function not in ("match", "fullmatch")
 
 
 def text_of(node: ast.expr, module: ModuleType) -> str | bytes | None:

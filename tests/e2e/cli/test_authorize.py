@@ -411,7 +411,10 @@ def test_ctrl_c_lets_td_finish_and_reports_what_it_stored(
 
 
 @pytest.mark.parametrize("number", select_rows([signal.SIGTERM, signal.SIGINT], quick=1))
-@pytest.mark.parametrize("moment", ["before the consent", "while Pinterest answers the code", "after the answer"])
+@pytest.mark.parametrize(
+    "moment",
+    select_rows(["while Pinterest answers the code", "before the consent", "after the answer"], quick=1),
+)
 def test_a_signal_ends_authorize_with_one_sentence_and_loses_no_token(
     services: Services, tmp_path: Path, number: signal.Signals, moment: str
 ) -> None:

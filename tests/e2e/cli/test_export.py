@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import children
+from tests.campaigns import select_rows
 from tests.clock import FakeTime
 from tests.e2e.audiences import is_in_control
 from tests.e2e.project import ROOT
@@ -334,7 +335,7 @@ def test_renewed_refresh_token_is_saved_in_the_file_it_was_read_from(
     assert export("--csv", csv_file, "--env-file", token_file).failed(f"run `chmod 600 {token_file}` first")
 
 
-@pytest.mark.parametrize("number", [3, 6, 8])
+@pytest.mark.parametrize("number", select_rows([6, 3, 8], quick=1))
 def test_the_same_command_resumes_a_killed_one(
     at_terminal: Terminal, services: Services, fake_time: FakeTime, csv_file: Path, tmp_path: Path, number: int
 ) -> None:

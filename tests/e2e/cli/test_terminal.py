@@ -35,7 +35,7 @@ def split_lines(shown: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "command", select_rows([["doctor"], ["audiences"], ["lists"], ["accounts"], ["audience", "12"]], quick=2)
+    "command", select_rows([["doctor"], ["audiences"], ["lists"], ["accounts"], ["audience", "12"]], quick=1)
 )
 def test_output_fits_a_narrow_terminal(services: Services, command: list[str]) -> None:
     services.audience(people(200), name="Newsletter readers of the spring campaign")

@@ -1,6 +1,7 @@
 """The calls of the API: their paths, scopes and rate limit categories, and what each does to the world."""
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -175,9 +176,9 @@ def _batch(request: ApiRequest, body: Mapping[str, Any], *, required: bool) -> _
     if "records" in body and "records_v2" in body:
         raise invalid("exactly one of records and records_v2")
     if "records_v2" in body:
-        records = shapes.parse_rows(body["records_v2"])
+        records: Sequence[Sequence[bytes]] = shapes.parse_rows(body["records_v2"])
     elif "records" in body:
-        records = [[digest] for digest in shapes.parse_digests(body["records"])]
+        records = shapes.parse_digests(body["records"])
     elif required:
         raise invalid("records is missing")
     else:
@@ -187,13 +188,13 @@ def _batch(request: ApiRequest, body: Mapping[str, Any], *, required: bool) -> _
     return _without_poison(records, {bytes.fromhex(digest) for digest in switches.poison}, switches.poison_answer)
 
 
-def _without_poison(records: list[list[bytes]], poison: set[bytes], answer: str) -> _Batch:
+def _without_poison(records: Sequence[Sequence[bytes]], poison: set[bytes], answer: str) -> _Batch:
     good = [record for record in records if poison.isdisjoint(record)] if poison else records
     refused = len(records) - len(good)
     if refused and answer == "400":
         raise invalid(f"{refused} of the records cannot be processed")
     exceptions = {"code": 400, "message": f"{refused} records cannot be processed"}
-    keys = [key for record in good for key in record]
+    keys = [*itertools.chain.from_iterable(good)]
     return _Batch(records=len(good), keys=keys, exceptions=exceptions if refused else {})
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -153,18 +154,17 @@ def check_rule(rule: object) -> dict[str, Any]:
     return check_fields(rule, RULE, invalid_audience)
 
 
-def parse_digests(records: str) -> list[bytes]:
-    """Return the 32-byte digests of `records`; raises the refusal unless every one is 64 lower-case hex digits.
+def parse_digests(records: str) -> list[tuple[bytes]]:
+    """Return each of `records`, a digest of 32 bytes; raises the refusal unless every one is 64 lower-case hex digits.
 
-    Two passes in C over the whole text, since a batch is 650 KB: only commas besides hex digits, each in its place.
+    Passes in C over the whole text, since a batch is 650 KB: only commas besides hex digits, each in its place.
     """
     count = (len(records) + 1) // 65
     commas = b"," * (count - 1)
     text = records.encode("ascii", "replace")
     if len(text) != 65 * count - 1 or text[64::65] != commas or text.translate(None, _HEX) != commas:
         raise invalid("records must all be SHA-256 digests of 64 lower-case hex digits, separated by commas")
-    buffers = bytes.fromhex(text.replace(b",", b"").decode())
-    return [buffers[start : start + 32] for start in range(0, len(buffers), 32)]
+    return list(struct.iter_unpack("32s", bytes.fromhex(text.replace(b",", b"").decode())))
 
 
 def parse_rows(records: list[Any]) -> list[list[bytes]]:

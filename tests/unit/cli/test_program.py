@@ -78,14 +78,16 @@ def _process(arguments: str, **environ: str) -> subprocess.CompletedProcess[str]
     return children.run(["bash", "-c", command], env=os.environ | environ, cwd=ROOT)
 
 
-@pytest.mark.parametrize("arguments", ["explain", "--help", "explain --json"])
+@pytest.mark.parametrize("arguments", select_rows(["explain", "--help", "explain --json"], quick=1))
 def test_a_reader_that_closes_the_pipe_early_causes_no_error(arguments: str) -> None:
     ran = _process(f"{arguments} | true")
     assert ("", "") == (ran.stdout, ran.stderr)
     assert ran.returncode in (0, 141)
 
 
-@pytest.mark.parametrize(("arguments", "code"), [(["nonsense"], 2), (["--version"], 141), (["explain"], 141)])
+@pytest.mark.parametrize(
+    ("arguments", "code"), select_rows([(["nonsense"], 2), (["--version"], 141), (["explain"], 141)], quick=2)
+)
 def test_a_command_whose_output_nobody_reads_exits_with_141(arguments: list[str], code: int) -> None:
     reader, writer = os.pipe()
     os.close(reader)

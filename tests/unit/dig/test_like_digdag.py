@@ -4,7 +4,6 @@ import dataclasses
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import children
-from tests.dig import DigError, run
+from tests.dig import DigError, run, warm
 
 SESSION = "2026-03-30 00:00:00"
 _MODULE = """
@@ -312,7 +311,7 @@ def _compare(case: Case, log: str, succeeded: bool) -> None:
 def test_stand_in_behaves_as_expected(lay: Lay, case: Case) -> None:
     flow, result = lay(case), None
     for each in _runs(case):
-        result = run(flow, session_time=SESSION, sleep=lambda _seconds: None, resume=result)
+        result = run(flow, session_time=SESSION, sleep=lambda _seconds: None, start=warm.start, resume=result)
         _compare(each, result.log, result.error is None)
 
 
@@ -332,13 +331,8 @@ def _runs(case: Case) -> list[Case]:
 
 
 def _digdag(flow: Path, home: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        "DIGDAG_CONFIG_HOME": str(home / "home"),
-        # A py> task takes the python on the PATH.
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-    }
     command = ["digdag", "run", flow.name, *options, "--session", SESSION]
-    return children.run(command, cwd=flow.parent, env=os.environ | environment)
+    return children.run(command, cwd=flow.parent, env=os.environ | {"DIGDAG_CONFIG_HOME": str(home / "home")})
 
 
 BROKEN = Case(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.dig import DigError, Result, run
+from tests.dig import DigError, Result, run, warm
 
 Flow = Callable[..., Result]
 _MODULE = """
@@ -32,7 +32,7 @@ def flow(tmp_path: Path) -> Flow:
     def run_text(text: str, **options: Any) -> Result:
         (tmp_path / "flow.dig").write_text(text)
         (tmp_path / "job.py").write_text(_MODULE)
-        return run(tmp_path / "flow.dig", **{"sleep": lambda _seconds: None, **options})
+        return run(tmp_path / "flow.dig", **{"sleep": lambda _seconds: None, "start": warm.start, **options})
 
     return run_text
 

@@ -50,13 +50,13 @@ class TestColumns:
             find_identifier_columns(job(("email", type_)), {})
         assert f'column "email" is of type {type_}: wrap it in to_hex(…)' in str(caught.value)
 
-    def test_million_columns_are_an_error_of_a_few_lines(self) -> None:
+    def test_hundred_thousand_columns_are_an_error_of_a_few_lines(self) -> None:
         with pytest.raises(JobError) as caught:
             find_identifier_columns(
-                job(*((f"column{number}", "varchar") for number in range(1_000_000))), {"mail": "email"}
+                job(*((f"column{number}", "varchar") for number in range(100_000))), {"mail": "email"}
             )
         assert 5_000 > len(str(caught.value))
-        assert "column19 varchar, and 999980 more)" in str(caught.value)
+        assert "column19 varchar, and 99980 more)" in str(caught.value)
 
     def test_a_name_is_shown_on_one_line_masked_and_cut(self) -> None:
         with pytest.raises(JobError) as caught:
