@@ -88,6 +88,10 @@ class ConcurrencyLimit:
         """How many requests may be in flight now."""
         return int(self._size)
 
+    def lower_maximum(self, maximum: int) -> None:
+        """Allow no more than `maximum` requests from now on."""
+        self._maximum, self._size = maximum, min(self._size, maximum)
+
     def record_response(self, *, throttled: bool) -> None:
         """Adjust the size after a response. `throttled`: Pinterest answered 429 to one of the attempts."""
         self._unsettled = max(self._unsettled - 1, 0)
@@ -139,9 +143,18 @@ class Sender:
         failure: ExportError | None = None
         # Daemon threads: a run that is stopped must not wait for a response that may take minutes.
         running: set[Future[_BatchResult]] = set()
+        batch = next(batches, None)
         while True:
-            while not failure and len(running) < self._concurrency.size and (batch := next(batches, None)) is not None:
-                running.add(start_thread(partial(self._send_batch, batch, send_records), name="send-batch"))
+            while batch is not None and not failure and len(running) < self._concurrency.size:
+                try:
+                    running.add(start_thread(partial(self._send_batch, batch, send_records), name="send-batch"))
+                except RuntimeError:
+                    if not running:
+                        raise
+                    log.warning("the system starts no more threads: sending %d requests at once", len(running))
+                    self._concurrency.lower_maximum(len(running))
+                else:
+                    batch = next(batches, None)
             if not running:
                 break
             ended, running = futures.wait(running, timeout=_POLL_SECONDS, return_when=futures.FIRST_COMPLETED)

@@ -484,21 +484,33 @@ def test_records_in_doubt_stay_so_until_a_later_request_settles_them() -> None:
 # -- threads, the spool
 
 
-def test_refused_thread_ends_the_run_and_counts_what_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("allowed", [0, 2])
+def test_sender_works_with_fewer_threads_and_sends_nothing_without_any(
+    allowed: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     start = threading.Thread.start
-    started: list[threading.Thread] = []
+    refused = threading.Event()
 
     def start_some(thread: threading.Thread) -> None:
-        if len(started) == 2:
+        if sum(other.name == "send-batch" for other in threading.enumerate()) >= allowed:
+            refused.set()
             raise RuntimeError("can't start new thread")
-        started.append(thread)
         start(thread)
 
+    def rule(numbers: list[int]) -> None:
+        if numbers[0] in (2, 3):
+            assert refused.wait(10)
+
     monkeypatch.setattr(threading.Thread, "start", start_some)
-    error = Run(accept, records=500, batch=1).fail()
-    assert WorkflowError is type(error)
-    assert "the system starts no more threads" in str(error)
-    assert "2 of 500 records sent, 0 refused, 498 not sent." in str(error)
+    run = Run(rule, records=500, batch=1, maximum=8)
+    if allowed:
+        assert (500, 0) == run.send().counts
+        assert "the system starts no more threads: sending 2 requests at once" in caplog.text
+    else:
+        error = run.fail()
+        assert WorkflowError is type(error)
+        assert "the system starts no more threads" in str(error)
+        assert "0 of 500 records sent, 0 refused, 500 not sent." in str(error)
 
 
 def test_error_of_an_unreadable_spool_counts_sent_records(monkeypatch: pytest.MonkeyPatch) -> None:
