@@ -19,7 +19,7 @@ from td_pinterest_op.errors import ExportError
 from td_pinterest_op.identifiers.types import LISTED
 from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.plan import check_values
-from td_pinterest_op.records.read import AllIdentifiersReader, Prepared, ReaderSettings
+from td_pinterest_op.records.read import AllIdentifiersReader, PreparedRecords, ReaderSettings
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.run_history.columns import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
@@ -89,7 +89,7 @@ class _Erasure:
     def erase(self) -> None:
         """Find the lists, read the people, and remove them from one list after the other."""
         settings, stats = self.settings, self.stats
-        with self.request.connect(stats, self.timing) as services, Spool() as spool:
+        with self.request.connect(stats, self.timing) as services, contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.token()
             apis = {account: services.pinterest_for(account) for account in settings.ad_account_ids}
@@ -101,7 +101,7 @@ class _Erasure:
                 self._collect_results(erase(self.targets, prepared, apis=apis, sender=sender))
         self.is_over = True
 
-    def _read_people(self, services: Services, spool: Spool) -> Prepared:
+    def _read_people(self, services: Services, spool: Spool) -> PreparedRecords:
         """Read the unique identifiers into the spool. Raises InvalidRowsError if invalid ones are not ignored."""
         rows, stats = self.request.open_rows(services, self.stats), self.stats
         columns = find_identifier_columns(rows.job, self.settings.columns)

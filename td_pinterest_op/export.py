@@ -19,7 +19,7 @@ from td_pinterest_op.audiences.request import ExportRequest, read_export_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.records.plan import check_rows, describe_plan
-from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.after_run import write_report
 from td_pinterest_op.run_history.columns import Row, build_run_row
@@ -106,7 +106,7 @@ class _ExportRun:
         return self.reporter.progress(Phase(name="sending", unit="records", pace=pace, **phase))
 
     @contextlib.contextmanager
-    def read_records(self) -> Iterator[Prepared]:
+    def read_records(self) -> Iterator[PreparedRecords]:
         """Read the rows into a spool of unique records, and check the limits."""
         with contextlib.ExitStack() as stack:
             lists = None
@@ -121,7 +121,7 @@ class _ExportRun:
             check_rows(self.settings, self.stats, first_invalid=first, origin=rows.job.origin)
             yield reader.prepared
 
-    def show_plan(self, steps: Sequence[Step], prepared: Prepared) -> None:
+    def show_plan(self, steps: Sequence[Step], prepared: PreparedRecords) -> None:
         """Show the plan. Raises StoppedError if the user declines it."""
         plan = describe_plan(
             self.settings,

@@ -23,8 +23,8 @@ from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import Audience, CustomerList
-from td_pinterest_op.records.batch import Batch, Digests
-from td_pinterest_op.records.spool import fingerprint
+from td_pinterest_op.records.batch import Batch, DigestBatch
+from td_pinterest_op.records.spool import compute_fingerprint
 from td_pinterest_op.redaction.format import format_label
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class CustomerLists:
         self._abandoned |= {
             made.id for made in started if self._may_hold_others(made, used=used, own=initial_record_count(made) or 0)
         }
-        return self._build_list(audience_name, _NO_JOB, fingerprint(), list_type="EMAIL", started=started)
+        return self._build_list(audience_name, _NO_JOB, compute_fingerprint(), list_type="EMAIL", started=started)
 
     def is_empty(self, audience: Audience) -> bool:
         """Return whether the audience uses a list that was created empty and is still empty.
@@ -250,8 +250,8 @@ class ListToFill:
             log.info("Pinterest requires records in a new customer list: this one gets a digest that belongs to nobody")
             # Made of the name: a second run of this task computes the same digest and the same name.
             nobody = hashlib.sha256(f"nobody in {self.name}".encode()).digest()
-            name = self.name.removesuffix(f"{fingerprint()})") + f"{fingerprint([nobody])})"
-            created = self.lists.create(name, self.list_type, Digests(nobody))
+            name = self.name.removesuffix(f"{compute_fingerprint()})") + f"{compute_fingerprint([nobody])})"
+            created = self.lists.create(name, self.list_type, DigestBatch(nobody))
         self.id = created.thing.id
 
 
@@ -269,7 +269,7 @@ def initial_record_count(customer_list: CustomerList) -> int | None:
     if name is None or name["job"] != _NO_JOB:
         return None
     # The name of a list that had to be created with a digest has the fingerprint of that one.
-    return 0 if name["fingerprint"] == fingerprint() else 1
+    return 0 if name["fingerprint"] == compute_fingerprint() else 1
 
 
 def job_id_of(customer_list: CustomerList | None) -> int | None:

@@ -15,7 +15,7 @@ from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import CustomerList
 from td_pinterest_op.records.batch import Batch
-from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.settings.table import ErasureSettings
 from td_pinterest_op.stats import Stats
@@ -136,7 +136,7 @@ def describe_plan(targets: Sequence[Target], *, records: int, settings: ErasureS
 
 
 def erase(
-    targets: Sequence[Target], prepared: Prepared, *, apis: Mapping[str, Api], sender: MakeSender
+    targets: Sequence[Target], prepared: PreparedRecords, *, apis: Mapping[str, Api], sender: MakeSender
 ) -> Iterator[Target]:
     """Remove the records from one list after the other, and yield the outcome for each. Continues after a failure.
 
@@ -156,7 +156,9 @@ def erase(
         yield result
 
 
-def _remove_from_list(target: Target, list_id: str, prepared: Prepared, *, api: Api, sender: MakeSender) -> Target:
+def _remove_from_list(
+    target: Target, list_id: str, prepared: PreparedRecords, *, api: Api, sender: MakeSender
+) -> Target:
     """Remove the records from one list, and return the target with the outcome."""
     stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
     request_ids: list[str] = []

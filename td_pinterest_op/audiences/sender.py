@@ -14,8 +14,8 @@ from td_pinterest_op.audiences.concurrency import ConcurrencyLimit, Workers
 from td_pinterest_op.errors import ConnectionBrokenError, ExportError, RecordsRefusedError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.records.batch import Batch, RowRecords
-from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.batch import Batch, RowBatch
+from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
@@ -96,7 +96,7 @@ class Sender:
         self._most_accepted = 0  # records in one request
         self._lock = threading.Lock()
 
-    def send(self, prepared: Prepared, put: Put) -> None:
+    def send(self, prepared: PreparedRecords, put: Put) -> None:
         """Send every batch with `put`: one request at first, then several at once, in any order.
 
         Raises the first error once the outcome of the batches in flight is known. Its message says how many records are
@@ -105,7 +105,7 @@ class Sender:
         workers = Workers(partial(self._send_batch, put=put), limit=self._concurrency)
         try:
             with self._progress(total=prepared.unique_count, pause=lambda: self._client.rate_limiter.pause) as progress:
-                self._send_all(prepared.batches(self._settings.limit_records_per_request), workers, progress)
+                self._send_all(prepared.read_batches(self._settings.limit_records_per_request), workers, progress)
         except Exception as error:
             known = to_export_error(error)
             # After a signal, or a failure of the spool: the threads must not go on with what they have.
@@ -272,7 +272,7 @@ class Sender:
 
     def _rows_advice(self, batch: _BatchResult) -> str:
         """Return advice about records with several keys, "" once Pinterest has accepted any record."""
-        return "" if self._stats.sent or not isinstance(batch.records, RowRecords) else _ROWS_ADVICE
+        return "" if self._stats.sent or not isinstance(batch.records, RowBatch) else _ROWS_ADVICE
 
 
 def _classify_error(error: ExportError, records: int) -> _Answer | None:

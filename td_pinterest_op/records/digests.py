@@ -208,7 +208,9 @@ class ColumnKeys(KeyBlock):
     def identifiers(self) -> list[bytes]:
         """The digests of the valid values, by which they are compared with those of other people."""
         type_ = self.column.type
-        return self.valid_keys if type_.is_hashed else [identifier_of(type_, key) for key in self.valid_keys]
+        return (
+            self.valid_keys if type_.is_hashed else [compute_comparable_digest(type_, key) for key in self.valid_keys]
+        )
 
     @property
     def unsure_rows(self) -> list[int]:
@@ -231,7 +233,7 @@ class ColumnKeys(KeyBlock):
         return [[*dict.fromkeys(keys)] for keys in by_row]
 
 
-def identifier_of(type_: IdentifierType, key: bytes) -> bytes:
+def compute_comparable_digest(type_: IdentifierType, key: bytes) -> bytes:
     """Return the digest by which a key is compared with others, even if the key is not sent as a digest."""
     return key if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), key)).digest()
 

@@ -16,7 +16,7 @@ from td_pinterest_op.records.digests import ColumnKeys, compute_column_keys
 from td_pinterest_op.records.plan import NAMED_ROWS, format_reasons
 from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import EncodedRows, encode_rows, group_by_shape
-from td_pinterest_op.records.spool import SortedDigests, Spool, fingerprint
+from td_pinterest_op.records.spool import SortedDigests, Spool, compute_fingerprint
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ Rejected = Sequence[tuple[int, Reason]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class PreparedRecords:
     """The records to send: how many, the type of a list that is created for them, and the spool that holds them."""
 
     unique_count: int
@@ -36,8 +36,8 @@ class Prepared:
     spool: SortedDigests | RowSpool | None
 
     @classmethod
-    def empty(cls) -> "Prepared":
-        """Return a Prepared without records, for an action that reads no rows."""
+    def empty(cls) -> "PreparedRecords":
+        """Return a PreparedRecords without records, for an action that reads no rows."""
         return cls(unique_count=0, list_type=choose_list_type([]), spool=None)
 
     @property
@@ -48,15 +48,15 @@ class Prepared:
     @property
     def fingerprint(self) -> str:
         """Eight hex digits, the same for the same records, whatever job they come from."""
-        return self.spool.fingerprint if self.spool else fingerprint()
+        return self.spool.fingerprint if self.spool else compute_fingerprint()
 
     def count_batches(self, size: int) -> int:
         """Return the number of batches of up to `size` records."""
         return self.spool.count_batches(size) if self.spool else 0
 
-    def batches(self, size: int) -> Iterator[Batch]:
+    def read_batches(self, size: int) -> Iterator[Batch]:
         """Yield batches of up to `size` records. Every call starts again and yields the same. Raises OSError."""
-        return self.spool.batches(size) if self.spool else iter(())
+        return self.spool.read_batches(size) if self.spool else iter(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ class Reader(abc.ABC):
     def __init__(self, settings: ReaderSettings, stats: Stats) -> None:
         self.settings, self._stats = settings, stats
         self.first_invalid: list[int] = []
-        self.prepared = Prepared.empty()
+        self.prepared = PreparedRecords.empty()
         self._files = contextlib.ExitStack()
 
     def close(self) -> None:
@@ -104,7 +104,7 @@ class Reader(abc.ABC):
         self._stats.withheld.update(withheld)
         self._stats.unique = spool.unique_count + self._stats.withheld.total()
         self._stats.duplicate = self._stats.valid - self._stats.unique
-        self.prepared = Prepared(unique_count=spool.unique_count, list_type=self._list_type, spool=spool)
+        self.prepared = PreparedRecords(unique_count=spool.unique_count, list_type=self._list_type, spool=spool)
 
     def _read_keyed_block(self, block: Block, keys: Sequence[object]) -> Rejected:
         """Read a block, and reject the rows without a key for the control group."""

@@ -1,4 +1,4 @@
-"""Rows with several keys → unique rows → batches, by way of a spool for each shape of rows.
+"""Sort and deduplicate rows with several keys, and cut them into batches: a spool for each shape of rows.
 
 An external id is not a digest: a spool of rows with one is therefore encrypted.
 """
@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import cast
 
-from td_pinterest_op.records.batch import RowRecords, make_batches
+from td_pinterest_op.records.batch import RowBatch, make_batches
 from td_pinterest_op.records.rows import Shape
-from td_pinterest_op.records.spool import Spool, fingerprint
+from td_pinterest_op.records.spool import Spool, compute_fingerprint
 
 _BUFFERED_BYTES = 4 << 20  # in memory, over all shapes
 
@@ -62,10 +62,12 @@ class RowSpool:
     @property
     def fingerprint(self) -> str:
         """Eight hex digits, the same for the same rows. Raises OSError."""
-        heads = (
-            ([b"%d %d " % (shape.number, spool.unique_count)], spool.chunks()) for shape, spool in self._spools.items()
+        return compute_fingerprint(
+            chain.from_iterable(
+                chain([b"%d %d " % (shape.number, spool.unique_count)], spool.read_chunks())
+                for shape, spool in self._spools.items()
+            )
         )
-        return fingerprint(chain.from_iterable(chain.from_iterable(heads)))
 
     def count_batches(self, size: int) -> int:
         """Return the number of batches of up to `size` rows, without reading a file."""
@@ -73,7 +75,7 @@ class RowSpool:
         chunks = ((shape, range(spool.unique_count * shape.width)) for shape, spool in self._spools.items())
         return sum(1 for _ in make_batches(cast("Iterator[tuple[Shape, bytes]]", chunks), size))
 
-    def batches(self, size: int) -> Iterator[RowRecords]:
-        """Yield batches of up to `size` rows, fewer if they are long. Every call starts again and yields the same."""
-        chunks = ((shape, chunk) for shape, spool in self._spools.items() for chunk in spool.chunks())
+    def read_batches(self, size: int) -> Iterator[RowBatch]:
+        """Yield batches of up to `size` rows, fewer if they are long. Every call yields the same. Raises OSError."""
+        chunks = ((shape, chunk) for shape, spool in self._spools.items() for chunk in spool.read_chunks())
         return make_batches(chunks, size)

@@ -31,7 +31,7 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
     Raises LimitError as `check_list` does, JobError, TreasureDataError and OSError; the message names the list.
     """
     with contextlib.ExitStack() as stack:
-        spools = {name: stack.enter_context(Spool()) for name in sources}
+        spools = {name: stack.enter_context(contextlib.closing(Spool())) for name in sources}
         columns: dict[str, Sequence[Column]] = {}
         invalid: dict[str, Counter[str]] = {}
         for name, source in sources.items():

@@ -21,8 +21,7 @@ from td_pinterest_op.records.read import (
 )
 from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import EncodedPart, EncodedRows, Shape, group_by_shape
-from td_pinterest_op.records.spool import SortedDigests, SortedFile, Spool
-from td_pinterest_op.records.spool_file import SpoolFile
+from td_pinterest_op.records.spool import SortedDigests, SortedFile, Spool, SpoolFile
 from td_pinterest_op.records.sql import NUMBERS
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import RecordsFormat, Settings
@@ -258,7 +257,7 @@ class _FilteredRowReader(RowReader):
             number = (person << shift).to_bytes(_NUMBER_BYTES, "big")
             self._losses.add([number + bytes((WITHHELD.index(reason),)) + digest])
         self._losses.finish()
-        entries = chain.from_iterable(self._losses.buckets())
+        entries = chain.from_iterable(self._losses.read_buckets())
         for number, of_person in groupby(entries, key=lambda entry: entry[:_NUMBER_BYTES]):
             losses = {entry[_NUMBER_BYTES + 1 :]: WITHHELD[entry[_NUMBER_BYTES]] for entry in of_person}
             yield int.from_bytes(number, "big") >> shift, losses
@@ -282,10 +281,10 @@ def _strip_person(rows: _Rows, losses: _Losses) -> tuple[int, _Rows]:
 
     The rows are each combination of the other identifiers once, and only the first one counts.
     """
-    left = {stripped for number, row in rows if (stripped := Shape(number).strip(row, losses))}
+    left = {stripped for number, row in rows if (stripped := Shape(number).strip_identifiers(row, losses))}
     if not left:
         return 1 + WITHHELD.index(SUPPRESSED if SUPPRESSED in losses.values() else CONTROL), []
-    identifiers = {(number, row): {*Shape(number).identifiers(row)} for number, row in left}
+    identifiers = {(number, row): {*Shape(number).split_identifiers(row)} for number, row in left}
     # A row that lost a key may be part of another one.
     largest = sorted(row for row in left if not any(identifiers[row] < other for other in identifiers.values()))
     return DONE, [largest[0], *((Shape(number).extra_number, row) for number, row in largest[1:])]

@@ -6,7 +6,7 @@ from td_pinterest_op.audiences.actions.audience_action import AudienceAction, St
 from td_pinterest_op.audiences.audiences import NewAudience
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import ACTALIKE, Audience
-from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.report.verdict import ReportText
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.stats import Condition, SummaryText, find_condition
@@ -58,7 +58,7 @@ class CreateActalike(AudienceAction):
             self._check_seed()
         return own
 
-    def steps(self, _prepared: Prepared) -> list[Step]:
+    def steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the step that creates the audience, or that keeps the one of an earlier try of this session."""
         own = self.check()
         self._stats.summary_text = SummaryText(

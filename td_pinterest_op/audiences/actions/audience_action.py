@@ -13,14 +13,14 @@ from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
-from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.report.verdict import ReportText
 from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow.services import Services
 
-ReadRecords = Callable[[], contextlib.AbstractContextManager[Prepared]]
+ReadRecords = Callable[[], contextlib.AbstractContextManager[PreparedRecords]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,16 +76,16 @@ class AudienceAction(abc.ABC):
         """Check, before any row is read, that the action can be done with the audience."""
         return self._find_usable()
 
-    def prepare(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[Prepared]:
+    def prepare(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[PreparedRecords]:
         """Prepare the records to send, and free them at the end of the block.
 
         `read_records` reads the request's rows into a spool and checks the limits. An action without rows makes no
         spool, and needs no temporary folder.
         """
-        return read_records() if self.action.reads_rows else contextlib.nullcontext(Prepared.empty())
+        return read_records() if self.action.reads_rows else contextlib.nullcontext(PreparedRecords.empty())
 
     @abc.abstractmethod
-    def steps(self, prepared: Prepared) -> list[Step]:
+    def steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps, and describe them in `Stats.summary_text`. Writes nothing to Pinterest."""
 
     def _find_usable(self, audience_id: str | None = None) -> Audience:

@@ -5,7 +5,7 @@ from functools import partial
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, list_id_of
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import Audience
-from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.report.verdict import ON_THEIR_WAY, ON_THEIR_WAY_OUT
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.stats import SummaryText
@@ -14,7 +14,7 @@ from td_pinterest_op.stats import SummaryText
 class Change(AudienceAction):
     """Sends records to the customer list of an audience."""
 
-    def _change_steps(self, audience: Audience, prepared: Prepared, *, adds: bool) -> list[Step]:
+    def _change_steps(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> list[Step]:
         """Return the step that adds the records to the audience's list, or removes them from it."""
         people = "{records}" if prepared.unique_count else "nobody"
         verb, to = ("add", "to") if adds else ("remove", "from")
@@ -27,7 +27,7 @@ class Change(AudienceAction):
         send = partial(self._send_change, audience, prepared, adds=adds)
         return [Step(description=f"{verb} {to} {audience.label} (customer list {list_id_of(audience)})", run=send)]
 
-    def _send_change(self, audience: Audience, prepared: Prepared, *, adds: bool) -> None:
+    def _send_change(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
         """Send the records, and check that the audience still uses the list."""
         put = partial(self._api.change_records, list_id_of(audience), operation="ADD" if adds else "REMOVE")
         self._sender.send(prepared, put)
@@ -61,7 +61,7 @@ class Add(Change):
     )
     report_text = ON_THEIR_WAY
 
-    def steps(self, prepared: Prepared) -> list[Step]:
+    def steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the step that adds the records to the audience's list."""
         return self._change_steps(self._find_usable(), prepared, adds=True)
 
@@ -77,6 +77,6 @@ class Remove(Change):
     )
     report_text = ON_THEIR_WAY_OUT
 
-    def steps(self, prepared: Prepared) -> list[Step]:
+    def steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the step that removes the records from the audience's list."""
         return self._change_steps(self._find_usable(), prepared, adds=False)

@@ -9,7 +9,7 @@ from td_pinterest_op.audiences.audiences import NewAudience
 from td_pinterest_op.audiences.customer_lists import ListToFill
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import Audience
-from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.report.verdict import ON_THEIR_WAY
 from td_pinterest_op.settings.action import ActionSpec, Scope
@@ -56,7 +56,7 @@ class Create(SwapList, Change):
             )
         return self._find_usable(others[0].id), None
 
-    def steps(self, prepared: Prepared) -> list[Step]:
+    def steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that create the audience with a list, resume an earlier try, or change an existing one."""
         existing, own = self.check()
         if existing and self._settings.if_exists is IfExists.ADD:

@@ -6,7 +6,7 @@ from functools import partial
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import Audience
-from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.report.verdict import ReportText
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.stats import SummaryText
@@ -46,7 +46,7 @@ class Delete(AudienceAction):
         self._check_name(audience)
         return audience
 
-    def steps(self, _prepared: Prepared) -> list[Step]:
+    def steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the step that removes the audience, unless it is already removed."""
         audience = self._find_audience()
         self._stats.summary_text = SummaryText(past="Deleted {audience}", infinitive="delete {audience}")

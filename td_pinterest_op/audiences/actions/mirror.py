@@ -21,7 +21,7 @@ from td_pinterest_op.mirroring.run import MirrorRun
 from td_pinterest_op.mirroring.stage import NEW, Stage
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.plan import check_rows
-from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.verdict import ON_THEIR_WAY
 from td_pinterest_op.settings.action import ActionSpec, Scope
@@ -30,7 +30,7 @@ from td_pinterest_op.treasure_data.job import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _PlannedChanges(Prepared):
+class _PlannedChanges(PreparedRecords):
     """The number of changes of a plan. The records are read later, once the plan is in the ledger."""
 
     changes: MirrorFigures
@@ -58,7 +58,7 @@ class Mirror(SwapList, Change):
     _audience: Audience | None = None
     _run: MirrorRun
     _guard: PlanGuard
-    _plan: Mapping[str, Prepared]
+    _plan: Mapping[str, PreparedRecords]
 
     def check(self) -> Audience | None:
         """Return the audience that mirrors the query, None if it has to be created."""
@@ -88,7 +88,7 @@ class Mirror(SwapList, Change):
         return self._find_usable(named[0].id) if named else None
 
     @contextlib.contextmanager
-    def prepare(self, _read_records: ReadRecords) -> Iterator[Prepared]:
+    def prepare(self, _read_records: ReadRecords) -> Iterator[PreparedRecords]:
         """Compare the query's people with the ledger, check the limits, and yield the numbers of changes."""
         with contextlib.closing(self._open_mirror_run()) as run:
             self._run = run
@@ -128,7 +128,7 @@ class Mirror(SwapList, Change):
         used = find_list(self._api, audience)
         return audience.size or (used and used.uploaded) or 0
 
-    def steps(self, prepared: Prepared) -> list[Step]:
+    def steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it as settled."""
         assert isinstance(prepared, _PlannedChanges), "prepare has made it"  # noqa: S101
         changes, replaces = prepared.changes, prepared.changes.mode == REPLACE

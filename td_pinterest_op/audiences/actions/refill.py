@@ -7,7 +7,7 @@ from td_pinterest_op.audiences.actions.audience_action import AudienceAction, St
 from td_pinterest_op.audiences.customer_lists import ListToFill, find_list, job_id_of
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.models import Audience
-from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.report.verdict import ON_THEIR_WAY, ReportText
 from td_pinterest_op.settings.action import ActionSpec, Scope
@@ -17,7 +17,7 @@ from td_pinterest_op.stats import SummaryText
 class SwapList(AudienceAction):
     """Fills a new list, or leaves it empty, and only then switches the audience to it."""
 
-    def _fill_and_switch(self, audience: Audience, prepared: Prepared, *, is_exact: bool = True) -> list[Step]:
+    def _fill_and_switch(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
         """Return the steps that fill a list and switch the audience to it. `is_exact`: nobody else may be in it."""
         if not prepared.unique_count:
             return self._empty_and_switch(audience, is_empty=self._lists.is_empty(audience))
@@ -42,7 +42,7 @@ class SwapList(AudienceAction):
         return [create, *self._switch_steps(audience, target)]
 
     def _plan_filled_list(
-        self, audience_name: str, prepared: Prepared, *, used: str | None = None, is_exact: bool = True
+        self, audience_name: str, prepared: PreparedRecords, *, used: str | None = None, is_exact: bool = True
     ) -> tuple[ListToFill, Step]:
         """Return the list for the records, and the step that fills it. The first batch creates the list.
 
@@ -143,7 +143,7 @@ class Replace(SwapList):
     )
     report_text = ON_THEIR_WAY
 
-    def steps(self, prepared: Prepared) -> list[Step]:
+    def steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that fill a list and switch the audience to it."""
         return self._fill_and_switch(self._find_usable(), prepared)
 
@@ -176,7 +176,7 @@ class Clear(SwapList):
             self._is_known_unused = True
         return audience, is_empty
 
-    def steps(self, _prepared: Prepared) -> list[Step]:
+    def steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the steps that create an empty list and switch the audience to it."""
         audience, is_empty = self.check()
         return self._empty_and_switch(audience, is_empty=is_empty)

@@ -18,9 +18,9 @@ from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Request
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.pinterest.oauth import Tokens
-from td_pinterest_op.records.batch import Digests
+from td_pinterest_op.records.batch import DigestBatch
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.spool import fingerprint
+from td_pinterest_op.records.spool import compute_fingerprint
 from td_pinterest_op.runtime.clock import Timing
 
 log = logging.getLogger(__name__)
@@ -122,16 +122,16 @@ class Stage:
             timing=self._timing,
         )
 
-    def make_people(self, count: int) -> Digests:
+    def make_people(self, count: int) -> DigestBatch:
         """Return the digests of the first `count` made-up e-mail addresses."""
         for number in range(len(self._people) // DIGEST_BYTES, count):
             self._people += hashlib.sha256(f"{number}@{self.name[-8:]}.invalid".encode()).digest()
-        return Digests(bytes(self._people[: count * DIGEST_BYTES]))
+        return DigestBatch(bytes(self._people[: count * DIGEST_BYTES]))
 
     def make_list(self, count: int) -> str:
         """Create a customer list of the first `count` made-up people; return its id. Raises what the API raises."""
         records = self.make_people(count)
-        named = fingerprint([records.data])
+        named = compute_fingerprint([records.data])
         made = self.lists.find_or_name_list(self.name, job_id=None, fingerprint=named, list_type="EMAIL")
         made.put(records)
         return made.id

@@ -10,7 +10,7 @@ from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
 from td_pinterest_op.cli.rehearse.stage import DEFAULT_BATCH, NotTriedError, Stage
 from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
-from td_pinterest_op.records.batch import RowRecords
+from td_pinterest_op.records.batch import RowBatch
 from td_pinterest_op.records.rows import Shape
 
 _LARGER_BATCHES = (20_000, 50_000, 100_000)
@@ -165,7 +165,7 @@ def _send_at_once(stage: Stage, list_id: str, *, count: int, number: int) -> lis
 
 def _try_records_v2(stage: Stage) -> str:
     """Find out whether Pinterest takes rows with several keys each."""
-    rows = RowRecords([(_TWO_KEYS, stage.make_people(2 * _ROWS).data)])
+    rows = RowBatch([(_TWO_KEYS, stage.make_people(2 * _ROWS).data)])
     list_id = stage.id_of("list")
     with _record_fact(stage, "records_v2"):
         stage.api.change_records(list_id, rows, operation="ADD")

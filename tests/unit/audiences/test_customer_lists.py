@@ -4,9 +4,9 @@ import pytest
 
 from td_pinterest_op.audiences.customer_lists import initial_record_count, job_id_of, parse_list_name
 from td_pinterest_op.pinterest.models import CustomerList
-from td_pinterest_op.records.spool import fingerprint
+from td_pinterest_op.records.spool import compute_fingerprint
 
-NOBODY = fingerprint()
+NOBODY = compute_fingerprint()
 
 
 @pytest.mark.parametrize(
