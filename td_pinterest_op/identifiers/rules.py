@@ -79,7 +79,7 @@ _SHA256_HEX = re.compile("[0-9A-Fa-f]{64}")
 _OTHER_HASH = re.compile("[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
 
 
-def text_or_reason(value: object) -> str | Reason:
+def trim_text(value: object) -> str | Reason:
     """Return the trimmed text of a value (raw UTF-8), or the reason for its rejection."""
     if value is None:
         return Reason.NULL
@@ -94,7 +94,7 @@ def text_or_reason(value: object) -> str | Reason:
     return Reason.PLACEHOLDER if text.lower() in PLACEHOLDERS else text
 
 
-def hash_or_reason(text: str) -> bytes | Reason | None:
+def parse_hash(text: str) -> bytes | Reason | None:
     """Return the digest that a text contains, or the reason for its rejection. None if it is not a hash."""
     if _SHA256_HEX.fullmatch(text):
         digest = bytes.fromhex(text)

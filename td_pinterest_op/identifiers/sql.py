@@ -1,7 +1,7 @@
 r"""Trino's SQL for hashing in the warehouse, made from the tables in `identifiers`.
 
 It computes a digest or a reason for every value, so that no plain identifier has to leave the warehouse. Tests compare
-it with `key_or_reason`, value by value. `unsure` are addresses whose lower case depends on the version of Unicode, or
+it with `compute_key`, value by value. `unsure` are addresses whose lower case depends on the version of Unicode, or
 on the place of a letter in its word.
 
 The SQL has the first 128 bits of the hashes of nothing: that is enough to recognise them, and a log that prints the

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import compress, product
+from itertools import chain, compress, product
 from math import prod
 from struct import iter_unpack
 
@@ -97,12 +97,13 @@ class Shape:
         """Return the JSON values of all keys, row by row."""
         if not self.external_id_bytes:
             return hexlify(data, b",", DIGEST_BYTES).split(b",")
-        values: list[bytes] = []
-        for digests, padded in iter_unpack(f"{self.digest_bytes}s{self.external_id_bytes}s", data):
-            if self.key_count > 1:
-                values += hexlify(digests, b",", DIGEST_BYTES).split(b",")
-            values.append(json.dumps(padded.rstrip(b"\0").decode()).encode())
-        return values
+        digests, padded = zip(*iter_unpack(f"{self.digest_bytes}s{self.external_id_bytes}s", data), strict=True)
+        in_hex = hexlify(b"".join(digests), b",", DIGEST_BYTES).split(b",")
+        hashed_count = len(self.hashed_keys)
+        # No external id contains a comma.
+        external_ids = json.dumps([each.rstrip(b"\0").decode() for each in padded])[1:-1].encode().split(b", ")
+        by_key = [*(in_hex[place::hashed_count] for place in range(hashed_count)), external_ids]
+        return [*chain.from_iterable(zip(*by_key, strict=True))]
 
     def split_identifiers(self, row: bytes) -> list[bytes]:
         """Return the digests by which the keys of a row, an external id included, are compared with others."""

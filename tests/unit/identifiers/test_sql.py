@@ -16,7 +16,7 @@ from scripts.queries import files
 from td_pinterest_op.identifiers.rules import HASHES_OF_NOTHING, PLACEHOLDERS, SEPARATORS, Reason
 from td_pinterest_op.identifiers.sql import answer_sql, lower_sql, trim_sql
 from td_pinterest_op.identifiers.types import EMAIL, LISTED, UNSURE, IdentifierType
-from td_pinterest_op.records.digests import key_or_reason
+from td_pinterest_op.records.digests import compute_key
 from tests.campaigns import examples
 from tests.unit.records.test_identifiers_fuzz import padded, texts
 
@@ -66,7 +66,7 @@ def expected(type_: IdentifierType, value: str | None) -> str | None:
     """A digest in hex, a reason, or None for a null."""
     if value is None:
         return None
-    judged = key_or_reason(type_, value.encode())
+    judged = compute_key(type_, value.encode())
     return judged.value if isinstance(judged, Reason) else judged.hex()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from td_pinterest_op.identifiers.rules import _WHITE_SPACE, PLACEHOLDERS, Reason
 from td_pinterest_op.identifiers.types import EMAIL, IDFA, LISTED, MAID, IdentifierType
-from td_pinterest_op.records.digests import KeyBlock, hash_block, key_or_reason
+from td_pinterest_op.records.digests import KeyBlock, compute_key, hash_block
 
 UUID = "0123abcd-89ef-4cde-8f01-23456789abcd"
 HASH = hashlib.sha256(b"ann@lee.org").hexdigest()
@@ -18,7 +18,7 @@ def sha(text: str) -> bytes:
 
 def both_ways(type_: IdentifierType, value: object) -> bytes | Reason:
     """What happens to a value, having made sure that a block of it and of its like says the same."""
-    alone = key_or_reason(type_, value)
+    alone = compute_key(type_, value)
     as_block = KeyBlock(
         keys=[b"" if isinstance(alone, Reason) else alone] * 3,
         rejected=[(row, alone) for row in range(3)] if isinstance(alone, Reason) else [],
