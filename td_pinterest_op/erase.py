@@ -16,7 +16,7 @@ from td_pinterest_op.audiences.erasure import Receipt, Target, describe_plan, er
 from td_pinterest_op.audiences.request import Request, read_erasure_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.identifiers.types import LISTED
+from td_pinterest_op.identifiers.types import LIST_TYPES
 from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.plan import check_values
 from td_pinterest_op.records.read import AllIdentifiersReader, PreparedRecords, ReaderSettings
@@ -155,7 +155,7 @@ class _Erasure:
 def _warn_of_missing_types(columns: Sequence[Column]) -> None:
     """Log a warning that lists keep these people by identifiers that the query does not select."""
     types = {column.type.name for column in columns}
-    if others := [name for name in LISTED if name not in types]:
+    if others := [name for name in LIST_TYPES if name not in types]:
         log.warning(
             "the query selects no %s: lists that contain these people by such identifiers keep them. Select those "
             "columns as well, if the warehouse has them",

@@ -49,13 +49,15 @@ PLACEHOLDERS = frozenset(f"{_WORDS} {_MAILBOXES} {_DEVICE_IDS}".split())
 _EMPTY = ("", " ", "\n")
 
 
-def _spellings(value: str) -> set[str]:
+def _list_spellings(value: str) -> set[str]:
     """Return a value in the spellings in which people hash it."""
     return {value, value.upper(), value.capitalize(), value.replace("nan", "NaN")}
 
 
 HASHES_OF_NOTHING = frozenset(
-    hashlib.sha256(spelling.encode()).digest() for value in [*_EMPTY, *PLACEHOLDERS] for spelling in _spellings(value)
+    hashlib.sha256(spelling.encode()).digest()
+    for value in [*_EMPTY, *PLACEHOLDERS]
+    for spelling in _list_spellings(value)
 )
 """SHA-256 digests, 32 bytes each, of an empty value and of every placeholder in the spellings people hash."""
 

@@ -23,17 +23,17 @@ HASHED_MARK = "="
 _LIST_WIDTH = 116
 
 
-def trim_sql(value: str) -> str:
+def build_trim_sql(value: str) -> str:
     """Return the SQL of a value without white space and invisible characters at both ends."""
     return f"trim(BOTH {quote_literal(''.join(sorted(TRIMMED)))} FROM {value})"
 
 
-def lower_sql(text: str) -> str:
+def build_lower_sql(text: str) -> str:
     """Return the SQL of a text in lower case as in Python, where "İ" becomes two characters (in Trino one)."""
     return f"lower(replace({text}, {quote_literal(chr(0x130))}, {quote_literal('i' + chr(0x307))}))"
 
 
-def salted_number_sql(key: str, salt: str) -> str:
+def build_control_number_sql(key: str, salt: str) -> str:
     """Return the SQL of a person's number, which decides on the control group. `key` and `salt`: SQL of text.
 
     `withholding.people.assign_control` computes the same.
@@ -41,7 +41,7 @@ def salted_number_sql(key: str, salt: str) -> str:
     return f"from_base(substr(to_hex(sha256(to_utf8({salt} || chr(10) || {key}))), 1, 8), 16)"
 
 
-def answer_sql(type_: IdentifierType, *, text: str, lowered: str, mark: str = "") -> str:
+def build_answer_sql(type_: IdentifierType, *, text: str, lowered: str, mark: str = "") -> str:
     """Return the SQL of a value's digest in hex, or of the reason for its rejection. It is NULL for NULL.
 
     `text` is SQL of the trimmed value, `lowered` of the same in lower case. A value that is a digest gets `mark` in
@@ -55,7 +55,7 @@ def answer_sql(type_: IdentifierType, *, text: str, lowered: str, mark: str = ""
     )
     hashes_of_nothing = sorted(digest.hex()[:32] for digest in HASHES_OF_NOTHING)
     of_type = f"""{flaws}
-    WHEN regexp_like($text, '{_character_class(SEPARATORS)}') THEN '{Reason.CONTAINS_SEPARATOR.value}'{form}
+    WHEN regexp_like($text, '{_build_character_class(SEPARATORS)}') THEN '{Reason.CONTAINS_SEPARATOR.value}'{form}
     ELSE lower(to_hex(sha256(to_utf8({sql.normal})))) END"""
     return f"""CASE
     WHEN {text} IS NULL THEN NULL
@@ -82,7 +82,7 @@ def _format_literals(values: Iterable[str], *, indent: int) -> str:
     return "\n".join(lines).removesuffix(", ")
 
 
-def _character_class(characters: str) -> str:
+def _build_character_class(characters: str) -> str:
     """Return these characters as a regular expression's character class, with neighbours as ranges."""
     codes = sorted(set(map(ord, characters)))
     runs = [[code for _, code in run] for _, run in groupby(enumerate(codes), key=lambda each: each[1] - each[0])]

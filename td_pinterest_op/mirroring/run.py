@@ -18,7 +18,7 @@ from td_pinterest_op.records.columns import Column, choose_list_type
 from td_pinterest_op.records.plan import check_value_kind
 from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.records.sql import Query, columns_statement
+from td_pinterest_op.records.sql import Query, build_columns_statement
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
@@ -156,7 +156,7 @@ class MirrorRun:
 
     def _read_query(self, name: str, source: Source, choose: Callable[[Job], Sequence[Column]]) -> Query:
         """Return a query with its columns. `choose`: returns those that hold identifiers."""
-        job = self.stage.read_columns(f"read the columns of `{name}`", columns_statement(source.query))
+        job = self.stage.read_columns(f"read the columns of `{name}`", build_columns_statement(source.query))
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=choose(job))
 
     def _read_list_query(self, name: str, source: Source) -> Query:

@@ -31,14 +31,9 @@ Rejected = Sequence[tuple[int, Reason]]
 class PreparedRecords:
     """The records to send: how many, the type of a list that is created for them, and the spool that holds them."""
 
-    unique_count: int
-    list_type: str
-    spool: SortedDigests | RowSpool | None
-
-    @classmethod
-    def empty(cls) -> "PreparedRecords":
-        """Return a PreparedRecords without records, for an action that reads no rows."""
-        return cls(unique_count=0, list_type=choose_list_type([]), spool=None)
+    unique_count: int = 0
+    list_type: str = choose_list_type([])
+    spool: SortedDigests | RowSpool | None = None
 
     @property
     def upload_count(self) -> int:
@@ -61,10 +56,7 @@ class PreparedRecords:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderSettings:
-    """How to read rows. `by`: the position of the control group's column, which no row may leave null.
-
-    `line_of`: see `Job`.
-    """
+    """The settings of a reader. `by`: the position of the control group's column. `line_of`: see `Job`."""
 
     columns: Sequence[Column]
     default_country: str | None = None
@@ -73,14 +65,14 @@ class ReaderSettings:
 
 
 class Reader(abc.ABC):
-    """Reads blocks of rows and counts. `first_invalid`: the first invalid rows (or lines of a file), from 1."""
+    """Reads blocks of rows, and counts them. `first_invalid`: the first invalid rows (or lines of a file), from 1."""
 
     _list_type = choose_list_type([])
 
     def __init__(self, settings: ReaderSettings, stats: Stats) -> None:
         self.settings, self._stats = settings, stats
         self.first_invalid: list[int] = []
-        self.prepared = PreparedRecords.empty()
+        self.prepared = PreparedRecords()
         self._files = contextlib.ExitStack()
 
     def close(self) -> None:
@@ -138,10 +130,10 @@ class Reader(abc.ABC):
 
     @abc.abstractmethod
     def _finish_records(self) -> tuple[SortedDigests | RowSpool, Mapping[str, int]]:
-        """Return the unique records, and how many are withheld by reason, once all blocks are read."""
+        """Return the unique records after all blocks are read, and how many records are withheld by reason."""
 
     def _count_rejected(self, rejected: Rejected) -> None:
-        """Count the rejected rows of a block by reason, and note the first ones."""
+        """Count the rejected rows of a block by reason, and remember the first ones."""
         self._stats.invalid_by_reason.update(reason.value for _, reason in rejected)
         rows = {self._stats.read + position + 1 for position, _ in rejected}
         self._stats.invalid_rows += len(rows)
@@ -151,7 +143,7 @@ class Reader(abc.ABC):
 
 
 class IdentifierReader(Reader):
-    """Makes a record of every valid value."""
+    """Reads rows, and makes a record of every valid value."""
 
     def __init__(self, settings: ReaderSettings, stats: Stats) -> None:
         super().__init__(settings, stats)
@@ -160,7 +152,6 @@ class IdentifierReader(Reader):
         stats.columns = len(settings.columns) + sum(column.is_array for column in settings.columns)
 
     def _keep_valid(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
-        """Keep and count the valid values of a block, and return the rejected ones."""
         self._keep_identifiers(block, by_column)
         self._stats.valid += sum(column.valid_count for column in by_column)
         rejected = [rejection for column in by_column for rejection in column.rejected]
@@ -172,7 +163,7 @@ class IdentifierReader(Reader):
 
 
 class AllIdentifiersReader(IdentifierReader):
-    """Keeps every identifier in a spool."""
+    """Reads rows, and keeps every valid identifier in a spool."""
 
     def __init__(self, spool: Spool, settings: ReaderSettings, stats: Stats) -> None:
         super().__init__(settings, stats)
@@ -184,13 +175,12 @@ class AllIdentifiersReader(IdentifierReader):
             self._spool.add(column.identifiers)
 
     def _finish_records(self) -> tuple[Spool, Mapping[str, int]]:
-        """Return the spool of unique identifiers, none of which is withheld."""
         self._spool.finish()
         return self._spool, {}
 
 
 class RowReader(Reader):
-    """Makes a record of every row with a valid key."""
+    """Reads rows, and makes a record of every row with a valid key."""
 
     def __init__(self, settings: ReaderSettings, stats: Stats) -> None:
         super().__init__(settings, stats)
@@ -198,7 +188,6 @@ class RowReader(Reader):
         self._files.callback(self._kept.close)
 
     def _keep_valid(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
-        """Keep and count the rows with a valid key, and return the rejected rows."""
         rows = encode_rows(by_column, count=len(block[0]))
         self._keep_rows(block, by_column, rows)
         self._stats.valid += rows.valid_count
@@ -211,7 +200,6 @@ class RowReader(Reader):
             self._kept.add(group_by_shape(part.rows, part.shapes))
 
     def _finish_records(self) -> tuple[RowSpool, Mapping[str, int]]:
-        """Return the spool of unique rows, none of which is withheld."""
         self._kept.finish()
         self._stats.keys = self._kept.key_count
         if reasons := format_reasons(self._stats.invalid_keys_by_reason):

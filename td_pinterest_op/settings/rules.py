@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, join_with_or
+from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
 from td_pinterest_op.settings.action import Scope
 from td_pinterest_op.settings.parsed_settings import ParsedSettings
 from td_pinterest_op.settings.table import HashIn, RecordsFormat
@@ -110,6 +110,6 @@ def _check_records(parsed: ParsedSettings) -> None:
         if action and action.needs_query:
             text = f"{action.name} sends no rows; allowed: {RecordsFormat.IDENTIFIERS.value}"
             parsed.add_problem("records", text)
-    elif not set(KEYS_ONLY).isdisjoint((columns or {}).values()):
-        allowed = f"allowed: {join_with_or(LISTED)}, or these with records: rows"
-        parsed.add_problem("columns", f"{' and '.join(KEYS_ONLY)} are keys of a row; {allowed}")
+    elif not set(ROW_ONLY_NAMES).isdisjoint((columns or {}).values()):
+        allowed = f"allowed: {join_with_or(LIST_TYPES)}, or these with records: rows"
+        parsed.add_problem("columns", f"{' and '.join(ROW_ONLY_NAMES)} are keys of a row; {allowed}")

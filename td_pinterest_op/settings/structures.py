@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, TYPES, join_with_or
+from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, TYPES, join_with_or
 from td_pinterest_op.settings import text as setting_text
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
@@ -180,8 +180,8 @@ def _raise_if_any(faults: Sequence[str]) -> None:
 
 COLUMNS = SettingType(
     read=_read_columns,
-    allowed=f"a mapping from the query's column name to {join_with_or(LISTED)}; with records: rows also "
-    + ", ".join(KEYS_ONLY),
+    allowed=f"a mapping from the query's column name to {join_with_or(LIST_TYPES)}; with records: rows also "
+    + ", ".join(ROW_ONLY_NAMES),
 )
 STATUS_SET = SettingType(
     read=lambda value, show: frozenset(_read_items(_STATUS, value, show)),

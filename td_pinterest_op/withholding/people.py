@@ -51,7 +51,7 @@ def assign_control(control: Control, keys: Iterable[bytes]) -> list[bool]:
     """Return for each key whether its person is in the control group.
 
     The number of a person is the first eight hex digits of SHA-256 (salt, a line feed, the key). The SQL of
-    `salted_number_sql` computes the same.
+    `build_control_number_sql` computes the same.
     """
     salted = sha256(control.salt.encode() + b"\n")
     share = control.share_of_ten_thousand

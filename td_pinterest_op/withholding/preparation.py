@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import accumulate, chain, compress, groupby, pairwise
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.phones import check_country
-from td_pinterest_op.records.columns import Column, find_identifier_columns, find_row_columns, position_of
+from td_pinterest_op.identifiers.phones import require_known_country
+from td_pinterest_op.records.columns import Column, find_identifier_columns, find_position, find_row_columns
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.read import (
     AllIdentifiersReader,
@@ -56,13 +56,13 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists | No
     """
     control, are_rows = settings.control, settings.records is RecordsFormat.ROWS
     if are_rows:
-        check_country(settings.default_country)
+        require_known_country(settings.default_country)
     columns = find_people_columns(job, settings, lists.columns if lists else {})
     by = control.by if control else None
     reading = ReaderSettings(
         columns=columns,
         default_country=settings.default_country,
-        by=position_of(by, [name for name, _ in job.schema]) if by else None,
+        by=find_position(by, [name for name, _ in job.schema]) if by else None,
         line_of=job.line_of,
     )
     reader: Reader

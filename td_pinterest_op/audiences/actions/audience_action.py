@@ -82,7 +82,7 @@ class AudienceAction(abc.ABC):
         `read_records` reads the request's rows into a spool and checks the limits. An action without rows makes no
         spool, and needs no temporary folder.
         """
-        return read_records() if self.action.reads_rows else contextlib.nullcontext(PreparedRecords.empty())
+        return read_records() if self.action.reads_rows else contextlib.nullcontext(PreparedRecords())
 
     @abc.abstractmethod
     def steps(self, prepared: PreparedRecords) -> list[Step]:

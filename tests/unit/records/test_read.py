@@ -45,7 +45,7 @@ def test_reader_spools_every_person_once(spool: Spool) -> None:
 
 
 def test_an_action_that_reads_no_rows_has_nothing_to_send() -> None:
-    nothing = PreparedRecords.empty()
+    nothing = PreparedRecords()
     assert (0, [], 0) == (nothing.unique_count, list(nothing.read_batches(100)), nothing.count_batches(100))
 
 
