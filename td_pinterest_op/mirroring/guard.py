@@ -79,7 +79,7 @@ class PlanGuard:
                 self.stage.run("note what was sent during a newer plan", self.ledger.overtaken_statement(self.plan, op))
         except ExportError as failure:
             error.extend(
-                f". If another run has made a newer plan since, the ledger lacks what this one has sent ({failure}): "
+                f". If another run has made a newer plan since, the ledger lacks what this run has sent ({failure}): "
                 "set rebuild: true for one run"
             )
             return False
@@ -89,14 +89,14 @@ class PlanGuard:
         """Return the message for a plan that a newer one has overtaken."""
         sent = self.sent()
         outcome = (
-            f"{format_count(sent, 'record')} of it had been sent: the ledger has its people as unsettled, and the next "
-            "run corrects them"
+            f"{format_count(sent, 'record')} of this plan had already been sent: the ledger marks these people as "
+            "unsettled, and the next run corrects them"
             if sent
             else "Nothing of it was sent"
         )
         return (
-            f"plan {self.plan} of audience {self.ledger.audience_id} was superseded: another run has made plan "
-            f"{self._newer} since. {outcome}"
+            f"plan {self.plan} of audience {self.ledger.audience_id} was superseded: another run has since made plan "
+            f"{self._newer}. {outcome}"
         )
 
     def _read_newest_plan(self) -> int:

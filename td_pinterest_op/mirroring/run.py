@@ -221,8 +221,8 @@ class MirrorRun:
             spool.finish()
         if others:
             raise LimitError(
-                f"another run has made a plan for audience {self.ledger.audience_id} since. Nothing was sent. Run "
-                "this task again"
+                f"another run has made a newer plan for audience {self.ledger.audience_id}. Nothing was sent. Run this "
+                "task again"
             )
         written, to_send = sum(spool.unique_count for spool in spools.values()), self.stats.to_send_count
         if [*proofs] != [to_send] or written != to_send:

@@ -94,8 +94,8 @@ def find_people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequen
     require_shared_types(columns, lists)
     if control and control.by is None and not (_is_single(columns) and columns[0].type.is_hashed):
         raise JobError(
-            f"{job.label} needs a column for the control group: the result does not have exactly one column of "
-            "digests to choose by. Select a key of each person, and name it in `control` as `by`"
+            f"{job.label} has no column that identifies each person for the control group: select a column with a key "
+            "of each person, and name that column as `by` in `control`"
         )
     return columns
 

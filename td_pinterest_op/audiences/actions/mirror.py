@@ -232,7 +232,9 @@ class Mirror(SwapList, Change):
         run = self._run
         with self._guard.watch():
             self._guard.check()
-        run.stage.outcome = ". All of the plan was sent, but it is not settled: the next run sends it again"
+        run.stage.outcome = (
+            ". The whole plan was sent, but is not yet settled in the ledger: the next run sends it again"
+        )
         run.settle(self._stats.customer_list_id or "")
         self._compact_ledger()
 
