@@ -10,6 +10,7 @@ query shows nothing that could be a person's.
 JONI, Trino's engine for regular expressions, reads `\x80` to `\xff` as bytes: every character is written as `\x{…}`.
 """
 
+import textwrap
 from collections.abc import Iterable
 from itertools import groupby
 from typing import cast
@@ -20,7 +21,7 @@ from td_pinterest_op.identifiers.types import IdentifierType, Sql
 
 HASHED_MARK = "="
 """In front of the digest of a value that was hashed already, where a statement has to tell it from others."""
-_LIST_WIDTH = 116
+_LIST_WIDTH = 117
 
 
 def build_trim_sql(value: str) -> str:
@@ -73,13 +74,8 @@ def build_answer_sql(type_: IdentifierType, *, text: str, lowered: str, mark: st
 
 def _format_literals(values: Iterable[str], *, indent: int) -> str:
     """Return SQL literals, separated by commas, on lines of limited length."""
-    lines, margin = [" " * indent], " " * indent
-    for literal in map(quote_literal, values):
-        if len(lines[-1]) + len(literal) > _LIST_WIDTH:
-            lines[-1] = lines[-1].rstrip()
-            lines.append(margin)
-        lines[-1] += f"{literal}, "
-    return "\n".join(lines).removesuffix(", ")
+    text = ", ".join(map(quote_literal, values))
+    return textwrap.indent(textwrap.fill(text, _LIST_WIDTH - indent, break_on_hyphens=False), " " * indent)
 
 
 def _build_character_class(characters: str) -> str:

@@ -257,7 +257,9 @@ def sort_digests(digests: list[bytes]) -> list[bytes]:
     by_second_byte: list[list[bytes]] = [[] for _ in range(256)]
     for digest in digests:
         by_second_byte[digest[1]].append(digest)
-    return [*chain.from_iterable(map(sorted, by_second_byte))]
+    for of_second_byte in by_second_byte:
+        of_second_byte.sort()
+    return [*chain.from_iterable(by_second_byte)]
 
 
 def split_fixed(data: bytes | bytearray, width: int = DIGEST_BYTES, skipped: int = 0) -> Iterator[bytes]:

@@ -71,8 +71,8 @@ class TestColumns:
         expected = (
             "the result of job 5 (columns: Maid bigint, age integer) cannot be exported: "
             'there is no column "mail", which `columns` names; '
-            'column "age" is not an identifier: leave it out of the query, or name it in `columns`; '
-            'column "Maid" is of type bigint: cast it to varchar'
+            'column "Maid" is of type bigint: cast it to varchar; '
+            'column "age" is not an identifier: leave it out of the query, or name it in `columns`'
         )
         assert expected == str(caught.value)
 
