@@ -62,7 +62,7 @@ def recognise_phones(lines: bytes) -> list[bytes]:
 
 @functools.lru_cache(maxsize=1000)
 def _compile_matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
-    """Return a function that matches a line, from a position, with the valid numbers that have these first digits."""
+    """Return a function that matches valid numbers with these first digits, given a line and a position."""
     codes = _import_phonenumbers().COUNTRY_CODE_TO_REGION_CODE
     for code in (first_digits[:length] for length in (1, 2, 3)):
         regions = codes.get(int(code)) if code.isdigit() and not code.startswith(b"0") else None
@@ -72,7 +72,7 @@ def _compile_matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
 
 
 def _build_national_pattern(regions: tuple[str, ...]) -> str:
-    """Return a pattern of the national numbers that phonenumbers finds valid and leaves unchanged.
+    """Return a pattern of the national numbers that are valid in these regions, and that phonenumbers does not change.
 
     Of the regions of a country code, the library takes the first whose leading digits a number has, or, where a region
     has none, the first with a matching type of numbers.

@@ -50,7 +50,7 @@ _EMPTY = ("", " ", "\n")
 
 
 def _list_spellings(value: str) -> set[str]:
-    """Return a value in the spellings in which people hash it."""
+    """Return a value in the letter cases in which people hash it."""
     return {value, value.upper(), value.capitalize(), value.replace("nan", "NaN")}
 
 

@@ -51,9 +51,6 @@ class IdentifierType:
     sql: Sql | None = None
 
 
-# ---------------------------------------------------------------------------------------- one value
-
-
 def _normalise_email(text: str, _country: str | None) -> str | Reason:
     """Return the address to hash, or the reason for its rejection."""
     normal = text.lower()
@@ -82,10 +79,8 @@ def _normalise_external_id(text: str, _country: str | None) -> str | Reason:
     return Reason.CONTAINS_SEPARATOR if SEPARATOR.search(text) else text
 
 
-# ---------------------------------------------------------------------------------------- a block: the same, faster
-
-# A pattern matches a run of plainly valid lines; `normalise` decides about all others. Repeats never have to backtrack:
-# possessive quantifiers (Python 3.11) save a sixth of the time.
+# For blocks, which is faster: a pattern matches a run of plainly valid lines; `normalise` decides about all others.
+# Repeats never have to backtrack: possessive quantifiers (Python 3.11) save a sixth of the time.
 _POSSESSIVE = "+" if sys.version_info >= (3, 11) else ""
 _LOCAL = r"[^\x00-\x20,@\x7f-\xff]"
 _LABEL = r"[^\x00-\x20,.@\x7f-\xff]"
@@ -123,8 +118,6 @@ _emails, _device_ids, _external_ids = (
     for line in (_PLAIN_EMAIL, _DEVICE_ID.pattern, _PLAIN_EXTERNAL_ID)
 )
 
-# ---------------------------------------------------------------------------------------- a warehouse: the same, in SQL
-
 UNSURE = Reason.UNSURE.value
 # Capital sigma has two lower cases. The others are letters (with a case) that Unicode has since version 14, or that
 # a later version may add to their block: Python, Java and the warehouse need not know the same version.
@@ -132,8 +125,6 @@ UNSURE_LETTERS = r"[\x{3a3}\x{2c2f}\x{2c5f}\x{a7c0}\x{a7c1}\x{a7cb}-\x{a7dc}\x{1
 _LABELS = r"\A[^@]+@[^@.]+(\.[^@.]+)+\z"
 _DEVICE_ID_SQL = r"\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z"
 _device_id_sql = partial(Sql, form=((f"NOT regexp_like($text, '{_DEVICE_ID_SQL}')", Reason.NOT_A_DEVICE_ID),))
-
-# ---------------------------------------------------------------------------------------- the table
 
 EMAIL = IdentifierType(
     name="email",

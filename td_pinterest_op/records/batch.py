@@ -31,7 +31,7 @@ class DigestBatch:
         return [DigestBatch(self.data[start : start + step]) for start in range(0, len(self.data), step)]
 
     def to_json(self) -> Iterator[bytes]:
-        """Yield the parts of the member `records` of a request's JSON body."""
+        """Yield the member `records` of a request's JSON body, in parts."""
         # Put together by hand: a JSON encoder would read all of the text once more to find nothing to escape.
         yield b'"records":"'
         yield hexlify(self.data, ",", DIGEST_BYTES)
@@ -57,7 +57,7 @@ class RowBatch:
         return [*make_batches(self.parts, size)]
 
     def to_json(self) -> Iterator[bytes]:
-        """Yield the parts of the member `records_v2` of a request's JSON body."""
+        """Yield the member `records_v2` of a request's JSON body, in parts."""
         yield b'"records_v2":['
         for number, (shape, data) in enumerate(self.parts):
             if number:

@@ -67,7 +67,9 @@ def find_identifier_columns(
     """
     known = dict(types) | {name: types[type_] for name, type_ in columns.items()}
     known.pop(by or "", None)
-    problems = [*islice(_find_problems(job, columns, known, by=by, ignores_others=ignores_others), _MAXIMUM_SHOWN)]
+    problems = [
+        *islice(_describe_column_problems(job, columns, known, by=by, ignores_others=ignores_others), _MAXIMUM_SHOWN)
+    ]
     if known.keys().isdisjoint(name.lower() for name, _ in job.schema):
         problems.append(f"there is no column {join_with_or(types)}")
     if problems:
@@ -87,7 +89,7 @@ def find_identifier_columns(
     ]
 
 
-def _find_problems(
+def _describe_column_problems(
     job: Job, columns: Iterable[str], known: Container[str], *, by: str | None, ignores_others: bool
 ) -> Iterator[str]:
     """Yield a message for each column that is missing, is no identifier, or does not have a type of text."""

@@ -64,7 +64,7 @@ def hash_block(type_: IdentifierType, values: Sequence[object], *, default_count
     `phones`).
     """
     keys, hashed_count = _recognise_values(type_, values)
-    undecided = _find_empty(keys)
+    undecided = _find_empty_keys(keys)
     rejected = [(row, Reason.NULL) for row in undecided if values[row] is None]
     present = [row for row in undecided if values[row] is not None] if rejected else undecided
     if present:
@@ -84,7 +84,7 @@ def hash_block(type_: IdentifierType, values: Sequence[object], *, default_count
 
 
 def decode_answers(answers: Sequence[object]) -> KeyBlock:
-    """Return the keys in the answers of the warehouse, each of which is a digest in hex or a reason.
+    """Return the keys from answers of the warehouse: each is a digest in hex, or the reason for a rejection.
 
     HASHED_MARK precedes a digest of a value that was hashed already. Raises UnexpectedError for any other answer.
     """
@@ -92,7 +92,8 @@ def decode_answers(answers: Sequence[object]) -> KeyBlock:
     try:
         keys = [unhexlify(text[-_HEX_DIGITS:]) if len(text) >= _HEX_DIGITS else b"" for text in texts]
         rejected = [
-            (row, Reason.NULL if answers[row] is None else Reason(texts[row].decode())) for row in _find_empty(keys)
+            (row, Reason.NULL if answers[row] is None else Reason(texts[row].decode()))
+            for row in _find_empty_keys(keys)
         ]
     except ValueError:
         raise UnexpectedError("the warehouse returned a value that is neither a digest nor a reason") from None
@@ -141,8 +142,8 @@ def _blank_hashes_of_nothing(digests: list[bytes]) -> list[bytes]:
     return [b"" if digest in HASHES_OF_NOTHING else digest for digest in digests]
 
 
-def _find_empty(keys: list[bytes]) -> list[int]:
-    """Return the positions of b""."""
+def _find_empty_keys(keys: list[bytes]) -> list[int]:
+    """Return the positions, from 0, of keys that are b""."""
     # They are few, and index() finds them several times faster than a loop.
     rows: list[int] = []
     with contextlib.suppress(ValueError):  # no more of them

@@ -55,9 +55,9 @@ def open_rows(
     control: Control | None = None,
     note: Callable[[str], None],
 ) -> Rows:
-    """Return the rows of a source as `open_job_rows` does. The warehouse may have to hash the identifiers.
+    """Return the rows of a source, with digests or reasons in place of identifiers if the warehouse hashes them.
 
-    They are digests or reasons then. `choose` returns the columns that hold identifiers, given a job with the columns
+    `choose` returns the columns that hold identifiers, given a job with the columns
     of the query. Raises as `wait_for_job` and `choose` do.
     """
     if hash_in is HashIn.OPERATOR:

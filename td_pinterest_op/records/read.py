@@ -119,13 +119,13 @@ class Reader(abc.ABC):
         for column in by_column:
             self._stats.hashed_values += column.hashed_count
             self._stats.plain_values += column.plain_count
-        return self._keep_valid(block, by_column)
+        return self._keep_valid_records(block, by_column)
 
     def _add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:  # noqa: B027 - for readers with lists
         """Add people whose rows are not sent: if they opted out, others lose the identifiers that they share."""
 
     @abc.abstractmethod
-    def _keep_valid(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
+    def _keep_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
         """Keep and count the valid values of a block, and return the rejected rows with the reasons."""
 
     @abc.abstractmethod
@@ -151,7 +151,7 @@ class IdentifierReader(Reader):
         # A row has as many values as there are columns, but for arrays.
         stats.columns = len(settings.columns) + sum(column.is_array for column in settings.columns)
 
-    def _keep_valid(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
+    def _keep_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
         self._keep_identifiers(block, by_column)
         self._stats.valid += sum(column.valid_count for column in by_column)
         rejected = [rejection for column in by_column for rejection in column.rejected]
@@ -187,7 +187,7 @@ class RowReader(Reader):
         self._kept = RowSpool()
         self._files.callback(self._kept.close)
 
-    def _keep_valid(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
+    def _keep_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
         rows = encode_rows(by_column, count=len(block[0]))
         self._keep_rows(block, by_column, rows)
         self._stats.valid += rows.valid_count
@@ -208,6 +208,7 @@ class RowReader(Reader):
 
 
 def _select_rows(block: Block, rows: Sequence[int]) -> Block:
+    """Return the rows of a block at these positions."""
     return [[column[row] for row in rows] for column in block]
 
 

@@ -15,21 +15,23 @@ _BUFFERED_BYTES = 4 << 20  # in memory, over all shapes
 
 
 class RowSpool:
-    """Collects rows (see `rows`) until it is finished, then yields each different row once, in batches.
+    """Collects rows (see `rows`). Once it is finished, it yields each different row once, in batches.
 
-    `close` deletes its files; after an OSError only `close` works.
+    Once finished, it has the numbers of different rows, excluding (`unique_count`) and including (`upload_count`)
+    further combinations of a row's values, and of their keys (`key_count`). After an OSError only `close` works.
     """
 
     def __init__(self) -> None:
         self._spools: dict[Shape, Spool] = {}
+        self.unique_count = self.upload_count = self.key_count = 0
 
     def close(self) -> None:
-        """Free memory and files. May be called again."""
+        """Delete the temporary files and free memory. May be called again."""
         for spool in self._spools.values():
             spool.close()
 
     def add(self, rows: Mapping[Shape, Sequence[bytes]]) -> None:
-        """Add rows. Raises OSError."""
+        """Put rows into the spools of their shapes. Raises OSError."""
         for shape, of_shape in rows.items():
             if shape not in self._spools:
                 self._spools[shape] = Spool(shape.width, encrypted=shape.external_id_bytes > 0)
@@ -41,23 +43,11 @@ class RowSpool:
         """Sort the rows and drop repeats. No row can be added afterwards. Raises OSError."""
         # In the same order whichever row came first.
         self._spools = dict(sorted(self._spools.items(), key=lambda entry: entry[0].number))
-        for spool in self._spools.values():
+        for shape, spool in self._spools.items():
             spool.finish()
-
-    @property
-    def unique_count(self) -> int:
-        """The number of different rows, excluding further combinations of a row's values."""
-        return sum(spool.unique_count for shape, spool in self._spools.items() if not shape.is_extra)
-
-    @property
-    def upload_count(self) -> int:
-        """The number of different rows, including further combinations of a row's values."""
-        return sum(spool.unique_count for spool in self._spools.values())
-
-    @property
-    def key_count(self) -> int:
-        """The number of keys in the different rows."""
-        return sum(shape.key_count * spool.unique_count for shape, spool in self._spools.items())
+            self.unique_count += 0 if shape.is_extra else spool.unique_count
+            self.upload_count += spool.unique_count
+            self.key_count += shape.key_count * spool.unique_count
 
     @property
     def fingerprint(self) -> str:

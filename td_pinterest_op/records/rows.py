@@ -63,7 +63,7 @@ class Shape:
 
     @property
     def extra_number(self) -> int:
-        """The number of the shape that extra rows with the same keys have."""
+        """The number of the shape of extra rows with the same keys."""
         return self.number | _EXTRA
 
     @property
@@ -166,8 +166,8 @@ def encode_rows(by_column: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
 
     A row without a valid key gets one reason: a null tells only that it has no such key, so any other reason precedes.
     """
-    by_column = sorted(by_column, key=lambda keys: _bit_of_key(keys.column))
-    bits = [_bit_of_key(column.column) for column in by_column]
+    by_column = sorted(by_column, key=lambda keys: _find_key_bit(keys.column))
+    bits = [_find_key_bit(column.column) for column in by_column]
     reasons: defaultdict[int, list[Reason]] = defaultdict(list)
     for column in by_column:
         for position, reason in column.rejected:
@@ -196,8 +196,8 @@ def encode_rows(by_column: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
     return EncodedRows(parts=parts, valid_count=count - len(rejected), rejected=rejected, rejected_keys=rejected_keys)
 
 
-def _bit_of_key(column: Column) -> int:
-    """Return the bit for a column's key in the number of a shape."""
+def _find_key_bit(column: Column) -> int:
+    """Return the bit that represents a column's key in the number of a shape."""
     return _BITS[_HASHED_KEYS.index(column.type.key)] if column.type.is_hashed else _EXTERNAL_ID
 
 

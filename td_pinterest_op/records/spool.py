@@ -23,8 +23,7 @@ from td_pinterest_op.records.digests import DIGEST_BYTES
 
 BUCKETS = 256
 """The number of buckets, one for each value of a digest's first byte."""
-_INCOMING_DIGESTS = 1 << 13  # as objects, before they are packed: a processor's cache holds that many
-_BUFFERED_BYTES = 4 << 20  # in memory between two writes: 16 KB to a bucket's next segment
+_BUFFERED_BYTES = 2 << 20  # in memory between two writes: 8 KB to a bucket's next segment
 _LARGE_BUCKET_BYTES = 8 << 20  # more go through a set: it is slower, but grows with the different digests only
 _CHUNK_BYTES = 1 << 18  # read at once
 _FEW_DIGESTS = 1 << 10  # of a bucket that is sorted at once, without 256 lists
@@ -73,12 +72,9 @@ class SpoolFile:
 
 
 class SortedDigests(abc.ABC):
-    """Digests in ascending order, each once."""
+    """Digests in ascending order, each once. `unique_count`: their number."""
 
-    @property
-    @abc.abstractmethod
-    def unique_count(self) -> int:
-        """The number of different digests."""
+    unique_count = 0
 
     @abc.abstractmethod
     def read_chunks(self) -> Iterator[bytes]:
@@ -102,91 +98,70 @@ class SortedFile(SortedDigests):
     """A temporary file of digests that are added in ascending order."""
 
     def __init__(self) -> None:
-        self._file, self._length = SpoolFile(), 0
+        self._file = SpoolFile()
         self.close = self._file.close
 
     def append(self, data: bytes) -> None:
         """Add one or more digests as one string. Raises OSError."""
-        self._file.write(self._length, data)
-        self._length += len(data)
-
-    @property
-    def unique_count(self) -> int:
-        """The number of digests."""
-        return self._length // DIGEST_BYTES
+        self._file.write(self.unique_count * DIGEST_BYTES, data)
+        self.unique_count += len(data) // DIGEST_BYTES
 
     def read_chunks(self) -> Iterator[bytes]:
         """Yield all digests, in strings of any length. Raises OSError."""
-        for start in range(0, self._length, _CHUNK_BYTES):
-            yield self._file.read(start, min(_CHUNK_BYTES, self._length - start))
+        end = self.unique_count * DIGEST_BYTES
+        for start in range(0, end, _CHUNK_BYTES):
+            yield self._file.read(start, min(_CHUNK_BYTES, end - start))
 
 
 class Buckets:
     """Collects digests in a temporary file. Once it is finished, digests with the same first byte are read together.
 
-    `width`: the bytes of each string, if more follow the digest. `encrypted`: see `SpoolFile`. After an OSError only
-    `close` works. For one thread only.
+    `width`: the bytes of each string, if more follow the digest. `encrypted`: see `SpoolFile`. `buffered_bytes`: in
+    memory, before they are written. After an OSError only `close` works. For one thread only.
     """
 
     def __init__(self, width: int = DIGEST_BYTES, *, encrypted: bool = False) -> None:
         self.width = width
         self._file = SpoolFile(encrypted=encrypted)
-        self._incoming: list[list[bytes]] = [[] for _ in range(BUCKETS)]
-        self._buffers: list[bytearray] = [bytearray() for _ in range(BUCKETS)]
-        self._incoming_count = self._buffered_count = 0
+        self._buffers: list[list[bytes]] = [[] for _ in range(BUCKETS)]
+        self.buffered_bytes = 0
         self._segment_offsets: list[array[int]] = []  # for each write: where each bucket's segment begins, and the end
         self._end = 0
 
     def close(self) -> None:
-        """Free memory and file. May be called again."""
+        """Delete the temporary file and free memory. May be called again."""
         self._file.close()
-        self._incoming, self._buffers, self._segment_offsets = [], [], []
+        self._buffers, self._segment_offsets = [], []
 
     def add(self, digests: Sequence[bytes]) -> None:
-        """Add digests. Raises OSError."""
-        incoming = self._incoming
+        """Collect digests, and write them to the file once there are many. Raises OSError."""
+        buffers = self._buffers
         for digest in digests:
-            incoming[digest[0]].append(digest)
-        self._incoming_count += len(digests)
-        if self._incoming_count >= _INCOMING_DIGESTS:
-            self._pack_incoming()
+            buffers[digest[0]].append(digest)
+        self.buffered_bytes += len(digests) * self.width
         if self.buffered_bytes >= _BUFFERED_BYTES:
             self.write_buffers()
 
-    def _pack_incoming(self) -> None:
-        """Move digests from objects (88 bytes each) to strings (32 bytes each)."""
-        for digests, buffer in zip(self._incoming, self._buffers, strict=True):
-            buffer += b"".join(digests)
-            digests.clear()
-        self._buffered_count += self._incoming_count
-        self._incoming_count = 0
-
-    @property
-    def buffered_bytes(self) -> int:
-        """The number of bytes in memory that wait to be written, without the digests added last."""
-        return self._buffered_count * self.width
-
     def write_buffers(self) -> None:
-        """Write the packed digests. Raises OSError, and ValueError for a string of another length."""
-        offsets = array("Q", accumulate(map(len, self._buffers), initial=self._end))
+        """Write the digests in memory to the file. Raises OSError, and ValueError for a string of another length."""
+        segments = [*map(b"".join, self._buffers)]
+        offsets = array("Q", accumulate(map(len, segments), initial=self._end))
         # The last check before anything is on the disk: a string of another length could be a person's value.
         if offsets[-1] - self._end != self.buffered_bytes:
             raise ValueError(f"a digest must have {self.width} bytes")
-        for offset, buffer in zip(offsets, self._buffers, strict=False):
-            self._file.write(offset, buffer)
-            buffer.clear()
+        for offset, segment in zip(offsets, segments, strict=False):
+            self._file.write(offset, segment)
         self._segment_offsets.append(offsets)
-        self._end = offsets[-1]
-        self._buffered_count = 0
+        self._end, self.buffered_bytes = offsets[-1], 0
+        self._buffers = [[] for _ in range(BUCKETS)]
 
     def finish(self) -> None:
         """Write the rest to the file. No digest can be added afterwards. Raises OSError."""
-        self._pack_incoming()
         self.write_buffers()
-        self._incoming, self._buffers = [], []
+        self._buffers = []
 
     def read_segments(self, bucket: int, count: int | None = None) -> Iterator[bytes]:
-        """Yield strings of the digests with this first byte, of up to `count` digests in all. Raises OSError."""
+        """Yield the digests of a bucket as strings, up to `count` digests in all. Raises OSError."""
         left = self._end if count is None else count * self.width
         for offset, length in self._find_segments(bucket):
             if left:
@@ -210,6 +185,7 @@ class Spool(Buckets, SortedDigests):
         """Sort the digests and drop repeats. No digest can be added afterwards. Raises OSError."""
         super().finish()
         self._unique_counts = [*map(self._deduplicate_bucket, range(BUCKETS))]
+        self.unique_count = sum(self._unique_counts)
 
     def _deduplicate_bucket(self, bucket: int) -> int:
         """Sort the digests of a bucket, drop repeats, and return how many are left."""
@@ -226,17 +202,12 @@ class Spool(Buckets, SortedDigests):
             data = data[length:]
         return unique_count
 
-    @property
-    def unique_count(self) -> int:
-        """The number of different digests."""
-        return sum(self._unique_counts)
-
     def read_chunks(self) -> Iterator[bytes]:
         """Yield the different digests in ascending order, in strings of any length. Raises OSError."""
         return chain.from_iterable(map(self.read_segments, range(BUCKETS), self._unique_counts))
 
     def read_buckets(self) -> Iterator[Iterator[bytes]]:
-        """Yield the different digests of each first byte in turn, in ascending order. Raises OSError."""
+        """Yield the different digests of each bucket, in ascending order. Raises OSError."""
         for bucket, count in enumerate(self._unique_counts):
             yield split_fixed(b"".join(self.read_segments(bucket, count)), self.width)
 

@@ -51,13 +51,13 @@ def require_one_statement(query: str) -> str:
 
 
 def build_columns_statement(query: str) -> str:
-    """Return a statement with the columns of a query, and without rows."""
+    """Return a statement that selects the columns of a query, but no rows."""
     source = f"SELECT * FROM (\n{require_one_statement(query)}\n) AS given LIMIT 0"
     return add_comment(source, "td_pinterest_op: the columns of the query", query=query)
 
 
 def build_answers_statement(query: Query, *, control: Control | None) -> str:
-    """Return the statement of `hash_in: warehouse`: the rows of the query without plain identifiers.
+    """Return the statement for `hash_in: warehouse`, which selects the query's rows without plain identifiers.
 
     An identifier becomes its digest (after HASHED_MARK if it was one), the reason for its rejection, or NULL. The key
     of a control group becomes the person's number.
@@ -78,7 +78,7 @@ def select_answers(comment: str, query: Query, selected: Mapping[int, str], *, m
 
 
 def add_comment(statement: str, comment: str, *, query: str) -> str:
-    """Return a statement after a comment, which follows the comments that the user's query begins with."""
+    """Return a statement with a comment in front, after the comments at the start of the user's query."""
     first = cast("re.Match[str]", _FIRST_COMMENTS.match(query))[0].strip()
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 
