@@ -20,7 +20,7 @@ from td_pinterest_op.settings.merge import Layer
 from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.process import task_process
+from td_pinterest_op.workflow.process import TaskProcess
 
 _IDS = {"audience_id", *(each.action.audience_id for each in ACTIONS if each.action.audience_id)}
 _NAME = re.compile(r"[A-Za-z0-9_]+")
@@ -49,8 +49,8 @@ class PinterestActivation:
 
     def run(self) -> None:
         """Store the statistics under `pinterest`. Raises ExportError, whose message says what to do."""
-        with task_process():
-            workflow.store(pinterest=export(extend_by_console(workflow.current_task()), SYSTEM))
+        with TaskProcess():
+            workflow.store_values(pinterest=export(extend_by_console(workflow.get_current_task()), SYSTEM))
 
 
 def extend_by_console(task: workflow.Task) -> workflow.Task:

@@ -24,9 +24,9 @@ from td_pinterest_op.settings.structures import read_list_items
 from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value, whole_number
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.process import task_process
+from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.resubmit import may_resubmit
-from td_pinterest_op.workflow.services import connect
+from td_pinterest_op.workflow.services import connect_services
 
 log = logging.getLogger(__name__)
 
@@ -42,19 +42,19 @@ class Many:
 
     def renew(self) -> None:
         """Check the list, and renew the refresh token that all entries share. Raises ExportError."""
-        with task_process():
-            renew(workflow.current_task(), SYSTEM)
+        with TaskProcess():
+            renew(workflow.get_current_task(), SYSTEM)
 
     def export(self) -> None:
         """Export one entry, the task's `audience`, and store its outcome. A failure is stored and not raised."""
-        with task_process():
-            name, outcome = export_entry(workflow.current_task(), SYSTEM)
-            workflow.store(pinterest_many={name: outcome})
+        with TaskProcess():
+            name, outcome = export_entry(workflow.get_current_task(), SYSTEM)
+            workflow.store_values(pinterest_many={name: outcome})
 
     def gate(self) -> None:
         """Raise WorkflowError if any entry failed. The message names each of them."""
-        with task_process():
-            check_outcomes(workflow.current_task())
+        with TaskProcess():
+            check_outcomes(workflow.get_current_task())
 
 
 def renew(task: workflow.Task, timing: Timing) -> None:
@@ -64,7 +64,7 @@ def renew(task: workflow.Task, timing: Timing) -> None:
         raise SettingsError(f"duplicate names in the list of audiences: {', '.join(duplicates)}")
     _read_concurrent(task)
     settings = parse_connection(task.params.get("result_settings"), environ=task.environ)
-    with connect(task, settings, timing=timing) as services:
+    with connect_services(task, settings, timing=timing) as services:
         services.tokens.token()
 
 

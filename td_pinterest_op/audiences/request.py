@@ -30,7 +30,7 @@ from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import find_people_columns
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import read_history_database
-from td_pinterest_op.workflow.services import Endpoints, OnNewRefreshToken, Services, connect, read_endpoints
+from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services, read_endpoints
 
 log = logging.getLogger(__name__)
 
@@ -46,19 +46,17 @@ class Request(Generic[_S]):
 
     task: workflow.Task
     settings: _S
-    endpoints: Endpoints
     source: Source | Rows | None
     lists: Mapping[str, Source]
 
     def connect(
         self, stats: Stats, timing: Timing, *, on_new_refresh_token: OnNewRefreshToken | None = None
     ) -> contextlib.AbstractContextManager[Services]:
-        """Connect to both services, with a token that may export. See `workflow.services.connect`."""
-        return connect(
+        """Connect to both services, with a token that may export. See `workflow.services.connect_services`."""
+        return connect_services(
             self.task,
             self.settings,
             timing=timing,
-            endpoints=self.endpoints,
             count=stats.requests,
             on_new_refresh_token=on_new_refresh_token,
             scopes=SCOPES,
@@ -143,7 +141,7 @@ def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None 
 def _read_raw_settings(task: workflow.Task, table: Table) -> object:
     """Return `result_settings`. The console's text in an activation loses the keys that the console adds."""
     raw = task.params.get("result_settings")
-    if task.is_activation and isinstance(raw, str):
+    if "activation_id" in task.params and isinstance(raw, str):
         with contextlib.suppress(WrongValueError):  # `parse` says what is wrong
             return drop_console_keys(read_mapping(raw), table)
     return raw
@@ -171,9 +169,9 @@ def _read_request(
         # Only for its problems: whoever writes the history finds the database again.
         if settings.history:
             read_history_database(task, settings.history)
-    endpoints: Endpoints | None = None
+    # Only for its problems: `connect_services` reads the endpoints again.
     with errors:
-        endpoints = read_endpoints(task.environ)
+        read_endpoints(task.environ)
     for name, meant in find_misspelt_parameters(task.params).items():
         errors.add(f"{name} of the task is unknown; did you mean {meant}?", key=name)
     source: Source | Rows | None = rows
@@ -189,10 +187,9 @@ def _read_request(
                 _require_hashable(each, name, settings)
     errors.raise_any()
     assert settings, "its problem was raised"  # noqa: S101
-    assert endpoints, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:
         log.warning("%s", warning)
-    return Request(task=task, settings=settings, endpoints=endpoints, source=source, lists=sources)
+    return Request(task=task, settings=settings, source=source, lists=sources)
 
 
 def _read_list_sources(

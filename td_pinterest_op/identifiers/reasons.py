@@ -12,7 +12,7 @@ from td_pinterest_op.identifiers.types import UNSURE_LETTERS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Explains a reason for rejecting a value. `meaning` continues "the value …". `example`: made up. `sql`: one statement."""
+    """Explains a reason for a rejection. `meaning` continues "the value …". `example`: made up. `sql`: a statement."""
 
     meaning: str
     advice: str

@@ -91,10 +91,8 @@ def decode_answers(answers: Sequence[object]) -> KeyBlock:
     texts = [answer if isinstance(answer, bytes) else b"" for answer in answers]
     try:
         keys = [unhexlify(text[-_HEX_DIGITS:]) if len(text) >= _HEX_DIGITS else b"" for text in texts]
-        rejected = [
-            (row, Reason.NULL if answers[row] is None else Reason(texts[row].decode()))
-            for row in _find_empty_keys(keys)
-        ]
+        empty = _find_empty_keys(keys)
+        rejected = [(row, Reason.NULL if answers[row] is None else Reason(texts[row].decode())) for row in empty]
     except ValueError:
         raise UnexpectedError("the warehouse returned a value that is neither a digest nor a reason") from None
     return KeyBlock(keys=keys, rejected=rejected, hashed_count=sum(text.startswith(_MARK) for text in texts))
