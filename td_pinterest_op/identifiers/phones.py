@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +13,7 @@ from td_pinterest_op.identifiers.rules import Reason
 _NO_COUNTRY = "001"
 # No number is longer, and the library takes much longer for a longer text.
 _MAX_CHARACTERS = 80
+_NUMBER_TYPES = "premium_rate toll_free shared_cost voip personal_number pager uan voicemail fixed_line mobile"
 
 
 def require_known_country(default_country: str | None) -> None:
@@ -82,17 +83,15 @@ def _build_national_pattern(regions: tuple[str, ...]) -> str:
     prefix = metadata[0].national_prefix_for_parsing
     not_before, choices = f"(?!{prefix})" if prefix else "", []
     for region in metadata:
-        types = "|".join(_build_type_pattern(of_type) for of_type in _list_number_types(region))
+        types = "|".join(
+            _build_type_pattern(of_type)
+            for name in _NUMBER_TYPES.split()
+            if (of_type := getattr(region, name)) and of_type.national_number_pattern
+        )
         leading = f"(?={region.leading_digits})" if region.leading_digits else ""
         choices.append(f"{not_before}{leading}(?={_build_type_pattern(region.general_desc)})(?:{types})")
         not_before += f"(?!{region.leading_digits})" if region.leading_digits else ""
     return f"(?:{'|'.join(choices)})"
-
-
-def _list_number_types(region: Any) -> Iterator[Any]:
-    """Yield the types of numbers that a region has, such as mobile."""
-    names = "premium_rate toll_free shared_cost voip personal_number pager uan voicemail fixed_line mobile"
-    return (entry for name in names.split() if (entry := getattr(region, name)) and entry.national_number_pattern)
 
 
 def _build_type_pattern(description: Any) -> str:
