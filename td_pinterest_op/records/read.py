@@ -50,7 +50,7 @@ class PreparedRecords:
         return self.spool.count_batches(size) if self.spool else 0
 
     def read_batches(self, size: int) -> Iterator[Batch]:
-        """Yield batches of up to `size` records. Every call starts again and yields the same. Raises OSError."""
+        """Yield batches of up to `size` records. Every call yields the same. Raises OSError."""
         return self.spool.read_batches(size) if self.spool else iter(())
 
 
@@ -152,6 +152,7 @@ class IdentifierReader(Reader):
         stats.columns = len(settings.columns) + sum(column.is_array for column in settings.columns)
 
     def _keep_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
+        """Keep and count the valid identifiers of a block, and return the rejected rows with the reasons."""
         self._keep_identifiers(block, by_column)
         self._stats.valid += sum(column.valid_count for column in by_column)
         rejected = [rejection for column in by_column for rejection in column.rejected]
@@ -171,10 +172,12 @@ class AllIdentifiersReader(IdentifierReader):
         self._files.callback(spool.close)
 
     def _keep_identifiers(self, _block: Block, by_column: Sequence[ColumnKeys]) -> None:
+        """Add the valid identifiers to the spool. Raises OSError."""
         for column in by_column:
             self._spool.add(column.identifiers)
 
     def _finish_records(self) -> tuple[Spool, Mapping[str, int]]:
+        """Sort the identifiers and drop repeats. None is withheld."""
         self._spool.finish()
         return self._spool, {}
 
@@ -188,6 +191,7 @@ class RowReader(Reader):
         self._files.callback(self._kept.close)
 
     def _keep_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
+        """Keep and count the valid rows of a block, and return the rejected rows with the reasons."""
         rows = encode_rows(by_column, count=len(block[0]))
         self._keep_rows(block, by_column, rows)
         self._stats.valid += rows.valid_count
@@ -200,6 +204,7 @@ class RowReader(Reader):
             self._kept.add(group_by_shape(part.rows, part.shapes))
 
     def _finish_records(self) -> tuple[RowSpool, Mapping[str, int]]:
+        """Sort the rows and drop repeats. None is withheld."""
         self._kept.finish()
         self._stats.keys = self._kept.key_count
         if reasons := format_reasons(self._stats.invalid_keys_by_reason):
