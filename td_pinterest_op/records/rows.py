@@ -121,7 +121,7 @@ class Shape:
         number = sum(left)
         if left.pop(_EXTERNAL_ID, None):
             number += self.external_id_bytes * _LENGTH_UNIT
-            return number, _join_keys(left.values(), row[self.digest_bytes :])
+            return number, _add_first_digest(b"".join(left.values()) + row[self.digest_bytes :], number)
         return (number, b"".join(left.values())) if left else None
 
 
@@ -205,24 +205,24 @@ def _encode_part(
     keys: Iterable[tuple[bytes, ...]], shapes: list[int], positions: Sequence[int], count: int
 ) -> EncodedPart:
     """Return part of a block, with the keys of each row joined. Adds the lengths of external ids to the shapes."""
-    rows = []
-    if not any(shape & _EXTERNAL_ID for shape in {*shapes}):
-        rows = [*map(b"".join, keys)]
-    else:
+    if any(shape & _EXTERNAL_ID for shape in {*shapes}):
+        rows = []
         for position, of_row in enumerate(keys):
+            row = b"".join(of_row)
             if shapes[position] & _EXTERNAL_ID:
-                *digests, external_id = of_row
-                length = max(_SHORTEST_EXTERNAL_ID, 1 << (len(external_id) - 1).bit_length())
-                shapes[position] += length * _LENGTH_UNIT
-                rows.append(_join_keys(digests, external_id.ljust(length, b"\0")))
-            else:
-                rows.append(b"".join(of_row))
+                length = len(of_row[-1])
+                padding = max(_SHORTEST_EXTERNAL_ID, 1 << (length - 1).bit_length()) - length
+                shapes[position] += (length + padding) * _LENGTH_UNIT
+                row = _add_first_digest(row + bytes(padding), shapes[position])
+            rows.append(row)
+    else:
+        rows = [*map(b"".join, keys)]
     return EncodedPart(count=count, rows=rows, shapes=shapes, positions=positions)
 
 
-def _join_keys(digests: Iterable[bytes], padded_external_id: bytes) -> bytes:
-    """Return a row with an external id. Without digests, it begins with a digest that is not sent."""
-    return (b"".join(digests) or sha256(padded_external_id).digest()) + padded_external_id
+def _add_first_digest(row: bytes, number: int) -> bytes:
+    """Return a row of this shape that begins with a digest, if necessary with one that is not sent."""
+    return row if number % _EXTERNAL_ID else sha256(row).digest() + row
 
 
 def _encode_combinations(bits: Sequence[int], values: Sequence[Sequence[Sequence[bytes]]]) -> Iterator[EncodedPart]:

@@ -22,7 +22,9 @@ from td_pinterest_op.records.digests import DIGEST_BYTES
 
 BUCKETS = 256
 """The number of buckets, one for each value of a digest's first byte."""
-_BUFFERED_BYTES = 2 << 20  # in memory between two writes: 8 KB to a bucket's next segment
+_INCOMING_DIGESTS = 1 << 13  # as objects, before they are packed: a processor's cache holds that many
+_BUFFERED_BYTES = 4 << 20  # in memory between two writes: 16 KB to a bucket's next segment
+_CROWD = 1 << 7  # incoming digests of a bucket: four times its share, so that many may be repeats
 _LARGE_BUCKET_BYTES = 8 << 20  # more go through a set: it is slower, but grows with the different digests only
 _CHUNK_BYTES = 1 << 18  # read at once
 _FEW_DIGESTS = 1 << 10  # of a bucket that is sorted at once, without 256 lists
@@ -115,49 +117,61 @@ class SortedFile(SortedDigests):
 class Buckets:
     """Collects digests in a temporary file. Once it is finished, digests with the same first byte are read together.
 
-    `width`: the bytes of each string, if more follow the digest. `encrypted`: see `SpoolFile`. `buffered_bytes`: in
-    memory, before they are written. After an OSError only `close` works. For one thread only.
+    `width`: the bytes of each string, if more follow the digest. `encrypted`: see `SpoolFile`. `buffered_bytes`: packed
+    in memory, before they are written. After an OSError only `close` works. For one thread only.
     """
 
     def __init__(self, width: int = DIGEST_BYTES, *, encrypted: bool = False) -> None:
         self.width = width
         self._file = SpoolFile(encrypted=encrypted)
-        self._buffers: list[list[bytes]] = [[] for _ in range(BUCKETS)]
-        self.buffered_bytes = 0
+        self._incoming: list[list[bytes]] = [[] for _ in range(BUCKETS)]
+        self._buffers: list[bytearray] = [bytearray() for _ in range(BUCKETS)]
+        self._incoming_count = self.buffered_bytes = 0
         self._segment_offsets: list[array[int]] = []  # for each write: where each bucket's segment begins, and the end
         self._end = 0
 
     def close(self) -> None:
         """Delete the temporary file and free memory. May be called again."""
         self._file.close()
-        self._buffers, self._segment_offsets = [], []
+        self._incoming, self._buffers, self._segment_offsets = [], [], []
 
     def add(self, digests: Sequence[bytes]) -> None:
         """Collect digests, and write them to the file once there are many. Raises OSError."""
-        buffers = self._buffers
+        incoming = self._incoming
         for digest in digests:
-            buffers[digest[0]].append(digest)
-        self.buffered_bytes += len(digests) * self.width
+            incoming[digest[0]].append(digest)
+        self._incoming_count += len(digests)
+        if self._incoming_count >= _INCOMING_DIGESTS:
+            self._pack_incoming()
         if self.buffered_bytes >= _BUFFERED_BYTES:
             self.write_buffers()
 
+    def _pack_incoming(self) -> None:
+        """Move digests from objects (88 bytes) to buffers (32 bytes each). Drop repeats where a bucket gets many."""
+        for digests, buffer in zip(self._incoming, self._buffers, strict=True):
+            kept = digests if len(digests) < _CROWD else dict.fromkeys(digests)
+            buffer += b"".join(kept)
+            self.buffered_bytes += len(kept) * self.width
+            digests.clear()
+        self._incoming_count = 0
+
     def write_buffers(self) -> None:
-        """Write the digests in memory to the file. Raises OSError, and ValueError for a string of another length."""
-        segments = [*map(b"".join, self._buffers)]
-        offsets = array("Q", accumulate(map(len, segments), initial=self._end))
+        """Write the packed digests to the file. Raises OSError, and ValueError for a string of another length."""
+        offsets = array("Q", accumulate(map(len, self._buffers), initial=self._end))
         # The last check before anything is on the disk: a string of another length could be a person's value.
         if offsets[-1] - self._end != self.buffered_bytes:
             raise ValueError(f"a digest must have {self.width} bytes")
-        for offset, segment in zip(offsets, segments, strict=False):
-            self._file.write(offset, segment)
+        for offset, buffer in zip(offsets, self._buffers, strict=False):
+            self._file.write(offset, buffer)
+            buffer.clear()
         self._segment_offsets.append(offsets)
         self._end, self.buffered_bytes = offsets[-1], 0
-        self._buffers = [[] for _ in range(BUCKETS)]
 
     def finish(self) -> None:
         """Write the rest to the file. No digest can be added afterwards. Raises OSError."""
+        self._pack_incoming()
         self.write_buffers()
-        self._buffers = []
+        self._incoming, self._buffers = [], []
 
     def read_segments(self, bucket: int, count: int | None = None) -> Iterator[bytes]:
         """Yield the digests of a bucket as strings, up to `count` digests in all. Raises OSError."""

@@ -43,6 +43,7 @@ def apart(batch: DigestBatch) -> list[bytes]:
 @pytest.fixture(params=["in one piece", "in many small pieces"])
 def _pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "in many small pieces":
+        monkeypatch.setattr(module, "_INCOMING_DIGESTS", 150)
         monkeypatch.setattr(module, "_BUFFERED_BYTES", 400 * DIGEST_BYTES)
         monkeypatch.setattr(module, "_LARGE_BUCKET_BYTES", 20 * DIGEST_BYTES)
         monkeypatch.setattr(module, "_CHUNK_BYTES", 3 * DIGEST_BYTES)
