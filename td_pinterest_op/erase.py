@@ -13,7 +13,7 @@ from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.erasure import Receipt, Target, describe_plan, erase, find_targets
-from td_pinterest_op.audiences.request import Request, read_erasure_request
+from td_pinterest_op.audiences.request import Request, read_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.identifiers.types import LIST_TYPES
@@ -23,7 +23,7 @@ from td_pinterest_op.records.read import AllIdentifiersReader, PreparedRecords, 
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.run_history.columns import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.table import ErasureSettings
+from td_pinterest_op.settings.table import ERASURE, ErasureSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run
@@ -49,7 +49,7 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     Raises ExportError, and OSError when the spool cannot be written.
     """
     log.info("td_pinterest_op %s", __version__)
-    request = read_erasure_request(task)
+    request = read_request(task, table=ERASURE)
     settings = request.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     run = _Erasure(request=request, timing=timing, stats=stats, reporter=LogReporter(timing=timing))
@@ -91,7 +91,7 @@ class _Erasure:
         settings, stats = self.settings, self.stats
         with self.request.connect(stats, self.timing) as services, contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
-            services.tokens.token()
+            services.tokens.get_token()
             apis = {account: services.build_pinterest_api(account) for account in settings.ad_account_ids}
             self.targets = find_targets(apis)
             prepared = self._read_people(services, spool)

@@ -15,7 +15,7 @@ from typing import Any
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import EXPORT, REPORT_TEXTS, build_action
 from td_pinterest_op.audiences.actions.audience_action import Step
-from td_pinterest_op.audiences.request import ExportRequest, read_export_request
+from td_pinterest_op.audiences.request import ExportRequest, read_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.records.plan import check_rows, describe_plan
@@ -68,7 +68,7 @@ def export(
     Raises ExportError, and OSError when the spool cannot be written.
     """
     log.info("td_pinterest_op %s", __version__)
-    request = read_export_request(task, table=EXPORT, rows=rows)
+    request = read_request(task, table=EXPORT, rows=rows)
     settings = request.settings
     stats = Stats(action=settings.action.name, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     connected = request.connect(stats, timing, on_new_refresh_token=on_new_refresh_token)
@@ -109,7 +109,7 @@ class _ExportRun:
                 with self._measure_seconds("sending_seconds"):
                     for step in steps:
                         step.run()
-            self.stats.check(complete=not self.settings.dry_run)
+            self.stats.check_sums(complete=not self.settings.dry_run)
 
     def _show_sending(self, **phase: Any) -> contextlib.AbstractContextManager[Callable[[int], None]]:
         """Show the progress of sending during the block."""

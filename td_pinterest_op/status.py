@@ -14,8 +14,8 @@ from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceH
 from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.run_history.sql import select_audience_rows
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import parse_status
-from td_pinterest_op.settings.table import StatusSettings
+from td_pinterest_op.settings.parse import parse_settings
+from td_pinterest_op.settings.table import STATUS, StatusSettings
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run
 from td_pinterest_op.workflow.process import TaskProcess
@@ -48,7 +48,7 @@ def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
     Raises SettingsError, and the errors of a token that is refused.
     """
-    settings = parse_status(task.params.get("result_settings"), environ=task.environ)
+    settings = parse_settings(task.params.get("result_settings"), table=STATUS, environ=task.environ)
     history = open_history(task, settings.history, timing)
     for warning in settings.warnings:
         log.warning("%s", warning)

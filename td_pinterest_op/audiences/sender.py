@@ -212,7 +212,7 @@ class Sender:
     def _set_status(self, piece: _Piece, status: _Status) -> None:
         """Give a piece a status, and count its records under it."""
         count = piece.records.record_count
-        self._stats.count(
+        self._stats.count_records(
             sent=count * (status is _Status.SENT),
             refused=count * (status is _Status.REFUSED),
             in_doubt=count * ((status is _Status.IN_DOUBT) - (piece.status is _Status.IN_DOUBT)),
@@ -253,7 +253,7 @@ class Sender:
         retry, tried = self._client.retry, 2 * batch.broken
         if tried > retry.count:
             raise error.extend(f"; tried {tried} times")
-        self._client.rate_limiter.wait(sum(islice(retry.waits(), tried - 1, tried + 1)))
+        self._client.rate_limiter.wait(sum(islice(retry.iterate_waits(), tried - 1, tried + 1)))
 
     def _lower_batch_size(self, records: int) -> None:
         with self._lock:

@@ -12,14 +12,15 @@ from types import MappingProxyType
 import click
 
 from td_pinterest_op.cli import files, screen
+from td_pinterest_op.cli.ad_accounts import list_ad_accounts
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import OnResponse
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import parse_connection
-from td_pinterest_op.settings.table import CREDENTIALS, ConnectionSettings
+from td_pinterest_op.settings.parse import parse_settings
+from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.workflow.digdag_secrets import find_local_secrets_folder, read_local_secret
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services, open_token_store
@@ -109,7 +110,7 @@ class Credentials:
     def build_settings(self) -> ConnectionSettings:
         """Return connection settings with short waits for terminal use. Missing credentials are set to "0"."""
         environ = {**self.environ, **dict.fromkeys(self.missing_variables, "0")}
-        return parse_connection({"type": "pinterest", **_PATIENCE}, environ=environ)
+        return parse_settings({"type": "pinterest", **_PATIENCE}, table=CONNECTION, environ=environ)
 
     def build_task(self, *, session: str | None = None, **params: object) -> Task:
         """Return a digdag task with these credentials and the given parameters."""
@@ -226,7 +227,7 @@ class Connection:
 
     def _find_only_ad_account(self) -> str:
         """Return the id of the user's only ad account. Raises SettingsError for none, click.UsageError for several."""
-        accounts = list(self.services.pinterest.ad_accounts())
+        accounts = list(list_ad_accounts(self.services.pinterest))
         if len(accounts) == 1:
             self.common.print_note(f"Ad account: {accounts[0].label}, the only one")
             return accounts[0].id

@@ -14,7 +14,7 @@ from td_pinterest_op.identifiers.sql_text import quote_name
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
 from td_pinterest_op.treasure_data.job import Job, Source, run_statement, wait_for_job
-from td_pinterest_op.treasure_data.result import JobResult, Rows, to_records
+from td_pinterest_op.treasure_data.result import JobResult, Rows, read_as_dicts
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Stage:
         """Run a statement with few rows, and return each row by column name. Raises as `run` does."""
         rows = self.read_rows(purpose, statement)
         with self._add_outcome_to_errors():
-            return to_records(rows)
+            return read_as_dicts(rows)
 
     def create_table(self, kind: str, purpose: str, select: str) -> tuple[str, str]:
         """Create a table of this try, and return the SQL of its name, and the job's id. Raises as `run` does."""

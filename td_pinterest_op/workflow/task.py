@@ -199,8 +199,7 @@ def _build_source(query: str, task: Task, *, use: str = "") -> Source:
     """Return a query as a source. `use`: the parameter that contains it, "" for the task's `query`."""
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     errors = SettingsErrorCollector()
-    with errors:
-        database = read_database(task, use=use or "a query")
+    database = errors.call(read_database, task, use=use or "a query") or ""
     if engine not in ENGINES:
         errors.add(f"engine must be one of {', '.join(ENGINES)}", key="engine")
     errors.raise_any()

@@ -9,7 +9,7 @@ from td_pinterest_op.errors import ExportError
 from td_pinterest_op.records.spool import SortedDigests, split_fixed
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.parse import parse
+from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import HashIn, RecordsFormat, Settings
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
 from td_pinterest_op.treasure_data.api import TreasureData
@@ -44,7 +44,7 @@ class _Run:
             settings = replace(settings, control=replace(settings.control, percent=Decimal(0)))
         sources = {name: self.sources[name] for name in lists}
         stats = Stats(action="", ad_account_id="", dry_run=True)
-        rows = open_job_rows(self.td, self.sources["query"], note=lambda _: None)
+        rows = open_job_rows(self.td, self.sources["query"])
         with (
             open_lists(self.td, sources, settings, stats) as opened,
             open_reader(rows.job, settings, stats, lists=opened if sources else None) as reader,
@@ -71,7 +71,7 @@ def explain_missing(
         **{name: task[name] for name in SETTINGS if name in task},
     }
     try:
-        settings = parse(raw, table=EXPORT, environ=environ)
+        settings = parse_settings(raw, table=EXPORT, environ=environ)
         has_rows = not run.is_mirror and settings.hash_in is HashIn.OPERATOR
         settings = replace(settings, records=RecordsFormat.IDENTIFIERS, hash_in=HashIn.OPERATOR)
         sources = _jobs(run) if has_rows else _queries(task)

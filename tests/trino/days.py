@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
-from td_pinterest_op.audiences.actions import parse
+from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.mirroring.ledger import Ledger
 from td_pinterest_op.mirroring.run import MirrorRun
 from td_pinterest_op.mirroring.stage import Stage
@@ -133,7 +133,7 @@ class Days:
         mirror = MirrorRun(
             stage=stage,
             ledger=Ledger(name=LEDGER, database=DATABASE, audience_id="1", session=stage.token),
-            settings=parse(self._settings, environ=test_parse.ENVIRON),
+            settings=parse_export(self._settings, environ=test_parse.ENVIRON),
             lists={name: Source(query=query) for name, query in _LISTS.items()} if self.withholds else {},
             stats=self.stats,
         )
