@@ -150,7 +150,7 @@ def test_national_number_gets_the_default_country(services: Services) -> None:
 @pytest.mark.parametrize(
     ("settings", "columns", "error", "message"),
     [
-        ({"default_country": "XX"}, KEYS, WorkflowError, "default_country: XX is not a country"),
+        ({"default_country": "XX"}, KEYS, WorkflowError, "default_country: XX is not the code of a country"),
         ({"records": "identifiers"}, KEYS, JobError, 'column "phone" is not an identifier'),
         ({}, [*KEYS, ("idfa", "varchar")], JobError, "maid and idfa are both maid"),
     ],
