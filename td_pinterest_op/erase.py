@@ -4,6 +4,7 @@ It removes the people of a query from every customer list of several ad accounts
 still has their members, and a list cannot be deleted.
 """
 
+import contextlib
 import json
 import logging
 import math
@@ -16,12 +17,12 @@ from td_pinterest_op.audiences.request import Request, read_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import Response
-from td_pinterest_op.identifiers.types import LISTED
+from td_pinterest_op.identifiers.types import LIST_TYPES
 from td_pinterest_op.pinterest.models import CustomerList
 from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.plan import check_values
-from td_pinterest_op.records.read import AllIdentifiersReader, Prepared, ReaderSettings
+from td_pinterest_op.records.read import AllIdentifiersReader, PreparedRecords, ReaderSettings
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.run_history.columns import Row, build_run_row
@@ -127,7 +128,7 @@ class _Erasure:
 
     def run(self) -> None:
         """Find the lists, read the people, and remove them from one list after the other."""
-        with self.request.connect(self.stats, self.timing) as services, Spool() as spool:
+        with self.request.connect(self.stats, self.timing) as services, contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.get_token()
             self.targets = _find_targets(services, self.settings.ad_account_ids)
@@ -140,7 +141,7 @@ class _Erasure:
                     raise error.extend(f". Before that: {self._progress_text}") from None
         self.is_complete = True
 
-    def _read_people(self, services: Services, spool: Spool) -> Prepared:
+    def _read_people(self, services: Services, spool: Spool) -> PreparedRecords:
         """Read the unique identifiers into the spool. Raises InvalidRowsError if invalid ones are not ignored."""
         rows, stats = self.request.open_rows(services, self.stats), self.stats
         columns = find_identifier_columns(rows.job, self.settings.columns)
@@ -162,7 +163,7 @@ class _Erasure:
             + (" (dry run: nothing is written)" if settings.dry_run else "")
         )
 
-    def _remove_from_all_lists(self, prepared: Prepared, services: Services) -> None:
+    def _remove_from_all_lists(self, prepared: PreparedRecords, services: Services) -> None:
         """Remove the records from one list after the other. Continues after an error that concerns one list."""
         for number, target in enumerate(self.targets, start=1):
             if target.customer_list:
@@ -174,7 +175,7 @@ class _Erasure:
             self.processed = number
 
     def _remove_from_list(
-        self, target: ErasureTarget, list_id: str, prepared: Prepared, services: Services
+        self, target: ErasureTarget, list_id: str, prepared: PreparedRecords, services: Services
     ) -> ErasureTarget:
         """Remove the records from one list, and return the target with the result."""
         stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
@@ -273,7 +274,7 @@ def _find_targets(services: Services, ad_account_ids: Sequence[str]) -> list[Era
 def _warn_of_missing_types(columns: Sequence[Column]) -> None:
     """Log a warning about types of identifier that the query does not select: lists of those types keep the people."""
     types = {column.type.name for column in columns}
-    if others := [name for name in LISTED if name not in types]:
+    if others := [name for name in LIST_TYPES if name not in types]:
         log.warning(
             "the query selects no %s, so people are not removed from customer lists of that type. Select those "
             "columns too, if the warehouse has them",

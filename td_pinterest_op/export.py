@@ -19,7 +19,7 @@ from td_pinterest_op.audiences.request import ExportRequest, read_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.records.plan import check_rows, describe_plan
-from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.page_file import add_run_to_page
 from td_pinterest_op.run_history.columns import Row, build_run_row
@@ -111,7 +111,7 @@ class _ExportRun:
             self.stats.check_sums(complete=not self.settings.dry_run)
 
     @contextlib.contextmanager
-    def _read_records(self) -> Iterator[Prepared]:
+    def _read_records(self) -> Iterator[PreparedRecords]:
         """Read the rows into a spool of unique records, and check the limits."""
         with contextlib.ExitStack() as stack:
             lists = None
@@ -125,7 +125,7 @@ class _ExportRun:
             check_rows(self.settings, self.stats, first_invalid=reader.first_invalid, origin=rows.job.origin)
             yield reader.prepared
 
-    def _show_plan(self, steps: Sequence[Step], prepared: Prepared) -> None:
+    def _show_plan(self, steps: Sequence[Step], prepared: PreparedRecords) -> None:
         """Show the plan. Raises StoppedError if the user declines it."""
         plan = describe_plan(
             self.settings,

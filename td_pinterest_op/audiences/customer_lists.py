@@ -26,9 +26,9 @@ from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import Audience, CustomerList
-from td_pinterest_op.records.batch import Batch, Digests
-from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.records.spool import fingerprint
+from td_pinterest_op.records.batch import Batch, DigestBatch
+from td_pinterest_op.records.read import PreparedRecords
+from td_pinterest_op.records.spool import compute_fingerprint
 from td_pinterest_op.redaction.format import escape, format_label
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class ListName(NamedTuple):
         if self.job != _NO_JOB:
             return None
         # The name of a list that had to be created with a digest has the fingerprint of that digest.
-        return 0 if self.fingerprint == fingerprint() else 1
+        return 0 if self.fingerprint == compute_fingerprint() else 1
 
 
 def parse_list_name(list_name: str) -> ListName | None:
@@ -84,7 +84,7 @@ class CustomerLists:
     _abandoned_ids: set[str] = field(init=False, default_factory=set)  # of lists that may have other members, too
 
     def find_or_name_list(
-        self, audience_name: str, prepared: Prepared, *, job_id: str | None, used: str | None, is_exact: bool
+        self, audience_name: str, prepared: PreparedRecords, *, job_id: str | None, used: str | None, is_exact: bool
     ) -> "ListToFill":
         """Return the list that an earlier try of this session made for the same records, else a new one.
 
@@ -95,7 +95,7 @@ class CustomerLists:
         `is_exact`, a list is taken only if Pinterest counts no more records in it than `prepared` has.
         """
         is_empty = not prepared.unique_count
-        prepared, job = (Prepared.empty(), _NO_JOB) if is_empty else (prepared, job_id or _FILE)
+        prepared, job = (PreparedRecords(), _NO_JOB) if is_empty else (prepared, job_id or _FILE)
         started = {
             made: prepared.upload_count if name.initial_count is None else name.initial_count
             for made, name in self._find_session_lists(audience_name).items()
@@ -251,8 +251,8 @@ class ListToFill:
             )
             # Made of the name: a second run of this task computes the same digest and the same name.
             nobody = hashlib.sha256(f"nobody in {self.name}".encode()).digest()
-            name = self.name.removesuffix(f"{fingerprint()})") + f"{fingerprint([nobody])})"
-            created = self.lists.create(name, self.list_type, Digests(nobody))
+            name = self.name.removesuffix(f"{compute_fingerprint()})") + f"{compute_fingerprint([nobody])})"
+            created = self.lists.create(name, self.list_type, DigestBatch(nobody))
         self.id = created.entity.id
 
 

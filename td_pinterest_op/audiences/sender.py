@@ -14,8 +14,8 @@ from itertools import islice
 from td_pinterest_op.errors import ConnectionBrokenError, ExportError, RecordsRefusedError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.records.batch import Batch, RowRecords
-from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.batch import Batch, RowBatch
+from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.runtime.shutdown import start_thread
 from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.table import SendingSettings
@@ -119,7 +119,7 @@ class Sender:
     def __post_init__(self) -> None:
         self._concurrency = ConcurrencyLimit(maximum=self.settings.max_in_flight)
 
-    def send(self, prepared: Prepared, send_records: SendRecords) -> None:
+    def send(self, prepared: PreparedRecords, send_records: SendRecords) -> None:
         """Send every batch with `send_records`: one request at first, then several at once, in any order.
 
         Raises the first error once the outcome of the batches in flight is known. Its message counts the records that
@@ -130,7 +130,7 @@ class Sender:
         phase = Phase(name=self.phase, unit="records", total=total, pace=pace, pause=lambda: rate_limiter.pause)
         try:
             with self.reporter.show_progress(phase) as progress:
-                self._send_all(prepared.batches(settings.limit_records_per_request), send_records, progress)
+                self._send_all(prepared.read_batches(settings.limit_records_per_request), send_records, progress)
         except Exception as error:
             known = to_export_error(error)
             # After a signal, or a failure of the spool: the threads must not send the batches that they have.
@@ -298,7 +298,7 @@ class Sender:
 
     def _build_rows_advice(self, batch: _BatchResult) -> str:
         """Return advice about records with several keys, "" once Pinterest has accepted any record."""
-        return "" if self.stats.sent or not isinstance(batch.records, RowRecords) else _ROWS_ADVICE
+        return "" if self.stats.sent or not isinstance(batch.records, RowBatch) else _ROWS_ADVICE
 
 
 def _classify_error(error: ExportError, records: int) -> _Answer | None:

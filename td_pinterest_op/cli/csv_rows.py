@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.types import EMAIL, LISTED, join_with_or
+from td_pinterest_op.identifiers.types import EMAIL, LIST_TYPES, join_with_or
 from td_pinterest_op.redaction.format import format_count, sanitize
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
@@ -64,7 +64,7 @@ class CsvOptions:
     those that the settings name, in lower case. `only`: the headers of the only columns that are read; empty for all.
     """
 
-    types: Sequence[str] = tuple(LISTED)
+    types: Sequence[str] = tuple(LIST_TYPES)
     other_columns: Collection[str] = ()
     only: Sequence[str] = ()
 

@@ -25,7 +25,7 @@ from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.cli.project_folder import create_project_folder, print_next_commands
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
-from td_pinterest_op.identifiers.types import LISTED, TYPES
+from td_pinterest_op.identifiers.types import LIST_TYPES, TYPES
 from td_pinterest_op.report.entry import flatten
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
@@ -202,7 +202,7 @@ def _open_csv_file(
     if path is None:
         return contextlib.nullcontext()
     takes_rows = str(settings.get("records", "")).strip().lower() == RecordsFormat.ROWS.value
-    types = tuple(TYPES if takes_rows else LISTED)
+    types = tuple(TYPES if takes_rows else LIST_TYPES)
     columns = CsvOptions(types=types, other_columns=_find_named_columns(settings), only=only)
     return open_csv_rows(path, options=columns, note=note)
 

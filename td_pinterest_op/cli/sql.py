@@ -10,10 +10,10 @@ from td_pinterest_op.cli.connection import find_credentials
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.statements import build_arms_statement, build_hashed_statement, build_rejected_statement
 from td_pinterest_op.identifiers.sql_text import quote_literal
-from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, join_with_or
+from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
 from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.hashed_rows import ENGINES
-from td_pinterest_op.records.sql import Query, columns_statement, require_one_statement
+from td_pinterest_op.records.sql import Query, build_columns_statement, require_one_statement
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL, Control
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.treasure_data.job import Job, wait_for_job
@@ -93,8 +93,8 @@ def _parse_columns(names: str) -> tuple[list[str], Mapping[str, str]]:
         types = COLUMNS.read({name: type_ for name, is_typed, type_ in pairs if is_typed}, repr)
     except WrongValueError as error:
         raise click.UsageError(f"--columns: {error}") from None
-    if not set(KEYS_ONLY).isdisjoint(types.values()):
-        raise click.UsageError(f"--columns: the warehouse can hash only {join_with_or(LISTED)}")
+    if not set(ROW_ONLY_NAMES).isdisjoint(types.values()):
+        raise click.UsageError(f"--columns: the warehouse can hash only {join_with_or(LIST_TYPES)}")
     return [name for name, _, _ in pairs], types
 
 
@@ -105,7 +105,7 @@ def _run_without_rows(common: CommonOptions, text: str, *, database: str, engine
     common.print_note(f"Credentials: {credentials.describe_sources()}")
     source = workflow.read_source(credentials.build_task(query=text, database=database, engine=engine))
     with credentials.without_pinterest().open_services() as services, screen.print_waits(quiet=common.quiet):
-        return wait_for_job(services.treasure_data, source.with_fresh_query(columns_statement(text)))
+        return wait_for_job(services.treasure_data, source.with_fresh_query(build_columns_statement(text)))
 
 
 def _make_statement(

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.identifiers.sql import salted_number_sql
+from td_pinterest_op.identifiers.sql import build_control_number_sql
 from td_pinterest_op.identifiers.sql_text import quote_literal, quote_name
-from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.columns import Column, find_position
 from td_pinterest_op.records.sql import (
     DIGEST_CHARACTERS,
     NUMBERS,
     Query,
     add_comment,
-    answers_select,
+    build_answers_select,
+    build_source_select,
     cast_to_text,
     select_answers,
-    source_select,
 )
 
 
@@ -33,7 +33,7 @@ def build_rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
 
     A row without any identifier is one rejection.
     """
-    named = [f"c{query.position_of(key)} AS {quote_name(key)}" for key in keys]
+    named = [f"c{find_position(key, query.names)} AS {quote_name(key)}" for key in keys]
     nothing = " AND ".join(f"NOT {_build_presence_sql(column)}" for column in query.columns)
     columns = ", ".join(f"({place}, {quote_literal(column.name)})" for place, column in enumerate(query.columns))
     cases = " ".join(f"WHEN {place} THEN {_build_array_sql(column)}" for place, column in enumerate(query.columns))
@@ -45,7 +45,7 @@ FROM (
     WHEN {nothing} THEN CASE place WHEN 0 THEN ARRAY['{Reason.NULL.value}'] END
     ELSE CASE place {cases} END END AS answers
   FROM (
-{answers_select(query)}
+{build_answers_select(query)}
   ) CROSS JOIN (VALUES {columns}) AS columns (place, identifier)
 ) CROSS JOIN UNNEST(answers) AS answers_of (reason)
 WHERE length(reason) < {DIGEST_CHARACTERS}
@@ -60,11 +60,11 @@ def build_arms_statement(query: Query, *, by: str | None, salt: str, share: str)
     `by`: the column of the key; None: the digest in the only column of identifiers. `salt` and `share` (of NUMBERS) are
     SQL.
     """
-    key = cast_to_text(query.position_of(by)) if by else _build_digest_sql(query.columns[0])
-    source = source_select(query) if by else answers_select(query)
+    key = cast_to_text(find_position(by, query.names)) if by else _build_digest_sql(query.columns[0])
+    source = build_source_select(query) if by else build_answers_select(query)
     statement = f"""\
 SELECT key, CASE
-    WHEN {salted_number_sql("key", salt)} % {NUMBERS}
+    WHEN {build_control_number_sql("key", salt)} % {NUMBERS}
       < {share} THEN 'control'
     ELSE 'sent' END AS arm
 FROM (SELECT {key} AS key FROM (

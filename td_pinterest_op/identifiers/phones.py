@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -13,9 +13,10 @@ from td_pinterest_op.identifiers.rules import Reason
 _NO_COUNTRY = "001"
 # No number is longer, and the library takes much longer for a longer text.
 _MAX_CHARACTERS = 80
+_NUMBER_TYPES = "premium_rate toll_free shared_cost voip personal_number pager uan voicemail fixed_line mobile"
 
 
-def check_country(default_country: str | None) -> None:
+def require_known_country(default_country: str | None) -> None:
     """Raise WorkflowError if the default country is not one that the phone library knows."""
     if default_country is not None and default_country not in _import_phonenumbers().SUPPORTED_REGIONS:
         raise WorkflowError(
@@ -23,7 +24,7 @@ def check_country(default_country: str | None) -> None:
         )
 
 
-def normalise(text: str, default_country: str | None) -> str | Reason:
+def normalise_phone(text: str, default_country: str | None) -> str | Reason:
     """Return the digits of a phone number, country code first, or the reason for its rejection.
 
     A number with a plus sign or a leading 00 has its country; any other one is of `default_country` (ISO 3166 alpha-2).
@@ -48,11 +49,11 @@ def normalise(text: str, default_country: str | None) -> str | Reason:
 
 
 def _is_national(text: str) -> bool:
-    """Return whether a text could be a number without a country code: at least a few digits, and no plus sign."""
+    """Return whether a text could be a number without a country code: it has three digits or more, and no plus sign."""
     return "+" not in text and "＋" not in text and sum(character.isdigit() for character in text) >= 3
 
 
-def recognise(lines: bytes) -> list[bytes]:
+def recognise_phones(lines: bytes) -> list[bytes]:
     """Return the digits of each line that is plainly a valid number with a plus sign, b"" for any other line."""
     return [
         line[1:] if line[:1] == b"+" and _compile_matcher(line[1:4])(line, 1) else b""
@@ -62,17 +63,17 @@ def recognise(lines: bytes) -> list[bytes]:
 
 @functools.lru_cache(maxsize=1000)
 def _compile_matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
-    """Return a function of a line and a position, which matches valid numbers with these first three digits."""
+    """Return a function that matches valid numbers with these first digits, given a line and a position."""
     codes = _import_phonenumbers().COUNTRY_CODE_TO_REGION_CODE
     for code in (first_digits[:length] for length in (1, 2, 3)):
         regions = codes.get(int(code)) if code.isdigit() and not code.startswith(b"0") else None
         if regions and regions[0] != _NO_COUNTRY:
-            return re.compile(code + _national_numbers_pattern(regions).encode()).fullmatch
+            return re.compile(code + _build_national_pattern(regions).encode()).fullmatch
     return re.compile(b"(?!)").fullmatch  # matches nothing
 
 
-def _national_numbers_pattern(regions: tuple[str, ...]) -> str:
-    """Return a pattern of the national numbers that the library finds valid and leaves unchanged.
+def _build_national_pattern(regions: tuple[str, ...]) -> str:
+    """Return a pattern of the national numbers that are valid in these regions, and that phonenumbers does not change.
 
     Of the regions of a country code, the library takes the first whose leading digits a number has, or, where a region
     has none, the first with a matching type of numbers.
@@ -82,20 +83,18 @@ def _national_numbers_pattern(regions: tuple[str, ...]) -> str:
     prefix = metadata[0].national_prefix_for_parsing
     not_before, choices = f"(?!{prefix})" if prefix else "", []
     for region in metadata:
-        types = "|".join(_description_pattern(of_type) for of_type in _number_types(region))
+        types = "|".join(
+            _build_type_pattern(of_type)
+            for name in _NUMBER_TYPES.split()
+            if (of_type := getattr(region, name)) and of_type.national_number_pattern
+        )
         leading = f"(?={region.leading_digits})" if region.leading_digits else ""
-        choices.append(f"{not_before}{leading}(?={_description_pattern(region.general_desc)})(?:{types})")
+        choices.append(f"{not_before}{leading}(?={_build_type_pattern(region.general_desc)})(?:{types})")
         not_before += f"(?!{region.leading_digits})" if region.leading_digits else ""
     return f"(?:{'|'.join(choices)})"
 
 
-def _number_types(region: Any) -> Iterator[Any]:
-    """Yield the types of numbers that a region has, such as mobile."""
-    names = "premium_rate toll_free shared_cost voip personal_number pager uan voicemail fixed_line mobile"
-    return (entry for name in names.split() if (entry := getattr(region, name)) and entry.national_number_pattern)
-
-
-def _description_pattern(description: Any) -> str:
+def _build_type_pattern(description: Any) -> str:
     """Return the pattern of one type of numbers, with their possible lengths."""
     lengths = "|".join(rf"\d{{{length}}}" for length in description.possible_length)
     return (rf"(?=(?:{lengths})\Z)" if lengths else "") + rf"(?:{description.national_number_pattern})\Z"

@@ -12,12 +12,12 @@ from td_pinterest_op.identifiers.types import UNSURE_LETTERS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Explains a reason. `meaning` continues "the value …". `example`: made up, or None. `sql`: one statement."""
+    """Explains a reason for a rejection. `meaning` continues "the value …". `example`: made up. `sql`: a statement."""
 
     meaning: str
-    example: str | None
     advice: str
     sql: str
+    example: str | None = None
 
 
 REASONS: Mapping[str, Explanation] = {
@@ -41,7 +41,6 @@ REASONS: Mapping[str, Explanation] = {
     ),
     "bad_encoding": Explanation(
         meaning="is not valid UTF-8",
-        example=None,
         advice="Import the source file again with its real encoding (often Latin-1 or Windows-1252).",
         sql=r"SELECT * FROM people WHERE regexp_like(email, '[\x{fffd}]')",
     ),
@@ -71,7 +70,6 @@ REASONS: Mapping[str, Explanation] = {
     ),
     "too_long": Explanation(
         meaning="is an address of more than 254 bytes, which no mail server accepts",
-        example=None,
         advice="Look at the rows: usually the field contains a whole text.",
         sql="SELECT * FROM people WHERE length(to_hex(to_utf8(lower(email)))) > 508",
     ),
@@ -92,7 +90,6 @@ REASONS: Mapping[str, Explanation] = {
     ),
     "hash_of_nothing": Explanation(
         meaning="is the SHA-256 of an empty value or of a placeholder",
-        example=None,
         advice="Leave empty values out before hashing. To find such rows, look for a digest that many rows share.",
         sql=(
             "SELECT lower(trim(email)) AS digest, count(*) AS people FROM people "
@@ -128,7 +125,6 @@ REASONS: Mapping[str, Explanation] = {
     ),
     "too_many_combinations": Explanation(
         meaning="is in a row with more than 1,000 combinations of its values, each of which would be a record",
-        example=None,
         advice="Select fewer values of each person. With records: identifiers, each value is sent once.",
         sql=(
             "SELECT * FROM people WHERE greatest(coalesce(cardinality(emails), 1), 1)"
@@ -136,4 +132,4 @@ REASONS: Mapping[str, Explanation] = {
         ),
     ),
 }
-"""By the names under which rejections are counted."""
+"""Explanations of the reasons for rejections, by the names under which rejections are counted."""

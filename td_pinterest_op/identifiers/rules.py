@@ -49,13 +49,15 @@ PLACEHOLDERS = frozenset(f"{_WORDS} {_MAILBOXES} {_DEVICE_IDS}".split())
 _EMPTY = ("", " ", "\n")
 
 
-def _spellings(value: str) -> set[str]:
-    """Return a value in the spellings in which people hash it."""
+def _list_spellings(value: str) -> set[str]:
+    """Return a value in the letter cases in which people hash it."""
     return {value, value.upper(), value.capitalize(), value.replace("nan", "NaN")}
 
 
 HASHES_OF_NOTHING = frozenset(
-    hashlib.sha256(spelling.encode()).digest() for value in [*_EMPTY, *PLACEHOLDERS] for spelling in _spellings(value)
+    hashlib.sha256(spelling.encode()).digest()
+    for value in [*_EMPTY, *PLACEHOLDERS]
+    for spelling in _list_spellings(value)
 )
 """SHA-256 digests, 32 bytes each, of an empty value and of every placeholder in the spellings people hash."""
 
@@ -79,7 +81,7 @@ _SHA256_HEX = re.compile("[0-9A-Fa-f]{64}")
 _OTHER_HASH = re.compile("[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
 
 
-def text_or_reason(value: object) -> str | Reason:
+def trim_text(value: object) -> str | Reason:
     """Return the trimmed text of a value (raw UTF-8), or the reason for its rejection."""
     if value is None:
         return Reason.NULL
@@ -94,7 +96,7 @@ def text_or_reason(value: object) -> str | Reason:
     return Reason.PLACEHOLDER if text.lower() in PLACEHOLDERS else text
 
 
-def hash_or_reason(text: str) -> bytes | Reason | None:
+def parse_hash(text: str) -> bytes | Reason | None:
     """Return the digest that a text contains, or the reason for its rejection. None if it is not a hash."""
     if _SHA256_HEX.fullmatch(text):
         digest = bytes.fromhex(text)

@@ -1,7 +1,7 @@
 r"""Trino's SQL for hashing in the warehouse, made from the tables in `identifiers`.
 
 It computes a digest or a reason for every value, so that no plain identifier has to leave the warehouse. Tests compare
-it with `key_or_reason`, value by value. `unsure` are addresses whose lower case depends on the version of Unicode, or
+it with `compute_key`, value by value. `unsure` are addresses whose lower case depends on the version of Unicode, or
 on the place of a letter in its word.
 
 The SQL has the first 128 bits of the hashes of nothing: that is enough to recognise them, and a log that prints the
@@ -10,6 +10,7 @@ query shows nothing that could be a person's.
 JONI, Trino's engine for regular expressions, reads `\x80` to `\xff` as bytes: every character is written as `\x{…}`.
 """
 
+import textwrap
 from collections.abc import Iterable
 from itertools import groupby
 from typing import cast
@@ -20,20 +21,20 @@ from td_pinterest_op.identifiers.types import IdentifierType, Sql
 
 HASHED_MARK = "="
 """In front of the digest of a value that was hashed already, where a statement has to tell it from others."""
-_LIST_WIDTH = 116
+_LIST_WIDTH = 117
 
 
-def trim_sql(value: str) -> str:
+def build_trim_sql(value: str) -> str:
     """Return the SQL of a value without white space and invisible characters at both ends."""
     return f"trim(BOTH {quote_literal(''.join(sorted(TRIMMED)))} FROM {value})"
 
 
-def lower_sql(text: str) -> str:
+def build_lower_sql(text: str) -> str:
     """Return the SQL of a text in lower case as in Python, where "İ" becomes two characters (in Trino one)."""
     return f"lower(replace({text}, {quote_literal(chr(0x130))}, {quote_literal('i' + chr(0x307))}))"
 
 
-def salted_number_sql(key: str, salt: str) -> str:
+def build_control_number_sql(key: str, salt: str) -> str:
     """Return the SQL of a person's number, which decides on the control group. `key` and `salt`: SQL of text.
 
     `withholding.people.assign_control` computes the same.
@@ -41,7 +42,7 @@ def salted_number_sql(key: str, salt: str) -> str:
     return f"from_base(substr(to_hex(sha256(to_utf8({salt} || chr(10) || {key}))), 1, 8), 16)"
 
 
-def answer_sql(type_: IdentifierType, *, text: str, lowered: str, mark: str = "") -> str:
+def build_answer_sql(type_: IdentifierType, *, text: str, lowered: str, mark: str = "") -> str:
     """Return the SQL of a value's digest in hex, or of the reason for its rejection. It is NULL for NULL.
 
     `text` is SQL of the trimmed value, `lowered` of the same in lower case. A value that is a digest gets `mark` in
@@ -55,7 +56,7 @@ def answer_sql(type_: IdentifierType, *, text: str, lowered: str, mark: str = ""
     )
     hashes_of_nothing = sorted(digest.hex()[:32] for digest in HASHES_OF_NOTHING)
     of_type = f"""{flaws}
-    WHEN regexp_like($text, '{_character_class(SEPARATORS)}') THEN '{Reason.CONTAINS_SEPARATOR.value}'{form}
+    WHEN regexp_like($text, '{_build_character_class(SEPARATORS)}') THEN '{Reason.CONTAINS_SEPARATOR.value}'{form}
     ELSE lower(to_hex(sha256(to_utf8({sql.normal})))) END"""
     return f"""CASE
     WHEN {text} IS NULL THEN NULL
@@ -73,16 +74,11 @@ def answer_sql(type_: IdentifierType, *, text: str, lowered: str, mark: str = ""
 
 def _format_literals(values: Iterable[str], *, indent: int) -> str:
     """Return SQL literals, separated by commas, on lines of limited length."""
-    lines, margin = [" " * indent], " " * indent
-    for literal in map(quote_literal, values):
-        if len(lines[-1]) + len(literal) > _LIST_WIDTH:
-            lines[-1] = lines[-1].rstrip()
-            lines.append(margin)
-        lines[-1] += f"{literal}, "
-    return "\n".join(lines).removesuffix(", ")
+    text = ", ".join(map(quote_literal, values))
+    return textwrap.indent(textwrap.fill(text, _LIST_WIDTH - indent, break_on_hyphens=False), " " * indent)
 
 
-def _character_class(characters: str) -> str:
+def _build_character_class(characters: str) -> str:
     """Return these characters as a regular expression's character class, with neighbours as ranges."""
     codes = sorted(set(map(ord, characters)))
     runs = [[code for _, code in run] for _, run in groupby(enumerate(codes), key=lambda each: each[1] - each[0])]

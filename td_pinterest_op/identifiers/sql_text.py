@@ -19,7 +19,7 @@ def _quote(text: str, mark: str) -> str:
 
 
 def _escape(character: str) -> str:
-    """Return a character as it is written in a literal U&'…'."""
+    """Return a character as it is written in a Unicode literal of SQL, U&'…'."""
     if character == "\\":
         return r"\\"
     if character.isascii() and character.isprintable():

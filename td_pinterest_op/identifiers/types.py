@@ -2,10 +2,9 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
 
 from td_pinterest_op.identifiers import phones
 from td_pinterest_op.identifiers.rules import PLACEHOLDERS, SEPARATOR, Reason
@@ -19,7 +18,7 @@ _DEVICE_ID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sql:
-    """The rules of a type in Trino's SQL. `$text`: the trimmed value. `$lowered`: the same in lower case.
+    """The rules of a type of identifier in Trino's SQL. `$text`: the trimmed value. `$lowered`: its lower case.
 
     The first condition that a value meets is the reason for its rejection. `flaws` come before the search for
     separators, `form` after it. `normal`: the text of a valid value that is hashed.
@@ -32,7 +31,7 @@ class Sql:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentifierType:
-    """A type of identifier.
+    """A type of identifier, such as an e-mail address.
 
     `name`: of its column. `key`: in a record with several keys (CustomerListRecordRow of the API description).
     `list_type`: of a customer list for it; None: it can be sent in such a record only.
@@ -50,9 +49,6 @@ class IdentifierType:
     recognise: Callable[[bytes], list[bytes]]
     is_hashed: bool = True
     sql: Sql | None = None
-
-
-# ---------------------------------------------------------------------------------------- one value
 
 
 def _normalise_email(text: str, _country: str | None) -> str | Reason:
@@ -83,10 +79,8 @@ def _normalise_external_id(text: str, _country: str | None) -> str | Reason:
     return Reason.CONTAINS_SEPARATOR if SEPARATOR.search(text) else text
 
 
-# ---------------------------------------------------------------------------------------- a block: the same, faster
-
-# A pattern matches a run of plainly valid lines; `normalise` decides about all others. Repeats never have to backtrack:
-# possessive quantifiers (Python 3.11) save a sixth of the time.
+# For blocks, which is faster: a pattern matches a run of plainly valid lines; `normalise` decides about all others.
+# Repeats never have to backtrack: possessive quantifiers (Python 3.11) save a sixth of the time.
 _POSSESSIVE = "+" if sys.version_info >= (3, 11) else ""
 _LOCAL = r"[^\x00-\x20,@\x7f-\xff]"
 _LABEL = r"[^\x00-\x20,.@\x7f-\xff]"
@@ -99,31 +93,17 @@ _PLAIN_EXTERNAL_ID = rf"[^\x00-\x20,\x7f-\xff]{{1,{MAX_EXTERNAL_ID_CHARACTERS}}}
 _PLACEHOLDERS = frozenset(word.encode() for word in PLACEHOLDERS)
 
 
-def _compile_lines_pattern(line: str) -> re.Pattern[bytes]:
-    """Return the pattern of any number of lines that each match `line`."""
-    return re.compile(rf"(?:{line}\n)*{_POSSESSIVE}".encode())
-
-
 def _recognise_runs(lines: bytes, *, runs: re.Pattern[bytes], in_case: Callable[[bytes], bytes] = bytes) -> list[bytes]:
     """Return the lines that are in a run of plainly valid lines, b"" for any other line."""
     lines = in_case(lines)
     values = lines.split(b"\n")[:-1]
-    for row in _find_lines_outside(runs, lines):
-        values[row] = b""
-    return values
-
-
-def _find_lines_outside(runs: re.Pattern[bytes], lines: bytes) -> Iterator[int]:
-    """Yield the numbers, from 0, of the lines that are in no run of valid lines."""
     row = position = 0
-    while True:
-        end = cast("re.Match[bytes]", runs.match(lines, position)).end()  # matches the empty run, if nothing else
-        if end == len(lines):
-            return
-        row += lines.count(b"\n", position, end)
-        yield row
+    while (run := runs.match(lines, position)) and run.end() < len(lines):  # an empty run matches, if nothing else
+        row += lines.count(b"\n", position, run.end())
+        values[row] = b""
         row += 1
-        position = lines.index(b"\n", end) + 1
+        position = lines.index(b"\n", run.end()) + 1
+    return values
 
 
 def _recognise_external_ids(lines: bytes) -> list[bytes]:
@@ -133,11 +113,10 @@ def _recognise_external_ids(lines: bytes) -> list[bytes]:
     return [b"" if value.lower() in _PLACEHOLDERS else value for value in values]
 
 
-_emails, _device_ids, _external_ids = map(
-    _compile_lines_pattern, (_PLAIN_EMAIL, _DEVICE_ID.pattern, _PLAIN_EXTERNAL_ID)
+_emails, _device_ids, _external_ids = (
+    re.compile(rf"(?:{line}\n)*{_POSSESSIVE}".encode())
+    for line in (_PLAIN_EMAIL, _DEVICE_ID.pattern, _PLAIN_EXTERNAL_ID)
 )
-
-# ---------------------------------------------------------------------------------------- a warehouse: the same, in SQL
 
 UNSURE = Reason.UNSURE.value
 # Capital sigma has two lower cases. The others are letters (with a case) that Unicode has since version 14, or that
@@ -145,12 +124,7 @@ UNSURE = Reason.UNSURE.value
 UNSURE_LETTERS = r"[\x{3a3}\x{2c2f}\x{2c5f}\x{a7c0}\x{a7c1}\x{a7cb}-\x{a7dc}\x{10570}-\x{105bf}\x{10d50}-\x{10d85}]"
 _LABELS = r"\A[^@]+@[^@.]+(\.[^@.]+)+\z"
 _DEVICE_ID_SQL = r"\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z"
-_device_id_sql = partial(
-    Sql,
-    form=((f"NOT regexp_like($text, '{_DEVICE_ID_SQL}')", Reason.NOT_A_DEVICE_ID),),
-)
-
-# ---------------------------------------------------------------------------------------- the table
+_device_id_sql = partial(Sql, form=((f"NOT regexp_like($text, '{_DEVICE_ID_SQL}')", Reason.NOT_A_DEVICE_ID),))
 
 EMAIL = IdentifierType(
     name="email",
@@ -187,8 +161,8 @@ PHONE = IdentifierType(
     name="phone",
     key="hashed_phone_number",
     list_type=None,
-    normalise=phones.normalise,
-    recognise=phones.recognise,
+    normalise=phones.normalise_phone,
+    recognise=phones.recognise_phones,
 )
 EXTERNAL_ID = IdentifierType(
     name="external_id",
@@ -200,11 +174,11 @@ EXTERNAL_ID = IdentifierType(
 )
 
 TYPES: Mapping[str, IdentifierType] = {type_.name: type_ for type_ in (EMAIL, MAID, IDFA, PHONE, EXTERNAL_ID)}
-"""By column name. The keys of a record are in this order; one that is not hashed comes last."""
-LISTED: Mapping[str, IdentifierType] = {name: type_ for name, type_ in TYPES.items() if type_.list_type}
-"""Those that can be records of their own, in lists of their type."""
-KEYS_ONLY = [name for name in TYPES if name not in LISTED]
-"""The names of the others, which can only be keys of a record that has several."""
+"""All types of identifiers, by column name. The keys of a record are in this order; the unhashed one comes last."""
+LIST_TYPES: Mapping[str, IdentifierType] = {name: type_ for name, type_ in TYPES.items() if type_.list_type}
+"""The types that have a type of customer list: an identifier can be sent alone."""
+ROW_ONLY_NAMES = [name for name in TYPES if name not in LIST_TYPES]
+"""The names of the types that can only be sent as a key of a record with several keys."""
 
 
 def join_with_or(names: Iterable[str]) -> str:

@@ -16,9 +16,9 @@ from td_pinterest_op.mirroring.plan import REPLACE, Comparison, Figures, choose_
 from td_pinterest_op.mirroring.stage import Stage
 from td_pinterest_op.records.columns import Column, choose_list_type
 from td_pinterest_op.records.plan import check_value_kind
-from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.records.sql import Query, columns_statement
+from td_pinterest_op.records.sql import Query, build_columns_statement
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
@@ -103,7 +103,7 @@ class MirrorRun:
         self.figures = Figures.from_row(row)
         self._fill_stats()
 
-    def write_plan(self, customer_list_id: str) -> Mapping[str, Prepared]:
+    def write_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
         """Write the plan into the ledger, and return its records by op, as read back from there.
 
         Raises LimitError if another run has made a plan meanwhile, or if the plan is not complete.
@@ -119,7 +119,7 @@ class MirrorRun:
         )
         self.stage.run("write the plan into the ledger", plan)
         rows = self.stage.read_rows("read the plan back", self.ledger.written_query(self.state))
-        spools = {op: self._files.enter_context(Spool()) for op in (JOIN, LEAVE)}
+        spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
         proofs, others = [], 0
         for ops, digests, numbers in rows.blocks:
             for op, spool in spools.items():
@@ -156,7 +156,7 @@ class MirrorRun:
 
     def _read_query(self, name: str, source: Source, choose: Callable[[Job], Sequence[Column]]) -> Query:
         """Return a query with its columns. `choose`: returns those that hold identifiers."""
-        job = self.stage.read_columns(f"read the columns of `{name}`", columns_statement(source.query))
+        job = self.stage.read_columns(f"read the columns of `{name}`", build_columns_statement(source.query))
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=choose(job))
 
     def _read_list_query(self, name: str, source: Source) -> Query:
@@ -213,7 +213,9 @@ class MirrorRun:
             unsure=figures.rejected.get(UNSURE, 0),
         )
 
-    def _check_plan(self, spools: Mapping[str, Spool], *, proofs: Sequence[int], others: int) -> Mapping[str, Prepared]:
+    def _check_plan(
+        self, spools: Mapping[str, Spool], *, proofs: Sequence[int], others: int
+    ) -> Mapping[str, PreparedRecords]:
         """Return the records by op. Raises LimitError if the plan is incomplete, or another run made one too."""
         for spool in spools.values():
             spool.finish()
@@ -229,7 +231,7 @@ class MirrorRun:
                 "INSERT was interrupted. Nothing was sent. Run this task again"
             )
         return {
-            op: Prepared(unique_count=spool.unique_count, list_type=self.list_type, spool=spool)
+            op: PreparedRecords(unique_count=spool.unique_count, list_type=self.list_type, spool=spool)
             for op, spool in spools.items()
         }
 

@@ -12,8 +12,8 @@ _MAX_BATCH_BYTES = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Digests:
-    """Identifiers to send as `records`. `data`: 32 bytes for each."""
+class DigestBatch:
+    """Identifiers of one request, sent as `records`. `data`: 32 bytes for each."""
 
     data: bytes
 
@@ -25,13 +25,13 @@ class Digests:
         """The number of records."""
         return len(self)
 
-    def split(self, size: int) -> "list[Digests]":
+    def split(self, size: int) -> "list[DigestBatch]":
         """Return batches of the same records, with up to `size` in each."""
         step = size * DIGEST_BYTES
-        return [Digests(self.data[start : start + step]) for start in range(0, len(self.data), step)]
+        return [DigestBatch(self.data[start : start + step]) for start in range(0, len(self.data), step)]
 
     def to_json(self) -> Iterator[bytes]:
-        """Yield the parts of the member `records` of a request's JSON body."""
+        """Yield the member `records` of a request's JSON body, in parts."""
         # Put together by hand: a JSON encoder would read all of the text once more to find nothing to escape.
         yield b'"records":"'
         yield hexlify(self.data, ",", DIGEST_BYTES)
@@ -39,8 +39,8 @@ class Digests:
 
 
 @dataclass(frozen=True, slots=True)
-class RowRecords:
-    """Rows with several keys, to send as `records_v2`. `parts`: each shape with its rows as one string."""
+class RowBatch:
+    """Rows of one request, sent as `records_v2`. `parts`: each shape with its rows as one string."""
 
     parts: Sequence[tuple[Shape, bytes]]
 
@@ -52,12 +52,12 @@ class RowRecords:
         """The number of records. Further combinations of a row's values do not count."""
         return sum(len(data) // shape.width for shape, data in self.parts if not shape.is_extra)
 
-    def split(self, size: int) -> "list[RowRecords]":
+    def split(self, size: int) -> "list[RowBatch]":
         """Return batches of the same records, with up to `size` in each."""
         return [*make_batches(self.parts, size)]
 
     def to_json(self) -> Iterator[bytes]:
-        """Yield the parts of the member `records_v2` of a request's JSON body."""
+        """Yield the member `records_v2` of a request's JSON body, in parts."""
         yield b'"records_v2":['
         for number, (shape, data) in enumerate(self.parts):
             if number:
@@ -66,10 +66,10 @@ class RowRecords:
         yield b"]"
 
 
-Batch = Digests | RowRecords
+Batch = DigestBatch | RowBatch
 
 
-def make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[RowRecords]:
+def make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[RowBatch]:
     """Yield batches of up to `size` rows, fewer if they are long. `chunks`: pairs of a shape and a string of rows."""
     batch: list[tuple[Shape, bytes]] = []
     rows_left, bytes_left = size, _MAX_BATCH_BYTES
@@ -77,7 +77,7 @@ def make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[R
         start = 0
         while start < len(chunk):
             if batch and (not rows_left or bytes_left < shape.width):
-                yield RowRecords(batch)
+                yield RowBatch(batch)
                 batch, rows_left, bytes_left = [], size, _MAX_BATCH_BYTES
             rows = min(rows_left, bytes_left // shape.width)
             piece = chunk[start : start + rows * shape.width]
@@ -85,4 +85,4 @@ def make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[R
             rows_left, bytes_left = rows_left - len(piece) // shape.width, bytes_left - len(piece)
             start += len(piece)
     if batch:
-        yield RowRecords(batch)
+        yield RowBatch(batch)

@@ -1,13 +1,14 @@
 """The columns of a result that hold identifiers."""
 
 import re
+from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import cast
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.types import EMAIL, LISTED, TYPES, IdentifierType, join_with_or
+from td_pinterest_op.identifiers.types import EMAIL, LIST_TYPES, TYPES, IdentifierType, join_with_or
 from td_pinterest_op.redaction.format import sanitize
 from td_pinterest_op.treasure_data.job import Job
 
@@ -15,13 +16,13 @@ from td_pinterest_op.treasure_data.job import Job
 _TEXT = re.compile(r"(array\s*[(<]\s*)?(varchar|char|string)\b", re.IGNORECASE)
 # Types of a column that can choose a control group.
 _KEY = re.compile(r"(varchar|char|string|bigint|integer|int|smallint|tinyint|long)\b", re.IGNORECASE)
-# Columns that a message names, of each kind of problem.
+# Columns or problems that a message names.
 _MAXIMUM_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of a result that holds identifiers. `position`: from 0. `is_array`: a row may have several.
+    """A column of identifiers in a result. `position`: from 0. `is_array`: a row may have several values.
 
     `is_judged`: see `Job`.
     """
@@ -39,9 +40,9 @@ def find_row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = N
     Raises JobError, as `find_identifier_columns` and for two columns of one key, since a record has each key once.
     """
     found = find_identifier_columns(job, columns, types=TYPES, by=by)
-    by_key: dict[str, list[str]] = {}
+    by_key: defaultdict[str, list[str]] = defaultdict(list)
     for column in found:
-        by_key.setdefault(column.type.key, []).append(column.name)
+        by_key[column.type.key].append(column.name)
     duplicates = [f"{' and '.join(names)} are both {key}" for key, names in by_key.items() if len(names) > 1]
     if duplicates:
         raise JobError(
@@ -55,7 +56,7 @@ def find_identifier_columns(
     job: Job,
     columns: Mapping[str, str],
     *,
-    types: Mapping[str, IdentifierType] = LISTED,
+    types: Mapping[str, IdentifierType] = LIST_TYPES,
     by: str | None = None,
     ignores_others: bool = False,
 ) -> Sequence[Column]:
@@ -66,7 +67,9 @@ def find_identifier_columns(
     """
     known = dict(types) | {name: types[type_] for name, type_ in columns.items()}
     known.pop(by or "", None)
-    problems = [*_find_problems(job, columns, known, by=by, ignores_others=ignores_others)]
+    problems = [
+        *islice(_describe_column_problems(job, columns, known, by=by, ignores_others=ignores_others), _MAXIMUM_SHOWN)
+    ]
     if known.keys().isdisjoint(name.lower() for name, _ in job.schema):
         problems.append(f"there is no column {join_with_or(types)}")
     if problems:
@@ -86,32 +89,28 @@ def find_identifier_columns(
     ]
 
 
-def _find_problems(
+def _describe_column_problems(
     job: Job, columns: Iterable[str], known: Container[str], *, by: str | None, ignores_others: bool
 ) -> Iterator[str]:
-    """Yield a message for each column that is named but missing, is unknown, or has an unfit type."""
+    """Yield a message for each column that is missing, is no identifier, or does not have a type of text."""
     names = {name.lower() for name, _ in job.schema}
     for setting, name in [*(("columns", name) for name in columns), *([("control", by)] if by else [])]:
         if name not in names:
             yield f'there is no column "{sanitize(name)}", which `{setting}` names'
-    unknown = (name for name, _ in job.schema if name.lower() not in known and name.lower() != by)
-    for name in islice(unknown, 0 if ignores_others else _MAXIMUM_SHOWN):
-        yield (
-            f'column "{sanitize(name)}" is not an identifier: leave it out of {job.origin.name}, or name it in '
-            "`columns`"
-        )
-    unfit = (
-        (name, sql_type)
-        for name, sql_type in job.schema
-        if (name.lower() in known and not _TEXT.match(sql_type)) or (name.lower() == by and not _KEY.match(sql_type))
-    )
-    for name, sql_type in islice(unfit, _MAXIMUM_SHOWN):
-        # A cast of bytes would take them for UTF-8; what a query holds as bytes is a digest.
-        cure = "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
-        yield f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {cure}'
+    for name, sql_type in job.schema:
+        if name.lower() in known or name.lower() == by:
+            if not (_KEY if name.lower() == by else _TEXT).match(sql_type):
+                # A cast of bytes would take them for UTF-8; what a query holds as bytes is a digest.
+                cure = "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
+                yield f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {cure}'
+        elif not ignores_others:
+            yield (
+                f'column "{sanitize(name)}" is not an identifier: leave it out of {job.origin.name}, or name it in '
+                "`columns`"
+            )
 
 
-def position_of(name: str, names: Iterable[str]) -> int:
+def find_position(name: str, names: Iterable[str]) -> int:
     """Return the position of a column, from 0, by its name in any letter case. Raises ValueError."""
     return [each.lower() for each in names].index(name.lower())
 

@@ -2,8 +2,8 @@
 
 Pure, and the last place where a plain identifier exists: only digests, positions and reasons leave it.
 
-The rule for a value is written down once, in `key_or_reason`. `hash_block` gives the same answers for a block at once,
-several times faster: it may only *recognise* what is plainly valid, and leaves every other value to `key_or_reason`.
+The rule for a value is written down once, in `compute_key`. `hash_block` gives the same answers for a block at once,
+several times faster: it may only *recognise* what is plainly valid, and leaves every other value to `compute_key`.
 """
 
 import contextlib
@@ -16,12 +16,13 @@ from hashlib import sha256
 from typing import cast
 
 from td_pinterest_op.errors import UnexpectedError
-from td_pinterest_op.identifiers.rules import HASHES_OF_NOTHING, TRIMMED, Reason, hash_or_reason, text_or_reason
+from td_pinterest_op.identifiers.rules import HASHES_OF_NOTHING, Reason, parse_hash, trim_text
 from td_pinterest_op.identifiers.sql import HASHED_MARK
 from td_pinterest_op.identifiers.types import IdentifierType
 from td_pinterest_op.records.columns import Column
 
 DIGEST_BYTES = 32
+"""The length of a SHA-256 digest."""
 _HEX_DIGITS = 2 * DIGEST_BYTES
 _MARK = HASHED_MARK.encode()
 _hex_digests = re.compile(rb"[0-9A-Fa-f]{64}")
@@ -39,35 +40,16 @@ class KeyBlock:
     hashed_count: int
 
 
-def key_or_reason(type_: IdentifierType, value: object, *, default_country: str | None = None) -> bytes | Reason:
+def compute_key(type_: IdentifierType, value: object, *, default_country: str | None = None) -> bytes | Reason:
     """Return the key of `value` (raw UTF-8, as msgpack gives it with raw=True), or the reason for its rejection.
 
-    A key is a digest of 32 bytes, or an external id as UTF-8. The first line that applies decides:
-
-    =====================================================  ==================
-    None                                                   null
-    anything but bytes                                     not_a_string
-    not UTF-8                                              bad_encoding
-    nothing left after trimming                            empty
-    a placeholder, in any case; an all-zero device id      placeholder
-    an external id                                         its own rules, see `identifiers.types`
-    64 hex digits that digest nothing                      hash_of_nothing
-    64 other hex digits                                    that digest
-    32 or 40 hex digits                                    unsupported_hash
-    an e-mail of more than 254 bytes, in lower case        too_long
-    white space, a comma, a control or zero-width          contains_separator
-    character inside
-    not `local@label.label…`, not 8-4-4-4-12 hex digits    not_an_email, not_a_device_id
-    no phone number, see `phones`                          not_a_phone_number, no_country
-    anything else                                          SHA-256 of it in lower case; IDFA: in upper case
-    =====================================================  ==================
-
-    Raises WorkflowError (see `phones`).
+    A key is a digest of 32 bytes, or an external id as UTF-8. A value is trimmed, then read as a hash, and only then
+    checked by the rules of its type: the first rule that it breaks is the reason. Raises WorkflowError (see `phones`).
     """
-    text = text_or_reason(value)
+    text = trim_text(value)
     if isinstance(text, Reason):
         return text
-    if type_.is_hashed and (hashed := hash_or_reason(text)):
+    if type_.is_hashed and (hashed := parse_hash(text)):
         return hashed
     normal = type_.normalise(text, default_country)
     if isinstance(normal, Reason):
@@ -76,51 +58,48 @@ def key_or_reason(type_: IdentifierType, value: object, *, default_country: str 
 
 
 def hash_block(type_: IdentifierType, values: Sequence[object], *, default_country: str | None = None) -> KeyBlock:
-    """Return the keys of a block of values of one type, each as `key_or_reason` does.
+    """Return the keys of a block of values of one type, each as `compute_key` does.
 
     Values are as msgpack gives them with raw=True. A few thousand at a time are best. Raises WorkflowError (see
     `phones`).
     """
-    keys, hashed = _find_keys_fast(type_, values)
-    undecided = _find_empty(keys)
+    keys, hashed_count = _recognise_values(type_, values)
+    undecided = _find_empty_keys(keys)
     rejected = [(row, Reason.NULL) for row in undecided if values[row] is None]
     present = [row for row in undecided if values[row] is not None] if rejected else undecided
     if present:
         trimmed = [_trim_line(values[row]) for row in present]
-        for row, key in zip(present, _find_keys_fast_mixed(type_, trimmed), strict=True):
-            answer = key or key_or_reason(type_, values[row], default_country=default_country)
+        plain = _hash_lines(type_, b"\n".join(trimmed) + b"\n", len(trimmed))
+        recognised = _decode_hashes(trimmed) if type_.is_hashed else plain
+        for row, digest, key in zip(present, recognised, plain, strict=True):
+            answer = digest or key or compute_key(type_, values[row], default_country=default_country)
             if isinstance(answer, Reason):
                 rejected.append((row, answer))
             else:
                 keys[row] = answer
-                hashed += type_.is_hashed and _is_hash(values[row])
+                # Only the text of a digest contains its own hex digits.
+                hashed_count += type_.is_hashed and answer.hex().encode() in cast("bytes", values[row]).lower()
         rejected.sort()
-    return KeyBlock(keys=keys, rejected=rejected, hashed_count=hashed)
+    return KeyBlock(keys=keys, rejected=rejected, hashed_count=hashed_count)
 
 
 def decode_answers(answers: Sequence[object]) -> KeyBlock:
-    """Return the keys in the answers of the warehouse, each of which is a digest in hex or a reason.
+    """Return the keys from answers of the warehouse: each is a digest in hex, or the reason for a rejection.
 
     HASHED_MARK precedes a digest of a value that was hashed already. Raises UnexpectedError for any other answer.
     """
     texts = [answer if isinstance(answer, bytes) else b"" for answer in answers]
     try:
         keys = [unhexlify(text[-_HEX_DIGITS:]) if len(text) >= _HEX_DIGITS else b"" for text in texts]
-        rejected = [
-            (row, Reason.NULL if answers[row] is None else Reason(texts[row].decode())) for row in _find_empty(keys)
-        ]
+        empty = _find_empty_keys(keys)
+        rejected = [(row, Reason.NULL if answers[row] is None else Reason(texts[row].decode())) for row in empty]
     except ValueError:
         raise UnexpectedError("the warehouse returned a value that is neither a digest nor a reason") from None
     return KeyBlock(keys=keys, rejected=rejected, hashed_count=sum(text.startswith(_MARK) for text in texts))
 
 
-def _is_hash(valid: object) -> bool:
-    """Return whether a valid value was hashed already."""
-    return isinstance(valid, bytes) and hash_or_reason(valid.decode().strip(TRIMMED)) is not None
-
-
-def _find_keys_fast(type_: IdentifierType, values: Sequence[object]) -> tuple[list[bytes], int]:
-    """Return each value's key, or b"" if `key_or_reason` must decide, and how many values were hashed already."""
+def _recognise_values(type_: IdentifierType, values: Sequence[object]) -> tuple[list[bytes], int]:
+    """Return the key of each plainly valid value, b"" for any other, and how many values were hashed already."""
     texts = cast("list[bytes]", values)
     try:
         lines = b"\n".join(texts) + b"\n"
@@ -128,19 +107,10 @@ def _find_keys_fast(type_: IdentifierType, values: Sequence[object]) -> tuple[li
         texts = [text if isinstance(text, bytes) else b"" for text in texts]
         lines = b"\n".join(texts) + b"\n"
     # 65 bytes a line against 37 for a device id and fewer for most addresses; a wrong guess costs time only.
-    seem_hashed = type_.is_hashed and len(lines) > 45 * len(texts)
-    keys = _decode_hashes(texts) if seem_hashed else _hash_lines(type_, lines)
-    if len(keys) != len(texts):  # a newline inside a value makes a line too many
-        return [b""] * len(texts), 0
-    return keys, len(keys) - keys.count(b"") if seem_hashed else 0
-
-
-def _find_keys_fast_mixed(type_: IdentifierType, texts: list[bytes]) -> list[bytes]:
-    """Return the keys of a few values, hashed and plain ones mixed, none with a newline."""
-    plain = _hash_lines(type_, b"\n".join(texts) + b"\n")
-    return (
-        [hashed or key for hashed, key in zip(_decode_hashes(texts), plain, strict=True)] if type_.is_hashed else plain
-    )
+    if type_.is_hashed and len(lines) > 45 * len(texts):
+        keys = _decode_hashes(texts)
+        return keys, len(keys) - keys.count(b"")
+    return _hash_lines(type_, lines, len(texts)), 0
 
 
 def _decode_hashes(texts: list[bytes]) -> list[bytes]:
@@ -153,9 +123,11 @@ def _decode_hashes(texts: list[bytes]) -> list[bytes]:
     return _blank_hashes_of_nothing(digests)
 
 
-def _hash_lines(type_: IdentifierType, lines: bytes) -> list[bytes]:
-    """Return the key of each line that is plainly valid, b"" for any other line."""
+def _hash_lines(type_: IdentifierType, lines: bytes, count: int) -> list[bytes]:
+    """Return the key of each of `count` lines that is plainly valid, b"" for any other line."""
     values = type_.recognise(lines)
+    if len(values) != count:  # a newline inside a value makes a line too many
+        return [b""] * count
     if not type_.is_hashed:
         return values
     return _blank_hashes_of_nothing([sha256(value).digest() if value else b"" for value in values])
@@ -168,13 +140,13 @@ def _blank_hashes_of_nothing(digests: list[bytes]) -> list[bytes]:
     return [b"" if digest in HASHES_OF_NOTHING else digest for digest in digests]
 
 
-def _find_empty(digests: list[bytes]) -> list[int]:
-    """Return the positions of b""."""
+def _find_empty_keys(keys: list[bytes]) -> list[int]:
+    """Return the positions, from 0, of keys that are b""."""
     # They are few, and index() finds them several times faster than a loop.
     rows: list[int] = []
     with contextlib.suppress(ValueError):  # no more of them
         while True:
-            rows.append(digests.index(b"", rows[-1] + 1 if rows else 0))
+            rows.append(keys.index(b"", rows[-1] + 1 if rows else 0))
     return rows
 
 
@@ -186,9 +158,9 @@ def _trim_line(value: object) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnKeys(KeyBlock):
-    """The keys of a column in a block. `rejected`: as in KeyBlock, but by row.
+    """The keys of a column in a block of rows. `rejected`: as in KeyBlock, but by row.
 
-    `rows`: for each value its row, None where each row has one value.
+    `rows`: the row of each key, None where each row has one value.
     """
 
     column: Column
@@ -200,15 +172,10 @@ class ColumnKeys(KeyBlock):
         return len(self.keys) - len(self.rejected)
 
     @property
-    def valid_keys(self) -> list[bytes]:
-        """The keys of the valid values."""
-        return [*filter(None, self.keys)] if self.rejected else self.keys
-
-    @property
     def identifiers(self) -> list[bytes]:
         """The digests of the valid values, by which they are compared with those of other people."""
-        type_ = self.column.type
-        return self.valid_keys if type_.is_hashed else [identifier_of(type_, key) for key in self.valid_keys]
+        type_, keys = self.column.type, [*filter(None, self.keys)] if self.rejected else self.keys
+        return keys if type_.is_hashed else [compute_comparable_digest(type_, key) for key in keys]
 
     @property
     def unsure_rows(self) -> list[int]:
@@ -231,7 +198,7 @@ class ColumnKeys(KeyBlock):
         return [[*dict.fromkeys(keys)] for keys in by_row]
 
 
-def identifier_of(type_: IdentifierType, key: bytes) -> bytes:
+def compute_comparable_digest(type_: IdentifierType, key: bytes) -> bytes:
     """Return the digest by which a key is compared with others, even if the key is not sent as a digest."""
     return key if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), key)).digest()
 
@@ -239,16 +206,14 @@ def identifier_of(type_: IdentifierType, key: bytes) -> bytes:
 def compute_column_keys(
     column: Column, block: Sequence[Sequence[object]], *, default_country: str | None = None
 ) -> ColumnKeys:
-    """Return the keys of a column in a block. Raises WorkflowError (see `phones`)."""
+    """Return the keys of a column in a block of rows. Raises WorkflowError (see `phones`)."""
     values, rows = _flatten_arrays(block[column.position]) if column.is_array else (block[column.position], None)
     if column.is_judged:
-        of_values = decode_answers(values)
+        keys = decode_answers(values)
     else:
-        of_values = hash_block(column.type, values, default_country=default_country)
-    rejected = of_values.rejected if rows is None else [(rows[place], reason) for place, reason in of_values.rejected]
-    return ColumnKeys(
-        column=column, keys=of_values.keys, rows=rows, rejected=rejected, hashed_count=of_values.hashed_count
-    )
+        keys = hash_block(column.type, values, default_country=default_country)
+    rejected = keys.rejected if rows is None else [(rows[position], reason) for position, reason in keys.rejected]
+    return ColumnKeys(column=column, keys=keys.keys, rows=rows, rejected=rejected, hashed_count=keys.hashed_count)
 
 
 def _flatten_arrays(arrays: Sequence[object]) -> tuple[list[object], list[int]]:
@@ -256,8 +221,7 @@ def _flatten_arrays(arrays: Sequence[object]) -> tuple[list[object], list[int]]:
     values: list[object] = []
     rows: list[int] = []
     for row, array in enumerate(arrays):
-        elements = _parse_array(array)
-        present = [element for element in elements if element is not None] or [None]
+        present = [element for element in _parse_array(array) if element is not None] or [None]
         values += present
         rows += [row] * len(present)
     return values, rows

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.sql import Query, answers_statement, columns_statement, require_one_statement
+from td_pinterest_op.records.sql import Query, build_answers_statement, build_columns_statement, require_one_statement
 from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import HashIn
@@ -55,14 +55,14 @@ def open_rows(
     control: Control | None = None,
     note: Callable[[str], None],
 ) -> Rows:
-    """Return the rows of a source as `open_job_rows` does. The warehouse may have to hash the identifiers.
+    """Return the rows of a source, with digests or reasons in place of identifiers if the warehouse hashes them.
 
-    They are digests or reasons then. `choose` returns the columns that hold identifiers, given a job with the columns
+    `choose` returns the columns that hold identifiers, given a job with the columns
     of the query. Raises as `wait_for_job` and `choose` do.
     """
     if hash_in is HashIn.OPERATOR:
         return open_job_rows(td, source, on_job_id=note)
-    described = wait_for_job(td, source.with_fresh_query(columns_statement(source.query)))
+    described = wait_for_job(td, source.with_fresh_query(build_columns_statement(source.query)))
     query = Query(text=source.query, names=[name for name, _ in described.schema], columns=choose(described))
-    rows = open_job_rows(td, source.with_query(answers_statement(query, control=control)), on_job_id=note)
+    rows = open_job_rows(td, source.with_query(build_answers_statement(query, control=control)), on_job_id=note)
     return replace(rows, job=replace(rows.job, is_judged=True))

@@ -1,4 +1,4 @@
-"""What an export will do, as text for the log, and the limits that stop it before the first write."""
+"""The plan of an export, as text for the log, and the limits that stop it before the first write."""
 
 import math
 from collections import Counter
@@ -12,25 +12,33 @@ from td_pinterest_op.treasure_data.job import QUERY, Origin
 _MEMBERS_REMAIN = (
     "  note      people who opted out but are already in the audience remain in it: pinterest_erase.dig removes them"
 )
-# Row numbers that an error names.
 NAMED_ROWS = 10
+"""The number of invalid rows that an error names."""
 _CAUSES = {
     SUPPRESSED: "the query of `suppress`",
     WITHOUT_CONSENT: "the query of `consent`",
     CONTROL: "the share of the control group",
 }
-_OR_SKIP = "or set ignore_invalid_records: true to skip and count such rows"
-# The share of valid values that may be of another kind than expected.
 TOLERATED_SHARE = 0.01
+"""The share of valid values that may be of another kind than `expect_values` says."""
+# For each expected kind of values: how the other values look, and why.
+_UNEXPECTED_VALUES = {
+    ExpectedValues.PLAIN: (
+        "look hashed already",
+        "A policy of Treasure Data may mask the column: digests of masked values match nobody",
+    ),
+    ExpectedValues.HASHED: ("are plain", "The query may select another column than the hashed one"),
+}
 
 
 def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Sequence[str], request_count: int) -> str:
-    """Return a few lines for the log on what an export is about to do.
+    """Return the plan of an export, as a few lines for the log.
 
     `changes`: one sentence for each thing that will be created, changed or orphaned. `request_count`: the requests for
     them, in addition to the batches.
     """
-    reasons = format_reasons(stats.invalid_by_reason)
+    reasons, action = format_reasons(stats.invalid_by_reason), settings.action
+    leaves_members = not action.drops_members and (not action.only_once or settings.if_exists is IfExists.ADD)
     pace, minutes = settings.requests_per_minute, (request_count + batches) / settings.requests_per_minute
     lines = [
         "plan (dry run: nothing will be written):" if settings.dry_run else "plan:",
@@ -41,22 +49,16 @@ def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Se
         f"  requests  {request_count + batches:,} to write ({batches:,} of records), at most {pace:,} a minute: "
         + (f"{math.ceil(minutes):,} min" if minutes > 1 else "under a minute"),
         *(f"  change    {change}" for change in changes),
-        *([_MEMBERS_REMAIN] if SUPPRESS in stats.list_jobs and _leaves_members(settings) else []),
+        *([_MEMBERS_REMAIN] if SUPPRESS in stats.list_jobs and leaves_members else []),
     ]
     return "\n".join(lines)
 
 
-def _leaves_members(settings: Settings) -> bool:
-    """Return whether the people who are in the audience already remain in it."""
-    action = settings.action
-    return not action.drops_members and (not action.only_once or settings.if_exists is IfExists.ADD)
-
-
 def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[int], origin: Origin = QUERY) -> None:
-    """Raise InvalidRowsError for invalid values. With `skip_invalid`, only if there is no valid one."""
+    """Raise InvalidRowsError for invalid values. With `skip_invalid`, only if there is no valid value."""
     invalid, fix = _describe_invalid(stats, first_invalid, origin), f"Nothing was sent. Correct {origin.name}"
     if stats.invalid_count and not skip_invalid:
-        raise InvalidRowsError(f"{invalid}. {fix}, {_OR_SKIP}")
+        raise InvalidRowsError(f"{invalid}. {fix}, or set ignore_invalid_records: true to skip and count such rows")
     if stats.invalid_count > stats.invalid_by_reason["null"] and not stats.unique:
         # Not what allow_empty is about: sent as a replace, it would empty the audience.
         raise InvalidRowsError(f"{invalid}: there is no valid record. {fix}")
@@ -95,15 +97,9 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
 
 def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> None:
     """Raise LimitError if too many valid values are hashed where plain ones are expected, or the reverse."""
-    if expected is ExpectedValues.PLAIN:
-        other, state = hashed, "look hashed already"
-        cause = "A policy of Treasure Data may mask the column: digests of masked values match nobody"
-    elif expected is ExpectedValues.HASHED:
-        other, state = plain, "are plain"
-        cause = "The query may select another column than the hashed one"
-    else:
-        return
-    if other > (plain + hashed) * TOLERATED_SHARE:
+    other = hashed if expected is ExpectedValues.PLAIN else plain
+    if expected in _UNEXPECTED_VALUES and other > (plain + hashed) * TOLERATED_SHARE:
+        state, cause = _UNEXPECTED_VALUES[expected]
         raise LimitError(
             f"expect_values: {expected.value}, but {other:,} of {plain + hashed:,} valid values {state}. "
             f"Nothing was sent. {cause}"

@@ -16,7 +16,7 @@ from td_pinterest_op.records.digests import ColumnKeys, compute_column_keys
 from td_pinterest_op.records.plan import NAMED_ROWS, format_reasons
 from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import EncodedRows, encode_rows, group_by_shape
-from td_pinterest_op.records.spool import SortedDigests, Spool, fingerprint
+from td_pinterest_op.records.spool import SortedDigests, Spool, compute_fingerprint
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
@@ -28,17 +28,12 @@ Rejected = Sequence[tuple[int, Reason]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class PreparedRecords:
     """The records to send: how many, the type of a list that is created for them, and the spool that holds them."""
 
-    unique_count: int
-    list_type: str
-    spool: SortedDigests | RowSpool | None
-
-    @classmethod
-    def empty(cls) -> "Prepared":
-        """Return a Prepared without records, for an action that reads no rows."""
-        return cls(unique_count=0, list_type=choose_list_type([]), spool=None)
+    unique_count: int = 0
+    list_type: str = choose_list_type([])
+    spool: SortedDigests | RowSpool | None = None
 
     @property
     def upload_count(self) -> int:
@@ -48,23 +43,20 @@ class Prepared:
     @property
     def fingerprint(self) -> str:
         """Eight hex digits, the same for the same records, whatever job they come from."""
-        return self.spool.fingerprint if self.spool else fingerprint()
+        return self.spool.fingerprint if self.spool else compute_fingerprint()
 
     def count_batches(self, size: int) -> int:
         """Return the number of batches of up to `size` records."""
         return self.spool.count_batches(size) if self.spool else 0
 
-    def batches(self, size: int) -> Iterator[Batch]:
-        """Yield batches of up to `size` records. Every call starts again and yields the same. Raises OSError."""
-        return self.spool.batches(size) if self.spool else iter(())
+    def read_batches(self, size: int) -> Iterator[Batch]:
+        """Yield batches of up to `size` records. Every call yields the same. Raises OSError."""
+        return self.spool.read_batches(size) if self.spool else iter(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderSettings:
-    """How to read rows. `by`: the position of the control group's column, which no row may leave null.
-
-    `line_of`: see `Job`.
-    """
+    """The settings of a reader. `by`: the position of the control group's column. `line_of`: see `Job`."""
 
     columns: Sequence[Column]
     default_country: str | None = None
@@ -73,14 +65,14 @@ class ReaderSettings:
 
 
 class Reader(abc.ABC):
-    """Reads blocks of rows and counts. `first_invalid`: the first invalid rows (or lines of a file), from 1."""
+    """Reads blocks of rows, and counts them. `first_invalid`: the first invalid rows (or lines of a file), from 1."""
 
     _list_type = choose_list_type([])
 
     def __init__(self, settings: ReaderSettings, stats: Stats) -> None:
         self.settings, self._stats = settings, stats
         self.first_invalid: list[int] = []
-        self.prepared = Prepared.empty()
+        self.prepared = PreparedRecords()
         self._files = contextlib.ExitStack()
 
     def close(self) -> None:
@@ -104,7 +96,7 @@ class Reader(abc.ABC):
         self._stats.withheld.update(withheld)
         self._stats.unique = spool.unique_count + self._stats.withheld.total()
         self._stats.duplicate = self._stats.valid - self._stats.unique
-        self.prepared = Prepared(unique_count=spool.unique_count, list_type=self._list_type, spool=spool)
+        self.prepared = PreparedRecords(unique_count=spool.unique_count, list_type=self._list_type, spool=spool)
 
     def _read_keyed_block(self, block: Block, keys: Sequence[object]) -> Rejected:
         """Read a block, and reject the rows without a key for the control group."""
@@ -127,21 +119,21 @@ class Reader(abc.ABC):
         for column in by_column:
             self._stats.hashed_values += column.hashed_count
             self._stats.plain_values += column.plain_count
-        return self._keep_valid(block, by_column)
+        return self._keep_valid_records(block, by_column)
 
     def _add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:  # noqa: B027 - for readers with lists
         """Add people whose rows are not sent: if they opted out, others lose the identifiers that they share."""
 
     @abc.abstractmethod
-    def _keep_valid(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
+    def _keep_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
         """Keep and count the valid values of a block, and return the rejected rows with the reasons."""
 
     @abc.abstractmethod
     def _finish_records(self) -> tuple[SortedDigests | RowSpool, Mapping[str, int]]:
-        """Return the unique records, and how many are withheld by reason, once all blocks are read."""
+        """Return the unique records after all blocks are read, and how many records are withheld by reason."""
 
     def _count_rejected(self, rejected: Rejected) -> None:
-        """Count the rejected rows of a block by reason, and note the first ones."""
+        """Count the rejected rows of a block by reason, and remember the first ones."""
         self._stats.invalid_by_reason.update(reason.value for _, reason in rejected)
         rows = {self._stats.read + position + 1 for position, _ in rejected}
         self._stats.invalid_rows += len(rows)
@@ -151,7 +143,7 @@ class Reader(abc.ABC):
 
 
 class IdentifierReader(Reader):
-    """Makes a record of every valid value."""
+    """Reads rows, and makes a record of every valid value."""
 
     def __init__(self, settings: ReaderSettings, stats: Stats) -> None:
         super().__init__(settings, stats)
@@ -159,8 +151,8 @@ class IdentifierReader(Reader):
         # A row has as many values as there are columns, but for arrays.
         stats.columns = len(settings.columns) + sum(column.is_array for column in settings.columns)
 
-    def _keep_valid(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
-        """Keep and count the valid values of a block, and return the rejected ones."""
+    def _keep_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
+        """Keep and count the valid identifiers of a block, and return the rejected rows with the reasons."""
         self._keep_identifiers(block, by_column)
         self._stats.valid += sum(column.valid_count for column in by_column)
         rejected = [rejection for column in by_column for rejection in column.rejected]
@@ -172,7 +164,7 @@ class IdentifierReader(Reader):
 
 
 class AllIdentifiersReader(IdentifierReader):
-    """Keeps every identifier in a spool."""
+    """Reads rows, and keeps every valid identifier in a spool."""
 
     def __init__(self, spool: Spool, settings: ReaderSettings, stats: Stats) -> None:
         super().__init__(settings, stats)
@@ -180,25 +172,26 @@ class AllIdentifiersReader(IdentifierReader):
         self._files.callback(spool.close)
 
     def _keep_identifiers(self, _block: Block, by_column: Sequence[ColumnKeys]) -> None:
+        """Add the valid identifiers to the spool. Raises OSError."""
         for column in by_column:
             self._spool.add(column.identifiers)
 
     def _finish_records(self) -> tuple[Spool, Mapping[str, int]]:
-        """Return the spool of unique identifiers, none of which is withheld."""
+        """Sort the identifiers and drop repeats. None is withheld."""
         self._spool.finish()
         return self._spool, {}
 
 
 class RowReader(Reader):
-    """Makes a record of every row with a valid key."""
+    """Reads rows, and makes a record of every row with a valid key."""
 
     def __init__(self, settings: ReaderSettings, stats: Stats) -> None:
         super().__init__(settings, stats)
         self._kept = RowSpool()
         self._files.callback(self._kept.close)
 
-    def _keep_valid(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
-        """Keep and count the rows with a valid key, and return the rejected rows."""
+    def _keep_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
+        """Keep and count the valid rows of a block, and return the rejected rows with the reasons."""
         rows = encode_rows(by_column, count=len(block[0]))
         self._keep_rows(block, by_column, rows)
         self._stats.valid += rows.valid_count
@@ -211,7 +204,7 @@ class RowReader(Reader):
             self._kept.add(group_by_shape(part.rows, part.shapes))
 
     def _finish_records(self) -> tuple[RowSpool, Mapping[str, int]]:
-        """Return the spool of unique rows, none of which is withheld."""
+        """Sort the rows and drop repeats. None is withheld."""
         self._kept.finish()
         self._stats.keys = self._kept.key_count
         if reasons := format_reasons(self._stats.invalid_keys_by_reason):
@@ -220,6 +213,7 @@ class RowReader(Reader):
 
 
 def _select_rows(block: Block, rows: Sequence[int]) -> Block:
+    """Return the rows of a block at these positions."""
     return [[column[row] for row in rows] for column in block]
 
 

@@ -1,4 +1,4 @@
-"""Rows with several keys → unique rows → batches, by way of a spool for each shape of rows.
+"""Sort and deduplicate rows with several keys, and cut them into batches: a spool for each shape of rows.
 
 An external id is not a digest: a spool of rows with one is therefore encrypted.
 """
@@ -7,29 +7,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import cast
 
-from td_pinterest_op.records.batch import RowRecords, make_batches
+from td_pinterest_op.records.batch import RowBatch, make_batches
 from td_pinterest_op.records.rows import Shape
-from td_pinterest_op.records.spool import Spool, fingerprint
+from td_pinterest_op.records.spool import Spool, compute_fingerprint
 
 _BUFFERED_BYTES = 4 << 20  # in memory, over all shapes
 
 
 class RowSpool:
-    """Collects rows (see `rows`) until it is finished, then yields each different row once, in batches.
+    """Collects rows (see `rows`). Once it is finished, it yields each different row once, in batches.
 
-    `close` deletes its files; after an OSError only `close` works.
+    Once finished, it has the numbers of different rows, excluding (`unique_count`) and including (`upload_count`)
+    further combinations of a row's values, and of their keys (`key_count`). After an OSError only `close` works.
     """
 
     def __init__(self) -> None:
         self._spools: dict[Shape, Spool] = {}
+        self.unique_count = self.upload_count = self.key_count = 0
 
     def close(self) -> None:
-        """Free memory and files. May be called again."""
+        """Delete the temporary files and free memory. May be called again."""
         for spool in self._spools.values():
             spool.close()
 
     def add(self, rows: Mapping[Shape, Sequence[bytes]]) -> None:
-        """Add rows. Raises OSError."""
+        """Put rows into the spools of their shapes. Raises OSError."""
         for shape, of_shape in rows.items():
             if shape not in self._spools:
                 self._spools[shape] = Spool(shape.width, encrypted=shape.external_id_bytes > 0)
@@ -41,31 +43,21 @@ class RowSpool:
         """Sort the rows and drop repeats. No row can be added afterwards. Raises OSError."""
         # In the same order whichever row came first.
         self._spools = dict(sorted(self._spools.items(), key=lambda entry: entry[0].number))
-        for spool in self._spools.values():
+        for shape, spool in self._spools.items():
             spool.finish()
-
-    @property
-    def unique_count(self) -> int:
-        """The number of different rows, excluding further combinations of a row's values."""
-        return sum(spool.unique_count for shape, spool in self._spools.items() if not shape.is_extra)
-
-    @property
-    def upload_count(self) -> int:
-        """The number of different rows, including further combinations of a row's values."""
-        return sum(spool.unique_count for spool in self._spools.values())
-
-    @property
-    def key_count(self) -> int:
-        """The number of keys in the different rows."""
-        return sum(shape.key_count * spool.unique_count for shape, spool in self._spools.items())
+            self.unique_count += 0 if shape.is_extra else spool.unique_count
+            self.upload_count += spool.unique_count
+            self.key_count += shape.key_count * spool.unique_count
 
     @property
     def fingerprint(self) -> str:
         """Eight hex digits, the same for the same rows. Raises OSError."""
-        heads = (
-            ([b"%d %d " % (shape.number, spool.unique_count)], spool.chunks()) for shape, spool in self._spools.items()
+        return compute_fingerprint(
+            chain.from_iterable(
+                chain([b"%d %d " % (shape.number, spool.unique_count)], spool.read_chunks())
+                for shape, spool in self._spools.items()
+            )
         )
-        return fingerprint(chain.from_iterable(chain.from_iterable(heads)))
 
     def count_batches(self, size: int) -> int:
         """Return the number of batches of up to `size` rows, without reading a file."""
@@ -73,7 +65,7 @@ class RowSpool:
         chunks = ((shape, range(spool.unique_count * shape.width)) for shape, spool in self._spools.items())
         return sum(1 for _ in make_batches(cast("Iterator[tuple[Shape, bytes]]", chunks), size))
 
-    def batches(self, size: int) -> Iterator[RowRecords]:
-        """Yield batches of up to `size` rows, fewer if they are long. Every call starts again and yields the same."""
-        chunks = ((shape, chunk) for shape, spool in self._spools.items() for chunk in spool.chunks())
+    def read_batches(self, size: int) -> Iterator[RowBatch]:
+        """Yield batches of up to `size` rows, fewer if they are long. Every call yields the same. Raises OSError."""
+        chunks = ((shape, chunk) for shape, spool in self._spools.items() for chunk in spool.read_chunks())
         return make_batches(chunks, size)

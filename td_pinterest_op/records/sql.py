@@ -1,7 +1,7 @@
 """Statements made from a user's query, in which the warehouse checks and hashes its identifiers.
 
 Every statement reads the query once. Its columns are named by their places (`c0`, `c1`, …); `a0` is the answer for the
-first one, see `identifiers.sql.answer_sql`.
+first one, see `identifiers.sql.build_answer_sql`.
 """
 
 import re
@@ -10,14 +10,21 @@ from dataclasses import dataclass
 from typing import cast
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.identifiers.sql import HASHED_MARK, answer_sql, lower_sql, salted_number_sql, trim_sql
+from td_pinterest_op.identifiers.sql import (
+    HASHED_MARK,
+    build_answer_sql,
+    build_control_number_sql,
+    build_lower_sql,
+    build_trim_sql,
+)
 from td_pinterest_op.identifiers.sql_text import quote_literal, quote_name
-from td_pinterest_op.records.columns import Column, position_of
+from td_pinterest_op.records.columns import Column, find_position
 from td_pinterest_op.settings.structures import Control
 
 NUMBERS = 10_000
 """A person's number modulo this decides about the control group."""
 DIGEST_CHARACTERS = 64
+"""The length of a SHA-256 digest in hex."""
 # Treasure Data takes settings of the engine from comments in front of a query.
 _FIRST_COMMENTS = re.compile(r"(?:\s*--[^\n]*(?:\n|\Z))*")
 _PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|.""", re.DOTALL)
@@ -31,10 +38,6 @@ class Query:
     names: Sequence[str]
     columns: Sequence[Column]
 
-    def position_of(self, name: str) -> int:
-        """Return the position of a column, from 0, by its name in any letter case. Raises ValueError."""
-        return position_of(name, self.names)
-
 
 def require_one_statement(query: str) -> str:
     """Return a query without a semicolon at its end. Raises SettingsError for several statements."""
@@ -47,59 +50,61 @@ def require_one_statement(query: str) -> str:
     return "".join(pieces[:end]).strip()
 
 
-def columns_statement(query: str) -> str:
-    """Return a statement with the columns of a query, and without rows."""
+def build_columns_statement(query: str) -> str:
+    """Return a statement that selects the columns of a query, but no rows."""
     source = f"SELECT * FROM (\n{require_one_statement(query)}\n) AS given LIMIT 0"
     return add_comment(source, "td_pinterest_op: the columns of the query", query=query)
 
 
-def answers_statement(query: Query, *, control: Control | None) -> str:
-    """Return the statement of `hash_in: warehouse`: the rows of the query without plain identifiers.
+def build_answers_statement(query: Query, *, control: Control | None) -> str:
+    """Return the statement for `hash_in: warehouse`, which selects the query's rows without plain identifiers.
 
     An identifier becomes its digest (after HASHED_MARK if it was one), the reason for its rejection, or NULL. The key
     of a control group becomes the person's number.
     """
     selected = {column.position: f"a{column.position}" for column in query.columns}
     if control and control.by:
-        place = query.position_of(control.by)
-        selected[place] = salted_number_sql(cast_to_text(place), quote_literal(control.salt))
+        place = find_position(control.by, query.names)
+        selected[place] = build_control_number_sql(cast_to_text(place), quote_literal(control.salt))
     return select_answers("td_pinterest_op: identifiers as digests or reasons", query, selected, mark=HASHED_MARK)
 
 
 def select_answers(comment: str, query: Query, selected: Mapping[int, str], *, mark: str = "") -> str:
     """Return a statement that selects columns of a query. `selected`: the SQL of each, by its position."""
     columns = ",\n  ".join(f"{selected[place]} AS {quote_name(query.names[place])}" for place in sorted(selected))
-    return add_comment(f"SELECT\n  {columns}\nFROM (\n{answers_select(query, mark=mark)}\n)", comment, query=query.text)
+    return add_comment(
+        f"SELECT\n  {columns}\nFROM (\n{build_answers_select(query, mark=mark)}\n)", comment, query=query.text
+    )
 
 
 def add_comment(statement: str, comment: str, *, query: str) -> str:
-    """Return a statement after a comment, which follows the comments that the user's query begins with."""
+    """Return a statement with a comment in front, after the comments at the start of the user's query."""
     first = cast("re.Match[str]", _FIRST_COMMENTS.match(query))[0].strip()
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 
 
-def answers_select(query: Query, *, mark: str = "") -> str:
+def build_answers_select(query: Query, *, mark: str = "") -> str:
     """Return a SELECT of the query's columns (c0, c1, …) and of the answers for its identifiers (a0, a1, …)."""
     plain = [column for column in query.columns if not column.is_array]
-    texts = "".join(f",\n  {trim_sql(cast_to_text(column.position))} AS t{column.position}" for column in plain)
-    lower = "".join(f", {lower_sql(f't{column.position}')} AS l{column.position}" for column in plain)
-    answers = "".join(f", {_answer_expression(column, mark)} AS a{column.position}" for column in query.columns)
-    return f"SELECT *{answers}\nFROM (SELECT *{lower}\nFROM (SELECT *{texts}\nFROM (\n{source_select(query)}\n)))"
+    texts = "".join(f",\n  {build_trim_sql(cast_to_text(column.position))} AS t{column.position}" for column in plain)
+    lower = "".join(f", {build_lower_sql(f't{column.position}')} AS l{column.position}" for column in plain)
+    answers = "".join(f", {_build_column_answer(column, mark)} AS a{column.position}" for column in query.columns)
+    return f"SELECT *{answers}\nFROM (SELECT *{lower}\nFROM (SELECT *{texts}\nFROM (\n{build_source_select(query)}\n)))"
 
 
-def source_select(query: Query) -> str:
+def build_source_select(query: Query) -> str:
     """Return a SELECT that renames the query's columns by position (c0, c1, …)."""
     places = ", ".join(f"c{place}" for place in range(len(query.names)))
     return f"SELECT * FROM (\n{require_one_statement(query.text)}\n) AS given ({places})"
 
 
-def _answer_expression(column: Column, mark: str) -> str:
+def _build_column_answer(column: Column, mark: str) -> str:
     """Return the SQL of a column's answers, each a digest or a reason."""
     place = column.position
     if not column.is_array:
-        return answer_sql(column.type, text=f"t{place}", lowered=f"l{place}", mark=mark)
-    of_each = answer_sql(column.type, text="text", lowered=lower_sql("text"), mark=mark)
-    texts = f"transform(CAST(c{place} AS array(varchar)), value -> {trim_sql('value')})"
+        return build_answer_sql(column.type, text=f"t{place}", lowered=f"l{place}", mark=mark)
+    of_each = build_answer_sql(column.type, text="text", lowered=build_lower_sql("text"), mark=mark)
+    texts = f"transform(CAST(c{place} AS array(varchar)), value -> {build_trim_sql('value')})"
     return f"transform({texts}, text -> {of_each})"
 
 

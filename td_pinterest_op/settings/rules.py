@@ -1,6 +1,6 @@
 """Rules about several settings at once. Each adds what is wrong to the problems."""
 
-from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, join_with_or
+from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.settings.parsed_settings import ParsedSettings
 from td_pinterest_op.settings.table import HashIn, RecordsFormat
@@ -89,9 +89,9 @@ def _check_records(parsed: ParsedSettings) -> None:
     """Add problems for settings that do not fit the format of the records."""
     columns, action = parsed.values.get("columns") or {}, parsed.action
     if parsed.values.get("records") is not RecordsFormat.ROWS:
-        if not set(KEYS_ONLY).isdisjoint(columns.values()):
-            allowed = f"allowed: {join_with_or(LISTED)}, or these with records: rows"
-            parsed.add_problem("columns", f"{' and '.join(KEYS_ONLY)} are keys of a row; {allowed}")
+        if not set(ROW_ONLY_NAMES).isdisjoint(columns.values()):
+            allowed = f"allowed: {join_with_or(LIST_TYPES)}, or these with records: rows"
+            parsed.add_problem("columns", f"{' and '.join(ROW_ONLY_NAMES)} are keys of a row; {allowed}")
         return
     if parsed.values.get("hash_in") is HashIn.WAREHOUSE:
         text = "the warehouse cannot hash records: rows; allowed: operator, or records: identifiers"

@@ -6,7 +6,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
-from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, TYPES, join_with_or
+from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, TYPES, join_with_or
 from td_pinterest_op.settings.text import parse_text
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
@@ -159,8 +159,8 @@ def _read_control(value: object, show: Show) -> Control:
 
 COLUMNS = SettingType(
     read=_read_columns,
-    allowed=f"a mapping from the query's column name to {join_with_or(LISTED)}; with records: rows also "
-    + ", ".join(KEYS_ONLY),
+    allowed=f"a mapping from the query's column name to {join_with_or(LIST_TYPES)}; with records: rows also "
+    + ", ".join(ROW_ONLY_NAMES),
 )
 STATUS_SET = SettingType(
     read=lambda value, show: frozenset(_read_items(_STATUS, value, show)),

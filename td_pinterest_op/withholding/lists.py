@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 from td_pinterest_op.errors import ExportError, JobError, LimitError
-from td_pinterest_op.identifiers.types import LISTED, TYPES, UNSURE
+from td_pinterest_op.identifiers.types import LIST_TYPES, TYPES, UNSURE
 from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.hashed_rows import open_rows
 from td_pinterest_op.records.plan import check_value_kind, format_reasons
@@ -31,7 +31,7 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
     Raises LimitError as `check_list` does, JobError, TreasureDataError and OSError; the message names the list.
     """
     with contextlib.ExitStack() as stack:
-        spools = {name: stack.enter_context(Spool()) for name in sources}
+        spools = {name: stack.enter_context(contextlib.closing(Spool())) for name in sources}
         columns: dict[str, Sequence[Column]] = {}
         invalid: dict[str, Counter[str]] = {}
         for name, source in sources.items():
@@ -85,7 +85,7 @@ def find_list_columns(job: Job, settings: Settings) -> Sequence[Column]:
     """Return a list's identifier columns, which need not be all of the people's columns. Raises JobError."""
     own = {name.lower() for name, _ in job.schema}
     columns = select_columns(settings.columns, own=own, others=settings.columns)
-    return find_identifier_columns(job, columns, types=TYPES if settings.records is RecordsFormat.ROWS else LISTED)
+    return find_identifier_columns(job, columns, types=TYPES if settings.records is RecordsFormat.ROWS else LIST_TYPES)
 
 
 def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:

@@ -40,8 +40,10 @@ class Lists:
     def buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes] | None]]:
         """Yield the opt-outs and the consents with each first byte. The consents are None without a consent list."""
         nobody = frozenset[bytes]()
-        suppressed = map(frozenset, self.suppressed.buckets()) if self.suppressed else (nobody for _ in range(BUCKETS))
-        consented = map(frozenset, self.consented.buckets()) if self.consented else (None for _ in range(BUCKETS))
+        suppressed = (
+            map(frozenset, self.suppressed.read_buckets()) if self.suppressed else (nobody for _ in range(BUCKETS))
+        )
+        consented = map(frozenset, self.consented.read_buckets()) if self.consented else (None for _ in range(BUCKETS))
         return zip(suppressed, consented, strict=True)
 
 
@@ -49,7 +51,7 @@ def assign_control(control: Control, keys: Iterable[bytes]) -> list[bool]:
     """Return for each key whether its person is in the control group.
 
     The number of a person is the first eight hex digits of SHA-256 (salt, a line feed, the key). The SQL of
-    `salted_number_sql` computes the same.
+    `build_control_number_sql` computes the same.
     """
     salted = sha256(control.salt.encode() + b"\n")
     share = control.share_of_ten_thousand
@@ -93,7 +95,7 @@ class SingleIdentifierPeople:
         self._controlled.finish()
         for bucket, (suppressed, consented) in enumerate(self._lists.buckets()):
             everybody, controlled = (
-                set(chain.from_iterable(map(split_fixed, people.segments(bucket))))
+                set(chain.from_iterable(map(split_fixed, people.read_segments(bucket))))
                 for people in (self._everybody, self._controlled)
             )
             yield _select_sendable(everybody, suppressed, consented, controlled)
@@ -247,7 +249,7 @@ def _add_entries(entries: Buckets, digests: Iterable[bytes], numbers: Iterable[i
 def _read_entries(entries: Buckets, bucket: int) -> Iterator[tuple[list[bytes], list[int]]]:
     """Yield a bucket's digests and, for each, the number of a person who has it, in parts."""
     step = entries.width // _NUMBER_BYTES
-    for piece in regroup(entries.segments(bucket), _ENTRIES_AT_ONCE * entries.width):
+    for piece in regroup(entries.read_segments(bucket), _ENTRIES_AT_ONCE * entries.width):
         numbers = memoryview(piece).cast("I")[step - 1 :: step].tolist()
         yield [*split_fixed(piece, DIGEST_BYTES, _NUMBER_BYTES)], numbers
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import accumulate, chain, compress, groupby, pairwise
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.phones import check_country
-from td_pinterest_op.records.columns import Column, find_identifier_columns, find_row_columns, position_of
+from td_pinterest_op.identifiers.phones import require_known_country
+from td_pinterest_op.records.columns import Column, find_identifier_columns, find_position, find_row_columns
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.read import (
     AllIdentifiersReader,
@@ -21,8 +21,7 @@ from td_pinterest_op.records.read import (
 )
 from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import EncodedPart, EncodedRows, Shape, group_by_shape
-from td_pinterest_op.records.spool import SortedDigests, SortedFile, Spool
-from td_pinterest_op.records.spool_file import SpoolFile
+from td_pinterest_op.records.spool import SortedDigests, SortedFile, Spool, SpoolFile
 from td_pinterest_op.records.sql import NUMBERS
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import RecordsFormat, Settings
@@ -57,13 +56,13 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists | No
     """
     control, are_rows = settings.control, settings.records is RecordsFormat.ROWS
     if are_rows:
-        check_country(settings.default_country)
+        require_known_country(settings.default_country)
     columns = find_people_columns(job, settings, lists.columns if lists else {})
     by = control.by if control else None
     reading = ReaderSettings(
         columns=columns,
         default_country=settings.default_country,
-        by=position_of(by, [name for name, _ in job.schema]) if by else None,
+        by=find_position(by, [name for name, _ in job.schema]) if by else None,
         line_of=job.line_of,
     )
     reader: Reader
@@ -258,7 +257,7 @@ class _FilteredRowReader(RowReader):
             number = (person << shift).to_bytes(_NUMBER_BYTES, "big")
             self._losses.add([number + bytes((WITHHELD.index(reason),)) + digest])
         self._losses.finish()
-        entries = chain.from_iterable(self._losses.buckets())
+        entries = chain.from_iterable(self._losses.read_buckets())
         for number, of_person in groupby(entries, key=lambda entry: entry[:_NUMBER_BYTES]):
             losses = {entry[_NUMBER_BYTES + 1 :]: WITHHELD[entry[_NUMBER_BYTES]] for entry in of_person}
             yield int.from_bytes(number, "big") >> shift, losses
@@ -282,10 +281,10 @@ def _strip_person(rows: _Rows, losses: _Losses) -> tuple[int, _Rows]:
 
     The rows are each combination of the other identifiers once, and only the first one counts.
     """
-    left = {stripped for number, row in rows if (stripped := Shape(number).strip(row, losses))}
+    left = {stripped for number, row in rows if (stripped := Shape(number).strip_identifiers(row, losses))}
     if not left:
         return 1 + WITHHELD.index(SUPPRESSED if SUPPRESSED in losses.values() else CONTROL), []
-    identifiers = {(number, row): {*Shape(number).identifiers(row)} for number, row in left}
+    identifiers = {(number, row): {*Shape(number).split_identifiers(row)} for number, row in left}
     # A row that lost a key may be part of another one.
     largest = sorted(row for row in left if not any(identifiers[row] < other for other in identifiers.values()))
     return DONE, [largest[0], *((Shape(number).extra_number, row) for number, row in largest[1:])]

@@ -8,10 +8,11 @@ rows with the same values.
 from collections.abc import Mapping
 
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.identifiers.sql import HASHED_MARK, salted_number_sql
+from td_pinterest_op.identifiers.sql import HASHED_MARK, build_control_number_sql
 from td_pinterest_op.identifiers.sql_text import quote_literal
 from td_pinterest_op.identifiers.types import UNSURE
-from td_pinterest_op.records.sql import NUMBERS, Query, answers_select
+from td_pinterest_op.records.columns import find_position
+from td_pinterest_op.records.sql import NUMBERS, Query, build_answers_select
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
 
@@ -132,7 +133,7 @@ def _has_mark_sql(mark: str) -> str:
 def _single_answer_select(query: Query) -> str:
     """Return a SELECT of the answers of a query with one column."""
     (column,) = query.columns
-    source = answers_select(query, mark=HASHED_MARK)
+    source = build_answers_select(query, mark=HASHED_MARK)
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"
 
 
@@ -148,13 +149,13 @@ def _row_answers_select(query: Query, *, keep: str = "") -> str:
     return f"""\
 SELECT {keep}CASE WHEN cardinality(found) > 0 THEN found ELSE ARRAY['{Reason.NULL.value}'] END AS answers
 FROM (SELECT {keep}filter({of_columns}, each -> each IS NOT NULL) AS found FROM (
-{answers_select(query, mark=HASHED_MARK)}
+{build_answers_select(query, mark=HASHED_MARK)}
 ))"""
 
 
 def _in_control_sql(control: Control, key: str) -> str:
     """Return the SQL condition that the person with a key is in the control group."""
-    number = salted_number_sql(key, quote_literal(control.salt))
+    number = build_control_number_sql(key, quote_literal(control.salt))
     return f"{number} % {NUMBERS} < {control.share_of_ten_thousand}"
 
 
@@ -171,7 +172,7 @@ def _single_persons_select(query: Query, control: Control | None) -> str:
 
 def _persons_select(query: Query, control: Control | None) -> str:
     """Return a SELECT of each person's different answers."""
-    by = f"c{query.position_of(control.by)}" if control and control.by else ""
+    by = f"c{find_position(control.by, query.names)}" if control and control.by else ""
     keep, answers, in_control = f"{by}, " if by else "", "answers", "0"
     if control and by:
         in_control = f"CASE WHEN {_in_control_sql(control, f'CAST({by} AS varchar)')} THEN 1 ELSE 0 END"

@@ -223,8 +223,8 @@ def test_stopped_erasure_ends_at_once_and_reports_no_list(
 def test_no_receipt_is_logged_when_a_record_was_not_sent(
     services: Services, lists: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    batches = Spool.batches
-    monkeypatch.setattr(Spool, "batches", lambda self, size: islice(batches(self, size), 2))
+    batches = Spool.read_batches
+    monkeypatch.setattr(Spool, "read_batches", lambda self, size: islice(batches(self, size), 2))
     with pytest.raises(UnexpectedError, match="the receipt is inconsistent"):
         run_erasure(services, services.job(people(40)), limit_records_per_request=15)
     assert "receipt: " not in caplog.text

@@ -51,7 +51,7 @@ class _Run:
         ):
             reader.read(rows.blocks, progress=lambda _: None)
             spool = reader.prepared.spool
-            data = b"".join(spool.chunks()) if isinstance(spool, SortedDigests) else b""
+            data = b"".join(spool.read_chunks()) if isinstance(spool, SortedDigests) else b""
             return frozenset(digest.hex() for digest in split_fixed(data))
 
 

@@ -12,14 +12,14 @@ from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
-from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.report.verdict import ReportText
 from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.stats import Stats, SummaryText
 from td_pinterest_op.workflow.services import Services
 
-ReadRecords = Callable[[], contextlib.AbstractContextManager[Prepared]]
+ReadRecords = Callable[[], contextlib.AbstractContextManager[PreparedRecords]]
 """Reads the rows of the request into a spool, and checks the limits of the settings."""
 
 
@@ -78,12 +78,12 @@ class AudienceAction(abc.ABC):
         """Check, before any row is read, that the action can be done with the audience."""
         return self._find_usable_audience()
 
-    def prepare_records(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[Prepared]:
+    def prepare_records(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[PreparedRecords]:
         """Read and check the records to send, and free them at the end of the block. Without rows there are none."""
-        return read_records() if self.action.reads_rows else contextlib.nullcontext(Prepared.empty())
+        return read_records() if self.action.reads_rows else contextlib.nullcontext(PreparedRecords())
 
     @abc.abstractmethod
-    def plan_steps(self, prepared: Prepared) -> list[Step]:
+    def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps of the action, and set the summary of the run. Writes nothing to Pinterest."""
 
     def _find_usable_audience(self, audience_id: str | None = None) -> Audience:

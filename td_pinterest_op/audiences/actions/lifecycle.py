@@ -10,7 +10,7 @@ from td_pinterest_op.audiences.customer_lists import ListToFill
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import ACTALIKE, Audience
-from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.report.verdict import ON_THEIR_WAY, ReportText
 from td_pinterest_op.settings.action import ActionSpec, Scope
@@ -52,7 +52,7 @@ class Create(MembersAction):
             )
         return self._find_usable_audience(others[0].id), None
 
-    def plan_steps(self, prepared: Prepared) -> list[Step]:
+    def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that create the audience with a list, resume an earlier try, or change an existing one."""
         existing, own = self.check_audience()
         if_exists = self._settings.if_exists
@@ -136,7 +136,7 @@ class CreateActalike(AudienceAction):
             self._check_seed()
         return own
 
-    def plan_steps(self, _prepared: Prepared) -> list[Step]:
+    def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the step that creates the audience, or that keeps the one of an earlier try of this session."""
         own = self.check_audience()
         self._set_summary(past="Created look-alike {audience}", infinitive="create look-alike {audience}")
@@ -222,7 +222,7 @@ class Delete(AudienceAction):
             if not self._settings.even_if_used:
                 require_unused(self._api, audience)
 
-    def plan_steps(self, _prepared: Prepared) -> list[Step]:
+    def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the step that removes the audience, unless it is already removed."""
         audience = self._audience
         self._set_summary(past="Deleted {audience}", infinitive="delete {audience}")

@@ -9,7 +9,7 @@ from td_pinterest_op.audiences.customer_lists import ListToFill, find_list, pars
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.models import Audience
-from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.report.verdict import ON_THEIR_WAY, ON_THEIR_WAY_OUT, ReportText
 from td_pinterest_op.settings.action import ActionSpec, Scope
 
@@ -17,7 +17,7 @@ from td_pinterest_op.settings.action import ActionSpec, Scope
 class MembersAction(AudienceAction):
     """Sends records to an audience's list, or fills a new list and only then switches the audience to it."""
 
-    def _plan_change(self, audience: Audience, prepared: Prepared, *, adds: bool) -> list[Step]:
+    def _plan_change(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> list[Step]:
         """Return the step that adds the records to the audience's list, or removes them from it."""
         people = "{records}" if prepared.unique_count else "nobody"
         verb, to = ("add", "to") if adds else ("remove", "from")
@@ -27,7 +27,7 @@ class MembersAction(AudienceAction):
         send = partial(self._send_records, audience, prepared, adds=adds)
         return [Step(description=f"{verb} {to} {audience.label} (customer list {get_list_id(audience)})", run=send)]
 
-    def _send_records(self, audience: Audience, prepared: Prepared, *, adds: bool) -> None:
+    def _send_records(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
         """Send the records to the audience's list. Raises AudienceError if it no longer uses that list afterwards."""
         operation = "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
@@ -46,7 +46,7 @@ class MembersAction(AudienceAction):
             f"effect on the audience{advice}"
         )
 
-    def _plan_replace(self, audience: Audience, prepared: Prepared, *, is_exact: bool = True) -> list[Step]:
+    def _plan_replace(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
         """Return the steps that fill a list and switch the audience to it. `is_exact`: nobody else may be in it."""
         if not prepared.unique_count:
             return self._plan_clear(audience, is_empty=self._lists.is_empty(audience))
@@ -64,11 +64,11 @@ class MembersAction(AudienceAction):
             description = f"no change: {audience.label} is already empty"
             return [Step(description=description, run=lambda: self._copy_to_stats(self._resolve_duplicates(audience)))]
         self._set_summary(past="Cleared {audience}", infinitive="clear {audience}")
-        target, create = self._plan_list(audience.name, Prepared.empty(), used=get_list_id(audience))
+        target, create = self._plan_list(audience.name, PreparedRecords(), used=get_list_id(audience))
         return [create, self._plan_switch(audience, target)]
 
     def _plan_list(
-        self, audience_name: str, prepared: Prepared, *, used: str | None = None, is_exact: bool = True
+        self, audience_name: str, prepared: PreparedRecords, *, used: str | None = None, is_exact: bool = True
     ) -> tuple[ListToFill, Step]:
         """Return the list for the records, and the step that fills it. `used`: the list that the audience uses."""
         target = self._lists.find_or_name_list(
@@ -154,7 +154,7 @@ class Add(MembersAction):
     )
     report_text = ON_THEIR_WAY
 
-    def plan_steps(self, prepared: Prepared) -> list[Step]:
+    def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the step that adds the records to the audience's list."""
         return self._plan_change(self._find_usable_audience(), prepared, adds=True)
 
@@ -170,7 +170,7 @@ class Remove(MembersAction):
     )
     report_text = ON_THEIR_WAY_OUT
 
-    def plan_steps(self, prepared: Prepared) -> list[Step]:
+    def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the step that removes the records from the audience's list."""
         return self._plan_change(self._find_usable_audience(), prepared, adds=False)
 
@@ -187,7 +187,7 @@ class Replace(MembersAction):
     )
     report_text = ON_THEIR_WAY
 
-    def plan_steps(self, prepared: Prepared) -> list[Step]:
+    def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that fill a list and switch the audience to it."""
         return self._plan_replace(self._find_usable_audience(), prepared)
 
@@ -219,6 +219,6 @@ class Clear(MembersAction):
         if not self._is_empty and not self._settings.even_if_used:
             require_unused(self._api, self._audience)
 
-    def plan_steps(self, _prepared: Prepared) -> list[Step]:
+    def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the steps that create an empty list and switch the audience to it."""
         return self._plan_clear(self._audience, is_empty=self._is_empty)

@@ -20,7 +20,7 @@ from td_pinterest_op.mirroring.run import MirrorRun
 from td_pinterest_op.mirroring.stage import NEW, Stage
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.plan import check_rows
-from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.verdict import ON_THEIR_WAY
 from td_pinterest_op.settings.action import ActionSpec, Scope
@@ -29,7 +29,7 @@ from td_pinterest_op.treasure_data.job import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _PlannedChanges(Prepared):
+class _PlannedChanges(PreparedRecords):
     """The number of changes of a plan. The records are read later, once the plan is in the ledger."""
 
     changes: MirrorFigures
@@ -57,7 +57,7 @@ class Mirror(MembersAction):
     _audience: Audience | None = None
     _run: MirrorRun
     _guard: PlanGuard
-    _plan: Mapping[str, Prepared]
+    _plan: Mapping[str, PreparedRecords]
 
     def check_audience(self) -> None:
         """Find the audience that mirrors the query, if there is one. Raises AudienceError if there are several."""
@@ -83,7 +83,7 @@ class Mirror(MembersAction):
         return self._audience
 
     @contextlib.contextmanager
-    def prepare_records(self, _read_records: ReadRecords) -> Iterator[Prepared]:
+    def prepare_records(self, _read_records: ReadRecords) -> Iterator[PreparedRecords]:
         """Compare the query's people with the ledger, check the limits, and yield the numbers of changes."""
         settings, audience = self._settings, self._audience
         with contextlib.closing(self._open_mirror_run()) as run:
@@ -117,7 +117,7 @@ class Mirror(MembersAction):
             stage=stage, ledger=ledger, settings=self._settings, lists=self._request.lists, stats=self._stats
         )
 
-    def plan_steps(self, prepared: Prepared) -> list[Step]:
+    def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it as settled."""
         assert isinstance(prepared, _PlannedChanges), "prepare has made it"  # noqa: S101
         changes = prepared.changes
@@ -159,7 +159,7 @@ class Mirror(MembersAction):
 
     def _create_audience(self) -> None:
         """Create the audience that mirrors the query, with an empty list."""
-        target, create_list = self._plan_list(self._new_name, Prepared.empty())
+        target, create_list = self._plan_list(self._new_name, PreparedRecords())
         create_list.run()
         wait_for_consistency(self._api.client)
         kept = self._new_audience.create_audience(partial(self._create_audience_with_list, target))

@@ -18,9 +18,9 @@ from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Request
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.pinterest.oauth import Tokens
-from td_pinterest_op.records.batch import Digests
+from td_pinterest_op.records.batch import DigestBatch
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.spool import fingerprint
+from td_pinterest_op.records.spool import compute_fingerprint
 from td_pinterest_op.runtime.clock import Timing
 
 log = logging.getLogger(__name__)
@@ -122,16 +122,16 @@ class Rehearsal:
             timing=self._timing,
         )
 
-    def make_digests(self, count: int) -> Digests:
+    def make_digests(self, count: int) -> DigestBatch:
         """Return the digests of the first `count` made-up e-mail addresses."""
         for number in range(len(self._people) // DIGEST_BYTES, count):
             self._people += hashlib.sha256(f"{number}@{self.name[-8:]}.invalid".encode()).digest()
-        return Digests(bytes(self._people[: count * DIGEST_BYTES]))
+        return DigestBatch(bytes(self._people[: count * DIGEST_BYTES]))
 
     def create_list(self, count: int) -> str:
         """Create a customer list of the first `count` made-up people; return its id."""
         records = self.make_digests(count)
-        name = f"{self.name} (td {self.name[-8:]} file {fingerprint([records.data])})"
+        name = f"{self.name} (td {self.name[-8:]} file {compute_fingerprint([records.data])})"
         return self.lists.create(name, "EMAIL", records).entity.id
 
     def create_audience(self, list_id: str) -> None:

@@ -12,7 +12,7 @@ from td_pinterest_op.cli.rehearse.rehearsal import DEFAULT_BATCH, NotTriedError,
 from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
-from td_pinterest_op.records.batch import RowRecords
+from td_pinterest_op.records.batch import RowBatch
 from td_pinterest_op.records.rows import Shape
 
 _LARGER_BATCHES = (20_000, 50_000, 100_000)
@@ -180,7 +180,7 @@ def _send_concurrently(rehearsal: Rehearsal, list_id: str, *, count: int, number
 
 def _try_records_v2(rehearsal: Rehearsal) -> str:
     """Find out whether Pinterest accepts rows with several keys each."""
-    rows = RowRecords([(_TWO_KEYS, rehearsal.make_digests(2 * _ROWS).data)])
+    rows = RowBatch([(_TWO_KEYS, rehearsal.make_digests(2 * _ROWS).data)])
     list_id = rehearsal.require_id_of("list")
     with _record_fact(rehearsal, "records_v2"):
         rehearsal.api.change_records(list_id, rows, operation="ADD")

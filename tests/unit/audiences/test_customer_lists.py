@@ -3,9 +3,9 @@
 import pytest
 
 from td_pinterest_op.audiences.customer_lists import parse_list_name
-from td_pinterest_op.records.spool import fingerprint
+from td_pinterest_op.records.spool import compute_fingerprint
 
-NOBODY = fingerprint()
+NOBODY = compute_fingerprint()
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,9 @@ from td_pinterest_op.errors import (
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.records.batch import Batch, Digests
+from td_pinterest_op.records.batch import Batch, DigestBatch
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
@@ -67,7 +67,7 @@ class FakeClient:
         self.waited.append(seconds)
 
     def put(self, records: Batch) -> Response:
-        digests = cast(Digests, records).data
+        digests = cast(DigestBatch, records).data
         numbers = [
             int.from_bytes(digests[at : at + DIGEST_BYTES], "big") for at in range(0, len(digests), DIGEST_BYTES)
         ]
@@ -148,10 +148,10 @@ class Run:
         self.spool = Spool()
 
     def send(self) -> "Run":
-        with self.spool as spool:
+        with contextlib.closing(self.spool) as spool:
             spool.add([number.to_bytes(DIGEST_BYTES, "big") for number in range(self.stats.unique)])
             spool.finish()
-            prepared = Prepared(unique_count=self.stats.unique, list_type="EMAIL", spool=spool)
+            prepared = PreparedRecords(unique_count=self.stats.unique, list_type="EMAIL", spool=spool)
             self.sender.send(prepared, self.api.put)
         return self
 
@@ -514,13 +514,13 @@ def test_sender_works_with_fewer_threads_and_sends_nothing_without_any(
 
 
 def test_error_of_an_unreadable_spool_counts_sent_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    read = Spool.batches
+    read = Spool.read_batches
 
-    def failing(spool: Spool, size: int) -> Iterator[Digests]:
+    def failing(spool: Spool, size: int) -> Iterator[DigestBatch]:
         yield next(read(spool, size))
         raise OSError(errno.EIO, "input/output error")
 
-    monkeypatch.setattr(Spool, "batches", failing)
+    monkeypatch.setattr(Spool, "read_batches", failing)
     error = Run(accept, records=30, batch=10).fail()
     assert "Partly sent: 10 of 30 records sent, 0 refused, 20 not sent" in str(error)
 

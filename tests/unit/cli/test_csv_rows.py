@@ -13,7 +13,7 @@ import pytest
 from td_pinterest_op.cli import csv_rows
 from td_pinterest_op.cli.csv_rows import CsvOptions
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.types import LISTED
+from td_pinterest_op.identifiers.types import LIST_TYPES
 
 
 def test_blank_lines_are_not_rows_but_count_as_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,24 +32,29 @@ def test_blank_lines_are_not_rows_but_count_as_lines(tmp_path: Path, monkeypatch
 
 
 JANE = "jane@shop.example"
-PHONES = (*LISTED, "phone")
+PHONES = (*LIST_TYPES, "phone")
 
 
 @pytest.mark.parametrize(
     ("content", "types", "schema", "values"),
     [
-        (f"email,name\n{JANE},Jane\n".encode(), LISTED, ["email"], [[JANE]]),
-        (f"E-Mail-Adresse;Vorname;Straße\n{JANE};Jürgen;Ölweg\n".encode("cp1252"), LISTED, ["email"], [[JANE]]),
-        (f"Adresse électronique\tNom\n{JANE}\tZoé\n".encode("utf-16"), LISTED, ["email"], [[JANE]]),
-        (f"Correo electrónico|Teléfono\n{JANE}|600\n".encode(), LISTED, ["email"], [[JANE]]),
+        (f"email,name\n{JANE},Jane\n".encode(), LIST_TYPES, ["email"], [[JANE]]),
+        (f"E-Mail-Adresse;Vorname;Straße\n{JANE};Jürgen;Ölweg\n".encode("cp1252"), LIST_TYPES, ["email"], [[JANE]]),
+        (f"Adresse électronique\tNom\n{JANE}\tZoé\n".encode("utf-16"), LIST_TYPES, ["email"], [[JANE]]),
+        (f"Correo electrónico|Teléfono\n{JANE}|600\n".encode(), LIST_TYPES, ["email"], [[JANE]]),
         (f"Correo electrónico|Teléfono\n{JANE}|600\n".encode(), PHONES, ["email", "phone"], [[JANE], ["600"]]),
-        (f"名前,メールアドレス\n花子,{JANE}\n".encode("utf-8-sig"), LISTED, ["email"], [[JANE]]),
-        (f"Email address\n{JANE}\n".encode("utf-16-le"), LISTED, ["email"], [[JANE]]),
-        (f"e_mail\n{JANE}\n".encode("utf-16-be"), LISTED, ["email"], [[JANE]]),
-        (f"id,Advertising ID,IDFA,mobile advertising id,Email\n1,x,b,c,{JANE}\n".encode(), LISTED, None, None),
-        (f'"E-mail"\r\n"{JANE}"\r\n\r\n'.encode(), LISTED, ["email"], [[JANE]]),
-        (f"Email 1,Email\n{JANE},\n,{JANE}\n,\n".encode(), LISTED, ["email", "email"], [[JANE, None], [None, JANE]]),
-        (gzip.compress(f"Indirizzo e-mail;n\n{JANE};1\n".encode("cp1252"), mtime=0), LISTED, ["email"], [[JANE]]),
+        (f"名前,メールアドレス\n花子,{JANE}\n".encode("utf-8-sig"), LIST_TYPES, ["email"], [[JANE]]),
+        (f"Email address\n{JANE}\n".encode("utf-16-le"), LIST_TYPES, ["email"], [[JANE]]),
+        (f"e_mail\n{JANE}\n".encode("utf-16-be"), LIST_TYPES, ["email"], [[JANE]]),
+        (f"id,Advertising ID,IDFA,mobile advertising id,Email\n1,x,b,c,{JANE}\n".encode(), LIST_TYPES, None, None),
+        (f'"E-mail"\r\n"{JANE}"\r\n\r\n'.encode(), LIST_TYPES, ["email"], [[JANE]]),
+        (
+            f"Email 1,Email\n{JANE},\n,{JANE}\n,\n".encode(),
+            LIST_TYPES,
+            ["email", "email"],
+            [[JANE, None], [None, JANE]],
+        ),
+        (gzip.compress(f"Indirizzo e-mail;n\n{JANE};1\n".encode("cp1252"), mtime=0), LIST_TYPES, ["email"], [[JANE]]),
     ],
 )
 def test_a_file_is_read_as_a_person_expects(

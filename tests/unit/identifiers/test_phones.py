@@ -12,7 +12,7 @@ from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.identifiers import phones
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.identifiers.types import PHONE
-from td_pinterest_op.records.digests import key_or_reason
+from td_pinterest_op.records.digests import compute_key
 from tests.campaigns import examples
 
 HASH = hashlib.sha256(b"12025550143").hexdigest()
@@ -52,7 +52,7 @@ def sha(digits: str) -> bytes:
     ],
 )
 def test_phone_number_is_hashed_as_digits_with_country_code(number: str, country: str | None, digits: str) -> None:
-    assert sha(digits) == key_or_reason(PHONE, number.encode(), default_country=country)
+    assert sha(digits) == compute_key(PHONE, number.encode(), default_country=country)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_phone_number_is_hashed_as_digits_with_country_code(number: str, country
     ],
 )
 def test_value_that_is_no_phone_number_has_a_reason(value: object, country: str | None, reason: Reason) -> None:
-    assert reason is key_or_reason(PHONE, value, default_country=country)
+    assert reason is compute_key(PHONE, value, default_country=country)
 
 
 @given(
@@ -94,7 +94,7 @@ def test_example_number_of_every_country_is_the_same_in_every_form(country: str,
     assert example is not None
     written = phonenumbers.format_number(example, form)
     digits = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164).lstrip("+")
-    assert sha(digits) == key_or_reason(PHONE, written.encode(), default_country=country)
+    assert sha(digits) == compute_key(PHONE, written.encode(), default_country=country)
 
 
 def _mutated(digits: str, places: list[int], by: str) -> str:
@@ -118,7 +118,10 @@ _numbers = st.builds(
 @given(_numbers)
 @settings(max_examples=examples(2000))
 def test_fast_path_agrees_with_the_parser_of_the_library(number: str) -> None:
-    assert phones.recognise(number.encode() + b"\n") in ([b""], [str(phones.normalise(number, None)).encode()])
+    assert phones.recognise_phones(number.encode() + b"\n") in (
+        [b""],
+        [str(phones.normalise_phone(number, None)).encode()],
+    )
 
 
 @pytest.mark.parametrize("country", ["US", "GB", "DE", "FR", "JP", "BR", "IT", "IN", "AU", "MX", "ES"])
@@ -126,12 +129,12 @@ def test_plain_international_number_needs_no_parser(country: str) -> None:
     example = phonenumbers.example_number_for_type(country, phonenumbers.PhoneNumberType.MOBILE)
     assert example is not None
     number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164).encode()
-    assert [number[1:], b""] == phones.recognise(number + b"\n" + number[1:] + b"\n")
+    assert [number[1:], b""] == phones.recognise_phones(number + b"\n" + number[1:] + b"\n")
 
 
 @given(st.binary(max_size=100) | st.text(max_size=100).map(str.encode), st.sampled_from([None, "US", "DE"]))
 def test_any_value_as_phone_number_never_raises(value: bytes, country: str | None) -> None:
-    answer = key_or_reason(PHONE, value, default_country=country)
+    answer = compute_key(PHONE, value, default_country=country)
     assert isinstance(answer, Reason) or 32 == len(answer)
 
 
@@ -141,6 +144,6 @@ def test_missing_library_error_tells_what_to_install(monkeypatch: pytest.MonkeyP
     with pytest.raises(
         WorkflowError, match=r"needs the package phonenumbers, .* `scripts/bundle FOLDER --update --with-phone-numbers`"
     ):
-        key_or_reason(PHONE, b"+12025550143", default_country=None)
+        compute_key(PHONE, b"+12025550143", default_country=None)
     monkeypatch.undo()
     phones._import_phonenumbers.cache_clear()

@@ -6,7 +6,7 @@ import pytest
 from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.identifiers.rules import PLACEHOLDERS, Reason
 from td_pinterest_op.identifiers.types import EMAIL, MAID
-from td_pinterest_op.records.digests import key_or_reason
+from td_pinterest_op.records.digests import compute_key
 from tests.emulators.td.sql import statements
 
 ADDRESS = "ann@lee.org"
@@ -44,7 +44,7 @@ def test_every_reason_is_explained() -> None:
 def test_the_sql_of_a_reason_finds_every_row_that_is_rejected_for_it(reason: str) -> None:
     type_ = MAID if "maid" in REASONS[reason].sql else EMAIL
     values = REJECTED[reason]
-    assert {reason} == {key_or_reason(type_, None if value is None else value.encode()) for value in values}
+    assert {reason} == {compute_key(type_, None if value is None else value.encode()) for value in values}
     assert len(values) == found_by(REASONS[reason].sql, values)
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from scripts.queries import files
 from td_pinterest_op.identifiers.rules import HASHES_OF_NOTHING, PLACEHOLDERS, SEPARATORS, Reason
-from td_pinterest_op.identifiers.sql import answer_sql, lower_sql, trim_sql
-from td_pinterest_op.identifiers.types import EMAIL, LISTED, UNSURE, IdentifierType
-from td_pinterest_op.records.digests import key_or_reason
+from td_pinterest_op.identifiers.sql import build_answer_sql, build_lower_sql, build_trim_sql
+from td_pinterest_op.identifiers.types import EMAIL, LIST_TYPES, UNSURE, IdentifierType
+from td_pinterest_op.records.digests import compute_key
 from tests.campaigns import examples
 from tests.unit.records.test_identifiers_fuzz import padded, texts
 
@@ -27,7 +27,7 @@ HASH = hashlib.sha256(b"ann@lee.example").hexdigest()
 CHARACTERS = sorted(
     set(SEPARATORS) | set("@.-+aA0fF\u0130\u0131\u00df\u1e9e\u212a\ufb00\u00e9\u00c9\u01c5\U0001f600\U00010400")
 )
-TYPES = list(LISTED.values())
+TYPES = list(LIST_TYPES.values())
 
 ALLOWED = {
     *("array_agg", "array_join", "cast", "ceil", "coalesce", "count", "count_if", "date_trunc", "floor", "greatest"),
@@ -46,9 +46,9 @@ def in_duckdb(query: str) -> str:
 
 
 def statement(type_: IdentifierType) -> str:
-    judged = answer_sql(type_, text="text", lowered="lowered")
-    return in_duckdb(f"""SELECT {judged} FROM (SELECT *, {lower_sql("text")} AS lowered
-        FROM (SELECT number, {trim_sql("value")} AS text FROM given)) ORDER BY number""")
+    judged = build_answer_sql(type_, text="text", lowered="lowered")
+    return in_duckdb(f"""SELECT {judged} FROM (SELECT *, {build_lower_sql("text")} AS lowered
+        FROM (SELECT number, {build_trim_sql("value")} AS text FROM given)) ORDER BY number""")
 
 
 STATEMENTS = {type_.name: statement(type_) for type_ in TYPES}
@@ -66,7 +66,7 @@ def expected(type_: IdentifierType, value: str | None) -> str | None:
     """A digest in hex, a reason, or None for a null."""
     if value is None:
         return None
-    judged = key_or_reason(type_, value.encode())
+    judged = compute_key(type_, value.encode())
     return judged.value if isinstance(judged, Reason) else judged.hex()
 
 

@@ -16,7 +16,7 @@ from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.pinterest import api as module
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import Audience, CustomerList
-from td_pinterest_op.records.batch import Digests
+from td_pinterest_op.records.batch import DigestBatch
 from tests.unit.scripted import Keys, Scene, answer, scene
 
 ACCOUNT = "549755885175"
@@ -191,12 +191,12 @@ def test_exceptions_on_a_read_are_a_warning(exceptions: object, caplog: pytest.L
 CREATING: list[Callable[[Api], object]] = [
     lambda api: api.create_audience(name="N", description=None, rule={"customer_list_id": "643"}),
     lambda api: api.create_customer_list(name="N", list_type="EMAIL"),
-    lambda api: api.create_customer_list(name="N", list_type="EMAIL", records=Digests(bytes(32))),
+    lambda api: api.create_customer_list(name="N", list_type="EMAIL", records=DigestBatch(bytes(32))),
 ]
 CHANGING: list[Callable[[Api], object]] = [
     lambda api: api.switch_audience("25", customer_list_id="644"),
     lambda api: api.remove_audience("25"),
-    lambda api: api.change_records("643", Digests(bytes(32)), operation="ADD"),
+    lambda api: api.change_records("643", DigestBatch(bytes(32)), operation="ADD"),
 ]
 
 
@@ -257,7 +257,7 @@ def test_empty_exceptions_are_a_success(exceptions: object) -> None:
 def test_error_about_records_names_their_number_and_quotes_no_response(status: int) -> None:
     calls, _ = api(answer(status, {"code": 1, "message": "jane"}, {"x-pinterest-rid": "r7"}))
     with pytest.raises(RequestRefusedError) as caught:
-        calls.change_records("643", Digests(bytes(96)), operation="ADD")
+        calls.change_records("643", DigestBatch(bytes(96)), operation="ADD")
     assert status == caught.value.status
     assert f"Pinterest answered {status} (code 1) to the request to add 3 records to customer list 643 (ad" in str(
         caught.value

@@ -3,7 +3,7 @@
 import pytest
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.types import EMAIL, IDFA, LISTED, MAID, IdentifierType, join_with_or
+from td_pinterest_op.identifiers.types import EMAIL, IDFA, LIST_TYPES, MAID, IdentifierType, join_with_or
 from td_pinterest_op.records.columns import Column, choose_list_type, find_identifier_columns
 from td_pinterest_op.treasure_data.job import Job
 
@@ -71,13 +71,15 @@ class TestColumns:
         expected = (
             "the result of job 5 (columns: Maid bigint, age integer) cannot be exported: "
             'there is no column "mail", which `columns` names; '
-            'column "age" is not an identifier: leave it out of the query, or name it in `columns`; '
-            'column "Maid" is of type bigint: cast it to varchar'
+            'column "Maid" is of type bigint: cast it to varchar; '
+            'column "age" is not an identifier: leave it out of the query, or name it in `columns`'
         )
         assert expected == str(caught.value)
 
     def test_error_of_a_result_without_identifiers_lists_the_known_names(self) -> None:
-        with pytest.raises(JobError, match=r"\(columns: mail varchar\).*there is no column " + join_with_or(LISTED)):
+        with pytest.raises(
+            JobError, match=r"\(columns: mail varchar\).*there is no column " + join_with_or(LIST_TYPES)
+        ):
             find_identifier_columns(job(("mail", "varchar")), {})
 
     @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from td_pinterest_op.identifiers.rules import _WHITE_SPACE, PLACEHOLDERS, Reason
-from td_pinterest_op.identifiers.types import EMAIL, IDFA, LISTED, MAID, IdentifierType
-from td_pinterest_op.records.digests import KeyBlock, hash_block, key_or_reason
+from td_pinterest_op.identifiers.types import EMAIL, IDFA, LIST_TYPES, MAID, IdentifierType
+from td_pinterest_op.records.digests import KeyBlock, compute_key, hash_block
 
 UUID = "0123abcd-89ef-4cde-8f01-23456789abcd"
 HASH = hashlib.sha256(b"ann@lee.org").hexdigest()
@@ -18,7 +18,7 @@ def sha(text: str) -> bytes:
 
 def both_ways(type_: IdentifierType, value: object) -> bytes | Reason:
     """What happens to a value, having made sure that a block of it and of its like says the same."""
-    alone = key_or_reason(type_, value)
+    alone = compute_key(type_, value)
     as_block = KeyBlock(
         keys=[b"" if isinstance(alone, Reason) else alone] * 3,
         rejected=[(row, alone) for row in range(3)] if isinstance(alone, Reason) else [],
@@ -60,13 +60,13 @@ def test_an_android_id_is_hashed_in_lower_case_and_an_idfa_in_upper_case(
     assert sha(hashed) == both_ways(type_, value.encode())
 
 
-@pytest.mark.parametrize("type_", list(LISTED.values()))
+@pytest.mark.parametrize("type_", list(LIST_TYPES.values()))
 @pytest.mark.parametrize("value", [HASH, HASH.upper(), HASH[:32] + HASH[32:].upper(), f"\t{HASH}\r\n", f"\ufeff{HASH}"])
 def test_a_digest_of_any_kind_and_case_is_sent_as_it_is(type_: IdentifierType, value: str) -> None:
     assert bytes.fromhex(HASH) == both_ways(type_, value.encode())
 
 
-@pytest.mark.parametrize("type_", list(LISTED.values()))
+@pytest.mark.parametrize("type_", list(LIST_TYPES.values()))
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
@@ -216,7 +216,7 @@ def test_a_block_names_each_rejected_row_and_digests_the_others(
 def test_every_placeholder_is_refused_plain_and_hashed() -> None:
     values = [word.encode() for word in sorted(PLACEHOLDERS)]
     hashes = [hashlib.sha256(spelt).hexdigest().encode() for value in values for spelt in (value, value.upper())]
-    for type_ in LISTED.values():
+    for type_ in LIST_TYPES.values():
         assert {Reason.PLACEHOLDER} == {both_ways(type_, value) for value in values}
         assert {Reason.HASH_OF_NOTHING} == {both_ways(type_, value) for value in hashes}
 

@@ -1,13 +1,14 @@
 """Rows → unique digests in the spool; what is wrong is counted, and its first rows are known by their position."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any, cast
 
 import pytest
 
 from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.read import AllIdentifiersReader, Prepared, ReaderSettings
+from td_pinterest_op.records.read import AllIdentifiersReader, PreparedRecords, ReaderSettings
 from td_pinterest_op.records.spool import Spool, split_fixed
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.result import JobResult
@@ -18,7 +19,7 @@ EMAILS = Column(name="email", type=EMAIL, position=0)
 
 @pytest.fixture
 def spool() -> Iterator[Spool]:
-    with Spool() as spool:
+    with closing(Spool()) as spool:
         yield spool
 
 
@@ -40,12 +41,12 @@ def test_reader_spools_every_person_once(spool: Spool) -> None:
     stats, _, told = prepared(spool, blocks)
     assert (11, 11, 8, 3) == (stats.read, stats.valid, stats.unique, stats.duplicate)
     assert [5, 10, 11] == told
-    assert digests(8) == {digest.hex() for digest in split_fixed(b"".join(spool.chunks()))}
+    assert digests(8) == {digest.hex() for digest in split_fixed(b"".join(spool.read_chunks()))}
 
 
 def test_an_action_that_reads_no_rows_has_nothing_to_send() -> None:
-    nothing = Prepared.empty()
-    assert (0, [], 0) == (nothing.unique_count, list(nothing.batches(100)), nothing.count_batches(100))
+    nothing = PreparedRecords()
+    assert (0, [], 0) == (nothing.unique_count, list(nothing.read_batches(100)), nothing.count_batches(100))
 
 
 def test_row_numbers_start_at_1_and_continue_from_block_to_block(spool: Spool) -> None:

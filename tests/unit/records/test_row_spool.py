@@ -11,7 +11,7 @@ import pytest
 from td_pinterest_op.identifiers.types import TYPES
 from td_pinterest_op.records import batch, row_spool
 from td_pinterest_op.records import spool as spool_module
-from td_pinterest_op.records.batch import RowRecords
+from td_pinterest_op.records.batch import RowBatch
 from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import Shape
 
@@ -46,7 +46,7 @@ def filled(spool: RowSpool, *blocks: list[Row]) -> RowSpool:
     return spool
 
 
-def apart(batch: RowRecords) -> list[Row]:
+def apart(batch: RowBatch) -> list[Row]:
     return [(shape, row) for shape, data in batch.parts for row in spool_module.split_fixed(data, shape.width)]
 
 
@@ -61,27 +61,27 @@ def test_the_batches_are_counted_without_reading_them(
 ) -> None:
     monkeypatch.setattr(batch, "_MAX_BATCH_BYTES", most_bytes)
     filled(spool, [row(number, external_id=b"A%d" % number if number % 2 else b"") for number in range(100)])
-    assert len(list(spool.batches(size))) == spool.count_batches(size)
+    assert len(list(spool.read_batches(size))) == spool.count_batches(size)
 
 
 def test_every_row_comes_once(spool: RowSpool) -> None:
     rows = [row(number, external_id=b"A%d" % number if number % 2 else b"") for number in range(500)]
     filled(spool, rows[:300], rows[200:], rows[:1])
     assert (500, 250 * 2 + 84 * 2 + 166) == (spool.unique_count, spool.key_count)
-    assert in_order(rows) == [each for batch in spool.batches(7) for each in apart(batch)]
+    assert in_order(rows) == [each for batch in spool.read_batches(7) for each in apart(batch)]
 
 
 @pytest.mark.parametrize("size", [1, 7, 499, 500, 501])
 def test_batches_are_full_but_for_the_last(spool: RowSpool, size: int) -> None:
     filled(spool, [row(number) for number in range(500)])
-    lengths = [len(apart(batch)) for batch in spool.batches(size)]
+    lengths = [len(apart(batch)) for batch in spool.read_batches(size)]
     assert [size] * (500 // size) + [500 % size] * (500 % size > 0) == lengths
 
 
 def test_a_batch_of_long_rows_is_cut_by_its_bytes(spool: RowSpool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "_MAX_BATCH_BYTES", 300)
     filled(spool, [row(number, external_id=b"x" * 32) for number in range(10)])
-    assert [4, 4, 2] == [len(apart(batch)) for batch in spool.batches(100)]
+    assert [4, 4, 2] == [len(apart(batch)) for batch in spool.read_batches(100)]
 
 
 def test_the_same_rows_give_the_same_batches_and_fingerprint_in_any_order(spool: RowSpool) -> None:
@@ -89,7 +89,7 @@ def test_the_same_rows_give_the_same_batches_and_fingerprint_in_any_order(spool:
     filled(spool, rows)
     with closing(RowSpool()) as other:
         filled(other, rows[::-1], rows[:5])
-        assert list(spool.batches(11)) == list(other.batches(11))
+        assert list(spool.read_batches(11)) == list(other.read_batches(11))
         assert spool.fingerprint == other.fingerprint
     with closing(RowSpool()) as larger:
         assert spool.fingerprint != filled(larger, rows, [row(300)]).fingerprint
@@ -118,4 +118,4 @@ def test_a_short_file_is_an_error_and_never_fewer_rows(spool: RowSpool) -> None:
     filled(spool, [row(number) for number in range(10)])
     next(iter(spool._spools.values()))._file._file.truncate(5)
     with pytest.raises(OSError, match="shorter than the data written"):
-        list(spool.batches(10))
+        list(spool.read_batches(10))

@@ -7,14 +7,15 @@ import stat
 import sys
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from td_pinterest_op.records import spool as module
-from td_pinterest_op.records.batch import Digests
+from td_pinterest_op.records.batch import DigestBatch
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.spool import Spool, fingerprint
+from td_pinterest_op.records.spool import Spool, compute_fingerprint
 
 
 def digests(count: int, seed: int = 1) -> list[bytes]:
@@ -22,7 +23,7 @@ def digests(count: int, seed: int = 1) -> list[bytes]:
 
 
 def test_spool_rejects_what_is_no_digest_before_writing_or_showing_it() -> None:
-    with Spool() as spool, pytest.raises(ValueError, match=r"^a digest must have 32 bytes$"):  # noqa: PT012
+    with closing(Spool()) as spool, pytest.raises(ValueError, match=r"^a digest must have 32 bytes$"):  # noqa: PT012
         spool.add([b"ann@lee.org"])
         spool.finish()
 
@@ -35,7 +36,7 @@ def finished(values: list[bytes], step: int = 100) -> Spool:
     return spool
 
 
-def apart(batch: Digests) -> list[bytes]:
+def apart(batch: DigestBatch) -> list[bytes]:
     return [*module.split_fixed(batch.data)]
 
 
@@ -44,8 +45,7 @@ def _pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if request.param == "in many small pieces":
         monkeypatch.setattr(module, "_INCOMING_DIGESTS", 150)
         monkeypatch.setattr(module, "_BUFFERED_BYTES", 400 * DIGEST_BYTES)
-        monkeypatch.setattr(module, "_SORTED_DIGESTS", 5)
-        monkeypatch.setattr(module, "_SPLIT_BYTES", 20 * DIGEST_BYTES)
+        monkeypatch.setattr(module, "_LARGE_BUCKET_BYTES", 20 * DIGEST_BYTES)
         monkeypatch.setattr(module, "_CHUNK_BYTES", 3 * DIGEST_BYTES)
 
 
@@ -64,44 +64,45 @@ class TestUnique:
         ],
     )
     def test_every_digest_comes_once_in_order(self, values: list[bytes]) -> None:
-        with finished(values) as spool:
-            assert sorted(set(values)) == [digest for batch in spool.batches(7) for digest in apart(batch)]
+        with closing(finished(values)) as spool:
+            assert sorted(set(values)) == [digest for batch in spool.read_batches(7) for digest in apart(batch)]
             assert len(set(values)) == spool.unique_count
 
     def test_order_of_rows_does_not_change_batches(self) -> None:
         values = digests(2000) + digests(300)
         shuffled = random.Random(2).sample(values, len(values))
-        with finished(values) as first, finished(shuffled, step=37) as other:
-            assert list(first.batches(64)) == list(other.batches(64))
+        with closing(finished(values)) as first, closing(finished(shuffled, step=37)) as other:
+            assert list(first.read_batches(64)) == list(other.read_batches(64))
 
     @pytest.mark.parametrize("size", [1, 7, 999, 1000, 1001, 100_000])
     def test_batches_are_full_but_for_the_last(self, size: int) -> None:
-        with finished(digests(1000)) as spool:
+        with closing(finished(digests(1000))) as spool:
             full, rest = divmod(1000, size)
             expected = [size] * full + [rest] * (rest > 0)
-            assert expected == [len(batch) for batch in spool.batches(size)]
+            assert expected == [len(batch) for batch in spool.read_batches(size)]
 
     def test_batches_are_the_same_again_in_any_size_and_at_once(self) -> None:
-        with finished(digests(1000) + digests(10)) as spool:
-            first = list(spool.batches(30))
-            assert [(batch, batch) for batch in first] == list(zip(spool.batches(30), spool.batches(30), strict=True))
-            assert b"".join(batch.data for batch in first) == b"".join(batch.data for batch in spool.batches(401))
+        with closing(finished(digests(1000) + digests(10))) as spool:
+            first = list(spool.read_batches(30))
+            assert [(batch, batch) for batch in first] == list(
+                zip(spool.read_batches(30), spool.read_batches(30), strict=True)
+            )
+            assert b"".join(batch.data for batch in first) == b"".join(batch.data for batch in spool.read_batches(401))
 
 
-@pytest.mark.parametrize("crowd", [1 << 7, 1 << 30], ids=["repeats in crowds", "repeats one by one"])
-def test_memory_grows_with_different_digests_only(crowd: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"_CROWD": crowd, "_SPLIT_BYTES": 1 << 18, "_BUFFERED_BYTES": 1 << 20}.items():
+def test_memory_grows_with_different_digests_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"_LARGE_BUCKET_BYTES": 1 << 18, "_BUFFERED_BYTES": 1 << 20}.items():
         monkeypatch.setattr(module, name, value)
 
     def peak(different: int) -> int:
         values = [hashlib.sha256(b"%d" % number).digest() * 3 for number in range(different)]
         tracemalloc.start()
         try:
-            with Spool(3 * DIGEST_BYTES, encrypted=True) as spool:
+            with closing(Spool(3 * DIGEST_BYTES, encrypted=True)) as spool:
                 for start in range(0, 80_000, 1000):
                     spool.add([values[number % different] for number in range(start, start + 1000)])
                 spool.finish()
-                assert different * spool.width == sum(map(len, spool.chunks()))
+                assert different * spool.width == sum(map(len, spool.read_chunks()))
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -111,7 +112,7 @@ def test_memory_grows_with_different_digests_only(crowd: int, monkeypatch: pytes
 
 def test_spool_file_is_private_and_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with finished(digests(1000)) as spool:
+    with closing(finished(digests(1000))) as spool:
         status = os.fstat(spool._file._file.fileno())
         assert stat.S_IMODE(status.st_mode) == 0o600
         assert status.st_nlink == 0
@@ -131,27 +132,27 @@ def files_no_larger_than(size: int) -> Iterator[None]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
 def test_full_disk_during_a_write_raises_oserror() -> None:
-    with Spool() as spool:
+    with closing(Spool()) as spool:
         spool.add(digests(1000))
         with files_no_larger_than(10_000), pytest.raises(OSError, match="too large"):
             spool.finish()
 
 
 def test_truncated_file_raises_oserror() -> None:
-    with finished(digests(1000)) as spool:
+    with closing(finished(digests(1000))) as spool:
         os.ftruncate(spool._file._file.fileno(), 1000)
         with pytest.raises(OSError, match="shorter"):
-            list(spool.batches(10))
+            list(spool.read_batches(10))
 
 
 def test_a_fingerprint_is_eight_hex_digits_of_the_sha256_of_the_sorted_digests() -> None:
     digests = [hashlib.sha256(str(number).encode()).digest() for number in range(1000)]
     expected = hashlib.sha256(b"".join(sorted(digests))).hexdigest()[:8]
     for order in (digests, digests[::-1], [*digests, *digests[:5]]):
-        with Spool() as spool:
+        with closing(Spool()) as spool:
             spool.add(order)
             spool.finish()
             assert expected == spool.fingerprint == spool.fingerprint
-    with Spool() as spool:
+    with closing(Spool()) as spool:
         spool.finish()
-        assert fingerprint() == spool.fingerprint != expected
+        assert compute_fingerprint() == spool.fingerprint != expected

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from td_pinterest_op.cli.statements import build_arms_statement, build_hashed_statement, build_rejected_statement
 from td_pinterest_op.errors import SettingsError, UnexpectedError
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.identifiers.types import EMAIL, IDFA, LISTED, MAID, IdentifierType
+from td_pinterest_op.identifiers.types import EMAIL, IDFA, LIST_TYPES, MAID, IdentifierType
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import ColumnKeys, compute_column_keys, decode_answers
 from td_pinterest_op.records.sql import (
     NUMBERS,
     Query,
-    answers_statement,
-    columns_statement,
+    build_answers_statement,
+    build_columns_statement,
     require_one_statement,
 )
 from td_pinterest_op.settings.structures import Control
@@ -88,7 +88,7 @@ def nasty_rows() -> list[Row]:
 
 def test_every_row_has_the_operators_answers_whatever_is_in_it(database: duckdb.DuckDBPyConnection) -> None:
     rows = nasty_rows()
-    answers = run(database, answers_statement(QUERY, control=None), rows)
+    answers = run(database, build_answers_statement(QUERY, control=None), rows)
     given, judged = keys(rows, is_judged=False), keys(spread(answers), is_judged=True)
     assert without_unsure(given, judged) == without_unsure(judged, judged)
     assert {64, 65} == {len(text) for text, *_ in answers if text and len(text) > 40}
@@ -105,16 +105,18 @@ def test_rows_of_anything_have_the_operators_answers(
     opened: duckdb.DuckDBPyConnection, values: list[tuple[str, str, str, list[str]]]
 ) -> None:
     rows = [(a, 1, c, d, e) for a, d, e, c in values]
-    judged = keys(spread(run(opened, answers_statement(QUERY, control=None), rows)), is_judged=True)
+    judged = keys(spread(run(opened, build_answers_statement(QUERY, control=None), rows)), is_judged=True)
     assert without_unsure(keys(rows, is_judged=False), judged) == without_unsure(judged, judged)
 
 
-@pytest.mark.parametrize("type_", LISTED.values())
+@pytest.mark.parametrize("type_", LIST_TYPES.values())
 def test_a_digest_is_marked_if_it_was_one_before(database: duckdb.DuckDBPyConnection, type_: IdentifierType) -> None:
     query = Query(text="SELECT a FROM nasty", names=["a"], columns=[Column(name="a", type=type_, position=0)])
     given = UUID if type_ is not EMAIL else "ann@lee.example"
     rows = [(value, None, None, None, None) for value in (given, HASH, "1" * 64, None, "nobody")]
-    block = decode_answers([_raw(value) for (value,) in run(database, answers_statement(query, control=None), rows)])
+    block = decode_answers(
+        [_raw(value) for (value,) in run(database, build_answers_statement(query, control=None), rows)]
+    )
     assert (2, 3) == (block.hashed_count, len(list(filter(None, block.keys))))
     assert [Reason.NULL, type_.sql and type_.sql.form[0][1]] == [reason for _, reason in block.rejected]
 
@@ -134,7 +136,7 @@ def number_of(control: Control, key: int) -> int:
 def test_a_key_becomes_the_number_that_decides(database: duckdb.DuckDBPyConnection, salt: str) -> None:
     control = Control(percent=Decimal("12.34"), salt=salt, by="customer")
     rows = [("ann@lee.example", key, None, None, None) for key in [*range(-200, 200), None]]
-    answers = run(database, answers_statement(QUERY, control=control), rows)
+    answers = run(database, build_answers_statement(QUERY, control=control), rows)
     numbers = [row[1] for row in answers]
     assert numbers.pop() is None
     expected = assign_control(control, [encode_key(key) for key in range(-200, 200)])
@@ -203,7 +205,7 @@ def test_several_statements_are_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "statement", [columns_statement, lambda text: build_hashed_statement(replace(QUERY, text=text))]
+    "statement", [build_columns_statement, lambda text: build_hashed_statement(replace(QUERY, text=text))]
 )
 def test_comments_in_front_of_a_query_stay_in_front(statement: Any) -> None:
     made = statement("-- set session a = 'b'\n--x\nWITH people AS (SELECT 1) SELECT * FROM people -- the end")

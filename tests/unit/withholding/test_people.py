@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records import rows as row_records
-from td_pinterest_op.records.batch import Digests, RowRecords
+from td_pinterest_op.records import spool
+from td_pinterest_op.records.batch import DigestBatch, RowBatch
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import ColumnKeys
 from td_pinterest_op.records.spool import Spool, split_fixed
@@ -214,7 +215,7 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
     control = {"percent": case.percent, "salt": SALT, "by": "Customer"} if case.percent else None
     given = parse_export(LEAST | {"records": form, "control": control}, environ=test_parse.ENVIRON)
     stats = Stats(action="", ad_account_id="", dry_run=False)
-    with Spool() as suppressed, Spool() as consented:
+    with contextlib.closing(Spool()) as suppressed, contextlib.closing(Spool()) as consented:
         spools = {"suppress": suppressed, "consent": consented}
         for name, rows in case.list_rows.items():
             lists.read_list(result(all_types, rows), given, spools[name])
@@ -226,7 +227,7 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
         of_people = result(case.types, rows, arrays=case.arrays, by=control is not None)
         with open_reader(of_people.job, given, stats, lists=opened if case.list_rows else None) as reader:
             reader.read(of_people.blocks, progress=lambda _: None)
-            batches = list(reader.prepared.batches(3))
+            batches = list(reader.prepared.read_batches(3))
     stats.count_records(sent=stats.to_send_count)
     stats.check_sums(complete=True)
     return stats, batches
@@ -237,7 +238,7 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
 def test_identifiers_of_people_who_are_withheld_are_not_sent_and_all_others_are(case: Case) -> None:
     stats, batches = exported(case, "identifiers", ["email", "maid"])
     sent, withheld = Oracle(case).identifiers()
-    assert all(isinstance(batch, Digests) for batch in batches)
+    assert all(isinstance(batch, DigestBatch) for batch in batches)
     assert sorted(sent) == [digest.hex() for batch in batches for digest in split_fixed(batch.data)]
     assert (len(sent), withheld) == (stats.to_send_count, +stats.withheld)
     assert keyless(case) == stats.invalid_by_reason["no_control_key"]
@@ -252,7 +253,7 @@ def keyless(case: Case) -> int:
 def test_rows_of_people_who_are_withheld_are_not_sent_and_all_others_are_without_what_those_hold(case: Case) -> None:
     stats, batches = exported(case, "rows", list(KEYS_OF))
     people, withheld = Oracle(case).rows()
-    assert all(isinstance(batch, RowRecords) for batch in batches)
+    assert all(isinstance(batch, RowBatch) for batch in batches)
     records = {
         tuple(sorted(record.items()))
         for batch in batches
@@ -275,12 +276,19 @@ def combinations(person: frozenset[Identifier]) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("kind", [People, SingleIdentifierPeople])
-def test_memory_grows_with_different_identifiers_only(kind: type[People | SingleIdentifierPeople]) -> None:
+def test_memory_grows_with_different_identifiers_only(
+    kind: type[People | SingleIdentifierPeople], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "_BUFFERED_BYTES", 1 << 18)
+
     def peak(different: int) -> int:
         digests = [hashlib.sha256(b"%d" % number).digest() for number in range(different)]
         tracemalloc.start()
         try:
-            with Spool() as suppressed, contextlib.closing(kind(Lists(suppressed=suppressed))) as people:
+            with (
+                contextlib.closing(Spool()) as suppressed,
+                contextlib.closing(kind(Lists(suppressed=suppressed))) as people,
+            ):
                 suppressed.add(digests[:1])
                 suppressed.finish()
                 for start in range(0, 50_000, 1000):
@@ -314,11 +322,11 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
         [[b"e1@lee.org", b"e2@lee.org"], b"E"],
     ]
     job = Job(id="5", schema=(("email", "array(varchar)"), ("external_id", "varchar")), records=6, size=None)
-    with Spool() as suppressed:
+    with contextlib.closing(Spool()) as suppressed:
         lists.read_list(result(["email"], [[crowd[1_000]]]), given, suppressed)
         with open_reader(job, given, stats, lists=Lists(suppressed=suppressed)) as reader:
             reader.read([[[*column] for column in zip(*people, strict=True)]], progress=lambda _: None)
-            batches = [*reader.prepared.batches(100)]
+            batches = [*reader.prepared.read_batches(100)]
     sent = [json.loads(b"{%s}" % b"".join(batch.to_json()))["records_v2"] for batch in batches]
     expected = [
         ("A", None),
@@ -341,10 +349,10 @@ def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest(
     of_people = result(["email"], [[normal(("email", number)).encode()] for number in range(1000)])
     with open_reader(of_people.job, given, stats, lists=None) as reader:
         reader.read(of_people.blocks, progress=lambda _: None)
-        (batch,) = reader.prepared.batches(1000)
+        (batch,) = reader.prepared.read_batches(1000)
     everybody = {sha(normal(("email", number))) for number in range(1000)}
     chosen = {digest for digest in everybody if int(sha(f"{SALT}\n{digest}")[:8], 16) % 10_000 < 1000}
-    assert isinstance(batch, Digests)
+    assert isinstance(batch, DigestBatch)
     assert everybody - chosen == {digest.hex() for digest in split_fixed(batch.data)}
     assert len(chosen) == stats.withheld["control"]
 
