@@ -23,6 +23,7 @@ and never contains a value that could be a person, a secret, or a template for d
 README and the log show the first paragraph of a class's docstring, and its attributes.
 """
 
+import contextlib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,6 +65,15 @@ class ExportError(Exception):
     def meaning(cls) -> str:
         """Return the first paragraph of the docstring as one line."""
         return " ".join(inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].split())
+
+
+@contextlib.contextmanager
+def extend_errors(text: str) -> Iterator[None]:
+    """Add `text` to the message of an ExportError that leaves the `with` block."""
+    try:
+        yield
+    except ExportError as error:
+        raise error.extend(text) from None
 
 
 class WorkflowError(ExportError):

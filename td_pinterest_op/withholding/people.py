@@ -1,6 +1,6 @@
 """Compare the identifiers of people with the lists: who is withheld, and why.
 
-Identifiers are in buckets by their first byte, like those of the lists: one bucket of each is compared at a time.
+Identifiers are in buckets by their first byte, as in the lists: one bucket of each is compared at a time.
 """
 
 from array import array
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import chain, compress
+from itertools import chain, compress, repeat
 from operator import ne
 
 from td_pinterest_op.records.columns import Column
@@ -19,8 +19,7 @@ from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
 
 _NUMBER_BYTES = 4
-# Of a bucket, as objects.
-_ENTRIES_AT_ONCE = 1 << 13
+_ENTRIES_AT_ONCE = 1 << 13  # of a bucket, as objects
 
 Sendable = tuple[list[bytes], Counter[str]]
 """Identifiers that may be sent, in ascending order, and how many may not, by reason."""
@@ -28,9 +27,9 @@ Sendable = tuple[list[bytes], Counter[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lists:
-    """The people of an opt-out list and of a consent list, as digests. None for a list that the task does not name.
+    """The digests of an opt-out list and of a consent list, None for a list that the task does not name.
 
-    `columns`: the columns with identifiers of each list, by the name of its query.
+    `columns`: the identifier columns of each list, by the name of its query.
     """
 
     suppressed: Spool | None = None
@@ -39,26 +38,18 @@ class Lists:
 
     def buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes] | None]]:
         """Yield the opt-outs and the consents with each first byte. The consents are None without a consent list."""
-        nobody = frozenset[bytes]()
-        suppressed = map(frozenset, self.suppressed.buckets()) if self.suppressed else (nobody for _ in range(BUCKETS))
-        consented = map(frozenset, self.consented.buckets()) if self.consented else (None for _ in range(BUCKETS))
+        suppressed = map(frozenset, self.suppressed.buckets()) if self.suppressed else repeat(frozenset(), BUCKETS)
+        consented = map(frozenset, self.consented.buckets()) if self.consented else repeat(None, BUCKETS)
         return zip(suppressed, consented, strict=True)
 
 
 def assign_control(control: Control, keys: Iterable[bytes]) -> list[bool]:
-    """Return for each key whether its person is in the control group.
+    """Return for each person's key whether the person is in the control group.
 
-    The number of a person is the first eight hex digits of SHA-256 (salt, a line feed, the key). The SQL of
-    `salted_number_sql` computes the same.
+    The first eight hex digits of SHA-256 (salt, a line feed, the key) decide, as in `salted_number_sql`.
     """
-    salted = sha256(control.salt.encode() + b"\n")
-    share = control.share_of_ten_thousand
-    is_in_group = []
-    for key in keys:
-        of_key = salted.copy()
-        of_key.update(key)
-        is_in_group.append(int.from_bytes(of_key.digest()[:_NUMBER_BYTES], "big") % NUMBERS < share)
-    return is_in_group
+    prefix, share = control.salt.encode() + b"\n", control.share_of_ten_thousand
+    return [int.from_bytes(sha256(prefix + key).digest()[:_NUMBER_BYTES], "big") % NUMBERS < share for key in keys]
 
 
 def encode_key(value: object) -> bytes:
@@ -85,7 +76,7 @@ class SingleIdentifierPeople:
         self._controlled.add([key for key in compress(column.keys, in_control) if key])
 
     def add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        """Ignore people who are not sent: anybody else with the same identifier is on the same lists."""
+        """Do nothing: whoever shares the only identifier of a person who is not sent is on the same lists."""
 
     def find_sendable(self) -> Iterator[Sendable]:
         """Yield the sendable identifiers in 256 parts. Nobody can be added afterwards. Raises OSError."""
@@ -99,16 +90,15 @@ class SingleIdentifierPeople:
             yield _select_sendable(everybody, suppressed, consented, controlled)
 
 
-# Facts about a person, as bits of a byte.
-_SUPPRESSED, _CONSENTS, _CONTROL = 1, 2, 4
-# The person is not sent anyway. If suppressed, others lose the identifiers that they share.
-_SHIELDS = 8
+# Facts about a person, as bits of a byte. SHIELDS: the row is not sent anyway, but a suppressed person shields the
+# identifiers in it from being sent for others.
+_SUPPRESSED, _CONSENTS, _CONTROL, _SHIELDS = 1, 2, 4, 8
 # What happens to a person: 0 is sent, 1 + n is withheld for reason n of WITHHELD. DONE: nothing is left to do.
 DONE = 1 + len(WITHHELD)
 
 
 def _decide_outcome(facts: int, *, needs_consent: bool) -> int:
-    """Return a person's outcome by the facts: 0 (sent), 1 + the index of a reason in WITHHELD, or DONE."""
+    """Return what happens to a person with these facts: 0 (sent), 1 + the index of a reason in WITHHELD, or DONE."""
     if facts & _SHIELDS:
         return DONE
     if facts & _SUPPRESSED:
@@ -131,10 +121,7 @@ _ARE_IN_CONTROL = make_byte_table(lambda facts: facts & _CONTROL > 0)
 
 
 class People:
-    """Collects people with any number of identifiers, and compares them with the lists.
-
-    People are numbered from 0, row by row.
-    """
+    """Collects people with any number of identifiers, numbered from 0, and compares them with the lists."""
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
@@ -151,11 +138,6 @@ class People:
         self._shared.close()
         self._facts = bytearray()
 
-    @property
-    def person_count(self) -> int:
-        """The number of people."""
-        return len(self._facts)
-
     def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool]) -> None:
         """Add a person for each row of a block, with all identifiers in it. Raises OSError."""
         self._add_people(by_column, bytes(in_control).replace(b"\1", bytes([_CONTROL])))
@@ -165,11 +147,10 @@ class People:
         self._add_people(by_column, bytes([_SHIELDS]) * count)
 
     def _add_people(self, by_column: Sequence[ColumnKeys], facts: bytes) -> None:
-        """Add a person for each row of a block. `facts`: a byte for each person."""
         first = len(self._facts)
         self._facts += facts
         if self._lists.suppressed:
-            # Whoever has an address that cannot be compared may be on the list by it.
+            # A person whose address cannot be compared may be on the list.
             self._add_fact(_SUPPRESSED, (first + row for column in by_column for row in column.unsure_rows))
         for column in by_column:
             numbers = range(first, len(self._facts)) if column.rows is None else [first + row for row in column.rows]
@@ -196,12 +177,11 @@ class People:
         _add_entries(self._shared, [digest for digest, _ in shared], [number for _, number in shared])
 
     def _add_fact(self, fact: int, numbers: Iterable[int]) -> None:
-        """Add a fact about the people with these numbers."""
         for number in numbers:
             self._facts[number] |= fact
 
     def outcomes(self, start: int, stop: int) -> bytearray:
-        """Return the outcome of each person: 0 (sent), 1 + the index of a reason in WITHHELD, or DONE."""
+        """Return the outcomes of the people from `start` to before `stop`, a byte for each: see `_decide_outcome`."""
         return self._facts[start:stop].translate(self._outcomes)
 
     def find_sendable(self) -> Iterator[Sendable]:
@@ -213,12 +193,12 @@ class People:
             yield _select_sendable(everybody, suppressed, consented if self._lists.consented else None, controlled)
 
     def identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
-        """Yield person, reason and identifier for each identifier that a person who is sent loses."""
+        """Yield person, reason and digest for each identifier that is withheld from a person who is sent."""
         for bucket in range(BUCKETS):
             suppressed, controlled = self._find_identifiers(self._shared, bucket, _ARE_SUPPRESSED, _ARE_IN_CONTROL)
             lost = suppressed | controlled
             for digests, numbers in _read_entries(self._shared, bucket) if lost else ():
-                is_sent = self._select_facts(numbers).translate(self._are_sent)
+                is_sent = bytes(map(self._facts.__getitem__, numbers)).translate(self._are_sent)
                 sent = [*compress(digests, is_sent)]
                 entries = zip(sent, compress(numbers, is_sent), strict=True)
                 for digest, number in compress(entries, map(lost.__contains__, sent)):
@@ -228,14 +208,10 @@ class People:
         """Return a bucket's identifiers of each kind of people. `kinds`: tables of facts."""
         found: list[set[bytes]] = [set() for _ in kinds]
         for digests, numbers in _read_entries(entries, bucket):
-            facts = self._select_facts(numbers)
+            facts = bytes(map(self._facts.__getitem__, numbers))
             for identifiers, kind in zip(found, kinds, strict=True):
                 identifiers.update(compress(digests, facts.translate(kind)))
         return found
-
-    def _select_facts(self, numbers: Iterable[int]) -> bytes:
-        """Return the facts about the people with these numbers, a byte for each."""
-        return bytes(map(self._facts.__getitem__, numbers))
 
 
 def _add_entries(entries: Buckets, digests: Iterable[bytes], numbers: Iterable[int]) -> None:
@@ -258,10 +234,7 @@ def _select_sendable(
     consented: frozenset[bytes] | set[bytes] | None,
     controlled: set[bytes],
 ) -> Sendable:
-    """Return the identifiers that may be sent, and how many may not, by reason.
-
-    An identifier may not be sent if somebody who has it opted out or is in the control group, or if nobody consents.
-    """
+    """Return the identifiers that may be sent, and how many may not be sent, by reason."""
     opted_out = identifiers & suppressed
     left = identifiers - opted_out
     without_consent = set() if consented is None else left - consented

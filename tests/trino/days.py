@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -58,9 +58,6 @@ class TrinoStage(Stage):
             self._run_statement(purpose, statement)
         return purpose
 
-    def read_columns(self, purpose: str, statement: str) -> Job:
-        return build_job(self._run_statement(purpose, statement))
-
     def read_rows(self, purpose: str, statement: str) -> Rows:
         done = self._run_statement(purpose, statement)
         columns = [[encode_text(row[name]) for row in done.rows] for name, _ in done.columns]
@@ -69,7 +66,7 @@ class TrinoStage(Stage):
     def clean_up(self, *, now: float) -> set[str]:
         return {LEDGER} if self.now > BEGIN + _DAY else set()
 
-    def _drop_tables(self, tables: list[str]) -> None:
+    def drop_tables(self, tables: Iterable[str]) -> None:
         for table in tables:
             run(self.server, f"DROP TABLE {table}")
 

@@ -1,9 +1,9 @@
-"""Mirror a query into an audience: only people who join or leave are sent. `mirroring` has the SQL."""
+"""Mirror a query into an audience: send only people who join or leave. `mirroring` has the SQL."""
 
 import contextlib
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
@@ -31,7 +31,7 @@ from td_pinterest_op.treasure_data.job import Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PlannedChanges(Prepared):
-    """The number of changes of a plan. The records are read later, once the plan is in the ledger."""
+    """The numbers of a plan's changes. Their records are read later, once the plan is in the ledger."""
 
     changes: MirrorFigures
 
@@ -56,7 +56,7 @@ class Mirror(SwapList, Change):
     report_text = replace(ON_THEIR_WAY, headline="{sent} changes are on their way to Pinterest")
 
     _audience: Audience | None = None
-    _run: MirrorRun
+    _mirror: MirrorRun
     _guard: PlanGuard
     _plan: Mapping[str, Prepared]
 
@@ -70,12 +70,6 @@ class Mirror(SwapList, Change):
             )
         return self._audience
 
-    @property
-    def _existing_audience(self) -> Audience:
-        """The audience that mirrors the query, after it was found or created."""
-        assert self._audience is not None, "the first step has created it"  # noqa: S101
-        return self._audience
-
     def _find_audience_by_name(self) -> Audience | None:
         """Return the audience with the name in the settings, None without one. Raises AudienceError for several."""
         self._stats.audience_name = self._new_name
@@ -87,19 +81,23 @@ class Mirror(SwapList, Change):
             )
         return self._find_usable(named[0].id) if named else None
 
+    @property
+    def _existing_audience(self) -> Audience:
+        """The audience that mirrors the query, after it was found or created."""
+        assert self._audience is not None, "the first step has created it"  # noqa: S101
+        return self._audience
+
     @contextlib.contextmanager
     def prepare(self, _read_records: ReadRecords) -> Iterator[Prepared]:
         """Compare the query's people with the ledger, check the limits, and yield the numbers of changes."""
         with contextlib.closing(self._open_mirror_run()) as run:
-            self._run = run
+            self._mirror = run
             run.read_state(now=self._services.timing.wall())
             if self._audience:
-                check_state(
-                    run.state,
-                    self._settings,
-                    customer_list_id=list_id_of(self._audience),
-                    people=self._count_people(self._audience),
-                )
+                used = find_list(self._api, self._audience)
+                people = self._audience.size or (used and used.uploaded) or 0
+                list_id = list_id_of(self._audience)
+                check_state(run.state, self._settings, customer_list_id=list_id, people=people)
             run.compare()
             check_rows(self._settings, self._stats)
             check_leavers(run.figures, run.state, self._settings)
@@ -123,23 +121,18 @@ class Mirror(SwapList, Change):
             stage=stage, ledger=ledger, settings=self._settings, lists=self._request.lists, stats=self._stats
         )
 
-    def _count_people(self, audience: Audience) -> int:
-        """Return the audience's size at Pinterest, or the number of records in its list, or 0."""
-        used = find_list(self._api, audience)
-        return audience.size or (used and used.uploaded) or 0
-
     def steps(self, prepared: Prepared) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it as settled."""
         assert isinstance(prepared, _PlannedChanges), "prepare has made it"  # noqa: S101
         changes, replaces = prepared.changes, prepared.changes.mode == REPLACE
-        past, infinitive = ("joined", "left", "sent again"), ("join", "leave", "are sent again")
+        planned = _describe_changes(changes, "join", "leave", "are sent again")
         self._stats.summary_text = SummaryText(
-            past=f"Mirrored {{audience}}: {_describe_changes(changes, past)}",
-            infinitive=f"mirror {{audience}}: {_describe_changes(changes, infinitive)}",
+            past=f"Mirrored {{audience}}: {_describe_changes(changes, 'joined', 'left', 'sent again')}",
+            infinitive=f"mirror {{audience}}: {planned}",
         )
         compared = (
             f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {changes.people:,} people, "
-            f"{changes.members:,} members; {_describe_changes(changes, infinitive)}"
+            f"{changes.members:,} members; {planned}"
         )
         if not replaces and not changes.change_count:
             return [Step(description=f"none: {compared}", run=self._compact_ledger)]
@@ -151,10 +144,8 @@ class Mirror(SwapList, Change):
         ]
 
     def _create_step(self) -> Step:
-        """Return the step that creates the audience without people."""
-        return Step(
-            description=f'create audience "{self._new_name}" without people', request_count=2, run=self._create_audience
-        )
+        description = f'create audience "{self._new_name}" without people'
+        return Step(description=description, request_count=2, run=self._create_audience)
 
     def _replace_step(self, changes: MirrorFigures) -> Step:
         """Return the step that fills a new list and switches the audience to it."""
@@ -168,14 +159,12 @@ class Mirror(SwapList, Change):
         """Return the steps that remove the people who left, and add those who joined or are sent again."""
         audience = self._existing_audience
         of = f"{audience.label} (customer list {audience.customer_list_id})"
-        leavers, joiners = changes.left, changes.joined + changes.resent
-        removing = Step(
-            description=f"remove {format_count(leavers, 'record')} from {of}", run=partial(self._send_changes, LEAVE)
-        )
-        adding = Step(
-            description=f"add {format_count(joiners, 'record')} to {of}", run=partial(self._send_changes, JOIN)
-        )
-        return [*([removing] if leavers else []), *([adding] if joiners else [])]
+        counts = (("remove", "from", LEAVE, changes.left), ("add", "to", JOIN, changes.joined + changes.resent))
+        return [
+            Step(description=f"{verb} {format_count(count, 'record')} {to} {of}", run=partial(self._send_changes, op))
+            for verb, to, op, count in counts
+            if count
+        ]
 
     def _create_audience(self) -> None:
         new = NewAudience(
@@ -191,21 +180,13 @@ class Mirror(SwapList, Change):
         self._audience = self._audiences.confirm_list(kept.id, list_id=list_id_of(kept))
         self._put_into_stats(self._audience)
         new.remove_late_duplicates()
-        self._run.ledger = replace(self._run.ledger, audience_id=kept.id)
+        self._mirror.ledger = replace(self._mirror.ledger, audience_id=kept.id)
 
     def _write_ledger_plan(self) -> None:
         """Write the plan into the ledger, and create the guard that stops it once there is a newer plan."""
-        run = self._run
+        run = self._mirror
         self._plan = run.write_plan(list_id_of(self._existing_audience))
-        self._guard = PlanGuard(
-            stage=run.stage,
-            ledger=run.ledger,
-            plan=run.state.number,
-            client=self._services.client,
-            clock=self._services.timing.monotonic,
-            sent=lambda: self._stats.sent + self._stats.in_doubt,
-        )
-        self._guard.trust()
+        self._guard = PlanGuard(run=run, client=self._services.client, clock=self._services.timing.monotonic)
         run.stage.outcome = ""
         if self._stats.mirror:
             self._stats.mirror = replace(self._stats.mirror, plan=run.state.number)
@@ -219,7 +200,7 @@ class Mirror(SwapList, Change):
         """Fill a new list with the people of the plan, and switch the audience to it."""
         audience = self._existing_audience
         # Each plan is a session of its own, which does not take the lists of other plans of the task's session.
-        key = hashlib.sha256(f"{self._session_key} {self._guard.plan}".encode()).hexdigest()[:8]
+        key = hashlib.sha256(f"{self._session_key} {self._mirror.state.number}".encode()).hexdigest()[:8]
         self._lists = self._build_customer_lists(key, audience.id, audience.name)
         text = self._stats.summary_text
         with self._guard.watch(REPLACING):
@@ -229,23 +210,20 @@ class Mirror(SwapList, Change):
 
     def _settle_plan(self) -> None:
         """Mark the plan as settled if it is still the newest, and compact the ledger."""
-        run = self._run
         with self._guard.watch():
             self._guard.check()
-        run.stage.outcome = ". All of the plan was sent, but it is not settled: the next run sends it again"
-        run.settle(self._stats.customer_list_id or "")
+        self._mirror.stage.outcome = ". All of the plan was sent, but it is not settled: the next run sends it again"
+        self._mirror.settle(self._stats.customer_list_id or "")
         self._compact_ledger()
 
     def _compact_ledger(self) -> None:
-        """Put the number of members into the statistics, and compact the ledger. Every change is settled."""
-        run = self._run
-        self._stats.members = None if run.state.is_adopted else run.figures.people
-        run.stage.outcome = ""
-        run.compact()
+        """Put the number of members into the statistics, and compact the ledger. Every plan must be settled."""
+        self._stats.members = None if self._mirror.state.is_adopted else self._mirror.figures.people
+        self._mirror.stage.outcome = ""
+        self._mirror.compact()
 
 
-def _describe_changes(changes: MirrorFigures, verbs: Sequence[str]) -> str:
-    """Return the numbers of changes as text. `verbs`: for people who join, who leave, and who are sent again."""
-    joined, left, resent = verbs
-    again = f", {changes.resent:,} {resent}" if changes.resent else ""
-    return f"{changes.joined:,} {joined}, {changes.left:,} {left}{again}" if changes.change_count else "no changes"
+def _describe_changes(changes: MirrorFigures, join: str, leave: str, resend: str) -> str:
+    """Return the numbers of changes as text, with these verbs."""
+    again = f", {changes.resent:,} {resend}" if changes.resent else ""
+    return f"{changes.joined:,} {join}, {changes.left:,} {leave}{again}" if changes.change_count else "no changes"
