@@ -80,11 +80,6 @@ class State:
         """Whether the audience may have people who are not in the ledger."""
         return not self.base or self.adopted > 0
 
-    @property
-    def sent_sql(self) -> str:
-        """The numbers of the plans that are on Pinterest, as a list for SQL's IN."""
-        return f"({', '.join(map(str, self.sent or (0,)))})"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
@@ -159,10 +154,6 @@ FROM (
 {rows}
 )"""
 
-    def mark_statement(self, op: str, *, plan: int, **values: int | str) -> str:
-        """Return the INSERT of a row without a digest. `values`: its values by column."""
-        return self.insert_statement(mark_select(op, plan=plan, **values))
-
     def overtaken_statement(self, plan: int, op: str) -> str:
         """Return the INSERT that makes the people of an overtaken plan unsure.
 
@@ -208,7 +199,7 @@ WHERE state <> 'out'"""
 
 
 def mark_select(op: str, *, plan: int, **values: int | str) -> str:
-    """Return the SELECT of a row without a digest. `values`: its values by column."""
+    """Return the SELECT of a row without a digest, such as `settled`. `values`: its other columns."""
     known = {name: str(value) if isinstance(value, int) else quote_literal(value) for name, value in values.items()}
     columns = {"plan": str(plan), "op": f"'{op}'"} | known
     selected = [f"cast({columns.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in [*_COLUMNS][1:-2]]
@@ -222,10 +213,11 @@ def _since_condition(plan: int) -> str:
 
 def membership_sql(state: State) -> str:
     """Return the SQL of whether a digest is in, out or unsure, by its newest row, as the column `state`."""
+    sent = ", ".join(map(str, state.sent or (0,)))
     return f"""CASE
         WHEN plan IS NULL THEN 'out'
-        WHEN op = 'member' OR (op = 'join' AND plan IN {state.sent_sql}) THEN 'in'
-        WHEN op = 'leave' AND plan IN {state.sent_sql} THEN 'out'
+        WHEN op = 'member' OR (op = 'join' AND plan IN ({sent})) THEN 'in'
+        WHEN op = 'leave' AND plan IN ({sent}) THEN 'out'
         ELSE 'unsure' END AS state"""
 
 

@@ -11,15 +11,8 @@ from typing import Any
 
 from td_pinterest_op.errors import ExportError, JobError, LimitError, StoppedError
 from td_pinterest_op.identifiers.types import UNSURE
-from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, State
-from td_pinterest_op.mirroring.plan import (
-    REPLACE,
-    Figures,
-    changes_select,
-    choose_mode,
-    figures_query,
-    plan_statement,
-)
+from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, State, mark_select
+from td_pinterest_op.mirroring.plan import REPLACE, Figures, changes_select, choose_mode, figures_query, plan_statement
 from td_pinterest_op.mirroring.stage import Stage
 from td_pinterest_op.records.columns import Column, choose_list_type
 from td_pinterest_op.records.read import Prepared
@@ -45,8 +38,9 @@ _ROWS, _MARGIN, _PLANS = 3, 100, 1000
 
 @dataclass(kw_only=True)
 class MirrorRun:
-    """The steps of a mirror's run in the warehouse, which fill `stats`. `lists`: the queries of the task's lists.
+    """The steps of a mirror's run in the warehouse, which fill `stats`.
 
+    `lists`: the queries of the task's lists. `mode`: see `choose_mode`. `columns`: those of the query with identifiers.
     Methods raise JobError and TreasureDataError, and LimitError where it is documented.
     """
 
@@ -56,9 +50,10 @@ class MirrorRun:
     lists: Mapping[str, Source]
     stats: Stats
     state: State = field(init=False)
+    mode: str = field(init=False)
     figures: Figures = field(init=False)
+    columns: Sequence[Column] = ()
     _has_ledger: bool = False
-    _columns: Sequence[Column] = ()
     _changes: str = ""
     _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -67,34 +62,22 @@ class MirrorRun:
         self._files.close()
         self.stage.drop_tables(self.stage.tables)
 
-    @property
-    def mode(self) -> str:
-        """REPLACE if the run replaces everybody, DIFFERENCE if it sends only the changes."""
-        return choose_mode(self.state, self.settings)
-
-    @property
-    def list_type(self) -> str:
-        """The type of a customer list for the query's people."""
-        return choose_list_type(self._columns)
-
     def read_state(self, *, now: float) -> None:
         """Read the state of the ledger. Creates its table if it is missing, except in a dry run."""
         self._has_ledger = self.ledger.name in self.stage.clean_up(now=now)
         if not self._has_ledger and not self.settings.dry_run:
-            self._create_ledger(now=now)
+            try:
+                self.stage.run("create the ledger", self.ledger.create_statement())
+            except JobError:
+                # Another run may have created it at the same moment.
+                if self.ledger.name not in self.stage.clean_up(now=now):
+                    raise
             self._has_ledger = True
         self.state = State(number=int(now * 1000))
         if self._has_ledger:
             (row,) = self.stage.read_records("read the state of the ledger", self.ledger.state_query())
             self.state = State.from_row(row)
-
-    def _create_ledger(self, *, now: float) -> None:
-        try:
-            self.stage.run("create the ledger", self.ledger.create_statement())
-        except JobError:
-            # Another run may have created it at the same moment.
-            if self.ledger.name not in self.stage.clean_up(now=now):
-                raise
+        self.mode = choose_mode(self.state, self.settings)
 
     def compare(self) -> None:
         """Hash the people, and compare them with the ledger. Raises LimitError as `check_list` does."""
@@ -103,7 +86,7 @@ class MirrorRun:
         query = self._read_query(
             "query", self.stage.source, lambda job: find_people_columns(job, self.settings, of_lists)
         )
-        self._columns = query.columns
+        self.columns = query.columns
         ledger = self.ledger if self._has_ledger else None
         people = self._select_people(query, self._hash_lists(lists))
         changes = changes_select(people, ledger=ledger, state=self.state, settings=self.settings)
@@ -143,8 +126,9 @@ class MirrorRun:
         for spool in spools.values():
             spool.finish()
         self._check_plan(sum(spool.unique_count for spool in spools.values()), proofs=proofs, others=others)
+        list_type = choose_list_type(self.columns)
         return {
-            op: Prepared(unique_count=spool.unique_count, list_type=self.list_type, spool=spool)
+            op: Prepared(unique_count=spool.unique_count, list_type=list_type, spool=spool)
             for op, spool in spools.items()
         }
 
@@ -153,8 +137,8 @@ class MirrorRun:
         state, replaces, number = self.state, self.mode == REPLACE, self.state.number
         account = self.settings.ad_account_id
         op = "replaced" if replaces else "settled"
-        mark = self.ledger.mark_statement(op, plan=number, ad_account_id=account, customer_list_id=customer_list_id)
-        self.stage.run("settle the plan", mark)
+        mark = mark_select(op, plan=number, ad_account_id=account, customer_list_id=customer_list_id)
+        self.stage.run("settle the plan", self.ledger.insert_statement(mark))
         written = self.stats.to_send_count
         self.state = replace(
             state,
@@ -197,7 +181,7 @@ class MirrorRun:
         if row["digests"] != members:
             log.warning("the ledger could not be compacted: %s rows were written, not %s", row["digests"], members)
             return
-        mark = ledger.mark_statement(
+        mark = mark_select(
             "compacted",
             plan=number,
             figure=members,
@@ -205,7 +189,7 @@ class MirrorRun:
             ad_account_id=state.ad_account_id,
             customer_list_id=state.customer_list_id,
         )
-        self.stage.run("let them replace the older rows", mark)
+        self.stage.run("let them replace the older rows", ledger.insert_statement(mark))
         self.state = replace(state, base=number)
 
     def _read_query(self, name: str, source: Source, choose: Callable[[Job], Sequence[Column]]) -> Query:
@@ -243,7 +227,7 @@ class MirrorRun:
     def _fill_stats(self) -> None:
         """Copy the figures into the statistics."""
         stats, figures, replaces = self.stats, self.figures, self.mode == REPLACE
-        stats.columns = len(self._columns) + sum(column.is_array for column in self._columns)
+        stats.columns = len(self.columns) + sum(column.is_array for column in self.columns)
         stats.read, stats.invalid_rows = figures.row_count, figures.invalid_rows
         stats.invalid_by_reason = Counter(figures.rejected)
         stats.valid = figures.given - stats.invalid_count

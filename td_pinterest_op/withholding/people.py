@@ -5,7 +5,7 @@ Identifiers are in buckets by their first byte, as in the lists: one bucket of e
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import chain, compress, repeat
@@ -43,18 +43,14 @@ class Lists:
         return zip(suppressed, consented, strict=True)
 
 
-def assign_control(control: Control, keys: Iterable[bytes]) -> list[bool]:
-    """Return for each person's key whether the person is in the control group.
+def assign_control(control: Control, keys: Iterable[object]) -> list[bool]:
+    """Return for each person's key (bytes, text or a whole number) whether the person is in the control group.
 
     The first eight hex digits of SHA-256 (salt, a line feed, the key) decide, as in `salted_number_sql`.
     """
     prefix, share = control.salt.encode() + b"\n", control.share_of_ten_thousand
-    return [int.from_bytes(sha256(prefix + key).digest()[:_NUMBER_BYTES], "big") % NUMBERS < share for key in keys]
-
-
-def encode_key(value: object) -> bytes:
-    """Return a control group's key as bytes: text unchanged, a whole number as its digits."""
-    return value if isinstance(value, bytes) else str(value).encode()
+    digests = (sha256(prefix + (key if isinstance(key, bytes) else str(key).encode())).digest() for key in keys)
+    return [int.from_bytes(digest[:_NUMBER_BYTES], "big") % NUMBERS < share for digest in digests]
 
 
 class SingleIdentifierPeople:
@@ -108,16 +104,11 @@ def _decide_outcome(facts: int, *, needs_consent: bool) -> int:
     return 1 + WITHHELD.index(CONTROL) if facts & _CONTROL else 0
 
 
-def make_byte_table(function: Callable[[int], int]) -> bytes:
-    """Return the values of a function for all 256 bytes, as a table for `bytes.translate`."""
-    return bytes(map(function, range(256)))
-
-
 # A table for each kind of people whose identifiers are collected: 1 for the facts of such people, 0 for all others.
-_ARE_VALID = make_byte_table(lambda facts: not facts & _SHIELDS)
-_ARE_SUPPRESSED = make_byte_table(lambda facts: facts & _SUPPRESSED > 0)
-_GIVE_CONSENT = make_byte_table(lambda facts: facts & (_CONSENTS | _SHIELDS) == _CONSENTS)
-_ARE_IN_CONTROL = make_byte_table(lambda facts: facts & _CONTROL > 0)
+_ARE_VALID = bytes(not facts & _SHIELDS for facts in range(256))
+_ARE_SUPPRESSED = bytes(facts & _SUPPRESSED > 0 for facts in range(256))
+_GIVE_CONSENT = bytes(facts & (_CONSENTS | _SHIELDS) == _CONSENTS for facts in range(256))
+_ARE_IN_CONTROL = bytes(facts & _CONTROL > 0 for facts in range(256))
 
 
 class People:
@@ -129,8 +120,8 @@ class People:
         self._entries, self._shared = (Buckets(DIGEST_BYTES + _NUMBER_BYTES) for _ in range(2))
         self._facts = bytearray()  # by the number of a person
         needs_consent = lists.consented is not None
-        self._outcomes = make_byte_table(lambda facts: _decide_outcome(facts, needs_consent=needs_consent))
-        self._are_sent = make_byte_table(lambda facts: not self._outcomes[facts])
+        self._outcomes = bytes(_decide_outcome(facts, needs_consent=needs_consent) for facts in range(256))
+        self._are_sent = bytes(not outcome for outcome in self._outcomes)
 
     def close(self) -> None:
         """Free memory and file. May be called again."""

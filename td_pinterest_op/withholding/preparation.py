@@ -5,7 +5,6 @@ import marshal
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, compress, pairwise
-from typing import NamedTuple
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.phones import check_country
@@ -28,24 +27,16 @@ from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import RecordsFormat, Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
-from td_pinterest_op.withholding.people import (
-    DONE,
-    Lists,
-    People,
-    SingleIdentifierPeople,
-    assign_control,
-    encode_key,
-    make_byte_table,
-)
+from td_pinterest_op.withholding.people import DONE, Lists, People, SingleIdentifierPeople, assign_control
 
 _NUMBER_BYTES = 4
-# For each outcome of a person: the table that selects it.
-_SELECT = [make_byte_table(outcome.__eq__) for outcome in range(DONE)]
 
+_PeopleRows = tuple[list[int], list[int], list[bytes]]
+"""The valid rows of some people: each row's person (from 0, among these people), the number of its shape, the row."""
 _Rows = list[tuple[int, bytes]]
-"""Rows, each after the number of its shape."""
+"""A person's rows, each after the number of its shape."""
 _Losses = dict[bytes, str]
-"""Identifiers that a person loses, with the reasons."""
+"""Identifiers that may not be sent for a person, with the reasons."""
 
 
 @contextlib.contextmanager
@@ -125,8 +116,7 @@ def _assign_block(
         return [False] * len(block[0])
     if by is not None and by_column[0].column.is_judged:
         return [isinstance(number, int) and number % NUMBERS < control.share_of_ten_thousand for number in block[by]]
-    digests = (digest.hex().encode() for digest in by_column[0].keys)
-    return assign_control(control, digests if by is None else map(encode_key, block[by]))
+    return assign_control(control, map(bytes.hex, by_column[0].keys) if by is None else block[by])
 
 
 class _FilteredIdentifierReader(IdentifierReader):
@@ -155,14 +145,6 @@ class _FilteredIdentifierReader(IdentifierReader):
         return kept, withheld
 
 
-class _PeopleRows(NamedTuple):
-    """The valid rows of some people. `places`: the position of each row's person among these people, from 0."""
-
-    places: list[int]
-    shapes: list[int]
-    rows: list[bytes]
-
-
 class _RowStore:
     """Keeps people's rows in a file until it is known which people may be sent.
 
@@ -178,8 +160,8 @@ class _RowStore:
 
     def add(self, part: EncodedPart) -> None:
         """Keep the valid rows of a part. Raises OSError."""
-        places, rows = [*compress(part.positions, part.shapes)], [*compress(part.rows, part.shapes)]
-        data = marshal.dumps((places, [*filter(None, part.shapes)], rows))
+        people, rows = [*compress(part.positions, part.shapes)], [*compress(part.rows, part.shapes)]
+        data = marshal.dumps((people, [*filter(None, part.shapes)], rows))
         self._file.write(self._offsets[-1], data)
         self._offsets.append(self._offsets[-1] + len(data))
         self.ends.append(self.ends[-1] + part.count)
@@ -188,7 +170,7 @@ class _RowStore:
         """Yield the rows of each part that was added. Raises OSError."""
         for start, end in pairwise(self._offsets):
             # The file is private and has no name: nobody else can have written it.
-            yield _PeopleRows(*marshal.loads(self._file.read(start, end - start)))  # noqa: S302
+            yield marshal.loads(self._file.read(start, end - start))  # noqa: S302
 
 
 class _FilteredRowReader(RowReader):
@@ -217,16 +199,15 @@ class _FilteredRowReader(RowReader):
 
     def _finish_records(self) -> tuple[RowSpool, Mapping[str, int]]:
         self._people.compare()
-        people = pairwise(self._store.ends)
-        for (start, stop), part, losses in zip(people, self._store.parts(), self._read_losses(), strict=True):
+        parts = zip(pairwise(self._store.ends), self._store.parts(), self._read_losses(), strict=True)
+        for (start, stop), (people, shapes, rows), losses in parts:
             outcomes = self._people.outcomes(start, stop)
-            self._strip_rows(part, outcomes, losses)
+            self._strip_rows((people, shapes, rows), outcomes, losses)
+            of_rows = bytes(map(outcomes.__getitem__, people))
             for outcome, spool in enumerate((self._kept, *self._withheld.values())):
-                if outcome in outcomes:
-                    is_selected = bytes(map(outcomes.translate(_SELECT[outcome]).__getitem__, part.places))
-                    spool.add(
-                        group_by_shape([*compress(part.rows, is_selected)], [*compress(part.shapes, is_selected)])
-                    )
+                if outcome in of_rows:
+                    is_selected = [*map(outcome.__eq__, of_rows)]
+                    spool.add(group_by_shape([*compress(rows, is_selected)], [*compress(shapes, is_selected)]))
         # They are large, and it takes long to send the rest.
         self._people.close()
         self._store.close()
@@ -239,17 +220,17 @@ class _FilteredRowReader(RowReader):
         return super()._finish_records()[0], withheld
 
     def _strip_rows(self, part: _PeopleRows, outcomes: bytearray, losses: Mapping[int, _Losses]) -> None:
-        """Keep the rows of people who lose identifiers, without these, and set the outcomes of these people."""
+        """Keep the rows of people who lose identifiers, without these identifiers, and set these people's outcomes."""
         by_person: defaultdict[int, _Rows] = defaultdict(list)
-        for place, shape, row in zip(*part, strict=True) if losses else ():
-            if place in losses:
-                by_person[place].append((shape, row))
-        for place, rows in by_person.items():
-            outcomes[place], left = _strip_person(rows, losses[place])
+        for person, shape, row in zip(*part, strict=True) if losses else ():
+            if person in losses:
+                by_person[person].append((shape, row))
+        for person, rows in by_person.items():
+            outcomes[person], left = _strip_person(rows, losses[person])
             self._kept.add(group_by_shape([row for _, row in left], [number for number, _ in left]))
 
     def _read_losses(self) -> Iterator[Mapping[int, _Losses]]:
-        """Yield for each part of the store, by place, what people who are sent lose. Raises OSError."""
+        """Yield for each part of the store what its people who are sent lose, by person. Raises OSError."""
         # The spool sorts by the first bytes, and has as many buckets as the first of them has values.
         shift = 8 * _NUMBER_BYTES - self._store.ends[-1].bit_length()
         for person, reason, digest in self._people.identifiers_to_strip():

@@ -20,6 +20,7 @@ from td_pinterest_op.mirroring.plan import REPLACE, check_leavers, check_state
 from td_pinterest_op.mirroring.run import MirrorRun
 from td_pinterest_op.mirroring.stage import NEW, Stage
 from td_pinterest_op.pinterest.models import Audience
+from td_pinterest_op.records.columns import choose_list_type
 from td_pinterest_op.records.plan import check_rows
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import format_count
@@ -103,7 +104,7 @@ class Mirror(SwapList, Change):
             check_leavers(run.figures, run.state, self._settings)
             changes = self._stats.mirror or MirrorFigures()
             yield _PlannedChanges(
-                unique_count=changes.change_count, list_type=run.list_type, spool=None, changes=changes
+                unique_count=changes.change_count, list_type=choose_list_type(run.columns), spool=None, changes=changes
             )
 
     def _open_mirror_run(self) -> MirrorRun:
@@ -124,7 +125,7 @@ class Mirror(SwapList, Change):
     def steps(self, prepared: Prepared) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it as settled."""
         assert isinstance(prepared, _PlannedChanges), "prepare has made it"  # noqa: S101
-        changes, replaces = prepared.changes, prepared.changes.mode == REPLACE
+        changes = prepared.changes
         planned = _describe_changes(changes, "join", "leave", "are sent again")
         self._stats.summary_text = SummaryText(
             past=f"Mirrored {{audience}}: {_describe_changes(changes, 'joined', 'left', 'sent again')}",
@@ -134,31 +135,26 @@ class Mirror(SwapList, Change):
             f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {changes.people:,} people, "
             f"{changes.members:,} members; {planned}"
         )
-        if not replaces and not changes.change_count:
+        if changes.mode != REPLACE and not changes.change_count:
             return [Step(description=f"none: {compared}", run=self._compact_ledger)]
+        create = Step(
+            description=f'create audience "{self._new_name}" without people', request_count=2, run=self._create_audience
+        )
         return [
-            *([] if self._audience else [self._create_step()]),
+            *([] if self._audience else [create]),
             Step(description=compared, run=self._write_ledger_plan),
-            *([self._replace_step(changes)] if replaces else self._send_steps(changes)),
+            *self._send_steps(changes),
             Step(description="mark the plan as settled in the ledger", run=self._settle_plan),
         ]
 
-    def _create_step(self) -> Step:
-        description = f'create audience "{self._new_name}" without people'
-        return Step(description=description, request_count=2, run=self._create_audience)
-
-    def _replace_step(self, changes: MirrorFigures) -> Step:
-        """Return the step that fills a new list and switches the audience to it."""
-        label = self._audience.label if self._audience else "the audience"
-        description = (
-            f"fill a new customer list with {format_count(changes.joined, 'record')}, and switch {label} to it"
-        )
-        return Step(description=description, request_count=1, run=self._replace_members)
-
     def _send_steps(self, changes: MirrorFigures) -> list[Step]:
-        """Return the steps that remove the people who left, and add those who joined or are sent again."""
-        audience = self._existing_audience
-        of = f"{audience.label} (customer list {audience.customer_list_id})"
+        """Return the step that fills a new list and switches to it, or those that remove and add people."""
+        if changes.mode == REPLACE:
+            label = self._audience.label if self._audience else "the audience"
+            people = format_count(changes.joined, "record")
+            description = f"fill a new customer list with {people}, and switch {label} to it"
+            return [Step(description=description, request_count=1, run=self._replace_members)]
+        of = f"{self._existing_audience.label} (customer list {self._existing_audience.customer_list_id})"
         counts = (("remove", "from", LEAVE, changes.left), ("add", "to", JOIN, changes.joined + changes.resent))
         return [
             Step(description=f"{verb} {format_count(count, 'record')} {to} {of}", run=partial(self._send_changes, op))
