@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from td_pinterest_op.cli.lint.archive import archive_of
+from td_pinterest_op.cli.lint.archive import collect_archive
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("by", choices=["td", "digdag"], help="td: hosted Treasure Workflow")
     parser.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
-    archive = archive_of(options.folder.resolve())
+    archive = collect_archive(options.folder.resolve())
     print(f"Pushing {len(archive.sizes):,} files of {archive.total_bytes:,} bytes together.")
     excess = archive.excess_for_hosted if options.by == "td" else archive.excess_for_server
     if excess:

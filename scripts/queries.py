@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from td_pinterest_op.cli.statements import arms_statement, rejected_statement
+from td_pinterest_op.cli.statements import build_arms_statement, build_rejected_statement
 from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.sql import Query
@@ -24,7 +24,7 @@ def _rejected() -> str:
     query = Query(text=_PEOPLE, names=["email", "customer_id"], columns=[Column(name="email", type=EMAIL, position=0)])
     return f"""\
 -- Rejected values of a table. For your own query `td-pinterest sql rejected` prints this statement.
-{_NOTE}{rejected_statement(query, keys=["customer_id"])}
+{_NOTE}{build_rejected_statement(query, keys=["customer_id"])}
 """
 
 
@@ -32,7 +32,7 @@ def _control() -> str:
     names = ["customer_id"]
     salt = """'${String(lift.salt).replace(/'/g, "''")}'"""
     query = Query(text="SELECT customer_id FROM people WHERE opted_in", names=names, columns=[])
-    statement = arms_statement(query, by=names[0], salt=salt, share="${Math.round(lift.percent * 100)}")
+    statement = build_arms_statement(query, by=names[0], salt=salt, share="${Math.round(lift.percent * 100)}")
     return f"""\
 -- The group of each person. Write your own people here: in place of customer_id the column that `by` of `control`
 -- names, in place of the table and the condition those of the export's query. Without `by` use `td-pinterest sql

@@ -157,7 +157,7 @@ def _warn_of_missing_types(columns: Sequence[Column]) -> None:
     types = {column.type.name for column in columns}
     if others := [name for name in LISTED if name not in types]:
         log.warning(
-            "the query selects no %s: lists that contain these people by such identifiers keep them. Select those "
-            "columns as well, if the warehouse has them",
+            "the query selects no %s, so people are not removed from customer lists of that type. Select those "
+            "columns too, if the warehouse has them",
             " and no ".join(others),
         )

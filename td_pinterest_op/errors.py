@@ -179,7 +179,7 @@ class AccountError(ExportError):
 
     refused_token: str | None = None
     who = "the owner of the Pinterest account or app"
-    example = "Pinterest answered 401 (code 2) to exchanging the refresh token for an access token"
+    example = "Pinterest answered 401 (code 2) to the request to exchange the refresh token for an access token"
     advice = "`td-pinterest authorize` gets a new token. The owner of the ad account gives a role, in Business Manager."
 
 
@@ -195,7 +195,10 @@ class PinterestError(ExportError):
     """Pinterest responded, but did not do what the response says, or the response is invalid."""
 
     who = "depends on the message"
-    example = "Pinterest answered 200 to switching audience 2542620905475, but the answer has no id"
+    example = (
+        "Pinterest answered 200 to the request to switch audience 2542620905475 to another customer "
+        "list, but the answer has no id"
+    )
     advice = (
         "Run the task again: it reads first, and does nothing twice. Keep the x-pinterest-rid for Pinterest's support."
     )
@@ -205,7 +208,7 @@ class RequestRefusedError(PinterestError):
     """Pinterest rejects this request, however often it is sent."""
 
     who = _AUTHORS
-    example = 'Pinterest answered 400 (code 400) "Invalid parameters" to creating audience "Shoppers"'
+    example = 'Pinterest answered 400 (code 400) "Invalid parameters" to the request to create audience "Shoppers"'
     advice = "Read Pinterest's text in the message. If the settings are right, report it with the x-pinterest-rid."
 
 
@@ -223,7 +226,7 @@ class UnavailableError(PinterestError):
     """Pinterest failed, or could not be reached, until the retries were used up."""
 
     who = "no one (retry later)"
-    example = "Pinterest answered 503 to ADD of 10000 records, customer list 5497558851750; tried 8 times"
+    example = "Pinterest answered 503 to the request to add 10000 records to customer list 5497558851750; tried 8 times"
     advice = "Run the task again later. Records that were sent stay in the audience, and are not counted twice."
 
 
@@ -231,14 +234,17 @@ class MaybeAppliedError(UnavailableError):
     """The response to a request that must not be sent twice got lost: Pinterest may have carried it out."""
 
     who = "no one (retry)"
-    example = 'no response from Pinterest (no byte of the response for read_timeout_secs) to creating list "Shoppers"'
+    example = (
+        "no response from Pinterest (no byte of the response for read_timeout_secs) to the request to "
+        'create customer list "Shoppers"'
+    )
     advice = "Run the task again: it looks for what it has created, and creates nothing twice."
 
 
 class ConnectionBrokenError(UnavailableError):
     """The connection broke at every size of batch until the retries were used up."""
 
-    example = "no response from Pinterest (the connection broke) to ADD of 1250 records; tried 8 times"
+    example = "no response from Pinterest (the connection broke) to the request to add 1250 records; tried 8 times"
     advice = "Run the task again later. If it happens each time, ask who runs the proxy for its largest body."
 
 

@@ -53,7 +53,7 @@ def write_missing_row(task: workflow.Task, timing: Timing, *, name: str, row: Ro
     try:
         history = _open_history(task, timing)
     except ExportError as problem:
-        log.warning("the failed run could not be written to the history: %s", problem)
+        log.warning("the failed run could not be recorded in the history: %s", problem)
         return
     if history is None:
         return
@@ -67,7 +67,9 @@ def write_lift(task: workflow.Task, timing: Timing) -> None:
     """Write the row of a lift comparison. Raises SettingsError without a result, or for a wrong table name."""
     figures = task.td.get("last_results")
     if not isinstance(figures, Mapping) or not figures:
-        raise SettingsError("there is no comparison: put the td> task with store_last_results before this one")
+        raise SettingsError(
+            "there is no comparison to record: put the td> task with store_last_results: true before this task"
+        )
     log.info("%s", figures.get("summary"))
     if history := _open_history(task, timing):
         ids = {name: task.params.get(name) for name in ("ad_account_id", "audience_id")}

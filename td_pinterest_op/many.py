@@ -97,12 +97,12 @@ def check_outcomes(task: workflow.Task) -> None:
     entries = {_name_of(entry): entry for entry in _read_entries(task)}
     missing = {
         "ok": False,
-        "error": "no result was stored: its process was killed (mostly for lack of memory), or it did not start",
+        "error": "no result was stored: its process was killed (usually for lack of memory), or it did not start",
     }
     results = {name: outcomes.get(name, missing) for name in entries}
     if failed := [name for name, result in results.items() if not result["ok"]]:
         errors = "; ".join(f"{name} ({_describe_place(entries[name])}): {results[name]['error']}" for name in failed)
-        advice = "To repeat them run the whole attempt again: `--all` on a server, `--rerun` with digdag run"
+        advice = "To repeat them, run the whole attempt again: `--all` on a server, `--rerun` with digdag run"
         raise WorkflowError(f"{len(failed)} of {len(entries)} audiences failed: {errors}. {advice}")
     log.info("all %d audiences were exported", len(entries))
 
@@ -144,7 +144,7 @@ def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> 
     settings, params = split_layer(Layer(place=place, content=others))
     if "segment" in entry:
         if not {"query", "job_id"}.isdisjoint(params):
-            raise SettingsError(f"{place} has a segment, and a query or a job_id as well: leave one of them out")
+            raise SettingsError(f"{place} has both a segment and a query or job_id: leave one of them out")
         params["query"] = _build_query(entry, place)
     extended = extend_task(task, place, settings, params)
     return dataclasses.replace(extended, concurrent=_read_concurrent(task))

@@ -47,7 +47,7 @@ class Audiences:
             )
         self._check_type_and_account(audience)
         if audience.is_removed:
-            raise AudienceError(f"{audience.label} was removed: create a new one (action create_new_audience)")
+            raise AudienceError(f"{audience.label} was removed: create a new audience (action create_new_audience)")
         if find_list(self.api, audience) is None:
             raise AudienceError(
                 f"{audience.label} has no customer list, so it cannot take records: create a new audience (action "
@@ -121,7 +121,8 @@ class Audiences:
         """Raise AudienceError unless this is a customer-list audience of this ad account."""
         if audience.audience_type != CUSTOMER_LIST:
             raise AudienceError(
-                f"{audience.label} is of type {audience.audience_type}: only {CUSTOMER_LIST} audiences hold records"
+                f"{audience.label} is of type {audience.audience_type}: only {CUSTOMER_LIST} audiences accept records. "
+                "Use the id of such an audience"
             )
         if audience.ad_account_id not in (None, self.api.ad_account_id):
             raise AudienceError(
@@ -186,7 +187,7 @@ class NewAudience:
         rival = next((other for other in others if age_key(other) < age_key(audience) and is_rival(other)), None)
         if rival:
             for made in own:
-                log.warning("removing audience %s: another session created one of the same name first", made.id)
+                log.warning("removing audience %s: another session created an audience of the same name first", made.id)
                 self._audiences.remove(made.id)
             raise AudienceError(self._conflict(rival))
         self._keep_oldest(own)

@@ -105,7 +105,7 @@ def create_once(
             except MaybeAppliedError as error:
                 lost += 1
                 log.warning(
-                    "%s; checking for up to %s whether it was created before the request is repeated",
+                    "%s; checking for up to %s whether the request succeeded, before repeating it",
                     error,
                     format_duration(sum(_LOOKS)),
                 )

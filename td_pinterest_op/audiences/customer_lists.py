@@ -247,7 +247,9 @@ class ListToFill:
         except RequestRefusedError as error:
             if error.status != 400:
                 raise
-            log.info("Pinterest requires records in a new customer list: this one gets a digest that belongs to nobody")
+            log.info(
+                "Pinterest requires records in a new customer list: this list gets a digest that belongs to nobody"
+            )
             # Made of the name: a second run of this task computes the same digest and the same name.
             nobody = hashlib.sha256(f"nobody in {self.name}".encode()).digest()
             name = self.name.removesuffix(f"{fingerprint()})") + f"{fingerprint([nobody])})"

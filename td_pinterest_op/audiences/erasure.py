@@ -101,7 +101,7 @@ class Receipt:
         if not self._failed_targets or not self.records:
             return
         named = "; ".join(f"{target.label}: {target.reason}" for target in self._failed_targets)
-        others = "Nothing was written" if self.dry_run else f"The other {len(self._succeeded_targets)} are done"
+        others = "Nothing was written" if self.dry_run else f"{len(self._succeeded_targets)} lists are finished"
         raise PinterestError(
             f"{len(self._failed_targets)} of {len(self.targets)} lists may still contain people who opted out: "
             f"{named}. {others}. Run this task again: repeating the whole erasure does no harm"
@@ -177,7 +177,9 @@ def _remove_from_list(target: Target, list_id: str, prepared: Prepared, *, api: 
         # The sender has stopped all requests.
         api.client.rate_limiter.resume()
     if not reason and stats.sent + stats.refused != prepared.unique_count:
-        raise UnexpectedError("the receipt does not add up: a list without an error did not accept every removal")
+        raise UnexpectedError(
+            "the receipt is inconsistent: a customer list reported no error, but did not accept every removal"
+        )
     if stats.refused and not reason:
         reason = f"Pinterest refused {stats.refused:,} of the records"
     return replace(target, records=stats.sent, request_ids=tuple(request_ids), reason=reason)

@@ -77,7 +77,7 @@ def read_state(api: Api, audience_id: str, known: AudienceHistory | None = None)
     """
     audience = api.audience(audience_id)
     if audience is None:
-        raise AudienceError(f"audience {audience_id} does not exist in this ad account")
+        raise AudienceError(f"audience {audience_id} does not exist in this ad account: check both ids")
     customer_list = api.customer_list(audience.customer_list_id) if audience.customer_list_id else None
     return State(
         audience_id=audience.id,
@@ -108,7 +108,7 @@ def find_broken_limits(state: State, settings: StatusSettings, *, previous_size:
     before = previous_size
     if most_lost is not None and before and state.size < before * (1 - most_lost):
         broken.append(
-            f"it fell from {before:,} to {state.size:,} people, by {(before - state.size) / before:.0%}: more than "
-            f"max_drop_ratio allows ({most_lost})"
+            f"its size fell from {before:,} to {state.size:,} people, by {(before - state.size) / before:.0%}: more "
+            f"than max_drop_ratio allows ({most_lost})"
         )
     return broken

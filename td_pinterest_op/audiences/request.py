@@ -99,8 +99,8 @@ def split_layer(layer: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
         texts = [show_value(key).strip("'") for key in others]
         names = [text + (f" (did you mean {near[text]}?)" if text in near else "") for text in texts]
         raise SettingsError(
-            f"{layer.place} has parameters next to result_settings that no export takes: {', '.join(names)}. Allowed "
-            f"there: {', '.join(TASK_PARAMETERS)}",
+            f"{layer.place} has parameters next to result_settings that an export does not accept: "
+            f"{', '.join(names)}. Allowed there: {', '.join(TASK_PARAMETERS)}",
             key="result_settings",
         )
     return settings, params
@@ -114,7 +114,7 @@ def extend_task(
     if not _ROWS.isdisjoint(params):
         own = {name: value for name, value in own.items() if name not in _ROWS}
     if replaced := [name for name in params if task.params.get(name, params[name]) != params[name]]:
-        log.info("%s has its own %s, used in place of the task's", place, ", ".join(replaced))
+        log.info("%s has its own %s, which is used in place of the task's", place, ", ".join(replaced))
     shared = Layer(place="result_settings", content=task.params.get("result_settings"))
     merged = merge_layers(shared, Layer(place=place, content=settings))
     return replace(task, params={**own, **params, "result_settings": merged})
@@ -130,7 +130,7 @@ def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None 
     raw = _read_raw_settings(task, table)
     action = find_action(raw, table=table)
     if action and not action.adds_people and (unused := [name for name in LISTS if name in task.params]):
-        log.warning("%s adds nobody, so it ignores %s of the task", action.name, " and ".join(unused))
+        log.warning("%s adds no people, so it ignores the task's %s", action.name, " and ".join(unused))
     return _read_request(
         task,
         partial(parse, raw, table=table, environ=task.environ),

@@ -144,7 +144,7 @@ class Sender:
             f". Partly sent: {sent} of {unique} records sent, {refused} refused, "
             f"{unique - sent - refused - in_doubt} not sent"
             + (f", {in_doubt} unknown" if in_doubt else "")
-            + ". Running this task again is safe: it sends them all "
+            + ". Running this task again is safe: it sends all records again "
             f"[last x-pinterest-rid {self._client.last_request_id}]"
         )
 
@@ -228,7 +228,7 @@ class Sender:
         if batch.broken and records >= self._most_accepted:
             # No larger piece has ever gone through: it is the size, and not the connection.
             self._lower_batch_size(records)
-            log.warning("a batch of %d records was accepted; batches have at most that many from now on", records)
+            log.warning("a batch of %d records was accepted; from now on, batches have at most that many", records)
         batch.broken = 0
         self._most_accepted = max(self._most_accepted, records)
 
@@ -237,11 +237,14 @@ class Sender:
         half = (records + 1) // 2
         if answer is _Answer.BROKEN:
             self._wait_for_connection(batch, error)
-            log.warning("the connection broke twice with a batch of %d records; trying half as many", records)
+            log.warning(
+                "the connection broke twice while sending a batch of %d records; trying batches of half that size",
+                records,
+            )
         elif answer is _Answer.TOO_LARGE:
             self._lower_batch_size(half)
             log.warning(
-                "a batch of %d records is too large for Pinterest; batches have at most %d from now on", records, half
+                "a batch of %d records is too large for Pinterest; from now on, batches have at most %d", records, half
             )
 
     def _wait_for_connection(self, batch: _BatchResult, error: ExportError) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 import click
 
 from td_pinterest_op.cli import callback, options, screen
-from td_pinterest_op.cli.connection import SECRETS, Credentials
+from td_pinterest_op.cli.connection import SECRETS, Credentials, find_credentials
 from td_pinterest_op.cli.export import stop_on_signals
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import Target, make_target
@@ -59,7 +59,7 @@ Examples:
 @click.option(
     "--timeout", type=click.IntRange(1, 3600), default=300, show_default=True, help="Seconds to wait for your approval."
 )
-@options.all_of(options.env_file, options.as_json)
+@options.combine_options(options.env_file, options.as_json)
 @options.pass_common
 def authorize(
     common: CommonOptions, kind: str, place: tuple[str, ...], redirect: str, no_browser: bool, timeout: int
@@ -73,10 +73,10 @@ def authorize(
     The app's client id and secret come from PINTEREST_CLIENT_ID and PINTEREST_CLIENT_SECRET, from where the other
     commands find credentials, or are asked for. No secret is an argument, and none is shown.
     """
-    credentials = Credentials.find(common.env_file)
+    credentials = find_credentials(common.env_file)
     environ = credentials.environ
     store = make_target(kind, place, environ)
-    app = _add_app_credentials(credentials).settings()
+    app = _add_app_credentials(credentials).build_settings()
     with (
         stop_on_signals(),
         open_client(app, endpoint=read_endpoints(environ).pinterest, timing=SYSTEM) as client,
@@ -93,31 +93,33 @@ def authorize(
         )
         # A code is good once: no signal comes between Pinterest's tokens and where they are kept.
         grant, where = shutdown.run_shielded(
-            lambda: _exchange_and_store(client, app, store, code=code, redirect=redirect)
+            lambda: _exchange_and_store_tokens(client, app, store, code=code, redirect=redirect)
         )
         doctor = "td-pinterest doctor" + (f" --env-file {shlex.quote(place[0])}" if kind == "file" else "")
-        hidden_by = credentials.overriding_sources(kind)
+        hidden_by = credentials.find_overriding_sources(kind)
         next_command = " && ".join([*hidden_by.values(), doctor])
-        _show_authorization(client, grant, where=where, next_command=next_command, as_json=common.as_json)
+        _print_authorization(client, grant, where=where, next_command=next_command, as_json=common.as_json)
         for earlier, cure in hidden_by.items():
-            screen.note(f"An older refresh token is in {earlier}, where commands look first: `{cure}` deletes it.")
+            screen.print_note(
+                f"An older refresh token is in {earlier}, where commands look first: `{cure}` deletes it."
+            )
 
 
 def _add_app_credentials(credentials: Credentials) -> Credentials:
-    """Return the credentials with the app's client id and secret, which the terminal asks for if they are missing."""
+    """Return the credentials with the app's client id and secret; ask for missing ones at the terminal."""
     environ, sources = dict(credentials.environ), dict(credentials.sources)
     # Whatever it is, it is about to be replaced.
     sources.pop("PINTEREST_REFRESH_TOKEN", None)
     for variable, label in (("PINTEREST_CLIENT_ID", "client id"), ("PINTEREST_CLIENT_SECRET", "client secret")):
         if place := sources.get(variable):
-            screen.note(f"The app's {label}: from {place}")
+            screen.print_note(f"The app's {label}: from {place}")
         else:
             environ[variable], sources[variable] = _ask_for_credential(variable, label).strip(), "the terminal"
     return replace(credentials, environ=environ, sources=sources)
 
 
 def _ask_for_credential(variable: str, label: str) -> str:
-    """Return the app's client id or secret, typed at the terminal. Raises SettingsError without a terminal."""
+    """Ask for the app's client id or secret at the terminal. Raises SettingsError without a terminal."""
     if not screen.is_interactive():
         raise SettingsError(
             f"{variable} is not set, and there is no terminal to ask for the app's {label}: set the environment "
@@ -129,27 +131,27 @@ def _ask_for_credential(variable: str, label: str) -> str:
 
 
 def _wait_for_code(link: str, state: str, redirect: str, timeout: int) -> Secret:
-    """Open `link` in the browser; return the code that Pinterest sends to this machine after the user's consent."""
+    """Open `link` in the browser; wait for the code that Pinterest sends to this machine after consent."""
     # Listening first: a browser that is logged in and has approved before comes back at once.
-    with callback.listen(redirect, state=state) as arrived:
-        screen.note(f"Waiting at {redirect} for your approval. If no browser opens, open this address:")
-        screen.show_address(link)
+    with callback.listen_for_redirect(redirect, state=state) as arrived:
+        screen.print_note(f"Waiting at {redirect} for your approval. If no browser opens, open this address:")
+        screen.print_address(link)
         webbrowser.open(link)
         try:
             return callback.parse_code(arrived.get(timeout=timeout))
         except queue.Empty:
             raise AccountError(
-                f"nothing came back within {timeout} s. Either nobody approved, or the browser shows a Pinterest "
-                "error (code 283 or 7): then the client id is wrong, or the app does not have exactly the redirect "
-                f"address {redirect} (with the final slash). Correct it at {_APPS} and run the command again"
+                f"Pinterest did not redirect within {timeout} s. Either nobody approved, or the browser shows a "
+                "Pinterest error (code 283 or 7): then the client id is wrong, or the app does not have exactly the "
+                f"redirect address {redirect} (with the final slash). Correct it at {_APPS} and run the command again"
             ) from None
 
 
 def _read_pasted_code(link: str, state: str, redirect: str) -> Secret:
-    """Show `link`; return the code in the redirect address that the user pastes into standard input."""
-    screen.note("Open this address in any browser and approve:")
-    screen.show_address(link)
-    screen.note(
+    """Print `link`; return the code in the redirect address that the user pastes into standard input."""
+    screen.print_note("Open this address in any browser and approve:")
+    screen.print_address(link)
+    screen.print_note(
         f"The browser then goes to {redirect} and may say that it cannot connect. Paste the whole address of that page "
         "here, and press Enter:"
     )
@@ -159,10 +161,10 @@ def _read_pasted_code(link: str, state: str, redirect: str) -> Secret:
     return callback.parse_code(callback.parse_pasted_address(pasted, state=state))
 
 
-def _exchange_and_store(
+def _exchange_and_store_tokens(
     client: Client, app: ConnectionSettings, store: Target, *, code: Secret, redirect: str
 ) -> tuple[Grant, str]:
-    """Exchange the code for tokens and store them. Return the tokens and a description of the place."""
+    """Exchange the code for tokens and store them. Return the tokens and a description of the storage place."""
     with shutdown.protect_saving():
         grant = oauth.exchange_code(
             client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
@@ -184,15 +186,15 @@ def _exchange_and_store(
         except SettingsError as error:
             error.extend(". The consent was given, but its token was lost: run the command again")
             if shutdown.is_requested():  # nobody waits for this error any more
-                screen.note(str(error))
+                screen.print_note(str(error))
             raise error from None
         if shutdown.is_requested():
-            screen.note(f"The refresh token is stored in {where}.")
+            screen.print_note(f"The refresh token is stored in {where}.")
         return grant, where
 
 
-def _show_authorization(client: Client, grant: Grant, *, where: str, next_command: str, as_json: bool) -> None:
-    """Show where the token is stored, how long it lasts, and which ad accounts it may read."""
+def _print_authorization(client: Client, grant: Grant, *, where: str, next_command: str, as_json: bool) -> None:
+    """Print where the token is stored, when it expires, and which ad accounts it may read."""
     accounts, user = _read_accounts_and_user(client, grant, where)
     rows = [
         {"id": account.id, "name": account.name, "roles": list(account.roles), "may_export": account.may_write}
@@ -201,34 +203,34 @@ def _show_authorization(client: Client, grant: Grant, *, where: str, next_comman
     lasts, scopes = grant.refresh_expires_in, sorted(grant.scopes)
     expires = None if lasts is None else datetime.fromtimestamp(SYSTEM.wall() + lasts, timezone.utc)
     if as_json:
-        screen.say_json({"stored_in": where, "user": user, "scopes": scopes, "expires": expires, "ad_accounts": rows})
+        screen.print_json({"stored_in": where, "user": user, "scopes": scopes, "expires": expires, "ad_accounts": rows})
         return
-    screen.say(f"Stored in {where}.")
-    screen.say(f"User: {user or 'Pinterest does not show it'}")
-    screen.say(f"Scopes: {' '.join(scopes) or 'Pinterest does not name them'}")
+    screen.print_line(f"Stored in {where}.")
+    screen.print_line(f"User: {user or 'Pinterest does not show it'}")
+    screen.print_line(f"Scopes: {' '.join(scopes) or 'Pinterest does not name them'}")
     until = f"{expires:%Y-%m-%d}" if expires else "a day that Pinterest does not name"
-    screen.say(f"The refresh token lasts until {until}; exports renew it.")
+    screen.print_line(f"The refresh token lasts until {until}; exports renew it.")
     if rows:
-        screen.say()
+        screen.print_line()
         shown = [row | {"ad_account": row["id"]} for row in rows]
-        screen.show_table(shown, columns=("ad_account", "name", "roles", "may_export"))
-    screen.say(f"\nNext: {next_command}")
+        screen.print_table(shown, columns=("ad_account", "name", "roles", "may_export"))
+    screen.print_line(f"\nNext: {next_command}")
 
 
 def _read_accounts_and_user(client: Client, grant: Grant, where: str) -> tuple[list[AdAccount], str | None]:
-    """Return the token's ad accounts and its user's name. A failed request is only noted: the token is stored."""
+    """Return the ad accounts and the user name of a token. A failed request is reported, but not raised."""
     tokens = TokenSource(Bearer(grant.access_token, expires_at=float("inf")))
     api = Api(client=client, tokens=tokens, ad_account_id="")
     accounts: list[AdAccount] = []
     try:
         accounts = list(api.ad_accounts())
         if not accounts:
-            screen.note("The user has no ad account yet: an export needs one.")
+            screen.print_note("The user has no ad account yet: an export needs one.")
         if "user_accounts:read" in grant.scopes:
             return accounts, api.username()
     except StoppedError as error:
         raise error.extend(f". The refresh token is stored in {where}") from None
     except ExportError as error:
-        screen.note(f"The token is stored, but its user and ad accounts cannot be shown now: {error}")
+        screen.print_note(f"The token is stored, but its user and ad accounts cannot be shown now: {error}")
     owners = {account.owner for account in accounts if "OWNER" in account.roles and account.owner}
     return accounts, owners.pop() if len(owners) == 1 else None

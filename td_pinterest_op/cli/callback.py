@@ -22,6 +22,8 @@ _PAGE = """<!doctype html>
 
 
 class _IPv6Server(http.server.ThreadingHTTPServer):
+    """HTTP server that listens on an IPv6 address."""
+
     address_family = socket.AF_INET6
 
 
@@ -30,8 +32,8 @@ _LOOPBACK = ((http.server.ThreadingHTTPServer, "127.0.0.1"), (_IPv6Server, "::1"
 
 
 @contextlib.contextmanager
-def listen(redirect: str, *, state: str) -> Iterator[queue.Queue[Mapping[str, str]]]:
-    """Within the block, listen for Pinterest's redirect. Yields a queue that receives the redirect's parameters.
+def listen_for_redirect(redirect: str, *, state: str) -> Iterator[queue.Queue[Mapping[str, str]]]:
+    """Listen on this machine for Pinterest's redirect. Yields a queue that receives its parameters.
 
     A request with another state is answered and ignored: it is not the answer to this consent. Raises SettingsError for
     an address that is not of this machine, and for a port that is taken.
@@ -47,12 +49,12 @@ def listen(redirect: str, *, state: str) -> Iterator[queue.Queue[Mapping[str, st
 
 
 def parse_code(answer: Mapping[str, str]) -> Secret:
-    """Return the code in the parameters of a redirect. Raises AccountError if there is none, as after a refusal."""
+    """Return the authorization code from a redirect's parameters. Raises AccountError if it is missing."""
     if code := answer.get("code"):
         return Secret(code)
     if answer.get("error") == "access_denied":
         raise AccountError(
-            "the consent was refused on Pinterest's page: nothing was stored. To be asked once more, run the command "
+            "the consent was refused on Pinterest's page: nothing was stored. To approve after all, run the command "
             "again"
         )
     error = answer.get("error", "")
@@ -61,23 +63,23 @@ def parse_code(answer: Mapping[str, str]) -> Secret:
 
 
 def parse_pasted_address(pasted: str, *, state: str) -> Mapping[str, str]:
-    """Return the parameters of the redirect address that the user pasted. Raises SettingsError for any other text."""
+    """Return the parameters of a pasted redirect address. Raises SettingsError for any other text."""
     answer = dict(urllib.parse.parse_qsl(pasted.strip().partition("#")[0].partition("?")[2]))
     if not answer.keys() & {"code", "error"}:
         raise SettingsError(
-            "this is not the address to which Pinterest redirects: approve, then copy the whole address from the "
-            "browser's address bar: it contains ?code="
+            "this is not the address to which Pinterest redirects: approve first, then copy the whole address from the "
+            "browser's address bar, which contains ?code="
         )
     if not hmac.compare_digest(answer.get("state", "").encode(), state.encode()):
         raise SettingsError(
-            "the pasted address belongs to another attempt (its state differs): run the command again, and open the "
+            "the pasted address belongs to an earlier attempt (its state differs): run the command again, and open the "
             "address that it prints"
         )
     return answer
 
 
 def _parse_redirect(url: str) -> tuple[int, str]:
-    """Return port and path of a redirect address. Raises SettingsError if it is not an address of this machine."""
+    """Return port and path of a redirect address. Raises SettingsError unless it is on this machine."""
     try:
         parts = urllib.parse.urlsplit(url)
         port = 80 if parts.port is None else parts.port
@@ -86,7 +88,7 @@ def _parse_redirect(url: str) -> tuple[int, str]:
         is_here = False
     if not is_here:
         raise SettingsError(
-            f"the redirect address {url} is not on this machine: use http://localhost:PORT/, or --no-browser and "
+            f"the redirect address {url} is not on this machine: use http://localhost:PORT/, or use --no-browser and "
             "paste the address to which Pinterest redirects"
         )
     return port, parts.path or "/"
@@ -95,7 +97,7 @@ def _parse_redirect(url: str) -> tuple[int, str]:
 def _open_servers(
     port: int, handler: type[http.server.BaseHTTPRequestHandler]
 ) -> Iterator[http.server.ThreadingHTTPServer]:
-    """Yield a server for each loopback address of this machine (IPv4, IPv6). Raises SettingsError for a taken port."""
+    """Yield an HTTP server for each loopback address (IPv4, IPv6). Raises SettingsError if the port is in use."""
     other = "register another address such as http://localhost:8086/ in the Pinterest app, and give it with --redirect"
     refusals = []
     for kind, host in _LOOPBACK:
@@ -104,7 +106,7 @@ def _open_servers(
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise SettingsError(
-                    f"port {port} is in use by another program, and Pinterest redirects to it: end that program, or "
+                    f"port {port}, to which Pinterest redirects, is in use by another program: end that program, or "
                     f"{other}"
                 ) from None
             refusals.append(error.strerror)
@@ -117,15 +119,15 @@ def _open_servers(
 def _make_handler(
     path: str, state: str, arrived: queue.Queue[Mapping[str, str]]
 ) -> type[http.server.BaseHTTPRequestHandler]:
-    """Return a request handler that puts the parameters of a redirect with this path and state into `arrived`."""
+    """Return a request handler class that puts the parameters of a valid redirect into the queue `arrived`."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class RedirectHandler(http.server.BaseHTTPRequestHandler):
         """Handles Pinterest's redirect and shows the result in the browser."""
 
         timeout = 10
 
         def do_GET(self) -> None:
-            """Handle a request of the browser: a valid redirect goes into the queue, any other gets an error page."""
+            """Put a valid redirect's parameters into the queue; respond to other requests with an error page."""
             parts = urllib.parse.urlsplit(self.path)
             answer = dict(urllib.parse.parse_qsl(parts.query))
             if parts.path != path or not answer.keys() & {"code", "error"}:
@@ -148,4 +150,4 @@ def _make_handler(
         def log_message(self, *_: object) -> None:
             """Log nothing: the request line contains the code."""
 
-    return Handler
+    return RedirectHandler

@@ -28,27 +28,27 @@ def check(common: CommonOptions, files: tuple[Path, ...], form: str, quiet: bool
     """
     every = list(dict.fromkeys(finding for file in files for finding in check_file(file)))
     if common.as_json:
-        screen.say_json([asdict(finding) | {"path": str(finding.path)} for finding in every])
+        screen.print_json([asdict(finding) | {"path": str(finding.path)} for finding in every])
     elif not quiet:
         for finding in every:
-            screen.say(_format_for_github(finding) if form == "github" else str(finding))
+            screen.print_line(_format_for_github(finding) if form == "github" else str(finding))
         if not every:
-            screen.note(f"{format_count(len(files), 'workflow')}: no findings")
+            screen.print_note(f"{format_count(len(files), 'workflow')}: no findings")
     return 1 if every else 0
 
 
 def check_file(file: Path) -> list[Finding]:
-    """Return the findings about one workflow, sorted by line. Raises SettingsError if the file cannot be opened."""
+    """Return the findings about a workflow file, sorted by line. Raises SettingsError if it cannot be opened."""
     try:
-        dig = dig_file.read(file)
+        dig = dig_file.read_workflow(file)
     except OSError as error:
         raise SettingsError(f"{file} cannot be opened: {error.strerror or type(error).__name__}") from None
-    rules.check(dig)
+    rules.check_workflow(dig)
     return sorted(dig.findings)
 
 
 def _format_for_github(finding: Finding) -> str:
-    """Return a finding as a workflow command of GitHub Actions, which GitHub shows next to the line."""
+    """Return a finding as an annotation command of GitHub Actions."""
     path, message = (text.replace("%", "%25") for text in (str(finding.path), finding.message))
     path = path.replace(":", "%3A").replace(",", "%2C")
     return f"::{finding.level} file={path},line={finding.line},title={finding.code}::{message}"

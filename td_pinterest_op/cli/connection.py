@@ -40,33 +40,14 @@ _PATIENCE = {"retry_count": 3, "max_retry_wait_millis": 10_000, "connection_time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """The credentials of both services. `environ`: the environment with them added. `sources`: the source of each."""
+    """Credentials for both services. `environ`: the environment including them. `sources`: where each was found."""
 
     environ: Mapping[str, str]
     sources: Mapping[str, str]
     env_file: Path | None = None
 
-    @classmethod
-    def find(cls, env_file: Path | None, environ: Mapping[str, str] = os.environ) -> "Credentials":
-        """Return the credentials, each from the first source that has it. Raises SettingsError for an unusable file."""
-        in_file = _read_env_file(env_file) if env_file else {}
-        values, sources = dict(environ), {}
-        for variable in (*SECRETS, *_OTHERS):
-            local = _read_local_secret(variable, environ)
-            places = {
-                ENVIRONMENT: environ.get(variable, ""),
-                f"{LOCAL} ({local_secrets.folder(environ) if local else ''})": local,
-                f"the file {env_file}": in_file.get(variable, ""),
-            }
-            for place, value in places.items():
-                if value.strip() and variable not in sources:
-                    values[variable], sources[variable] = value.strip(), place
-                    if variable in SECRETS:
-                        Secret(value.strip())  # masked from here on
-        return cls(environ=values, sources=sources, env_file=env_file)
-
-    def describe(self) -> str:
-        """Return a text that names the sources of the secrets, without their values."""
+    def describe_sources(self) -> str:
+        """Return text that names the sources of the secrets, without their values."""
         places: dict[str, list[str]] = {}
         for variable in SECRETS:
             if variable in self.sources:
@@ -76,19 +57,19 @@ class Credentials:
         return "; ".join(f"{', '.join(variables)} from {place}" for place, variables in places.items()) or "nowhere"
 
     @property
-    def missing(self) -> tuple[str, ...]:
-        """The variables of the secrets that no source has."""
+    def missing_variables(self) -> tuple[str, ...]:
+        """The environment variables of the secrets that no source contains."""
         return tuple(variable for variable in SECRETS if variable not in self.sources)
 
     @property
     def app_advice(self) -> str:
-        """What to do about a wrong client id or client secret, with the source of each."""
+        """Advice for a wrong client id or client secret, with the source of each."""
         places = (f"{name} (from {self.sources.get(name, 'nowhere')})" for name in PINTEREST_SECRETS if name != TOKEN)
         return f"correct {' or '.join(places)}: both are on the app's page at https://developers.pinterest.com/apps/"
 
     @property
     def token_advice(self) -> str:
-        """What to do about a refresh token that does not work, which depends on its source."""
+        """Advice for a refresh token that does not work. It depends on the token's source."""
         place = self.sources.get(TOKEN, "")
         if place == ENVIRONMENT:
             return (
@@ -99,17 +80,17 @@ class Credentials:
             return f"run `td-pinterest authorize --to file {shlex.quote(str(self.env_file))}`"
         return "run `td-pinterest authorize`"
 
-    def overriding_sources(self, kind: str) -> dict[str, str]:
-        """Return the sources whose refresh token takes precedence over `--to KIND`, each with how to clear it."""
+    def find_overriding_sources(self, kind: str) -> dict[str, str]:
+        """Return the sources that take precedence over `--to KIND`, each with the command that clears it."""
         in_local = kind == "file" and local_secrets.read(SECRETS[TOKEN], self.environ)
         return {
             **({ENVIRONMENT: f"unset {TOKEN}"} if self.sources.get(TOKEN) == ENVIRONMENT else {}),
             **({LOCAL: f"digdag secrets --local --delete {SECRETS[TOKEN]}"} if in_local else {}),
         }
 
-    def require(self, *variables: str) -> None:
-        """Raise SettingsError if one of the given variables is missing. The message names all that are."""
-        missing = [name for name in variables if name in self.missing]
+    def require_variables(self, *variables: str) -> None:
+        """Raise SettingsError if a variable is missing. The message names all missing ones."""
+        missing = [name for name in variables if name in self.missing_variables]
         if missing:
             file = f"the file {self.env_file}" if self.env_file else "a file (--env-file names one)"
             advice = (
@@ -121,54 +102,54 @@ class Credentials:
             raise SettingsError(f"{names} not found: neither in {ENVIRONMENT}, nor in {LOCAL}, nor in {file}. {advice}")
 
     def without_pinterest(self) -> "Credentials":
-        """Return the credentials without Pinterest's, for requests to Treasure Data only."""
+        """Return a copy without Pinterest's credentials, for requests to Treasure Data only."""
         sources = {name: place for name, place in self.sources.items() if name not in PINTEREST_SECRETS}
         return replace(self, sources=sources)
 
-    def settings(self) -> ConnectionSettings:
-        """Return the connection settings, with short waits for a terminal and "0" for missing credentials."""
-        environ = {**self.environ, **dict.fromkeys(self.missing, "0")}
+    def build_settings(self) -> ConnectionSettings:
+        """Return connection settings with short waits for terminal use. Missing credentials are set to "0"."""
+        environ = {**self.environ, **dict.fromkeys(self.missing_variables, "0")}
         return parse_connection({"type": "pinterest", **_PATIENCE}, environ=environ)
 
-    def task(self, *, session: str | None = None, **params: object) -> Task:
-        """Return a digdag task with these credentials and parameters, as a workflow would have it."""
+    def build_task(self, *, session: str | None = None, **params: object) -> Task:
+        """Return a digdag task with these credentials and the given parameters."""
         return Task(params={"project_id": LOCAL_PROJECT, **params}, environ=self.environ, session=session)
 
     def make_token_saver(self) -> OnNewRefreshToken:
-        """Return a function that stores a new refresh token in the old one's source. It warns if that fails."""
-        store = open_token_store(self.task(), self.settings(), SYSTEM)
+        """Return a function that stores a new refresh token where the old one was found. It warns if that fails."""
+        store = open_token_store(self.build_task(), self.build_settings(), SYSTEM)
         path = self.env_file
         if path is None or self.sources.get(TOKEN) != f"the file {path}":
             return store.save
 
         def save_token(issued: Secret | None, seconds: float | None) -> None:
-            """Store the refresh token that Pinterest issued, valid for `seconds`; None if it issued no new one."""
+            """Store a refresh token that is valid for `seconds`. `issued` is None if Pinterest issued no new one."""
             if issued is None:
                 store.save(issued, seconds)
                 return
             try:
-                files.set_values(path, {TOKEN: issued.reveal()})
+                files.set_env_values(path, {TOKEN: issued.reveal()})
             except SettingsError as error:
-                screen.note(
+                screen.print_note(
                     f"Pinterest issued a new refresh token, which could not be stored: {error}. Run `td-pinterest "
                     "authorize` before the old one expires, or at once if Pinterest has withdrawn it"
                 )
             else:
-                screen.note(f"Pinterest issued a new refresh token; it is stored in {path}")
+                screen.print_note(f"Pinterest issued a new refresh token; it is stored in {path}")
 
         return save_token
 
-    def services(
+    def open_services(
         self,
         *,
         count: RequestCounts | None = None,
         on_response: OnResponse | None = None,
         timing: Timing = SYSTEM,
     ) -> contextlib.AbstractContextManager[Services]:
-        """Connect both services until the end of the block. `count` counts the requests that write to Pinterest."""
+        """Connect to both services until the end of the block. `count` counts write requests to Pinterest."""
         return connect(
-            self.task(),
-            self.settings(),
+            self.build_task(),
+            self.build_settings(),
             timing=timing,
             count=count,
             on_new_refresh_token=self.make_token_saver(),
@@ -176,8 +157,27 @@ class Credentials:
         )
 
 
+def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.environ) -> Credentials:
+    """Find each credential in the first source that has it. Raises SettingsError for an unusable file."""
+    in_file = _read_env_file(env_file) if env_file else {}
+    values, sources = dict(environ), {}
+    for variable in (*SECRETS, *_OTHERS):
+        local = _read_local_secret(variable, environ)
+        places = {
+            ENVIRONMENT: environ.get(variable, ""),
+            f"{LOCAL} ({local_secrets.folder(environ) if local else ''})": local,
+            f"the file {env_file}": in_file.get(variable, ""),
+        }
+        for place, value in places.items():
+            if value.strip() and variable not in sources:
+                values[variable], sources[variable] = value.strip(), place
+                if variable in SECRETS:
+                    Secret(value.strip())  # masked from here on
+    return Credentials(environ=values, sources=sources, env_file=env_file)
+
+
 def _read_local_secret(variable: str, environ: Mapping[str, str]) -> str:
-    """Return a variable's value from the local digdag secrets, "" if they do not contain it."""
+    """Return a variable's value from the local digdag secrets; "" if it is missing."""
     if variable in SECRETS:
         return local_secrets.read(SECRETS[variable], environ) or ""
     if variable == "TD_API_SERVER" and (host := local_secrets.read("td.endpoint", environ)):
@@ -193,14 +193,14 @@ def _read_env_file(path: Path) -> dict[str, str]:
             f"{path} of --env-file is not a regular file: a refresh token that Pinterest renews could not be stored "
             "in it. Name a file that only you can read, or set its variables in the environment"
         )
-    text = files.read(path, "--env-file")
+    text = files.read_text(path, "--env-file")
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise SettingsError(f"others can read the file {path} of --env-file: run `chmod 600 {path}` first")
-    return files.parse_values(text, path)
+    return files.parse_env_file(text, path)
 
 
 def _can_store_token(path: Path) -> bool:
-    """Whether a token written to this file can be read again. True for a missing file: reading reports it."""
+    """Return whether a token written to this file can be read again. True for a missing file."""
     try:
         status = path.stat()
     except OSError:
@@ -211,14 +211,14 @@ def _can_store_token(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """The connected services, with the credentials and the common options of the command."""
+    """Connected services, with the credentials and the common options of the command."""
 
     services: Services
     credentials: Credentials
     common: CommonOptions
 
-    def api(self) -> Api:
-        """Return Pinterest's API for the ad account of --ad-account, else of the environment, else the only one."""
+    def make_api(self) -> Api:
+        """Return Pinterest's API for the ad account of --ad-account, of the environment, or for the only one."""
         named = self.common.ad_account or self.credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
         return self.services.pinterest_for(require_id(named, "--ad-account") if named else self._find_only_ad_account())
 
@@ -226,7 +226,7 @@ class Connection:
         """Return the id of the user's only ad account. Raises SettingsError for none, click.UsageError for several."""
         accounts = list(self.services.pinterest.ad_accounts())
         if len(accounts) == 1:
-            self.common.note(f"Ad account: {accounts[0].label}, the only one")
+            self.common.print_note(f"Ad account: {accounts[0].label}, the only one")
             return accounts[0].id
         if not accounts:
             raise SettingsError(
@@ -234,7 +234,9 @@ class Connection:
                 "one for access"
             )
         listed = ", ".join(account.label for account in accounts[:10])
-        raise click.UsageError(f"which ad account? Name one with --ad-account or PINTEREST_AD_ACCOUNT_ID: {listed}")
+        raise click.UsageError(
+            f"several ad accounts are available. Name one with --ad-account or PINTEREST_AD_ACCOUNT_ID: {listed}"
+        )
 
 
 @contextlib.contextmanager
@@ -245,16 +247,16 @@ def open_connection(
     on_response: OnResponse | None = None,
     timing: Timing = SYSTEM,
 ) -> Iterator[Connection]:
-    """Connect both services until the end of the block. Raises SettingsError for missing credentials."""
-    credentials = Credentials.find(common.env_file)
-    credentials.require(*PINTEREST_SECRETS)
-    common.note(f"Credentials: {credentials.describe()}")
-    with credentials.services(count=count, on_response=on_response, timing=timing) as services:
+    """Connect to both services until the end of the block. Raises SettingsError for missing credentials."""
+    credentials = find_credentials(common.env_file)
+    credentials.require_variables(*PINTEREST_SECRETS)
+    common.print_note(f"Credentials: {credentials.describe_sources()}")
+    with credentials.open_services(count=count, on_response=on_response, timing=timing) as services:
         yield Connection(services=services, credentials=credentials, common=common)
 
 
 def require_id(text: str, option: str) -> str:
-    """Return an id given on the command line. Raises click.UsageError if it is not made of digits."""
+    """Return an id from the command line, stripped. Raises click.UsageError if it contains anything but digits."""
     if not (text.isascii() and text.strip().isdecimal()):
         raise click.UsageError(
             f"{option} must be an id, which has only digits; `td-pinterest accounts` and `audiences` list the ids"

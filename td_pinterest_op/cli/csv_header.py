@@ -26,28 +26,28 @@ _TYPE_BY_SPELLING = {spelling: type_ for type_, spellings in _SPELLINGS_OF.items
 
 
 class CsvColumn(NamedTuple):
-    """A column to read: its position, counted from 0, and the name under which its values are used."""
+    """A CSV column to read: its position, counted from 0, and the column name that the export uses."""
 
     position: int
     name: str
 
 
 def find_columns(header: Sequence[str], *, types: Sequence[str], others: Collection[str] = ()) -> list[CsvColumn]:
-    """Return the columns whose header is a spelling of one of the `types`, or one of the `others` (lower case)."""
+    """Return the columns whose header means one of `types`, or is one of the names in `others` (lower case)."""
     return [
         CsvColumn(position, known)
         for position, name in enumerate(header)
-        if (known := _match_header(name, types=types, others=others))
+        if (known := _find_column_name(name, types=types, others=others))
     ]
 
 
 def find_identifier_type(name: str) -> str | None:
-    """Return the type of identifier that a column's header names, None if it names no type."""
+    """Return the type of identifier that a column's header means; None if it means none."""
     return _TYPE_BY_SPELLING.get(_simplify_header(name))
 
 
-def _match_header(name: str, *, types: Sequence[str], others: Collection[str]) -> str | None:
-    """Return the name under which the column with this header is used, None for a column that is not read."""
+def _find_column_name(name: str, *, types: Sequence[str], others: Collection[str]) -> str | None:
+    """Return the column name that an export uses for a header; None for a column that is not read."""
     if name.strip().lower() in others:
         return name.strip()
     type_ = find_identifier_type(name)

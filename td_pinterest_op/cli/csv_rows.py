@@ -32,7 +32,7 @@ _MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CsvOptions:
-    """Which columns of a CSV file are read.
+    """Options for reading a CSV file: which of its columns are read.
 
     `types`: the types of identifiers whose columns are recognised by their headers. `other_columns`: further columns,
     those that the settings name, in lower case. `only`: the headers of the only columns that are read; empty for all.
@@ -67,8 +67,10 @@ def open_csv_rows(
                 file = _CsvFile(path, text, options)
                 if file.description:
                     note(file.description)
-                job = Job(id="-", schema=file.schema, records=None, size=None, file=str(path), line_of=file.line_of)
-                yield Rows(job=job, blocks=file.blocks())
+                job = Job(
+                    id="-", schema=file.schema, records=None, size=None, file=str(path), line_of=file.find_line_number
+                )
+                yield Rows(job=job, blocks=file.read_blocks())
     except UnicodeDecodeError:
         raise JobError(
             f"the file {path} begins as UTF-16 but contains bytes that are not UTF-16: save it again as UTF-8. "
@@ -102,13 +104,13 @@ def _detect_encoding(sample: bytes) -> str:
 
 
 class _CsvFile:
-    """An open CSV file. `schema`: the names and types of the columns that are read, like that of a job's result."""
+    """An open CSV file. `schema`: names and types of the columns that are read, as for a job's result."""
 
     def __init__(self, path: Path, text: IO[str], options: CsvOptions) -> None:
         self._path, self._text = path, text
         self._read = 0  # rows before the block
         self._lines: list[int] = []  # on which the block's rows begin
-        lines = self._limited_lines()
+        lines = self._read_lines()
         first = next(lines, "").removeprefix("\ufeff")
         if not first.strip():
             raise JobError(f"the file {path} is empty: its first line must be the names of the columns")
@@ -131,7 +133,7 @@ class _CsvFile:
 
     @property
     def description(self) -> str:
-        """Text on which columns are read and how many are not; empty if all are read under their own names."""
+        """Text that names the columns to read and counts the others; "" if all have the expected names."""
         if [name for _, name in self._columns] == [header.strip() for header in self._header]:
             return ""
         read = " and ".join(
@@ -142,21 +144,21 @@ class _CsvFile:
         left_out = f"; {format_count(others, 'other column')} left out" if others else ""
         return f"Reading the column{'s' if len(self._columns) > 1 else ''} {read} of {self._path.name}{left_out}"
 
-    def line_of(self, row: int) -> int:
+    def find_line_number(self, row: int) -> int:
         """Return the line on which a row of the last block begins. Rows and lines count from 1."""
         return self._lines[row - self._read - 1]
 
-    def blocks(self) -> Iterator[list[list[Any]]]:
-        """Yield blocks of rows, a list for each column. Raises JobError for a row with a wrong number of fields."""
-        rows = self._numbered_rows()
+    def read_blocks(self) -> Iterator[list[list[Any]]]:
+        """Yield blocks of rows, as a list for each column. Raises JobError for a row with a wrong number of fields."""
+        rows = self._read_numbered_rows()
         while block := list(itertools.islice(rows, _BLOCK_ROWS)):
             self._lines = [line for line, _ in block]
             columns = [[row[column.position] for _, row in block] for column in self._columns]
             yield [[field.encode(errors="surrogateescape") or None for field in column] for column in columns]
             self._read += len(block)
 
-    def _numbered_rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row with the number of its line. A line without any value is skipped."""
+    def _read_numbered_rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield each row with its line number. Blank rows are skipped."""
         line = 2  # under the header
         for row in self._reader:
             if any(row):
@@ -168,8 +170,8 @@ class _CsvFile:
                 yield line, row
             line = self._reader.line_num + 2
 
-    def _limited_lines(self) -> Iterator[str]:
-        """Yield the file's lines. Raises JobError for a line that is too long for a CSV file."""
+    def _read_lines(self) -> Iterator[str]:
+        """Yield the file's lines. Raises JobError for a line that is too long."""
         for number, line in enumerate(iter(partial(self._text.readline, _LONGEST_LINE + 1), ""), 1):
             if len(line) > _LONGEST_LINE:
                 raise JobError(
@@ -180,7 +182,7 @@ class _CsvFile:
 
 
 def _find_wanted_columns(header: Sequence[str], options: CsvOptions) -> list[CsvColumn]:
-    """Return the columns to read: those of `options.only`, else those that their headers identify."""
+    """Return the columns to read: those in `options.only`, else those that their headers identify."""
     if not options.only:
         return find_columns(header, types=options.types, others=options.other_columns)
     only = {name.strip() for name in options.only}

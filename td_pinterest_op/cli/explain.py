@@ -32,22 +32,22 @@ def explain(common: CommonOptions, name: str | None) -> None:
     if name is None:
         entries = [_describe_entry(known) for known in (*REASONS, *ERRORS)]
         if common.as_json:
-            screen.say_json(entries)
+            screen.print_json(entries)
         else:
-            screen.show_table(entries, columns=("name", "meaning"), prose=("meaning",))
+            screen.print_table(entries, columns=("name", "meaning"), prose=("meaning",))
         return
     entry = _describe_entry(_resolve_name(name))
     if common.as_json:
-        screen.say_json(entry)
+        screen.print_json(entry)
         return
-    screen.say(f"{entry['name']}: {entry['meaning']}")
+    screen.print_line(f"{entry['name']}: {entry['meaning']}")
     for key, heading in _PARTS.items():
         if entry.get(key):
-            screen.say(f"\n{heading} {entry[key]}")
+            screen.print_line(f"\n{heading} {entry[key]}")
 
 
 def _describe_entry(name: str) -> dict[str, Any]:
-    """Return the meaning, cause and advice of a reason or an error as a row to show."""
+    """Return a rejection reason or an error as a row: its meaning, example and advice."""
     if name in REASONS:
         reason = asdict(REASONS[name])
         return {"name": name, "kind": "reason", **reason, "meaning": f"the value {reason['meaning']}"}
@@ -57,12 +57,13 @@ def _describe_entry(name: str) -> dict[str, Any]:
 
 
 def _resolve_name(name: str) -> str:
-    """Return the name of a reason or an error in its own spelling. Raises click.UsageError with the nearest name."""
+    """Return the exact name of a reason or an error. Raises click.UsageError with the nearest name."""
     names = {known.lower(): known for known in (*REASONS, *ERRORS)}
     word = name.strip().lower().replace("-", "_")
     if word not in names:
-        suggestion = suggest(name.strip(), names.values()) or ":"
+        suggestion = suggest(name.strip(), names.values()) or "."
         raise click.UsageError(
-            f"there is no reason or error with that name{suggestion} `td-pinterest explain` without a name lists all"
+            f"there is no rejection reason or error with that name{suggestion} Run `td-pinterest explain` without a "
+            "name to list all"
         )
     return names[word]

@@ -18,11 +18,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from td_pinterest_op.audiences.actions import find_action
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials
 from td_pinterest_op.cli.csv_rows import CsvOptions, open_csv_rows
 from td_pinterest_op.cli.jobs import build_answers
 from td_pinterest_op.cli.options import FILE, CommonOptions
-from td_pinterest_op.cli.project_folder import make_folder, show_next_commands
+from td_pinterest_op.cli.project_folder import create_project_folder, print_next_commands
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
 from td_pinterest_op.identifiers.types import LISTED, TYPES
@@ -75,7 +75,7 @@ Examples:
     help="Then write a project folder with this export as a workflow, as `init` does.",
 )
 @options.yes
-@options.all_of(options.ad_account, options.audience, options.env_file, options.as_json, options.quiet)
+@options.combine_options(options.ad_account, options.audience, options.env_file, options.as_json, options.quiet)
 @options.pass_common
 def export(
     common: CommonOptions,
@@ -93,8 +93,8 @@ def export(
     with result_settings may also contain the task's query, job_id, database, engine, suppress and consent; options take
     precedence. The same command on the same day (in UTC) continues where a stopped or killed one left off.
     """
-    credentials = Credentials.find(common.env_file)
-    in_file, of_file = files.read_task(settings)
+    credentials = find_credentials(common.env_file)
+    in_file, of_file = files.read_task_file(settings)
     raw = _complete_settings(in_file, credentials, common) | ({"dry_run": True} if dry_run else {})
     action = find_action(raw)
     reads_rows = action is None or action.reads_rows
@@ -103,29 +103,29 @@ def export(
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
     answers = build_answers(raw, params) if folder else None
     asks_warehouse = reads_rows and (not source["csv_file"] or any(name in params for name in LISTS))
-    credentials.require(*PINTEREST_SECRETS, *(["TD_API_KEY"] if asks_warehouse else []))
-    common.note(f"Credentials: {credentials.describe()}")
-    with _open_rows(source["csv_file"], raw, columns, common.note) as rows:
-        task = credentials.task(
+    credentials.require_variables(*PINTEREST_SECRETS, *(["TD_API_KEY"] if asks_warehouse else []))
+    common.print_note(f"Credentials: {credentials.describe_sources()}")
+    with _open_csv_file(source["csv_file"], raw, columns, common.print_note) as rows:
+        task = credentials.build_task(
             session=_make_session_key(raw, params, source["csv_file"]), result_settings=raw, **params
         )
-        statistics = run_task(task, credentials, common, rows=rows)
+        statistics = run_export_task(task, credentials, common, rows=rows)
     if common.as_json:
-        screen.say_json(statistics)
+        screen.print_json(statistics)
     else:
-        _show_statistics(statistics)
+        _print_statistics(statistics)
     if folder and answers:
-        make_folder(folder, answers, common)
-        show_next_commands(folder, answers, common)
+        create_project_folder(folder, answers, common)
+        print_next_commands(folder, answers, common)
 
 
-def run_task(
+def run_export_task(
     task: Task, credentials: Credentials, common: CommonOptions, *, rows: Rows | None = None
 ) -> Mapping[str, Any]:
-    """Run an export for a user at a terminal, who is asked before the first write. Return its statistics."""
+    """Run an export that asks at the terminal before the first write. Return its statistics."""
     is_dry = str(task.params["result_settings"].get("dry_run", "")).lower() == "true"
     reporter = TerminalReporter(ask=not (common.yes or is_dry), quiet=common.quiet)
-    with stop_on_signals(), screen.show_waits(quiet=common.quiet):
+    with stop_on_signals(), screen.print_waits(quiet=common.quiet):
         return run_export(
             task, SYSTEM, rows=rows, reporter=reporter, on_new_refresh_token=credentials.make_token_saver()
         )
@@ -134,7 +134,7 @@ def run_task(
 def _complete_settings(
     in_file: Mapping[str, object], credentials: Credentials, common: CommonOptions
 ) -> dict[str, object]:
-    """Return the settings of a file, completed with the command line's options and the environment."""
+    """Return a file's settings, completed with the command's options and the environment."""
     raw = {"type": "pinterest", "audience_type": "customer_list", **in_file}
     if common.ad_account or not raw.get("ad_account_id"):
         raw["ad_account_id"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
@@ -148,7 +148,7 @@ def _complete_settings(
 
 
 def _merge_params(of_file: Mapping[str, object], source: Mapping[str, Any]) -> dict[str, object]:
-    """Return the task's parameters: those of the file, replaced by those of the options."""
+    """Return the task's parameters from the file, overridden by those from the options."""
     lists = {name: files.read_sql(source[name], f"--{name}") for name in LISTS if source[name]}
     of_options = {name: value for name, value in build_query_params(source).items() if value is not None} | lists
     of_options |= {name: source[name] for name in ("database", "engine") if source[name]}
@@ -157,13 +157,13 @@ def _merge_params(of_file: Mapping[str, object], source: Mapping[str, Any]) -> d
 
 
 def _require_one_source(source: Mapping[str, Any], of_file: Mapping[str, object], *, reads_rows: bool) -> None:
-    """Raise click.UsageError unless the options and the file name exactly one source of rows, if rows are read."""
+    """Raise click.UsageError unless exactly one source of rows is named, or none if no rows are read."""
     known = {name for name in source if source[name]} | of_file.keys()
     named = [option for option in _SOURCES if source[option]]
     if len(named) > 1 or (reads_rows and known.isdisjoint(_SOURCES)):
         raise click.UsageError("give exactly one of --job ID, --query FILE --database DB, or --csv FILE")
     if not reads_rows and named:
-        raise click.UsageError("the action of the settings reads no rows: leave out --job, --query and --csv")
+        raise click.UsageError("the action in the settings reads no rows: leave out --job, --query and --csv")
     if source["query"] and "database" not in known:
         raise click.UsageError("--query and --database must be given together")
     if source["database"] and known.isdisjoint(("query", *LISTS)):
@@ -181,7 +181,7 @@ def build_query_params(source: Mapping[str, Any]) -> dict[str, object]:
 def _make_session_key(
     settings: Mapping[str, object], params: Mapping[str, object], csv_file: Path | None
 ) -> str | None:
-    """Return the session's key. The same command on the same day has the same key, so it resumes a killed run.
+    """Return a session key. Repeating a command on the same day yields the same key, so a killed run resumes.
 
     None for rows that can be read only once.
     """
@@ -195,10 +195,10 @@ def _make_session_key(
     return json.dumps([str(day), settings, params, digest.hexdigest()], sort_keys=True, default=str)
 
 
-def _open_rows(
+def _open_csv_file(
     path: Path | None, settings: Mapping[str, object], only: Sequence[str], note: Callable[[str], None]
 ) -> contextlib.AbstractContextManager[Rows | None]:
-    """Open the CSV file of --csv until the end of the block. Yields None without a path."""
+    """Open the file of --csv until the end of the block. Yields None without a path."""
     if path is None:
         return contextlib.nullcontext()
     takes_rows = str(settings.get("records", "")).strip().lower() == RecordsFormat.ROWS.value
@@ -208,7 +208,7 @@ def _open_rows(
 
 
 def _find_named_columns(settings: Mapping[str, object]) -> Collection[str]:
-    """Return the columns that the settings name, in lower case. Settings that cannot be read are ignored."""
+    """Return the columns that the settings name, in lower case. Invalid settings are ignored."""
     names: set[str] = set()
     # What is wrong is named with the other problems of the settings.
     with contextlib.suppress(WrongValueError):
@@ -220,19 +220,19 @@ def _find_named_columns(settings: Mapping[str, object]) -> Collection[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TerminalReporter:
-    """Shows the plan of an export, asks for approval, and shows progress bars on a terminal."""
+    """Prints the plan of an export, asks for approval, and shows progress bars on a terminal."""
 
     ask: bool
     quiet: bool
 
     def plan(self, text: str) -> None:
-        """Show the plan and ask for approval. Raises StoppedError if the user declines."""
+        """Print the plan and ask for approval. Raises StoppedError if the user declines."""
         if not self.quiet or self.ask:
             first, *facts = text.splitlines()
-            screen.note(first[0].upper() + first[1:])
+            screen.print_note(first[0].upper() + first[1:])
             for fact in facts:
-                screen.note(fact, indent=_FACTS)
-        if self.ask and not screen.confirm("Write this to Pinterest?"):
+                screen.print_note(fact, indent=_FACTS)
+        if self.ask and not screen.ask_yes_no("Write this to Pinterest?"):
             raise StoppedError("you answered no")
 
     @contextlib.contextmanager
@@ -255,10 +255,11 @@ class TerminalReporter:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """Within the block, end the command on Ctrl-C and SIGTERM with a message of its own, such as the records sent."""
+    """Within the block, stop the command on Ctrl-C and SIGTERM, and print how far it got."""
     received: list[int] = []
 
     def handle_signal(number: int, _frame: FrameType | None) -> None:
+        """Request the shutdown; interrupt the command at the first signal only."""
         received.append(number)
         shutdown.request(signal.Signals(number).name)
         if len(received) == 1:  # a second one would interrupt what the first one lets finish
@@ -275,7 +276,7 @@ def stop_on_signals() -> Iterator[None]:
                 ". A new refresh token may not have been stored: if the stored one is refused, run `td-pinterest "
                 "authorize`"
             )
-        screen.show_error(str(error))
+        screen.print_error(str(error))
         raise click.exceptions.Exit(128 + received[0]) from None
     finally:
         for number, handler in before.items():
@@ -283,8 +284,8 @@ def stop_on_signals() -> Iterator[None]:
         shutdown.reset()
 
 
-def _show_statistics(statistics: Mapping[str, Any]) -> None:
-    """Show the statistics that are not empty, and the summary."""
+def _print_statistics(statistics: Mapping[str, Any]) -> None:
+    """Print the statistics that are not empty, and the summary."""
     others = () if statistics["mirror"]["mode"] else ("mirror.",)
     figures = {
         name.replace("rows.invalid_by_reason.", "invalid: "): value
@@ -293,5 +294,5 @@ def _show_statistics(statistics: Mapping[str, Any]) -> None:
         if value is not None and name != "summary" and (value or "by_reason." not in name)
         if not name.startswith(others)
     }
-    screen.show_properties(figures)
-    screen.say(f"\n{statistics['summary']}")
+    screen.print_properties(figures)
+    screen.print_line(f"\n{statistics['summary']}")

@@ -24,7 +24,7 @@ _TOKEN = re.compile(rf"[ \t\r\n;]+ | \\\n | \#[^\n]* | (?P<word>{_WORD})", re.VE
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 
 
-def read(path: Path, option: str = "") -> str:
+def read_text(path: Path, option: str = "") -> str:
     """Return the text of a file, or of standard input for `-`. Raises SettingsError if it cannot be read."""
     try:
         return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
@@ -34,19 +34,19 @@ def read(path: Path, option: str = "") -> str:
         ) from None
 
 
-def read_task(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_task_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read the --settings file (YAML or JSON). Return the task's settings and its parameters.
 
     Raises SettingsError, also for what no export takes.
     """
-    settings, params = split_layer(Layer(place=f"the file {path} of --settings", content=read(path, "--settings")))
+    settings, params = split_layer(Layer(place=f"the file {path} of --settings", content=read_text(path, "--settings")))
     return {str(name): value for name, value in settings.items()}, params
 
 
 def read_sql(text: str, option: str) -> str:
-    """Return the SQL that an option contains, or that is in the file it names. Raises SettingsError."""
+    """Return the SQL in an option's value, which is SQL or the name of a file. Raises SettingsError."""
     is_sql = len(text.split()) > 1 and not text.strip().lower().endswith(".sql")
-    return text if is_sql else read(Path(text), option)
+    return text if is_sql else read_text(Path(text), option)
 
 
 def explain_error(error: OSError | UnicodeDecodeError) -> str:
@@ -54,24 +54,24 @@ def explain_error(error: OSError | UnicodeDecodeError) -> str:
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else "it is not UTF-8 text"
 
 
-def parse_values(text: str, path: Path) -> dict[str, str]:
-    """Return the values in an env file's text, the last one of a repeated name. Raises SettingsError."""
+def parse_env_file(text: str, path: Path) -> dict[str, str]:
+    """Return the variables in an env file's text; a later value overrides an earlier one."""
     return {name: _unquote_word(text[value]) for name, value in _find_assignments(text, path)}
 
 
-def set_values(path: Path, new: Mapping[str, str]) -> None:
-    """Set values in an env file. Existing names keep their place, new ones are added at the end.
+def set_env_values(path: Path, new: Mapping[str, str]) -> None:
+    """Set variables in an env file. Existing names keep their place; new ones are added at the end.
 
     Afterwards only its owner can read it. A file that does not exist is made. Raises SettingsError.
     """
     try:
         text = path.read_bytes().decode() if path.exists() else ""
-        atomic_file.replace(path, _replace_values(text, path, new))
+        atomic_file.replace(path, _replace_env_values(text, path, new))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"the file {path} cannot be written: {explain_error(error)}") from None
 
 
-def _replace_values(text: str, path: Path, new: Mapping[str, str]) -> str:
+def _replace_env_values(text: str, path: Path, new: Mapping[str, str]) -> str:
     """Return the text of an env file with the values in `new` set."""
     pieces, end, left = [], 0, dict(new)
     for name, value in _find_assignments(text, path):
@@ -87,7 +87,7 @@ def _replace_values(text: str, path: Path, new: Mapping[str, str]) -> str:
 
 
 def _find_assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
-    """Yield each name in an env file's text, with the slice of the text that contains its value."""
+    """Yield each variable name in an env file's text, with the slice of the text that contains its value."""
     position = 0
     while position < len(text):
         token, assignment = _TOKEN.match(text, position), _ASSIGNMENT.match(text, position)

@@ -25,36 +25,36 @@ _LISTS = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sq
 
 
 def build_fills(answers: Answers) -> Mapping[str, Fill]:
-    """Return, by path, a function that fills in each file of the project folder."""
+    """Return, for the path of each file of the project folder, a function that fills the file in."""
     job = answers.job
     fills: dict[str, Fill] = {"config/pinterest.yml": partial(_fill_ids, answers=answers)}
     if answers.database:
         fills["config/workflow.yml"] = partial(fill_value, keys=("td", "database"), value=answers.database)
     if answers.alert:
-        fills["config/failed.yml"] = _unless_changed(partial(_fill_alert, alert=answers.alert))
+        fills["config/failed.yml"] = _keep_changed_file(partial(_fill_alert, alert=answers.alert))
     if job.has_several_audiences:
-        fills["config/audiences.yml"] = _unless_changed(partial(_fill_audience_list, answers=answers))
+        fills["config/audiences.yml"] = _keep_changed_file(partial(_fill_audience_list, answers=answers))
     queries = {f"queries/{job.query}": answers.query} if job.query else {}
     queries |= {path: getattr(answers, name) for name, path in _LISTS.items()}
     for path, sql in queries.items():
         if sql:
             fills[path] = partial(_fill_query, sql=sql)
-    fills[job.workflow] = _unless_changed(partial(_fill_task, answers=answers))
+    fills[job.workflow] = _keep_changed_file(partial(_fill_task, answers=answers))
     return fills
 
 
-def _unless_changed(make: Callable[[str], str]) -> Fill:
-    """Return a function that makes a file from its template, unless somebody has changed the file."""
+def _keep_changed_file(make: Callable[[str], str]) -> Fill:
+    """Return a Fill that applies `make` to the template, but keeps a file that somebody has changed."""
     return lambda text, template: make(template) if text == template else text
 
 
 def _fill_query(text: str, template: str, *, sql: str) -> str:
-    """Return the SQL of the query file: the answered one, unless somebody has changed the file."""
+    """Return the text of a query file: the given SQL, unless somebody has changed the file."""
     return f"{sql.strip()}\n" if text == template else text
 
 
 def _fill_ids(text: str, template: str, *, answers: Answers) -> str:
-    """Return the text of config/pinterest.yml with the answered ids and names filled in."""
+    """Return the text of config/pinterest.yml with ids and names filled in."""
     keys = answers.job.ids
     values: dict[tuple[str, ...], str] = {("ad_account_id",): answers.ad_account_id}
     if answers.new_name and answers.job.creates_audience:
@@ -81,7 +81,7 @@ def _fill_audience_list(template: str, *, answers: Answers) -> str:
 
 
 def _fill_task(template: str, *, answers: Answers) -> str:
-    """Return the workflow's text with lists of people and further settings added to its task."""
+    """Return the workflow's text with the lists of people and further settings added to its task."""
     text, lines = template, [f"{name}: {path}" for name, path in _LISTS.items() if getattr(answers, name)]
     if lines:
         # The template shows them in comments.
@@ -95,21 +95,21 @@ def _fill_task(template: str, *, answers: Answers) -> str:
 
 
 def _fill_setting(text: str, name: str, value: object) -> str:
-    """Return the workflow's text with a setting added to `result_settings`, or replaced there."""
+    """Return the workflow's text with a setting added to `result_settings`, or replaced in it."""
     line = f"    {name}: {json.dumps(value, ensure_ascii=False)}\n"
     text = re.sub(rf"^    {re.escape(name)}:.*\n", "", text, flags=re.MULTILINE)
     return re.sub(r"^    audience_type:.*\n", lambda match: match[0] + line, text, count=1, flags=re.MULTILINE)
 
 
 def _fill_alert(template: str, *, alert: str) -> str:
-    """Return the text of config/failed.yml with the task for this alert (mail or Slack) uncommented."""
+    """Return the text of config/failed.yml with the task for a mail or Slack alert uncommented."""
     kind, _, address = alert.partition(":")
     text = "".join(_uncomment_block(template.splitlines(keepends=True), f"# +{kind}:"))
     return text.replace("[you@example.com]", json.dumps([address])) if address else text
 
 
 def _uncomment_block(lines: Sequence[str], first: str) -> Iterator[str]:
-    """Yield the lines, with the commented block that begins with the line `first` uncommented."""
+    """Yield the lines; uncomment the block that begins with the line `first`."""
     inside = False
     for line in lines:
         inside = line.strip() == first or (inside and re.match(r"\s*#   ", line) is not None)
@@ -117,20 +117,20 @@ def _uncomment_block(lines: Sequence[str], first: str) -> Iterator[str]:
 
 
 def fill_value(text: str, template: str, *, keys: Sequence[str], value: str) -> str:
-    """Return YAML text with the value below nested keys set, if it is still that of the template.
+    """Return YAML text with the value at nested keys set, unless somebody has changed that value.
 
     Comments and all other lines stay. Raises SettingsError if there is no such key.
     """
-    number, match = _find_line(text, keys)
-    if (match["value"] or "").strip() != (_find_line(template, keys)[1]["value"] or "").strip():
+    number, match = _find_yaml_line(text, keys)
+    if (match["value"] or "").strip() != (_find_yaml_line(template, keys)[1]["value"] or "").strip():
         return text
     lines = text.splitlines(keepends=True)
     lines[number] = f"{match['indent']}{match['key']}: {_quote_yaml(value)}{match['end']}\n"
     return "".join(lines)
 
 
-def _find_line(text: str, keys: Sequence[str]) -> tuple[int, re.Match[str]]:
-    """Return number and match of the YAML line with these nested keys. Raises SettingsError if it is missing."""
+def _find_yaml_line(text: str, keys: Sequence[str]) -> tuple[int, re.Match[str]]:
+    """Return number and match of the YAML line at nested keys. Raises SettingsError if it is missing."""
     path: list[tuple[int, str]] = []
     for number, line in enumerate(text.splitlines()):
         if match := _LINE.fullmatch(line):

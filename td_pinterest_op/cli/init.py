@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, open_connection, require_id
-from td_pinterest_op.cli.export import run_task
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials, open_connection, require_id
+from td_pinterest_op.cli.export import run_export_task
 from td_pinterest_op.cli.jobs import JOBS, Answers, Job
 from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import find_export_settings
 from td_pinterest_op.cli.options import CommonOptions
-from td_pinterest_op.cli.project_folder import make_folder, show_next_commands
+from td_pinterest_op.cli.project_folder import create_project_folder, print_next_commands
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.redaction.format import escape
@@ -45,7 +45,7 @@ _SECRETS = frozenset(key.name for key in CREDENTIALS)
 @click.option("--alert", metavar="mail:ADDRESS|slack", help="Who is notified of a failure.")
 @click.option("--dry-run", is_flag=True, help="Then run the export up to its plan; write nothing to Pinterest.")
 @options.yes
-@options.all_of(options.env_file, options.quiet)
+@options.combine_options(options.env_file, options.quiet)
 @options.pass_common
 def init(common: CommonOptions, /, folder: Path, **named: Any) -> int:
     """Create a project folder: one workflow with its files, filled in.
@@ -54,50 +54,52 @@ def init(common: CommonOptions, /, folder: Path, **named: Any) -> int:
     unchanged. Nothing is written before the last question is answered.
     """
     questions = _Questions(asks=not common.yes)
-    credentials = Credentials.find(common.env_file)
+    credentials = find_credentials(common.env_file)
     named["ad_account"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     with _open_pinterest(common, credentials) as services:
-        answers = _ask_all(questions, named, services)
+        answers = _ask_all_questions(questions, named, services)
     # Ctrl-C at any question leaves nothing behind: all are asked before the folder is made.
-    is_wanted = answers.job.is_export and _wants_dry_run(questions, answers, credentials, named["dry_run"])
-    is_right = make_folder(folder, answers, common)
+    is_wanted = answers.job.is_export and _confirm_dry_run(questions, answers, credentials, named["dry_run"])
+    is_right = create_project_folder(folder, answers, common)
     if is_wanted:
-        _run_dry(folder, answers, credentials, common)
-    show_next_commands(folder, answers, common)
+        _dry_run_exports(folder, answers, credentials, common)
+    print_next_commands(folder, answers, common)
     return 0 if is_right else 1
 
 
-def _wants_dry_run(questions: "_Questions", answers: Answers, credentials: Credentials, named: bool) -> bool:
-    """Return whether to try a dry run. The user is asked only if no credentials are missing."""
-    can_run = not {*_list_needed_secrets(answers)} & {*credentials.missing}
-    return named or (can_run and questions.confirm("Then try it in a dry run? Nothing is written to Pinterest"))
+def _confirm_dry_run(questions: "_Questions", answers: Answers, credentials: Credentials, named: bool) -> bool:
+    """Return whether to do a dry run. The user is asked only if no credentials are missing."""
+    can_run = not {*_list_needed_secrets(answers)} & {*credentials.missing_variables}
+    return named or (can_run and questions.ask_yes_no("Then try it in a dry run? Nothing is written to Pinterest"))
 
 
 def _list_needed_secrets(answers: Answers) -> Sequence[str]:
-    """Return the variables of the secrets that an export with these answers needs."""
+    """Return the environment variables of the secrets that an export with these answers needs."""
     return (*PINTEREST_SECRETS, *(["TD_API_KEY"] if answers.query else []))
 
 
-def _run_dry(folder: Path, answers: Answers, credentials: Credentials, common: CommonOptions) -> None:
-    """Run each export of the project folder as a dry run, and show its summary."""
-    credentials.require(*_list_needed_secrets(answers))
+def _dry_run_exports(folder: Path, answers: Answers, credentials: Credentials, common: CommonOptions) -> None:
+    """Do a dry run of each export in the project folder, and print its summary."""
+    credentials.require_variables(*_list_needed_secrets(answers))
     texts = {"query": answers.job.query, "suppress": "suppressed.sql", "consent": "consented.sql"}
     params = {
-        name: files.read(folder / "queries" / str(file), name) for name, file in texts.items() if getattr(answers, name)
+        name: files.read_text(folder / "queries" / str(file), name)
+        for name, file in texts.items()
+        if getattr(answers, name)
     }
     params |= {"database": answers.database} if params else {}
-    for settings in find_export_settings(dig_file.read(folder / answers.job.workflow)):
+    for settings in find_export_settings(dig_file.read_workflow(folder / answers.job.workflow)):
         # Nothing but the plan is wanted: the history keeps runs, and the secrets come from the environment.
         known = {name: value for name, value in settings.items() if name not in {"history", *_SECRETS}}
-        task = credentials.task(result_settings={**known, "dry_run": True}, **params)
-        screen.say(str(run_task(task, credentials, common)["summary"]))
+        task = credentials.build_task(result_settings={**known, "dry_run": True}, **params)
+        screen.print_line(str(run_export_task(task, credentials, common)["summary"]))
 
 
 @contextmanager
 def _open_pinterest(common: CommonOptions, credentials: Credentials) -> Iterator[Services | None]:
-    """Yield the connected services; None without Pinterest's credentials, so that the user types ids."""
-    if any(name in credentials.missing for name in PINTEREST_SECRETS):
-        screen.note(
+    """Connect to both services. Yields None if Pinterest's credentials are missing."""
+    if any(name in credentials.missing_variables for name in PINTEREST_SECRETS):
+        screen.print_note(
             "There are no credentials for Pinterest yet, so you type the ids yourself. `td-pinterest authorize` "
             "stores credentials"
         )
@@ -108,15 +110,15 @@ def _open_pinterest(common: CommonOptions, credentials: Credentials) -> Iterator
 
 
 class _Questions:
-    """Asks for what no option has answered. If `asks` is false, defaults are used instead."""
+    """Asks questions at the terminal. If `asks` is false, uses the defaults instead."""
 
     def __init__(self, *, asks: bool) -> None:
         self._asks = asks
         if asks and not screen.is_interactive():
             raise click.UsageError("there is no terminal to ask questions on: give the options, and --yes")
 
-    def ask(self, question: str, answer: str | None, *, option: str = "", default: str | None = None) -> str:
-        """Return the option's answer, else the user's. Raises click.UsageError if there is neither, nor a default."""
+    def get_answer(self, question: str, answer: str | None, *, option: str = "", default: str | None = None) -> str:
+        """Return the option's value, the user's answer or the default. Raises click.UsageError without any."""
         if answer is not None:
             return answer.strip()
         if self._asks:
@@ -125,22 +127,22 @@ class _Questions:
             raise click.UsageError(f"{question}: give {option}")
         return default
 
-    def confirm(self, question: str) -> bool:
-        """Return the user's yes or no; no if nobody is asked."""
+    def ask_yes_no(self, question: str) -> bool:
+        """Return the user's answer to a yes-or-no question; False if nobody is asked."""
         return self._asks and click.confirm(question, err=True)
 
     def choose_job(self, name: str | None) -> Job:
-        """Return the job of this name. Without a name, the user chooses one."""
+        """Return the job with this name. Without a name, ask the user to choose one."""
         if name is None and self._asks:
             for known, job in JOBS.items():
-                screen.note(f"  {known:12}{job.description}")
+                screen.print_note(f"  {known:12}{job.description}")
             names = click.Choice(tuple(JOBS))
             question = "What is the workflow to do?"
             name = str(click.prompt(question, default="add", type=names, show_choices=False, err=True))
         return JOBS[name or "add"]
 
 
-def _ask_all(questions: _Questions, options: Mapping[str, Any], services: Services | None) -> Answers:
+def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], services: Services | None) -> Answers:
     """Return all answers, from the options or from the user. Raises click.UsageError."""
     account = _ask_ad_account(questions, options["ad_account"], services)
     api = services.pinterest_for(account) if services else None
@@ -148,15 +150,17 @@ def _ask_all(questions: _Questions, options: Mapping[str, Any], services: Servic
     audiences, new_name = _ask_audiences(questions, job, options["audiences"], api)
     database = query = suppress = consent = ""
     if job.query or job.takes_lists:
-        database = questions.ask("Database of the query", options["database"], option="--database")
+        database = questions.get_answer("Database of the query", options["database"], option="--database")
     if job.query:
-        query = _read_sql_answer(questions.ask("Query (SQL, or a file)", options["query"], option="--query"), "--query")
+        query = _read_sql_answer(
+            questions.get_answer("Query (SQL, or a file)", options["query"], option="--query"), "--query"
+        )
     if job.takes_lists:
         optional = "SQL or a file; press Enter for none"
-        suppress = questions.ask(f"Who must not be sent ({optional})", options["suppress"], default="")
-        consent = questions.ask(f"Only these people ({optional})", options["consent"], default="")
+        suppress = questions.get_answer(f"Who must not be sent ({optional})", options["suppress"], default="")
+        consent = questions.get_answer(f"Only these people ({optional})", options["consent"], default="")
     question = "Who is notified of a failure (mail:ADDRESS, slack; press Enter for the log alone)"
-    alert = questions.ask(question, options["alert"], default="")
+    alert = questions.get_answer(question, options["alert"], default="")
     if alert and alert != "slack" and not (alert.startswith("mail:") and "@" in alert):
         raise click.UsageError("--alert takes mail:ADDRESS or slack")
     return Answers(
@@ -176,35 +180,35 @@ def _ask_ad_account(questions: _Questions, answer: str | None, services: Service
     """Return the ad account's id, from the option or from the user."""
     accounts = [*services.pinterest.ad_accounts()] if services and not answer else []
     for account in accounts[:_SHOWN]:
-        screen.note(f"  {account.label}")
+        screen.print_note(f"  {account.label}")
     only = accounts[0].id if len(accounts) == 1 else None
-    account_id = questions.ask("Ad account (its id)", answer, option="--ad-account", default=only)
+    account_id = questions.get_answer("Ad account (its id)", answer, option="--ad-account", default=only)
     return require_id(account_id, "--ad-account")
 
 
 def _ask_audiences(
     questions: _Questions, job: Job, answers: Sequence[str], api: Api | None
 ) -> tuple[Sequence[tuple[str, str]], str]:
-    """Return ids and names of the existing audiences, and the name of an audience to create."""
+    """Return ids and names of existing audiences, and the name of an audience to create."""
     if job.creates_audience:
-        return (), questions.ask("Name of the new audience", next(iter(answers), None), option="--audience")
+        return (), questions.get_answer("Name of the new audience", next(iter(answers), None), option="--audience")
     if not job.ids and not job.has_several_audiences:
         return (), ""
     known = {str(row["id"]): str(row.get("name") or "") for row in api.list_entities("audiences")} if api else None
     if not answers:
         for audience_id, name in [*(known or {}).items()][:_SHOWN]:
-            screen.note(f"  {audience_id:20}{escape(name)}")
+            screen.print_note(f"  {audience_id:20}{escape(name)}")
     several = job.has_several_audiences
     question = "Audiences (ids, separated by commas)" if several else "Audience (its id, or its name)"
     while True:
-        text = questions.ask(question, ",".join(answers) or None, option="--audience")
+        text = questions.get_answer(question, ",".join(answers) or None, option="--audience")
         try:
             found = [_find_audience(each.strip(), known) for each in (text.split(",") if several else [text])]
             return [*dict.fromkeys(found)], ""
         except click.UsageError as error:
             if answers:
                 raise
-            screen.note(error.message)
+            screen.print_note(error.message)
 
 
 def _find_audience(text: str, known: Mapping[str, str] | None) -> tuple[str, str]:
@@ -214,7 +218,7 @@ def _find_audience(text: str, known: Mapping[str, str] | None) -> tuple[str, str
             return str(AUDIENCE_ID.read(text, repr)), ""
         except WrongValueError:
             raise click.UsageError(
-                "without credentials for Pinterest, give the audience by its id, which has only digits"
+                "there are no credentials for Pinterest: name the audience by its id, which has only digits"
             ) from None
     ids = [audience_id for audience_id, name in known.items() if text in (audience_id, name)]
     if not ids:
@@ -225,7 +229,7 @@ def _find_audience(text: str, known: Mapping[str, str] | None) -> tuple[str, str
 
 
 def _read_sql_answer(text: str, option: str) -> str:
-    """Return the SQL of an answer, which is SQL or the name of a file; "" for no answer."""
+    """Return the SQL of an answer, which is SQL or the name of a file; "" without an answer."""
     sql = files.read_sql(text, option) if text else ""
     if "${" in sql:
         raise SettingsError(f"{option} contains a template, which digdag fills in only in a .dig file: take it out")

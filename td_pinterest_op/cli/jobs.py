@@ -12,7 +12,7 @@ from td_pinterest_op.settings.table import CREDENTIALS
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A kind of workflow that `init` can set up, and what it needs.
+    """A kind of workflow that `td-pinterest init` can set up, and what it needs.
 
     `action`: that of its settings, None for a workflow that is not a single export. `ids`: the keys of
     `config/pinterest.yml` for the audience. `query`: the file of the people; None for a job without.
@@ -33,7 +33,7 @@ class Job:
 
     @property
     def is_export(self) -> bool:
-        """Whether the settings of the workflow's exports are known without running it."""
+        """Whether the settings of the workflow's exports are known before it runs."""
         return bool(self.action) or self.has_several_audiences
 
 
@@ -80,7 +80,7 @@ JOBS: Mapping[str, Job] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """The answers from which a project folder is made. Queries are SQL. `audiences`: pairs of id and name.
+    """The answers that fill in a project folder. Queries are SQL. `audiences`: pairs of id and name.
 
     `settings`: further settings of the export. `alert`: `mail:ADDRESS`, `slack`, or "" for no alert.
     """
@@ -104,16 +104,16 @@ _ELSEWHERE = frozenset(
 
 
 def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) -> Answers:
-    """Return the answers to the questions of `init` that create a folder for an export from the command line.
+    """Return the answers that create a project folder for an export from the command line.
 
     Raises click.UsageError for an export that no workflow can repeat.
     """
     action = find_action(settings)
     job = next((each for each in JOBS.values() if action and each.action is action), None)
     if job is None:
-        raise click.UsageError("--write: no shipped workflow runs the action that the settings name")
+        raise click.UsageError("--write: none of the shipped workflows runs the action in the settings")
     if job.query and "query" not in params:
-        raise click.UsageError("--write needs --query: a workflow reads its people from a query")
+        raise click.UsageError("--write needs --query, because a workflow reads people from a query")
     others = {
         name: value for name, value in settings.items() if name not in _ELSEWHERE and not name.startswith("audience_id")
     }

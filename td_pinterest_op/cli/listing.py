@@ -12,14 +12,14 @@ from td_pinterest_op.audiences.usage import ROLES, Use, find_uses
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import open_connection, require_id
 from td_pinterest_op.cli.options import CommonOptions
-from td_pinterest_op.cli.report import history_option, read_history
+from td_pinterest_op.cli.report import history_option, read_history_entries
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.report.entry import parse_time
 from td_pinterest_op.report.figures import share
 
 _EXPORT_STATUS = {None: "roles not shown", True: "may export", False: "may read only"}
-_LISTING = options.all_of(options.name_filter, options.env_file, options.as_json, options.quiet)
+_LISTING = options.combine_options(options.name_filter, options.env_file, options.as_json, options.quiet)
 
 
 @click.command(epilog="\b\nExample:\n  td-pinterest accounts")
@@ -38,7 +38,9 @@ def accounts(common: CommonOptions, name: str | None) -> None:
             }
             for account in connection.services.pinterest.ad_accounts()
         ]
-    _show_rows(common, _filter_by_name(rows, name), ("id", "name", "status", "roles", "owner"), nothing="no ad account")
+    _print_rows(
+        common, _filter_by_name(rows, name), ("id", "name", "status", "roles", "owner"), nothing="no ad account"
+    )
 
 
 @click.command(epilog="\b\nExamples:\n  td-pinterest audiences\n  td-pinterest audiences --name shoppers --json")
@@ -48,9 +50,9 @@ def accounts(common: CommonOptions, name: str | None) -> None:
 def audiences(common: CommonOptions, name: str | None) -> None:
     """List the audiences of the ad account: ids, types, status, size and customer list of each."""
     with open_connection(common) as connection:
-        rows = list(map(build_audience_row, connection.api().list_entities("audiences")))
+        rows = list(map(build_audience_row, connection.make_api().list_entities("audiences")))
     columns = ("id", "name", "audience_type", "status", "size", "customer_list_id", "created", "changed")
-    _show_rows(common, _filter_by_name(rows, name), columns, nothing="no audience")
+    _print_rows(common, _filter_by_name(rows, name), columns, nothing="no audience")
 
 
 @click.command(epilog="\b\nExamples:\n  td-pinterest lists\n  td-pinterest lists --left-behind")
@@ -66,7 +68,7 @@ def lists(common: CommonOptions, left_behind: bool, name: str | None) -> None:
     """
     used_by: dict[str, list[str]] = {}
     with open_connection(common) as connection:
-        api = connection.api()
+        api = connection.make_api()
         for row in map(build_audience_row, api.list_entities("audiences")):
             used_by.setdefault(row["customer_list_id"], []).append(row["id"])
         rows = [
@@ -78,14 +80,14 @@ def lists(common: CommonOptions, left_behind: bool, name: str | None) -> None:
         *("id", "name", *(["list_type"] if any(row["list_type"] for row in rows) else []), "status", "uploaded"),
         *("used_by", "left_behind", "session", "job_id", "created", "changed"),
     ]
-    _show_rows(common, _filter_by_name(rows, name), columns, nothing="no customer list")
+    _print_rows(common, _filter_by_name(rows, name), columns, nothing="no customer list")
 
 
 @click.command(epilog="\b\nExample:\n  td-pinterest audience 2542620905475")
 @click.argument("audience_id", metavar="[ID]", required=False)
 @options.ad_account
 @history_option
-@options.all_of(options.env_file, options.as_json, options.quiet)
+@options.combine_options(options.env_file, options.as_json, options.quiet)
 @options.pass_common
 def audience(common: CommonOptions, audience_id: str | None, history: str | None) -> None:
     """Show one audience in full: its customer list, what created that list, and the ad groups that use it.
@@ -93,39 +95,39 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
     Without ID it is the audience of PINTEREST_AUDIENCE_ID. With --history its runs and sizes over time follow.
     """
     with open_connection(common) as connection:
-        api = connection.api()
+        api = connection.make_api()
         named = audience_id or connection.credentials.environ.get("PINTEREST_AUDIENCE_ID")
         if not named:
-            raise click.UsageError("which audience? Give its id; `td-pinterest audiences` lists them")
+            raise click.UsageError("no audience is named: give its id, which `td-pinterest audiences` lists")
         content = api.get_entity("audiences", require_id(named, "ID"))
         if content is None:
             raise AudienceError(
                 f"there is no audience {named} in ad account {api.ad_account_id}: "
                 "`td-pinterest audiences` lists those that exist"
             )
-        row = _build_full_row(api, content)
+        row = _build_detailed_row(api, content)
         used_by = find_uses(api, row["id"])
     past = _read_history_rows(history, row["id"], common.env_file) if history else None
     if common.as_json:
         ad_groups = None if used_by is None else [asdict(use) for use in used_by]
-        screen.say_json(row | {"ad_groups": ad_groups} | ({} if past is None else {"history": past}))
+        screen.print_json(row | {"ad_groups": ad_groups} | ({} if past is None else {"history": past}))
         return
-    _show_audience(row, used_by)
+    _print_audience(row, used_by)
     if past is not None:
-        screen.say()
+        screen.print_line()
         columns = ("when", "what", "sent", "rejected", "status", "size", "members", "matched")
         rows = [entry | {"when": entry["at"], "matched": share(entry["match_ratio"], 1)} for entry in past]
-        _show_rows(common, rows, columns, nothing="nothing in the history")
+        _print_rows(common, rows, columns, nothing="nothing in the history")
 
 
-def _show_audience(row: Mapping[str, Any], used_by: Sequence[Use] | None) -> None:
-    """Show an audience's properties, and the ad groups that use it."""
+def _print_audience(row: Mapping[str, Any], used_by: Sequence[Use] | None) -> None:
+    """Print an audience's properties, and the ad groups that use it."""
     known = f"not known: the token needs one of the roles {ROLES}" if used_by is None else f"{len(used_by)}"
-    screen.show_properties({name.replace("_", " "): value for name, value in {**row, "ad_groups": known}.items()})
+    screen.print_properties({name.replace("_", " "): value for name, value in {**row, "ad_groups": known}.items()})
     if used_by:
-        screen.say()
+        screen.print_line()
         rows = [asdict(use) | {"ad_group": use.id, "campaign": use.campaign_name or use.campaign_id} for use in used_by]
-        screen.show_table(rows, columns=("ad_group", "name", "status", "how", "campaign"))
+        screen.print_table(rows, columns=("ad_group", "name", "status", "how", "campaign"))
 
 
 def _read_history_rows(history: str, audience_id: str, env_file: Path | None) -> list[dict[str, Any]]:
@@ -142,11 +144,11 @@ def _read_history_rows(history: str, audience_id: str, env_file: Path | None) ->
             "members": entry.count("members"),
             "match_ratio": entry.number("match_ratio"),
         }
-        for entry in reversed(read_history(history, audience_id=audience_id, env_file=env_file))
+        for entry in reversed(read_history_entries(history, audience_id=audience_id, env_file=env_file))
     ]
 
 
-def _build_full_row(api: Api, content: Mapping[str, Any]) -> dict[str, Any]:
+def _build_detailed_row(api: Api, content: Mapping[str, Any]) -> dict[str, Any]:
     """Return an audience as a row with its description, ad account and customer list."""
     row = build_audience_row(content) | {"description": content.get("description"), "ad_account_id": api.ad_account_id}
     list_id = row["customer_list_id"]
@@ -165,15 +167,15 @@ def build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": str(content["id"]),
         **{key: content.get(key) for key in ("name", "audience_type", "status", "size")},
-        "customer_list_id": _get_id(rule.get("customer_list_id")),
-        "seed_audience_id": _get_id(rule.get("seed_id")),
+        "customer_list_id": _get_single_id(rule.get("customer_list_id")),
+        "seed_audience_id": _get_single_id(rule.get("seed_id")),
         "created": parse_time(content.get("created_timestamp") or None),
         "changed": parse_time(content.get("updated_timestamp") or None),
     }
 
 
-def _get_id(value: object) -> str | None:
-    """Return the id from an audience rule's field, which contains either an id or a list with one id."""
+def _get_single_id(value: object) -> str | None:
+    """Return the id in a field of an audience's rule, which is either an id or a list with one id."""
     value = value[0] if isinstance(value, list) and value else value
     return str(value) if value else None
 
@@ -203,11 +205,11 @@ def _filter_by_name(rows: Iterable[dict[str, Any]], name: str | None) -> list[di
     return sorted(matching, key=lambda row: (str(row["name"] or "").casefold(), len(row["id"]), row["id"]))
 
 
-def _show_rows(common: CommonOptions, rows: list[dict[str, Any]], columns: Sequence[str], *, nothing: str) -> None:
-    """Show rows as JSON or as a table. `nothing` completes the note "There is … to show" without rows."""
+def _print_rows(common: CommonOptions, rows: list[dict[str, Any]], columns: Sequence[str], *, nothing: str) -> None:
+    """Print rows as JSON or as a table. Without rows, print a note that there is `nothing` to show."""
     if common.as_json:
-        screen.say_json(rows)
+        screen.print_json(rows)
     elif rows:
-        screen.show_table(rows, columns=columns)
+        screen.print_table(rows, columns=columns)
     else:
-        screen.note(f"There is {nothing} to show.")
+        screen.print_note(f"There is {nothing} to show.")

@@ -16,7 +16,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 @dataclass(slots=True, kw_only=True)
 class CommonOptions:
-    """The values of the common options, such as --json, that a command has."""
+    """The values of options that several commands have, such as --json."""
 
     ad_account: str | None = None
     audience: str | None = None
@@ -25,10 +25,10 @@ class CommonOptions:
     quiet: bool = False
     yes: bool = False
 
-    def note(self, text: str) -> None:
+    def print_note(self, text: str) -> None:
         """Print a line about the work on standard error, unless --quiet is set."""
         if not self.quiet:
-            screen.note(text)
+            screen.print_note(text)
 
 
 # The command takes them as its first argument.
@@ -61,10 +61,11 @@ name_filter = click.option(
 )
 
 
-def all_of(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
-    """Return a decorator that adds several options to a command, in the order in which --help shows them."""
+def combine_options(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
+    """Return a decorator that adds several options to a command, in the order in which --help lists them."""
 
     def add_to_command(function: _F) -> _F:
+        """Add the options to a command's function."""
         for option in reversed(options):
             function = option(function)
         return function

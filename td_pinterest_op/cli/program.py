@@ -54,12 +54,12 @@ for _command in (
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that the arguments name; return the exit code.
+    """Run the command line with these arguments; return the exit code.
 
     0: done. 1: the command ran and something is wrong. 2: wrong usage. As shells count, 130: Ctrl-C, and 141: the
     reader of the output has closed it.
     """
-    warnings = screen.Warnings()
+    warnings = screen.WarningHandler()
     log.addHandler(warnings)
     try:
         return _run_command(arguments)
@@ -68,25 +68,26 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_command(arguments: Sequence[str] | None) -> int:
-    """Run the command; show its error, if any, and return the exit code."""
+    """Run the command; print its error, if any, and return the exit code."""
     try:
         screen.prepare_streams()
         code = program.main(args=arguments, prog_name="td-pinterest", standalone_mode=False)
     except click.ClickException as error:
-        _show_usage_error(error)
+        _print_usage_error(error)
         return error.exit_code
     except click.Abort:
-        screen.show_error("Stopped: nothing more is done. Running the command again is safe")
+        screen.print_error("Stopped: nothing more is done. Running the command again is safe")
         return 130
     except SystemExit:  # click's way of saying that nobody reads the output
         return 141
     except Exception as error:
-        screen.show_error(str(to_export_error(error)))
+        screen.print_error(str(to_export_error(error)))
         return 1
     return code if isinstance(code, int) else 0
 
 
-def _show_usage_error(error: click.ClickException) -> None:
+def _print_usage_error(error: click.ClickException) -> None:
+    """Print a usage error, with the command that shows the help."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     hint = f". `{context.command_path} --help` shows how to use it" if context else ""
-    screen.show_error(error.format_message().rstrip(".") + hint)
+    screen.print_error(error.format_message().rstrip(".") + hint)

@@ -24,33 +24,36 @@ TEMPLATES = ROOT / "workflows"
 _MAXIMUM_SECONDS = 300
 
 
-def make_folder(folder: Path, answers: Answers, common: CommonOptions) -> bool:
-    """Write a project folder and check its workflow; return whether the check found no error."""
-    if kept := _write_folder(folder, answers):
+def create_project_folder(folder: Path, answers: Answers, common: CommonOptions) -> bool:
+    """Write a project folder and check its workflow. Return whether the check found no error."""
+    if kept := _write_project_folder(folder, answers):
         names = ", ".join(kept)
-        common.note(f"kept, since they were filled in or changed: {names}. Your new answers are not in them")
+        common.print_note(
+            f"left unchanged, because somebody filled them in or changed them: {names}. They do not contain "
+            "your new answers"
+        )
     findings = check_file(folder / answers.job.workflow)
     for finding in findings:
-        screen.note(str(finding))
-    common.note(f"{folder} contains {answers.job.workflow} and everything that it needs")
+        screen.print_note(str(finding))
+    common.print_note(f"{folder} contains {answers.job.workflow} and everything that it needs")
     return not any(finding.level == "error" for finding in findings)
 
 
-def show_next_commands(folder: Path, answers: Answers, common: CommonOptions) -> None:
-    """Show the commands to run next, one per line."""
-    common.note("Next:")
+def print_next_commands(folder: Path, answers: Answers, common: CommonOptions) -> None:
+    """Print the commands to run next, one per line."""
+    common.print_note("Next:")
     for command in () if common.quiet else _list_next_commands(folder, answers):
         click.echo(f"  {command}", err=True)  # it is there to be copied, and stays one line
 
 
 def _list_next_commands(folder: Path, answers: Answers) -> Sequence[str]:
-    """Return the commands to run next."""
+    """Return the commands to run next: run the workflow, push it, look at its audience."""
     place, name, scripts = (
         shlex.quote(str(folder)),
         shlex.quote(folder.resolve().name),
         _format_shell_path(ROOT / "scripts"),
     )
-    exports = find_export_settings(dig_file.read(folder / answers.job.workflow))
+    exports = find_export_settings(dig_file.read_workflow(folder / answers.job.workflow))
     ids = [value for each in exports for key, value in each.items() if key.startswith("audience_id") and value]
     warning = "   # creates the audience: a second run, of the pushed workflow too, is refused"
     once = warning if answers.job.creates_audience else ""
@@ -62,13 +65,13 @@ def _list_next_commands(folder: Path, answers: Answers) -> Sequence[str]:
 
 
 def _format_shell_path(path: Path) -> str:
-    """Return a path as a user in the working folder would type it."""
+    """Return a path, quoted for a shell, and relative if it is in the working folder."""
     here = Path.cwd()
     return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
-def _write_folder(folder: Path, answers: Answers) -> list[str]:
-    """Write a project folder and fill in its files. Return the files that somebody had changed, left unchanged.
+def _write_project_folder(folder: Path, answers: Answers) -> list[str]:
+    """Write a project folder and fill in its files. Return the files left unchanged, since somebody edited them.
 
     Raises WorkflowError where there is no checkout, and what is wrong with the folder.
     """
@@ -94,15 +97,15 @@ def _write_folder(folder: Path, answers: Answers) -> list[str]:
 
 
 def _fill_file(path: Path, template: str, fill: Fill) -> bool:
-    """Fill in a file, except what somebody has changed. Return whether the file has all answers."""
+    """Fill in a file, except what somebody has changed. Return whether the file now has all answers."""
     # The bundle lays out only what the workflow names before it is filled in.
     text = path.read_text(encoding="utf-8") if path.exists() else template
     filled = fill(text, template)
     if filled != text or not path.exists():
         atomic_file.replace(path, filled, mode=0o644)
-    return _find_code_lines(filled) >= _find_code_lines(fill(template, template)) - _find_code_lines(template)
+    return _list_code_lines(filled) >= _list_code_lines(fill(template, template)) - _list_code_lines(template)
 
 
-def _find_code_lines(text: str) -> set[str]:
-    """Return a file's lines without comments and surrounding white space."""
+def _list_code_lines(text: str) -> set[str]:
+    """Return the set of a file's lines, without comments, blank lines and indentation."""
     return {line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")}

@@ -8,7 +8,7 @@ import click
 
 from td_pinterest_op.audiences.actions import REPORT_TEXTS
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.connection import Credentials, require_id
+from td_pinterest_op.cli.connection import find_credentials, require_id
 from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import SettingsError
@@ -41,7 +41,7 @@ history_option = click.option(
 @history_option
 @click.option("--audience", metavar="ID", help="The audience to report, if there are several.")
 @click.option("--output", "-o", type=FILE, default="report.html", show_default=True, help="The page to write.")
-@options.all_of(options.env_file, options.as_json, options.quiet)
+@options.combine_options(options.env_file, options.as_json, options.quiet)
 @options.pass_common
 def report(
     common: CommonOptions, paths: tuple[Path, ...], history: str | None, audience: str | None, output: Path
@@ -57,16 +57,16 @@ def report(
     if not paths and history is None:
         raise click.UsageError("give a FILE with statistics, or --history DATABASE.TABLE")
     audience = require_id(audience, "--audience") if audience else None
-    runs = [run for path in paths for run in read_entries(files.read(path), name=str(path))]
+    runs = [run for path in paths for run in read_entries(files.read_text(path), name=str(path))]
     if history is not None:
-        runs += read_history(history, audience_id=audience, env_file=common.env_file)
+        runs += read_history_entries(history, audience_id=audience, env_file=common.env_file)
     if not runs:
         raise SettingsError("the history has no rows of this audience: run the workflow first")
     _write_page(output, runs, audience)
     if common.as_json:
-        screen.say_json({"file": str(output), "entries": len(runs)})
+        screen.print_json({"file": str(output), "entries": len(runs)})
     elif not common.quiet:
-        screen.say(f"Wrote {output}, from {format_count(len(runs), runs[0].kind, 'runs and follow-ups')}")
+        screen.print_line(f"Wrote {output}, from {format_count(len(runs), runs[0].kind, 'runs and follow-ups')}")
 
 
 def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
@@ -85,8 +85,8 @@ def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
         raise SettingsError(f"{output} cannot be written: {files.explain_error(error)}") from None
 
 
-def read_history(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:
-    """Return the newest rows of a history table, oldest first. Raises click.UsageError and ExportError."""
+def read_history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:
+    """Return the newest rows of a history table, oldest first. Raises click.UsageError, ExportError."""
     named = _TABLE.fullmatch(history)
     if named is None:
         raise click.UsageError("--history takes a database and a table, such as shop.pinterest_history")
@@ -94,7 +94,7 @@ def read_history(history: str, *, audience_id: str | None, env_file: Path | None
     # A table that an older version made has fewer columns.
     query = f"SELECT * FROM {named['table']}{only} ORDER BY time DESC LIMIT {_MOST_ROWS}"  # noqa: S608
     source = Source(query=query, database=named["database"], domain_key=make_domain_key())
-    credentials = Credentials.find(env_file)
-    credentials.require("TD_API_KEY")
-    with credentials.without_pinterest().services() as services:
+    credentials = find_credentials(env_file)
+    credentials.require_variables("TD_API_KEY")
+    with credentials.without_pinterest().open_services() as services:
         return [make_entry(row) for row in reversed(read_all(services.treasure_data, source))]

@@ -23,18 +23,18 @@ _ERROR = re.compile(r"Error messages from python: (?P<text>.*?)(?: \(\w+\))?(?:\
 
 
 def read_entries(text: str, *, name: str) -> list[Entry]:
-    """Return the entries in a page, a log, JSON or CSV, oldest first. Raises as `collect_entries` does."""
+    """Return the entries in a page, a log, JSON or CSV, oldest first. Raises the errors of `collect_entries`."""
     return collect_entries(_parse_text(text), name=name)
 
 
 def _parse_text(text: str) -> Iterator[Entry]:
-    """Yield the entries in a text: an earlier page, JSON, a task's log, or history rows as CSV."""
+    """Yield the entries in text, which is an earlier page, JSON, a task's log, or history rows as CSV."""
     if (entries := read_page_entries(text)) is not None:
         yield from entries
     elif _JSON.match(text):
         for values in _split_json(text):
-            yield from _parse_json(values)
-    elif logged := [*_parse_log(text)]:
+            yield from _parse_json_entries(values)
+    elif logged := [*_parse_log_entries(text)]:
         yield from logged
     else:
         rows = csv.DictReader(io.StringIO(text))
@@ -43,36 +43,36 @@ def _parse_text(text: str) -> Iterator[Entry]:
 
 
 def _split_json(text: str) -> Iterator[Any]:
-    """Yield the JSON values in a text that contains one after another."""
+    """Yield the JSON values in text that contains several, one after another."""
     decoder, position = json.JSONDecoder(), 0
     while (position := cast("re.Match[str]", _SPACE.match(text, position)).end()) < len(text):
         value, position = decoder.raw_decode(text, position)
         yield value
 
 
-def _parse_json(values: Any) -> Iterator[Entry]:
+def _parse_json_entries(values: Any) -> Iterator[Entry]:
     """Yield the entries in a JSON value: statistics, follow-ups, or lists and mappings of them."""
     if isinstance(values, list):
         for member in values:
-            yield from _parse_json(member)
+            yield from _parse_json_entries(member)
     elif "audiences" in values:
         for state in values["audiences"]:
             yield make_entry({"checked_at": values.get("checked_at"), **_rename_follow_up(state)})
     elif not {"rows", "kind"} & set(values):
         for member in values.values():
             if isinstance(member, Mapping):
-                yield from _parse_json(member)
+                yield from _parse_json_entries(member)
     else:
         yield make_entry(values)
 
 
 def _rename_follow_up(audience: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an audience that a follow-up has stored, under the column names of the history."""
+    """Return the audience of a follow-up, with its keys renamed to the history's columns."""
     names = {column.follow_up: column.name for column in COLUMNS if column.follow_up}
     return {names.get(name, name): value for name, value in audience.items()}
 
 
-def _parse_log(text: str) -> Iterator[Entry]:
+def _parse_log_entries(text: str) -> Iterator[Entry]:
     """Yield an entry for each line of a task's log that contains statistics."""
     errors = [*_ERROR.finditer(text)]
     places = [error.start() for error in errors]

@@ -28,7 +28,7 @@ Row = Mapping[str, object]
 
 
 def prepare_streams() -> None:
-    """Set the streams up: closed ones are replaced, and characters that the encoding lacks become question marks.
+    """Replace closed standard streams, and let characters that the encoding lacks become question marks.
 
     Raises WorkflowError when nothing can be printed. A standard input or error that is closed is an empty one.
     """
@@ -38,24 +38,24 @@ def prepare_streams() -> None:
             if name == "stdout":
                 raise WorkflowError("standard output is closed: open it, or send it to /dev/null")
     if sys.stdout is sys.__stdout__ and isinstance(sys.stdout, io.TextIOWrapper):
-        raw = io.BufferedWriter(_Output(sys.stdout.fileno(), "wb", closefd=False))
+        raw = io.BufferedWriter(_StandardOutput(sys.stdout.fileno(), "wb", closefd=False))
         sys.stdout = io.TextIOWrapper(raw, sys.stdout.encoding, line_buffering=sys.stdout.isatty())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
-class _Output(io.FileIO):
-    """Standard output. Its errors are raised as WorkflowError, so that they differ from those of other files."""
+class _StandardOutput(io.FileIO):
+    """Standard output, whose errors are raised as WorkflowError to tell them from those of other files."""
 
     def write(self, data: Any) -> int:
-        """Write data. Raises WorkflowError if it cannot be written, except for a closed pipe."""
+        """Write data. Raises WorkflowError if that fails, but BrokenPipeError for a closed pipe."""
         try:
             return super().write(data)
         except BrokenPipeError:
             raise
         except OSError as error:
-            discard(self.fileno())
+            redirect_to_null(self.fileno())
             raise WorkflowError(
                 f"standard output cannot be written ({error.strerror}): the command has finished, but its output is "
                 "incomplete"
@@ -70,13 +70,13 @@ def make_console(*, stderr: bool = False) -> Console:
     return made
 
 
-class Warnings(logging.Handler):
+class WarningHandler(logging.Handler):
     """Logging handler that prints the operator's warnings on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a warning, with secrets masked."""
         if record.levelno == logging.WARNING:
-            _print_lines(
+            _print_renderable(
                 make_console(stderr=True), Text.assemble(("warning: ", "bold yellow"), mask(record.getMessage()))
             )
 
@@ -85,19 +85,19 @@ class Warnings(logging.Handler):
 _WAITING = ("treasure_data.job", "mirroring", "pinterest.rate_limit")
 
 
-class _Notes(logging.Handler):
+class _WaitHandler(logging.Handler):
     """Logging handler that prints on standard error what a command waits for."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a message, with secrets masked."""
+        """Print an informational message, with secrets masked."""
         if record.levelno == logging.INFO:
-            note(mask(record.getMessage()))
+            print_note(mask(record.getMessage()))
 
 
 @contextlib.contextmanager
-def show_waits(*, quiet: bool) -> Iterator[None]:
-    """Within the block, show the jobs and limits that the command waits for."""
-    handler, loggers = _Notes(), [logging.getLogger(f"td_pinterest_op.{name}") for name in _WAITING]
+def print_waits(*, quiet: bool) -> Iterator[None]:
+    """Within the block, print which jobs and limits the command waits for."""
+    handler, loggers = _WaitHandler(), [logging.getLogger(f"td_pinterest_op.{name}") for name in _WAITING]
     for logger in () if quiet else loggers:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
@@ -109,29 +109,29 @@ def show_waits(*, quiet: bool) -> Iterator[None]:
             logger.setLevel(logging.NOTSET)
 
 
-def say(text: str | Text = "", *, indent: int = 0) -> None:
+def print_line(text: str | Text = "", *, indent: int = 0) -> None:
     """Print a line of the result. If it is wrapped, the next lines are indented by `indent` spaces."""
     _print_wrapped(make_console(), text, indent)
 
 
-def note(text: str | Text, *, indent: int = 0) -> None:
-    """Print a line about the work on standard error; `indent`: see `say`."""
+def print_note(text: str | Text, *, indent: int = 0) -> None:
+    """Print a line about the work on standard error. `indent`: see `print_line`."""
     _print_wrapped(make_console(stderr=True), text, indent)
 
 
-def show_address(text: str) -> None:
+def print_address(text: str) -> None:
     """Print an address on standard error in one line, so that it can be copied."""
     click.echo(f"\n  {text}\n", err=True)
 
 
-def show_error(message: str) -> None:
+def print_error(message: str) -> None:
     """Print an error as one paragraph on standard error."""
     text = mask(message).strip()
     end = "" if text.endswith((".", "?")) else "."
-    _print_lines(make_console(stderr=True), Text.assemble(("error: ", "bold red"), text, end))
+    _print_renderable(make_console(stderr=True), Text.assemble(("error: ", "bold red"), text, end))
 
 
-def say_json(value: object) -> None:
+def print_json(value: object) -> None:
     """Print the result as JSON on standard output."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_format_iso_time))
 
@@ -141,8 +141,8 @@ def _format_iso_time(time: datetime) -> str:
     return f"{time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def show_table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[str] = ()) -> None:
-    """Print rows as a table. `columns`: the keys of the rows to show; those in `prose` may be wrapped.
+def print_table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[str] = ()) -> None:
+    """Print rows as a table. `columns`: the keys to show; the columns in `prose` may be wrapped.
 
     Where the terminal is too narrow for the longest values, each row becomes a block of lines instead: ids are there to
     be copied, and a cut one is of no use.
@@ -158,19 +158,19 @@ def show_table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[s
     for row in rows:
         made.add_row(*(Text(format_cell(row.get(key))) for key in columns))
     if Measurement.get(out, out.options.update(width=_ENDLESS), made).minimum <= out.width:
-        _print_lines(out, made)
+        _print_renderable(out, made)
         return
     for row in rows:
-        _print_lines(out, Text(format_cell(row.get(columns[0])), style="bold"))
+        _print_renderable(out, Text(format_cell(row.get(columns[0])), style="bold"))
         _print_pairs(out, ((f"  {_format_heading(key)}", row.get(key)) for key in columns[1:]))
 
 
 def _format_heading(key: str) -> str:
-    """Return the heading of the column for a key."""
+    """Return the column heading for a key: `customer_list_id` becomes `CUSTOMER LIST`."""
     return (key if key == "id" else key.removesuffix("_id")).replace("_", " ").upper()
 
 
-def show_properties(row: Row) -> None:
+def print_properties(row: Row) -> None:
     """Print the properties of one object, one per line."""
     _print_pairs(make_console(), row.items())
 
@@ -182,11 +182,11 @@ def _print_pairs(out: Console, pairs: Iterable[tuple[str, object]]) -> None:
     grid.add_column(overflow="fold")
     for name, value in pairs:
         grid.add_row(name, Text(format_cell(value)))
-    _print_lines(out, grid)
+    _print_renderable(out, grid)
 
 
 def format_cell(value: object) -> str:
-    """Return a value as text for a table: a dash for no value, numbers with thousands separators."""
+    """Return a value as text for a table: a dash for no value, thousands separators in numbers."""
     if value is None or value == "" or value == []:
         return "-"
     if isinstance(value, bool):
@@ -206,11 +206,11 @@ def _print_wrapped(out: Console, text: str | Text, indent: int) -> None:
     if indent:
         lines = (Text(text) if isinstance(text, str) else text).wrap(out, out.width - indent)
         text = Text(f"\n{' ' * indent}").join(lines)
-    _print_lines(out, text)
+    _print_renderable(out, text)
 
 
-def _print_lines(out: Console, what: object) -> None:
-    """Print on a console without trailing spaces. Errors of standard error are ignored."""
+def _print_renderable(out: Console, what: object) -> None:
+    """Print a rich object without trailing spaces. Errors of standard error are ignored."""
     try:
         with out.capture() as capture:
             out.print(what)
@@ -220,26 +220,26 @@ def _print_lines(out: Console, what: object) -> None:
     except OSError:
         if not out.stderr:
             raise
-        discard(sys.stderr.fileno())  # what was asked for is done without notes
+        redirect_to_null(sys.stderr.fileno())  # what was asked for is done without notes
 
 
-def discard(descriptor: int) -> None:
-    """Redirect a stream that cannot be written, so that Python does not fail when it flushes it at its end."""
+def redirect_to_null(descriptor: int) -> None:
+    """Redirect a stream that cannot be written to the null device, so that flushing it at exit cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def is_interactive() -> bool:
-    """Whether a user is there to answer questions."""
+    """Whether a user at a terminal can answer questions."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def confirm(question: str) -> bool:
-    """Ask a yes-or-no question on standard error, so that standard output holds the result alone.
+def ask_yes_no(question: str) -> bool:
+    """Ask a yes-or-no question on standard error, so that standard output contains only the result.
 
     Raises click.UsageError without a terminal.
     """
     if not is_interactive():
         raise click.UsageError(
-            f"{question} There is no terminal on which to answer: give --yes to go on without the question"
+            f"{question} There is no terminal to answer this question on: use --yes to continue without it"
         )
     return click.confirm(question, err=True)

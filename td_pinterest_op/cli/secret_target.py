@@ -21,14 +21,14 @@ Target = Callable[[Mapping[str, Secret]], str]
 
 
 def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Target:
-    """Return a function that stores secrets in the place that `--to KIND ARGUMENTS` names. Checks the place first.
+    """Return a function that stores secrets where `--to KIND ARGUMENTS` says. Checks that place first.
 
     Raises click.UsageError for arguments that do not fit, SettingsError for a place that cannot be used.
     """
     wanted = {"local": (), "td": ("PROJECT",), "server": ("URL", "PROJECT"), "file": ("PATH",)}[kind]
     if len(arguments) != len(wanted):
         raise click.UsageError(
-            f"--to {' '.join((kind, *wanted))} is the form, but {len(arguments)} words follow {kind}"
+            f"write `--to {' '.join((kind, *wanted))}`: {len(arguments)} words follow {kind} instead"
         )
     if kind == "local":
         return lambda secrets: _store_locally(secrets, environ)
@@ -47,8 +47,7 @@ def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) ->
         raise SettingsError(f"the local digdag secrets cannot be written: {files.explain_error(error)}") from None
     except RuntimeError:
         raise SettingsError(
-            "the local digdag secrets have no folder, as this user has no home folder: set DIGDAG_CONFIG_HOME to a "
-            "folder"
+            "this user has no home folder for the local digdag secrets: set DIGDAG_CONFIG_HOME to a folder"
         ) from None
     return f"the local digdag secrets ({stored[0].parent})"
 
@@ -85,13 +84,13 @@ def _make_file_target(path: Path) -> Target:
         raise SettingsError(f"there is no folder {path.parent} for the file {path.name}")
     if path.is_file():
         # What cannot be read could not be written either, once Pinterest has issued a token.
-        files.parse_values(files.read(path, "--to file"), path)
+        files.parse_env_file(files.read_text(path, "--to file"), path)
     elif path.exists():
         raise SettingsError(f"{path} is not a file")
 
     def store_in_file(secrets: Mapping[str, Secret]) -> str:
         """Store secrets in the env file; return a description of the place."""
-        files.set_values(
+        files.set_env_values(
             path, {variable: secrets[name].reveal() for variable, name in SECRETS.items() if name in secrets}
         )
         return f"the file {path}"
@@ -100,10 +99,10 @@ def _make_file_target(path: Path) -> Target:
 
 
 def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> Target:
-    """Return a function that stores secrets with the API of a digdag server."""
+    """Return a function that stores secrets through the API of a digdag server."""
     if not is_safe(url):
         raise SettingsError(
-            f"{url} must be https (plain http only to this machine's loop-back), because secrets are sent there"
+            f"{url} must be https (http is allowed only for this machine), because secrets are sent there"
         )
     base = url.rstrip("/").removesuffix("/api")
     server = DigdagServer(url=base, authorization=Secret(environ.get("DIGDAG_AUTHORIZATION", "")))

@@ -6,9 +6,9 @@ from dataclasses import replace
 import click
 
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.connection import Credentials
+from td_pinterest_op.cli.connection import find_credentials
 from td_pinterest_op.cli.options import CommonOptions
-from td_pinterest_op.cli.statements import arms_statement, hashed_statement, rejected_statement
+from td_pinterest_op.cli.statements import build_arms_statement, build_hashed_statement, build_rejected_statement
 from td_pinterest_op.identifiers.sql_text import quote_literal
 from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, join_with_or
 from td_pinterest_op.records.columns import find_identifier_columns
@@ -50,7 +50,7 @@ Examples:
 @click.option("--percent", help="control: the share of the people that is withheld, as in the setting `control`.")
 @click.option("--salt", help="control: its salt.")
 @click.option("--by", metavar="COLUMN", help="control: the column with the key of each person.  [default: the digest]")
-@options.all_of(options.env_file, options.quiet)
+@options.combine_options(options.env_file, options.quiet)
 @options.pass_common
 def sql(
     common: CommonOptions,
@@ -71,9 +71,11 @@ def sql(
     text = require_one_statement(files.read_sql(query, "--query"))
     listed, types = _parse_columns(names)
     if database and len(types) < len(listed):
-        raise click.UsageError("with --database, --columns takes only NAME=TYPE: the warehouse knows the others")
+        raise click.UsageError(
+            "with --database, write --columns only as NAME=TYPE: the warehouse supplies the other columns"
+        )
     if database:
-        job = _describe_query(common, text, database=database, engine=engine)
+        job = _run_without_rows(common, text, database=database, engine=engine)
     elif listed:
         job = Job(id="", schema=tuple((name, "varchar") for name in listed), records=None, size=None)
     else:
@@ -85,7 +87,7 @@ def sql(
 
 
 def _parse_columns(names: str) -> tuple[list[str], Mapping[str, str]]:
-    """Return the column names in --columns, and the types that it gives them. Raises click.UsageError."""
+    """Return the column names in --columns, and the identifier types that it gives. Raises click.UsageError."""
     pairs = [name.strip().partition("=") for name in names.split(",") if name.strip()]
     try:
         types = COLUMNS.read({name: type_ for name, is_typed, type_ in pairs if is_typed}, repr)
@@ -96,13 +98,13 @@ def _parse_columns(names: str) -> tuple[list[str], Mapping[str, str]]:
     return [name for name, _, _ in pairs], types
 
 
-def _describe_query(common: CommonOptions, text: str, *, database: str, engine: str) -> Job:
-    """Run the query without rows; return its job, which has the query's columns."""
-    credentials = Credentials.find(common.env_file)
-    credentials.require("TD_API_KEY")
-    common.note(f"Credentials: {credentials.describe()}")
-    source = workflow.read_source(credentials.task(query=text, database=database, engine=engine))
-    with credentials.without_pinterest().services() as services, screen.show_waits(quiet=common.quiet):
+def _run_without_rows(common: CommonOptions, text: str, *, database: str, engine: str) -> Job:
+    """Run the query without returning rows; return its job, whose schema has the query's columns."""
+    credentials = find_credentials(common.env_file)
+    credentials.require_variables("TD_API_KEY")
+    common.print_note(f"Credentials: {credentials.describe_sources()}")
+    source = workflow.read_source(credentials.build_task(query=text, database=database, engine=engine))
+    with credentials.without_pinterest().open_services() as services, screen.print_waits(quiet=common.quiet):
         return wait_for_job(services.treasure_data, source.with_fresh_query(columns_statement(text)))
 
 
@@ -120,24 +122,28 @@ def _make_statement(
     columns = find_identifier_columns(job, types, ignores_others=True)
     query = Query(text=text, names=names, columns=columns)
     if what == "hashed":
-        return hashed_statement(query)
+        return build_hashed_statement(query)
     if what == "control":
         chosen = _parse_control(control)
         if chosen.by is None and (len(columns) > 1 or columns[0].is_array):
             raise click.UsageError(
-                "the query has several identifiers in a row: name the column with the key of each person with --by"
+                "the query has several identifiers in a row: use --by to name the column that identifies each person"
             )
         by = _require_column(chosen.by, names, "--by") if chosen.by else None
-        return arms_statement(query, by=by, salt=quote_literal(chosen.salt), share=str(chosen.share_of_ten_thousand))
+        return build_arms_statement(
+            query, by=by, salt=quote_literal(chosen.salt), share=str(chosen.share_of_ten_thousand)
+        )
     identifiers = {column.position for column in columns}
     others = [name for place, name in enumerate(names) if place not in identifiers]
     if not keys and not others:
-        raise click.UsageError("the query selects only identifiers: add a column with a key of each person")
-    return rejected_statement(query, keys=[_require_column(key, names, "--key") for key in keys or others])
+        raise click.UsageError(
+            "the query selects only identifiers: add a column that identifies each person, such as a customer id"
+        )
+    return build_rejected_statement(query, keys=[_require_column(key, names, "--key") for key in keys or others])
 
 
 def _parse_control(parts: Mapping[str, str | None]) -> Control:
-    """Return the control group of --percent, --salt and --by. Raises click.UsageError if one is wrong."""
+    """Return the control group that --percent, --salt and --by define. Raises click.UsageError."""
     try:
         control: Control = CONTROL.read({name: part for name, part in parts.items() if part is not None}, repr)
     except WrongValueError as error:

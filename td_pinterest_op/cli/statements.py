@@ -18,25 +18,25 @@ from td_pinterest_op.records.sql import (
 )
 
 
-def hashed_statement(query: Query) -> str:
+def build_hashed_statement(query: Query) -> str:
     """Return the query with digests in place of identifiers, and NULL in place of rejected ones."""
     selected = {place: f"c{place}" for place in range(len(query.names))}
     for column in query.columns:
         of_array = f"filter(a{column.position}, each -> length(each) = {DIGEST_CHARACTERS})"
-        selected[column.position] = of_array if column.is_array else _digest_or_null(column)
+        selected[column.position] = of_array if column.is_array else _build_digest_sql(column)
     comment = "The query with digests in place of identifiers, NULL where one is rejected."
     return select_answers(comment, query, selected)
 
 
-def rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
-    """Return a statement with a row for each rejected value: the user's keys, the column and the reason.
+def build_rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
+    """Return SQL that selects, for each rejected value, the user's keys, the column and the reason.
 
     A row without any identifier is one rejection.
     """
     named = [f"c{query.position_of(key)} AS {quote_name(key)}" for key in keys]
-    nothing = " AND ".join(f"NOT {_has_values(column)}" for column in query.columns)
+    nothing = " AND ".join(f"NOT {_build_presence_sql(column)}" for column in query.columns)
     columns = ", ".join(f"({place}, {quote_literal(column.name)})" for place, column in enumerate(query.columns))
-    cases = " ".join(f"WHEN {place} THEN {_as_array(column)}" for place, column in enumerate(query.columns))
+    cases = " ".join(f"WHEN {place} THEN {_build_array_sql(column)}" for place, column in enumerate(query.columns))
     keys_alone = ", ".join(quote_name(key) for key in keys)
     statement = f"""\
 SELECT {keys_alone}, identifier, reason
@@ -54,13 +54,13 @@ ORDER BY reason, {keys_alone}"""
     return add_comment(statement, comment, query=query.text)
 
 
-def arms_statement(query: Query, *, by: str | None, salt: str, share: str) -> str:
-    """Return a statement that selects each person's `key` and `arm`, which is `control` or `sent`.
+def build_arms_statement(query: Query, *, by: str | None, salt: str, share: str) -> str:
+    """Return SQL that selects each person's `key` and `arm`, which is `control` or `sent`.
 
     `by`: the column of the key; None: the digest in the only column of identifiers. `salt` and `share` (of NUMBERS) are
     SQL.
     """
-    key = cast_to_text(query.position_of(by)) if by else _digest_or_null(query.columns[0])
+    key = cast_to_text(query.position_of(by)) if by else _build_digest_sql(query.columns[0])
     source = source_select(query) if by else answers_select(query)
     statement = f"""\
 SELECT key, CASE
@@ -76,18 +76,18 @@ GROUP BY key"""
     return add_comment(statement, comment, query=query.text)
 
 
-def _digest_or_null(column: Column) -> str:
-    """Return SQL: the column's digest, NULL for a rejected value."""
+def _build_digest_sql(column: Column) -> str:
+    """Return an SQL expression for the column's digest, which is NULL for a rejected value."""
     return f"CASE WHEN length(a{column.position}) = {DIGEST_CHARACTERS} THEN a{column.position} END"
 
 
-def _as_array(column: Column) -> str:
-    """Return SQL: the column's digests as an array."""
+def _build_array_sql(column: Column) -> str:
+    """Return an SQL expression for the column's digests as an array."""
     return f"a{column.position}" if column.is_array else f"ARRAY[a{column.position}]"
 
 
-def _has_values(column: Column) -> str:
-    """Return SQL: whether a row has a value other than NULL in the column."""
+def _build_presence_sql(column: Column) -> str:
+    """Return an SQL condition: a row has a value other than NULL in the column."""
     place = column.position
     return (
         f"coalesce(cardinality(filter(a{place}, each -> each IS NOT NULL)) > 0, false)"

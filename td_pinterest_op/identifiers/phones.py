@@ -18,7 +18,9 @@ _MAX_CHARACTERS = 80
 def check_country(default_country: str | None) -> None:
     """Raise WorkflowError if the default country is not one that the phone library knows."""
     if default_country is not None and default_country not in _import_phonenumbers().SUPPORTED_REGIONS:
-        raise WorkflowError(f"default_country: {default_country} is not a country (ISO 3166 alpha-2, such as US)")
+        raise WorkflowError(
+            f"default_country: {default_country} is not the code of a country (ISO 3166 alpha-2, such as US)"
+        )
 
 
 def normalise(text: str, default_country: str | None) -> str | Reason:

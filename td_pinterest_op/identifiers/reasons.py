@@ -78,7 +78,7 @@ REASONS: Mapping[str, Explanation] = {
     "unsupported_hash": Explanation(
         meaning="is an MD5 or SHA-1 digest",
         example="32 or 40 hex digits",
-        advice="Export the plain value, or its SHA-256. A digest cannot be turned into another.",
+        advice="Export the plain value, or its SHA-256. A digest of another kind cannot be converted.",
         sql=r"SELECT * FROM people WHERE regexp_like(trim(email), '\A([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40})\z')",
     ),
     "placeholder": Explanation(
@@ -93,7 +93,7 @@ REASONS: Mapping[str, Explanation] = {
     "hash_of_nothing": Explanation(
         meaning="is the SHA-256 of an empty value or of a placeholder",
         example=None,
-        advice="Whoever hashes must leave empty values out. Many rows share one digest: that is how to find them.",
+        advice="Leave empty values out before hashing. To find such rows, look for a digest that many rows share.",
         sql=(
             "SELECT lower(trim(email)) AS digest, count(*) AS people FROM people "
             "GROUP BY lower(trim(email)) HAVING count(*) > 1 ORDER BY people DESC LIMIT 20"
@@ -108,18 +108,20 @@ REASONS: Mapping[str, Explanation] = {
     "no_country": Explanation(
         meaning="is a phone number without its country's code",
         example="030 901820",
-        advice="Set default_country if all of them are of one country, or store the numbers with + and the code.",
+        advice="Set default_country if all numbers are from one country, or store each number with + and its "
+        "country code.",
         sql=r"SELECT * FROM people WHERE NOT regexp_like(trim(phone), '\A(\+|00)')",
     ),
     "unsure": Explanation(
-        meaning="is an address with a letter whose lowercase form depends on its place or on the version of Unicode: "
-        "the warehouse cannot hash it",
+        meaning="is an address with a letter whose lowercase form depends on the letters around it or on the "
+        "version of Unicode, so the warehouse cannot hash it",
         example="an address with a capital sigma (\u03a3)",
-        advice="Put the SHA-256 of the lowercase address in its place, or set hash_in: operator.",
+        advice="Replace the address with the SHA-256 of its lowercase form, or set hash_in: operator.",
         sql=f"SELECT * FROM people WHERE regexp_like(email, '{UNSURE_LETTERS}')",  # noqa: S608
     ),
     "no_control_key": Explanation(
-        meaning="is in a row whose key for the control group is NULL: whether the person belongs to it is not known",
+        meaning="is in a row whose key for the control group is NULL, so it is not known whether the person is "
+        "in the group",
         example="NULL",
         advice="Select a key for every person in the column that `control` names as `by`, or leave such rows out.",
         sql="SELECT * FROM people WHERE customer_id IS NULL",

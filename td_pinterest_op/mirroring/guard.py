@@ -65,7 +65,7 @@ class PlanGuard:
                     self._run.stage.run("note what was sent during a newer plan", statement)
         except ExportError as failure:
             error.extend(
-                f". If another run has made a newer plan since, the ledger lacks what this one has sent ({failure}): "
+                f". If another run has made a newer plan since, the ledger lacks what this run has sent ({failure}): "
                 "set rebuild: true for one run"
             )
             return False
@@ -75,14 +75,14 @@ class PlanGuard:
         """Return the error message for a plan that was superseded."""
         sent = self._run.stats.sent + self._run.stats.in_doubt
         outcome = (
-            f"{format_count(sent, 'record')} of it had been sent: the ledger has its people as unsettled, and the next "
-            "run corrects them"
+            f"{format_count(sent, 'record')} of this plan had already been sent: the ledger marks these people as "
+            "unsettled, and the next run corrects them"
             if sent
             else "Nothing of it was sent"
         )
         return (
             f"plan {self._run.state.number} of audience {self._run.ledger.audience_id} was superseded: another run "
-            f"has made plan {self._newer} since. {outcome}"
+            f"has since made plan {self._newer}. {outcome}"
         )
 
     def _find_newer_plan(self) -> bool:

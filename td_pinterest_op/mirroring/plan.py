@@ -67,7 +67,7 @@ def check_state(state: State, settings: Settings, *, customer_list_id: str, peop
     if state.settled and choose_mode(state, settings) == DIFFERENCE:
         if state.ad_account_id not in ("", settings.ad_account_id):
             raise LimitError(
-                f"the ledger belongs to ad account {state.ad_account_id}, but ad_account_id is "
+                f"the ledger belongs to ad account {state.ad_account_id}, but the setting ad_account_id is "
                 f"{settings.ad_account_id}. Nothing was sent. Correct the id, or {_REBUILD}"
             )
         if state.customer_list_id not in ("", customer_list_id):
@@ -79,8 +79,8 @@ def check_state(state: State, settings: Settings, *, customer_list_id: str, peop
     is_first = not state.settled and not state.replacing
     if is_first and people > _NOBODY and not settings.rebuild and settings.begin is None:
         raise LimitError(
-            f"the mirror has not filled this audience yet, but it already has {people:,} people. Nothing was sent. "
-            "Set begin: replace if the people of the query should replace them, or begin: adopt if they should stay"
+            f"the mirror has not filled this audience yet, but it already has {people:,} people. Nothing was sent. Set "
+            "begin: replace to replace them with the people of the query, or begin: adopt to keep them"
         )
 
 

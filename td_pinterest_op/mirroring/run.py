@@ -250,8 +250,8 @@ class MirrorRun:
         """Raise LimitError if the plan is incomplete, or another run made one too."""
         if others:
             raise LimitError(
-                f"another run has made a plan for audience {self.ledger.audience_id} since. Nothing was sent. Run "
-                "this task again"
+                f"another run has made a newer plan for audience {self.ledger.audience_id}. Nothing was sent. Run this "
+                "task again"
             )
         to_send = self.stats.to_send_count
         if [*proofs] != [to_send] or written != to_send:

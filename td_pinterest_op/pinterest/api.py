@@ -41,13 +41,13 @@ class Api:
 
     def ad_accounts(self) -> Iterator[AdAccount]:
         """Yield all ad accounts that the token may read, including shared ones."""
-        pages = self._list_pages("/ad_accounts", purpose="listing ad accounts", include_shared_accounts="true")
+        pages = self._list_pages("/ad_accounts", purpose="list ad accounts", include_shared_accounts="true")
         return map(AdAccount.parse, pages)
 
     def username(self) -> str | None:
         """Return the name of the token's user; None without the scope user_accounts:read."""
         try:
-            user = self._send_read("/user_account", purpose="looking up the user").content
+            user = self._send_read("/user_account", purpose="look up the user").content
             return to_text(user.get("username")) or None
         except ExportError as error:
             if error.status in (401, 403, 404):
@@ -76,13 +76,13 @@ class Api:
 
     def switch_audience(self, audience_id: str, *, customer_list_id: str) -> None:
         """Switch an audience to another customer list. Only reading it back shows whether that worked."""
-        purpose = f"switching audience {audience_id} to customer list {customer_list_id}"
+        purpose = f"switch audience {audience_id} to customer list {customer_list_id}"
         content = {"operation_type": "UPDATE", "rule": {"customer_list_id": customer_list_id}}
         self._send_write("PATCH", f"/audiences/{audience_id}", purpose, content)
 
     def remove_audience(self, audience_id: str) -> None:
         """Remove an audience. Raises ExportError with status 404 if Pinterest does not know it."""
-        purpose = f"removing audience {audience_id}"
+        purpose = f"remove audience {audience_id}"
         self._send_write("PATCH", f"/audiences/{audience_id}", purpose, {"operation_type": "REMOVE"})
 
     def customer_lists(self) -> Iterator[CustomerList]:
@@ -103,7 +103,7 @@ class Api:
 
         Raises RequestRefusedError with the status 400 or 413 if Pinterest rejects the records.
         """
-        purpose = f'creating customer list "{name}"' + (f" with {len(records)} records" if records else "")
+        purpose = f'create customer list "{name}"' + (f" with {len(records)} records" if records else "")
         content = {"name": name, "list_type": list_type} | ({"is_nca": True} if is_nca else {})
         response = self._send_write("POST", "/customer_lists", purpose, content, records=records, repeatable=False)
         return CustomerList.parse(response.content)
@@ -113,7 +113,8 @@ class Api:
 
         Raises RequestRefusedError with the status 400 or 413 if Pinterest rejects the records.
         """
-        purpose = f"{operation} of {len(records)} records, customer list {list_id}"
+        change = "add {} records to" if operation == "ADD" else "remove {} records from"
+        purpose = f"{change.format(len(records))} customer list {list_id}"
         return self._send_write(
             "PATCH", f"/customer_lists/{list_id}", purpose, {"operation_type": operation}, records=records
         )
@@ -124,11 +125,11 @@ class Api:
         A query's name is repeated for each text of a sequence.
         """
         query = {"order": "DESCENDING", **_QUERIES.get(kind, {}), **query}
-        return self._list_pages(f"{self._account}/{kind}", purpose=f"listing {kind.replace('_', ' ')}", **query)
+        return self._list_pages(f"{self._account}/{kind}", purpose=f"list {kind.replace('_', ' ')}", **query)
 
     def get_entity(self, kind: str, entity_id: str) -> dict[str, Any] | None:
         """Return the JSON of one entity of a kind, such as `audiences`; None if the ad account has none of that id."""
-        purpose = f"looking up {kind.removesuffix('s').replace('_', ' ')} {entity_id}"
+        purpose = f"look up {kind.removesuffix('s').replace('_', ' ')} {entity_id}"
         try:
             response = self._send_read(f"{self._account}/{kind}/{entity_id}", purpose=purpose)
         except RequestRefusedError as error:
@@ -137,7 +138,7 @@ class Api:
             raise
         if response.content.get("exceptions"):
             log.warning(
-                "Pinterest reports exceptions in earlier uploads (%s) [x-pinterest-rid %s]",
+                "Pinterest reports exceptions in earlier uploads, in answer to the request to %s [x-pinterest-rid %s]",
                 purpose,
                 response.request_id,
             )
@@ -163,8 +164,9 @@ class Api:
             seen.add(bookmark)
             query["bookmark"] = bookmark
         raise PinterestError(
-            f"Pinterest still names a next page after {_MOST_PAGES:,} pages of {purpose}: the listing may never end. "
-            f"Run this task again; if it happens again, report it to Pinterest [x-pinterest-rid {response.request_id}]"
+            f"Pinterest still names a next page after {_MOST_PAGES:,} pages in answer to the request to {purpose}, "
+            "which may never end. Run this task again; if it happens again, report it to Pinterest [x-pinterest-rid "
+            f"{response.request_id}]"
         )
 
     def _send_read(self, path: str, *, purpose: str) -> Response:
@@ -177,7 +179,7 @@ class Api:
         """Create an audience of any type with this rule."""
         content = {"audience_type": audience_type, "name": name, "rule": rule}
         content |= {"description": description} if description else {}
-        response = self._send_write("POST", "/audiences", f'creating audience "{name}"', content, repeatable=False)
+        response = self._send_write("POST", "/audiences", f'create audience "{name}"', content, repeatable=False)
         return Audience.parse(response.content)
 
     def _send_write(
@@ -204,7 +206,7 @@ class Api:
         response = self.client.send(request, self._tokens)
         if response.content.get("exceptions"):
             raise _build_content_error(
-                response, purpose, "contains exceptions: Pinterest did not do it, or not all of it"
+                response, purpose, "contains exceptions: Pinterest carried out the request only in part, or not at all"
             )
         _require_id(response, purpose)
         return response
@@ -213,14 +215,16 @@ class Api:
 def _require_id(response: Response, purpose: str) -> None:
     """Raise PinterestError if a response has no id."""
     if not response.content.get("id"):
-        raise _build_content_error(response, purpose, "has no id, so it is unknown whether Pinterest did it")
+        raise _build_content_error(
+            response, purpose, "has no id, so it is unknown whether Pinterest carried out the request"
+        )
 
 
 def _build_content_error(response: Response, purpose: str, why: str) -> ExportError:
     """Return the error for a 2xx with unexpected content: the request may have been carried out."""
     return PinterestError(
-        f"Pinterest answered {response.status} to {purpose}, but the answer {why} "
-        f"[x-pinterest-rid {response.request_id}]",
+        f"Pinterest answered {response.status} to the request to {purpose}, but the answer {why} [x-pinterest-rid "
+        f"{response.request_id}]",
         status=response.status,
         maybe_applied=True,
     )

@@ -44,7 +44,7 @@ _AD_ACCOUNT = re.compile(r"/ad_accounts/(\d+)")
 class Request:
     """One request to Pinterest.
 
-    `purpose` completes "Pinterest answered 500 to …". `path` is below the endpoint. `advice`: what to do about a
+    `purpose` completes "the request to …". `path` is below the endpoint. `advice`: what to do about a
     refusal, by Pinterest's code (None: any other), where there is more to say than the policy does. `records`: how many
     it has; more than one can be sent in several requests.
     """
@@ -285,7 +285,7 @@ def _final_error(request: Request, error: ExportError, state: _AttemptState, *, 
 
 def _explain_no_response(request: Request, error: NoResponseError) -> _FailedAttempt:
     """Return the failed attempt of a request without a response."""
-    decision, text = FAILURES[error.failure], f"no response from Pinterest ({error}) to {request.label}"
+    decision, text = FAILURES[error.failure], f"no response from Pinterest ({error}) to the request to {request.label}"
     return _FailedAttempt(
         decision=decision,
         text=text,
@@ -304,7 +304,7 @@ def _explain_refusal(request: Request, response: Response) -> _FailedAttempt | N
     # A response may echo records, and the token endpoint's secrets.
     is_quotable = response.message and not request.records and not request.path.startswith("/oauth/")
     quote = f' "{sanitize(response.message, longest=_LONGEST_QUOTE)}"' if is_quotable else ""
-    text = f"Pinterest answered {response.status}{code}{quote} to {request.label}"
+    text = f"Pinterest answered {response.status}{code}{quote} to the request to {request.label}"
     is_about_request = issubclass(decision.error, AccountError | RequestRefusedError)
     advice = request.advice.get(response.code, request.advice.get(None)) if is_about_request else None
     request_id = f" [x-pinterest-rid {response.request_id}]"

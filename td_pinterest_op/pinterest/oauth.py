@@ -36,7 +36,7 @@ _AUTHORISE = (
 CONSENT_URL = "https://www.pinterest.com/oauth/"
 _CODE_USED_UP = (
     "the code was used before, is too old (it lasts a few minutes) or belongs to another redirect address: run "
-    "`td-pinterest authorize` again and approve without a pause"
+    "`td-pinterest authorize` again and approve within a few minutes"
 )
 _WRONG_APP = (
     "check client id and client secret: both are on the app's page at https://developers.pinterest.com/apps/, and the "
@@ -182,7 +182,7 @@ class Tokens(TokenSource):
     def _exchange_refresh_token(self) -> Bearer:
         """Return a new access token for the refresh token. Raises AccountError if Pinterest refuses it."""
         form = {"grant_type": "refresh_token", "refresh_token": self.refresh_token.reveal()}
-        purpose = "exchanging the refresh token for an access token"
+        purpose = "exchange the refresh token for an access token"
         try:
             grant = _request_grant(self._client, self._app, form, purpose=purpose, advice=_REFRESH_ADVICE)
         except AccountError as error:
@@ -192,7 +192,7 @@ class Tokens(TokenSource):
             error.refused_token = self._fingerprint
             raise
         if grant is None:
-            raise PinterestError("Pinterest's answer to the token request has no access token")
+            raise PinterestError("Pinterest's answer to the token request has no access token: run this task again")
         return self._accept_grant(grant)
 
     def _accept_grant(self, grant: Grant) -> Bearer:
@@ -229,10 +229,12 @@ def exchange_code(
 ) -> Grant:
     """Exchange the code of a consent, which is valid once, for tokens. Raises AccountError if it is refused."""
     form = {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect_uri}
-    app, purpose = _encode_app_credentials(client_id, client_secret), "exchanging the code for a refresh token"
+    app, purpose = _encode_app_credentials(client_id, client_secret), "exchange the code for a refresh token"
     grant = _request_grant(client, app, form, purpose=purpose, advice=_CODE_ADVICE, repeatable=False)
     if grant is None or grant.refresh_token is None:
-        raise PinterestError("Pinterest's answer to the code has no refresh token: run `td-pinterest authorize` again")
+        raise PinterestError(
+            "Pinterest's answer to the authorization code has no refresh token: run `td-pinterest authorize` again"
+        )
     return grant
 
 

@@ -92,7 +92,8 @@ class RateLimiter:
                 return
             self._logged_until, writes = until + _LONG, self._windows[MINUTE]
         log.info(
-            "waiting before the next request (the limit of %d writes a minute, or a wait that the server asks for): %s",
+            "waiting before the next request (because of the limit of %d writes a minute, or because the server asks "
+            "to wait): %s",
             writes,
             format_resumption(delay, wall=self._wall_clock()),
         )
@@ -107,7 +108,7 @@ class RateLimiter:
         """Raise StoppedError if the run was asked to end, or `stop` was called."""
         shutdown.check()
         if self._stopped:
-            raise StoppedError(f"not sent, since the run has failed: {self._stopped}")
+            raise StoppedError(f"the request was not sent, because the run has failed: {self._stopped}")
 
     def _compute_delay(self, write: bool) -> float:
         """Return the seconds until a request may leave; negative or 0 if it may leave now."""

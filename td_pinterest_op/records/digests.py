@@ -110,7 +110,7 @@ def decode_answers(answers: Sequence[object]) -> KeyBlock:
             (row, Reason.NULL if answers[row] is None else Reason(texts[row].decode())) for row in _find_empty(keys)
         ]
     except ValueError:
-        raise UnexpectedError("an answer of the warehouse is neither a digest nor a reason") from None
+        raise UnexpectedError("the warehouse returned a value that is neither a digest nor a reason") from None
     return KeyBlock(keys=keys, rejected=rejected, hashed_count=sum(text.startswith(_MARK) for text in texts))
 
 

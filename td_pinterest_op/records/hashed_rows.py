@@ -32,7 +32,7 @@ def require_hashable(source: object, *, name: str, needed_by: str) -> None:
     """
     key, cure = ("hash_in", ", or set hash_in: operator") if needed_by == HASH_SETTING else ("action", "")
     if not isinstance(source, Source):
-        raise SettingsError(f"{needed_by} needs `query`, but the rows come from a file", key=key)
+        raise SettingsError(f"{needed_by} needs `query`, but the rows come from a file: export a query{cure}", key=key)
     if source.job_id is not None:
         raise SettingsError(
             f"{needed_by} needs `query`, but the rows are those of a job (`job_id` or the last job): give the task "

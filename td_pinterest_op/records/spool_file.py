@@ -40,7 +40,7 @@ class SpoolFile:
         self._file.seek(offset)
         data = self._file.read(length)
         if len(data) != length:
-            raise OSError(errno.EIO, "the spool file is shorter than what was written to it")
+            raise OSError(errno.EIO, "the temporary file is shorter than the data written to it: run this task again")
         return self._crypt(offset, data) if self._key else data
 
     def _crypt(self, offset: int, data: bytes | bytearray | memoryview) -> bytes:

@@ -39,7 +39,10 @@ def write_report(
         path.parent.mkdir(parents=True, exist_ok=True)
         replace(path, html, mode=READABLE)
     except ImportError as missing:
-        log.warning("no report was written: the Python package %s is not installed", missing.name)
+        log.warning(
+            "no report was written: the Python package %s is not installed. Install td_pinterest_op[report]",
+            missing.name,
+        )
     except ExportError as problem:
         log.warning("no report was written: %s", problem)
     except OSError as problem:

@@ -78,14 +78,19 @@ def build_histories(entries: Sequence[Entry], *, audience_id: str | None = None)
     last = _drop_repeated_entries(entries)
     ids = [*dict.fromkeys(entry.text("audience_id") for entry in last if entry.text("audience_id"))]
     if audience_id is not None and audience_id not in ids:
-        raise SettingsError(f"the history has no audience {audience_id}; it has {', '.join(ids) or 'none'}")
+        raise SettingsError(
+            f"the history has no rows of audience {audience_id}; it has rows of {', '.join(ids) or 'none'}"
+        )
     if audience_id is not None or len(ids) > 1:
         every = [_build_history(last, known) for known in ([audience_id] if audience_id else ids)]
     else:
         every = [AudienceHistory(audience_id="".join(ids), entries=last)]
     shown = [history for history in every if history.latest]
     if not shown:
-        raise SettingsError("the history of this audience has neither a run nor a follow-up with the audience's status")
+        raise SettingsError(
+            "the history of this audience contains neither a run nor a follow-up with the audience's "
+            "status: run the workflow first"
+        )
     return sorted(shown, key=lambda history: (history.title.casefold(), history.audience_id))
 
 

@@ -13,8 +13,8 @@ from td_pinterest_op.stats import Condition, find_condition
 MATCHING = timedelta(hours=48)
 
 _TOO_SMALL_ADVICE = (
-    "Pinterest shows ads to an audience from 100 matched people on. Send more people, or wait if the last ones were "
-    "sent less than two days ago."
+    "Pinterest shows ads to an audience only if it has at least 100 matched people. Send more people, or wait if the "
+    "last ones were sent less than two days ago."
 )
 
 

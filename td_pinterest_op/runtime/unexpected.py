@@ -50,8 +50,8 @@ def _describe_shortage(error: Exception) -> str | None:
         folder = tempfile.gettempdir()
     except OSError:
         return (
-            "there is no folder for temporary files that can be written: set the environment variable TMPDIR to one; "
-            "the operator needs 32 bytes there for each identifier"
+            "no folder for temporary files is writable: set the environment variable TMPDIR to a writable folder; the "
+            "operator needs 32 bytes there for each identifier"
         )
     if error.errno not in _FOLDER_LACKS:
         return _PROCESS_LACKS.get(error.errno or 0)

@@ -45,7 +45,10 @@ def drop_console_keys(settings: Mapping[object, object], table: Table) -> dict[o
         if name not in table.by_name and _may_be_shown(name, show_value) and _ADDED_BY_CONSOLE.fullmatch(name)
     ]
     if added:
-        log.warning("the console's settings have keys that this operator does not know: %s", ", ".join(added))
+        log.warning(
+            "the settings from the console have keys that this operator does not know, which are ignored: %s",
+            ", ".join(added),
+        )
     return {name: value for name, value in settings.items() if name not in added}
 
 

@@ -74,5 +74,5 @@ class ParsedSettings:
         names = ", ".join(name for name, value in self.values.items() if value.lost_digits)
         return names and (
             "digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits that end "
-            f"in zeros); put them in quotes where they are written first: {names}"
+            f"in zeros); put them in quotes where they are first written: {names}"
         )

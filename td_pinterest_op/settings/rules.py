@@ -74,7 +74,7 @@ def _check_restrictions(parsed: ParsedSettings) -> None:
     action = parsed.action
     for name, key in parsed.unused_keys():
         if action and key.is_restriction(parsed.value(name)) and not key.can_be_unused_by(action):
-            parsed.add_problem(name, f"{action.name} cannot honour it; take it out, or choose an action that can")
+            parsed.add_problem(name, f"{action.name} cannot apply it; take it out, or choose an action that can")
 
 
 def _check_expected_name(parsed: ParsedSettings) -> None:

@@ -142,7 +142,7 @@ def read_list_items(value: object) -> Sequence[object]:
     if not isinstance(value, (list, tuple)):
         raise WrongValueError(f"{describe(value)} is not a list")
     if len(value) > _MAXIMUM_ITEMS:
-        raise WrongValueError(f"a list of {len(value)} items is longer than allowed")
+        raise WrongValueError(f"a list of {len(value)} items is too long")
     return value
 
 

@@ -270,7 +270,7 @@ TEXT = SettingType(read=_read_text, allowed="text on one line; a number in quote
 COUNTRY = SettingType(read=_read_country, allowed="two letters (ISO 3166), such as US")
 TABLE = SettingType(
     read=_read_table_name,
-    allowed="table or database.table, each of lowercase letters, digits and underscores; no mapping",
+    allowed="table or database.table, in lowercase letters, digits and underscores",
 )
 PAGE = SettingType(read=_read_page_name, allowed="the path of a file to write, ending in .html")
 CREDENTIAL = SettingType(read=_read_credential, allowed="text, as Pinterest shows it, or the template of a secret")

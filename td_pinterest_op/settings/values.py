@@ -55,7 +55,8 @@ def _find_secret_name(key: Setting, raw: object) -> str | None:
     literal = _SECRET_LITERAL.fullmatch(raw.strip())
     if not literal or not _SECRET_NAME.fullmatch(literal[1].strip()):
         raise WrongValueError(
-            "a secret must be the whole value, and its name may contain only letters, digits, dots and dashes"
+            "the reference to a secret must be the whole value, and the secret's name may contain only letters, "
+            "digits, dots and dashes"
         )
     return literal[1].strip()
 

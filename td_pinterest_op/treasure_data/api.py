@@ -28,7 +28,7 @@ _TOO_MANY = 429
 # What the workflow's author must do about any other response, by the hundred of its status.
 _ADVICE = {
     3: "; redirects are not followed: check TD_API_SERVER, and a proxy that may respond in its place",
-    4: "; the same request is refused every time: correct {subject}",
+    4: "; repeating the request does not help: correct {subject}",
 }
 RUN_AGAIN = "; run this task again later"
 """The end of a message about a failure that may pass."""
@@ -37,7 +37,9 @@ RUN_AGAIN = "; run this task again later"
 def build_path(*parts: str) -> str:
     """Return the path `/v3/…` of the quoted parts. Raises WorkflowError for a part that would leave it."""
     if any(part.strip(".") == "" for part in parts):
-        raise WorkflowError("a name for Treasure Data is empty or consists of dots: no request was sent")
+        raise WorkflowError(
+            "the name of a database, table or job is empty or consists of dots: no request was sent to Treasure Data"
+        )
     return "/v3/" + "/".join(urllib.parse.quote(part, safe="") for part in parts)
 
 

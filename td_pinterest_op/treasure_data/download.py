@@ -63,7 +63,7 @@ class Download:
         """Return the error for a result that ends too early. `why` completes its first sentence."""
         return TreasureDataError(
             f"the result of job {self._job.id} is truncated: {self._progress().rows} of {self._job.records} rows "
-            f"came{why}; nothing was sent. Run this task again"
+            f"arrived{why}; nothing was sent. Run this task again"
         )
 
     def _read_response(self) -> Iterator[bytes]:
@@ -84,9 +84,9 @@ class Download:
             if error.status != _FORBIDDEN:
                 raise
             raise JobError(
-                f"the owner of the API key may not read the result of job {self._job.id}: another user ran it. Use "
-                "the key of the same user for the query and the export (the secret td.apikey), or let the export "
-                "issue it"
+                f"the owner of the API key may not read the result of job {self._job.id}: another user ran it. Use the "
+                "key of the same user for the query and the export (the secret td.apikey), or let the export run the "
+                "query"
             ) from None
         # Without a Content-Length, a broken connection looks like a clean close. It is the end only if the compressed
         # file ends as well, or if nothing came and nothing was announced.
@@ -106,9 +106,9 @@ class Download:
                 "query again (a query that inserts or creates has no result: it must be a SELECT)"
             )
         if response.status == 206:
-            raise TemporaryError("the response is a different part than the requested one")
+            raise TemporaryError("the response contains another part of the result than requested")
         raise build_refusal_error(
             response.status,
             f"response {response.status} to the request for the result of job {self._job.id}",
-            subject="the job's id, or let the export issue the query",
+            subject="the job's id, or let the export run the query",
         )

@@ -167,7 +167,7 @@ def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:
                 "task again"
             )
         if waited >= next_log_at:
-            log.info("job %s is %s; waiting for it for %s so far", job_id, sanitize(status), format_duration(waited))
+            log.info("waiting for job %s (%s): %s so far", job_id, sanitize(status), format_duration(waited))
             next_log_at = waited + min(waited, _LONGEST_SILENCE)
         td.sleep(pause)
         waited += pause
@@ -179,9 +179,14 @@ def _get_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]
     """Return the details of a job; `view` is `status` or `show`. Raises JobError for an unknown job."""
     status, content = td.call("GET", build_path("job", view, job_id))
     if status == 404:
-        raise JobError(f"Treasure Data has no job {job_id}: is TD_API_SERVER the region in which it ran?")
+        raise JobError(
+            f"Treasure Data has no job {job_id}: check the job id, and that TD_API_SERVER is the region in "
+            "which the job ran"
+        )
     if not isinstance(content.get("status"), str):
-        raise TreasureDataError(f"Treasure Data's response about job {job_id} ({view}) has no status")
+        raise TreasureDataError(
+            f"Treasure Data's response about job {job_id} ({view}) has no status: run this task again"
+        )
     return content
 
 

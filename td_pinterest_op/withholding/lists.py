@@ -80,15 +80,15 @@ def check_list(name: str, of_list: Stats, settings: Settings) -> None:
     log.info("%s: %s", name, format_count(of_list.unique, "identifier"))
     if name == SUPPRESS and (unsure := of_list.invalid_by_reason[UNSURE]):
         raise LimitError(
-            f"`{name}` contains {unsure:,} addresses that the warehouse cannot hash, so it would not find these "
-            "people. Nothing was sent. Put the SHA-256 of the lowercase address in its place"
+            f"`{name}` contains {unsure:,} addresses that the warehouse cannot hash, so these people would not be "
+            "found. Nothing was sent. Replace each of these addresses with the SHA-256 of its lowercase form"
             + (", or set hash_in: operator" if settings.hash_in is HashIn.WAREHOUSE else "")
         )
     may_be_empty = name == SUPPRESS and not of_list.read
     if of_list.unique or (may_be_empty and settings.allow_empty_suppress):
         return
     problem = f"contains no identifier ({format_reasons(of_list.invalid_by_reason)})" if of_list.read else "has no rows"
-    cure = ", or set allow_empty_suppress: true if it is right that nobody has opted out" if may_be_empty else ""
+    cure = ", or set allow_empty_suppress: true if it is correct that nobody has opted out" if may_be_empty else ""
     raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{cure}")
 
 

@@ -83,8 +83,8 @@ def find_people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequen
     _require_shared_types(columns, lists)
     if control and control.by is None and not (_is_single(columns) and columns[0].type.is_hashed):
         raise JobError(
-            f"{job.label} needs a column for the control group: the result does not have exactly one column of "
-            "digests to choose by. Select a key of each person, and name it in `control` as `by`"
+            f"{job.label} has no column that identifies each person for the control group: select a column with a key "
+            "of each person, and name that column as `by` in `control`"
         )
     return columns
 
@@ -96,10 +96,9 @@ def _require_shared_types(people: Sequence[Column], lists: Mapping[str, Sequence
         types = {column.type.name for column in columns}
         if own.isdisjoint(types):
             raise JobError(
-                f"`{name}` has {' and '.join(sorted(types))}, and the people have {' and '.join(sorted(own))}: "
-                "without a type of identifier in common the list would match nobody. Nothing was sent. Select a type "
-                f"that the people have in the query of `{name}`, or a type that the list has in the query of the "
-                "people"
+                f"`{name}` selects {' and '.join(sorted(types))}, but the people's query selects "
+                f"{' and '.join(sorted(own))}: without a common type of identifier, the list would match nobody. "
+                "Nothing was sent. Select a common type in both queries"
             )
 
 

@@ -102,7 +102,7 @@ class History:
         except Exception as error:
             problem = error_text(error).removesuffix(RUN_AGAIN)
         self._given_up.set()
-        log.warning("%s %s: %s. The run itself continues without the history", failure, self.label, problem)
+        log.warning("%s %s: %s. The run continues without its history", failure, self.label, problem)
         return None
 
     def _call_with_table(self, function: Callable[[HistoryTable], _T]) -> _T:

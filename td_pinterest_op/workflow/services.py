@@ -41,7 +41,7 @@ def read_endpoints(environ: Mapping[str, str]) -> Endpoints:
     urls = {name: url if "://" in url else f"https://{url}" for name, url in values.items()}
     unsafe = [name for name, url in urls.items() if not is_safe(url)]
     if unsafe:
-        raise SettingsError(f"{' and '.join(unsafe)} must be https (plain http only to this machine's loop-back)")
+        raise SettingsError(f"{' and '.join(unsafe)} must be https (http is allowed only for this machine)")
     return Endpoints(*urls.values())
 
 

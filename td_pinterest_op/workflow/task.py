@@ -127,8 +127,8 @@ def read_source(task: Task) -> Source:
     job_id = task.td.get("last_job_id") if job_id is None else job_id
     if is_left_out(job_id):
         raise SettingsError(
-            "there is no job to export: put a td> task before this one, or give this one a job_id, or a query and its "
-            "database",
+            "there is no job to export: put a td> task before this task, or give this task a job_id, or a query and "
+            "its database",
             key="job_id",
         )
     return Source(job_id=_parse_job_id(job_id))
@@ -191,7 +191,7 @@ def _parse_job_id(value: object) -> str:
     if has_lost_digits(value):
         log.warning(
             "digdag may have changed the last digits of job_id (a number over 2^53, or more than 16 digits that end in "
-            "zeros): put it in quotes where it is written first"
+            "zeros): put it in quotes where it is first written"
         )
     return text
 

@@ -114,7 +114,7 @@ class TokenStore:
     def _store_token(self, issued: Secret) -> None:
         """Store a token. Raises SettingsError if there is no place for it, and OSError if writing fails."""
         if self.secret_name is None:
-            raise SettingsError("it was given in plain text, not by a secret")
+            raise SettingsError("the old token is written in plain text, not as a secret")
         if self._is_local:
             # The file alone: whoever made the folder may share it.
             atomic_file.replace(local_secrets.folder(self.environ) / self.secret_name, issued.reveal())
@@ -130,17 +130,22 @@ class TokenStore:
     def _find_server(self) -> DigdagServer:
         """Return the workflow server. Raises SettingsError without one to which a secret may be sent."""
         if self._is_local_run:
-            raise SettingsError("it is not in a local secrets file, and a local run does not store it on a server")
+            raise SettingsError(
+                "the old token is not in a local secrets file, and a local run stores no token on a server"
+            )
         endpoint = self.environ.get("DIGDAG_ENDPOINT", "").rstrip("/")
         if endpoint:
             if self.project_id is None or not is_safe(endpoint):
-                raise SettingsError("DIGDAG_ENDPOINT must be https (http only to this machine), in a workflow project")
+                raise SettingsError(
+                    "DIGDAG_ENDPOINT must be https (http is allowed only for this machine), and the task must "
+                    "belong to a project"
+                )
             # Never the Treasure Data key: it is not for that server.
             return DigdagServer(url=endpoint, authorization=Secret(self.environ.get("DIGDAG_AUTHORIZATION", "")))
         server = self.environ.get("TD_API_SERVER") or "https://api.treasuredata.com/"
         host = urllib.parse.urlsplit(server if "//" in server else f"//{server}").hostname or ""
         if not _TD_HOST.fullmatch(host) or self.project_id in (None, LOCAL_PROJECT):
-            raise SettingsError("there is no DIGDAG_ENDPOINT in _env")
+            raise SettingsError("DIGDAG_ENDPOINT is missing in _env")
         hosted = host.replace("api.", "api-workflow.", 1)
         return DigdagServer(url=f"https://{hosted}", authorization=Secret(f"TD1 {self.environ.get('TD_API_KEY', '')}"))
 

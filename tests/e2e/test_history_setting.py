@@ -350,7 +350,7 @@ def test_export_with_an_unwritable_history_succeeds_with_one_warning(
     assert warning.startswith(f"this run has no row in the history {named}: ")
     assert why in warning
     assert "nothing was sent" not in warning
-    assert warning.endswith(". The run itself continues without the history")
+    assert warning.endswith(". The run continues without its history")
 
 
 def test_unwritable_history_does_not_change_the_error_of_a_run(

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from scripts import bundle as bundle_script
-from td_pinterest_op.cli.rehearse.stage import Facts
+from td_pinterest_op.cli.rehearse.rehearsal import Facts
 from td_pinterest_op.cli.report_sources import read_entries
 from tests import children, guard
 from tests.campaigns import campaign, select_rows

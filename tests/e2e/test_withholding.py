@@ -174,7 +174,7 @@ UNUSABLE = [
     (BOTH, empty_query(), "`{}` has no rows. Nothing was sent", LEVELS),
     (BOTH, values_query([None, None]), "`{}` contains no identifier (null 2). Nothing was sent", LEVELS),
     (BOTH, values_query(["nobody", "n/a"]), "`{}` contains no identifier (not_an_email 1, placeholder 1)", LEVELS),
-    (BOTH, values_query([DEVICE(1)], "idfa"), "`{}` has idfa, and the people have email", LEVELS),
+    (BOTH, values_query([DEVICE(1)], "idfa"), "`{}` selects idfa, but the people's query selects email", LEVELS),
     (BOTH, values_query([*sorted(digests(3)), A]), "expect_values: plain, but 3 of 4 valid", LEVELS),
     (BOTH[:1], values_query(people(3)), "3 records (suppressed 3)", LEVELS),
     (
@@ -433,8 +433,8 @@ class TestFailsClosed:
             suppress="",
             consent="SELECT nothing",
         )
-        (warning,) = [record.getMessage() for record in caplog.records if "of the task" in record.getMessage()]
-        assert f"{action} adds nobody, so it ignores suppress and consent of the task" == warning
+        (warning,) = [record.getMessage() for record in caplog.records if "so it ignores" in record.getMessage()]
+        assert f"{action} adds no people, so it ignores the task's suppress and consent" == warning
 
 
 class TestControl:

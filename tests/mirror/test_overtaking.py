@@ -16,7 +16,7 @@ from tests.mirror.days import BATCH, Attempt, World, run_at_statement
 from tests.mirror.test_fifty_days import check_attempt, choose_next_people
 
 WAIT = 30
-OUTCOME = ("Nothing of it was sent", "of it had been sent: the ledger has its people as unsettled")
+OUTCOME = ("Nothing of it was sent", "of this plan had already been sent: the ledger marks these people as unsettled")
 
 
 @contextlib.contextmanager

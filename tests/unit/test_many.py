@@ -38,8 +38,8 @@ def outcome(services: Services, listed: object, **params: Any) -> dict[str, Any]
     [
         ({"query": None}, "there is no job to export"),
         ({"query": " "}, "query of the task is blank"),
-        ({"segment": "cdp_audience_1.vip"}, "entry vip has a segment, and a query or a job_id as well"),
-        ({"query": None, "job_id": 7, "segment": "vip"}, "entry vip has a segment, and a query or a job_id as well"),
+        ({"segment": "cdp_audience_1.vip"}, "entry vip has both a segment and a query or job_id"),
+        ({"query": None, "job_id": 7, "segment": "vip"}, "entry vip has both a segment and a query or job_id"),
         ({"job_id": 7}, "the task has both job_id and query"),
         ({"query": None, "segment": "a; DROP TABLE b"}, "entry vip: segment must be a table"),
         ({"query": None, "segment": "vip", "column": "a, b"}, "entry vip: segment must be a table"),
@@ -47,7 +47,7 @@ def outcome(services: Services, listed: object, **params: Any) -> dict[str, Any]
         ({"supress": "queries/opt_outs.sql"}, "supress: is unknown; did you mean suppress?"),
         (
             {"result_settings": {}, "dry_run": True},
-            "entry vip has parameters next to result_settings that no export takes: ad_account_id",
+            "entry vip has parameters next to result_settings that an export does not accept: ad_account_id",
         ),
         ({"result_settings": "["}, "result_settings of entry vip: a string of 1 character is neither valid JSON"),
         ({"audience_id": "549755885175999999"}, "there is no audience 549755885175999999"),
@@ -151,7 +151,7 @@ def test_what_an_entry_has_of_its_own_is_logged_and_a_blank_replaces_nothing(
     stored = outcome(services, listed, result_settings=shared, query=FIRST, suppress=FIRST)
     assert (True, True) == (stored["ok"], stored["statistics"]["dry_run"])
     assert "entry vip has its own max_records, used instead of the shared settings" in caplog.text
-    assert "entry vip has its own query, suppress, used in place of the task's" in caplog.text
+    assert "entry vip has its own query, suppress, which is used in place of the task's" in caplog.text
     assert [] == services.pinterest.calls.writes()
 
 

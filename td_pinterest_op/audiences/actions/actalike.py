@@ -65,7 +65,7 @@ class CreateActalike(AudienceAction):
             past="Created look-alike {audience}", infinitive="create look-alike {audience}"
         )
         if own:
-            description = f"none: this session created {own.label} already"
+            description = f"no change: this session already created {own.label}"
             return [Step(description=description, run=lambda: self._put_into_stats(self._new_audience.resume(own)))]
         description = (
             f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
@@ -107,15 +107,16 @@ class CreateActalike(AudienceAction):
         condition = find_condition(seed.status)
         if condition is not Condition.READY:
             why = (
-                f"an audience of fewer than {_SMALLEST_SEED} matched people has no look-alikes; add people to it"
+                f"Pinterest needs at least {_SMALLEST_SEED} matched people in a seed audience; add people to it"
                 if condition is Condition.TOO_SMALL
                 else "Pinterest takes a day or two to fill an audience; run this task again then"
             )
             raise AudienceError(
-                f"seed {seed.label} has the status {seed.status or 'unknown'}, not READY: {why}. Nothing was created"
+                f"seed audience {seed.label} has the status {seed.status or 'unknown'}, not READY: {why}. Nothing was "
+                "created"
             )
         if seed.size is not None and seed.size < _SMALLEST_SEED:
             raise AudienceError(
-                f"seed {seed.label} has {seed.size} people, fewer than {_SMALLEST_SEED}: too few to find others like "
-                "them. Nothing was created"
+                f"seed audience {seed.label} has {seed.size} people, but Pinterest needs at least {_SMALLEST_SEED} to "
+                "find similar people: add people to it. Nothing was created"
             )

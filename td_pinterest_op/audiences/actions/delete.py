@@ -60,7 +60,7 @@ class Delete(AudienceAction):
             )
             return [
                 Step(
-                    description=f"none: {audience.label} is removed already",
+                    description=f"no change: {audience.label} was already removed",
                     run=partial(self._put_into_stats, audience),
                 )
             ]
@@ -77,5 +77,7 @@ class Delete(AudienceAction):
                 "deleted before, or it never existed there. Check audience_id_delete and ad_account_id"
             )
         log.info(
-            "audience %s could not be read, but Pinterest accepted its removal: it was removed already", audience_id
+            "audience %s could not be read, but Pinterest accepted the request to remove it: it had already "
+            "been removed",
+            audience_id,
         )

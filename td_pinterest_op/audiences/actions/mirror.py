@@ -208,7 +208,9 @@ class Mirror(SwapList, Change):
         """Mark the plan as settled if it is still the newest, and compact the ledger."""
         with self._guard.watch():
             self._guard.check()
-        self._mirror.stage.outcome = ". All of the plan was sent, but it is not settled: the next run sends it again"
+        self._mirror.stage.outcome = (
+            ". The whole plan was sent, but is not yet settled in the ledger: the next run sends it again"
+        )
         self._mirror.settle(self._stats.customer_list_id or "")
         self._compact_ledger()
 

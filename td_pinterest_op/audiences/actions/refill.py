@@ -35,7 +35,7 @@ class SwapList(AudienceAction):
             self._stats.summary_text = SummaryText(
                 past="{audience} was empty already", infinitive="leave {audience} unchanged, since it is empty already"
             )
-            description = f"none: {audience.label} is empty already"
+            description = f"no change: {audience.label} is already empty"
             return [Step(description=description, run=lambda: self._put_into_stats(self._resolve_duplicates(audience)))]
         self._stats.summary_text = SummaryText(past="Cleared {audience}", infinitive="clear {audience}")
         target, create = self._plan_empty_list(audience.name, used=list_id_of(audience))
@@ -109,9 +109,9 @@ class SwapList(AudienceAction):
         own, other = self._stats.job_id, job_id_of(find_list(self._api, audience))
         if own and other and other > int(own) and not self._settings.replace_newer:
             raise AudienceError(
-                f"{audience.label} contains the result of job {other}, which is newer than job {own} of this task: "
-                "the newer result stays. If the older one must replace it, or the job ids come from two accounts or "
-                "regions of Treasure Data, set replace_newer: true"
+                f"{audience.label} contains the result of job {other}, which is newer than job {own} of this task. The "
+                "newer result was kept. To replace it anyway, or if the job ids come from two accounts or regions of "
+                "Treasure Data, set replace_newer: true"
             )
 
     @contextlib.contextmanager
@@ -126,8 +126,8 @@ class SwapList(AudienceAction):
             raise error.extend(f". {all_in}, but the audience does not use that list") from None
         except ExportError as error:
             raise error.extend(
-                f". {all_in}, but the audience was not seen to use that list. Running this task again is safe: it "
-                "continues from there"
+                f". {all_in}, but Pinterest does not yet show that the audience uses that list. Running this task "
+                "again is safe: it continues from there"
             ) from None
 
 

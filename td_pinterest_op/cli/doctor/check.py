@@ -16,27 +16,27 @@ _NOT_CHECKED = "not checked: "
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """The result of one check; `advice` is empty when there is nothing to do."""
+class CheckResult:
+    """The result of a check; `advice` is empty if there is nothing to do."""
 
     status: str
     message: str
     advice: str = ""
 
     @property
-    def is_made(self) -> bool:
-        """Whether the check was made, and not skipped."""
+    def was_run(self) -> bool:
+        """Whether the check was run, not skipped."""
         return not self.message.startswith(_NOT_CHECKED)
 
 
-def skip(reason: str, advice: str = "fix that first") -> Check:
-    """Return the result of a check that is skipped, with the reason."""
-    return Check(WARNING, _NOT_CHECKED + reason, advice)
+def skip_check(reason: str, advice: str = "fix that first") -> CheckResult:
+    """Return the result of a skipped check, with the reason."""
+    return CheckResult(WARNING, _NOT_CHECKED + reason, advice)
 
 
 @dataclass(kw_only=True)
 class DoctorContext:
-    """What the checks read and share. `params`: of the task whose rows are judged. `history`: database and table.
+    """Input and shared state of all checks. `params`: parameters of the task whose rows are checked.
 
     `account` is the ad account once its check has found it. `stack` closes what was opened.
     """
@@ -52,5 +52,5 @@ class DoctorContext:
 
     @cached_property
     def services(self) -> Services:
-        """Both services, connected on first use."""
-        return self.stack.enter_context(self.credentials.services())
+        """The connected services. They are connected on first use."""
+        return self.stack.enter_context(self.credentials.open_services())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
 from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
-from td_pinterest_op.cli.doctor.check import ERROR, OK, Check, DoctorContext, skip
+from td_pinterest_op.cli.doctor.check import ERROR, OK, CheckResult, DoctorContext, skip_check
 from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
 from td_pinterest_op.redaction.format import format_count
@@ -25,73 +25,75 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class CheckSpec:
-    """A check of the doctor. `run` returns None if there is nothing to show. `depends_on`: checks that must succeed."""
+    """A check of the doctor. `run` may return None: nothing to show. `depends_on`: checks that must succeed."""
 
     name: str
-    run: Callable[[DoctorContext], Check | None]
+    run: Callable[[DoctorContext], CheckResult | None]
     depends_on: tuple[str, ...] = ()
     applies: Callable[[DoctorContext], bool] = lambda _: True
 
 
-def run_checks(context: DoctorContext) -> Iterator[tuple[str, Check]]:
-    """Yield name and result of each check that applies. One that depends on a failed or skipped check is skipped."""
+def run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
+    """Run the checks that apply and yield each name and result. Checks that depend on a failed one are skipped."""
     failed: dict[str, str] = {}  # each with the check that failed first
     for spec in CHECKS:
         cause = next((failed[name] for name in spec.depends_on if name in failed), None)
         try:
-            check = (skip(f"see {cause}") if cause else spec.run(context)) if spec.applies(context) else None
+            check = (skip_check(f"see {cause}") if cause else spec.run(context)) if spec.applies(context) else None
         except ExportError as failure:
             advice = _ADVICE.get(spec.name) or _find_advice(failure, context.credentials)
-            check = Check(ERROR, str(failure), advice)
+            check = CheckResult(ERROR, str(failure), advice)
         if check is not None:
-            if check.status == ERROR or not check.is_made:
+            if check.status == ERROR or not check.was_run:
                 failed[spec.name] = cause or spec.name
             yield spec.name, check
 
 
 def _find_advice(failure: ExportError, credentials: Credentials) -> str:
-    """Return what to do about an error. For a refused credential, this depends on its source."""
+    """Return advice for an error. For a refused credential, it depends on the credential's source."""
     if isinstance(failure, AccountError) and failure.status == _REFUSED:
         return credentials.app_advice if failure.code == WRONG_APP_CODE else credentials.token_advice
     return failure.advice
 
 
-def _check_credentials(context: DoctorContext) -> Check:
-    """Check that Pinterest's credentials are there. Treasure Data's key has a check of its own."""
-    if missing := [name for name in PINTEREST_SECRETS if name in context.credentials.missing]:
+def _check_credentials(context: DoctorContext) -> CheckResult:
+    """Check that Pinterest's credentials are found. A later check examines Treasure Data's key."""
+    if missing := [name for name in PINTEREST_SECRETS if name in context.credentials.missing_variables]:
         message = f"{', '.join(missing)} not found in the environment, the local digdag secrets or --env-file"
-        return Check(ERROR, message, "run `td-pinterest authorize`, which gets and stores them")
-    return Check(OK, f"found in {context.credentials.describe()}")
+        return CheckResult(ERROR, message, "run `td-pinterest authorize`, which gets and stores them")
+    return CheckResult(OK, f"found in {context.credentials.describe_sources()}")
 
 
-def check_proxy(environ: Mapping[str, str]) -> Check:
-    """Check the proxy in the environment, and show it without its password."""
+def check_proxy(environ: Mapping[str, str]) -> CheckResult:
+    """Check the proxy in the environment; show it without its password."""
     names = [name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy") if environ.get(name)]
     if not names:
-        return Check(OK, "none is set")
+        return CheckResult(OK, "none is set")
     with contextlib.suppress(ValueError):  # such as a port beyond 65535
         parts = urllib.parse.urlsplit(environ[names[0]])
         if parts.scheme in ("http", "https", "socks5", "socks5h") and parts.hostname and parts.port:
-            return Check(OK, f"{names[0]} is {parts.scheme}://{parts.netloc.rpartition('@')[2]}")
-    return Check(ERROR, f"{names[0]} is not the address of a proxy", f"set {names[0]} to http://HOST:PORT, or unset it")
+            return CheckResult(OK, f"{names[0]} is {parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+    return CheckResult(
+        ERROR, f"{names[0]} is not the address of a proxy", f"set {names[0]} to http://HOST:PORT, or unset it"
+    )
 
 
 def _check_endpoints(context: DoctorContext) -> None:
-    """Raise SettingsError for an endpoint to which secrets must not be sent. Other checks show the endpoints."""
+    """Raise SettingsError for an endpoint to which secrets must not be sent."""
     read_endpoints(context.credentials.environ)
 
 
-def _check_workflow(context: DoctorContext) -> Check | None:
-    """Return the first finding of `td-pinterest check` about the workflow; None without a workflow."""
+def _check_workflow(context: DoctorContext) -> CheckResult | None:
+    """Return the most severe finding of `td-pinterest check` about the workflow; None without a workflow."""
     path = context.workflow
     if path is None:
         return None
     findings = check_file(path)
     if not findings:
-        return Check(OK, f"{path.name} has no findings")
+        return CheckResult(OK, f"{path.name} has no findings")
     first = next((finding for finding in findings if finding.level == ERROR), findings[0])
     message = f"{format_count(len(findings), 'finding')}; {path.name}:{first.line}: {first.message}"
-    return Check(first.level, message, f"run `td-pinterest check {path}` for all of them")
+    return CheckResult(first.level, message, f"run `td-pinterest check {path}` for all of them")
 
 
 CHECKS = (
@@ -100,13 +102,13 @@ CHECKS = (
     CheckSpec("endpoints", _check_endpoints),
     CheckSpec("token", pinterest_checks.check_token, ("credentials", "endpoints")),
     CheckSpec("scopes", pinterest_checks.check_scopes, ("token",)),
-    CheckSpec("token_days", pinterest_checks.check_token_days, ("token",)),
+    CheckSpec("token_days", pinterest_checks.check_token_expiry, ("token",)),
     CheckSpec("clock", pinterest_checks.check_clock, ("token",)),
     CheckSpec("ad_account", pinterest_checks.check_ad_account, ("token",)),
     CheckSpec("tier", pinterest_checks.check_tier, ("token",)),
     CheckSpec("role", pinterest_checks.check_role, ("ad_account",)),
     CheckSpec("audience", pinterest_checks.check_audience, ("ad_account",)),
-    CheckSpec("treasure_data", treasure_data_checks.check_key, ("endpoints",)),
+    CheckSpec("treasure_data", treasure_data_checks.check_api_key, ("endpoints",)),
     CheckSpec("history", treasure_data_checks.check_history, ("treasure_data",)),
     CheckSpec("rows", treasure_data_checks.check_rows, ("treasure_data", "credentials"), lambda it: bool(it.params)),
     CheckSpec("workflow", _check_workflow),

@@ -10,8 +10,8 @@ import click
 from rich.text import Text
 
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.connection import Credentials
-from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, Check, DoctorContext
+from td_pinterest_op.cli.connection import find_credentials
+from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext
 from td_pinterest_op.cli.doctor.checks import run_checks
 from td_pinterest_op.cli.export import build_query_params
 from td_pinterest_op.cli.lint import dig_file
@@ -32,7 +32,7 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLE)
-@options.all_of(options.ad_account, options.audience)
+@options.combine_options(options.ad_account, options.audience)
 @click.option("--job", "job_id", metavar="ID", help="Check the result of this Treasure Data job too.")
 @click.option("--query", metavar="SQL|FILE", help="Run this query (SQL, or a file with it), and check its rows.")
 @click.option("--database", help="The database of --query.")
@@ -43,7 +43,7 @@ Examples:
     help="Check the rows against these result_settings, a YAML or JSON file.  [default: those in --workflow]",
 )
 @click.option("--workflow", type=FILE, help="Check this .dig file too.")
-@options.all_of(options.env_file, options.as_json)
+@options.combine_options(options.env_file, options.as_json)
 @options.pass_common
 def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path | None, **source: Any) -> int:
     """Check everything that an export needs, and say what to do about each problem. Writes nothing to Pinterest.
@@ -52,7 +52,7 @@ def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path 
     """
     if bool(source["query"]) != bool(source["database"]) or (source["query"] and source["job_id"]):
         raise click.UsageError("--query and --database must be given together, and without --job")
-    credentials = Credentials.find(common.env_file)
+    credentials = find_credentials(common.env_file)
     rows = build_query_params(source)
     context = DoctorContext(
         credentials=credentials,
@@ -62,55 +62,58 @@ def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path 
         workflow=workflow,
         history=_find_history(settings_file, workflow),
     )
-    checks: dict[str, Check] = {}
+    checks: dict[str, CheckResult] = {}
     with context.stack:
         for name, check in run_checks(context):
             checks[name] = check
             if not common.as_json:
-                _show_check_result(name, check)
-    return _show_summary(checks, as_json=common.as_json)
+                _print_check_result(name, check)
+    return _print_summary(checks, as_json=common.as_json)
 
 
 def _read_row_settings(settings_file: Path | None, workflow: Path | None) -> Mapping[str, object]:
-    """Return the settings that decide which rows are valid: the file's, else those of the workflow's first export."""
+    """Return the settings that decide which rows are valid, from the settings file or the workflow."""
     settings: Mapping[str, object] = {}
     if settings_file:
-        settings = files.read_task(settings_file)[0]
+        settings = files.read_task_file(settings_file)[0]
     elif workflow and workflow.is_file():
-        settings = next(find_export_settings(dig_file.read(workflow)), {})
+        settings = next(find_export_settings(dig_file.read_workflow(workflow)), {})
     return {name: settings[name] for name in _OF_ROWS if name in settings}
 
 
 def _find_history(settings_file: Path | None, workflow: Path | None) -> tuple[str | None, object]:
-    """Return database and table of the history that the settings name, else those that the workflow names."""
+    """Return database and table of the run history, from the settings file or the workflow."""
     if settings_file:
-        settings, params = files.read_task(settings_file)
+        settings, params = files.read_task_file(settings_file)
         if named := settings.get("history"):
             return params.get("database"), named
-    return find_history(dig_file.read(workflow)) if workflow and workflow.is_file() else (None, None)
+    return find_history(dig_file.read_workflow(workflow)) if workflow and workflow.is_file() else (None, None)
 
 
-def _show_check_result(name: str, check: Check) -> None:
+def _print_check_result(name: str, check: CheckResult) -> None:
+    """Print the result of a check, and its advice."""
     sign, plain, style = _SIGNS[check.status]
     is_plain = screen.make_console().options.ascii_only
-    screen.say(Text.assemble((plain if is_plain else sign, style), " ", (f"{name}: ", "bold"), check.message), indent=2)
+    screen.print_line(
+        Text.assemble((plain if is_plain else sign, style), " ", (f"{name}: ", "bold"), check.message), indent=2
+    )
     if check.advice and check.status != OK:
-        screen.say(f"  {'->' if is_plain else '→'} {check.advice}", indent=4)
+        screen.print_line(f"  {'->' if is_plain else '→'} {check.advice}", indent=4)
 
 
-def _show_summary(checks: Mapping[str, Check], *, as_json: bool) -> int:
-    """Show how many checks succeeded or failed; return the exit code."""
+def _print_summary(checks: Mapping[str, CheckResult], *, as_json: bool) -> int:
+    """Print how many checks succeeded and failed; return the exit code."""
     counts = Counter(check.status for check in checks.values())
     is_ok = not counts[ERROR]
     if as_json:
-        screen.say_json({"ok": is_ok, "checks": [{"name": name, **asdict(check)} for name, check in checks.items()]})
+        screen.print_json({"ok": is_ok, "checks": [{"name": name, **asdict(check)} for name, check in checks.items()]})
     else:
         wrong = {name for name, check in checks.items() if check.status == ERROR}
         ending = "Everything that an export needs is there." if is_ok else "An export would fail."
         ending = "An export would run, but would leave no row in the history." if wrong == {"history"} else ending
-        screen.say(f"\n{ending} {counts[OK]} good, {counts[WARNING]} to look at, {counts[ERROR]} wrong")
+        screen.print_line(f"\n{ending} {counts[OK]} good, {counts[WARNING]} to look at, {counts[ERROR]} wrong")
         if is_ok and not Path("rehearsal.json").exists():
-            screen.note(
+            screen.print_note(
                 "`td-pinterest rehearse` finds the largest batch that your ad account accepts: it can make exports "
                 "up to ten times faster"
             )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from td_pinterest_op.audiences.audiences import Audiences
-from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, Check, DoctorContext, skip
+from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext, skip_check
 from td_pinterest_op.http.retry import read_server_time
 from td_pinterest_op.pinterest.models import WRITERS, AdAccount
 from td_pinterest_op.pinterest.oauth import find_missing_scopes
@@ -19,48 +19,48 @@ _SOON = 14 * _DAY
 _SKEW = 120.0
 
 
-def check_token(context: DoctorContext) -> Check:
-    """Check that the credentials get an access token."""
+def check_token(context: DoctorContext) -> CheckResult:
+    """Check that Pinterest issues an access token for the credentials."""
     context.services.tokens.token()
-    return Check(OK, "accepted by Pinterest")
+    return CheckResult(OK, "accepted by Pinterest")
 
 
-def check_scopes(context: DoctorContext) -> Check:
+def check_scopes(context: DoctorContext) -> CheckResult:
     """Check that the token has the scopes that an export needs."""
     granted = context.services.tokens.scopes
     if missing := find_missing_scopes(granted):
         advice = f"{context.credentials.token_advice}, and approve all that the page asks for"
-        return Check(ERROR, f"the token lacks {' and '.join(missing)}", advice)
-    return Check(OK, " ".join(sorted(granted)) or "Pinterest does not name them")
+        return CheckResult(ERROR, f"the token lacks {' and '.join(missing)}", advice)
+    return CheckResult(OK, " ".join(sorted(granted)) or "Pinterest does not name them")
 
 
-def check_token_days(context: DoctorContext) -> Check:
-    """Check how long the refresh token lasts."""
+def check_token_expiry(context: DoctorContext) -> CheckResult:
+    """Check when the refresh token expires."""
     seconds = context.services.tokens.refresh_expires_in
     if seconds is None:
-        return Check(OK, "Pinterest does not say how long the refresh token lasts")
+        return CheckResult(OK, "Pinterest does not say how long the refresh token lasts")
     message = f"the refresh token expires in {format_count(int(seconds // _DAY), 'day')}"
     if seconds <= _SOON:
-        return Check(WARNING, message, f"before it expires: {context.credentials.token_advice}")
-    return Check(OK, message)
+        return CheckResult(WARNING, message, f"before it expires: {context.credentials.token_advice}")
+    return CheckResult(OK, message)
 
 
-def check_clock(context: DoctorContext) -> Check:
+def check_clock(context: DoctorContext) -> CheckResult:
     """Compare this machine's clock with Pinterest's."""
     wall = SYSTEM.wall()
     skew = wall - read_server_time(context.services.client.last_headers, wall=wall)
     if abs(skew) > _SKEW:
         message = f"the clock of this machine is {abs(skew):,.0f} s {'ahead' if skew > 0 else 'behind'}"
-        return Check(ERROR, message, "set the clock, by NTP for example: certificates and schedules depend on it")
-    return Check(OK, "agrees with Pinterest's")
+        return CheckResult(ERROR, message, "set the clock, by NTP for example: certificates and schedules depend on it")
+    return CheckResult(OK, "agrees with Pinterest's")
 
 
-def check_tier(context: DoctorContext) -> Check:
-    """Show the app's access tier, derived from the limits in a response."""
+def check_tier(context: DoctorContext) -> CheckResult:
+    """Return the app's access tier, derived from the limits in the last response."""
     return judge_tier(context.services.client.last_headers)
 
 
-def judge_tier(headers: Mapping[str, str]) -> Check:
+def judge_tier(headers: Mapping[str, str]) -> CheckResult:
     """Return the app's access tier, derived from the limits in a response's headers."""
     limits = parse_quotas(headers)
     of_day = [quota for quota, window in limits if window >= _DAY]
@@ -69,47 +69,47 @@ def judge_tier(headers: Mapping[str, str]) -> Check:
             f"trial access: {min(of_day):,} requests a day, about {min(of_day) * 10_000:,} people at 10,000 a batch"
         )
         advice = "apply for standard access with Upgrade on the app's card at https://developers.pinterest.com/apps/"
-        return Check(WARNING, message, advice)
-    return Check(OK, "no daily limit is shown" if limits else "Pinterest shows no limits")
+        return CheckResult(WARNING, message, advice)
+    return CheckResult(OK, "no daily limit is shown" if limits else "Pinterest shows no limits")
 
 
-def check_ad_account(context: DoctorContext) -> Check:
-    """Check that the named ad account, or the only one, can be read, and keep it in the context."""
+def check_ad_account(context: DoctorContext) -> CheckResult:
+    """Check that the named ad account, or the only one, can be read. Store it in the context."""
     services, named = context.services, context.account_id
     if services.tokens.scopes and "ads:read" not in services.tokens.scopes:
-        return skip("the token may not read ad accounts")
+        return skip_check("the token may not read ad accounts")
     accounts = list(services.pinterest.ad_accounts())
     labels = ", ".join(account.label for account in accounts[:5]) or "none"
     if not named and len(accounts) != 1:
         advice = "name one with --ad-account or PINTEREST_AD_ACCOUNT_ID"
-        return Check(ERROR, f"no ad account is named, and the token reads {labels}", advice)
+        return CheckResult(ERROR, f"no ad account is named, and the token reads {labels}", advice)
     account = next((account for account in accounts if named in (None, "", account.id)), None)
     if account is None:
         advice = "correct the id, or have the owner grant the Pinterest user access in Business Manager"
-        return Check(ERROR, f"the token cannot read ad account {named}; it reads {labels}", advice)
+        return CheckResult(ERROR, f"the token cannot read ad account {named}; it reads {labels}", advice)
     context.account = account
-    return Check(OK, account.label)
+    return CheckResult(OK, account.label)
 
 
-def check_role(context: DoctorContext) -> Check:
+def check_role(context: DoctorContext) -> CheckResult:
     """Check that the user may change audiences of the ad account."""
     return judge_role(context.account)
 
 
-def judge_role(account: AdAccount) -> Check:
-    """Return the user's roles, with a warning if they may not allow changing audiences."""
+def judge_role(account: AdAccount) -> CheckResult:
+    """Return the user's roles, with a warning if they may not allow changes of audiences."""
     roles = ", ".join(account.roles) or "not shown by Pinterest"
     if account.may_write is False:
         advice = f"have the owner grant one of {', '.join(sorted(WRITERS))} in Business Manager"
-        return Check(WARNING, f"{roles}: this may not be enough to change audiences", advice)
-    return Check(OK, roles)
+        return CheckResult(WARNING, f"{roles}: this may not be enough to change audiences", advice)
+    return CheckResult(OK, roles)
 
 
-def check_audience(context: DoctorContext) -> Check:
-    """Check the audience by the rules that the export itself applies."""
+def check_audience(context: DoctorContext) -> CheckResult:
+    """Check the audience with the rules that an export applies."""
     if not (audience_id := context.audience_id):
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
-        return skip("no audience is named", advice)
+        return skip_check("no audience is named", advice)
     audience = Audiences(context.services.pinterest_for(context.account.id)).find_usable(audience_id)
     size = "unknown" if audience.size is None else f"{audience.size:,}"
     message = (
@@ -117,7 +117,7 @@ def check_audience(context: DoctorContext) -> Check:
     )
     condition = find_condition(audience.status)
     if condition is Condition.TOO_SMALL:
-        return Check(WARNING, message, "ads need at least 100 matched people: export more people")
+        return CheckResult(WARNING, message, "ads need at least 100 matched people: export more people")
     if condition is not Condition.READY:
-        return Check(WARNING, message, "Pinterest takes a day or two: look again tomorrow")
-    return Check(OK, message)
+        return CheckResult(WARNING, message, "Pinterest takes a day or two: look again tomorrow")
+    return CheckResult(OK, message)

@@ -7,7 +7,7 @@ from typing import Any
 
 from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.cli.connection import SECRETS
-from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, Check, DoctorContext
+from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext
 from td_pinterest_op.records.plan import TOLERATED_SHARE, check_value_kind
 from td_pinterest_op.run_history.columns import NAMES
 from td_pinterest_op.settings.table import ExpectedValues, Settings
@@ -33,78 +33,78 @@ _ANY_EXPORT = {
 }
 
 
-def check_key(context: DoctorContext) -> Check:
-    """Check that the region accepts the key."""
-    if "TD_API_KEY" in context.credentials.missing:
+def check_api_key(context: DoctorContext) -> CheckResult:
+    """Check that Treasure Data's region accepts the API key."""
+    if "TD_API_KEY" in context.credentials.missing_variables:
         message = f"TD_API_KEY not found (as a secret it is {SECRETS['TD_API_KEY']})"
-        return Check(ERROR, message, "set it, or store it with `digdag secrets --local --set td.apikey`")
-    with context.credentials.without_pinterest().services() as services:
+        return CheckResult(ERROR, message, "set it, or store it with `digdag secrets --local --set td.apikey`")
+    with context.credentials.without_pinterest().open_services() as services:
         services.treasure_data.call("GET", "/v3/database/list")
     host = urllib.parse.urlsplit(read_endpoints(context.credentials.environ).treasure_data).hostname
-    return Check(OK, f"the key is accepted by {host}")
+    return CheckResult(OK, f"the key is accepted by {host}")
 
 
-def check_history(context: DoctorContext) -> Check | None:
-    """Check that the history's table exists or can be created, and that the key may write to it."""
+def check_history(context: DoctorContext) -> CheckResult | None:
+    """Check that the history table exists or can be created, and that the API key may write to it."""
     database, written = context.history
     if is_left_out(written):
         return None
     try:
         named = TABLE.read(written, show_value)
     except WrongValueError as error:
-        return Check(ERROR, f"history: {error}", f"write {TABLE.allowed}")
+        return CheckResult(ERROR, f"history: {error}", f"write {TABLE.allowed}")
     database = named.database or database
     if not database:
-        return Check(
+        return CheckResult(
             ERROR,
             f"the setting `history` names the table {named.table} without a database",
             f"write history: database.{named.table}",
         )
-    with context.credentials.without_pinterest().services() as services:
+    with context.credentials.without_pinterest().open_services() as services:
         return _check_table(services.treasure_data, database, named.table)
 
 
-def _check_table(td: TreasureData, database: str, table: str) -> Check:
-    """Return whether the key may write to the table, and whether the table exists, as a check's result."""
+def _check_table(td: TreasureData, database: str, table: str) -> CheckResult:
+    """Check that the API key may write to a table; report whether the table exists."""
     _, content = td.call("GET", build_path("database", "list"))
     permissions = {each.get("name"): each.get("permission") for each in content.get("databases") or ()}
     if database not in permissions:
         advice = "create that database, or name another one in the setting: history: database.table"
-        return Check(
+        return CheckResult(
             ERROR, f'there is no database "{database}" for the history, or the key has no access to it', advice
         )
     if (permission := permissions[database]) in _READ_ONLY:
         message = f"the key has {permission} on database {database}: no row would be written"
-        return Check(ERROR, message, "give its user full access there, or name another database")
+        return CheckResult(ERROR, message, "give its user full access there, or name another database")
     _, content = td.call("GET", build_path("table", "list", database))
     schema = next((each.get("schema") for each in content.get("tables") or () if each.get("name") == table), None)
     if schema is None:
-        return Check(OK, f"the first run creates the table {database}.{table}")
+        return CheckResult(OK, f"the first run creates the table {database}.{table}")
     missing = NAMES - {"time", *(column[0] for column in json.loads(schema or "[]"))}
     more = f"; the next run adds the {len(missing)} columns that it lacks" if missing else ""
-    return Check(OK, f"the table {database}.{table} exists{more}")
+    return CheckResult(OK, f"the table {database}.{table} exists{more}")
 
 
-def check_rows(context: DoctorContext) -> Check:
+def check_rows(context: DoctorContext) -> CheckResult:
     """Check the first rows of the job against the task's `result_settings`."""
     params, credentials, td = context.params, context.credentials, context.services.treasure_data
     settings = parse({**_ANY_EXPORT, **params["result_settings"]}, environ=credentials.environ)
-    job = wait_for_job(td, workflow_task.read_source(credentials.task(**params)), note=lambda _: None)
+    job = wait_for_job(td, workflow_task.read_source(credentials.build_task(**params)), note=lambda _: None)
     stats = Stats(action="", ad_account_id="", dry_run=True)
     with open_reader(job, settings, stats, lists=None) as reader:
-        reader.read(_cut_to_sample(iter(JobResult(td, job))), progress=lambda _: None)
+        reader.read(_take_sample(iter(JobResult(td, job))), progress=lambda _: None)
     label = f"job {job.id} ({', '.join(column.name for column in reader.settings.columns)})"
     return _judge_rows(label, settings, stats)
 
 
-def _judge_rows(label: str, settings: Settings, stats: Stats) -> Check:
-    """Return the check's result for the rows that `stats` counts. `label` names the job."""
+def _judge_rows(label: str, settings: Settings, stats: Stats) -> CheckResult:
+    """Return the check result for the rows that `stats` has counted. `label` names the job."""
     if not stats.read:
-        return Check(WARNING, f"{label} has no rows", "check the query's WHERE")
+        return CheckResult(WARNING, f"{label} has no rows", "check the query's WHERE")
     check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
     message = f"{label}: of its first {stats.read:,} rows {stats.invalid_rows:,} are invalid"
     if stats.hashed_values > TOLERATED_SHARE * stats.valid and settings.expect_values is ExpectedValues.ANY:
-        return Check(
+        return CheckResult(
             WARNING,
             f"{message}; {stats.hashed_values:,} values look hashed already",
             "a policy of Treasure Data may mask the column: digests of masked values match nobody. "
@@ -112,16 +112,16 @@ def _judge_rows(label: str, settings: Settings, stats: Stats) -> Check:
         )
     reasons = {reason: count for reason, count in sorted(stats.invalid_by_reason.items()) if count}
     if not reasons:
-        return Check(OK, message)
+        return CheckResult(OK, message)
     counts = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
     advice = (
         f"`td-pinterest explain {max(reasons, key=lambda name: reasons[name])}` explains why, with SQL that finds the "
         "rows"
     )
-    return Check(WARNING if stats.valid else ERROR, f"{message} ({counts})", advice)
+    return CheckResult(WARNING if stats.valid else ERROR, f"{message} ({counts})", advice)
 
 
-def _cut_to_sample(blocks: Iterator[list[list[Any]]]) -> Iterator[list[list[Any]]]:
+def _take_sample(blocks: Iterator[list[list[Any]]]) -> Iterator[list[list[Any]]]:
     """Yield the blocks, cut to the number of rows that the check reads."""
     left = _SAMPLE
     for block in blocks:

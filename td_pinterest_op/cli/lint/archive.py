@@ -31,7 +31,7 @@ class Archive:
 
     @cached_property
     def packed_bytes(self) -> int:
-        """The size of the compressed archive in bytes; the unpacked size if that is below the limit already."""
+        """The size of the compressed archive in bytes, or of the files if even these are within the limit."""
         if self.total_bytes <= HOSTED_BYTES:
             return self.total_bytes
         with tempfile.TemporaryFile() as file:
@@ -42,7 +42,7 @@ class Archive:
 
     @property
     def excess_for_hosted(self) -> str:
-        """Why hosted Treasure Workflow would refuse the archive, and what to do; "" if it would take it."""
+        """Why hosted Treasure Workflow would refuse the archive, and what to do; "" if it would accept it."""
         if self.packed_bytes <= HOSTED_BYTES:
             return ""
         size = f"the archive of {self.folder} has a size of {self.packed_bytes / 1024 / 1024:.1f} MB"
@@ -50,7 +50,7 @@ class Archive:
 
     @property
     def excess_for_server(self) -> str:
-        """Why a digdag server would refuse the archive, and what to do; "" if it would take it."""
+        """Why a digdag server would refuse the archive, and what to do; "" if it would accept it."""
         if self.total_bytes <= SERVER_BYTES:
             return ""
         return (
@@ -71,15 +71,15 @@ class Archive:
 
     @property
     def _bundle_advice(self) -> str:
-        """How to do without the libraries in the archive; "" if it contains none."""
+        """Advice on leaving the libraries out of the archive; "" if it contains none."""
         if not (self.folder / "requests").is_dir():
             return ""
         return "; or install the libraries in the server's Python, and run scripts/bundle without --with-dependencies"
 
 
-def archive_of(folder: Path) -> Archive:
-    """Return the files that a push sends: no hidden ones, and none that `.digdagignore` names."""
-    ignored = read_ignored(folder)
+def collect_archive(folder: Path) -> Archive:
+    """Return the files that a push sends: not hidden ones, and none that `.digdagignore` names."""
+    ignored = read_digdagignore(folder)
     sizes = {
         path: path.stat().st_size
         for path in sorted(folder.rglob("*"))
@@ -90,7 +90,7 @@ def archive_of(folder: Path) -> Archive:
     return Archive(folder=folder, sizes=sizes)
 
 
-def read_ignored(folder: Path) -> pathspec.GitIgnoreSpec:
+def read_digdagignore(folder: Path) -> pathspec.GitIgnoreSpec:
     """Return the patterns of `.digdagignore`, which follow the rules of `.gitignore`."""
     file = folder / ".digdagignore"
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []

@@ -25,7 +25,7 @@ class UnknownValueError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Finding:
-    """One problem and its cure. `line` counts from 1. An `error` ends a run or does harm; a `warning` may be wanted."""
+    """A problem in a workflow, and its fix. `line` counts from 1. `level`: `error` or `warning`."""
 
     path: Path
     line: int
@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """A YAML value with its file and the line of its key, or its own line. `quoted`: in quotes, or a block."""
+    """A YAML value with its file and line number. `quoted`: it is in quotes, or a block scalar."""
 
     value: "str | int | bool | dict[str, Value] | list[Value] | None"
     path: Path
@@ -52,14 +52,14 @@ class Value:
         return self.value if isinstance(self.value, dict) else {}
 
     def get(self, *keys: str) -> "Value | None":
-        """Return the value below nested keys, None if a key is missing."""
+        """Return the value at nested keys; None if a key is missing."""
         value: Value | None = self
         for key in keys:
             value = value.mapping.get(key) if value else None
         return value
 
     def to_plain(self) -> object:
-        """Return the value as plain Python types, without lines."""
+        """Return the value as plain Python types, without line numbers."""
         if isinstance(self.value, dict):
             return {key: member.to_plain() for key, member in self.value.items()}
         if isinstance(self.value, list):
@@ -67,7 +67,7 @@ class Value:
         return self.value
 
     def walk(self) -> "Iterator[Value]":
-        """Yield this value and all values below it."""
+        """Yield this value and all values nested in it."""
         yield self
         members = self.value.values() if isinstance(self.value, dict) else self.value
         for member in members if not isinstance(members, str | int | None) else ():
@@ -91,8 +91,8 @@ class DigFile:
         """The project folder, which contains the workflow file."""
         return self.path.parent
 
-    def add(self, at: Value, code: str, message: str, *, is_error: bool = True) -> None:
-        """Add a finding at the line of the value `at`, unless it is there already."""
+    def add_finding(self, at: Value, code: str, message: str, *, is_error: bool = True) -> None:
+        """Add a finding at the line of the value `at`, unless the same finding exists."""
         level = "error" if is_error else "warning"
         finding = Finding(path=at.path, line=at.line, code=code, message=" ".join(message.split()), level=level)
         if finding not in self.findings:
@@ -114,61 +114,65 @@ class Task:
         """The value after the operator, such as the class name after `py>`."""
         return self.value.get(f"{self.operator}>") if self.operator else None
 
-    def fill(self, value: Value) -> object:
+    def fill_templates(self, value: Value) -> object:
         """Return a value with its templates filled in. Raises UnknownValueError if only a run knows their values."""
         return _fill_templates(value.to_plain(), self.exported)
 
-    def text(self, value: Value) -> str:
-        """Return text with its templates filled in; "" for any other value, and if only a run knows it."""
+    def fill_text(self, value: Value) -> str:
+        """Return a string with its templates filled in; "" for another value, or if only a run knows their values."""
         try:
-            text = self.fill(value)
+            text = self.fill_templates(value)
         except UnknownValueError:
             return ""
         return text if isinstance(text, str) else ""
 
 
-def read(path: Path) -> DigFile:
-    """Read a workflow file; return it with the findings about its YAML. Raises OSError if it cannot be opened."""
+def read_workflow(path: Path) -> DigFile:
+    """Read a workflow file; add findings about its YAML. Raises OSError if the file cannot be opened."""
     dig = DigFile(path=path)
-    dig.root = _Reader(dig).read_file(path)
+    dig.root = _YamlReader(dig).read_file(path)
     if not (dig.root and isinstance(dig.root.value, dict)):
         dig.root = None
         if not dig.findings:
-            dig.add(place(path), "yaml", "this is not a workflow, which is a mapping of tasks whose names begin with +")
+            dig.add_finding(
+                make_place(path), "yaml", "this is not a workflow, which is a mapping of tasks whose names begin with +"
+            )
     return dig
 
 
-def place(path: Path, line: int = 1) -> Value:
-    """Return an empty Value for a line of a file, at which to add findings."""
+def make_place(path: Path, line: int = 1) -> Value:
+    """Return an empty Value for a line of a file, so that findings can be added there."""
     return Value(value=None, path=path, line=line)
 
 
-class _Reader:
-    """Reads the YAML of a workflow and of the files that it includes, and adds findings about it."""
+class _YamlReader:
+    """Reads the YAML of a workflow and of its included files, and adds findings about it."""
 
     def __init__(self, dig: DigFile) -> None:
         self._dig = dig
         self._open: list[Path] = []
 
     def read_file(self, path: Path) -> Value | None:
-        """Return a YAML file's content; None if it cannot be read, which adds a finding."""
+        """Return a YAML file's content; add a finding and return None if it cannot be read."""
         try:
             text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
-            self._dig.add(place(path), "yaml", "the file is not UTF-8: save it as UTF-8")
+            self._dig.add_finding(make_place(path), "yaml", "the file is not UTF-8: save it as UTF-8")
             return None
         node = self._parse_yaml(path, text)
         self._open.append(path)
         try:
             return None if node is None else self._convert_node(node, path, node.start_mark.line + 1)
         except RecursionError:
-            self._dig.add(place(path), "yaml", "an anchor contains itself, or the file is nested too deeply")
+            self._dig.add_finding(
+                make_place(path), "yaml", "an anchor contains itself, or the file is nested too deeply"
+            )
             return None
         finally:
             self._open.pop()
 
     def _parse_yaml(self, path: Path, text: str) -> yaml.Node | None:
-        """Return the root node of YAML text; None if the text is invalid, which adds a finding."""
+        """Return the root node of YAML text; add a finding and return None if the text is invalid."""
         try:
             return yaml.compose(text, Loader=yaml.BaseLoader)
         except yaml.YAMLError as error:
@@ -181,13 +185,13 @@ class _Reader:
             line, message = text.count("\n", 0, include.start()) + 1, _SPACE_MISSING
         else:
             message = f"not valid YAML ({problem}). {refused}"
-        self._dig.add(place(path, line), code, message)
+        self._dig.add_finding(make_place(path, line), code, message)
         return None
 
     def _convert_node(self, node: yaml.Node, path: Path, line: int) -> Value:
         """Return a YAML node as a Value."""
         if node.tag.startswith("!include"):
-            self._dig.add(place(path, node.start_mark.line + 1), "yaml", _SPACE_MISSING)
+            self._dig.add_finding(make_place(path, node.start_mark.line + 1), "yaml", _SPACE_MISSING)
         if isinstance(node, yaml.MappingNode):
             return Value(value=self._convert_mapping(node, path), path=path, line=line)
         if isinstance(node, yaml.SequenceNode):
@@ -202,7 +206,7 @@ class _Reader:
         members: dict[str, Value] = {}
         own = set()
         for key, value in node.value:
-            here = place(path, key.start_mark.line + 1)
+            here = make_place(path, key.start_mark.line + 1)
             name = str(key.value)
             if key.tag == "!include":
                 members |= self._read_included(str(value.value), here)
@@ -213,26 +217,26 @@ class _Reader:
             else:
                 if name in own:
                     message = f"{name} is defined twice: digdag refuses duplicate keys"
-                    self._dig.add(here, "duplicate-key", message)
+                    self._dig.add_finding(here, "duplicate-key", message)
                 own.add(name)
                 members[name] = self._convert_node(value, path, here.line)
         return members
 
     def _read_included(self, name: str, here: Value) -> dict[str, Value]:
-        """Return the members of an included file; none if it cannot be included, which adds a finding."""
+        """Return the members of an included file; add a finding if it cannot be included."""
         target = here.path.parent / name
         if ".." in Path(name).parts:
-            self._dig.add(
+            self._dig.add_finding(
                 here, "left-out", f"{name} is outside the project folder: digdag does not include a path with .."
             )
         elif target in self._open:
-            self._dig.add(here, "yaml", f"{name} includes itself")
+            self._dig.add_finding(here, "yaml", f"{name} includes itself")
         else:
             try:
                 included = self.read_file(target)
             except OSError:
                 message = f"the included file {name} does not exist: its path begins at {here.path.parent}/"
-                self._dig.add(here, "left-out", message)
+                self._dig.add_finding(here, "left-out", message)
             else:
                 self._dig.included.setdefault(target, here)
                 return included.mapping if included else {}
@@ -242,7 +246,7 @@ class _Reader:
 def walk_tasks(
     value: Value, name: str = "", exported: Mapping[str, Any] = MappingProxyType({}), parents: tuple[Value, ...] = ()
 ) -> Iterator[Task]:
-    """Yield every task and every group of tasks, a group before its tasks."""
+    """Yield every task and every group of tasks, each group before its tasks."""
     own = value.get("_export")
     exported = _merge_nested(exported, own.to_plain()) if own else exported
     operator = next((key[:-1] for key in value.mapping if key.endswith(">")), None)
@@ -253,7 +257,7 @@ def walk_tasks(
 
 
 def _merge_nested(base: Mapping[str, Any], over: object) -> dict[str, Any]:
-    """Return the mapping `base` with the values of `over` merged in at every level."""
+    """Return the mapping `base`, with `over` merged into it at every level."""
     merged = dict(base)
     for key, value in over.items() if isinstance(over, dict) else ():
         old = merged.get(key)
@@ -262,15 +266,19 @@ def _merge_nested(base: Mapping[str, Any], over: object) -> dict[str, Any]:
 
 
 def _fill_templates(value: object, params: Mapping[str, Any]) -> object:
-    """Return a value with the templates in all its texts filled in from `params`."""
+    """Return a value with the templates in all its strings filled in from `params`."""
     if isinstance(value, dict):
         return {key: _fill_templates(member, params) for key, member in value.items()}
     if isinstance(value, list):
         return [_fill_templates(item, params) for item in value]
-    return _TEMPLATE.sub(lambda match: _look_up(match[1].strip(), params), value) if isinstance(value, str) else value
+    return (
+        _TEMPLATE.sub(lambda match: _look_up_parameter(match[1].strip(), params), value)
+        if isinstance(value, str)
+        else value
+    )
 
 
-def _look_up(name: str, params: Mapping[str, Any]) -> str:
+def _look_up_parameter(name: str, params: Mapping[str, Any]) -> str:
     """Return a template's value as text. Raises UnknownValueError if `params` do not contain it."""
     value: object = params
     for part in name.split(".") if _DOTTED.fullmatch(name) else [""]:

@@ -24,13 +24,13 @@ except ImportError as error:
 
 
 def find_python(task: Task) -> tuple[Value | None, str]:
-    """Return the value that sets a task's Python (None: the default), and the program ("" if it is not known)."""
+    """Return the value that sets a task's Python (None: the default), and the program ("" if unknown)."""
     value = task.value.get("python") or task.value.get("py", "python")
     exported = task.exported.get("python") or _get_member(task.exported.get("py"), "python")
     if value is None and exported is None:
         return None, "python"
     try:
-        command = task.fill(value) if value else exported
+        command = task.fill_templates(value) if value else exported
     except UnknownValueError:
         return value, ""
     program = command[0] if isinstance(command, list) and command else command
@@ -38,12 +38,12 @@ def find_python(task: Task) -> tuple[Value | None, str]:
 
 
 def _get_member(value: object, key: str) -> object:
-    """Return the value of a mapping's key; None if it is missing, or if `value` is not a mapping."""
+    """Return a key's value; None if it is missing, or if `value` is not a mapping."""
     return value.get(key) if isinstance(value, dict) else None
 
 
 @cache
-def find_missing_packages(python: str, folder: Path) -> str:
+def explain_unusable_python(python: str, folder: Path) -> str:
     """Return why a Python cannot run the operator in a folder, and what to do; "" if it can."""
     other = "set another one with `_export: py: {python: /path/to/python}`"
     program = shutil.which(python)

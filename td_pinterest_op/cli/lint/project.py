@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pathspec
 
-from td_pinterest_op.cli.lint.archive import archive_of, read_ignored
-from td_pinterest_op.cli.lint.dig_file import DigFile, Task, Value, place
-from td_pinterest_op.cli.lint.interpreter import find_missing_packages, find_python
+from td_pinterest_op.cli.lint.archive import collect_archive, read_digdagignore
+from td_pinterest_op.cli.lint.dig_file import DigFile, Task, Value, make_place
+from td_pinterest_op.cli.lint.interpreter import explain_unusable_python, find_python
 from td_pinterest_op.cli.lint.structure import check_template
 
 PACKAGE = "td_pinterest_op"
@@ -15,83 +15,83 @@ PACKAGE = "td_pinterest_op"
 _SQL = ("suppress", "consent", "query")
 
 
-def check(dig: DigFile, every: list[Task]) -> None:
-    """Add findings for files that a push leaves out, an archive too large, and a Python that lacks packages."""
-    ignored = read_ignored(dig.folder)
+def check_project(dig: DigFile, every: list[Task]) -> None:
+    """Add findings about files that a push leaves out, a too large archive, and an unsuitable Python."""
+    ignored = read_digdagignore(dig.folder)
     for task in every:
         _check_query_file(dig, task)
     for value, name in _find_referenced_files(dig, every):
         if message := _explain_omission(dig.folder, name, ignored):
-            dig.add(value, "left-out", message)
-    package, uses = dig.folder / PACKAGE, next(filter(uses_package, every), None)
+            dig.add_finding(value, "left-out", message)
+    package, uses = dig.folder / PACKAGE, next(filter(runs_package, every), None)
     in_checkout = (dig.folder.parent / "scripts" / "bundle").is_file()  # which lays the package next to the workflows
     if uses and not in_checkout and not package.is_dir():
         message = (
             f"the folder {PACKAGE} is not next to the workflow: run scripts/bundle, which puts it there. Without it, "
             "a task cannot find the operator, unless the operator is installed in the task's Python"
         )
-        dig.add(uses.command or uses.value, "left-out", message, is_error=False)
+        dig.add_finding(uses.command or uses.value, "left-out", message, is_error=False)
     if uses and package.is_dir() and ignored.match_file(f"{PACKAGE}/__init__.py"):
         message = f".digdagignore names {PACKAGE}, so a push leaves out the operator: take the line out"
-        dig.add(uses.command or uses.value, "left-out", message)
+        dig.add_finding(uses.command or uses.value, "left-out", message)
     is_hosted = _is_hosted(every)
     if package.is_dir():
         _check_archive_size(dig, is_hosted=is_hosted)
     if (package / "__init__.py").is_file() and not is_hosted:
-        for task in filter(uses_package, every):
+        for task in filter(runs_package, every):
             _check_python(dig, task)
 
 
 def _check_query_file(dig: DigFile, task: Task) -> None:
-    """Add a finding for a query file that is blank, or that has a template without a value."""
+    """Add a finding for a query file that is blank, or that contains a template without a value."""
     if task.operator == "td" and task.command:
-        named = [(task.command, task.text(task.command))]
+        named = [(task.command, task.fill_text(task.command))]
     else:
-        named = [each for key in _SQL for each in _find_query_files(dig, task, key)] if uses_package(task) else []
+        named = [each for key in _SQL for each in _find_query_files(dig, task, key)] if runs_package(task) else []
     for value, name in named:
         path = dig.folder / name
         if not name or not path.is_file():
             continue
         sql = path.read_text(encoding="utf-8", errors="replace")
         if not sql.strip():
-            dig.add(value, "source", f"{name} is blank: write a query into it")
+            dig.add_finding(value, "source", f"{name} is blank: write a query into it")
         elif task.operator == "td":
             check_template(dig, task, value, sql)
         elif "${" in sql:
-            dig.add(
+            dig.add_finding(
                 value, "template", f"{name} has a template, which digdag fills in only for td>: write the value itself"
             )
 
 
 def _check_archive_size(dig: DigFile, *, is_hosted: bool) -> None:
-    """Add a finding if the server would refuse the archive because of its size."""
-    archive = archive_of(dig.folder.resolve())
+    """Add a finding if a server would refuse the archive because of its size."""
+    archive = collect_archive(dig.folder.resolve())
     # All workflows of a folder share one archive, and this finding.
     if message := archive.excess_for_hosted:
-        dig.add(place(dig.folder), "too-large", message)
+        dig.add_finding(make_place(dig.folder), "too-large", message)
     elif not is_hosted and (message := archive.excess_for_server):
-        dig.add(place(dig.folder), "too-large", message, is_error=False)
+        dig.add_finding(make_place(dig.folder), "too-large", message, is_error=False)
 
 
 def _check_python(dig: DigFile, task: Task) -> None:
     """Add a finding if the task's Python cannot run the operator."""
     value, python = find_python(task)
-    if python and (message := find_missing_packages(python, dig.folder)):
-        dig.add(value or place(dig.folder), "python", message, is_error=False)
+    if python and (message := explain_unusable_python(python, dig.folder)):
+        dig.add_finding(value or make_place(dig.folder), "python", message, is_error=False)
 
 
 def has_image(task: Task) -> bool:
-    """Whether a task runs in a container with its own image."""
+    """Whether a task has a container image."""
     image, exported = task.value.get("docker", "image"), task.exported.get("docker")
     return bool((image and image.value) or (isinstance(exported, dict) and exported.get("image")))
 
 
 def _is_hosted(every: list[Task]) -> bool:
-    """Whether any task has an image, which only hosted Treasure Workflow needs."""
+    """Whether any task has a container image, which only hosted Treasure Workflow needs."""
     return any(task.value.get("docker") or "docker" in task.exported for task in every)
 
 
-def uses_package(task: Task) -> bool:
+def runs_package(task: Task) -> bool:
     """Whether a task runs a class or function of this package."""
     return task.operator == "py" and task.command is not None and str(task.command.value).startswith(f"{PACKAGE}.")
 
@@ -100,29 +100,31 @@ def _find_referenced_files(dig: DigFile, every: list[Task]) -> Iterator[tuple[Va
     """Yield each value that names a file of the project, with the file's name."""
     for task in every:
         command = task.command
-        if task.operator in ("td", "call") and command and (name := task.text(command)):
+        if task.operator in ("td", "call") and command and (name := task.fill_text(command)):
             yield command, name if task.operator == "td" or name.endswith(".dig") else f"{name}.dig"
-        for key in _SQL if uses_package(task) else ():
+        for key in _SQL if runs_package(task) else ():
             yield from _find_query_files(dig, task, key)
     for path, value in dig.included.items():
         yield value, str(path.relative_to(dig.folder))
 
 
 def _find_query_files(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
-    """Yield the SQL files that a task or an audience's entry names. Adds findings for blank lists of people."""
+    """Yield the SQL files that a task or an audience's entry names. Adds findings for blank ones."""
     entries = dig.root.get("_export", "audiences") if dig.root else None
     several = entries.value if entries and isinstance(entries.value, list) else []
     for owner in (task.value, *several):
         if (value := owner.get(key)) is None:
             continue
         if key != "query" and not str(value.value or "").strip():
-            dig.add(value, "source", f"{key} is blank: give SQL or the name of a .sql file, or take the line out")
-        elif (name := task.text(value)).strip().lower().endswith(".sql"):
+            dig.add_finding(
+                value, "source", f"{key} is blank: give SQL or the name of a .sql file, or take the line out"
+            )
+        elif (name := task.fill_text(value)).strip().lower().endswith(".sql"):
             yield value, name
 
 
 def _explain_omission(folder: Path, name: str, ignored: pathspec.GitIgnoreSpec) -> str:
-    """Return why a push leaves a file out, and what to do; "" if the push sends it."""
+    """Return why a push leaves a file out, and what to do; "" if the push includes it."""
     path, parts = folder / name, Path(name).parts
     if Path(name).is_absolute() or ".." in parts:
         return f"{name} is outside the project folder, and a push leaves it out: move it inside"

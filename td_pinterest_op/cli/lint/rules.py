@@ -11,7 +11,7 @@ from td_pinterest_op.cli.connection import PINTEREST_SECRETS
 from td_pinterest_op.cli.lint import project, structure
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, Value, walk_tasks
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_secret_names, read_task_environ
-from td_pinterest_op.cli.lint.settings import MANY, OPERATORS, TABLES, check_entries, check_settings
+from td_pinterest_op.cli.lint.settings import MANY, OPERATORS, TABLES, check_audience_entries, check_settings
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.hashed_rows import find_hashing_reason, require_hashable
 from td_pinterest_op.settings.setting import Table
@@ -37,19 +37,19 @@ _TEMPLATE = re.compile(r"\$\{(?!secret:)[^{}]*\}")
 _FIGURE = re.compile(r"(?<![\w.\"'])pinterest((?:\.[A-Za-z_]\w*)+)")
 
 
-def check(dig: DigFile) -> None:
+def check_workflow(dig: DigFile) -> None:
     """Add findings about everything in a workflow that can be checked without running it."""
     if (root := dig.root) is None:
         return
     every = list(walk_tasks(root))
-    own_tasks = list(filter(_uses_this_package, every))
+    own_tasks = list(filter(_is_own_task, every))
     for value in root.walk():
         if not value.quoted and not isinstance(value.value, bool) and has_lost_digits(value.value):
             message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
-            dig.add(value, "unquoted-id", message)
+            dig.add_finding(value, "unquoted-id", message)
         if isinstance(value.value, str):
             check_secret_names(dig, value)
-    _check_times(dig, root)
+    _check_schedule_and_zone(dig, root)
     for position, task in enumerate(every):
         if task in own_tasks:
             _check_operator(dig, task, every[:position])
@@ -60,14 +60,14 @@ def check(dig: DigFile) -> None:
         _check_database(dig, task, is_own=task in own_tasks)
         _check_retry(dig, task, every, own_tasks)
     if own_tasks:
-        _check_statistics(dig, root)
-        _check_order(dig, itertools.takewhile(lambda task: task not in own_tasks, every))
+        _check_statistic_names(dig, root)
+        _check_early_statistics(dig, itertools.takewhile(lambda task: task not in own_tasks, every))
         _check_docker(dig, own_tasks, every)
-    structure.check(dig, root, every)
-    project.check(dig, every)
+    structure.check_structure(dig, root, every)
+    project.check_project(dig, every)
 
 
-def _intended_operator(task: Task) -> str:
+def _find_intended_operator(task: Task) -> str:
     """Return the operator of this package that a task names or misspells; "" for any other task."""
     name = str(task.command.value) if task.operator == "py" and task.command else ""
     if name == EXPORT_OPERATOR.rpartition(".")[2]:
@@ -75,35 +75,37 @@ def _intended_operator(task: Task) -> str:
     return find_nearest(name.removesuffix(".run"), OPERATORS, cutoff=0.8)
 
 
-def _uses_this_package(task: Task) -> bool:
-    """Whether a task runs or misspells something of this package."""
-    return bool(_intended_operator(task)) or project.uses_package(task)
+def _is_own_task(task: Task) -> bool:
+    """Whether a task runs an operator of this package, or misspells its name."""
+    return bool(_find_intended_operator(task)) or project.runs_package(task)
 
 
 def _check_operator(dig: DigFile, task: Task, before: list[Task]) -> None:
     """Add findings about a task's operator, parameters, settings and source of rows."""
-    command, name = task.command, _intended_operator(task)
+    command, name = task.command, _find_intended_operator(task)
     written = str(command.value).removesuffix(".run") if command else ""
     if command and written not in OPERATORS:
         suggestion = f"did you mean {name}?" if name else f"an export is {EXPORT_OPERATOR}"
-        dig.add(command, "class", f"{written} is not an operator of td_pinterest_op: {suggestion}")
+        dig.add_finding(command, "class", f"{written} is not an operator of td_pinterest_op: {suggestion}")
     _check_parameters(dig, task, TABLES.get(name))
     environ = read_task_environ(dig, task)
     if name == MANY:
-        check_entries(dig, task, environ)
+        check_audience_entries(dig, task, environ)
     if name not in TABLES:
         return
     known = check_settings(dig, task, environ, table=TABLES[name])
     action = known.get("action")
     if name == EXPORT_OPERATOR:
         _check_scheduled_action(dig, task, known)
-    has_database = task.value.get("database") or _as_mapping(task.exported.get("td")).get("database")
+    has_database = task.value.get("database") or _mapping_or_empty(task.exported.get("td")).get("database")
     for key in LISTS:
         value = task.value.get(key)
         if value and action and not action.adds_people:
-            dig.add(value, "unused-setting", f"the action does not use {key}: take the line out", is_error=False)
+            dig.add_finding(
+                value, "unused-setting", f"the action does not use {key}: take the line out", is_error=False
+            )
         elif value and not has_database:
-            dig.add(value, "database", f"{key} needs its database: give the task a `database`", is_error=False)
+            dig.add_finding(value, "database", f"{key} needs its database: give the task a `database`", is_error=False)
     if "erase" in name or (name == EXPORT_OPERATOR and (action is None or action.reads_rows)):
         needed_by = find_hashing_reason(action, known.get("hash_in"))
         _check_source(dig, task, environ, before, needed_by=needed_by)
@@ -113,31 +115,34 @@ def _check_parameters(dig: DigFile, task: Task, table: Table | None) -> None:
     """Add findings for misspelt or misplaced parameters, and for an invalid `later_runs`."""
     for key, near in find_misspelt_parameters([*task.value.mapping, *task.exported]).items():
         message = f"{key} is not a parameter of an export; did you mean {near}?"
-        dig.add(task.value.get(key) or task.value, "unknown-parameter", message)
+        dig.add_finding(task.value.get(key) or task.value, "unknown-parameter", message)
     for key, value in task.value.mapping.items() if table else ():
         if table and key in table.by_name and key not in {*TASK_PARAMETERS, "history"}:
-            dig.add(
+            dig.add_finding(
                 value, "setting", f"{key} is a setting, which the operator reads under result_settings: move it there"
             )
     later = task.value.get("later_runs")
     if later and "${" not in str(later.value) and later.value not in LATER_RUNS:
-        dig.add(later, "setting", f"later_runs takes {', '.join(LATER_RUNS)}")
+        dig.add_finding(later, "setting", f"later_runs takes {', '.join(LATER_RUNS)}")
 
 
 def _check_source(
     dig: DigFile, task: Task, environ: Mapping[str, str], before: list[Task], *, needed_by: str | None
 ) -> None:
-    """Add findings about a task's source of rows; `needed_by`: see `require_hashable`."""
+    """Add findings about a task's source of rows. `needed_by`: see `require_hashable`."""
     if "TD_API_KEY" not in environ:
         message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
-        dig.add(task.value.get("_env") or task.value, "env", message)
-    params: dict[str, Any] = {**task.exported, "td": {"database": "database", **_as_mapping(task.exported.get("td"))}}
-    if any(map(_may_set_last_job, before)) or _is_called(dig):
+        dig.add_finding(task.value.get("_env") or task.value, "env", message)
+    params: dict[str, Any] = {
+        **task.exported,
+        "td": {"database": "database", **_mapping_or_empty(task.exported.get("td"))},
+    }
+    if any(map(_may_set_last_job, before)) or _is_called_by_others(dig):
         params["td"].setdefault("last_job_id", "1")
     for name in ("job_id", "query", "database", "engine"):
         value = task.value.get(name)
         try:
-            params |= {name: task.fill(value)} if value else {}
+            params |= {name: task.fill_templates(value)} if value else {}
         except UnknownValueError:
             params[name] = "1"
     if str(params.get("query")).strip().lower().endswith(".sql"):
@@ -149,43 +154,47 @@ def _check_source(
     except SettingsError as error:
         settings = task.value.get("result_settings") or task.value
         for problem in error.problems:
-            dig.add(task.value.get(problem.key) or settings.get(problem.key) or task.value, "source", problem.text)
+            dig.add_finding(
+                task.value.get(problem.key) or settings.get(problem.key) or task.value, "source", problem.text
+            )
 
 
-def _as_mapping(value: object) -> Mapping[str, Any]:
+def _mapping_or_empty(value: object) -> Mapping[str, Any]:
     """Return the value if it is a mapping, else an empty mapping."""
     return value if isinstance(value, dict) else {}
 
 
 def _may_set_last_job(task: Task) -> bool:
-    """Whether a task may set `td.last_job_id`, as td> and other operators and called workflows can."""
+    """Whether a task may set `td.last_job_id`, as td> and calls of other workflows can."""
     operator = task.operator or "echo"
-    return operator.startswith("td") or not (operator in _LEAVES_NO_JOB or _uses_this_package(task))
+    return operator.startswith("td") or not (operator in _LEAVES_NO_JOB or _is_own_task(task))
 
 
-def _is_called(dig: DigFile) -> bool:
-    """Whether another workflow of the folder calls this one, and may pass on a job or a database."""
+def _is_called_by_others(dig: DigFile) -> bool:
+    """Whether another workflow of the folder calls this one, and so may pass on a job or a database."""
     others = (path for path in dig.folder.glob("*.dig") if path != dig.path and path.is_file())
     name = re.compile(rf"\$\{{|\b{re.escape(dig.path.stem)}\b")
     calls = (call for path in others for call in _CALL.findall(path.read_text(encoding="utf-8", errors="replace")))
     return any(map(name.search, calls))
 
 
-def _check_times(dig: DigFile, root: Value) -> None:
+def _check_schedule_and_zone(dig: DigFile, root: Value) -> None:
     """Add findings for a schedule or a time zone that digdag does not know."""
     schedule, zone = root.get("schedule"), root.get("timezone")
     for key, value in schedule.mapping.items() if schedule else ():
         if key.endswith(">") and key not in _SCHEDULES:
-            dig.add(value, "schedule", f"digdag has no schedule {key}{suggest(key, _SCHEDULES)}")
+            dig.add_finding(value, "schedule", f"digdag has no schedule {key}{suggest(key, _SCHEDULES)}")
     known = zoneinfo.available_timezones()
     name = str(zone.value).strip() if zone else ""
     if zone and known and "${" not in name and name not in known and not _OFFSET.fullmatch(name):
         near = find_nearest(name, known, cutoff=0.6)
-        dig.add(zone, "timezone", f"digdag knows no time zone {name}" + (f"; did you mean {near}?" if near else ""))
+        dig.add_finding(
+            zone, "timezone", f"digdag knows no time zone {name}" + (f"; did you mean {near}?" if near else "")
+        )
 
 
 def _check_scheduled_action(dig: DigFile, task: Task, known: Mapping[str, Any]) -> None:
-    """Add findings for an action that fails or does harm if the workflow runs as scheduled."""
+    """Add findings about an action that fails or does harm if it runs on a schedule."""
     schedule, action = dig.root.get("schedule") if dig.root else None, known.get("action")
     if schedule is None or action is None:
         return
@@ -196,13 +205,13 @@ def _check_scheduled_action(dig: DigFile, task: Task, known: Mapping[str, Any]) 
             f"{action.name} fails from the second scheduled run on, because the audience exists then: {instead}use an "
             "action for an audience that exists"
         )
-        dig.add(place, "create-scheduled", message)
+        dig.add_finding(place, "create-scheduled", message)
     if action.leaves_lists and _runs_often(schedule):
         message = (
             f"{action.name} leaves an unused customer list behind at every run, and Pinterest needs a day or two to "
             "fill a new one: run it once a day at most, or send the differences with mirror_current_audience"
         )
-        dig.add(place, "replace-often", message)
+        dig.add_finding(place, "replace-often", message)
 
 
 def _runs_often(schedule: Value) -> bool:
@@ -225,29 +234,29 @@ def _check_connector(dig: DigFile, task: Task) -> None:
         "a td> task does not run this operator, and Treasure Data's own connector reads result_settings here: move the "
         f"settings to a task of their own after this one, `py>: {EXPORT_OPERATOR}` with an _env"
     )
-    dig.add(settings, "connector", message)
+    dig.add_finding(settings, "connector", message)
     if connection := task.value.get("result_connection"):
         message = "result_connection belongs to Treasure Data's connector: the operator reads its credentials from _env"
-        dig.add(connection, "connector", message)
+        dig.add_finding(connection, "connector", message)
     # A connection of Treasure Data has its own credentials: they are not missing in the environment.
     check_settings(dig, task, dict.fromkeys(PINTEREST_SECRETS, PLACEHOLDER))
 
 
 def _check_alert(dig: DigFile, task: Task) -> None:
-    """Add findings for a mail to the template's address, and for a webhook's address in plain text."""
+    """Add findings about a mail to the template's address, and about a webhook address in plain text."""
     command, to = task.command, task.value.get("to")
     if to and "you@example.com" in str(to.to_plain()):
-        dig.add(to, "placeholder", "the mail goes to you@example.com: fill in a real address", is_error=False)
+        dig.add_finding(to, "placeholder", "the mail goes to you@example.com: fill in a real address", is_error=False)
     if command and _WEBHOOK.search(str(command.value)):
         message = (
             "whoever knows this address can post with it: take it out, set it as a secret (slack.webhook, say), and "
             "write `http>: ${secret:slack.webhook}`"
         )
-        dig.add(command, "plain-secret", message)
+        dig.add_finding(command, "plain-secret", message)
 
 
 def _check_docker(dig: DigFile, own_tasks: list[Task], every: list[Task]) -> None:
-    """Add a finding for each task without an image in a hosted workflow, in which other tasks have one."""
+    """Add a finding for each task without a container image in a workflow whose other tasks have one."""
     is_hosted = any(project.has_image(task) for task in every if task.operator == "py")
     for task in own_tasks:
         own = task.value.get("docker")
@@ -255,15 +264,20 @@ def _check_docker(dig: DigFile, own_tasks: list[Task], every: list[Task]) -> Non
             message = (
                 "hosted Treasure Workflow runs py> in a container, and this task has no image: add `docker: {image: …}`"
             )
-            dig.add(own or task.value, "docker", message, is_error=False)
+            dig.add_finding(own or task.value, "docker", message, is_error=False)
 
 
 def _check_database(dig: DigFile, task: Task, *, is_own: bool) -> None:
     """Add a finding for a query without a database, unless a calling workflow may set it."""
     query = task.value.get("query") if is_own else task.command if task.operator == "td" else None
     has_database = task.value.get("database") or task.exported.get("database")
-    if query and not has_database and not _as_mapping(task.exported.get("td")).get("database") and not _is_called(dig):
-        dig.add(
+    if (
+        query
+        and not has_database
+        and not _mapping_or_empty(task.exported.get("td")).get("database")
+        and not _is_called_by_others(dig)
+    ):
+        dig.add_finding(
             query,
             "database",
             "the query needs its database: give the task a `database`, or set td.database under `_export`",
@@ -279,16 +293,16 @@ def _check_retry(dig: DigFile, task: Task, every: list[Task], own_tasks: list[Ta
         message = (
             "_retry on a td> task checks the same failed job again: use job_retry, or _retry on the group around it"
         )
-        dig.add(retry, "retry", message, is_error=False)
+        dig.add_finding(retry, "retry", message, is_error=False)
     elif any(task.value in other.parents for other in own_tasks):
         for other in every:
             if task.value in other.parents and (effect := _describe_repetition(other)):
                 message = f"this repeats {other.name} too, which {effect} each time: put _retry on the export alone"
-                dig.add(retry, "retry", message)
+                dig.add_finding(retry, "retry", message)
 
 
 def _describe_repetition(task: Task) -> str:
-    """Return what a repeated task does each time, such as "inserts its rows"; "" if that does no harm."""
+    """Return what happens each time a task is repeated, such as "inserts its rows"; "" if it is harmless."""
     if task.operator != "td":
         return _ONCE.get(task.operator or "", "")
     sql = task.value.get("query") or task.value.get("td>", "data")
@@ -296,21 +310,23 @@ def _describe_repetition(task: Task) -> str:
     return "inserts its rows" if inserts else ""
 
 
-def _check_order(dig: DigFile, before: Iterable[Task]) -> None:
-    """Add findings for tasks before the first export that use an export's statistics."""
+def _check_early_statistics(dig: DigFile, before: Iterable[Task]) -> None:
+    """Add findings about tasks that use an export's statistics before the first export."""
     for task in before:
         values = [each for value in structure.list_own_values(task) for each in value.walk()]
-        for value in values if "_error" not in task.name and not _is_called(dig) else ():
+        for value in values if "_error" not in task.name and not _is_called_by_others(dig) else ():
             text = " ".join(_TEMPLATE.findall(value.value)) if isinstance(value.value, str) else ""
             if _FIGURE.search(text) and "typeof" not in text:
-                dig.add(value, "statistic", "no export has run here yet: put the task after the export")
+                dig.add_finding(value, "statistic", "no export has run here yet: put the task after the export")
 
 
-def _check_statistics(dig: DigFile, root: Value) -> None:
-    """Add a finding for each template whose name the statistics do not have: digdag cannot fill it in."""
+def _check_statistic_names(dig: DigFile, root: Value) -> None:
+    """Add a finding for each template that names a statistic which does not exist."""
     known = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
     for value in root.walk():
         for template in _TEMPLATE.findall(value.value) if isinstance(value.value, str) else ():
             for path in _FIGURE.findall(template):
                 if missing := structure.find_missing_name(path.strip(".").split("."), known):
-                    dig.add(value, "statistic", f"pinterest{path}: the statistics of an export have no {missing}")
+                    dig.add_finding(
+                        value, "statistic", f"pinterest{path}: the statistics of an export have no {missing}"
+                    )

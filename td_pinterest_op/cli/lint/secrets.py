@@ -16,10 +16,10 @@ _LARGEST_FILE = 1_000_000
 
 
 def read_task_environ(dig: DigFile, task: Task) -> Mapping[str, str]:
-    """Return the variables of a task's `_env`, with a placeholder for each secret. Adds findings about them."""
+    """Return the variables in a task's `_env`, with a placeholder for each secret. Adds findings about them."""
     for parent in task.parents:
         if misplaced := parent.get("_export", "_env"):
-            dig.add(misplaced, "env", "digdag reads _env only from the task itself: move it there, next to py>")
+            dig.add_finding(misplaced, "env", "digdag reads _env only from the task itself: move it there, next to py>")
     written = task.value.get("_env")
     environ = {}
     for name, value in written.mapping.items() if written else ():
@@ -31,7 +31,7 @@ def read_task_environ(dig: DigFile, task: Task) -> Mapping[str, str]:
 
 
 def check_plain_secret(dig: DigFile, value: Value | None, *, name: str, variable: str) -> None:
-    """Add a finding for a credential that is written in plain text."""
+    """Add a finding if a credential is written in plain text."""
     if value and value.value not in (None, "") and "${" not in str(value.value):
         secret = SECRETS[variable]
         message = (
@@ -39,29 +39,31 @@ def check_plain_secret(dig: DigFile, value: Value | None, *, name: str, variable
             f"{secret}, and write `{variable}: ${{secret:{secret}}}` under _env. Whoever has read the old value can "
             "use it: get a new one"
         )
-        dig.add(value, "plain-secret", message)
+        dig.add_finding(value, "plain-secret", message)
 
 
 def check_secret_names(dig: DigFile, value: Value, *, variable: str = "") -> None:
-    """Add findings for secrets whose name looks like a misspelling of another file's, or of the usual one."""
+    """Add findings about names of secrets that look misspelt."""
     for template in _MISSPELT.finditer(str(value.value)):
         if not _SECRET.fullmatch(template[0]):
-            dig.add(value, "template", f"digdag does not fill in {template[0]}: write ${{secret:{template[1]}}}")
+            dig.add_finding(
+                value, "template", f"digdag does not fill in {template[0]}: write ${{secret:{template[1]}}}"
+            )
     for name in _SECRET.findall(str(value.value)):
         usual = {SECRETS[variable]} if variable in SECRETS else set()
         if name == "http.uri":
-            dig.add(
+            dig.add_finding(
                 value,
                 "secret-name",
                 "digdag uses a secret named http.uri as the address of every http> task: give the secret another name",
             )
         if intended := _find_intended_name(name, {*usual, *_find_secret_names(dig, value.path)}):
             message = f"no other workflow of the folder uses a secret {name}: did you mean {intended}?"
-            dig.add(value, "secret-name", message, is_error=False)
+            dig.add_finding(value, "secret-name", message, is_error=False)
 
 
 def _find_secret_names(dig: DigFile, path: Path) -> Iterator[str]:
-    """Yield the names of the secrets in the folder's other files."""
+    """Yield the names of the secrets in the other files of the folder."""
     for pattern in ("*.dig", "*/*.yml", "*/*.dig"):
         for other in dig.folder.glob(pattern):
             if other != path and other.is_file() and other.stat().st_size < _LARGEST_FILE:
@@ -69,7 +71,7 @@ def _find_secret_names(dig: DigFile, path: Path) -> Iterator[str]:
 
 
 def _find_intended_name(name: str, known: set[str]) -> str | None:
-    """Return the known name that `name` misspells, None for a correct or an entirely different one."""
+    """Return the known name that `name` misspells; None if it is correct or entirely different."""
     words = {re.sub(r"[._-]", "", word).lower(): word for word in known}
     plain = re.sub(r"[._-]", "", name).lower()
     if name in known or plain in words:

@@ -47,63 +47,67 @@ _ALTERNATIVES = ("audience_id", "ad_account_id")
 
 
 def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, table: Table = EXPORT) -> Mapping[str, Any]:
-    """Add findings about a task's settings. Return those that are known before a run."""
+    """Add findings about a task's settings. Return the settings that are known before a run."""
     written = task.value.get("result_settings")
     if written is None:
-        dig.add(task.value, "setting", "the task has no result_settings: the README shows the shortest form")
+        dig.add_finding(task.value, "setting", "the task has no result_settings: the README shows the shortest form")
         return {}
     if isinstance(written.value, str) and "${" in written.value:
         return {}  # settings as one text may come from an activation, when the workflow runs
     for key in CREDENTIALS:
         check_plain_secret(dig, written.get(key.name), name=key.name, variable=key.variable)
-    known, unknown = _split_known(task, written)
+    known, unknown = _split_known_settings(task, written)
     try:
         parsed = parse_all(known if written.mapping else written.to_plain(), table=table, environ=environ)
     except SettingsError as error:  # not a mapping
-        _add_problems(dig, written, error.problems)
+        _add_problem_findings(dig, written, error.problems)
         return {}
-    _add_problems(dig, written, [problem for problem in parsed.problems if not _may_vanish(problem, unknown)])
+    _add_problem_findings(dig, written, [problem for problem in parsed.problems if not _may_vanish(problem, unknown)])
     if table is not EXPORT or "action" in unknown:
         return {}
     has_audience = any(known.get(name) for name in known if name.startswith("audience_id"))
     if has_audience and known.get("expected_audience_name") == _TEMPLATE_NAME:
-        dig.add(written.get("expected_audience_name") or written, "placeholder", _FILL_IN_NAME)
-    _add_unused_settings(dig, written, parsed)
+        dig.add_finding(written.get("expected_audience_name") or written, "placeholder", _FILL_IN_NAME)
+    _add_unused_findings(dig, written, parsed)
     return {name: value.value for name, value in parsed.values.items() if name not in unknown}
 
 
-def check_entries(dig: DigFile, task: Task, environ: Mapping[str, str]) -> None:
+def check_audience_entries(dig: DigFile, task: Task, environ: Mapping[str, str]) -> None:
     """Add findings about the entries of several audiences, and about how many run at once."""
     written = dig.root.get("_export", "audiences") if dig.root else None
     names: set[object] = set()
     for entry in written.value if written and isinstance(written.value, list) else ():
         name = entry.get("name")
         if name and name.value in names:
-            dig.add(name, "setting", f"two entries have the name {name.value}: give each its own name")
+            dig.add_finding(
+                name, "setting", f"two entries have the name {name.value}: give each entry a different name"
+            )
         names.add(name and name.value)
-        _check_entry(dig, task, entry, environ)
+        _check_audience_entry(dig, task, entry, environ)
     if written and isinstance(written.value, dict):
-        dig.add(written, "setting", "audiences is a list: begin each entry with `- name:`")
+        dig.add_finding(written, "setting", "audiences is a list: begin each entry with `- name:`")
     limit, concurrent = task.parents[-1].get("_parallel", "limit"), task.exported.get("concurrent")
     if limit and concurrent and str(limit.value) != str(concurrent):
-        dig.add(
+        dig.add_finding(
             limit, "setting", f"the limit is {limit.value}, but concurrent is {concurrent}: give both the same value"
         )
 
 
-def _check_entry(dig: DigFile, task: Task, entry: Value, environ: Mapping[str, str]) -> None:
-    """Add findings about the settings of one of several audiences."""
+def _check_audience_entry(dig: DigFile, task: Task, entry: Value, environ: Mapping[str, str]) -> None:
+    """Add findings about the settings of one audience's entry."""
     own = {name: value for name, value in entry.mapping.items() if name not in {*OWN, *TASK_PARAMETERS}}
     shared = task.value.get("result_settings")
     both = Value(value={**(shared.mapping if shared else {}), **own}, path=entry.path, line=entry.line)
-    known, unknown = _split_known(task, both)
+    known, unknown = _split_known_settings(task, both)
     problems = parse_all(known, table=EXPORT, environ=environ).problems
     # What is blank yet has to be filled in: the run itself insists on it.
     codes = {"missing"} if "" in known.values() else set()
-    _add_problems(dig, both, [each for each in problems if not (each.code in codes or _may_vanish(each, unknown))])
+    _add_problem_findings(
+        dig, both, [each for each in problems if not (each.code in codes or _may_vanish(each, unknown))]
+    )
 
 
-def _split_known(task: Task, written: Value) -> tuple[dict[str, object], set[str]]:
+def _split_known_settings(task: Task, written: Value) -> tuple[dict[str, object], set[str]]:
     """Return the settings that are known before a run, and the names of the others."""
     values = {name: _fill_setting(task, value) for name, value in written.mapping.items()}
     unknown = {name for name, value in values.items() if value is None}
@@ -122,7 +126,7 @@ def _fill_setting(task: Task, value: Value) -> object:
     A template that is blank yet gets its value in a file of settings: the run itself insists on it.
     """
     try:
-        filled = task.fill(value)
+        filled = task.fill_templates(value)
     except UnknownValueError:
         return None
     if filled is None:
@@ -131,45 +135,45 @@ def _fill_setting(task: Task, value: Value) -> object:
 
 
 def _may_vanish(problem: Problem, unknown: set[str]) -> bool:
-    """Whether a problem may vanish in a run, because it concerns a setting that is not known before."""
+    """Whether a problem may vanish in a run, because a setting is not known before."""
     return problem.key in unknown or (problem.code == "missing" and "action" in unknown)
 
 
-def _add_problems(dig: DigFile, written: Value, problems: Iterable[Problem]) -> None:
-    """Add a finding for each problem, at its setting."""
+def _add_problem_findings(dig: DigFile, written: Value, problems: Iterable[Problem]) -> None:
+    """Add a finding for each problem, at the line of its setting."""
     for problem in problems:
         code = _CODES.get(problem.code, "setting")
-        dig.add(written.get(problem.key) or written, code, f"{problem.key}: {problem.text}")
+        dig.add_finding(written.get(problem.key) or written, code, f"{problem.key}: {problem.text}")
 
 
-def _add_unused_settings(dig: DigFile, written: Value, parsed: ParsedSettings) -> None:
-    """Add findings for settings that the action does not use, unless the action itself may be misspelt."""
+def _add_unused_findings(dig: DigFile, written: Value, parsed: ParsedSettings) -> None:
+    """Add findings about settings that the action does not use, unless the action itself is invalid."""
     if parsed.is_given("action") or not parsed.problems:
         for name, _ in parsed.unused_keys():
             message = f"the action does not use {name}: take the line out"
-            dig.add(written.get(name) or written, "unused-setting", message, is_error=False)
+            dig.add_finding(written.get(name) or written, "unused-setting", message, is_error=False)
 
 
 def find_export_settings(dig: DigFile) -> Iterator[Mapping[str, object]]:
-    """Yield the settings of each export (or of each audience's entry) that are known before a run."""
+    """Yield the settings of each export, or of each audience's entry, that are known before a run."""
     for task in walk_tasks(dig.root) if dig.root else ():
         written, command = task.value.get("result_settings"), task.command and str(task.command.value)
         if written and command and TABLES.get(command) is EXPORT:
-            yield _split_known(task, written)[0]
+            yield _split_known_settings(task, written)[0]
         elif written and command == MANY:
             for entry in task.exported.get("audiences") or ():
                 own = {name: value for name, value in entry.items() if name not in {*OWN, *TASK_PARAMETERS}}
-                yield {**_split_known(task, written)[0], **own}
+                yield {**_split_known_settings(task, written)[0], **own}
 
 
 def find_history(dig: DigFile) -> tuple[str | None, object]:
-    """Return database and table of the first history that a task's settings name; (None, None) without one."""
+    """Return database and table of the first run history that a task names; (None, None) without one."""
     for task in walk_tasks(dig.root) if dig.root else ():
         written = task.value.get("result_settings")
-        table = _split_known(task, written)[0].get("history") if written and task.operator == "py" else None
+        table = _split_known_settings(task, written)[0].get("history") if written and task.operator == "py" else None
         if table:
             own = task.value.get("database")
             exported = task.exported.get("td")
-            database = task.text(own) if own else exported.get("database") if isinstance(exported, dict) else None
+            database = task.fill_text(own) if own else exported.get("database") if isinstance(exported, dict) else None
             return database or None, table
     return None, None

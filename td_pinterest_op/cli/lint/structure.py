@@ -39,36 +39,40 @@ _CRON: Sequence[tuple[str, int, int, Sequence[str]]] = (
 _DAYS_IN_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
-def check(dig: DigFile, root: Value, every: Sequence[Task]) -> None:
+def check_structure(dig: DigFile, root: Value, every: Sequence[Task]) -> None:
     """Add findings about names, templates and schedules."""
     for task in every:
         _check_names(dig, task)
         _check_templates(dig, task)
     for value in root.walk():
         if isinstance(value.value, str) and _is_unclosed(value.value):
-            dig.add(value, "template", "a template `${` is not closed: add the `}`")
+            dig.add_finding(value, "template", "a template `${` is not closed: add the `}`")
     if schedule := root.get("schedule"):
         for key, value in schedule.mapping.items():
             if message := _find_schedule_problem(key, str(value.value).strip()):
-                dig.add(value, "schedule", message)
+                dig.add_finding(value, "schedule", message)
         if sum(key.endswith(">") for key in schedule.mapping) > 1:
-            dig.add(schedule, "schedule", "digdag takes one schedule: keep one line, or use cron>")
+            dig.add_finding(schedule, "schedule", "digdag takes one schedule: keep one line, or use cron>")
     if misplaced := root.get("_export", "schedule"):
-        dig.add(misplaced, "schedule", "digdag reads no schedule here: move it out of _export, to the left margin")
+        dig.add_finding(
+            misplaced, "schedule", "digdag reads no schedule here: move it out of _export, to the left margin"
+        )
 
 
 def _check_names(dig: DigFile, task: Task) -> None:
-    """Add findings for names that digdag refuses or ignores, and for tasks without a leading +."""
+    """Add findings about names that digdag refuses or ignores, and about tasks without a leading +."""
     for name, value in task.value.mapping.items():
         if message := _find_key_problem(name, value, task):
-            dig.add(value, "task-name" if name.startswith("+") else "key", message)
+            dig.add_finding(value, "task-name" if name.startswith("+") else "key", message)
         is_task = any(key.endswith(">") for key in value.mapping) and name not in ("schedule", *BLOCKS)
         if is_task and not name.startswith(("+", "_")) and not name.endswith(">"):
-            dig.add(value, "task-name", f"{name} does not run as a task: names of tasks begin with +, write +{name}")
+            dig.add_finding(
+                value, "task-name", f"{name} does not run as a task: names of tasks begin with +, write +{name}"
+            )
 
 
 def _find_key_problem(name: str, value: Value, task: Task) -> str:
-    """Return what is wrong with a key of a task or of the workflow; "" for a valid key."""
+    """Return what is wrong with a key of a task or a workflow; "" for a valid key."""
     if name.startswith("+"):
         rule = "a task's name has letters, digits, - and _, and no space"
         return "" if _TASK_NAME.fullmatch(name) else f"digdag refuses {name}: {rule}"
@@ -79,7 +83,7 @@ def _find_key_problem(name: str, value: Value, task: Task) -> str:
         return f"digdag ignores {name}{near}" if near else ""
     if name in _MISTAKEN and value.mapping and not any(key.endswith(">") for key in value.mapping):
         return f"digdag ignores {name}: write _{name}"
-    is_task = task.name.rpartition("+")[2] and task.operator is None and not _has_tasks(task.value)
+    is_task = task.name.rpartition("+")[2] and task.operator is None and not _has_subtasks(task.value)
     return f"digdag runs nothing here: write {name}>" if is_task and name in _OPERATORS else ""
 
 
@@ -88,33 +92,33 @@ def list_own_values(task: Task) -> Sequence[Value]:
     return [value for name, value in task.value.mapping.items() if not name.startswith("+") and name not in BLOCKS]
 
 
-def _has_tasks(value: Value) -> bool:
-    """Whether a value has tasks among its members."""
+def _has_subtasks(value: Value) -> bool:
+    """Whether a value contains tasks."""
     return any(name.startswith("+") for name in value.mapping)
 
 
 def _check_templates(dig: DigFile, task: Task) -> None:
-    """Add findings for a task's templates that name no member of an exported mapping."""
+    """Add findings about a task's templates that name a missing key of an exported mapping."""
     for value in (each for member in list_own_values(task) for each in member.walk()):
         if isinstance(value.value, str):
             check_template(dig, task, value, value.value)
 
 
 def check_template(dig: DigFile, task: Task, value: Value, text: str) -> None:
-    """Add, at `value`, a finding for each template in `text` that names no member of an exported mapping."""
+    """Add findings, at `value`, about templates in `text` that name a missing key of an exported mapping."""
     for path in _SIMPLE_TEMPLATE.findall(text):
         first, *rest = path.split(".")
         known = task.exported.get(first)
         if first in _GROWING:
             continue
         if isinstance(known, dict) and (missing := find_missing_name(rest, known)):
-            dig.add(value, "template", f"${{{path}}}: {first} has no {missing}")
+            dig.add_finding(value, "template", f"${{{path}}}: {first} has no {missing}")
         elif isinstance(known, str) and "${" not in known and rest not in ([], ["length"]):
-            dig.add(value, "template", f"${{{path}}}: {first} is a string, so it has no {rest[0]}")
+            dig.add_finding(value, "template", f"${{{path}}}: {first} is a string, so it has no {rest[0]}")
 
 
 def find_missing_name(path: Sequence[str], known: object) -> str:
-    """Return the first name in a path that nested mappings lack, with a suggestion; "" if they have all."""
+    """Return the first name of a path that nested mappings lack, with a suggestion; "" if none is missing."""
     for name in path:
         if not isinstance(known, dict):
             return ""  # a method of a text or of a number
@@ -125,7 +129,7 @@ def find_missing_name(path: Sequence[str], known: object) -> str:
 
 
 def _is_unclosed(text: str) -> bool:
-    """Whether the last template in a text is not closed."""
+    """Whether the last template in a string is not closed."""
     start = text.rfind("${")
     return start >= 0 and "}" not in text[start:]
 
@@ -156,23 +160,23 @@ def _find_cron_problem(text: str) -> str:
             return f'cron>: "{field}" is not a {name}: it takes {least} to {most}, *, a-b, a,b or */n'
     days, months = values[2], values[3]
     if fields[4] == "*" and not any(day <= _DAYS_IN_MONTH[month - 1] for month in months for day in days):
-        return "cron>: this day does not exist in this month, and the workflow would never run"
+        return "cron>: the month has no such day, so the workflow would never run"
     return ""
 
 
 def _expand_range(part: str, least: int, most: int, words: Sequence[str]) -> Iterator[int]:
-    """Yield the numbers that a part of a cron field such as 1-5 means. Raises ValueError if it is invalid."""
+    """Yield the numbers in a part of a cron field, such as 1-5. Raises ValueError if it is invalid."""
     span, slash, step = part.partition("/")
     first, dash, last = span.partition("-")
-    start = least if first == "*" else _parse_number(first, least, most, words)
-    end = _parse_number(last, least, most, words) if dash else most if first == "*" or slash else start
+    start = least if first == "*" else _parse_cron_number(first, least, most, words)
+    end = _parse_cron_number(last, least, most, words) if dash else most if first == "*" or slash else start
     if (dash and first == "*") or end < start or (slash and int(step) < 1):
         raise ValueError
     yield from range(start, end + 1, int(step) if slash else 1)
 
 
-def _parse_number(text: str, least: int, most: int, words: Sequence[str]) -> int:
-    """Return the number that a digit or a word of a cron field means. Raises ValueError if it is invalid."""
+def _parse_cron_number(text: str, least: int, most: int, words: Sequence[str]) -> int:
+    """Return the number that a word or digits in a cron field mean. Raises ValueError if it is invalid."""
     number = words.index(text[:3]) + least if text[:3] in words else int(text)
     if not least <= number <= most:
         raise ValueError

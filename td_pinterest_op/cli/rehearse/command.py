@@ -15,7 +15,14 @@ from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import ENVIRONMENT, open_connection
 from td_pinterest_op.cli.export import stop_on_signals
 from td_pinterest_op.cli.options import FILE, CommonOptions
-from td_pinterest_op.cli.rehearse.stage import DEFAULT_BATCH, NAME, Answer, Facts, NotTriedError, Stage
+from td_pinterest_op.cli.rehearse.rehearsal import (
+    DEFAULT_BATCH,
+    NAME,
+    DecisiveResponse,
+    Facts,
+    NotTriedError,
+    Rehearsal,
+)
 from td_pinterest_op.cli.rehearse.steps import LARGE, STEPS, Step
 from td_pinterest_op.errors import ExportError, PinterestError, SettingsError, StoppedError
 from td_pinterest_op.runtime import shutdown
@@ -45,7 +52,7 @@ _FAILED = {
 
 
 def _parse_steps(_context: click.Context, option: click.Parameter, text: str | None) -> Sequence[Step]:
-    """Return the steps whose names are in the option's text; all steps if it is left out."""
+    """Return the steps that --only names; all steps without it."""
     names = [name.strip() for name in text.split(",")] if text else [step.name for step in STEPS]
     unknown = set(names) - {step.name for step in STEPS}
     if unknown:
@@ -63,7 +70,7 @@ def _parse_steps(_context: click.Context, option: click.Parameter, text: str | N
     "--output", type=FILE, default="rehearsal.json", show_default=True, help="The file to write the results to."
 )
 @options.yes
-@options.all_of(options.ad_account, options.env_file, options.as_json, options.quiet)
+@options.combine_options(options.ad_account, options.env_file, options.as_json, options.quiet)
 @options.pass_common
 def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, output: Path) -> None:
     """Find out what Pinterest does where its documentation is silent, on your ad account.
@@ -77,40 +84,40 @@ def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, outp
     """
     wanted = [step for step in wanted if not (no_large and step.name == LARGE)]
     if not wanted:
-        raise click.UsageError("no step is left to run: --no-large leaves out the step that --only names")
+        raise click.UsageError("no step is left to run: --no-large leaves out the only step that --only names")
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: create it, or name another file")
     count, to_do = RequestCounts(), _add_needed_steps(wanted)
     names = {step.name for step in to_do}
     writes = sum(step.writes for step in to_do) + ("audience" in names and "remove" not in names)
-    answer = Answer()
+    response = DecisiveResponse()
     with (
-        open_connection(common, timing=SYSTEM, count=count, on_response=answer.record) as connection,
+        open_connection(common, timing=SYSTEM, count=count, on_response=response.record_response) as connection,
         stop_on_signals(),
     ):
-        api = connection.api()
+        api = connection.make_api()
         if not (common.quiet and common.yes):
             is_kept = connection.credentials.sources.get("PINTEREST_REFRESH_TOKEN") != ENVIRONMENT
-            screen.note(_describe_steps(names, account=api.ad_account_id, writes=writes, is_kept=is_kept))
-        if not (common.yes or screen.confirm("Do this?")):
+            screen.print_note(_describe_steps(names, account=api.ad_account_id, writes=writes, is_kept=is_kept))
+        if not (common.yes or screen.ask_yes_no("Do this?")):
             raise StoppedError("you answered no: nothing was written")
         at = datetime.fromtimestamp(SYSTEM.wall(), timezone.utc)
-        stage = Stage(connection, api, answer=answer, timing=SYSTEM)
-        steps = _run_steps(stage, to_do, common)
+        rehearsal = Rehearsal(connection, api, response=response, timing=SYSTEM)
+        steps = _run_steps(rehearsal, to_do, common)
     names = {step.name for step in wanted}
     result = {
         "version": __version__,
         "at": f"{at:%Y-%m-%dT%H:%M:%SZ}",
         "writes": {"announced": writes, "made": count.sent},
-        "facts": {name: round(it, 2) if isinstance(it, float) else it for name, it in asdict(stage.facts).items()},
+        "facts": {name: round(it, 2) if isinstance(it, float) else it for name, it in asdict(rehearsal.facts).items()},
         "steps": [step for step in steps if step["name"] in names],
-        "advice": advice(stage.facts),
+        "advice": build_advice(rehearsal.facts),
     }
-    _show_result(result, output, common)
+    _print_result(result, output, common)
 
 
 def _add_needed_steps(wanted: Sequence[Step]) -> list[Step]:
-    """Return the steps and those that they need, in the order of STEPS."""
+    """Return the steps and the steps that they need, in the order of STEPS."""
     names = {step.name for step in wanted}
     for step in reversed(STEPS):
         if step.name in names and step.needs:
@@ -119,7 +126,7 @@ def _add_needed_steps(wanted: Sequence[Step]) -> list[Step]:
 
 
 def _describe_steps(names: Collection[str], *, account: str, writes: int, is_kept: bool) -> str:
-    """Return the text that is shown before the question: what the steps do, and what they leave behind."""
+    """Return the text shown before the confirmation: what the steps do, and what they leave behind."""
     lists = len({"list_without_records", "list", "move"}.intersection(names))
     lines = [f"To find out what Pinterest's documentation does not say, in ad account {account}:"]
     if "token" in names:
@@ -146,22 +153,22 @@ def _describe_steps(names: Collection[str], *, account: str, writes: int, is_kep
     return "\n".join([*lines, "Nothing else in the ad account is touched. It takes a few minutes."])
 
 
-def _run_steps(stage: Stage, steps: Sequence[Step], common: CommonOptions) -> list[dict[str, Any]]:
+def _run_steps(rehearsal: Rehearsal, steps: Sequence[Step], common: CommonOptions) -> list[dict[str, Any]]:
     """Run the steps and return their results; remove the rehearsal's audience at the end.
 
     Raises StoppedError, which says what is left, and what ends the whole: no access token, or an audience that stays.
     """
     done: list[dict[str, Any]] = []
     try:
-        stage.services.tokens.token()
-        stage.remove_audiences()
+        rehearsal.services.tokens.token()
+        rehearsal.remove_all_audiences()
         for step in steps:
-            common.note(f"{step.name}: {step.request} …")
-            done.append(_run_step(step, stage))
-        is_tidy = stage.remove_audiences()
+            common.print_note(f"{step.name}: {step.request} …")
+            done.append(_run_step(step, rehearsal))
+        is_tidy = rehearsal.remove_all_audiences()
     except StoppedError as error:
         shutdown.reset()
-        is_tidy = stage.remove_audiences()
+        is_tidy = rehearsal.remove_all_audiences()
         audience = (
             "no audience of it is left"
             if is_tidy
@@ -170,39 +177,39 @@ def _run_steps(stage: Stage, steps: Sequence[Step], common: CommonOptions) -> li
         raise error.extend(f" after {len(done)} of {len(steps)} steps; {audience}") from None
     if not is_tidy:
         raise PinterestError(
-            f'the audience "{stage.name}" could not be removed. The next run of `td-pinterest rehearse` tries again, '
-            "or delete it in Ads Manager"
+            f'the audience "{rehearsal.name}" could not be removed. Run `td-pinterest rehearse` again, which removes '
+            "it first, or delete it in Ads Manager"
         )
     return done
 
 
-def _run_step(step: Step, stage: Stage) -> dict[str, Any]:
+def _run_step(step: Step, rehearsal: Rehearsal) -> dict[str, Any]:
     """Run one step. Return its name, request, status, code, duration in seconds and verdict."""
-    stage.answer.reset()
+    rehearsal.response.clear()
     begin = SYSTEM.monotonic()
     try:
-        verdict = step.run(stage)
+        verdict = step.run(rehearsal)
     except NotTriedError as error:
         verdict = str(error)
     except StoppedError:
         raise
     except ExportError as error:
-        stage.answer.record_error(error)
+        rehearsal.response.record_error(error)
         log.warning("step %s: %s", step.name, error)
         verdict = f"not found out: {_FAILED.get(error.status or 0, 'Pinterest did not do it')}"
     came = {
         "name": step.name,
         "asked": step.request,
-        "status": stage.answer.status,
-        "code": stage.answer.code,
+        "status": rehearsal.response.status,
+        "code": rehearsal.response.code,
         "seconds": round(SYSTEM.monotonic() - begin, 2),
         "verdict": verdict,
     }
-    return came | ({"limits": stage.limits} if step.name == "account" and stage.limits else {})
+    return came | ({"limits": rehearsal.limits} if step.name == "account" and rehearsal.limits else {})
 
 
-def advice(facts: Facts) -> list[str]:
-    """Return a list of advice: which settings fit a service with these facts, and what to avoid."""
+def build_advice(facts: Facts) -> list[str]:
+    """Return advice: settings that fit these facts, and what to avoid."""
     batch, at_once = facts.largest_batch, facts.batches_at_once
     return [
         text
@@ -231,20 +238,20 @@ def advice(facts: Facts) -> list[str]:
     ]
 
 
-def _show_result(result: dict[str, Any], output: Path, common: CommonOptions) -> None:
-    """Show the result, and write it as JSON to the file `output`."""
+def _print_result(result: dict[str, Any], output: Path, common: CommonOptions) -> None:
+    """Print the result, and write it as JSON to the file `output`."""
     if common.as_json:
-        screen.say_json(result)
+        screen.print_json(result)
     else:
         rows = [step | {"step": step["name"]} for step in result["steps"]]
-        screen.show_table(rows, columns=("step", "status", "code", "seconds", "verdict"), prose=("verdict",))
-        screen.say()
+        screen.print_table(rows, columns=("step", "status", "code", "seconds", "verdict"), prose=("verdict",))
+        screen.print_line()
         for text in result["advice"] or ["nothing to set: the defaults fit this service"]:
-            screen.say(f"Advice: {text}")
+            screen.print_line(f"Advice: {text}")
     try:
         output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"the file {output} of --output cannot be written: {files.explain_error(error)}") from None
-    common.note(
+    common.print_note(
         f"Written to {output}: it contains no id, no secret and no personal data, and may be attached to a bug report."
     )

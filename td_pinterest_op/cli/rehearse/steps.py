@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
-from td_pinterest_op.cli.rehearse.stage import DEFAULT_BATCH, NotTriedError, Stage
+from td_pinterest_op.cli.rehearse.rehearsal import DEFAULT_BATCH, NotTriedError, Rehearsal
 from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
 from td_pinterest_op.records.batch import RowRecords
@@ -25,21 +25,21 @@ _CONTENT = (400, 413, 422)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of the rehearsal. `writes`: how many of its requests write. `needs`: the step that must run before it.
+    """A step of the rehearsal. `writes`: the number of its write requests. `needs`: a step that must run first.
 
     `run` returns the verdict; it raises NotTriedError and what the API raises.
     """
 
     name: str
     request: str
-    run: Callable[[Stage], str]
+    run: Callable[[Rehearsal], str]
     writes: int = 0
     needs: str | None = None
 
 
-def _try_token(stage: Stage) -> str:
-    """Find out whether a refresh issues a new refresh token, and whether the old one is still valid then."""
-    tokens, facts, start = stage.services.tokens, stage.facts, stage.make_token_source()
+def _try_token_refresh(rehearsal: Rehearsal) -> str:
+    """Find out whether a refresh issues a new refresh token, and whether the old one then stays valid."""
+    tokens, facts, start = rehearsal.services.tokens, rehearsal.facts, rehearsal.make_token_source()
     used = tokens.token()
     facts.refresh_rotates = tokens.refresh_token != start.refresh_token
     try:
@@ -55,29 +55,31 @@ def _try_token(stage: Stage) -> str:
     return f"{new}; the old one is {'still accepted' if facts.old_refresh_token_lives else 'refused from then on'}"
 
 
-def _try_account(stage: Stage) -> str:
+def _examine_account(rehearsal: Rehearsal) -> str:
     """Find out the user's role in the ad account, and the app's access tier."""
-    accounts = stage.services.pinterest.ad_accounts()
-    account = next((known for known in accounts if known.id == stage.api.ad_account_id), None)
-    headers = stage.services.client.last_headers
-    stage.limits = ", ".join(f"{quota};w={window}" for quota, window in parse_quotas(headers)) or None
+    accounts = rehearsal.services.pinterest.ad_accounts()
+    account = next((known for known in accounts if known.id == rehearsal.api.ad_account_id), None)
+    headers = rehearsal.services.client.last_headers
+    rehearsal.limits = ", ".join(f"{quota};w={window}" for quota, window in parse_quotas(headers)) or None
     role = judge_role(account).message if account else "the ad account is not listed"
     return f"{role}; {judge_tier(headers).message}"
 
 
-def _try_list_without_records(stage: Stage) -> str:
+def _try_list_without_records(rehearsal: Rehearsal) -> str:
     """Find out whether a customer list can be created without records."""
-    with _record_fact(stage, "list_without_records"):
-        stage.api.create_customer_list(name=f"{stage.name} without records", list_type="EMAIL")
-    return "created: a list needs no records" if stage.facts.list_without_records else "refused: a list needs records"
+    with _record_fact(rehearsal, "list_without_records"):
+        rehearsal.api.create_customer_list(name=f"{rehearsal.name} without records", list_type="EMAIL")
+    return (
+        "created: a list needs no records" if rehearsal.facts.list_without_records else "refused: a list needs records"
+    )
 
 
-def _try_list(stage: Stage) -> str:
-    """Create the rehearsal's list; find out the largest batch for it, and how soon reads show the list."""
-    facts, too_large = stage.facts, None
+def _try_list_creation(rehearsal: Rehearsal) -> str:
+    """Create the rehearsal's list. Find out the largest batch for it, and how soon reads show the list."""
+    facts, too_large = rehearsal.facts, None
     for count in (DEFAULT_BATCH, 5_000, 2_500, 1_250):
         try:
-            stage.made["list"] = stage.make_list(count)
+            rehearsal.made["list"] = rehearsal.create_list(count)
         except (RequestRefusedError, ConnectionBrokenError) as error:
             if not _is_too_large(error) or count == 1_250:
                 raise
@@ -85,8 +87,8 @@ def _try_list(stage: Stage) -> str:
         else:
             break
     facts.largest_batch, facts.batch_too_large_status = count, too_large.status if too_large else None
-    facts.list_readable_seconds, facts.list_listed_seconds = stage.measure_seconds(
-        lambda: stage.api.customer_list(stage.id_of("list")) is not None, lambda: _is_listed(stage)
+    facts.list_readable_seconds, facts.list_listed_seconds = rehearsal.measure_delays(
+        lambda: rehearsal.api.customer_list(rehearsal.require_id_of("list")) is not None, lambda: _is_listed(rehearsal)
     )
     shown = {"read": facts.list_readable_seconds, "listed": facts.list_listed_seconds}
     unseen = " and ".join(f"not {word}" for word, seconds in shown.items() if seconds is None)
@@ -95,24 +97,24 @@ def _try_list(stage: Stage) -> str:
     )
 
 
-def _is_listed(stage: Stage) -> bool:
-    """Whether the listing of customer lists shows the rehearsal's list."""
-    newest = islice(stage.api.customer_lists(), _PAGE)
-    return any(listed.id == stage.id_of("list") for listed in newest)
+def _is_listed(rehearsal: Rehearsal) -> bool:
+    """Whether Pinterest's listing of customer lists contains the rehearsal's list."""
+    newest = islice(rehearsal.api.customer_lists(), _PAGE)
+    return any(listed.id == rehearsal.require_id_of("list") for listed in newest)
 
 
-def _try_larger_batches(stage: Stage) -> str:
-    """Find out how many records one request may contain beyond the default."""
-    facts, list_id = stage.facts, stage.id_of("list")
+def _try_larger_batches(rehearsal: Rehearsal) -> str:
+    """Find out how many records beyond the default one request may contain."""
+    facts, list_id = rehearsal.facts, rehearsal.require_id_of("list")
     if (facts.largest_batch or 0) < DEFAULT_BATCH:
         raise NotTriedError(f"larger batches were not tried: a batch of {DEFAULT_BATCH:,} records was already refused")
     for count in _LARGER_BATCHES:
         try:
-            stage.lists.add(list_id, stage.make_people(count))
+            rehearsal.lists.add(list_id, rehearsal.make_digests(count))
         except (RequestRefusedError, ConnectionBrokenError) as error:
             if not _is_too_large(error):
                 raise
-            stage.answer.record_error(error)
+            rehearsal.response.record_error(error)
             facts.batch_too_large_status = error.status
             how = f"refused with {error.status}" if error.status else "cut off without an answer"
             return f"{facts.largest_batch:,} records are accepted, {count:,} are {how}"
@@ -125,32 +127,32 @@ def _is_too_large(error: ExportError) -> bool:
     return isinstance(error, ConnectionBrokenError) or error.status in _CONTENT
 
 
-def _try_batches_at_once(stage: Stage) -> str:
+def _try_concurrent_batches(rehearsal: Rehearsal) -> str:
     """Find out how many batches may be sent at the same time."""
-    facts, list_id = stage.facts, stage.id_of("list")
+    facts, list_id = rehearsal.facts, rehearsal.require_id_of("list")
     count = min(DEFAULT_BATCH, facts.largest_batch or DEFAULT_BATCH)
-    with stage.services.client.disable_retries():
+    with rehearsal.services.client.disable_retries():
         for number in _AT_ONCE:
-            errors = _send_at_once(stage, list_id, count=count, number=number)
+            errors = _send_concurrently(rehearsal, list_id, count=count, number=number)
             if errors and (number == 1 or isinstance(errors[0], AccountError)):
                 raise errors[0]
             if errors:
-                stage.answer.record_error(errors[0])
+                rehearsal.response.record_error(errors[0])
                 how = f"answered {errors[0].status}" if errors[0].status else "cut off"
                 return f"{facts.batches_at_once} at once are accepted, of {number} some are {how}"
             facts.batches_at_once = number
     return f"{number} at once are accepted"
 
 
-def _send_at_once(stage: Stage, list_id: str, *, count: int, number: int) -> list[ExportError]:
+def _send_concurrently(rehearsal: Rehearsal, list_id: str, *, count: int, number: int) -> list[ExportError]:
     """Send the same batch `number` times at the same moment; return the errors."""
-    records, errors, begin = stage.make_people(count), [], threading.Barrier(number)
+    records, errors, begin = rehearsal.make_digests(count), [], threading.Barrier(number)
 
     def send_batch() -> None:
-        """Send the batch once all threads are ready; keep the error."""
+        """Send the batch once all threads are ready; store the error, if any."""
         begin.wait()
         try:
-            stage.api.change_records(list_id, records, operation="ADD")
+            rehearsal.api.change_records(list_id, records, operation="ADD")
         except ExportError as error:
             errors.append(error)
 
@@ -163,67 +165,67 @@ def _send_at_once(stage: Stage, list_id: str, *, count: int, number: int) -> lis
     return errors
 
 
-def _try_records_v2(stage: Stage) -> str:
-    """Find out whether Pinterest takes rows with several keys each."""
-    rows = RowRecords([(_TWO_KEYS, stage.make_people(2 * _ROWS).data)])
-    list_id = stage.id_of("list")
-    with _record_fact(stage, "records_v2"):
-        stage.api.change_records(list_id, rows, operation="ADD")
-    return "rows with several keys are accepted" if stage.facts.records_v2 else "refused: rows with several keys"
+def _try_records_v2(rehearsal: Rehearsal) -> str:
+    """Find out whether Pinterest accepts rows with several keys each."""
+    rows = RowRecords([(_TWO_KEYS, rehearsal.make_digests(2 * _ROWS).data)])
+    list_id = rehearsal.require_id_of("list")
+    with _record_fact(rehearsal, "records_v2"):
+        rehearsal.api.change_records(list_id, rows, operation="ADD")
+    return "rows with several keys are accepted" if rehearsal.facts.records_v2 else "refused: rows with several keys"
 
 
 @contextlib.contextmanager
-def _record_fact(stage: Stage, fact: str) -> Iterator[None]:
-    """Set the named fact: true if the block succeeds, false if Pinterest refuses its request."""
+def _record_fact(rehearsal: Rehearsal, fact: str) -> Iterator[None]:
+    """Set a fact to whether Pinterest accepts the block's request."""
     try:
         yield
     except RequestRefusedError as error:
         if error.status not in _CONTENT:
             raise
-        stage.answer.record_error(error)
-        setattr(stage.facts, fact, False)
+        rehearsal.response.record_error(error)
+        setattr(rehearsal.facts, fact, False)
     else:
-        setattr(stage.facts, fact, True)
+        setattr(rehearsal.facts, fact, True)
 
 
-def _try_audience(stage: Stage) -> str:
+def _try_audience_creation(rehearsal: Rehearsal) -> str:
     """Create the rehearsal's audience from its list."""
-    stage.make_audience(stage.id_of("list"))
+    rehearsal.create_audience(rehearsal.require_id_of("list"))
     return "created from the list"
 
 
-def _try_switch(stage: Stage) -> str:
+def _try_list_switch(rehearsal: Rehearsal) -> str:
     """Find out whether an audience can be switched to another list, and how soon a read shows it."""
-    facts, audience_id = stage.facts, stage.id_of("audience")
-    second = stage.make_list(_SECOND_LIST)
-    with _record_fact(stage, "move_obeyed"):
-        stage.audiences.switch_list(audience_id, list_id=second)
+    facts, audience_id = rehearsal.facts, rehearsal.require_id_of("audience")
+    second = rehearsal.create_list(_SECOND_LIST)
+    with _record_fact(rehearsal, "move_obeyed"):
+        rehearsal.audiences.switch_list(audience_id, list_id=second)
     if not facts.move_obeyed:
         return "refused: an audience keeps its list"
-    (facts.move_seconds,) = stage.measure_seconds(
-        lambda: (audience := stage.read_audience()) is not None and audience.customer_list_id == second
+    (facts.move_seconds,) = rehearsal.measure_delays(
+        lambda: (audience := rehearsal.read_audience()) is not None and audience.customer_list_id == second
     )
     facts.move_obeyed = facts.move_seconds is not None
     return "switched to another list" if facts.move_obeyed else "accepted, but not visible within a minute"
 
 
-def _try_removal(stage: Stage) -> str:
-    """Remove the audience; find out whether it can still be read, and removed again."""
-    facts = stage.facts
-    if not stage.remove_audience():
-        raise NotTriedError("not found out: Pinterest does not find the audience that this rehearsal created")
-    stage.measure_seconds(lambda: (audience := stage.read_audience()) is None or audience.is_removed)
-    facts.removed_readable = stage.read_audience() is not None
-    facts.removed_again = stage.remove_audience()
+def _try_removal(rehearsal: Rehearsal) -> str:
+    """Remove the audience. Find out whether it can still be read, and removed again."""
+    facts = rehearsal.facts
+    if not rehearsal.remove_audience():
+        raise NotTriedError("not found out: Pinterest no longer finds the audience that this rehearsal created")
+    rehearsal.measure_delays(lambda: (audience := rehearsal.read_audience()) is None or audience.is_removed)
+    facts.removed_readable = rehearsal.read_audience() is not None
+    facts.removed_again = rehearsal.remove_audience()
     read = "can still be read, as removed" if facts.removed_readable else "can no longer be read"
     return f"removed; it {read}, and removing it again is {'accepted' if facts.removed_again else 'refused'}"
 
 
 STEPS: Sequence[Step] = (
-    Step("token", "POST oauth/token three times: second with the old refresh token", _try_token),
-    Step("account", "GET ad_accounts", _try_account),
+    Step("token", "POST oauth/token three times: second with the old refresh token", _try_token_refresh),
+    Step("account", "GET ad_accounts", _examine_account),
     Step("list_without_records", "POST customer_lists without records", _try_list_without_records, writes=1),
-    Step("list", "POST customer_lists with 10,000 records, then GET until it shows", _try_list, writes=1),
+    Step("list", "POST customer_lists with 10,000 records, then GET until it shows", _try_list_creation, writes=1),
     Step(
         "batches",
         "PATCH customer_lists ADD with 20,000, 50,000 and 100,000 records",
@@ -231,13 +233,15 @@ STEPS: Sequence[Step] = (
         writes=3,
         needs="list",
     ),
-    Step("at_once", "PATCH customer_lists ADD, 1, 2, 4 and 8 at once", _try_batches_at_once, writes=15, needs="list"),
+    Step(
+        "at_once", "PATCH customer_lists ADD, 1, 2, 4 and 8 at once", _try_concurrent_batches, writes=15, needs="list"
+    ),
     Step("records_v2", "PATCH customer_lists ADD with records_v2", _try_records_v2, writes=1, needs="list"),
-    Step("audience", "POST audiences on the list", _try_audience, writes=1, needs="list"),
+    Step("audience", "POST audiences on the list", _try_audience_creation, writes=1, needs="list"),
     Step(
         "move",
         "POST customer_lists, PATCH audiences UPDATE to it, then GET until it shows",
-        _try_switch,
+        _try_list_switch,
         writes=2,
         needs="audience",
     ),

@@ -232,7 +232,7 @@ def test_people_who_opted_out_or_do_not_consent_are_not_sent(
     ("siblings", "said"),
     [
         ({"supress": "SELECT 1"}, "supress (did you mean suppress?). Allowed there: query, database, engine, job_id, "),
-        ({"py>": "td_pinterest_op.export.PinterestExport"}, "that no export takes: py>. Allowed there"),
+        ({"py>": "td_pinterest_op.export.PinterestExport"}, "that an export does not accept: py>. Allowed there"),
         ({"suppress": ""}, "suppress of the task is blank"),
     ],
 )
@@ -255,7 +255,7 @@ def test_lists_need_the_key_of_treasure_data_even_with_a_csv_file(
 
 
 def test_export_without_a_terminal_requires_the_option_yes(export: Export, services: Services, csv_file: Path) -> None:
-    assert export("--csv", csv_file).failed("give --yes to go on without the question", code=2)
+    assert export("--csv", csv_file).failed("use --yes to continue without it", code=2)
     assert [] == services.pinterest.calls.writes()
 
 
@@ -270,7 +270,7 @@ def test_action_without_rows_rejects_a_source(at_terminal: Terminal, tmp_path: P
     file = tmp_path / "clear.yml"
     file.write_text("action: clear_current_audience\n")
     ran = at_terminal("export", "--settings", file, "--csv", csv_file)
-    assert ran.failed("the action of the settings reads no rows: leave out --job, --query and --csv", code=2)
+    assert ran.failed("the action in the settings reads no rows: leave out --job, --query and --csv", code=2)
 
 
 def test_action_without_rows_needs_neither_source_nor_treasure_data_key(

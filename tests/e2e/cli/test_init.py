@@ -113,8 +113,8 @@ def test_a_second_call_keeps_files_that_somebody_changed(init: Init, folder: Pat
     ran = init("--job", "add", "--audience", two, *OPTIONS)
     assert before == read_project_files(folder)
     assert (
-        "kept, since they were filled in or changed: config/pinterest.yml, queries/people.sql. Your new answers"
-        in ran.err
+        "left unchanged, because somebody filled them in or changed them: config/pinterest.yml, "
+        "queries/people.sql. They do" in ran.err
     )
     assert f"td-pinterest audience {one} " in ran.err
     assert 0 == init("--job", "replace", "--audience", two, *OPTIONS).code
@@ -191,7 +191,10 @@ def test_without_credentials_an_audience_is_named_by_its_id(
     monkeypatch.delenv("PINTEREST_REFRESH_TOKEN")
     ran = init("--ad-account", "549755885175", "--job", "add", "--audience", audience, *OPTIONS)
     assert "There are no credentials for Pinterest yet, so you type the ids yourself" in ran.err
-    assert (code, code == 2) == (ran.code, "without credentials for Pinterest, give the audience by its id" in ran.err)
+    assert (code, code == 2) == (
+        ran.code,
+        "there are no credentials for Pinterest: name the audience by its id" in ran.err,
+    )
 
 
 def test_a_folder_that_cannot_be_laid_out_is_an_error(
@@ -296,7 +299,7 @@ def test_export_with_write_creates_a_workflow_that_runs(
             ["--query", "SELECT 1 AS email", "--database", DATABASE],
             "--write: client_secret is a secret: take it out of the settings",
         ),
-        ("action: create_actalike_audience", [], "--write: no shipped workflow runs the action"),
+        ("action: create_actalike_audience", [], "--write: none of the shipped workflows runs the action"),
     ],
 )
 def test_an_export_that_no_workflow_can_repeat_is_not_written(

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.cli.rehearse.command import advice
-from td_pinterest_op.cli.rehearse.stage import Facts
+from td_pinterest_op.cli.rehearse.command import build_advice
+from td_pinterest_op.cli.rehearse.rehearsal import Facts
 from td_pinterest_op.cli.rehearse.steps import STEPS
 from tests import children, guard
 from tests.campaigns import campaign, select_rows
@@ -158,7 +158,7 @@ def test_rehearse_announces_what_it_leaves_behind_and_asks(
     at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
-    monkeypatch.setattr("td_pinterest_op.cli.screen.confirm", lambda _: False)
+    monkeypatch.setattr("td_pinterest_op.cli.screen.ask_yes_no", lambda _: False)
     ran = at_terminal("rehearse", "--output", tmp_path / "r.json")
     assert (1, []) == (ran.code, services.pinterest.calls.all())
     assert 'up to 3 customer lists named "td_pinterest_op rehearsal …" are created, and stay' in ran.err
@@ -232,7 +232,7 @@ def test_failed_step_does_not_stop_independent_steps(
     if operation == "audiences/update":
         assert 1 == ran.code
         assert (
-            "could not be removed. The next run of `td-pinterest rehearse` tries again, or delete it in Ads Manager"
+            "could not be removed. Run `td-pinterest rehearse` again, which removes it first, or delete it in Ads"
             in ran.err
         )
         assert 0 == rehearse("--only", "token").code
@@ -354,5 +354,5 @@ def test_audience_is_removed_when_the_response_to_its_creation_was_lost(rehearse
     ],
 )
 def test_advice_matches_the_facts(facts: Facts, text: str | None) -> None:
-    given = advice(facts)
+    given = build_advice(facts)
     assert [] == given if text is None else (len(given) == 1 and text in given[0])

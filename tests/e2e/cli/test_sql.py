@@ -79,10 +79,10 @@ def test_array_column_is_recognised_from_the_warehouse(at_terminal: Terminal, se
         ),
         (
             ["control", "--columns", COLUMNS, "--percent", "5", "--salt", "x"],
-            "name the column with the key of each person with --by",
+            "use --by to name the column that identifies each person",
         ),
         (["control", "--columns", "email", "--percent", "5", "--salt", "x", "--by", "id"], "--by: the query has no co"),
-        (["hashed", "--database", "shop", "--columns", COLUMNS], "with --database, --columns takes only NAME=TYPE"),
+        (["hashed", "--database", "shop", "--columns", COLUMNS], "with --database, write --columns only as NAME=TYPE"),
         (["all"], "'all' is not one of 'hashed', 'rejected', 'control'"),
     ],
 )

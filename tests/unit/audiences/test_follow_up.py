@@ -87,7 +87,7 @@ def test_audience_is_usable_waiting_or_unusable_by_its_status(status: str, usabl
             state("READY", 799),
             limits(max_drop_ratio=0.2),
             1000,
-            ["it fell from 1,000 to 799 people, by 20%: more than max_drop_ratio allows (0.2)"],
+            ["its size fell from 1,000 to 799 people, by 20%: more than max_drop_ratio allows (0.2)"],
         ),
         (state("READY", 1), limits(max_drop_ratio=0.2), None, []),
         (state("READY", 1), limits(max_drop_ratio=0.2), 0, []),

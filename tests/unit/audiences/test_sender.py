@@ -357,7 +357,7 @@ def test_error_counts_sent_and_unsent_records(error: ExportError) -> None:
     raised = run.fail()
     assert type(error) is type(raised)
     assert "20 of 100 records sent, 0 refused, 80 not sent. Running" in str(raised)
-    assert str(raised).endswith("this task again is safe: it sends them all [last x-pinterest-rid rid-9]")
+    assert str(raised).endswith("this task again is safe: it sends all records again [last x-pinterest-rid rid-9]")
     assert raised.__suppress_context__
     assert [10, 10, 10] == run.api.requests
     assert run.api.stopped.is_set()

@@ -6,7 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from td_pinterest_op.cli.connection import SECRETS, Credentials
+from td_pinterest_op.cli.connection import SECRETS, Credentials, find_credentials
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
 from tests.emulators.environment import environment
@@ -29,7 +29,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def _find(local: Path, file: Path | None = None, **environ: str) -> Credentials:
-    return Credentials.find(file, {"DIGDAG_CONFIG_HOME": str(local.parent)} | environ)
+    return find_credentials(file, {"DIGDAG_CONFIG_HOME": str(local.parent)} | environ)
 
 
 def test_a_variable_comes_from_the_first_place_that_has_it(local: Path, file: Path) -> None:
@@ -43,8 +43,8 @@ def test_a_variable_comes_from_the_first_place_that_has_it(local: Path, file: Pa
         "PINTEREST_CLIENT_SECRET": "environment-s3cr3t",
         "PINTEREST_REFRESH_TOKEN": "file-s3cr3t",
     } == shown
-    assert ("TD_API_KEY",) == held.missing
-    assert held.describe() == (
+    assert ("TD_API_KEY",) == held.missing_variables
+    assert held.describe_sources() == (
         f"PINTEREST_CLIENT_ID from the local digdag secrets ({local}); "
         "PINTEREST_CLIENT_SECRET from the environment; "
         f"PINTEREST_REFRESH_TOKEN from the file {file}"
@@ -66,8 +66,10 @@ def test_the_endpoint_of_treasure_data_is_that_of_the_local_secrets(
 
 def test_a_user_without_a_home_has_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError))
-    assert "the environment" == Credentials.find(None, environment(td_url="-", pinterest_endpoint="-")).describe()
-    assert "nowhere" == Credentials.find(None, {}).describe()
+    assert (
+        "the environment" == find_credentials(None, environment(td_url="-", pinterest_endpoint="-")).describe_sources()
+    )
+    assert "nowhere" == find_credentials(None, {}).describe_sources()
 
 
 @pytest.mark.parametrize(

@@ -69,9 +69,12 @@ def test_json_holds_what_is_shown(terminal: Terminal) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("not_a_mail", "with that name; did you mean not_an_email? `td-pinterest explain` without a name lists all"),
+        (
+            "not_a_mail",
+            "with that name; did you mean not_an_email? Run `td-pinterest explain` without a name to list all",
+        ),
         ("AudienceErrr", "did you mean AudienceError?"),
-        ("xyz", "with that name: `td-pinterest explain` without a name lists all"),
+        ("xyz", "with that name. Run `td-pinterest explain` without a name to list all"),
     ],
 )
 def test_an_unknown_name_is_wrong_usage_and_the_nearest_is_named(terminal: Terminal, name: str, said: str) -> None:

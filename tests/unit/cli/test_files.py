@@ -24,20 +24,20 @@ READ = {
 
 @pytest.mark.parametrize(("text", "values"), READ.items())
 def test_an_env_file_is_read_as_a_shell_reads_it(text: str, values: dict[str, str]) -> None:
-    assert values == files.parse_values(text, PATH)
+    assert values == files.parse_env_file(text, PATH)
 
 
 @pytest.mark.parametrize("text", ["A", "A =1", "export A", "1A=2", "A-B=1", "'A'=1", "A='1", 'A="1', "A=1 \\"])
 def test_an_env_file_with_another_statement_is_an_error_that_names_its_line(text: str) -> None:
     with pytest.raises(SettingsError, match=r"^line 3 of the file secrets\.env does not have the form NAME=VALUE$"):
-        files.parse_values(f"X='1\n2'\n{text}", PATH)
+        files.parse_env_file(f"X='1\n2'\n{text}", PATH)
 
 
 @pytest.mark.parametrize("value", [*ODD, "pinr.s3cr3t-token"])
 def test_a_written_value_is_read_back_exactly_by_us_and_by_a_shell(value: str, tmp_path: Path) -> None:
     file = tmp_path / "secrets.env"
-    files.set_values(file, {"A": value})
-    assert {"A": value} == files.parse_values(file.read_text(), file)
+    files.set_env_values(file, {"A": value})
+    assert {"A": value} == files.parse_env_file(file.read_text(), file)
     assert value == children.run(["sh", "-c", '. "$0"; printf %s "$A"', file]).stdout
 
 
@@ -56,5 +56,5 @@ def test_a_written_value_is_read_back_exactly_by_us_and_by_a_shell(value: str, t
 def test_a_written_value_leaves_every_other_character_unchanged(before: str, after: str, tmp_path: Path) -> None:
     file = tmp_path / "secrets.env"
     file.write_bytes(before.encode())
-    files.set_values(file, {"TOKEN": "new"})
+    files.set_env_values(file, {"TOKEN": "new"})
     assert after == file.read_bytes().decode()

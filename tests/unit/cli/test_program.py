@@ -166,8 +166,8 @@ def test_a_long_line_is_wrapped_with_its_indentation(
     monkeypatch.setattr(
         screen, "make_console", lambda *, stderr=False: Console(width=20, stderr=stderr, highlight=False)
     )
-    screen.say("- role: OWNER of the ad account", indent=2)
-    screen.note("  rows      five read, four valid", indent=12)
+    screen.print_line("- role: OWNER of the ad account", indent=2)
+    screen.print_note("  rows      five read, four valid", indent=12)
     expected = (
         "- role: OWNER of\n  the ad account\n",
         "  rows\n            five\n            read,\n            four\n            valid\n",
@@ -179,7 +179,7 @@ def test_a_long_line_is_wrapped_with_its_indentation(
 def test_an_error_that_ends_with_a_full_stop_gets_no_second_one(
     message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    screen.show_error(message)
+    screen.print_error(message)
     assert f"error: {message}" == " ".join(capsys.readouterr().err.split())
 
 

@@ -60,7 +60,10 @@ def test_an_error_for_a_user_without_a_home_names_the_variable_to_set(
     values: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError))
-    with pytest.raises(SettingsError, match="this user has no home folder: set DIGDAG_CONFIG_HOME to a folder"):
+    with pytest.raises(
+        SettingsError,
+        match="this user has no home folder for the local digdag secrets: set DIGDAG_CONFIG_HOME to a folder",
+    ):
         _store(values, "local")
 
 

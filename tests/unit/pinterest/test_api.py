@@ -151,7 +151,10 @@ def test_a_page_without_a_bookmark_is_the_last(bookmark: object) -> None:
 def test_listing_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_PAGES", 3)
     calls, stage = api(*(page(bookmark=f"b{number}") for number in range(5)))
-    with pytest.raises(PinterestError, match=r"a next page after 3 pages of listing audiences: .* Run this task again"):
+    with pytest.raises(
+        PinterestError,
+        match=r"after 3 pages in answer to the request to list audiences, .* Run this task again",
+    ):
         list(calls.audiences())
     assert 3 == len(stage.script.sent)
 
@@ -170,7 +173,7 @@ def test_listing_that_names_a_page_again_is_an_error(bookmark: object) -> None:
 
 @pytest.mark.parametrize("content", [{}, {"items": None}, {"items": {}}, [], "nonsense"])
 def test_a_listing_without_items_is_an_error(content: object) -> None:
-    with pytest.raises(PinterestError, match="listing customer lists, but the answer has no items"):
+    with pytest.raises(PinterestError, match="list customer lists, but the answer has no items"):
         list(api(answer(200, content))[0].customer_lists())
 
 
@@ -198,7 +201,7 @@ def test_username_is_none_if_pinterest_does_not_show_it(response: Response, expe
 
 @pytest.mark.parametrize("response", [answer(400, {"code": 1}), answer(500), Failure.TLS])
 def test_username_raises_any_other_refusal(response: Response | Failure) -> None:
-    with pytest.raises(PinterestError, match="looking up the user"):
+    with pytest.raises(PinterestError, match="look up the user"):
         api(response)[0].username()
 
 
@@ -224,7 +227,10 @@ def test_exceptions_on_a_read_are_a_warning(exceptions: object, caplog: pytest.L
     calls, _ = api(answer(200, {"id": "643", "name": "L", "exceptions": exceptions}, {"x-pinterest-rid": "r7"}))
     assert calls.customer_list("643")
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert "exceptions in earlier uploads (looking up customer list 643) [x-pinterest-rid r7]" in warning
+    assert (
+        "exceptions in earlier uploads, in answer to the request to look up customer list 643 "
+        "[x-pinterest-rid r7]" in warning
+    )
     assert "jane" not in caplog.text
 
 
@@ -299,7 +305,9 @@ def test_error_about_records_names_their_number_and_quotes_no_response(status: i
     with pytest.raises(RequestRefusedError) as caught:
         calls.change_records("643", Digests(bytes(96)), operation="ADD")
     assert status == caught.value.status
-    assert f"Pinterest answered {status} (code 1) to ADD of 3 records, customer list 643 (ad" in str(caught.value)
+    assert f"Pinterest answered {status} (code 1) to the request to add 3 records to customer list 643 (ad" in str(
+        caught.value
+    )
     assert "jane" not in str(caught.value)
     assert "[x-pinterest-rid r7]" in str(caught.value)
 

@@ -30,9 +30,9 @@ from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.stats import RequestCounts
 from tests.unit.scripted import RETRY, Keys, Scene, answer, scene
 
-READ = Request(method="GET", path="/things", purpose="looking at things")
-WRITE = Request(method="PATCH", path="/things", purpose="changing things", body=b"{}", write=True)
-RECORDS = Request(method="PATCH", path="/list", purpose="ADD of 3 records", body=b"{}", write=True, records=3)
+READ = Request(method="GET", path="/things", purpose="look at things")
+WRITE = Request(method="PATCH", path="/things", purpose="change things", body=b"{}", write=True)
+RECORDS = Request(method="PATCH", path="/list", purpose="add 3 records", body=b"{}", write=True, records=3)
 CREATING = Request(method="POST", path="/things", purpose="creating", body=b"{}", write=True, repeatable=False)
 
 OK = answer()
@@ -115,7 +115,7 @@ def test_lasting_failure_is_retried_as_often_as_set_and_then_raised() -> None:
     assert UnavailableError is type(error)
     assert [0, 0.5, 1.5, 3.5] == stage.script.times
     assert (
-        'Pinterest answered 503 (code 7) "busy" to changing things; run this task again later '
+        'Pinterest answered 503 (code 7) "busy" to the request to change things; run this task again later '
         "[x-pinterest-rid r1]; tried 4 times"
     ) == str(error)
     assert (503, True) == (error.status, error.maybe_applied)
@@ -131,7 +131,7 @@ def test_no_retry_and_no_wait_can_be_set(failure: Response, longest_wait: float)
 def test_request_without_a_connection_is_not_maybe_applied() -> None:
     error = error_of(scene(Failure.NOT_CONNECTED))
     assert (None, False) == (error.status, error.maybe_applied)
-    assert "no response from Pinterest (could not connect) to changing things" in str(error)
+    assert "no response from Pinterest (could not connect) to the request to change things" in str(error)
 
 
 def test_one_attempt_without_a_known_outcome_makes_the_request_maybe_applied() -> None:
@@ -377,14 +377,14 @@ def test_quoted_message_is_masked_before_it_is_cut_to_one_line() -> None:
 )
 def test_error_with_any_body_is_explained(body: bytes) -> None:
     description = Response(status=400, headers=CaseInsensitiveDict(), body=body)
-    assert "Pinterest answered 400 to changing things" in str(error_of(scene(description)))
+    assert "Pinterest answered 400 to the request to change things" in str(error_of(scene(description)))
 
 
 @pytest.mark.parametrize("request_", [READ, WRITE])
 def test_error_names_its_ad_account(request_: Request) -> None:
-    request_ = dataclasses.replace(request_, path="/ad_accounts/549755885175/audiences", purpose='creating "a\nb\x1b"')
+    request_ = dataclasses.replace(request_, path="/ad_accounts/549755885175/audiences", purpose='create "a\nb\x1b"')
     text = str(error_of(scene(answer(403)), request_))
-    assert 'Pinterest answered 403 to creating "a\\nb\\x1b" (ad account 549755885175); ' in text
+    assert 'Pinterest answered 403 to the request to create "a\\nb\\x1b" (ad account 549755885175); ' in text
 
 
 @pytest.mark.parametrize(
@@ -437,7 +437,7 @@ def test_a_request_that_can_be_divided_is_given_up_after_two_broken_connections(
     failure: Failure, records: int, tries: int
 ) -> None:
     stage = scene(failure)
-    request = Request(method="PATCH", path="/x", purpose="changing things", body=b"{}", records=records)
+    request = Request(method="PATCH", path="/x", purpose="change things", body=b"{}", records=records)
     with pytest.raises(ConnectionBrokenError if records > 1 else UnavailableError) as caught:
         stage.client.send(request, Keys())
     assert caught.value.maybe_applied

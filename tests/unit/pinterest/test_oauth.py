@@ -339,7 +339,7 @@ def test_an_answer_to_a_code_without_one_of_the_tokens_is_an_error(left_out: str
     [
         (
             answer(401, {"code": 283}),
-            "401 (code 283) to exchanging the code for a refresh token; the code was used before",
+            "401 (code 283) to the request to exchange the code for a refresh token; the code was used before",
         ),
         (answer(401, {"code": 2}), "check client id and client secret"),
         (answer(400, {"code": 1}), "the code was used before"),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from td_pinterest_op.cli.statements import arms_statement, hashed_statement, rejected_statement
+from td_pinterest_op.cli.statements import build_arms_statement, build_hashed_statement, build_rejected_statement
 from td_pinterest_op.errors import SettingsError, UnexpectedError
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.identifiers.types import EMAIL, IDFA, LISTED, MAID, IdentifierType
@@ -147,7 +147,7 @@ def test_hashed_query_keeps_other_columns_and_drops_rejected_values(
     rows = [(" Ann@Lee.example", 1, [UUID, "x", None], HASH.upper(), SIGMA), (None, 2, None, "n/a", "")]
     device = hashlib.sha256(UUID.encode()).hexdigest()
     expected = [(DIGEST, 1, [device], HASH, None), (None, 2, None, None, None)]
-    assert expected == run(database, hashed_statement(QUERY), rows)
+    assert expected == run(database, build_hashed_statement(QUERY), rows)
 
 
 def test_rejected_values_have_the_keys_of_the_user_the_column_and_the_reason(
@@ -159,7 +159,7 @@ def test_rejected_values_have_the_keys_of_the_user_the_column_and_the_reason(
         ("n/a", 3, [], HASH[:40], SIGMA),
         ("ann@lee.example", 4, None, None, None),
     ]
-    found = run(database, rejected_statement(QUERY, keys=["Customer"]), rows)
+    found = run(database, build_rejected_statement(QUERY, keys=["Customer"]), rows)
     assert [
         (1, 'my "ids"', "empty"),
         (1, 'my "ids"', "not_a_device_id"),
@@ -177,7 +177,7 @@ def test_arms_are_those_of_the_operator(database: duckdb.DuckDBPyConnection, by:
     query = Query(
         text="SELECT a, b FROM nasty", names=["email", "customer"], columns=[replace(COLUMNS[0], name="email")]
     )
-    arms: dict[str, str] = dict(run(database, arms_statement(query, by=by, salt="'it''s'", share="2000"), rows))
+    arms: dict[str, str] = dict(run(database, build_arms_statement(query, by=by, salt="'it''s'", share="2000"), rows))
     known = [str(number) if by else hashlib.sha256(person.encode()).hexdigest() for person, number, *_ in rows]
     chosen = assign_control(control, map(str.encode, known))
     assert {key: "control" if is_chosen else "sent" for key, is_chosen in zip(known, chosen, strict=True)} == arms
@@ -202,7 +202,9 @@ def test_several_statements_are_an_error() -> None:
         require_one_statement("SELECT 1; SELECT 2")
 
 
-@pytest.mark.parametrize("statement", [columns_statement, lambda text: hashed_statement(replace(QUERY, text=text))])
+@pytest.mark.parametrize(
+    "statement", [columns_statement, lambda text: build_hashed_statement(replace(QUERY, text=text))]
+)
 def test_comments_in_front_of_a_query_stay_in_front(statement: Any) -> None:
     made = statement("-- set session a = 'b'\n--x\nWITH people AS (SELECT 1) SELECT * FROM people -- the end")
     assert made.startswith("-- set session a = 'b'\n--x\n-- ")

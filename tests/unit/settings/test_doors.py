@@ -105,7 +105,7 @@ def test_a_setting_of_a_follow_up_is_read(key: str, value: object, expected: obj
         (parse_status, {**STATUS, "audience_ids": ["7", "x"]}, "- audience_ids: number 2: a string of 1 character"),
         (parse_status, {**STATUS, "audience_ids": {"7": 1}}, "- audience_ids: a mapping is not a list"),
         (parse_status, {**STATUS, "audience_ids": "["}, "- audience_ids: a string of 1 character is neither valid"),
-        (parse_status, {**STATUS, "audience_ids": [7] * 1001}, "- audience_ids: a list of 1001 items is longer"),
+        (parse_status, {**STATUS, "audience_ids": [7] * 1001}, "- audience_ids: a list of 1001 items is too long"),
         (parse_status, {**STATUS, "audience_id": "9"}, "- audience_ids: conflicts with audience_id"),
         (parse_status, {**STATUS, "ad_account_id": ""}, "- ad_account_id: missing; allowed: digits"),
         (

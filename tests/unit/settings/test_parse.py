@@ -436,7 +436,7 @@ def test_a_restriction_is_honoured_or_refused_by_name(
 ) -> None:
     raw = {**NEW, **ACTALIKE, "audience_id": "7", "action": action.name, key: value}
     if action.name in {each.action.name for each in ACTIONS if each.__name__.lower() in refused_by}:
-        assert f"- {key}: {action.name} cannot honour it; take it out" in message_of(raw)
+        assert f"- {key}: {action.name} cannot apply it; take it out" in message_of(raw)
     else:
         read(raw)
 
@@ -500,7 +500,10 @@ def test_a_key_that_audience_studio_adds_is_a_warning_there_and_an_error_elsewhe
     key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert LEAST == drop_console_keys(dict([*LEAST.items(), (key, "x")]), EXPORT)
-    assert f"the console's settings have keys that this operator does not know: {key}" in caplog.text
+    assert (
+        "the settings from the console have keys that this operator does not know, which are "
+        f"ignored: {key}" in caplog.text
+    )
     assert [key] == problems_of({**LEAST, key: "x"})
 
 

@@ -162,8 +162,8 @@ def test_a_key_that_is_refused_is_for_the_workflows_author(
     ("status", "kind", "advice"),
     [
         (302, WorkflowError, "redirects are not followed: check TD_API_SERVER, and a proxy that may respond"),
-        (400, WorkflowError, "the same request is refused every time: correct the name in its path"),
-        (422, WorkflowError, "the same request is refused every time: correct the name in its path"),
+        (400, WorkflowError, "repeating the request does not help: correct the name in its path"),
+        (422, WorkflowError, "repeating the request does not help: correct the name in its path"),
         (206, TreasureDataError, "run this task again later"),
     ],
 )
@@ -185,7 +185,7 @@ def test_any_other_response_is_final_with_advice_by_its_status_and_masked_text(
 @pytest.mark.parametrize(
     ("status", "complaint"),
     [
-        (422, r'response 422 "line 1:8: mismatched input" to POST .*every time: correct the query$'),
+        (422, r'response 422 "line 1:8: mismatched input" to POST .*does not help: correct the query$'),
         (302, r"redirects are not followed: check TD_API_SERVER"),
     ],
 )

@@ -81,7 +81,7 @@ class TestFinishedJob:
         finished(fake_time, shown(), *["running"] * 100, "success")
         # 84 polls are ten seconds apart; the waits before are shorter, and some of them have no line.
         assert 84 < len(caplog.messages) < 95
-        assert caplog.messages[-1].startswith("job 5 is running; waiting for it for ")
+        assert caplog.messages[-1].startswith("waiting for job 5 (running): ")
 
     @pytest.mark.parametrize("status", ["error", "killed"])
     def test_failed_job_is_an_error_with_its_status_and_the_engines_last_lines(
@@ -105,7 +105,7 @@ class TestFinishedJob:
         assert str(caught.value).endswith("x <hidden>")
 
     def test_missing_job_is_an_error_that_names_the_region(self, fake_time: FakeTime) -> None:
-        with pytest.raises(JobError, match=r"has no job 5: is TD_API_SERVER the region"):
+        with pytest.raises(JobError, match=r"has no job 5: check the job id, and that TD_API_SERVER is the region"):
             wait_for_job(Scripted(fake_time, {"/v3/job/status/5": [(404, {})]}), Source(job_id="5"))
 
     @pytest.mark.parametrize("content", [{}, {"status": None}, {"status": 7}])

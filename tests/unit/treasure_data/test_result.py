@@ -223,7 +223,7 @@ class TestBrokenOff:
         with pytest.raises(TreasureDataError) as caught:
             rows(wire, job(500, len(content)))
         assert re.search(
-            r"is truncated: \d+ of 500 rows came \(the last of 4 tries: response 503\); nothing", str(caught.value)
+            r"is truncated: \d+ of 500 rows arrived \(the last of 4 tries: response 503\); nothing", str(caught.value)
         )
         assert [1, 1, 2, 4] == fake_time.slept
         assert 5 == len(wire.ranges)
@@ -256,7 +256,7 @@ class TestWrongCount:
         content = buffers(TEXTS)
         wire = Wire(fake_time, content, [WHOLE, again])
         with pytest.raises(
-            TreasureDataError, match=r"is truncated: 500 of 501 rows came; nothing was sent\. Run this task"
+            TreasureDataError, match=r"is truncated: 500 of 501 rows arrived; nothing was sent\. Run this task"
         ):
             rows(wire, job(501, len(content) if size_known else None))
         assert [] == fake_time.slept
@@ -302,7 +302,7 @@ class TestDamaged:
         (
             400,
             WorkflowError,
-            "response 400 to the request for the result of job 5; the same request is refused every time: correct",
+            "response 400 to the request for the result of job 5; repeating the request does not help: correct",
         ),
         (
             302,

@@ -360,7 +360,7 @@ def test_without_a_single_column_of_digests_the_control_group_needs_a_key(
     stats = Stats(action="", ad_account_id="", dry_run=False)
     job = result(types, [], arrays=arrays).job
     with (
-        pytest.raises(Exception, match="needs a column for the control group"),
+        pytest.raises(Exception, match="has no column that identifies each person for the control group"),
         open_reader(job, given, stats, lists=None),
     ):
         pass

@@ -96,7 +96,7 @@ def test_without_a_folder_for_temporary_files_the_error_says_how_to_name_one(mon
     with monkeypatch.context() as patched:
         patched.setattr(tempfile, "tempdir", None)
         patched.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
-        with pytest.raises(WorkflowError, match="set the environment variable TMPDIR to one"), task_process():
+        with pytest.raises(WorkflowError, match="set the environment variable TMPDIR to a writable folder"), task_process():
             tempfile.TemporaryFile()  # noqa: SIM115 - it fails
 
 

@@ -88,7 +88,7 @@ class TestSource:
     @pytest.mark.parametrize(
         ("params", "complaint"),
         [
-            ({}, "there is no job to export: put a td> task before this one"),
+            ({}, "there is no job to export: put a td> task before this task"),
             ({"td": "x"}, "there is no job to export"),
             ({"job_id": "1", "query": "select 1"}, "both job_id and query"),
             ({"job_id": "", "td": {"last_job_id": "13"}}, "job_id of the task is blank"),

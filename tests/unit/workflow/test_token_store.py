@@ -146,7 +146,9 @@ def test_a_local_run_with_an_endpoint_stores_nothing_on_the_server(
     assert [] == server.sent
     assert after == file.read_text()
     said = (
-        [] if after != content else ["it is not in a local secrets file, and a local run does not store it on a server"]
+        []
+        if after != content
+        else ["the old token is not in a local secrets file, and a local run stores no token on a server"]
     )
     assert said == [why for why in said if any(why in warning for warning in warnings(caplog))]
     assert len(said) == len(warnings(caplog))
@@ -291,16 +293,16 @@ def test_token_that_cannot_be_saved_causes_one_warning_with_day_and_advice(
 @pytest.mark.parametrize(
     ("environ", "project_id", "secret_name", "why"),
     [
-        ({}, 4711, None, "given in plain text"),
+        ({}, 4711, None, "written in plain text"),
         # `digdag run` numbers its only project 1: never Treasure Data's project of that number.
-        ({}, 1, KEY, "it is not in a local secrets file, and a local run does not store it on a server"),
-        ({}, None, KEY, "there is no DIGDAG_ENDPOINT in _env"),
-        ({"TD_API_SERVER": "http://127.0.0.1:8080"}, 4711, KEY, "there is no DIGDAG_ENDPOINT"),
-        ({"TD_API_SERVER": "https://api.treasuredata.com.attacker.test"}, 4711, KEY, "there is no DIGDAG_ENDPOINT"),
-        ({"TD_API_SERVER": "https://api.a.b.treasuredata.com"}, 4711, KEY, "there is no DIGDAG_ENDPOINT"),
+        ({}, 1, KEY, "the old token is not in a local secrets file, and a local run stores no token on a server"),
+        ({}, None, KEY, "DIGDAG_ENDPOINT is missing in _env"),
+        ({"TD_API_SERVER": "http://127.0.0.1:8080"}, 4711, KEY, "DIGDAG_ENDPOINT is missing"),
+        ({"TD_API_SERVER": "https://api.treasuredata.com.attacker.test"}, 4711, KEY, "DIGDAG_ENDPOINT is missing"),
+        ({"TD_API_SERVER": "https://api.a.b.treasuredata.com"}, 4711, KEY, "DIGDAG_ENDPOINT is missing"),
         ({"DIGDAG_ENDPOINT": "http://digdag.test"}, 4711, KEY, "DIGDAG_ENDPOINT must be https"),
         ({"DIGDAG_ENDPOINT": "digdag.test:65432"}, 4711, KEY, "DIGDAG_ENDPOINT must be https"),
-        ({"DIGDAG_ENDPOINT": SERVER}, None, KEY, "in a workflow project"),
+        ({"DIGDAG_ENDPOINT": SERVER}, None, KEY, "the task must belong to a project"),
     ],
 )
 def test_token_without_a_store_is_sent_nowhere(

@@ -38,7 +38,7 @@ def pythons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "python1").write_text("no program")
     (folder / "python1").chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
-    interpreter.find_missing_packages.cache_clear()
+    interpreter.explain_unusable_python.cache_clear()
     return folder
 
 

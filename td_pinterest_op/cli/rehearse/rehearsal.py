@@ -36,7 +36,7 @@ PATIENCE, _SHORTEST_LOOK = 60.0, 0.5
 
 @dataclass(slots=True, kw_only=True)
 class Facts:
-    """What a rehearsal finds out. None: not known. `…_seconds`: the time from a write until a read shows it.
+    """Facts about Pinterest; None: not known. `…_seconds`: the time from a write until a read shows it.
 
     largest_batch: the most records that one request took. batch_too_large_status: of the answer to the next larger one,
     None if there was none. batches_at_once: the most that were taken at the same time.
@@ -58,39 +58,39 @@ class Facts:
 
 
 @dataclass(slots=True, kw_only=True)
-class Answer:
-    """The response that decides a step: that to its last write, else to its last read. All None without one."""
+class DecisiveResponse:
+    """Status and code of the response that decides a step: to its last write, else to its last read."""
 
     status: int | None = None
     code: int | None = None
     is_write: bool = False
 
-    def reset(self) -> None:
-        """Forget the response, before the next step."""
+    def clear(self) -> None:
+        """Forget the response before the next step."""
         self.status, self.code, self.is_write = None, None, False
 
-    def record(self, request: Request, response: Response) -> None:
-        """Keep a response, unless it is that to a read after a write."""
+    def record_response(self, request: Request, response: Response) -> None:
+        """Store a response, except for a read that follows a write."""
         if request.write or not self.is_write:
             self.status, self.code, self.is_write = response.status, response.code, request.write
 
     def record_error(self, error: ExportError) -> None:
-        """Keep the status and the code of an error as the response."""
+        """Store the status and the code of an error."""
         self.status, self.code = error.status, error.code
 
 
 class NotTriedError(Exception):
-    """A step could not be tried. The text of the error is shown as the step's verdict."""
+    """A step could not be tried. Its text is shown as the step's verdict."""
 
 
-class Stage:
-    """The list and the audience of a rehearsal, and the facts that the rehearsal has found out.
+class Rehearsal:
+    """A rehearsal's customer list, its audience, and the facts found so far.
 
-    `answer` gets every response. `made` has the ids of its `list` and its `audience`, once there are some. Every name
+    `response` gets every response. `made` has the ids of its `list` and its `audience`, once there are some. Every name
     that it makes ends in a key of eight hex digits.
     """
 
-    def __init__(self, connection: Connection, api: Api, *, answer: Answer, timing: Timing) -> None:
+    def __init__(self, connection: Connection, api: Api, *, response: DecisiveResponse, timing: Timing) -> None:
         key = secrets.token_hex(4)
         self._credentials, self._timing = connection.credentials, timing
         self.services, self.api, self.name = connection.services, api, f"{NAME} {key}"
@@ -101,18 +101,18 @@ class Stage:
         self.made: dict[str, str] = {}
         self._audience_begun = False
         self._people = bytearray()
-        self.facts, self.answer = Facts(), answer
+        self.facts, self.response = Facts(), response
         self.limits: str | None = None  # those that Pinterest's header states
 
-    def id_of(self, what: str) -> str:
+    def require_id_of(self, what: str) -> str:
         """Return the id of the rehearsal's `list` or `audience`. Raises NotTriedError if it was not created."""
         if what not in self.made:
             raise NotTriedError(f"not tried: there is no {what}")
         return self.made[what]
 
     def make_token_source(self) -> Tokens:
-        """Return a new source of tokens that begins with the refresh token that the command found."""
-        settings = self._credentials.settings()
+        """Return a new token source that starts with the refresh token which the command found."""
+        settings = self._credentials.build_settings()
         return Tokens(
             client=self.services.client,
             client_id=settings.client_id,
@@ -122,22 +122,22 @@ class Stage:
             timing=self._timing,
         )
 
-    def make_people(self, count: int) -> Digests:
+    def make_digests(self, count: int) -> Digests:
         """Return the digests of the first `count` made-up e-mail addresses."""
         for number in range(len(self._people) // DIGEST_BYTES, count):
             self._people += hashlib.sha256(f"{number}@{self.name[-8:]}.invalid".encode()).digest()
         return Digests(bytes(self._people[: count * DIGEST_BYTES]))
 
-    def make_list(self, count: int) -> str:
-        """Create a customer list of the first `count` made-up people; return its id. Raises what the API raises."""
-        records = self.make_people(count)
+    def create_list(self, count: int) -> str:
+        """Create a customer list of the first `count` made-up people; return its id."""
+        records = self.make_digests(count)
         named = fingerprint([records.data])
         made = self.lists.find_or_name_list(self.name, job_id=None, fingerprint=named, list_type="EMAIL")
         made.put(records)
         return made.id
 
-    def make_audience(self, list_id: str) -> None:
-        """Create the rehearsal's audience, which uses the given list. Raises what the API raises."""
+    def create_audience(self, list_id: str) -> None:
+        """Create the rehearsal's audience, which uses the given customer list."""
         self._audience_begun = True
         try:
             self.made["audience"] = self.audiences.create(self.name, description=None, list_id=list_id).id
@@ -146,17 +146,17 @@ class Stage:
             raise
 
     def remove_audience(self) -> bool:
-        """Remove the rehearsal's audience; return False if Pinterest does not know it. Raises what the API raises."""
-        removed = self.audiences.remove(self.id_of("audience"))
+        """Remove the rehearsal's audience. Return False if Pinterest does not know it."""
+        removed = self.audiences.remove(self.require_id_of("audience"))
         self._audience_begun = False
         return removed
 
     def read_audience(self) -> Audience | None:
-        """Return the rehearsal's audience as Pinterest shows it now; None if it does not exist."""
-        return self.api.audience(self.id_of("audience"))
+        """Return the rehearsal's audience as Pinterest shows it; None if it does not exist."""
+        return self.api.audience(self.require_id_of("audience"))
 
-    def measure_seconds(self, *shows: Callable[[], bool]) -> list[float | None]:
-        """Return the seconds until each of `shows` returns true; None for one that takes more than a minute."""
+    def measure_delays(self, *shows: Callable[[], bool]) -> list[float | None]:
+        """Return the seconds until each predicate is true; None for one that takes over a minute."""
         clock, client = self._timing.monotonic, self.api.client
         begin = clock()
         seconds: list[float | None] = [None] * len(shows)
@@ -170,8 +170,8 @@ class Stage:
             # A trial app's requests of a day are few: the longer it takes, the rarer the looks.
             client.rate_limiter.wait(max(_SHORTEST_LOOK, waited / 4))
 
-    def remove_audiences(self) -> bool:
-        """Remove the audiences of this and of interrupted rehearsals; return False if one may be left.
+    def remove_all_audiences(self) -> bool:
+        """Remove the audiences of this and of interrupted rehearsals. Return False if one may remain.
 
         Raises StoppedError.
         """
@@ -184,7 +184,7 @@ class Stage:
             for audience in self._find_rehearsal_audiences():
                 self.audiences.remove(audience.id)
                 if audience.name != self.name:
-                    screen.note(
+                    screen.print_note(
                         f'Removed audience {audience.id} "{audience.name}": an earlier rehearsal left it behind'
                     )
         except StoppedError:
@@ -196,7 +196,7 @@ class Stage:
         return True
 
     def _find_rehearsal_audiences(self) -> list[Audience]:
-        """Return the audiences of rehearsals in the ad account that are not removed."""
+        """Return the ad account's audiences that rehearsals created and that are not removed."""
         return [
             audience for audience in self.api.audiences() if _OURS.fullmatch(audience.name) and not audience.is_removed
         ]
