@@ -49,8 +49,8 @@ def assign_control(control: Control, keys: Iterable[object]) -> list[bool]:
     The first eight hex digits of SHA-256 (salt, a line feed, the key) decide, as in `salted_number_sql`.
     """
     prefix, share = control.salt.encode() + b"\n", control.share_of_ten_thousand
-    digests = (sha256(prefix + (key if isinstance(key, bytes) else str(key).encode())).digest() for key in keys)
-    return [int.from_bytes(digest[:_NUMBER_BYTES], "big") % NUMBERS < share for digest in digests]
+    encoded = [key if isinstance(key, bytes) else str(key).encode() for key in keys]
+    return [int.from_bytes(sha256(prefix + key).digest()[:_NUMBER_BYTES], "big") % NUMBERS < share for key in encoded]
 
 
 class SingleIdentifierPeople:
