@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.bundle import ROOT, lay_out, operator_files, project_files
-from td_pinterest_op.audiences.actions import EXPORT
 
 NAME = "pinterest_export"
 SECRETS = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token")
+_NEEDS = {"yes": "required", "no": "optional"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,17 +80,11 @@ If you have any questions, please contact support@treasuredata.com.
 
 
 def _parameters() -> str:
-    meanings = {name: meaning for name, _, _, meaning in _rows("td_pinterest_op", "Settings")}
-    return "\n".join(
-        f"- {setting.name}: {meanings[setting.name]} ({_need(setting.name)}"
-        f"{'' if setting.default_text == '–' else f', default: {setting.default_text}'})"
-        for setting in EXPORT.settings
-    )
-
-
-def _need(name: str) -> str:
-    needed = {cells[0]: cells[1] for cells in _rows("td_pinterest_op", "Settings")}[name]
-    return {"yes": "required", "no": "optional"}.get(needed, f"required {needed}")
+    lines = []
+    for name, need, default, meaning in _rows("td_pinterest_op", "Settings"):
+        by_default = "" if default == "–" else ", default: " + default.strip("`")
+        lines.append(f"- {name}: {meaning} ({_NEEDS.get(need, f'required {need}')}{by_default})")
+    return "\n".join(lines)
 
 
 def _rows(folder: str, heading: str) -> list[list[str]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.erasure import Receipt, Target, describe_plan, erase, find_targets
-from td_pinterest_op.audiences.request import Request, read_erasure_request
+from td_pinterest_op.audiences.request import Request, read_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.identifiers.types import LISTED
@@ -23,11 +23,11 @@ from td_pinterest_op.records.read import AllIdentifiersReader, Prepared, ReaderS
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.run_history.columns import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.table import ErasureSettings
+from td_pinterest_op.settings.table import ERASURE, ErasureSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run
-from td_pinterest_op.workflow.process import task_process
+from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.progress import LogReporter, Phase
 from td_pinterest_op.workflow.services import Services
 
@@ -39,8 +39,8 @@ class PinterestErase:
 
     def run(self) -> None:
         """Store the receipt under `pinterest_erasure`. Raises ExportError, which names each list that failed."""
-        with task_process():
-            workflow.store(pinterest_erasure=erasure(workflow.current_task(), SYSTEM))
+        with TaskProcess():
+            workflow.store_values(pinterest_erasure=erasure(workflow.get_current_task(), SYSTEM))
 
 
 def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     Raises ExportError, and OSError when the spool cannot be written.
     """
     log.info("td_pinterest_op %s", __version__)
-    request = read_erasure_request(task)
+    request = read_request(task, table=ERASURE)
     settings = request.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     run = _Erasure(request=request, timing=timing, stats=stats, reporter=LogReporter(timing=timing))
@@ -92,10 +92,10 @@ class _Erasure:
         with self.request.connect(stats, self.timing) as services, Spool() as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.token()
-            apis = {account: services.pinterest_for(account) for account in settings.ad_account_ids}
+            apis = {account: services.build_pinterest_api(account) for account in settings.ad_account_ids}
             self.targets = find_targets(apis)
             prepared = self._read_people(services, spool)
-            self.reporter.plan(describe_plan(self.targets, records=stats.unique, settings=settings))
+            self.reporter.show_plan(describe_plan(self.targets, records=stats.unique, settings=settings))
             sender = partial(Sender, client=services.client, settings=settings, progress=self._show_removing)
             if stats.unique and not settings.dry_run:
                 self._collect_results(erase(self.targets, prepared, apis=apis, sender=sender))
@@ -107,7 +107,7 @@ class _Erasure:
         columns = find_identifier_columns(rows.job, self.settings.columns)
         _warn_of_missing_types(columns)
         reader = AllIdentifiersReader(spool, ReaderSettings(columns=columns), stats)
-        with self.reporter.progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
+        with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
             reader.read(rows.blocks, progress=progress)
         check_values(stats, skip_invalid=self.settings.ignore_invalid_records, first_invalid=reader.first_invalid)
         return reader.prepared
@@ -115,7 +115,7 @@ class _Erasure:
     def _show_removing(self, **phase: Any) -> contextlib.AbstractContextManager[Callable[[int], None]]:
         """Show the progress of the removal from a list during the block."""
         pace = self.settings.records_per_second
-        return self.reporter.progress(Phase(name="removing", unit="records", pace=pace, **phase))
+        return self.reporter.show_progress(Phase(name="removing", unit="records", pace=pace, **phase))
 
     def _collect_results(self, results: Iterator[Target]) -> None:
         """Collect the outcome for each list. An error states how many lists were processed before it."""

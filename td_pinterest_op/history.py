@@ -1,4 +1,4 @@
-"""Rows of the history that no other operator writes: `py>: td_pinterest_op.history.Failed` and `.Lift` in a .dig file.
+"""Two operators that write history rows: `py>: td_pinterest_op.history.Failed` and `.Lift` in a .dig file.
 
 The table is the setting `history`, or the task's parameter of that name, which a workflow has under `_export`.
 """
@@ -13,8 +13,8 @@ from td_pinterest_op.run_history.sql import select_failures
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, show_value
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.history import History, open_history, workflow_name
-from td_pinterest_op.workflow.process import task_process
+from td_pinterest_op.workflow.history import History, find_workflow_name, open_history
+from td_pinterest_op.workflow.process import TaskProcess
 
 log = logging.getLogger(__name__)
 
@@ -27,26 +27,29 @@ class Failed:
 
     def run(self) -> None:
         """Write the row, unless the attempt has one of the failed task or of a task within it. Never fails."""
-        with task_process():
-            write_failure(workflow.current_task(), SYSTEM)
+        with TaskProcess():
+            write_failure(workflow.get_current_task(), SYSTEM)
 
 
 class Lift:
-    """Writes the history row of a lift comparison, which is the stored result of the last td> task."""
+    """Writes the history row of a lift comparison, whose figures are the stored result of the last td> task."""
 
     def run(self) -> None:
         """Write the row, with the task's `ad_account_id` and `audience_id`. Raises SettingsError without a result."""
-        with task_process():
-            write_lift(workflow.current_task(), SYSTEM)
+        with TaskProcess():
+            write_lift(workflow.get_current_task(), SYSTEM)
 
 
 def write_failure(task: workflow.Task, timing: Timing) -> None:
-    """Write the row of the failed run whose `_error` contains this task. If that fails, only log a warning."""
-    write_missing_row(task, timing, name=_find_failed_task_name(task), row={"error": _read_failure_message(task)})
+    """Write the row of the failed run whose `_error` contains this task. A failure to write is a warning."""
+    name = str(task.params.get("task_name") or "")
+    # Outside `_error`, the failed task is the whole workflow.
+    failed = name.partition("^error")[0] if "^error" in name else f"+{find_workflow_name(name) or ''}"
+    write_missing_row(task, timing, name=failed, row={"error": _read_failure_message(task)})
 
 
 def write_missing_row(task: workflow.Task, timing: Timing, *, name: str, row: Row) -> None:
-    """Write the row of a failed run, unless its attempt has one of the task `name` or of a task within it.
+    """Write the row of a failed run, unless its attempt has a row of the task `name` or of a task within it.
 
     `row` has the known columns of the run. A failure to write is a warning.
     """
@@ -60,7 +63,7 @@ def write_missing_row(task: workflow.Task, timing: Timing, *, name: str, row: Ro
     columns = history.task_columns
     ids = {column: str(columns[column] or "") for column in ("session_uuid", "attempt_id")}
     unless = select_failures(history.table, task=name, **ids)
-    history.write([{"kind": RUN, "outcome": FAILED, "task": name, **row}], unless=unless)
+    history.write_rows([{"kind": RUN, "outcome": FAILED, "task": name, **row}], unless=unless)
 
 
 def write_lift(task: workflow.Task, timing: Timing) -> None:
@@ -73,7 +76,7 @@ def write_lift(task: workflow.Task, timing: Timing) -> None:
     log.info("%s", figures.get("summary"))
     if history := _open_history(task, timing):
         ids = {name: task.params.get(name) for name in ("ad_account_id", "audience_id")}
-        history.write([{"outcome": SUCCESS, **ids, **build_lift_row(figures)}])
+        history.write_rows([{"outcome": SUCCESS, **ids, **build_lift_row(figures)}])
 
 
 def _open_history(task: workflow.Task, timing: Timing) -> History | None:
@@ -89,14 +92,8 @@ def _open_history(task: workflow.Task, timing: Timing) -> History | None:
         raise SettingsError(f"history: {problem}; allowed: {TABLE.allowed}", key="history") from None
 
 
-def _find_failed_task_name(task: workflow.Task) -> str:
-    """Return the name of the task whose `_error` contains this one. Outside `_error`, the workflow's name."""
-    name = str(task.params.get("task_name") or "")
-    return name.partition("^error")[0] if "^error" in name else f"+{workflow_name(name) or ''}"
-
-
 def _read_failure_message(task: workflow.Task) -> str:
-    """Return the text that the operator raised, else the first line of the failure's message."""
+    """Return the message of the error that the operator raised, else the first line of digdag's message."""
     error = task.params.get("error")
     text = str(error.get("message") or "") if isinstance(error, Mapping) else ""
     raised = text.partition(_BEFORE)[2]

@@ -8,70 +8,69 @@ failed. An export that a signal ends raises: digdag then stores nothing, and the
 import dataclasses
 import logging
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from td_pinterest_op.audiences.request import extend_task, split_layer
+from td_pinterest_op.audiences.request import extend_task, read_settings, split_parameters
 from td_pinterest_op.errors import SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.export import export
 from td_pinterest_op.history import write_missing_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.unexpected import to_export_error
-from td_pinterest_op.settings.merge import Layer
-from td_pinterest_op.settings.parse import parse_connection
+from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.structures import read_list_items
-from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value, whole_number
+from td_pinterest_op.settings.table import CONNECTION
+from td_pinterest_op.settings.types import WrongValueError, build_integer_type, is_left_out, show_value
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.process import task_process
+from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.resubmit import may_resubmit
-from td_pinterest_op.workflow.services import connect
+from td_pinterest_op.workflow.services import connect_services
 
 log = logging.getLogger(__name__)
 
 # Keys of an entry that are neither settings nor parameters of a task.
-OWN = ("name", "segment", "column")
-_CONCURRENT = whole_number(1, 1000)
+ENTRY_KEYS = ("name", "segment", "column")
+_CONCURRENT = build_integer_type(1, 1000)
 _TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Many:
-    """The steps of pinterest_many.dig."""
+    """The steps of pinterest_many.dig, which exports to several audiences."""
 
     def renew(self) -> None:
         """Check the list, and renew the refresh token that all entries share. Raises ExportError."""
-        with task_process():
-            renew(workflow.current_task(), SYSTEM)
+        with TaskProcess():
+            renew_token(workflow.get_current_task(), SYSTEM)
 
     def export(self) -> None:
         """Export one entry, the task's `audience`, and store its outcome. A failure is stored and not raised."""
-        with task_process():
-            name, outcome = export_entry(workflow.current_task(), SYSTEM)
-            workflow.store(pinterest_many={name: outcome})
+        with TaskProcess():
+            name, outcome = export_entry(workflow.get_current_task(), SYSTEM)
+            workflow.store_values(pinterest_many={name: outcome})
 
     def gate(self) -> None:
-        """Raise WorkflowError if any entry failed. The message names each of them."""
-        with task_process():
-            check_outcomes(workflow.current_task())
+        """Raise WorkflowError if any entry failed. The message names each failed entry."""
+        with TaskProcess():
+            check_outcomes(workflow.get_current_task())
 
 
-def renew(task: workflow.Task, timing: Timing) -> None:
+def renew_token(task: workflow.Task, timing: Timing) -> None:
     """Get an access token once, so that a new refresh token is saved before the entries start. Raises ExportError."""
-    names = Counter(map(_name_of, _read_entries(task)))
-    if duplicates := [name for name, count in names.items() if count > 1]:
+    names = list(map(_get_entry_name, _read_entries(task)))
+    if duplicates := sorted({name for name in names if names.count(name) > 1}):
         raise SettingsError(f"duplicate names in the list of audiences: {', '.join(duplicates)}")
     _read_concurrent(task)
-    settings = parse_connection(task.params.get("result_settings"), environ=task.environ)
-    with connect(task, settings, timing=timing) as services:
+    settings = parse_settings(task.params.get("result_settings"), table=CONNECTION, environ=task.environ)
+    with connect_services(task, settings, timing=timing) as services:
         services.tokens.token()
 
 
 def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, Any]]:
     """Export the task's entry. Returns its name, and `ok`, `error` (the message, or "") and `statistics`."""
     entry = _read_entry(task.params.get("audience"), "`audience` of the task")
-    name = _name_of(entry)
+    name = _get_entry_name(entry)
     own_task = task
     try:
         own_task = _build_task(task, entry, name)
@@ -91,34 +90,37 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
 
 
 def check_outcomes(task: workflow.Task) -> None:
-    """Raise WorkflowError if any entry failed or has no outcome. The message has that of each of them."""
+    """Raise WorkflowError with the error of each entry that failed or has no outcome, if there are any."""
     stored = task.params.get("pinterest_many")
     outcomes = stored if isinstance(stored, Mapping) else {}
-    entries = {_name_of(entry): entry for entry in _read_entries(task)}
-    missing = {
-        "ok": False,
-        "error": "no result was stored: its process was killed (usually for lack of memory), or it did not start",
-    }
-    results = {name: outcomes.get(name, missing) for name in entries}
-    if failed := [name for name, result in results.items() if not result["ok"]]:
-        errors = "; ".join(f"{name} ({_describe_place(entries[name])}): {results[name]['error']}" for name in failed)
-        advice = "To repeat them, run the whole attempt again: `--all` on a server, `--rerun` with digdag run"
-        raise WorkflowError(f"{len(failed)} of {len(entries)} audiences failed: {errors}. {advice}")
+    entries = {_get_entry_name(entry): entry for entry in _read_entries(task)}
+    lost = {"error": "no result was stored: its process was killed (usually for lack of memory), or it did not start"}
+    failed = [
+        f"{name} ({_describe_audience(entry)}): {outcomes.get(name, lost)['error']}"
+        for name, entry in entries.items()
+        if not outcomes.get(name, lost).get("ok")
+    ]
+    if failed:
+        raise WorkflowError(
+            f"{len(failed)} of {len(entries)} audiences failed: {'; '.join(failed)}. To repeat them, run the whole "
+            "attempt again: `--all` on a server, `--rerun` with digdag run"
+        )
     log.info("all %d audiences were exported", len(entries))
 
 
-def _name_of(entry: Mapping[object, Any]) -> str:
+def _get_entry_name(entry: Mapping[object, Any]) -> str:
     """Return the name of an entry in messages and in the store: its `name`, else the id or name of its audience."""
     return str(entry.get("name") or entry.get("audience_id") or entry.get("audience_name"))
 
 
-def _describe_place(entry: Mapping[object, Any]) -> str:
+def _describe_audience(entry: Mapping[object, Any]) -> str:
     """Return the audience and the ad account of an entry, for messages."""
     names = (value for key, value in entry.items() if str(key).startswith(("audience_id", "audience_name")) and value)
     return f"audience {next(names, 'none')} in ad account {entry.get('ad_account_id')}"
 
 
 def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
+    """Return the entries of the task's list `audiences`. Raises SettingsError."""
     try:
         entries = read_list_items(task.params.get("audiences"))
     except WrongValueError as error:
@@ -131,33 +133,27 @@ def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
 
 
 def _read_entry(value: object, place: str) -> Mapping[object, Any]:
-    entry = Layer(place=place, content=value).mapping()
-    if not entry:
+    """Return one entry as a mapping. Raises SettingsError."""
+    if not (entry := read_settings(value, place=place)):
         raise SettingsError(f"{place} is empty: it needs the settings of an audience")
     return entry
 
 
 def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> workflow.Task:
-    """Return the task of one entry, whose settings and parameters override those of `task`."""
+    """Return the task of one entry, whose settings and parameters override those of `task`. Raises SettingsError."""
     place = f"entry {name}"
-    others = {key: value for key, value in entry.items() if key not in OWN}
-    settings, params = split_layer(Layer(place=place, content=others))
+    others = {key: value for key, value in entry.items() if key not in ENTRY_KEYS}
+    settings, params = split_parameters(others, place=place)
     if "segment" in entry:
         if not {"query", "job_id"}.isdisjoint(params):
             raise SettingsError(f"{place} has both a segment and a query or job_id: leave one of them out")
-        params["query"] = _build_query(entry, place)
-    extended = extend_task(task, place, settings, params)
-    return dataclasses.replace(extended, concurrent=_read_concurrent(task))
-
-
-def _build_query(entry: Mapping[object, Any], place: str) -> str:
-    """Return the query of the people in an entry's segment. Raises SettingsError."""
-    segment, column = str(entry["segment"]).strip(), str(entry.get("column") or "email").strip()
-    if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column):
-        raise SettingsError(
-            f"{place}: segment must be a table, such as cdp_audience_1.vip, and column the name of a column"
-        )
-    return f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
+        segment, column = str(entry["segment"]).strip(), str(entry.get("column") or "email").strip()
+        if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column):
+            raise SettingsError(
+                f"{place}: segment must be a table, such as cdp_audience_1.vip, and column the name of a column"
+            )
+        params["query"] = f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
+    return dataclasses.replace(extend_task(task, place, settings, params), concurrent=_read_concurrent(task))
 
 
 def _read_concurrent(task: workflow.Task) -> int:

@@ -18,15 +18,15 @@ MODULES = {
 }
 
 
-def check(python=None):
-    # type: (tuple[int, ...] | None) -> None
+def check_environment():
+    # type: () -> None
     """Raise ImportError if Python is too old or a package is missing."""
-    version = tuple(python or sys.version_info)[:2]
+    version = sys.version_info[:2]
     if version < MINIMUM_PYTHON:
         raise ImportError(
             "td_pinterest_op needs Python {}.{} or newer; this is Python {}.{}".format(*MINIMUM_PYTHON, *version)
         )
-    # To import them takes a second, in which Ctrl-C would end in a traceback: whoever uses them imports them.
+    # The packages are not imported: that takes a second, in which Ctrl-C would end in a traceback.
     missing = [package for module, package in MODULES.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise ImportError(

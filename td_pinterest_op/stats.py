@@ -1,6 +1,6 @@
 """The counters of one export, and their JSON for the workflow store.
 
-The counts always add up (see `Stats.check`). With one identifier column, every row read is valid or invalid. With
+The counts always add up (see `Stats.check_sums`). With one identifier column, every row read is valid or invalid. With
 several, `rows.valid` and `rows.invalid` count values: each non-null value of a row is an identifier.
 """
 
@@ -18,7 +18,7 @@ from td_pinterest_op.redaction.format import break_templates, escape, format_cou
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryText:
-    """What a run does, in a sentence: `past` after it, `infinitive` after "would" in a dry run.
+    """What a run does, as text for its summary: `past` after the run, `infinitive` after "would" in a dry run.
 
     `{audience}` and `{records}` are filled in with the audience and the number of records.
     """
@@ -33,26 +33,18 @@ WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
 
 
 class Condition(enum.Enum):
-    """What an audience's status means. MATCHING: Pinterest is still processing the audience."""
+    """The condition of an audience, with the statuses that mean it. MATCHING: Pinterest is still processing it."""
 
-    READY = "ready"
-    TOO_SMALL = "too small"
-    REMOVED = "removed"
-    MATCHING = "matching"
-
-
-# Source: AudienceStatus of the API description 5.28, and the statuses that removed audiences were seen with.
-_CONDITIONS = {
-    "READY": Condition.READY,
-    "TOO_SMALL": Condition.TOO_SMALL,
-    "PERSONAS_INELIGIBLE_SIZE": Condition.TOO_SMALL,
-    **dict.fromkeys(("REMOVED", "DELETED", "ARCHIVED"), Condition.REMOVED),
-}
+    # Source: AudienceStatus of the API description 5.28, and the statuses that removed audiences were seen with.
+    READY = ("READY",)
+    TOO_SMALL = ("TOO_SMALL", "PERSONAS_INELIGIBLE_SIZE")
+    REMOVED = ("REMOVED", "DELETED", "ARCHIVED")
+    MATCHING = ()
 
 
 def find_condition(status: str) -> Condition:
-    """Return the condition of a status. An unknown status counts as MATCHING."""
-    return _CONDITIONS.get(status.upper(), Condition.MATCHING)
+    """Return the condition that a status of an audience means. An unknown status counts as MATCHING."""
+    return next((condition for condition in Condition if status.upper() in condition.value), Condition.MATCHING)
 
 
 SUPPRESS, CONSENT = "suppress", "consent"
@@ -83,7 +75,7 @@ class RequestCounts:
 class MirrorFigures:
     """The changes of a mirror's run. `mode`: replace or difference. `plan`: its number in the ledger, or None.
 
-    `people`: those of the query who may be sent. `members`: those of the audience before, by the ledger.
+    `people`: people of the query who may be sent. `members`: members before the run, according to the ledger.
     `resent`: members who are sent again. `left`: members who are removed. `unsure`: values that the warehouse cannot
     hash.
     """
@@ -113,7 +105,7 @@ class Stats:
     that are. `keys`: keys of the unique rows, None if every record is one key. `invalid_keys_by_reason`: keys that
     valid rows go without. `withheld`: unique records, by a reason of WITHHELD. `list_jobs`: the jobs of the LISTS.
     `plain_values` and `hashed_values`: what the valid values were. `mirror`: None for any other action. Several
-    threads may call `count` and use `requests`; everything else belongs to the main thread.
+    threads may call `count_records` and use `requests`; everything else belongs to the main thread.
     """
 
     action: str
@@ -173,14 +165,14 @@ class Stats:
         """The number of invalid values."""
         return self.invalid_by_reason.total()
 
-    def count(self, *, sent: int = 0, refused: int = 0, in_doubt: int = 0) -> None:
+    def count_records(self, *, sent: int = 0, refused: int = 0, in_doubt: int = 0) -> None:
         """Add to the counters of records that the sending threads share. `in_doubt` may be negative."""
         with self._lock:
             self.sent += sent
             self.refused += refused
             self.in_doubt += in_doubt
 
-    def check(self, *, complete: bool) -> None:
+    def check_sums(self, *, complete: bool) -> None:
         """Raise UnexpectedError if the counts do not add up. `complete`: everything was sent."""
         sums = {
             "rows.read = rows.valid + rows.invalid": self.columns != 1 or self.read == self.valid + self.invalid_count,
@@ -196,24 +188,23 @@ class Stats:
         """The outcome of the run in one sentence."""
         name = self.audience_name or self.audience_id
         audience = f'audience "{escape(name)}"' if name else "an audience"
+        to_send = format_count(self.to_send_count, "record")
         if self.failed or self.summary_text is None:
-            sent = f", {self.sent:,} of {format_count(self.to_send_count, 'record')} sent" if self.unique else ""
-            begin = f"Failed: {self.action} on {audience}{sent}"
+            sent = f", {self.sent:,} of {to_send} sent" if self.unique else ""
+            outcome = f"Failed: {self.action} on {audience}{sent}"
         elif self.dry_run:
-            would = self.summary_text.infinitive.format(
-                audience=audience, records=format_count(self.to_send_count, "record")
-            )
-            begin = f"Dry run: would {would}; nothing was written"
+            would = self.summary_text.infinitive.format(audience=audience, records=to_send)
+            outcome = f"Dry run: would {would}; nothing was written"
         else:
             done = self.summary_text.past.format(audience=audience, records=format_count(self.sent, "record"))
-            begin = done[0].upper() + done[1:]
-        was = "was" if self.invalid_count == 1 else "were"
-        left_out = [f"{format_count(self.invalid_count, 'invalid value')} {was} left out"] if self.invalid_count else []
-        left_out += [f"{self.withheld_text} {'was' if self.withheld.total() == 1 else 'were'} withheld"] * any(
-            self.withheld.values()
-        )
-        left_out += [f"Pinterest refused {self.refused:,}"] if self.refused else []
-        return "; ".join([begin, *left_out]) + "."
+            outcome = done[0].upper() + done[1:]
+        invalid, withheld = self.invalid_count, self.withheld.total()
+        left_out = {
+            f"{format_count(invalid, 'invalid value')} {'was' if invalid == 1 else 'were'} left out": invalid,
+            f"{self.withheld_text} {'was' if withheld == 1 else 'were'} withheld": withheld,
+            f"Pinterest refused {self.refused:,}": self.refused,
+        }
+        return "; ".join([outcome, *(text for text, count in left_out.items() if count)]) + "."
 
     def to_json(self) -> dict[str, Any]:
         """Return the statistics as plain JSON types, in the order of README's table.
@@ -221,16 +212,10 @@ class Stats:
         Every reason is in it, even with zero: digdag merges what two tasks store, key by key.
         """
         keys = {"keys": self.keys, "invalid_keys": self.invalid_keys_by_reason.total()}
+        ids = ("audience_id", "audience_name", "customer_list_id", "previous_customer_list_id", "job_id")
         requests = self.requests
         statistics = {
-            "action": self.action,
-            "ad_account_id": self.ad_account_id,
-            "audience_id": self.audience_id,
-            "audience_name": self.audience_name,
-            "customer_list_id": self.customer_list_id,
-            "previous_customer_list_id": self.previous_customer_list_id,
-            "job_id": self.job_id,
-            "dry_run": self.dry_run,
+            **{name: getattr(self, name) for name in ("action", "ad_account_id", *ids, "dry_run")},
             "audience": {"status": self.audience_status, "size": self.audience_size},
             "members": self.members,
             "summary": self.summary,

@@ -14,12 +14,12 @@ from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceH
 from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.run_history.sql import select_audience_rows
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import parse_status
-from td_pinterest_op.settings.table import StatusSettings
+from td_pinterest_op.settings.parse import parse_settings
+from td_pinterest_op.settings.table import STATUS, StatusSettings
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run
-from td_pinterest_op.workflow.process import task_process
-from td_pinterest_op.workflow.services import connect
+from td_pinterest_op.workflow.process import TaskProcess
+from td_pinterest_op.workflow.services import connect_services
 
 log = logging.getLogger(__name__)
 
@@ -29,16 +29,16 @@ class AudienceStatus:
 
     def run(self) -> None:
         """Raise AudienceError if an audience breaks `fail_on`, `min_size` or `max_drop_ratio`, or cannot be read."""
-        with task_process():
-            stored = follow_up(workflow.current_task(), SYSTEM)
-            workflow.store(pinterest_status=stored)
+        with TaskProcess():
+            stored = follow_up(workflow.get_current_task(), SYSTEM)
+            workflow.store_values(pinterest_status=stored)
             if stored["problems"]:
                 raise AudienceError("; ".join(stored["problems"]))
 
     def look(self) -> None:
         """Do the same as `run`, but only store problems under `pinterest_status.problems`, for a later task."""
-        with task_process():
-            workflow.store(pinterest_status=follow_up(workflow.current_task(), SYSTEM))
+        with TaskProcess():
+            workflow.store_values(pinterest_status=follow_up(workflow.get_current_task(), SYSTEM))
 
 
 def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
     Raises SettingsError, and the errors of a token that is refused.
     """
-    settings = parse_status(task.params.get("result_settings"), environ=task.environ)
+    settings = parse_settings(task.params.get("result_settings"), table=STATUS, environ=task.environ)
     history = open_history(task, settings.history, timing)
     for warning in settings.warnings:
         log.warning("%s", warning)
@@ -56,8 +56,8 @@ def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     with record_run(history, run.history_rows):
         if history:
             query = select_audience_rows(history.table, COLUMNS_READ, settings.audience_ids)
-            run.known = build_audience_history(history.read(query) or ())
-        with connect(task, settings, timing=timing) as services:
+            run.known = build_audience_history(history.read_rows(query) or ())
+        with connect_services(task, settings, timing=timing) as services:
             for audience_id in settings.audience_ids:
                 run.check_audience(audience_id, services.pinterest)
     usable, waiting = sum(state.is_usable for state in run.states), sum(state.is_waiting for state in run.states)

@@ -212,7 +212,7 @@ class Sender:
     def _set_status(self, piece: _Piece, status: _Status) -> None:
         """Give a piece a status, and count its records under it."""
         count = piece.records.record_count
-        self._stats.count(
+        self._stats.count_records(
             sent=count * (status is _Status.SENT),
             refused=count * (status is _Status.REFUSED),
             in_doubt=count * ((status is _Status.IN_DOUBT) - (piece.status is _Status.IN_DOUBT)),

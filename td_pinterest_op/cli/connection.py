@@ -18,11 +18,11 @@ from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import OnResponse
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import parse_connection
-from td_pinterest_op.settings.table import CREDENTIALS, ConnectionSettings
+from td_pinterest_op.settings.parse import parse_settings
+from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
-from td_pinterest_op.workflow import local_secrets
-from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect, open_token_store
+from td_pinterest_op.workflow.digdag_secrets import find_local_secrets_folder, read_local_secret
+from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services, open_token_store
 from td_pinterest_op.workflow.task import Task
 from td_pinterest_op.workflow.token_store import LOCAL_PROJECT
 
@@ -82,7 +82,7 @@ class Credentials:
 
     def find_overriding_sources(self, kind: str) -> dict[str, str]:
         """Return the sources that take precedence over `--to KIND`, each with the command that clears it."""
-        in_local = kind == "file" and local_secrets.read(SECRETS[TOKEN], self.environ)
+        in_local = kind == "file" and read_local_secret(SECRETS[TOKEN], self.environ)
         return {
             **({ENVIRONMENT: f"unset {TOKEN}"} if self.sources.get(TOKEN) == ENVIRONMENT else {}),
             **({LOCAL: f"digdag secrets --local --delete {SECRETS[TOKEN]}"} if in_local else {}),
@@ -109,7 +109,7 @@ class Credentials:
     def build_settings(self) -> ConnectionSettings:
         """Return connection settings with short waits for terminal use. Missing credentials are set to "0"."""
         environ = {**self.environ, **dict.fromkeys(self.missing_variables, "0")}
-        return parse_connection({"type": "pinterest", **_PATIENCE}, environ=environ)
+        return parse_settings({"type": "pinterest", **_PATIENCE}, table=CONNECTION, environ=environ)
 
     def build_task(self, *, session: str | None = None, **params: object) -> Task:
         """Return a digdag task with these credentials and the given parameters."""
@@ -120,12 +120,12 @@ class Credentials:
         store = open_token_store(self.build_task(), self.build_settings(), SYSTEM)
         path = self.env_file
         if path is None or self.sources.get(TOKEN) != f"the file {path}":
-            return store.save
+            return store.save_token
 
         def save_token(issued: Secret | None, seconds: float | None) -> None:
             """Store a refresh token that is valid for `seconds`. `issued` is None if Pinterest issued no new one."""
             if issued is None:
-                store.save(issued, seconds)
+                store.save_token(issued, seconds)
                 return
             try:
                 files.set_env_values(path, {TOKEN: issued.reveal()})
@@ -147,7 +147,7 @@ class Credentials:
         timing: Timing = SYSTEM,
     ) -> contextlib.AbstractContextManager[Services]:
         """Connect to both services until the end of the block. `count` counts write requests to Pinterest."""
-        return connect(
+        return connect_services(
             self.build_task(),
             self.build_settings(),
             timing=timing,
@@ -162,10 +162,10 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
     in_file = _read_env_file(env_file) if env_file else {}
     values, sources = dict(environ), {}
     for variable in (*SECRETS, *_OTHERS):
-        local = _read_local_secret(variable, environ)
+        local = _read_local_value(variable, environ)
         places = {
             ENVIRONMENT: environ.get(variable, ""),
-            f"{LOCAL} ({local_secrets.folder(environ) if local else ''})": local,
+            f"{LOCAL} ({find_local_secrets_folder(environ) if local else ''})": local,
             f"the file {env_file}": in_file.get(variable, ""),
         }
         for place, value in places.items():
@@ -176,12 +176,12 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
     return Credentials(environ=values, sources=sources, env_file=env_file)
 
 
-def _read_local_secret(variable: str, environ: Mapping[str, str]) -> str:
+def _read_local_value(variable: str, environ: Mapping[str, str]) -> str:
     """Return a variable's value from the local digdag secrets; "" if it is missing."""
     if variable in SECRETS:
-        return local_secrets.read(SECRETS[variable], environ) or ""
-    if variable == "TD_API_SERVER" and (host := local_secrets.read("td.endpoint", environ)):
-        plain = local_secrets.read("td.use_ssl", environ) == "false"
+        return read_local_secret(SECRETS[variable], environ) or ""
+    if variable == "TD_API_SERVER" and (host := read_local_secret("td.endpoint", environ)):
+        plain = read_local_secret("td.use_ssl", environ) == "false"
         return f"{'http' if plain else 'https'}://{host}"
     return ""
 
@@ -220,7 +220,9 @@ class Connection:
     def make_api(self) -> Api:
         """Return Pinterest's API for the ad account of --ad-account, of the environment, or for the only one."""
         named = self.common.ad_account or self.credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
-        return self.services.pinterest_for(require_id(named, "--ad-account") if named else self._find_only_ad_account())
+        return self.services.build_pinterest_api(
+            require_id(named, "--ad-account") if named else self._find_only_ad_account()
+        )
 
     def _find_only_ad_account(self) -> str:
         """Return the id of the user's only ad account. Raises SettingsError for none, click.UsageError for several."""

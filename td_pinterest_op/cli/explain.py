@@ -1,5 +1,7 @@
 """`td-pinterest explain`: what a reason or an error means, and what to do."""
 
+import inspect
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -7,16 +9,65 @@ import click
 
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.options import CommonOptions
-from td_pinterest_op.errors import ERRORS
+from td_pinterest_op.errors import ExportError
 from td_pinterest_op.identifiers.reasons import REASONS
-from td_pinterest_op.settings.types import suggest
+from td_pinterest_op.settings.types import suggest_word
 
+_EXAMPLES = {
+    "ExportError": "any of the other examples",
+    "WorkflowError": (
+        "Treasure Data refused the API key: check the secret td.apikey, and that TD_API_SERVER is the key's region"
+    ),
+    "SettingsError": "result_settings has 1 problem: - audience_name: missing, and create_new_audience needs it",
+    "JobError": (
+        'the result of job 2345678 (columns: mail varchar) cannot be exported: column "mail" is not an identifier'
+    ),
+    "InvalidRowsError": "12 of 1,000 rows are invalid (not_an_email 12); the first are in rows 17, 23",
+    "LimitError": "there is no valid record to send (0 rows read, 0 invalid)",
+    "AudienceError": "there is no audience 2542620905475 in ad account 549755885175: check both ids",
+    "AccountError": "Pinterest answered 401 (code 2) to the request to exchange the refresh token for an access token",
+    "TreasureDataError": (
+        "the result of job 2345678 is truncated: 900 of 1000 rows came; nothing was sent. Run this task again"
+    ),
+    "PinterestError": (
+        "Pinterest answered 200 to the request to switch audience 2542620905475 to another customer list, but the "
+        "answer has no id"
+    ),
+    "RequestRefusedError": (
+        'Pinterest answered 400 (code 400) "Invalid parameters" to the request to create audience "Shoppers"'
+    ),
+    "RecordsRefusedError": "Pinterest refused 2 of the 10000 records of a batch (400)",
+    "UnavailableError": (
+        "Pinterest answered 503 to the request to add 10000 records to customer list 5497558851750; tried 8 times"
+    ),
+    "MaybeAppliedError": (
+        "no response from Pinterest (no byte of the response for read_timeout_secs) to the request to create customer "
+        'list "Shoppers"'
+    ),
+    "ConnectionBrokenError": (
+        "no response from Pinterest (the connection broke) to the request to add 1250 records; tried 8 times"
+    ),
+    "StoppedError": "the run was stopped (SIGTERM)",
+    "UnexpectedError": (
+        "KeyError at parse.py:120, in _settings: a bug in td_pinterest_op; please report it with this line"
+    ),
+}
 _PARTS = {
     "who": "Who must act:",
     "example": "Example:",
     "advice": "What to do:",
     "sql": "SQL that finds the rows (put your table and column in):\n ",
 }
+
+
+def _walk_subclasses(error: type[ExportError]) -> Iterator[type[ExportError]]:
+    """Yield an error class and all of its subclasses."""
+    yield error
+    for subclass in error.__subclasses__():
+        yield from _walk_subclasses(subclass)
+
+
+ERRORS: Mapping[str, type[ExportError]] = {error.__name__: error for error in _walk_subclasses(ExportError)}
 
 
 @click.command(epilog="\b\nExamples:\n  td-pinterest explain not_an_email\n  td-pinterest explain AudienceError")
@@ -52,8 +103,13 @@ def _describe_entry(name: str) -> dict[str, Any]:
         reason = asdict(REASONS[name])
         return {"name": name, "kind": "reason", **reason, "meaning": f"the value {reason['meaning']}"}
     error = ERRORS[name]
-    shown = {"meaning": error.meaning(), "who": error.who, "example": error.example, "advice": error.advice}
+    shown = {"meaning": get_meaning(error), "who": error.who, "example": _EXAMPLES[name], "advice": error.advice}
     return {"name": name, "kind": "error", **shown}
+
+
+def get_meaning(error: type[ExportError]) -> str:
+    """Return the first paragraph of an error's docstring as one line."""
+    return " ".join(inspect.cleandoc(error.__doc__ or "").split("\n\n")[0].split())
 
 
 def _resolve_name(name: str) -> str:
@@ -61,7 +117,7 @@ def _resolve_name(name: str) -> str:
     names = {known.lower(): known for known in (*REASONS, *ERRORS)}
     word = name.strip().lower().replace("-", "_")
     if word not in names:
-        suggestion = suggest(name.strip(), names.values()) or "."
+        suggestion = suggest_word(name.strip(), names.values()) or "."
         raise click.UsageError(
             f"there is no rejection reason or error with that name{suggestion} Run `td-pinterest explain` without a "
             "name to list all"

@@ -225,7 +225,7 @@ class TerminalReporter:
     ask: bool
     quiet: bool
 
-    def plan(self, text: str) -> None:
+    def show_plan(self, text: str) -> None:
         """Print the plan and ask for approval. Raises StoppedError if the user declines."""
         if not self.quiet or self.ask:
             first, *facts = text.splitlines()
@@ -236,7 +236,7 @@ class TerminalReporter:
             raise StoppedError("you answered no")
 
     @contextlib.contextmanager
-    def progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
+    def show_progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
         """Show a progress bar on a terminal. Yields a function to call with the number of units done."""
         console = Console(stderr=True)
         is_hidden = self.quiet or not console.is_terminal

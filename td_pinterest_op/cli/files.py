@@ -13,10 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op.audiences.request import split_layer
+from td_pinterest_op.audiences.request import read_settings, split_parameters
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime import atomic_file
-from td_pinterest_op.settings.merge import Layer
 
 _PIECE = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
 _WORD = rf"(?: {_PIECE} )+"
@@ -39,7 +38,8 @@ def read_task_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
     Raises SettingsError, also for what no export takes.
     """
-    settings, params = split_layer(Layer(place=f"the file {path} of --settings", content=read_text(path, "--settings")))
+    place = f"the file {path} of --settings"
+    settings, params = split_parameters(read_settings(read_text(path, "--settings"), place=place), place=place)
     return {str(name): value for name, value in settings.items()}, params
 
 

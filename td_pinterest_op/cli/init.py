@@ -145,7 +145,7 @@ class _Questions:
 def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], services: Services | None) -> Answers:
     """Return all answers, from the options or from the user. Raises click.UsageError."""
     account = _ask_ad_account(questions, options["ad_account"], services)
-    api = services.pinterest_for(account) if services else None
+    api = services.build_pinterest_api(account) if services else None
     job = questions.choose_job(options["job"])
     audiences, new_name = _ask_audiences(questions, job, options["audiences"], api)
     database = query = suppress = consent = ""

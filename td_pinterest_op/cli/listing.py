@@ -16,7 +16,7 @@ from td_pinterest_op.cli.report import history_option, read_history_entries
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.report.entry import parse_time
-from td_pinterest_op.report.figures import share
+from td_pinterest_op.report.figures import format_share
 
 _EXPORT_STATUS = {None: "roles not shown", True: "may export", False: "may read only"}
 _LISTING = options.combine_options(options.name_filter, options.env_file, options.as_json, options.quiet)
@@ -116,7 +116,7 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
     if past is not None:
         screen.print_line()
         columns = ("when", "what", "sent", "rejected", "status", "size", "members", "matched")
-        rows = [entry | {"when": entry["at"], "matched": share(entry["match_ratio"], 1)} for entry in past]
+        rows = [entry | {"when": entry["at"], "matched": format_share(entry["match_ratio"], 1)} for entry in past]
         _print_rows(common, rows, columns, nothing="nothing in the history")
 
 
@@ -135,14 +135,14 @@ def _read_history_rows(history: str, audience_id: str, env_file: Path | None) ->
     return [
         {
             "at": entry.at,
-            "what": entry.text("action") or entry.kind,
+            "what": entry.get_text("action") or entry.kind,
             "outcome": entry.outcome,
-            "sent": entry.count("records_sent"),
-            "rejected": entry.count("rows_invalid"),
-            "status": entry.text("audience_status") or None,
-            "size": entry.count("audience_size"),
-            "members": entry.count("members"),
-            "match_ratio": entry.number("match_ratio"),
+            "sent": entry.get_count("records_sent"),
+            "rejected": entry.get_count("rows_invalid"),
+            "status": entry.get_text("audience_status") or None,
+            "size": entry.get_count("audience_size"),
+            "members": entry.get_count("members"),
+            "match_ratio": entry.get_number("match_ratio"),
         }
         for entry in reversed(read_history_entries(history, audience_id=audience_id, env_file=env_file))
     ]

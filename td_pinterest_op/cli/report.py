@@ -13,8 +13,8 @@ from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.format import format_count
-from td_pinterest_op.report.after_run import READABLE
 from td_pinterest_op.report.entry import Entry, make_entry
+from td_pinterest_op.report.page_file import PAGE_MODE
 from td_pinterest_op.runtime.atomic_file import replace
 from td_pinterest_op.treasure_data.job import Source, make_domain_key
 from td_pinterest_op.treasure_data.result import read_all
@@ -80,7 +80,7 @@ def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
     ordered = sorted(runs, key=lambda run: run.at.timestamp() if run.at else 0.0)
     html = render_page(ordered, report_texts=REPORT_TEXTS, audience_id=audience, now=datetime.now(timezone.utc))
     try:
-        replace(output, html, mode=READABLE)
+        replace(output, html, mode=PAGE_MODE)
     except OSError as error:
         raise SettingsError(f"{output} cannot be written: {files.explain_error(error)}") from None
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from td_pinterest_op.report.entry import Entry, make_entry
-from td_pinterest_op.report.page_data import collect_entries, read_page_entries
+from td_pinterest_op.report.page_file import collect_entries, read_page_entries
 from td_pinterest_op.run_history.columns import COLUMNS, FAILED
 
 # The time of the process that wrote a line of a log, and the operator's own words before the figures.

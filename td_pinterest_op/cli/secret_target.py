@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.http.transport import NoResponseError, is_safe
 from td_pinterest_op.redaction.secret import Secret, mask
-from td_pinterest_op.workflow import local_secrets
-from td_pinterest_op.workflow.digdag_server import DigdagServer
+from td_pinterest_op.runtime.atomic_file import replace
+from td_pinterest_op.workflow.digdag_secrets import DigdagServer, find_local_secrets_folder
 
 # Writes secrets, by their workflow names, and says where they are.
 Target = Callable[[Mapping[str, Secret]], str]
@@ -42,7 +43,7 @@ def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str])
 def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> str:
     """Store secrets in the local digdag secrets; return a description of the place."""
     try:
-        stored = [local_secrets.write(name, value, environ) for name, value in secrets.items()]
+        stored = [write_local_secret(name, value, environ) for name, value in secrets.items()]
     except OSError as error:
         raise SettingsError(f"the local digdag secrets cannot be written: {files.explain_error(error)}") from None
     except RuntimeError:
@@ -50,6 +51,18 @@ def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) ->
             "this user has no home folder for the local digdag secrets: set DIGDAG_CONFIG_HOME to a folder"
         ) from None
     return f"the local digdag secrets ({stored[0].parent})"
+
+
+def write_local_secret(name: str, value: Secret, environ: Mapping[str, str]) -> Path:
+    """Store a local digdag secret in a file that only its owner can read; return the file.
+
+    Raises OSError, and RuntimeError if the user has no home folder.
+    """
+    file = find_local_secrets_folder(environ) / name
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file.parent.chmod(0o700)
+    replace(file, value.reveal())
+    return file
 
 
 def _make_td_target(project: str) -> Target:
@@ -110,7 +123,7 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
     def store_on_server(secrets: Mapping[str, Secret]) -> str:
         """Store secrets on the digdag server; return a description of the place."""
         try:
-            status, project_id = server.find_project_id(project)
+            status, project_id = _find_project_id(server, project)
             if project_id is None:
                 raise SettingsError(
                     f"the digdag server {base} has no project {project} (it answered {status}): push it first, or set "
@@ -129,3 +142,12 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
         return f"the secrets of project {project} on {base}"
 
     return store_on_server
+
+
+def _find_project_id(server: DigdagServer, name: str) -> tuple[int, str | None]:
+    """Return the response's status, and the id of the project with this name, None if the server shows none."""
+    response = server.send_request("GET", f"/api/projects?name={urllib.parse.quote(name)}")
+    try:
+        return response.status, str(response.content["projects"][0]["id"])
+    except (LookupError, TypeError):
+        return response.status, None

@@ -15,7 +15,7 @@ _TRUSTED = 10.0
 
 
 class PlanGuard:
-    """Stops the writes of a run's plan, which has just been written, once the ledger has a newer one."""
+    """Stops the writes of a run's plan to Pinterest once the ledger has a newer plan. Made right after the plan."""
 
     def __init__(self, *, run: MirrorRun, client: Client, clock: Callable[[], float]) -> None:
         self._run, self._client, self._clock = run, client, clock
@@ -25,8 +25,8 @@ class PlanGuard:
         self._newer: int | None = None
         self._wrote = False
 
-    def check(self) -> None:
-        """Raise LimitError if a newer plan is in the ledger."""
+    def require_newest(self) -> None:
+        """Raise LimitError if the ledger has a newer plan."""
         waits, asked_at = self._client.rate_limiter.waits, self._clock()
         if self._find_newer_plan():
             raise LimitError(f"plan {self._newer} is newer")
@@ -34,7 +34,7 @@ class PlanGuard:
 
     @contextlib.contextmanager
     def watch(self, *ops: str) -> Iterator[None]:
-        """Check the plan before each write of the block, which sends the plan's rows of these `ops`.
+        """Check before each write of the `with` block that the plan is the newest. `ops`: of the rows to send.
 
         If the block fails and there is a newer plan, raises LimitError in place of the error, after the ledger got
         what may have been sent as unsettled.
@@ -53,7 +53,7 @@ class PlanGuard:
         """Check the plan again if the last answer of the ledger is too old."""
         with self._lock:
             if self._client.rate_limiter.waits != self._waits or self._clock() > self._trusted_until:
-                self.check()
+                self.require_newest()
             self._wrote = True
 
     def _record_newer_plan(self, error: ExportError) -> bool:
@@ -86,8 +86,8 @@ class PlanGuard:
         )
 
     def _find_newer_plan(self) -> bool:
-        """Find out whether the ledger has a newer plan, and keep its number."""
+        """Return whether the ledger has a newer plan, and keep that plan's number."""
         plan = self._run.state.number
-        (row,) = self._run.stage.read_records("read the newest plan", self._run.ledger.newest_query(plan))
+        (row,) = self._run.stage.read_records("read the newest plan", self._run.ledger.newest_plan_query(plan))
         self._newer = int(row["newest"]) if int(row["newest"]) != plan else None
         return self._newer is not None

@@ -49,7 +49,7 @@ _SLACK = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class LedgerState:
     """What the ledger says about an audience before a run.
 
     `number`: of the plan to make. Numbers of plans, 0 without one: `seen` is the newest, `settled` the newest that
@@ -71,7 +71,7 @@ class State:
     customer_list_id: str = ""
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "State":
+    def from_row(cls, row: Mapping[str, Any]) -> "LedgerState":
         """Return the state in a row of `Ledger.state_query`."""
         return cls(**{**row, "sent": tuple(map(int, filter(None, row["sent"].split(","))))})
 
@@ -103,7 +103,7 @@ WITH (bucketed_on = array['audience_id'], bucket_count = 512) AS
 SELECT {columns} WHERE false"""
 
     def state_query(self) -> str:
-        """Return the query of a `State`, which has one row even if the ledger has none of the audience."""
+        """Return the query of a `LedgerState`, which has one row even if the ledger has none of the audience."""
         return f"""\
 SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + 1) AS number,
   coalesce(max(plan), 0) AS seen,
@@ -118,14 +118,14 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
   coalesce(max_by(customer_list_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS customer_list_id
 {self._rows_clause()}"""
 
-    def entries_from(self, state: State) -> str:
+    def entries_clause(self, state: LedgerState) -> str:
         """Return the FROM and WHERE clauses for the rows with a digest that are valid in a state."""
         return f"""{self._rows_clause()}
     AND digest IS NOT NULL AND plan BETWEEN {state.base} AND {state.seen}
     AND (op IN ('join', 'leave') OR plan = {state.compacted})"""
 
-    def newest_query(self, plan: int) -> str:
-        """Return the query of the newest plan that takes this plan into account, or of this plan's number.
+    def newest_plan_query(self, plan: int) -> str:
+        """Return the query of the number of the newest plan that takes a plan into account, or else of the plan itself.
 
         A plan that was made at the same time and does not take this one into account is not sent: its run notices.
         """
@@ -134,7 +134,7 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
             f"{self._rows_clause()} AND {_since_condition(plan)}"
         )
 
-    def written_query(self, state: State) -> str:
+    def new_rows_query(self, state: LedgerState) -> str:
         """Return the query of all rows written since a state: `op` (NULL for rows of other tries), `digest`, `figure`.
 
         They include plans that were made meanwhile, and rows that make rows of the state void.
@@ -155,7 +155,7 @@ FROM (
 )"""
 
     def overtaken_statement(self, plan: int, op: str) -> str:
-        """Return the INSERT that makes the people of an overtaken plan unsure.
+        """Return the INSERT that makes the people of a superseded plan unsure.
 
         `op`: join or leave, or replacing for a plan that replaces everybody. If it is replacing, or a compaction has
         deleted the plan's rows, the next run replaces everybody.
@@ -171,22 +171,22 @@ FROM (
   {self._rows_clause()}
 )""")
 
-    def members_statement(self, state: State, *, number: int) -> str:
-        """Return the INSERT of a compaction: a row for each digest that is in or unsure. `number`: its plan."""
+    def members_statement(self, state: LedgerState, *, number: int) -> str:
+        """Return the INSERT of a compaction's rows, one for each member or unsure digest. `number`: its plan."""
         rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined
 FROM (
   SELECT digest, joined, {membership_sql(state)}
   FROM (
     SELECT digest, {NEWEST}
-    FROM (SELECT digest, plan, op, coalesce(joined, plan) AS joined {self.entries_from(state)}) AS entries
+    FROM (SELECT digest, plan, op, coalesce(joined, plan) AS joined {self.entries_clause(state)}) AS entries
     GROUP BY digest))
 WHERE state <> 'out'"""
         return self.insert_statement(plan_select(rows, plan=number))
 
     def count_members_query(self, number: int) -> str:
-        """Return the query of the number of members' rows (`digests`) that a compaction has written."""
-        written = self.written_query(State(number=number, seen=number - 1))
+        """Return the query of how many rows a compaction has written, as the column `digests`."""
+        written = self.new_rows_query(LedgerState(number=number, seen=number - 1))
         return f"SELECT count(digest) AS digests FROM ({written}) WHERE op IN ('member', 'unsure')"
 
     def delete_statement(self, base: int) -> str:
@@ -198,8 +198,8 @@ WHERE state <> 'out'"""
         return f"FROM {self._table} WHERE audience_id = {quote_literal(self.audience_id)}"
 
 
-def mark_select(op: str, *, plan: int, **values: int | str) -> str:
-    """Return the SELECT of a row without a digest, such as `settled`. `values`: its other columns."""
+def marker_select(op: str, *, plan: int, **values: int | str) -> str:
+    """Return the SELECT of a row that marks an event of a plan, such as `settled`. `values`: its other columns."""
     known = {name: str(value) if isinstance(value, int) else quote_literal(value) for name, value in values.items()}
     columns = {"plan": str(plan), "op": f"'{op}'"} | known
     selected = [f"cast({columns.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in [*_COLUMNS][1:-2]]
@@ -211,7 +211,7 @@ def _since_condition(plan: int) -> str:
     return f"time >= {plan // 1000 - _SLACK}"
 
 
-def membership_sql(state: State) -> str:
+def membership_sql(state: LedgerState) -> str:
     """Return the SQL of whether a digest is in, out or unsure, by its newest row, as the column `state`."""
     sent = ", ".join(map(str, state.sent or (0,)))
     return f"""CASE

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from td_pinterest_op.errors import LimitError
-from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, State, mark_select, membership_sql, plan_select
+from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, LedgerState, marker_select, membership_sql, plan_select
 from td_pinterest_op.settings.table import Begin, Settings
 from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.withholding.sql import parse_amounts, sum_by_reason
@@ -50,7 +50,7 @@ class Figures:
         return cls(**{**row, "rejected": parse_amounts(row["rejected"]), "withheld": parse_amounts(row["withheld"])})
 
 
-def choose_mode(state: State, settings: Settings) -> str:
+def choose_mode(state: LedgerState, settings: Settings) -> str:
     """Return REPLACE to replace everybody, or DIFFERENCE to send only the changes."""
     if settings.rebuild:
         return REPLACE
@@ -59,7 +59,7 @@ def choose_mode(state: State, settings: Settings) -> str:
     return REPLACE if state.replacing > state.settled else DIFFERENCE
 
 
-def check_state(state: State, settings: Settings, *, customer_list_id: str, people: int) -> None:
+def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str, people: int) -> None:
     """Raise LimitError if the ledger is about another audience, or if a first run would remove people.
 
     `customer_list_id` and `people`: what the audience has now. A plan that replaces everybody needs no ledger.
@@ -84,7 +84,7 @@ def check_state(state: State, settings: Settings, *, customer_list_id: str, peop
         )
 
 
-def check_leavers(figures: Figures, state: State, settings: Settings) -> None:
+def check_leavers(figures: Figures, state: LedgerState, settings: Settings) -> None:
     """Raise LimitError if a greater share of the members would leave than the settings allow."""
     if state.settled and figures.leave > settings.max_leave_ratio * figures.members:
         raise LimitError(
@@ -94,7 +94,7 @@ def check_leavers(figures: Figures, state: State, settings: Settings) -> None:
         )
 
 
-def changes_select(people: str, *, ledger: Ledger | None, state: State, settings: Settings) -> str:
+def changes_select(people: str, *, ledger: Ledger | None, state: LedgerState, settings: Settings) -> str:
     """Return the SELECT of each digest's change: join, leave, due (may be sent again), stay or out.
 
     It also has the reasons for which values are rejected and people withheld. Digests without a change are only
@@ -130,16 +130,16 @@ FROM (
 GROUP BY op, member, turn, digest"""
 
 
-def _ledger_rows_select(ledger: Ledger, state: State) -> str:
+def _ledger_rows_select(ledger: Ledger, state: LedgerState) -> str:
     """Return the SELECT of the ledger's valid rows, and a UNION ALL."""
     return f"""\
       SELECT digest, plan, op, coalesce(joined, plan) AS joined, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count,
         0 AS invalid_rows, 1 AS entries
-      {ledger.entries_from(state)}
+      {ledger.entries_clause(state)}
       UNION ALL """
 
 
-def figures_query(changes: str, *, state: State, settings: Settings) -> str:
+def figures_query(changes: str, *, state: LedgerState, settings: Settings) -> str:
     """Return the query of `Figures`, which has one row. `changes`: a table of `changes_select`."""
     settled_day = state.settled // _DAY
     return f"""\
@@ -173,7 +173,7 @@ FROM (
 
 
 def plan_statement(
-    changes: str, *, ledger: Ledger, state: State, settings: Settings, resent_to: str, **proof: int | str
+    changes: str, *, ledger: Ledger, state: LedgerState, settings: Settings, resent_to: str, **proof: int | str
 ) -> str:
     """Return the INSERT of the plan. `proof`: the columns of the row that proves that the plan is complete."""
     is_replace, number = choose_mode(state, settings) == REPLACE, state.number
@@ -184,5 +184,5 @@ def plan_statement(
 SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
     CASE op WHEN 'leave' THEN NULL ELSE {number} END AS joined
   FROM {changes} WHERE {chosen}"""
-    proof_select = mark_select("replacing" if is_replace else "planned", plan=number, joined=state.seen, **proof)
+    proof_select = marker_select("replacing" if is_replace else "planned", plan=number, joined=state.seen, **proof)
     return ledger.insert_statement(f"{plan_select(rows, plan=number)}\nUNION ALL {proof_select}")

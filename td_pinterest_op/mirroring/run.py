@@ -11,7 +11,7 @@ from typing import Any
 
 from td_pinterest_op.errors import ExportError, JobError, LimitError, StoppedError
 from td_pinterest_op.identifiers.types import UNSURE
-from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, State, mark_select
+from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, LedgerState, marker_select
 from td_pinterest_op.mirroring.plan import REPLACE, Figures, changes_select, choose_mode, figures_query, plan_statement
 from td_pinterest_op.mirroring.stage import Stage
 from td_pinterest_op.records.columns import Column, choose_list_type
@@ -49,7 +49,7 @@ class MirrorRun:
     settings: Settings
     lists: Mapping[str, Source]
     stats: Stats
-    state: State = field(init=False)
+    state: LedgerState = field(init=False)
     mode: str = field(init=False)
     figures: Figures = field(init=False)
     columns: Sequence[Column] = ()
@@ -64,22 +64,22 @@ class MirrorRun:
 
     def read_state(self, *, now: float) -> None:
         """Read the state of the ledger. Creates its table if it is missing, except in a dry run."""
-        self._has_ledger = self.ledger.name in self.stage.clean_up(now=now)
+        self._has_ledger = self.ledger.name in self.stage.drop_unused_tables(now=now)
         if not self._has_ledger and not self.settings.dry_run:
             try:
                 self.stage.run("create the ledger", self.ledger.create_statement())
             except JobError:
                 # Another run may have created it at the same moment.
-                if self.ledger.name not in self.stage.clean_up(now=now):
+                if self.ledger.name not in self.stage.drop_unused_tables(now=now):
                     raise
             self._has_ledger = True
-        self.state = State(number=int(now * 1000))
+        self.state = LedgerState(number=int(now * 1000))
         if self._has_ledger:
             (row,) = self.stage.read_records("read the state of the ledger", self.ledger.state_query())
-            self.state = State.from_row(row)
+            self.state = LedgerState.from_row(row)
         self.mode = choose_mode(self.state, self.settings)
 
-    def compare(self) -> None:
+    def compare_with_ledger(self) -> None:
         """Hash the people, and compare them with the ledger. Raises LimitError as `check_list` does."""
         lists = {name: self._read_list_query(name, source) for name, source in self.lists.items()}
         of_lists = {name: query.columns for name, query in lists.items()}
@@ -98,7 +98,7 @@ class MirrorRun:
         self._fill_stats()
 
     def write_plan(self, customer_list_id: str) -> Mapping[str, Prepared]:
-        """Write the plan into the ledger, and return its records by op, as read back from there.
+        """Write the plan into the ledger, read it back, and return its records to add (JOIN) and to remove (LEAVE).
 
         Raises LimitError if another run has made a plan meanwhile, or if the plan is not complete.
         """
@@ -114,7 +114,7 @@ class MirrorRun:
             customer_list_id=customer_list_id,
         )
         self.stage.run("write the plan into the ledger", plan)
-        rows = self.stage.read_rows("read the plan back", self.ledger.written_query(self.state))
+        rows = self.stage.read_rows("read the plan back", self.ledger.new_rows_query(self.state))
         spools = {op: self._files.enter_context(Spool()) for op in (JOIN, LEAVE)}
         proofs, others = [], 0
         for ops, digests, numbers in rows.blocks:
@@ -132,12 +132,12 @@ class MirrorRun:
             for op, spool in spools.items()
         }
 
-    def settle(self, customer_list_id: str) -> None:
+    def settle_plan(self, customer_list_id: str) -> None:
         """Mark the plan as settled, once all of it is on Pinterest."""
         state, replaces, number = self.state, self.mode == REPLACE, self.state.number
         account = self.settings.ad_account_id
         op = "replaced" if replaces else "settled"
-        mark = mark_select(op, plan=number, ad_account_id=account, customer_list_id=customer_list_id)
+        mark = marker_select(op, plan=number, ad_account_id=account, customer_list_id=customer_list_id)
         self.stage.run("settle the plan", self.ledger.insert_statement(mark))
         written = self.stats.to_send_count
         self.state = replace(
@@ -153,7 +153,7 @@ class MirrorRun:
         )
         self.figures = replace(self.figures, entries=written if replaces else self.figures.entries + written)
 
-    def compact(self) -> None:
+    def compact_ledger(self) -> None:
         """Replace all changes in the ledger by a row for each member if that is due, and delete void rows.
 
         Every plan must be settled. A failure is only a warning: the next run tries again. A compaction is the ledger's
@@ -174,14 +174,14 @@ class MirrorRun:
             log.warning("the ledger could not be compacted; the next run tries again: %s", error)
 
     def _write_members(self, members: int) -> None:
-        """Write a row for each member, and make them valid if they are complete."""
+        """Write a row for each member, and make these rows valid if all of them were written."""
         state, ledger, number = self.state, self.ledger, self.state.seen + 1
         self.stage.run("write a row for each member into the ledger", ledger.members_statement(state, number=number))
         (row,) = self.stage.read_records("count them", ledger.count_members_query(number))
         if row["digests"] != members:
             log.warning("the ledger could not be compacted: %s rows were written, not %s", row["digests"], members)
             return
-        mark = mark_select(
+        mark = marker_select(
             "compacted",
             plan=number,
             figure=members,
@@ -225,7 +225,7 @@ class MirrorRun:
         return f"SELECT * FROM {table}"
 
     def _fill_stats(self) -> None:
-        """Copy the figures into the statistics."""
+        """Copy the figures of the comparison into the run's statistics."""
         stats, figures, replaces = self.stats, self.figures, self.mode == REPLACE
         stats.columns = len(self.columns) + sum(column.is_array for column in self.columns)
         stats.read, stats.invalid_rows = figures.row_count, figures.invalid_rows

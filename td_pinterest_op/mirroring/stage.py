@@ -26,7 +26,7 @@ NEW = "new"
 
 @dataclass(kw_only=True)
 class Stage:
-    """Runs the statements of one try of a mirror. Methods that run one raise JobError and TreasureDataError.
+    """Runs the SQL statements of one try of a mirror, each as a job. Raises JobError and TreasureDataError.
 
     `source`: the engine and the database of the statements. `database`: of the tables and the ledger. `name`: the
     audience's id, or NEW. `outcome`: added to the error of a statement that fails. `tables`: those of this try.
@@ -64,8 +64,8 @@ class Stage:
         name = f"{quote_name(self.database)}.{quote_name(table)}"
         return name, self.run(purpose, f"CREATE TABLE {name} AS\n{select}")
 
-    def clean_up(self, *, now: float) -> set[str]:
-        """Drop unused tables of other tries, and return the names of all tables."""
+    def drop_unused_tables(self, *, now: float) -> set[str]:
+        """Drop unused tables of other tries, and return the names of all tables of the database."""
         pattern = re.compile(rf"pinterest_({_KINDS})_({self.name}|{NEW})(_[a-z0-9]+)*")
         # As Treasure Data writes the time at which a table was created.
         before = datetime.fromtimestamp(now - _UNUSED_AFTER, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

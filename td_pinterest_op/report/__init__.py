@@ -1,4 +1,1 @@
-"""Statistics → one self-contained HTML page, for a run and for the history of its audience.
-
-Only `page` and `charts` need the extra `report` (jinja2, pygal).
-"""
+"""The report: one self-contained HTML page about the last run of an audience and its history."""

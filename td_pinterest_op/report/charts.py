@@ -1,4 +1,4 @@
-"""Charts as SVG without script or style of their own: the page's style sheet colors them."""
+"""Line charts as SVG, without script or style: the page's style sheet colors them."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -8,19 +8,19 @@ import pygal
 from markupsafe import Markup
 from pygal.style import Style
 
-from td_pinterest_op.report.figures import number
+from td_pinterest_op.report.figures import format_number
 
 Points = Sequence[tuple[datetime, float]]
 
-# Width and height in pixels. A page shows the wide one or, on a phone, the narrow one, so that text keeps its size.
-_SIZES = {"wide": (960, 300), "narrow": (350, 260)}
-_FONT_SIZE = {"wide": 14, "narrow": 12}
+# Width, height and font size in pixels, and the most ticks of the time axis. A page shows the wide chart or, on a
+# phone, the narrow one, so that text keeps its size.
+_SIZES = {"wide": (960, 300, 14, 7), "narrow": (350, 260, 12, 3)}
 
 
-def draw_line_chart(points: Points, *, label: str, formatter: Callable[[float], str] = number) -> Markup | None:
-    """Return a line chart of `points`, for wide and for narrow screens; None for fewer than two points in time.
+def draw_line_chart(points: Points, *, label: str, formatter: Callable[[float], str] = format_number) -> Markup | None:
+    """Return a line chart for wide and one for narrow screens; None for fewer than two points in time.
 
-    `points` are in the order of time. `label` describes the chart for those who cannot see it.
+    `points` are in the order of time. `label` describes the chart to users of a screen reader.
     """
     if len({at for at, _ in points}) < 2:
         return None
@@ -29,9 +29,8 @@ def draw_line_chart(points: Points, *, label: str, formatter: Callable[[float], 
 
 def _draw_chart(points: Points, *, size: str, label: str, formatter: Callable[[float], str]) -> Markup:
     """Return a line chart of one size as SVG."""
-    width, height = _SIZES[size]
-    font = _FONT_SIZE[size]
-    ticks, form = _choose_ticks(points, most=7 if size == "wide" else 3)
+    width, height, font, most_ticks = _SIZES[size]
+    ticks, form = _choose_ticks(points, most=most_ticks)
     chart = pygal.DateTimeLine(
         style=Style(label_font_size=font, major_label_font_size=font),
         js=[],
@@ -58,7 +57,7 @@ def _draw_chart(points: Points, *, size: str, label: str, formatter: Callable[[f
 
 
 def _choose_ticks(points: Points, *, most: int) -> tuple[list[datetime], str]:
-    """Return the times on the axis and their format: whole days, or hours if all points are within two days."""
+    """Return the times on the axis and their format: days, or hours if all points are within two days."""
     first, span = points[0][0], points[-1][0] - points[0][0]
     unit, form = (timedelta(days=1), "%d %b") if span >= timedelta(days=2) else (timedelta(hours=1), "%d %b, %H:%M")
     count = span // unit
@@ -67,7 +66,7 @@ def _choose_ticks(points: Points, *, most: int) -> tuple[list[datetime], str]:
 
 
 def _strip_to_image(root: Element, *, label: str) -> Element:
-    """Return the chart as one labelled image, without pygal's script, styles, tooltips and hidden texts."""
+    """Return a chart as one labelled image, without pygal's script, styles, tooltips and hidden texts."""
     unwanted = {"defs", "title", "desc", "script", "style"}
     for parent in list(root.iter()):
         for child in list(parent):

@@ -1,8 +1,4 @@
-"""One row of an audience's history: a run of the operator, a follow-up, or a comparison with the control group.
-
-An entry is read from the statistics of a run (nested, as in the workflow store and in the log), from what a follow-up
-stores, or from a row of the history table, whose columns are the same names joined by underscores.
-"""
+"""An entry of an audience's history: a run of the operator, a follow-up, or a comparison with the control group."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -11,11 +7,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from td_pinterest_op.redaction.secret import mask
-from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, JSON_NAMES, NAMES, RUN, SUCCESS
+from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, JSON_NAMES, LIFT, NAMES, RUN, SUCCESS
 from td_pinterest_op.stats import WITHHELD
 
 _KEY = ("session_uuid", "attempt_id", "action")
-
+_WORDS = {FOLLOW_UP: "Follow-up", LIFT: "Comparison"}
 # No figure of an export or of Pinterest is larger.
 _LARGEST = 10**15
 
@@ -24,9 +20,9 @@ _LARGEST = 10**15
 class Entry:
     """A run (`kind` RUN), a follow-up of an audience (FOLLOW_UP) or a comparison with its control group (LIFT).
 
-    `outcome` is SUCCESS or FAILED. Texts are masked. A figure that is not known is None.
-    `values` has every figure and id by the name of its column in the history table, such as `rows_read`. `lift` has the
-    figures of a comparison, empty for another kind of entry. `invalid_by_reason`: the most frequent first.
+    `outcome` is SUCCESS or FAILED. `values` has every figure and id by the name of its column in the history table.
+    `lift` has the figures of a comparison, empty for other kinds. `invalid_by_reason`: the most frequent first. `key`
+    is the same for two entries of one run.
     """
 
     kind: str
@@ -37,18 +33,18 @@ class Entry:
     invalid_by_reason: Mapping[str, int]
     lift: Mapping[str, float | None] = field(default_factory=dict, repr=False)
 
-    def text(self, name: str) -> str:
-        """Return the value of this name as masked text; "" if it is not known."""
+    def get_text(self, name: str) -> str:
+        """Return the value of a column as masked text; "" if it is not known."""
         value = self.values.get(name)
         return "" if value is None else mask(str(value))
 
-    def number(self, name: str) -> float | None:
-        """Return the figure of this name, None if it is not known."""
+    def get_number(self, name: str) -> float | None:
+        """Return the value of a column as a number, None if it is not known."""
         return _parse_number(self.values.get(name))
 
-    def count(self, name: str) -> int | None:
-        """Return the figure of this name as a whole number, None if it is not known."""
-        number = self.number(name)
+    def get_count(self, name: str) -> int | None:
+        """Return the value of a column as a whole number, None if it is not known."""
+        number = self.get_number(name)
         return None if number is None else round(number)
 
     @property
@@ -59,18 +55,33 @@ class Entry:
     @property
     def is_mirror(self) -> bool:
         """Whether the run compared the query's people with the audience's, and sent only the changes."""
-        return bool(self.text("mirror_mode"))
+        return bool(self.get_text("mirror_mode"))
+
+    @property
+    def action_word(self) -> str:
+        """The action as a word: "Replaced"; "Replace" for a dry run or a failed run."""
+        action = self.get_text("action")
+        if self.kind in _WORDS or not action:
+            return _WORDS.get(self.kind, "Run")
+        # The name of an action begins with its verb.
+        verb = "activate" if action == "activation" else action.partition("_")[0]
+        ending = "" if self.dry_run or self.outcome == FAILED else "d" if verb.endswith("e") else "ed"
+        of = " a look-alike" if action == "create_actalike_audience" else ""
+        return f"{verb.capitalize()}{ending}{of}"
 
     @property
     def allowed_count(self) -> int | None:
         """The number of people who are not withheld; None if it is not known."""
-        unique = self.count("records_unique")
-        withheld = sum(self.count(f"records_withheld_{reason}") or 0 for reason in WITHHELD)
+        unique = self.get_count("records_unique")
+        withheld = sum(self.get_count(f"records_withheld_{reason}") or 0 for reason in WITHHELD)
         return None if unique is None else unique - withheld
 
 
 def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str = "") -> Entry:
-    """Return the entry of a run's statistics or of a history row. `at` and `error` are used if it has none."""
+    """Return the entry for a history row, the statistics of a run, or the stored state of a follow-up.
+
+    `at` and `error` are used if the row has no time or no error.
+    """
     every = flatten(row)
     # Only what is known by name: an export of a table can hold anything.
     values = {name: value for name, value in every.items() if name in NAMES}

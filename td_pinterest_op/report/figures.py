@@ -1,4 +1,4 @@
-"""Format figures, spans of time and moments for a page."""
+"""Numbers, durations and times as text for a report page."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,12 +7,12 @@ from typing import Any
 from td_pinterest_op.runtime import clock
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Return a number as text: `12345.0` as "12,345"; "–" for None."""
     return "–" if value is None else f"{value:,.0f}"
 
 
-def share(part: float | None, whole: float | None) -> str:
+def format_share(part: float | None, whole: float | None) -> str:
     """Return a share in per cent, with a decimal below ten; "–" if it is not known."""
     if part is None or not whole:
         return "–"
@@ -22,12 +22,12 @@ def share(part: float | None, whole: float | None) -> str:
     return f"{percent:.1f} %" if 0 < percent < 10 else f"{percent:.0f} %"
 
 
-def rate(part: float | None) -> str:
+def format_rate(part: float | None) -> str:
     """Return a ratio as text: `0.0123` as "1.23 %"; "–" for None."""
     return "–" if part is None else f"{100 * float(part):.2f} %"
 
 
-def interval(figures: Mapping[str, Any], name: str, unit: str) -> str:
+def format_interval(figures: Mapping[str, Any], name: str, unit: str) -> str:
     """Return a figure with its interval, "+1.20 %, between +0.40 and +2.00"; "not known" if a part is missing."""
     values = [figures.get(f"{name}{end}") for end in ("", "_low", "_high")]
     if any(value is None for value in values):
@@ -36,19 +36,19 @@ def interval(figures: Mapping[str, Any], name: str, unit: str) -> str:
     return f"{about} {unit}, between {low} and {high}"
 
 
-def change(now: float | None, before: float | None) -> str:
-    """Return the difference to the previous figure: "+12", "−3", "same"; "" if there is no previous one."""
+def format_change(now: float | None, before: float | None) -> str:
+    """Return the difference to an earlier figure: "+12", "−3", "same"; "" if one of the figures is not known."""
     if now is None or before is None:
         return ""
     difference = round(now - before)
     return f"{difference:+,}".replace("-", "−") if difference else "same"
 
 
-def duration(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """Return a duration in seconds as text; "–" for None."""
     return "–" if seconds is None else clock.format_duration(seconds)
 
 
-def day(at: datetime | None) -> str:
+def format_time(at: datetime | None) -> str:
     """Return a time as "25 Nov 2026, 07:00 UTC" with no-break spaces; "at an unknown time" for None."""
     return f"{at:%d %b %Y, %H:%M} UTC".lstrip("0").replace(" ", "\N{NO-BREAK SPACE}") if at else "at an unknown time"

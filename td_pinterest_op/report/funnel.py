@@ -1,13 +1,10 @@
-"""The funnel of a run: bars from the rows of the query to the people whom Pinterest matched.
-
-Bars of what is left and bars of what was lost alternate.
-"""
+"""The funnel of a run: bars from the rows of the query to the people whom Pinterest matched."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from td_pinterest_op.report.entry import Entry
-from td_pinterest_op.report.figures import day, number
+from td_pinterest_op.report.figures import format_number, format_time
 from td_pinterest_op.run_history.columns import FAILED
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
 
@@ -21,9 +18,9 @@ _MOST_REASONS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """A bar of the funnel. `kind` is KEPT, LOST or MATCHED; `start` and `width` are in per cent of the whole width.
+    """A bar of the funnel. `kind` is KEPT, LOST or MATCHED; `count` is None if it is not known yet.
 
-    `count`: None for what is not known yet.
+    `start` and `width` are in per cent of the whole width.
     """
 
     kind: str
@@ -37,59 +34,47 @@ class Bar:
 def build_funnel(run: Entry, *, size: Entry | None) -> list[Bar]:
     """Return the bars of a run's funnel, without losses of zero; none for a run that read no row.
 
-    `size`: the newest entry since the run that knows the size of the audience.
+    `size`: the newest entry since the run that has the size of the audience.
     """
-    if not run.count("rows_read"):
+    if not run.get_count("rows_read"):
         return []
-    bars = [
-        bar
-        for bar in (*_build_row_bars(run), *_build_people_bars(run), *_build_result_bars(run))
-        if bar.kind == KEPT or bar.count
-    ]
-    if run.outcome != FAILED and not run.dry_run and run.text("action") != _REMOVE:
+    bars = [bar for bar in (*_build_people_bars(run), *_build_result_bars(run)) if bar.kind == KEPT or bar.count]
+    if run.outcome != FAILED and not run.dry_run and run.get_text("action") != _REMOVE:
         bars.append(_build_matched_bar(run, size))
     return _place_bars(bars)
 
 
-def _build_row_bars(run: Entry) -> Iterator[Bar]:
-    """Yield the bars of the rows: read, rejected and valid."""
-    read, invalid = run.count("rows_read") or 0, run.count("rows_invalid") or 0
-    valid = _count_valid_values(run)
+def _build_people_bars(run: Entry) -> Iterator[Bar]:
+    """Yield the bars from the rows of the query to the people who are not withheld."""
+    read, invalid = run.get_count("rows_read") or 0, run.get_count("rows_invalid") or 0
+    known, unique = run.get_count("rows_valid"), run.get_count("records_unique")
+    valid = read - invalid if known is None else known
     yield Bar(kind=KEPT, label="Rows read", count=read)
     if valid + invalid != read:
         # Several columns of identifiers.
         yield Bar(kind=KEPT, label="Identifiers in them", count=valid + invalid)
     yield Bar(kind=LOST, label="Rejected", count=invalid, note=_format_reasons(run))
     yield Bar(kind=KEPT, label="Valid", count=valid)
-
-
-def _count_valid_values(run: Entry) -> int:
-    """Return the number of valid values of a run."""
-    valid = run.count("rows_valid")
-    return (run.count("rows_read") or 0) - (run.count("rows_invalid") or 0) if valid is None else valid
+    if unique is not None:
+        yield Bar(kind=LOST, label="Repeats", count=valid - unique)
+        yield Bar(kind=KEPT, label="Different people", count=unique)
+    for reason in WITHHELD:
+        count = run.get_count(f"records_withheld_{reason}")
+        yield Bar(kind=LOST, label=_WITHHELD[reason], count=count, note="withheld")
 
 
 def _format_reasons(run: Entry) -> str:
     """Return the most frequent reasons for which values were rejected, with their counts, as text."""
-    reasons = [f"{reason.replace('_', ' ')} {number(count)}" for reason, count in run.invalid_by_reason.items()]
+    reasons = [f"{reason.replace('_', ' ')} {format_number(count)}" for reason, count in run.invalid_by_reason.items()]
     more = [f"{len(reasons) - _MOST_REASONS} other reasons"] if len(reasons) > _MOST_REASONS else []
     return ", ".join(reasons[:_MOST_REASONS] + more)
 
 
-def _build_people_bars(run: Entry) -> Iterator[Bar]:
-    """Yield the bars of the people: repeats, different and withheld ones."""
-    unique = run.count("records_unique")
-    if unique is not None:
-        yield Bar(kind=LOST, label="Repeats", count=_count_valid_values(run) - unique)
-        yield Bar(kind=KEPT, label="Different people", count=unique)
-    for reason in WITHHELD:
-        yield Bar(kind=LOST, label=_WITHHELD[reason], count=run.count(f"records_withheld_{reason}"), note="withheld")
-
-
 def _build_result_bars(run: Entry) -> Iterator[Bar]:
     """Yield the bars of the people who are not withheld: sent, refused or not sent."""
-    sent, refused, allowed = run.count("records_sent") or 0, run.count("records_refused") or 0, run.allowed_count
-    failed, removes = run.outcome == FAILED, run.text("action") == _REMOVE
+    sent, refused = run.get_count("records_sent") or 0, run.get_count("records_refused") or 0
+    allowed = run.allowed_count
+    failed, removes = run.outcome == FAILED, run.get_text("action") == _REMOVE
     if run.is_mirror:
         label = "Should be in the audience" if failed or run.dry_run else "In the audience"
         yield Bar(kind=KEPT, label=label, count=allowed, note=_format_changes(run))
@@ -103,23 +88,23 @@ def _build_result_bars(run: Entry) -> Iterator[Bar]:
 
 
 def _format_changes(run: Entry) -> str:
-    """Return as text how many people joined, left or were sent again."""
+    """Return the numbers of people who joined, left or were sent again, as text."""
     names = (("mirror_joined", "joined"), ("mirror_left", "left"), ("mirror_resent", "sent again"))
-    changes = [f"{number(count)} {label}" for name, label in names if (count := run.count(name))]
+    changes = [f"{format_number(count)} {label}" for name, label in names if (count := run.get_count(name))]
     return ", ".join(changes) or "nobody joined or left"
 
 
 def _build_matched_bar(run: Entry, size: Entry | None) -> Bar:
-    """Return the bar of all people in the audience, those of earlier runs as well, whom Pinterest matched."""
-    count = size.count("audience_size") if size else None
+    """Return the bar of the matched people in the whole audience, including those of earlier runs."""
+    count = size.get_count("audience_size") if size else None
     if size is None or count is None:
         return Bar(kind=MATCHED, label="Matched by Pinterest", count=None, note="not known yet")
-    of = "in the whole audience, " if run.text("action") == "add_people_to_current_audience" else ""
-    return Bar(kind=MATCHED, label="Matched, about", count=count, note=f"{of}as of {day(size.at)}")
+    of = "in the whole audience, " if run.get_text("action") == "add_people_to_current_audience" else ""
+    return Bar(kind=MATCHED, label="Matched, about", count=count, note=f"{of}as of {format_time(size.at)}")
 
 
 def _place_bars(bars: list[Bar]) -> list[Bar]:
-    """Return the bars with start and width: what is lost is to the right of what is left."""
+    """Return the bars with their start and width: a loss begins where the next kept bar ends."""
     widest, left, placed = max(bar.count or 0 for bar in bars), 0, []
     for bar in bars:
         count = bar.count or 0

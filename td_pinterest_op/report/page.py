@@ -1,9 +1,9 @@
 """Renders entries as one self-contained HTML page, without script, for screens, phones and paper, light and dark."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,49 +12,33 @@ from markupsafe import Markup
 from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.report import figures
-from td_pinterest_op.report.audience import AudienceHistory, build_histories, find_failures
-from td_pinterest_op.report.charts import draw_line_chart
+from td_pinterest_op.report.audience import AudienceHistory, build_histories
+from td_pinterest_op.report.charts import Points, draw_line_chart
 from td_pinterest_op.report.entry import Entry
-from td_pinterest_op.report.funnel import Bar, build_funnel
-from td_pinterest_op.report.measures import build_measures
-from td_pinterest_op.report.verdict import ReportText, judge
-from td_pinterest_op.report.words import action_word
+from td_pinterest_op.report.figures import format_duration, format_number, format_share
+from td_pinterest_op.report.funnel import build_funnel
+from td_pinterest_op.report.verdict import ReportText, choose_report_text
+from td_pinterest_op.run_history.columns import FAILED
 
 # A page shows and carries this many entries of an audience, the newest ones: a year of daily runs with their
 # follow-ups. A page of several audiences carries more, and has a section for each of the first ones.
-MOST_ENTRIES, MOST_ENTRIES_OF_ALL = 800, 4000
+_MOST_ENTRIES, _MOST_ENTRIES_OF_ALL = 800, 4000
 _ROWS_SHOWN, _FAILURES_SHOWN, _SECTIONS_SHOWN = 60, 5, 20
 
-_IDS = (
-    ("action", "action"),
-    ("workflow", "workflow"),
-    ("ad_account_id", "ad account"),
-    ("audience_id", "audience"),
-    ("customer_list_id", "customer list of the audience"),
-    ("previous_customer_list_id", "customer list before"),
-    ("job_id", "Treasure Data job"),
-    ("session_time", "session"),
-    ("version", "version of the operator"),
-)
-# A column of the history: the value that it needs, its heading, and its text.
+# A column of the table of the history: the value that it needs, its heading, and its text.
 _COLUMNS: tuple[tuple[str, str, Callable[[Entry], str]], ...] = (
-    ("mirror_people", "In the audience", lambda entry: figures.number(entry.number("mirror_people"))),
-    ("records_sent", "Sent", lambda entry: figures.number(entry.number("records_sent"))),
-    ("rows_invalid", "Rejected", lambda entry: figures.share(entry.number("rows_invalid"), entry.number("rows_read"))),
-    ("audience_status", "Status", lambda entry: entry.text("audience_status").replace("_", " ").lower() or "–"),
-    ("audience_size", "Matched people", lambda entry: figures.number(entry.number("audience_size"))),
-    ("members", "Known records", lambda entry: figures.number(entry.number("members"))),
-    ("match_ratio", "Share matched", lambda entry: figures.share(entry.number("match_ratio"), 1)),
+    ("mirror_people", "In the audience", lambda entry: format_number(entry.get_number("mirror_people"))),
+    ("records_sent", "Sent", lambda entry: format_number(entry.get_number("records_sent"))),
+    (
+        "rows_invalid",
+        "Rejected",
+        lambda entry: format_share(entry.get_number("rows_invalid"), entry.get_number("rows_read")),
+    ),
+    ("audience_status", "Status", lambda entry: entry.get_text("audience_status").replace("_", " ").lower() or "–"),
+    ("audience_size", "Matched people", lambda entry: format_number(entry.get_number("audience_size"))),
+    ("members", "Known records", lambda entry: format_number(entry.get_number("members"))),
+    ("match_ratio", "Share matched", lambda entry: format_share(entry.get_number("match_ratio"), 1)),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """A summary of an audience: its history, the headline, and the funnel of the last run."""
-
-    history: AudienceHistory
-    verdict: ReportText
-    bars: Sequence[Bar]
 
 
 def render_page(
@@ -62,27 +46,32 @@ def render_page(
 ) -> str:
     """Return the HTML report of one audience, or an overview of several.
 
-    `entries` are in the order of time. `report_texts`: what to say after an action, by its name.
+    `entries` are in the order of time. `report_texts`: the texts of successful actions, by the actions' names.
 
-    Raises SettingsError if `audience_id` is not among them, or if there is neither a run nor a follow-up.
+    Raises SettingsError if no entry is about `audience_id`, or if there is neither a run nor a follow-up.
     """
+    histories = build_histories(entries, audience_id=audience_id)
     summaries = [
-        _summarize_audience(history, report_texts) for history in build_histories(entries, audience_id=audience_id)
+        {
+            "history": history,
+            "verdict": choose_report_text(history.run, history.follow_up, report_texts=report_texts),
+            "bars": build_funnel(history.run, size=history.size_since_run) if history.run else [],
+        }
+        for history in histories
     ]
-    if len(summaries) == 1:
-        carried = [*summaries[0].history.entries][-MOST_ENTRIES:]
-        return _render_template("audience.html", carried, now=now, **_build_audience_values(summaries[0], carried))
-    carried = [*entries][-MOST_ENTRIES_OF_ALL:]
-    return _render_template("overview.html", carried, now=now, **_build_overview_values(summaries, carried))
-
-
-def _summarize_audience(history: AudienceHistory, report_texts: Mapping[str, ReportText]) -> Summary:
-    """Return the summary of one audience's history."""
-    run = history.run
-    return Summary(
-        history=history,
-        verdict=judge(run, history.follow_up, report_texts=report_texts),
-        bars=build_funnel(run, size=history.size_since_run) if run else [],
+    if len(histories) == 1:
+        carried = [*histories[0].entries][-_MOST_ENTRIES:]
+        values = _build_audience_values(histories[0], carried)
+        return _render_template("audience.html", carried, now=now, summary=summaries[0], **values)
+    carried = [*entries][-_MOST_ENTRIES_OF_ALL:]
+    return _render_template(
+        "overview.html",
+        carried,
+        now=now,
+        title=f"{len(summaries)} audiences",
+        summaries=summaries,
+        sections=summaries[:_SECTIONS_SHOWN],
+        failed=_find_failures(carried),
     )
 
 
@@ -96,76 +85,73 @@ def _render_template(template: str, carried: Sequence[Entry], *, now: datetime, 
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(
-        made=figures.day(now),
+        made=figures.format_time(now),
         data=json.dumps([_build_carried_values(entry) for entry in carried], ensure_ascii=False),
         figures=figures,
-        action_word=action_word,
         failures_shown=_FAILURES_SHOWN,
         **values,
     )
 
 
-def _build_audience_values(summary: Summary, entries: Sequence[Entry]) -> dict[str, Any]:
+def _build_audience_values(history: AudienceHistory, entries: Sequence[Entry]) -> dict[str, Any]:
     """Return the values for the template of one audience."""
-    history = summary.history
     run = history.run
     sizes = _build_points(entries, "audience_size")
     return {
         "title": history.title,
-        "summary": summary,
         "history": history,
-        "failed": [entry for entry in find_failures(entries) if entry is not run],
-        "measures": [*build_measures(run, history.previous)] if run else [],
+        "failed": [entry for entry in _find_failures(entries) if entry is not run],
+        "compare_figures": partial(_compare_figures, run, history.previous) if run else None,
         "reasons": REASONS,
         "sizes": draw_line_chart(sizes, label="Matched people over time, as Pinterest counts them"),
-        "charts": [(heading, chart) for heading, chart in _draw_charts(entries) if chart],
-        "ids": _IDS,
-        "columns": [column for column in _COLUMNS if any(entry.text(column[0]) for entry in entries)],
+        "charts": [*_draw_charts(entries)],
+        "columns": [column for column in _COLUMNS if any(entry.get_text(column[0]) for entry in entries)],
         "rows": [*reversed(entries)][:_ROWS_SHOWN],
         "hidden": max(len(entries) - _ROWS_SHOWN, 0),
     }
 
 
-def _build_overview_values(summaries: Sequence[Summary], entries: Sequence[Entry]) -> dict[str, Any]:
-    """Return the values for the template of several audiences."""
-    return {
-        "title": f"{len(summaries)} audiences",
-        "summaries": summaries,
-        "sections": summaries[:_SECTIONS_SHOWN],
-        "failed": find_failures(entries),
-    }
+def _find_failures(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the failed entries, newest first."""
+    return [entry for entry in reversed(entries) if entry.outcome == FAILED]
 
 
-def _draw_charts(entries: Sequence[Entry]) -> list[tuple[str, Markup | None]]:
-    """Return headings and charts over time: known members, the share that is matched, the share that is rejected."""
-    members = "Records known to be in the audience"
+def _compare_figures(run: Entry, previous: Entry | None, shown: Sequence[Sequence[str]]) -> list[dict[str, str]]:
+    """Return the figures `shown` (group, column, label) of two runs as text, without those that are zero in both."""
+    compared = []
+    for group, name, label in shown:
+        now, before = run.get_number(name), previous.get_number(name) if previous else None
+        if now is None or not (now or before):
+            continue
+        is_time = group == "Time"
+        format_figure = format_duration if is_time else format_number
+        change = "" if is_time else figures.format_change(now, before)
+        texts = {"now": format_figure(now), "before": format_figure(before), "change": change}
+        compared.append({"group": group, "label": label, **texts})
+    return compared
+
+
+def _draw_charts(entries: Sequence[Entry]) -> Iterator[tuple[str, Markup]]:
+    """Yield headings and charts over time: known members, the share that is matched, the share that is rejected."""
+    read = [(entry, entry.at, entry.get_number("rows_read")) for entry in entries]
+    rejected = [(at, 100 * (entry.get_number("rows_invalid") or 0) / rows) for entry, at, rows in read if at and rows]
+    matched = [(at, 100 * share) for at, share in _build_points(entries, "match_ratio")]
+    # Charts of shares that are all zero are left out.
+    rejected, matched = (points if any(share for _, share in points) else [] for points in (rejected, matched))
     ratio = "Share of these records that Pinterest matched, about"
-    rejected = "Share of rejected rows"
-    ratios = [(at, 100 * share) for at, share in _build_points(entries, "match_ratio")]
-    shares = _compute_rejected_shares(entries)
-    return [
-        (members, draw_line_chart(_build_points(entries, "members"), label=f"{members}, over time")),
-        (ratio, _draw_percent_chart(ratios, label=f"{ratio}, over time, in per cent")),
-        (rejected, _draw_percent_chart(shares, label=f"{rejected} over time, in per cent", decimals=1)),
-    ]
-
-
-def _draw_percent_chart(points: list[tuple[datetime, float]], *, label: str, decimals: int = 0) -> Markup | None:
-    """Return a chart of shares in per cent; None if all of them are zero."""
-    if not any(share for _, share in points):
-        return None
-    return draw_line_chart(points, label=label, formatter=lambda value: f"{value:.{decimals}f} %")
-
-
-def _compute_rejected_shares(entries: Sequence[Entry]) -> list[tuple[datetime, float]]:
-    """Return time and share of rejected rows, in per cent, of each entry that read rows."""
-    read = [(entry, entry.at, entry.number("rows_read")) for entry in entries]
-    return [(at, 100 * (entry.number("rows_invalid") or 0) / rows) for entry, at, rows in read if at and rows]
+    charts: dict[str, tuple[str, Points, Callable[[float], str]]] = {
+        "Records known to be in the audience": (", over time", _build_points(entries, "members"), format_number),
+        ratio: (", over time, in per cent", matched, "{:.0f} %".format),
+        "Share of rejected rows": (" over time, in per cent", rejected, "{:.1f} %".format),
+    }
+    for heading, (label, points, formatter) in charts.items():
+        if chart := draw_line_chart(points, label=heading + label, formatter=formatter):
+            yield heading, chart
 
 
 def _build_points(entries: Sequence[Entry], name: str) -> list[tuple[datetime, float]]:
     """Return time and value of each entry that has a figure of this name."""
-    return [(entry.at, number) for entry in entries if entry.at and (number := entry.number(name)) is not None]
+    return [(entry.at, number) for entry in entries if entry.at and (number := entry.get_number(name)) is not None]
 
 
 def _build_carried_values(entry: Entry) -> dict[str, Any]:

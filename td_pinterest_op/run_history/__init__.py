@@ -1,1 +1,1 @@
-"""A row about each run, in the user's warehouse."""
+"""The history: a table in the user's warehouse with a row about each run."""

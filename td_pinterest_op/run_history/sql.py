@@ -1,4 +1,4 @@
-"""Trino's SQL for the history table, built at run time from values.
+"""SQL for the history table, in Trino's dialect.
 
 Each statement begins with a line that names its purpose. A retried attempt may write a row twice: readers take the last
 one of each session, attempt, task, audience and action.
@@ -16,11 +16,11 @@ _LONGEST_TEXT = 1000
 
 
 def create_table(table: str) -> str:
-    """Return the statements that create the history table, or add the columns that an older one lacks."""
+    """Return the statements that create the history table, or add missing columns to an older one."""
     name = quote_name(table)
-    columns = ",\n".join(f"  {_declare_column(column)}" for column in COLUMNS)
+    columns = ",\n".join(f"  {_format_column(column)}" for column in COLUMNS)
     later = (
-        f";\nALTER TABLE {name} ADD COLUMN IF NOT EXISTS {_declare_column(column)}"
+        f";\nALTER TABLE {name} ADD COLUMN IF NOT EXISTS {_format_column(column)}"
         for column in COLUMNS
         if column.is_later
     )
@@ -31,9 +31,9 @@ def create_table(table: str) -> str:
 
 
 def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
-    """Return the INSERT of rows, without columns that are empty in all of them.
+    """Return the INSERT statement for rows, without columns that are empty in all of them.
 
-    `unless`: a query; if it finds a row, none is added.
+    No row is added if the query `unless` finds one.
     """
     columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
     names = ", ".join(quote_name(column.name) for column in columns)
@@ -56,7 +56,7 @@ def select_failures(table: str, *, session_uuid: str, attempt_id: str, task: str
 
 
 def select_audience_rows(table: str, columns: Sequence[str], audience_ids: Collection[str]) -> str:
-    """Return the query for the rows that `run_history.audience_history` reads about the audiences."""
+    """Return the query for the history rows of some audiences, for `build_audience_history`."""
     name, ids = quote_name(table), ", ".join(map(quote_literal, audience_ids))
     return (
         "-- td_pinterest_op: what the history knows of these audiences\n"
@@ -67,13 +67,13 @@ def select_audience_rows(table: str, columns: Sequence[str], audience_ids: Colle
     )
 
 
-def _declare_column(column: Column) -> str:
+def _format_column(column: Column) -> str:
     """Return a column's name and SQL type, for CREATE TABLE."""
     return f"{quote_name(column.name)} {'varchar' if column.type == 'json' else column.type}"
 
 
 def _quote_value(column: Column, value: Any) -> str:
-    """Return a value as an SQL literal of the column's type. Free text is masked."""
+    """Return a value as an SQL literal of the column's type."""
     if value is None:
         return "NULL"
     if column.type == "bigint":

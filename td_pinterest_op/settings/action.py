@@ -1,11 +1,11 @@
-"""The description of an action that settings, doors and linter use. The actions are in `audiences.actions`."""
+"""What settings and linter know of an action. The actions are in `audiences.actions`."""
 
 import enum
 from dataclasses import dataclass
 
 
 class Scope(enum.Enum):
-    """What a setting is about. An action uses the settings whose scope is one of its own."""
+    """The subject of a setting. An action uses the settings of its scopes, and the settings that it names."""
 
     EVERY_ACTION = "every action"
     ROWS = "the rows of a query"
@@ -18,7 +18,7 @@ class Scope(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class ActionSpec:
-    """An action that `result_settings` can name.
+    """The description of an action that `result_settings` can name.
 
     `audience_id`: its own setting for the audience's id. `needs`: the settings that it requires. `uses`: settings
     besides those of its `scopes`. `only_once`: it fails in a second session, unless `if_exists` allows it.

@@ -1,39 +1,37 @@
-"""`result_settings` of a task → one frozen, typed value for each door, or one error that names every problem."""
+"""`result_settings` of a task → one frozen, typed value for each entry point, or one error that names every problem."""
 
-from collections.abc import Mapping
-from dataclasses import fields
+import re
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.settings import text as setting_text
 from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.settings.key_names import check_names
 from td_pinterest_op.settings.parsed_settings import ParsedSettings
 from td_pinterest_op.settings.rules import check_rules
-from td_pinterest_op.settings.setting import Table, find_declared_settings
-from td_pinterest_op.settings.table import (
-    CONNECTION,
-    ERASURE,
-    STATUS,
-    ConnectionSettings,
-    ErasureSettings,
-    Settings,
-    StatusSettings,
+from td_pinterest_op.settings.setting import Setting, SettingsTable, build_variable_name, find_declared_settings
+from td_pinterest_op.settings.structures import read_mapping
+from td_pinterest_op.settings.table import CREDENTIALS, ConnectionSettings
+from td_pinterest_op.settings.text import parse_text
+from td_pinterest_op.settings.types import (
+    Show,
+    WrongValueError,
+    describe_type,
+    has_lost_digits,
+    is_left_out,
+    show_value,
 )
-from td_pinterest_op.settings.types import describe, is_left_out, show_value
-from td_pinterest_op.settings.values import find_credentials, read_value
 
-_ENV_LINES = """\
-    _env:
-      !include : config/environment.yml"""
+_SECRET_LITERAL = re.compile(r"\$\{secret:([^{}]*)\}")
+_SECRET_NAME = re.compile(r"(?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63}")  # not a token in place of a name
 
 _C = TypeVar("_C", bound=ConnectionSettings)
 
 
-def parse(raw: object, *, table: Table, environ: Mapping[str, str]) -> Settings:
-    """Return the settings of an export.
+def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[str, str]) -> _C:
+    """Parse `result_settings`, and return the settings of an entry point.
 
     Args:
         raw: `result_settings` as digdag passes it: a mapping, or JSON or YAML text of one.
@@ -43,113 +41,118 @@ def parse(raw: object, *, table: Table, environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: with every problem, a line each. It holds no credential, given or looked up.
     """
-    parsed = _parse_valid(raw, table=table, environ=environ)
-    action: ActionSpec = parsed.value("action")
-    unused = {key.name: key.default for key in find_declared_settings(Settings) if not key.is_used_by(action)}
-    minimum = {"min_records": _compute_minimum_records(action, parsed)}
-    return _build_settings(Settings, parsed, **{**unused, **minimum, "audience_id": _get_audience_id(action, parsed)})
+    parsed = parse_values(raw, table=table, environ=environ)
+    if parsed.problems:
+        raise parsed.build_error()
+    keys = find_declared_settings(table.kind)
+    values = {key.name: parsed.values.get(key.name, key.default) for key in keys}
+    values |= {key.name: Secret(values[key.name]) for key in keys if key.is_credential}
+    for key in keys:
+        if key.single:
+            values[key.name] = values[key.name] or (values[key.single],)
+            values[key.single] = values[key.name][0]
+    values["ad_account_id"] = values["ad_account_id"] or ""
+    if action := parsed.action:
+        values |= {key.name: key.default for key in keys if not key.is_used_by(action)}
+        ids = map(parsed.values.get, (action.audience_id, "audience_id") if action.audience_id else ())
+        values |= {"action": action, "audience_id": next(filter(None, ids), None)}
+        if action.least_records and "min_records" not in parsed.given:
+            values["min_records"] = min(action.least_records, values["max_records"] or action.least_records)
+    return table.kind(**values, **_build_warnings(parsed), refresh_token_secret=parsed.secrets.get("refresh_token"))
 
 
-def parse_status(raw: object, *, environ: Mapping[str, str]) -> StatusSettings:
-    """Return the settings of `AudienceStatus`. For arguments and errors see `parse`."""
-    parsed = _parse_valid(raw, table=STATUS, environ=environ)
-    return _build_settings(StatusSettings, parsed, audience_ids=_get_audience_ids(parsed))
+def _build_warnings(parsed: ParsedSettings) -> dict[str, Any]:
+    """Return the fields `warnings` and `lost_digits_warning` of the settings."""
+    lost_digits_warning = unused_warning = ""
+    if parsed.lost_digits:
+        lost_digits_warning = (
+            "digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits that end "
+            f"in zeros); put them in quotes where they are first written: {', '.join(parsed.lost_digits)}"
+        )
+    if parsed.action and (unused := parsed.find_unused_keys(parsed.action)):
+        unused_warning = f"{parsed.action.name} does not use these settings: {', '.join(unused)}"
+    warnings = tuple(filter(None, (unused_warning, lost_digits_warning)))
+    return {"warnings": warnings, "lost_digits_warning": lost_digits_warning}
 
 
-def parse_erasure(raw: object, *, environ: Mapping[str, str]) -> ErasureSettings:
-    """Return the settings of `PinterestErase`. For arguments and errors see `parse`."""
-    parsed = _parse_valid(raw, table=ERASURE, environ=environ)
-    ids = _get_audience_ids(parsed)
-    return _build_settings(ErasureSettings, parsed, ad_account_ids=ids, ad_account_id=ids[0])
-
-
-def parse_connection(raw: object, *, environ: Mapping[str, str]) -> ConnectionSettings:
-    """Return the connection settings alone, for an entry point without others. Arguments, errors: see `parse`.
-
-    Without `ad_account_id` that of the result is empty.
-    """
-    parsed = _parse_valid(raw, table=CONNECTION, environ=environ)
-    return _build_settings(ConnectionSettings, parsed, ad_account_id=parsed.value("ad_account_id") or "")
-
-
-def find_action(raw: object, *, table: Table) -> ActionSpec | None:
-    """Return the action that `result_settings` name, even if others are wrong; None if it is not clear."""
+def find_action(raw: object, *, table: SettingsTable[Any]) -> ActionSpec | None:
+    """Return the action that `result_settings` name, even if other settings are wrong; None if it is unknown."""
     try:
-        return parse_all(raw, table=table, environ={}).action
+        return parse_values(raw, table=table, environ={}).action
     except SettingsError:
         return None
 
 
-def parse_all(raw: object, *, table: Table, environ: Mapping[str, str]) -> ParsedSettings:
-    """Return the values of `result_settings` with every problem. For arguments see `parse`.
+def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str, str]) -> ParsedSettings:
+    """Return the values of `result_settings` with every problem. For arguments see `parse_settings`.
 
     Raises SettingsError if `raw` is not a mapping.
     """
     parsed = ParsedSettings(table=table)
-    mapping = _read_mapping(raw, parsed)
-    show = partial(show_value, hidden=find_credentials(mapping, table, environ))
+    try:
+        content = parse_text(raw) if isinstance(raw, str) else raw
+        mapping = {} if is_left_out(content) else read_mapping(content)
+    except WrongValueError as error:
+        parsed.add_problem("result_settings", f"{error}; allowed: a mapping, or a JSON or YAML string of one")
+        raise parsed.build_error() from None
+    if is_left_out(content):
+        parsed.add_problem("result_settings", "missing; allowed: a mapping of settings", code="missing")
+    show = partial(show_value, hidden=_find_credentials(mapping, environ))
     for name, key in table.by_name.items():
-        parsed.values[name] = read_value(parsed, name, key, mapping.get(name), environ=environ, show=show)
+        parsed.values[name] = _read_value(parsed, name, key, mapping.get(name), environ=environ, show=show)
     check_names(parsed, mapping, show)
     check_rules(parsed)
     return parsed
 
 
-def _read_mapping(raw: object, parsed: ParsedSettings) -> Mapping[object, object]:
-    """Return `result_settings` as a mapping. Raises SettingsError for any other value."""
-    fault, value = f"{describe(raw)} is not a mapping", raw
-    if isinstance(raw, str):
-        try:
-            value = setting_text.load(raw)
-        except setting_text.UnreadableTextError as error:
-            fault = f"{describe(raw)}, which {error}"
-    if isinstance(value, Mapping):
-        return value
-    if is_left_out(value):
-        fault = f"missing; the shortest form is{parsed.table.example}{_ENV_LINES}"
-    else:
-        fault = f"{fault}; allowed: a mapping, or a JSON or YAML string of one"
-    parsed.add_problem("result_settings", fault)
-    raise parsed.error()
+def _find_credentials(settings: Mapping[object, object], environ: Mapping[str, str]) -> Collection[str]:
+    """Return the credentials that the settings contain or refer to, which no message may show."""
+    written = [value.strip() for value in (settings.get(key.name) for key in CREDENTIALS) if isinstance(value, str)]
+    secrets = [key.secret for key in CREDENTIALS]
+    secrets += [literal[1].strip() for literal in map(_SECRET_LITERAL.fullmatch, written) if literal]
+    values = [environ.get(build_variable_name(secret), "").strip() for secret in secrets]
+    return frozenset(text for text in written + values if len(text) >= 4)  # shorter ones are part of any text
 
 
-def _parse_valid(raw: object, *, table: Table, environ: Mapping[str, str]) -> ParsedSettings:
-    """Return the values of `result_settings`. Raises SettingsError with all problems if there are any."""
-    parsed = parse_all(raw, table=table, environ=environ)
-    if parsed.problems:
-        raise parsed.error()
-    return parsed
-
-
-def _get_audience_id(action: ActionSpec, parsed: ParsedSettings) -> str | None:
-    """Return the audience's id, from the action's own setting or from `audience_id`."""
-    if not action.audience_id:
+def _read_value(
+    parsed: ParsedSettings, name: str, key: Setting, raw: object, *, environ: Mapping[str, str], show: Show
+) -> Any:
+    """Return the value of a key: the default if it is left out, None with a new problem if it is wrong."""
+    if is_left_out(raw) and not key.is_credential:
+        return key.default
+    parsed.given.add(name)
+    try:
+        secret = _find_secret_name(key, raw)
+        if secret is not None:
+            variable, show = build_variable_name(secret), describe_type
+            raw = environ.get(variable, "")
+            if not raw.strip():
+                text = (
+                    f"{variable} is {'empty' if variable in environ else 'missing'} in the environment; set the "
+                    f"workflow's secret {secret}, and give it to the task as {variable}, under its _env "
+                    "(config/environment.yml has such lines)"
+                )
+                parsed.add_problem(name, text, code="environment")
+                return None
+            parsed.secrets[name] = secret
+        elif key.type.is_id and has_lost_digits(raw):
+            parsed.lost_digits.append(name)
+        return key.type.read(raw, show)
+    except WrongValueError as wrong:
+        parsed.add_problem(name, f"{wrong}; allowed: {key.type.allowed}")
         return None
-    own: str | None = parsed.value(action.audience_id)
-    other: str | None = parsed.value("audience_id")
-    return own or other
 
 
-def _compute_minimum_records(action: ActionSpec, parsed: ParsedSettings) -> int | None:
-    """Return the fewest records to send, by the settings or the action's default; None for no minimum."""
-    minimum: int | None = parsed.value("min_records")
-    maximum: int | None = parsed.value("max_records")
-    default = action.least_records
-    if parsed.is_given("min_records") or default is None:
-        return minimum if action.reads_rows else None
-    return default if maximum is None else min(default, maximum)
-
-
-def _get_audience_ids(parsed: ParsedSettings) -> tuple[str, ...]:
-    """Return the ids of several audiences: those in the list, else the single one."""
-    ids, single = (parsed.value(name) for name in parsed.table.several or ())
-    return ids or (single,)
-
-
-def _build_settings(kind: type[_C], parsed: ParsedSettings, **others: Any) -> _C:
-    """Return settings of the class `kind` from parsed values. `others` win; missing values are defaults."""
-    values: dict[str, Any] = {key.name: key.default for key in find_declared_settings(kind)}
-    values |= {each.name: parsed.value(each.name) for each in fields(kind) if each.name in parsed.values}
-    values |= {key.name: Secret(values[key.name]) for key in find_declared_settings(kind) if key.is_credential}
-    values |= {"unused_warning": parsed.unused_warning(), "lost_digits_warning": parsed.lost_digits_warning()}
-    return kind(**{**values, "refresh_token_secret": parsed.values["refresh_token"].secret, **others})
+def _find_secret_name(key: Setting, raw: object) -> str | None:
+    """Return the name of the workflow secret that contains the value, None without one. Raises WrongValueError."""
+    if is_left_out(raw):  # a credential
+        return key.secret
+    if not isinstance(raw, str) or "${secret:" not in raw:
+        return None
+    literal = _SECRET_LITERAL.fullmatch(raw.strip())
+    if not literal or not _SECRET_NAME.fullmatch(literal[1].strip()):
+        raise WrongValueError(
+            "the reference to a secret must be the whole value, and the secret's name may contain only letters, "
+            "digits, dots and dashes"
+        )
+    return literal[1].strip()

@@ -1,13 +1,15 @@
-"""The parts of `settings.table`: a setting, and the table of a door's settings."""
+"""The parts of `settings.table`: a setting, and the table of an entry point's settings."""
 
-import enum
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.settings.types import SettingType, TableName
+from td_pinterest_op.settings.types import SettingType
+
+_K = TypeVar("_K")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +17,8 @@ class Setting:
     """One setting: a row of the settings table in README.
 
     `restricts`: a value other than `harmless` (by default the default) keeps people from being sent, or stops a run.
-    `limits_rows`: it does so by counting rows or records.
+    `limits_rows`: it does so by counting rows or records. `at_most`: the setting whose value this one may not exceed; a
+    setting that is left out counts with its default. `single`: the setting for one id, in place of this list of ids.
     """
 
     name: str = ""
@@ -28,77 +31,54 @@ class Setting:
     restricts: bool = False
     limits_rows: bool = False
     harmless: Any = None
+    at_most: str | None = None
+    single: str | None = None
 
     def is_used_by(self, action: ActionSpec) -> bool:
         """Whether the setting makes a difference to an action."""
         named = {*action.needs, *action.uses, action.audience_id}
         return self.scope is Scope.EVERY_ACTION or self.scope in action.scopes or self.name in named
 
-    def is_restriction(self, value: object) -> bool:
-        """Whether a value keeps people from being sent, or may stop a run."""
+    def is_restriction(self, value: object, action: ActionSpec) -> bool:
+        """Whether a value limits what an action sends, or may stop it. An action without rows has no rows to limit."""
         harmless = self.default if self.harmless is None else self.harmless
-        return self.restricts and value not in (None, harmless)
-
-    def can_be_unused_by(self, action: ActionSpec) -> bool:
-        """Whether an action may ignore the setting because it has no rows that the setting could limit."""
-        return self.limits_rows and not action.reads_rows
+        return self.restricts and value not in (None, harmless) and (action.reads_rows or not self.limits_rows)
 
     @property
     def secret(self) -> str:
-        """The workflow secret from which a credential comes if it is left out."""
+        """The workflow secret that contains the credential if the setting is left out."""
         return f"pinterest.{self.name}"
 
     @property
     def variable(self) -> str:
-        """The environment variable through which a task gets that secret."""
-        return f"PINTEREST_{self.name.upper()}"
-
-    @property
-    def default_text(self) -> str:
-        """The default as README shows it; "–" for none."""
-        if self.is_credential:
-            return "from the environment"
-        if isinstance(self.default, ActionSpec):
-            return self.default.name
-        if isinstance(self.default, TableName):
-            return self.default.table
-        if isinstance(self.default, enum.Enum):
-            return str(self.default.value)
-        return "–" if self.default is None or self.default == {} else str(self.default).lower()
+        """The environment variable through which a task gets the workflow secret."""
+        return build_variable_name(self.secret)
 
 
-def setting(type_: SettingType, default: Any = None, **attributes: Any) -> Any:
+def build_variable_name(secret: str) -> str:
+    """Return the environment variable of a workflow secret: PINTEREST_CLIENT_ID for pinterest.client_id."""
+    return re.sub(r"[.-]", "_", secret).upper()
+
+
+def declare_setting(type_: SettingType, default: Any = None, **attributes: Any) -> Any:
     """Return a dataclass field for a setting, which gets the field's name. `attributes`: those of `Setting`."""
     return field(metadata={"setting": Setting(type=type_, default=default, **attributes)})
 
 
-def find_declared_settings(kind: type) -> Iterator[Setting]:
-    """Yield the settings that a dataclass declares as fields: its own, then those of its base class."""
-    base = kind.__base__
-    inherited = {each.name for each in fields(base)} if base and is_dataclass(base) else set()
-    for each in fields(kind):
-        if "setting" in each.metadata and each.name not in inherited:
-            yield replace(each.metadata["setting"], name=each.name)
-    if base and inherited:
-        yield from find_declared_settings(base)
+def find_declared_settings(kind: type[Any]) -> list[Setting]:
+    """Return the settings that a dataclass and its base classes declare as fields."""
+    return [replace(each.metadata["setting"], name=each.name) for each in fields(kind) if "setting" in each.metadata]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class SettingsTable(Generic[_K]):
     """The settings of one entry point, such as the export.
 
-    `ordered`: pairs of settings of which the first may not be greater than the second; a setting that is left out
-    counts with its default. `several`: the setting for the ids of which one at least is needed, and the one for a
-    single id. `retired`: what to do in place of a setting of an earlier version. `example`: the shortest
-    `result_settings` that work, for the message about missing ones. `actions`: those that the setting `action` names,
-    if there is one.
+    `kind`: the dataclass that gets their values. `actions`: what the setting `action` can name, if there is one.
     """
 
+    kind: type[_K]
     settings: tuple[Setting, ...]
-    example: str
-    ordered: tuple[tuple[str, str], ...] = (("retry_initial_wait_millis", "max_retry_wait_millis"),)
-    several: tuple[str, str] | None = None
-    retired: Mapping[str, str] = field(default_factory=dict)
     actions: tuple[ActionSpec, ...] = ()
 
     @cached_property

@@ -1,13 +1,13 @@
 """Types of settings that hold several values: a list or a mapping, as its own type or as text."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, TYPES, join_with_or
-from td_pinterest_op.settings import text as setting_text
+from td_pinterest_op.settings.text import parse_text
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
     AUDIENCE_ID,
@@ -15,30 +15,27 @@ from td_pinterest_op.settings.types import (
     SettingType,
     Show,
     WrongValueError,
-    choice,
-    describe,
+    build_choice_type,
+    describe_type,
     is_left_out,
     parse_number,
-    suggest,
+    suggest_word,
 )
+
+_V = TypeVar("_V")
 
 _MOST_PERCENT = 50  # in a control group
 _MAXIMUM_FAULTS_SHOWN = 10
 _MAXIMUM_ITEMS = 1000  # a workflow has no more tasks, and each item is one request at least
 
 # AudienceStatus of Pinterest's API 5.28; REMOVED is the operator's own word for an audience that is gone.
-STATUSES = (
-    "INITIALIZING",
-    "READY",
-    "TOO_SMALL",
-    "ELIGIBLE",
-    "PERSONAS_INELIGIBLE_SIZE",
-    "PERSONAS_INITIALIZING",
-    "REMOVED",
+_STATUSES = (
+    *("INITIALIZING", "READY", "TOO_SMALL", "ELIGIBLE"),
+    *("PERSONAS_INELIGIBLE_SIZE", "PERSONAS_INITIALIZING", "REMOVED"),
 )
 
-_IDENTIFIERS = choice({name: name for name in TYPES})
-_STATUS = choice({status.lower(): status for status in STATUSES})
+_IDENTIFIER_TYPE = build_choice_type({name: name for name in TYPES})
+_STATUS = build_choice_type({status.lower(): status for status in _STATUSES})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,61 +48,93 @@ class Control:
 
     @property
     def share_of_ten_thousand(self) -> int:
-        """The group's share of 10,000: people whose number modulo 10,000 is below it are in the group."""
+        """The group's size in ten-thousandths: people with a number (modulo 10,000) below it are in the group."""
         return int(self.percent * 100)
 
 
-def _read_columns(value: object, show: Show) -> Mapping[str, str]:
-    """Return the type of identifier of each column. Raises WrongValueError with all faults."""
-    columns: dict[str, str] = {}
-    faults: list[str] = []
-    for column, identifier in read_mapping(value).items():
-        name = column.strip().lower() if isinstance(column, str) else ""
-        with _collect_fault(faults, f"column {show(column)}: "):
-            kind = _IDENTIFIERS.read(identifier, show)
-            if not name:
-                faults.append(f"{show(column)} is not a column's name")
-            elif name in columns:
-                faults.append(f"column {show(column)} is given twice (case does not matter)")
-            columns[name] = kind
-    _raise_if_any(faults)
-    return columns
+def read_list_items(value: object) -> Sequence[object]:
+    """Return a value as a list of items; JSON or YAML text, or text with commas, is parsed. Raises WrongValueError."""
+    if isinstance(value, str):
+        is_list = value.lstrip().startswith(("[", "- "))
+        value = parse_text(value) if is_list else [item.strip() for item in value.split(",") if item.strip()]
+    elif isinstance(value, (int, float)):
+        value = [value]
+    if not isinstance(value, (list, tuple)):
+        raise WrongValueError(f"{describe_type(value)} is not a list")
+    if len(value) > _MAXIMUM_ITEMS:
+        raise WrongValueError(f"a list of {len(value)} items is too long")
+    return value
 
 
-def _build_id_list_type(of: SettingType) -> SettingType:
-    """Return the setting type of a list of ids: a tuple without repeats, in the order given; also of a single id."""
-
-    def read_ids(value: object, show: Show) -> tuple[str, ...]:
-        """Return a tuple of ids without repeats. Raises WrongValueError for any other value."""
-        ids = tuple(dict.fromkeys(_read_items(of, value, show)))
-        if not ids:
-            raise WrongValueError(f"{describe(value)} contains no id")
-        return ids
-
-    allowed = f"a list, or a comma-separated string, of 1 to {_MAXIMUM_ITEMS} ids ({of.allowed})"
-    return SettingType(read=read_ids, allowed=allowed, is_id=True)
+def read_mapping(value: object) -> Mapping[object, object]:
+    """Return a value as a mapping; JSON or YAML text is parsed. Raises WrongValueError for any other value."""
+    mapping = parse_text(value) if isinstance(value, str) else value
+    if not isinstance(mapping, Mapping):
+        raise WrongValueError(f"{describe_type(value)} is not a mapping")
+    return mapping
 
 
-def _read_items(of: SettingType, value: object, show: Show) -> list[str]:
-    """Return the items of a list, each read as the type `of`. Raises WrongValueError with all faults."""
-    values: list[str] = []
-    faults: list[str] = []
-    for position, item in enumerate(read_list_items(value), start=1):
-        with _collect_fault(faults, f"number {position}: "):
-            values.append(of.read(item, show))
-    _raise_if_any(faults)
+def _read_each(readers: Iterable[tuple[str, Callable[[], _V]]], faults: Sequence[str] = ()) -> list[_V]:
+    """Call each reader and return the values. Raises WrongValueError with all faults, each after its reader's label."""
+    values, faults = [], list(faults)
+    for label, read in readers:
+        try:
+            values.append(read())
+        except WrongValueError as error:
+            faults.append(f"{label}{error}")
+    if faults:
+        rest = len(faults) - _MAXIMUM_FAULTS_SHOWN
+        raise WrongValueError(", ".join(faults[:_MAXIMUM_FAULTS_SHOWN]) + (f", and {rest} more" if rest > 0 else ""))
     return values
 
 
+def _read_items(item_type: SettingType, value: object, show: Show) -> list[str]:
+    """Return the items of a list, each read as `item_type`."""
+    items = enumerate(read_list_items(value), start=1)
+    return _read_each((f"number {position}: ", partial(item_type.read, item, show)) for position, item in items)
+
+
+def _build_id_list_type(id_type: SettingType) -> SettingType:
+    """Return the setting type of a list of ids, or of a single id: a tuple without repeats, in the order given."""
+
+    def read_ids(value: object, show: Show) -> tuple[str, ...]:
+        """Return a tuple of ids without repeats, or raise WrongValueError."""
+        ids = tuple(dict.fromkeys(_read_items(id_type, value, show)))
+        if not ids:
+            raise WrongValueError(f"{describe_type(value)} contains no id")
+        return ids
+
+    allowed = f"a list, or a comma-separated string, of 1 to {_MAXIMUM_ITEMS} ids ({id_type.allowed})"
+    return SettingType(read=read_ids, allowed=allowed, is_id=True)
+
+
+def _read_columns(value: object, show: Show) -> Mapping[str, str]:
+    """Return the identifier type of each column by the column's name in lower case."""
+    columns: dict[str, str] = {}
+
+    def read_column(column: object, identifier_type: object) -> None:
+        """Add a column to `columns`, or raise WrongValueError."""
+        name = column.strip().lower() if isinstance(column, str) else ""
+        if not name:
+            raise WrongValueError("the name is blank or not a string")
+        if name in columns:
+            raise WrongValueError("the name is given twice (case does not matter)")
+        columns[name] = _IDENTIFIER_TYPE.read(identifier_type, show)
+
+    pairs = read_mapping(value).items()
+    _read_each((f"column {show(column)}: ", partial(read_column, column, kind)) for column, kind in pairs)
+    return columns
+
+
 def _read_percent(value: object, show: Show) -> Decimal:
-    """Return a percentage from 0.01 on, with two decimals at most. Raises WrongValueError for any other value."""
+    """Return a percentage from 0.01 to 50 with two decimals at most, or raise WrongValueError."""
     percent = parse_number(value)
     if percent is None or not 0 < percent <= _MOST_PERCENT or percent != round(percent, 2):
         raise WrongValueError(f"{show(value)} is not a number from 0.01 to {_MOST_PERCENT} with two decimals at most")
     return round(percent, 2)
 
 
-_PARTS: Mapping[str, Callable[[object, Show], Any]] = {
+_CONTROL_PARTS: Mapping[object, Callable[[object, Show], Any]] = {
     "percent": _read_percent,
     # With its spaces: a query that computes the same group has them as well.
     "salt": lambda value, show: TEXT.read(value, show) and value,
@@ -114,68 +143,18 @@ _PARTS: Mapping[str, Callable[[object, Show], Any]] = {
 
 
 def _read_control(value: object, show: Show) -> Control:
-    """Return the control group that a mapping describes. Raises WrongValueError with all faults."""
-    values: dict[str, Any] = {}
-    parts = {key: part for key, part in read_mapping(value).items() if not is_left_out(part)}
+    """Return the control group that a mapping describes."""
+    mapping = read_mapping(value)
+    parts = {name: part for name, part in mapping.items() if not is_left_out(part)}
     faults = [f"{name} is missing" for name in ("percent", "salt") if name not in parts]
-    if "by" not in parts and read_mapping(value).get("by") is not None:
+    if "by" not in parts and mapping.get("by") is not None:
         # A template that rendered to nothing must not choose another group, that of the digests.
         faults.append("by is blank: name a column, or leave it out")
-    for key, part in parts.items():
-        name = str(key)
-        if name not in _PARTS:
-            faults.append(f"{show(key)} is unknown{suggest(name, _PARTS)}")
-            continue
-        with _collect_fault(faults, f"{name}: "):
-            values[name] = _PARTS[name](part, show)
-    _raise_if_any(faults)
-    return Control(**values)
-
-
-def read_list_items(value: object) -> Sequence[object]:
-    """Return a value as a list of items; JSON or YAML text, or text with commas, is parsed. Raises WrongValueError."""
-    if isinstance(value, str):
-        is_list = value.lstrip().startswith(("[", "- "))
-        value = _load_text(value) if is_list else [item.strip() for item in value.split(",") if item.strip()]
-    elif isinstance(value, (int, float)):
-        value = [value]
-    if not isinstance(value, (list, tuple)):
-        raise WrongValueError(f"{describe(value)} is not a list")
-    if len(value) > _MAXIMUM_ITEMS:
-        raise WrongValueError(f"a list of {len(value)} items is too long")
-    return value
-
-
-def read_mapping(value: object) -> Mapping[object, object]:
-    """Return a value as a mapping; JSON or YAML text is parsed. Raises WrongValueError for any other value."""
-    read = _load_text(value) if isinstance(value, str) else value
-    if not isinstance(read, Mapping):
-        raise WrongValueError(f"{describe(value)} is not a mapping")
-    return read
-
-
-def _load_text(text: str) -> object:
-    """Return the value of JSON or YAML text. Raises WrongValueError for any other text."""
-    try:
-        return setting_text.load(text)
-    except setting_text.UnreadableTextError as error:
-        raise WrongValueError(f"{describe(text)} {error}") from None
-
-
-@contextlib.contextmanager
-def _collect_fault(faults: list[str], where: str = "") -> Iterator[None]:
-    """Add the message of a WrongValueError from the block to `faults`."""
-    try:
-        yield
-    except WrongValueError as error:
-        faults.append(f"{where}{error}")
-
-
-def _raise_if_any(faults: Sequence[str]) -> None:
-    """Raise WrongValueError with the first faults, if there are any."""
-    if faults:
-        rest = len(faults) - _MAXIMUM_FAULTS_SHOWN
-        raise WrongValueError(", ".join(faults[:_MAXIMUM_FAULTS_SHOWN]) + (f", and {rest} more" if rest > 0 else ""))
+    unknown = [name for name in parts if name not in _CONTROL_PARTS]
+    faults += [f"{show(name)} is unknown{suggest_word(str(name), map(str, _CONTROL_PARTS))}" for name in unknown]
+    known = [name for name in _CONTROL_PARTS if name in parts]
+    readers = ((f"{name}: ", partial(_CONTROL_PARTS[name], parts[name], show)) for name in known)
+    return Control(**dict(zip(map(str, known), _read_each(readers, faults), strict=True)))
 
 
 COLUMNS = SettingType(
@@ -185,7 +164,7 @@ COLUMNS = SettingType(
 )
 STATUS_SET = SettingType(
     read=lambda value, show: frozenset(_read_items(_STATUS, value, show)),
-    allowed=f"a list, or a comma-separated string, of {', '.join(STATUSES)}",
+    allowed=f"a list, or a comma-separated string, of {', '.join(_STATUSES)}",
 )
 AUDIENCE_IDS = _build_id_list_type(AUDIENCE_ID)
 AD_ACCOUNT_IDS = _build_id_list_type(AD_ACCOUNT_ID)

@@ -1,17 +1,18 @@
 """The settings: each key of `result_settings` is declared once, with its type, its default and the actions that use it.
 
-A setting is a field of the dataclass of its door: what the field is called, the key is called. Each door that takes
-`result_settings` has a class and a table. Tests compare README's tables with that of an export.
+A setting is a field of a dataclass, and the field's name is the key. Each entry point that takes `result_settings` has
+a class and a table. A test compares README's table with that of an export.
 """
 
 import enum
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.settings.setting import Setting, Table, find_declared_settings, setting
+from td_pinterest_op.settings.setting import Setting, SettingsTable, declare_setting, find_declared_settings
 from td_pinterest_op.settings.structures import AD_ACCOUNT_IDS, AUDIENCE_IDS, COLUMNS, CONTROL, STATUS_SET, Control
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
@@ -24,15 +25,15 @@ from td_pinterest_op.settings.types import (
     RATIO,
     TABLE,
     TEXT,
-    SettingType,
     TableName,
-    choice,
-    whole_number,
+    build_choice_type,
+    build_enum_type,
+    build_integer_type,
 )
 
 
 class IfExists(str, enum.Enum):
-    """What CREATE does if an audience with that name exists."""
+    """What `create_new_audience` does if an audience with the same name exists."""
 
     FAIL = "fail"
     ADD = "add"
@@ -55,7 +56,7 @@ class ExpectedValues(str, enum.Enum):
 
 
 class HashIn(str, enum.Enum):
-    """Where identifiers are normalised, judged and hashed."""
+    """Where identifiers are normalised, checked and hashed."""
 
     OPERATOR = "operator"
     WAREHOUSE = "warehouse"
@@ -68,23 +69,18 @@ class RecordsFormat(str, enum.Enum):
     ROWS = "rows"
 
 
-def _build_word_type(values: type[enum.Enum]) -> SettingType:
-    """Return the setting type whose words are the values of an enum."""
-    return choice({str(value.value): value for value in values})
-
-
-_SECONDS = whole_number(1, 86_400)
+_SECONDS = build_integer_type(1, 86_400)
 _RECORDS_LIMIT = 1_000_000_000_000
 
 # For whom a setting makes a difference.
-_credential = partial(setting, is_credential=True)
-_of_rows = partial(setting, scope=Scope.ROWS)
-_of_people = partial(setting, scope=Scope.PEOPLE)
-_of_new_audience = partial(setting, scope=Scope.NEW_AUDIENCE)
-_of_old_audience = partial(setting, scope=Scope.OLD_AUDIENCE)
-_of_new_list = partial(setting, scope=Scope.NEW_LIST)
-_of_named_actions = partial(setting, scope=Scope.NAMED)
-_limit = partial(setting, scope=Scope.ROWS, restricts=True, limits_rows=True)
+_credential = partial(declare_setting, is_credential=True)
+_of_rows = partial(declare_setting, scope=Scope.ROWS)
+_of_people = partial(declare_setting, scope=Scope.PEOPLE)
+_of_new_audience = partial(declare_setting, scope=Scope.NEW_AUDIENCE)
+_of_old_audience = partial(declare_setting, scope=Scope.OLD_AUDIENCE)
+_of_new_list = partial(declare_setting, scope=Scope.NEW_LIST)
+_of_named_actions = partial(declare_setting, scope=Scope.NAMED)
+_limit = partial(declare_setting, scope=Scope.ROWS, restricts=True, limits_rows=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,34 +91,31 @@ class ConnectionSettings:
     client_secret: Secret = _credential(CREDENTIAL)
     refresh_token: Secret = _credential(CREDENTIAL)
     refresh_token_secret: str | None  # the workflow secret that it came from; None if it was given in plain text
-    ad_account_id: str = setting(AD_ACCOUNT_ID)  # of several: the first
-    retry_count: int = setting(whole_number(0, 100), 7)
-    retry_initial_wait_millis: int = setting(whole_number(0, 3_600_000), 500)
-    max_retry_wait_millis: int = setting(whole_number(0, 86_400_000), 300_000)
-    connection_timeout_secs: int = setting(_SECONDS, 180)
-    write_timeout_secs: int = setting(_SECONDS, 60)
-    read_timeout_secs: int = setting(_SECONDS, 180)
+    ad_account_id: str = declare_setting(AD_ACCOUNT_ID)  # of several: the first; "" for none
+    retry_count: int = declare_setting(build_integer_type(0, 100), 7)
+    retry_initial_wait_millis: int = declare_setting(
+        build_integer_type(0, 3_600_000), 500, at_most="max_retry_wait_millis"
+    )
+    max_retry_wait_millis: int = declare_setting(build_integer_type(0, 86_400_000), 300_000)
+    connection_timeout_secs: int = declare_setting(_SECONDS, 180)
+    write_timeout_secs: int = declare_setting(_SECONDS, 60)
+    read_timeout_secs: int = declare_setting(_SECONDS, 180)
     # Pinterest's standard tier allows 400 writes a minute, for a user and an app.
-    requests_per_minute: int = setting(whole_number(1, 100_000), 390)
-    max_in_flight: int = _of_rows(whole_number(1, 64), 8)
-    history: TableName | None = setting(TABLE)
-    unused_warning: str  # about settings that the action does not use; "" for no such settings
-    lost_digits_warning: str  # about ids that may have lost digits; "" for no such ids
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Texts for the author about settings that are unusual but not wrong."""
-        return tuple(filter(None, (self.unused_warning, self.lost_digits_warning)))
+    requests_per_minute: int = declare_setting(build_integer_type(1, 100_000), 390)
+    max_in_flight: int = _of_rows(build_integer_type(1, 64), 8)
+    history: TableName | None = declare_setting(TABLE)
+    warnings: tuple[str, ...]  # for the author, about settings that are unusual but not wrong
+    lost_digits_warning: str  # one of the warnings: about ids that may have lost digits; "" for no such ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendingSettings(ConnectionSettings):
     """The settings for reading people and sending them."""
 
-    limit_records_per_request: int = _of_rows(whole_number(1, 100_000), 10_000)
+    limit_records_per_request: int = _of_rows(build_integer_type(1, 100_000), 10_000)
     ignore_invalid_records: bool = _of_rows(BOOLEAN, False, alias="ignore_error")
-    dry_run: bool = setting(BOOLEAN, False, restricts=True)
-    # The name in the query, in lower case → the name of a type; if empty, those are the names.
+    dry_run: bool = declare_setting(BOOLEAN, False, restricts=True)
+    # The name in the query, in lower case → the name of an identifier type. Empty: columns are named for their type.
     columns: Mapping[str, str] = _of_rows(COLUMNS, {})
 
     @property
@@ -141,119 +134,90 @@ class Settings(SendingSettings):
     audience_id: str | None = _of_old_audience(AUDIENCE_ID)  # the one that the action needs; None if it creates one
     allow_empty: bool = _of_rows(BOOLEAN, False)
     max_invalid_ratio: float = _limit(RATIO, 1.0)
-    min_records: int | None = _limit(whole_number(0, _RECORDS_LIMIT))
-    max_records: int | None = _limit(whole_number(1, _RECORDS_LIMIT))
-    if_exists: IfExists = _of_named_actions(_build_word_type(IfExists), IfExists.FAIL)
+    min_records: int | None = _limit(build_integer_type(0, _RECORDS_LIMIT), at_most="max_records")
+    max_records: int | None = _limit(build_integer_type(1, _RECORDS_LIMIT))
+    if_exists: IfExists = _of_named_actions(build_enum_type(IfExists), IfExists.FAIL)
     replace_newer: bool = _of_new_list(BOOLEAN, False)
-    expected_audience_name: str | None = setting(TEXT, restricts=True)
-    report: str | None = setting(PAGE)  # path of the page to write
-    records: RecordsFormat = _of_rows(_build_word_type(RecordsFormat), RecordsFormat.IDENTIFIERS)
-    hash_in: HashIn = _of_rows(_build_word_type(HashIn), HashIn.OPERATOR)
+    expected_audience_name: str | None = declare_setting(TEXT, restricts=True)
+    report: str | None = declare_setting(PAGE)  # path of the page to write
+    records: RecordsFormat = _of_rows(build_enum_type(RecordsFormat), RecordsFormat.IDENTIFIERS)
+    hash_in: HashIn = _of_rows(build_enum_type(HashIn), HashIn.OPERATOR)
     default_country: str | None = _of_rows(COUNTRY)  # in upper case
     is_nca: bool = _of_new_list(BOOLEAN, False)
     seed_audience_id: str | None = _of_named_actions(AUDIENCE_ID)
-    country: str | None = _of_named_actions(choice({code: code for code in ("US", "CA", "GB")}))
-    percentage: int | None = _of_named_actions(whole_number(1, 10))
-    expect_values: ExpectedValues = _of_rows(_build_word_type(ExpectedValues), ExpectedValues.ANY, restricts=True)
+    country: str | None = _of_named_actions(build_choice_type({code: code for code in ("US", "CA", "GB")}))
+    percentage: int | None = _of_named_actions(build_integer_type(1, 10))
+    expect_values: ExpectedValues = _of_rows(build_enum_type(ExpectedValues), ExpectedValues.ANY, restricts=True)
     allow_empty_suppress: bool = _of_people(BOOLEAN, False)
     control: Control | None = _of_people(CONTROL, restricts=True)
     even_if_used: bool = _of_named_actions(BOOLEAN, False)
     ledger: TableName = _of_named_actions(TABLE, TableName(None, "pinterest_ledger"))
-    begin: Begin | None = _of_named_actions(_build_word_type(Begin))
+    begin: Begin | None = _of_named_actions(build_enum_type(Begin))
     rebuild: bool = _of_named_actions(BOOLEAN, False)
     max_leave_ratio: float = _of_named_actions(RATIO, 0.2, restricts=True, harmless=1.0)
-    resend_days: int = _of_named_actions(whole_number(0, 3650), 30)
+    resend_days: int = _of_named_actions(build_integer_type(0, 3650), 30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusSettings(ConnectionSettings):
-    """The settings of one follow-up of audiences."""
+    """The settings of a task that reads the state of audiences."""
 
-    audience_ids: tuple[str, ...] = setting(AUDIENCE_IDS)  # one at least, each once
-    audience_id: str | None = setting(AUDIENCE_ID)  # in place of a list of one
-    min_size: int | None = setting(whole_number(0, _RECORDS_LIMIT))
-    max_drop_ratio: float | None = setting(RATIO)
-    fail_on: frozenset[str] = setting(STATUS_SET, frozenset({"TOO_SMALL", "REMOVED"}))
+    audience_ids: tuple[str, ...] = declare_setting(AUDIENCE_IDS, single="audience_id")  # one at least, each once
+    audience_id: str | None = declare_setting(AUDIENCE_ID)  # in place of a list of one
+    min_size: int | None = declare_setting(build_integer_type(0, _RECORDS_LIMIT))
+    max_drop_ratio: float | None = declare_setting(RATIO)
+    fail_on: frozenset[str] = declare_setting(STATUS_SET, frozenset({"TOO_SMALL", "REMOVED"}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErasureSettings(SendingSettings):
-    """The settings of one erasure of people from audiences."""
+    """The settings of a task that erases people from every customer list."""
 
-    ad_account_ids: tuple[str, ...] = setting(AD_ACCOUNT_IDS)  # one at least, each once
-
-
-_TYPE = Setting(name="type", type=choice({"pinterest": "pinterest"}))
-_AUDIENCE_TYPE = Setting(name="audience_type", type=choice({"customer_list": "customer_list"}), is_needed=True)
+    ad_account_ids: tuple[str, ...] = declare_setting(AD_ACCOUNT_IDS, single="ad_account_id")  # one at least, each once
 
 
-def _list_settings(
-    kind: type, *, needs: Collection[str] = (), others: Sequence[Setting] = (), without: Collection[str] = ()
-) -> tuple[Setting, ...]:
-    """Return the settings of an entry point: the needed ones, `others` that are not fields, and the rest."""
+_C = TypeVar("_C", bound=ConnectionSettings)
+_TYPE = Setting(name="type", type=build_choice_type({"pinterest": "pinterest"}))
+_AUDIENCE_TYPE = Setting(
+    name="audience_type", type=build_choice_type({"customer_list": "customer_list"}), is_needed=True
+)
+
+
+def _build_table(
+    kind: type[_C],
+    *,
+    needs: Collection[str] = (),
+    others: Sequence[Setting] = (),
+    without: Collection[str] = (),
+    actions: Sequence[ActionSpec] = (),
+) -> SettingsTable[_C]:
+    """Return the settings table of an entry point: needed settings, `others` that are not fields, the rest."""
     keys = [
         replace(key, is_needed=key.is_credential or key.name in needs)
         for key in (_TYPE, *find_declared_settings(kind))
         if key.name not in without
     ]
-    return (*(key for key in keys if key.is_needed), *others, *(key for key in keys if not key.is_needed))
+    settings = (*(key for key in keys if key.is_needed), *others, *(key for key in keys if not key.is_needed))
+    return SettingsTable(kind=kind, settings=settings, actions=tuple(actions))
 
 
-def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> Table:
-    """Return the settings of an export that can have one of `actions`."""
-    action = choice(
-        {action.name: action for action in actions},
-        aliases={alias: action for action in actions for alias in action.aliases},
-    )
+def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> SettingsTable[Settings]:
+    """Return the table of an export, which can have one of `actions`."""
+    words = {word: action for action in actions for word in (action.name, *action.aliases)}
+    action = build_choice_type(words, allowed=", ".join(action.name for action in actions))
     ids = [action.audience_id for action in actions if action.audience_id not in (None, "audience_id")]
     others = (
         _AUDIENCE_TYPE,
         Setting(name="action", type=action, default=default),
         *(Setting(name=str(name), type=AUDIENCE_ID, scope=Scope.NAMED) for name in ids),
     )
-    return Table(
-        settings=_list_settings(Settings, needs=("type", "ad_account_id"), others=others),
-        ordered=(*Table.ordered, ("min_records", "max_records")),
-        example="""
-    result_settings:
-      type: pinterest
-      ad_account_id: "549755885175"
-      audience_type: customer_list
-      action: add_people_to_current_audience
-      audience_id_add_people: "2542620905475"
-""",
-        actions=tuple(actions),
-    )
+    return _build_table(Settings, needs=("type", "ad_account_id"), others=others, actions=actions)
 
 
-_READS_HISTORY = "take it out, and name the history's table as history: the operator reads it itself"
 _PACE = ("requests_per_minute", "max_in_flight")
 
-STATUS = Table(
-    settings=_list_settings(StatusSettings, needs=("ad_account_id",), without=_PACE),
-    retired=dict.fromkeys(("previous_sizes", "filled_lists", "mirrored_lists"), _READS_HISTORY),
-    several=("audience_ids", "audience_id"),
-    example="""
-    result_settings:
-      ad_account_id: "549755885175"
-      audience_ids: ["2542620905475"]
-""",
-)
-
-ERASURE = Table(
-    settings=_list_settings(ErasureSettings),
-    several=("ad_account_ids", "ad_account_id"),
-    example="""
-    result_settings:
-      ad_account_ids: ["549755885175"]
-""",
-)
-
-CONNECTION = Table(
-    settings=_list_settings(ConnectionSettings, without=(*_PACE, "history")),
-    example="""
-    result_settings: {}
-""",
-)
+STATUS = _build_table(StatusSettings, needs=("ad_account_id",), without=_PACE)
+ERASURE = _build_table(ErasureSettings)
+CONNECTION = _build_table(ConnectionSettings, without=(*_PACE, "history"))
 
 CREDENTIALS = tuple(key for key in CONNECTION.settings if key.is_credential)

@@ -8,52 +8,46 @@ it is read.
 import contextlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import yaml
 
-LONGEST_TEXT = 100_000  # characters; PyYAML reads about that many in half a second
-DEEPEST_NESTING = 20
+from td_pinterest_op.settings.types import WrongValueError, describe_type
 
+_LONGEST_TEXT = 100_000  # characters; PyYAML reads about that many in half a second
+_DEEPEST_NESTING = 20
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq"))
 _PLAIN_WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "~": None, "": None}
 _WHOLE_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,29})")
 
 
-class UnreadableTextError(ValueError):
-    """The text is neither JSON nor YAML. The message does not quote it: it could contain a credential."""
-
-
-def load(text: str) -> object:
+def parse_text(text: str) -> object:
     """Return the value of JSON or YAML text: dict, list, str, int, float, bool or None.
 
     Raises:
-        UnreadableTextError: not JSON or YAML, too long, nested too deeply, a key twice, an alias or a tag.
+        WrongValueError: not JSON or YAML, too long, nested too deeply, a key twice, an alias or a tag. The message does
+            not quote the text, which could contain a credential.
     """
-    if len(text) > LONGEST_TEXT:
-        raise UnreadableTextError(f"is longer than {LONGEST_TEXT} characters")
+    if len(text) > _LONGEST_TEXT:
+        raise WrongValueError(f"{describe_type(text)} is longer than {_LONGEST_TEXT} characters")
     with contextlib.suppress(ValueError, RecursionError):
-        return json.loads(text, object_pairs_hook=_reject_repeated_keys)
+        return json.loads(text, object_pairs_hook=_build_dict)
     try:
         return _read_node(_Composer(text).get_single_node())
-    except UnreadableTextError:
-        raise
-    except yaml.MarkedYAMLError as error:
-        where = _format_position(error.problem_mark or error.context_mark)
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
-        where = ""
-    hint = "; it contains tabs, which YAML does not allow as indentation" if "\t" in text else ""
+    except WrongValueError as error:
+        fault = str(error)
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        position = _format_position(getattr(error, "problem_mark", None) or getattr(error, "context_mark", None))
+        hint = "; it contains tabs, which YAML does not allow as indentation" if "\t" in text else ""
+        fault = f"is neither valid JSON nor valid YAML{position}{hint}"
     # Raised here, so that no traceback carries PyYAML's own error, which quotes the text.
-    raise UnreadableTextError(f"is neither valid JSON nor valid YAML{where}{hint}")
+    raise WrongValueError(f"{describe_type(text)} {fault}")
 
 
-def _reject_repeated_keys(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
-    """Return the pairs as a dict. Raises ValueError for a repeated key."""
-    mapping: dict[str, object] = {}
-    for key, value in pairs:
-        if key in mapping:
-            raise ValueError
-        mapping[key] = value
+def _build_dict(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """Return the pairs of a JSON object as a dict. Raises ValueError for a repeated key."""
+    if len(mapping := dict(pairs)) < len(pairs):
+        raise ValueError
     return mapping
 
 
@@ -63,39 +57,34 @@ class _Composer(yaml.BaseLoader):
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Return the next node. Raises UnreadableTextError for an alias, and for nesting that is too deep."""
+        """Return the next node. Raises WrongValueError for an alias, and for nesting that is too deep."""
         if self.check_event(yaml.AliasEvent):
             alias = self.peek_event()  # type: ignore[no-untyped-call]
-            raise UnreadableTextError(f"uses a YAML alias{_format_position(alias.start_mark)}; write the value out")
+            raise WrongValueError(f"uses a YAML alias{_format_position(alias.start_mark)}; write the value out")
         self.depth += 1
-        if self.depth > DEEPEST_NESTING:
-            raise UnreadableTextError(f"is nested more than {DEEPEST_NESTING} levels deep")
+        if self.depth > _DEEPEST_NESTING:
+            raise WrongValueError(f"is nested more than {_DEEPEST_NESTING} levels deep")
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
         return node
 
 
 def _read_node(node: yaml.Node | None) -> object:
-    """Return the value of a YAML node. Raises UnreadableTextError for a node with a tag."""
+    """Return the value of a YAML node. Raises WrongValueError for a tag, and for a wrong or repeated key."""
     if node is None:
         return None
     if node.tag not in _PLAIN_TAGS:
-        raise UnreadableTextError(f"uses a YAML tag{_format_position(node.start_mark)}")
-    if isinstance(node, yaml.MappingNode):
-        return _read_mapping(node)
+        raise WrongValueError(f"uses a YAML tag{_format_position(node.start_mark)}")
     if isinstance(node, yaml.SequenceNode):
         return [_read_node(item) for item in node.value]
-    return read_scalar(node) if isinstance(node, yaml.ScalarNode) else None
-
-
-def _read_mapping(node: yaml.MappingNode) -> dict[str, object]:
-    """Return a YAML mapping as a dict. Raises UnreadableTextError for a repeated key."""
+    if isinstance(node, yaml.ScalarNode):
+        return read_scalar(node)
     mapping: dict[str, object] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise UnreadableTextError(f"has a key that is not a string{_format_position(key.start_mark)}")
+            raise WrongValueError(f"has a key that is not a string{_format_position(key.start_mark)}")
         if key.value in mapping:
-            raise UnreadableTextError(f"has the same key twice{_format_position(key.start_mark)}")
+            raise WrongValueError(f"has the same key twice{_format_position(key.start_mark)}")
         mapping[key.value] = _read_node(value)
     return mapping
 
@@ -105,9 +94,7 @@ def read_scalar(node: yaml.ScalarNode) -> object:
     text: str = node.value
     if node.style is not None:  # quoted or a block: always a string
         return text
-    if _WHOLE_NUMBER.fullmatch(text):
-        return int(text)
-    return _PLAIN_WORDS.get(text.lower(), text)
+    return int(text) if _WHOLE_NUMBER.fullmatch(text) else _PLAIN_WORDS.get(text.lower(), text)
 
 
 def _format_position(mark: yaml.Mark | None) -> str:

@@ -1,10 +1,11 @@
-"""Types of single values: a value as digdag passes it → a typed value, or what is wrong with it.
+"""Setting types: how a value from digdag is checked and converted, and what is allowed.
 
 Each value may arrive as its own type or as a string. A message shows a wrong value only where that helps (numbers,
 words of a list) and where the value cannot be a person or a credential.
 """
 
 import difflib
+import enum
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -38,9 +39,8 @@ _DIGITS = re.compile(r"[0-9]+")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _TABLE = re.compile(r"(?:(?P<database>[a-z0-9_]{1,255})\.)?(?P<table>[a-z0-9_]{1,255})")
 _CREDENTIAL = re.compile(r"[!-~]+")
-LARGEST_EXACT = 2**53  # digdag's templates hold numbers as doubles: above this they skip whole numbers
+_LARGEST_EXACT = 2**53  # digdag's templates hold numbers as doubles: above this they skip whole numbers
 _LONGEST_AUDIENCE_ID = 40  # Pinterest sets no limit (`^\d+$` since API 5.28); ours keeps messages short
-_LONGEST_AD_ACCOUNT_ID = 18
 
 
 class WrongValueError(ValueError):
@@ -86,15 +86,15 @@ def has_lost_digits(value: object) -> bool:
 def _may_be_rounded(id_: object) -> bool:
     """Whether an id looks like a number that was rounded to a double."""
     if isinstance(id_, (int, float)):
-        return abs(id_) > LARGEST_EXACT
+        return abs(id_) > _LARGEST_EXACT
     text = id_.strip() if isinstance(id_, str) else ""
     if len(text) <= 16 or len(text) > _LONGEST_AUDIENCE_ID or not _DIGITS.fullmatch(text):
         return False
     return text.endswith("00") or (text.endswith("0") and text == f"{Decimal(repr(float(text))):f}")
 
 
-def suggest(word: str, words: Iterable[str]) -> str:
-    """Return "; did you mean …?" with the word that is nearest, "" if none is near."""
+def suggest_word(word: str, words: Iterable[str]) -> str:
+    """Return "; did you mean …?" with the most similar of `words`, or "" if none is similar."""
     near = find_nearest(_fold_word(word), words, cutoff=0.6)
     return f"; did you mean {near}?" if near else ""
 
@@ -108,40 +108,22 @@ def find_nearest(word: str, words: Iterable[str], *, cutoff: float) -> str:
 def show_value(value: object, *, hidden: Collection[str] = ()) -> str:
     """Return a value as text for a message: unchanged if it is short and harmless, else only its type and size.
 
-    Args:
-        hidden: the credentials of this run; nothing that contains one of them is shown.
+    `hidden`: the credentials of this run; nothing that contains one of them is shown.
     """
-    if isinstance(value, int) and value.bit_length() > 128:  # Python refuses to write out very large ones
-        return "a very large number"
-    if not isinstance(value, (str, int, float)) or len(str(value)) > _LONGEST_SHOWN:
-        return describe(value)
-    text = str(value)
-    if _NOT_TO_BE_SHOWN.search(text) or any(credential in text for credential in hidden):
-        return describe(value)
+    # Python refuses to write out very large numbers.
+    is_short = value.bit_length() <= 128 if isinstance(value, int) else isinstance(value, (str, float))
+    text = str(value) if is_short else ""
+    if not 0 < len(text) <= _LONGEST_SHOWN or _NOT_TO_BE_SHOWN.search(text) or any(each in text for each in hidden):
+        return describe_type(value)
     return ascii(value) if isinstance(value, str) else text.lower()
 
 
-def describe(value: object) -> str:
-    """Return a value's type for a message, and the length of text, but nothing of the value itself."""
+def describe_type(value: object) -> str:
+    """Return the type of a value in words for a message, with the length of a string, but without the value."""
     if isinstance(value, str):
         return f"a string of {len(value)} character{'' if len(value) == 1 else 's'}"
     other = f"a value of type {type(value).__name__}"
     return next((word for word, types in _TYPES.items() if isinstance(value, types)), other)
-
-
-def whole_number(minimum: int, maximum: int) -> SettingType:
-    """Return the setting type of an int from `minimum` to `maximum`."""
-
-    def read_whole_number(value: object, show: Show) -> int:
-        """Return a value as an int. Raises WrongValueError for one that is not a whole number in the range."""
-        number = parse_number(value)
-        if number is None or number != number.to_integral_value():
-            raise WrongValueError(f"{show(value)} is not a whole number")
-        if not minimum <= number <= maximum:
-            raise WrongValueError(f"{show(value)} is {'less' if number < minimum else 'more'} than allowed")
-        return int(number)
-
-    return SettingType(read=read_whole_number, allowed=f"a whole number from {minimum} to {maximum}")
 
 
 def parse_number(value: object) -> Decimal | None:
@@ -154,22 +136,41 @@ def parse_number(value: object) -> Decimal | None:
     return number if number.is_finite() else None
 
 
-def choice(words: Mapping[str, object], *, aliases: Mapping[str, object] | None = None) -> SettingType:
+def build_integer_type(minimum: int, maximum: int) -> SettingType:
+    """Return the setting type of an int from `minimum` to `maximum`."""
+
+    def read_integer(value: object, show: Show) -> int:
+        """Return a value as an int in the range, or raise WrongValueError."""
+        number = parse_number(value)
+        if number is None or number != number.to_integral_value():
+            raise WrongValueError(f"{show(value)} is not a whole number")
+        if not minimum <= number <= maximum:
+            raise WrongValueError(f"{show(value)} is {'less' if number < minimum else 'more'} than allowed")
+        return int(number)
+
+    return SettingType(read=read_integer, allowed=f"a whole number from {minimum} to {maximum}")
+
+
+def build_choice_type(words: Mapping[str, object], *, allowed: str = "") -> SettingType:
     """Return the setting type of a word for one of the values in `words`.
 
     Case never matters; spaces, hyphens and underscores are equivalent.
     """
-    known = {_fold_word(word): value for word, value in {**words, **(aliases or {})}.items()}
+    known = {_fold_word(word): value for word, value in words.items()}
 
     def read_choice(value: object, show: Show) -> object:
-        """Return the value of a word. Raises WrongValueError for an unknown word."""
-        name = _fold_word(value) if isinstance(value, str) else ""
-        if name not in known:
-            near = suggest(name, known) if len(words) > 1 else ""
-            raise WrongValueError(f"{show(value)} is not known{near}")
-        return known[name]
+        """Return the value of a known word, or raise WrongValueError."""
+        word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
+        if word not in known:
+            raise WrongValueError(f"{show(value)} is not known{suggest_word(word, known)}")
+        return known[word]
 
-    return SettingType(read=read_choice, allowed=", ".join(words))
+    return SettingType(read=read_choice, allowed=allowed or ", ".join(words))
+
+
+def build_enum_type(values: type[enum.Enum]) -> SettingType:
+    """Return the setting type of a word that is a value of an enum."""
+    return build_choice_type({value.value: value for value in values})
 
 
 def _fold_word(word: str) -> str:
@@ -177,42 +178,34 @@ def _fold_word(word: str) -> str:
     return re.sub(r"[\s_-]+", "_", word.strip()).lower()
 
 
-def _read_boolean(value: object, show: Show) -> bool:
-    """Return a boolean, or the word true or false, as a bool. Raises WrongValueError for any other value."""
-    word = str(value).strip().lower() if isinstance(value, (bool, str)) else ""
-    if word not in ("true", "false"):
-        raise WrongValueError(f"{show(value)} is neither true nor false")
-    return word == "true"
-
-
 def _read_ratio(value: object, show: Show) -> float:
-    """Return a number from 0 to 1. Raises WrongValueError for any other value."""
+    """Return a number from 0 to 1, or raise WrongValueError."""
     number = parse_number(value)
     if number is None or not 0 <= number <= 1:
         raise WrongValueError(f"{show(value)} is not a number from 0 to 1")
     return float(number)
 
 
-def _build_id_type(digits: int, allowed: str) -> SettingType:
-    """Return the setting type of an id (a str) with at most `digits` digits."""
+def _build_id_type(longest: int, allowed: str) -> SettingType:
+    """Return the setting type of an id (a str) of at most `longest` digits."""
 
     def read_id(value: object, _: Show) -> str:
-        """Return an id as text. Raises WrongValueError for a value that is not an id."""
+        """Return an id as text, or raise WrongValueError."""
         text = value.strip() if isinstance(value, str) else ""
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if is_number and 0 <= value < 10**digits and value == int(value):  # type: ignore[operator, call-overload]
-            text = str(int(value))  # type: ignore[call-overload]
-        if len(text) > digits or not _DIGITS.fullmatch(text):
-            raise WrongValueError(f"{describe(value)} is not an id")
+        number = None if isinstance(value, str) else parse_number(value)
+        if number is not None and number == number.to_integral_value():
+            text = f"{number:.0f}"
+        if len(text) > longest or not _DIGITS.fullmatch(text):
+            raise WrongValueError(f"{describe_type(value)} is not an id")
         return text
 
     return SettingType(read=read_id, allowed=allowed, is_id=True)
 
 
 def _read_credential(value: object, _: Show) -> str:
-    """Return a credential without surrounding space. Raises WrongValueError for an unusable one."""
+    """Return a credential without surrounding space, or raise WrongValueError."""
     if not isinstance(value, str):
-        raise WrongValueError(f"{describe(value)} is not a string")
+        raise WrongValueError(f"{describe_type(value)} is not a string")
     if not _CREDENTIAL.fullmatch(value.strip()):
         raise WrongValueError("it contains spaces, control characters or characters that are not ASCII")
     if len(value) > LONGEST_SECRET:
@@ -221,15 +214,15 @@ def _read_credential(value: object, _: Show) -> str:
 
 
 def _read_numeric_credential(value: object, show: Show) -> str:
-    """Return a credential that may be a number. Raises WrongValueError for an unusable one."""
+    """Return a credential that is given as text or as a number, or raise WrongValueError."""
     is_id = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30
     return _read_credential(str(value) if is_id else value, show)
 
 
-def _read_text(value: object, _: Show) -> str:
-    """Return visible text on one line. Raises WrongValueError for any other value."""
+def _read_line(value: object, _: Show) -> str:
+    """Return visible text on one line, or raise WrongValueError."""
     if not isinstance(value, str):
-        raise WrongValueError(f"{describe(value)} is not a string")
+        raise WrongValueError(f"{describe_type(value)} is not a string")
     categories = {unicodedata.category(character) for character in value.strip()}
     if categories & {"Cc", "Cs", "Zl", "Zp"}:
         raise WrongValueError("it contains line breaks, control characters or broken characters")
@@ -238,40 +231,42 @@ def _read_text(value: object, _: Show) -> str:
     return value.strip()
 
 
-def _read_page_name(value: object, show: Show) -> str:
-    """Return the file name of an HTML page. Raises WrongValueError for any other value."""
-    text = _read_text(value, show)
-    if not text.lower().endswith((".html", ".htm")):
+def _read_page_path(value: object, show: Show) -> str:
+    """Return the path of an HTML file, or raise WrongValueError."""
+    path = _read_line(value, show)
+    if not path.lower().endswith((".html", ".htm")):
         raise WrongValueError("it does not end in .html")
-    return text
+    return path
 
 
 def _read_table_name(value: object, show: Show) -> TableName:
-    """Return the name of a table. Raises WrongValueError for any other value."""
-    named = _TABLE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if named is None:
+    """Return the name of a table, or raise WrongValueError."""
+    match = _TABLE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
         raise WrongValueError(f"{show(value)} is not the name of a table")
-    return TableName(**named.groupdict())
+    return TableName(**match.groupdict())
 
 
 def _read_country(value: object, show: Show) -> str:
-    """Return the code of a country in upper case. Raises WrongValueError for any other value."""
-    text = value.strip().upper() if isinstance(value, str) else ""
-    if not _COUNTRY.fullmatch(text):
+    """Return the code of a country in upper case, or raise WrongValueError."""
+    code = value.strip().upper() if isinstance(value, str) else ""
+    if not _COUNTRY.fullmatch(code):
         raise WrongValueError(f"{show(value)} is not the code of a country")
-    return text
+    return code
 
 
-BOOLEAN = SettingType(read=_read_boolean, allowed="true or false, in upper or lower case (not yes, no, 1 or 0)")
+BOOLEAN = build_choice_type(
+    {"true": True, "false": False}, allowed="true or false, in upper or lower case (not yes, no, 1 or 0)"
+)
 RATIO = SettingType(read=_read_ratio, allowed="a number from 0 to 1, such as 0.05")
 AUDIENCE_ID = _build_id_type(_LONGEST_AUDIENCE_ID, "digits, best in quotes")
-AD_ACCOUNT_ID = _build_id_type(_LONGEST_AD_ACCOUNT_ID, f"digits, at most {_LONGEST_AD_ACCOUNT_ID}, best in quotes")
-TEXT = SettingType(read=_read_text, allowed="text on one line; a number in quotes")
+AD_ACCOUNT_ID = _build_id_type(18, "digits, at most 18, best in quotes")
+TEXT = SettingType(read=_read_line, allowed="text on one line; a number in quotes")
 COUNTRY = SettingType(read=_read_country, allowed="two letters (ISO 3166), such as US")
 TABLE = SettingType(
     read=_read_table_name,
     allowed="table or database.table, in lowercase letters, digits and underscores",
 )
-PAGE = SettingType(read=_read_page_name, allowed="the path of a file to write, ending in .html")
+PAGE = SettingType(read=_read_page_path, allowed="the path of a file to write, ending in .html")
 CREDENTIAL = SettingType(read=_read_credential, allowed="text, as Pinterest shows it, or the template of a secret")
 NUMERIC_CREDENTIAL = SettingType(read=_read_numeric_credential, allowed=CREDENTIAL.allowed, is_id=True)

@@ -36,7 +36,7 @@ class Lists:
     consented: Spool | None = None
     columns: Mapping[str, Sequence[Column]] = field(default_factory=dict)
 
-    def buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes] | None]]:
+    def read_buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes] | None]]:
         """Yield the opt-outs and the consents with each first byte. The consents are None without a consent list."""
         suppressed = map(frozenset, self.suppressed.buckets()) if self.suppressed else repeat(frozenset(), BUCKETS)
         consented = map(frozenset, self.consented.buckets()) if self.consented else repeat(None, BUCKETS)
@@ -78,7 +78,7 @@ class SingleIdentifierPeople:
         """Yield the sendable identifiers in 256 parts. Nobody can be added afterwards. Raises OSError."""
         self._everybody.finish()
         self._controlled.finish()
-        for bucket, (suppressed, consented) in enumerate(self._lists.buckets()):
+        for bucket, (suppressed, consented) in enumerate(self._lists.read_buckets()):
             everybody, controlled = (
                 set(chain.from_iterable(map(split_fixed, people.segments(bucket))))
                 for people in (self._everybody, self._controlled)
@@ -94,7 +94,7 @@ DONE = 1 + len(WITHHELD)
 
 
 def _decide_outcome(facts: int, *, needs_consent: bool) -> int:
-    """Return what happens to a person with these facts: 0 (sent), 1 + the index of a reason in WITHHELD, or DONE."""
+    """Return a person's outcome by the facts: 0 (sent), 1 + the index of a reason in WITHHELD, or DONE."""
     if facts & _SHIELDS:
         return DONE
     if facts & _SUPPRESSED:
@@ -148,10 +148,10 @@ class People:
             valid = compress(numbers, column.keys) if column.rejected else numbers
             _add_entries(self._entries, column.identifiers, valid)
 
-    def compare(self) -> None:
+    def compare_with_lists(self) -> None:
         """Compare everybody with the lists. Nobody can be added afterwards. Raises OSError."""
         self._entries.finish()
-        for bucket, (suppressed, consented) in enumerate(self._lists.buckets()):
+        for bucket, (suppressed, consented) in enumerate(self._lists.read_buckets()):
             first_holders: dict[bytes, int] = {}
             for digests, numbers in _read_entries(self._entries, bucket):
                 self._add_fact(_SUPPRESSED, compress(numbers, map(suppressed.__contains__, digests)))
@@ -171,20 +171,20 @@ class People:
         for number in numbers:
             self._facts[number] |= fact
 
-    def outcomes(self, start: int, stop: int) -> bytearray:
+    def find_outcomes(self, start: int, stop: int) -> bytearray:
         """Return the outcomes of the people from `start` to before `stop`, a byte for each: see `_decide_outcome`."""
         return self._facts[start:stop].translate(self._outcomes)
 
     def find_sendable(self) -> Iterator[Sendable]:
         """Yield the identifiers that may be sent on their own, in 256 parts. Raises OSError."""
-        self.compare()
+        self.compare_with_lists()
         kinds = (_ARE_VALID, _ARE_SUPPRESSED, _GIVE_CONSENT, _ARE_IN_CONTROL)
         for bucket in range(BUCKETS):
             everybody, suppressed, consented, controlled = self._find_identifiers(self._entries, bucket, *kinds)
             yield _select_sendable(everybody, suppressed, consented if self._lists.consented else None, controlled)
 
-    def identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
-        """Yield person, reason and digest for each identifier that is withheld from a person who is sent."""
+    def find_identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
+        """Yield person, reason and digest for each identifier that must be left out of a sent person's rows."""
         for bucket in range(BUCKETS):
             suppressed, controlled = self._find_identifiers(self._shared, bucket, _ARE_SUPPRESSED, _ARE_IN_CONTROL)
             lost = suppressed | controlled
@@ -206,7 +206,7 @@ class People:
 
 
 def _add_entries(entries: Buckets, digests: Iterable[bytes], numbers: Iterable[int]) -> None:
-    """Add digests, each with the number of a person who has it."""
+    """Add digests to buckets, each with the number of a person who has it."""
     ends = split_fixed(array("I", numbers).tobytes(), _NUMBER_BYTES)
     entries.add([digest + end for digest, end in zip(digests, ends, strict=True)])
 

@@ -158,14 +158,14 @@ class _RowStore:
         self._file.close()
 
     def add(self, part: EncodedPart) -> None:
-        """Keep the valid rows of a part. Raises OSError."""
+        """Add the valid rows of a part of a block. Raises OSError."""
         people, rows = [*compress(part.positions, part.shapes)], [*compress(part.rows, part.shapes)]
         data = marshal.dumps((people, [*filter(None, part.shapes)], rows))
         self._file.write(self._offsets[-1], data)
         self._offsets.append(self._offsets[-1] + len(data))
         self.ends.append(self.ends[-1] + part.count)
 
-    def parts(self) -> Iterator[_PeopleRows]:
+    def read_parts(self) -> Iterator[_PeopleRows]:
         """Yield the rows of each part that was added. Raises OSError."""
         for start, end in pairwise(self._offsets):
             # The file is private and has no name: nobody else can have written it.
@@ -197,10 +197,10 @@ class _FilteredRowReader(RowReader):
         self._store.add(EncodedPart(count=count, rows=[], shapes=[], positions=[]))
 
     def _finish_records(self) -> tuple[RowSpool, Mapping[str, int]]:
-        self._people.compare()
-        parts = zip(pairwise(self._store.ends), self._store.parts(), self._read_losses(), strict=True)
+        self._people.compare_with_lists()
+        parts = zip(pairwise(self._store.ends), self._store.read_parts(), self._read_losses(), strict=True)
         for (start, stop), (people, shapes, rows), losses in parts:
-            outcomes = self._people.outcomes(start, stop)
+            outcomes = self._people.find_outcomes(start, stop)
             self._strip_rows((people, shapes, rows), outcomes, losses)
             of_rows = bytes(map(outcomes.__getitem__, people))
             for outcome, spool in enumerate((self._kept, *self._withheld.values())):
@@ -219,7 +219,7 @@ class _FilteredRowReader(RowReader):
         return super()._finish_records()[0], withheld
 
     def _strip_rows(self, part: _PeopleRows, outcomes: bytearray, losses: Mapping[int, _Losses]) -> None:
-        """Keep the rows of people who lose identifiers, without these identifiers, and set these people's outcomes."""
+        """Remove from people's rows the identifiers that may not be sent, and set these people's outcomes."""
         by_person: defaultdict[int, _Rows] = defaultdict(list)
         for person, shape, row in zip(*part, strict=True) if losses else ():
             if person in losses:
@@ -229,10 +229,10 @@ class _FilteredRowReader(RowReader):
             self._kept.add(group_by_shape([row for _, row in left], [number for number, _ in left]))
 
     def _read_losses(self) -> Iterator[Mapping[int, _Losses]]:
-        """Yield for each part of the store what its people who are sent lose, by person. Raises OSError."""
+        """Yield, part by part, the identifiers that may not be sent for each person. Raises OSError."""
         # The spool sorts by the first bytes, and has as many buckets as the first of them has values.
         shift = 8 * _NUMBER_BYTES - self._store.ends[-1].bit_length()
-        for person, reason, digest in self._people.identifiers_to_strip():
+        for person, reason, digest in self._people.find_identifiers_to_strip():
             number = (person << shift).to_bytes(_NUMBER_BYTES, "big")
             self._losses.add([number + bytes((WITHHELD.index(reason),)) + digest])
         self._losses.finish()
@@ -247,7 +247,7 @@ class _FilteredRowReader(RowReader):
 
 
 def _strip_person(rows: _Rows, losses: _Losses) -> tuple[int, _Rows]:
-    """Return a person's outcome and rows without some identifiers: DONE and rows, or a reason and none.
+    """Remove identifiers from a person's rows. Return the outcome (DONE, or withheld) and the rows that are left.
 
     The rows are each combination of the other identifiers once, and only the first one counts.
     """

@@ -72,12 +72,12 @@ FROM ({_single_answer_select(query)})"""
 
 
 def needs_table(query: Query, *, tables: Mapping[str, str], control: Control | None) -> bool:
-    """Return whether `values_select` does not suffice, so that a run stores `people_select` in a table."""
+    """Return whether a run must store `people_select` in a table, since `values_select` would not suffice."""
     return bool(tables) or control is not None or not _is_single(query, control)
 
 
 def list_select(query: Query) -> str:
-    """Return a SELECT of a list's distinct digests and reasons, with how often each occurs, hashed already or not."""
+    """Return a SELECT of a list's distinct answers, with how often each occurs, and how often as a digest."""
     of_rows = (
         _single_answer_select(query)
         if _is_single(query, None)
@@ -90,7 +90,7 @@ GROUP BY answer"""
 
 
 def list_counts_select(tables: Mapping[str, str]) -> str:
-    """Return a SELECT of one row for each list. `tables`: as for `people_select`.
+    """Return a SELECT that counts the values of each list, in one row a list. `tables`: as for `people_select`.
 
     Columns: `list`, its name; `identifiers`; `given`, how many valid values; `hashed`, how many of those were digests;
     `reasons`, the invalid values: see `sum_by_reason`.
@@ -125,6 +125,7 @@ def _is_single(query: Query, control: Control | None) -> bool:
 
 
 def _has_mark_sql(mark: str) -> str:
+    """Return the SQL of 1 for an answer that begins with a mark, 0 for any other answer."""
     return f"CASE WHEN substr(answer, 1, 1) = '{mark}' THEN 1 ELSE 0 END"
 
 
@@ -156,6 +157,7 @@ def _in_control_sql(control: Control, key: str) -> str:
 
 
 def _single_persons_select(query: Query, control: Control | None) -> str:
+    """Return a SELECT of the distinct answers of people who have one value each."""
     in_control = (
         f"CASE WHEN {_IS_DIGEST} AND {_in_control_sql(control, 'answer')} THEN 1 ELSE 0 END" if control else "0"
     )
@@ -166,6 +168,7 @@ def _single_persons_select(query: Query, control: Control | None) -> str:
 
 
 def _persons_select(query: Query, control: Control | None) -> str:
+    """Return a SELECT of each person's distinct answers."""
     by = f"c{query.position_of(control.by)}" if control and control.by else ""
     keep, answers, in_control = f"{by}, " if by else "", "answers", "0"
     if control and by:

@@ -1,4 +1,4 @@
-"""The process of a task: its log, its signals, and its error."""
+"""The process of a task: its log, its handling of signals, and its error."""
 
 import contextlib
 import logging
@@ -7,7 +7,6 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Iterator
 from types import FrameType, TracebackType
 
 from td_pinterest_op.errors import AccountError, ExportError
@@ -23,22 +22,30 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _PATIENCE = 1.7
 
 
-class task_process:  # noqa: N801 - used like a function
-    """Surrounds a whole run: writes the session's log, ends on SIGTERM and SIGINT, raises only ExportError.
+class TaskProcess:
+    """Context manager for the run of a task: it logs, ends on SIGTERM and SIGINT, and raises only ExportError.
 
-    Any other exception could quote a row: the error that replaces it names only its type and place. The error has no
-    traceback of the run, which digdag would print: of all frames it shows this class's alone.
-    After the refusal of a refresh token that another task may have renewed, the task starts again.
+    Any other exception could quote a row: the error that replaces it names only its type and place. The error's
+    traceback, which digdag prints, has no frame of the run. A task whose refresh token is refused starts again if
+    another task may have renewed the token.
     """
 
     def __enter__(self) -> None:
         with contextlib.ExitStack() as stack:
-            handler = stack.enter_context(_log_to_session())
+            handler = SessionLog()
+            stack.callback(log.setLevel, log.level)
+            log.setLevel(logging.INFO)
+            # The root logger's handlers do not mask.
+            stack.callback(setattr, log, "propagate", log.propagate)
+            log.propagate = False
+            log.addHandler(handler)
+            stack.callback(log.removeHandler, handler)
             stack.callback(shutdown.reset)
             stack.enter_context(contextlib.closing(_ShutdownWatchdog()))
             # Before the watchdog and the request to end go: it writes, and the reader of the log may be stuck.
             stack.callback(handler.close)
-            stack.enter_context(_handle_signals())
+            for number in _SIGNALS:
+                stack.callback(signal.signal, number, signal.signal(number, _handle_signal))
             self._stack = stack.pop_all()
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
@@ -54,38 +61,10 @@ class task_process:  # noqa: N801 - used like a function
         raise failure.with_traceback(None) from None
 
 
-@contextlib.contextmanager
-def _log_to_session() -> Iterator[SessionLog]:
-    """Within the block, write the package's log to the session's log."""
-    level, propagate, handler = log.level, log.propagate, SessionLog()
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    # The root logger's handlers do not mask.
-    log.propagate = False
-    try:
-        yield handler
-    finally:
-        log.removeHandler(handler)
-        log.setLevel(level)
-        log.propagate = propagate
-
-
-@contextlib.contextmanager
-def _handle_signals() -> Iterator[None]:
-    """Within the block, end the run on SIGTERM and SIGINT."""
-    before = {number: signal.signal(number, _request_end) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _request_end(number: int, _frame: FrameType | None) -> None:
-    """Handle a signal: ask the run to end, and no longer wait for the reader of the log."""
+def _handle_signal(number: int, _frame: FrameType | None) -> None:
+    """Handle a signal: ask the run to end, and stop waiting for the log's reader, which may hang."""
     is_first = not shutdown.is_requested()
     shutdown.request(signal.Signals(number).name)
-    # The log's reader may hang: stop waiting for it.
     for stream in (1, 2):
         with contextlib.suppress(OSError):
             if stat.S_ISFIFO(os.fstat(stream).st_mode):
@@ -98,8 +77,8 @@ def _request_end(number: int, _frame: FrameType | None) -> None:
 class _ShutdownWatchdog:
     """Ends the process if it is still running some time after a signal.
 
-    Python calls a signal's handler between two steps of the main thread, which may be stuck in a look-up of a host or
-    in a write. The system writes the signal's number to the wake-up pipe at once, and a thread reads it there.
+    Python calls a signal's handler between two steps of the main thread, which may be stuck looking up a host or
+    writing. The system writes the signal's number to the wake-up pipe at once, and a thread reads the number there.
     """
 
     def __init__(self) -> None:
@@ -113,7 +92,7 @@ class _ShutdownWatchdog:
             self._thread.start()
 
     def _wait_for_signal(self) -> None:
-        """Wait for a signal, then for the run to end, and end the process if it does not."""
+        """Wait for a signal, then for the run to end, and end the process if the run does not end in time."""
         while (number := os.read(self._reader, 1)) and number[0] not in _SIGNALS:
             pass
         if not number or self._ended.wait(_PATIENCE):
@@ -133,12 +112,11 @@ class _ShutdownWatchdog:
 
 
 def _silence_excepthook(failure: ExportError) -> None:
-    """Keep Python from printing `failure` when it exits, since digdag prints its message already."""
+    """Keep Python from printing `failure` when the process exits: digdag has printed its message already."""
     before = sys.excepthook
 
-    def print_others(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        """Print an exception as Python would, unless it is `failure`."""
+    def print_other_errors(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         if error is not failure:
             before(kind, error, traceback)
 
-    sys.excepthook = print_others
+    sys.excepthook = print_other_errors

@@ -11,17 +11,18 @@ from td_pinterest_op.runtime.clock import Timing, format_duration, format_resump
 
 log = logging.getLogger(__name__)
 
-# Seconds between two log lines of a long phase.
-EVERY = 10.0
+LOG_INTERVAL = 10.0
+"""Seconds between two log lines about the progress of a phase."""
 # A phase without progress for this many seconds is waiting.
 _IDLE = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A long phase. `total` (None if unknown) and `pace`, the most a second, are counted in its `unit`.
+    """A long phase of a run, such as reading or sending.
 
-    `pause` returns the seconds until it may go on, 0 if no limit holds it up.
+    `total` (None if unknown) and `pace`, the most a second, are numbers of its `unit`. `pause` returns the seconds
+    until a rate limit lets the phase continue, 0 without one.
     """
 
     name: str
@@ -32,7 +33,7 @@ class Phase:
 
 
 class EtaEstimator:
-    """Estimates how long the rest of a phase takes."""
+    """Estimates the remaining time of a phase."""
 
     def __init__(self, phase: Phase, timing: Timing) -> None:
         self._phase, self._timing = phase, timing
@@ -40,11 +41,11 @@ class EtaEstimator:
         self._done = 0
 
     def compute_rate(self) -> float:
-        """Return the units done a second since the phase began."""
+        """Return the number of units done per second since the phase began."""
         return self._done / max(self._timing.monotonic() - self._begin, 1e-9)
 
     def format_eta(self, done: int) -> str:
-        """Return "4 min 10 s left", or when a phase that waits continues; "" if neither is known."""
+        """Return the remaining time ("4 min 10 s left"), or when a waiting phase continues; "" if it is not known."""
         now, total = self._timing.monotonic(), self._phase.total
         if done != self._done:
             self._done, self._moved_at = done, now
@@ -60,25 +61,25 @@ class EtaEstimator:
 class ProgressReporter(Protocol):
     """Shows the plan of a run before its first write, and the progress of each phase."""
 
-    def plan(self, text: str) -> None:
+    def show_plan(self, text: str) -> None:
         """Show the plan. Raises StoppedError if the user declines it."""
 
-    def progress(self, phase: Phase) -> contextlib.AbstractContextManager[Callable[[int], None]]:
-        """Report the progress of a phase. Yields a function to call with the number of units done."""
+    def show_progress(self, phase: Phase) -> contextlib.AbstractContextManager[Callable[[int], None]]:
+        """Show the progress of a phase during the block. Yields a function to call with the number of units done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogReporter:
-    """Writes the plan and the progress to the log."""
+    """Writes the plan and the progress of a run to the log."""
 
     timing: Timing
 
-    def plan(self, text: str) -> None:
+    def show_plan(self, text: str) -> None:
         """Log the plan."""
         log.info("%s", text)
 
     @contextlib.contextmanager
-    def progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
+    def show_progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
         """Log a line every 10 s, none for a short phase. Raises StoppedError once the run is asked to end."""
         logged_at = self.timing.monotonic()
         eta = EtaEstimator(phase, self.timing)
@@ -88,7 +89,7 @@ class LogReporter:
             nonlocal logged_at
             shutdown.check()
             now, left = self.timing.monotonic(), eta.format_eta(done)
-            if now - logged_at >= EVERY:
+            if now - logged_at >= LOG_INTERVAL:
                 logged_at = now
                 share = f"{done / phase.total:.0%} of {phase.total:,}" if phase.total else ""
                 so_far = f"{phase.name}: {done:,} {phase.unit}, {eta.compute_rate():,.0f} a second"

@@ -1,4 +1,4 @@
-"""The two services of a task, built once from its settings. Nothing is contacted before the first call."""
+"""Connections to Treasure Data and Pinterest, built from a task's settings. The first call contacts them."""
 
 import contextlib
 import random
@@ -22,35 +22,33 @@ from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.workflow.task import Task
 from td_pinterest_op.workflow.token_store import TokenStore
 
-# The environment variables of the official clients, and their defaults.
+# The environment variables of the official clients, and their default values.
 _DEFAULTS = {"TD_API_SERVER": "https://api.treasuredata.com/", "PINTEREST_API_ENDPOINT": "https://api.pinterest.com/v5"}
 
 OnNewRefreshToken = Callable[[Secret | None, float | None], None]
 
 
 class Endpoints(NamedTuple):
-    """The URLs of the two services. Secrets may be sent to both."""
+    """The URLs of Treasure Data and Pinterest. Both are safe to send secrets to."""
 
     treasure_data: str
     pinterest: str
 
 
 def read_endpoints(environ: Mapping[str, str]) -> Endpoints:
-    """Return the endpoints in the environment. Raises SettingsError for one to which secrets must not be sent."""
+    """Return the services' URLs from the environment. Raises SettingsError if secrets must not be sent to one."""
     values = {name: environ.get(name, "").strip() or default for name, default in _DEFAULTS.items()}
     urls = {name: url if "://" in url else f"https://{url}" for name, url in values.items()}
-    unsafe = [name for name, url in urls.items() if not is_safe(url)]
-    if unsafe:
+    if unsafe := [name for name, url in urls.items() if not is_safe(url)]:
         raise SettingsError(f"{' and '.join(unsafe)} must be https (http is allowed only for this machine)")
     return Endpoints(*urls.values())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """The connections to both services in a run: one client, one token and one rate limit for all ad accounts."""
+    """The connections of a run to Treasure Data and Pinterest, with one token and rate limit for all ad accounts."""
 
     task: Task
-    endpoints: Endpoints
     client: Client
     tokens: Tokens
     ad_account_id: str
@@ -59,63 +57,53 @@ class Services:
     @property
     def pinterest(self) -> Api:
         """Pinterest's API for the ad account of the settings."""
-        return self.pinterest_for(self.ad_account_id)
+        return self.build_pinterest_api(self.ad_account_id)
 
-    def pinterest_for(self, ad_account_id: str) -> Api:
-        """Return Pinterest's API for any ad account that the token may use."""
+    def build_pinterest_api(self, ad_account_id: str) -> Api:
+        """Return Pinterest's API for another ad account."""
         return Api(client=self.client, tokens=self.tokens, ad_account_id=ad_account_id)
 
     @cached_property
     def treasure_data(self) -> TreasureData:
         """Treasure Data's API. Raises SettingsError without an API key."""
-        return TreasureData(
-            api_key=self.task.td_api_key,
-            endpoint=self.endpoints.treasure_data,
-            transport=self.client.transport,
-            retry=self.client.retry,
-            timing=self.timing,
-        )
+        client = self.client
+        return build_treasure_data_api(self.task, transport=client.transport, retry=client.retry, timing=self.timing)
 
 
 @contextlib.contextmanager
-def connect(
+def connect_services(
     task: Task,
     settings: ConnectionSettings,
     *,
     timing: Timing,
-    endpoints: Endpoints | None = None,
     count: RequestCounts | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
     on_response: OnResponse | None = None,
     scopes: Sequence[str] = (),
 ) -> Iterator[Services]:
-    """Connect both services until the end of the block.
+    """Connect to Treasure Data and Pinterest until the end of the block.
 
-    `endpoints`: those of the task's environment, if they have been read. `count` gets the requests that write to
-    Pinterest. Each refresh token that Pinterest issues goes to `on_new_refresh_token` (see `Tokens`); without it, to
-    where the task's own token came from. A token that lacks one of the `scopes` is an AccountError before any other
-    request.
+    `count` counts the requests that write to Pinterest. `on_new_refresh_token` gets each refresh token that Pinterest
+    issues (see `Tokens`); by default it is stored where the task's own token came from. A token that lacks one of the
+    `scopes` is an AccountError before any other request.
 
     Raises SettingsError for an endpoint that secrets must not be sent to.
     """
-    endpoints = endpoints or read_endpoints(task.environ)
+    endpoint = read_endpoints(task.environ).pinterest
     store = open_token_store(task, settings, timing)
-    opened = open_client(settings, endpoint=endpoints.pinterest, timing=timing, count=count, on_response=on_response)
-    with opened as client:
+    with open_client(settings, endpoint=endpoint, timing=timing, count=count, on_response=on_response) as client:
         tokens = Tokens(
             client=client,
             client_id=settings.client_id,
             client_secret=settings.client_secret,
             refresh_token=settings.refresh_token,
-            on_new_refresh_token=on_new_refresh_token or store.save,
-            read_stored_token=store.read,
+            on_new_refresh_token=on_new_refresh_token or store.save_token,
+            read_stored_token=store.read_token,
             scopes=scopes,
             timing=timing,
         )
         account = settings.ad_account_id
-        yield Services(
-            task=task, endpoints=endpoints, client=client, tokens=tokens, ad_account_id=account, timing=timing
-        )
+        yield Services(task=task, client=client, tokens=tokens, ad_account_id=account, timing=timing)
 
 
 @contextlib.contextmanager
@@ -127,7 +115,7 @@ def open_client(
     count: RequestCounts | None = None,
     on_response: OnResponse | None = None,
 ) -> Iterator[Client]:
-    """Open a client for Pinterest until the end of the block."""
+    """Open a client for Pinterest's API until the end of the block."""
     transport = Transport(
         connect_timeout=settings.connection_timeout_secs,
         write_timeout=settings.write_timeout_secs,
@@ -146,8 +134,14 @@ def open_client(
         )
 
 
+def build_treasure_data_api(task: Task, *, transport: Transport, retry: Retry, timing: Timing) -> TreasureData:
+    """Return Treasure Data's API for a task. Raises SettingsError without an API key."""
+    endpoint = read_endpoints(task.environ).treasure_data
+    return TreasureData(api_key=task.td_api_key, endpoint=endpoint, transport=transport, retry=retry, timing=timing)
+
+
 def open_token_store(task: Task, settings: ConnectionSettings, timing: Timing) -> TokenStore:
-    """Return the store for new refresh tokens of a task."""
+    """Return a store for a task's new refresh tokens."""
     project_id = str(task.params.get("project_id"))
     return TokenStore(
         secret_name=settings.refresh_token_secret,
@@ -160,7 +154,6 @@ def open_token_store(task: Task, settings: ConnectionSettings, timing: Timing) -
 
 
 def _build_retry(settings: ConnectionSettings) -> Retry:
-    """Return the retries and waits that the settings describe."""
     return Retry(
         count=settings.retry_count,
         initial_wait=settings.retry_initial_wait_millis / 1000,

@@ -1,4 +1,4 @@
-"""The session's log, which digdag collects from stderr: masked, similar warnings counted, never blocking a run."""
+"""The session log, which digdag collects from stderr: masked, with similar warnings counted, never blocking a run."""
 
 import contextlib
 import logging
@@ -15,21 +15,18 @@ from td_pinterest_op.redaction.format import break_templates
 from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.runtime import shutdown
 
-# For this many seconds, warnings that differ in figures only are counted instead of written.
 ALIKE_SECONDS = 60.0
+"""Seconds during which warnings that differ only in figures are counted instead of written."""
 # Once the run was stopped, a stuck reader of the log gets this many seconds for all lines together.
 _LAST_SECONDS = 0.3
 _POLL_SECONDS = 0.01
 _FIGURES = re.compile(r"\[x-pinterest-rid [^][]*\]|[0-9]+(?:[.,:][0-9]+)*")
-# Everything that moves a cursor or colours a line, but not the end of a line.
+# Characters that move a cursor or colour a line, except the end of a line.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 class SessionLog(logging.Handler):
-    """Writes log lines to stderr without a lock: a thread that waits for the log's reader blocks no others.
-
-    `clock` returns monotonic seconds.
-    """
+    """Writes log lines to stderr without a lock, so that a slow reader of the log blocks one thread only."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -40,7 +37,7 @@ class SessionLog(logging.Handler):
         self._left = _LAST_SECONDS
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write one line without holding the handler's lock, which logging would hold."""
+        """Write one line, without the lock that logging's own method holds."""
         self.emit(record)
         return True
 
@@ -65,9 +62,9 @@ class SessionLog(logging.Handler):
 
     def _count_similar(self, record: logging.LogRecord, message: str) -> int | None:
         """Return how many similar warnings were left out before this one; None if this one is left out too."""
+        now = self._clock()
         with self._alike_lock:
             alike = self._alike.setdefault(_FIGURES.sub("#", message), _SimilarWarnings())
-            now = self._clock()
             if alike.written_at is not None and now - alike.written_at < ALIKE_SECONDS:
                 alike.left_out, alike.last = alike.left_out + 1, record
                 return None
@@ -87,17 +84,15 @@ class SessionLog(logging.Handler):
 
     def _write_line(self, line: str) -> None:
         """Write a line to stderr. Errors are ignored: the run goes on without a log."""
-        stream = sys.stderr
-        if stream is None:  # closed before Python began
-            return
         data = f"{line}\n".encode("utf-8", "backslashreplace")
         try:
-            descriptor = stream.fileno()
-        except (OSError, ValueError):
-            # No file of the system's, as in a notebook.
+            descriptor = sys.stderr.fileno()
+        except AttributeError:  # None: closed before Python began
+            return
+        except (OSError, ValueError):  # no file, as in a notebook
             with contextlib.suppress(OSError, ValueError):
-                stream.write(data.decode())
-                stream.flush()
+                sys.stderr.write(data.decode())
+                sys.stderr.flush()
             return
         left = memoryview(data)
         while left:
@@ -108,14 +103,13 @@ class SessionLog(logging.Handler):
                     return
                 self._left -= _POLL_SECONDS if shutdown.is_requested() else 0.0
                 time.sleep(_POLL_SECONDS)
-            except OSError:
-                # Closed, or without a reader: the run goes on without a log.
+            except OSError:  # closed, or without a reader
                 return
 
 
 @dataclass(slots=True, kw_only=True)
 class _SimilarWarnings:
-    """Warnings that differ only in figures. `written_at`: when one of them was last written."""
+    """The count of warnings that differ only in figures. `written_at`: when one of them was last written."""
 
     written_at: float | None = None
     left_out: int = 0

@@ -1,4 +1,4 @@
-"""The digdag task: its parameters, its session, the source of its rows, and digdag's store."""
+"""The digdag task: its parameters and session, the source of its rows, and digdag's store."""
 
 import hashlib
 import logging
@@ -41,36 +41,25 @@ class Task:
     @property
     def session_key(self) -> str:
         """Eight hex digits that identify the task in its session; random outside a session."""
-        return _hash_text(self.session or self._session_id)[:8]
-
-    @property
-    def _session_id(self) -> str:
-        """Text that identifies the task of a project in its session; random outside a session."""
         # The same task of another project (staging, production) is another task.
         time, project, name = map(self.params.get, ("session_time", "project_id", "task_name"))
-        return f"{time} {project} {name}" if time and name else self._random
+        return _hash_text(self.session or (f"{time} {project} {name}" if time and name else self._random))[:8]
 
-    def domain_key(self, *query: str) -> str:
-        """Return the domain key of a query, with which a retry in the same attempt adopts its own job.
+    def build_domain_key(self, *query: str) -> str:
+        """Return the domain key of a query, so that a retry in the same attempt adopts the job of an earlier try.
 
         A new attempt issues the query again, since the rows may have changed, as does a corrected query, database or
         engine. Session and project do not identify an attempt: every local project has the id 1.
         """
-        names = ("session_uuid", "attempt_id", "task_name")
-        values = [str(self.params.get(name) or "") for name in names]
+        values = [str(self.params.get(name) or "") for name in ("session_uuid", "attempt_id", "task_name")]
         attempt = values if all(values) else [self._random]
         return "td_pinterest_op-" + _hash_text(" ".join([*attempt, *query]))[:40]
 
     @property
     def td(self) -> Mapping[str, Any]:
-        """The parameter `td`: results of earlier td> tasks, and the workflow's settings for td> tasks."""
+        """The parameter `td`: results of earlier td> tasks, and the workflow's settings for such tasks."""
         td = self.params.get("td")
         return td if isinstance(td, Mapping) else {}
-
-    @property
-    def is_activation(self) -> bool:
-        """Whether Audience Studio started the workflow, with settings from its console."""
-        return "activation_id" in self.params
 
     @property
     def td_api_key(self) -> Secret:
@@ -87,11 +76,10 @@ class Task:
 
 
 def _hash_text(text: str) -> str:
-    """Return the SHA-256 of a text in hex digits."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def current_task() -> Task:
+def get_current_task() -> Task:
     """Return the task that digdag is running. Raises SettingsError outside digdag."""
     try:
         import digdag
@@ -103,15 +91,15 @@ def current_task() -> Task:
     return Task(params=digdag.env.params, environ=os.environ)
 
 
-def store(**values: object) -> None:
-    """Put values (plain JSON types) into digdag's store, with `${` broken so that none is filled in."""
+def store_values(**values: object) -> None:
+    """Put values (plain JSON types) into digdag's store, without templates that digdag would fill in."""
     import digdag
 
     digdag.env.store(break_templates(values))
 
 
 def add_subtask(config: Mapping[str, Any]) -> None:
-    """Add a subtask, which digdag runs after the current task."""
+    """Add a subtask that digdag runs after the current task."""
     import digdag
 
     digdag.env.add_subtask(config)
@@ -135,22 +123,21 @@ def read_source(task: Task) -> Source:
 
 
 def read_list_source(task: Task, name: str) -> Source | None:
-    """Return the query in the task's parameter `name` (SQL, or a file of SQL), None without one.
+    """Return the query in the task's parameter `name` (SQL, or a file of SQL) as a source, None without one.
 
-    Each retry issues it again: nobody is sent who opted out in between. Raises SettingsError.
+    Each retry issues the query again, so that people who opted out in between are not sent. Raises SettingsError.
     """
     query = _read_parameter(task, name)
     if query is None:
         return None
-    source = _build_source(read_sql(str(query), key=name), task, use=name)
-    return source.with_fresh_query(source.query)
+    sql = read_sql(str(query), key=name)
+    return _build_source(sql, task, use=name).with_fresh_query(sql)
 
 
 def _read_parameter(task: Task, name: str) -> object:
-    """Return a parameter of a task, None if it is left out.
+    """Return a parameter of a task, None if it is left out. Raises SettingsError for a blank one.
 
-    A blank one is an error: a template that rendered to nothing must neither export the people of an earlier job nor
-    let everybody through.
+    A template that rendered to nothing must neither export the people of an earlier job nor disable a list.
     """
     value = task.params.get(name)
     if name in task.params and is_left_out(value):
@@ -159,7 +146,7 @@ def _read_parameter(task: Task, name: str) -> object:
 
 
 def read_sql(text: str, *, key: str) -> str:
-    """Return SQL: `text` itself, or the content of the project's file `….sql` that it names. Raises SettingsError."""
+    """Return SQL: `text` itself, or the content of the project's file `….sql` named by it. Raises SettingsError."""
     text = text.strip()
     if not text.lower().endswith(".sql"):
         return text
@@ -172,7 +159,7 @@ def read_sql(text: str, *, key: str) -> str:
         raise SettingsError(f"{key}: there is no file {sanitize(text)} in the project", key=key) from None
     if not query.strip():
         raise SettingsError(f"{key}: the file {sanitize(text)} is blank", key=key)
-    if "$" + "{" in query:
+    if "${" in query:
         raise SettingsError(
             f"{key}: {sanitize(text)} contains a template, which digdag fills in only in a .dig file or in a td> "
             "task: write the query into the task",
@@ -182,7 +169,7 @@ def read_sql(text: str, *, key: str) -> str:
 
 
 def _parse_job_id(value: object) -> str:
-    """Return a job's id as text. Raises SettingsError for any other value."""
+    """Return the id of a job as text. Raises SettingsError for any other value."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = str(value).strip()
@@ -197,7 +184,7 @@ def _parse_job_id(value: object) -> str:
 
 
 def read_database(task: Task, *, use: str) -> str:
-    """Return a task's database. Raises SettingsError without one; the message says that `use` needs it."""
+    """Return the database of a task. Raises SettingsError without one; `use` in its message is what needs one."""
     database = task.params.get("database", task.td.get("database"))
     if is_left_out(database):
         raise SettingsError(f"{use} needs its database: give the task a `database`", key="database")
@@ -212,10 +199,9 @@ def _build_source(query: str, task: Task, *, use: str = "") -> Source:
     """Return a query as a source. `use`: the parameter that contains it, "" for the task's `query`."""
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     errors = SettingsErrorCollector()
-    with errors:
-        database = read_database(task, use=use or "a query")
+    database = errors.call(read_database, task, use=use or "a query") or ""
     if engine not in ENGINES:
         errors.add(f"engine must be one of {', '.join(ENGINES)}", key="engine")
     errors.raise_any()
-    key = task.domain_key(engine, database, query)
+    key = task.build_domain_key(engine, database, query)
     return Source(query=query, database=database, engine=engine, domain_key=key)

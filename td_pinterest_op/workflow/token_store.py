@@ -1,7 +1,7 @@
 """Saves a new refresh token where the old one came from, so that exports go on when the old one ends.
 
-That is the workflow project's secrets, over digdag's REST API (the server that DIGDAG_ENDPOINT names, else hosted
-Treasure Workflow); in a local run, the local secrets folder of `digdag run`, and never a server.
+That is the workflow project's secrets on a server (the one that DIGDAG_ENDPOINT names, else hosted Treasure Workflow),
+or, in a local run, the secrets folder of `digdag run`, and never a server.
 """
 
 import logging
@@ -18,15 +18,14 @@ from td_pinterest_op.http.transport import NoResponseError, is_safe
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import atomic_file
 from td_pinterest_op.runtime.clock import Timing
-from td_pinterest_op.workflow import local_secrets
-from td_pinterest_op.workflow.digdag_server import DigdagServer
+from td_pinterest_op.workflow.digdag_secrets import DigdagServer, find_local_secrets_folder, read_local_secret
 
 log = logging.getLogger(__name__)
 
 _SOON = 14 * DAY
 _TRIES = 4
-# A project's id in `digdag run`, which keeps its database in memory. A server has a project of that number as well: a
-# task there is recognised by the folder into which the server unpacks its archive.
+# The project's id in `digdag run`, which keeps its database in memory. A server has a project 1 as well: its tasks are
+# recognised by the folder into which the server unpacks the project.
 # Source: digdag-core, ExtractArchiveWorkspaceManager.java: workspace/{project}_{workflow}_{attempt}_{task}_{random}.
 LOCAL_PROJECT = 1
 _WORKSPACE = re.compile(rf"/workspace/{LOCAL_PROJECT}_[^/]+_[0-9]+_[0-9]+_[0-9]+(/|$)")
@@ -37,8 +36,8 @@ _TD_HOST = re.compile(r"api\.(?:[a-z0-9-]+\.)?treasuredata\.(?:com|co\.jp)")
 class TokenStore:
     """Stores the refresh token of a task.
 
-    `secret_name` is that of the workflow's secret; None if the token was given in plain text, which cannot be saved.
-    `current` is the token that the secret holds, as far as this run knows: the last one that it saved or read.
+    `secret_name` is that of the workflow's secret; None for a token in plain text, which cannot be saved. `current` is
+    the token that the secret holds, as far as this run knows: the last one that it saved or read.
     """
 
     secret_name: str | None
@@ -52,16 +51,16 @@ class TokenStore:
 
     def __post_init__(self) -> None:
         self._is_local_run = self.project_id == LOCAL_PROJECT and not _WORKSPACE.search(Path.cwd().as_posix())
-        # The token of the task may come from elsewhere, and the file hold somebody else's.
+        # The task's token may come from elsewhere, and the local secret may be another user's.
         self._is_local = self._read_local_token() == self.current.reveal()
 
-    def save(self, issued: Secret | None, seconds: float | None) -> None:
+    def save_token(self, issued: Secret | None, seconds: float | None) -> None:
         """Store a new refresh token at once. Never raises: a failure is logged as a warning.
 
         `seconds`: validity of `issued`, or of the current token if `issued` is None.
         """
         if issued is None:
-            self._warn_of_end(seconds)
+            self._warn_of_expiry(seconds)
         elif self._is_local and self._read_local_token() != self.current.reveal():
             log.info("Pinterest issued a new refresh token; another task has stored a newer one, which is kept")
         elif problem := self._try_store(issued):
@@ -70,14 +69,14 @@ class TokenStore:
                 "one until it expires, on %s at the latest, or at once if Pinterest has withdrawn it. Authorise the "
                 "app again and store its refresh token in secret %s",
                 problem,
-                self._format_end(seconds) if seconds else "a day that Pinterest did not name",
+                self._format_expiry_date(seconds) if seconds else "a day that Pinterest did not name",
                 self.secret_name or "pinterest.refresh_token, not in the settings",
             )
         else:
             self.current = issued
             log.info("Pinterest issued a new refresh token; it is saved in secret %s", self.secret_name)
 
-    def read(self) -> Secret | None:
+    def read_token(self) -> Secret | None:
         """Return the stored token; None if it is unknown, since a workflow server does not show its secrets."""
         text = self._read_local_token() if self._is_local else None
         if not text:
@@ -85,24 +84,28 @@ class TokenStore:
         self.current = Secret(text)
         return self.current
 
-    def _warn_of_end(self, seconds: float | None) -> None:
-        """Warn if the refresh token expires soon and Pinterest issued no new one. `seconds`: its lifetime."""
+    def _warn_of_expiry(self, seconds: float | None) -> None:
+        """Log a warning if the current token expires soon, in `seconds`, and Pinterest issued no new one."""
         if seconds is not None and seconds <= _SOON:
             log.warning(
                 "the refresh token expires on %s and Pinterest gave no new one: the owner of the Pinterest app must "
                 "authorise it again before that day, and store the new refresh token in %s",
-                self._format_end(seconds),
+                self._format_expiry_date(seconds),
                 self.secret_name or "the task's settings",
             )
 
-    def _format_end(self, seconds: float) -> str:
-        """Return the date that is `seconds` from now, in UTC."""
+    def _format_expiry_date(self, seconds: float) -> str:
         return f"{self.timing.utc(seconds):%Y-%m-%d}"
 
     def _try_store(self, issued: Secret) -> str:
         """Store a token; return why that failed, "" if it succeeded."""
         try:
-            self._store_token(issued)
+            if self.secret_name is None:
+                return "the old token is written in plain text, not as a secret"
+            if not self._is_local:
+                return self._put_secret(self._find_server(), self.secret_name, issued)
+            # Only the file is replaced: other users may share its folder.
+            atomic_file.replace(find_local_secrets_folder(self.environ) / self.secret_name, issued.reveal())
         except SettingsError as error:
             return str(error)
         except OSError as error:
@@ -111,30 +114,19 @@ class TokenStore:
             return type(error).__name__
         return ""
 
-    def _store_token(self, issued: Secret) -> None:
-        """Store a token. Raises SettingsError if there is no place for it, and OSError if writing fails."""
-        if self.secret_name is None:
-            raise SettingsError("the old token is written in plain text, not as a secret")
-        if self._is_local:
-            # The file alone: whoever made the folder may share it.
-            atomic_file.replace(local_secrets.folder(self.environ) / self.secret_name, issued.reveal())
-        else:
-            self._put_secret(self._find_server(), self.secret_name, issued)
-
     def _read_local_token(self) -> str | None:
         """Return the token in the local digdag secrets; None unless the run is local."""
         if self.secret_name is None or not self._is_local_run:
             return None
-        return local_secrets.read(self.secret_name, self.environ)
+        return read_local_secret(self.secret_name, self.environ)
 
     def _find_server(self) -> DigdagServer:
-        """Return the workflow server. Raises SettingsError without one to which a secret may be sent."""
+        """Return the task's workflow server. Raises SettingsError without one, or if secrets must not be sent to it."""
         if self._is_local_run:
             raise SettingsError(
                 "the old token is not in a local secrets file, and a local run stores no token on a server"
             )
-        endpoint = self.environ.get("DIGDAG_ENDPOINT", "").rstrip("/")
-        if endpoint:
+        if endpoint := self.environ.get("DIGDAG_ENDPOINT", "").rstrip("/"):
             if self.project_id is None or not is_safe(endpoint):
                 raise SettingsError(
                     "DIGDAG_ENDPOINT must be https (http is allowed only for this machine), and the task must "
@@ -149,8 +141,8 @@ class TokenStore:
         hosted = host.replace("api.", "api-workflow.", 1)
         return DigdagServer(url=f"https://{hosted}", authorization=Secret(f"TD1 {self.environ.get('TD_API_KEY', '')}"))
 
-    def _put_secret(self, server: DigdagServer, name: str, issued: Secret) -> None:
-        """Store a token as a secret on the server. Raises SettingsError if the server refuses it."""
+    def _put_secret(self, server: DigdagServer, name: str, issued: Secret) -> str:
+        """Store a token as a secret on the server; return why that failed, "" if it succeeded."""
         problem = ""
         for wait in (0.0, *islice(self.retry.waits(), _TRIES - 1)):
             self.timing.sleep(wait)
@@ -160,8 +152,8 @@ class TokenStore:
                 problem = f"the workflow server cannot be reached: {error.brief}"
                 continue
             if 200 <= status < 300:
-                return
+                return ""
             problem = f"the workflow server answered {status}"
             if status < 500 and status != 429:
                 break
-        raise SettingsError(problem)
+        return problem

@@ -18,7 +18,6 @@ from td_pinterest_op.erase import erasure
 from td_pinterest_op.errors import AudienceError, ExportError, LimitError, PinterestError, SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.many import export_entry
-from td_pinterest_op.run_history import table
 from td_pinterest_op.run_history.columns import COLUMNS
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.status import follow_up
@@ -557,7 +556,7 @@ def test_comparison_without_a_result_is_an_error(services: Services) -> None:
 def test_audiences_beyond_the_size_of_one_statement_all_get_their_row(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "_ROWS_AT_A_TIME", 2)
+    monkeypatch.setattr(writing, "_ROWS_AT_A_TIME", 2)
     audiences = [services.audience(people(120)) for _ in range(5)]
     settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": audiences, "history": HISTORY}
     follow_up(task_of(services, settings), services.time.timing)

@@ -1,5 +1,6 @@
 """The pages are true: workflows run as shown, tables match the program, links and named tests exist."""
 
+import enum
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,11 +12,14 @@ import pytest
 import yaml
 
 from td_pinterest_op.audiences.actions import EXPORT
-from td_pinterest_op.errors import ERRORS
+from td_pinterest_op.cli.explain import ERRORS, get_meaning
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.many import OWN
+from td_pinterest_op.many import ENTRY_KEYS
+from td_pinterest_op.settings.action import ActionSpec
+from td_pinterest_op.settings.key_names import TASK_PARAMETERS
+from td_pinterest_op.settings.setting import Setting
 from td_pinterest_op.settings.table import ERASURE, STATUS
-from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS
+from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.stats import LISTS, Stats
 from tests import dig
 from tests.e2e.audiences import ADD, CREATE, REPLACE
@@ -93,10 +97,24 @@ def test_number_of_jobs_matches_the_table_of_costs(services: Services) -> None:
         assert jobs[name] == str(len(services.td.jobs.all()) - before), name
 
 
+def format_default(setting: Setting) -> str:
+    """The default as the README shows it; "–" for none."""
+    if setting.is_credential:
+        return "from the environment"
+    default = setting.default
+    if isinstance(default, ActionSpec):
+        return default.name
+    if isinstance(default, TableName):
+        return default.table
+    if isinstance(default, enum.Enum):
+        return str(default.value)
+    return str(default).lower() if default not in (None, {}) else "–"
+
+
 def test_table_of_settings_has_every_key_with_its_requirement_and_default() -> None:
     needed = {name for action in EXPORT.actions for name in (*action.needs, action.audience_id)}
     expected = [
-        (f"`{key.name}`", "yes" if key.is_needed else "for" if key.name in needed else "no", key.default_text)
+        (f"`{key.name}`", "yes" if key.is_needed else "for" if key.name in needed else "no", format_default(key))
         for key in EXPORT.settings
     ]
     rows = first_table(OPERATOR, "Settings")
@@ -120,7 +138,7 @@ def test_every_figure_of_the_statistics_is_explained() -> None:
 
 
 def test_every_error_has_a_row_with_who_must_act() -> None:
-    expected = [[f"`{name}`", error.who, error.meaning()] for name, error in ERRORS.items()]
+    expected = [[f"`{name}`", error.who, get_meaning(error)] for name, error in ERRORS.items()]
     assert expected == first_table(OPERATOR, "Errors")
 
 
@@ -205,7 +223,7 @@ def test_every_key_of_a_configuration_is_described_once(name: str) -> None:
 
 def test_every_key_of_an_entry_of_several_audiences_is_described_once() -> None:
     described = described_keys(cells[0] for cells in first_table(WORKFLOWS, "Configuration"))
-    assert sorted([*OWN, *TASK_PARAMETERS]) == sorted(described["audiences.yml"])
+    assert sorted([*ENTRY_KEYS, *TASK_PARAMETERS]) == sorted(described["audiences.yml"])
 
 
 # Parameters set by digdag, by Audience Studio, and by the shipped workflows for their own tasks.

@@ -139,9 +139,9 @@ def test_sandbox_describes_the_main_job_and_a_withholding_export_in_few_lines(
     guard.check(html, "the page")
     runs = read_entries(html, name="the page")
     statistics = map(json.loads, re.findall(r"INFO statistics: (\{.*\})", log))
-    assert {AUDIENCE_NAME} == {run.text("audience_name") for run in runs}
+    assert {AUDIENCE_NAME} == {run.get_text("audience_name") for run in runs}
     assert [(each["rows"]["read"], each["records"]["sent"]) for each in statistics] == [
-        (run.number("rows_read"), run.number("records_sent")) for run in runs
+        (run.get_number("rows_read"), run.get_number("records_sent")) for run in runs
     ]
 
 

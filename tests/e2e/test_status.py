@@ -56,7 +56,7 @@ def insert_history_row(services: Services, **row: Any) -> None:
     task = Task(params={"database": "crm"}, environ=services.environ)
     history = open_history(task, TableName(None, "pinterest_history"), services.time.timing)
     assert history is not None
-    history.write([row])
+    history.write_rows([row])
 
 
 FILLED = {"kind": "run", "outcome": "success", "workflow": "w", "requests_sent": 2, "members": 200}

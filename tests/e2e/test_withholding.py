@@ -358,8 +358,8 @@ class TestFailsClosed:
     @pytest.mark.parametrize(
         ("own", "column", "named"),
         [
-            ("maid", "idfa", "`{}` has idfa, and the people have maid"),
-            ("idfa", "maid", "`{}` has maid, and the people have idfa"),
+            ("maid", "idfa", "`{}` selects idfa, but the people's query selects maid"),
+            ("idfa", "maid", "`{}` selects maid, but the people's query selects idfa"),
         ],
     )
     def test_list_of_another_type_of_identifier_is_an_error(

@@ -95,7 +95,7 @@ class _Sandbox:
 
     def _query_of(self, export: Entry) -> str:
         """Return the query of an export's people; its job may be a statement that the operator made of it."""
-        query, job_id = str(self.project.task_of(export).get("query", "")), export.text("job_id")
+        query, job_id = str(self.project.task_of(export).get("query", "")), export.get_text("job_id")
         return query or (self.emulators.td.jobs.get(job_id).query if job_id else "")
 
     def _advice(self, workflow: str, failure: str) -> str:
@@ -243,7 +243,9 @@ def _expected_audience(expectation: Expectation, sandbox: _Sandbox) -> Audience:
 
 
 def _explain(audience: Audience, sandbox: _Sandbox, missing: Collection[str]) -> Mapping[str, str]:
-    runs = [run for run in sandbox.exports() if run.text("audience_id") == audience.id and not run.text("error")]
+    runs = [
+        run for run in sandbox.exports() if run.get_text("audience_id") == audience.id and not run.get_text("error")
+    ]
     if not runs:
         return {}
     return explain_missing(missing, runs[-1], sandbox.project.task_of(runs[-1]), sandbox.environ)

@@ -51,7 +51,7 @@ class Project:
 
     def task_of(self, run: Entry) -> dict[str, object]:
         """Return the settings and queries that decide who is in the audience of a run, as the files have them."""
-        audience = {run.text("audience_id"), run.text("audience_name")}
+        audience = {run.get_text("audience_id"), run.get_text("audience_name")}
         task: dict[str, object] = {}
         for is_own in (False, True):  # what an audience has of its own wins over what is shared
             names = (*withheld.SETTINGS, *withheld.PARAMETERS) if is_own else withheld.SETTINGS

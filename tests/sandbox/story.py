@@ -25,16 +25,16 @@ def export_lines(log: str, *, query_of: Callable[[Entry], str]) -> Iterator[str]
         yield from query[:_LONGEST_QUERY]
         if len(query) > _LONGEST_QUERY:
             yield from labelled("", ["…"])
-        if export.count("rows_read"):
+        if export.get_count("rows_read"):
             yield from labelled("rows", [_rows_text(export)])
-        error = export.text("error")
-        yield from labelled("failed" if error else "sent", [error or export.text("summary")])
+        error = export.get_text("error")
+        yield from labelled("failed" if error else "sent", [error or export.get_text("summary")])
 
 
 def exports(log: str) -> list[Entry]:
     """Return the runs of the operator in a log, in its order."""
     try:
-        return [entry for entry in read_entries(log, name="the log") if entry.text("action")]
+        return [entry for entry in read_entries(log, name="the log") if entry.get_text("action")]
     except SettingsError:
         return []
 
@@ -43,7 +43,7 @@ def failure_lines(log: str) -> Iterator[str]:
     """Yield the engine's message about a run that failed, unless the story of an export holds it."""
     messages = [next(filter(None, found)) for found in _ERROR.findall(log)]
     message = messages[-1] if messages else "\n".join(log.splitlines()[-5:])
-    if message not in {export.text("error") for export in exports(log)}:
+    if message not in {export.get_text("error") for export in exports(log)}:
         yield from labelled("failed", message.splitlines()[:_LONGEST_ERROR])
 
 
@@ -69,12 +69,12 @@ def _content(audience: Audience, pinterest: Pinterest) -> str:
 
 
 def _rows_text(export: Entry) -> str:
-    invalid = export.count("rows_invalid") or 0
+    invalid = export.get_count("rows_invalid") or 0
     reasons = [f"{name} {count:,}" for name, count in export.invalid_by_reason.items()]
     shown = ", ".join(reasons[:_MOST_REASONS] + (["…"] if len(reasons) > _MOST_REASONS else []))
     return (
-        f"{export.count('rows_read'):,} read, {invalid:,} invalid{f' ({shown})' if shown else ''}; "
-        f"{export.count('records_unique') or 0:,} unique records"
+        f"{export.get_count('rows_read'):,} read, {invalid:,} invalid{f' ({shown})' if shown else ''}; "
+        f"{export.get_count('records_unique') or 0:,} unique records"
     )
 
 

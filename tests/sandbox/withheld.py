@@ -9,7 +9,7 @@ from td_pinterest_op.errors import ExportError
 from td_pinterest_op.records.spool import SortedDigests, split_fixed
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.parse import parse
+from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import HashIn, RecordsFormat, Settings
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
 from td_pinterest_op.treasure_data.api import TreasureData
@@ -17,7 +17,7 @@ from td_pinterest_op.treasure_data.job import Source, make_domain_key
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.withholding.lists import open_lists
 from td_pinterest_op.withholding.preparation import open_reader
-from td_pinterest_op.workflow.services import connect
+from td_pinterest_op.workflow.services import connect_services
 from td_pinterest_op.workflow.task import Task
 
 # The settings that decide who is withheld, or what the columns of the rows are; the parameters that name people.
@@ -66,25 +66,25 @@ def explain_missing(
         "type": "pinterest",
         "audience_type": "customer_list",
         "action": "add_people_to_current_audience",
-        "ad_account_id": run.text("ad_account_id"),
-        "audience_id": run.text("audience_id"),
+        "ad_account_id": run.get_text("ad_account_id"),
+        "audience_id": run.get_text("audience_id"),
         **{name: task[name] for name in SETTINGS if name in task},
     }
     try:
-        settings = parse(raw, table=EXPORT, environ=environ)
+        settings = parse_settings(raw, table=EXPORT, environ=environ)
         has_rows = not run.is_mirror and settings.hash_in is HashIn.OPERATOR
         settings = replace(settings, records=RecordsFormat.IDENTIFIERS, hash_in=HashIn.OPERATOR)
         sources = _jobs(run) if has_rows else _queries(task)
         if "query" not in sources:
             return {}
-        with connect(Task(params={}, environ=environ), settings, timing=SYSTEM) as services:
+        with connect_services(Task(params={}, environ=environ), settings, timing=SYSTEM) as services:
             return _reasons(missing, _Run(td=services.treasure_data, sources=sources, settings=settings))
     except ExportError:
         return {}
 
 
 def _jobs(run: Entry) -> dict[str, Source]:
-    jobs = {"query": run.text("job_id"), **{name: run.text(f"lists_{name}") for name in _LISTS}}
+    jobs = {"query": run.get_text("job_id"), **{name: run.get_text(f"lists_{name}") for name in _LISTS}}
     return {name: Source(job_id=job_id) for name, job_id in jobs.items() if job_id}
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
-from td_pinterest_op.audiences.actions import parse
+from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.mirroring.ledger import Ledger
 from td_pinterest_op.mirroring.run import MirrorRun
 from td_pinterest_op.mirroring.stage import Stage
@@ -63,7 +63,7 @@ class TrinoStage(Stage):
         columns = [[encode_text(row[name]) for row in done.rows] for name, _ in done.columns]
         return Rows(job=build_job(done), blocks=[columns] if done.rows else [])
 
-    def clean_up(self, *, now: float) -> set[str]:
+    def drop_unused_tables(self, *, now: float) -> set[str]:
         return {LEDGER} if self.now > BEGIN + _DAY else set()
 
     def drop_tables(self, tables: Iterable[str]) -> None:
@@ -130,16 +130,16 @@ class Days:
         mirror = MirrorRun(
             stage=stage,
             ledger=Ledger(name=LEDGER, database=DATABASE, audience_id="1", session=stage.token),
-            settings=parse(self._settings, environ=test_parse.ENVIRON),
+            settings=parse_export(self._settings, environ=test_parse.ENVIRON),
             lists={name: Source(query=query) for name, query in _LISTS.items()} if self.withholds else {},
             stats=self.stats,
         )
         mirror.read_state(now=float(stage.now))
-        mirror.compare()
+        mirror.compare_with_ledger()
         mirror.write_plan("5")
-        stage.read_records("read the newest plan", mirror.ledger.newest_query(mirror.state.number))
-        mirror.settle("5")
-        mirror.compact()
+        stage.read_records("read the newest plan", mirror.ledger.newest_plan_query(mirror.state.number))
+        mirror.settle_plan("5")
+        mirror.compact_ledger()
         mirror.close()
         return stage
 

@@ -109,7 +109,7 @@ def test_a_setting_of_the_console_is_used_and_a_blank_one_lifts_nothing(caplog: 
     own = OWN | {"dry_run": True, "max_records": 9}
     given = settings(console={"max_records": "5", "dry_run": ""}, result_settings=own)
     assert ("5", True) == (given["max_records"], given["dry_run"])
-    assert "the console has its own max_records, used instead of the shared settings" in caplog.text
+    assert "the console overrides the task's max_records" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_invalid_concurrent_fails_every_entry_and_the_step_before_them(services:
     assert re.match(told, outcome(services, entry(audience_id=services.audience()), concurrent=concurrent)["error"])
     params = {"audiences": [entry()], "concurrent": concurrent, "result_settings": {"type": "pinterest"}}
     with pytest.raises(SettingsError, match=told):
-        many.renew(Task(params=params, environ=services.environ), services.time.timing)
+        many.renew_token(Task(params=params, environ=services.environ), services.time.timing)
 
 
 @pytest.mark.parametrize("dump", [dict, json.dumps, yaml.safe_dump], ids=["mapping", "JSON", "YAML"])
@@ -150,8 +150,7 @@ def test_what_an_entry_has_of_its_own_is_logged_and_a_blank_replaces_nothing(
     listed = entry(query=PEOPLE, audience_id=services.audience(), dry_run="", max_records=4, suppress=NOBODY)
     stored = outcome(services, listed, result_settings=shared, query=FIRST, suppress=FIRST)
     assert (True, True) == (stored["ok"], stored["statistics"]["dry_run"])
-    assert "entry vip has its own max_records, used instead of the shared settings" in caplog.text
-    assert "entry vip has its own query, suppress, which is used in place of the task's" in caplog.text
+    assert "entry vip overrides the task's max_records, query, suppress" in caplog.text
     assert [] == services.pinterest.calls.writes()
 
 
@@ -203,12 +202,12 @@ def test_gate_names_entries_that_failed_or_stored_nothing() -> None:
 def test_empty_list_or_duplicate_name_is_an_error(services: Services, audiences: object) -> None:
     task = Task(params={"audiences": audiences, "result_settings": {"type": "pinterest"}}, environ=services.environ)
     with pytest.raises(ExportError, match=r"audiences|duplicate names in the list of audiences: vip"):
-        many.renew(task, services.time.timing)
+        many.renew_token(task, services.time.timing)
 
 
 def test_token_is_renewed_once_before_the_entries(services: Services) -> None:
     task = Task(params={"audiences": [entry()], "result_settings": {"type": "pinterest"}}, environ=services.environ)
-    many.renew(task, services.time.timing)
+    many.renew_token(task, services.time.timing)
     assert 1 == len(services.pinterest.calls.all())
 
 

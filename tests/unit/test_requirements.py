@@ -12,10 +12,13 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.parametrize("python", [(3, 9, 22), (3, 6)])
-def test_old_python_is_an_error_that_names_both_versions(python: tuple[int, ...]) -> None:
-    requirements.check((3, 10, 0))
+def test_old_python_is_an_error_that_names_both_versions(
+    python: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requirements.check_environment()
+    monkeypatch.setattr(sys, "version_info", python)
     with pytest.raises(ImportError, match=rf"needs Python 3\.10 or newer; this is Python 3\.{python[1]}$"):
-        requirements.check(python)
+        requirements.check_environment()
 
 
 def test_missing_packages_are_named_once_by_the_names_to_install() -> None:
@@ -35,4 +38,4 @@ def test_only_packages_that_are_missing_are_named_and_looking_for_them_imports_n
     modules = {"not_there_at_all": "not-there", "slow_to_import": "slow", "nor_this_one": "nor-this"}
     monkeypatch.setattr(requirements, "MODULES", modules)
     with pytest.raises(ImportError, match=r"does not have: not-there, nor-this\. Install them"):
-        requirements.check()
+        requirements.check_environment()

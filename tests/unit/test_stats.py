@@ -49,7 +49,7 @@ def full(**changed: Any) -> Stats:
     ],
 )
 def test_counters_that_add_up_are_accepted(changed: dict[str, Any], complete: bool) -> None:
-    full(**changed).check(complete=complete)
+    full(**changed).check_sums(complete=complete)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_counters_that_add_up_are_accepted(changed: dict[str, Any], complete: bo
 )
 def test_counters_that_do_not_add_up_are_an_error_with_the_sum(changed: dict[str, Any], broken: str) -> None:
     with pytest.raises(UnexpectedError) as caught:
-        full(**changed).check(complete=True)
+        full(**changed).check_sums(complete=True)
     assert f"({broken})" in str(caught.value)
 
 
@@ -75,7 +75,7 @@ FIGURES = ("people", "members", "joined", "resent", "left", "unsure")
 def test_a_mirror_sends_its_changes() -> None:
     figures = MirrorFigures(mode="difference", plan=7, people=5, members=6, joined=2, resent=1, left=3)
     mirrored = full(mirror=figures, sent=5, refused=1)
-    mirrored.check(complete=True)
+    mirrored.check_sums(complete=True)
     assert (6, 6) == (mirrored.to_send_count, mirrored.allowed_count)
     assert {"plan": 7, "resent": 1} == {name: mirrored.to_json()["mirror"][name] for name in ("plan", "resent")}
 
@@ -159,7 +159,7 @@ def test_threads_count_without_losses() -> None:
 
     def count() -> None:
         for _ in range(1000):
-            counted.count(sent=3, in_doubt=-2)
+            counted.count_records(sent=3, in_doubt=-2)
             counted.requests.add(sent=1, waiting_seconds=0.5)
 
     with ThreadPoolExecutor(max_workers=8) as pool:

@@ -13,7 +13,7 @@ from td_pinterest_op.audiences.actions.refill import Clear, Replace
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.report.verdict import ReportText
-from td_pinterest_op.settings import parse as settings_parse
+from td_pinterest_op.settings import parse
 from td_pinterest_op.settings.table import build_export_table
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow.services import Services
@@ -32,15 +32,15 @@ __all__ = [
     "Replace",
     "build_action",
     "find_action",
-    "parse",
+    "parse_export",
 ]
 
 ACTIONS: tuple[type[AudienceAction], ...] = (Add, Remove, Create, Replace, Mirror, Delete, Clear, CreateActalike)
 
 EXPORT = build_export_table([each.action for each in ACTIONS], default=Create.action)
 # The functions of `settings.parse`, for all actions.
-parse = partial(settings_parse.parse, table=EXPORT)
-find_action = partial(settings_parse.find_action, table=EXPORT)
+parse_export = partial(parse.parse_settings, table=EXPORT)
+find_action = partial(parse.find_action, table=EXPORT)
 
 REPORT_TEXTS: Mapping[str, ReportText] = {each.action.name: each.report_text for each in ACTIONS}
 

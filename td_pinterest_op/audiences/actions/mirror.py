@@ -99,7 +99,7 @@ class Mirror(SwapList, Change):
                 people = self._audience.size or (used and used.uploaded) or 0
                 list_id = list_id_of(self._audience)
                 check_state(run.state, self._settings, customer_list_id=list_id, people=people)
-            run.compare()
+            run.compare_with_ledger()
             check_rows(self._settings, self._stats)
             check_leavers(run.figures, run.state, self._settings)
             changes = self._stats.mirror or MirrorFigures()
@@ -207,18 +207,18 @@ class Mirror(SwapList, Change):
     def _settle_plan(self) -> None:
         """Mark the plan as settled if it is still the newest, and compact the ledger."""
         with self._guard.watch():
-            self._guard.check()
+            self._guard.require_newest()
         self._mirror.stage.outcome = (
             ". The whole plan was sent, but is not yet settled in the ledger: the next run sends it again"
         )
-        self._mirror.settle(self._stats.customer_list_id or "")
+        self._mirror.settle_plan(self._stats.customer_list_id or "")
         self._compact_ledger()
 
     def _compact_ledger(self) -> None:
         """Put the number of members into the statistics, and compact the ledger. Every plan must be settled."""
         self._stats.members = None if self._mirror.state.is_adopted else self._mirror.figures.people
         self._mirror.stage.outcome = ""
-        self._mirror.compact()
+        self._mirror.compact_ledger()
 
 
 def _describe_changes(changes: MirrorFigures, join: str, leave: str, resend: str) -> str:

@@ -110,7 +110,7 @@ def check_audience(context: DoctorContext) -> CheckResult:
     if not (audience_id := context.audience_id):
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
         return skip_check("no audience is named", advice)
-    audience = Audiences(context.services.pinterest_for(context.account.id)).find_usable(audience_id)
+    audience = Audiences(context.services.build_pinterest_api(context.account.id)).find_usable(audience_id)
     size = "unknown" if audience.size is None else f"{audience.size:,}"
     message = (
         f'{audience.id} "{audience.name}": {audience.status}, size {size}, customer list {audience.customer_list_id}'

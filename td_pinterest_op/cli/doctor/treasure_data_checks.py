@@ -5,7 +5,7 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
-from td_pinterest_op.audiences.actions import parse
+from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext
 from td_pinterest_op.records.plan import TOLERATED_SHARE, check_value_kind
@@ -88,7 +88,7 @@ def _check_table(td: TreasureData, database: str, table: str) -> CheckResult:
 def check_rows(context: DoctorContext) -> CheckResult:
     """Check the first rows of the job against the task's `result_settings`."""
     params, credentials, td = context.params, context.credentials, context.services.treasure_data
-    settings = parse({**_ANY_EXPORT, **params["result_settings"]}, environ=credentials.environ)
+    settings = parse_export({**_ANY_EXPORT, **params["result_settings"]}, environ=credentials.environ)
     job = wait_for_job(td, workflow_task.read_source(credentials.build_task(**params)), note=lambda _: None)
     stats = Stats(action="", ad_account_id="", dry_run=True)
     with open_reader(job, settings, stats, lists=None) as reader:

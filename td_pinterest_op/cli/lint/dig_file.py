@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from td_pinterest_op.settings import text as setting_text
+from td_pinterest_op.settings.text import read_scalar
 
 # Blocks that hold tasks, besides the names that begin with +.
 BLOCKS = ("_do", "_else_do", "_error", "_check")
@@ -198,7 +198,7 @@ class _YamlReader:
             items = [self._convert_node(item, path, item.start_mark.line + 1) for item in node.value]
             return Value(value=items, path=path, line=line)
         assert isinstance(node, yaml.ScalarNode)  # noqa: S101 - YAML knows no fourth kind
-        value = setting_text.read_scalar(node)
+        value = read_scalar(node)
         return Value(value=value, path=path, line=line, quoted=node.style is not None)  # type: ignore[arg-type]
 
     def _convert_mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Value]:

@@ -17,7 +17,7 @@ import sys
 sys.path.append(sys.argv[1])
 {Path(requirements.__file__).read_text(encoding="utf-8")}
 try:
-    check()
+    check_environment()
 except ImportError as error:
     print(error)
 """

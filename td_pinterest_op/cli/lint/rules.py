@@ -14,10 +14,10 @@ from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_secret_names, re
 from td_pinterest_op.cli.lint.settings import MANY, OPERATORS, TABLES, check_audience_entries, check_settings
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.hashed_rows import find_hashing_reason, require_hashable
-from td_pinterest_op.settings.setting import Table
+from td_pinterest_op.settings.key_names import TASK_PARAMETERS, find_misspelt_parameters
+from td_pinterest_op.settings.setting import SettingsTable
 from td_pinterest_op.settings.table import IfExists
-from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, find_misspelt_parameters
-from td_pinterest_op.settings.types import find_nearest, has_lost_digits, suggest
+from td_pinterest_op.settings.types import find_nearest, has_lost_digits, suggest_word
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.workflow import task as workflow_task
 
@@ -111,7 +111,7 @@ def _check_operator(dig: DigFile, task: Task, before: list[Task]) -> None:
         _check_source(dig, task, environ, before, needed_by=needed_by)
 
 
-def _check_parameters(dig: DigFile, task: Task, table: Table | None) -> None:
+def _check_parameters(dig: DigFile, task: Task, table: SettingsTable[Any] | None) -> None:
     """Add findings for misspelt or misplaced parameters, and for an invalid `later_runs`."""
     for key, near in find_misspelt_parameters([*task.value.mapping, *task.exported]).items():
         message = f"{key} is not a parameter of an export; did you mean {near}?"
@@ -183,7 +183,7 @@ def _check_schedule_and_zone(dig: DigFile, root: Value) -> None:
     schedule, zone = root.get("schedule"), root.get("timezone")
     for key, value in schedule.mapping.items() if schedule else ():
         if key.endswith(">") and key not in _SCHEDULES:
-            dig.add_finding(value, "schedule", f"digdag has no schedule {key}{suggest(key, _SCHEDULES)}")
+            dig.add_finding(value, "schedule", f"digdag has no schedule {key}{suggest_word(key, _SCHEDULES)}")
     known = zoneinfo.available_timezones()
     name = str(zone.value).strip() if zone else ""
     if zone and known and "${" not in name and name not in known and not _OFFSET.fullmatch(name):

@@ -7,15 +7,15 @@ from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, Value, walk_tasks
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_plain_secret
 from td_pinterest_op.errors import Problem, SettingsError
-from td_pinterest_op.many import OWN
-from td_pinterest_op.settings.parse import parse_all
+from td_pinterest_op.many import ENTRY_KEYS
+from td_pinterest_op.settings.key_names import TASK_PARAMETERS
+from td_pinterest_op.settings.parse import parse_values
 from td_pinterest_op.settings.parsed_settings import ParsedSettings
-from td_pinterest_op.settings.setting import Table
+from td_pinterest_op.settings.setting import SettingsTable
 from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS
-from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS
 
 # The operators that have settings, by what a workflow names after `py>:`.
-TABLES: Mapping[str, Table] = {
+TABLES: Mapping[str, SettingsTable[Any]] = {
     "td_pinterest_op.export.PinterestExport": EXPORT,
     "td_pinterest_op.status.AudienceStatus": STATUS,
     "td_pinterest_op.status.AudienceStatus.look": STATUS,
@@ -46,7 +46,9 @@ _FILL_IN_NAME = (
 _ALTERNATIVES = ("audience_id", "ad_account_id")
 
 
-def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, table: Table = EXPORT) -> Mapping[str, Any]:
+def check_settings(
+    dig: DigFile, task: Task, environ: Mapping[str, str], *, table: SettingsTable[Any] = EXPORT
+) -> Mapping[str, Any]:
     """Add findings about a task's settings. Return the settings that are known before a run."""
     written = task.value.get("result_settings")
     if written is None:
@@ -58,7 +60,7 @@ def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, tabl
         check_plain_secret(dig, written.get(key.name), name=key.name, variable=key.variable)
     known, unknown = _split_known_settings(task, written)
     try:
-        parsed = parse_all(known if written.mapping else written.to_plain(), table=table, environ=environ)
+        parsed = parse_values(known if written.mapping else written.to_plain(), table=table, environ=environ)
     except SettingsError as error:  # not a mapping
         _add_problem_findings(dig, written, error.problems)
         return {}
@@ -69,7 +71,7 @@ def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, tabl
     if has_audience and known.get("expected_audience_name") == _TEMPLATE_NAME:
         dig.add_finding(written.get("expected_audience_name") or written, "placeholder", _FILL_IN_NAME)
     _add_unused_findings(dig, written, parsed)
-    return {name: value.value for name, value in parsed.values.items() if name not in unknown}
+    return {name: value for name, value in parsed.values.items() if name not in unknown}
 
 
 def check_audience_entries(dig: DigFile, task: Task, environ: Mapping[str, str]) -> None:
@@ -95,11 +97,11 @@ def check_audience_entries(dig: DigFile, task: Task, environ: Mapping[str, str])
 
 def _check_audience_entry(dig: DigFile, task: Task, entry: Value, environ: Mapping[str, str]) -> None:
     """Add findings about the settings of one audience's entry."""
-    own = {name: value for name, value in entry.mapping.items() if name not in {*OWN, *TASK_PARAMETERS}}
+    own = {name: value for name, value in entry.mapping.items() if name not in {*ENTRY_KEYS, *TASK_PARAMETERS}}
     shared = task.value.get("result_settings")
     both = Value(value={**(shared.mapping if shared else {}), **own}, path=entry.path, line=entry.line)
     known, unknown = _split_known_settings(task, both)
-    problems = parse_all(known, table=EXPORT, environ=environ).problems
+    problems = parse_values(known, table=EXPORT, environ=environ).problems
     # What is blank yet has to be filled in: the run itself insists on it.
     codes = {"missing"} if "" in known.values() else set()
     _add_problem_findings(
@@ -148,8 +150,8 @@ def _add_problem_findings(dig: DigFile, written: Value, problems: Iterable[Probl
 
 def _add_unused_findings(dig: DigFile, written: Value, parsed: ParsedSettings) -> None:
     """Add findings about settings that the action does not use, unless the action itself is invalid."""
-    if parsed.is_given("action") or not parsed.problems:
-        for name, _ in parsed.unused_keys():
+    if parsed.action and ("action" in parsed.given or not parsed.problems):
+        for name in parsed.find_unused_keys(parsed.action):
             message = f"the action does not use {name}: take the line out"
             dig.add_finding(written.get(name) or written, "unused-setting", message, is_error=False)
 
@@ -162,7 +164,7 @@ def find_export_settings(dig: DigFile) -> Iterator[Mapping[str, object]]:
             yield _split_known_settings(task, written)[0]
         elif written and command == MANY:
             for entry in task.exported.get("audiences") or ():
-                own = {name: value for name, value in entry.items() if name not in {*OWN, *TASK_PARAMETERS}}
+                own = {name: value for name, value in entry.items() if name not in {*ENTRY_KEYS, *TASK_PARAMETERS}}
                 yield {**_split_known_settings(task, written)[0], **own}
 
 

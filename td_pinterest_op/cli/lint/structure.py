@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from td_pinterest_op.cli.lint.dig_file import BLOCKS, DigFile, Task, Value
-from td_pinterest_op.settings.types import suggest
+from td_pinterest_op.settings.types import suggest_word
 
 # The keys of digdag that begin with an underscore.
 _KEYWORDS = (*BLOCKS, "_export", "_parallel", "_retry", "_env", "_after", "_background", "_workdir")
@@ -79,7 +79,7 @@ def _find_key_problem(name: str, value: Value, task: Task) -> str:
     if name == "_retry" and not (value.mapping or re.fullmatch(r"\d+|\$\{.*\}", str(value.value))):
         return "_retry takes a number, or a mapping with limit and interval"
     if name.startswith("_"):
-        near = "" if name in _KEYWORDS else suggest(name, _KEYWORDS)
+        near = "" if name in _KEYWORDS else suggest_word(name, _KEYWORDS)
         return f"digdag ignores {name}{near}" if near else ""
     if name in _MISTAKEN and value.mapping and not any(key.endswith(">") for key in value.mapping):
         return f"digdag ignores {name}: write _{name}"
@@ -123,7 +123,7 @@ def find_missing_name(path: Sequence[str], known: object) -> str:
         if not isinstance(known, dict):
             return ""  # a method of a text or of a number
         if name not in known:
-            return f"{name}{suggest(name, known)}"
+            return f"{name}{suggest_word(name, known)}"
         known = known[name]
     return ""
 

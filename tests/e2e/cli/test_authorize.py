@@ -21,8 +21,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from td_pinterest_op.cli.secret_target import write_local_secret
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.workflow import local_secrets
 from tests import children, guard
 from tests.campaigns import select_rows
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
@@ -118,7 +118,7 @@ def test_an_older_token_that_commands_find_first_is_reported_with_how_to_clear_i
     if is_set:
         monkeypatch.setenv("PINTEREST_REFRESH_TOKEN", OLD)
     if is_local:
-        local_secrets.write("pinterest.refresh_token", Secret(OLD), os.environ)
+        write_local_secret("pinterest.refresh_token", Secret(OLD), os.environ)
     file = tmp_path / "secrets.env"
     ran = authorize("--to", kind, *([file] if kind == "file" else []))
     doctor = ["td-pinterest", "doctor", *(["--env-file", str(file)] if kind == "file" else [])]

@@ -13,9 +13,9 @@ import pytest
 
 from td_pinterest_op.cli import connection
 from td_pinterest_op.cli.doctor.checks import check_proxy
+from td_pinterest_op.cli.secret_target import write_local_secret
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing
-from td_pinterest_op.workflow import local_secrets
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.emulators.server import free_port
 from tests.emulators.td import Fault as TdFault
@@ -205,7 +205,7 @@ def test_advice_about_a_rejected_token_depends_on_where_it_is_stored(
     if place == "file":
         file.write_text("PINTEREST_REFRESH_TOKEN=pinr.other-s3cr3t")
     if place == "local":
-        local_secrets.write("pinterest.refresh_token", Secret("pinr.other-s3cr3t"), os.environ)
+        write_local_secret("pinterest.refresh_token", Secret("pinr.other-s3cr3t"), os.environ)
     checks = {
         check["name"]: check for check in json.loads(at_terminal("doctor", "--json", "--env-file", file).out)["checks"]
     }

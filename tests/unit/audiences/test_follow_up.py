@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.audiences.follow_up import State, find_broken_limits
-from td_pinterest_op.settings.parse import parse_status
+from td_pinterest_op.settings.parse import parse_settings
+from td_pinterest_op.settings.table import STATUS
 
 
 def state(status: str, size: int | None = 500, *, members: int | None = None) -> State:
@@ -98,4 +99,6 @@ def test_limits_are_checked_against_the_state(
 ) -> None:
     raw = {"ad_account_id": "1", "audience_id": "1", **limit}
     environ = {f"PINTEREST_{name}": "7" for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")}
-    assert broken == find_broken_limits(seen, parse_status(raw, environ=environ), previous_size=previous)
+    assert broken == find_broken_limits(
+        seen, parse_settings(raw, table=STATUS, environ=environ), previous_size=previous
+    )

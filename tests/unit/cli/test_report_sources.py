@@ -67,7 +67,7 @@ def test_the_log_of_a_failed_run_gives_the_figures_and_the_error() -> None:
         LOG.format(what="ERROR statistics of the failed run", json=json.dumps(statistics())), name="it"
     )
     assert FAILED == run.outcome
-    assert "Pinterest refused the token. Ask its owner for a new one" == run.text("error")
+    assert "Pinterest refused the token. Ask its owner for a new one" == run.get_text("error")
     assert run.at == datetime(2026, 11, 25, 7, 1, 10).astimezone()
 
 
@@ -76,7 +76,7 @@ def test_a_page_gives_the_entries_it_was_made_from() -> None:
     again = read_entries(page(made_of, now=FIRST_DAY), name="it")
     assert [run.at for run in made_of] == [run.at for run in again]
     assert [run.outcome for run in made_of] == [run.outcome for run in again]
-    assert [run.number("records_sent") for run in made_of] == [run.number("records_sent") for run in again]
+    assert [run.get_number("records_sent") for run in made_of] == [run.get_number("records_sent") for run in again]
     assert page(made_of, now=FIRST_DAY) == page(again, now=FIRST_DAY)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from td_pinterest_op.audiences.actions import REPORT_TEXTS
 from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.report.page import render_page as page_with
-from td_pinterest_op.report.verdict import judge as verdict_with
+from td_pinterest_op.report.verdict import choose_report_text as verdict_with
 from td_pinterest_op.run_history.columns import FOLLOW_UP, RUN
 
 __all__ = ["AUDIENCE_ID", "FIRST_DAY", "REPORT_TEXTS", "follow_up", "mirror", "page", "run", "statistics", "verdict"]

@@ -17,8 +17,8 @@ def test_statistics_and_their_history_row_give_the_same_entry() -> None:
     assert of_statistics.invalid_by_reason == of_row.invalid_by_reason
     for column in COLUMNS:
         if column.run and column.type not in ("boolean", "json"):
-            assert of_statistics.text(column.name) == of_row.text(column.name)
-            assert of_statistics.number(column.name) == of_row.number(column.name)
+            assert of_statistics.get_text(column.name) == of_row.get_text(column.name)
+            assert of_statistics.get_number(column.name) == of_row.get_number(column.name)
     assert (RUN, SUCCESS) == (of_row.kind, of_row.outcome)
 
 
@@ -49,7 +49,7 @@ def test_reasons_that_did_not_occur_are_left_out_and_the_most_frequent_is_first(
 
 def test_personal_data_is_masked_and_an_unknown_column_is_dropped() -> None:
     made = make_entry({"kind": "run", "error": "row 3 holds ann@lee.org", "email": "ann@lee.org"})
-    assert "row 3 holds <hidden>" == made.text("error")
+    assert "row 3 holds <hidden>" == made.get_text("error")
     assert "email" not in made.values
 
 
@@ -77,4 +77,4 @@ def test_a_moment_is_read_from_seconds_or_iso_text(given: object, expected: str 
 
 @pytest.mark.parametrize("figure", [None, "", "many", []])
 def test_an_unknown_figure_is_none(figure: object) -> None:
-    assert make_entry({"kind": "run", "rows_read": figure}).number("rows_read") is None
+    assert make_entry({"kind": "run", "rows_read": figure}).get_number("rows_read") is None

@@ -5,7 +5,7 @@ from td_pinterest_op.report import figures
 
 @pytest.mark.parametrize(("value", "text"), [(12345.0, "12,345"), (0, "0"), (None, "–")])
 def test_a_number_has_separators(value: float | None, text: str) -> None:
-    assert text == figures.number(value)
+    assert text == figures.format_number(value)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_a_number_has_separators(value: float | None, text: str) -> None:
     ],
 )
 def test_a_share_is_in_per_cent(part: float | None, whole: float | None, text: str) -> None:
-    assert text == figures.share(part, whole)
+    assert text == figures.format_share(part, whole)
 
 
 @pytest.mark.parametrize(
@@ -29,9 +29,9 @@ def test_a_share_is_in_per_cent(part: float | None, whole: float | None, text: s
     [(1200, 1000, "+200"), (1000, 2500, "−1,500"), (5, 5, "same"), (5, None, ""), (None, 5, "")],
 )
 def test_a_change_has_its_sign(now: float | None, before: float | None, text: str) -> None:
-    assert text == figures.change(now, before)
+    assert text == figures.format_change(now, before)
 
 
 def test_an_unknown_figure_is_shown_as_unknown() -> None:
-    assert "–" == figures.duration(None)
-    assert "at an unknown time" == figures.day(None)
+    assert "–" == figures.format_duration(None)
+    assert "at an unknown time" == figures.format_time(None)

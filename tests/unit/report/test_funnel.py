@@ -7,7 +7,6 @@ import pytest
 from td_pinterest_op.audiences.actions import ACTIONS
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.funnel import KEPT, LOST, MATCHED, Bar, build_funnel
-from td_pinterest_op.report.words import action_word
 from td_pinterest_op.run_history.columns import FAILED
 from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, page, run
 
@@ -109,6 +108,6 @@ def test_a_run_that_read_no_row_has_no_picture(rows: dict[str, Any]) -> None:
 @pytest.mark.parametrize("action", [each.action.name for each in ACTIONS] + ["mirror_current_audience", "erase"])
 def test_every_action_has_words(action: str) -> None:
     done, failed = run(action=action), run(action=action, outcome=FAILED)
-    assert "Run" not in (action_word(done), action_word(failed))
-    assert action_word(done) != action_word(failed)
-    assert action_word(failed) == action_word(run(action=action, dry_run=True))
+    assert "Run" not in (done.action_word, failed.action_word)
+    assert done.action_word != failed.action_word
+    assert failed.action_word == run(action=action, dry_run=True).action_word

@@ -237,7 +237,7 @@ def test_several_audiences_have_a_line_and_a_picture_each() -> None:
     assert "Newsletter readers ✓ The audience is ready: about 900 matched people Added, 1 Nov 2026, 07:00 UTC" in text
     assert "Others … 1,100 people are on their way to Pinterest Replaced, 2 Nov 2026, 07:00 UTC" in text
     assert 2 == html.count('<ol class="funnel"')
-    assert {"99", AUDIENCE_ID} == {entry.text("audience_id") for entry in read_entries(html, name="it")}
+    assert {"99", AUDIENCE_ID} == {entry.get_text("audience_id") for entry in read_entries(html, name="it")}
 
 
 def test_a_page_of_many_audiences_has_a_line_for_each_and_pictures_of_the_first() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.report.entry import Entry
-from td_pinterest_op.report.figures import day
+from td_pinterest_op.report.figures import format_time
 from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, run, verdict
 
 NOBODY: dict[str, Any] = {"records": {"unique": 0, "sent": 0}}
@@ -79,4 +79,4 @@ def test_a_dry_run_shows_what_would_be_done(action: str) -> None:
 
 
 def test_a_run_with_a_known_time_names_the_day_to_look_again() -> None:
-    assert f"Look again after {day(FIRST_DAY + timedelta(days=2))}" in verdict(run(), None).next
+    assert f"Look again after {format_time(FIRST_DAY + timedelta(days=2))}" in verdict(run(), None).next

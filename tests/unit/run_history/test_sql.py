@@ -61,9 +61,9 @@ def test_a_run_gets_a_row_with_all_its_figures(warehouse: Warehouse) -> None:
     given, kept = make_entry(statistics()), make_entry(row)
     for column in COLUMNS:
         if column.run and column.type not in ("boolean", "json"):
-            assert (given.text(column.name), given.number(column.name)) == (
-                kept.text(column.name),
-                kept.number(column.name),
+            assert (given.get_text(column.name), given.get_number(column.name)) == (
+                kept.get_text(column.name),
+                kept.get_number(column.name),
             )
     assert row["dry_run"] is False
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from td_pinterest_op.audiences.actions import parse
+from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records import rows as row_records
 from td_pinterest_op.records.batch import Digests, RowRecords
@@ -212,7 +212,7 @@ def result(types: Sequence[str], rows: Sequence[Sequence[Any]], *, arrays: bool 
 def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, list[Any]]:
     """The statistics, and the batches that the operator would send."""
     control = {"percent": case.percent, "salt": SALT, "by": "Customer"} if case.percent else None
-    given = parse(LEAST | {"records": form, "control": control}, environ=test_parse.ENVIRON)
+    given = parse_export(LEAST | {"records": form, "control": control}, environ=test_parse.ENVIRON)
     stats = Stats(action="", ad_account_id="", dry_run=False)
     with Spool() as suppressed, Spool() as consented:
         spools = {"suppress": suppressed, "consent": consented}
@@ -227,8 +227,8 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
         with open_reader(of_people.job, given, stats, lists=opened if case.list_rows else None) as reader:
             reader.read(of_people.blocks, progress=lambda _: None)
             batches = list(reader.prepared.batches(3))
-    stats.count(sent=stats.to_send_count)
-    stats.check(complete=True)
+    stats.count_records(sent=stats.to_send_count)
+    stats.check_sums(complete=True)
     return stats, batches
 
 
@@ -289,7 +289,7 @@ def test_memory_grows_with_different_identifiers_only(kind: type[People | Single
                     people.add([column], [False] * 1000)
                 assert different - 1 == sum(len(kept) for kept, _ in people.find_sendable())
                 if isinstance(people, People):
-                    assert 0 == sum(1 for _ in people.identifiers_to_strip())
+                    assert 0 == sum(1 for _ in people.find_identifiers_to_strip())
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -302,7 +302,7 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
     monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr(row_records, "_COMBINATIONS_AT_ONCE", at_once)
-    given = parse(LEAST | {"records": "rows"}, environ=test_parse.ENVIRON)
+    given = parse_export(LEAST | {"records": "rows"}, environ=test_parse.ENVIRON)
     stats = Stats(action="", ad_account_id="", dry_run=False)
     crowd = [normal(("email", number)).encode() for number in range(1_001)]
     people = [
@@ -332,11 +332,11 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
         ((record["external_id"], record.get("email")) for of_batch in sent for record in of_batch), key=str
     )
     assert {"too_many_combinations": 1, "null": 1} == stats.invalid_by_reason
-    stats.check(complete=False)
+    stats.check_sums(complete=False)
 
 
 def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest() -> None:
-    given = parse(LEAST | {"control": {"percent": "10", "salt": SALT}}, environ=test_parse.ENVIRON)
+    given = parse_export(LEAST | {"control": {"percent": "10", "salt": SALT}}, environ=test_parse.ENVIRON)
     stats = Stats(action="", ad_account_id="", dry_run=False)
     of_people = result(["email"], [[normal(("email", number)).encode()] for number in range(1000)])
     with open_reader(of_people.job, given, stats, lists=None) as reader:
@@ -356,7 +356,9 @@ def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest(
 def test_without_a_single_column_of_digests_the_control_group_needs_a_key(
     types: list[str], arrays: bool, form: str
 ) -> None:
-    given = parse(LEAST | {"records": form, "control": {"percent": 10, "salt": SALT}}, environ=test_parse.ENVIRON)
+    given = parse_export(
+        LEAST | {"records": form, "control": {"percent": 10, "salt": SALT}}, environ=test_parse.ENVIRON
+    )
     stats = Stats(action="", ad_account_id="", dry_run=False)
     job = result(types, [], arrays=arrays).job
     with (
@@ -367,7 +369,9 @@ def test_without_a_single_column_of_digests_the_control_group_needs_a_key(
 
 
 def test_a_row_without_a_key_is_invalid_and_not_sent() -> None:
-    given = parse(LEAST | {"control": {"percent": "0.01", "salt": SALT, "by": "customer"}}, environ=test_parse.ENVIRON)
+    given = parse_export(
+        LEAST | {"control": {"percent": "0.01", "salt": SALT, "by": "customer"}}, environ=test_parse.ENVIRON
+    )
     stats = Stats(action="", ad_account_id="", dry_run=False)
     rows = [[normal(("email", number)).encode(), None if number == 3 else number] for number in range(6)]
     of_people = result(["email"], [*rows, [b"nobody", None], [b"nobody", 7]], by=True)
@@ -375,7 +379,7 @@ def test_a_row_without_a_key_is_invalid_and_not_sent() -> None:
         reader.read(of_people.blocks, progress=lambda _: None)
     assert (5, {"no_control_key": 2, "not_an_email": 1}) == (stats.to_send_count, dict(stats.invalid_by_reason))
     assert [4, 7, 8] == reader.first_invalid
-    stats.check(complete=False)
+    stats.check_sums(complete=False)
 
 
 @pytest.mark.parametrize("percent", ["0.01", "5", "33.33", "50"])

@@ -18,7 +18,7 @@ from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, Une
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.workflow import process
-from td_pinterest_op.workflow.process import task_process
+from td_pinterest_op.workflow.process import TaskProcess
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def test_export_error_is_raised_without_the_traceback_of_the_run(
         except ValueError:
             raise raised  # noqa: B904 - as it is, with its context
 
-    with pytest.raises(AudienceError) as caught, task_process():
+    with pytest.raises(AudienceError) as caught, TaskProcess():
         deep(20)
     assert raised is caught.value
     shown = traceback.format_exception(caught.value)
@@ -63,7 +63,7 @@ def test_export_error_is_raised_without_the_traceback_of_the_run(
     ],
 )
 def test_unexpected_error_is_replaced_by_its_type_and_place(error: Exception, told: str) -> None:
-    with pytest.raises(UnexpectedError) as caught, task_process():
+    with pytest.raises(UnexpectedError) as caught, TaskProcess():
         raise error
     assert str(caught.value).startswith(told)
     assert "odd" not in str(caught.value)
@@ -86,7 +86,7 @@ def test_unexpected_error_is_replaced_by_its_type_and_place(error: Exception, to
     ],
 )
 def test_shortage_of_the_machine_is_a_workflow_error(error: Exception, told: str) -> None:
-    with pytest.raises(WorkflowError) as caught, task_process():
+    with pytest.raises(WorkflowError) as caught, TaskProcess():
         raise error
     assert told in str(caught.value)
 
@@ -96,18 +96,19 @@ def test_without_a_folder_for_temporary_files_the_error_says_how_to_name_one(mon
     with monkeypatch.context() as patched:
         patched.setattr(tempfile, "tempdir", None)
         patched.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
-        with pytest.raises(WorkflowError, match="set the environment variable TMPDIR to a writable folder"), task_process():
+        advice = "set the environment variable TMPDIR to a writable folder"
+        with pytest.raises(WorkflowError, match=advice), TaskProcess():
             tempfile.TemporaryFile()  # noqa: SIM115 - it fails
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_stops_a_task_with_its_name_in_the_error(number: signal.Signals) -> None:
-    with pytest.raises(StoppedError, match=number.name), task_process():
+    with pytest.raises(StoppedError, match=number.name), TaskProcess():
         signal.raise_signal(number)
 
 
 def test_request_to_end_survives_a_swallowed_exception() -> None:
-    with pytest.raises(StoppedError, match="SIGTERM"), task_process():  # noqa: PT012 - what it is about
+    with pytest.raises(StoppedError, match="SIGTERM"), TaskProcess():  # noqa: PT012 - what it is about
         with contextlib.suppress(Exception):
             signal.raise_signal(signal.SIGTERM)
         assert shutdown.is_requested()
@@ -124,7 +125,7 @@ def test_watchdog_ends_a_task_that_goes_on_after_a_signal(
     monkeypatch.setattr(process, "_PATIENCE", 0.01)
     others = signal.signal(signal.SIGUSR1, lambda *_: None)
     try:
-        with task_process():
+        with TaskProcess():
             for number in before:
                 signal.raise_signal(number)
             assert codes.empty()
@@ -153,7 +154,7 @@ def test_watchdog_lets_a_task_end_that_is_still_saving(
     monkeypatch.setattr(os, "_exit", lambda code: pytest.fail(f"ended with {code}"))
     monkeypatch.setattr(process, "_PATIENCE", 0.0)
     monkeypatch.setattr(shutdown, "finish", finish)
-    with task_process():
+    with TaskProcess():
         with contextlib.suppress(StoppedError):
             signal.raise_signal(signal.SIGTERM)
         assert waiting.wait(10)
@@ -165,13 +166,13 @@ def test_signal_stops_a_task_without_a_watchdog_thread(monkeypatch: pytest.Monke
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", fails)
-    with pytest.raises(StoppedError, match="SIGTERM"), task_process():
+    with pytest.raises(StoppedError, match="SIGTERM"), TaskProcess():
         signal.raise_signal(signal.SIGTERM)
 
 
 @pytest.mark.parametrize("error", [AudienceError("no such audience"), ZeroDivisionError()])
 def test_the_log_says_who_must_act(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ExportError) as caught, task_process():
+    with pytest.raises(ExportError) as caught, TaskProcess():
         raise error
     out = capsys.readouterr().err
     assert f"{type(caught.value).__name__}. Who must act: {caught.value.who}. {caught.value.advice}" in out
@@ -186,7 +187,7 @@ def test_signals_and_log_are_restored_afterwards(error: Exception | None) -> Non
         return signals, list(log.handlers), log.level, log.propagate
 
     before = state()
-    with contextlib.suppress(ExportError), task_process():
+    with contextlib.suppress(ExportError), TaskProcess():
         assert before != state()
         if error:
             raise error
@@ -199,7 +200,7 @@ def test_session_log_has_masked_lines_and_no_other_handler_gets_them(
     monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(sys.stdout)])
     Secret("hush-4711-hush")
     log = logging.getLogger("td_pinterest_op.somewhere")
-    with task_process():
+    with TaskProcess():
         log.info("begun with %s", "hush-4711-hush")
         log.warning("odd: %s", "anna@shop.invalid")
         log.debug("not to be seen")

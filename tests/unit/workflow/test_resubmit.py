@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import AccountError, ExportError
-from td_pinterest_op.workflow.process import task_process
+from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.resubmit import try_resubmit
 
 ENVIRONMENT = {"PINTEREST_REFRESH_TOKEN": "${secret:pinterest.refresh_token}"}
@@ -40,7 +40,7 @@ def left(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_subtask_has_the_same_parameters_and_unresolved_secrets(
     left: list[dict[str, Any]],
 ) -> None:
-    with task_process():
+    with TaskProcess():
         raise refused()
     dollar = "${'$'}"
     assert [
@@ -81,13 +81,13 @@ def test_task_is_resubmitted_twice_with_one_token_and_29_times_in_all(
 @pytest.mark.parametrize("environment", [None, {}, {"PINTEREST_REFRESH_TOKEN": "in plain text"}])
 def test_task_without_a_secret_in_its_env_is_not_resubmitted(left: list[dict[str, Any]], environment: object) -> None:
     sys.modules["digdag"].env.params["_env"] = environment
-    with pytest.raises(ExportError, match="refused the refresh token"), task_process():
+    with pytest.raises(ExportError, match="refused the refresh token"), TaskProcess():
         raise refused()
     assert [] == left
 
 
 def test_other_account_error_is_raised(left: list[dict[str, Any]]) -> None:
-    with pytest.raises(AccountError), task_process():
+    with pytest.raises(AccountError), TaskProcess():
         raise refused(None)
     assert [] == left
 

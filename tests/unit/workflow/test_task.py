@@ -44,13 +44,15 @@ class TestKeys:
         self, name: str
     ) -> None:
         others = [task(**{name: value}) for value in ("another", None, None)]
-        assert 4 == len({each.domain_key("select 1") for each in (task(), *others)})
-        assert others[1].domain_key("select 1") == others[1].domain_key("select 1")
+        assert 4 == len({each.build_domain_key("select 1") for each in (task(), *others)})
+        assert others[1].build_domain_key("select 1") == others[1].build_domain_key("select 1")
 
     def test_a_domain_key_is_the_same_for_the_same_query_and_another_for_a_corrected_one(self) -> None:
-        assert task().domain_key("select 1") == task(session_time="another").domain_key("select 1")
-        assert 3 == len({task().domain_key(*query) for query in (["select 1"], ["select 2"], ["dev", "select 1"])})
-        assert "select" not in task().domain_key("select 1")
+        assert task().build_domain_key("select 1") == task(session_time="another").build_domain_key("select 1")
+        assert 3 == len(
+            {task().build_domain_key(*query) for query in (["select 1"], ["select 2"], ["dev", "select 1"])}
+        )
+        assert "select" not in task().build_domain_key("select 1")
 
 
 class TestSource:
@@ -81,7 +83,7 @@ class TestSource:
         ],
     )
     def test_a_query_comes_with_its_database_and_engine(self, params: dict[str, Any], engine: str) -> None:
-        key = task().domain_key(engine, "crm", "select 1")
+        key = task().build_domain_key(engine, "crm", "select 1")
         expected = Source(query="select 1", database="crm", engine=engine, domain_key=key)
         assert expected == read_source(task(**params, query="select 1"))
 
@@ -151,7 +153,7 @@ class TestEnvironment:
 
     def test_no_task_outside_digdag(self) -> None:
         with pytest.raises(SettingsError, match=r"only as a py> task of a digdag workflow"):
-            workflow.current_task()
+            workflow.get_current_task()
 
     def test_task_has_digdags_parameters_and_stores_values_without_templates(
         self, monkeypatch: pytest.MonkeyPatch
@@ -159,7 +161,9 @@ class TestEnvironment:
         stored: list[object] = []
         env = types.SimpleNamespace(params={"job_id": "1"}, store=stored.append)
         monkeypatch.setitem(sys.modules, "digdag", types.SimpleNamespace(env=env))
-        assert Task(params={"job_id": "1"}, environ=os.environ) == workflow.current_task()
-        workflow.store(pinterest={"name": "a ${b}", "rows": {"read": 1}, "audiences": [{"name": "${c}"}], "id": None})
+        assert Task(params={"job_id": "1"}, environ=os.environ) == workflow.get_current_task()
+        workflow.store_values(
+            pinterest={"name": "a ${b}", "rows": {"read": 1}, "audiences": [{"name": "${c}"}], "id": None}
+        )
         plain = {"name": "a $ {b}", "rows": {"read": 1}, "audiences": [{"name": "$ {c}"}], "id": None}
         assert [{"pinterest": plain}] == stored

@@ -12,7 +12,7 @@ import pytest
 from td_pinterest_op.http.retry import DAY, Retry
 from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.workflow import digdag_server
+from td_pinterest_op.workflow import digdag_secrets
 from td_pinterest_op.workflow.token_store import TokenStore
 from tests.clock import FakeTime
 from tests.unit.scripted import Script, Sent, answer
@@ -38,7 +38,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Script]:
 
     def give(*responses: Response | Failure) -> Script:
         script = Script(FakeTime(), responses or [answer()])
-        monkeypatch.setattr(digdag_server, "Transport", lambda **_limits: script)
+        monkeypatch.setattr(digdag_secrets, "Transport", lambda **_limits: script)
         return script
 
     return give
@@ -82,7 +82,7 @@ def test_a_local_secret_is_replaced_where_it_was_as_often_as_it_is_issued_and_st
     file.parent.chmod(0o770)
     kept = store(project_id=1)
     for issued in (NEW, NEWER):
-        kept.save(issued, 60 * DAY)
+        kept.save_token(issued, 60 * DAY)
         assert issued.reveal() == file.read_text()
     # Whoever shares the folder goes on sharing it.
     assert (0o600, 0o770) == tuple(stat.S_IMODE(path.stat().st_mode) for path in (file, file.parent))
@@ -118,10 +118,10 @@ def test_a_run_on_a_server_uses_no_local_secret(
     (home / folder).mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(home / folder)
     server, kept = serve(), store(environ, project_id=project_id)
-    kept.save(NEW, None)
+    kept.save_token(NEW, None)
     assert ("PUT", url) == (only_request(server).method, only_request(server).url)
     assert content == file.read_text()
-    assert None is kept.read()
+    assert None is kept.read_token()
 
 
 @pytest.mark.parametrize("folder", [".", "workspace/audiences", "workspace/2_pinterest_export_12_34_5678"])
@@ -142,7 +142,7 @@ def test_a_local_run_with_an_endpoint_stores_nothing_on_the_server(
     (home / folder).mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(home / folder)
     server = serve()
-    store({"DIGDAG_ENDPOINT": SERVER}, project_id=1).save(NEW, None)
+    store({"DIGDAG_ENDPOINT": SERVER}, project_id=1).save_token(NEW, None)
     assert [] == server.sent
     assert after == file.read_text()
     said = (
@@ -158,8 +158,8 @@ def test_token_issued_for_another_tasks_stored_token_is_saved(home: Path, caplog
     file = secrets_file(home / ".config" / "digdag")
     kept = store(project_id=1)
     file.write_text("s3cr3t-new-token\n")
-    assert NEW == kept.read()
-    kept.save(NEWER, None)
+    assert NEW == kept.read_token()
+    kept.save_token(NEWER, None)
     assert "s3cr3t-newer-token" == file.read_text()
     assert [] == warnings(caplog)
 
@@ -168,7 +168,7 @@ def test_a_newer_token_of_another_task_stays(home: Path, caplog: pytest.LogCaptu
     file = secrets_file(home / ".config" / "digdag")
     kept = store(project_id=1)
     file.write_text("s3cr3t-newer-token")
-    kept.save(NEW, None)
+    kept.save_token(NEW, None)
     assert "s3cr3t-newer-token" == file.read_text()
     assert [] == warnings(caplog)
 
@@ -176,7 +176,7 @@ def test_a_newer_token_of_another_task_stays(home: Path, caplog: pytest.LogCaptu
 @pytest.mark.parametrize("content", ["s3cr3t-of-somebody-else", ""])
 def test_local_secret_that_the_task_did_not_get_is_not_read(home: Path, content: str) -> None:
     secrets_file(home / ".config" / "digdag", content)
-    assert None is store(project_id=1).read()
+    assert None is store(project_id=1).read_token()
 
 
 @pytest.mark.parametrize(
@@ -192,10 +192,10 @@ def test_local_secret_that_cannot_be_written_stays_with_a_warning(
     file = secrets_file(home / ".config" / "digdag")
     kept = store(project_id=1)
     monkeypatch.setattr(Path, "replace", Mock(side_effect=OSError(28, "No space left on device")))
-    kept.save(issued, 60 * DAY)
+    kept.save_token(issued, 60 * DAY)
     (warning,) = warnings(caplog)
     assert why in warning
-    assert OLD == kept.current == kept.read()
+    assert OLD == kept.current == kept.read_token()
     assert [file] == list(file.parent.iterdir())
 
 
@@ -204,10 +204,10 @@ def test_a_user_without_a_home_has_no_local_secrets(
 ) -> None:
     monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError("no home")))
     kept = store(project_id=1)
-    kept.save(NEW, None)
+    kept.save_token(NEW, None)
     (warning,) = warnings(caplog)
     assert "not in a local secrets file" in warning
-    assert None is kept.read()
+    assert None is kept.read_token()
 
 
 # -- the workflow server
@@ -233,7 +233,7 @@ def test_hosted_workflow_keeps_it_in_the_project(
     home: Path, td_server: str | None, host: str, serve: Callable[..., Script], caplog: pytest.LogCaptureFixture
 ) -> None:
     server = serve()
-    store({"TD_API_SERVER": td_server} if td_server else {}).save(NEW, 60 * DAY)
+    store({"TD_API_SERVER": td_server} if td_server else {}).save_token(NEW, 60 * DAY)
     request = only_request(server)
     assert ("PUT", f"https://{host}/api/projects/4711/secrets/{KEY}") == (request.method, request.url)
     assert {"value": "s3cr3t-new-token"} == json.loads(request.body)
@@ -247,7 +247,7 @@ def test_another_server_gets_its_own_authorisation_and_never_treasure_datas_key(
     home: Path, authorization: str, serve: Callable[..., Script]
 ) -> None:
     server = serve()
-    store({"DIGDAG_ENDPOINT": f"{SERVER}/", "DIGDAG_AUTHORIZATION": authorization}).save(NEW, None)
+    store({"DIGDAG_ENDPOINT": f"{SERVER}/", "DIGDAG_AUTHORIZATION": authorization}).save_token(NEW, None)
     request = only_request(server)
     assert f"{SERVER}/api/projects/4711/secrets/{KEY}" == request.url
     assert (authorization or None) == request.authorization
@@ -259,7 +259,7 @@ def test_a_passing_failure_is_tried_again(
     home: Path, passing: Response | Failure, serve: Callable[..., Script], caplog: pytest.LogCaptureFixture
 ) -> None:
     server = serve(passing, passing, answer())
-    store().save(NEW, None)
+    store().save_token(NEW, None)
     assert 3 == len(server.sent)
     assert [] == warnings(caplog)
 
@@ -283,7 +283,7 @@ def test_token_that_cannot_be_saved_causes_one_warning_with_day_and_advice(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     server = serve(response)
-    store().save(NEW, 60 * DAY)
+    store().save_token(NEW, 60 * DAY)
     assert [HOSTED] * tries == [request.url for request in server.sent]
     (warning,) = warnings(caplog)
     for part in (why, IN_60_DAYS, "Authorise the app again", f"in secret {KEY}"):
@@ -315,7 +315,7 @@ def test_token_without_a_store_is_sent_nowhere(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     server = serve()
-    store(environ, project_id=project_id, secret_name=secret_name).save(NEW, None)
+    store(environ, project_id=project_id, secret_name=secret_name).save_token(NEW, None)
     assert [] == server.sent
     (warning,) = warnings(caplog)
     assert why in warning
@@ -332,7 +332,7 @@ def test_token_that_ends_within_14_days_causes_a_warning(
     home: Path, seconds: float | None, day: str | None, serve: Callable[..., Script], caplog: pytest.LogCaptureFixture
 ) -> None:
     server = serve()
-    store().save(None, seconds)
+    store().save_token(None, seconds)
     assert [] == server.sent
     said = warnings(caplog)
     assert (1 if day else 0) == len(said)

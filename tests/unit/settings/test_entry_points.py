@@ -1,6 +1,7 @@
-"""`result_settings` of the doors next to the export: the follow-up of audiences, the erasure, a bare connection."""
+"""`result_settings` of the entry points besides the export: the status, the erasure, a bare connection."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,8 +9,8 @@ import pytest
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings import table as tables
-from td_pinterest_op.settings.parse import parse_connection, parse_erasure, parse_status
-from td_pinterest_op.settings.setting import Table
+from td_pinterest_op.settings.parse import parse_settings
+from td_pinterest_op.settings.setting import SettingsTable
 from td_pinterest_op.settings.table import ConnectionSettings
 from tests.unit.settings.test_parse import ENVIRON
 
@@ -17,6 +18,10 @@ STATUS = {"ad_account_id": "549755885175", "audience_ids": ["7", "8"]}
 ERASURE = {"ad_account_ids": ["549755885175"]}
 
 Parse = Callable[..., ConnectionSettings]
+
+parse_status = partial(parse_settings, table=tables.STATUS)
+parse_erasure = partial(parse_settings, table=tables.ERASURE)
+parse_connection = partial(parse_settings, table=tables.CONNECTION)
 
 
 def problems_of(parse: Parse, raw: object, environ: Mapping[str, str] = ENVIRON) -> list[str]:
@@ -27,15 +32,10 @@ def problems_of(parse: Parse, raw: object, environ: Mapping[str, str] = ENVIRON)
 
 
 @pytest.mark.parametrize(
-    ("parse", "raw", "table"),
-    [
-        (parse_status, STATUS, tables.STATUS),
-        (parse_erasure, ERASURE, tables.ERASURE),
-        (parse_connection, {}, tables.CONNECTION),
-    ],
+    ("raw", "table"), [(STATUS, tables.STATUS), (ERASURE, tables.ERASURE), ({}, tables.CONNECTION)]
 )
-def test_a_setting_that_is_left_out_gets_its_default(parse: Parse, raw: dict[str, Any], table: Table) -> None:
-    settings = parse(raw, environ=ENVIRON)
+def test_a_setting_that_is_left_out_gets_its_default(raw: dict[str, Any], table: SettingsTable[Any]) -> None:
+    settings = parse_settings(raw, table=table, environ=ENVIRON)
     left_out = [key for key in table.settings if key.name not in raw and not key.name.endswith("_id")]
     defaults = {key.name: key.default for key in left_out if hasattr(settings, key.name) and not key.is_credential}
     assert defaults == {name: getattr(settings, name) for name in defaults}
@@ -108,11 +108,6 @@ def test_a_setting_of_a_follow_up_is_read(key: str, value: object, expected: obj
         (parse_status, {**STATUS, "audience_ids": [7] * 1001}, "- audience_ids: a list of 1001 items is too long"),
         (parse_status, {**STATUS, "audience_id": "9"}, "- audience_ids: conflicts with audience_id"),
         (parse_status, {**STATUS, "ad_account_id": ""}, "- ad_account_id: missing; allowed: digits"),
-        (
-            parse_status,
-            {**STATUS, "previous_sizes": {}},
-            "- previous_sizes: is unknown; take it out, and name the histo",
-        ),
         (parse_status, {**STATUS, "history": "a.b.c"}, "- history: 'a.b.c' is not the name of a table; allowed: table"),
         (parse_status, {**STATUS, "history": 'a"; DROP'}, "- history: 'a\"; DROP' is not the name of a table"),
         (parse_erasure, {**ERASURE, "history": {"keep": True}}, "- history: a mapping is not the name of a table"),
@@ -129,7 +124,6 @@ def test_a_setting_of_a_follow_up_is_read(key: str, value: object, expected: obj
         (parse_erasure, {**ERASURE, "ad_account_id": "9"}, "- ad_account_ids: conflicts with ad_account_id"),
         (parse_erasure, {**ERASURE, "audience_id": "9"}, "- audience_id: is unknown"),
         (parse_erasure, {**ERASURE, "query": "9"}, "- query: is not a key of result_settings; it belongs on the task"),
-        (parse_erasure, None, "- result_settings: missing; the shortest form is"),
     ],
 )
 def test_a_wrong_setting_is_named(parse: Parse, raw: object, expected: str) -> None:

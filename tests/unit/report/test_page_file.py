@@ -10,18 +10,18 @@ import pytest
 from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import LimitError
 from td_pinterest_op.report import page
-from td_pinterest_op.report.after_run import write_report as write_with
+from td_pinterest_op.report.page_file import add_run_to_page
 from tests.exporting import Services, people
 from tests.unit.report.samples import FIRST_DAY, REPORT_TEXTS, statistics
 
-write = partial(write_with, report_texts=REPORT_TEXTS)
+write = partial(add_run_to_page, report_texts=REPORT_TEXTS)
 
 
 def test_each_run_adds_itself_to_the_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "reports" / "page.html"
     for sent in (100, 200):
         write(path, statistics(sent=sent), error="", now=FIRST_DAY + timedelta(days=sent))
-    assert [100, 200] == [run.number("records_sent") for run in read_entries(path.read_text(), name="it")]
+    assert [100, 200] == [run.get_number("records_sent") for run in read_entries(path.read_text(), name="it")]
     assert f"report: {path}" in caplog.text
     assert [path] == list(path.parent.iterdir())
     assert 0o644 == 0o644 & path.stat().st_mode
@@ -31,7 +31,7 @@ def test_a_file_of_several_audiences_keeps_all_of_them(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     for day, audience_id in enumerate(("1", "2", "1", None)):
         write(path, statistics(audience_id=audience_id), error="", now=FIRST_DAY + timedelta(days=day))
-    assert ["1", "2", "1", ""] == [run.text("audience_id") for run in read_entries(path.read_text(), name="it")]
+    assert ["1", "2", "1", ""] == [run.get_text("audience_id") for run in read_entries(path.read_text(), name="it")]
     assert "<h1>2 audiences</h1>" in path.read_text()
 
 

@@ -1,6 +1,7 @@
-"""A workflow server's REST API: each request as it leaves through the one transport."""
+"""digdag's secrets: each request to a server's REST API, and the files of `digdag run`."""
 
 import json
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,19 @@ import pytest
 import requests
 import requests_mock
 
+from td_pinterest_op.cli.secret_target import _find_project_id, write_local_secret
 from td_pinterest_op.http import transport
 from td_pinterest_op.http.transport import NoResponseError
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.workflow.digdag_server import DigdagServer
+from td_pinterest_op.workflow.digdag_secrets import (
+    DigdagServer,
+    find_local_secrets_folder,
+    read_local_secret,
+)
 
 URL = "https://digdag.test:65432"
-SECRET = f"{URL}/api/projects/4711/secrets/pinterest.refresh_token"
+KEY = "pinterest.refresh_token"
+SECRET = f"{URL}/api/projects/4711/secrets/{KEY}"
 
 
 @pytest.fixture
@@ -52,11 +59,11 @@ def test_put_secret_sends_its_value_in_the_body_and_no_credential_of_netrc(
         ({"status_code": 401, "text": "who are you?"}, (401, None)),
     ],
 )
-def test_find_project_id_returns_status_and_id(
+def test_project_id_is_found_by_name(
     http: requests_mock.Adapter, response: Mapping[str, Any], expected: tuple[int, str | None]
 ) -> None:
     http.register_uri("GET", f"{URL}/api/projects?name=a/b%20c", **response)
-    assert expected == server().find_project_id("a/b c")
+    assert expected == _find_project_id(server(), "a/b c")
 
 
 def test_redirect_is_not_followed(http: requests_mock.Adapter) -> None:
@@ -69,3 +76,39 @@ def test_server_that_cannot_be_reached_is_an_error_that_names_the_host(http: req
     http.register_uri("PUT", SECRET, exc=requests.ConnectionError)
     with pytest.raises(NoResponseError, match=r"digdag\.test:65432"):
         server().put_secret(4711, "pinterest.refresh_token", Secret("s3cr3t-new-token"))
+
+
+# -- the local secrets
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, "home/.config/digdag/secrets"),
+        ({"XDG_CONFIG_HOME": "", "DIGDAG_CONFIG_HOME": ""}, "home/.config/digdag/secrets"),
+        ({"XDG_CONFIG_HOME": "xdg"}, "xdg/digdag/secrets"),
+        ({"XDG_CONFIG_HOME": "xdg", "DIGDAG_CONFIG_HOME": "own"}, "own/secrets"),
+    ],
+)
+def test_folder_is_the_one_that_digdag_reads(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: str
+) -> None:
+    monkeypatch.setenv("HOME", "home")
+    assert Path(expected) == find_local_secrets_folder(environ)
+
+
+def test_written_secret_is_read_again_and_private(tmp_path: Path) -> None:
+    environ = {"DIGDAG_CONFIG_HOME": str(tmp_path / "digdag")}
+    for value in ("s3cr3t-one", "s3cr3t-two"):
+        file = write_local_secret(KEY, Secret(value), environ)
+        assert value == read_local_secret(KEY, environ)
+    assert [file] == list(file.parent.iterdir())
+    assert (0o600, 0o700) == (stat.S_IMODE(file.stat().st_mode), stat.S_IMODE(file.parent.stat().st_mode))
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_missing_or_binary_secret_is_none(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "secrets").mkdir()
+        (tmp_path / "secrets" / KEY).write_bytes(content)
+    assert None is read_local_secret(KEY, {"DIGDAG_CONFIG_HOME": str(tmp_path)})

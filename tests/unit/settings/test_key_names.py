@@ -1,8 +1,8 @@
-"""Names of a task's parameters that somebody has misspelt, and names that only look like it."""
+"""Misspelt names of task parameters, and names that only resemble them."""
 
 import pytest
 
-from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, find_misspelt_parameters
+from td_pinterest_op.settings.key_names import TASK_PARAMETERS, find_misspelt_parameters
 
 # What digdag gives to every task, and what workflows name their own variables.
 OTHERS = (
