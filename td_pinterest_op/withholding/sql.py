@@ -27,7 +27,7 @@ _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
 def people_select(query: Query, *, tables: Mapping[str, str], control: Control | None) -> str:
     """Return a SELECT of the digests that may be sent, and of the reasons why others may not be.
 
-    Columns: `answer`, a digest or a reason; `people`, how many digests it stands for; `given`, how many values;
+    Columns: `answer`, a digest or a reason; `people`, how many digests; `given`, how many values;
     `hashed`, how many of those were digests; `row_count` and `invalid_rows`, which add up to those of the query.
     `tables`: a table of `list_select` for each list.
     """
