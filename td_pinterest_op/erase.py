@@ -91,7 +91,7 @@ class _Erasure:
         settings, stats = self.settings, self.stats
         with self.request.connect(stats, self.timing) as services, Spool() as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
-            services.tokens.token()
+            services.tokens.get_token()
             apis = {account: services.build_pinterest_api(account) for account in settings.ad_account_ids}
             self.targets = find_targets(apis)
             prepared = self._read_people(services, spool)

@@ -64,7 +64,7 @@ def renew_token(task: workflow.Task, timing: Timing) -> None:
     _read_concurrent(task)
     settings = parse_settings(task.params.get("result_settings"), table=CONNECTION, environ=task.environ)
     with connect_services(task, settings, timing=timing) as services:
-        services.tokens.token()
+        services.tokens.get_token()
 
 
 def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, Any]]:

@@ -40,7 +40,7 @@ class Audiences:
 
     def find_usable(self, audience_id: str) -> Audience:
         """Return an audience. Raises AudienceError if its customer list cannot take records."""
-        audience = self.api.audience(audience_id)
+        audience = self.api.find_audience(audience_id)
         if audience is None:
             raise AudienceError(
                 f"there is no audience {audience_id} in ad account {self.api.ad_account_id}: check both ids"
@@ -57,19 +57,20 @@ class Audiences:
 
     def find_removable(self, audience_id: str) -> Audience | None:
         """Return an audience, None if it cannot be read. Raises AudienceError if its type or ad account is wrong."""
-        audience = self.api.audience(audience_id)
+        audience = self.api.find_audience(audience_id)
         if audience is not None and not audience.is_removed:
             self._check_type_and_account(audience)
         return audience
 
     def find_by_name(self, name: str) -> list[Audience]:
         """Return all audiences with a name. Pinterest allows several."""
-        return [audience for audience in self.api.audiences() if audience.name == name and not audience.is_removed]
+        return [audience for audience in self.api.list_audiences() if audience.name == name and not audience.is_removed]
 
     def create(self, name: str, *, description: str | None, list_id: str) -> Audience:
         """Create an audience with a customer list, which may be new. See `Api.create_audience`."""
+        rule = {"customer_list_id": list_id}
         return self._retry_until_ready(
-            list_id, lambda: self.api.create_audience(name=name, description=description, customer_list_id=list_id)
+            list_id, lambda: self.api.create_audience(name=name, description=description, rule=rule)
         )
 
     def remove(self, audience_id: str) -> bool:
@@ -93,8 +94,8 @@ class Audiences:
         Raises PinterestError if it still uses another list.
         """
         client = self.api.client
-        for wait in (*client.retry.waits_for(PATIENCE), None):
-            audience = self.api.audience(audience_id)
+        for wait in (*client.retry.iterate_waits_for(PATIENCE), None):
+            audience = self.api.find_audience(audience_id)
             if audience and audience.customer_list_id == list_id:
                 return audience
             if wait is not None:
@@ -112,7 +113,7 @@ class Audiences:
             """Return whether Pinterest has not finished with the list: it is not found yet, or being processed."""
             if error.status not in _NOT_READY:
                 return False
-            customer_list = self.api.customer_list(list_id)
+            customer_list = self.api.find_customer_list(list_id)
             return customer_list is None or customer_list.status.upper() in _SETTLING
 
         return retry_until_ready(request, self.api.client, list_id=list_id, is_early=is_early)

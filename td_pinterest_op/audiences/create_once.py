@@ -64,7 +64,7 @@ def retry_until_ready(
     request: Callable[[], _Answer], client: Client, *, list_id: str, is_early: Callable[[RequestRefusedError], bool]
 ) -> _Answer:
     """Send a request that uses a list, and repeat it while it is refused because the list is not ready."""
-    for wait in client.retry.waits_for(PATIENCE):
+    for wait in client.retry.iterate_waits_for(PATIENCE):
         try:
             return request()
         except RequestRefusedError as error:

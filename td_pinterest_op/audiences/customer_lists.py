@@ -117,8 +117,8 @@ class CustomerLists:
 
     def _has_more_records(self, customer_list: CustomerList, *, than: int) -> bool:
         """Return whether Pinterest counts more than `than` records in a list, or shows no count."""
-        read = self._api.customer_list(customer_list.id)
-        listed = (listed for listed in self._api.customer_lists() if listed.id == customer_list.id)
+        read = self._api.find_customer_list(customer_list.id)
+        listed = (listed for listed in self._api.list_customer_lists() if listed.id == customer_list.id)
         counts = [seen.uploaded for seen in (customer_list, read, *listed) if seen and seen.uploaded is not None]
         return not counts or max(counts) > than
 
@@ -138,7 +138,7 @@ class CustomerLists:
             return self._api.create_customer_list(name=name, list_type=list_type, records=records, is_nca=self._is_nca)
 
         def find_earlier_list() -> CustomerList | None:
-            named = (made for made in self._api.customer_lists() if made.name == name and self._is_reusable(made))
+            named = (made for made in self._api.list_customer_lists() if made.name == name and self._is_reusable(made))
             return find_oldest(self._exclude_used_lists(named))
 
         client = self._api.client
@@ -186,7 +186,7 @@ class CustomerLists:
         prefix = self._list_name_prefix(audience_name)
         own = self._exclude_used_lists(
             listed
-            for listed in self._api.customer_lists()
+            for listed in self._api.list_customer_lists()
             if listed.name.startswith(prefix) and self._is_of_session(listed)
         )
         self._made.update(customer_list.id for customer_list in own)
@@ -199,7 +199,7 @@ class CustomerLists:
             return []
         in_use = {
             audience.customer_list_id
-            for audience in self._api.audiences()
+            for audience in self._api.list_audiences()
             if audience.id != self._audience_id and audience.name != self._audience_name
         }
         return [candidate for candidate in candidates if candidate.id not in in_use]
@@ -262,7 +262,8 @@ def find_list(api: Api, audience: Audience) -> CustomerList | None:
     list_id = audience.customer_list_id
     if list_id is None:
         return None
-    return api.customer_list(list_id) or next((listed for listed in api.customer_lists() if listed.id == list_id), None)
+    same = (listed for listed in api.list_customer_lists() if listed.id == list_id)
+    return api.find_customer_list(list_id) or next(same, None)
 
 
 def initial_record_count(customer_list: CustomerList) -> int | None:

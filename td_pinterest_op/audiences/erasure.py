@@ -113,7 +113,7 @@ def find_targets(apis: Mapping[str, Api]) -> list[Target]:
     targets = []
     for account, api in apis.items():
         try:
-            targets += [Target(ad_account_id=account, customer_list=listed) for listed in api.customer_lists()]
+            targets += [Target(ad_account_id=account, customer_list=listed) for listed in api.list_customer_lists()]
         except StoppedError:
             raise
         except ExportError as error:

@@ -75,10 +75,10 @@ def read_state(api: Api, audience_id: str, known: AudienceHistory | None = None)
 
     Raises AudienceError if the ad account has no audience with that id, and the client's errors.
     """
-    audience = api.audience(audience_id)
+    audience = api.find_audience(audience_id)
     if audience is None:
         raise AudienceError(f"audience {audience_id} does not exist in this ad account: check both ids")
-    customer_list = api.customer_list(audience.customer_list_id) if audience.customer_list_id else None
+    customer_list = api.find_customer_list(audience.customer_list_id) if audience.customer_list_id else None
     return State(
         audience_id=audience.id,
         audience_name=audience.name,

@@ -70,7 +70,7 @@ class Request(Generic[_S]):
         assert self.source is not None, "an action without rows opens none"  # noqa: S101
         td, note, settings = services.treasure_data, partial(setattr, stats, "job_id"), self.settings
         if not isinstance(settings, Settings):
-            return open_job_rows(td, self.source, note=note)
+            return open_job_rows(td, self.source, on_job_id=note)
         choose = partial(find_people_columns, settings=settings, lists=lists.columns if lists else {})
         return open_rows(td, self.source, hash_in=settings.hash_in, choose=choose, control=settings.control, note=note)
 

@@ -253,7 +253,7 @@ class Sender:
         retry, tried = self._client.retry, 2 * batch.broken
         if tried > retry.count:
             raise error.extend(f"; tried {tried} times")
-        self._client.rate_limiter.wait(sum(islice(retry.waits(), tried - 1, tried + 1)))
+        self._client.rate_limiter.wait(sum(islice(retry.iterate_waits(), tried - 1, tried + 1)))
 
     def _lower_batch_size(self, records: int) -> None:
         with self._lock:

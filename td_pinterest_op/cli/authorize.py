@@ -11,15 +11,15 @@ from datetime import datetime, timezone
 import click
 
 from td_pinterest_op.cli import callback, options, screen
+from td_pinterest_op.cli.ad_accounts import AdAccount, list_ad_accounts, read_username
 from td_pinterest_op.cli.connection import SECRETS, Credentials, find_credentials
+from td_pinterest_op.cli.consent import build_consent_url, exchange_code
 from td_pinterest_op.cli.export import stop_on_signals
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import Target, make_target
 from td_pinterest_op.errors import AccountError, ExportError, SettingsError, StoppedError
-from td_pinterest_op.pinterest import oauth
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Client, TokenSource
-from td_pinterest_op.pinterest.models import AdAccount
 from td_pinterest_op.pinterest.oauth import Bearer, Grant, find_missing_scopes
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import shutdown
@@ -82,12 +82,7 @@ def authorize(
         open_client(app, endpoint=read_endpoints(environ).pinterest, timing=SYSTEM) as client,
     ):
         state = secrets.token_urlsafe(32)
-        link = oauth.build_consent_url(
-            page=environ.get("PINTEREST_OAUTH_URL") or oauth.CONSENT_URL,
-            client_id=app.client_id.reveal(),
-            redirect_uri=redirect,
-            state=state,
-        )
+        link = build_consent_url(environ, client_id=app.client_id, redirect_uri=redirect, state=state)
         code = (
             _read_pasted_code(link, state, redirect) if no_browser else _wait_for_code(link, state, redirect, timeout)
         )
@@ -166,7 +161,7 @@ def _exchange_and_store_tokens(
 ) -> tuple[Grant, str]:
     """Exchange the code for tokens and store them. Return the tokens and a description of the storage place."""
     with shutdown.protect_saving():
-        grant = oauth.exchange_code(
+        grant = exchange_code(
             client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
         )
         if missing := find_missing_scopes(grant.scopes):
@@ -223,11 +218,11 @@ def _read_accounts_and_user(client: Client, grant: Grant, where: str) -> tuple[l
     api = Api(client=client, tokens=tokens, ad_account_id="")
     accounts: list[AdAccount] = []
     try:
-        accounts = list(api.ad_accounts())
+        accounts = list(list_ad_accounts(api))
         if not accounts:
             screen.print_note("The user has no ad account yet: an export needs one.")
         if "user_accounts:read" in grant.scopes:
-            return accounts, api.username()
+            return accounts, read_username(api)
     except StoppedError as error:
         raise error.extend(f". The refresh token is stored in {where}") from None
     except ExportError as error:

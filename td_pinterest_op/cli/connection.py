@@ -12,6 +12,7 @@ from types import MappingProxyType
 import click
 
 from td_pinterest_op.cli import files, screen
+from td_pinterest_op.cli.ad_accounts import list_ad_accounts
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
@@ -226,7 +227,7 @@ class Connection:
 
     def _find_only_ad_account(self) -> str:
         """Return the id of the user's only ad account. Raises SettingsError for none, click.UsageError for several."""
-        accounts = list(self.services.pinterest.ad_accounts())
+        accounts = list(list_ad_accounts(self.services.pinterest))
         if len(accounts) == 1:
             self.common.print_note(f"Ad account: {accounts[0].label}, the only one")
             return accounts[0].id

@@ -261,9 +261,9 @@ def stop_on_signals() -> Iterator[None]:
     def handle_signal(number: int, _frame: FrameType | None) -> None:
         """Request the shutdown; interrupt the command at the first signal only."""
         received.append(number)
-        shutdown.request(signal.Signals(number).name)
+        shutdown.request_end(signal.Signals(number).name)
         if len(received) == 1:  # a second one would interrupt what the first one lets finish
-            shutdown.check()
+            shutdown.raise_if_requested()
 
     before = {number: signal.signal(number, handle_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -271,7 +271,7 @@ def stop_on_signals() -> Iterator[None]:
     except StoppedError as error:
         if not received:
             raise
-        if not shutdown.finish():
+        if not shutdown.wait_for_protected():
             error.extend(
                 ". A new refresh token may not have been stored: if the stored one is refused, run `td-pinterest "
                 "authorize`"
@@ -281,7 +281,7 @@ def stop_on_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        shutdown.reset()
+        shutdown.clear_request()
 
 
 def _print_statistics(statistics: Mapping[str, Any]) -> None:

@@ -66,7 +66,7 @@ def set_env_values(path: Path, new: Mapping[str, str]) -> None:
     """
     try:
         text = path.read_bytes().decode() if path.exists() else ""
-        atomic_file.replace(path, _replace_env_values(text, path, new))
+        atomic_file.replace_file(path, _replace_env_values(text, path, new))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"the file {path} cannot be written: {explain_error(error)}") from None
 

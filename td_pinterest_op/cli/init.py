@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from td_pinterest_op.cli import files, options, screen
+from td_pinterest_op.cli.ad_accounts import list_ad_accounts
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials, open_connection, require_id
 from td_pinterest_op.cli.export import run_export_task
 from td_pinterest_op.cli.jobs import JOBS, Answers, Job
@@ -178,7 +179,7 @@ def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], servic
 
 def _ask_ad_account(questions: _Questions, answer: str | None, services: Services | None) -> str:
     """Return the ad account's id, from the option or from the user."""
-    accounts = [*services.pinterest.ad_accounts()] if services and not answer else []
+    accounts = [*list_ad_accounts(services.pinterest)] if services and not answer else []
     for account in accounts[:_SHOWN]:
         screen.print_note(f"  {account.label}")
     only = accounts[0].id if len(accounts) == 1 else None

@@ -10,6 +10,7 @@ import click
 from td_pinterest_op.audiences.customer_lists import parse_list_name
 from td_pinterest_op.audiences.usage import ROLES, Use, find_uses
 from td_pinterest_op.cli import options, screen
+from td_pinterest_op.cli.ad_accounts import list_ad_accounts
 from td_pinterest_op.cli.connection import open_connection, require_id
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.report import history_option, read_history_entries
@@ -36,7 +37,7 @@ def accounts(common: CommonOptions, name: str | None) -> None:
                 "roles": list(account.roles),
                 "owner": account.owner,
             }
-            for account in connection.services.pinterest.ad_accounts()
+            for account in list_ad_accounts(connection.services.pinterest)
         ]
     _print_rows(
         common, _filter_by_name(rows, name), ("id", "name", "status", "roles", "owner"), nothing="no ad account"

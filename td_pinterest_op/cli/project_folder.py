@@ -102,7 +102,7 @@ def _fill_file(path: Path, template: str, fill: Fill) -> bool:
     text = path.read_text(encoding="utf-8") if path.exists() else template
     filled = fill(text, template)
     if filled != text or not path.exists():
-        atomic_file.replace(path, filled, mode=0o644)
+        atomic_file.replace_file(path, filled, mode=0o644)
     return _list_code_lines(filled) >= _list_code_lines(fill(template, template)) - _list_code_lines(template)
 
 

@@ -15,9 +15,9 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.report.page_file import PAGE_MODE
-from td_pinterest_op.runtime.atomic_file import replace
+from td_pinterest_op.runtime.atomic_file import replace_file
 from td_pinterest_op.treasure_data.job import Source, make_domain_key
-from td_pinterest_op.treasure_data.result import read_all
+from td_pinterest_op.treasure_data.result import read_small_result
 
 _TABLE = re.compile(r"(?P<database>[a-z0-9_]{3,255})\.(?P<table>[a-z0-9_]{3,255})")
 # Two years of daily runs with their follow-ups, of several audiences.
@@ -80,7 +80,7 @@ def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
     ordered = sorted(runs, key=lambda run: run.at.timestamp() if run.at else 0.0)
     html = render_page(ordered, report_texts=REPORT_TEXTS, audience_id=audience, now=datetime.now(timezone.utc))
     try:
-        replace(output, html, mode=PAGE_MODE)
+        replace_file(output, html, mode=PAGE_MODE)
     except OSError as error:
         raise SettingsError(f"{output} cannot be written: {files.explain_error(error)}") from None
 
@@ -93,8 +93,8 @@ def read_history_entries(history: str, *, audience_id: str | None, env_file: Pat
     only = f" WHERE audience_id = '{audience_id}'" if audience_id else ""
     # A table that an older version made has fewer columns.
     query = f"SELECT * FROM {named['table']}{only} ORDER BY time DESC LIMIT {_MOST_ROWS}"  # noqa: S608
-    source = Source(query=query, database=named["database"], domain_key=make_domain_key())
+    source = Source(query=query, database=named["database"], domain_key=make_domain_key(), purpose="history")
     credentials = find_credentials(env_file)
     credentials.require_variables("TD_API_KEY")
     with credentials.without_pinterest().open_services() as services:
-        return [make_entry(row) for row in reversed(read_all(services.treasure_data, source))]
+        return [make_entry(row) for row in reversed(read_small_result(services.treasure_data, source))]

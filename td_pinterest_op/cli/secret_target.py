@@ -12,9 +12,9 @@ import click
 from td_pinterest_op.cli import files
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.http.transport import NoResponseError, is_safe
+from td_pinterest_op.http.transport import NoResponseError, is_safe_url
 from td_pinterest_op.redaction.secret import Secret, mask
-from td_pinterest_op.runtime.atomic_file import replace
+from td_pinterest_op.runtime.atomic_file import replace_file
 from td_pinterest_op.workflow.digdag_secrets import DigdagServer, find_local_secrets_folder
 
 # Writes secrets, by their workflow names, and says where they are.
@@ -61,7 +61,7 @@ def write_local_secret(name: str, value: Secret, environ: Mapping[str, str]) -> 
     file = find_local_secrets_folder(environ) / name
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file.parent.chmod(0o700)
-    replace(file, value.reveal())
+    replace_file(file, value.reveal())
     return file
 
 
@@ -113,7 +113,7 @@ def _make_file_target(path: Path) -> Target:
 
 def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> Target:
     """Return a function that stores secrets through the API of a digdag server."""
-    if not is_safe(url):
+    if not is_safe_url(url):
         raise SettingsError(
             f"{url} must be https (http is allowed only for this machine), because secrets are sent there"
         )

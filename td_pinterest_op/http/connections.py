@@ -15,11 +15,11 @@ _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, s
 
 
 class WriteTimeoutError(OSError):
-    """The peer has read nothing for longer than the time limit."""
+    """The peer has not read anything within the time limit of a write."""
 
 
-class _WriteLimit(HTTPConnection):
-    """Connection that sends a request's body in pieces, with a time limit for each piece.
+class _WriteLimitedConnection(HTTPConnection):
+    """A connection that sends a request's body in pieces, with a time limit for each piece.
 
     urllib3 knows a connect and a read limit only: sends run under the connect limit, and for the whole body at once.
     """
@@ -46,12 +46,12 @@ class _WriteLimit(HTTPConnection):
 
 
 class Adapter(requests.adapters.HTTPAdapter):
-    """Adapter of requests whose connections have a time limit for each write; `write_timeout` in seconds."""
+    """An adapter for requests whose connections have a time limit for each write; `write_timeout` is in seconds."""
 
     def __init__(self, *, write_timeout: float, connections: int) -> None:
         limit = {"write_timeout": write_timeout}
-        http = type("Connection", (_WriteLimit,), limit)
-        https = type("SecureConnection", (_WriteLimit, HTTPSConnection), limit)
+        http = type("Connection", (_WriteLimitedConnection,), limit)
+        https = type("SecureConnection", (_WriteLimitedConnection, HTTPSConnection), limit)
         self._pools = {
             "http": type("Pool", (HTTPConnectionPool,), {"ConnectionCls": http}),
             "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": https}),

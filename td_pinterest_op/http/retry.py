@@ -1,7 +1,8 @@
-"""The retry policy: how many retries, and the waits that the settings or a server ask for."""
+"""How often to retry a request, and the waits that the settings or a server ask for."""
 
 import datetime
 import email.utils
+import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -9,7 +10,6 @@ import backoff
 
 # Retries may be set to come at once; waiting for somebody else's work must let time pass. In seconds.
 _SHORTEST_WAIT = 0.5
-DAY = 86_400.0
 # Some thirty years, in seconds. A reset later than this is no delay but a point in time (seconds since 1970).
 _LONGEST = 1_000_000_000.0
 
@@ -25,18 +25,18 @@ class Retry:
     count: int
     initial_wait: float
     longest_wait: float
-    random: Callable[[], float]
+    random: Callable[[], float] = random.random
 
-    def waits(self) -> Iterator[float]:
-        """Yield the wait before each retry, without end: each is twice the one before, plus up to half at random."""
+    def iterate_waits(self) -> Iterator[float]:
+        """Yield the wait before each retry, without end: it doubles each time, plus up to half of it at random."""
         doubling = backoff.expo(base=2, factor=self.initial_wait, max_value=self.longest_wait)
         next(doubling)  # its first value is no wait
         while True:
             yield min(next(doubling) * (1 + self.random() / 2), self.longest_wait)
 
-    def waits_for(self, seconds: float) -> Iterator[float]:
-        """Yield the waits before all retries, and then more until their sum reaches `seconds`."""
-        waits, retry, waited = self.waits(), 0, 0.0
+    def iterate_waits_for(self, seconds: float) -> Iterator[float]:
+        """Yield the waits before all retries, and further ones until their sum is at least `seconds`."""
+        waits, retry, waited = self.iterate_waits(), 0, 0.0
         while retry < self.count or waited < seconds:
             wait = max(next(waits), _SHORTEST_WAIT)
             retry, waited = retry + 1, waited + wait
@@ -44,9 +44,9 @@ class Retry:
 
 
 def read_retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Return the seconds to wait by `Retry-After` (seconds or a date), None without a valid one.
+    """Return the seconds that the header `Retry-After` asks to wait; None if it is missing or invalid.
 
-    No wait is longer than some thirty years. `wall` is this machine's time, in seconds since 1970.
+    At most some thirty years. `wall` is this machine's time, in seconds since 1970.
     """
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal() and text.isascii():
@@ -56,7 +56,7 @@ def read_retry_after(headers: Mapping[str, str], *, wall: float) -> float | None
 
 
 def read_reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Return the seconds until the time in `x-ratelimit-reset` (or the seconds there), None without a valid one."""
+    """Return the seconds until the reset in the header `x-ratelimit-reset`; None if it is missing or invalid."""
     try:
         reset = float(headers.get("x-ratelimit-reset", ""))
     except ValueError:
@@ -67,7 +67,7 @@ def read_reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None
 
 
 def read_server_time(headers: Mapping[str, str], *, wall: float) -> float:
-    """Return the time in a response's headers, in seconds since 1970; else `wall`, the time of this machine."""
+    """Return the server's time in the header `Date`, in seconds since 1970; else `wall`, this machine's time."""
     now = _parse_http_date(headers.get("Date", ""))
     return wall if now is None else now
 

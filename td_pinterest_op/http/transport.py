@@ -27,13 +27,13 @@ Authorise = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 # The most that is read of a body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
 LARGEST_BODY = 8 * 1024 * 1024
-# Pinterest's error codes have a few digits.
-_LARGEST_CODE = 10**9
+# Below 2^53, so that a float holds every number exactly.
+_LARGEST_NUMBER = 10**15
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
 class Failure(enum.Enum):
-    """Why there is no usable response."""
+    """The reasons why there is no usable response."""
 
     NOT_CONNECTED = "could not connect"
     CONNECT_TIMEOUT = "no connection within connection_timeout_secs"
@@ -46,7 +46,7 @@ class Failure(enum.Enum):
 
 
 class NoResponseError(Exception):
-    """There was no usable response. `peer` is added to the message: host, port, proxy and cause."""
+    """A request got no usable response. `peer` is added to the message: host, port, proxy and cause."""
 
     def __init__(self, failure: Failure, peer: str = "") -> None:
         super().__init__(f"{failure.value}{peer}")
@@ -60,7 +60,7 @@ class NoResponseError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A complete HTTP response. The `body` is empty if it is that of an error, and larger than LARGEST_BODY.
+    """A complete HTTP response. A failed one with a body larger than LARGEST_BODY has an empty `body`.
 
     The client adds to a success the `latency` of the last attempt in seconds, and whether any attempt was `throttled`.
     """
@@ -86,8 +86,7 @@ class Response:
     @property
     def code(self) -> int | None:
         """Pinterest's error code; None if there is none."""
-        code = self.content.get("code")
-        return code if isinstance(code, int) and abs(code) < _LARGEST_CODE else None
+        return parse_whole_number(self.content.get("code"))
 
     @property
     def message(self) -> str:
@@ -111,11 +110,11 @@ class Transport:
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
     ) -> Response:
         """Send one request and read its whole response. Raises NoResponseError."""
-        with self.open(method, url, headers=headers, body=body, auth=auth) as response:
+        with self.open_response(method, url, headers=headers, body=body, auth=auth) as response:
             return Response(status=response.status, headers=response.headers, body=read_body(response))
 
     @contextlib.contextmanager
-    def open(
+    def open_response(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         """Send one request; its response is read within the block. Raises NoResponseError, also within the block.
@@ -127,16 +126,16 @@ class Transport:
             request = self._session.prepare_request(
                 requests.Request(method, url, headers=dict(headers), data=body, auth=auth)
             )
-            options = self._environment_options(url)
+            options = self._read_environment(url)
             proxies = options["proxies"]
             # By the adapter, not by the session, which parses where a redirect leads even if it does not follow it.
             with self._adapter.send(request, stream=True, timeout=self._timeout, **options) as response:
                 yield response.raw
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, zlib.error, UnicodeError) as error:
-            raise NoResponseError(_classify_failure(error), _describe_peer(url, proxies, error)) from None
+            raise _explain_failure(error, url, proxies) from None
 
-    def _environment_options(self, url: str) -> dict[str, Any]:
-        """Return the environment's proxies and certificates, looked up once because that is slow."""
+    def _read_environment(self, url: str) -> dict[str, Any]:
+        """Return the proxies and certificates that the environment names, from a cache, since reading them is slow."""
         parts = urllib.parse.urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._options:
@@ -166,14 +165,21 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def is_safe(url: str) -> bool:
+def parse_whole_number(value: object) -> int | None:
+    """Return a whole number from a response's JSON, such as a count or a code; None for any other value."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= _LARGEST_NUMBER else None
+
+
+def is_safe_url(url: str) -> bool:
     """Whether secrets may be sent to a URL: https, or plain http to this machine's loop-back."""
     try:
         parts = urllib.parse.urlsplit(url)
     except ValueError:
         return False
     # A name and a port, nothing that two parsers could read in two ways.
-    if not parts.hostname or not _HOST.fullmatch(parts.netloc) or "\\" in url:
+    if not _HOST.fullmatch(parts.netloc):
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
 
@@ -188,7 +194,7 @@ def is_loopback(url: str) -> bool:
 
 
 def read_pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """Yield a response's body as it arrives, not decompressed."""
+    """Yield a response's body in pieces as they arrive, still compressed."""
     # urllib3 1.26 has no read1: it waits until the piece is full.
     read = getattr(response, "read1", response.read)
     try:
@@ -200,7 +206,7 @@ def read_pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
 
 
 def read_body(response: urllib3.BaseHTTPResponse) -> bytes:
-    """Return a response's body, decompressed; b"" for an error's body that is too large. Call it within `open`."""
+    """Return a response's body, decompressed; b"" for a failed response with too large a body."""
     data = bytearray()
     for piece in read_pieces(response):
         data += piece
@@ -222,7 +228,7 @@ class _OversizedError(OSError):
 
 
 def _walk_causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and all exceptions that it wraps (requests and urllib3 keep them in `args` or `reason`)."""
+    """Yield an exception and all exceptions that it wraps, which requests and urllib3 keep in `args` or `reason`."""
     seen: list[BaseException] = [error]
     for outer in seen:
         yield outer
@@ -243,25 +249,27 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
 )
 
 
-def _classify_failure(error: BaseException) -> Failure:
-    """Return the kind of failure that an exception, or one that it wraps, means."""
+def _explain_failure(error: BaseException, url: str, proxies: Mapping[str, str]) -> NoResponseError:
+    """Return the error for a failed request: the kind of failure, the host or proxy, and the system's text."""
     causes = list(_walk_causes(error))
-    matches = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
-    return next(matches, Failure.UNUSABLE)
+    failures = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
+    texts = [text for cause in causes if (text := _find_system_text(cause))]
+    peer = _describe_peer(url, proxies)
+    text = f" ({sanitize(texts[-1], longest=100)})" if peer and texts else ""
+    return NoResponseError(next(failures, Failure.UNUSABLE), peer + text)
 
 
-def _describe_peer(url: str, proxies: Mapping[str, str], error: BaseException) -> str:
-    """Return host and port, those of the proxy if there is one, and the system's text for the cause."""
+def _describe_peer(url: str, proxies: Mapping[str, str]) -> str:
+    """Return ": host:port" of a URL, and those of the proxy if there is one; "" for an invalid URL."""
     try:
         parts = urllib.parse.urlsplit(url)
-        host = f": {parts.hostname}:{parts.port or (80 if parts.scheme == 'http' else 443)}" if parts.hostname else ""
         selected = requests.utils.select_proxy(url, proxies) or ""
         proxy = urllib.parse.urlsplit(selected if "://" in selected else f"//{selected}")
+        port = parts.port or (80 if parts.scheme == "http" else 443)
         through = f" through the proxy {proxy.hostname}:{proxy.port or 80}" if proxy.hostname else ""
     except ValueError:
         return ""
-    causes = [text for cause in _walk_causes(error) if (text := _find_system_text(cause))]
-    return f"{host}{through}" + (f" ({sanitize(causes[-1], longest=100)})" if host and causes else "")
+    return f": {parts.hostname}:{port}{through}" if parts.hostname else ""
 
 
 def _find_system_text(error: BaseException) -> str | None:

@@ -13,7 +13,7 @@ from td_pinterest_op.identifiers.sql_text import quote_name
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
 from td_pinterest_op.treasure_data.job import Source, run_statement
-from td_pinterest_op.treasure_data.result import Rows, open_job_rows, to_records
+from td_pinterest_op.treasure_data.result import Rows, open_job_rows, read_as_dicts
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +49,13 @@ class Stage:
     def read_rows(self, purpose: str, statement: str) -> Rows:
         """Run a query, and return its rows."""
         with extend_errors(self.outcome):
-            return open_job_rows(self.td, self._build_source(purpose, statement), note=lambda _: None)
+            return open_job_rows(self.td, self._build_source(purpose, statement))
 
     def read_records(self, purpose: str, statement: str) -> list[dict[str, Any]]:
         """Run a query with few rows, and return each row by column name."""
         rows = self.read_rows(purpose, statement)
         with extend_errors(self.outcome):
-            return to_records(rows)
+            return read_as_dicts(rows)
 
     def create_table(self, kind: str, purpose: str, select: str) -> tuple[str, str]:
         """Create a table of this try, and return the SQL of its name, and the job's id."""

@@ -1,78 +1,60 @@
-"""Pinterest's API v5: the calls about ad accounts, audiences and customer lists."""
+"""Pinterest's API v5: the calls about audiences and customer lists of an ad account."""
 
 import json
 import logging
 import urllib.parse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
+from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
-from td_pinterest_op.pinterest.models import ACTALIKE, CUSTOMER_LIST, AdAccount, Audience, CustomerList, to_text
+from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience, CustomerList, to_text
 
 log = logging.getLogger(__name__)
 
 _PAGE_SIZE = 250
-# Pages of a listing: 2.5 million entities, in ten minutes at Pinterest's limit of reads.
-_MOST_PAGES = 10_000
 # Without ownership_type, Pinterest lists audiences that others shared as well.
 _QUERIES = {"audiences": {"ownership_type": "OWNED"}}
 
 
 class Records(Protocol):
-    """The records of one request, as its body needs them."""
+    """The records in the body of one request."""
 
     def __len__(self) -> int: ...
 
     def to_json(self) -> Iterable[bytes]:
-        """Yield the parts of the body's member that contains the records, such as `"records":"…"`."""
+        """Yield the bytes of the body's member with the records, such as `"records":"…"`, in parts."""
 
 
 class Api:
     """Pinterest's API for one ad account. Every method raises the client's errors and PinterestError.
 
-    A call that creates is not repeated if it may have been applied: it raises MaybeAppliedError.
+    A call that creates is not repeated if it may have been applied: it raises MaybeAppliedError. One with records that
+    Pinterest rejects raises RequestRefusedError with the status 400 or 413.
     """
 
     def __init__(self, *, client: Client, tokens: TokenSource, ad_account_id: str) -> None:
         self.client, self._tokens, self.ad_account_id = client, tokens, ad_account_id
         self._account = f"/ad_accounts/{ad_account_id}"
 
-    def ad_accounts(self) -> Iterator[AdAccount]:
-        """Yield all ad accounts that the token may read, including shared ones."""
-        pages = self._list_pages("/ad_accounts", purpose="list ad accounts", include_shared_accounts="true")
-        return map(AdAccount.parse, pages)
-
-    def username(self) -> str | None:
-        """Return the name of the token's user; None without the scope user_accounts:read."""
-        try:
-            user = self._send_read("/user_account", purpose="look up the user").content
-            return to_text(user.get("username")) or None
-        except ExportError as error:
-            if error.status in (401, 403, 404):
-                return None
-            raise
-
-    def audiences(self) -> Iterator[Audience]:
-        """Yield all audiences that the ad account owns, newest first, over all pages."""
+    def list_audiences(self) -> Iterator[Audience]:
+        """Yield all audiences that the ad account owns, newest first."""
         return map(Audience.parse, self.list_entities("audiences"))
 
-    def audience(self, audience_id: str) -> Audience | None:
+    def find_audience(self, audience_id: str) -> Audience | None:
         """Return the audience with this id; None if the ad account has none."""
         content = self.get_entity("audiences", audience_id)
         return None if content is None else Audience.parse(content)
 
-    def create_audience(self, *, name: str, description: str | None, customer_list_id: str) -> Audience:
-        """Create an audience from a customer list. Raises MaybeAppliedError if it may exist."""
-        return self._create_audience(name, CUSTOMER_LIST, {"customer_list_id": customer_list_id}, description)
-
-    def create_actalike_audience(
-        self, *, name: str, description: str, seed_audience_id: str, country: str, percentage: int
+    def create_audience(
+        self, *, name: str, description: str | None, rule: Mapping[str, object], audience_type: str = CUSTOMER_LIST
     ) -> Audience:
-        """Create a look-alike audience: the `percentage` (1 to 10) of a country's people most similar to the seed."""
-        rule = {"seed_id": [seed_audience_id], "country": country, "percentage": percentage}
-        return self._create_audience(name, ACTALIKE, rule, description)
+        """Create an audience of the people that `rule` selects, such as `{"customer_list_id": …}`."""
+        content = {"audience_type": audience_type, "name": name, "rule": rule}
+        content |= {"description": description} if description else {}
+        response = self._send_write("POST", "/audiences", f'create audience "{name}"', content)
+        return Audience.parse(response.content)
 
     def switch_audience(self, audience_id: str, *, customer_list_id: str) -> None:
         """Switch an audience to another customer list. Only reading it back shows whether that worked."""
@@ -85,11 +67,11 @@ class Api:
         purpose = f"remove audience {audience_id}"
         self._send_write("PATCH", f"/audiences/{audience_id}", purpose, {"operation_type": "REMOVE"})
 
-    def customer_lists(self) -> Iterator[CustomerList]:
-        """Yield all customer lists of the ad account, newest first, over all pages."""
+    def list_customer_lists(self) -> Iterator[CustomerList]:
+        """Yield all customer lists of the ad account, newest first."""
         return map(CustomerList.parse, self.list_entities("customer_lists"))
 
-    def customer_list(self, list_id: str) -> CustomerList | None:
+    def find_customer_list(self, list_id: str) -> CustomerList | None:
         """Return the customer list with this id; None if the ad account has none."""
         content = self.get_entity("customer_lists", list_id)
         return None if content is None else CustomerList.parse(content)
@@ -97,27 +79,18 @@ class Api:
     def create_customer_list(
         self, *, name: str, list_type: str, records: Records | None = None, is_nca: bool = False
     ) -> CustomerList:
-        """Create a customer list with its first records; `list_type` is that of a type of identifiers.
-
-        `is_nca`: the list is for new-customer acquisition.
-
-        Raises RequestRefusedError with the status 400 or 413 if Pinterest rejects the records.
-        """
+        """Create a customer list with its first records. `is_nca`: it is for new-customer acquisition."""
         purpose = f'create customer list "{name}"' + (f" with {len(records)} records" if records else "")
         content = {"name": name, "list_type": list_type} | ({"is_nca": True} if is_nca else {})
-        response = self._send_write("POST", "/customer_lists", purpose, content, records=records, repeatable=False)
+        response = self._send_write("POST", "/customer_lists", purpose, content, records=records)
         return CustomerList.parse(response.content)
 
     def change_records(self, list_id: str, records: Records, *, operation: str) -> Response:
-        """Add records to a customer list, or remove them; `operation` is ADD or REMOVE.
-
-        Raises RequestRefusedError with the status 400 or 413 if Pinterest rejects the records.
-        """
+        """Add records to a customer list, or remove them; `operation` is ADD or REMOVE."""
         change = "add {} records to" if operation == "ADD" else "remove {} records from"
         purpose = f"{change.format(len(records))} customer list {list_id}"
-        return self._send_write(
-            "PATCH", f"/customer_lists/{list_id}", purpose, {"operation_type": operation}, records=records
-        )
+        content = {"operation_type": operation}
+        return self._send_write("PATCH", f"/customer_lists/{list_id}", purpose, content, records=records)
 
     def list_entities(self, kind: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield the JSON of all entities of a kind, such as `audiences`, newest first.
@@ -125,13 +98,13 @@ class Api:
         A query's name is repeated for each text of a sequence.
         """
         query = {"order": "DESCENDING", **_QUERIES.get(kind, {}), **query}
-        return self._list_pages(f"{self._account}/{kind}", purpose=f"list {kind.replace('_', ' ')}", **query)
+        return self.list_pages(f"{self._account}/{kind}", purpose=f"list {kind.replace('_', ' ')}", **query)
 
     def get_entity(self, kind: str, entity_id: str) -> dict[str, Any] | None:
         """Return the JSON of one entity of a kind, such as `audiences`; None if the ad account has none of that id."""
         purpose = f"look up {kind.removesuffix('s').replace('_', ' ')} {entity_id}"
         try:
-            response = self._send_read(f"{self._account}/{kind}/{entity_id}", purpose=purpose)
+            response = self.get(f"{self._account}/{kind}/{entity_id}", purpose=purpose)
         except RequestRefusedError as error:
             if error.status == 404:
                 return None
@@ -145,54 +118,31 @@ class Api:
         _require_id(response, purpose)
         return response.content
 
-    def _list_pages(self, path: str, *, purpose: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
+    def list_pages(self, path: str, *, purpose: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield the entities on all pages of a listing. Raises PinterestError for an invalid page."""
         query["page_size"] = str(_PAGE_SIZE)
         seen: set[str] = set()
-        for _ in range(_MOST_PAGES):
-            response = self._send_read(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
-            page = response.content
-            items = page.get("items")
+        while True:
+            response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
+            items, bookmark = response.content.get("items"), to_text(response.content.get("bookmark"))
             if not isinstance(items, list):
                 raise _build_content_error(response, purpose, "has no items")
             yield from (item for item in items if isinstance(item, dict) and "id" in item)
-            bookmark = to_text(page.get("bookmark"))
             if not bookmark:
                 return
             if bookmark in seen:
                 raise _build_content_error(response, purpose, "names the same next page again")
             seen.add(bookmark)
             query["bookmark"] = bookmark
-        raise PinterestError(
-            f"Pinterest still names a next page after {_MOST_PAGES:,} pages in answer to the request to {purpose}, "
-            "which may never end. Run this task again; if it happens again, report it to Pinterest [x-pinterest-rid "
-            f"{response.request_id}]"
-        )
 
-    def _send_read(self, path: str, *, purpose: str) -> Response:
-        """Send a request that reads, and return its response."""
+    def get(self, path: str, *, purpose: str) -> Response:
+        """Send a GET request, and return its response."""
         return self.client.send(Request(method="GET", path=path, purpose=purpose), self._tokens)
 
-    def _create_audience(
-        self, name: str, audience_type: str, rule: dict[str, Any], description: str | None
-    ) -> Audience:
-        """Create an audience of any type with this rule."""
-        content = {"audience_type": audience_type, "name": name, "rule": rule}
-        content |= {"description": description} if description else {}
-        response = self._send_write("POST", "/audiences", f'create audience "{name}"', content, repeatable=False)
-        return Audience.parse(response.content)
-
     def _send_write(
-        self,
-        method: str,
-        path: str,
-        purpose: str,
-        content: dict[str, Any],
-        *,
-        records: Records | None = None,
-        repeatable: bool = True,
+        self, method: str, path: str, purpose: str, content: dict[str, Any], *, records: Records | None = None
     ) -> Response:
-        """Send a request that writes. A 2xx is a success only with an id, and without `exceptions` in its body."""
+        """Send a request that creates (POST) or changes. A 2xx without an id, or with `exceptions`, is an error."""
         body = json.dumps(content).encode()
         request = Request(
             method=method,
@@ -201,13 +151,12 @@ class Api:
             body=b"".join([body[:-1], b",", *records.to_json(), b"}"]) if records else body,
             write=True,
             records=len(records) if records else 0,
-            repeatable=repeatable,
+            repeatable=method != "POST",
         )
         response = self.client.send(request, self._tokens)
         if response.content.get("exceptions"):
-            raise _build_content_error(
-                response, purpose, "contains exceptions: Pinterest carried out the request only in part, or not at all"
-            )
+            why = "contains exceptions: Pinterest carried out the request only in part, or not at all"
+            raise _build_content_error(response, purpose, why)
         _require_id(response, purpose)
         return response
 
@@ -220,11 +169,8 @@ def _require_id(response: Response, purpose: str) -> None:
         )
 
 
-def _build_content_error(response: Response, purpose: str, why: str) -> ExportError:
-    """Return the error for a 2xx with unexpected content: the request may have been carried out."""
-    return PinterestError(
-        f"Pinterest answered {response.status} to the request to {purpose}, but the answer {why} [x-pinterest-rid "
-        f"{response.request_id}]",
-        status=response.status,
-        maybe_applied=True,
-    )
+def _build_content_error(response: Response, purpose: str, why: str) -> PinterestError:
+    """Return the error for a 2xx response with unexpected content. The request may have been carried out."""
+    text = f"Pinterest answered {response.status} to the request to {purpose}, but the answer {why}"
+    rid = f" [x-pinterest-rid {response.request_id}]"
+    return PinterestError(text + rid, status=response.status, maybe_applied=True)

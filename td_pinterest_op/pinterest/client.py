@@ -1,10 +1,9 @@
 """One request to Pinterest, retried until it succeeds or the retries are used up."""
 
-import contextlib
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -19,7 +18,7 @@ from td_pinterest_op.errors import (
 )
 from td_pinterest_op.http.retry import Retry, read_reset_delay, read_retry_after
 from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
-from td_pinterest_op.pinterest.policy import FAILURES, Decision, Recovery, decide
+from td_pinterest_op.pinterest.policy import FAILURES, Decision, Recovery, judge_response
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.redaction.format import escape, sanitize
 from td_pinterest_op.runtime.clock import Timing, format_duration
@@ -61,64 +60,64 @@ class Request:
 
     @property
     def label(self) -> str:
-        """The request's purpose and ad account for messages, with names from elsewhere escaped."""
+        """The request's purpose and ad account for messages, with control characters escaped."""
         account = _AD_ACCOUNT.match(self.path)
         return escape(self.purpose) + (f" (ad account {account[1]})" if account else "")
 
 
-# Called with every response, in the thread that sent the request.
+# Is called with every response, in the thread that sent the request.
 OnResponse = Callable[[Request, Response], None]
 
 
 class TokenSource:
-    """Provides the authorisation of requests: here a single token, which cannot be renewed."""
+    """A source of credentials for requests. This one has a single credential, which cannot be replaced."""
 
     def __init__(self, auth: AuthBase) -> None:
         self._auth = auth
 
-    def token(self) -> AuthBase:
-        """Return the authorisation to use now."""
+    def get_token(self) -> AuthBase:
+        """Return the credentials for the next request."""
         return self._auth
 
     def mark_accepted(self, used: AuthBase) -> None:
-        """Remember that Pinterest accepted a request with the authorisation `used`."""
+        """Record that Pinterest accepted a request with the credentials `used`."""
 
-    def refresh(self, used: AuthBase) -> bool:  # noqa: ARG002 - for other sources
-        """Replace the authorisation `used` after a 401; return whether there is another one to try."""
+    def replace_token(self, used: AuthBase) -> bool:  # noqa: ARG002 - for other sources
+        """Replace the credentials `used` after a 401; return whether there are others to try."""
         return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FailedAttempt:
-    """An attempt to send a request that failed. `text` is for the log; `error` is raised if no attempt follows."""
+    """A failed attempt to send a request. `text` is for the log; `error` is raised if no attempt follows."""
 
     decision: Decision
     text: str
     error: ExportError
-    headers: Mapping[str, str]
-    is_broken: bool
+    headers: Mapping[str, str] = field(default_factory=dict)
+    is_broken: bool = False
 
 
-class _AttemptState:
-    """The attempts of one request so far. `waited`: the seconds before retries that are not in the statistics yet."""
+class _Attempts:
+    """The failed attempts of one request. `waited`: seconds that must still be added to the statistics."""
 
     def __init__(self, *, retry: Retry) -> None:
-        self.retry_waits, self.throttle_waits = retry.waits(), retry.waits()
-        self.attempts = self.retries = self.refusals = self.broken = 0
-        self.throttled = self.maybe_applied = False
+        self.retry_waits, self.throttle_waits = retry.iterate_waits(), retry.iterate_waits()
+        self.failures: list[_FailedAttempt] = []
         self.waited = 0.0
 
-    def add_failure(self, failed: _FailedAttempt) -> None:
-        """Count a failed attempt."""
-        decision = failed.decision
-        self.maybe_applied = self.maybe_applied or decision.maybe_applied
-        self.throttled = self.throttled or decision.recovery is Recovery.WAIT
-        self.refusals += decision.recovery is Recovery.REFRESH
-        self.broken += failed.is_broken
+    def count_failures(self, recovery: Recovery) -> int:
+        """Return the number of failures that call for this recovery."""
+        return sum(failure.decision.recovery is recovery for failure in self.failures)
+
+    @property
+    def maybe_applied(self) -> bool:
+        """Whether Pinterest may have carried out one of the attempts."""
+        return any(failure.decision.maybe_applied for failure in self.failures)
 
 
 class Client:
-    """Sends all requests of a run, with retries. `send` may be called from several threads."""
+    """Sends a run's requests to Pinterest, with retries. `send` may be called from several threads."""
 
     def __init__(
         self,
@@ -138,67 +137,48 @@ class Client:
         self._throttled_since: float | None = None
         self._lock = threading.Lock()
         self._on_response = on_response
-        self._check_write: Callable[[], None] = lambda: None
+        # Called before each write is sent; an exception that it raises ends the request.
+        self.before_write: Callable[[], None] | None = None
         self.last_request_id = "-"
         self.last_headers: Mapping[str, str] = {}
 
     @property
     def age(self) -> float:
-        """The seconds since the run began."""
+        """The seconds since the client was made."""
         return self._clock() - self._began
-
-    @contextlib.contextmanager
-    def check_writes(self, check: Callable[[], None]) -> Iterator[None]:
-        """Within the block, call `check` before each write is sent. What `check` raises ends the request."""
-        before, self._check_write = self._check_write, check
-        try:
-            yield
-        finally:
-            self._check_write = before
-
-    @contextlib.contextmanager
-    def disable_retries(self) -> Iterator[None]:
-        """Within the block, send each request only once."""
-        before, self.retry = self.retry, replace(self.retry, count=0, longest_wait=0.0)
-        try:
-            yield
-        finally:
-            self.retry = before
 
     def send(self, request: Request, tokens: TokenSource) -> Response:
         """Send a request until it succeeds; return its response.
 
-        Raises the policy's error, with the response's `status`, when that is final; MaybeAppliedError and
-        ConnectionBrokenError (see there); UnavailableError when the retries or the patience are used up; and
-        StoppedError once the run was stopped.
+        Raises the error of the policy, MaybeAppliedError, ConnectionBrokenError, and StoppedError.
         """
-        state = _AttemptState(retry=self.retry)
+        attempts = _Attempts(retry=self.retry)
         try:
             while True:
-                auth = tokens.token()
-                outcome = self._send_once(request, auth, state)
+                auth = tokens.get_token()
+                outcome = self._send_once(request, auth, attempts)
                 if isinstance(outcome, Response):
                     tokens.mark_accepted(auth)
                     return outcome
-                state.add_failure(outcome)
-                self._prepare_retry(request, outcome, state, partial(tokens.refresh, auth))
+                attempts.failures.append(outcome)
+                self._prepare_retry(request, outcome, attempts, partial(tokens.replace_token, auth))
         except ExportError as error:
             # Whatever ends the request, Pinterest may have carried out an earlier attempt.
-            error.maybe_applied = state.maybe_applied
+            error.maybe_applied = attempts.maybe_applied
             raise
 
-    def _send_once(self, request: Request, auth: AuthBase, state: _AttemptState) -> Response | _FailedAttempt:
-        """Send the request once, as soon as the limits allow it, and count it."""
-        permit, waited = self.rate_limiter.acquire(write=request.write)
+    def _send_once(self, request: Request, auth: AuthBase, attempts: _Attempts) -> Response | _FailedAttempt:
+        """Send the request once, as soon as the rate limits allow it, and count it."""
+        permit, waited = self.rate_limiter.acquire_permit(write=request.write)
         response: Response | None = None
         headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})
         try:
-            if request.write:
-                self._check_write()
-            is_retry, started = request.write and state.attempts > 0, self._clock()
+            if request.write and self.before_write:
+                self.before_write()
+            is_retry, started = request.write and bool(attempts.failures), self._clock()
             # Before it leaves: a run that is stopped while it waits for the response has sent it.
-            self._counts.add(sent=request.write, retried=is_retry, waiting_seconds=waited + state.waited)
-            state.attempts, state.waited = state.attempts + 1, 0.0
+            self._counts.add(sent=request.write, retried=is_retry, waiting_seconds=waited + attempts.waited)
+            attempts.waited = 0.0
             response = self.transport.send(
                 request.method, self._endpoint + request.path, headers=headers, body=request.body, auth=auth
             )
@@ -206,12 +186,12 @@ class Client:
             if self._on_response:
                 self._on_response(request, response)
             outcome = _explain_refusal(request, response) or replace(
-                response, latency=self._clock() - started, throttled=state.throttled
+                response, latency=self._clock() - started, throttled=attempts.count_failures(Recovery.WAIT) > 0
             )
         except NoResponseError as error:
             outcome = _explain_no_response(request, error)
         finally:
-            self.rate_limiter.release(permit, response.headers if response else None)
+            self.rate_limiter.release_permit(permit, response.headers if response else None)
         if isinstance(outcome, _FailedAttempt):
             self._counts.add(failed=request.write)
         else:
@@ -220,19 +200,19 @@ class Client:
         return outcome
 
     def _prepare_retry(
-        self, request: Request, failed: _FailedAttempt, state: _AttemptState, refresh: Callable[[], bool]
+        self, request: Request, failed: _FailedAttempt, attempts: _Attempts, refresh: Callable[[], bool]
     ) -> None:
         """Wait, or get another token, before the next attempt. Raises if there is no next attempt."""
         recovery = failed.decision.recovery
         if recovery is Recovery.WAIT:
-            self._wait_out_throttling(failed, default=next(state.throttle_waits))
+            self._wait_out_throttling(failed, default=next(attempts.throttle_waits))
         elif recovery is Recovery.RETRY:
-            self._wait_for_retry(request, failed, state)
-        elif recovery is Recovery.GIVE_UP or state.refusals >= MOST_REFUSALS or not refresh():
+            self._wait_for_retry(request, failed, attempts)
+        elif recovery is Recovery.GIVE_UP or attempts.count_failures(recovery) >= MOST_REFUSALS or not refresh():
             raise failed.error
 
     def _wait_out_throttling(self, failed: _FailedAttempt, *, default: float) -> None:
-        """Hold back all requests as long as a 429 asks. Raises if none has succeeded for too long."""
+        """Make all requests wait after a 429 response. Raises its error if none has succeeded for too long."""
         # A server that asks for no wait at all must not be asked without a pause.
         wait = self._read_requested_wait(failed) or default or min(_LEAST_PAUSE, self.retry.longest_wait)
         with self._lock:
@@ -245,21 +225,25 @@ class Client:
         if self.rate_limiter.block_for(wait):
             log.warning("%s; all requests wait %s", failed.text, format_duration(wait, wall=self._wall_clock()))
 
-    def _wait_for_retry(self, request: Request, failed: _FailedAttempt, state: _AttemptState) -> None:
-        """Wait before the next retry. Raises the request's error if no retry is left."""
-        requested = self._read_requested_wait(failed)
+    def _wait_for_retry(self, request: Request, failed: _FailedAttempt, attempts: _Attempts) -> None:
+        """Wait before the next retry. Raises an error if the request must not be sent again."""
+        error, requested = failed.error, self._read_requested_wait(failed)
         self.rate_limiter.block_for(requested)
-        if final := _final_error(request, failed.error, state, retries=self.retry.count):
-            raise final
-        state.retries += 1
-        wait, tries = next(state.retry_waits), f"try {state.retries} of {self.retry.count + 1}"
+        tries, most = attempts.count_failures(Recovery.RETRY), self.retry.count + 1
+        if not request.repeatable and attempts.maybe_applied:
+            raise MaybeAppliedError(str(error), status=error.status, code=error.code)
+        if tries >= most:
+            raise error.extend(f"; tried {tries} times" if tries > 1 else "")
+        if request.records > 1 and sum(failure.is_broken for failure in attempts.failures) >= MOST_BROKEN:
+            raise ConnectionBrokenError(str(error), status=error.status, code=error.code)
+        wait = next(attempts.retry_waits)
         until = format_duration(max(wait, requested), wall=self._wall_clock())
-        log.warning("%s, %s; trying again in %s", failed.text, tries, until)
+        log.warning("%s, try %d of %d; trying again in %s", failed.text, tries, most, until)
         self.rate_limiter.wait(wait)
-        state.waited = wait
+        attempts.waited = wait
 
     def _read_requested_wait(self, failed: _FailedAttempt) -> float:
-        """Return the seconds that a response asks to wait. Raises its error if that is longer than allowed."""
+        """Return the seconds that a failed response asks to wait. Raises its error if that is too long."""
         wall = self._wall_clock()
         seconds = read_retry_after(failed.headers, wall=wall)
         if seconds is None and failed.decision.recovery is Recovery.WAIT:
@@ -272,32 +256,17 @@ class Client:
         return seconds or 0.0
 
 
-def _final_error(request: Request, error: ExportError, state: _AttemptState, *, retries: int) -> ExportError | None:
-    """Return the error of a request that must not be sent again; None for one that may."""
-    if not request.repeatable and state.maybe_applied:
-        return MaybeAppliedError(str(error), status=error.status, code=error.code)
-    if state.retries >= retries:
-        return error.extend(f"; tried {state.retries + 1} times" if state.retries else "")
-    if request.records > 1 and state.broken >= MOST_BROKEN:
-        return ConnectionBrokenError(str(error), status=error.status, code=error.code)
-    return None
-
-
 def _explain_no_response(request: Request, error: NoResponseError) -> _FailedAttempt:
-    """Return the failed attempt of a request without a response."""
+    """Return the failed attempt for a request that got no response."""
     decision, text = FAILURES[error.failure], f"no response from Pinterest ({error}) to the request to {request.label}"
-    return _FailedAttempt(
-        decision=decision,
-        text=text,
-        error=decision.error(f"{text}; {decision.advice}"),
-        headers={},
-        is_broken=error.failure in (Failure.BROKEN, Failure.WRITE_TIMEOUT),
-    )
+    is_broken = error.failure in (Failure.BROKEN, Failure.WRITE_TIMEOUT)
+    final = decision.error(f"{text}; {decision.advice}")
+    return _FailedAttempt(decision=decision, text=text, error=final, is_broken=is_broken)
 
 
 def _explain_refusal(request: Request, response: Response) -> _FailedAttempt | None:
-    """Return the failed attempt that a response means; None if it is a success."""
-    decision = decide(response.status, response.code, response.message)
+    """Return the failed attempt for a request that Pinterest refused; None if the response is a success."""
+    decision = judge_response(response.status, response.code, response.message)
     if decision is None:
         return None
     code = "" if response.code is None else f" (code {response.code})"
@@ -311,6 +280,4 @@ def _explain_refusal(request: Request, response: Response) -> _FailedAttempt | N
     error = decision.error(
         f"{text}; {advice or decision.advice}{request_id}", status=response.status, code=response.code
     )
-    return _FailedAttempt(
-        decision=decision, text=text + request_id, error=error, headers=response.headers, is_broken=False
-    )
+    return _FailedAttempt(decision=decision, text=text + request_id, error=error, headers=response.headers)

@@ -1,17 +1,14 @@
-"""Pinterest's audiences, customer lists and ad accounts, read from responses. Unknown fields are ignored."""
+"""Pinterest's audiences and customer lists, parsed from responses. Unknown fields are ignored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from td_pinterest_op.http.transport import parse_whole_number
 from td_pinterest_op.redaction.format import format_label
 from td_pinterest_op.stats import Condition, find_condition
 
 CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
-# Roles that may write customer lists and audiences.
-WRITERS = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
-# Below 2^53, so that a float holds every count exactly.
-_LARGEST_COUNT = 10**15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +30,7 @@ class Audience:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "Audience":
-        """Return the audience in Pinterest's JSON."""
+        """Build an audience from Pinterest's JSON."""
         rule = content.get("rule")
         list_id = rule.get("customer_list_id") if isinstance(rule, dict) else None
         return cls(
@@ -43,14 +40,14 @@ class Audience:
             ad_account_id=to_text(content.get("ad_account_id")) or None,
             customer_list_id=to_text(list_id) or None,
             status=to_text(content.get("status")),
-            size=_parse_count(content.get("size")),
+            size=parse_whole_number(content.get("size")),
             description=to_text(content.get("description")),
-            created=_parse_count(content.get("created_timestamp")),
+            created=parse_whole_number(content.get("created_timestamp")),
         )
 
     @property
     def label(self) -> str:
-        """The audience as messages name it."""
+        """The audience's name in messages, with its id."""
         return format_label("audience", self.id, self.name)
 
     @property
@@ -71,59 +68,21 @@ class CustomerList:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "CustomerList":
-        """Return the customer list in Pinterest's JSON."""
+        """Build a customer list from Pinterest's JSON."""
         return cls(
             id=to_text(content["id"]),
             name=to_text(content.get("name")),
-            uploaded=_parse_count(content.get("num_uploaded_user_records")),
-            removed=_parse_count(content.get("num_removed_user_records")),
+            uploaded=parse_whole_number(content.get("num_uploaded_user_records")),
+            removed=parse_whole_number(content.get("num_removed_user_records")),
             status=to_text(content.get("status")),
         )
 
     @property
     def label(self) -> str:
-        """The list as messages name it."""
+        """The customer list's name in messages, with its id."""
         return format_label("customer list", self.id, self.name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdAccount:
-    """An ad account that the token may read. `roles` are those of the token's user, as Pinterest names them."""
-
-    id: str
-    name: str
-    owner: str
-    roles: tuple[str, ...]
-
-    @classmethod
-    def parse(cls, content: Mapping[str, Any]) -> "AdAccount":
-        """Return the ad account in Pinterest's JSON."""
-        owner, roles = content.get("owner"), content.get("permissions")
-        return cls(
-            id=to_text(content["id"]),
-            name=to_text(content.get("name")),
-            owner=to_text(owner.get("username")) if isinstance(owner, dict) else "",
-            roles=tuple(map(str, roles)) if isinstance(roles, list) else (),
-        )
-
-    @property
-    def label(self) -> str:
-        """The ad account's id and name, for messages."""
-        return f'{self.id} "{self.name}"'
-
-    @property
-    def may_write(self) -> bool | None:
-        """Whether the user's roles allow an export; None if Pinterest does not show the roles."""
-        return not WRITERS.isdisjoint(self.roles) if self.roles else None
-
-
 def to_text(value: object) -> str:
-    """Return a value of Pinterest's JSON as text, "" for null."""
+    """Return a value of Pinterest's JSON as text; "" for null."""
     return "" if value is None else str(value)
-
-
-def _parse_count(value: object) -> int | None:
-    """Return a count or a time in seconds, None for any other value."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value <= _LARGEST_COUNT else None

@@ -1,6 +1,5 @@
-"""OAuth: access tokens by the refresh token, and the refresh token by a user's consent (authorization code)."""
+"""OAuth: the access tokens of a run, exchanged for the refresh token."""
 
-import logging
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,17 +10,13 @@ import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
-from td_pinterest_op.http.retry import DAY
-from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import MOST_REFUSALS, Client, Request, TokenSource
 from td_pinterest_op.pinterest.policy import AUTHORISE_AGAIN
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.clock import Timing
+from td_pinterest_op.runtime.clock import DAY, Timing
 
-log = logging.getLogger(__name__)
-
-# What an export needs of a token, also in a dry run.
+# The scopes that an export needs, also in a dry run.
 SCOPES = ("ads:read", "ads:write")
 
 # An access token of 30 days is renewed this many seconds before it expires, so that no request arrives too late.
@@ -33,19 +28,8 @@ _AUTHORISE = (
     "authorise the app again (scopes ads:read and ads:write) and store the new refresh token. If another export has "
     "just renewed it, running this task again is enough"
 )
-CONSENT_URL = "https://www.pinterest.com/oauth/"
-_CODE_USED_UP = (
-    "the code was used before, is too old (it lasts a few minutes) or belongs to another redirect address: run "
-    "`td-pinterest authorize` again and approve within a few minutes"
-)
-_WRONG_APP = (
-    "check client id and client secret: both are on the app's page at https://developers.pinterest.com/apps/, and the "
-    "secret changes when somebody resets it there"
-)
 # Pinterest's code for a client id or a client secret that is wrong.
 WRONG_APP_CODE = 2
-# The advice about a refused consent code, by Pinterest's error code.
-_CODE_ADVICE = {WRONG_APP_CODE: _WRONG_APP, 283: _CODE_USED_UP, None: f"{_CODE_USED_UP}. Or {_WRONG_APP}"}
 # The advice about a refused refresh token, by Pinterest's error code.
 _REFRESH_ADVICE = {
     WRONG_APP_CODE: "client_id or client_secret is wrong: the owner of the Pinterest app must compare them with the "
@@ -59,7 +43,7 @@ _REFRESH_ADVICE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """The tokens that Pinterest issued. Lifetimes are in seconds, None (and `scopes` empty) if it names none."""
+    """Tokens that Pinterest issued. Lifetimes are in seconds, None if unknown; `scopes` is empty if unknown."""
 
     access_token: Secret
     refresh_token: Secret | None
@@ -68,12 +52,11 @@ class Grant:
     refresh_expires_in: float | None
 
     @classmethod
-    def parse(cls, response: Response) -> "Grant | None":
-        """Return the tokens in a response, None without an access token."""
-        content = response.content
+    def parse(cls, content: Mapping[str, Any]) -> "Grant":
+        """Build the grant from a response's JSON. Raises PinterestError without an access token."""
         access_token = _read_token(content, "access_token")
         if access_token is None:
-            return None
+            raise PinterestError("Pinterest's answer to the token request has no access token: run this task again")
         return cls(
             access_token=access_token,
             refresh_token=_read_token(content, "refresh_token"),
@@ -84,24 +67,25 @@ class Grant:
 
 
 def find_missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCOPES) -> list[str]:
-    """Return the needed scopes that were not granted; none if Pinterest does not name the granted ones."""
+    """Return the needed scopes that a token lacks; none if Pinterest does not name the granted ones."""
     return [scope for scope in needed if granted and scope not in granted]
 
 
+@dataclass(frozen=True, slots=True)
 class Bearer(AuthBase):
-    """Authorises requests with an access token."""
+    """Authorises requests with an access token, which expires at `expires_at` (monotonic seconds)."""
 
-    def __init__(self, token: Secret, *, expires_at: float) -> None:
-        self._token, self.expires_at = token, expires_at
+    token: Secret
+    expires_at: float
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Add the Authorization header."""
-        request.headers["Authorization"] = f"Bearer {self._token.reveal()}"
+        request.headers["Authorization"] = f"Bearer {self.token.reveal()}"
         return request
 
 
 class Tokens(TokenSource):
-    """Provides the access token for every request except the token request. May be used from several threads.
+    """The source of a run's access tokens, which a refresh token renews. May be used from several threads.
 
     `on_new_refresh_token(token, seconds)` is called at once for each new refresh token; with None when Pinterest sent
     no new one. `seconds`: how long the token to use next is valid, None if unknown. `read_stored_token()` returns the
@@ -120,9 +104,9 @@ class Tokens(TokenSource):
         read_stored_token: Callable[[], Secret | None] = lambda: None,
         scopes: Sequence[str] = (),
     ) -> None:
-        self._client, self._on_new_refresh_token, self._clock = client, on_new_refresh_token, timing.monotonic
+        self._client, self._client_id, self._client_secret = client, client_id, client_secret
+        self._on_new_refresh_token, self._clock = on_new_refresh_token, timing.monotonic
         self._read_stored_token, self._needed_scopes = read_stored_token, scopes
-        self._app = _encode_app_credentials(client_id, client_secret)
         # The one to use next, and all that this run has had.
         self.refresh_token, self._seen_tokens = refresh_token, {refresh_token}
         self._fingerprint = refresh_token.fingerprint
@@ -136,7 +120,7 @@ class Tokens(TokenSource):
         self._refusals = 0
         self._lock = threading.Lock()
 
-    def token(self) -> Bearer:
+    def get_token(self) -> Bearer:
         """Return the access token to use now. Raises AccountError if Pinterest issues none."""
         with self._lock:
             bearer = self._bearer
@@ -148,7 +132,7 @@ class Tokens(TokenSource):
             if self._bearer is used:
                 self._is_proved, self._replaces_unproved = True, False
 
-    def refresh(self, used: AuthBase) -> bool:
+    def replace_token(self, used: AuthBase) -> bool:
         """Replace an access token that Pinterest refused; return whether there is another one to try.
 
         The refusal of an earlier token is no evidence about the current one. The current one is renewed if it was ever
@@ -165,13 +149,13 @@ class Tokens(TokenSource):
             return True
 
     def _renew_access_token(self) -> Bearer:
-        """Return a new access token. A signal does not interrupt the request for it."""
+        """Return a new access token. A signal does not interrupt the request: it may bring a new refresh token."""
         self._bearer = shutdown.run_shielded(self._exchange_refresh_token)
         self._is_proved = False
         return self._bearer
 
     def _adopt_stored_token(self) -> bool:
-        """Use the stored refresh token if this run has not used it yet; return whether it does."""
+        """Switch to the refresh token that is stored now; return False if this run has used that one already."""
         stored = self._read_stored_token()
         if stored is None or stored in self._seen_tokens:
             return False
@@ -181,22 +165,25 @@ class Tokens(TokenSource):
 
     def _exchange_refresh_token(self) -> Bearer:
         """Return a new access token for the refresh token. Raises AccountError if Pinterest refuses it."""
-        form = {"grant_type": "refresh_token", "refresh_token": self.refresh_token.reveal()}
-        purpose = "exchange the refresh token for an access token"
         try:
-            grant = _request_grant(self._client, self._app, form, purpose=purpose, advice=_REFRESH_ADVICE)
+            grant = request_grant(
+                self._client,
+                {"grant_type": "refresh_token", "refresh_token": self.refresh_token.reveal()},
+                client_id=self._client_id,
+                client_secret=self._client_secret,
+                purpose="exchange the refresh token for an access token",
+                advice=_REFRESH_ADVICE,
+            )
         except AccountError as error:
             self._refusals += 1
             if self._refusals < MOST_REFUSALS and self._adopt_stored_token():
                 return self._exchange_refresh_token()
             error.refused_token = self._fingerprint
             raise
-        if grant is None:
-            raise PinterestError("Pinterest's answer to the token request has no access token: run this task again")
         return self._accept_grant(grant)
 
     def _accept_grant(self, grant: Grant) -> Bearer:
-        """Store the refresh token, if it is new; return the access token. Raises AccountError for a missing scope."""
+        """Store a new refresh token; return the access token. Raises AccountError if a scope is missing."""
         issued = None if grant.refresh_token == self.refresh_token else grant.refresh_token
         if issued:
             self.refresh_token = issued
@@ -212,74 +199,46 @@ class Tokens(TokenSource):
         return Bearer(grant.access_token, expires_at=self._clock() + max(lifetime - _MARGIN, lifetime / 2))
 
 
-def build_consent_url(*, page: str, client_id: str, redirect_uri: str, state: str) -> str:
-    """Return the URL at which a user approves the app."""
-    query = {
-        "client_id": client_id,
-        "redirect_uri": redirect_uri,
-        "response_type": "code",
-        "scope": ",".join(SCOPES),  # by commas here, by spaces in the response
-        "state": state,
-    }
-    return f"{page}?{urllib.parse.urlencode(query)}"
-
-
-def exchange_code(
-    client: Client, *, client_id: Secret, client_secret: Secret, code: Secret, redirect_uri: str
-) -> Grant:
-    """Exchange the code of a consent, which is valid once, for tokens. Raises AccountError if it is refused."""
-    form = {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect_uri}
-    app, purpose = _encode_app_credentials(client_id, client_secret), "exchange the code for a refresh token"
-    grant = _request_grant(client, app, form, purpose=purpose, advice=_CODE_ADVICE, repeatable=False)
-    if grant is None or grant.refresh_token is None:
-        raise PinterestError(
-            "Pinterest's answer to the authorization code has no refresh token: run `td-pinterest authorize` again"
-        )
-    return grant
-
-
-def _request_grant(
+def request_grant(
     client: Client,
-    app: TokenSource,
     form: Mapping[str, str],
     *,
+    client_id: Secret,
+    client_secret: Secret,
     purpose: str,
     advice: Mapping[int | None, str],
     repeatable: bool = True,
-) -> Grant | None:
-    """Post a form to the token endpoint. Return the issued tokens, None without any. Raises AccountError."""
-    # The request for a refresh token that can be renewed without end; apps made since 2025-09-25 ignore it.
-    form = {**form, "continuous_refresh": "true"}
+) -> Grant:
+    """Send a form to the token endpoint; return the issued tokens. Raises AccountError and PinterestError.
+
+    The other arguments are those of `Request`.
+    """
+    app = HTTPBasicAuth(client_id.reveal(), client_secret.reveal())
+    Secret(f"{client_id.reveal()}:{client_secret.reveal()}")  # masked in base64 as well, as a pair
     request = Request(
         method="POST",
         path="/oauth/token",
         purpose=purpose,
-        body=urllib.parse.urlencode(form).encode(),
+        # Asks for a refresh token that can be renewed without end; apps made since 2025-09-25 ignore it.
+        body=urllib.parse.urlencode({**form, "continuous_refresh": "true"}).encode(),
         content_type="application/x-www-form-urlencoded",
         repeatable=repeatable,
         advice=advice,
     )
     try:
-        return Grant.parse(client.send(request, app))
+        return Grant.parse(client.send(request, TokenSource(app)).content)
     except (AccountError, RequestRefusedError) as error:
         raise AccountError(str(error), status=error.status, code=error.code) from None
 
 
-def _encode_app_credentials(client_id: Secret, client_secret: Secret) -> TokenSource:
-    """Return the app's id and secret as the credentials of a token request."""
-    # Masked in base64 as well, as a pair.
-    Secret(f"{client_id.reveal()}:{client_secret.reveal()}")
-    return TokenSource(HTTPBasicAuth(client_id.reveal(), client_secret.reveal()))
-
-
 def _read_token(content: Mapping[str, Any], name: str) -> Secret | None:
-    """Return the token of this name in a response's content, None without a valid one."""
+    """Return the token with this name in a response's JSON; None if it is missing or invalid."""
     token = content.get(name)
     return Secret(token) if isinstance(token, str) and 0 < len(token) <= LONGEST_SECRET else None
 
 
 def _read_lifetime(value: object) -> float | None:
-    """Return a lifetime in seconds; None if it is not a number, or longer than a date can hold."""
+    """Return a lifetime in seconds; None if it is not a number, or too long for a date."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 < value <= _LONGEST else None

@@ -8,41 +8,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.http.retry import read_reset_delay
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing, format_resumption
+
+log = logging.getLogger(__name__)
 
 MINUTE = 60.0
 # `100;w=1;name="…"`: one member of the structured list x-ratelimit-limit (IETF draft RateLimit header fields).
 _QUOTA = re.compile(r"(?<!\d)(\d{1,9})\s*;\s*w=(\d{1,9})(?!\d)")
-# Waits are split into steps of this many seconds, so that a stopped run is noticed.
-_POLL_SECONDS = 1.0
-# How soon to look again for the response to a write that is under way.
-_RESPONSE_POLL_SECONDS = 0.05
-# Waits longer than this are logged.
+# In seconds: the steps of a wait, so that a stopped run is noticed; how soon to look again for the response to a write.
+_POLL_SECONDS, _RESPONSE_POLL_SECONDS = 1.0, 0.05
+# Waits longer than this many seconds are logged.
 _LONG = 10.0
-
-log = logging.getLogger(__name__)
 
 
 def parse_quotas(headers: Mapping[str, str]) -> list[tuple[int, int]]:
-    """Return the limits in a response's headers: pairs of a number of requests and a period in seconds."""
+    """Return the rate limits in a response's headers: pairs of a number of requests and a period in seconds."""
     return [(int(quota), int(window)) for quota, window in _QUOTA.findall(headers.get("x-ratelimit-limit", ""))]
 
 
 @dataclass(slots=True, kw_only=True)
 class Permit:
-    """The permission to send one request. `completed_at` is None until the request ends."""
+    """The permission to send one request. `completed_at` is None until the request has ended."""
 
     write: bool
     completed_at: float | None = None
 
 
 class RateLimiter:
-    """Delays requests until they may leave. Every method may be called from several threads.
+    """Delays requests until they may be sent. Every method may be called from several threads.
 
-    Write number n may leave one minute after the *response* to write n − requests_per_minute. Whatever the network does
-    to either, they arrive more than a minute apart: no window of 60 s sees more than the limit.
+    Write number n may be sent one minute after the *response* to write n − requests_per_minute. Whatever the network
+    does to either, they arrive more than a minute apart: no window of 60 s sees more than the limit.
     """
 
     def __init__(self, *, requests_per_minute: int, timing: Timing) -> None:
@@ -55,10 +52,10 @@ class RateLimiter:
         self.waits = 0
         self._lock = threading.Lock()
 
-    def acquire(self, *, write: bool) -> tuple[Permit, float]:
-        """Wait until a request may leave. Return its permit, which `release` takes back, and the seconds waited.
+    def acquire_permit(self, *, write: bool) -> tuple[Permit, float]:
+        """Wait until a request may be sent. Return its permit, to release after its end, and the seconds waited.
 
-        Raises StoppedError once `stop` was called, or the run was stopped.
+        Raises StoppedError once `stop` was called, or the run was asked to end.
         """
         waited = 0.0
         while True:
@@ -76,7 +73,7 @@ class RateLimiter:
             waited += step
 
     def wait(self, seconds: float) -> None:
-        """Wait before one request, without delaying others. Raises StoppedError once the run is stopped."""
+        """Wait before one request, without delaying others. Raises as `acquire_permit` does."""
         until = self._clock() + seconds
         self.waits += 1
         while (left := until - self._clock()) > 0:
@@ -100,18 +97,18 @@ class RateLimiter:
 
     @property
     def pause(self) -> float:
-        """The seconds until the next write may leave; 0 if one may leave now."""
+        """The seconds until the next write may be sent; 0 if it may be sent now."""
         with self._lock:
             return max(self._compute_delay(write=True), 0.0)
 
     def _raise_if_stopped(self) -> None:
         """Raise StoppedError if the run was asked to end, or `stop` was called."""
-        shutdown.check()
+        shutdown.raise_if_requested()
         if self._stopped:
             raise StoppedError(f"the request was not sent, because the run has failed: {self._stopped}")
 
     def _compute_delay(self, write: bool) -> float:
-        """Return the seconds until a request may leave; negative or 0 if it may leave now."""
+        """Return the seconds until a request may be sent; negative or 0 if it may be sent now."""
         now = self._clock()
         delay = self._not_before - now
         for window, limit in self._windows.items() if write else ():
@@ -121,28 +118,18 @@ class RateLimiter:
                 delay = max(delay, until_then)
         return delay
 
-    def release(self, permit: Permit, headers: Mapping[str, str] | None = None) -> None:
-        """Record that a request has ended, and what its response's headers say about the limits for writes."""
+    def release_permit(self, permit: Permit, headers: Mapping[str, str] | None = None) -> None:
+        """Record that a request has ended. The response's headers may lower the limits for writes."""
+        maximum = self._permits.maxlen or 1
         with self._lock:
             permit.completed_at = self._clock()
-            if headers and permit.write:
-                self._learn_limits(headers)
-
-    def _learn_limits(self, headers: Mapping[str, str]) -> None:
-        """Adopt the limits that a response's headers name, up to the maximum of the settings."""
-        # The setting is the maximum: the server's figures only lower it, and may rise to it again.
-        maximum = self._permits.maxlen or 1
-        for quota, window in parse_quotas(headers):
-            # A longer window (a trial app's day) is not waited out in silence: its 429 says how long that takes.
-            if 0 < window <= MINUTE:
-                self._windows[float(window)] = min(max(quota, 1), maximum)
-        if headers.get("x-ratelimit-remaining") == "0":
-            reset = read_reset_delay(headers, wall=self._wall_clock())
-            if reset is not None and reset <= MINUTE:
-                self._not_before = max(self._not_before, self._clock() + reset)
+            for quota, window in parse_quotas(headers or {}) if permit.write else ():
+                # A longer window (a trial app's day) is not waited out in silence: its 429 says how long that takes.
+                if 0 < window <= MINUTE:
+                    self._windows[float(window)] = min(max(quota, 1), maximum)
 
     def block_for(self, seconds: float) -> bool:
-        """Hold all requests back for `seconds`; return whether that extends a block already in force."""
+        """Delay all requests by `seconds`; return whether that begins or lengthens a delay."""
         with self._lock:
             now, before = self._clock(), self._not_before
             self.waits += 1
@@ -150,11 +137,11 @@ class RateLimiter:
             return before <= now or self._not_before > before + _POLL_SECONDS
 
     def stop(self, reason: Exception) -> None:
-        """Refuse all further requests: each raises StoppedError with the first reason."""
+        """Refuse all further requests: each raises StoppedError, with the reason of the first `stop`."""
         with self._lock:
             self._stopped = self._stopped or reason
 
     def resume(self) -> None:
-        """Allow requests again after `stop`, because the run continues without the part that failed."""
+        """Allow requests again after `stop`."""
         with self._lock:
             self._stopped = None

@@ -61,8 +61,8 @@ def open_rows(
     of the query. Raises as `wait_for_job` and `choose` do.
     """
     if hash_in is HashIn.OPERATOR:
-        return open_job_rows(td, source, note=note)
+        return open_job_rows(td, source, on_job_id=note)
     described = wait_for_job(td, source.with_fresh_query(columns_statement(source.query)))
     query = Query(text=source.query, names=[name for name, _ in described.schema], columns=choose(described))
-    rows = open_job_rows(td, source.with_query(answers_statement(query, control=control)), note=note)
+    rows = open_job_rows(td, source.with_query(answers_statement(query, control=control)), on_job_id=note)
     return replace(rows, job=replace(rows.job, is_judged=True))

@@ -9,7 +9,7 @@ _T = TypeVar("_T")
 
 
 def break_templates(value: _T) -> _T:
-    """Return `value` (plain JSON types) with `$ {` for `${` in texts and keys: digdag fills in `${…}`, even secrets.
+    """Return JSON data with `$ {` in place of `${` in all texts: digdag would replace `${…}`, even by secrets.
 
     Source: digdag-core, agent/ConfigEvalEngine.java: each task evaluates all its parameters, also what others stored
     and `error.message`; digdag-plugin-utils, UserSecretTemplate.java: `http>` then looks for secrets in the outcome.
@@ -46,5 +46,5 @@ def format_count(number: int, noun: str, plural: str = "") -> str:
 
 
 def format_label(noun: str, identity: str, name: str) -> str:
-    """Return an entity of Pinterest as messages name it: `audience 12 "Shoppers"`, with the name escaped."""
+    """Return an entity's name for messages, such as `audience 12 "Shoppers"`, with control characters escaped."""
     return f'{noun} {identity} "{escape(name)}"'

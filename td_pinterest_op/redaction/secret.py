@@ -11,8 +11,7 @@ import html
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
 # digdag's limit in bytes; only the beginning of a longer secret is recognised.
@@ -92,52 +91,29 @@ def _hide_address(word: re.Match[str]) -> str:
     return "<hidden>" if at and text.rfind(".", at.end() + 1, len(text) - 1) > 0 else text
 
 
-def _encode_url(value: str, *, safe: str = "", by: Callable[..., str] = quote) -> str:
-    """Return a value percent-encoded by the function `by`."""
-    return by(value.encode("utf-8", "surrogatepass"), safe=safe)
-
-
-def _encode_url_in_lower_case(value: str, *, by: Callable[..., str] = quote) -> str:
-    """Return a value percent-encoded, with hex digits in lower case."""
-    return _PERCENT.sub(lambda escape: escape[0].lower(), _encode_url(value, by=by))
-
-
-def _encode_json(value: str, *, escaped: str = "") -> str:
-    """Return a value as it appears in a JSON string, with the characters in `escaped` as Unicode escapes."""
+def _escape(value: str) -> set[str]:
+    """Return a value as it appears in URLs, JSON, HTML and Python, in the variants of their libraries."""
+    data = value.encode("utf-8", "surrogatepass")
+    urls = {quote_plus(data), *(quote(data, safe=safe) for safe in ("", "/", "!~*'()"))}
+    urls |= {_PERCENT.sub(lambda match: match[0].lower(), url) for url in urls}
     text = json.dumps(value)[1:-1]
-    return text.translate({ord(c): f"\\u{ord(c):04x}" for c in escaped})
-
-
-# Text as in URLs, JSON, HTML and Python, in the variants of their libraries.
-_ESCAPES: tuple[Callable[[str], str], ...] = (
-    _encode_url,
-    _encode_url_in_lower_case,
-    partial(_encode_url, safe="/"),
-    partial(_encode_url, safe="!~*'()"),
-    partial(_encode_url, by=quote_plus),
-    partial(_encode_url_in_lower_case, by=quote_plus),
-    _encode_json,
-    partial(_encode_json, escaped="<>&"),
-    partial(_encode_json, escaped="<>&='"),
-    lambda value: _encode_json(value).replace("/", "\\/"),
-    html.escape,
-    lambda value: html.escape(value).replace("&#x27;", "&#39;"),
-    lambda value: repr(value)[1:-1],
-)
+    escapes = ({ord(c): f"\\u{ord(c):04x}" for c in characters} for characters in ("", "<>&", "<>&='"))
+    in_json = {text.replace("/", "\\/"), *(text.translate(escape) for escape in escapes)}
+    in_html = {html.escape(value), html.escape(value).replace("&#x27;", "&#39;")}
+    return urls | in_json | in_html | {repr(value)[1:-1]}
 
 
 def _encode_all(value: str) -> set[str]:
     """Return all forms of a credential in which a response or an error may repeat it."""
     data = value.encode("utf-8", "surrogatepass")
-    escaped = {escape(value) for escape in _ESCAPES} | {value, value.replace(" ", "+")}
+    escaped = _escape(value) | {value, value.replace(" ", "+")}
     encoded = {form for text in escaped for form in _encode_base64(text.encode("utf-8", "surrogatepass"))}
     units = value.encode("utf-16-be", "surrogatepass").hex()
     every = {re.sub("(..)", r"%\1", data.hex()), re.sub("(....)", r"\\u\1", units)}
     every |= {re.sub("[a-f]", lambda digit: digit[0].upper(), form) for form in every}
     hexadecimal = {data.hex(), data.hex().upper()} if len(data) >= _SHORTEST_IN_HEX else set[str]()
     once = escaped | encoded if len(value) <= _LONGEST_TWICE else ()
-    twice = {escape(form) for form in once for escape in _ESCAPES}
-    return escaped | twice | encoded | every | hexadecimal
+    return escaped.union(encoded, every, hexadecimal, *map(_escape, once))
 
 
 def _encode_base64(data: bytes) -> Iterator[str]:
@@ -154,27 +130,20 @@ def _encode_base64(data: bytes) -> Iterator[str]:
 
 def _find_shortest_part(form: str) -> int:
     """Return how long a part of `form` must be to be masked: half of it, within limits; all of a short one."""
-    if len(form) < _LONGEST_PART:
-        return len(form)
-    return min(_LONGEST_PART, max(_SHORTEST_PART, (len(form) + 1) // 2))
+    half = (len(form) + 1) // 2
+    return len(form) if len(form) < _LONGEST_PART else min(_LONGEST_PART, max(_SHORTEST_PART, half))
 
 
 def _hide_credentials(text: str) -> str:
     """Return `text` with each part of a known credential replaced by `***`."""
     hidden = bytearray(len(text))
-    for begin, end in _find_credentials(text):
-        hidden[begin:end] = b"\1" * (end - begin)
-    runs = (run.span() for run in re.finditer(b"\0+|\1+", hidden))
-    return "".join("***" if hidden[begin] else text[begin:end] for begin, end in runs)
-
-
-def _find_credentials(text: str) -> Iterator[tuple[int, int]]:
-    """Yield start and end of every part of a credential in `text`. A short one must be a whole word."""
     for length, parts in tuple(_parts.items()):
         for start in range(len(text) - length + 1):
             end = start + length
             if text[start:end] in parts and (length > _LONGEST_WORD or _is_word(text, start, end)):
-                yield start, end
+                hidden[start:end] = b"\1" * length
+    runs = (run.span() for run in re.finditer(b"\0+|\1+", hidden))
+    return "".join("***" if hidden[begin] else text[begin:end] for begin, end in runs)
 
 
 def _is_word(text: str, start: int, end: int) -> bool:

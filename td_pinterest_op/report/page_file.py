@@ -13,7 +13,7 @@ from typing import Any
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.report.verdict import ReportText
-from td_pinterest_op.runtime.atomic_file import replace
+from td_pinterest_op.runtime.atomic_file import replace_file
 from td_pinterest_op.runtime.unexpected import to_export_error
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def add_run_to_page(
         run = make_entry(statistics, at=now, error=error)
         page = render_page([*_read_earlier_entries(path), run], report_texts=report_texts, now=now)
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace(path, page, mode=PAGE_MODE)
+        replace_file(path, page, mode=PAGE_MODE)
     except ImportError as missing:
         log.warning(
             "no report was written: the Python package %s is not installed. Install td_pinterest_op[report]",

@@ -13,7 +13,7 @@ _LEFT_BEHIND = 60.0
 _SUFFIX = ".td_pinterest_op-new"
 
 
-def replace(file: Path, text: str, *, mode: int = 0o600) -> None:
+def replace_file(file: Path, text: str, *, mode: int = 0o600) -> None:
     """Replace a file's text atomically: at any moment the file contains either the old or the new text.
 
     A link is followed. Something else than a file, such as a pipe, is written to. Raises OSError, UnicodeEncodeError.

@@ -1,12 +1,13 @@
 """The clocks and the sleep of a run, which tests replace; durations as text."""
 
-import datetime
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 
+DAY = 86_400.0
 # No date is later than this many seconds from now.
-_LONGEST = 1000 * 365 * 86_400.0
+_LONGEST = 1000 * 365 * DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,17 +18,12 @@ class Timing:
     wall: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
 
-    def utc(self, seconds: float = 0.0) -> datetime.datetime:
-        """Return the time, in UTC, that is `seconds` from now."""
-        return to_utc(self.wall() + seconds)
+    def utc(self, seconds: float = 0.0) -> datetime:
+        """Return the UTC time that is `seconds` from now."""
+        return datetime.fromtimestamp(self.wall() + seconds, timezone.utc)
 
 
 SYSTEM = Timing()
-
-
-def to_utc(wall: float) -> datetime.datetime:
-    """Return seconds since 1970 as a time in UTC."""
-    return datetime.datetime.fromtimestamp(wall, tz=datetime.timezone.utc)
 
 
 def format_duration(seconds: float, *, wall: float | None = None) -> str:
@@ -43,14 +39,16 @@ def format_duration(seconds: float, *, wall: float | None = None) -> str:
     length = " ".join(f"{count} {unit}" for count, unit in units if count)
     if wall is None or seconds < 120:
         return length
-    now = to_utc(wall)
-    until = now + datetime.timedelta(seconds=min(seconds, _LONGEST))
-    day = "" if until - now < datetime.timedelta(hours=12) else "%Y-%m-%d "
-    return f"{length} (until {until:{day}%H:%M} UTC)"
+    return f"{length} (until {_format_end(seconds, wall, '%H:%M')} UTC)"
 
 
 def format_resumption(seconds: float, *, wall: float) -> str:
     """Return the text for when a wait ends: "continues at 14:05:12 UTC, in 19 s". `wall`: this machine's time."""
-    at = to_utc(wall + min(seconds, _LONGEST))
-    day = "" if seconds < 12 * 3600 else "%Y-%m-%d "
-    return f"continues at {at:{day}%H:%M:%S} UTC, in {format_duration(seconds if seconds < 10 else round(seconds))}"
+    length = format_duration(seconds if seconds < 10 else round(seconds))
+    return f"continues at {_format_end(seconds, wall, '%H:%M:%S')} UTC, in {length}"
+
+
+def _format_end(seconds: float, wall: float, time_format: str) -> str:
+    """Return the time that is `seconds` after `wall`, with the date if that is long."""
+    end = datetime.fromtimestamp(wall, timezone.utc) + timedelta(seconds=min(seconds, _LONGEST))
+    return end.strftime(time_format if seconds < DAY / 2 else f"%Y-%m-%d {time_format}")

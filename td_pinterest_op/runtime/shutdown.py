@@ -4,16 +4,17 @@ The signal's handler raises an exception in the main thread as well, but code in
 """
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import TypeVar
 
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.runtime.threads import start_thread
 
 _T = TypeVar("_T")
 
-# How long the end waits for a response that may have a new refresh token, and for saving one.
+# How many seconds the end waits for a response that may have a new refresh token, and for saving one.
 _RESPONSE_SECONDS, _SAVING_SECONDS = 1.0, 10.0
 _POLL_SECONDS = 0.02
 
@@ -22,7 +23,7 @@ _reason: str | None = None
 _awaited: dict[object, float] = {}
 
 
-def request(reason: str) -> None:
+def request_end(reason: str) -> None:
     """Ask the run to end; `reason` completes "the run was stopped (…)"."""
     global _reason
     _reason = _reason or reason
@@ -33,44 +34,43 @@ def is_requested() -> bool:
     return _reason is not None
 
 
-def check() -> None:
+def raise_if_requested() -> None:
     """Raise StoppedError if the run was asked to end."""
     if _reason is not None:
         raise StoppedError(f"the run was stopped ({_reason})")
 
 
-def reset() -> None:
+def clear_request() -> None:
     """Forget the request to end, so that another run can begin in this process."""
     global _reason
     _reason = None
 
 
 def run_shielded(function: Callable[[], _T]) -> _T:
-    """Return `function()`, run in a thread so that a signal, raised in the main thread, cannot interrupt it.
+    """Return `function()`, called in a thread so that a signal, raised in the main thread, cannot interrupt it.
 
-    The caller may be interrupted; `finish` then waits for the thread.
+    The caller may be interrupted; `wait_for_protected` then waits for the thread.
     """
     key = object()
     _awaited[key] = _RESPONSE_SECONDS
 
-    def run_and_forget() -> _T:
-        """Return `function()`; afterwards `finish` no longer waits for it."""
+    def call_awaited() -> _T:
+        """Return `function()`, and end the wait for it."""
         try:
             return function()
         finally:
             _awaited.pop(key)
 
     try:
-        future = start_thread(run_and_forget, name="shielded")
-    except RuntimeError:
-        # No thread can be started: run unshielded.
-        return run_and_forget()
+        future = start_thread(call_awaited, name="shielded")
+    except RuntimeError:  # no thread can be started
+        return call_awaited()
     return future.result()
 
 
 @contextlib.contextmanager
 def protect_saving() -> Iterator[None]:
-    """Make `finish` wait for the end of the block, which saves something."""
+    """Protect a block that saves something from the end of the process: `wait_for_protected` waits for it."""
     key = object()
     _awaited[key] = _SAVING_SECONDS
     try:
@@ -79,7 +79,7 @@ def protect_saving() -> Iterator[None]:
         _awaited.pop(key)
 
 
-def finish() -> bool:
+def wait_for_protected() -> bool:
     """Wait for functions in `run_shielded` (one second at most) and blocks of `protect_saving` (ten at most).
 
     Returns false if something is still being saved.
@@ -88,3 +88,18 @@ def finish() -> bool:
     while any(time.monotonic() - begin < most for most in tuple(_awaited.values())):
         time.sleep(_POLL_SECONDS)
     return _SAVING_SECONDS not in _awaited.values()
+
+
+def start_thread(function: Callable[[], _T], *, name: str) -> Future[_T]:
+    """Call `function` in a daemon thread; return a future of its result. Raises RuntimeError if none can start."""
+    future: Future[_T] = Future()
+
+    def complete_future() -> None:
+        """Put the function's result, or its exception, into the future."""
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=complete_future, name=name, daemon=True).start()
+    return future

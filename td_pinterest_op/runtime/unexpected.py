@@ -1,4 +1,4 @@
-"""Maps unexpected exceptions to ExportError: what the machine lacks, else a bug with its place."""
+"""Converts unexpected exceptions to ExportError: to what the machine lacks, or to a bug and its place."""
 
 import errno
 import tempfile
@@ -22,7 +22,7 @@ _PROCESS_LACKS = {
 
 
 def to_export_error(error: Exception) -> ExportError:
-    """Return an ExportError unchanged, and any other exception (which could quote a row) as its type and place."""
+    """Return an ExportError unchanged; convert others without their text, which could quote a row."""
     if isinstance(error, ExportError):
         return error
     if shortage := _describe_shortage(error):

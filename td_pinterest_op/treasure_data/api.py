@@ -4,7 +4,8 @@ import contextlib
 import logging
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from itertools import islice
+from types import SimpleNamespace
 from typing import Any
 
 import tdclient.api
@@ -25,13 +26,13 @@ _ADVICE_ABOUT_KEY = {
     403: "Treasure Data does not permit this to the owner of the API key: give that user access to the database",
 }
 _TOO_MANY = 429
-# What the workflow's author must do about any other response, by the hundred of its status.
+# By the hundred of the status, for all other responses.
 _ADVICE = {
     3: "; redirects are not followed: check TD_API_SERVER, and a proxy that may respond in its place",
     4: "; repeating the request does not help: correct {subject}",
 }
+# The end of a message about a failure that may pass.
 RUN_AGAIN = "; run this task again later"
-"""The end of a message about a failure that may pass."""
 
 
 def build_path(*parts: str) -> str:
@@ -59,23 +60,8 @@ class TemporaryError(Exception):
         self.retry_after = retry_after
 
 
-@dataclass(frozen=True, slots=True)
-class _ConnectionPool:
-    """Sends td-client's requests in place of td-client's own connection pool."""
-
-    transport: Transport
-
-    def request(
-        self, method: str, url: str, *, fields: Mapping[str, str], headers: Mapping[str, str]
-    ) -> contextlib.AbstractContextManager[urllib3.BaseHTTPResponse]:
-        """Send one request; the block reads its response."""
-        form = {"content-type": "application/x-www-form-urlencoded"} if fields else {}
-        body = urllib.parse.urlencode(fields).encode() if fields else None
-        return self.transport.open(method, url, headers={**headers, **form}, body=body, auth=lambda request: request)
-
-
 class TreasureData:
-    """Treasure Data's API, with retries."""
+    """A client for Treasure Data's API, with retries."""
 
     def __init__(self, *, api_key: Secret, endpoint: str, transport: Transport, retry: Retry, timing: Timing) -> None:
         # td-client logs the key at DEBUG, and raw bodies, which can be rows, at WARNING.
@@ -83,40 +69,38 @@ class TreasureData:
         self.retry, self.sleep, self._wall_clock = retry, timing.sleep, timing.wall
         # Without the slash at its end td-client would request //v3/…
         self._api = tdclient.api.API(api_key.reveal(), user_agent=USER_AGENT, endpoint=endpoint.rstrip("/") + "/")
-        setattr(self._api, "http", _ConnectionPool(transport))  # noqa: B010 - declared as urllib3's pool
+        self._transport = transport
+        # In place of td-client's own connection pool.
+        setattr(self._api, "http", SimpleNamespace(request=self._send_form))  # noqa: B010 - declared as urllib3's pool
 
     def call(
         self, method: str, path: str, *, subject: str = "the name in its path", **params: str
     ) -> tuple[int, dict[str, Any]]:
-        """Return the status (200, 404 or 409) and the JSON object of a response. `path`: see `build_path`.
+        """Call an endpoint, with retries; return the status (200, 404 or 409) and the JSON object of the response.
 
-        `subject`: what to correct if Treasure Data refuses the request. A POST is repeated like a GET: give it a
-        `domain_key`, or make sure that it may be repeated.
+        `path`: see `build_path`. `subject`: what to correct if Treasure Data refuses the request. A POST is repeated
+        like a GET: give it a `domain_key`, or make sure that it may be repeated.
         Raises SettingsError, WorkflowError and TreasureDataError.
         """
-        waits, attempts = self.retry.waits(), self.retry.count + 1
-        for attempt in range(1, attempts + 1):
+        place = f"to {method} {path}"
+        for wait in (*islice(self.retry.iterate_waits(), self.retry.count), None):
             try:
-                with self.open(method, path, params=params) as response:
+                with self.open_response(method, path, params=params) as response:
                     status, content = response.status, parse_json_object(read_body(response))
                 break
             except TemporaryError as error:
-                if attempt == attempts:
-                    raise TreasureDataError(
-                        f"Treasure Data: {error} to {method} {path}, {format_count(attempts, 'time')}{RUN_AGAIN}"
-                    ) from None
-                self.pause(error, next(waits), f"to {method} {path}")
+                if wait is None:
+                    tries = format_count(self.retry.count + 1, "time")
+                    raise TreasureDataError(f"Treasure Data: {error} {place}, {tries}{RUN_AGAIN}") from None
+                self.wait_for_retry(error, wait, place)
         if status not in (200, 404, 409):
             text = str(content.get("error") or content.get("message") or content.get("text") or "")
-            response_text = f'response {status} "{sanitize(text, longest=300)}" to {method} {path}'
+            response_text = f'response {status} "{sanitize(text, longest=300)}" {place}'
             raise build_refusal_error(status, response_text, subject=subject)
         return status, content
 
-    def pause(self, failure: TemporaryError, wait: float, place: str) -> None:
-        """Sleep `wait` seconds, or as long as the response asks. Raises TreasureDataError if that is too long.
-
-        `place` completes the failure, for messages.
-        """
+    def wait_for_retry(self, failure: TemporaryError, wait: float, place: str) -> None:
+        """Sleep `wait` seconds, or as long as the response asks. Raises TreasureDataError if that is too long."""
         if failure.retry_after > self.retry.longest_wait:
             raise TreasureDataError(
                 f"Treasure Data: {failure} {place}; it asks to wait {format_duration(failure.retry_after)}, more than "
@@ -127,7 +111,7 @@ class TreasureData:
         self.sleep(wait)
 
     @contextlib.contextmanager
-    def open(
+    def open_response(
         self,
         method: str,
         path: str,
@@ -137,37 +121,47 @@ class TreasureData:
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         """Send one request without retries; its response is read within the block.
 
-        Raises WorkflowError (key, permission), SettingsError (proxy), TreasureDataError (certificate), and
-        TemporaryError if a retry may help.
+        Raises WorkflowError for a refused key, TemporaryError if a retry may help, and as `_explain_no_response` says.
         """
         # Not td-client's get() and post(): these retry on their own, for minutes, and hide the response.
         url, all_headers = self._api.build_request(path, {"Accept-Encoding": "identity", **(headers or {})})
         try:
             with self._api.send_request(method, url, fields=dict(params or {}), headers=all_headers) as response:
-                if advice := _ADVICE_ABOUT_KEY.get(response.status):
-                    text = f"{advice} (response {response.status} to {method} {path})"
-                    raise WorkflowError(text, status=response.status)
-                if response.status == _TOO_MANY or response.status >= 500:
+                status = response.status
+                if advice := _ADVICE_ABOUT_KEY.get(status):
+                    raise WorkflowError(f"{advice} (response {status} to {method} {path})", status=status)
+                if status == _TOO_MANY or status >= 500:
                     seconds = read_retry_after(response.headers, wall=self._wall_clock())
-                    raise TemporaryError(f"response {response.status}", retry_after=seconds or 0.0)
+                    raise TemporaryError(f"response {status}", retry_after=seconds or 0.0)
                 yield response
         except NoResponseError as error:
             raise _explain_no_response(error, f"to {method} {path}") from None
 
+    def _send_form(
+        self, method: str, url: str, *, fields: Mapping[str, str], headers: Mapping[str, str]
+    ) -> contextlib.AbstractContextManager[urllib3.BaseHTTPResponse]:
+        """Send a request with a form of these fields, if there are any. See `Transport.open_response`."""
+        form = {"content-type": "application/x-www-form-urlencoded"} if fields else {}
+        body = urllib.parse.urlencode(fields).encode() or None
+        return self._transport.open_response(
+            method, url, headers={**headers, **form}, body=body, auth=lambda request: request
+        )
+
 
 def _explain_no_response(error: NoResponseError, place: str) -> Exception:
     """Return the error for a request without a usable response: TemporaryError if a retry may help."""
+    text = f"Treasure Data: {error}"
     if error.failure is Failure.OVERSIZED:
-        return TreasureDataError(f"Treasure Data: {error}, {place}")
+        return TreasureDataError(f"{text}, {place}")
     # Any other failure of TLS may pass.
-    if error.failure is Failure.TLS and "certificate" in str(error).lower():
+    if error.failure is Failure.TLS and "certificate" in text.lower():
         return TreasureDataError(
-            f"Treasure Data: {error}. If your network has a certificate authority of its own, name its file in "
-            "REQUESTS_CA_BUNDLE or SSL_CERT_FILE"
+            f"{text}. If your network has a certificate authority of its own, name its file in REQUESTS_CA_BUNDLE or "
+            "SSL_CERT_FILE"
         )
     if error.failure is Failure.UNUSABLE:
         return SettingsError(
-            f"Treasure Data: {error}; check TD_API_SERVER, the proxy (HTTPS_PROXY or ALL_PROXY) and the certificates "
+            f"{text}; check TD_API_SERVER, the proxy (HTTPS_PROXY or ALL_PROXY) and the certificates "
             "(REQUESTS_CA_BUNDLE or SSL_CERT_FILE)"
         )
     return TemporaryError(f"no response ({error})")

@@ -1,17 +1,18 @@
-"""Jobs: a query is issued or its earlier job adopted, waited for, and checked before a row is read."""
+"""Jobs of Treasure Data: issued, or adopted from an earlier try of the task, and waited for."""
 
 import hashlib
 import json
 import logging
-import math
 import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import JobError, TreasureDataError
-from td_pinterest_op.redaction.format import sanitize
+from td_pinterest_op.http.transport import parse_whole_number
+from td_pinterest_op.redaction.format import escape, sanitize
 from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.runtime.clock import format_duration
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
@@ -19,9 +20,6 @@ from td_pinterest_op.treasure_data.api import TreasureData, build_path
 log = logging.getLogger(__name__)
 
 _FINISHED = ("success", "error", "killed")
-_UNFINISHED = ("queued", "booting", "running")
-# Polls of a job whose status is not one of these: some five minutes.
-_MAXIMUM_UNKNOWN = 36
 # Polling, in seconds: often at first, for short queries, then seldom.
 _FIRST_POLL, _LAST_POLL = 0.1, 10.0
 # Lines about the wait: the first after a second, then never more than this many seconds apart.
@@ -29,17 +27,15 @@ _FIRST_LOG, _LONGEST_SILENCE = 1.0, 10.0
 # A rerun reuses its earlier job. If that job failed, it tries the next domain key, up to this many times.
 _MAXIMUM_ISSUES = 20
 _JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
-# Below 2^53, so that a float holds every count exactly.
-_LARGEST_COUNT = 10**15
-_LONGEST_ENGINE_TEXT = 10_000
+_LONGEST_ENGINE_TEXT = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """The source of rows: a job's id, or a query to issue (then `job_id` is None).
 
-    Treasure Data makes one job of all queries that are issued with the same `domain_key`. `purpose`: what one of our
-    own statements is for; its error then does not mention the export.
+    Treasure Data makes one job of all queries that are issued with the same `domain_key`. `purpose`: what a statement
+    of the operator itself is for; an error about it does not mention the export.
     """
 
     job_id: str | None = None
@@ -50,22 +46,22 @@ class Source:
     purpose: str = ""
 
     def with_query(self, query: str) -> "Source":
-        """Return a source with another query, derived from this one's. A rerun adopts the earlier job."""
+        """Return a copy with another query, whose job a rerun of the task adopts."""
         digest = hashlib.sha256(f"{self.domain_key} {query}".encode()).hexdigest()
         return replace(self, query=query, domain_key=f"td_pinterest_op-{digest[:40]}")
 
     def with_fresh_query(self, query: str) -> "Source":
-        """Return a source with another query that must run again each time, since its rows may have changed."""
+        """Return a copy with another query, which a rerun of the task runs again, since its rows may have changed."""
         return replace(self, query=query, domain_key=make_domain_key())
 
 
 def make_domain_key() -> str:
-    """Return a random domain key, so that no earlier job is adopted."""
+    """Return a random domain key, with which no earlier job is adopted."""
     return f"td_pinterest_op-{secrets.token_hex(16)}"
 
 
 class Origin(NamedTuple):
-    """The source of rows and the word for one of them, for messages."""
+    """The words of messages for a source of rows, such as "the query", and for one of its rows."""
 
     name: str
     unit: str
@@ -94,40 +90,50 @@ class Job:
 
     @property
     def label(self) -> str:
-        """The job's result as messages name it."""
+        """The name of the job's result in messages."""
         return f"the file {self.file}" if self.file else f"the result of job {self.id}"
 
     @property
     def origin(self) -> Origin:
-        """Where to correct invalid rows, for messages."""
+        """The words of messages for the source of the job's rows."""
         return FILE if self.file else QUERY
 
 
-def wait_for_job(td: TreasureData, source: Source, *, note: Callable[[str], None] = lambda _: None) -> Job:
-    """Return the job of `source` once it has succeeded. `note` gets the job's id as soon as it is known.
+def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str], None] = lambda _: None) -> Job:
+    """Return the job of `source` once it has succeeded. `on_job_id` gets the job's id as soon as it is known.
 
     The job of a query is the one that an earlier try of this task issued, unless that failed, or a new one. Raises
     JobError if the job did not succeed or does not exist, and TreasureDataError.
     """
     if source.job_id is None:
-        return _build_job(*_run_query(td, source, note), purpose=source.purpose)
-    note(source.job_id)
-    return _build_job(source.job_id, _wait_until_finished(td, source.job_id))
+        job_id, details = _run_query(td, source, on_job_id)
+    else:
+        job_id = source.job_id
+        on_job_id(job_id)
+        details = _wait_until_finished(td, job_id)
+    _require_success(job_id, details, source.purpose)
+    try:
+        schema = tuple((name, type_) for name, type_, *_ in json.loads(details.get("hive_result_schema") or "null"))
+        "".join(chain.from_iterable(schema))  # raises TypeError unless all are text
+    except (TypeError, ValueError, RecursionError):
+        raise JobError(f"job {job_id} succeeded but has no result: its query must be a SELECT") from None
+    records, size = parse_whole_number(details.get("num_records")), parse_whole_number(details.get("result_size"))
+    return Job(id=job_id, schema=schema, records=records, size=size)
 
 
 def run_statement(td: TreasureData, source: Source) -> str:
     """Run a statement without a result, such as INSERT; return its job's id. Raises as `wait_for_job` does."""
     job_id, details = _run_query(td, source, lambda _: None)
-    _require_success(job_id, details, purpose=source.purpose)
+    _require_success(job_id, details, source.purpose)
     return job_id
 
 
-def _run_query(td: TreasureData, source: Source, note: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
-    """Issue a query, or adopt its earlier job; return the job's id and details once it has finished."""
+def _run_query(td: TreasureData, source: Source, on_job_id: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
+    """Issue a query, or adopt the job of an earlier try; return the job's id and details once it has finished."""
     for attempt in range(1, _MAXIMUM_ISSUES + 1):
         key = source.domain_key if attempt == 1 else f"{source.domain_key}-{attempt}"
         job_id, adopted = _issue_query(td, source, key)
-        note(job_id)
+        on_job_id(job_id)
         log.info(
             "job %s %s (%s on database %s)%s",
             job_id,
@@ -157,15 +163,8 @@ def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]
 
 def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:
     """Return the details of a job once it has finished."""
-    pause, waited, next_log_at, unknown = _FIRST_POLL, 0.0, _FIRST_LOG, 0
+    pause, waited, next_log_at = _FIRST_POLL, 0.0, _FIRST_LOG
     while (status := _get_job_details(td, "status", job_id)["status"]) not in _FINISHED:
-        unknown = 0 if status in _UNFINISHED else unknown + 1
-        if unknown > _MAXIMUM_UNKNOWN:
-            raise TreasureDataError(
-                f'job {job_id} has had the status "{sanitize(status)}" for {format_duration(waited)}, and this '
-                "operator does not know that status. Nothing was sent. Look at the job in the console, then run this "
-                "task again"
-            )
         if waited >= next_log_at:
             log.info("waiting for job %s (%s): %s so far", job_id, sanitize(status), format_duration(waited))
             next_log_at = waited + min(waited, _LONGEST_SILENCE)
@@ -190,51 +189,16 @@ def _get_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]
     return content
 
 
-def _require_success(job_id: str, details: Mapping[str, Any], *, purpose: str = "", effect: str = "") -> None:
-    """Raise JobError unless the job succeeded. `effect`: what the failure means for the task."""
-    if (status := details["status"]) != "success":
-        of, effect = (f" ({purpose})", "") if purpose else ("", effect)
-        raise JobError(f"job {job_id}{of} ended with status {sanitize(status)}{effect}{_quote_engine(details)}")
-
-
-def _build_job(job_id: str, details: Mapping[str, Any], *, purpose: str = "") -> Job:
-    """Return the job that these details describe. Raises JobError if it failed or has no result."""
-    _require_success(job_id, details, purpose=purpose, effect=": nothing was sent")
-    try:
-        schema = json.loads(details.get("hive_result_schema") or "null")
-        columns = tuple(_parse_column(*column) for column in schema)
-    except (TypeError, ValueError, RecursionError):
-        raise JobError(f"job {job_id} succeeded but has no result: its query must be a SELECT") from None
-    return Job(
-        id=job_id,
-        schema=columns,
-        records=_parse_count(details.get("num_records")),
-        size=_parse_count(details.get("result_size")),
-    )
-
-
-def _parse_column(name: object, type_: object, *_: object) -> tuple[str, str]:
-    """Return name and type of a column in a job's schema. Raises TypeError if they are not text."""
-    if not isinstance(name, str) or not isinstance(type_, str):
-        raise TypeError
-    return name, type_
-
-
-def _quote_engine(details: Mapping[str, Any]) -> str:
-    """Return the last lines that the engine wrote about a failed job, for the error message."""
+def _require_success(job_id: str, details: Mapping[str, Any], purpose: str) -> None:
+    """Raise JobError unless the job succeeded. Its message has the last lines that the engine wrote."""
+    if (status := details["status"]) == "success":
+        return
     debug = details.get("debug")
     parts = [debug.get("stderr"), debug.get("cmdout")] if isinstance(debug, Mapping) else [debug]
-    text = "\n".join(part[-_LONGEST_ENGINE_TEXT:] for part in parts if isinstance(part, str))
+    text = "\n".join(part for part in parts if isinstance(part, str))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # Masked before it is cut: half of an identifier would not be recognised.
-    last = mask(" / ".join(lines[-6:]))[-600:]
-    return f"; the engine's last lines: {sanitize(last, longest=600)}" if last else ""
-
-
-def _parse_count(value: object) -> int | None:
-    """Return a count, given as a number or as text; None for any other value."""
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return int(number) if math.isfinite(number) and 0 <= number <= _LARGEST_COUNT else None
+    last = escape(mask(" / ".join(lines[-6:])))[-_LONGEST_ENGINE_TEXT:]
+    name, effect = (f"{job_id} ({purpose})", "") if purpose else (job_id, ": nothing was sent")
+    engine = f"; the engine's last lines: {last}" if last else ""
+    raise JobError(f"job {name} ended with status {sanitize(status)}{effect}{engine}")

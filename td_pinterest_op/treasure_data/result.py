@@ -1,17 +1,21 @@
-"""A job's result as blocks of raw values: decompressed in constant memory, with every row counted."""
+"""The result of a job as blocks of raw values: resumed where the download breaks off, in constant memory, complete."""
 
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import msgpack
+import urllib3
 
-from td_pinterest_op.errors import TreasureDataError
-from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.download import Download, Progress
+from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
+from td_pinterest_op.http.transport import read_pieces
+from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, build_path, build_refusal_error
 from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 
+_FORBIDDEN = 403
+_RANGE_START = re.compile(r"bytes ([0-9]{1,18})-")
 # Bytes for each column that are decompressed at once: with the rows made of them, the memory that a block takes.
 _INFLATED = 64 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
@@ -19,64 +23,128 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """The rows of a job. `blocks` yields, once, blocks of rows: a list for each column, all of the same length."""
+    """The rows of a job, in blocks to iterate once: a list for each column, all of the same length."""
 
     job: Job
     blocks: Iterable[list[list[Any]]]
 
 
-def open_job_rows(td: TreasureData, source: Source, *, note: Callable[[str], None]) -> Rows:
-    """Return the rows of a job once it is finished; `note` gets its id. Raises as `wait_for_job` does."""
-    job = wait_for_job(td, source, note=note)
+def open_job_rows(td: TreasureData, source: Source, *, on_job_id: Callable[[str], None] = lambda _: None) -> Rows:
+    """Return the rows of a job once it has finished. Arguments and errors: see `wait_for_job`."""
+    job = wait_for_job(td, source, on_job_id=on_job_id)
     return Rows(job=job, blocks=JobResult(td, job))
 
 
-def read_all(td: TreasureData, source: Source) -> list[dict[str, Any]]:
-    """Return the rows of a small result as mappings by column name. Raises as `wait_for_job` does."""
-    return to_records(open_job_rows(td, source, note=lambda _: None))
+def read_small_result(td: TreasureData, source: Source) -> list[dict[str, Any]]:
+    """Return all rows of a small result, each as a dictionary by column name. Raises as `wait_for_job` does."""
+    return read_as_dicts(open_job_rows(td, source))
 
 
-def to_records(rows: Rows) -> list[dict[str, Any]]:
-    """Return each row as a mapping by column name, with text decoded."""
+def read_as_dicts(rows: Rows) -> list[dict[str, Any]]:
+    """Return each row as a dictionary by column name, with text decoded."""
     names = [name for name, _ in rows.job.schema]
     return [
-        {name: _decode_text(value) for name, value in zip(names, row, strict=True)}
+        {
+            name: value.decode(errors="replace") if isinstance(value, bytes) else value
+            for name, value in zip(names, row, strict=True)
+        }
         for block in rows.blocks
         for row in zip(*block, strict=True)
     ]
 
 
-def _decode_text(value: Any) -> Any:
-    """Return bytes as text, and any other value unchanged."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
-
-
 class JobResult:
-    """The rows of a job; iterate once. Yields blocks of rows: a list for each column, all of the same length.
+    """Downloads the rows of a job, in blocks to iterate once: a list for each column, all of the same length.
 
     Values are bytes (text is not decoded: one bad byte would cost the whole block), None, or other msgpack types.
     Raises JobError and TreasureDataError. After the last block the number of rows is the one that the job says.
     """
 
     def __init__(self, td: TreasureData, job: Job) -> None:
-        self._download = Download(td, job, progress=self._measure_progress)
-        self._job = job
-        self._rows = 0
+        self._td, self._job = td, job
+        self._offset = self._rows = 0  # compressed bytes, and rows, received so far
+        self._at_end = False  # Treasure Data has no more bytes
         self._block_bytes = _INFLATED * max(len(job.schema), 1)
         self._inflater = zlib.decompressobj(_GZIP)
         # Tuples are made faster than lists, and the garbage collector stops looking at them.
         self._unpacker = msgpack.Unpacker(raw=True, use_list=False, strict_map_key=False)
 
     def __iter__(self) -> Iterator[list[list[Any]]]:
-        for data in self._download:
-            yield from self._decode_blocks(data)
+        retry, tries = self._td.retry, 0
+        waits = retry.iterate_waits()
+        while True:
+            before, failure = self._offset, TemporaryError("an early end")
+            try:
+                for data in self._read_response():
+                    yield from self._decode_blocks(data)
+            except TemporaryError as error:
+                failure = error
+            if self._is_complete():
+                return
+            tries = 0 if self._offset > before else tries + 1
+            if self._at_end or tries > retry.count:
+                why = "" if self._at_end else f" (the last of {tries} tries: {failure})"
+                raise TreasureDataError(
+                    f"{self._job.label} is truncated: {self._rows} of {self._job.records} rows arrived{why}; nothing "
+                    "was sent. Run this task again"
+                )
+            self._td.wait_for_retry(failure, next(waits) if tries else retry.initial_wait, f"in {self._job.label}")
 
-    def _measure_progress(self) -> Progress:
-        """Return how much of the result has been decoded."""
-        return Progress(rows=self._rows, is_whole_file=self._inflater.eof)
+    def _is_complete(self) -> bool:
+        """Whether the compressed file is complete and contains as many rows as the job says."""
+        if self._job.records == 0:  # the result may have no bytes at all; one request shows whether it has rows
+            return self._at_end
+        has_all_rows = self._rows == self._job.records or (self._job.records is None and self._at_end)
+        return self._inflater.eof and has_all_rows
+
+    def _read_response(self) -> Iterator[bytes]:
+        """Request the rest of the compressed file, and yield its bytes until the response ends."""
+        path = f"{build_path('job', 'result', self._job.id)}?format=msgpack.gz"
+        headers = {"Range": f"bytes={self._offset}-"} if self._offset else {}
+        try:
+            with self._td.open_response("GET", path, headers=headers) as response:
+                if response.status == 416 or (response.status == 404 and self._job.records == 0):
+                    self._at_end = True
+                    return
+                skip = self._count_known_bytes(response)
+                for data in read_pieces(response):
+                    new, skip = data[skip:], max(skip - len(data), 0)
+                    self._offset += len(new)
+                    yield new
+        except WorkflowError as error:
+            if error.status != _FORBIDDEN:
+                raise
+            raise JobError(
+                f"the owner of the API key may not read {self._job.label}: another user ran it. Use the key of the "
+                "same user for the query and the export (the secret td.apikey), or let the export run the query"
+            ) from None
+        # Without a Content-Length, a broken connection looks like a clean close. It is the end only if the compressed
+        # file ends as well, or if nothing came and nothing was announced.
+        is_whole = self._inflater.eof or (self._job.records == 0 and self._offset == 0)
+        self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
+
+    def _count_known_bytes(self, response: urllib3.BaseHTTPResponse) -> int:
+        """Return how many bytes at the start of a response were received before. Raises TemporaryError for a gap."""
+        if response.status == 200:
+            return self._offset
+        start = _RANGE_START.match(response.headers.get("Content-Range", ""))
+        if response.status == 206 and start and int(start[1]) <= self._offset:
+            return self._offset - int(start[1])
+        if response.status == 206:
+            raise TemporaryError("the response contains another part of the result than requested")
+        if response.status == 404:
+            raise JobError(
+                f"job {self._job.id} no longer has a result: Treasure Data keeps results for seven days. Run the "
+                "query again (a query that inserts or creates has no result: it must be a SELECT)"
+            )
+        raise build_refusal_error(
+            response.status,
+            f"response {response.status} to the request for {self._job.label}",
+            subject="the job's id, or let the export run the query",
+        )
 
     def _decode_blocks(self, data: bytes) -> Iterator[list[list[Any]]]:
-        """Yield the blocks of rows that more compressed data completes."""
+        """Yield the blocks of rows in the next part of the compressed file."""
         while data:
             if self._inflater.eof:  # the next member of the file
                 self._inflater = zlib.decompressobj(_GZIP)
@@ -85,14 +153,14 @@ class JobResult:
                 rows = list(self._unpacker)
             except (zlib.error, ValueError, msgpack.UnpackException):
                 raise TreasureDataError(
-                    f"the result of job {self._job.id} cannot be read, because its data is damaged. Run this task again"
+                    f"{self._job.label} cannot be read, because its data is damaged. Run this task again"
                 ) from None
             data = self._inflater.unconsumed_tail or self._inflater.unused_data
             if rows:
                 yield self._to_columns(rows)
 
     def _to_columns(self, rows: list[Any]) -> list[list[Any]]:
-        """Return rows as columns, and count them. Raises TreasureDataError for a row of another width."""
+        """Turn rows into columns, and count them. Raises TreasureDataError for a row of another length."""
         width = len(self._job.schema)
         try:
             # One column, the usual case, takes a third of the time that turning rows into columns takes.
@@ -102,13 +170,11 @@ class JobResult:
         except (TypeError, ValueError):
             columns = []
         if len(columns) != width:
-            raise TreasureDataError(
-                f"the result of job {self._job.id} contains a row that does not have {width} columns"
-            )
+            raise TreasureDataError(f"{self._job.label} contains a row that does not have {width} columns")
         self._rows += len(rows)
         if self._job.records is not None and self._rows > self._job.records:
             raise TreasureDataError(
-                f"the result of job {self._job.id} contains {self._rows} rows or more, but the job says "
-                f"{self._job.records}; nothing was sent. Run this task again"
+                f"{self._job.label} contains {self._rows} rows or more, but the job says {self._job.records}; nothing "
+                "was sent. Run this task again"
             )
         return columns

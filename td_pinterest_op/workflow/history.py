@@ -3,14 +3,15 @@
 A history that cannot be read or written causes one warning. It never fails a run, nor delays it for long.
 """
 
+import concurrent.futures
 import contextlib
 import logging
-import random
 import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from td_pinterest_op import __version__
@@ -21,12 +22,11 @@ from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row
 from td_pinterest_op.run_history.sql import create_table, insert_rows
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing, format_duration
-from td_pinterest_op.runtime.threads import call_within
 from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.treasure_data.api import RUN_AGAIN, TreasureData
 from td_pinterest_op.treasure_data.job import Source, make_domain_key, run_statement
-from td_pinterest_op.treasure_data.result import read_all
+from td_pinterest_op.treasure_data.result import read_small_result
 from td_pinterest_op.workflow.resubmit import may_resubmit
 from td_pinterest_op.workflow.services import build_treasure_data_api
 from td_pinterest_op.workflow.task import Task, read_database
@@ -82,7 +82,7 @@ class History:
 
     def read_rows(self, query: str) -> list[dict[str, Any]]:
         """Return the rows of a query; none if the history cannot be read. Raises StoppedError."""
-        results = self._try_queries(read_all, [query], failure="nothing is known from the history")
+        results = self._try_queries(read_small_result, [query], failure="nothing is known from the history")
         return results[0] if results else []
 
     def _try_queries(
@@ -92,12 +92,13 @@ class History:
         if self._given_up.is_set():
             return []
         try:
-            return call_within(TIME_LIMIT, lambda: self._run_queries(run, queries))
+            future = shutdown.start_thread(partial(self._run_queries, run, queries), name="history")
+            if concurrent.futures.wait([future], TIME_LIMIT).done:
+                return future.result()
+            problem = f"Treasure Data took longer than {format_duration(TIME_LIMIT)}"
         except StoppedError:
             self._given_up.set()
             raise
-        except TimeoutError:
-            problem = f"Treasure Data took longer than {format_duration(TIME_LIMIT)}"
         except Exception as error:
             problem = format_error(error).removesuffix(RUN_AGAIN)
         self._given_up.set()
@@ -110,7 +111,7 @@ class History:
         # Without retries, which would log warnings.
         limits = {"connect_timeout": _CONNECT_TIMEOUT, "write_timeout": TIME_LIMIT, "read_timeout": TIME_LIMIT}
         with contextlib.closing(Transport(**limits, connections=1)) as transport:
-            retry = Retry(count=0, initial_wait=1.0, longest_wait=TIME_LIMIT, random=random.random)
+            retry = Retry(count=0, initial_wait=1.0, longest_wait=TIME_LIMIT)
             timing = replace(self.timing, sleep=self._sleep_unless_given_up)
             td = build_treasure_data_api(self.task, transport=transport, retry=retry, timing=timing)
             return [self._run_query(td, run, query) for query in queries]
@@ -133,7 +134,7 @@ class History:
     def _build_source(self, query: str) -> Source:
         """Return a query on the history's database as a source that Treasure Data runs as one job."""
         # The key makes one job of a request that is repeated because its response was lost.
-        return Source(query=query, database=self.database, domain_key=make_domain_key())
+        return Source(query=query, database=self.database, domain_key=make_domain_key(), purpose="history")
 
     def _sleep_unless_given_up(self, seconds: float) -> None:
         """Sleep between retries. Raises TimeoutError once the history was given up."""

@@ -40,7 +40,7 @@ class TaskProcess:
             log.propagate = False
             log.addHandler(handler)
             stack.callback(log.removeHandler, handler)
-            stack.callback(shutdown.reset)
+            stack.callback(shutdown.clear_request)
             stack.enter_context(contextlib.closing(_ShutdownWatchdog()))
             # Before the watchdog and the request to end go: it writes, and the reader of the log may be stuck.
             stack.callback(handler.close)
@@ -50,7 +50,7 @@ class TaskProcess:
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
         if shutdown.is_requested():
-            shutdown.finish()
+            shutdown.wait_for_protected()
         with self._stack:
             is_resubmitted = isinstance(error, AccountError) and try_resubmit(error)
             if is_resubmitted or not isinstance(error, Exception):
@@ -64,14 +64,14 @@ class TaskProcess:
 def _handle_signal(number: int, _frame: FrameType | None) -> None:
     """Handle a signal: ask the run to end, and stop waiting for the log's reader, which may hang."""
     is_first = not shutdown.is_requested()
-    shutdown.request(signal.Signals(number).name)
+    shutdown.request_end(signal.Signals(number).name)
     for stream in (1, 2):
         with contextlib.suppress(OSError):
             if stat.S_ISFIFO(os.fstat(stream).st_mode):
                 os.set_blocking(stream, False)
     # A second signal must not interrupt what the first one lets finish.
     if is_first:
-        shutdown.check()
+        shutdown.raise_if_requested()
 
 
 class _ShutdownWatchdog:
@@ -97,7 +97,7 @@ class _ShutdownWatchdog:
             pass
         if not number or self._ended.wait(_PATIENCE):
             return
-        shutdown.finish()
+        shutdown.wait_for_protected()
         if not self._ended.is_set():
             os._exit(128 + number[0])
 

@@ -87,7 +87,7 @@ class LogReporter:
         def log_progress(done: int) -> None:
             """Log the number of units done, if the last line is 10 s old."""
             nonlocal logged_at
-            shutdown.check()
+            shutdown.raise_if_requested()
             now, left = self.timing.monotonic(), eta.format_eta(done)
             if now - logged_at >= LOG_INTERVAL:
                 logged_at = now

@@ -1,7 +1,6 @@
 """Connections to Treasure Data and Pinterest, built from a task's settings. The first call contacts them."""
 
 import contextlib
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +8,7 @@ from typing import NamedTuple
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.http.retry import Retry
-from td_pinterest_op.http.transport import Transport, is_safe
+from td_pinterest_op.http.transport import Transport, is_safe_url
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Client, OnResponse
 from td_pinterest_op.pinterest.oauth import Tokens
@@ -39,7 +38,7 @@ def read_endpoints(environ: Mapping[str, str]) -> Endpoints:
     """Return the services' URLs from the environment. Raises SettingsError if secrets must not be sent to one."""
     values = {name: environ.get(name, "").strip() or default for name, default in _DEFAULTS.items()}
     urls = {name: url if "://" in url else f"https://{url}" for name, url in values.items()}
-    if unsafe := [name for name, url in urls.items() if not is_safe(url)]:
+    if unsafe := [name for name, url in urls.items() if not is_safe_url(url)]:
         raise SettingsError(f"{' and '.join(unsafe)} must be https (http is allowed only for this machine)")
     return Endpoints(*urls.values())
 
@@ -158,5 +157,4 @@ def _build_retry(settings: ConnectionSettings) -> Retry:
         count=settings.retry_count,
         initial_wait=settings.retry_initial_wait_millis / 1000,
         longest_wait=settings.max_retry_wait_millis / 1000,
-        random=random.random,
     )

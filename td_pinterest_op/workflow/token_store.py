@@ -13,11 +13,11 @@ from itertools import islice
 from pathlib import Path
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.http.retry import DAY, Retry
-from td_pinterest_op.http.transport import NoResponseError, is_safe
+from td_pinterest_op.http.retry import Retry
+from td_pinterest_op.http.transport import NoResponseError, is_safe_url
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import atomic_file
-from td_pinterest_op.runtime.clock import Timing
+from td_pinterest_op.runtime.clock import DAY, Timing
 from td_pinterest_op.workflow.digdag_secrets import DigdagServer, find_local_secrets_folder, read_local_secret
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class TokenStore:
             if not self._is_local:
                 return self._put_secret(self._find_server(), self.secret_name, issued)
             # Only the file is replaced: other users may share its folder.
-            atomic_file.replace(find_local_secrets_folder(self.environ) / self.secret_name, issued.reveal())
+            atomic_file.replace_file(find_local_secrets_folder(self.environ) / self.secret_name, issued.reveal())
         except SettingsError as error:
             return str(error)
         except OSError as error:
@@ -127,7 +127,7 @@ class TokenStore:
                 "the old token is not in a local secrets file, and a local run stores no token on a server"
             )
         if endpoint := self.environ.get("DIGDAG_ENDPOINT", "").rstrip("/"):
-            if self.project_id is None or not is_safe(endpoint):
+            if self.project_id is None or not is_safe_url(endpoint):
                 raise SettingsError(
                     "DIGDAG_ENDPOINT must be https (http is allowed only for this machine), and the task must "
                     "belong to a project"
@@ -144,7 +144,7 @@ class TokenStore:
     def _put_secret(self, server: DigdagServer, name: str, issued: Secret) -> str:
         """Store a token as a secret on the server; return why that failed, "" if it succeeded."""
         problem = ""
-        for wait in (0.0, *islice(self.retry.waits(), _TRIES - 1)):
+        for wait in (0.0, *islice(self.retry.iterate_waits(), _TRIES - 1)):
             self.timing.sleep(wait)
             try:
                 status = server.put_secret(self.project_id, name, issued)

@@ -209,9 +209,9 @@ def test_stopped_erasure_ends_at_once_and_reports_no_list(
     caplog: pytest.LogCaptureFixture,
     request: pytest.FixtureRequest,
 ) -> None:
-    services.pinterest.on_request(lambda call: shutdown.request("SIGTERM") if call.operation == operation else None)
+    services.pinterest.on_request(lambda call: shutdown.request_end("SIGTERM") if call.operation == operation else None)
     services.pinterest.inject(Fault(effect=Answer(status=503), operation=operation, times=None))
-    request.addfinalizer(shutdown.reset)
+    request.addfinalizer(shutdown.clear_request)
     with pytest.raises(StoppedError, match=r"was stopped \(SIGTERM\)"):
         run_erasure(services, services.job(people(40)))
     assert 1 == len(services.pinterest.calls.of(operation))

@@ -461,9 +461,9 @@ def test_signal_while_the_history_is_written_ends_the_task_after_its_work(servic
 
 
 def test_run_ended_by_a_signal_writes_no_row(services: Services, request: pytest.FixtureRequest) -> None:
-    request.addfinalizer(shutdown.reset)
+    request.addfinalizer(shutdown.clear_request)
     services.pinterest.on_request(
-        lambda call: shutdown.request("SIGTERM") if call.operation == "audiences/get" else None
+        lambda call: shutdown.request_end("SIGTERM") if call.operation == "audiences/get" else None
     )
     with pytest.raises(ExportError, match="was stopped"):
         run_add(services)

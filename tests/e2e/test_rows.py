@@ -177,7 +177,7 @@ class TestDownload:
         self, services: Services, ignore_range: bool
     ) -> None:
         services.td.ignore_range, services.td.claim_extra_records = ignore_range, 5
-        with pytest.raises(TreasureDataError, match=f"{COUNT} of {COUNT + 5} rows came"):
+        with pytest.raises(TreasureDataError, match=f"{COUNT} of {COUNT + 5} rows arrived"):
             export_members(services, services.job(people(COUNT)))
         assert 1 == len(services.td.calls("GET", "/v3/job/result"))
         assert [] == services.time.slept

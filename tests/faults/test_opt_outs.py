@@ -162,7 +162,9 @@ class WatchedTransport(Transport):
         cls.now, cls.requests, cls.is_dead, cls.records = one, 0, False, []
 
     @contextlib.contextmanager
-    def open(self, method: str, url: str, *, body: bytes | None, **rest: Any) -> Iterator[urllib3.BaseHTTPResponse]:
+    def open_response(
+        self, method: str, url: str, *, body: bytes | None, **rest: Any
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
         mine = type(self)
         mine.requests += 1
         is_last = mine.requests == mine.now.dies_at
@@ -170,7 +172,7 @@ class WatchedTransport(Transport):
         if mine.is_dead:
             raise StoppedError("the process is dead")
         mine.records += _records_of(body)
-        with super().open(method, url, body=body, **rest) as response:
+        with super().open_response(method, url, body=body, **rest) as response:
             mine.is_dead = is_last
             if mine.is_dead:
                 raise StoppedError("the process is dead")

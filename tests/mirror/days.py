@@ -136,7 +136,7 @@ class _Steps:
 
     @contextlib.contextmanager
     def patch_transport(self) -> Iterator[None]:
-        opening, send = Transport.open, Transport.send
+        opening, send = Transport.open_response, Transport.send
 
         def open_(transport: Transport, method: str, url: str, **given: Any) -> Any:
             body = given.get("body") or b""
@@ -147,7 +147,7 @@ class _Steps:
             step = method in ("POST", "PATCH") and "/ad_accounts/" in url
             return self._do(f"{method} {url}" if step else "", lambda: send(transport, method, url, **given))
 
-        with mock.patch.object(Transport, "open", open_), mock.patch.object(Transport, "send", send_):
+        with mock.patch.object(Transport, "open_response", open_), mock.patch.object(Transport, "send", send_):
             yield
 
     def _do(self, step: str, request: Callable[[], Any]) -> Any:
@@ -184,7 +184,7 @@ def purpose_of(body: bytes) -> str:
 def run_at_statement(purpose: str, do: Callable[[], object]) -> Iterator[None]:
     """Call `do` right before the first statement for a purpose is issued."""
     left = [1]
-    opening = Transport.open
+    opening = Transport.open_response
 
     def opened(transport: Transport, method: str, url: str, **given: Any) -> Any:
         if "/job/issue/" in url and purpose_of(given.get("body") or b"").startswith(purpose):
@@ -193,7 +193,7 @@ def run_at_statement(purpose: str, do: Callable[[], object]) -> Iterator[None]:
                 do()
         return opening(transport, method, url, **given)
 
-    with mock.patch.object(Transport, "open", opened):
+    with mock.patch.object(Transport, "open_response", opened):
         yield
 
 

@@ -44,7 +44,7 @@ class _Run:
             settings = replace(settings, control=replace(settings.control, percent=Decimal(0)))
         sources = {name: self.sources[name] for name in lists}
         stats = Stats(action="", ad_account_id="", dry_run=True)
-        rows = open_job_rows(self.td, self.sources["query"], note=lambda _: None)
+        rows = open_job_rows(self.td, self.sources["query"])
         with (
             open_lists(self.td, sources, settings, stats) as opened,
             open_reader(rows.job, settings, stats, lists=opened if sources else None) as reader,

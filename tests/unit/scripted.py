@@ -108,13 +108,13 @@ class Keys(TokenSource):
         self.proved: list[AuthBase] = []
         self._keys: list[AuthBase] = [_Key(f"key {number}") for number in range(1, count + 1)]
 
-    def token(self) -> AuthBase:
+    def get_token(self) -> AuthBase:
         return self._keys[0]
 
     def mark_accepted(self, used: AuthBase) -> None:
         self.proved.append(used)
 
-    def refresh(self, used: AuthBase) -> bool:
+    def replace_token(self, used: AuthBase) -> bool:
         if used is self._keys[0] and len(self._keys) == 1:
             return False
         self._keys.pop(0)

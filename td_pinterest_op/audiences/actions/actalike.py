@@ -83,12 +83,16 @@ class CreateActalike(AudienceAction):
 
     def _request_creation(self) -> Audience:
         """Send the request that creates the audience."""
-        return self._api.create_actalike_audience(
+        settings = self._settings
+        return self._api.create_audience(
             name=self._new_name,
-            description=" ".join(filter(None, (self._settings.audience_description, self._session_suffix))),
-            seed_audience_id=self._settings.seed_audience_id or "",
-            country=self._settings.country or "",
-            percentage=self._settings.percentage or 0,
+            description=" ".join(filter(None, (settings.audience_description, self._session_suffix))),
+            audience_type=ACTALIKE,
+            rule={
+                "seed_id": [settings.seed_audience_id],
+                "country": settings.country,
+                "percentage": settings.percentage,
+            },
         )
 
     def _is_own(self, audience: Audience) -> bool:
@@ -98,7 +102,7 @@ class CreateActalike(AudienceAction):
     def _check_seed(self) -> None:
         """Raise AudienceError for a seed audience that Pinterest cannot use, or cannot use yet."""
         seed_id = self._settings.seed_audience_id or ""
-        seed = self._api.audience(seed_id)
+        seed = self._api.find_audience(seed_id)
         if seed is None or seed.is_removed:
             raise AudienceError(
                 f"there is no seed audience {seed_id} in ad account {self._api.ad_account_id}: check both ids"

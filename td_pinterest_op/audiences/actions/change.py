@@ -35,7 +35,7 @@ class Change(AudienceAction):
 
     def _check_list_unchanged(self, audience: Audience) -> None:
         """Raise AudienceError if the audience no longer uses the list that got the records."""
-        now = self._api.audience(audience.id)
+        now = self._api.find_audience(audience.id)
         if now and not now.is_removed and now.customer_list_id == audience.customer_list_id:
             self._put_into_stats(now)
             return

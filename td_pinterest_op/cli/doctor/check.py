@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from td_pinterest_op.cli.ad_accounts import AdAccount
 from td_pinterest_op.cli.connection import Credentials
-from td_pinterest_op.pinterest.models import AdAccount
 from td_pinterest_op.workflow.services import Services
 
 OK, WARNING, ERROR = "ok", "warning", "error"

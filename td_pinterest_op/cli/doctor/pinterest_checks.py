@@ -3,25 +3,24 @@
 from collections.abc import Mapping
 
 from td_pinterest_op.audiences.audiences import Audiences
+from td_pinterest_op.cli.ad_accounts import WRITER_ROLES, AdAccount, list_ad_accounts
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext, skip_check
 from td_pinterest_op.http.retry import read_server_time
-from td_pinterest_op.pinterest.models import WRITERS, AdAccount
 from td_pinterest_op.pinterest.oauth import find_missing_scopes
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
 from td_pinterest_op.redaction.format import format_count
-from td_pinterest_op.runtime.clock import SYSTEM
+from td_pinterest_op.runtime.clock import DAY, SYSTEM
 from td_pinterest_op.stats import Condition, find_condition
 
-_DAY = 86_400.0
 # The refresh token ends soon, in seconds.
-_SOON = 14 * _DAY
+_SOON = 14 * DAY
 # Seconds by which clocks may differ before anything fails.
 _SKEW = 120.0
 
 
 def check_token(context: DoctorContext) -> CheckResult:
     """Check that Pinterest issues an access token for the credentials."""
-    context.services.tokens.token()
+    context.services.tokens.get_token()
     return CheckResult(OK, "accepted by Pinterest")
 
 
@@ -39,7 +38,7 @@ def check_token_expiry(context: DoctorContext) -> CheckResult:
     seconds = context.services.tokens.refresh_expires_in
     if seconds is None:
         return CheckResult(OK, "Pinterest does not say how long the refresh token lasts")
-    message = f"the refresh token expires in {format_count(int(seconds // _DAY), 'day')}"
+    message = f"the refresh token expires in {format_count(int(seconds // DAY), 'day')}"
     if seconds <= _SOON:
         return CheckResult(WARNING, message, f"before it expires: {context.credentials.token_advice}")
     return CheckResult(OK, message)
@@ -63,7 +62,7 @@ def check_tier(context: DoctorContext) -> CheckResult:
 def judge_tier(headers: Mapping[str, str]) -> CheckResult:
     """Return the app's access tier, derived from the limits in a response's headers."""
     limits = parse_quotas(headers)
-    of_day = [quota for quota, window in limits if window >= _DAY]
+    of_day = [quota for quota, window in limits if window >= DAY]
     if of_day:
         message = (
             f"trial access: {min(of_day):,} requests a day, about {min(of_day) * 10_000:,} people at 10,000 a batch"
@@ -78,7 +77,7 @@ def check_ad_account(context: DoctorContext) -> CheckResult:
     services, named = context.services, context.account_id
     if services.tokens.scopes and "ads:read" not in services.tokens.scopes:
         return skip_check("the token may not read ad accounts")
-    accounts = list(services.pinterest.ad_accounts())
+    accounts = list(list_ad_accounts(services.pinterest))
     labels = ", ".join(account.label for account in accounts[:5]) or "none"
     if not named and len(accounts) != 1:
         advice = "name one with --ad-account or PINTEREST_AD_ACCOUNT_ID"
@@ -100,7 +99,7 @@ def judge_role(account: AdAccount) -> CheckResult:
     """Return the user's roles, with a warning if they may not allow changes of audiences."""
     roles = ", ".join(account.roles) or "not shown by Pinterest"
     if account.may_write is False:
-        advice = f"have the owner grant one of {', '.join(sorted(WRITERS))} in Business Manager"
+        advice = f"have the owner grant one of {', '.join(sorted(WRITER_ROLES))} in Business Manager"
         return CheckResult(WARNING, f"{roles}: this may not be enough to change audiences", advice)
     return CheckResult(OK, roles)
 

@@ -89,7 +89,7 @@ def check_rows(context: DoctorContext) -> CheckResult:
     """Check the first rows of the job against the task's `result_settings`."""
     params, credentials, td = context.params, context.credentials, context.services.treasure_data
     settings = parse_export({**_ANY_EXPORT, **params["result_settings"]}, environ=credentials.environ)
-    job = wait_for_job(td, workflow_task.read_source(credentials.build_task(**params)), note=lambda _: None)
+    job = wait_for_job(td, workflow_task.read_source(credentials.build_task(**params)))
     stats = Stats(action="", ad_account_id="", dry_run=True)
     with open_reader(job, settings, stats, lists=None) as reader:
         reader.read(_take_sample(iter(JobResult(td, job))), progress=lambda _: None)

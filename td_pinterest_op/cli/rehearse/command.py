@@ -160,14 +160,14 @@ def _run_steps(rehearsal: Rehearsal, steps: Sequence[Step], common: CommonOption
     """
     done: list[dict[str, Any]] = []
     try:
-        rehearsal.services.tokens.token()
+        rehearsal.services.tokens.get_token()
         rehearsal.remove_all_audiences()
         for step in steps:
             common.print_note(f"{step.name}: {step.request} …")
             done.append(_run_step(step, rehearsal))
         is_tidy = rehearsal.remove_all_audiences()
     except StoppedError as error:
-        shutdown.reset()
+        shutdown.clear_request()
         is_tidy = rehearsal.remove_all_audiences()
         audience = (
             "no audience of it is left"

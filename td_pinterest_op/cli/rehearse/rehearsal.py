@@ -153,7 +153,7 @@ class Rehearsal:
 
     def read_audience(self) -> Audience | None:
         """Return the rehearsal's audience as Pinterest shows it; None if it does not exist."""
-        return self.api.audience(self.require_id_of("audience"))
+        return self.api.find_audience(self.require_id_of("audience"))
 
     def measure_delays(self, *shows: Callable[[], bool]) -> list[float | None]:
         """Return the seconds until each predicate is true; None for one that takes over a minute."""
@@ -198,5 +198,7 @@ class Rehearsal:
     def _find_rehearsal_audiences(self) -> list[Audience]:
         """Return the ad account's audiences that rehearsals created and that are not removed."""
         return [
-            audience for audience in self.api.audiences() if _OURS.fullmatch(audience.name) and not audience.is_removed
+            audience
+            for audience in self.api.list_audiences()
+            if _OURS.fullmatch(audience.name) and not audience.is_removed
         ]

@@ -3,12 +3,14 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
+from td_pinterest_op.cli.ad_accounts import list_ad_accounts
 from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
 from td_pinterest_op.cli.rehearse.rehearsal import DEFAULT_BATCH, NotTriedError, Rehearsal
 from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, RequestRefusedError
+from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
 from td_pinterest_op.records.batch import RowRecords
 from td_pinterest_op.records.rows import Shape
@@ -40,24 +42,24 @@ class Step:
 def _try_token_refresh(rehearsal: Rehearsal) -> str:
     """Find out whether a refresh issues a new refresh token, and whether the old one then stays valid."""
     tokens, facts, start = rehearsal.services.tokens, rehearsal.facts, rehearsal.make_token_source()
-    used = tokens.token()
+    used = tokens.get_token()
     facts.refresh_rotates = tokens.refresh_token != start.refresh_token
     try:
-        start.token()
+        start.get_token()
         facts.old_refresh_token_lives = True
     except AccountError as error:
         if error.status not in (400, 401):
             raise
         facts.old_refresh_token_lives = False
     # The one that is kept must be good, whatever the old one's return did.
-    tokens.refresh(used)
+    tokens.replace_token(used)
     new = "a refresh brings a new refresh token" if facts.refresh_rotates else "a refresh brings no new refresh token"
     return f"{new}; the old one is {'still accepted' if facts.old_refresh_token_lives else 'refused from then on'}"
 
 
 def _examine_account(rehearsal: Rehearsal) -> str:
     """Find out the user's role in the ad account, and the app's access tier."""
-    accounts = rehearsal.services.pinterest.ad_accounts()
+    accounts = list_ad_accounts(rehearsal.services.pinterest)
     account = next((known for known in accounts if known.id == rehearsal.api.ad_account_id), None)
     headers = rehearsal.services.client.last_headers
     rehearsal.limits = ", ".join(f"{quota};w={window}" for quota, window in parse_quotas(headers)) or None
@@ -88,7 +90,8 @@ def _try_list_creation(rehearsal: Rehearsal) -> str:
             break
     facts.largest_batch, facts.batch_too_large_status = count, too_large.status if too_large else None
     facts.list_readable_seconds, facts.list_listed_seconds = rehearsal.measure_delays(
-        lambda: rehearsal.api.customer_list(rehearsal.require_id_of("list")) is not None, lambda: _is_listed(rehearsal)
+        lambda: rehearsal.api.find_customer_list(rehearsal.require_id_of("list")) is not None,
+        lambda: _is_listed(rehearsal),
     )
     shown = {"read": facts.list_readable_seconds, "listed": facts.list_listed_seconds}
     unseen = " and ".join(f"not {word}" for word, seconds in shown.items() if seconds is None)
@@ -99,7 +102,7 @@ def _try_list_creation(rehearsal: Rehearsal) -> str:
 
 def _is_listed(rehearsal: Rehearsal) -> bool:
     """Whether Pinterest's listing of customer lists contains the rehearsal's list."""
-    newest = islice(rehearsal.api.customer_lists(), _PAGE)
+    newest = islice(rehearsal.api.list_customer_lists(), _PAGE)
     return any(listed.id == rehearsal.require_id_of("list") for listed in newest)
 
 
@@ -131,7 +134,7 @@ def _try_concurrent_batches(rehearsal: Rehearsal) -> str:
     """Find out how many batches may be sent at the same time."""
     facts, list_id = rehearsal.facts, rehearsal.require_id_of("list")
     count = min(DEFAULT_BATCH, facts.largest_batch or DEFAULT_BATCH)
-    with rehearsal.services.client.disable_retries():
+    with _disable_retries(rehearsal.services.client):
         for number in _AT_ONCE:
             errors = _send_concurrently(rehearsal, list_id, count=count, number=number)
             if errors and (number == 1 or isinstance(errors[0], AccountError)):
@@ -142,6 +145,16 @@ def _try_concurrent_batches(rehearsal: Rehearsal) -> str:
                 return f"{facts.batches_at_once} at once are accepted, of {number} some are {how}"
             facts.batches_at_once = number
     return f"{number} at once are accepted"
+
+
+@contextlib.contextmanager
+def _disable_retries(client: Client) -> Iterator[None]:
+    """Within the block, send each request only once."""
+    before, client.retry = client.retry, replace(client.retry, count=0, longest_wait=0.0)
+    try:
+        yield
+    finally:
+        client.retry = before
 
 
 def _send_concurrently(rehearsal: Rehearsal, list_id: str, *, count: int, number: int) -> list[ExportError]:

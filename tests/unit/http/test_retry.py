@@ -27,12 +27,16 @@ def test_waits_double_with_up_to_half_added_at_random_up_to_the_longest(
 ) -> None:
     retry = Retry(count=7, initial_wait=initial, longest_wait=longest, random=lambda: random)
     # Every request starts again.
-    assert expected == list(islice(retry.waits(), len(expected))) == list(islice(retry.waits(), len(expected)))
+    assert (
+        expected
+        == list(islice(retry.iterate_waits(), len(expected)))
+        == list(islice(retry.iterate_waits(), len(expected)))
+    )
 
 
 def test_waits_are_endless_and_never_exceed_the_longest() -> None:
     retry = Retry(count=7, initial_wait=0.5, longest_wait=300, random=lambda: 0)
-    assert [300.0] * 10 == list(islice(retry.waits(), 5_000))[-10:]
+    assert [300.0] * 10 == list(islice(retry.iterate_waits(), 5_000))[-10:]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +47,7 @@ def test_waits_for_lasts_as_long_as_all_retries_and_at_least_the_given_time(
     count: int, initial: float, waits: list[float]
 ) -> None:
     retry = Retry(count=count, initial_wait=initial, longest_wait=300, random=lambda: 0)
-    assert waits == list(retry.waits_for(30))
+    assert waits == list(retry.iterate_waits_for(30))
 
 
 # -- what a server asks for

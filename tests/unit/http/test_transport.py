@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport, is_safe
+from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport, is_safe_url
 from td_pinterest_op.redaction.secret import mask
 from tests import children
 
@@ -288,8 +288,8 @@ def test_invalid_length_breaks_the_response_or_ends_it_with_the_connection(head:
         assert exchange(client, server.address).body.startswith(b"{")
 
 
-@pytest.mark.parametrize(("code", "expected"), [(283, 283), (-1, -1), (10**400, None), (1e999, None), ("283", None)])
-def test_error_code_is_a_number_of_a_few_digits(code: object, expected: int | None) -> None:
+@pytest.mark.parametrize(("code", "expected"), [(283, 283), (-1, None), (10**400, None), (1e999, None), ("283", None)])
+def test_error_code_is_a_whole_number(code: object, expected: int | None) -> None:
     assert expected == Response(status=400, headers={}, body=json.dumps({"code": code}).encode()).code
 
 
@@ -503,4 +503,4 @@ def test_a_netrc_file_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_secrets_go_by_https_or_to_this_machine_only(url: str, expected: bool) -> None:
-    assert expected is is_safe(url)
+    assert expected is is_safe_url(url)

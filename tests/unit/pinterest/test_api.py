@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.errors import ExportError, MaybeAppliedError, PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Failure, Response
-from td_pinterest_op.pinterest import api as module
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.models import AdAccount, Audience, CustomerList
+from td_pinterest_op.pinterest.models import Audience, CustomerList
 from td_pinterest_op.records.batch import Digests
 from tests.unit.scripted import Keys, Scene, answer, scene
 
@@ -65,7 +64,7 @@ def page(*ids: object, bookmark: object = None) -> Response:
 
 def test_an_audience_is_read_and_unknown_fields_are_tolerated() -> None:
     calls, stage = api(answer(200, AUDIENCE))
-    assert READ == calls.audience("2542620905475")
+    assert READ == calls.find_audience("2542620905475")
     assert ("GET", "/audiences/2542620905475", None) == sent(stage)
 
 
@@ -80,18 +79,18 @@ def test_an_audience_is_read_and_unknown_fields_are_tolerated() -> None:
     ],
 )
 def test_ids_may_be_numbers_and_an_invalid_size_is_unknown(change: dict[str, object], expected: Audience) -> None:
-    assert expected == api(answer(200, AUDIENCE | change))[0].audience("2542620905475")
+    assert expected == api(answer(200, AUDIENCE | change))[0].find_audience("2542620905475")
 
 
 @pytest.mark.parametrize("rule", [None, {}, [], "x", {"customer_list_id": None}, {"engagement_type": "click"}])
 def test_an_audience_of_another_kind_has_no_list(rule: object) -> None:
-    audience = api(answer(200, AUDIENCE | {"rule": rule}))[0].audience("2542620905475")
+    audience = api(answer(200, AUDIENCE | {"rule": rule}))[0].find_audience("2542620905475")
     assert audience is not None
     assert audience.customer_list_id is None
 
 
 def test_audience_is_read_from_an_id_alone() -> None:
-    audience = api(answer(200, {"id": "1"}))[0].audience("1")
+    audience = api(answer(200, {"id": "1"}))[0].find_audience("1")
     assert (
         Audience(id="1", name="", audience_type="", ad_account_id=None, customer_list_id=None, status="", size=None)
         == audience
@@ -100,9 +99,9 @@ def test_audience_is_read_from_an_id_alone() -> None:
 
 def test_unknown_id_gives_none_and_any_other_refusal_an_error() -> None:
     calls, _ = api(answer(404, {"code": 2}))
-    assert (None, None) == (calls.audience("1"), calls.customer_list("1"))
+    assert (None, None) == (calls.find_audience("1"), calls.find_customer_list("1"))
     with pytest.raises(RequestRefusedError):
-        api(answer(410))[0].audience("1")
+        api(answer(410))[0].find_audience("1")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +120,7 @@ def test_unknown_id_gives_none_and_any_other_refusal_an_error() -> None:
 )
 def test_a_lists_count_of_uploads_is_a_number_or_unknown(uploaded: object, expected: int | None) -> None:
     calls, stage = api(answer(200, {"id": 643, "name": "L", "num_uploaded_user_records": uploaded}))
-    assert CustomerList(id="643", name="L", uploaded=expected, status="") == calls.customer_list("643")
+    assert CustomerList(id="643", name="L", uploaded=expected, status="") == calls.find_customer_list("643")
     assert ("GET", "/customer_lists/643", None) == sent(stage)
 
 
@@ -130,93 +129,39 @@ def test_a_lists_count_of_uploads_is_a_number_or_unknown(uploaded: object, expec
 
 def test_a_listing_goes_over_all_pages() -> None:
     calls, stage = api(page("1", "2", bookmark="b&1"), page(bookmark="b2"), page(3))
-    assert ["1", "2", "3"] == [audience.id for audience in calls.audiences()]
+    assert ["1", "2", "3"] == [audience.id for audience in calls.list_audiences()]
     asked = {"ownership_type": "OWNED", "page_size": "250", "order": "DESCENDING"}
     assert [asked, asked | {"bookmark": "b&1"}, asked | {"bookmark": "b2"}] == queries(stage)
 
 
 def test_a_listing_is_read_no_further_than_it_is_used() -> None:
     calls, stage = api(page("1", bookmark="b"), page("2"))
-    assert "1" == next(calls.audiences()).id
+    assert "1" == next(calls.list_audiences()).id
     assert 1 == len(stage.script.sent)
 
 
 @pytest.mark.parametrize("bookmark", [None, ""])
 def test_a_page_without_a_bookmark_is_the_last(bookmark: object) -> None:
     calls, stage = api(page("1", bookmark=bookmark))
-    assert 1 == len(list(calls.audiences()))
+    assert 1 == len(list(calls.list_audiences()))
     assert 1 == len(stage.script.sent)
-
-
-def test_listing_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_PAGES", 3)
-    calls, stage = api(*(page(bookmark=f"b{number}") for number in range(5)))
-    with pytest.raises(
-        PinterestError,
-        match=r"after 3 pages in answer to the request to list audiences, .* Run this task again",
-    ):
-        list(calls.audiences())
-    assert 3 == len(stage.script.sent)
-
-
-def test_listing_of_the_most_pages_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_PAGES", 3)
-    calls, _ = api(page("1", bookmark="b1"), page("2", bookmark="b2"), page("3"))
-    assert ["1", "2", "3"] == [audience.id for audience in calls.audiences()]
 
 
 @pytest.mark.parametrize("bookmark", ["same", 7, ["odd"]])
 def test_listing_that_names_a_page_again_is_an_error(bookmark: object) -> None:
     with pytest.raises(PinterestError, match="names the same next page again"):
-        list(api(page("1", bookmark=bookmark))[0].audiences())
+        list(api(page("1", bookmark=bookmark))[0].list_audiences())
 
 
 @pytest.mark.parametrize("content", [{}, {"items": None}, {"items": {}}, [], "nonsense"])
 def test_a_listing_without_items_is_an_error(content: object) -> None:
     with pytest.raises(PinterestError, match="list customer lists, but the answer has no items"):
-        list(api(answer(200, content))[0].customer_lists())
+        list(api(answer(200, content))[0].list_customer_lists())
 
 
 def test_invalid_items_of_a_listing_are_skipped() -> None:
     calls, _ = api(answer(200, {"items": [None, 7, {"name": "no id"}, {"id": "1"}]}))
-    assert ["1"] == [audience.id for audience in calls.audiences()]
-
-
-# -- ad accounts and users
-
-
-@pytest.mark.parametrize(
-    ("response", "expected"),
-    [
-        (answer(200, {"username": "shop"}), "shop"),
-        (answer(200, {"username": None}), None),
-        (answer(401, {"code": 3, "message": "missing scope"}), None),
-        (answer(403, {"code": 29}), None),
-        (answer(404), None),
-    ],
-)
-def test_username_is_none_if_pinterest_does_not_show_it(response: Response, expected: str | None) -> None:
-    assert expected == api(response)[0].username()
-
-
-@pytest.mark.parametrize("response", [answer(400, {"code": 1}), answer(500), Failure.TLS])
-def test_username_raises_any_other_refusal(response: Response | Failure) -> None:
-    with pytest.raises(PinterestError, match="look up the user"):
-        api(response)[0].username()
-
-
-def test_an_ad_account_is_read_whatever_pinterest_leaves_out() -> None:
-    full = {
-        "id": "1",
-        "name": "Shop",
-        "owner": {"username": "agency", "id": "77"},
-        "permissions": ["ANALYST", "AUDIENCE_MANAGER"],
-    }
-    calls, _ = api(answer(200, {"items": [full, {"id": 2, "owner": "agency", "permissions": "OWNER"}]}))
-    first, other = calls.ad_accounts()
-    assert first == AdAccount(id="1", name="Shop", owner="agency", roles=("ANALYST", "AUDIENCE_MANAGER"))
-    assert other == AdAccount(id="2", name="", owner="", roles=())
-    assert (True, None) == (first.may_write, other.may_write)
+    assert ["1"] == [audience.id for audience in calls.list_audiences()]
 
 
 # -- writing
@@ -225,7 +170,7 @@ def test_an_ad_account_is_read_whatever_pinterest_leaves_out() -> None:
 @pytest.mark.parametrize("exceptions", [{"code": 2, "message": "jane"}, [{"code": 2}]])
 def test_exceptions_on_a_read_are_a_warning(exceptions: object, caplog: pytest.LogCaptureFixture) -> None:
     calls, _ = api(answer(200, {"id": "643", "name": "L", "exceptions": exceptions}, {"x-pinterest-rid": "r7"}))
-    assert calls.customer_list("643")
+    assert calls.find_customer_list("643")
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert (
         "exceptions in earlier uploads, in answer to the request to look up customer list 643 "
@@ -235,7 +180,7 @@ def test_exceptions_on_a_read_are_a_warning(exceptions: object, caplog: pytest.L
 
 
 CREATING: list[Callable[[Api], object]] = [
-    lambda api: api.create_audience(name="N", description=None, customer_list_id="643"),
+    lambda api: api.create_audience(name="N", description=None, rule={"customer_list_id": "643"}),
     lambda api: api.create_customer_list(name="N", list_type="EMAIL"),
     lambda api: api.create_customer_list(name="N", list_type="EMAIL", records=Digests(bytes(32))),
 ]
@@ -327,10 +272,10 @@ _JSON = st.recursive(
 @given(_JSON)
 def test_any_response_is_read_or_raises_an_export_error(content: object) -> None:
     for call in (
-        lambda api: api.audience("1"),
-        lambda api: api.customer_list("1"),
-        lambda api: list(api.audiences()),
-        lambda api: list(api.customer_lists()),
+        lambda api: api.find_audience("1"),
+        lambda api: api.find_customer_list("1"),
+        lambda api: list(api.list_audiences()),
+        lambda api: list(api.list_customer_lists()),
         *CREATING,
         *CHANGING,
     ):

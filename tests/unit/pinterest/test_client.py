@@ -263,7 +263,7 @@ def test_a_401_gets_a_new_token_as_often_as_tokens_are_replaced() -> None:
 def test_token_of_a_successful_request_is_marked_as_accepted() -> None:
     stage, keys = scene(BROKEN, OK), Keys()
     stage.client.send(WRITE, keys)
-    assert [keys.token()] == keys.proved
+    assert [keys.get_token()] == keys.proved
 
 
 @pytest.mark.parametrize(("keys", "tries"), [(1, 1), (3, 3), (100, 10)])
@@ -290,11 +290,11 @@ class _FailingKeys(Keys):
         super().__init__()
         self.asked = 0
 
-    def token(self) -> Any:
+    def get_token(self) -> Any:
         self.asked += 1
         if self.asked > 1:
             raise AccountError("no token")
-        return super().token()
+        return super().get_token()
 
 
 @pytest.mark.parametrize(("first", "doubtful"), [(Failure.READ_TIMEOUT, True), (Failure.NOT_CONNECTED, False)])

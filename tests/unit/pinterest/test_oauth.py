@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from td_pinterest_op.errors import AccountError, ExportError, PinterestError, UnavailableError
-from td_pinterest_op.http.retry import DAY
+from td_pinterest_op.errors import AccountError, ExportError, PinterestError
 from td_pinterest_op.http.transport import Failure, Response
-from td_pinterest_op.pinterest.oauth import SCOPES, Bearer, Grant, Tokens, exchange_code
+from td_pinterest_op.pinterest.oauth import SCOPES, Bearer, Tokens
 from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.runtime.clock import DAY
 from tests.unit.scripted import Scene, answer, scene
 
 
@@ -30,11 +30,11 @@ class Office:
     kept: list[tuple[str | None, float | None]]
 
     def token(self) -> str:
-        return shown(self.tokens.token())
+        return shown(self.tokens.get_token())
 
 
 def shown(bearer: Bearer) -> str:
-    return bearer._token.reveal()
+    return bearer.token.reveal()
 
 
 def office(*answers: Response | Failure, scopes: Sequence[str] = ()) -> Office:
@@ -123,10 +123,10 @@ def in_threads(count: int, work: object) -> list[str]:
 
 def test_threads_whose_token_was_refused_renew_it_once_together() -> None:
     rig = office(issued("access-1"), issued("access-2"), issued("access-3"))
-    refused = rig.tokens.token()
+    refused = rig.tokens.get_token()
 
     def renewed() -> str:
-        assert rig.tokens.refresh(refused)
+        assert rig.tokens.replace_token(refused)
         return rig.token()
 
     assert ["access-2"] * 16 == in_threads(16, renewed)
@@ -137,7 +137,7 @@ def test_a_new_refresh_token_is_kept_at_once_and_used_from_then_on() -> None:
     rig = office(
         issued("access-1", refresh_token="s3cr3t-refresh-2", refresh_token_expires_in=60 * DAY), issued("access-2")
     )
-    rig.tokens.refresh(rig.tokens.token())
+    rig.tokens.replace_token(rig.tokens.get_token())
     assert [("s3cr3t-refresh-2", 60 * DAY), (None, None)] == rig.kept
     assert b"refresh_token=s3cr3t-refresh-2" in rig.scene.script.sent[1].body
 
@@ -206,44 +206,44 @@ def test_failed_refresh_is_tried_again_by_the_next_request() -> None:
 def test_a_token_that_worked_is_renewed_whenever_it_is_refused() -> None:
     rig = office(issued("access-1"), issued("access-2"), issued("access-3"))
     for _ in range(2):
-        token = rig.tokens.token()
+        token = rig.tokens.get_token()
         rig.tokens.mark_accepted(token)
-        assert rig.tokens.refresh(token)
+        assert rig.tokens.replace_token(token)
     assert "access-3" == rig.token()
 
 
 def test_a_token_that_never_worked_is_renewed_once() -> None:
     rig = office(issued("access-1"), issued("access-2"), issued("access-3"), issued("access-4"))
-    assert rig.tokens.refresh(rig.tokens.token())
-    assert not rig.tokens.refresh(rig.tokens.token())
-    rig.tokens.mark_accepted(rig.tokens.token())
-    assert rig.tokens.refresh(rig.tokens.token())
+    assert rig.tokens.replace_token(rig.tokens.get_token())
+    assert not rig.tokens.replace_token(rig.tokens.get_token())
+    rig.tokens.mark_accepted(rig.tokens.get_token())
+    assert rig.tokens.replace_token(rig.tokens.get_token())
     assert "access-3" == rig.token()
 
 
 def test_refusal_of_an_earlier_token_renews_nothing() -> None:
     rig = office(issued("access-1"), issued("access-2"))
-    first = rig.tokens.token()
-    assert rig.tokens.refresh(first)
+    first = rig.tokens.get_token()
+    assert rig.tokens.replace_token(first)
     for _ in range(20):
-        assert rig.tokens.refresh(first)
+        assert rig.tokens.replace_token(first)
     assert "access-2" == rig.token()
     assert 2 == len(rig.scene.script.sent)
 
 
 def test_a_success_with_an_earlier_token_proves_nothing_about_the_current_one() -> None:
     rig = office(issued("access-1"), issued("access-2"))
-    first = rig.tokens.token()
-    assert rig.tokens.refresh(first)
+    first = rig.tokens.get_token()
+    assert rig.tokens.replace_token(first)
     rig.tokens.mark_accepted(first)
-    assert not rig.tokens.refresh(rig.tokens.token())
+    assert not rig.tokens.replace_token(rig.tokens.get_token())
 
 
 def test_a_refresh_after_a_refusal_uses_the_token_that_another_task_has_stored() -> None:
     rig = office(issued("access-1"), issued("access-2"))
-    token = rig.tokens.token()
+    token = rig.tokens.get_token()
     rig.stored[0] = Secret("s3cr3t-refresh-of-another-task")
-    assert rig.tokens.refresh(token)
+    assert rig.tokens.replace_token(token)
     assert b"refresh_token=s3cr3t-refresh-of-another-task" in rig.scene.script.sent[1].body
 
 
@@ -266,7 +266,7 @@ def test_refusals_of_all_stored_tokens_are_counted_together() -> None:
 def test_an_old_token_that_is_still_stored_is_not_taken_for_a_new_one() -> None:
     """Saving the new one has failed."""
     rig = office(issued("access-1", refresh_token="s3cr3t-new"), issued("access-2"))
-    assert rig.tokens.refresh(rig.tokens.token())
+    assert rig.tokens.replace_token(rig.tokens.get_token())
     assert b"refresh_token=s3cr3t-new" in rig.scene.script.sent[1].body
 
 
@@ -295,68 +295,3 @@ def test_a_token_without_a_scope_that_the_run_needs_is_for_the_accounts_owner(
     with pytest.raises(AccountError, match=f"the refresh token lacks the scope {missing}: the owner"):
         rig.token()
     assert "s3cr3t-new" == rig.kept[0][0]
-
-
-# -- consent
-
-
-TOKENS = {"access_token": "s3cr3t-access", "refresh_token": "s3cr3t-refresh"}
-
-
-def consented(stage: Scene) -> Grant:
-    return exchange_code(
-        stage.client,
-        client_id=Secret("app-1489"),
-        client_secret=Secret("s3cr3t-client"),
-        code=Secret("s3cr3t-code"),
-        redirect_uri="http://localhost:8085/",
-    )
-
-
-def test_a_code_is_exchanged_for_both_tokens_their_scopes_and_their_end() -> None:
-    stage = scene(answer(200, TOKENS | {"scope": "ads:read,user_accounts:read", "refresh_token_expires_in": 60}))
-    expected = Grant(
-        access_token=Secret("s3cr3t-access"),
-        refresh_token=Secret("s3cr3t-refresh"),
-        scopes=frozenset({"ads:read", "user_accounts:read"}),
-        expires_in=None,
-        refresh_expires_in=60,
-    )
-    assert expected == consented(stage)
-    form = urllib.parse.parse_qs(stage.script.sent[0].body.decode())
-    assert (["authorization_code"], ["s3cr3t-code"]) == (form["grant_type"], form["code"])
-    assert (["http://localhost:8085/"], ["true"]) == (form["redirect_uri"], form["continuous_refresh"])
-
-
-@pytest.mark.parametrize("left_out", ["access_token", "refresh_token"])
-def test_an_answer_to_a_code_without_one_of_the_tokens_is_an_error(left_out: str) -> None:
-    with pytest.raises(PinterestError, match=r"has no refresh token: run `td-pinterest authorize` again"):
-        consented(scene(answer(200, {**TOKENS, left_out: None})))
-
-
-@pytest.mark.parametrize(
-    ("response", "told"),
-    [
-        (
-            answer(401, {"code": 283}),
-            "401 (code 283) to the request to exchange the code for a refresh token; the code was used before",
-        ),
-        (answer(401, {"code": 2}), "check client id and client secret"),
-        (answer(400, {"code": 1}), "the code was used before"),
-        (answer(403, {}), "Or check client id and client secret"),
-    ],
-)
-def test_a_refusal_of_a_code_says_what_to_do_and_it_is_not_sent_again(response: Response, told: str) -> None:
-    stage = scene(response)
-    with pytest.raises(AccountError) as caught:
-        consented(stage)
-    assert told in str(caught.value)
-    assert 1 == len(stage.script.sent)
-
-
-@pytest.mark.parametrize("failure", [answer(503), Failure.NOT_CONNECTED])
-def test_failure_of_pinterest_is_not_blamed_on_code_or_app(failure: Response | Failure) -> None:
-    with pytest.raises(UnavailableError) as caught:
-        consented(scene(failure))
-    for advice in ("the code was used before", "client secret"):
-        assert advice not in str(caught.value)

@@ -16,10 +16,10 @@ from tests import children
 # Replaces the file for ever, and says when it begins.
 _WRITES = """
 import pathlib, sys
-from td_pinterest_op.runtime.atomic_file import replace
+from td_pinterest_op.runtime.atomic_file import replace_file
 print(flush=True)
 while True:
-    replace(pathlib.Path(sys.argv[1]), "s3cr3t" * 10000)
+    replace_file(pathlib.Path(sys.argv[1]), "s3cr3t" * 10000)
 """
 
 
@@ -27,7 +27,7 @@ def test_a_link_stays_a_link_and_the_file_to_which_it_leads_is_replaced(tmp_path
     file, link = tmp_path / "file", tmp_path / "link"
     file.write_text("old")
     link.symlink_to("file")
-    atomic_file.replace(link, "new")
+    atomic_file.replace_file(link, "new")
     assert link.is_symlink()
     assert "new" == file.read_text()
     assert 0o600 == stat.S_IMODE(file.stat().st_mode)
@@ -50,7 +50,7 @@ def test_only_old_temporary_files_are_removed(tmp_path: Path, monkeypatch: pytes
         patched.setattr(Path, "replace", Mock(side_effect=OSError("full")))
         patched.setattr(Path, "unlink", Mock())
         with pytest.raises(OSError, match="full"):
-            atomic_file.replace(file, "s3cr3t-old")
+            atomic_file.replace_file(file, "s3cr3t-old")
     (left,) = tmp_path.iterdir()
     fresh = left.with_name(left.name.replace("1a2b3c4d", "00000000"))
     others = [tmp_path / name for name in (".env-production", ".env-1a2b3c4d", ".envs", ".env-20261127")]
@@ -58,7 +58,7 @@ def test_only_old_temporary_files_are_removed(tmp_path: Path, monkeypatch: pytes
         each.touch()
     for each in (left, *others):
         os.utime(each, (0, 0))
-    atomic_file.replace(file, "new")
+    atomic_file.replace_file(file, "new")
     assert {fresh, file, *others} == set(tmp_path.iterdir())
 
 
@@ -71,7 +71,7 @@ def test_failed_write_leaves_the_old_text_and_no_other_file(tmp_path: Path, monk
 
     monkeypatch.setattr(Path, "replace", fails)
     with pytest.raises(OSError, match="No space left"):
-        atomic_file.replace(file, "s3cr3t-new")
+        atomic_file.replace_file(file, "s3cr3t-new")
     assert "s3cr3t-old" == file.read_text()
     assert [file] == list(tmp_path.iterdir())
 
@@ -79,7 +79,7 @@ def test_failed_write_leaves_the_old_text_and_no_other_file(tmp_path: Path, monk
 def test_a_pipe_without_a_name_is_written_to() -> None:
     read, write = os.pipe()
     with os.fdopen(write, "wb"), os.fdopen(read, "rb") as pipe:
-        atomic_file.replace(Path(f"/dev/fd/{write}"), "the page")
+        atomic_file.replace_file(Path(f"/dev/fd/{write}"), "the page")
         assert b"the page" == os.read(pipe.fileno(), 100)
 
 
@@ -88,6 +88,6 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     with ThreadPoolExecutor() as pool:
         read = pool.submit(pipe.read_text)
-        atomic_file.replace(pipe, "the page")
+        atomic_file.replace_file(pipe, "the page")
         assert "the page" == read.result(timeout=30)
     assert pipe.is_fifo()

@@ -12,22 +12,22 @@ from td_pinterest_op.runtime import shutdown
 @pytest.fixture(autouse=True)
 def nothing_requested() -> Iterator[None]:
     yield
-    shutdown.reset()
+    shutdown.clear_request()
 
 
 def test_stopped_run_names_the_first_reason() -> None:
-    shutdown.check()
-    shutdown.request("SIGTERM")
-    shutdown.request("SIGINT")
+    shutdown.raise_if_requested()
+    shutdown.request_end("SIGTERM")
+    shutdown.request_end("SIGINT")
     assert shutdown.is_requested()
     with pytest.raises(StoppedError, match=r"the run was stopped \(SIGTERM\)"):
-        shutdown.check()
+        shutdown.raise_if_requested()
 
 
 def test_next_run_of_the_process_is_not_stopped() -> None:
-    shutdown.request("SIGTERM")
-    shutdown.reset()
-    shutdown.check()
+    shutdown.request_end("SIGTERM")
+    shutdown.clear_request()
+    shutdown.raise_if_requested()
     assert not shutdown.is_requested()
 
 
@@ -44,7 +44,7 @@ def test_function_runs_unshielded_if_no_thread_starts(monkeypatch: pytest.Monkey
     monkeypatch.setattr(threading.Thread, "start", start)
     assert 7 == shutdown.run_shielded(lambda: 7)
     monkeypatch.undo()
-    shutdown.finish()
+    shutdown.wait_for_protected()
 
 
 def test_end_waits_for_what_is_being_saved(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,15 +61,15 @@ def test_end_waits_for_what_is_being_saved(monkeypatch: pytest.MonkeyPatch) -> N
     threading.Thread(target=save).start()
     begun.wait(10)
     threading.Timer(0.1, go_on.set).start()
-    assert shutdown.finish()
+    assert shutdown.wait_for_protected()
     assert saved.is_set()
 
 
 def test_end_reports_that_something_may_not_be_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutdown, "_SAVING_SECONDS", 0.0)
     with shutdown.protect_saving():
-        assert not shutdown.finish()
-    assert shutdown.finish()
+        assert not shutdown.wait_for_protected()
+    assert shutdown.wait_for_protected()
 
 
 def test_end_does_not_wait_long_for_a_response(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +77,7 @@ def test_end_does_not_wait_long_for_a_response(monkeypatch: pytest.MonkeyPatch) 
     at_end = threading.Event()
     waiting = threading.Thread(target=shutdown.run_shielded, args=(lambda: at_end.wait(10),))
     waiting.start()
-    shutdown.finish()
+    shutdown.wait_for_protected()
     assert not at_end.is_set()
     at_end.set()
     waiting.join(10)

@@ -154,7 +154,7 @@ def test_a_key_that_is_refused_is_for_the_workflows_author(
 ) -> None:
     emulator.faults.add(Fault(kind="status", status=status))
     with pytest.raises(WorkflowError, match=advice):
-        td.open("GET", OPEN).__enter__() if streamed else td.call("GET", OPEN)
+        td.open_response("GET", OPEN).__enter__() if streamed else td.call("GET", OPEN)
     assert 1 == len(emulator.requests)
 
 
@@ -210,7 +210,7 @@ def test_opened_response_is_not_requested_again(
 ) -> None:
     emulator.faults.add(Fault(kind="status", status=status, headers={"Retry-After": "9"}))
     with pytest.raises(TemporaryError) as caught:
-        td.open("GET", OPEN).__enter__()
+        td.open_response("GET", OPEN).__enter__()
     assert (9.0, f"response {status}") == (caught.value.retry_after, str(caught.value))
     assert [] == fake_time.slept
 
@@ -221,7 +221,7 @@ def test_request_with_a_damaged_tls_record_is_repeated(
     def fail(*_: object, **__: object) -> None:
         raise NoResponseError(Failure.TLS, ": api.treasuredata.test:443 (bad record mac)")
 
-    monkeypatch.setattr(Transport, "open", fail)
+    monkeypatch.setattr(Transport, "open_response", fail)
     with pytest.raises(TreasureDataError, match=r"bad record mac.*, 4 times"):
         td.call("GET", OPEN)
     assert 3 == len(fake_time.slept)
@@ -246,7 +246,7 @@ def test_failure_that_a_retry_does_not_cure_is_an_error_at_once(
     def fail(*_: object, **__: object) -> None:
         raise NoResponseError(failure, ": api.treasuredata.test:443 (certificate verify failed)")
 
-    monkeypatch.setattr(Transport, "open", fail)
+    monkeypatch.setattr(Transport, "open_response", fail)
     with pytest.raises(error, match=advice):
         td.call("GET", OPEN)
     assert [] == fake_time.slept

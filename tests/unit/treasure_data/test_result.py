@@ -62,7 +62,7 @@ class Wire(TreasureData):
         self.ranges: list[str | None] = []
 
     @contextlib.contextmanager
-    def open(
+    def open_response(
         self,
         method: str,
         path: str,

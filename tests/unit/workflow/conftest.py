@@ -9,6 +9,6 @@ from td_pinterest_op.runtime import shutdown
 
 @pytest.fixture
 def stopped_run() -> Iterator[None]:
-    shutdown.request("SIGTERM")
+    shutdown.request_end("SIGTERM")
     yield
-    shutdown.reset()
+    shutdown.clear_request()

@@ -113,7 +113,7 @@ def test_request_to_end_survives_a_swallowed_exception() -> None:
             signal.raise_signal(signal.SIGTERM)
         assert shutdown.is_requested()
         signal.raise_signal(signal.SIGTERM)  # the second one interrupts nothing
-        shutdown.check()
+        shutdown.raise_if_requested()
 
 
 @pytest.mark.parametrize("before", [[], [signal.SIGUSR1]], ids=["at once", "after another signal"])
@@ -153,7 +153,7 @@ def test_watchdog_lets_a_task_end_that_is_still_saving(
 
     monkeypatch.setattr(os, "_exit", lambda code: pytest.fail(f"ended with {code}"))
     monkeypatch.setattr(process, "_PATIENCE", 0.0)
-    monkeypatch.setattr(shutdown, "finish", finish)
+    monkeypatch.setattr(shutdown, "wait_for_protected", finish)
     with TaskProcess():
         with contextlib.suppress(StoppedError):
             signal.raise_signal(signal.SIGTERM)

@@ -9,9 +9,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from td_pinterest_op.http.retry import DAY, Retry
+from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.runtime.clock import DAY
 from td_pinterest_op.workflow import digdag_secrets
 from td_pinterest_op.workflow.token_store import TokenStore
 from tests.clock import FakeTime

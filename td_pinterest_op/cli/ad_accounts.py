@@ -1,0 +1,59 @@
+"""The ad accounts and the user that a token gives access to."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from td_pinterest_op.errors import ExportError
+from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.models import to_text
+
+# Roles that may change customer lists and audiences.
+WRITER_ROLES = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdAccount:
+    """An ad account that the token may read. `roles` are those of the token's user, as Pinterest names them."""
+
+    id: str
+    name: str
+    owner: str
+    roles: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> "AdAccount":
+        """Return the ad account in Pinterest's JSON."""
+        owner, roles = content.get("owner"), content.get("permissions")
+        return cls(
+            id=to_text(content["id"]),
+            name=to_text(content.get("name")),
+            owner=to_text(owner.get("username")) if isinstance(owner, dict) else "",
+            roles=tuple(map(str, roles)) if isinstance(roles, list) else (),
+        )
+
+    @property
+    def label(self) -> str:
+        """The ad account's id and name, for messages."""
+        return f'{self.id} "{self.name}"'
+
+    @property
+    def may_write(self) -> bool | None:
+        """Whether the user's roles allow an export; None if Pinterest does not show the roles."""
+        return not WRITER_ROLES.isdisjoint(self.roles) if self.roles else None
+
+
+def list_ad_accounts(api: Api) -> Iterator[AdAccount]:
+    """Yield all ad accounts that the token may read, including shared ones."""
+    pages = api.list_pages("/ad_accounts", purpose="list ad accounts", include_shared_accounts="true")
+    return map(AdAccount.parse, pages)
+
+
+def read_username(api: Api) -> str | None:
+    """Return the name of the token's user; None without the scope user_accounts:read."""
+    try:
+        return to_text(api.get("/user_account", purpose="look up the user").content.get("username")) or None
+    except ExportError as error:
+        if error.status in (401, 403, 404):
+            return None
+        raise

@@ -1,0 +1,79 @@
+"""The exchange of a consent's code for tokens."""
+
+import urllib.parse
+
+import pytest
+
+from td_pinterest_op.cli.consent import exchange_code
+from td_pinterest_op.errors import AccountError, PinterestError, UnavailableError
+from td_pinterest_op.http.transport import Failure, Response
+from td_pinterest_op.pinterest.oauth import Grant
+from td_pinterest_op.redaction.secret import Secret
+from tests.unit.scripted import Scene, answer, scene
+
+TOKENS = {"access_token": "s3cr3t-access", "refresh_token": "s3cr3t-refresh"}
+
+
+def consented(stage: Scene) -> Grant:
+    return exchange_code(
+        stage.client,
+        client_id=Secret("app-1489"),
+        client_secret=Secret("s3cr3t-client"),
+        code=Secret("s3cr3t-code"),
+        redirect_uri="http://localhost:8085/",
+    )
+
+
+def test_a_code_is_exchanged_for_both_tokens_their_scopes_and_their_end() -> None:
+    stage = scene(answer(200, TOKENS | {"scope": "ads:read,user_accounts:read", "refresh_token_expires_in": 60}))
+    expected = Grant(
+        access_token=Secret("s3cr3t-access"),
+        refresh_token=Secret("s3cr3t-refresh"),
+        scopes=frozenset({"ads:read", "user_accounts:read"}),
+        expires_in=None,
+        refresh_expires_in=60,
+    )
+    assert expected == consented(stage)
+    form = urllib.parse.parse_qs(stage.script.sent[0].body.decode())
+    assert (["authorization_code"], ["s3cr3t-code"]) == (form["grant_type"], form["code"])
+    assert (["http://localhost:8085/"], ["true"]) == (form["redirect_uri"], form["continuous_refresh"])
+
+
+@pytest.mark.parametrize(
+    ("left_out", "expected"),
+    [
+        ("access_token", "has no access token"),
+        ("refresh_token", "no refresh token: run `td-pinterest authorize` again"),
+    ],
+)
+def test_response_to_a_code_without_one_of_the_tokens_is_an_error(left_out: str, expected: str) -> None:
+    with pytest.raises(PinterestError, match=expected):
+        consented(scene(answer(200, {**TOKENS, left_out: None})))
+
+
+@pytest.mark.parametrize(
+    ("response", "told"),
+    [
+        (
+            answer(401, {"code": 283}),
+            "401 (code 283) to the request to exchange the code for a refresh token; the code was used before",
+        ),
+        (answer(401, {"code": 2}), "check client id and client secret"),
+        (answer(400, {"code": 1}), "the code was used before"),
+        (answer(403, {}), "Or check client id and client secret"),
+    ],
+)
+def test_a_refusal_of_a_code_says_what_to_do_and_it_is_not_sent_again(response: Response, told: str) -> None:
+    stage = scene(response)
+    with pytest.raises(AccountError) as caught:
+        consented(stage)
+    assert told in str(caught.value)
+    assert 1 == len(stage.script.sent)
+
+
+@pytest.mark.parametrize("failure", [answer(503), Failure.NOT_CONNECTED])
+def test_failure_of_pinterest_is_not_blamed_on_code_or_app(failure: Response | Failure) -> None:
+    with pytest.raises(UnavailableError) as caught:
+        consented(scene(failure))
+    for advice in ("the code was used before", "client secret"):
+        assert advice not in str(caught.value)
