@@ -40,16 +40,14 @@ class PlanGuard:
         what may have been sent as unsettled.
         """
         self._ops += ops
-        self._client.before_write = self._check_before_write
         try:
-            yield
+            with self._client.check_writes(self._check_before_write):
+                yield
         except ExportError as error:
             # There is no time left after a signal.
             if not shutdown.is_requested() and self._record_newer_plan(error):
                 raise LimitError(self._describe_newer_plan()) from None
             raise
-        finally:
-            self._client.before_write = None
 
     def _check_before_write(self) -> None:
         """Check the plan again if the last answer of the ledger is too old."""

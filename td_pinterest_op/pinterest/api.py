@@ -14,6 +14,8 @@ from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience, CustomerLi
 log = logging.getLogger(__name__)
 
 _PAGE_SIZE = 250
+# Pages of a listing: 2.5 million entities, in ten minutes at Pinterest's limit of reads.
+_MOST_PAGES = 10_000
 # Without ownership_type, Pinterest lists audiences that others shared as well.
 _QUERIES = {"audiences": {"ownership_type": "OWNED"}}
 
@@ -122,7 +124,7 @@ class Api:
         """Yield the entities on all pages of a listing. Raises PinterestError for an invalid page."""
         query["page_size"] = str(_PAGE_SIZE)
         seen: set[str] = set()
-        while True:
+        for _ in range(_MOST_PAGES):
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
             items, bookmark = response.content.get("items"), to_text(response.content.get("bookmark"))
             if not isinstance(items, list):
@@ -134,6 +136,7 @@ class Api:
                 raise _build_content_error(response, purpose, "names the same next page again")
             seen.add(bookmark)
             query["bookmark"] = bookmark
+        raise _build_content_error(response, purpose, f"still names a next page after {_MOST_PAGES:,} pages")
 
     def get(self, path: str, *, purpose: str) -> Response:
         """Send a GET request, and return its response."""

@@ -1,9 +1,10 @@
 """One request to Pinterest, retried until it succeeds or the retries are used up."""
 
+import contextlib
 import logging
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -138,7 +139,7 @@ class Client:
         self._lock = threading.Lock()
         self._on_response = on_response
         # Called before each write is sent; an exception that it raises ends the request.
-        self.before_write: Callable[[], None] | None = None
+        self._check_write: Callable[[], None] = lambda: None
         self.last_request_id = "-"
         self.last_headers: Mapping[str, str] = {}
 
@@ -146,6 +147,15 @@ class Client:
     def age(self) -> float:
         """The seconds since the client was made."""
         return self._clock() - self._began
+
+    @contextlib.contextmanager
+    def check_writes(self, check: Callable[[], None]) -> Iterator[None]:
+        """Call `check` before each request that writes in the block. An error that it raises ends the request."""
+        self._check_write = check
+        try:
+            yield
+        finally:
+            self._check_write = lambda: None
 
     def send(self, request: Request, tokens: TokenSource) -> Response:
         """Send a request until it succeeds; return its response.
@@ -173,8 +183,8 @@ class Client:
         response: Response | None = None
         headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})
         try:
-            if request.write and self.before_write:
-                self.before_write()
+            if request.write:
+                self._check_write()
             is_retry, started = request.write and bool(attempts.failures), self._clock()
             # Before it leaves: a run that is stopped while it waits for the response has sent it.
             self._counts.add(sent=request.write, retried=is_retry, waiting_seconds=waited + attempts.waited)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.errors import ExportError, MaybeAppliedError, PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Failure, Response
+from td_pinterest_op.pinterest import api as module
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import Audience, CustomerList
 from td_pinterest_op.records.batch import Digests
@@ -145,6 +146,14 @@ def test_a_page_without_a_bookmark_is_the_last(bookmark: object) -> None:
     calls, stage = api(page("1", bookmark=bookmark))
     assert 1 == len(list(calls.list_audiences()))
     assert 1 == len(stage.script.sent)
+
+
+def test_listing_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_PAGES", 3)
+    calls, stage = api(*(page(bookmark=f"b{number}") for number in range(5)))
+    with pytest.raises(PinterestError, match="still names a next page after 3 pages"):
+        list(calls.list_audiences())
+    assert 3 == len(stage.script.sent)
 
 
 @pytest.mark.parametrize("bookmark", ["same", 7, ["odd"]])
