@@ -16,7 +16,8 @@ and never contains a value that could be a person, a secret, or a template for d
 README and the log show the first paragraph of a class's docstring, `who` must act, and the `advice`.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, ParamSpec, TypeVar
 
@@ -52,6 +53,15 @@ class ExportError(Exception):
         """Add `text` to the message, and return the error."""
         self.args = (break_templates(f"{self.args[0]}{mask(text)}"),)
         return self
+
+
+@contextlib.contextmanager
+def extend_errors(text: str) -> Iterator[None]:
+    """Add `text` to the message of an ExportError that leaves the `with` block."""
+    try:
+        yield
+    except ExportError as error:
+        raise error.extend(text) from None
 
 
 class WorkflowError(ExportError):

@@ -1,14 +1,11 @@
-"""Stop a plan that is no longer the newest of its ledger while it is sent."""
+"""Stop a plan while it is sent, once the ledger has a newer one."""
 
 import contextlib
-import math
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 from td_pinterest_op.errors import ExportError, LimitError
-from td_pinterest_op.mirroring.ledger import Ledger
-from td_pinterest_op.mirroring.stage import Stage
+from td_pinterest_op.mirroring.run import MirrorRun
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.runtime import shutdown
@@ -17,66 +14,55 @@ from td_pinterest_op.runtime import shutdown
 _TRUSTED = 10.0
 
 
-@dataclass(kw_only=True)
 class PlanGuard:
-    """Stops the writes of a plan once the ledger has a newer one. `sent`: returns how many records may be in."""
+    """Stops the writes of a run's plan to Pinterest once the ledger has a newer plan. Made right after the plan."""
 
-    stage: Stage
-    ledger: Ledger
-    plan: int
-    client: Client
-    clock: Callable[[], float]
-    sent: Callable[[], int]
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _trusted_until: float = -math.inf
-    _waits: int = 0
-    _ops: list[str] = field(default_factory=list)
-    _newer: int | None = None
-    _wrote: bool = False
+    def __init__(self, *, run: MirrorRun, client: Client, clock: Callable[[], float]) -> None:
+        self._run, self._client, self._clock = run, client, clock
+        self._waits, self._trusted_until = client.rate_limiter.waits, clock() + _TRUSTED
+        self._lock = threading.Lock()
+        self._ops: list[str] = []
+        self._newer: int | None = None
+        self._wrote = False
 
-    def trust(self) -> None:
-        """Trust for some seconds that the plan is the newest, since it has just been written."""
-        self._waits, self._trusted_until = self.client.rate_limiter.waits, self.clock() + _TRUSTED
-
-    def check(self) -> None:
-        """Raise LimitError if a newer plan is in the ledger."""
-        waited, asked_at = self.client.rate_limiter.waits, self.clock()
-        if (newest := self._read_newest_plan()) != self.plan:
-            self._newer = newest
-            raise LimitError(f"plan {newest} is newer")
-        self._waits, self._trusted_until = waited, asked_at + _TRUSTED
+    def require_newest(self) -> None:
+        """Raise LimitError if the ledger has a newer plan."""
+        waits, asked_at = self._client.rate_limiter.waits, self._clock()
+        if self._find_newer_plan():
+            raise LimitError(f"plan {self._newer} is newer")
+        self._waits, self._trusted_until = waits, asked_at + _TRUSTED
 
     @contextlib.contextmanager
     def watch(self, *ops: str) -> Iterator[None]:
-        """Check the plan before each write of the block, which sends the plan's rows of these `ops`.
+        """Check before each write of the `with` block that the plan is the newest. `ops`: of the rows to send.
 
-        If the block fails and there is a newer plan, the ledger gets whatever may have been sent as unsettled. Raises
-        LimitError in place of the error then.
+        If the block fails and there is a newer plan, raises LimitError in place of the error, after the ledger got
+        what may have been sent as unsettled.
         """
         self._ops += ops
         try:
-            with self.client.check_writes(self._check_before_write):
+            with self._client.check_writes(self._check_before_write):
                 yield
         except ExportError as error:
             # There is no time left after a signal.
             if not shutdown.is_requested() and self._record_newer_plan(error):
-                raise LimitError(self._overtaken_text()) from None
+                raise LimitError(self._describe_newer_plan()) from None
             raise
 
     def _check_before_write(self) -> None:
         """Check the plan again if the last answer of the ledger is too old."""
         with self._lock:
-            if self.client.rate_limiter.waits != self._waits or self.clock() > self._trusted_until:
-                self.check()
+            if self._client.rate_limiter.waits != self._waits or self._clock() > self._trusted_until:
+                self.require_newest()
             self._wrote = True
 
     def _record_newer_plan(self, error: ExportError) -> bool:
         """Return whether there is a newer plan. If so, write into the ledger what this one may have sent."""
         try:
-            if self._wrote:
-                self._newer = newest if (newest := self._read_newest_plan()) != self.plan else None
-            for op in self._ops if self._newer and self._wrote else ():
-                self.stage.run("note what was sent during a newer plan", self.ledger.overtaken_statement(self.plan, op))
+            if self._wrote and self._find_newer_plan():
+                for op in self._ops:
+                    statement = self._run.ledger.overtaken_statement(self._run.state.number, op)
+                    self._run.stage.run("note what was sent during a newer plan", statement)
         except ExportError as failure:
             error.extend(
                 f". If another run has made a newer plan since, the ledger lacks what this run has sent ({failure}): "
@@ -85,9 +71,9 @@ class PlanGuard:
             return False
         return self._newer is not None
 
-    def _overtaken_text(self) -> str:
-        """Return the message for a plan that a newer one has overtaken."""
-        sent = self.sent()
+    def _describe_newer_plan(self) -> str:
+        """Return the error message for a plan that was superseded."""
+        sent = self._run.stats.sent + self._run.stats.in_doubt
         outcome = (
             f"{format_count(sent, 'record')} of this plan had already been sent: the ledger marks these people as "
             "unsettled, and the next run corrects them"
@@ -95,11 +81,13 @@ class PlanGuard:
             else "Nothing of it was sent"
         )
         return (
-            f"plan {self.plan} of audience {self.ledger.audience_id} was superseded: another run has since made plan "
-            f"{self._newer}. {outcome}"
+            f"plan {self._run.state.number} of audience {self._run.ledger.audience_id} was superseded: another run "
+            f"has since made plan {self._newer}. {outcome}"
         )
 
-    def _read_newest_plan(self) -> int:
-        """Return the number of the newest plan in the ledger."""
-        (row,) = self.stage.read_records("read the newest plan", self.ledger.newest_query(self.plan))
-        return int(row["newest"])
+    def _find_newer_plan(self) -> bool:
+        """Return whether the ledger has a newer plan, and keep that plan's number."""
+        plan = self._run.state.number
+        (row,) = self._run.stage.read_records("read the newest plan", self._run.ledger.newest_plan_query(plan))
+        self._newer = int(row["newest"]) if int(row["newest"]) != plan else None
+        return self._newer is not None

@@ -1,17 +1,17 @@
 """The mirror's ledger: its rows, the statements that write them, and its state before a run.
 
 The ledger is a table of digests that only grows (until a compaction). Each row belongs to a plan, whose number is the
-time of its making, in milliseconds. A plan's rows are `join` and `leave`, with a digest; `planned` (or `replacing`, for
-a plan that replaces everybody), with the number of those rows, and in `joined` the newest plan that it takes into
-account; and `settled` (or `replaced`), once all of it is on Pinterest. A compaction has `member` and `unsure` rows, and
-a `compacted` row that makes them valid, with a 1 in `resent` if the audience was adopted. An `overtaken` plan has the
-rows of an older one that was still being sent.
+time at which it was made, in milliseconds. A plan's rows are `join` and `leave`, with a digest; `planned` (or
+`replacing`, for a plan that replaces everybody), with the number of those rows, and in `joined` the newest plan that it
+takes into account; and `settled` (or `replaced`), once all of it is on Pinterest. A compaction has `member` and
+`unsure` rows, and a `compacted` row that makes them valid, with a 1 in `resent` if the audience was adopted. An
+`overtaken` plan has the rows of an older one that was still being sent.
 
 A digest is a member if its newest row is a `join` of a settled plan, or a `member` of a compaction. A digest in an
 unsettled plan is unsure: the next plan makes it join or leave again.
 
-Trino evaluates a CTE wherever it is named. So none is named twice, and what a run computes is in a table of its try,
-which no other try reads.
+Trino evaluates a CTE at every place that names it. So none is named twice, and what a run computes is in a table of its
+try, which no other try reads.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,15 +38,21 @@ _COLUMNS: Mapping[str, str] = {
     "session": "varchar",
     "time": "bigint",
 }
+# In place of the last columns that a statement inserts: NULL.
+_NULLS = ", ".join(
+    f"cast(NULL AS {_COLUMNS[name]}) AS {name}" for name in ("figure", "resent", "ad_account_id", "customer_list_id")
+)
+NEWEST = "max(entries.plan) AS plan, max_by(op, entries.plan) AS op, max_by(joined, entries.plan) AS joined"
+"""The columns of a digest's newest row in `entries`."""
 # The rows of a statement may be older by this many seconds than their first appearance.
 _SLACK = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """The ledger's state of an audience before a run.
+class LedgerState:
+    """What the ledger says about an audience before a run.
 
-    `number`: that of the plan to make. Numbers of plans, 0 without one: `seen` is the newest, `settled` the newest that
+    `number`: of the plan to make. Numbers of plans, 0 without one: `seen` is the newest, `settled` the newest that
     ended, `base` the one with which the ledger begins (`adopted` is 1 if the audience had other people then),
     `compacted` the newest valid compaction, `replacing` the newest that replaces everybody. `sent`: the plans that are
     on Pinterest. `entries`: the number of all rows. The ids are those of the newest ended plan, "" without one.
@@ -65,7 +71,7 @@ class State:
     customer_list_id: str = ""
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "State":
+    def from_row(cls, row: Mapping[str, Any]) -> "LedgerState":
         """Return the state in a row of `Ledger.state_query`."""
         return cls(**{**row, "sent": tuple(map(int, filter(None, row["sent"].split(","))))})
 
@@ -74,15 +80,10 @@ class State:
         """Whether the audience may have people who are not in the ledger."""
         return not self.base or self.adopted > 0
 
-    @property
-    def sent_sql(self) -> str:
-        """The numbers of the plans that are on Pinterest, as a list for SQL's IN."""
-        return f"({', '.join(map(str, self.sent or (0,)))})"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """The ledger of one audience, and its SQL. `session`: marks the rows that this try writes."""
+    """The SQL of one audience's ledger. `session`: marks the rows that this try writes."""
 
     name: str
     database: str
@@ -90,20 +91,19 @@ class Ledger:
     session: str
 
     @property
-    def table(self) -> str:
-        """The SQL of the table's name."""
+    def _table(self) -> str:
         return f"{quote_name(self.database)}.{quote_name(self.name)}"
 
     def create_statement(self) -> str:
         """Return the statement that creates the table, unless it exists."""
         columns = ", ".join(f"cast(NULL AS {type_}) AS {name}" for name, type_ in _COLUMNS.items())
         return f"""\
-CREATE TABLE IF NOT EXISTS {self.table}
+CREATE TABLE IF NOT EXISTS {self._table}
 WITH (bucketed_on = array['audience_id'], bucket_count = 512) AS
 SELECT {columns} WHERE false"""
 
     def state_query(self) -> str:
-        """Return the query of a `State`: one row, even if the ledger has no rows of the audience."""
+        """Return the query of a `LedgerState`, which has one row even if the ledger has none of the audience."""
         return f"""\
 SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + 1) AS number,
   coalesce(max(plan), 0) AS seen,
@@ -118,14 +118,14 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
   coalesce(max_by(customer_list_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS customer_list_id
 {self._rows_clause()}"""
 
-    def entries_from(self, state: State) -> str:
-        """Return FROM and WHERE of the rows with a digest that are valid in a state."""
+    def entries_clause(self, state: LedgerState) -> str:
+        """Return the FROM and WHERE clauses for the rows with a digest that are valid in a state."""
         return f"""{self._rows_clause()}
     AND digest IS NOT NULL AND plan BETWEEN {state.base} AND {state.seen}
     AND (op IN ('join', 'leave') OR plan = {state.compacted})"""
 
-    def newest_query(self, plan: int) -> str:
-        """Return the query of one number: this plan, or the newest plan that takes it into account.
+    def newest_plan_query(self, plan: int) -> str:
+        """Return the query of the number of the newest plan that takes a plan into account, or else of the plan itself.
 
         A plan that was made at the same time and does not take this one into account is not sent: its run notices.
         """
@@ -134,10 +134,10 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
             f"{self._rows_clause()} AND {_since_condition(plan)}"
         )
 
-    def written_query(self, state: State) -> str:
-        """Return a query of the rows written since a state: `op` (NULL for rows of other tries), `digest`, `figure`.
+    def new_rows_query(self, state: LedgerState) -> str:
+        """Return the query of all rows written since a state: `op` (NULL for rows of other tries), `digest`, `figure`.
 
-        These include plans that were made meanwhile, and rows that make those of the state void.
+        They include plans that were made meanwhile, and rows that make rows of the state void.
         """
         return f"""\
 SELECT CASE WHEN session = {quote_literal(self.session)} THEN op END AS op, digest, figure
@@ -147,26 +147,22 @@ SELECT CASE WHEN session = {quote_literal(self.session)} THEN op END AS op, dige
     def insert_statement(self, rows: str) -> str:
         """Return the INSERT of rows. `rows`: a SELECT of the columns from `plan` to `customer_list_id`."""
         return f"""\
-INSERT INTO {self.table} ({", ".join(_COLUMNS)})
+INSERT INTO {self._table} ({", ".join(_COLUMNS)})
 SELECT {quote_literal(self.audience_id)}, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id,
   {quote_literal(self.session)}, cast(to_unixtime(now()) AS bigint)
 FROM (
 {rows}
 )"""
 
-    def mark_statement(self, op: str, *, plan: int, **values: int | str) -> str:
-        """Return the INSERT of a row without a digest. `values`: its values by column."""
-        return self.insert_statement(mark_select(op, plan=plan, **values))
-
     def overtaken_statement(self, plan: int, op: str) -> str:
-        """Return the INSERT that makes the people of an overtaken plan unsure, which was still being sent.
+        """Return the INSERT that makes the people of a superseded plan unsure.
 
-        `op` is join or leave, or replacing for a plan that replaces everybody. That one, and a plan whose rows a
-        compaction has deleted, makes the next run replace everybody.
+        `op`: join or leave, or replacing for a plan that replaces everybody. If it is replacing, or a compaction has
+        deleted the plan's rows, the next run replaces everybody.
         """
         sent = f"{self._rows_clause()} AND plan = {plan} AND op = '{op}'"
         return self.insert_statement(f"""\
-SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined, {_null_columns("figure")}
+SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined, {_NULLS}
 FROM (
   SELECT op, digest {sent} AND digest IS NOT NULL
   UNION ALL SELECT CASE count(digest) WHEN 0 THEN 'replacing' ELSE 'overtaken' END, NULL {sent}
@@ -175,29 +171,39 @@ FROM (
   {self._rows_clause()}
 )""")
 
+    def members_statement(self, state: LedgerState, *, number: int) -> str:
+        """Return the INSERT of a compaction's rows, one for each member or unsure digest. `number`: its plan."""
+        rows = f"""\
+SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined
+FROM (
+  SELECT digest, joined, {membership_sql(state)}
+  FROM (
+    SELECT digest, {NEWEST}
+    FROM (SELECT digest, plan, op, coalesce(joined, plan) AS joined {self.entries_clause(state)}) AS entries
+    GROUP BY digest))
+WHERE state <> 'out'"""
+        return self.insert_statement(plan_select(rows, plan=number))
+
+    def count_members_query(self, number: int) -> str:
+        """Return the query of how many rows a compaction has written, as the column `digests`."""
+        written = self.new_rows_query(LedgerState(number=number, seen=number - 1))
+        return f"SELECT count(digest) AS digests FROM ({written}) WHERE op IN ('member', 'unsure')"
+
     def delete_statement(self, base: int) -> str:
-        """Return the statement that deletes the rows before the plan with which the ledger begins."""
+        """Return the statement that deletes the rows of all plans before `base`."""
         return f"DELETE {self._rows_clause()} AND plan < {base}"
 
     def _rows_clause(self) -> str:
-        """Return FROM and WHERE of all rows of the audience."""
-        return f"FROM {self.table} WHERE audience_id = {quote_literal(self.audience_id)}"
+        """Return the FROM and WHERE clauses for all rows of the audience."""
+        return f"FROM {self._table} WHERE audience_id = {quote_literal(self.audience_id)}"
 
 
-def mark_select(op: str, *, plan: int, **values: int | str) -> str:
-    """Return the SELECT of a row without a digest. `values`: its values by column."""
+def marker_select(op: str, *, plan: int, **values: int | str) -> str:
+    """Return the SELECT of a row that marks an event of a plan, such as `settled`. `values`: its other columns."""
     known = {name: str(value) if isinstance(value, int) else quote_literal(value) for name, value in values.items()}
     columns = {"plan": str(plan), "op": f"'{op}'"} | known
     selected = [f"cast({columns.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in [*_COLUMNS][1:-2]]
     return f"SELECT {', '.join(selected)}"
-
-
-def _null_columns(first: str) -> str:
-    """Return a part of a SELECT: NULL for each column of the ledger from `first` to `customer_list_id`."""
-    names = [*_COLUMNS]
-    return ", ".join(
-        f"cast(NULL AS {_COLUMNS[name]}) AS {name}" for name in names[names.index(first) : names.index("session")]
-    )
 
 
 def _since_condition(plan: int) -> str:
@@ -205,6 +211,16 @@ def _since_condition(plan: int) -> str:
     return f"time >= {plan // 1000 - _SLACK}"
 
 
+def membership_sql(state: LedgerState) -> str:
+    """Return the SQL of whether a digest is in, out or unsure, by its newest row, as the column `state`."""
+    sent = ", ".join(map(str, state.sent or (0,)))
+    return f"""CASE
+        WHEN plan IS NULL THEN 'out'
+        WHEN op = 'member' OR (op = 'join' AND plan IN ({sent})) THEN 'in'
+        WHEN op = 'leave' AND plan IN ({sent}) THEN 'out'
+        ELSE 'unsure' END AS state"""
+
+
 def plan_select(rows: str, *, plan: int) -> str:
     """Return a SELECT of a plan's rows for `insert_statement`. `rows`: a SELECT of `op`, `digest` and `joined`."""
-    return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, {_null_columns('figure')} FROM ({rows})"
+    return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, {_NULLS} FROM ({rows})"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from td_pinterest_op.errors import LimitError
-from td_pinterest_op.mirroring.ledger import Ledger, State, mark_select, plan_select
+from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, LedgerState, marker_select, membership_sql, plan_select
 from td_pinterest_op.settings.table import Begin, Settings
 from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.withholding.sql import parse_amounts, sum_by_reason
@@ -21,56 +21,13 @@ _AMOUNTS = ("people", "given", "hashed", "row_count", "invalid_rows", "entries")
 _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _AMOUNTS)
 
 
-def choose_mode(state: State, settings: Settings) -> str:
-    """Return REPLACE to replace everybody, or DIFFERENCE to send the changes only."""
-    if settings.rebuild:
-        return REPLACE
-    if not state.settled:
-        return DIFFERENCE if settings.begin is Begin.ADOPT else REPLACE
-    return REPLACE if state.replacing > state.settled else DIFFERENCE
-
-
-def check_state(state: State, settings: Settings, *, customer_list_id: str, people: int) -> None:
-    """Raise LimitError if the ledger is about another audience, or if a first run would remove people.
-
-    `customer_list_id` and `people` are those of the audience now; a plan that replaces everybody needs no ledger.
-    """
-    if state.settled and choose_mode(state, settings) == DIFFERENCE:
-        if state.ad_account_id not in ("", settings.ad_account_id):
-            raise LimitError(
-                f"the ledger belongs to ad account {state.ad_account_id}, but the setting ad_account_id is "
-                f"{settings.ad_account_id}. Nothing was sent. Correct the id, or {_REBUILD}"
-            )
-        if state.customer_list_id not in ("", customer_list_id):
-            raise LimitError(
-                f"the audience uses customer list {customer_list_id} now, but the mirror has filled list "
-                f"{state.customer_list_id}: somebody else has switched it. Nothing was sent. To go on, {_REBUILD}"
-            )
-    # A first replace that was not settled was allowed.
-    is_first = not state.settled and not state.replacing
-    if is_first and people > _NOBODY and not settings.rebuild and settings.begin is None:
-        raise LimitError(
-            f"the mirror has not filled this audience yet, but it already has {people:,} people. Nothing was sent. Set "
-            "begin: replace to replace them with the people of the query, or begin: adopt to keep them"
-        )
-
-
-def check_leavers(figures: "Figures", state: State, settings: Settings) -> None:
-    """Raise LimitError if a greater share of the members would leave than the settings allow."""
-    if state.settled and figures.leave > settings.max_leave_ratio * figures.members:
-        raise LimitError(
-            f"{figures.leave:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
-            f"allows ({settings.max_leave_ratio}); the query finds {figures.people:,} people. Nothing was sent. "
-            "Correct the query, or raise max_leave_ratio for one run"
-        )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
     """The numbers of a run's changes, as counted by the warehouse.
 
-    `rejected`: values by reason. `withheld`: digests by reason. `people`: those of the query who may be sent.
-    `members`: by the ledger. `resent_to`: the last turn that is sent again. `entries`: rows of the ledger, not void.
+    `given`: values, of which `hashed` were digests. `rejected`: values by reason. `withheld`: digests by reason.
+    `people`: those of the query who may be sent. `members`: by the ledger. `resent_to`: the last turn that is sent
+    again. `entries`: rows of the ledger that are not void.
     """
 
     given: int
@@ -93,28 +50,61 @@ class Figures:
         return cls(**{**row, "rejected": parse_amounts(row["rejected"]), "withheld": parse_amounts(row["withheld"])})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """The SQL that compares a run's people with the ledger. `ledger`: None before the table exists.
+def choose_mode(state: LedgerState, settings: Settings) -> str:
+    """Return REPLACE to replace everybody, or DIFFERENCE to send only the changes."""
+    if settings.rebuild:
+        return REPLACE
+    if not state.settled:
+        return DIFFERENCE if settings.begin is Begin.ADOPT else REPLACE
+    return REPLACE if state.replacing > state.settled else DIFFERENCE
 
-    `people` is a table or SELECT of `withholding.sql.people_select`, `changes` one of `changes_select`.
+
+def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str, people: int) -> None:
+    """Raise LimitError if the ledger is about another audience, or if a first run would remove people.
+
+    `customer_list_id` and `people`: what the audience has now. A plan that replaces everybody needs no ledger.
     """
+    if state.settled and choose_mode(state, settings) == DIFFERENCE:
+        if state.ad_account_id not in ("", settings.ad_account_id):
+            raise LimitError(
+                f"the ledger belongs to ad account {state.ad_account_id}, but the setting ad_account_id is "
+                f"{settings.ad_account_id}. Nothing was sent. Correct the id, or {_REBUILD}"
+            )
+        if state.customer_list_id not in ("", customer_list_id):
+            raise LimitError(
+                f"the audience uses customer list {customer_list_id} now, but the mirror has filled list "
+                f"{state.customer_list_id}: somebody else has switched it. Nothing was sent. To go on, {_REBUILD}"
+            )
+    # A first replace that was not settled was allowed.
+    is_first = not state.settled and not state.replacing
+    if is_first and people > _NOBODY and not settings.rebuild and settings.begin is None:
+        raise LimitError(
+            f"the mirror has not filled this audience yet, but it already has {people:,} people. Nothing was sent. Set "
+            "begin: replace to replace them with the people of the query, or begin: adopt to keep them"
+        )
 
-    ledger: Ledger | None
-    state: State
-    mode: str
-    resend_days: int
 
-    def changes_select(self, people: str) -> str:
-        """Return the SELECT of each digest's change: join, leave, due (may be sent again), stay or out.
+def check_leavers(figures: Figures, state: LedgerState, settings: Settings) -> None:
+    """Raise LimitError if a greater share of the members would leave than the settings allow."""
+    if state.settled and figures.leave > settings.max_leave_ratio * figures.members:
+        raise LimitError(
+            f"{figures.leave:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
+            f"allows ({settings.max_leave_ratio}); the query finds {figures.people:,} people. Nothing was sent. "
+            "Correct the query, or raise max_leave_ratio for one run"
+        )
 
-        It also has the reasons for which values are rejected and people withheld. Digests without a change are only
-        counted. `turn` orders digests by their last join, the oldest first.
-        """
-        replaces = self.mode == REPLACE
-        due_before = f"(cast(floor(to_unixtime(now()) / 86400) AS bigint) - {self.resend_days} + 1) * {_DAY}"
-        due = "" if replaces or not self.resend_days else f"\n      WHEN joined < {due_before} THEN 'due'"
-        return f"""\
+
+def changes_select(people: str, *, ledger: Ledger | None, state: LedgerState, settings: Settings) -> str:
+    """Return the SELECT of each digest's change: join, leave, due (may be sent again), stay or out.
+
+    It also has the reasons for which values are rejected and people withheld. Digests without a change are only
+    counted. `turn` orders digests by their last join, the oldest first. `people`: a table or SELECT with the columns of
+    `withholding.sql.people_select`. `ledger`: None before its table exists.
+    """
+    replaces = choose_mode(state, settings) == REPLACE
+    due_before = f"(cast(floor(to_unixtime(now()) / 86400) AS bigint) - {settings.resend_days} + 1) * {_DAY}"
+    due = "" if replaces or not settings.resend_days else f"\n      WHEN joined < {due_before} THEN 'due'"
+    return f"""\
 SELECT op, member, turn, digest, {_SUMS}
 FROM (
   SELECT op, member, {", ".join(_AMOUNTS)},
@@ -129,30 +119,30 @@ FROM (
       WHEN state <> 'in' THEN 'join'{due}
       ELSE 'stay' END AS op
     FROM (
-      SELECT digest, joined, {", ".join(_AMOUNTS)}, {membership_sql(self.state)}
+      SELECT digest, joined, {", ".join(_AMOUNTS)}, {membership_sql(state)}
       FROM (
       SELECT digest, {NEWEST}, {_SUMS}
-      FROM ({self._ledger_rows_select()}
+      FROM ({_ledger_rows_select(ledger, state) if ledger else ""}
       SELECT answer AS digest, cast(NULL AS bigint) AS plan, cast(NULL AS varchar) AS op,
         cast(NULL AS bigint) AS joined, people, given, hashed, row_count, invalid_rows, 0 AS entries
       FROM ({people})) AS entries
       GROUP BY digest))))
 GROUP BY op, member, turn, digest"""
 
-    def _ledger_rows_select(self) -> str:
-        """Return the SELECT of the ledger's valid rows, before a UNION ALL. "" without a ledger."""
-        if self.ledger is None:
-            return ""
-        return f"""\
+
+def _ledger_rows_select(ledger: Ledger, state: LedgerState) -> str:
+    """Return the SELECT of the ledger's valid rows, and a UNION ALL."""
+    return f"""\
       SELECT digest, plan, op, coalesce(joined, plan) AS joined, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count,
         0 AS invalid_rows, 1 AS entries
-      {self.ledger.entries_from(self.state)}
+      {ledger.entries_clause(state)}
       UNION ALL """
 
-    def figures_query(self, changes: str) -> str:
-        """Return the query of `Figures`, which returns one row."""
-        settled_day = self.state.settled // _DAY
-        return f"""\
+
+def figures_query(changes: str, *, state: LedgerState, settings: Settings) -> str:
+    """Return the query of `Figures`, which has one row. `changes`: a table of `changes_select`."""
+    settled_day = state.settled // _DAY
+    return f"""\
 SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
   coalesce(sum(row_count), 0) AS row_count, coalesce(sum(invalid_rows), 0) AS invalid_rows,
   {sum_by_reason("reason", "given", where="op = 'rejected'")} AS rejected,
@@ -172,7 +162,7 @@ FROM (
     SELECT *, sum(CASE WHEN op = 'due' THEN people ELSE 0 END) OVER (ORDER BY turn) - people AS earlier,
       cast(sum(CASE WHEN op IN ('stay', 'due') THEN people ELSE 0 END) OVER () AS double) AS staying,
       floor(cast(substr(min(turn) OVER (), 1, 13) AS bigint) / {_DAY}e0) AS first_day,
-      floor(to_unixtime(now()) / 86400) AS day, {max(self.resend_days, 1)}e0 AS days
+      floor(to_unixtime(now()) / 86400) AS day, {max(settings.resend_days, 1)}e0 AS days
     FROM (
       SELECT op, member, turn, reason, {_SUMS}
       FROM (
@@ -181,32 +171,18 @@ FROM (
         FROM {changes})
       GROUP BY op, member, turn, reason)))"""
 
-    def plan_statement(self, changes: str, *, resent_to: str, **proof: int | str) -> str:
-        """Return the INSERT of the plan. `proof`: the columns of the row that proves that the plan is complete."""
-        assert self.ledger, "a plan is for an audience that exists"  # noqa: S101
-        chosen = (
-            "op IN ('join', 'stay')"
-            if self.mode == REPLACE
-            else f"op IN ('join', 'leave') OR (op = 'due' AND turn <= '{resent_to}')"
-        )
-        number = self.state.number
-        rows = f"""\
+
+def plan_statement(
+    changes: str, *, ledger: Ledger, state: LedgerState, settings: Settings, resent_to: str, **proof: int | str
+) -> str:
+    """Return the INSERT of the plan. `proof`: the columns of the row that proves that the plan is complete."""
+    is_replace, number = choose_mode(state, settings) == REPLACE, state.number
+    chosen = (
+        "op IN ('join', 'stay')" if is_replace else f"op IN ('join', 'leave') OR (op = 'due' AND turn <= '{resent_to}')"
+    )
+    rows = f"""\
 SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
     CASE op WHEN 'leave' THEN NULL ELSE {number} END AS joined
   FROM {changes} WHERE {chosen}"""
-        op = "replacing" if self.mode == REPLACE else "planned"
-        proof_select = mark_select(op, plan=number, joined=self.state.seen, **proof)
-        return self.ledger.insert_statement(f"{plan_select(rows, plan=number)}\nUNION ALL {proof_select}")
-
-
-# The newest of a digest's rows in `entries`.
-NEWEST = "max(entries.plan) AS plan, max_by(op, entries.plan) AS op, max_by(joined, entries.plan) AS joined"
-
-
-def membership_sql(state: State) -> str:
-    """Return the SQL of whether a digest is in, out or unsure, by its newest row. `state`: that of the ledger."""
-    return f"""CASE
-        WHEN plan IS NULL THEN 'out'
-        WHEN op = 'member' OR (op = 'join' AND plan IN {state.sent_sql}) THEN 'in'
-        WHEN op = 'leave' AND plan IN {state.sent_sql} THEN 'out'
-        ELSE 'unsure' END AS state"""
+    proof_select = marker_select("replacing" if is_replace else "planned", plan=number, joined=state.seen, **proof)
+    return ledger.insert_statement(f"{plan_select(rows, plan=number)}\nUNION ALL {proof_select}")

@@ -1,6 +1,7 @@
-"""Run a mirror in the warehouse: from the people of the query to a settled plan."""
+"""Run a mirror in the warehouse: from the people of the query to a settled plan and a compact ledger."""
 
 import contextlib
+import logging
 from binascii import unhexlify
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -8,14 +9,12 @@ from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Any
 
-from td_pinterest_op.errors import JobError, LimitError
+from td_pinterest_op.errors import ExportError, JobError, LimitError, StoppedError
 from td_pinterest_op.identifiers.types import UNSURE
-from td_pinterest_op.mirroring.compaction import compact
-from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, State
-from td_pinterest_op.mirroring.plan import REPLACE, Comparison, Figures, choose_mode
+from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, LedgerState, marker_select
+from td_pinterest_op.mirroring.plan import REPLACE, Figures, changes_select, choose_mode, figures_query, plan_statement
 from td_pinterest_op.mirroring.stage import Stage
 from td_pinterest_op.records.columns import Column, choose_list_type
-from td_pinterest_op.records.plan import check_value_kind
 from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.records.sql import Query, build_columns_statement
@@ -23,14 +22,25 @@ from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.withholding import sql as withholding
-from td_pinterest_op.withholding.lists import add_query_to_errors, check_list, find_list_columns, warn_of_invalid_values
+from td_pinterest_op.withholding.lists import (
+    check_list,
+    find_list_columns,
+    name_query_in_errors,
+    warn_of_invalid_values,
+)
 from td_pinterest_op.withholding.preparation import find_people_columns
+
+log = logging.getLogger(__name__)
+
+# The ledger is compacted at this many rows for each member, with a margin, or at this many plans, as queries name each.
+_ROWS, _MARGIN, _PLANS = 3, 100, 1000
 
 
 @dataclass(kw_only=True)
 class MirrorRun:
-    """The steps of a mirror's run in the warehouse, which fill `stats`. `lists`: the task's lists.
+    """The steps of a mirror's run in the warehouse, which fill `stats`.
 
+    `lists`: the queries of the task's lists. `mode`: see `choose_mode`. `columns`: those of the query with identifiers.
     Methods raise JobError and TreasureDataError, and LimitError where it is documented.
     """
 
@@ -39,86 +49,72 @@ class MirrorRun:
     settings: Settings
     lists: Mapping[str, Source]
     stats: Stats
-    state: State = field(init=False)
+    state: LedgerState = field(init=False)
+    mode: str = field(init=False)
     figures: Figures = field(init=False)
-    _comparison: Comparison = field(init=False)
-    _columns: Sequence[Column] = ()
+    columns: Sequence[Column] = ()
+    _has_ledger: bool = False
     _changes: str = ""
     _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def close(self) -> None:
         """Free memory and files, and drop the run's tables."""
         self._files.close()
-        self.stage.drop_tables()
-
-    @property
-    def mode(self) -> str:
-        """Whether everybody is replaced or only changes are sent: REPLACE or DIFFERENCE."""
-        return choose_mode(self.state, self.settings)
-
-    @property
-    def list_type(self) -> str:
-        """The type of a customer list for these people."""
-        return choose_list_type(self._columns)
+        self.stage.drop_tables(self.stage.tables)
 
     def read_state(self, *, now: float) -> None:
         """Read the state of the ledger. Creates its table if it is missing, except in a dry run."""
-        exists = self.ledger.name in self.stage.clean_up(now=now)
-        if not exists and not self.settings.dry_run:
-            self._create_ledger(now=now)
-            exists = True
-        self.state = State(number=int(now * 1000))
-        if exists:
+        self._has_ledger = self.ledger.name in self.stage.drop_unused_tables(now=now)
+        if not self._has_ledger and not self.settings.dry_run:
+            try:
+                self.stage.run("create the ledger", self.ledger.create_statement())
+            except JobError:
+                # Another run may have created it at the same moment.
+                if self.ledger.name not in self.stage.drop_unused_tables(now=now):
+                    raise
+            self._has_ledger = True
+        self.state = LedgerState(number=int(now * 1000))
+        if self._has_ledger:
             (row,) = self.stage.read_records("read the state of the ledger", self.ledger.state_query())
-            self.state = State.from_row(row)
-        self._comparison = Comparison(
-            ledger=self.ledger if exists else None,
-            state=self.state,
-            mode=self.mode,
-            resend_days=self.settings.resend_days,
-        )
+            self.state = LedgerState.from_row(row)
+        self.mode = choose_mode(self.state, self.settings)
 
-    def _create_ledger(self, *, now: float) -> None:
-        try:
-            self.stage.run("create the ledger", self.ledger.create_statement())
-        except JobError:
-            # Another run may have created it at the same moment.
-            if self.ledger.name not in self.stage.clean_up(now=now):
-                raise
-
-    def compare(self) -> None:
+    def compare_with_ledger(self) -> None:
         """Hash the people, and compare them with the ledger. Raises LimitError as `check_list` does."""
         lists = {name: self._read_list_query(name, source) for name, source in self.lists.items()}
         of_lists = {name: query.columns for name, query in lists.items()}
         query = self._read_query(
             "query", self.stage.source, lambda job: find_people_columns(job, self.settings, of_lists)
         )
-        self._columns = query.columns
-        people, comparison = self._select_people(query, self._hash_lists(lists)), self._comparison
-        self._changes, job_id = self.stage.create_table(
-            "changes", "compare the people with the ledger", comparison.changes_select(people)
-        )
+        self.columns = query.columns
+        ledger = self.ledger if self._has_ledger else None
+        people = self._select_people(query, self._hash_lists(lists))
+        changes = changes_select(people, ledger=ledger, state=self.state, settings=self.settings)
+        self._changes, job_id = self.stage.create_table("changes", "compare the people with the ledger", changes)
         self.stats.job_id = self.stats.job_id or job_id
-        (row,) = self.stage.read_records("count who joins and who leaves", comparison.figures_query(self._changes))
+        query_of_figures = figures_query(self._changes, state=self.state, settings=self.settings)
+        (row,) = self.stage.read_records("count who joins and who leaves", query_of_figures)
         self.figures = Figures.from_row(row)
         self._fill_stats()
 
     def write_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
-        """Write the plan into the ledger, and return its records by op, as read back from there.
+        """Write the plan into the ledger, read it back, and return its records to add (JOIN) and to remove (LEAVE).
 
         Raises LimitError if another run has made a plan meanwhile, or if the plan is not complete.
         """
-        figures, to_send = self.figures, self.stats.to_send_count
-        plan = replace(self._comparison, ledger=self.ledger).plan_statement(
+        plan = plan_statement(
             self._changes,
-            resent_to=figures.resent_to,
-            figure=to_send,
-            resent=figures.resent,
+            ledger=self.ledger,
+            state=self.state,
+            settings=self.settings,
+            resent_to=self.figures.resent_to,
+            figure=self.stats.to_send_count,
+            resent=self.figures.resent,
             ad_account_id=self.settings.ad_account_id,
             customer_list_id=customer_list_id,
         )
         self.stage.run("write the plan into the ledger", plan)
-        rows = self.stage.read_rows("read the plan back", self.ledger.written_query(self.state))
+        rows = self.stage.read_rows("read the plan back", self.ledger.new_rows_query(self.state))
         spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
         proofs, others = [], 0
         for ops, digests, numbers in rows.blocks:
@@ -127,15 +123,22 @@ class MirrorRun:
                 spool.add([*map(unhexlify, compress(digests, [each == code for each in ops]))])
             proofs += [number for op, number in zip(ops, numbers, strict=True) if op in PROOFS]
             others += ops.count(None)
-        return self._check_plan(spools, proofs=proofs, others=others)
+        for spool in spools.values():
+            spool.finish()
+        self._check_plan(sum(spool.unique_count for spool in spools.values()), proofs=proofs, others=others)
+        list_type = choose_list_type(self.columns)
+        return {
+            op: PreparedRecords(unique_count=spool.unique_count, list_type=list_type, spool=spool)
+            for op, spool in spools.items()
+        }
 
-    def settle(self, customer_list_id: str) -> None:
+    def settle_plan(self, customer_list_id: str) -> None:
         """Mark the plan as settled, once all of it is on Pinterest."""
-        state, replaces = self.state, self.mode == REPLACE
-        account, number = self.settings.ad_account_id, state.number
+        state, replaces, number = self.state, self.mode == REPLACE, self.state.number
+        account = self.settings.ad_account_id
         op = "replaced" if replaces else "settled"
-        mark = self.ledger.mark_statement(op, plan=number, ad_account_id=account, customer_list_id=customer_list_id)
-        self.stage.run("settle the plan", mark)
+        mark = marker_select(op, plan=number, ad_account_id=account, customer_list_id=customer_list_id)
+        self.stage.run("settle the plan", self.ledger.insert_statement(mark))
         written = self.stats.to_send_count
         self.state = replace(
             state,
@@ -150,36 +153,66 @@ class MirrorRun:
         )
         self.figures = replace(self.figures, entries=written if replaces else self.figures.entries + written)
 
-    def compact(self) -> None:
-        """Compact the ledger if that is due. Every change must be settled."""
-        compact(self.stage, self.ledger, self.state, entries=self.figures.entries, members=self.figures.people)
+    def compact_ledger(self) -> None:
+        """Replace all changes in the ledger by a row for each member if that is due, and delete void rows.
+
+        Every plan must be settled. A failure is only a warning: the next run tries again. A compaction is the ledger's
+        state after a settled plan, and has the next number: rows that are written meanwhile have a higher one and count
+        as well. It is valid when it is complete; two at once write the same. A run that dies before leaves rows that no
+        query reads.
+        """
+        entries, members = self.figures.entries, self.figures.people
+        try:
+            if entries > _ROWS * members + _MARGIN or len(self.state.sent) > _PLANS:
+                self._write_members(members)
+                entries = members
+            if self.state.base and self.state.entries > entries + members + _MARGIN:
+                self.stage.run("delete void rows from the ledger", self.ledger.delete_statement(self.state.base))
+        except StoppedError:
+            raise
+        except ExportError as error:
+            log.warning("the ledger could not be compacted; the next run tries again: %s", error)
+
+    def _write_members(self, members: int) -> None:
+        """Write a row for each member, and make these rows valid if all of them were written."""
+        state, ledger, number = self.state, self.ledger, self.state.seen + 1
+        self.stage.run("write a row for each member into the ledger", ledger.members_statement(state, number=number))
+        (row,) = self.stage.read_records("count them", ledger.count_members_query(number))
+        if row["digests"] != members:
+            log.warning("the ledger could not be compacted: %s rows were written, not %s", row["digests"], members)
+            return
+        mark = marker_select(
+            "compacted",
+            plan=number,
+            figure=members,
+            resent=int(state.is_adopted),
+            ad_account_id=state.ad_account_id,
+            customer_list_id=state.customer_list_id,
+        )
+        self.stage.run("let them replace the older rows", ledger.insert_statement(mark))
+        self.state = replace(state, base=number)
 
     def _read_query(self, name: str, source: Source, choose: Callable[[Job], Sequence[Column]]) -> Query:
-        """Return a query with its columns. `choose`: returns those that hold identifiers."""
-        job = self.stage.read_columns(f"read the columns of `{name}`", build_columns_statement(source.query))
+        """Return a query with its columns. `choose`: returns those with identifiers."""
+        job = self.stage.read_rows(f"read the columns of `{name}`", build_columns_statement(source.query)).job
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=choose(job))
 
     def _read_list_query(self, name: str, source: Source) -> Query:
-        """Return the query of a list. Errors name the list."""
-        with add_query_to_errors(name):
+        with name_query_in_errors(name):
             return self._read_query(name, source, lambda job: find_list_columns(job, self.settings))
 
     def _hash_lists(self, lists: Mapping[str, Query]) -> Mapping[str, str]:
         """Hash the lists in the warehouse, and return their tables by name. Raises LimitError as `check_list`."""
         tables = {}
         for name, query in lists.items():
-            with add_query_to_errors(name):
+            with name_query_in_errors(name):
                 made = self.stage.create_table(name, f"hash the list `{name}`", withholding.list_select(query))
             tables[name], self.stats.list_jobs[name] = made
         counts = self.stage.read_records("count the lists", withholding.list_counts_select(tables)) if tables else ()
-        invalid = {}
-        for row in counts:
-            name, of_list = row["list"], _read_list_stats(row)
-            invalid[name] = of_list.invalid_by_reason
-            with add_query_to_errors(name):
-                check_value_kind(self.settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
-            check_list(name, row["identifiers"], of_list, self.settings)
-        warn_of_invalid_values(invalid)
+        of_lists = {row["list"]: _read_list_stats(row) for row in counts}
+        for name, of_list in of_lists.items():
+            check_list(name, of_list, self.settings)
+        warn_of_invalid_values(of_lists)
         return tables
 
     def _select_people(self, query: Query, tables: Mapping[str, str]) -> str:
@@ -192,9 +225,9 @@ class MirrorRun:
         return f"SELECT * FROM {table}"
 
     def _fill_stats(self) -> None:
-        """Copy the figures into the statistics."""
+        """Copy the figures of the comparison into the run's statistics."""
         stats, figures, replaces = self.stats, self.figures, self.mode == REPLACE
-        stats.columns = len(self._columns) + sum(column.is_array for column in self._columns)
+        stats.columns = len(self.columns) + sum(column.is_array for column in self.columns)
         stats.read, stats.invalid_rows = figures.row_count, figures.invalid_rows
         stats.invalid_by_reason = Counter(figures.rejected)
         stats.valid = figures.given - stats.invalid_count
@@ -213,33 +246,31 @@ class MirrorRun:
             unsure=figures.rejected.get(UNSURE, 0),
         )
 
-    def _check_plan(
-        self, spools: Mapping[str, Spool], *, proofs: Sequence[int], others: int
-    ) -> Mapping[str, PreparedRecords]:
-        """Return the records by op. Raises LimitError if the plan is incomplete, or another run made one too."""
-        for spool in spools.values():
-            spool.finish()
+    def _check_plan(self, written: int, *, proofs: Sequence[int], others: int) -> None:
+        """Raise LimitError if the plan is incomplete, or another run made one too."""
         if others:
             raise LimitError(
                 f"another run has made a newer plan for audience {self.ledger.audience_id}. Nothing was sent. Run this "
                 "task again"
             )
-        written, to_send = sum(spool.unique_count for spool in spools.values()), self.stats.to_send_count
+        to_send = self.stats.to_send_count
         if [*proofs] != [to_send] or written != to_send:
             raise LimitError(
                 f"the plan in the ledger differs from what was computed ({written:,} records, not {to_send:,}): an "
                 "INSERT was interrupted. Nothing was sent. Run this task again"
             )
-        return {
-            op: PreparedRecords(unique_count=spool.unique_count, list_type=self.list_type, spool=spool)
-            for op, spool in spools.items()
-        }
 
 
 def _read_list_stats(row: Mapping[str, Any]) -> Stats:
-    """Return the statistics of a list in a row of `list_counts_select`."""
+    """Return the statistics of a list from a row of `list_counts_select`."""
     invalid = Counter(withholding.parse_amounts(row["reasons"]))
-    of_list = Stats(action="", ad_account_id="", dry_run=True, invalid_by_reason=invalid)
-    of_list.read = row["given"] + invalid.total()
-    of_list.plain_values, of_list.hashed_values = row["given"] - row["hashed"], row["hashed"]
-    return of_list
+    return Stats(
+        action="",
+        ad_account_id="",
+        dry_run=True,
+        read=row["given"] + invalid.total(),
+        unique=row["identifiers"],
+        invalid_by_reason=invalid,
+        plain_values=row["given"] - row["hashed"],
+        hashed_values=row["hashed"],
+    )

@@ -1,24 +1,23 @@
 """Run the statements of one try of a mirror, each as a job, and create and drop its tables."""
 
-import contextlib
 import logging
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from td_pinterest_op.errors import ExportError, JobError
+from td_pinterest_op.errors import ExportError, JobError, extend_errors
 from td_pinterest_op.identifiers.sql_text import quote_name
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
-from td_pinterest_op.treasure_data.job import Job, Source, run_statement, wait_for_job
-from td_pinterest_op.treasure_data.result import JobResult, Rows, read_as_dicts
+from td_pinterest_op.treasure_data.job import Source, run_statement
+from td_pinterest_op.treasure_data.result import Rows, open_job_rows, read_as_dicts
 
 log = logging.getLogger(__name__)
 
-# Kinds of tables of a try, in this version and in earlier ones; and the age in seconds after which nobody uses one.
+# The kinds of tables of a try, in this version and in earlier ones, and the seconds after which a table is unused.
 _KINDS = "changes|digests|suppress|consent|people|persons|listed|suppressed|consented"
 _UNUSED_AFTER = 6 * 3600
 NEW = "new"
@@ -27,10 +26,10 @@ NEW = "new"
 
 @dataclass(kw_only=True)
 class Stage:
-    """Runs the statements of one try of a mirror, and creates and drops its tables.
+    """Runs the SQL statements of one try of a mirror, each as a job. Raises JobError and TreasureDataError.
 
-    `source` has the engine and the database of the statements, `database` is that of the tables and the ledger, `name`
-    the audience's id, or NEW. `outcome`: added to the error of a statement that fails.
+    `source`: the engine and the database of the statements. `database`: of the tables and the ledger. `name`: the
+    audience's id, or NEW. `outcome`: added to the error of a statement that fails. `tables`: those of this try.
     """
 
     td: TreasureData
@@ -40,63 +39,49 @@ class Stage:
     session_key: str
     outcome: str = ". Nothing was sent"
     token: str = field(default_factory=lambda: secrets.token_hex(4))
-    _made: list[str] = field(default_factory=list)
-
-    def _qualify(self, table: str) -> str:
-        """Return the SQL of a table's name."""
-        return f"{quote_name(self.database)}.{quote_name(table)}"
+    tables: list[str] = field(default_factory=list)
 
     def run(self, purpose: str, statement: str) -> str:
-        """Run a statement without a result, and return its job's id. Raises JobError and TreasureDataError."""
-        with self._add_outcome_to_errors():
+        """Run a statement without a result, and return its job's id."""
+        with extend_errors(self.outcome):
             return run_statement(self.td, self._build_source(purpose, statement))
 
-    def read_columns(self, purpose: str, statement: str) -> Job:
-        """Run a statement, and return its job, which has the columns. Raises as `run` does."""
-        with self._add_outcome_to_errors():
-            return wait_for_job(self.td, self._build_source(purpose, statement))
-
     def read_rows(self, purpose: str, statement: str) -> Rows:
-        """Run a statement, and return its rows. Raises as `run` does."""
-        job = self.read_columns(purpose, statement)
-        return Rows(job=job, blocks=JobResult(self.td, job))
+        """Run a query, and return its rows."""
+        with extend_errors(self.outcome):
+            return open_job_rows(self.td, self._build_source(purpose, statement))
 
     def read_records(self, purpose: str, statement: str) -> list[dict[str, Any]]:
-        """Run a statement with few rows, and return each row by column name. Raises as `run` does."""
+        """Run a query with few rows, and return each row by column name."""
         rows = self.read_rows(purpose, statement)
-        with self._add_outcome_to_errors():
+        with extend_errors(self.outcome):
             return read_as_dicts(rows)
 
     def create_table(self, kind: str, purpose: str, select: str) -> tuple[str, str]:
-        """Create a table of this try, and return the SQL of its name, and the job's id. Raises as `run` does."""
+        """Create a table of this try, and return the SQL of its name, and the job's id."""
         table = f"pinterest_{kind}_{self.name}_{self.session_key}_{self.token}"
-        self._made.append(table)
-        job_id = self.run(purpose, f"CREATE TABLE {self._qualify(table)} AS\n{select}")
-        return self._qualify(table), job_id
+        self.tables.append(table)
+        name = f"{quote_name(self.database)}.{quote_name(table)}"
+        return name, self.run(purpose, f"CREATE TABLE {name} AS\n{select}")
 
-    def drop_tables(self) -> None:
-        """Drop the tables of this try. A failure is only a warning."""
-        self._drop_tables(self._made)
-
-    def clean_up(self, *, now: float) -> set[str]:
-        """Drop unused tables of other tries, and return the names of all tables. Raises as `run` does."""
+    def drop_unused_tables(self, *, now: float) -> set[str]:
+        """Drop unused tables of other tries, and return the names of all tables of the database."""
         pattern = re.compile(rf"pinterest_({_KINDS})_({self.name}|{NEW})(_[a-z0-9]+)*")
-        # As Treasure Data writes the time at which a table was made.
+        # As Treasure Data writes the time at which a table was created.
         before = datetime.fromtimestamp(now - _UNUSED_AFTER, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
         status, content = self.td.call("GET", build_path("table", "list", self.database))
         if status == 404:
             raise JobError(f'there is no database "{self.database}" for the ledger: create it, or name another one')
         tables = {str(table.get("name")): str(table.get("created_at") or "") for table in content.get("tables", [])}
-        left = [
+        self.drop_tables(
             name
             for name, created in tables.items()
             if pattern.fullmatch(name) and (f"_{self.session_key}_" in name or "" < created < before)
-        ]
-        self._drop_tables(left)
+        )
         return set(tables)
 
-    def _drop_tables(self, tables: list[str]) -> None:
-        """Drop these tables, unless the process was asked to stop. A failure is only a warning."""
+    def drop_tables(self, tables: Iterable[str]) -> None:
+        """Drop tables, unless the process was asked to stop. A failure is only a warning."""
         # There is no time left after a signal.
         if shutdown.is_requested():
             return
@@ -112,11 +97,3 @@ class Stage:
         """Return the source that runs a statement, with its purpose in a comment before it."""
         text = f"-- td_pinterest_op: mirror of audience {self.name}: {purpose}\n{statement}"
         return replace(self.source.with_fresh_query(text), purpose=purpose)
-
-    @contextlib.contextmanager
-    def _add_outcome_to_errors(self) -> Iterator[None]:
-        """Add `outcome` to the errors of the block."""
-        try:
-            yield
-        except ExportError as error:
-            raise error.extend(self.outcome) from None

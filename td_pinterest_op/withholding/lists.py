@@ -2,11 +2,10 @@
 
 import contextlib
 import logging
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from td_pinterest_op.errors import ExportError, JobError, LimitError
+from td_pinterest_op.errors import LimitError, extend_errors
 from td_pinterest_op.identifiers.types import LIST_TYPES, TYPES, UNSURE
 from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.hashed_rows import open_rows
@@ -30,12 +29,13 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
 
     Raises LimitError as `check_list` does, JobError, TreasureDataError and OSError; the message names the list.
     """
+    spools: dict[str, Spool] = {}
+    columns: dict[str, Sequence[Column]] = {}
+    of_lists: dict[str, Stats] = {}
     with contextlib.ExitStack() as stack:
-        spools = {name: stack.enter_context(contextlib.closing(Spool())) for name in sources}
-        columns: dict[str, Sequence[Column]] = {}
-        invalid: dict[str, Counter[str]] = {}
         for name, source in sources.items():
-            with add_query_to_errors(name):
+            spools[name] = stack.enter_context(contextlib.closing(Spool()))
+            with name_query_in_errors(name):
                 rows = open_rows(
                     td,
                     source,
@@ -43,53 +43,26 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
                     choose=partial(find_list_columns, settings=settings),
                     note=partial(stats.list_jobs.__setitem__, name),
                 )
-                columns[name], of_list = read_list(rows, settings, spools[name])
-                check_value_kind(settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
-            invalid[name] = of_list.invalid_by_reason
-            check_list(name, spools[name].unique_count, of_list, settings)
-        warn_of_invalid_values(invalid)
+                columns[name], of_lists[name] = read_list(rows, settings, spools[name])
+            check_list(name, of_lists[name], settings)
+        warn_of_invalid_values(of_lists)
         yield Lists(suppressed=spools.get(SUPPRESS), consented=spools.get(CONSENT), columns=columns)
 
 
-@contextlib.contextmanager
-def add_query_to_errors(name: str) -> Iterator[None]:
+def name_query_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
     """Let errors that leave the `with` block name the query of the list `name`."""
-    try:
-        yield
-    except ExportError as error:
-        raise error.extend(f" [the query of `{name}`]") from None
-
-
-def select_columns(columns: Mapping[str, str], *, own: Collection[str], others: Collection[str]) -> Mapping[str, str]:
-    """Return the setting `columns` for a query with the columns `own`, without the names that only `others` have.
-
-    A name that no query has is kept, since it is an error. All names are in lower case.
-    """
-    return {name: type_ for name, type_ in columns.items() if name in own or name not in others}
-
-
-def require_shared_types(people: Sequence[Column], lists: Mapping[str, Sequence[Column]]) -> None:
-    """Raise JobError if a list could match nobody: it has no type of identifier in common with the people."""
-    own = {column.type.name for column in people}
-    for name, columns in lists.items():
-        types = {column.type.name for column in columns}
-        if own.isdisjoint(types):
-            raise JobError(
-                f"`{name}` selects {' and '.join(sorted(types))}, but the people's query selects "
-                f"{' and '.join(sorted(own))}: without a common type of identifier, the list would match nobody. "
-                "Nothing was sent. Select a common type in both queries"
-            )
+    return extend_errors(f" [the query of `{name}`]")
 
 
 def find_list_columns(job: Job, settings: Settings) -> Sequence[Column]:
     """Return a list's identifier columns, which need not be all of the people's columns. Raises JobError."""
     own = {name.lower() for name, _ in job.schema}
-    columns = select_columns(settings.columns, own=own, others=settings.columns)
+    columns = {name: type_ for name, type_ in settings.columns.items() if name in own}
     return find_identifier_columns(job, columns, types=TYPES if settings.records is RecordsFormat.ROWS else LIST_TYPES)
 
 
 def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:
-    """Read a list into the spool, and return its columns and figures. Raises JobError, TreasureDataError, OSError."""
+    """Read a list into a spool, and return its columns and statistics. Raises as `open_lists` does."""
     columns = find_list_columns(rows.job, settings)
     of_list = Stats(action="", ad_account_id="", dry_run=True)
     reading = ReaderSettings(columns=columns, default_country=settings.default_country)
@@ -97,12 +70,14 @@ def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Co
     return columns, of_list
 
 
-def check_list(name: str, people: int, of_list: Stats, settings: Settings) -> None:
-    """Raise LimitError for a list without people, and for opt-outs that the warehouse cannot hash.
+def check_list(name: str, of_list: Stats, settings: Settings) -> None:
+    """Raise LimitError if a list has no identifiers, values of the wrong kind, or opt-outs that cannot be hashed.
 
-    An opt-out list may be empty where the settings allow it. `of_list`: the list's figures.
+    An opt-out list may be empty if the settings allow that. `of_list`: the list's statistics.
     """
-    log.info("%s: %s", name, format_count(people, "identifier"))
+    with name_query_in_errors(name):
+        check_value_kind(settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
+    log.info("%s: %s", name, format_count(of_list.unique, "identifier"))
     if name == SUPPRESS and (unsure := of_list.invalid_by_reason[UNSURE]):
         raise LimitError(
             f"`{name}` contains {unsure:,} addresses that the warehouse cannot hash, so these people would not be "
@@ -110,15 +85,16 @@ def check_list(name: str, people: int, of_list: Stats, settings: Settings) -> No
             + (", or set hash_in: operator" if settings.hash_in is HashIn.WAREHOUSE else "")
         )
     may_be_empty = name == SUPPRESS and not of_list.read
-    if people or (may_be_empty and settings.allow_empty_suppress):
+    if of_list.unique or (may_be_empty and settings.allow_empty_suppress):
         return
     problem = f"contains no identifier ({format_reasons(of_list.invalid_by_reason)})" if of_list.read else "has no rows"
     cure = ", or set allow_empty_suppress: true if it is correct that nobody has opted out" if may_be_empty else ""
     raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{cure}")
 
 
-def warn_of_invalid_values(invalid: Mapping[str, Counter[str]]) -> None:
+def warn_of_invalid_values(of_lists: Mapping[str, Stats]) -> None:
     """Log a warning with the number of invalid values in each list, by reason."""
-    by_list = "; ".join(f"{name}: {format_reasons(reasons)}" for name, reasons in invalid.items() if reasons)
+    reasons = {name: format_reasons(of_list.invalid_by_reason) for name, of_list in of_lists.items()}
+    by_list = "; ".join(f"{name}: {text}" for name, text in reasons.items() if text)
     if by_list:
         log.warning("these lists contain values that are not valid identifiers, which were ignored: %s", by_list)

@@ -1,14 +1,14 @@
 """Compare the identifiers of people with the lists: who is withheld, and why.
 
-Identifiers are in buckets by their first byte, like those of the lists: one bucket of each is compared at a time.
+Identifiers are in buckets by their first byte, as in the lists: one bucket of each is compared at a time.
 """
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import chain, compress
+from itertools import chain, compress, repeat
 from operator import ne
 
 from td_pinterest_op.records.columns import Column
@@ -19,8 +19,7 @@ from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
 
 _NUMBER_BYTES = 4
-# Of a bucket, as objects.
-_ENTRIES_AT_ONCE = 1 << 13
+_ENTRIES_AT_ONCE = 1 << 13  # of a bucket, as objects
 
 Sendable = tuple[list[bytes], Counter[str]]
 """Identifiers that may be sent, in ascending order, and how many may not, by reason."""
@@ -28,44 +27,30 @@ Sendable = tuple[list[bytes], Counter[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lists:
-    """The people of an opt-out list and of a consent list, as digests. None for a list that the task does not name.
+    """The digests of an opt-out list and of a consent list, None for a list that the task does not name.
 
-    `columns`: the columns with identifiers of each list, by the name of its query.
+    `columns`: the identifier columns of each list, by the name of its query.
     """
 
     suppressed: Spool | None = None
     consented: Spool | None = None
     columns: Mapping[str, Sequence[Column]] = field(default_factory=dict)
 
-    def buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes] | None]]:
+    def read_buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes] | None]]:
         """Yield the opt-outs and the consents with each first byte. The consents are None without a consent list."""
-        nobody = frozenset[bytes]()
-        suppressed = (
-            map(frozenset, self.suppressed.read_buckets()) if self.suppressed else (nobody for _ in range(BUCKETS))
-        )
-        consented = map(frozenset, self.consented.read_buckets()) if self.consented else (None for _ in range(BUCKETS))
+        suppressed = map(frozenset, self.suppressed.read_buckets()) if self.suppressed else repeat(frozenset(), BUCKETS)
+        consented = map(frozenset, self.consented.read_buckets()) if self.consented else repeat(None, BUCKETS)
         return zip(suppressed, consented, strict=True)
 
 
-def assign_control(control: Control, keys: Iterable[bytes]) -> list[bool]:
-    """Return for each key whether its person is in the control group.
+def assign_control(control: Control, keys: Iterable[object]) -> list[bool]:
+    """Return for each person's key (bytes, text or a whole number) whether the person is in the control group.
 
-    The number of a person is the first eight hex digits of SHA-256 (salt, a line feed, the key). The SQL of
-    `build_control_number_sql` computes the same.
+    The first eight hex digits of SHA-256 (salt, a line feed, the key) decide, as in `build_control_number_sql`.
     """
-    salted = sha256(control.salt.encode() + b"\n")
-    share = control.share_of_ten_thousand
-    is_in_group = []
-    for key in keys:
-        of_key = salted.copy()
-        of_key.update(key)
-        is_in_group.append(int.from_bytes(of_key.digest()[:_NUMBER_BYTES], "big") % NUMBERS < share)
-    return is_in_group
-
-
-def encode_key(value: object) -> bytes:
-    """Return a control group's key as bytes: text unchanged, a whole number as its digits."""
-    return value if isinstance(value, bytes) else str(value).encode()
+    prefix, share = control.salt.encode() + b"\n", control.share_of_ten_thousand
+    encoded = [key if isinstance(key, bytes) else str(key).encode() for key in keys]
+    return [int.from_bytes(sha256(prefix + key).digest()[:_NUMBER_BYTES], "big") % NUMBERS < share for key in encoded]
 
 
 class SingleIdentifierPeople:
@@ -87,13 +72,13 @@ class SingleIdentifierPeople:
         self._controlled.add([key for key in compress(column.keys, in_control) if key])
 
     def add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        """Ignore people who are not sent: anybody else with the same identifier is on the same lists."""
+        """Do nothing: whoever shares the only identifier of a person who is not sent is on the same lists."""
 
     def find_sendable(self) -> Iterator[Sendable]:
         """Yield the sendable identifiers in 256 parts. Nobody can be added afterwards. Raises OSError."""
         self._everybody.finish()
         self._controlled.finish()
-        for bucket, (suppressed, consented) in enumerate(self._lists.buckets()):
+        for bucket, (suppressed, consented) in enumerate(self._lists.read_buckets()):
             everybody, controlled = (
                 set(chain.from_iterable(map(split_fixed, people.read_segments(bucket))))
                 for people in (self._everybody, self._controlled)
@@ -101,10 +86,9 @@ class SingleIdentifierPeople:
             yield _select_sendable(everybody, suppressed, consented, controlled)
 
 
-# Facts about a person, as bits of a byte.
-_SUPPRESSED, _CONSENTS, _CONTROL = 1, 2, 4
-# The person is not sent anyway. If suppressed, others lose the identifiers that they share.
-_SHIELDS = 8
+# Facts about a person, as bits of a byte. SHIELDS: the row is not sent anyway, but a suppressed person shields the
+# identifiers in it from being sent for others.
+_SUPPRESSED, _CONSENTS, _CONTROL, _SHIELDS = 1, 2, 4, 8
 # What happens to a person: 0 is sent, 1 + n is withheld for reason n of WITHHELD. DONE: nothing is left to do.
 DONE = 1 + len(WITHHELD)
 
@@ -120,23 +104,15 @@ def _decide_outcome(facts: int, *, needs_consent: bool) -> int:
     return 1 + WITHHELD.index(CONTROL) if facts & _CONTROL else 0
 
 
-def make_byte_table(function: Callable[[int], int]) -> bytes:
-    """Return the values of a function for all 256 bytes, as a table for `bytes.translate`."""
-    return bytes(map(function, range(256)))
-
-
 # A table for each kind of people whose identifiers are collected: 1 for the facts of such people, 0 for all others.
-_ARE_VALID = make_byte_table(lambda facts: not facts & _SHIELDS)
-_ARE_SUPPRESSED = make_byte_table(lambda facts: facts & _SUPPRESSED > 0)
-_GIVE_CONSENT = make_byte_table(lambda facts: facts & (_CONSENTS | _SHIELDS) == _CONSENTS)
-_ARE_IN_CONTROL = make_byte_table(lambda facts: facts & _CONTROL > 0)
+_ARE_VALID = bytes(not facts & _SHIELDS for facts in range(256))
+_ARE_SUPPRESSED = bytes(facts & _SUPPRESSED > 0 for facts in range(256))
+_GIVE_CONSENT = bytes(facts & (_CONSENTS | _SHIELDS) == _CONSENTS for facts in range(256))
+_ARE_IN_CONTROL = bytes(facts & _CONTROL > 0 for facts in range(256))
 
 
 class People:
-    """Collects people with any number of identifiers, and compares them with the lists.
-
-    People are numbered from 0, row by row.
-    """
+    """Collects people with any number of identifiers, numbered from 0, and compares them with the lists."""
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
@@ -144,19 +120,14 @@ class People:
         self._entries, self._shared = (Buckets(DIGEST_BYTES + _NUMBER_BYTES) for _ in range(2))
         self._facts = bytearray()  # by the number of a person
         needs_consent = lists.consented is not None
-        self._outcomes = make_byte_table(lambda facts: _decide_outcome(facts, needs_consent=needs_consent))
-        self._are_sent = make_byte_table(lambda facts: not self._outcomes[facts])
+        self._outcomes = bytes(_decide_outcome(facts, needs_consent=needs_consent) for facts in range(256))
+        self._are_sent = bytes(not outcome for outcome in self._outcomes)
 
     def close(self) -> None:
         """Free memory and file. May be called again."""
         self._entries.close()
         self._shared.close()
         self._facts = bytearray()
-
-    @property
-    def person_count(self) -> int:
-        """The number of people."""
-        return len(self._facts)
 
     def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool]) -> None:
         """Add a person for each row of a block, with all identifiers in it. Raises OSError."""
@@ -167,21 +138,20 @@ class People:
         self._add_people(by_column, bytes([_SHIELDS]) * count)
 
     def _add_people(self, by_column: Sequence[ColumnKeys], facts: bytes) -> None:
-        """Add a person for each row of a block. `facts`: a byte for each person."""
         first = len(self._facts)
         self._facts += facts
         if self._lists.suppressed:
-            # Whoever has an address that cannot be compared may be on the list by it.
+            # A person whose address cannot be compared may be on the list.
             self._add_fact(_SUPPRESSED, (first + row for column in by_column for row in column.unsure_rows))
         for column in by_column:
             numbers = range(first, len(self._facts)) if column.rows is None else [first + row for row in column.rows]
             valid = compress(numbers, column.keys) if column.rejected else numbers
             _add_entries(self._entries, column.identifiers, valid)
 
-    def compare(self) -> None:
+    def compare_with_lists(self) -> None:
         """Compare everybody with the lists. Nobody can be added afterwards. Raises OSError."""
         self._entries.finish()
-        for bucket, (suppressed, consented) in enumerate(self._lists.buckets()):
+        for bucket, (suppressed, consented) in enumerate(self._lists.read_buckets()):
             first_holders: dict[bytes, int] = {}
             for digests, numbers in _read_entries(self._entries, bucket):
                 self._add_fact(_SUPPRESSED, compress(numbers, map(suppressed.__contains__, digests)))
@@ -198,29 +168,28 @@ class People:
         _add_entries(self._shared, [digest for digest, _ in shared], [number for _, number in shared])
 
     def _add_fact(self, fact: int, numbers: Iterable[int]) -> None:
-        """Add a fact about the people with these numbers."""
         for number in numbers:
             self._facts[number] |= fact
 
-    def outcomes(self, start: int, stop: int) -> bytearray:
-        """Return the outcome of each person: 0 (sent), 1 + the index of a reason in WITHHELD, or DONE."""
+    def find_outcomes(self, start: int, stop: int) -> bytearray:
+        """Return the outcomes of the people from `start` to before `stop`, a byte for each: see `_decide_outcome`."""
         return self._facts[start:stop].translate(self._outcomes)
 
     def find_sendable(self) -> Iterator[Sendable]:
         """Yield the identifiers that may be sent on their own, in 256 parts. Raises OSError."""
-        self.compare()
+        self.compare_with_lists()
         kinds = (_ARE_VALID, _ARE_SUPPRESSED, _GIVE_CONSENT, _ARE_IN_CONTROL)
         for bucket in range(BUCKETS):
             everybody, suppressed, consented, controlled = self._find_identifiers(self._entries, bucket, *kinds)
             yield _select_sendable(everybody, suppressed, consented if self._lists.consented else None, controlled)
 
-    def identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
-        """Yield person, reason and identifier for each identifier that a person who is sent loses."""
+    def find_identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
+        """Yield person, reason and digest for each identifier that must be left out of a sent person's rows."""
         for bucket in range(BUCKETS):
             suppressed, controlled = self._find_identifiers(self._shared, bucket, _ARE_SUPPRESSED, _ARE_IN_CONTROL)
             lost = suppressed | controlled
             for digests, numbers in _read_entries(self._shared, bucket) if lost else ():
-                is_sent = self._select_facts(numbers).translate(self._are_sent)
+                is_sent = bytes(map(self._facts.__getitem__, numbers)).translate(self._are_sent)
                 sent = [*compress(digests, is_sent)]
                 entries = zip(sent, compress(numbers, is_sent), strict=True)
                 for digest, number in compress(entries, map(lost.__contains__, sent)):
@@ -230,18 +199,14 @@ class People:
         """Return a bucket's identifiers of each kind of people. `kinds`: tables of facts."""
         found: list[set[bytes]] = [set() for _ in kinds]
         for digests, numbers in _read_entries(entries, bucket):
-            facts = self._select_facts(numbers)
+            facts = bytes(map(self._facts.__getitem__, numbers))
             for identifiers, kind in zip(found, kinds, strict=True):
                 identifiers.update(compress(digests, facts.translate(kind)))
         return found
 
-    def _select_facts(self, numbers: Iterable[int]) -> bytes:
-        """Return the facts about the people with these numbers, a byte for each."""
-        return bytes(map(self._facts.__getitem__, numbers))
-
 
 def _add_entries(entries: Buckets, digests: Iterable[bytes], numbers: Iterable[int]) -> None:
-    """Add digests, each with the number of a person who has it."""
+    """Add digests to buckets, each with the number of a person who has it."""
     ends = split_fixed(array("I", numbers).tobytes(), _NUMBER_BYTES)
     entries.add([digest + end for digest, end in zip(digests, ends, strict=True)])
 
@@ -260,10 +225,7 @@ def _select_sendable(
     consented: frozenset[bytes] | set[bytes] | None,
     controlled: set[bytes],
 ) -> Sendable:
-    """Return the identifiers that may be sent, and how many may not, by reason.
-
-    An identifier may not be sent if somebody who has it opted out or is in the control group, or if nobody consents.
-    """
+    """Return the identifiers that may be sent, and how many may not be sent, by reason."""
     opted_out = identifiers & suppressed
     left = identifiers - opted_out
     without_consent = set() if consented is None else left - consented

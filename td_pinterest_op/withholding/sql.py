@@ -1,8 +1,8 @@
-"""Trino's SQL for whom the mirror sends and whom it withholds: the same rules as in `people` and `preparation`.
+"""SQL for Trino that selects whom the mirror sends and withholds, by the rules of `people` and `preparation`.
 
 A statement selects answers (see `identifiers.sql`): digests, and the reasons for which values are rejected or people
-withheld. With several values a row, a person is identified by a hash of all values of the row: the rule is the same for
-rows with the same values.
+withheld. If rows have several values, a hash of all values of a row identifies its person: rows with the same values
+get the same outcome.
 """
 
 from collections.abc import Mapping
@@ -28,9 +28,9 @@ _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
 def people_select(query: Query, *, tables: Mapping[str, str], control: Control | None) -> str:
     """Return a SELECT of the digests that may be sent, and of the reasons why others may not be.
 
-    Columns: `answer`, a digest or a reason; `people`, how many digests it is; `given`, how many values; `hashed`, how
-    many of those were digests; `row_count` and `invalid_rows`, which add up to those of the query. `tables`: the tables
-    made of `list_select`, by LISTS.
+    Columns: `answer`, a digest or a reason; `people`, how many digests; `given`, how many values;
+    `hashed`, how many of those were digests; `row_count` and `invalid_rows`, which add up to those of the query.
+    `tables`: a table of `list_select` for each list.
     """
     is_single = _is_single(query, control)
     persons = _single_persons_select(query, control) if is_single else _persons_select(query, control)
@@ -38,7 +38,7 @@ def people_select(query: Query, *, tables: Mapping[str, str], control: Control |
         f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer" for name, table in tables.items()
     )
     of_person = "{}" if is_single else "max({}) OVER (PARTITION BY person)"
-    # A person who has an address that cannot be compared is suppressed: it may be on the list as a hash.
+    # A person with an address that cannot be compared is suppressed: the list may have it as a hash.
     suppressed = f"CASE WHEN {SUPPRESS}.answer IS NOT NULL OR persons.answer IN {_UNSURE} THEN 1 ELSE 0 END"
     # A row that is not sent gives no consent.
     consented = f"CASE WHEN {CONSENT}.answer IS NOT NULL AND persons.given > 0 THEN 1 ELSE 0 END"
@@ -65,7 +65,7 @@ GROUP BY answer"""
 
 
 def values_select(query: Query) -> str:
-    """Return a SELECT like `people_select`, for a query with one column from which nobody is withheld."""
+    """Return a SELECT with the columns of `people_select`, for a query with one column and nobody to withhold."""
     return f"""\
 SELECT {_BARE} AS answer, 0 AS people, 1 AS given, {_has_mark_sql(HASHED_MARK)} AS hashed, 1 AS row_count,
   CASE WHEN length(answer) < 64 THEN 1 ELSE 0 END AS invalid_rows
@@ -73,12 +73,12 @@ FROM ({_single_answer_select(query)})"""
 
 
 def needs_table(query: Query, *, tables: Mapping[str, str], control: Control | None) -> bool:
-    """Return whether a run has to store `people_select` in a table, because `values_select` does not suffice."""
+    """Return whether a run must store `people_select` in a table, since `values_select` would not suffice."""
     return bool(tables) or control is not None or not _is_single(query, control)
 
 
 def list_select(query: Query) -> str:
-    """Return a SELECT of a list's distinct digests and reasons, with how often each occurs, hashed already or not."""
+    """Return a SELECT of a list's distinct answers, with how often each occurs, and how often as a digest."""
     of_rows = (
         _single_answer_select(query)
         if _is_single(query, None)
@@ -91,10 +91,10 @@ GROUP BY answer"""
 
 
 def list_counts_select(tables: Mapping[str, str]) -> str:
-    """Return a SELECT of one row for each list, with its numbers of values, digests and identifiers.
+    """Return a SELECT that counts the values of each list, in one row a list. `tables`: as for `people_select`.
 
-    Columns: `list`, its name; `identifiers`; `given`, how many values; `hashed`, how many of those were digests; and
-    `reasons`, see `sum_by_reason`.
+    Columns: `list`, its name; `identifiers`; `given`, how many valid values; `hashed`, how many of those were digests;
+    `reasons`, the invalid values: see `sum_by_reason`.
     """
     return "\nUNION ALL ".join(
         f"""\
@@ -107,13 +107,13 @@ FROM {table}"""
 
 
 def sum_by_reason(reason: str, amount: str, *, where: str) -> str:
-    """Return the SQL of a text with the amount of each reason, such as `null 3, empty 1`."""
+    """Return the SQL of a text with each reason and its amount, such as `null 3, empty 1`."""
     return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({amount} AS varchar) ORDER BY {reason})
     FILTER (WHERE {where}), ', '), '')"""
 
 
 def parse_amounts(text: str) -> dict[str, int]:
-    """Return the amounts by reason in a text of `sum_by_reason`."""
+    """Parse a text of `sum_by_reason` into amounts by reason."""
     return {reason: int(amount) for reason, _, amount in (each.rpartition(" ") for each in text.split(", ") if each)}
 
 
@@ -126,12 +126,11 @@ def _is_single(query: Query, control: Control | None) -> bool:
 
 
 def _has_mark_sql(mark: str) -> str:
-    """Return the SQL of 1 for an answer that begins with a mark, and 0 for any other."""
+    """Return the SQL of 1 for an answer that begins with a mark, 0 for any other answer."""
     return f"CASE WHEN substr(answer, 1, 1) = '{mark}' THEN 1 ELSE 0 END"
 
 
 def _single_answer_select(query: Query) -> str:
-    """Return a SELECT of the answers of a query with one column."""
     (column,) = query.columns
     source = build_answers_select(query, mark=HASHED_MARK)
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"
@@ -154,13 +153,12 @@ FROM (SELECT {keep}filter({of_columns}, each -> each IS NOT NULL) AS found FROM 
 
 
 def _in_control_sql(control: Control, key: str) -> str:
-    """Return the SQL condition that the person with a key is in the control group."""
     number = build_control_number_sql(key, quote_literal(control.salt))
     return f"{number} % {NUMBERS} < {control.share_of_ten_thousand}"
 
 
 def _single_persons_select(query: Query, control: Control | None) -> str:
-    """Return a SELECT of the different answers of people who have one value each."""
+    """Return a SELECT of the distinct answers of people who have one value each."""
     in_control = (
         f"CASE WHEN {_IS_DIGEST} AND {_in_control_sql(control, 'answer')} THEN 1 ELSE 0 END" if control else "0"
     )
@@ -171,7 +169,7 @@ def _single_persons_select(query: Query, control: Control | None) -> str:
 
 
 def _persons_select(query: Query, control: Control | None) -> str:
-    """Return a SELECT of each person's different answers."""
+    """Return a SELECT of each person's distinct answers."""
     by = f"c{find_position(control.by, query.names)}" if control and control.by else ""
     keep, answers, in_control = f"{by}, " if by else "", "answers", "0"
     if control and by:

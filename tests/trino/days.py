@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -58,18 +58,15 @@ class TrinoStage(Stage):
             self._run_statement(purpose, statement)
         return purpose
 
-    def read_columns(self, purpose: str, statement: str) -> Job:
-        return build_job(self._run_statement(purpose, statement))
-
     def read_rows(self, purpose: str, statement: str) -> Rows:
         done = self._run_statement(purpose, statement)
         columns = [[encode_text(row[name]) for row in done.rows] for name, _ in done.columns]
         return Rows(job=build_job(done), blocks=[columns] if done.rows else [])
 
-    def clean_up(self, *, now: float) -> set[str]:
+    def drop_unused_tables(self, *, now: float) -> set[str]:
         return {LEDGER} if self.now > BEGIN + _DAY else set()
 
-    def _drop_tables(self, tables: list[str]) -> None:
+    def drop_tables(self, tables: Iterable[str]) -> None:
         for table in tables:
             run(self.server, f"DROP TABLE {table}")
 
@@ -138,11 +135,11 @@ class Days:
             stats=self.stats,
         )
         mirror.read_state(now=float(stage.now))
-        mirror.compare()
+        mirror.compare_with_ledger()
         mirror.write_plan("5")
-        stage.read_records("read the newest plan", mirror.ledger.newest_query(mirror.state.number))
-        mirror.settle("5")
-        mirror.compact()
+        stage.read_records("read the newest plan", mirror.ledger.newest_plan_query(mirror.state.number))
+        mirror.settle_plan("5")
+        mirror.compact_ledger()
         mirror.close()
         return stage
 

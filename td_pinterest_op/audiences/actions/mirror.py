@@ -1,4 +1,4 @@
-"""Mirror a query into an audience: only people who join or leave are sent. `mirroring` has the SQL."""
+"""Mirror a query into an audience: send only people who join or leave. `mirroring` has the SQL."""
 
 import contextlib
 import hashlib
@@ -19,6 +19,7 @@ from td_pinterest_op.mirroring.plan import REPLACE, check_leavers, check_state
 from td_pinterest_op.mirroring.run import MirrorRun
 from td_pinterest_op.mirroring.stage import NEW, Stage
 from td_pinterest_op.pinterest.models import Audience
+from td_pinterest_op.records.columns import choose_list_type
 from td_pinterest_op.records.plan import check_rows
 from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import format_count
@@ -55,7 +56,7 @@ class Mirror(MembersAction):
     report_text = replace(ON_THEIR_WAY, headline="{sent} changes are on their way to Pinterest")
 
     _audience: Audience | None = None
-    _run: MirrorRun
+    _mirror: MirrorRun
     _guard: PlanGuard
     _plan: Mapping[str, PreparedRecords]
 
@@ -87,18 +88,18 @@ class Mirror(MembersAction):
         """Compare the query's people with the ledger, check the limits, and yield the numbers of changes."""
         settings, audience = self._settings, self._audience
         with contextlib.closing(self._open_mirror_run()) as run:
-            self._run = run
+            self._mirror = run
             run.read_state(now=self._services.timing.wall())
             if audience:
                 used = find_list(self._api, audience)
                 people = audience.size or (used and used.uploaded) or 0
                 check_state(run.state, settings, customer_list_id=get_list_id(audience), people=people)
-            run.compare()
+            run.compare_with_ledger()
             check_rows(settings, self._stats)
             check_leavers(run.figures, run.state, settings)
             changes = self._stats.mirror or MirrorFigures()
             yield _PlannedChanges(
-                unique_count=changes.change_count, list_type=run.list_type, spool=None, changes=changes
+                unique_count=changes.change_count, list_type=choose_list_type(run.columns), spool=None, changes=changes
             )
 
     def _open_mirror_run(self) -> MirrorRun:
@@ -166,7 +167,7 @@ class Mirror(MembersAction):
         self._audience = self._audiences.confirm_list(kept.id, list_id=get_list_id(kept))
         self._copy_to_stats(self._audience)
         self._new_audience.remove_late_duplicates()
-        self._run.ledger = replace(self._run.ledger, audience_id=kept.id)
+        self._mirror.ledger = replace(self._mirror.ledger, audience_id=kept.id)
 
     def _describe_conflict(self, audience: Audience) -> str:
         """Return the error message for another session's audience with the new name."""
@@ -174,17 +175,9 @@ class Mirror(MembersAction):
 
     def _write_ledger_plan(self) -> None:
         """Write the plan into the ledger, and create the guard that stops it once there is a newer plan."""
-        run = self._run
+        run = self._mirror
         self._plan = run.write_plan(get_list_id(self._existing_audience))
-        self._guard = PlanGuard(
-            stage=run.stage,
-            ledger=run.ledger,
-            plan=run.state.number,
-            client=self._services.client,
-            clock=self._services.timing.monotonic,
-            sent=lambda: self._stats.sent + self._stats.in_doubt,
-        )
-        self._guard.trust()
+        self._guard = PlanGuard(run=run, client=self._services.client, clock=self._services.timing.monotonic)
         run.stage.outcome = ""
         if self._stats.mirror:
             self._stats.mirror = replace(self._stats.mirror, plan=run.state.number)
@@ -198,7 +191,7 @@ class Mirror(MembersAction):
         """Fill a new list with the people of the plan, and switch the audience to it."""
         audience = self._existing_audience
         # Each plan is a session of its own, which does not take the lists of other plans of the task's session.
-        key = hashlib.sha256(f"{self._session_key} {self._guard.plan}".encode()).hexdigest()[:8]
+        key = hashlib.sha256(f"{self._session_key} {self._mirror.state.number}".encode()).hexdigest()[:8]
         self._lists = replace(self._lists, session_key=key, audience_id=audience.id, audience_name=audience.name)
         text = self._stats.summary_text
         with self._guard.watch(REPLACING):
@@ -208,21 +201,20 @@ class Mirror(MembersAction):
 
     def _settle_plan(self) -> None:
         """Mark the plan as settled if it is still the newest, and compact the ledger."""
-        run = self._run
         with self._guard.watch():
-            self._guard.check()
-        run.stage.outcome = (
+            self._guard.require_newest()
+        self._mirror.stage.outcome = (
             ". The whole plan was sent, but is not yet settled in the ledger: the next run sends it again"
         )
-        run.settle(self._stats.customer_list_id or "")
+        self._mirror.settle_plan(self._stats.customer_list_id or "")
         self._compact_ledger()
 
     def _compact_ledger(self) -> None:
         """Put the number of members into the statistics, and compact the ledger. Every change must be settled."""
-        run = self._run
+        run = self._mirror
         self._stats.members = None if run.state.is_adopted else run.figures.people
         run.stage.outcome = ""
-        run.compact()
+        run.compact_ledger()
 
 
 def _describe_changes(changes: MirrorFigures, verbs: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ from td_pinterest_op.records.sql import (
     require_one_statement,
 )
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.withholding.people import assign_control, encode_key
+from td_pinterest_op.withholding.people import assign_control
 from tests.campaigns import examples
 from tests.emulators.td.sql import statements
 from tests.unit.identifiers.test_sql import HASH, UUID, corpus
@@ -139,7 +139,7 @@ def test_a_key_becomes_the_number_that_decides(database: duckdb.DuckDBPyConnecti
     answers = run(database, build_answers_statement(QUERY, control=control), rows)
     numbers = [row[1] for row in answers]
     assert numbers.pop() is None
-    expected = assign_control(control, [encode_key(key) for key in range(-200, 200)])
+    expected = assign_control(control, range(-200, 200))
     assert expected == [number % NUMBERS < control.share_of_ten_thousand for number in numbers]
 
 

@@ -27,7 +27,7 @@ from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding import lists
-from td_pinterest_op.withholding.people import Lists, People, SingleIdentifierPeople, assign_control, encode_key
+from td_pinterest_op.withholding.people import Lists, People, SingleIdentifierPeople, assign_control
 from td_pinterest_op.withholding.preparation import open_reader
 from tests.campaigns import examples
 from tests.unit.settings import test_parse
@@ -297,7 +297,7 @@ def test_memory_grows_with_different_identifiers_only(
                     people.add([column], [False] * 1000)
                 assert different - 1 == sum(len(kept) for kept, _ in people.find_sendable())
                 if isinstance(people, People):
-                    assert 0 == sum(1 for _ in people.identifiers_to_strip())
+                    assert 0 == sum(1 for _ in people.find_identifiers_to_strip())
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -398,7 +398,10 @@ def test_a_person_is_chosen_by_the_number_that_the_hash_of_salt_and_key_begins_w
 
 
 @pytest.mark.parametrize(
-    ("value", "key"), [(b" A-17 ", b" A-17 "), (17, b"17"), (-5, b"-5"), (b"\xff", b"\xff"), (b"", b"")]
+    ("value", "key"), [(b" A-17 ", b" A-17 "), (17, b"17"), (-5, b"-5"), (b"\xff", b"\xff"), (b"", b""), ("A", b"A")]
 )
-def test_a_key_is_text_as_it_is_or_the_digits_of_a_number(value: object, key: bytes) -> None:
-    assert key == encode_key(value)
+def test_key_of_a_person_is_text_unchanged_or_the_digits_of_a_number(value: object, key: bytes) -> None:
+    salts = [f"{SALT}{number}" for number in range(40)]
+    numbers = [int(hashlib.sha256(b"%s\n%s" % (salt.encode(), key)).hexdigest()[:8], 16) for salt in salts]
+    chosen = [assign_control(Control(percent=Decimal(50), salt=salt), [value]) for salt in salts]
+    assert [[number % 10_000 < 5_000] for number in numbers] == chosen
