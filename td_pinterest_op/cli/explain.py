@@ -1,12 +1,13 @@
 """`td-pinterest explain`: what a reason or an error means, and what to do."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import click
 
+from td_pinterest_op import errors
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import ExportError
@@ -60,14 +61,9 @@ _PARTS = {
 }
 
 
-def _walk_subclasses(error: type[ExportError]) -> Iterator[type[ExportError]]:
-    """Yield an error class and all of its subclasses."""
-    yield error
-    for subclass in error.__subclasses__():
-        yield from _walk_subclasses(subclass)
-
-
-ERRORS: Mapping[str, type[ExportError]] = {error.__name__: error for error in _walk_subclasses(ExportError)}
+ERRORS: Mapping[str, type[ExportError]] = {
+    name: error for name, error in vars(errors).items() if isinstance(error, type) and issubclass(error, ExportError)
+}
 
 
 @click.command(epilog="\b\nExamples:\n  td-pinterest explain not_an_email\n  td-pinterest explain AudienceError")

@@ -130,7 +130,7 @@ class Mirror(MembersAction):
             f"{changes.members:,} members; {planned}"
         )
         if changes.mode != REPLACE and not changes.change_count:
-            return [Step(description=f"none: {compared}", run=self._compact_ledger)]
+            return [Step(description=f"no change: {compared}", run=self._compact_ledger)]
         creates = f'create audience "{self._new_name}" without people'
         return [
             *([] if self._audience else [Step(description=creates, request_count=2, run=self._create_audience)]),

@@ -210,7 +210,9 @@ def test_bundle_with_dependencies_runs_without_installed_libraries(
         bundle.main([str(folder), "--with-dependencies", *options])
     path = "import sys; sys.path.append('.')"
     probe = f"{path}; import td_pinterest_op.export, msgpack; print(msgpack.unpackb(b'\\x91\\x01'))"
-    phone = "from td_pinterest_op.identifiers.phones import normalise; print(normalise('+49 30 901820', None))"
+    phone = (
+        "from td_pinterest_op.identifiers.phones import normalise_phone; print(normalise_phone('+49 30 901820', None))"
+    )
     code = f"{probe}; {phone}" if options else probe
     # -I -S: no site-packages, user packages or PYTHONPATH. -B: the folder stays unchanged.
     done = children.run([sys.executable, "-B", "-I", "-S", "-W", "error", "-c", code], cwd=folder)
