@@ -166,3 +166,8 @@ def read_history(services: Services) -> list[dict[str, Any]]:
     done = session.execute("SELECT * FROM pinterest_history ORDER BY rowid")
     names = [column[0] for column in done.description or ()]
     return [dict(zip(names, row, strict=True)) for row in done.fetchall()]
+
+
+def age_history(services: Services) -> None:
+    """Move all rows of the history a minute into the past: a test's runs end within one second, a user's do not."""
+    services.td.warehouse.session("sandbox", scheduled_time=0).execute("UPDATE pinterest_history SET time = time - 60")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.audiences import ADD
-from tests.e2e.project import ENGINES, Run, edit_file, read_history, use_audience
+from tests.e2e.project import ENGINES, Run, age_history, edit_file, read_history, use_audience
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 
@@ -152,9 +152,11 @@ def test_follow_up_knows_the_members_of_a_replace_until_people_are_added(
     seen = []
     for workflow in ("pinterest_replace", "pinterest_export"):
         assert run(workflow).succeeded
+        age_history(services)
         held.status, held.size = "READY", 90
         assert (ran := run("pinterest_status")).succeeded, ran.log
         seen.append([(row["members"], row["match_ratio"]) for row in read_history(services)][-1])
+        age_history(services)
     assert [(120, 0.75), (None, None)] == seen
 
 

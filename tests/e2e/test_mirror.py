@@ -8,7 +8,7 @@ import pytest
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import LISTS, WITHHELD
 from td_pinterest_op.withholding.people import assign_control
-from tests.e2e.project import ENGINES, Run, edit_file, read_history, use_audience
+from tests.e2e.project import ENGINES, Run, age_history, edit_file, read_history, use_audience
 from tests.exporting import Services, digest, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
@@ -29,6 +29,7 @@ def test_mirror_follows_the_query(run: Run, services: Services, project: Path) -
         services.td.create("sandbox", "people", [{"email": person.upper(), "opted_in": True} for person in members])
         ran = run(name)
         assert ran.succeeded, ran.log
+        age_history(services)
         return " ".join(ran.log.split())
 
     assert "250 joined, 0 left, 0 were sent again, of 250 people" in log_of("pinterest_mirror", people(250))
