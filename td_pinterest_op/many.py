@@ -124,10 +124,10 @@ def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
     try:
         entries = read_list_items(task.params.get("audiences"))
     except WrongValueError as error:
-        raise SettingsError(f"config/audiences.yml has no list `audiences`: {error}") from None
+        raise SettingsError(f"`audiences` in config/audiences.yml cannot be read as a list: {error}") from None
     if not entries:
         raise SettingsError(
-            "the list `audiences` of config/audiences.yml is empty: it needs a mapping for each audience"
+            "the list `audiences` in config/audiences.yml is empty: add a mapping of settings for each audience"
         )
     return [_read_entry(entry, f"entry {number} of `audiences`") for number, entry in enumerate(entries, 1)]
 
@@ -135,7 +135,7 @@ def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
 def _read_entry(value: object, place: str) -> Mapping[object, Any]:
     """Return one entry as a mapping. Raises SettingsError."""
     if not (entry := read_settings(value, place=place)):
-        raise SettingsError(f"{place} is empty: it needs the settings of an audience")
+        raise SettingsError(f"{place} is empty: write the settings of an audience into it")
     return entry
 
 

@@ -86,7 +86,7 @@ def read_settings(value: object, *, place: str) -> Mapping[object, object]:
     try:
         return {} if is_left_out(value) else read_mapping(value)
     except WrongValueError as error:
-        text = f"{place}: {error}; allowed: a mapping, or a JSON or YAML string of one"
+        text = f"{place}: {error}; allowed: a mapping, or a mapping as a JSON or YAML string"
         raise SettingsError(text, key="result_settings") from None
 
 

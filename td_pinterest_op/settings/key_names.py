@@ -26,7 +26,7 @@ def check_names(parsed: ParsedSettings, settings: Mapping[object, object], show:
     unknown = [name for name in settings if name not in parsed.table.by_name]
     for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
         if not isinstance(name, str):
-            parsed.add_problem("a key", f"{describe_type(name)} is not the name of a key; allowed: a string")
+            parsed.add_problem("a key", f"the name of a key must be a string, not {describe_type(name)}")
         elif name in TASK_PARAMETERS:
             text = "is not a key of result_settings; it belongs on the task, next to result_settings"
             parsed.add_problem(name, text)
@@ -35,7 +35,7 @@ def check_names(parsed: ParsedSettings, settings: Mapping[object, object], show:
             suggestion = suggest_word(name, [*parsed.table.by_name, *TASK_PARAMETERS])
             parsed.add_problem(label, f"is unknown{suggestion}", code="unknown")
     if len(unknown) > _MAXIMUM_UNKNOWN_KEYS:
-        parsed.add_problem("more keys", f"{len(unknown) - _MAXIMUM_UNKNOWN_KEYS} more are unknown")
+        parsed.add_problem("more keys", f"{len(unknown) - _MAXIMUM_UNKNOWN_KEYS} more keys are unknown")
 
 
 def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:

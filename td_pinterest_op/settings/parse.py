@@ -93,7 +93,7 @@ def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str
         content = parse_text(raw) if isinstance(raw, str) else raw
         mapping = {} if is_left_out(content) else read_mapping(content)
     except WrongValueError as error:
-        parsed.add_problem("result_settings", f"{error}; allowed: a mapping, or a JSON or YAML string of one")
+        parsed.add_problem("result_settings", f"{error}; allowed: a mapping, or a mapping as a JSON or YAML string")
         raise parsed.build_error() from None
     if is_left_out(content):
         parsed.add_problem("result_settings", "missing; allowed: a mapping of settings", code="missing")

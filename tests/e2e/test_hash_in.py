@@ -179,7 +179,7 @@ class TestUnsureValues:
         ),
         ({}, {"query": "SELECT 1; SELECT 2"}, ["several statements"]),
         ({"records": "rows"}, {"query": "SELECT 1"}, ["hash_in: ", "records: rows"]),
-        ({"hash_in": "trino"}, {"query": "SELECT 1"}, ["hash_in: 'trino' is not known"]),
+        ({"hash_in": "trino"}, {"query": "SELECT 1"}, ["hash_in: 'trino' is not an allowed value"]),
         ({"action": "add"}, {"job_id": "12"}, ["action: "]),
     ],
 )

@@ -95,7 +95,7 @@ def test_setting_that_contradicts_later_runs_is_an_error(
         ({"later": "append"}, "later_runs must be one of add, replace, mirror"),
         ({"later": ""}, "later_runs must be one of"),
         ({"segment_name": " "}, "the audience has no name"),
-        ({"console": "[1]"}, "the console: a string of 3 characters is not a mapping"),
+        ({"console": "[1]"}, "the console: must be a mapping, not a string of 3 characters"),
         ({"console": "{"}, "the console: a string of 1 character is neither valid JSON nor valid YAML"),
         ({"result_settings": "["}, "result_settings: a string of 1 character is neither"),
     ],

@@ -326,7 +326,7 @@ _export: {td: {database: shop}, table: %s}
             'there is no database "nowhere" for the history',
             "create that database, or name another",
         ),
-        ("a.b.c", "error", "'a.b.c' is not the name of a table", "table or database.table"),
+        ("a.b.c", "error", "'a.b.c' is not a valid table name", "table or database.table"),
     ],
 )
 @pytest.mark.parametrize("of_workflow", [True, False])

@@ -303,7 +303,7 @@ def test_unreadable_file_is_named(
     ("text", "said"),
     [
         ("acton: add\n", "acton: is unknown; did you mean action?"),
-        ("- a list\n", "of --settings: a string of 9 characters is not a mapping; allowed: a mapping"),
+        ("- a list\n", "of --settings: must be a mapping, not a string of 9 characters; allowed: a mapping"),
         ("\ta: b\n", "contains tabs"),
     ],
 )
