@@ -102,8 +102,8 @@ def check_outcomes(task: workflow.Task) -> None:
     ]
     if failed:
         raise WorkflowError(
-            f"{len(failed)} of {len(entries)} audiences failed: {'; '.join(failed)}. To repeat them, run the whole "
-            "attempt again: `--all` on a server, `--rerun` with digdag run"
+            f"{len(failed)} of {len(entries)} audiences failed: {'; '.join(failed)}. To repeat them, repeat the whole "
+            "attempt: with `retry --all` on a server, with `digdag run --rerun` on your machine"
         )
     log.info("all %d audiences were exported", len(entries))
 

@@ -171,5 +171,5 @@ def _read_lists(task: workflow.Task, action: ActionSpec | None, errors: Settings
         queries = {name: errors.call(workflow.read_list_source, task, name) for name in LISTS}
         return {name: query for name, query in queries.items() if query}
     if unused := [name for name in LISTS if name in task.params]:
-        log.warning("%s adds no people, so it ignores the task's %s", action.name, " and ".join(unused))
+        log.warning("the action %s adds no people, so it ignores the task's %s", action.name, " and ".join(unused))
     return {}

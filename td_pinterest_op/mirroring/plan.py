@@ -79,8 +79,8 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
     is_first = not state.settled and not state.replacing
     if is_first and people > _NOBODY and not settings.rebuild and settings.begin is None:
         raise LimitError(
-            f"the mirror has not filled this audience yet, but it already has {people:,} people. Nothing was sent. Set "
-            "begin: replace to replace them with the people of the query, or begin: adopt to keep them"
+            f"the mirror has not filled this audience yet, but the audience already has {people:,} people. Nothing was "
+            "sent. Set begin: replace to replace them with the people of the query, or begin: adopt to keep them"
         )
 
 

@@ -166,11 +166,11 @@ class TestUnsureValues:
 @pytest.mark.parametrize(
     ("settings", "params", "named"),
     [
-        ({}, {"job_id": "12"}, ["hash_in: warehouse needs `query`", "are those of a job (`job_id` or the last job)"]),
+        ({}, {"job_id": "12"}, ["hash_in: warehouse needs `query`", "come from a job (`job_id` or the last job)"]),
         (
             {},
             {"td": {"last_job_id": 13}},
-            ["hash_in: warehouse needs `query`", "are those of a job (`job_id` or the last job)"],
+            ["hash_in: warehouse needs `query`", "come from a job (`job_id` or the last job)"],
         ),
         (
             {},

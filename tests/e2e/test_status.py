@@ -121,7 +121,7 @@ def test_unreadable_audience_is_named_and_the_others_are_reported(
     assert [there] == [state["audience_id"] for state in seen["audiences"]]
     assert 2 == len(seen["problems"])
     assert "audience 77 cannot be read: " in seen["problems"][0]
-    assert "audience 88 does not exist in this ad account" in seen["problems"][1]
+    assert "there is no audience 88 in ad account" in seen["problems"][1]
     assert "audience 77 cannot be read" in caplog.text
 
 

@@ -442,7 +442,7 @@ class TestFailsClosed:
             consent="SELECT nothing",
         )
         (warning,) = [record.getMessage() for record in caplog.records if "so it ignores" in record.getMessage()]
-        assert f"{action} adds no people, so it ignores the task's suppress and consent" == warning
+        assert f"the action {action} adds no people, so it ignores the task's suppress and consent" == warning
 
 
 class TestControl:

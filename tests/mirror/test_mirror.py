@@ -254,7 +254,7 @@ def test_changed_ad_account_is_rejected(mirror_world: World, audience_id: str) -
 
 def test_audience_of_another_name_is_not_mirrored(mirror_world: World, audience_id: str) -> None:
     stopped = mirror_world.run(1, expected_audience_name="Readers")
-    assert 'is named "Newsletter"; expected_audience_name is "Readers"' in stopped.output
+    assert 'is named "Newsletter", but expected_audience_name is "Readers"' in stopped.output
     stopped = mirror_world.run(1, audience_name="Readers")
     assert f'audience {audience_id} "Newsletter" is not "Readers"' in stopped.output
 
@@ -351,7 +351,7 @@ def test_first_run_with_present_members_stops_until_begin_is_set(mirror_world: W
         stopped = mirror_world.run(0, begin=None)
     assert not stopped.succeeded
     assert (
-        "the mirror has not filled this audience yet, but it already has 30 people. Nothing was sent. Set begin"
+        "the mirror has not filled this audience yet, but the audience already has 30 people. Nothing was sent. Set"
         in stopped.output
     )
     assert not sent
@@ -374,7 +374,7 @@ def test_named_audience_is_created_and_then_mirrored(mirror_world: World) -> Non
         assert mirror_world.run(1).succeeded
     assert {"REMOVE": 5} == sent
     mirror_world.pinterest.add_audience("Segment", customer_list_id=mirror_world.pinterest.add_list("another").id)
-    assert 'several audiences are named "Segment"' in mirror_world.run(2).output
+    assert '2 audiences are named "Segment"' in mirror_world.run(2).output
 
 
 @pytest.mark.parametrize("step", range(1, 14))

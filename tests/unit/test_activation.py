@@ -85,7 +85,7 @@ def test_setting_that_contradicts_later_runs_is_an_error(
     place: str, later: str, given: dict[str, Any], key: str
 ) -> None:
     params = {"console": given} if place == "console" else {"result_settings": OWN | given}
-    with pytest.raises(SettingsError, match=f"^{key} of the settings contradicts later_runs: {later}"):
+    with pytest.raises(SettingsError, match=f"^the setting {key} contradicts later_runs: {later}"):
         settings(later=later, **params)
 
 
@@ -138,5 +138,5 @@ def test_the_query_may_be_a_file_of_the_project(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("table", [None, "", "a.b.c", "t; DROP TABLE x", "t -- ", '"t"', "a..b", "ü"])
 def test_invalid_table_name_is_an_error(table: str | None) -> None:
-    with pytest.raises(SettingsError, match="the table of the activation is missing, or is not a name"):
+    with pytest.raises(SettingsError, match="the activation's table is missing, or is not a valid table name"):
         extend_settings(query="SELECT email FROM activation_actions_table", activation_actions_table=table)

@@ -84,7 +84,7 @@ def test_doctor_runs_a_query_and_checks_its_rows(at_terminal: Terminal, scene: S
     query.write_text("SELECT email FROM people")
     ran = at_terminal("doctor", "--query", query, "--database", "shop")
     assert 0 == ran.code
-    assert "of its first 3 rows 0 are invalid" in ran.out
+    assert "invalid rows among the first 3: 0" in ran.out
 
 
 def set_clock_back(scene: Scene) -> None:
@@ -127,7 +127,13 @@ def add_ad_accounts(scene: Scene) -> None:
 FAULTS: list[tuple[tuple[str, str | None] | Callable[[Scene], object], str, str, str, str]] = [
     (("PINTEREST_CLIENT_ID", None), "credentials", "error", "PINTEREST_CLIENT_ID not found", "authorize"),
     (("TD_API_KEY", None), "treasure_data", "error", "TD_API_KEY not found", "digdag secrets --local"),
-    (("TD_API_SERVER", "http://td.example/"), "endpoints", "error", "must be https", "correct the variables"),
+    (
+        ("TD_API_SERVER", "http://td.example/"),
+        "endpoints",
+        "error",
+        "must be an https address",
+        "correct the variables",
+    ),
     (("HTTPS_PROXY", "proxy"), "proxy", "error", "HTTPS_PROXY is not the address of a proxy", "http://HOST:PORT"),
     (("PINTEREST_CLIENT_ID", "b\x01d"), "token", "error", "client_id", "client_id"),
     (("PINTEREST_CLIENT_SECRET", "other-s3cr3t"), "token", "error", "401", "client_secret"),
@@ -268,13 +274,18 @@ def test_doctor_checks_rows_by_the_settings_of_a_file_or_a_workflow(at_terminal:
     workflow.write_text(f"+export:\n  py>: td_pinterest_op.export.PinterestExport\n  result_settings:\n{indented}")
     for option, file in (("--settings", settings), ("--workflow", workflow)):
         ran = at_terminal("doctor", "--job", job, option, file)
-        assert f"job {job} (mail, tel): of its first 1 rows 0 are invalid" in ran.out
+        assert f"job {job} (mail, tel): invalid rows among the first 1: 0" in ran.out
 
 
 @pytest.mark.parametrize(
     ("settings", "rows", "status", "said"),
     [
-        ("control: {percent: 10, salt: s, by: id}", [("a@b.example", "1")], "ok", "(email): of its first 1 rows 0 are"),
+        (
+            "control: {percent: 10, salt: s, by: id}",
+            [("a@b.example", "1")],
+            "ok",
+            "(email): invalid rows among the first 1: 0",
+        ),
         ("control: {percent: 10, salt: s, by: nr}", [("a@b.example", "1")], "error", "which `control` names"),
         ("{expect_values: plain, columns: {id: maid}}", [("a@b.example", None)], "ok", "0 are invalid"),
         ("{expect_values: plain, columns: {id: maid}}", [("e" * 64, None)], "error", "1 of 1 valid values look hashed"),
@@ -355,7 +366,7 @@ def test_a_history_that_cannot_be_written_does_not_fail_the_export_checks(at_ter
     scene.services.td.faults.add(TdFault(kind="status", status=200, body=listed, path="/v3/database/list", times=None))
     settings.write_text("history: shop.pinterest_history\n")
     assert (
-        "the key has query_only on database shop: no row would be written"
+        "the key has only the permission query_only on database shop: no row would be written"
         in at_terminal("doctor", "--settings", settings).out
     )
 
