@@ -100,7 +100,7 @@ class Credentials:
                 else "`td-pinterest authorize` gets and stores them"
             )
             names = ", ".join(missing)
-            raise SettingsError(f"{names} not found: neither in {ENVIRONMENT}, nor in {LOCAL}, nor in {file}. {advice}")
+            raise SettingsError(f"{names} not found in {ENVIRONMENT}, in {LOCAL} or in {file}. {advice}")
 
     def without_pinterest(self) -> "Credentials":
         """Return a copy without Pinterest's credentials, for requests to Treasure Data only."""

@@ -115,7 +115,7 @@ def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) 
     }
     if secret := next((key.name for key in CREDENTIALS if key.name in others), None):
         raise click.UsageError(
-            f"--write: {secret} is a secret: take it out of the settings; `td-pinterest authorize` stores it"
+            f"--write: {secret} is a secret: remove it from the settings; `td-pinterest authorize` stores it"
         )
     ids = [str(value) for name, value in settings.items() if name.startswith("audience_id") and value]
     return Answers(

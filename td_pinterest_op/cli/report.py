@@ -61,7 +61,9 @@ def report(
     if history is not None:
         runs += read_history_entries(history, audience_id=audience, env_file=common.env_file)
     if not runs:
-        raise SettingsError("the history has no rows of this audience: run the workflow first")
+        raise SettingsError(
+            f"the history has no rows{f' of audience {audience}' if audience else ''}: run the workflow first"
+        )
     _write_page(output, runs, audience)
     if common.as_json:
         screen.print_json({"file": str(output), "entries": len(runs)})

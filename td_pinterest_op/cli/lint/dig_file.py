@@ -178,7 +178,9 @@ class _YamlReader:
         try:
             return None if node is None else self._convert_node(node, path, node.start_mark.line + 1)
         except RecursionError:
-            self._dig.add_error(make_place(path), "yaml", "an anchor contains itself, or the file is nested too deeply")
+            self._dig.add_error(
+                make_place(path), "yaml", "a YAML anchor contains itself, or the file is nested too deeply: simplify it"
+            )
             return None
         finally:
             self._open.pop()
@@ -247,7 +249,7 @@ class _YamlReader:
             try:
                 included = self.read_file(target)
             except OSError:
-                message = f"the included file {name} does not exist: its path begins at {here.path.parent}/"
+                message = f"the included file {name} does not exist: its path is relative to {here.path.parent}/"
                 self._dig.add_error(here, "left-out", message)
             else:
                 self._dig.included.setdefault(target, here)

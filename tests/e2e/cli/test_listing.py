@@ -160,7 +160,7 @@ def test_missing_credentials_are_named_with_every_place_searched(
     at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PINTEREST_CLIENT_ID")
-    said = "PINTEREST_CLIENT_ID not found: neither in the environment, nor in the local digdag secrets"
+    said = "PINTEREST_CLIENT_ID not found in the environment, in the local digdag secrets or in a file"
     assert at_terminal("accounts").failed(said)
 
 
