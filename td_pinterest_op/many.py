@@ -60,7 +60,9 @@ def renew_token(task: workflow.Task, timing: Timing) -> None:
     """Get an access token once, so that a new refresh token is saved before the entries start. Raises ExportError."""
     names = list(map(_get_entry_name, _read_entries(task)))
     if duplicates := sorted({name for name in names if names.count(name) > 1}):
-        raise SettingsError(f"duplicate names in the list of audiences: {', '.join(duplicates)}")
+        raise SettingsError(
+            f"duplicate names in the list of audiences: {', '.join(duplicates)}. Give each entry a different name"
+        )
     _read_concurrent(task)
     settings = parse_settings(task.params.get("result_settings"), table=CONNECTION, environ=task.environ)
     with connect_services(task, settings, timing=timing) as services:
@@ -102,8 +104,8 @@ def check_outcomes(task: workflow.Task) -> None:
     ]
     if failed:
         raise WorkflowError(
-            f"{len(failed)} of {len(entries)} audiences failed: {'; '.join(failed)}. To repeat them, repeat the whole "
-            "attempt: with `retry --all` on a server, with `digdag run --rerun` on your machine"
+            f"{len(failed)} of {len(entries)} audiences failed: {'; '.join(failed)}. To repeat them, run the whole "
+            "attempt again: with `retry … --all` on a server, or with `digdag run … --rerun`"
         )
     log.info("all %d audiences were exported", len(entries))
 

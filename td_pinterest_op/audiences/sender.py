@@ -288,7 +288,7 @@ class Sender:
             )
         if not self.stats.sent and self.stats.refused >= min(2**MAX_HALVINGS, self.stats.to_send_count):
             raise self._build_request_error(
-                f"Pinterest refused the first {self.stats.refused} records one by one (400) and accepted none: the "
+                f"Pinterest refused the first {self.stats.refused} records one by one (400), and accepted none: the "
                 "cause is the request, not its records",
                 batch,
             )

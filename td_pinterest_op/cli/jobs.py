@@ -107,7 +107,9 @@ def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) 
     action = find_action(settings)
     job = next((each for each in JOBS.values() if action and each.action is action), None)
     if job is None:
-        raise click.UsageError("--write: none of the shipped workflows runs the action in the settings")
+        raise click.UsageError(
+            "--write: none of the shipped workflows runs the action in the settings; leave out --write"
+        )
     if job.query and "query" not in params:
         raise click.UsageError("--write needs --query, because a workflow reads people from a query")
     others = {

@@ -77,7 +77,7 @@ def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
         from td_pinterest_op.report.page import render_page
     except ImportError as missing:
         raise SettingsError(
-            f"the Python package {missing.name} is not installed: pip install 'td_pinterest_op[cli,report]'"
+            f"the Python package {missing.name} is not installed: run `pip install 'td_pinterest_op[cli,report]'`"
         ) from None
     ordered = sorted(runs, key=lambda run: run.at.timestamp() if run.at else 0.0)
     html = render_page(ordered, report_texts=REPORT_TEXTS, audience_id=audience, now=datetime.now(timezone.utc))

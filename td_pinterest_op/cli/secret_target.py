@@ -95,7 +95,9 @@ def _make_td_target(project: str) -> Target:
 def _make_file_target(path: Path) -> Target:
     """Return a function that stores secrets in an env file. Raises SettingsError if the path cannot be used."""
     if not path.parent.is_dir():
-        raise SettingsError(f"there is no folder {path.parent} for the file {path.name}")
+        raise SettingsError(
+            f"there is no folder {path.parent} for the file {path.name}: create it, or name another file"
+        )
     if path.is_file():
         # What cannot be read could not be written either, once Pinterest has issued a token.
         files.parse_env_file(files.read_text(path, "--to file"), path)
@@ -128,7 +130,7 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
             if project_id is None:
                 raise SettingsError(
                     f"the digdag server {base} has no project {project} (it answered {status}): push it first, or set "
-                    "DIGDAG_AUTHORIZATION to the Authorization header that the server wants"
+                    "DIGDAG_AUTHORIZATION to the Authorization header that the server requires"
                 )
             for name, value in secrets.items():
                 status = server.put_secret(project_id, name, value)

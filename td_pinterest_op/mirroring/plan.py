@@ -73,7 +73,8 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
         if state.customer_list_id not in ("", customer_list_id):
             raise LimitError(
                 f"the audience uses customer list {customer_list_id} now, but the mirror has filled list "
-                f"{state.customer_list_id}: somebody else has switched it. Nothing was sent. To go on, {_REBUILD}"
+                f"{state.customer_list_id}: somebody else has switched the audience. Nothing was sent. To go on, "
+                f"{_REBUILD}"
             )
     # A first replace that was not settled was allowed.
     is_first = not state.settled and not state.replacing

@@ -101,7 +101,7 @@ def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> No
     if expected in _UNEXPECTED_VALUES and other > (plain + hashed) * TOLERATED_SHARE:
         state, cause = _UNEXPECTED_VALUES[expected]
         raise LimitError(
-            f"expect_values: {expected.value}, but {other:,} of {plain + hashed:,} valid values {state}. "
+            f"expect_values is {expected.value}, but {other:,} of {plain + hashed:,} valid values {state}. "
             f"Nothing was sent. {cause}"
         )
 

@@ -93,7 +93,9 @@ def _check_records(parsed: ParsedSettings) -> None:
     if parsed.values.get("records") is not RecordsFormat.ROWS:
         if not set(ROW_ONLY_NAMES).isdisjoint(columns.values()):
             allowed = f"allowed: {join_with_or(LIST_TYPES)}, or these with records: rows"
-            parsed.add_problem("columns", f"{' and '.join(ROW_ONLY_NAMES)} need records: rows; {allowed}")
+            parsed.add_problem(
+                "columns", f"{' and '.join(ROW_ONLY_NAMES)} can be used only with records: rows; {allowed}"
+            )
         return
     if parsed.values.get("hash_in") is HashIn.WAREHOUSE:
         text = "the warehouse cannot hash identifiers with records: rows; allowed: operator, or records: identifiers"

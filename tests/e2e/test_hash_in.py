@@ -175,7 +175,7 @@ class TestUnsureValues:
         (
             {},
             {"query": "SELECT 1", "engine": "hive"},
-            ["hash_in: warehouse needs the engine presto or trino", "engine: hive"],
+            ["hash_in: warehouse needs the engine presto or trino", "uses the engine hive"],
         ),
         ({}, {"query": "SELECT 1; SELECT 2"}, ["several statements"]),
         ({"records": "rows"}, {"query": "SELECT 1"}, ["hash_in: ", "records: rows"]),

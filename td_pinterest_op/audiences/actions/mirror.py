@@ -75,8 +75,8 @@ class Mirror(MembersAction):
         self._audience = self._find_usable_audience(audience_id) if audience_id else None
         if self._audience and name not in (None, self._audience.name):
             raise AudienceError(
-                f'{self._audience.label} is not "{name}": audience_id and audience_name must name the same audience. '
-                "Nothing was changed"
+                f'{self._audience.label} is not named "{name}": audience_id and audience_name must name the same '
+                "audience. Nothing was changed"
             )
 
     @property

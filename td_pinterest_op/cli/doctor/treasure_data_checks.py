@@ -101,7 +101,7 @@ def check_rows(context: DoctorContext) -> CheckResult:
 def _judge_rows(label: str, settings: Settings, stats: Stats) -> CheckResult:
     """Return the check result for the rows that `stats` has counted. `label` names the job in messages."""
     if not stats.read:
-        return CheckResult(WARNING, f"{label} has no rows", "check the conditions of the query")
+        return CheckResult(WARNING, f"{label} has no rows", "check the conditions (WHERE) of the query")
     check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
     message = f"{label}: invalid rows among the first {stats.read:,}: {stats.invalid_rows:,}"
     if stats.hashed_values > TOLERATED_SHARE * stats.valid and settings.expect_values is ExpectedValues.ANY:

@@ -149,7 +149,9 @@ def read_workflow(path: Path) -> DigFile:
         dig.root = None
         if not dig.findings:
             dig.add_error(
-                make_place(path), "yaml", "this is not a workflow, which is a mapping of tasks whose names begin with +"
+                make_place(path),
+                "yaml",
+                "this file is not a workflow: a workflow is a mapping of tasks whose names begin with +",
             )
     return dig
 
@@ -241,7 +243,7 @@ class _YamlReader:
         target = here.path.parent / name
         if ".." in Path(name).parts:
             self._dig.add_error(
-                here, "left-out", f"{name} is outside the project folder: digdag does not include a path with .."
+                here, "left-out", f"{name} is outside the project folder, and digdag cannot include it: move it inside"
             )
         elif target in self._open:
             self._dig.add_error(here, "yaml", f"{name} includes itself")
