@@ -243,7 +243,9 @@ class _YamlReader:
         target = here.path.parent / name
         if ".." in Path(name).parts:
             self._dig.add_error(
-                here, "left-out", f"{name} is outside the project folder, and digdag cannot include it: move it inside"
+                here,
+                "left-out",
+                f"{name} has a path with `..`, which digdag does not include: move the file into the project folder",
             )
         elif target in self._open:
             self._dig.add_error(here, "yaml", f"{name} includes itself")
