@@ -14,10 +14,9 @@ from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.hashed_rows import find_hashing_reason, open_rows, require_hashable
 from td_pinterest_op.runtime.clock import Timing
-from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.settings.key_names import TASK_PARAMETERS, drop_console_keys, find_misspelt_parameters
 from td_pinterest_op.settings.parse import find_action, parse_settings
-from td_pinterest_op.settings.setting import SettingsTable
+from td_pinterest_op.settings.setting import ActionSpec, SettingsTable
 from td_pinterest_op.settings.structures import read_mapping
 from td_pinterest_op.settings.table import SendingSettings, Settings
 from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value

@@ -6,7 +6,7 @@ from dataclasses import replace
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.sql import Query, build_answers_statement, build_columns_statement, require_one_statement
-from td_pinterest_op.settings.action import ActionSpec
+from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import HashIn
 from td_pinterest_op.treasure_data.api import TreasureData

@@ -5,8 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
-from td_pinterest_op.settings.parsed_settings import ParsedSettings
-from td_pinterest_op.settings.setting import SettingsTable
+from td_pinterest_op.settings.setting import ParsedSettings, SettingsTable
 from td_pinterest_op.settings.types import Show, describe_type, find_nearest, show_value, suggest_word
 from td_pinterest_op.stats import LISTS
 

@@ -7,11 +7,16 @@ from typing import Any, TypeVar
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.settings.key_names import check_names
-from td_pinterest_op.settings.parsed_settings import ParsedSettings
 from td_pinterest_op.settings.rules import check_rules
-from td_pinterest_op.settings.setting import Setting, SettingsTable, build_variable_name, find_declared_settings
+from td_pinterest_op.settings.setting import (
+    ActionSpec,
+    ParsedSettings,
+    Setting,
+    SettingsTable,
+    build_variable_name,
+    find_declared_settings,
+)
 from td_pinterest_op.settings.structures import read_mapping
 from td_pinterest_op.settings.table import CREDENTIALS, ConnectionSettings
 from td_pinterest_op.settings.text import parse_text

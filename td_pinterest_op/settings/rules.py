@@ -1,8 +1,7 @@
 """Rules about several settings at once. Each adds what is wrong to the problems."""
 
 from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
-from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.settings.parsed_settings import ParsedSettings
+from td_pinterest_op.settings.setting import ActionSpec, ParsedSettings, Scope
 from td_pinterest_op.settings.table import HashIn, RecordsFormat
 
 

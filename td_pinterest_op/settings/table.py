@@ -11,8 +11,14 @@ from functools import partial
 from typing import TypeVar
 
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.settings.setting import Setting, SettingsTable, declare_setting, find_declared_settings
+from td_pinterest_op.settings.setting import (
+    ActionSpec,
+    Scope,
+    Setting,
+    SettingsTable,
+    declare_setting,
+    find_declared_settings,
+)
 from td_pinterest_op.settings.structures import AD_ACCOUNT_IDS, AUDIENCE_IDS, COLUMNS, CONTROL, STATUS_SET, Control
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,

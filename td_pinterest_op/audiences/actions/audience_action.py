@@ -15,7 +15,7 @@ from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
 from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.report.verdict import ReportText
-from td_pinterest_op.settings.action import ActionSpec
+from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.stats import Stats, SummaryText
 from td_pinterest_op.workflow.services import Services
 

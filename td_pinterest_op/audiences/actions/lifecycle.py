@@ -13,7 +13,7 @@ from td_pinterest_op.pinterest.models import ACTALIKE, Audience
 from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.report.verdict import ON_THEIR_WAY, ReportText
-from td_pinterest_op.settings.action import ActionSpec, Scope
+from td_pinterest_op.settings.setting import ActionSpec, Scope
 from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.stats import Condition, find_condition
 

@@ -11,7 +11,7 @@ from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.report.verdict import ON_THEIR_WAY, ON_THEIR_WAY_OUT, ReportText
-from td_pinterest_op.settings.action import ActionSpec, Scope
+from td_pinterest_op.settings.setting import ActionSpec, Scope
 
 
 class MembersAction(AudienceAction):

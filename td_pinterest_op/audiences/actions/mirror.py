@@ -24,7 +24,7 @@ from td_pinterest_op.records.plan import check_rows
 from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.verdict import ON_THEIR_WAY
-from td_pinterest_op.settings.action import ActionSpec, Scope
+from td_pinterest_op.settings.setting import ActionSpec, Scope
 from td_pinterest_op.stats import MirrorFigures
 from td_pinterest_op.treasure_data.job import Source
 
