@@ -30,7 +30,6 @@ from td_pinterest_op.report.entry import flatten
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL
-from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.treasure_data.result import Rows
@@ -201,7 +200,7 @@ def _open_csv_file(
     """Open the file of --csv until the end of the block. Yields None without a path."""
     if path is None:
         return contextlib.nullcontext()
-    takes_rows = str(settings.get("records", "")).strip().lower() == RecordsFormat.ROWS.value
+    takes_rows = str(settings.get("records", "")).strip().lower() == "rows"
     types = tuple(TYPES if takes_rows else LIST_TYPES)
     columns = CsvOptions(types=types, other_columns=_find_named_columns(settings), only=only)
     return open_csv_rows(path, options=columns, note=note)

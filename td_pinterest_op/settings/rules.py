@@ -2,7 +2,6 @@
 
 from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
 from td_pinterest_op.settings.setting import ActionSpec, ParsedSettings, Scope
-from td_pinterest_op.settings.table import HashIn, RecordsFormat
 
 
 def check_rules(parsed: ParsedSettings) -> None:
@@ -87,14 +86,14 @@ def _check_several(parsed: ParsedSettings) -> None:
 def _check_records(parsed: ParsedSettings) -> None:
     """Add problems for settings that do not fit the format of the records."""
     columns, action = parsed.values.get("columns") or {}, parsed.action
-    if parsed.values.get("records") is not RecordsFormat.ROWS:
+    if parsed.values.get("records") != "rows":
         if not set(ROW_ONLY_NAMES).isdisjoint(columns.values()):
             allowed = f"allowed: {join_with_or(LIST_TYPES)}, or these with records: rows"
             parsed.add_problem("columns", f"{' and '.join(ROW_ONLY_NAMES)} are keys of a row; {allowed}")
         return
-    if parsed.values.get("hash_in") is HashIn.WAREHOUSE:
+    if parsed.values.get("hash_in") == "warehouse":
         text = "the warehouse cannot hash records: rows; allowed: operator, or records: identifiers"
         parsed.add_problem("hash_in", text)
     if action and action.needs_query:
-        text = f"{action.name} sends no rows; allowed: {RecordsFormat.IDENTIFIERS.value}"
+        text = f"{action.name} sends no rows; allowed: identifiers"
         parsed.add_problem("records", text)

@@ -14,7 +14,6 @@ from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.report.verdict import ON_THEIR_WAY, ReportText
 from td_pinterest_op.settings.setting import ActionSpec, Scope
-from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.stats import Condition, find_condition
 
 log = logging.getLogger(__name__)
@@ -42,12 +41,12 @@ class Create(MembersAction):
         if own or not others:
             return None, own
         if_exists = self._settings.if_exists
-        if if_exists is IfExists.FAIL:
+        if if_exists == "fail":
             raise AudienceError(self._describe_conflict(others[0]))
         if len(others) > 1:
             ids = ", ".join(audience.id for audience in others)
             raise AudienceError(
-                f'several audiences are named "{self._new_name}" (ids {ids}): with if_exists: {if_exists.value} '
+                f'several audiences are named "{self._new_name}" (ids {ids}): with if_exists: {if_exists} '
                 "there must be only one. Use another action, with the id of the audience that you mean"
             )
         return self._find_usable_audience(others[0].id), None
@@ -56,12 +55,12 @@ class Create(MembersAction):
         """Return the steps that create the audience with a list, resume an earlier try, or change an existing one."""
         existing, own = self.check_audience()
         if_exists = self._settings.if_exists
-        if existing and if_exists is IfExists.ADD:
+        if existing and if_exists == "add":
             return self._plan_change(existing, prepared, adds=True)
         if existing:
             return self._plan_replace(existing, prepared)
         if own:
-            steps = self._plan_replace(own, prepared, is_exact=if_exists is IfExists.REPLACE)
+            steps = self._plan_replace(own, prepared, is_exact=if_exists == "replace")
         else:
             target, fill = self._plan_list(self._new_name, prepared)
             description, create = f'create audience "{self._new_name}" from it', partial(self._create_audience, target)
@@ -93,11 +92,11 @@ class Create(MembersAction):
 
     def _describe_conflict(self, audience: Audience) -> str:
         """Return the error message for another session's audience with the new name."""
-        if self._settings.if_exists is IfExists.FAIL:
+        if self._settings.if_exists == "fail":
             return super()._describe_conflict(audience)
         return (
             f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): it was created while '
-            f"this task ran. Run this task again: if_exists: {self._settings.if_exists.value} then applies to it"
+            f"this task ran. Run this task again: if_exists: {self._settings.if_exists} then applies to it"
         )
 
 
