@@ -10,7 +10,8 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.request import Request, read_request
@@ -19,6 +20,7 @@ from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, Un
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.identifiers.types import LIST_TYPES
 from td_pinterest_op.pinterest.models import CustomerList
+from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.plan import check_values
@@ -29,11 +31,13 @@ from td_pinterest_op.run_history.columns import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import ERASURE, ErasureSettings
 from td_pinterest_op.stats import Stats
+from td_pinterest_op.treasure_data.job import Source
+from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run
 from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.progress import LogReporter, Phase
-from td_pinterest_op.workflow.services import Services
+from td_pinterest_op.workflow.services import Services, connect_services
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +132,10 @@ class _Erasure:
 
     def run(self) -> None:
         """Find the lists, read the people, and remove them from one list after the other."""
-        with self.request.connect(self.stats, self.timing) as services, contextlib.closing(Spool()) as spool:
+        connected = connect_services(
+            self.request.task, self.settings, timing=self.timing, count=self.stats.requests, scopes=SCOPES
+        )
+        with connected as services, contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.get_token()
             self.targets = _find_targets(services, self.settings.ad_account_ids)
@@ -143,7 +150,8 @@ class _Erasure:
 
     def _read_people(self, services: Services, spool: Spool) -> PreparedRecords:
         """Read the unique identifiers into the spool. Raises InvalidRowsError if invalid ones are not ignored."""
-        rows, stats = self.request.open_rows(services, self.stats), self.stats
+        stats, source = self.stats, cast("Source", self.request.source)
+        rows = open_job_rows(services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)
         _warn_of_missing_types(columns)
         reader = AllIdentifiersReader(spool, ReaderSettings(columns=columns), stats)
