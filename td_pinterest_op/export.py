@@ -112,7 +112,7 @@ class _ExportRun:
             with self._measure_seconds("reading_seconds"):
                 prepared = stack.enter_context(action.prepare_records(self._read_records))
             steps = action.plan_steps(prepared)
-            self._show_plan(steps, prepared)
+            self._show_plan(steps)
             if not settings.dry_run:
                 with self._measure_seconds("sending_seconds"):
                     for step in steps:
@@ -149,12 +149,12 @@ class _ExportRun:
             note=partial(setattr, self.stats, "job_id"),
         )
 
-    def _show_plan(self, steps: Sequence[Step], prepared: PreparedRecords) -> None:
+    def _show_plan(self, steps: Sequence[Step]) -> None:
         """Show the plan. Raises StoppedError if the user declines it."""
         plan = describe_plan(
             self.settings,
             self.stats,
-            batches=prepared.count_batches(self.settings.limit_records_per_request),
+            batches=sum(step.batch_count for step in steps),
             changes=[step.description for step in steps],
             request_count=sum(step.request_count for step in steps),
         )

@@ -25,10 +25,11 @@ ReadRecords = Callable[[], contextlib.AbstractContextManager[PreparedRecords]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of an action. `description`: its text in the plan. `request_count`: its requests, batches excluded."""
+    """One step of an action. `description`: its text in the plan. `request_count`: its requests besides the batches."""
 
     description: str
     request_count: int = 0
+    batch_count: int = 0
     run: Callable[[], object]
 
 
@@ -46,6 +47,7 @@ class AudienceAction(abc.ABC):
         self._request, self._services, self._stats, self._sender = request, services, stats, sender
         self._settings, self._session_key, self._api = request.settings, request.task.session_key, services.pinterest
         settings = request.settings
+        self._batch_size = settings.limit_records_per_request
         self._audience_id, self._new_name = settings.audience_id or "", settings.audience_name or ""
         self._audiences = Audiences(self._api)
         self._lists = CustomerLists(

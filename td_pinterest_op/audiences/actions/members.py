@@ -25,7 +25,8 @@ class MembersAction(AudienceAction):
         done, would = ("Added", "add") if adds else ("Asked Pinterest to remove", "ask Pinterest to remove")
         self._set_summary(past=f"{done} {people} {to} {{audience}}", infinitive=f"{would} {people} {to} {{audience}}")
         send = partial(self._send_records, audience, prepared, adds=adds)
-        return [Step(description=f"{verb} {to} {audience.label} (customer list {get_list_id(audience)})", run=send)]
+        description = f"{verb} {to} {audience.label} (customer list {get_list_id(audience)})"
+        return [Step(description=description, batch_count=prepared.count_batches(self._batch_size), run=send)]
 
     def _send_records(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
         """Send the records to the audience's list. Raises AudienceError if it no longer uses that list afterwards."""
@@ -82,7 +83,8 @@ class MembersAction(AudienceAction):
             self._sender.send(prepared, target.add)
             self._stats.customer_list_id = target.id
 
-        return target, Step(description=target.description, run=send_records)
+        batch_count = prepared.count_batches(self._batch_size)
+        return target, Step(description=target.description, batch_count=batch_count, run=send_records)
 
     def _create_audience_with_list(self, target: ListToFill) -> Audience:
         """Create the audience that the settings describe, with `target` as its customer list."""
