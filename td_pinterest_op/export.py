@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, REPORT_TEXTS
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
 from td_pinterest_op.audiences.actions.audience_action import Step
 from td_pinterest_op.audiences.request import ExportRequest, read_request
 from td_pinterest_op.audiences.sender import Sender
@@ -187,7 +187,7 @@ def _publish_statistics(stats: Stats, settings: Settings, timing: Timing) -> Ite
     finally:
         if settings.report:
             text, now = format_error(error), timing.utc()
-            add_run_to_page(Path(settings.report), stats.to_json(), report_texts=REPORT_TEXTS, error=text, now=now)
+            add_run_to_page(Path(settings.report), stats.to_json(), error=text, now=now)
 
 
 def _build_history_row(stats: Stats, settings: Settings) -> Row:

@@ -1,13 +1,11 @@
 """The actions, a class for each. A new one is added to `ACTIONS`."""
 
-from collections.abc import Mapping
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction
 from td_pinterest_op.audiences.actions.lifecycle import Create, CreateActalike, Delete
 from td_pinterest_op.audiences.actions.members import Add, Clear, Remove, Replace
 from td_pinterest_op.audiences.actions.mirror import Mirror
-from td_pinterest_op.report.verdict import ReportText
 from td_pinterest_op.settings import parse
 from td_pinterest_op.settings.table import build_export_table
 
@@ -19,5 +17,3 @@ EXPORT = build_export_table([each.action for each in ACTIONS], default=Create.ac
 # The functions of `settings.parse`, for all actions.
 parse_export = partial(parse.parse_settings, table=EXPORT)
 find_action = partial(parse.find_action, table=EXPORT)
-
-REPORT_TEXTS: Mapping[str, ReportText] = {each.action.name: each.report_text for each in ACTIONS}

@@ -14,7 +14,6 @@ from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
 from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import escape
-from td_pinterest_op.report.verdict import ReportText
 from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.stats import Stats, SummaryText
 from td_pinterest_op.workflow.services import Services
@@ -41,7 +40,6 @@ class AudienceAction(abc.ABC):
     """
 
     action: ClassVar[ActionSpec]
-    report_text: ClassVar[ReportText]
 
     def __init__(self, *, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> None:
         self._request, self._services, self._stats, self._sender = request, services, stats, sender

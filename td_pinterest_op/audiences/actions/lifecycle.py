@@ -12,7 +12,6 @@ from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import ACTALIKE, Audience
 from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import escape
-from td_pinterest_op.report.verdict import ON_THEIR_WAY, ReportText
 from td_pinterest_op.settings.setting import ActionSpec, Scope
 from td_pinterest_op.stats import Condition, find_condition
 
@@ -32,7 +31,6 @@ class Create(MembersAction):
         uses=frozenset({"if_exists"}),
         only_once=True,
     )
-    report_text = ON_THEIR_WAY
 
     def check_audience(self) -> tuple[Audience | None, Audience | None]:
         """Return another session's audience with the new name, and the one of this session. Either may be None."""
@@ -113,13 +111,6 @@ class CreateActalike(AudienceAction):
         needs=frozenset({"audience_name", "seed_audience_id", "country", "percentage"}),
         only_once=True,
     )
-    report_text = ReportText(
-        headline="The look-alike audience is created",
-        detail="Pinterest looks for people who are like those of the seed audience, which takes a day or two.",
-        next="Look again in two days: run pinterest_status.dig, or open the audience in Ads Manager.",
-        tone="waiting",
-        final=False,
-    )
 
     def _is_of_this_session(self, audience: Audience) -> bool:
         """Return whether this session created the audience."""
@@ -199,12 +190,6 @@ class Delete(AudienceAction):
         audience_id="audience_id_delete",
         scopes=frozenset({Scope.OLD_AUDIENCE}),
         uses=frozenset({"even_if_used"}),
-    )
-    report_text = ReportText(
-        headline="The audience is deleted",
-        detail="Its customer list stays: Pinterest has no way to delete one.",
-        next="Check that none of your ad groups still uses the audience.",
-        hides_size=True,
     )
 
     _audience: Audience | None

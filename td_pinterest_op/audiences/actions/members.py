@@ -10,7 +10,6 @@ from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import PreparedRecords
-from td_pinterest_op.report.verdict import ON_THEIR_WAY, ON_THEIR_WAY_OUT, ReportText
 from td_pinterest_op.settings.setting import ActionSpec, Scope
 
 
@@ -154,7 +153,6 @@ class Add(MembersAction):
         audience_id="audience_id_add_people",
         scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.OLD_AUDIENCE}),
     )
-    report_text = ON_THEIR_WAY
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the step that adds the records to the audience's list."""
@@ -170,7 +168,6 @@ class Remove(MembersAction):
         audience_id="audience_id_remove_people",
         scopes=frozenset({Scope.ROWS, Scope.OLD_AUDIENCE}),
     )
-    report_text = ON_THEIR_WAY_OUT
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the step that removes the records from the audience's list."""
@@ -187,7 +184,6 @@ class Replace(MembersAction):
         leaves_lists=True,
         drops_members=True,
     )
-    report_text = ON_THEIR_WAY
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that fill a list and switch the audience to it."""
@@ -202,13 +198,6 @@ class Clear(MembersAction):
         audience_id="audience_id_clear",
         scopes=frozenset({Scope.OLD_AUDIENCE}),
         uses=frozenset({"even_if_used"}),
-    )
-    report_text = ReportText(
-        headline="The audience is empty",
-        detail="It uses a customer list without people (if Pinterest requires a record, one digest that belongs to "
-        "nobody). Ads Manager may show the old size for a day or two.",
-        next="Fill it again with pinterest_export.dig when you need it.",
-        hides_size=True,
     )
 
     _audience: Audience

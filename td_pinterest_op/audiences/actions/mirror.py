@@ -22,7 +22,6 @@ from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.plan import check_rows
 from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import format_count
-from td_pinterest_op.report.verdict import ON_THEIR_WAY
 from td_pinterest_op.settings.setting import ActionSpec, Scope
 from td_pinterest_op.stats import MirrorFigures
 from td_pinterest_op.treasure_data.job import Source
@@ -41,7 +40,6 @@ class Mirror(MembersAction):
         needs_query=True,
         least_records=100,
     )
-    report_text = replace(ON_THEIR_WAY, headline="{sent} changes are on their way to Pinterest")
 
     _audience: Audience | None = None
     _mirror: MirrorRun
