@@ -180,11 +180,10 @@ def _publish_statistics(stats: Stats, settings: Settings, timing: Timing) -> Ite
         stats.failed, error = True, failure
         if isinstance(error, ExportError):
             error.extend(_find_extra_advice(error, stats, settings))
-        log.error("statistics of the failed run: %s", json.dumps(stats.to_json()))  # noqa: TRY400
         raise
-    else:
-        log.info("statistics: %s", json.dumps(stats.to_json()))
     finally:
+        level, name = (logging.ERROR, "statistics of the failed run") if error else (logging.INFO, "statistics")
+        log.log(level, "%s: %s", name, json.dumps(stats.to_json()))
         if settings.report:
             text, now = format_error(error), timing.utc()
             add_run_to_page(Path(settings.report), stats.to_json(), error=text, now=now)

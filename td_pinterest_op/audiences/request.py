@@ -11,8 +11,13 @@ from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.records.hashed_rows import find_hashing_reason, require_hashable
-from td_pinterest_op.settings.key_names import TASK_PARAMETERS, drop_console_keys, find_misspelt_parameters
-from td_pinterest_op.settings.parse import find_action, parse_settings
+from td_pinterest_op.settings.parse import (
+    TASK_PARAMETERS,
+    drop_console_keys,
+    find_action,
+    find_misspelt_parameters,
+    parse_settings,
+)
 from td_pinterest_op.settings.setting import ActionSpec, SettingsTable
 from td_pinterest_op.settings.structures import read_mapping
 from td_pinterest_op.settings.table import SendingSettings, Settings

@@ -1,7 +1,7 @@
 """Rules about several settings at once. Each adds what is wrong to the problems."""
 
 from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
-from td_pinterest_op.settings.setting import ActionSpec, ParsedSettings, Scope
+from td_pinterest_op.settings.setting import ActionSpec, ParsedSettings
 
 
 def check_rules(parsed: ParsedSettings) -> None:
@@ -66,7 +66,7 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
             parsed.add_problem(name, f"{action.name} cannot apply it; take it out, or choose an action that can")
     name, expected = parsed.values["audience_name"], parsed.values["expected_audience_name"]
     is_found_by_id = own is not None and not parsed.given.isdisjoint(("audience_id", own))
-    names_audience = Scope.NEW_AUDIENCE in action.scopes and not is_found_by_id
+    names_audience = "new audience" in action.scopes and not is_found_by_id
     if names_audience and None not in (name, expected) and name != expected:
         text = f"differs from audience_name, which {action.name} gives to its audience; allowed: the same name"
         parsed.add_problem("expected_audience_name", text)

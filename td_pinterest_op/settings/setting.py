@@ -1,11 +1,10 @@
 """Actions, settings, tables of settings, and the parsed values of one."""
 
-import enum
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.settings.types import SettingType
@@ -13,16 +12,12 @@ from td_pinterest_op.settings.types import SettingType
 _K = TypeVar("_K")
 
 
-class Scope(enum.Enum):
-    """The subject of a setting. An action uses the settings of its scopes, and the settings that it names."""
+Scope = Literal["every action", "rows", "people", "new audience", "old audience", "new list", "named"]
+"""The subject of a setting. An action uses the settings of its scopes, and those that it names.
 
-    EVERY_ACTION = "every action"
-    ROWS = "the rows of a query"
-    PEOPLE = "the people who are added"
-    NEW_AUDIENCE = "the audience that is created"
-    OLD_AUDIENCE = "the audience that is changed"
-    NEW_LIST = "the customer list that is filled for an audience"
-    NAMED = "only the actions that name the setting"
+rows: those of a query. people: who are added. new audience, old audience: what is created or changed. new list: the
+customer list that is filled for an audience.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +34,9 @@ class ActionSpec:
     name: str
     aliases: tuple[str, ...] = ()
     audience_id: str | None = None
-    scopes: frozenset[Scope]
-    needs: frozenset[str] = frozenset()
-    uses: frozenset[str] = frozenset()
+    scopes: tuple[Scope, ...]
+    needs: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
     only_once: bool = False
     leaves_lists: bool = False
     drops_members: bool = False
@@ -52,12 +47,12 @@ class ActionSpec:
     @property
     def reads_rows(self) -> bool:
         """Whether the action exports the rows of a query."""
-        return Scope.ROWS in self.scopes
+        return "rows" in self.scopes
 
     @property
     def adds_people(self) -> bool:
         """Whether the action may add people to an audience."""
-        return Scope.PEOPLE in self.scopes
+        return "people" in self.scopes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +69,7 @@ class Setting:
     default: Any = None
     alias: str | None = None
     is_needed: bool = False
-    scope: Scope = Scope.EVERY_ACTION
+    scope: Scope = "every action"
     is_credential: bool = False
     restricts: bool = False
     limits_rows: bool = False
@@ -85,7 +80,7 @@ class Setting:
     def is_used_by(self, action: ActionSpec) -> bool:
         """Whether the setting makes a difference to an action."""
         named = {*action.needs, *action.uses, action.audience_id}
-        return self.scope is Scope.EVERY_ACTION or self.scope in action.scopes or self.name in named
+        return self.scope == "every action" or self.scope in action.scopes or self.name in named
 
     def is_restriction(self, value: object, action: ActionSpec) -> bool:
         """Whether a value limits what an action sends, or may stop it. An action without rows has no rows to limit."""

@@ -12,7 +12,6 @@ from typing import Literal, TypeVar, get_args
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.setting import (
     ActionSpec,
-    Scope,
     Setting,
     SettingsTable,
     declare_setting,
@@ -52,13 +51,13 @@ _RECORDS_LIMIT = 1_000_000_000_000
 
 # For whom a setting makes a difference.
 _credential = partial(declare_setting, is_credential=True)
-_of_rows = partial(declare_setting, scope=Scope.ROWS)
-_of_people = partial(declare_setting, scope=Scope.PEOPLE)
-_of_new_audience = partial(declare_setting, scope=Scope.NEW_AUDIENCE)
-_of_old_audience = partial(declare_setting, scope=Scope.OLD_AUDIENCE)
-_of_new_list = partial(declare_setting, scope=Scope.NEW_LIST)
-_of_named_actions = partial(declare_setting, scope=Scope.NAMED)
-_limit = partial(declare_setting, scope=Scope.ROWS, restricts=True, limits_rows=True)
+_of_rows = partial(declare_setting, scope="rows")
+_of_people = partial(declare_setting, scope="people")
+_of_new_audience = partial(declare_setting, scope="new audience")
+_of_old_audience = partial(declare_setting, scope="old audience")
+_of_new_list = partial(declare_setting, scope="new list")
+_of_named_actions = partial(declare_setting, scope="named")
+_limit = partial(declare_setting, scope="rows", restricts=True, limits_rows=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +184,7 @@ def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) ->
     others = (
         _AUDIENCE_TYPE,
         Setting(name="action", type=action, default=default),
-        *(Setting(name=str(name), type=AUDIENCE_ID, scope=Scope.NAMED) for name in ids),
+        *(Setting(name=str(name), type=AUDIENCE_ID, scope="named") for name in ids),
     )
     return _build_table(Settings, needs=("type", "ad_account_id"), others=others, actions=actions)
 

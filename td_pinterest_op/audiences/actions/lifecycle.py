@@ -12,7 +12,7 @@ from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import ACTALIKE, Audience
 from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import escape
-from td_pinterest_op.settings.setting import ActionSpec, Scope
+from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.stats import Condition, find_condition
 
 log = logging.getLogger(__name__)
@@ -26,9 +26,9 @@ class Create(MembersAction):
 
     action = ActionSpec(
         name="create_new_audience",
-        scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.NEW_AUDIENCE, Scope.NEW_LIST}),
-        needs=frozenset({"audience_name"}),
-        uses=frozenset({"if_exists"}),
+        scopes=("rows", "people", "new audience", "new list"),
+        needs=("audience_name",),
+        uses=("if_exists",),
         only_once=True,
     )
 
@@ -107,8 +107,8 @@ class CreateActalike(AudienceAction):
 
     action = ActionSpec(
         name="create_actalike_audience",
-        scopes=frozenset({Scope.NEW_AUDIENCE}),
-        needs=frozenset({"audience_name", "seed_audience_id", "country", "percentage"}),
+        scopes=("new audience",),
+        needs=("audience_name", "seed_audience_id", "country", "percentage"),
         only_once=True,
     )
 
@@ -188,8 +188,8 @@ class Delete(AudienceAction):
     action = ActionSpec(
         name="delete_current_audience",
         audience_id="audience_id_delete",
-        scopes=frozenset({Scope.OLD_AUDIENCE}),
-        uses=frozenset({"even_if_used"}),
+        scopes=("old audience",),
+        uses=("even_if_used",),
     )
 
     _audience: Audience | None

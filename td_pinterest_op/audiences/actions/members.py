@@ -10,7 +10,7 @@ from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import PreparedRecords
-from td_pinterest_op.settings.setting import ActionSpec, Scope
+from td_pinterest_op.settings.setting import ActionSpec
 
 
 class MembersAction(AudienceAction):
@@ -151,7 +151,7 @@ class Add(MembersAction):
     action = ActionSpec(
         name="add_people_to_current_audience",
         audience_id="audience_id_add_people",
-        scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.OLD_AUDIENCE}),
+        scopes=("rows", "people", "old audience"),
     )
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
@@ -166,7 +166,7 @@ class Remove(MembersAction):
         name="remove_people_from_current_audience",
         aliases=("remove_people_to_current_audience",),
         audience_id="audience_id_remove_people",
-        scopes=frozenset({Scope.ROWS, Scope.OLD_AUDIENCE}),
+        scopes=("rows", "old audience"),
     )
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
@@ -180,7 +180,7 @@ class Replace(MembersAction):
     action = ActionSpec(
         name="replace_current_audience",
         audience_id="audience_id_replace",
-        scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.OLD_AUDIENCE, Scope.NEW_LIST}),
+        scopes=("rows", "people", "old audience", "new list"),
         leaves_lists=True,
         drops_members=True,
     )
@@ -196,8 +196,8 @@ class Clear(MembersAction):
     action = ActionSpec(
         name="clear_current_audience",
         audience_id="audience_id_clear",
-        scopes=frozenset({Scope.OLD_AUDIENCE}),
-        uses=frozenset({"even_if_used"}),
+        scopes=("old audience",),
+        uses=("even_if_used",),
     )
 
     _audience: Audience

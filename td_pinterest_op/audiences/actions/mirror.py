@@ -22,7 +22,7 @@ from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.plan import check_rows
 from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import format_count
-from td_pinterest_op.settings.setting import ActionSpec, Scope
+from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.stats import MirrorFigures
 from td_pinterest_op.treasure_data.job import Source
 
@@ -33,8 +33,8 @@ class Mirror(MembersAction):
     action = ActionSpec(
         name="mirror_current_audience",
         audience_id="audience_id",
-        scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.OLD_AUDIENCE, Scope.NEW_AUDIENCE, Scope.NEW_LIST}),
-        uses=frozenset({"ledger", "begin", "rebuild", "max_leave_ratio", "resend_days"}),
+        scopes=("rows", "people", "old audience", "new audience", "new list"),
+        uses=("ledger", "begin", "rebuild", "max_leave_ratio", "resend_days"),
         drops_members=True,
         finds_by_name=True,
         needs_query=True,
