@@ -9,7 +9,7 @@ import json
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
@@ -70,7 +70,7 @@ def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     return stored
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ErasureTarget:
     """A customer list to remove people from, or an ad account whose lists cannot be read (`customer_list` is None).
 
@@ -80,7 +80,7 @@ class ErasureTarget:
     ad_account_id: str
     customer_list: CustomerList | None
     records: int = 0
-    request_ids: Sequence[str] = ()
+    request_ids: list[str] = field(default_factory=list)
     reason: str = ""
 
     @property
@@ -95,7 +95,7 @@ class ErasureTarget:
             "customer_list_id": self.customer_list and self.customer_list.id,
             "customer_list_name": self.customer_list and self.customer_list.name,
             "records": self.records,
-            "request_ids": list(self.request_ids),
+            "request_ids": self.request_ids,
         }
         return row | ({"reason": self.reason} if self.reason else {})
 
@@ -175,25 +175,23 @@ class _Erasure:
         """Remove the records from one list after the other. Continues after an error that concerns one list."""
         for number, target in enumerate(self.targets, start=1):
             if target.customer_list:
-                result = self._remove_from_list(target, target.customer_list.id, prepared, services)
-                log.info("%d of %d: %s: %d records removed", number, len(self.targets), result.label, result.records)
-                if result.reason:
-                    log.warning("%s: %s", result.label, result.reason)
-                self.targets[number - 1] = result
+                self._remove_from_list(target, target.customer_list.id, prepared, services)
+                log.info("%d of %d: %s: %d records removed", number, len(self.targets), target.label, target.records)
+                if target.reason:
+                    log.warning("%s: %s", target.label, target.reason)
             self.processed = number
 
     def _remove_from_list(
         self, target: ErasureTarget, list_id: str, prepared: PreparedRecords, services: Services
-    ) -> ErasureTarget:
-        """Remove the records from one list, and return the target with the result."""
+    ) -> None:
+        """Remove the records from one list, and put the result into the target."""
         stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
         api, client, settings = services.build_pinterest_api(target.ad_account_id), services.client, self.settings
-        request_ids: list[str] = []
 
         def remove_batch(records: Batch) -> Response:
             response = api.change_records(list_id, records, operation="REMOVE")
             # Called from several threads: append is atomic.
-            request_ids.append(response.request_id)
+            target.request_ids.append(response.request_id)
             return response
 
         try:
@@ -202,7 +200,7 @@ class _Erasure:
         except (StoppedError, UnexpectedError):
             raise
         except ExportError as error:
-            reason = str(error)
+            target.reason = str(error)
             # The sender has stopped all requests.
             client.rate_limiter.resume()
         else:
@@ -210,8 +208,8 @@ class _Erasure:
                 raise UnexpectedError(
                     "the receipt is inconsistent: a customer list reported no error, but did not accept every removal"
                 )
-            reason = f"Pinterest refused {stats.refused:,} of the records" if stats.refused else ""
-        return replace(target, records=stats.sent, request_ids=tuple(request_ids), reason=reason)
+            target.reason = f"Pinterest refused {stats.refused:,} of the records" if stats.refused else ""
+        target.records = stats.sent
 
     @property
     def _summary(self) -> str:
