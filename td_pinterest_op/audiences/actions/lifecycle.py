@@ -3,7 +3,7 @@
 import logging
 from functools import partial
 
-from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, CreatingAction, Step
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.create_once import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import ListToFill
@@ -35,7 +35,7 @@ class Create(MembersAction):
     def check_audience(self) -> tuple[Audience | None, Audience | None]:
         """Return another session's audience with the new name, and the one of this session. Either may be None."""
         self._stats.audience_name = self._new_name
-        others, own = self._new_audience.find_audiences()
+        others, own = self._find_named_audiences()
         if own or not others:
             return None, own
         if_exists = self._settings.if_exists
@@ -77,16 +77,16 @@ class Create(MembersAction):
             if own:
                 self._switch_list(own, target)
                 return
-            kept = self._new_audience.create_audience(partial(self._create_audience_with_list, target))
+            kept = self._create_new_audience(partial(self._create_audience_with_list, target))
             self._copy_to_stats(kept)
             if kept.customer_list_id != target.id:  # an earlier try made it, with another list
                 self._audiences.switch_list(kept.id, list_id=target.id)
             self._copy_to_stats(self._audiences.confirm_list(kept.id, list_id=target.id))
-            self._new_audience.remove_late_duplicates()
+            self._remove_late_duplicates()
 
     def _resolve_duplicates(self, audience: Audience) -> Audience:
         """Remove duplicates that this session created, and return the audience to keep."""
-        return self._new_audience.resume_creation(audience) if self._is_of_this_session(audience) else audience
+        return self._resume_creation(audience) if self._is_of_this_session(audience) else audience
 
     def _describe_conflict(self, audience: Audience) -> str:
         """Return the error message for another session's audience with the new name."""
@@ -98,7 +98,7 @@ class Create(MembersAction):
         )
 
 
-class CreateActalike(AudienceAction):
+class CreateActalike(CreatingAction):
     """Create a look-alike audience: people who resemble those of a seed audience.
 
     A look-alike audience has no customer list by which a rerun could recognise it, so its description ends with the
@@ -119,7 +119,7 @@ class CreateActalike(AudienceAction):
     def check_audience(self) -> Audience | None:
         """Return the audience that this session created. Without one, check the new name and the seed audience."""
         self._stats.audience_name = self._new_name
-        others, own = self._new_audience.find_audiences()
+        others, own = self._find_named_audiences()
         if others and not own:
             raise AudienceError(self._describe_conflict(others[0]))
         if not own:
@@ -141,7 +141,7 @@ class CreateActalike(AudienceAction):
     def _create_audience(self) -> None:
         """Create the audience, unless this session has already created it."""
         wait_for_consistency(self._api.client)
-        own, new, settings = self.check_audience(), self._new_audience, self._settings
+        own, settings = self.check_audience(), self._settings
         create = partial(
             self._api.create_audience,
             name=self._new_name,
@@ -153,8 +153,8 @@ class CreateActalike(AudienceAction):
                 "percentage": settings.percentage,
             },
         )
-        self._copy_to_stats(new.resume_creation(own) if own else new.create_audience(create))
-        new.remove_late_duplicates()
+        self._copy_to_stats(self._resume_creation(own) if own else self._create_new_audience(create))
+        self._remove_late_duplicates()
 
     def _check_seed(self) -> None:
         """Raise AudienceError for a seed audience that Pinterest cannot use, or cannot use yet."""

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from functools import partial
 
-from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
+from td_pinterest_op.audiences.actions.audience_action import CreatingAction, Step, get_list_id
 from td_pinterest_op.audiences.customer_lists import ListToFill, find_list, parse_list_name
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, ExportError
@@ -13,7 +13,7 @@ from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.settings.setting import ActionSpec
 
 
-class MembersAction(AudienceAction):
+class MembersAction(CreatingAction):
     """Sends records to an audience's list, or fills a new list and only then switches the audience to it."""
 
     def _plan_change(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> list[Step]:

@@ -149,10 +149,10 @@ class Mirror(MembersAction):
         target, create_list = self._plan_list(self._new_name, PreparedRecords())
         create_list.run()
         wait_for_consistency(self._api.client)
-        kept = self._new_audience.create_audience(partial(self._create_audience_with_list, target))
+        kept = self._create_new_audience(partial(self._create_audience_with_list, target))
         self._audience = self._audiences.confirm_list(kept.id, list_id=get_list_id(kept))
         self._copy_to_stats(self._audience)
-        self._new_audience.remove_late_duplicates()
+        self._remove_late_duplicates()
         self._mirror.ledger = replace(self._mirror.ledger, audience_id=kept.id)
 
     def _describe_conflict(self, audience: Audience) -> str:
