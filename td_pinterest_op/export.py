@@ -122,11 +122,11 @@ class _ExportRun:
     @contextlib.contextmanager
     def _read_records(self) -> Iterator[PreparedRecords]:
         """Read the rows into a spool of unique records, and check the limits."""
-        td, settings, stats = self.services.treasure_data, self.settings, self.stats
+        settings, stats, sources = self.settings, self.stats, self.request.lists
         with contextlib.ExitStack() as stack:
             lists = None
-            if sources := self.request.lists:
-                lists = stack.enter_context(open_lists(td, sources, settings, stats))
+            if sources:
+                lists = stack.enter_context(open_lists(self.services.treasure_data, sources, settings, stats))
             rows = self._open_rows(lists)
             reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
             with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
