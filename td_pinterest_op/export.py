@@ -19,7 +19,7 @@ from td_pinterest_op.audiences.request import ExportRequest, read_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.records.plan import check_rows, describe_plan
-from td_pinterest_op.records.read import PreparedRecords
+from td_pinterest_op.records.spool import PreparedRecords
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.page_file import add_run_to_page
 from td_pinterest_op.run_history.columns import Row, build_run_row
@@ -121,9 +121,9 @@ class _ExportRun:
             rows = self.request.open_rows(self.services, self.stats, lists=lists)
             reader = stack.enter_context(open_reader(rows.job, self.settings, self.stats, lists=lists))
             with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
-                reader.read(rows.blocks, progress=progress)
+                prepared = reader.read(rows.blocks, progress=progress)
             check_rows(self.settings, self.stats, first_invalid=reader.first_invalid, origin=rows.job.origin)
-            yield reader.prepared
+            yield prepared
 
     def _show_plan(self, steps: Sequence[Step], prepared: PreparedRecords) -> None:
         """Show the plan. Raises StoppedError if the user declines it."""

@@ -15,8 +15,7 @@ from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, Ledger
 from td_pinterest_op.mirroring.plan import REPLACE, Figures, changes_select, choose_mode, figures_query, plan_statement
 from td_pinterest_op.mirroring.stage import Stage
 from td_pinterest_op.records.columns import Column, choose_list_type
-from td_pinterest_op.records.read import PreparedRecords
-from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.records.spool import PreparedRecords, Spool
 from td_pinterest_op.records.sql import Query, build_columns_statement
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
@@ -125,12 +124,9 @@ class MirrorRun:
             others += ops.count(None)
         for spool in spools.values():
             spool.finish()
+            spool.list_type = choose_list_type(self.columns)
         self._check_plan(sum(spool.unique_count for spool in spools.values()), proofs=proofs, others=others)
-        list_type = choose_list_type(self.columns)
-        return {
-            op: PreparedRecords(unique_count=spool.unique_count, list_type=list_type, spool=spool)
-            for op, spool in spools.items()
-        }
+        return spools
 
     def settle_plan(self, customer_list_id: str) -> None:
         """Mark the plan as settled, once all of it is on Pinterest."""

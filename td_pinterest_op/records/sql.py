@@ -16,8 +16,9 @@ from td_pinterest_op.identifiers.sql import (
     build_control_number_sql,
     build_lower_sql,
     build_trim_sql,
+    quote_literal,
+    quote_name,
 )
-from td_pinterest_op.identifiers.sql_text import quote_literal, quote_name
 from td_pinterest_op.records.columns import Column, find_position
 from td_pinterest_op.settings.structures import Control
 

@@ -10,17 +10,10 @@ from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.phones import require_known_country
 from td_pinterest_op.records.columns import Column, find_identifier_columns, find_position, find_row_columns
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
-from td_pinterest_op.records.read import (
-    AllIdentifiersReader,
-    Block,
-    IdentifierReader,
-    Reader,
-    ReaderSettings,
-    RowReader,
-)
+from td_pinterest_op.records.read import Block, IdentifierReader, Reader, ReaderSettings, RowReader
 from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import EncodedPart, EncodedRows, Shape, group_by_shape
-from td_pinterest_op.records.spool import SortedDigests, SortedFile, Spool, SpoolFile
+from td_pinterest_op.records.spool import PreparedRecords, SortedFile, Spool, SpoolFile
 from td_pinterest_op.records.sql import NUMBERS
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import RecordsFormat, Settings
@@ -57,7 +50,7 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists | No
     )
     reader: Reader
     if lists is None and control is None:
-        reader = RowReader(reading, stats) if are_rows else AllIdentifiersReader(Spool(), reading, stats)
+        reader = RowReader(reading, stats) if are_rows else IdentifierReader(Spool(), reading, stats)
     elif are_rows:
         reader = _FilteredRowReader(People(lists or Lists()), control, reading, stats)
     else:
@@ -123,7 +116,7 @@ class _FilteredIdentifierReader(IdentifierReader):
     def __init__(
         self, people: People | SingleIdentifierPeople, control: Control | None, settings: ReaderSettings, stats: Stats
     ) -> None:
-        super().__init__(settings, stats)
+        super().__init__(SortedFile(), settings, stats)
         self._people, self._control = people, control
         self._files.callback(people.close)
 
@@ -133,14 +126,12 @@ class _FilteredIdentifierReader(IdentifierReader):
     def _add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
         self._people.add_unsent(by_column, count)
 
-    def _finish_records(self) -> tuple[SortedDigests, Mapping[str, int]]:
-        kept = SortedFile()
-        self._files.callback(kept.close)
+    def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         withheld: Counter[str] = Counter()
         for digests, of_part in self._people.find_sendable():
-            kept.append(b"".join(digests))
+            self._spool.add(digests)
             withheld.update(of_part)
-        return kept, withheld
+        return super()._finish_records()[0], withheld
 
 
 class _RowStore:
@@ -195,7 +186,7 @@ class _FilteredRowReader(RowReader):
         self._people.add_unsent(by_column, count)
         self._store.add(EncodedPart(count=count, rows=[], shapes=[], positions=[]))
 
-    def _finish_records(self) -> tuple[RowSpool, Mapping[str, int]]:
+    def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         self._people.compare_with_lists()
         parts = zip(pairwise(self._store.ends), self._store.read_parts(), self._read_losses(), strict=True)
         for (start, stop), (people, shapes, rows), losses in parts:

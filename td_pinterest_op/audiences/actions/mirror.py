@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -18,10 +18,9 @@ from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACING, Ledger
 from td_pinterest_op.mirroring.plan import REPLACE, check_leavers, check_state
 from td_pinterest_op.mirroring.run import MirrorRun
 from td_pinterest_op.mirroring.stage import NEW, Stage
-from td_pinterest_op.pinterest.models import Audience
-from td_pinterest_op.records.columns import choose_list_type
+from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.plan import check_rows
-from td_pinterest_op.records.read import PreparedRecords
+from td_pinterest_op.records.spool import PreparedRecords
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.verdict import ON_THEIR_WAY
 from td_pinterest_op.settings.action import ActionSpec, Scope
@@ -29,11 +28,11 @@ from td_pinterest_op.stats import MirrorFigures
 from td_pinterest_op.treasure_data.job import Source
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _PlannedChanges(PreparedRecords):
     """The number of changes of a plan. The records are read later, once the plan is in the ledger."""
 
-    changes: MirrorFigures
+    def __init__(self, changes: MirrorFigures) -> None:
+        self.changes, self.unique_count = changes, changes.change_count
 
     def count_batches(self, size: int) -> int:
         """Return how many requests of up to `size` records the changes take."""
@@ -97,10 +96,7 @@ class Mirror(MembersAction):
             run.compare_with_ledger()
             check_rows(settings, self._stats)
             check_leavers(run.figures, run.state, settings)
-            changes = self._stats.mirror or MirrorFigures()
-            yield _PlannedChanges(
-                unique_count=changes.change_count, list_type=choose_list_type(run.columns), spool=None, changes=changes
-            )
+            yield _PlannedChanges(self._stats.mirror or MirrorFigures())
 
     def _open_mirror_run(self) -> MirrorRun:
         """Return the mirror's run in the warehouse, with its ledger and its temporary tables."""
