@@ -12,7 +12,7 @@ from typing import Any
 from td_pinterest_op.errors import ExportError, JobError, LimitError, StoppedError
 from td_pinterest_op.identifiers.types import UNSURE
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, LedgerState, marker_select
-from td_pinterest_op.mirroring.plan import REPLACE, Figures, changes_select, choose_mode, figures_query, plan_statement
+from td_pinterest_op.mirroring.plan import REPLACE, changes_select, choose_mode, figures_query, plan_statement
 from td_pinterest_op.mirroring.stage import Stage
 from td_pinterest_op.records.columns import Column, choose_list_type
 from td_pinterest_op.records.spool import PreparedRecords, Spool
@@ -40,6 +40,7 @@ class MirrorRun:
     """The steps of a mirror's run in the warehouse, which fill `stats`.
 
     `lists`: the queries of the task's lists. `mode`: see `choose_mode`. `columns`: those of the query with identifiers.
+    `leavers`: members who are no longer in the query, also if everybody is replaced.
     Methods raise JobError and TreasureDataError, and LimitError where it is documented.
     """
 
@@ -50,10 +51,13 @@ class MirrorRun:
     stats: Stats
     state: LedgerState = field(init=False)
     mode: str = field(init=False)
-    figures: Figures = field(init=False)
+    figures: MirrorFigures = field(init=False)
+    leavers: int = 0
     columns: Sequence[Column] = ()
     _has_ledger: bool = False
     _changes: str = ""
+    _resent_to: str = ""
+    _entries: int = 0
     _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def close(self) -> None:
@@ -93,8 +97,7 @@ class MirrorRun:
         self.stats.job_id = self.stats.job_id or job_id
         query_of_figures = figures_query(self._changes, state=self.state, settings=self.settings)
         (row,) = self.stage.read_records("count who joins and who leaves", query_of_figures)
-        self.figures = Figures.from_row(row)
-        self._fill_stats()
+        self._keep_figures(row)
 
     def write_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
         """Write the plan into the ledger, read it back, and return its records to add (JOIN) and to remove (LEAVE).
@@ -106,7 +109,7 @@ class MirrorRun:
             ledger=self.ledger,
             state=self.state,
             settings=self.settings,
-            resent_to=self.figures.resent_to,
+            resent_to=self._resent_to,
             figure=self.stats.to_send_count,
             resent=self.figures.resent,
             ad_account_id=self.settings.ad_account_id,
@@ -147,7 +150,7 @@ class MirrorRun:
             ad_account_id=account,
             customer_list_id=customer_list_id,
         )
-        self.figures = replace(self.figures, entries=written if replaces else self.figures.entries + written)
+        self._entries = written if replaces else self._entries + written
 
     def compact_ledger(self) -> None:
         """Replace all changes in the ledger by a row for each member if that is due, and delete void rows.
@@ -157,7 +160,7 @@ class MirrorRun:
         as well. It is valid when it is complete; two at once write the same. A run that dies before leaves rows that no
         query reads.
         """
-        entries, members = self.figures.entries, self.figures.people
+        entries, members = self._entries, self.figures.people
         try:
             if entries > _ROWS * members + _MARGIN or len(self.state.sent) > _PLANS:
                 self._write_members(members)
@@ -220,26 +223,26 @@ class MirrorRun:
         table, self.stats.job_id = self.stage.create_table("digests", "hash the people, without those withheld", select)
         return f"SELECT * FROM {table}"
 
-    def _fill_stats(self) -> None:
-        """Copy the figures of the comparison into the run's statistics."""
-        stats, figures, replaces = self.stats, self.figures, self.mode == REPLACE
+    def _keep_figures(self, row: Mapping[str, Any]) -> None:
+        """Keep the numbers in a row of `figures_query`, also in the run's statistics."""
+        stats, replaces = self.stats, self.mode == REPLACE
         stats.columns = len(self.columns) + sum(column.is_array for column in self.columns)
-        stats.read, stats.invalid_rows = figures.row_count, figures.invalid_rows
-        stats.invalid_by_reason = Counter(figures.rejected)
-        stats.valid = figures.given - stats.invalid_count
-        stats.withheld = Counter(figures.withheld)
-        stats.unique = figures.people + stats.withheld.total()
+        stats.read, stats.invalid_rows, stats.hashed_values = row["row_count"], row["invalid_rows"], row["hashed"]
+        stats.invalid_by_reason = Counter(withholding.parse_amounts(row["rejected"]))
+        stats.valid = row["given"] - stats.invalid_count
+        stats.withheld = Counter(withholding.parse_amounts(row["withheld"]))
+        stats.unique = row["people"] + stats.withheld.total()
         stats.duplicate = stats.valid - stats.unique
-        stats.hashed_values = figures.hashed
-        stats.plain_values = stats.valid - figures.hashed
-        stats.mirror = MirrorFigures(
+        stats.plain_values = stats.valid - stats.hashed_values
+        self.leavers, self._resent_to, self._entries = row["leave"], row["resent_to"], row["entries"]
+        stats.mirror = self.figures = MirrorFigures(
             mode=self.mode,
-            people=figures.people,
-            members=figures.members,
-            joined=figures.people if replaces else figures.join,
-            resent=0 if replaces else figures.resent,
-            left=0 if replaces else figures.leave,
-            unsure=figures.rejected.get(UNSURE, 0),
+            people=row["people"],
+            members=row["members"],
+            joined=row["people"] if replaces else row["join"],
+            resent=0 if replaces else row["resent"],
+            left=0 if replaces else row["leave"],
+            unsure=stats.invalid_by_reason[UNSURE],
         )
 
     def _check_plan(self, written: int, *, proofs: Sequence[int], others: int) -> None:

@@ -32,11 +32,11 @@ class _PlannedChanges(PreparedRecords):
     """The number of changes of a plan. The records are read later, once the plan is in the ledger."""
 
     def __init__(self, changes: MirrorFigures) -> None:
-        self.changes, self.unique_count = changes, changes.change_count
+        self._changes, self.unique_count = changes, changes.change_count
 
     def count_batches(self, size: int) -> int:
         """Return how many requests of up to `size` records the changes take."""
-        return math.ceil(self.changes.left / size) + math.ceil((self.changes.joined + self.changes.resent) / size)
+        return math.ceil(self._changes.left / size) + math.ceil((self._changes.joined + self._changes.resent) / size)
 
 
 class Mirror(MembersAction):
@@ -95,8 +95,8 @@ class Mirror(MembersAction):
                 check_state(run.state, settings, customer_list_id=get_list_id(audience), people=people)
             run.compare_with_ledger()
             check_rows(settings, self._stats)
-            check_leavers(run.figures, run.state, settings)
-            yield _PlannedChanges(self._stats.mirror or MirrorFigures())
+            check_leavers(run.leavers, run.figures, run.state, settings)
+            yield _PlannedChanges(run.figures)
 
     def _open_mirror_run(self) -> MirrorRun:
         """Return the mirror's run in the warehouse, with its ledger and its temporary tables."""
@@ -114,10 +114,9 @@ class Mirror(MembersAction):
             stage=stage, ledger=ledger, settings=self._settings, lists=self._request.lists, stats=self._stats
         )
 
-    def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
+    def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it as settled."""
-        assert isinstance(prepared, _PlannedChanges), "prepare has made it"  # noqa: S101
-        changes = prepared.changes
+        changes = self._mirror.figures
         planned = _describe_changes(changes, ("join", "leave", "are sent again"))
         done = _describe_changes(changes, ("joined", "left", "sent again"))
         self._set_summary(past=f"Mirrored {{audience}}: {done}", infinitive=f"mirror {{audience}}: {planned}")
@@ -175,8 +174,7 @@ class Mirror(MembersAction):
         self._plan = run.write_plan(get_list_id(self._existing_audience))
         self._guard = PlanGuard(run=run, client=self._services.client, clock=self._services.timing.monotonic)
         run.stage.outcome = ""
-        if self._stats.mirror:
-            self._stats.mirror = replace(self._stats.mirror, plan=run.state.number)
+        self._stats.mirror = replace(run.figures, plan=run.state.number)
 
     def _send_changes(self, op: str) -> None:
         """Send the people of the plan who join or leave. `op`: JOIN or LEAVE."""
