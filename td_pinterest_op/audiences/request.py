@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.pinterest.oauth import SCOPES
-from td_pinterest_op.records.hashed_rows import find_hashing_reason, open_rows, require_hashable
+from td_pinterest_op.records.sql import find_hashing_reason, open_rows, require_hashable
 from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.settings.key_names import TASK_PARAMETERS, drop_console_keys, find_misspelt_parameters
@@ -68,11 +68,13 @@ class Request(Generic[_S]):
         if isinstance(self.source, Rows):
             return self.source
         assert self.source is not None, "an action without rows opens none"  # noqa: S101
-        td, note, settings = services.treasure_data, partial(setattr, stats, "job_id"), self.settings
+        td, on_job_id, settings = services.treasure_data, partial(setattr, stats, "job_id"), self.settings
         if not isinstance(settings, Settings):
-            return open_job_rows(td, self.source, on_job_id=note)
+            return open_job_rows(td, self.source, on_job_id=on_job_id)
         choose = partial(find_people_columns, settings=settings, lists=lists.columns if lists else {})
-        return open_rows(td, self.source, hash_in=settings.hash_in, choose=choose, control=settings.control, note=note)
+        return open_rows(
+            td, self.source, hash_in=settings.hash_in, choose=choose, control=settings.control, on_job_id=on_job_id
+        )
 
 
 ExportRequest = Request[Settings]
