@@ -16,6 +16,7 @@ from td_pinterest_op.records.plan import NAMED_ROWS, format_reasons
 from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import EncodedRows, encode_rows, group_by_shape
 from td_pinterest_op.records.spool import PreparedRecords, SortedFile, Spool
+from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class ReaderSettings:
 
     columns: Sequence[Column]
     default_country: str | None = None
+    control: Control | None = None
     by: int | None = None
     line_of: Callable[[int], int] | None = None
 
@@ -126,7 +128,6 @@ class IdentifierReader(Reader):
         stats.columns = len(settings.columns) + sum(column.is_array for column in settings.columns)
 
     def _keep_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
-        """Keep and count the valid identifiers of a block, and return the rejected rows with the reasons."""
         self._keep_identifiers(block, by_column)
         self._stats.valid += sum(column.valid_count for column in by_column)
         rejected = [rejection for column in by_column for rejection in column.rejected]
@@ -138,7 +139,6 @@ class IdentifierReader(Reader):
             self._spool.add(column.identifiers)
 
     def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
-        """Sort the identifiers and drop repeats. None is withheld."""
         self._spool.finish()
         return self._spool, {}
 
@@ -152,7 +152,6 @@ class RowReader(Reader):
         self._files.callback(self._kept.close)
 
     def _keep_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
-        """Keep and count the valid rows of a block, and return the rejected rows with the reasons."""
         rows = encode_rows(by_column, count=len(block[0]))
         self._keep_rows(block, by_column, rows)
         self._stats.valid += rows.valid_count
@@ -165,7 +164,6 @@ class RowReader(Reader):
             self._kept.add(group_by_shape(part.rows, part.shapes))
 
     def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
-        """Sort the rows and drop repeats. None is withheld."""
         self._kept.finish()
         self._stats.keys = self._kept.key_count
         if reasons := format_reasons(self._stats.invalid_keys_by_reason):
