@@ -39,7 +39,7 @@ _ROWS, _MARGIN, _PLANS = 3, 100, 1000
 class MirrorRun:
     """The steps of a mirror's run in the warehouse, which fill `stats`.
 
-    `lists`: the queries of the task's lists. `mode`: see `choose_mode`. `columns`: those of the query with identifiers.
+    `lists`: the queries of the task's lists. `columns`: those of the query with identifiers.
     `leavers`: members who are no longer in the query, also if everybody is replaced.
     Methods raise JobError and TreasureDataError, and LimitError where it is documented.
     """
@@ -50,7 +50,6 @@ class MirrorRun:
     lists: Mapping[str, Source]
     stats: Stats
     state: LedgerState = field(init=False)
-    mode: str = field(init=False)
     figures: MirrorFigures = field(init=False)
     leavers: int = 0
     columns: Sequence[Column] = ()
@@ -80,7 +79,6 @@ class MirrorRun:
         if self._has_ledger:
             (row,) = self.stage.read_records("read the state of the ledger", self.ledger.state_query())
             self.state = LedgerState.from_row(row)
-        self.mode = choose_mode(self.state, self.settings)
 
     def compare_with_ledger(self) -> None:
         """Hash the people, and compare them with the ledger. Raises LimitError as `check_list` does."""
@@ -133,7 +131,7 @@ class MirrorRun:
 
     def settle_plan(self, customer_list_id: str) -> None:
         """Mark the plan as settled, once all of it is on Pinterest."""
-        state, replaces, number = self.state, self.mode == REPLACE, self.state.number
+        state, replaces, number = self.state, self.figures.mode == REPLACE, self.state.number
         account = self.settings.ad_account_id
         op = "replaced" if replaces else "settled"
         mark = marker_select(op, plan=number, ad_account_id=account, customer_list_id=customer_list_id)
@@ -225,7 +223,8 @@ class MirrorRun:
 
     def _keep_figures(self, row: Mapping[str, Any]) -> None:
         """Keep the numbers in a row of `figures_query`, also in the run's statistics."""
-        stats, replaces = self.stats, self.mode == REPLACE
+        stats, mode = self.stats, choose_mode(self.state, self.settings)
+        replaces = mode == REPLACE
         stats.columns = len(self.columns) + sum(column.is_array for column in self.columns)
         stats.read, stats.invalid_rows, stats.hashed_values = row["row_count"], row["invalid_rows"], row["hashed"]
         stats.invalid_by_reason = Counter(withholding.parse_amounts(row["rejected"]))
@@ -236,7 +235,7 @@ class MirrorRun:
         stats.plain_values = stats.valid - stats.hashed_values
         self.leavers, self._resent_to, self._entries = row["leave"], row["resent_to"], row["entries"]
         stats.mirror = self.figures = MirrorFigures(
-            mode=self.mode,
+            mode=mode,
             people=row["people"],
             members=row["members"],
             joined=row["people"] if replaces else row["join"],
