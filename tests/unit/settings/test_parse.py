@@ -30,7 +30,7 @@ LEAST = {
 }
 NEW = {**LEAST, "action": "create_new_audience", "audience_id_add_people": "", "audience_name": "Spring buyers"}
 MIRROR = {**LEAST, "action": "mirror_current_audience", "audience_id_add_people": "", "audience_id": "7"}
-ACTALIKE = {"seed_audience_id": "8", "country": "US", "percentage": "5"}
+NEEDED_BY_OTHERS = {"seed_audience_id": "8", "country": "US", "percentage": "5"}
 
 
 def read(raw: object, environ: Mapping[str, str] = ENVIRON) -> Settings:
@@ -139,7 +139,7 @@ def test_a_value_may_come_as_text_or_as_its_own_type(key: str, value: object, ex
     "change", [str, str.upper, str.title, lambda word: word.replace("_", " "), lambda word: word.replace("_", "-")]
 )
 def test_an_action_is_recognised_in_every_spelling(action: ActionSpec, change: Any, spelling: str) -> None:
-    raw = {**NEW, **ACTALIKE, "audience_id": "7", "action": spelling.format(change(action.name))}
+    raw = {**NEW, **NEEDED_BY_OTHERS, "audience_id": "7", "action": spelling.format(change(action.name))}
     assert action is read(raw).action
 
 
@@ -408,7 +408,7 @@ EVERY = {each.__name__.lower() for each in ACTIONS}
 def test_a_setting_that_an_action_does_not_use_has_its_default_and_a_warning(
     key: str, value: object, used_by: set[str]
 ) -> None:
-    raw = {**NEW, **ACTALIKE, "audience_id": "7", key: value}
+    raw = {**NEW, **NEEDED_BY_OTHERS, "audience_id": "7", key: value}
     settings = {each.__name__.lower(): read({**raw, "action": each.action.name}) for each in ACTIONS}
     assert used_by == {name for name, each in settings.items() if key not in str(each.warnings)}
     default = getattr(read(LEAST), key)
@@ -434,7 +434,7 @@ def test_a_setting_that_an_action_does_not_use_has_its_default_and_a_warning(
 def test_a_restriction_is_honoured_or_refused_by_name(
     key: str, value: object, refused_by: set[str], action: ActionSpec
 ) -> None:
-    raw = {**NEW, **ACTALIKE, "audience_id": "7", "action": action.name, key: value}
+    raw = {**NEW, **NEEDED_BY_OTHERS, "audience_id": "7", "action": action.name, key: value}
     if action.name in {each.action.name for each in ACTIONS if each.__name__.lower() in refused_by}:
         assert f"- {key}: {action.name} cannot apply it; take it out" in message_of(raw)
     else:
@@ -466,7 +466,7 @@ def test_settings_that_a_mirror_cannot_honour_are_an_error(changes: dict[str, ob
 
 @pytest.mark.parametrize("action", ["create_new_audience", "create_actalike_audience"])
 def test_a_new_audience_whose_name_is_not_the_expected_one_is_an_error(action: str) -> None:
-    raw = {**NEW, **ACTALIKE, "action": action, "expected_audience_name": "Autumn buyers"}
+    raw = {**NEW, **NEEDED_BY_OTHERS, "action": action, "expected_audience_name": "Autumn buyers"}
     assert f"- expected_audience_name: differs from audience_name, which {action} gives" in message_of(raw)
 
 
