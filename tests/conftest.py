@@ -80,8 +80,13 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Drop log and output of a passed test, so that they are not sent to the process that gathers the results."""
+    """Fail a test whose output shows what `guard` forbids; a test that captures its output has to check it.
+
+    Drop log and output of a passed test, so that they are not sent to the process that gathers the results.
+    """
     report = yield
+    if report.when == "teardown" and report.passed and (leaks := guard.find_leaks(report.capstdout + report.capstderr)):
+        report.outcome, report.longrepr = "failed", f"the output shows {', '.join(leaks)}"
     if report.passed and hasattr(item.config, "workerinput"):
         report.sections.clear()
     return report
@@ -101,14 +106,12 @@ def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_leaks(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
-) -> Iterator[None]:
-    """Fails a test that shows a plain identifier, a digest or a secret in a log record, an error's text or stdout.
+def nothing_leaks(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fails a test that shows a plain identifier, a digest or a secret in a log record or an error's text.
 
     Nor may an error or a log record of the operator contain a template of digdag.
 
-    `Services.export` checks the stored parameters.
+    `Services.export` checks the stored parameters, `pytest_runtest_makereport` the output.
     """
     said: list[str] = []
     original = ExportError.__init__
@@ -118,7 +121,6 @@ def nothing_leaks(
         said.append(str(self))
 
     monkeypatch.setattr(ExportError, "__init__", recording)
-    capture = request.getfixturevalue("capfd") if _shows_output(request) else None
     with caplog.at_level(logging.DEBUG):
         yield
     guard.check("\n".join(said), "an error")
@@ -128,14 +130,6 @@ def nothing_leaks(
         guard.check("\n".join(record.getMessage() for record in records), "a log record")
         own = (record.getMessage() for record in records if record.name.startswith("td_pinterest_op"))
         guard.check_inert("\n".join(own), "a log record")
-    if capture is not None:
-        out, err = capture.readouterr()
-        guard.check(out + err, "the output")
-
-
-def _shows_output(request: pytest.FixtureRequest) -> bool:
-    """Return whether this guard sees the output; a test that captures its output has to check it."""
-    return not {"capfd", "capsys", "capfdbinary", "capsysbinary"} & set(request.fixturenames)
 
 
 @pytest.fixture
