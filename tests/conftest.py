@@ -14,6 +14,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from jinja2.bccache import Bucket, BytecodeCache
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.redaction import secret
@@ -71,9 +72,28 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ |= {"HOME": home.name, "DIGDAG_CONFIG_HOME": f"{home.name}/digdag", "PATH": path}
 
 
+class _CompiledTemplates(BytecodeCache):
+    """The report's templates: to compile them takes most of the time of a page."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], Any] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+def _compile_templates_once() -> None:
+    if page := sys.modules.get("td_pinterest_op.report.page"):
+        page.__dict__["Environment"] = functools.partial(page.Environment, bytecode_cache=_CompiledTemplates())
+
+
 def pytest_collection_finish() -> None:
     """Keep the objects shared by all tests out of garbage collection, and leave most programs unmeasured."""
     children.keep_measurement_apart()
+    _compile_templates_once()
     gc.collect()
     gc.freeze()
 
