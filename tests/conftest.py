@@ -23,11 +23,6 @@ from tests.clock import FakeTime
 from tests.emulators.server import free_port
 from tests.exporting import Services, serve_both
 
-# No deadlines: a busy machine is no failure, and the bench measures time.
-hypothesis.settings.register_profile("tests", deadline=None)
-hypothesis.settings.load_profile("tests")
-
-
 _encode_all = functools.cache(secret._encode_all)
 _home = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
 _USERS_OWN = re.compile(
@@ -62,6 +57,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_configure(config: pytest.Config) -> None:
     """Set a home for the tests, since digdag and the operator keep secrets in that of the user."""
     campaigns.configure(config)
+    # No deadlines: a busy machine is no failure, and the bench measures time.
+    hypothesis.settings.register_profile("tests", deadline=None, max_examples=campaigns.examples(100))
+    hypothesis.settings.load_profile("tests")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(silence.Silence(config))
     config.stash[_home] = home = tempfile.TemporaryDirectory(prefix="td-pinterest-tests-")
