@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from td_pinterest_op.audiences.actions import REPORT_TEXTS
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import find_credentials, require_id
 from td_pinterest_op.cli.options import FILE, CommonOptions
@@ -70,7 +69,7 @@ def report(
 
 
 def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
-    """Write the HTML report of `runs`, about one audience or all, to the file `output`."""
+    """Write the HTML report about these runs to the file `output`. `audience`: the one to show in detail, or None."""
     try:
         from td_pinterest_op.report.page import render_page
     except ImportError as missing:
@@ -78,7 +77,7 @@ def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
             f"the Python package {missing.name} is not installed: pip install 'td_pinterest_op[cli,report]'"
         ) from None
     ordered = sorted(runs, key=lambda run: run.at.timestamp() if run.at else 0.0)
-    html = render_page(ordered, report_texts=REPORT_TEXTS, audience_id=audience, now=datetime.now(timezone.utc))
+    html = render_page(ordered, audience_id=audience, now=datetime.now(timezone.utc))
     try:
         replace_file(output, html, mode=PAGE_MODE)
     except OSError as error:
@@ -86,7 +85,7 @@ def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
 
 
 def read_history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:
-    """Return the newest rows of a history table, oldest first. Raises click.UsageError, ExportError."""
+    """Return the newest entries of a history table, oldest first. Raises click.UsageError for an invalid table name."""
     named = _TABLE.fullmatch(history)
     if named is None:
         raise click.UsageError("--history must name a database and a table, such as shop.pinterest_history")

@@ -10,10 +10,10 @@ import pytest
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Clear, Create, Remove, find_action, parse_export
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.settings.action import ActionSpec
-from td_pinterest_op.settings.key_names import drop_console_keys
+from td_pinterest_op.settings.parse import drop_console_keys
+from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.settings.table import Begin, ExpectedValues, IfExists, RecordsFormat, Settings
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.settings.types import TableName
 
 ENVIRON = {
@@ -30,7 +30,7 @@ LEAST = {
 }
 NEW = {**LEAST, "action": "create_new_audience", "audience_id_add_people": "", "audience_name": "Spring buyers"}
 MIRROR = {**LEAST, "action": "mirror_current_audience", "audience_id_add_people": "", "audience_id": "7"}
-ACTALIKE = {"seed_audience_id": "8", "country": "US", "percentage": "5"}
+NEEDED_BY_OTHERS = {"seed_audience_id": "8", "country": "US", "percentage": "5"}
 
 
 def read(raw: object, environ: Mapping[str, str] = ENVIRON) -> Settings:
@@ -113,12 +113,12 @@ def test_settings_in_every_form_give_the_same_result(raw: object) -> None:
         ("columns", '{"Mail": "email"}', {"mail": "email"}),
         ("columns", "Mail: email", {"mail": "email"}),
         ("columns", {}, {}),
-        ("records", "Rows", RecordsFormat.ROWS),
-        ("expect_values", "PLAIN", ExpectedValues.PLAIN),
+        ("records", "Rows", "rows"),
+        ("expect_values", "PLAIN", "plain"),
         ("default_country", " de", "DE"),
         ("ledger", " ledger_2 ", TableName(None, "ledger_2")),
         ("ledger", "crm.ledger", TableName("crm", "ledger")),
-        ("begin", "Adopt", Begin.ADOPT),
+        ("begin", "Adopt", "adopt"),
         ("max_leave_ratio", "0.5", 0.5),
         ("resend_days", "0", 0),
         ("max_retry_wait_millis", "499", 499),  # the default of the first wait gives way
@@ -139,7 +139,7 @@ def test_a_value_may_come_as_text_or_as_its_own_type(key: str, value: object, ex
     "change", [str, str.upper, str.title, lambda word: word.replace("_", " "), lambda word: word.replace("_", "-")]
 )
 def test_an_action_is_recognised_in_every_spelling(action: ActionSpec, change: Any, spelling: str) -> None:
-    raw = {**NEW, **ACTALIKE, "audience_id": "7", "action": spelling.format(change(action.name))}
+    raw = {**NEW, **NEEDED_BY_OTHERS, "audience_id": "7", "action": spelling.format(change(action.name))}
     assert action is read(raw).action
 
 
@@ -151,7 +151,7 @@ def test_an_action_is_recognised_in_every_spelling(action: ActionSpec, change: A
         ({"audience_type": "CUSTOMER-LIST"}, ("action", Add.action)),
         ({"ignore_error": "true"}, ("ignore_invalid_records", True)),
         ({"records": "rows", "columns": {"tel": "phone"}}, ("columns", {"tel": "phone"})),
-        ({**NEW, "if_exists": " REPLACE "}, ("if_exists", IfExists.REPLACE)),
+        ({**NEW, "if_exists": " REPLACE "}, ("if_exists", "replace")),
         ({"ignore_error": "true", "ignore_invalid_records": True}, ("ignore_invalid_records", True)),
         ({"audience_id_add_people": "", "audience_id": "7"}, ("audience_id", "7")),
         ({"audience_id_add_people": "7", "audience_id": 7}, ("audience_id", "7")),
@@ -408,7 +408,7 @@ EVERY = {each.__name__.lower() for each in ACTIONS}
 def test_a_setting_that_an_action_does_not_use_has_its_default_and_a_warning(
     key: str, value: object, used_by: set[str]
 ) -> None:
-    raw = {**NEW, **ACTALIKE, "audience_id": "7", key: value}
+    raw = {**NEW, **NEEDED_BY_OTHERS, "audience_id": "7", key: value}
     settings = {each.__name__.lower(): read({**raw, "action": each.action.name}) for each in ACTIONS}
     assert used_by == {name for name, each in settings.items() if key not in str(each.warnings)}
     default = getattr(read(LEAST), key)
@@ -434,7 +434,7 @@ def test_a_setting_that_an_action_does_not_use_has_its_default_and_a_warning(
 def test_a_restriction_is_honoured_or_refused_by_name(
     key: str, value: object, refused_by: set[str], action: ActionSpec
 ) -> None:
-    raw = {**NEW, **ACTALIKE, "audience_id": "7", "action": action.name, key: value}
+    raw = {**NEW, **NEEDED_BY_OTHERS, "audience_id": "7", "action": action.name, key: value}
     if action.name in {each.action.name for each in ACTIONS if each.__name__.lower() in refused_by}:
         assert f"- {key}: {action.name} cannot apply it; take it out" in message_of(raw)
     else:
@@ -466,7 +466,7 @@ def test_settings_that_a_mirror_cannot_honour_are_an_error(changes: dict[str, ob
 
 @pytest.mark.parametrize("action", ["create_new_audience", "create_actalike_audience"])
 def test_a_new_audience_whose_name_is_not_the_expected_one_is_an_error(action: str) -> None:
-    raw = {**NEW, **ACTALIKE, "action": action, "expected_audience_name": "Autumn buyers"}
+    raw = {**NEW, **NEEDED_BY_OTHERS, "action": action, "expected_audience_name": "Autumn buyers"}
     assert f"- expected_audience_name: differs from audience_name, which {action} gives" in message_of(raw)
 
 
