@@ -97,7 +97,7 @@ def round_times(facts: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("switches", "expected"),
-    [({}, {}), *select_rows(SWITCHES[:-1], quick=2), pytest.param(*SWITCHES[-1], marks=campaign)],
+    [({}, {}), *select_rows(SWITCHES[:-1], quick=1), pytest.param(*SWITCHES[-1], marks=campaign)],
     ids=lambda row: "-".join(map(str, row)),
 )
 def test_each_verdict_matches_the_emulators_switch(
