@@ -51,7 +51,7 @@ class Figures:
 
 
 def choose_mode(state: LedgerState, settings: Settings) -> str:
-    """Return REPLACE to replace everybody, or DIFFERENCE to send only the changes."""
+    """Return REPLACE if the run must replace everybody in the audience, or DIFFERENCE if it sends only the changes."""
     if settings.rebuild:
         return REPLACE
     if not state.settled:
@@ -60,7 +60,7 @@ def choose_mode(state: LedgerState, settings: Settings) -> str:
 
 
 def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str, people: int) -> None:
-    """Raise LimitError if the ledger is about another audience, or if a first run would remove people.
+    """Raise LimitError if the ledger contradicts the audience's ids, or if a first run would remove people.
 
     `customer_list_id` and `people`: what the audience has now. A plan that replaces everybody needs no ledger.
     """
@@ -85,7 +85,7 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
 
 
 def check_leavers(figures: Figures, state: LedgerState, settings: Settings) -> None:
-    """Raise LimitError if a greater share of the members would leave than the settings allow."""
+    """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows."""
     if state.settled and figures.leave > settings.max_leave_ratio * figures.members:
         raise LimitError(
             f"{figures.leave:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
@@ -95,11 +95,11 @@ def check_leavers(figures: Figures, state: LedgerState, settings: Settings) -> N
 
 
 def changes_select(people: str, *, ledger: Ledger | None, state: LedgerState, settings: Settings) -> str:
-    """Return the SELECT of each digest's change: join, leave, due (may be sent again), stay or out.
+    """Return the SELECT that compares people with the ledger: each digest's change is join, leave, due, stay or out.
 
-    It also has the reasons for which values are rejected and people withheld. Digests without a change are only
-    counted. `turn` orders digests by their last join, the oldest first. `people`: a table or SELECT with the columns of
-    `withholding.sql.people_select`. `ledger`: None before its table exists.
+    A digest that is due may be sent again. Other rows are the reasons why values are rejected and people withheld.
+    Digests without a change are only counted. `turn` orders digests by their last join, the oldest first. `people`: a
+    table or SELECT with the columns of `withholding.sql.people_select`. `ledger`: None before its table exists.
     """
     replaces = choose_mode(state, settings) == REPLACE
     due_before = f"(cast(floor(to_unixtime(now()) / 86400) AS bigint) - {settings.resend_days} + 1) * {_DAY}"
@@ -131,11 +131,11 @@ GROUP BY op, member, turn, digest"""
 
 
 def _ledger_rows_select(ledger: Ledger, state: LedgerState) -> str:
-    """Return the SELECT of the ledger's valid rows, and a UNION ALL."""
+    """Return the SELECT of the ledger rows that still count, followed by UNION ALL."""
     return f"""\
       SELECT digest, plan, op, coalesce(joined, plan) AS joined, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count,
         0 AS invalid_rows, 1 AS entries
-      {ledger.entries_clause(state)}
+      {ledger.digest_rows_clause(state)}
       UNION ALL """
 
 
@@ -175,7 +175,10 @@ FROM (
 def plan_statement(
     changes: str, *, ledger: Ledger, state: LedgerState, settings: Settings, resent_to: str, **proof: int | str
 ) -> str:
-    """Return the INSERT of the plan. `proof`: the columns of the row that proves that the plan is complete."""
+    """Return the INSERT that writes a plan into the ledger: each digest to add or remove, and a row with their number.
+
+    `changes`: a table of `changes_select`. `proof`: columns of that row, which proves that the plan is complete.
+    """
     is_replace, number = choose_mode(state, settings) == REPLACE, state.number
     chosen = (
         "op IN ('join', 'stay')" if is_replace else f"op IN ('join', 'leave') OR (op = 'due' AND turn <= '{resent_to}')"

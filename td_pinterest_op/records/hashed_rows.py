@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.sql import Query, build_answers_statement, build_columns_statement, require_one_statement
+from td_pinterest_op.records.sql import Query, build_columns_statement, build_hashing_statement, require_one_statement
 from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import HashIn
@@ -64,5 +64,5 @@ def open_rows(
         return open_job_rows(td, source, on_job_id=note)
     described = wait_for_job(td, source.with_fresh_query(build_columns_statement(source.query)))
     query = Query(text=source.query, names=[name for name, _ in described.schema], columns=choose(described))
-    rows = open_job_rows(td, source.with_query(build_answers_statement(query, control=control)), on_job_id=note)
+    rows = open_job_rows(td, source.with_query(build_hashing_statement(query, control=control)), on_job_id=note)
     return replace(rows, job=replace(rows.job, is_judged=True))
