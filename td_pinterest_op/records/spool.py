@@ -46,7 +46,7 @@ class SpoolFile:
         self._writes_count = 0
 
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
-        """Write bytes at an offset. Raises OSError."""
+        """Write data to the file at an offset. Raises OSError."""
         if self._key and data:  # after an empty write, another one begins at the same offset
             self._writes_count += 1
             self._writes[offset] = self._writes_count
@@ -57,7 +57,7 @@ class SpoolFile:
             left = left[self._file.write(left) :]
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes. An encrypted file can only be read from where a write began. Raises OSError."""
+        """Return `length` bytes from an offset in the file, at which an encrypted write began. Raises OSError."""
         self._file.seek(offset)
         data = self._file.read(length)
         if len(data) != length:
@@ -65,7 +65,7 @@ class SpoolFile:
         return self._crypt(offset, data) if self._key else data
 
     def _crypt(self, offset: int, data: bytes | bytearray | memoryview) -> bytes:
-        """Encrypt or decrypt data with the keystream of its offset."""
+        """Encrypt data that is written at an offset, or decrypt it, with a keystream of the last write there."""
         # SHAKE-128 of a secret key and a number that is used once. The standard library has no cipher, and the
         # packages that have one are not pure Python.
         stream = hashlib.shake_128(self._key + self._writes[offset].to_bytes(8, "big")).digest(len(data))
@@ -115,7 +115,7 @@ class SortedFile(SortedDigests):
 
 
 class Buckets:
-    """Collects digests in a temporary file. Once it is finished, digests with the same first byte are read together.
+    """Collects digests in a temporary file, in 256 buckets by their first byte. A bucket is read as a whole.
 
     `width`: the bytes of each string, if more follow the digest. `encrypted`: see `SpoolFile`. `buffered_bytes`: packed
     in memory, before they are written. After an OSError only `close` works. For one thread only.
@@ -136,7 +136,7 @@ class Buckets:
         self._incoming, self._buffers, self._segment_offsets = [], [], []
 
     def add(self, digests: Sequence[bytes]) -> None:
-        """Collect digests, and write them to the file once there are many. Raises OSError."""
+        """Add digests in memory, and write them to the temporary file once there are many. Raises OSError."""
         incoming = self._incoming
         for digest in digests:
             incoming[digest[0]].append(digest)
@@ -147,7 +147,7 @@ class Buckets:
             self.write_buffers()
 
     def _pack_incoming(self) -> None:
-        """Move digests from objects (88 bytes) to buffers (32 bytes each). Drop repeats where a bucket gets many."""
+        """Move new digests from objects (88 bytes) to buffers (32 bytes each), without repeats if a bucket has many."""
         for digests, buffer in zip(self._incoming, self._buffers, strict=True):
             kept = digests if len(digests) < _CROWD else dict.fromkeys(digests)
             buffer += b"".join(kept)
@@ -156,7 +156,7 @@ class Buckets:
         self._incoming_count = 0
 
     def write_buffers(self) -> None:
-        """Write the packed digests to the file. Raises OSError, and ValueError for a string of another length."""
+        """Write the buffered digests to the temporary file. Raises OSError, or ValueError for a wrong length."""
         offsets = array("Q", accumulate(map(len, self._buffers), initial=self._end))
         # The last check before anything is on the disk: a string of another length could be a person's value.
         if offsets[-1] - self._end != self.buffered_bytes:
@@ -168,13 +168,13 @@ class Buckets:
         self._end, self.buffered_bytes = offsets[-1], 0
 
     def finish(self) -> None:
-        """Write the rest to the file. No digest can be added afterwards. Raises OSError."""
+        """Write the remaining digests to the temporary file. No digest can be added afterwards. Raises OSError."""
         self._pack_incoming()
         self.write_buffers()
         self._incoming, self._buffers = [], []
 
     def read_segments(self, bucket: int, count: int | None = None) -> Iterator[bytes]:
-        """Yield the digests of a bucket as strings, up to `count` digests in all. Raises OSError."""
+        """Yield a bucket's digests from the file, joined to long strings, up to `count` digests. Raises OSError."""
         left = self._end if count is None else count * self.width
         for offset, length in self._find_segments(bucket):
             if left:
@@ -183,14 +183,14 @@ class Buckets:
                 yield data
 
     def _find_segments(self, bucket: int) -> Iterator[tuple[int, int]]:
-        """Yield the offset and length in bytes of each of a bucket's segments in the file."""
+        """Yield the offset and length in bytes of each place in the file to which digests of a bucket were written."""
         for offsets in self._segment_offsets:
             if length := offsets[bucket + 1] - offsets[bucket]:
                 yield offsets[bucket], length
 
 
 class Spool(Buckets, SortedDigests):
-    """Collects digests in a temporary file. `finish` sorts them and drops repeats."""
+    """Collects digests in a temporary file, then sorts them and drops repeats (`finish`)."""
 
     _unique_counts: Sequence[int] = ()  # by bucket, once finished
 
@@ -201,7 +201,7 @@ class Spool(Buckets, SortedDigests):
         self.unique_count = sum(self._unique_counts)
 
     def _deduplicate_bucket(self, bucket: int) -> int:
-        """Sort the digests of a bucket, drop repeats, and return how many are left."""
+        """Sort the digests of a bucket in the file, drop repeats, and return how many are left."""
         segments = self.read_segments(bucket)
         if sum(length for _, length in self._find_segments(bucket)) > _LARGE_BUCKET_BYTES:
             digests = [*set(chain.from_iterable(split_fixed(segment, self.width) for segment in segments))]
@@ -216,17 +216,17 @@ class Spool(Buckets, SortedDigests):
         return unique_count
 
     def read_chunks(self) -> Iterator[bytes]:
-        """Yield the different digests in ascending order, in strings of any length. Raises OSError."""
+        """Yield all different digests in ascending order, joined to strings of any length. Raises OSError."""
         return chain.from_iterable(map(self.read_segments, range(BUCKETS), self._unique_counts))
 
     def read_buckets(self) -> Iterator[Iterator[bytes]]:
-        """Yield the different digests of each bucket, in ascending order. Raises OSError."""
+        """Yield for each bucket an iterator of its different digests, in ascending order. Raises OSError."""
         for bucket, count in enumerate(self._unique_counts):
             yield split_fixed(b"".join(self.read_segments(bucket, count)), self.width)
 
 
 def compute_fingerprint(chunks: Iterable[bytes] = ()) -> str:
-    """Return eight hex digits of the SHA-256 of sorted digests. `chunks`: the digests in strings of any length."""
+    """Return the first eight hex digits of the SHA-256 of all chunks, which are sorted digests joined to strings."""
     sha = hashlib.sha256()
     for chunk in chunks:
         sha.update(chunk)
@@ -234,7 +234,7 @@ def compute_fingerprint(chunks: Iterable[bytes] = ()) -> str:
 
 
 def sort_digests(digests: list[bytes]) -> list[bytes]:
-    """Return digests that share their first byte in ascending order."""
+    """Return digests in ascending order, if all of them begin with the same byte."""
     if len(digests) < _FEW_DIGESTS:
         return sorted(digests)
     # Many short sorts cost half of one long one.
@@ -247,7 +247,7 @@ def sort_digests(digests: list[bytes]) -> list[bytes]:
 
 
 def split_fixed(data: bytes | bytearray, width: int = DIGEST_BYTES, skipped: int = 0) -> Iterator[bytes]:
-    """Split a string into pieces of `width` bytes, and leave out the `skipped` bytes after each of them."""
+    """Yield pieces of `width` bytes of a string, without the `skipped` bytes that follow each piece."""
     piece, view = f"{width}s{skipped}x", memoryview(data)
     # Thirty-two at a time costs a third of slicing one by one.
     tail = len(view) - len(view) % (32 * (width + skipped))
