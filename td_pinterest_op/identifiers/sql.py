@@ -24,7 +24,7 @@ _LIST_WIDTH = 117
 
 
 def quote_literal(text: str) -> str:
-    """Return a text as an SQL literal. All but printable ASCII is escaped, so that no encoding can change it."""
+    """Return a text as an SQL literal. All but printable ASCII is escaped, so that no encoding can change the text."""
     if text.isascii() and text.isprintable():
         return _quote(text, "'")
     return "U&" + _quote("".join(map(_escape, text)), "'")
@@ -36,12 +36,12 @@ def quote_name(name: str) -> str:
 
 
 def _quote(text: str, mark: str) -> str:
-    """Return a text between two marks, with each mark inside it doubled."""
+    """Return a text between two quotation marks, with each such mark inside the text doubled."""
     return mark + text.replace(mark, mark * 2) + mark
 
 
 def _escape(character: str) -> str:
-    """Return a character as it is written in a Unicode literal of SQL, U&'…'."""
+    """Return a character as it is written in an SQL literal of the form U&'…'."""
     if character == "\\":
         return r"\\"
     if character.isascii() and character.isprintable():

@@ -52,7 +52,7 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
 
 
 def check_leavers(leavers: int, figures: MirrorFigures, state: LedgerState, settings: Settings) -> None:
-    """Raise LimitError if a greater share of the members would leave than the settings allow."""
+    """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows."""
     if state.settled and leavers > settings.max_leave_ratio * figures.members:
         raise LimitError(
             f"{leavers:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
@@ -107,11 +107,11 @@ def _ledger_rows_select(ledger: Ledger, state: LedgerState) -> str:
 
 
 def figures_query(changes: str, *, state: LedgerState, settings: Settings) -> str:
-    """Return the query of the numbers of a run's changes, which has one row. `changes`: a table of `changes_select`.
+    """Return the query, of one row, for the counts of a mirror run: values, people, members and changes.
 
-    `given`: values, of which `hashed` were digests. `rejected` and `withheld`: see `sum_by_reason`. `people`: those of
-    the query who may be sent. `members`: by the ledger. `resent_to`: the last turn that is sent again. `entries`: rows
-    of the ledger that are not void.
+    `changes`: a table of `changes_select`. `given`: values, of which `hashed` were digests. `rejected` and `withheld`:
+    see `sum_by_reason`. `people`: those of the query who may be sent. `members`: by the ledger. `resent_to`: the last
+    turn that is sent again. `entries`: rows of the ledger that are not void.
     """
     settled_day = state.settled // _DAY
     return f"""\

@@ -229,7 +229,7 @@ class MirrorRun:
         return f"SELECT * FROM {table}"
 
     def _keep_figures(self, row: Mapping[str, Any]) -> None:
-        """Keep the numbers in a row of `figures_query`, also in the run's statistics."""
+        """Store the counts in a row of `figures_query` in this run and its statistics."""
         stats, mode = self.stats, choose_mode(self.state, self.settings)
         replaces = mode == REPLACE
         stats.columns = len(self.columns) + sum(column.is_array for column in self.columns)

@@ -117,7 +117,7 @@ def find_position(name: str, names: Iterable[str]) -> int:
 
 
 def is_single(columns: Sequence[Column]) -> bool:
-    """Return whether each row has a single value."""
+    """Return whether each row has a single identifier: there is one column, and it is not an array."""
     return len(columns) == 1 and not columns[0].is_array
 
 

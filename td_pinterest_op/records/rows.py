@@ -84,7 +84,7 @@ class Shape:
         """The length in bytes of a row of this shape."""
         return self.digest_bytes + self.external_id_bytes
 
-    def to_json(self, data: bytes) -> Iterator[bytes]:
+    def make_json_chunks(self, data: bytes) -> Iterator[bytes]:
         """Yield JSON text in chunks: encoded rows of this shape as objects for `records_v2`, separated by commas."""
         # Put together by hand: digests need no escapes, and a JSON encoder takes ten times as long.
         members = [b'"%s":"%%s"' % key.encode() for key in self.hashed_keys]
@@ -249,7 +249,7 @@ def _encode_combinations(bits: Sequence[int], values: Sequence[Sequence[Sequence
 
 @dataclass(frozen=True, slots=True)
 class RowBatch:
-    """Rows of one request, sent as `records_v2`. `parts`: each shape with its rows as one string."""
+    """Rows that are sent in one request, as `records_v2`. `parts`: pairs of a shape and its rows in one string."""
 
     parts: Sequence[tuple[Shape, bytes]]
 
@@ -258,25 +258,25 @@ class RowBatch:
 
     @property
     def record_count(self) -> int:
-        """The number of records. Further combinations of a row's values do not count."""
+        """The number of records in the batch, without further combinations of the values in a query's row."""
         return sum(len(data) // shape.width for shape, data in self.parts if not shape.is_extra)
 
     def split(self, size: int) -> "list[RowBatch]":
-        """Return batches of the same records, with up to `size` in each."""
+        """Return smaller batches of the same rows, with up to `size` rows in each."""
         return [*make_batches(self.parts, size)]
 
-    def to_json(self) -> Iterator[bytes]:
-        """Yield the member `records_v2` of a request's JSON body, in parts."""
+    def make_json_chunks(self) -> Iterator[bytes]:
+        """Yield chunks of the JSON text of the member `records_v2` in a request's body."""
         yield b'"records_v2":['
         for number, (shape, data) in enumerate(self.parts):
             if number:
                 yield b","
-            yield from shape.to_json(data)
+            yield from shape.make_json_chunks(data)
         yield b"]"
 
 
 def make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[RowBatch]:
-    """Yield batches of up to `size` rows, fewer if they are long. `chunks`: pairs of a shape and a string of rows."""
+    """Yield batches of up to `size` rows, or fewer long ones. `chunks`: pairs of a shape and its rows in one string."""
     batch: list[tuple[Shape, bytes]] = []
     rows_left, bytes_left = size, _MAX_BATCH_BYTES
     for shape, chunk in chunks:

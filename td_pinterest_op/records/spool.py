@@ -76,7 +76,7 @@ class SpoolFile:
 
 @dataclass(frozen=True, slots=True)
 class DigestBatch:
-    """Identifiers of one request, sent as `records`. `data`: 32 bytes for each."""
+    """Identifiers that are sent in one request, as `records`. `data`: their digests (32 bytes each) in one string."""
 
     data: bytes
 
@@ -85,16 +85,16 @@ class DigestBatch:
 
     @property
     def record_count(self) -> int:
-        """The number of records."""
+        """The number of records in the batch."""
         return len(self)
 
     def split(self, size: int) -> "list[DigestBatch]":
-        """Return batches of the same records, with up to `size` in each."""
+        """Return smaller batches of the same records, with up to `size` records in each."""
         step = size * DIGEST_BYTES
         return [DigestBatch(self.data[start : start + step]) for start in range(0, len(self.data), step)]
 
-    def to_json(self) -> Iterator[bytes]:
-        """Yield the member `records` of a request's JSON body, in parts."""
+    def make_json_chunks(self) -> Iterator[bytes]:
+        """Yield chunks of the JSON text of the member `records` in a request's body."""
         # Put together by hand: a JSON encoder would read all of the text once more to find nothing to escape.
         yield b'"records":"'
         yield hexlify(self.data, ",", DIGEST_BYTES)
@@ -105,9 +105,10 @@ Batch = DigestBatch | RowBatch
 
 
 class PreparedRecords:
-    """The records to send, each once and in ascending order. Of this class itself: none.
+    """The records of an export that are ready to send, each once and in ascending order.
 
-    `unique_count`: their number. `list_type`: the type of a list that is created for them.
+    This class has none, a subclass those that it stores. `unique_count`: their number. `list_type`: the type of a list
+    that is created for them.
     """
 
     unique_count = 0
@@ -119,12 +120,12 @@ class PreparedRecords:
         return self.unique_count
 
     def read_chunks(self) -> Iterator[bytes]:
-        """Yield all records in ascending order, in strings of any length. Raises OSError."""
+        """Yield all records in ascending order, joined to strings of any length. Raises OSError."""
         return iter(())
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits, the same for the same records, whatever job they come from. Raises OSError."""
+        """Eight hex digits that depend on the records only, not on their job or their order. Raises OSError."""
         return compute_fingerprint(self.read_chunks())
 
     def count_batches(self, size: int) -> int:
@@ -132,19 +133,19 @@ class PreparedRecords:
         return math.ceil(self.unique_count / size)
 
     def read_batches(self, size: int) -> Iterator[Batch]:
-        """Yield batches of up to `size` records. Every call yields the same. Raises OSError."""
+        """Yield the records in batches of up to `size`. Every call yields the same batches. Raises OSError."""
         return map(DigestBatch, regroup(self.read_chunks(), size * DIGEST_BYTES))
 
 
 class SortedFile(PreparedRecords):
-    """A temporary file of digests that are added in ascending order."""
+    """Stores digests in a temporary file. They must be added in ascending order, each once."""
 
     def __init__(self) -> None:
         self._file = SpoolFile()
         self.close = self._file.close
 
     def add(self, digests: Sequence[bytes]) -> None:
-        """Add digests. Raises OSError."""
+        """Write digests to the end of the file, all greater than those before. Raises OSError."""
         self._file.write(self.unique_count * DIGEST_BYTES, b"".join(digests))
         self.unique_count += len(digests)
 
@@ -152,7 +153,7 @@ class SortedFile(PreparedRecords):
         """Do nothing: the digests are sorted already, and no digest comes twice."""
 
     def read_chunks(self) -> Iterator[bytes]:
-        """Yield all digests, in strings of any length. Raises OSError."""
+        """Yield all digests of the file, joined to strings of any length. Raises OSError."""
         end = self.unique_count * DIGEST_BYTES
         for start in range(0, end, _CHUNK_BYTES):
             yield self._file.read(start, min(_CHUNK_BYTES, end - start))

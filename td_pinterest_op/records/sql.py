@@ -49,14 +49,14 @@ class Query:
 
 
 def find_hashing_reason(action: ActionSpec | None, hash_in: object) -> str | None:
-    """Return what requires hashing in the warehouse: the action's name, HASH_SETTING, or None."""
+    """Return what requires hashing in the warehouse: the action's name, HASH_SETTING, or None if nothing does."""
     if action and action.needs_query:
         return action.name
     return HASH_SETTING if hash_in == "warehouse" else None
 
 
 def require_hashable(source: object, *, name: str, needed_by: str) -> None:
-    """Raise SettingsError unless the warehouse can hash the rows of a source.
+    """Raise SettingsError unless a source's rows come from a single query for Trino, which the warehouse can hash.
 
     `name`: the parameter of the query. `needed_by`: HASH_SETTING, or the action that needs hashed rows.
     """
@@ -96,7 +96,7 @@ def open_rows(
     control: Control | None = None,
     on_job_id: Callable[[str], None],
 ) -> Rows:
-    """Return the rows of a source, with digests or reasons in place of identifiers if the warehouse hashes them.
+    """Run a query and return its rows, with digests or reasons in place of identifiers if the warehouse hashes them.
 
     `choose` returns the columns that hold identifiers, given a job with the columns
     of the query. Raises as `wait_for_job` and `choose` do.
