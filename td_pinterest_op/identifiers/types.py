@@ -18,7 +18,7 @@ _DEVICE_ID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqlRules:
-    """The conditions, in Trino's SQL, for which identifiers of a type are rejected, and the text that is hashed.
+    """The SQL conditions, for Trino, on which identifiers of one type are rejected, and the SQL of the text to hash.
 
     `$text` is replaced with the trimmed value, `$lowered` with the same in lower case. The first
     condition that a value meets is the reason for its rejection. `flaws` come before the search for separators, `form`

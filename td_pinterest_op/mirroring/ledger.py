@@ -123,7 +123,7 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
 {self._rows_clause()}"""
 
     def digest_rows_clause(self, state: LedgerState) -> str:
-        """Return the FROM and WHERE clauses that select the rows with a digest that still count in this state."""
+        """Return the FROM and WHERE clauses for rows with a digest, without those that later rows have replaced."""
         return f"""{self._rows_clause()}
     AND digest IS NOT NULL AND plan BETWEEN {state.base} AND {state.seen}
     AND (op IN ('join', 'leave') OR plan = {state.compacted})"""
@@ -160,7 +160,7 @@ FROM (
 )"""
 
     def overtaken_statement(self, plan: int, op: str) -> str:
-        """Return the INSERT that records that the people of a superseded plan may be in the audience or not.
+        """Return the INSERT that marks people of a superseded plan as unsure: they may be in the audience or not.
 
         `op`: join or leave, or replacing for a plan that replaces everybody. If it is replacing, or a compaction has
         deleted the plan's rows, the next run replaces everybody.
@@ -230,5 +230,5 @@ def membership_sql(state: LedgerState) -> str:
 
 
 def plan_select(rows: str, *, plan: int) -> str:
-    """Return the SELECT that completes `rows` (a SELECT of `op`, `digest`, `joined`) to ledger rows of a plan."""
+    """Return the SELECT that adds a plan's number and empty columns to `rows`, a SELECT of `op`, `digest`, `joined`."""
     return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, {_NULLS} FROM ({rows})"

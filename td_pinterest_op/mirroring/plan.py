@@ -27,7 +27,7 @@ def choose_mode(state: LedgerState, settings: Settings) -> str:
 
 
 def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str, people: int) -> None:
-    """Raise LimitError if the ledger contradicts the audience's ids, or if a first run would remove people.
+    """Raise LimitError if the ledger is of another ad account or customer list, or a first run would remove people.
 
     `customer_list_id` and `people`: what the audience has now. A plan that replaces everybody needs no ledger.
     """
@@ -98,7 +98,7 @@ GROUP BY op, member, turn, digest"""
 
 
 def _ledger_rows_select(ledger: Ledger, state: LedgerState) -> str:
-    """Return the SELECT of the ledger rows that still count, followed by UNION ALL."""
+    """Return the SELECT of the ledger's rows that no later rows have replaced, followed by UNION ALL."""
     return f"""\
       SELECT digest, plan, op, coalesce(joined, plan) AS joined, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count,
         0 AS invalid_rows, 1 AS entries

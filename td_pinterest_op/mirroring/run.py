@@ -98,7 +98,7 @@ class MirrorRun:
         self.stats.job_id = self.stats.job_id or job_id
         query_of_figures = figures_query(self._changes, state=self.state, settings=self.settings)
         (row,) = self.stage.read_records("count who joins and who leaves", query_of_figures)
-        self._keep_figures(row)
+        self._store_figures(row)
 
     def write_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
         """Write the plan into the ledger, read it back, and return its records to add (JOIN) and to remove (LEAVE).
@@ -133,7 +133,7 @@ class MirrorRun:
         return spools
 
     def settle_plan(self, customer_list_id: str) -> None:
-        """Mark the plan as settled, once all of it is on Pinterest."""
+        """Mark the plan in the ledger as settled, once all of it has been sent to Pinterest."""
         state, replaces, number = self.state, self.figures.mode == REPLACE, self.state.number
         account = self.settings.ad_account_id
         op = "replaced" if replaces else "settled"
@@ -154,7 +154,7 @@ class MirrorRun:
         self._entries = written if replaces else self._entries + written
 
     def compact_ledger(self) -> None:
-        """Replace the ledger's changes with a row for each member if there are many, and delete rows without effect.
+        """Replace the ledger's changes with a row for each member if there are many, and delete replaced rows.
 
         Every plan must be settled. A failure is only a warning: the next run tries again. A compaction is the ledger's
         state after a settled plan, and has the next number: rows that are written meanwhile have a higher one and count
@@ -220,7 +220,7 @@ class MirrorRun:
         return tables
 
     def _select_people(self, query: Query, tables: Mapping[str, str]) -> str:
-        """Return the SELECT of the people's digests, without those withheld (from a table that is then created)."""
+        """Return the SELECT of people's digests, without those withheld. For most queries it reads a new table."""
         control = self.settings.control
         if not withholding.needs_table(query, tables=tables, control=control):
             return withholding.values_select(query)
@@ -228,7 +228,7 @@ class MirrorRun:
         table, self.stats.job_id = self.stage.create_table("digests", "hash the people, without those withheld", select)
         return f"SELECT * FROM {table}"
 
-    def _keep_figures(self, row: Mapping[str, Any]) -> None:
+    def _store_figures(self, row: Mapping[str, Any]) -> None:
         """Store the counts in a row of `figures_query` in this run and its statistics."""
         stats, mode = self.stats, choose_mode(self.state, self.settings)
         replaces = mode == REPLACE

@@ -44,29 +44,29 @@ class Stage:
     tables: list[str] = field(default_factory=list)
 
     def run(self, purpose: str, statement: str) -> str:
-        """Run a statement that returns no rows, and return its job's id. `purpose`: for the log and a comment in it."""
+        """Run a statement that returns no rows, and return its job's id. `purpose` is added to it as a comment."""
         with extend_errors(self.outcome):
             return run_statement(self.td, self._build_source(purpose, statement))
 
     def read_rows(self, purpose: str, statement: str) -> Rows:
-        """Run a query, and return its rows. `purpose`: for the log and a comment in the query."""
+        """Run a query, and return its rows. `purpose` is added to the query as a comment."""
         with extend_errors(self.outcome):
             return open_job_rows(self.td, self._build_source(purpose, statement))
 
     def read_records(self, purpose: str, statement: str) -> list[dict[str, Any]]:
-        """Run a query with few rows, and return each row by column name."""
+        """Run a query with few rows, and return each row as a dict by column name."""
         with extend_errors(self.outcome):
             return read_small_result(self.td, self._build_source(purpose, statement))
 
     def create_table(self, kind: str, purpose: str, select: str) -> tuple[str, str]:
-        """Create a temporary table from a SELECT, and return the SQL of its name and the job's id."""
+        """Create a temporary table of a `kind` from a SELECT, and return the SQL of its name and the job's id."""
         table = f"pinterest_{kind}_{self.name}_{self.session_key}_{self.token}"
         self.tables.append(table)
         name = f"{quote_name(self.database)}.{quote_name(table)}"
         return name, self.run(purpose, f"CREATE TABLE {name} AS\n{select}")
 
     def drop_unused_tables(self, *, now: float) -> set[str]:
-        """Drop temporary tables that other tries did not drop, and return the names of all tables in the database."""
+        """Drop temporary tables that other runs did not drop, and return the names of all tables in the database."""
         pattern = re.compile(rf"pinterest_({_KINDS})_({self.name}|{NEW})(_[a-z0-9]+)*")
         # As Treasure Data writes the time at which a table was created.
         before = datetime.fromtimestamp(now - _UNUSED_AFTER, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

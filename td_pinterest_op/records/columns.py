@@ -35,7 +35,7 @@ class Column:
 
 
 def find_row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) -> Sequence[Column]:
-    """Return the identifier columns of a result of which every row becomes one record with a key for each column.
+    """Return the identifier columns of a result whose rows are sent as records, each with a key for every column.
 
     `columns`: as for `find_identifier_columns`. Raises JobError, as that does, and for two columns of one key,
     since a record has each key once.
@@ -61,7 +61,7 @@ def find_identifier_columns(
     by: str | None = None,
     ignores_others: bool = False,
 ) -> Sequence[Column]:
-    """Return the columns of a job's result that contain identifiers: named by a type, or mapped to one by `columns`.
+    """Return the columns of a job's result with identifiers: named as one of `types`, or mapped to one by `columns`.
 
     `columns` maps other lower-case names to types. The column `by`, of a control group, holds no identifiers. Raises
     JobError, which names every problem: see `_describe_column_problems`.

@@ -83,16 +83,16 @@ def hash_block(type_: IdentifierType, values: Sequence[object], *, default_count
     return KeyBlock(keys=keys, rejected=rejected, hashed_count=hashed_count)
 
 
-def decode_hashed_values(answers: Sequence[object]) -> KeyBlock:
+def decode_hashed_values(values: Sequence[object]) -> KeyBlock:
     """Return what to send for values that the warehouse has hashed: each is a digest in hex, or a reason for rejection.
 
-    HASHED_MARK precedes a digest of a value that was hashed already. Raises UnexpectedError for any other answer.
+    HASHED_MARK precedes a digest of a value that was hashed already. Raises UnexpectedError for any other value.
     """
-    texts = [answer if isinstance(answer, bytes) else b"" for answer in answers]
+    texts = [value if isinstance(value, bytes) else b"" for value in values]
     try:
         keys = [unhexlify(text[-_HEX_DIGITS:]) if len(text) >= _HEX_DIGITS else b"" for text in texts]
         empty = _find_empty_keys(keys)
-        rejected = [(row, Reason.NULL if answers[row] is None else Reason(texts[row].decode())) for row in empty]
+        rejected = [(row, Reason.NULL if values[row] is None else Reason(texts[row].decode())) for row in empty]
     except ValueError:
         raise UnexpectedError("the warehouse returned a value that is neither a digest nor a reason") from None
     return KeyBlock(keys=keys, rejected=rejected, hashed_count=sum(text.startswith(_MARK) for text in texts))
@@ -141,7 +141,7 @@ def _blank_hashes_of_nothing(digests: list[bytes]) -> list[bytes]:
 
 
 def _find_empty_keys(keys: list[bytes]) -> list[int]:
-    """Return the positions, from 0, of the values with nothing to send, whose keys are b""."""
+    """Return the positions, from 0, at which a list of keys has b"", which marks a value that is not sent."""
     # They are few, and index() finds them several times faster than a loop.
     rows: list[int] = []
     with contextlib.suppress(ValueError):  # no more of them
@@ -183,7 +183,7 @@ class ColumnKeys(KeyBlock):
         return self.valid_count - self.hashed_count if self.column.type.is_hashed else 0
 
     def group_by_row(self, count: int) -> list[list[bytes]]:
-        """Return for each of `count` rows what to send for its different valid values."""
+        """Return for each of `count` rows its different valid values, as they are sent."""
         if self.rows is None:
             return [[key] if key else [] for key in self.keys]
         by_row: list[list[bytes]] = [[] for _ in range(count)]
@@ -212,7 +212,7 @@ def compute_column_keys(
 
 
 def _flatten_arrays(arrays: Sequence[object]) -> tuple[list[object], list[int]]:
-    """Return the elements of all arrays except nulls, and each element's row. An array without any yields one null."""
+    """Return the elements of all arrays, without nulls, and each element's row. An empty array yields one null."""
     values: list[object] = []
     rows: list[int] = []
     for row, array in enumerate(arrays):
@@ -223,7 +223,7 @@ def _flatten_arrays(arrays: Sequence[object]) -> tuple[list[object], list[int]]:
 
 
 def _parse_array(value: object) -> Sequence[object]:
-    """Return the elements of a value that is an array or its JSON text, or any other value as the only element."""
+    """Return the elements of an array, which may be JSON text. Any other value is returned as the only element."""
     if isinstance(value, (tuple, list)):
         return value
     try:  # some engines return arrays as JSON

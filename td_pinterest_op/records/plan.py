@@ -32,7 +32,7 @@ _UNEXPECTED_VALUES = {
 
 
 def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Sequence[str], request_count: int) -> str:
-    """Return the description of a planned export that is logged: counts of rows, records and requests, and changes.
+    """Return a description of a planned export for the log: counts of rows, records and requests, and the changes.
 
     `changes`: one sentence for each thing that will be created, changed or orphaned. `request_count`: the requests for
     them, in addition to the batches.

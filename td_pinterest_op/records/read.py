@@ -102,7 +102,7 @@ class Reader(abc.ABC):
         return self._store_valid_records(block, by_column)
 
     def _add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:  # noqa: B027 - for readers with lists
-        """Take account of people whose rows are not sent: an opt-out also withholds the same identifiers of others."""
+        """Record people who are not sent: if they opted out, their identifiers are not sent for others either."""
 
     @abc.abstractmethod
     def _store_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
@@ -146,7 +146,7 @@ class IdentifierReader(Reader):
             self._spool.add(column.identifiers)
 
     def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
-        """Sort the identifiers, drop repeats, and return the others. Nobody is withheld."""
+        """Return the identifiers, sorted and without repeats. Nobody is withheld."""
         self._spool.finish()
         return self._spool, {}
 
@@ -173,7 +173,7 @@ class RowReader(Reader):
             self._kept.add(group_by_shape(part.rows, part.shapes))
 
     def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
-        """Sort the rows, drop repeats, and return the others. Nobody is withheld."""
+        """Return the rows, sorted and without repeats. Nobody is withheld."""
         self._kept.finish()
         self._stats.keys = self._kept.key_count
         if reasons := format_reasons(self._stats.invalid_keys_by_reason):
@@ -187,7 +187,7 @@ def _select_rows(block: Block, rows: Sequence[int]) -> Block:
 
 
 def _merge_nulls(rejected: Rejected, *, columns: int) -> Rejected:
-    """Return the rejections, but of the NULLs only one for each row in which all columns are NULL."""
+    """Return the rejections without those of NULLs, except one for each row in which all columns are NULL."""
     nulls = Counter(position for position, reason in rejected if reason is Reason.NULL)
     of_whole_rows = [(position, Reason.NULL) for position, count in nulls.items() if count == columns]
     return [rejection for rejection in rejected if rejection[1] is not Reason.NULL] + of_whole_rows

@@ -49,11 +49,11 @@ class RowSpool(PreparedRecords):
 
     @property
     def upload_count(self) -> int:
-        """The number of different rows, with those that are further combinations of the values in a query's row."""
+        """The number of different rows, including further combinations of the values in a query's row."""
         return sum(spool.unique_count for spool in self._spools.values())
 
     def read_chunks(self) -> Iterator[bytes]:
-        """Yield the different rows, joined to strings, shape by shape: first the shape's number and row count."""
+        """Yield the different rows as long strings: for each shape its number, its row count, and then its rows."""
         for shape, spool in self._spools.items():
             yield b"%d %d " % (shape.number, spool.unique_count)
             yield from spool.read_chunks()

@@ -71,7 +71,7 @@ class Shape:
 
     @property
     def is_extra(self) -> bool:
-        """Whether the rows are further combinations of the values in a query's row, which do not count as records."""
+        """Whether these rows are further combinations of one row's array values, which do not count as records."""
         return self.number >= _EXTRA
 
     @property
@@ -207,7 +207,7 @@ def _find_key_bit(column: Column) -> int:
 def _encode_part(
     keys: Iterable[tuple[bytes, ...]], shapes: list[int], positions: Sequence[int], count: int
 ) -> EncodedPart:
-    """Return part of a block, with the keys of each row joined. Adds the lengths of external ids to `shapes`."""
+    """Return a part of a block, with each row's keys joined to bytes. Adds the lengths of external ids to `shapes`."""
     if any(shape & _EXTERNAL_ID for shape in {*shapes}):
         rows = []
         for position, of_row in enumerate(keys):
@@ -229,7 +229,7 @@ def _add_first_digest(row: bytes, number: int) -> bytes:
 
 
 def _encode_combinations(bits: Sequence[int], values: Sequence[Sequence[Sequence[bytes]]]) -> Iterator[EncodedPart]:
-    """Yield encoded rows, one for each combination of a row's values. All but a row's first are marked as extra."""
+    """Yield encoded rows, one for each combination of a row's values. Only a row's first one counts as a record."""
     keys: list[tuple[bytes, ...]] = []
     positions: list[int] = []
     shapes: list[int] = []
@@ -276,7 +276,7 @@ class RowBatch:
 
 
 def make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[RowBatch]:
-    """Yield batches of up to `size` rows, or fewer long ones. `chunks`: pairs of a shape and its rows in one string."""
+    """Yield batches of up to `size` rows and limited length. `chunks`: pairs of a shape and its rows in one string."""
     batch: list[tuple[Shape, bytes]] = []
     rows_left, bytes_left = size, _MAX_BATCH_BYTES
     for shape, chunk in chunks:

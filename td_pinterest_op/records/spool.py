@@ -59,7 +59,7 @@ class SpoolFile:
             left = left[self._file.write(left) :]
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes from an offset in the file, at which an encrypted write began. Raises OSError."""
+        """Return `length` bytes from an offset at which, in an encrypted file, a write began. Raises OSError."""
         self._file.seek(offset)
         data = self._file.read(length)
         if len(data) != length:
@@ -235,7 +235,7 @@ class Buckets:
 
 
 class Spool(Buckets, PreparedRecords):
-    """Collects digests in a temporary file. `finish` sorts them and drops repeats."""
+    """Collects digests in a temporary file, then sorts them and drops repeats (`finish`)."""
 
     _unique_counts: Sequence[int] = ()  # by bucket, once finished
 
@@ -271,7 +271,7 @@ class Spool(Buckets, PreparedRecords):
 
 
 def compute_fingerprint(chunks: Iterable[bytes] = ()) -> str:
-    """Return the first eight hex digits of the SHA-256 of all chunks, which are sorted digests joined to strings."""
+    """Return eight hex digits of the SHA-256 of records, which are given as chunks of bytes in ascending order."""
     sha = hashlib.sha256()
     for chunk in chunks:
         sha.update(chunk)
@@ -292,7 +292,7 @@ def sort_digests(digests: list[bytes]) -> list[bytes]:
 
 
 def split_fixed(data: bytes | bytearray, width: int = DIGEST_BYTES, skipped: int = 0) -> Iterator[bytes]:
-    """Yield pieces of `width` bytes of a string, without the `skipped` bytes that follow each piece."""
+    """Yield the pieces of `width` bytes in a string, but skip `skipped` bytes after each piece."""
     piece, view = f"{width}s{skipped}x", memoryview(data)
     # Thirty-two at a time costs a third of slicing one by one.
     tail = len(view) - len(view) % (32 * (width + skipped))

@@ -130,9 +130,11 @@ def build_hashing_statement(query: Query, *, control: Control | None) -> str:
     )
 
 
-def build_selecting_statement(comment: str, query: Query, selected: Mapping[int, str], *, hashed_mark: str = "") -> str:
+def build_selecting_statement(
+    comment: str, query: Query, expressions: Mapping[int, str], *, hashed_mark: str = ""
+) -> str:
     """Return a statement that selects SQL expressions over a query. Each has the name of the column at its position."""
-    columns = ",\n  ".join(f"{selected[place]} AS {quote_name(query.names[place])}" for place in sorted(selected))
+    columns = ",\n  ".join(f"{expressions[place]} AS {quote_name(query.names[place])}" for place in sorted(expressions))
     return add_comment(
         f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query, hashed_mark=hashed_mark)}\n)",
         comment,
@@ -147,7 +149,7 @@ def add_comment(statement: str, comment: str, *, query: str) -> str:
 
 
 def build_hashing_select(query: Query, *, hashed_mark: str = "") -> str:
-    """Return a SELECT of a query's columns (c0, c1, …), and of a digest or reason for each identifier (a0, a1, …)."""
+    """Return a SELECT of a query's columns (c0, …), and of digests or rejections for its identifier columns (a0, …)."""
     plain = [column for column in query.columns if not column.is_array]
     texts = "".join(f",\n  {build_trim_sql(cast_to_text(column.position))} AS t{column.position}" for column in plain)
     lower = "".join(f", {build_lower_sql(f't{column.position}')} AS l{column.position}" for column in plain)

@@ -78,7 +78,7 @@ def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Co
 
 
 def check_list(name: str, list_stats: Stats, settings: Settings) -> None:
-    """Raise LimitError if a list has no identifier, or unexpectedly plain or hashed values, or opt-outs without a hash.
+    """Raise LimitError if a list has no identifier, is unexpectedly plain or hashed, or has opt-outs without a hash.
 
     An opt-out list may be empty if the settings allow that. `list_stats`: the list's statistics.
     """

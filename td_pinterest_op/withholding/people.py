@@ -38,7 +38,7 @@ class Lists:
     columns: Mapping[str, Sequence[Column]] = field(default_factory=dict)
 
     def read_buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes] | None]]:
-        """Yield the digests of opt-outs and of consents by first byte. The consents are None without a consent list."""
+        """Yield for each first byte the digests of opt-outs, and those of consents (None without a consent list)."""
         suppressed = map(frozenset, self.suppressed.read_buckets()) if self.suppressed else repeat(frozenset(), BUCKETS)
         consented = map(frozenset, self.consented.read_buckets()) if self.consented else repeat(None, BUCKETS)
         return zip(suppressed, consented, strict=True)
@@ -55,7 +55,7 @@ def assign_control(control: Control, keys: Iterable[object]) -> list[bool]:
 
 
 class SingleIdentifierPeople:
-    """Collects people with one identifier each, and finds those who may be sent by the lists and the control group."""
+    """Collects people with one identifier each, and selects whom the lists and the control group allow to send."""
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
@@ -73,10 +73,10 @@ class SingleIdentifierPeople:
         self._controlled.add([key for key in compress(column.keys, in_control) if key])
 
     def add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        """Do nothing: an opt-out by a person who is not sent withholds the same identifier from all others anyway."""
+        """Do nothing: if a person who is not sent opted out, the list has the same identifier of others as well."""
 
     def find_sendable(self) -> Iterator[Sendable]:
-        """Yield the identifiers that may be sent, and how many may not by reason, for each first byte. Raises OSError.
+        """Yield for each first byte the identifiers that may be sent, and how many may not, by reason. Raises OSError.
 
         Nobody can be added afterwards.
         """
@@ -98,7 +98,7 @@ DONE = 1 + len(WITHHELD)
 
 
 def _decide_outcome(facts: int, *, needs_consent: bool) -> int:
-    """Return a person's outcome, given bits of facts: 0 (sent), 1 + the index of a reason in WITHHELD, or DONE."""
+    """Return a person's outcome from the bits in `facts`: 0 (sent), 1 + the index of a reason in WITHHELD, or DONE."""
     if facts & _SHIELDS:
         return DONE
     if facts & _SUPPRESSED:
@@ -116,7 +116,7 @@ _ARE_IN_CONTROL = bytes(facts & _CONTROL > 0 for facts in range(256))
 
 
 class People:
-    """Collects people with any number of identifiers, and finds what may be sent by the lists and the control group.
+    """Collects people with any number of identifiers, and selects what the lists and the control group allow to send.
 
     A person's index counts from 0.
     """
@@ -141,7 +141,7 @@ class People:
         self._add_people(by_column, bytes(in_control).replace(b"\1", bytes([_CONTROL])))
 
     def add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        """Add `count` people who are not sent. If one opted out, nobody else is sent with the same identifiers."""
+        """Add `count` people who are not sent: if they opted out, their identifiers are not sent for others either."""
         self._add_people(by_column, bytes([_SHIELDS]) * count)
 
     def _add_people(self, by_column: Sequence[ColumnKeys], facts: bytes) -> None:
@@ -158,7 +158,7 @@ class People:
             _add_pairs(self._pairs, column.identifiers, valid)
 
     def compare_with_lists(self) -> None:
-        """Look up everybody's identifiers in the lists, so as to know each person's outcome. Raises OSError.
+        """Look up everybody's identifiers in the lists, and set the facts about each person. Raises OSError.
 
         Nobody can be added afterwards.
         """
@@ -180,7 +180,7 @@ class People:
         _add_pairs(self._shared, [digest for digest, _ in shared], [person for _, person in shared])
 
     def _add_fact(self, fact: int, people: Iterable[int]) -> None:
-        """Set a fact, which is one bit, for these people."""
+        """Set a fact about each of these people. A fact is one bit."""
         for person in people:
             self._facts[person] |= fact
 
@@ -189,7 +189,7 @@ class People:
         return self._facts[start:stop].translate(self._outcomes)
 
     def find_sendable(self) -> Iterator[Sendable]:
-        """Yield the identifiers that may be sent, and how many may not by reason, for each first byte. Raises OSError.
+        """Yield for each first byte the identifiers that may be sent, and how many may not, by reason. Raises OSError.
 
         Each identifier is sent on its own.
         """

@@ -106,7 +106,7 @@ def _find_rows_in_control(settings: ReaderSettings, block: Block, by_column: Seq
 
 
 class _FilteredIdentifierReader(IdentifierReader):
-    """Reads people's identifiers, and stores those that may be sent by the lists and the control group."""
+    """Reads people's identifiers, and stores those that the lists and the control group allow to send."""
 
     def __init__(self, people: People | SingleIdentifierPeople, settings: ReaderSettings, stats: Stats) -> None:
         super().__init__(SortedFile(), settings, stats)
@@ -114,11 +114,11 @@ class _FilteredIdentifierReader(IdentifierReader):
         self._files.callback(people.close)
 
     def _store_identifiers(self, block: Block, by_column: Sequence[ColumnKeys]) -> None:
-        """Add the people of a block, with their identifiers, to those to compare with the lists."""
+        """Add the people of a block, with their identifiers, for the comparison with the lists."""
         self._people.add(by_column, _find_rows_in_control(self.settings, block, by_column))
 
     def _add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        """Add people who are not sent to those to compare with the lists."""
+        """Add people who are not sent, for the comparison with the lists."""
         self._people.add_unsent(by_column, count)
 
     def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
@@ -175,13 +175,13 @@ class _FilteredRowReader(RowReader):
             self._files.callback(spool.close)
 
     def _store_rows(self, block: Block, by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
-        """Store the rows of a block, and add their people to those to compare with the lists."""
+        """Store the rows of a block, and add their people for the comparison with the lists."""
         self._people.add(by_column, _find_rows_in_control(self.settings, block, by_column))
         for part in rows.parts:
             self._store.add(part)
 
     def _add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        """Add people who are not sent, and so have no stored rows, to those to compare with the lists."""
+        """Add people who are not sent, and so have no stored rows, for the comparison with the lists."""
         self._people.add_unsent(by_column, count)
         self._store.add(EncodedPart(count=count, rows=[], shapes=[], positions=[]))
 

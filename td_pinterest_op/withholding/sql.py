@@ -72,7 +72,7 @@ FROM ({_single_value_select(query)})"""
 
 
 def needs_table(query: Query, *, tables: Mapping[str, str], control: Control | None) -> bool:
-    """Return whether a run must select with `people_select` into a table, since `values_select` does not suffice."""
+    """Return whether a run must store the result of `people_select` in a table: `values_select` does not suffice."""
     return bool(tables) or control is not None or not _is_single(query, control)
 
 
@@ -120,7 +120,7 @@ _UNNESTED = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place
 
 
 def _is_single(query: Query, control: Control | None) -> bool:
-    """Return whether each row has a single value, and no other column chooses the control group."""
+    """Return whether each row has a single identifier, and no other column contains keys for the control group."""
     return is_single(query.columns) and not (control and control.by)
 
 
@@ -136,24 +136,24 @@ def _single_value_select(query: Query) -> str:
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"
 
 
-def _row_values_select(query: Query, *, keep: str = "") -> str:
+def _row_values_select(query: Query, *, extra_columns: str = "") -> str:
     """Return a SELECT of the digests and reasons for each row's identifiers, as a non-empty array `answers`.
 
-    A row without a value has the answer `null`. `keep`: columns to select as well.
+    A row without a value has the answer `null`. `extra_columns`: columns to select as well.
     """
     of_columns = " || ".join(
         f"coalesce(a{column.position}, ARRAY[])" if column.is_array else f"ARRAY[a{column.position}]"
         for column in query.columns
     )
     return f"""\
-SELECT {keep}CASE WHEN cardinality(found) > 0 THEN found ELSE ARRAY['{Reason.NULL.value}'] END AS answers
-FROM (SELECT {keep}filter({of_columns}, each -> each IS NOT NULL) AS found FROM (
+SELECT {extra_columns}CASE WHEN cardinality(found) > 0 THEN found ELSE ARRAY['{Reason.NULL.value}'] END AS answers
+FROM (SELECT {extra_columns}filter({of_columns}, each -> each IS NOT NULL) AS found FROM (
 {build_hashing_select(query, hashed_mark=HASHED_MARK)}
 ))"""
 
 
 def _in_control_sql(control: Control, key: str) -> str:
-    """Return the SQL of whether a person with this key, itself SQL, is in the control group."""
+    """Return the SQL condition that a person with this key, itself SQL, is in the control group."""
     number = build_control_number_sql(key, quote_literal(control.salt))
     return f"{number} % {NUMBERS} < {control.share_of_ten_thousand}"
 
@@ -186,7 +186,7 @@ def _persons_select(query: Query, control: Control | None) -> str:
     SELECT answers, in_control, to_hex(sha256(to_utf8(array_join(answers, ' ')))) AS person,
       CASE WHEN cardinality(filter(answers, each -> length(each) < 64)) > 0 THEN 1 ELSE 0 END AS is_invalid
     FROM (SELECT {answers} AS answers, {in_control} AS in_control FROM (
-{_row_values_select(query, keep=keep)}
+{_row_values_select(query, extra_columns=keep)}
     ))
   ) {_UNNESTED}
   GROUP BY person, {_BARE}"""
