@@ -63,10 +63,7 @@ class SpoolFile:
         self._file.seek(offset)
         data = self._file.read(length)
         if len(data) != length:
-            raise OSError(
-                errno.EIO,
-                "the temporary file is incomplete (is the disk full?): free disk space, and run this task again",
-            )
+            raise OSError(errno.EIO, "the temporary file is incomplete")
         return self._crypt(offset, data) if self._key else data
 
     def _crypt(self, offset: int, data: bytes | bytearray | memoryview) -> bytes:

@@ -12,6 +12,7 @@ _FOLDER_LACKS = {
     errno.ENOSPC: ("the disk is full", "make room there"),
     errno.EDQUOT: ("the disk quota is used up", "make room there"),
     errno.EFBIG: ("the system does not allow files as large as this one", "raise `ulimit -f`"),
+    errno.EIO: ("the temporary file cannot be read or is incomplete", "check that the disk has space and no errors"),
     errno.EROFS: ("the folder of temporary files is read-only", "make it writable"),
     errno.EACCES: ("the system does not permit writing to the folder of temporary files", "permit it"),
 }
