@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Audiences:
-    """The audiences of one ad account. Methods raise what the API raises, and AudienceError where it is documented."""
+    """The audiences of one ad account. Methods raise the API's errors, and AudienceError where they document it."""
 
     api: Api
 
@@ -60,7 +60,7 @@ class Audiences:
         return [audience for audience in self.api.list_audiences() if audience.name == name and not audience.is_removed]
 
     def create(self, name: str, *, description: str | None, list_id: str) -> Audience:
-        """Create an audience with a customer list, which may be new. See `Api.create_audience`."""
+        """Create an audience that uses a customer list, once Pinterest has finished processing the list."""
         rule = {"customer_list_id": list_id}
         return self._retry_until_ready(
             list_id, lambda: self.api.create_audience(name=name, description=description, rule=rule)
@@ -100,16 +100,16 @@ class Audiences:
         )
 
     def _retry_until_ready(self, list_id: str, request: Callable[[], _T]) -> _T:
-        """Send a request, and repeat it while Pinterest has not finished with the list."""
+        """Return the result of a request, which is repeated while Pinterest has not yet finished with the list."""
 
-        def is_early(error: RequestRefusedError) -> bool:
-            """Return whether Pinterest has not finished with the list: it is not found yet, or being processed."""
+        def is_not_ready(error: RequestRefusedError) -> bool:
+            """Return whether the request failed because Pinterest does not find the list yet, or still processes it."""
             if error.status not in _NOT_READY:
                 return False
             customer_list = self.api.find_customer_list(list_id)
             return customer_list is None or customer_list.status.upper() in _SETTLING
 
-        return retry_until_ready(request, self.api.client, list_id=list_id, is_early=is_early)
+        return retry_until_ready(request, self.api.client, list_id=list_id, is_not_ready=is_not_ready)
 
     def check_type_and_account(self, audience: Audience) -> None:
         """Raise AudienceError unless this is a customer-list audience of this ad account."""
@@ -128,7 +128,7 @@ class Audiences:
 
 @dataclass(slots=True, kw_only=True)
 class NewAudience:
-    """An audience that a session creates, or has already created. Methods raise what the API raises.
+    """An audience that a session creates, or has already created. Methods raise the API's errors.
 
     `is_own`: whether this session has created an audience. All but the oldest one of a session are duplicates. If two
     sessions create audiences of one name at once, the first keeps its audience, and the other fails with the message
@@ -142,28 +142,31 @@ class NewAudience:
     _in_doubt: bool = False
 
     def find_audiences(self) -> tuple[Sequence[Audience], Audience | None]:
-        """Return other sessions' audiences with the name, the oldest first, and this session's audience, if any."""
+        """Return the audiences with the name: those of other sessions, the oldest first, and this session's or None."""
         others, own = self._split_by_session(self.audiences.find_by_name(self.name))
         return others, own[0] if own else None
 
     def create_audience(self, create: Callable[[], Audience]) -> Audience:
-        """Create the audience and return the one to keep. Raises AudienceError if another session was first."""
+        """Call `create`, and return the audience to keep. Raises AudienceError if another session created one first."""
         created = create_once(create=create, find=lambda: self.find_audiences()[1], client=self.audiences.api.client)
         self._in_doubt = created.lost
         return self._resolve_duplicates(created.entity, is_rival=lambda _: True)
 
     def resume_creation(self, own: Audience) -> Audience:
-        """Return the audience to keep, after an earlier try created `own`. Raises the same AudienceError."""
+        """Return the audience to keep after an earlier try created `own`. Raises errors as `create_audience` does."""
         wait_for_consistency(self.audiences.api.client)
         return self._resolve_duplicates(own, is_rival=lambda other: _is_simultaneous(other, own))
 
     def remove_late_duplicates(self) -> None:
-        """Remove duplicates that appear late. They can exist only if a response was lost."""
+        """Remove duplicates of this session that Pinterest listed late. They exist only if a response was lost."""
         if self._in_doubt:
             self._remove_duplicates(self._split_by_session(self.audiences.find_by_name(self.name))[1])
 
     def _resolve_duplicates(self, audience: Audience, *, is_rival: Callable[[Audience], bool]) -> Audience:
-        """Return the session's oldest audience and remove the others. Raises AudienceError if a rival is older."""
+        """Return this session's oldest audience, and remove its others. Raises AudienceError if a rival's is older.
+
+        `is_rival`: whether an audience of another session competes with it.
+        """
         # A listing that shows the audience shows every older one as well.
         client = self.audiences.api.client
         named = self._find_namesakes(audience) or poll_until_found(lambda: self._find_namesakes(audience), client)
@@ -178,17 +181,17 @@ class NewAudience:
         return own[0] if own else audience
 
     def _find_namesakes(self, audience: Audience) -> list[Audience] | None:
-        """Return all audiences with the name, None as long as the listing does not show `audience`."""
+        """Return all audiences with the name, or None while Pinterest's listing does not yet show `audience`."""
         named = self.audiences.find_by_name(self.name)
         return named if audience.id in {other.id for other in named} else None
 
     def _split_by_session(self, named: Sequence[Audience]) -> tuple[list[Audience], list[Audience]]:
-        """Return the audiences of other sessions and those of this one, the oldest first."""
+        """Return other sessions' audiences and this session's audiences, both sorted, the oldest first."""
         own = sorted(filter(self.is_own, named), key=age_key)
         return sorted((audience for audience in named if audience not in own), key=age_key), own
 
     def _remove_duplicates(self, own: Sequence[Audience]) -> None:
-        """Remove all of these audiences but the first, which is the oldest."""
+        """Remove all audiences in `own` but the first, which is the oldest."""
         for duplicate in own[1:]:
             log.warning("removing audience %s, a duplicate of %s that this session created", duplicate.id, own[0].id)
             self.audiences.remove(duplicate.id)

@@ -25,7 +25,7 @@ ReadRecords = Callable[[], contextlib.AbstractContextManager[PreparedRecords]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of an action. `description`: its text in the plan. `request_count`: its requests, batches excluded."""
+    """One step of an action. `description`: its text in the plan. `request_count`: its requests other than batches."""
 
     description: str
     request_count: int = 0
@@ -79,7 +79,7 @@ class AudienceAction(abc.ABC):
         return self._find_usable_audience()
 
     def prepare_records(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[PreparedRecords]:
-        """Read and check the records to send, and free them at the end of the block. Without rows there are none."""
+        """Return a context manager that reads and checks the records to send. An action without rows has no records."""
         return read_records() if self.action.reads_rows else contextlib.nullcontext(PreparedRecords())
 
     @abc.abstractmethod
@@ -87,7 +87,7 @@ class AudienceAction(abc.ABC):
         """Return the steps of the action, and set the summary of the run. Writes nothing to Pinterest."""
 
     def _find_usable_audience(self, audience_id: str | None = None) -> Audience:
-        """Return an audience, by default that of the settings. Raises AudienceError if it cannot take records."""
+        """Return an audience (default: that of the settings). Raises AudienceError if it cannot take records."""
         audience = self._audiences.find_usable(audience_id or self._audience_id)
         self._copy_to_stats(audience)
         self._check_audience_name(audience)
@@ -104,7 +104,7 @@ class AudienceAction(abc.ABC):
             )
 
     def _set_summary(self, *, past: str, infinitive: str) -> None:
-        """Set the summary in the statistics: what the run has done (`past`), and what a dry run would do."""
+        """Set the summary in the statistics: the text after a run (`past`) and that of a dry run (`infinitive`)."""
         self._stats.summary_text = SummaryText(past=past, infinitive=infinitive)
 
     def _copy_to_stats(self, audience: Audience) -> None:

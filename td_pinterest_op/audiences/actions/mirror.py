@@ -31,12 +31,12 @@ from td_pinterest_op.treasure_data.job import Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PlannedChanges(PreparedRecords):
-    """The number of changes of a plan. The records are read later, once the plan is in the ledger."""
+    """The changes that a mirror's plan makes, as numbers. Their records are read once the plan is in the ledger."""
 
     changes: MirrorFigures
 
     def count_batches(self, size: int) -> int:
-        """Return how many requests of up to `size` records the changes take."""
+        """Return how many requests the changes take, with up to `size` records in each."""
         return math.ceil(self.changes.left / size) + math.ceil((self.changes.joined + self.changes.resent) / size)
 
 
@@ -61,7 +61,7 @@ class Mirror(MembersAction):
     _plan: Mapping[str, PreparedRecords]
 
     def check_audience(self) -> None:
-        """Find the audience that mirrors the query, if there is one. Raises AudienceError if there are several."""
+        """Find the audience that mirrors the query, if there is one. Raises AudienceError if several have its name."""
         audience_id, name = self._audience_id, self._settings.audience_name
         if not audience_id:
             self._stats.audience_name = name
@@ -85,7 +85,7 @@ class Mirror(MembersAction):
 
     @contextlib.contextmanager
     def prepare_records(self, _read_records: ReadRecords) -> Iterator[PreparedRecords]:
-        """Compare the query's people with the ledger, check the limits, and yield the numbers of changes."""
+        """Compare the query's people with the ledger, check the limits, and yield the numbers of changes to send."""
         settings, audience = self._settings, self._audience
         with contextlib.closing(self._open_mirror_run()) as run:
             self._mirror = run
@@ -103,7 +103,7 @@ class Mirror(MembersAction):
             )
 
     def _open_mirror_run(self) -> MirrorRun:
-        """Return the mirror's run in the warehouse, with its ledger and its temporary tables."""
+        """Return the run that compares the query with the ledger, in temporary tables of the warehouse."""
         source = cast("Source", self._request.source)
         database, table = self._settings.ledger
         stage = Stage(
@@ -119,7 +119,7 @@ class Mirror(MembersAction):
         )
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the steps that write the plan into the ledger, send its changes, and mark it as settled."""
+        """Return the steps that write the plan into the ledger, send its changes, and mark it there as sent."""
         assert isinstance(prepared, _PlannedChanges), "prepare has made it"  # noqa: S101
         changes = prepared.changes
         planned = _describe_changes(changes, ("join", "leave", "are sent again"))
@@ -140,7 +140,7 @@ class Mirror(MembersAction):
         ]
 
     def _build_sending_steps(self, changes: MirrorFigures) -> list[Step]:
-        """Return the steps that send the changes, or the step that replaces all members by means of a new list."""
+        """Return the steps that send the joins and leaves, or the step that replaces all members by a new list."""
         if changes.mode == REPLACE:
             label = self._audience.label if self._audience else "the audience"
             records = format_count(changes.joined, "record")
@@ -170,11 +170,11 @@ class Mirror(MembersAction):
         self._mirror.ledger = replace(self._mirror.ledger, audience_id=kept.id)
 
     def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message for another session's audience with the new name."""
+        """Return the error message for another session's audience that already has the new name."""
         return f"{audience.label} was created while this task ran: run this task again"
 
     def _write_ledger_plan(self) -> None:
-        """Write the plan into the ledger, and create the guard that stops it once there is a newer plan."""
+        """Write the plan into the ledger. From now on, a guard stops this run as soon as there is a newer plan."""
         run = self._mirror
         self._plan = run.write_plan(get_list_id(self._existing_audience))
         self._guard = PlanGuard(run=run, client=self._services.client, clock=self._services.timing.monotonic)
@@ -183,12 +183,12 @@ class Mirror(MembersAction):
             self._stats.mirror = replace(self._stats.mirror, plan=run.state.number)
 
     def _send_changes(self, op: str) -> None:
-        """Send the people of the plan who join or leave. `op`: JOIN or LEAVE."""
+        """Send the people of the plan who join the audience (`op`: JOIN) or leave it (LEAVE)."""
         with self._guard.watch(op):
             self._send_records(self._existing_audience, self._plan[op], adds=op == JOIN)
 
     def _send_replacement(self) -> None:
-        """Fill a new list with the people of the plan, and switch the audience to it."""
+        """Fill a new list with all people of the plan, and switch the audience to it."""
         audience = self._existing_audience
         # Each plan is a session of its own, which does not take the lists of other plans of the task's session.
         key = hashlib.sha256(f"{self._session_key} {self._mirror.state.number}".encode()).hexdigest()[:8]
@@ -200,7 +200,7 @@ class Mirror(MembersAction):
         self._stats.summary_text = text
 
     def _settle_plan(self) -> None:
-        """Mark the plan as settled if it is still the newest, and compact the ledger."""
+        """Mark the plan in the ledger as sent, and compact the ledger. Raises LimitError if there is a newer plan."""
         with self._guard.watch():
             self._guard.require_newest()
         self._mirror.stage.outcome = (
@@ -210,7 +210,7 @@ class Mirror(MembersAction):
         self._compact_ledger()
 
     def _compact_ledger(self) -> None:
-        """Put the number of members into the statistics, and compact the ledger. Every change must be settled."""
+        """Compact the ledger, all changes of which are sent, and store the number of members in the statistics."""
         run = self._mirror
         self._stats.members = None if run.state.is_adopted else run.figures.people
         run.stage.outcome = ""
@@ -218,7 +218,7 @@ class Mirror(MembersAction):
 
 
 def _describe_changes(changes: MirrorFigures, verbs: Sequence[str]) -> str:
-    """Return the numbers of changes as text. `verbs`: for people who join, who leave, and who are sent again."""
+    """Return the numbers of changes as text, with the `verbs` for people who join, leave, and are sent again."""
     if not changes.change_count:
         return "no changes"
     joined, left, resent = verbs
