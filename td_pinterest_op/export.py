@@ -45,7 +45,7 @@ class PinterestExport:
     """Exports a query's result to a Pinterest audience, by the task's `result_settings`."""
 
     def run(self) -> None:
-        """Store the statistics under `pinterest`. Raises ExportError, whose message says what to do."""
+        """Run the export, and store its statistics under `pinterest`. Raises ExportError, which says what to do."""
         with TaskProcess():
             workflow.store_values(pinterest=export(workflow.get_current_task(), SYSTEM))
 
@@ -112,7 +112,7 @@ class _ExportRun:
 
     @contextlib.contextmanager
     def _read_records(self) -> Iterator[PreparedRecords]:
-        """Read the rows into a spool of unique records, and check the limits."""
+        """Yield the unique records of the query, read into a temporary file and checked against the limits."""
         with contextlib.ExitStack() as stack:
             lists = None
             if sources := self.request.lists:
@@ -148,7 +148,7 @@ class _ExportRun:
 
 @contextlib.contextmanager
 def _publish_statistics(stats: Stats, settings: Settings, timing: Timing) -> Iterator[None]:
-    """Log the statistics and write the report, also for a failed task, whose stored values are lost."""
+    """When the `with` block ends, log the statistics and write the report page, even if the run failed."""
     error: BaseException | None = None
     try:
         yield
@@ -167,7 +167,7 @@ def _publish_statistics(stats: Stats, settings: Settings, timing: Timing) -> Ite
 
 
 def _build_history_row(stats: Stats, settings: Settings) -> Row:
-    """Return the history row of a run. A run that failed early has the audience of its settings."""
+    """Return the history row of a run. If the run failed early, the audience is taken from the settings."""
     statistics = stats.to_json()
     for name in ("audience_id", "audience_name"):
         statistics[name] = statistics[name] or getattr(settings, name)
@@ -175,7 +175,7 @@ def _build_history_row(stats: Stats, settings: Settings) -> Row:
 
 
 def _find_extra_advice(error: ExportError, stats: Stats, settings: Settings) -> str:
-    """Return advice to append to an error, for readers who see only the error and not the log."""
+    """Return advice to append to an error's message, for readers who see only the message and not the log."""
     if stats.sent and not _TELLS_SENT.search(str(error)):
         return f". Before that, {stats.sent:,} of {format_count(stats.to_send_count, 'record')} were sent"
     if isinstance(error, StoppedError) and not stats.requests.sent:
