@@ -1,4 +1,4 @@
-"""Imports: a sub-package (room) imports from a lower layer or from itself, and few may import other libraries."""
+"""Imports: a sub-package imports from a lower layer or from itself, and few may import other libraries."""
 
 import ast
 import sys
@@ -12,7 +12,7 @@ import td_pinterest_op
 ROOT = Path(td_pinterest_op.__file__).parent
 PACKAGE = ROOT.name
 
-# From the doors down to the ground. Rooms of one row do not import each other.
+# From the entry points down. Sub-packages of one row do not import each other.
 LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
@@ -35,7 +35,7 @@ LAYERS: list[set[str]] = [
     {"requirements"},
 ]
 
-# What is not of the standard library, and the only rooms or modules that may import it.
+# What is not of the standard library, and the only sub-packages or modules that may import it.
 WORLD: dict[str, set[str]] = {
     "digdag": {"workflow.task"},
     "tdclient": {"treasure_data.api"},
