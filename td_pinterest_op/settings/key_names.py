@@ -22,7 +22,7 @@ _ADDED_BY_CONSOLE = re.compile(r"(?:td)?_.*|.*type", re.IGNORECASE)
 
 
 def check_names(parsed: ParsedSettings, settings: Mapping[object, object], show: Show) -> None:
-    """Add a problem for each key that the table does not have."""
+    """Add a problem to `parsed` for each unknown key of `settings`. `show`: formats a value for a message."""
     unknown = [name for name in settings if name not in parsed.table.by_name]
     for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
         if not isinstance(name, str):
@@ -63,5 +63,5 @@ def find_misspelt_parameters(names: Iterable[object]) -> Mapping[str, str]:
 
 
 def _may_be_shown(name: object, show: Show) -> TypeGuard[str]:
-    """Whether a message may show a key unchanged."""
+    """Whether a message may contain the key `name` unchanged. `show`: formats a value for a message."""
     return isinstance(name, str) and _PLAIN_NAME.fullmatch(name) is not None and show(name) == repr(name)

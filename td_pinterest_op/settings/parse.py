@@ -62,7 +62,7 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
 
 
 def _build_warnings(parsed: ParsedSettings) -> dict[str, Any]:
-    """Return the fields `warnings` and `lost_digits_warning` of the settings."""
+    """Return the warnings about the settings, as the fields `warnings` and `lost_digits_warning`."""
     lost_digits_warning = unused_warning = ""
     if parsed.lost_digits:
         lost_digits_warning = (
@@ -76,7 +76,7 @@ def _build_warnings(parsed: ParsedSettings) -> dict[str, Any]:
 
 
 def find_action(raw: object, *, table: SettingsTable[Any]) -> ActionSpec | None:
-    """Return the action that `result_settings` name, even if other settings are wrong; None if it is unknown."""
+    """Return the action that `result_settings` name, or None if it is unknown. Ignores problems of other settings."""
     try:
         return parse_values(raw, table=table, environ={}).action
     except SettingsError:
@@ -84,7 +84,7 @@ def find_action(raw: object, *, table: SettingsTable[Any]) -> ActionSpec | None:
 
 
 def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str, str]) -> ParsedSettings:
-    """Return the values of `result_settings` with every problem. For arguments see `parse_settings`.
+    """Return the parsed values of `result_settings`, with every problem. The arguments are those of `parse_settings`.
 
     Raises SettingsError if `raw` is not a mapping.
     """
@@ -117,7 +117,7 @@ def _find_credentials(settings: Mapping[object, object], environ: Mapping[str, s
 def _read_value(
     parsed: ParsedSettings, name: str, key: Setting, raw: object, *, environ: Mapping[str, str], show: Show
 ) -> Any:
-    """Return the value of a key: the default if it is left out, None with a new problem if it is wrong."""
+    """Return the value of a key, or its default if it is left out. Adds a problem and returns None if it is wrong."""
     if is_left_out(raw) and not key.is_credential:
         return key.default
     parsed.given.add(name)
@@ -144,7 +144,7 @@ def _read_value(
 
 
 def _find_secret_name(key: Setting, raw: object) -> str | None:
-    """Return the name of the workflow secret that contains the value, None without one. Raises WrongValueError."""
+    """Return the name of the workflow secret that contains the value, or None. Raises WrongValueError."""
     if is_left_out(raw):  # a credential
         return key.secret
     if not isinstance(raw, str) or "${secret:" not in raw:

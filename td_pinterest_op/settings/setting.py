@@ -40,7 +40,7 @@ class Setting:
         return self.scope is Scope.EVERY_ACTION or self.scope in action.scopes or self.name in named
 
     def is_restriction(self, value: object, action: ActionSpec) -> bool:
-        """Whether a value limits what an action sends, or may stop it. An action without rows has no rows to limit."""
+        """Whether this value may keep some of the action's records from being sent, or stop the run."""
         harmless = self.default if self.harmless is None else self.harmless
         return self.restricts and value not in (None, harmless) and (action.reads_rows or not self.limits_rows)
 
@@ -61,7 +61,7 @@ def build_variable_name(secret: str) -> str:
 
 
 def declare_setting(type_: SettingType, default: Any = None, **attributes: Any) -> Any:
-    """Return a dataclass field for a setting, which gets the field's name. `attributes`: those of `Setting`."""
+    """Return a dataclass field that declares a setting of the field's name. `attributes`: those of `Setting`."""
     return field(metadata={"setting": Setting(type=type_, default=default, **attributes)})
 
 

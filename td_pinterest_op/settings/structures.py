@@ -40,7 +40,7 @@ _STATUS = build_choice_type({status.lower(): status for status in _STATUSES})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """A control group: `percent` of the people, chosen by `salt` and the key in column `by` (None: the digest)."""
+    """A control group: `percent` of the people, by a hash of `salt` and column `by` (None: the identifier's digest)."""
 
     percent: Decimal  # 0.01 to 50, at most two decimals
     salt: str
@@ -48,7 +48,7 @@ class Control:
 
     @property
     def share_of_ten_thousand(self) -> int:
-        """The group's size in ten-thousandths: people with a number (modulo 10,000) below it are in the group."""
+        """The group's size in ten-thousandths. People whose hash modulo 10,000 is below it are in the group."""
         return int(self.percent * 100)
 
 
@@ -75,7 +75,7 @@ def read_mapping(value: object) -> Mapping[object, object]:
 
 
 def _read_each(readers: Iterable[tuple[str, Callable[[], _V]]], faults: Sequence[str] = ()) -> list[_V]:
-    """Call each reader and return the values. Raises WrongValueError with all faults, each after its reader's label."""
+    """Return the value of each reader. Raises WrongValueError with `faults` and the readers' faults, labelled."""
     values, faults = [], list(faults)
     for label, read in readers:
         try:
@@ -109,11 +109,11 @@ def _build_id_list_type(id_type: SettingType) -> SettingType:
 
 
 def _read_columns(value: object, show: Show) -> Mapping[str, str]:
-    """Return the identifier type of each column by the column's name in lower case."""
+    """Return a mapping from each column's name, in lower case, to the type of its identifiers."""
     columns: dict[str, str] = {}
 
     def read_column(column: object, identifier_type: object) -> None:
-        """Add a column to `columns`, or raise WrongValueError."""
+        """Add a column and its identifier type to `columns`, or raise WrongValueError."""
         name = column.strip().lower() if isinstance(column, str) else ""
         if not name:
             raise WrongValueError("the name is blank or not a string")

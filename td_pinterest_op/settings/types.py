@@ -49,7 +49,7 @@ class WrongValueError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingType:
-    """A type of setting: a function that reads its values, and the allowed values in words.
+    """A type of setting: how its values are read, and which values are allowed, in words.
 
     `read(value, show)` returns the value or raises `WrongValueError`; `show` turns a value into text for its message.
     `is_id`: a damaged number still looks right, so damage is worth a warning.
@@ -100,7 +100,7 @@ def suggest_word(word: str, words: Iterable[str]) -> str:
 
 
 def find_nearest(word: str, words: Iterable[str], *, cutoff: float) -> str:
-    """Return the word most similar to `word`; "" if no similarity (0 to 1) reaches `cutoff`."""
+    """Return the word most similar to `word`, or "" if no similarity (0 to 1) reaches `cutoff`."""
     near = difflib.get_close_matches(word, list(words), n=1, cutoff=cutoff) if len(word) <= _LONGEST_GUESSED else []
     return near[0] if near else ""
 
@@ -127,7 +127,7 @@ def describe_type(value: object) -> str:
 
 
 def parse_number(value: object) -> Decimal | None:
-    """Return a value as a finite number; text is parsed. None for any other value."""
+    """Return a number, or a text that contains one, as a finite Decimal. For any other value, return None."""
     if isinstance(value, str):
         return Decimal(value.strip()) if _DECIMAL.fullmatch(value.strip()) else None
     if not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -152,7 +152,7 @@ def build_integer_type(minimum: int, maximum: int) -> SettingType:
 
 
 def build_choice_type(words: Mapping[str, object], *, allowed: str = "") -> SettingType:
-    """Return the setting type of a word for one of the values in `words`.
+    """Return a setting type that accepts the keys of `words`, and reads each key as its value.
 
     Case never matters; spaces, hyphens and underscores are equivalent.
     """
@@ -169,7 +169,7 @@ def build_choice_type(words: Mapping[str, object], *, allowed: str = "") -> Sett
 
 
 def build_enum_type(values: type[enum.Enum]) -> SettingType:
-    """Return the setting type of a word that is a value of an enum."""
+    """Return a setting type that accepts the values of an enum."""
     return build_choice_type({value.value: value for value in values})
 
 
