@@ -91,7 +91,7 @@ def _read_later_runs(later_runs: object, settings: Mapping[object, object]) -> d
 
 
 def _has_value(settings: Mapping[object, object], *names: str) -> bool:
-    """Whether at least one of the settings with these names has a value."""
+    """Whether the settings have a value for at least one of `names`."""
     return not all(is_left_out(settings.get(name)) for name in names)
 
 

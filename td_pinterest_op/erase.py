@@ -85,7 +85,7 @@ class ErasureTarget:
         return f"{self.customer_list.label if self.customer_list else 'the lists'} of ad account {self.ad_account_id}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the target as plain JSON types, without any digest or value."""
+        """Return the target as plain JSON types, without any identifier or digest of a person."""
         row = {
             "ad_account_id": self.ad_account_id,
             "customer_list_id": self.customer_list and self.customer_list.id,
@@ -239,7 +239,7 @@ class _Erasure:
         }
 
     def raise_for_failed(self) -> None:
-        """Raise PinterestError if lists did not accept all removals. The message names each of them."""
+        """Raise PinterestError if lists did not accept all removals. The message names each such list."""
         failed, finished = self._failed_targets, self._finished_targets
         if not failed or not self.stats.unique:
             return

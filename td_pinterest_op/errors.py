@@ -109,7 +109,7 @@ class SettingsErrorCollector(list[SettingsError]):
         self.append(SettingsError(message, key=key))
 
     def raise_any(self) -> None:
-        """Raise one SettingsError with every message and every problem, if there are any."""
+        """Raise one SettingsError with all collected messages and problems, if there are any."""
         if self:
             problems = [problem for error in self for problem in error.problems]
             raise SettingsError("\n".join(map(str, self)), problems=problems)

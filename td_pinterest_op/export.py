@@ -58,7 +58,7 @@ def export(
     reporter: ProgressReporter | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
 ) -> dict[str, Any]:
-    """Run one export: check, read the rows, show the plan, run the steps. Returns the statistics.
+    """Export the result of the task's query: check it, show the plan, and send the records. Returns the statistics.
 
     Args:
         rows: what is exported in place of the task's job.
@@ -138,7 +138,7 @@ class _ExportRun:
 
     @contextlib.contextmanager
     def _measure_seconds(self, name: str) -> Iterator[None]:
-        """Store the duration of the block, in seconds, in the statistics under `name`."""
+        """Store the duration of the `with` block, in seconds, as the field `name` of the statistics."""
         begin = self.timing.monotonic()
         try:
             yield

@@ -33,7 +33,7 @@ WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
 
 
 class Condition(enum.Enum):
-    """The condition of an audience. The values are Pinterest's statuses. MATCHING: any other, still in process."""
+    """The condition of an audience. Each value: Pinterest's statuses for it. MATCHING: all others, still in process."""
 
     # Source: AudienceStatus of the API description 5.28, and the statuses that removed audiences were seen with.
     READY = ("READY",)
@@ -97,7 +97,7 @@ class MirrorFigures:
 
 @dataclass(slots=True, kw_only=True)
 class Stats:
-    """The counters of one run.
+    """The counters and results of one run.
 
     `summary_text`: None until it is known. `columns`: how many columns of the result hold identifiers.
     `invalid_rows`: rows with an invalid value, which can be fewer than the invalid values. `in_doubt`: records of

@@ -147,13 +147,13 @@ class NewAudience:
         return others, own[0] if own else None
 
     def create_audience(self, create: Callable[[], Audience]) -> Audience:
-        """Call `create`, and return the audience to keep. Raises AudienceError if another session created one first."""
+        """Create an audience, and return this session's oldest. Raises AudienceError if another session was first."""
         created = create_once(create=create, find=lambda: self.find_audiences()[1], client=self.audiences.api.client)
         self._in_doubt = created.lost
         return self._resolve_duplicates(created.entity, is_rival=lambda _: True)
 
     def resume_creation(self, own: Audience) -> Audience:
-        """Return the audience to keep after an earlier try created `own`. Raises errors as `create_audience` does."""
+        """Return this session's oldest audience if an earlier try created `own`. Raises as `create_audience` does."""
         wait_for_consistency(self.audiences.api.client)
         return self._resolve_duplicates(own, is_rival=lambda other: _is_simultaneous(other, own))
 

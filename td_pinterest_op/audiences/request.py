@@ -82,7 +82,7 @@ ExportRequest = Request[Settings]
 
 
 def read_settings(value: object, *, place: str) -> Mapping[object, object]:
-    """Return settings as a mapping, which is empty if they are left out. JSON or YAML text is parsed.
+    """Return settings as a mapping. JSON or YAML text is parsed. Settings that are left out give an empty mapping.
 
     `place` names their origin in messages. Raises SettingsError for any other value.
     """

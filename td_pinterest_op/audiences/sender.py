@@ -93,7 +93,7 @@ class ConcurrencyLimit:
         self._maximum, self._size = maximum, min(self._size, maximum)
 
     def record_response(self, *, throttled: bool) -> None:
-        """Adjust the size after a response. `throttled`: Pinterest answered one of the attempts with 429."""
+        """Adjust the limit after a response. `throttled`: the request, or an earlier try of it, got a 429."""
         self._unsettled = max(self._unsettled - 1, 0)
         if not throttled:
             # At first one more for each response, which doubles the size every round trip; later one more a round trip.

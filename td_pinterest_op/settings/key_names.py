@@ -39,7 +39,7 @@ def check_names(parsed: ParsedSettings, settings: Mapping[object, object], show:
 
 
 def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
-    """Return the settings without unknown keys that Audience Studio's console adds. A warning names them."""
+    """Return the settings without unknown keys that Audience Studio's console adds. Logs a warning with their names."""
     unknown = [name for name in settings if name not in table.by_name and _may_be_shown(name, show_value)]
     added = list(filter(_ADDED_BY_CONSOLE.fullmatch, unknown))
     if added:
@@ -51,7 +51,7 @@ def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[An
 
 
 def find_misspelt_parameters(names: Iterable[object]) -> Mapping[str, str]:
-    """Return the names that look like misspelt task parameters, each with the right parameter.
+    """Return the names that look like misspelt task parameters, with the parameter that each resembles.
 
     A variable of the workflow that contains a parameter's name (`td_database`) is not a misspelling, nor is a name like
     a parameter that is given as well.

@@ -37,7 +37,7 @@ def _check_same(parsed: ParsedSettings, name: str, other: str) -> None:
 
 
 def _check_order(parsed: ParsedSettings) -> None:
-    """Add a problem for each setting whose value exceeds that of the setting which its `at_most` names."""
+    """Add a problem for each setting whose value is larger than that of another setting, its upper bound `at_most`."""
     for lower, key in parsed.table.by_name.items():
         # A lower bound that is a default gives way to the upper one.
         if (upper := key.at_most) and lower in parsed.given:

@@ -35,7 +35,7 @@ class Setting:
     single: str | None = None
 
     def is_used_by(self, action: ActionSpec) -> bool:
-        """Whether the setting makes a difference to an action."""
+        """Whether the action uses the setting."""
         named = {*action.needs, *action.uses, action.audience_id}
         return self.scope is Scope.EVERY_ACTION or self.scope in action.scopes or self.name in named
 

@@ -75,7 +75,7 @@ def read_mapping(value: object) -> Mapping[object, object]:
 
 
 def _read_each(readers: Iterable[tuple[str, Callable[[], _V]]], faults: Sequence[str] = ()) -> list[_V]:
-    """Return the value of each reader. Raises WrongValueError with `faults` and the readers' faults, labelled."""
+    """Call each reader and return the values. Raises WrongValueError with `faults` and the readers' labelled faults."""
     values, faults = [], list(faults)
     for label, read in readers:
         try:
@@ -89,13 +89,13 @@ def _read_each(readers: Iterable[tuple[str, Callable[[], _V]]], faults: Sequence
 
 
 def _read_items(item_type: SettingType, value: object, show: Show) -> list[str]:
-    """Return the items of a list, each read as `item_type`."""
+    """Return the items of a list, each checked and converted as `item_type`. Raises WrongValueError."""
     items = enumerate(read_list_items(value), start=1)
     return _read_each((f"number {position}: ", partial(item_type.read, item, show)) for position, item in items)
 
 
 def _build_id_list_type(id_type: SettingType) -> SettingType:
-    """Return the setting type of a list of ids, or of a single id: a tuple without repeats, in the order given."""
+    """Return the setting type of a list of ids or a single id, read as a tuple without repeats, in the order given."""
 
     def read_ids(value: object, show: Show) -> tuple[str, ...]:
         """Return a tuple of ids without repeats, or raise WrongValueError."""
@@ -109,7 +109,7 @@ def _build_id_list_type(id_type: SettingType) -> SettingType:
 
 
 def _read_columns(value: object, show: Show) -> Mapping[str, str]:
-    """Return a mapping from each column's name, in lower case, to the type of its identifiers."""
+    """Return the identifier type of each column, by the column's name in lower case. Raises WrongValueError."""
     columns: dict[str, str] = {}
 
     def read_column(column: object, identifier_type: object) -> None:
@@ -143,7 +143,7 @@ _CONTROL_PARTS: Mapping[object, Callable[[object, Show], Any]] = {
 
 
 def _read_control(value: object, show: Show) -> Control:
-    """Return the control group that a mapping describes."""
+    """Return the control group that a mapping describes, or raise WrongValueError."""
     mapping = read_mapping(value)
     parts = {name: part for name, part in mapping.items() if not is_left_out(part)}
     faults = [f"{name} is missing" for name in ("percent", "salt") if name not in parts]

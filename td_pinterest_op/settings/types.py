@@ -159,7 +159,7 @@ def build_choice_type(words: Mapping[str, object], *, allowed: str = "") -> Sett
     known = {_fold_word(word): value for word, value in words.items()}
 
     def read_choice(value: object, show: Show) -> object:
-        """Return the value of a known word, or raise WrongValueError."""
+        """Return the value that `words` has for the word, or raise WrongValueError."""
         word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
         if word not in known:
             raise WrongValueError(f"{show(value)} is not known{suggest_word(word, known)}")

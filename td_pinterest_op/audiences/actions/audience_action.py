@@ -75,7 +75,7 @@ class AudienceAction(abc.ABC):
         return f"{text}choose another audience_name"
 
     def check_audience(self) -> object:
-        """Check, before any row is read, that the action can be done with the audience."""
+        """Check, before any row is read, that the action can be applied to the audience. Raises AudienceError."""
         return self._find_usable_audience()
 
     def prepare_records(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[PreparedRecords]:

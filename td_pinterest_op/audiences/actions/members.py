@@ -28,7 +28,7 @@ class MembersAction(AudienceAction):
         return [Step(description=f"{verb} {to} {audience.label} (customer list {get_list_id(audience)})", run=send)]
 
     def _send_records(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
-        """Add the records to the audience's list, or remove them. Raises AudienceError if it then uses another list."""
+        """Add or remove the records in the audience's list. Raises AudienceError if the audience has changed lists."""
         operation = "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
         now = self._api.find_audience(audience.id)
@@ -47,7 +47,7 @@ class MembersAction(AudienceAction):
         )
 
     def _plan_replace(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
-        """Return the steps that fill a list and switch the audience to it. `is_exact`: it must have no other people."""
+        """Return the steps that fill a list and switch the audience to it. `is_exact`: it has these people only."""
         if not prepared.unique_count:
             return self._plan_clear(audience, is_empty=self._lists.is_empty(audience))
         people = "the members of {audience} with {records}"
@@ -70,7 +70,7 @@ class MembersAction(AudienceAction):
     def _plan_list(
         self, audience_name: str, prepared: PreparedRecords, *, used: str | None = None, is_exact: bool = True
     ) -> tuple[ListToFill, Step]:
-        """Return a list for the records, and the step that fills it. `used`: the id of the list in use until then."""
+        """Return a list for the records, and the step that fills it. `used`: the id of the audience's current list."""
         target = self._lists.find_or_name_list(
             audience_name, prepared, job_id=self._stats.job_id, used=used, is_exact=is_exact
         )
@@ -130,7 +130,7 @@ class MembersAction(AudienceAction):
 
     @contextlib.contextmanager
     def _explain_failure_after_upload(self, target: ListToFill) -> Iterator[None]:
-        """Add to an error of the `with` block that all records are already in a customer list."""
+        """Extend an error of the `with` block: all records are already in a customer list."""
         all_in = f"All {self._stats.sent} records are in customer list {target.id}"
         try:
             yield

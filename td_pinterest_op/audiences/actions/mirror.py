@@ -210,7 +210,7 @@ class Mirror(MembersAction):
         self._compact_ledger()
 
     def _compact_ledger(self) -> None:
-        """Compact the ledger, all changes of which are sent, and store the number of members in the statistics."""
+        """Compact the ledger, once all its changes are sent, and store the number of members in the statistics."""
         run = self._mirror
         self._stats.members = None if run.state.is_adopted else run.figures.people
         run.stage.outcome = ""
