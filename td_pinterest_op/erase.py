@@ -251,7 +251,7 @@ class _Erasure:
         )
 
     def build_history_rows(self, _error: str) -> list[Row]:
-        """Return the run's only row for the history."""
+        """Return the history row of the erasure, as a list of one row."""
         statistics = self.stats.to_json()
         # The records sent are counted list by list, in the receipt.
         for name in ("sent", "refused"):

@@ -84,7 +84,7 @@ def export(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ExportRun:
-    """The run of one export, with its services connected."""
+    """The run of one export, once it is connected to Treasure Data and Pinterest."""
 
     request: ExportRequest
     services: Services

@@ -85,7 +85,7 @@ _limit = partial(declare_setting, scope=Scope.ROWS, restricts=True, limits_rows=
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionSettings:
-    """The settings for the connections to both services."""
+    """The settings for the connections to Treasure Data and Pinterest."""
 
     client_id: Secret = _credential(NUMERIC_CREDENTIAL)
     client_secret: Secret = _credential(CREDENTIAL)

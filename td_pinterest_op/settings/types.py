@@ -203,7 +203,7 @@ def _build_id_type(longest: int, allowed: str) -> SettingType:
 
 
 def _read_credential(value: object, _: Show) -> str:
-    """Return a credential without surrounding space, or raise WrongValueError."""
+    """Return a credential without spaces around it, or raise WrongValueError."""
     if not isinstance(value, str):
         raise WrongValueError(f"{describe_type(value)} is not a string")
     if not _CREDENTIAL.fullmatch(value.strip()):
@@ -220,7 +220,7 @@ def _read_numeric_credential(value: object, show: Show) -> str:
 
 
 def _read_line(value: object, _: Show) -> str:
-    """Return visible text on one line, or raise WrongValueError."""
+    """Return one line of text that has a visible character, or raise WrongValueError."""
     if not isinstance(value, str):
         raise WrongValueError(f"{describe_type(value)} is not a string")
     categories = {unicodedata.category(character) for character in value.strip()}
