@@ -19,13 +19,12 @@ from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.identifiers.types import LIST_TYPES
-from td_pinterest_op.pinterest.models import CustomerList
+from td_pinterest_op.pinterest.api import CustomerList
 from td_pinterest_op.pinterest.oauth import SCOPES
-from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.plan import check_values
-from td_pinterest_op.records.read import AllIdentifiersReader, PreparedRecords, ReaderSettings
-from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
+from td_pinterest_op.records.spool import Batch, PreparedRecords, Spool
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.run_history.columns import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
@@ -158,11 +157,11 @@ class _Erasure:
         rows = open_job_rows(services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)
         _warn_of_missing_types(columns)
-        reader = AllIdentifiersReader(spool, ReaderSettings(columns=columns), stats)
+        reader = IdentifierReader(spool, ReaderSettings(columns=columns), stats)
         with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
-            reader.read(rows.blocks, progress=progress)
+            prepared = reader.read(rows.blocks, progress=progress)
         check_values(stats, skip_invalid=self.settings.ignore_invalid_records, first_invalid=reader.first_invalid)
-        return reader.prepared
+        return prepared
 
     def _describe_plan(self) -> str:
         """Return the log message about the requests that the erasure will send."""

@@ -24,11 +24,8 @@ from td_pinterest_op.audiences.create_once import (
 )
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
-from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.models import Audience, CustomerList
-from td_pinterest_op.records.batch import Batch, DigestBatch
-from td_pinterest_op.records.read import PreparedRecords
-from td_pinterest_op.records.spool import compute_fingerprint
+from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
+from td_pinterest_op.records.spool import Batch, DigestBatch, PreparedRecords, compute_fingerprint
 from td_pinterest_op.redaction.format import escape, format_label
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
-from td_pinterest_op.records.hashed_rows import find_hashing_reason, require_hashable
+from td_pinterest_op.records.sql import find_hashing_reason, require_hashable
 from td_pinterest_op.settings.parse import (
     TASK_PARAMETERS,
     drop_console_keys,

@@ -14,8 +14,8 @@ from itertools import islice
 from td_pinterest_op.errors import ConnectionBrokenError, ExportError, RecordsRefusedError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.records.batch import Batch, RowBatch
-from td_pinterest_op.records.read import PreparedRecords
+from td_pinterest_op.records.rows import RowBatch
+from td_pinterest_op.records.spool import Batch, PreparedRecords
 from td_pinterest_op.runtime.shutdown import start_thread
 from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.table import SendingSettings

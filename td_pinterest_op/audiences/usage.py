@@ -11,8 +11,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from td_pinterest_op.errors import AudienceError, ExportError
-from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.models import Audience, to_text
+from td_pinterest_op.pinterest.api import Api, Audience, to_text
 from td_pinterest_op.redaction.format import escape, format_count
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-r"""Trino's SQL for hashing in the warehouse, made from the tables in `identifiers`.
+r"""Trino's SQL: literals and names, and hashing in the warehouse, made from the tables in `identifiers`.
 
 It computes a digest or a reason for every value, so that no plain identifier has to leave the warehouse. Tests compare
 it with `compute_key`, value by value. `unsure` are addresses whose lower case depends on the version of Unicode, or
@@ -16,12 +16,38 @@ from itertools import groupby
 from typing import cast
 
 from td_pinterest_op.identifiers.rules import HASHES_OF_NOTHING, PLACEHOLDERS, SEPARATORS, TRIMMED, Reason
-from td_pinterest_op.identifiers.sql_text import quote_literal
 from td_pinterest_op.identifiers.types import IdentifierType, Sql
 
 HASHED_MARK = "="
 """In front of the digest of a value that was hashed already, where a statement has to tell it from others."""
 _LIST_WIDTH = 117
+
+
+def quote_literal(text: str) -> str:
+    """Return a text as an SQL literal. All but printable ASCII is escaped, so that no encoding can change it."""
+    if text.isascii() and text.isprintable():
+        return _quote(text, "'")
+    return "U&" + _quote("".join(map(_escape, text)), "'")
+
+
+def quote_name(name: str) -> str:
+    """Return the name of a column or table in quotes. Letter case does not matter in Trino, even in quotes."""
+    return _quote(name, '"')
+
+
+def _quote(text: str, mark: str) -> str:
+    """Return a text between two marks, with each mark inside it doubled."""
+    return mark + text.replace(mark, mark * 2) + mark
+
+
+def _escape(character: str) -> str:
+    """Return a character as it is written in a Unicode literal of SQL, U&'…'."""
+    if character == "\\":
+        return r"\\"
+    if character.isascii() and character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\{code:04x}" if code < 1 << 16 else f"\\+{code:06x}"
 
 
 def build_trim_sql(value: str) -> str:

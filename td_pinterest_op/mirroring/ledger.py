@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from td_pinterest_op.identifiers.sql_text import quote_literal, quote_name
+from td_pinterest_op.identifiers.sql import quote_literal, quote_name
 
 JOIN, LEAVE, REPLACING = "join", "leave", "replacing"
 PROOFS = (b"planned", b"replacing")

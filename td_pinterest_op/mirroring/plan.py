@@ -1,14 +1,10 @@
 """Compare the people of the query with the ledger, in the warehouse: what a run changes."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 from td_pinterest_op.errors import LimitError
 from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, LedgerState, marker_select, membership_sql, plan_select
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.stats import WITHHELD
-from td_pinterest_op.withholding.sql import parse_amounts, sum_by_reason
+from td_pinterest_op.stats import WITHHELD, MirrorFigures
+from td_pinterest_op.withholding.sql import sum_by_reason
 
 REPLACE, DIFFERENCE = "replace", "difference"
 _DAY = 86_400_000  # milliseconds
@@ -19,35 +15,6 @@ _WITHHELD = "({})".format(", ".join(f"'{why}'" for why in WITHHELD))
 # The counts of a change: digests; values, hashed values, rows, and rows with an invalid value; rows of the ledger.
 _AMOUNTS = ("people", "given", "hashed", "row_count", "invalid_rows", "entries")
 _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _AMOUNTS)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """The numbers of a run's changes, as counted by the warehouse.
-
-    `given`: values, of which `hashed` were digests. `rejected`: values by reason. `withheld`: digests by reason.
-    `people`: those of the query who may be sent. `members`: by the ledger. `resent_to`: the last turn that is sent
-    again. `entries`: rows of the ledger that are not void.
-    """
-
-    given: int
-    hashed: int
-    row_count: int
-    invalid_rows: int
-    rejected: Mapping[str, int]
-    withheld: Mapping[str, int]
-    people: int
-    members: int
-    join: int
-    leave: int
-    resent: int
-    resent_to: str
-    entries: int
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "Figures":
-        """Return the figures in a row of `figures_query`."""
-        return cls(**{**row, "rejected": parse_amounts(row["rejected"]), "withheld": parse_amounts(row["withheld"])})
 
 
 def choose_mode(state: LedgerState, settings: Settings) -> str:
@@ -84,11 +51,11 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
         )
 
 
-def check_leavers(figures: Figures, state: LedgerState, settings: Settings) -> None:
+def check_leavers(leavers: int, figures: MirrorFigures, state: LedgerState, settings: Settings) -> None:
     """Raise LimitError if a greater share of the members would leave than the settings allow."""
-    if state.settled and figures.leave > settings.max_leave_ratio * figures.members:
+    if state.settled and leavers > settings.max_leave_ratio * figures.members:
         raise LimitError(
-            f"{figures.leave:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
+            f"{leavers:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
             f"allows ({settings.max_leave_ratio}); the query finds {figures.people:,} people. Nothing was sent. "
             "Correct the query, or raise max_leave_ratio for one run"
         )
@@ -140,7 +107,12 @@ def _ledger_rows_select(ledger: Ledger, state: LedgerState) -> str:
 
 
 def figures_query(changes: str, *, state: LedgerState, settings: Settings) -> str:
-    """Return the query of `Figures`, which has one row. `changes`: a table of `changes_select`."""
+    """Return the query of the numbers of a run's changes, which has one row. `changes`: a table of `changes_select`.
+
+    `given`: values, of which `hashed` were digests. `rejected` and `withheld`: see `sum_by_reason`. `people`: those of
+    the query who may be sent. `members`: by the ledger. `resent_to`: the last turn that is sent again. `entries`: rows
+    of the ledger that are not void.
+    """
     settled_day = state.settled // _DAY
     return f"""\
 SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,

@@ -12,11 +12,10 @@ from typing import Any
 from td_pinterest_op.errors import ExportError, JobError, LimitError, StoppedError
 from td_pinterest_op.identifiers.types import UNSURE
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, LedgerState, marker_select
-from td_pinterest_op.mirroring.plan import REPLACE, Figures, changes_select, choose_mode, figures_query, plan_statement
+from td_pinterest_op.mirroring.plan import REPLACE, changes_select, choose_mode, figures_query, plan_statement
 from td_pinterest_op.mirroring.stage import Stage
 from td_pinterest_op.records.columns import Column, choose_list_type
-from td_pinterest_op.records.read import PreparedRecords
-from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.records.spool import PreparedRecords, Spool
 from td_pinterest_op.records.sql import Query, build_columns_statement
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
@@ -40,7 +39,8 @@ _ROWS, _MARGIN, _PLANS = 3, 100, 1000
 class MirrorRun:
     """The steps of a mirror's run in the warehouse, which fill `stats`.
 
-    `lists`: the queries of the task's lists. `mode`: see `choose_mode`. `columns`: those of the query with identifiers.
+    `lists`: the queries of the task's lists. `columns`: those of the query with identifiers.
+    `leavers`: members who are no longer in the query, also if everybody is replaced.
     Methods raise JobError and TreasureDataError, and LimitError where it is documented.
     """
 
@@ -50,11 +50,13 @@ class MirrorRun:
     lists: Mapping[str, Source]
     stats: Stats
     state: LedgerState = field(init=False)
-    mode: str = field(init=False)
-    figures: Figures = field(init=False)
+    figures: MirrorFigures = field(init=False)
+    leavers: int = 0
     columns: Sequence[Column] = ()
     _has_ledger: bool = False
     _changes: str = ""
+    _resent_to: str = ""
+    _entries: int = 0
     _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def close(self) -> None:
@@ -77,7 +79,6 @@ class MirrorRun:
         if self._has_ledger:
             (row,) = self.stage.read_records("read the state of the ledger", self.ledger.state_query())
             self.state = LedgerState.from_row(row)
-        self.mode = choose_mode(self.state, self.settings)
 
     def compare_with_ledger(self) -> None:
         """Hash the people, and compare them with the ledger. Raises LimitError as `check_list` does."""
@@ -94,8 +95,7 @@ class MirrorRun:
         self.stats.job_id = self.stats.job_id or job_id
         query_of_figures = figures_query(self._changes, state=self.state, settings=self.settings)
         (row,) = self.stage.read_records("count who joins and who leaves", query_of_figures)
-        self.figures = Figures.from_row(row)
-        self._fill_stats()
+        self._keep_figures(row)
 
     def write_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
         """Write the plan into the ledger, read it back, and return its records to add (JOIN) and to remove (LEAVE).
@@ -107,7 +107,7 @@ class MirrorRun:
             ledger=self.ledger,
             state=self.state,
             settings=self.settings,
-            resent_to=self.figures.resent_to,
+            resent_to=self._resent_to,
             figure=self.stats.to_send_count,
             resent=self.figures.resent,
             ad_account_id=self.settings.ad_account_id,
@@ -125,16 +125,13 @@ class MirrorRun:
             others += ops.count(None)
         for spool in spools.values():
             spool.finish()
+            spool.list_type = choose_list_type(self.columns)
         self._check_plan(sum(spool.unique_count for spool in spools.values()), proofs=proofs, others=others)
-        list_type = choose_list_type(self.columns)
-        return {
-            op: PreparedRecords(unique_count=spool.unique_count, list_type=list_type, spool=spool)
-            for op, spool in spools.items()
-        }
+        return spools
 
     def settle_plan(self, customer_list_id: str) -> None:
         """Mark the plan as settled, once all of it is on Pinterest."""
-        state, replaces, number = self.state, self.mode == REPLACE, self.state.number
+        state, replaces, number = self.state, self.figures.mode == REPLACE, self.state.number
         account = self.settings.ad_account_id
         op = "replaced" if replaces else "settled"
         mark = marker_select(op, plan=number, ad_account_id=account, customer_list_id=customer_list_id)
@@ -151,7 +148,7 @@ class MirrorRun:
             ad_account_id=account,
             customer_list_id=customer_list_id,
         )
-        self.figures = replace(self.figures, entries=written if replaces else self.figures.entries + written)
+        self._entries = written if replaces else self._entries + written
 
     def compact_ledger(self) -> None:
         """Replace all changes in the ledger by a row for each member if that is due, and delete void rows.
@@ -161,7 +158,7 @@ class MirrorRun:
         as well. It is valid when it is complete; two at once write the same. A run that dies before leaves rows that no
         query reads.
         """
-        entries, members = self.figures.entries, self.figures.people
+        entries, members = self._entries, self.figures.people
         try:
             if entries > _ROWS * members + _MARGIN or len(self.state.sent) > _PLANS:
                 self._write_members(members)
@@ -224,26 +221,27 @@ class MirrorRun:
         table, self.stats.job_id = self.stage.create_table("digests", "hash the people, without those withheld", select)
         return f"SELECT * FROM {table}"
 
-    def _fill_stats(self) -> None:
-        """Copy the figures of the comparison into the run's statistics."""
-        stats, figures, replaces = self.stats, self.figures, self.mode == REPLACE
+    def _keep_figures(self, row: Mapping[str, Any]) -> None:
+        """Keep the numbers in a row of `figures_query`, also in the run's statistics."""
+        stats, mode = self.stats, choose_mode(self.state, self.settings)
+        replaces = mode == REPLACE
         stats.columns = len(self.columns) + sum(column.is_array for column in self.columns)
-        stats.read, stats.invalid_rows = figures.row_count, figures.invalid_rows
-        stats.invalid_by_reason = Counter(figures.rejected)
-        stats.valid = figures.given - stats.invalid_count
-        stats.withheld = Counter(figures.withheld)
-        stats.unique = figures.people + stats.withheld.total()
+        stats.read, stats.invalid_rows, stats.hashed_values = row["row_count"], row["invalid_rows"], row["hashed"]
+        stats.invalid_by_reason = Counter(withholding.parse_amounts(row["rejected"]))
+        stats.valid = row["given"] - stats.invalid_count
+        stats.withheld = Counter(withholding.parse_amounts(row["withheld"]))
+        stats.unique = row["people"] + stats.withheld.total()
         stats.duplicate = stats.valid - stats.unique
-        stats.hashed_values = figures.hashed
-        stats.plain_values = stats.valid - figures.hashed
-        stats.mirror = MirrorFigures(
-            mode=self.mode,
-            people=figures.people,
-            members=figures.members,
-            joined=figures.people if replaces else figures.join,
-            resent=0 if replaces else figures.resent,
-            left=0 if replaces else figures.leave,
-            unsure=figures.rejected.get(UNSURE, 0),
+        stats.plain_values = stats.valid - stats.hashed_values
+        self.leavers, self._resent_to, self._entries = row["leave"], row["resent_to"], row["entries"]
+        stats.mirror = self.figures = MirrorFigures(
+            mode=mode,
+            people=row["people"],
+            members=row["members"],
+            joined=row["people"] if replaces else row["join"],
+            resent=0 if replaces else row["resent"],
+            left=0 if replaces else row["leave"],
+            unsure=stats.invalid_by_reason[UNSURE],
         )
 
     def _check_plan(self, written: int, *, proofs: Sequence[int], others: int) -> None:

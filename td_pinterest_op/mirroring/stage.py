@@ -9,11 +9,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from td_pinterest_op.errors import ExportError, JobError, extend_errors
-from td_pinterest_op.identifiers.sql_text import quote_name
+from td_pinterest_op.identifiers.sql import quote_name
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
 from td_pinterest_op.treasure_data.job import Source, run_statement
-from td_pinterest_op.treasure_data.result import Rows, open_job_rows, read_as_dicts
+from td_pinterest_op.treasure_data.result import Rows, open_job_rows, read_small_result
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +53,8 @@ class Stage:
 
     def read_records(self, purpose: str, statement: str) -> list[dict[str, Any]]:
         """Run a query with few rows, and return each row by column name."""
-        rows = self.read_rows(purpose, statement)
         with extend_errors(self.outcome):
-            return read_as_dicts(rows)
+            return read_small_result(self.td, self._build_source(purpose, statement))
 
     def create_table(self, kind: str, purpose: str, select: str) -> tuple[str, str]:
         """Create a table of this try, and return the SQL of its name, and the job's id."""

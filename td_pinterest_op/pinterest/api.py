@@ -1,23 +1,101 @@
-"""Pinterest's API v5: the calls about audiences and customer lists of an ad account."""
+"""Pinterest's API v5: audiences and customer lists of an ad account, and the calls about them.
+
+Unknown fields of a response are ignored.
+"""
 
 import json
 import logging
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
-from td_pinterest_op.http.transport import Response
+from td_pinterest_op.http.transport import Response, parse_whole_number
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
-from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience, CustomerList, to_text
+from td_pinterest_op.redaction.format import format_label
+from td_pinterest_op.stats import Condition, find_condition
 
 log = logging.getLogger(__name__)
 
+CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
 _PAGE_SIZE = 250
 # Pages of a listing: 2.5 million entities, in ten minutes at Pinterest's limit of reads.
 _MOST_PAGES = 10_000
 # Without ownership_type, Pinterest lists audiences that others shared as well.
 _QUERIES = {"audiences": {"ownership_type": "OWNED"}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """An audience; `customer_list_id` is None unless its rule names a customer list.
+
+    `size`: matched people, None while Pinterest does not know. `created`: seconds since 1970, None if it does not say.
+    """
+
+    id: str
+    name: str
+    audience_type: str
+    ad_account_id: str | None
+    customer_list_id: str | None
+    status: str
+    size: int | None = None
+    description: str = ""
+    created: int | None = None
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> "Audience":
+        """Build an audience from Pinterest's JSON."""
+        rule = content.get("rule")
+        list_id = rule.get("customer_list_id") if isinstance(rule, dict) else None
+        return cls(
+            id=to_text(content["id"]),
+            name=to_text(content.get("name")),
+            audience_type=to_text(content.get("audience_type")),
+            ad_account_id=to_text(content.get("ad_account_id")) or None,
+            customer_list_id=to_text(list_id) or None,
+            status=to_text(content.get("status")),
+            size=parse_whole_number(content.get("size")),
+            description=to_text(content.get("description")),
+            created=parse_whole_number(content.get("created_timestamp")),
+        )
+
+    @property
+    def label(self) -> str:
+        """The audience's name in messages, with its id."""
+        return format_label("audience", self.id, self.name)
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether the audience has been removed. It can still be read, but not changed."""
+        return find_condition(self.status) is Condition.REMOVED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerList:
+    """A customer list. `uploaded` and `removed` count all records ever sent; None if Pinterest does not say."""
+
+    id: str
+    name: str
+    uploaded: int | None
+    removed: int | None = None
+    status: str = ""
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> "CustomerList":
+        """Build a customer list from Pinterest's JSON."""
+        return cls(
+            id=to_text(content["id"]),
+            name=to_text(content.get("name")),
+            uploaded=parse_whole_number(content.get("num_uploaded_user_records")),
+            removed=parse_whole_number(content.get("num_removed_user_records")),
+            status=to_text(content.get("status")),
+        )
+
+    @property
+    def label(self) -> str:
+        """The customer list's name in messages, with its id."""
+        return format_label("customer list", self.id, self.name)
 
 
 class Records(Protocol):
@@ -177,3 +255,8 @@ def _build_content_error(response: Response, purpose: str, why: str) -> Pinteres
     text = f"Pinterest answered {response.status} to the request to {purpose}, but the answer {why}"
     rid = f" [x-pinterest-rid {response.request_id}]"
     return PinterestError(text + rid, status=response.status, maybe_applied=True)
+
+
+def to_text(value: object) -> str:
+    """Return a value of Pinterest's JSON as text; "" for null."""
+    return "" if value is None else str(value)

@@ -115,6 +115,11 @@ def find_position(name: str, names: Iterable[str]) -> int:
     return [each.lower() for each in names].index(name.lower())
 
 
+def is_single(columns: Sequence[Column]) -> bool:
+    """Return whether each row has a single value."""
+    return len(columns) == 1 and not columns[0].is_array
+
+
 def choose_list_type(columns: Sequence[Column]) -> str:
     """Return the type of a customer list for these columns, EMAIL if they have several types."""
     types = {column.type.list_type for column in columns}

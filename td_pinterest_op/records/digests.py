@@ -178,11 +178,6 @@ class ColumnKeys(KeyBlock):
         return keys if type_.is_hashed else [compute_comparable_digest(type_, key) for key in keys]
 
     @property
-    def unsure_rows(self) -> list[int]:
-        """The rows of addresses that the warehouse could not hash."""
-        return [row for row, reason in self.rejected if reason is Reason.UNSURE]
-
-    @property
     def plain_count(self) -> int:
         """The number of valid values that arrived unhashed, for types that must be hashed."""
         return self.valid_count - self.hashed_count if self.column.type.is_hashed else 0

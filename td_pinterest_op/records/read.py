@@ -5,18 +5,18 @@ import contextlib
 import gc
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.columns import Column, choose_list_type
 from td_pinterest_op.records.digests import ColumnKeys, compute_column_keys
 from td_pinterest_op.records.plan import NAMED_ROWS, format_reasons
 from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import EncodedRows, encode_rows, group_by_shape
-from td_pinterest_op.records.spool import SortedDigests, Spool, compute_fingerprint
+from td_pinterest_op.records.spool import PreparedRecords, SortedFile, Spool
+from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
@@ -28,38 +28,12 @@ Rejected = Sequence[tuple[int, Reason]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedRecords:
-    """The records to send: how many, the type of a list that is created for them, and the spool that holds them."""
-
-    unique_count: int = 0
-    list_type: str = choose_list_type([])
-    spool: SortedDigests | RowSpool | None = None
-
-    @property
-    def upload_count(self) -> int:
-        """The number of records as Pinterest counts them: each combination of a row's values is one."""
-        return self.spool.upload_count if isinstance(self.spool, RowSpool) else self.unique_count
-
-    @property
-    def fingerprint(self) -> str:
-        """Eight hex digits, the same for the same records, whatever job they come from."""
-        return self.spool.fingerprint if self.spool else compute_fingerprint()
-
-    def count_batches(self, size: int) -> int:
-        """Return the number of batches of up to `size` records."""
-        return self.spool.count_batches(size) if self.spool else 0
-
-    def read_batches(self, size: int) -> Iterator[Batch]:
-        """Yield batches of up to `size` records. Every call yields the same. Raises OSError."""
-        return self.spool.read_batches(size) if self.spool else iter(())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderSettings:
     """The settings of a reader. `by`: the position of the control group's column. `line_of`: see `Job`."""
 
     columns: Sequence[Column]
     default_country: str | None = None
+    control: Control | None = None
     by: int | None = None
     line_of: Callable[[int], int] | None = None
 
@@ -67,20 +41,20 @@ class ReaderSettings:
 class Reader(abc.ABC):
     """Reads blocks of rows, and counts them. `first_invalid`: the first invalid rows (or lines of a file), from 1."""
 
-    _list_type = choose_list_type([])
-
     def __init__(self, settings: ReaderSettings, stats: Stats) -> None:
         self.settings, self._stats = settings, stats
         self.first_invalid: list[int] = []
-        self.prepared = PreparedRecords()
         self._files = contextlib.ExitStack()
 
     def close(self) -> None:
         """Free memory and files. May be called again."""
         self._files.close()
 
-    def read(self, blocks: Iterable[Block], *, progress: Callable[[int], None]) -> None:
-        """Read all rows, and call `progress` with their number so far. Raises JobError, TreasureDataError, OSError."""
+    def read(self, blocks: Iterable[Block], *, progress: Callable[[int], None]) -> PreparedRecords:
+        """Read all rows, and return their unique records. `progress` is called with the number of rows so far.
+
+        Raises JobError, TreasureDataError, OSError.
+        """
         by = self.settings.by
         gc.disable()  # rows never form reference cycles; to search for some costs 4 % of the reading time
         try:
@@ -90,13 +64,13 @@ class Reader(abc.ABC):
                 )
                 self._stats.read += len(block[0])
                 progress(self._stats.read)
-            spool, withheld = self._finish_records()
+            prepared, withheld = self._finish_records()
         finally:
             gc.enable()
         self._stats.withheld.update(withheld)
-        self._stats.unique = spool.unique_count + self._stats.withheld.total()
+        self._stats.unique = prepared.unique_count + self._stats.withheld.total()
         self._stats.duplicate = self._stats.valid - self._stats.unique
-        self.prepared = PreparedRecords(unique_count=spool.unique_count, list_type=self._list_type, spool=spool)
+        return prepared
 
     def _read_keyed_block(self, block: Block, keys: Sequence[object]) -> Rejected:
         """Read a block, and reject the rows without a key for the control group."""
@@ -129,7 +103,7 @@ class Reader(abc.ABC):
         """Keep and count the valid values of a block, and return the rejected rows with the reasons."""
 
     @abc.abstractmethod
-    def _finish_records(self) -> tuple[SortedDigests | RowSpool, Mapping[str, int]]:
+    def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         """Return the unique records after all blocks are read, and how many records are withheld by reason."""
 
     def _count_rejected(self, rejected: Rejected) -> None:
@@ -143,41 +117,28 @@ class Reader(abc.ABC):
 
 
 class IdentifierReader(Reader):
-    """Reads rows, and makes a record of every valid value."""
+    """Reads rows, and puts every valid value into a spool, as a record."""
 
-    def __init__(self, settings: ReaderSettings, stats: Stats) -> None:
+    def __init__(self, spool: Spool | SortedFile, settings: ReaderSettings, stats: Stats) -> None:
         super().__init__(settings, stats)
-        self._list_type = choose_list_type(settings.columns)
+        self._spool = spool
+        self._files.callback(spool.close)
+        spool.list_type = choose_list_type(settings.columns)
         # A row has as many values as there are columns, but for arrays.
         stats.columns = len(settings.columns) + sum(column.is_array for column in settings.columns)
 
     def _keep_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
-        """Keep and count the valid identifiers of a block, and return the rejected rows with the reasons."""
         self._keep_identifiers(block, by_column)
         self._stats.valid += sum(column.valid_count for column in by_column)
         rejected = [rejection for column in by_column for rejection in column.rejected]
         return _merge_nulls(rejected, columns=len(by_column)) if len(by_column) > 1 else rejected
-
-    @abc.abstractmethod
-    def _keep_identifiers(self, block: Block, by_column: Sequence[ColumnKeys]) -> None:
-        """Keep the valid identifiers. Raises OSError."""
-
-
-class AllIdentifiersReader(IdentifierReader):
-    """Reads rows, and keeps every valid identifier in a spool."""
-
-    def __init__(self, spool: Spool, settings: ReaderSettings, stats: Stats) -> None:
-        super().__init__(settings, stats)
-        self._spool = spool
-        self._files.callback(spool.close)
 
     def _keep_identifiers(self, _block: Block, by_column: Sequence[ColumnKeys]) -> None:
         """Add the valid identifiers to the spool. Raises OSError."""
         for column in by_column:
             self._spool.add(column.identifiers)
 
-    def _finish_records(self) -> tuple[Spool, Mapping[str, int]]:
-        """Sort the identifiers and drop repeats. None is withheld."""
+    def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         self._spool.finish()
         return self._spool, {}
 
@@ -191,7 +152,6 @@ class RowReader(Reader):
         self._files.callback(self._kept.close)
 
     def _keep_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
-        """Keep and count the valid rows of a block, and return the rejected rows with the reasons."""
         rows = encode_rows(by_column, count=len(block[0]))
         self._keep_rows(block, by_column, rows)
         self._stats.valid += rows.valid_count
@@ -203,8 +163,7 @@ class RowReader(Reader):
         for part in rows.parts:
             self._kept.add(group_by_shape(part.rows, part.shapes))
 
-    def _finish_records(self) -> tuple[RowSpool, Mapping[str, int]]:
-        """Sort the rows and drop repeats. None is withheld."""
+    def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         self._kept.finish()
         self._stats.keys = self._kept.key_count
         if reasons := format_reasons(self._stats.invalid_keys_by_reason):

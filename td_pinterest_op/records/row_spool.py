@@ -4,17 +4,15 @@ An external id is not a digest: a spool of rows with one is therefore encrypted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from typing import cast
 
-from td_pinterest_op.records.batch import RowBatch, make_batches
-from td_pinterest_op.records.rows import Shape
-from td_pinterest_op.records.spool import Spool, compute_fingerprint
+from td_pinterest_op.records.rows import RowBatch, Shape, make_batches
+from td_pinterest_op.records.spool import PreparedRecords, Spool
 
 _BUFFERED_BYTES = 4 << 20  # in memory, over all shapes
 
 
-class RowSpool:
+class RowSpool(PreparedRecords):
     """Collects rows (see `rows`). Once it is finished, it yields each different row once, in batches.
 
     Once finished, it has the numbers of different rows, excluding (`unique_count`) and including (`upload_count`)
@@ -23,7 +21,7 @@ class RowSpool:
 
     def __init__(self) -> None:
         self._spools: dict[Shape, Spool] = {}
-        self.unique_count = self.upload_count = self.key_count = 0
+        self.key_count = 0
 
     def close(self) -> None:
         """Delete the temporary files and free memory. May be called again."""
@@ -46,18 +44,18 @@ class RowSpool:
         for shape, spool in self._spools.items():
             spool.finish()
             self.unique_count += 0 if shape.is_extra else spool.unique_count
-            self.upload_count += spool.unique_count
             self.key_count += shape.key_count * spool.unique_count
 
     @property
-    def fingerprint(self) -> str:
-        """Eight hex digits, the same for the same rows. Raises OSError."""
-        return compute_fingerprint(
-            chain.from_iterable(
-                chain([b"%d %d " % (shape.number, spool.unique_count)], spool.read_chunks())
-                for shape, spool in self._spools.items()
-            )
-        )
+    def upload_count(self) -> int:
+        """The number of rows, including further combinations of a row's values."""
+        return sum(spool.unique_count for spool in self._spools.values())
+
+    def read_chunks(self) -> Iterator[bytes]:
+        """Yield the rows of each shape after its number and their number. Raises OSError."""
+        for shape, spool in self._spools.items():
+            yield b"%d %d " % (shape.number, spool.unique_count)
+            yield from spool.read_chunks()
 
     def count_batches(self, size: int) -> int:
         """Return the number of batches of up to `size` rows, without reading a file."""

@@ -32,6 +32,8 @@ _SHORTEST_EXTERNAL_ID = 16
 _ROWS_AT_ONCE = 500
 # Combinations that are made at once, but for those of the last row among them.
 _COMBINATIONS_AT_ONCE = 5_000
+# A batch of rows is longer than one of digests. This limits its bytes in the spool; as JSON it has twice as many.
+_MAX_BATCH_BYTES = 2 << 20
 MOST_COMBINATIONS = 1_000
 """A row with more combinations of its values is invalid: nobody has that many, and memory must stay flat."""
 
@@ -242,3 +244,50 @@ def _encode_combinations(bits: Sequence[int], values: Sequence[Sequence[Sequence
             shapes += [shape, *[shape + _EXTRA] * extra_count]
             positions += [row - first] * (1 + extra_count)
     yield _encode_part(keys, shapes, positions, len(values) - first)
+
+
+@dataclass(frozen=True, slots=True)
+class RowBatch:
+    """Rows of one request, sent as `records_v2`. `parts`: each shape with its rows as one string."""
+
+    parts: Sequence[tuple[Shape, bytes]]
+
+    def __len__(self) -> int:
+        return sum(len(data) // shape.width for shape, data in self.parts)
+
+    @property
+    def record_count(self) -> int:
+        """The number of records. Further combinations of a row's values do not count."""
+        return sum(len(data) // shape.width for shape, data in self.parts if not shape.is_extra)
+
+    def split(self, size: int) -> "list[RowBatch]":
+        """Return batches of the same records, with up to `size` in each."""
+        return [*make_batches(self.parts, size)]
+
+    def to_json(self) -> Iterator[bytes]:
+        """Yield the member `records_v2` of a request's JSON body, in parts."""
+        yield b'"records_v2":['
+        for number, (shape, data) in enumerate(self.parts):
+            if number:
+                yield b","
+            yield from shape.to_json(data)
+        yield b"]"
+
+
+def make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[RowBatch]:
+    """Yield batches of up to `size` rows, fewer if they are long. `chunks`: pairs of a shape and a string of rows."""
+    batch: list[tuple[Shape, bytes]] = []
+    rows_left, bytes_left = size, _MAX_BATCH_BYTES
+    for shape, chunk in chunks:
+        start = 0
+        while start < len(chunk):
+            if batch and (not rows_left or bytes_left < shape.width):
+                yield RowBatch(batch)
+                batch, rows_left, bytes_left = [], size, _MAX_BATCH_BYTES
+            rows = min(rows_left, bytes_left // shape.width)
+            piece = chunk[start : start + rows * shape.width]
+            batch.append((shape, piece))
+            rows_left, bytes_left = rows_left - len(piece) // shape.width, bytes_left - len(piece)
+            start += len(piece)
+    if batch:
+        yield RowBatch(batch)

@@ -5,20 +5,22 @@ a time. `finish` sorts each bucket and drops its repeats: the same digests make 
 come. On disk: 32 bytes a digest, never a plain identifier.
 """
 
-import abc
 import errno
 import hashlib
 import math
 import secrets
 import tempfile
 from array import array
+from binascii import hexlify
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, chain, compress, islice
 from operator import ne
 from struct import iter_unpack
 
-from td_pinterest_op.records.batch import DigestBatch
+from td_pinterest_op.records.columns import choose_list_type
 from td_pinterest_op.records.digests import DIGEST_BYTES
+from td_pinterest_op.records.rows import RowBatch
 
 BUCKETS = 256
 """The number of buckets, one for each value of a digest's first byte."""
@@ -72,40 +74,82 @@ class SpoolFile:
         return (int.from_bytes(data, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(data), "big")
 
 
-class SortedDigests(abc.ABC):
-    """Digests in ascending order, each once. `unique_count`: their number."""
+@dataclass(frozen=True, slots=True)
+class DigestBatch:
+    """Identifiers of one request, sent as `records`. `data`: 32 bytes for each."""
+
+    data: bytes
+
+    def __len__(self) -> int:
+        return len(self.data) // DIGEST_BYTES
+
+    @property
+    def record_count(self) -> int:
+        """The number of records."""
+        return len(self)
+
+    def split(self, size: int) -> "list[DigestBatch]":
+        """Return batches of the same records, with up to `size` in each."""
+        step = size * DIGEST_BYTES
+        return [DigestBatch(self.data[start : start + step]) for start in range(0, len(self.data), step)]
+
+    def to_json(self) -> Iterator[bytes]:
+        """Yield the member `records` of a request's JSON body, in parts."""
+        # Put together by hand: a JSON encoder would read all of the text once more to find nothing to escape.
+        yield b'"records":"'
+        yield hexlify(self.data, ",", DIGEST_BYTES)
+        yield b'"'
+
+
+Batch = DigestBatch | RowBatch
+
+
+class PreparedRecords:
+    """The records to send, each once and in ascending order. Of this class itself: none.
+
+    `unique_count`: their number. `list_type`: the type of a list that is created for them.
+    """
 
     unique_count = 0
+    list_type = choose_list_type([])
 
-    @abc.abstractmethod
+    @property
+    def upload_count(self) -> int:
+        """The number of records as Pinterest counts them: each combination of a row's values is one."""
+        return self.unique_count
+
     def read_chunks(self) -> Iterator[bytes]:
-        """Yield all digests in ascending order, in strings of any length. Raises OSError."""
+        """Yield all records in ascending order, in strings of any length. Raises OSError."""
+        return iter(())
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits, the same for the same digests. Raises OSError."""
+        """Eight hex digits, the same for the same records, whatever job they come from. Raises OSError."""
         return compute_fingerprint(self.read_chunks())
 
     def count_batches(self, size: int) -> int:
-        """Return the number of batches of up to `size` digests."""
+        """Return the number of batches of up to `size` records, without reading a file."""
         return math.ceil(self.unique_count / size)
 
-    def read_batches(self, size: int) -> Iterator[DigestBatch]:
-        """Yield batches of `size` digests; the last may be smaller. Every call yields the same. Raises OSError."""
+    def read_batches(self, size: int) -> Iterator[Batch]:
+        """Yield batches of up to `size` records. Every call yields the same. Raises OSError."""
         return map(DigestBatch, regroup(self.read_chunks(), size * DIGEST_BYTES))
 
 
-class SortedFile(SortedDigests):
+class SortedFile(PreparedRecords):
     """A temporary file of digests that are added in ascending order."""
 
     def __init__(self) -> None:
         self._file = SpoolFile()
         self.close = self._file.close
 
-    def append(self, data: bytes) -> None:
-        """Add one or more digests as one string. Raises OSError."""
-        self._file.write(self.unique_count * DIGEST_BYTES, data)
-        self.unique_count += len(data) // DIGEST_BYTES
+    def add(self, digests: Sequence[bytes]) -> None:
+        """Add digests. Raises OSError."""
+        self._file.write(self.unique_count * DIGEST_BYTES, b"".join(digests))
+        self.unique_count += len(digests)
+
+    def finish(self) -> None:
+        """Do nothing: the digests are sorted already, and no digest comes twice."""
 
     def read_chunks(self) -> Iterator[bytes]:
         """Yield all digests, in strings of any length. Raises OSError."""
@@ -189,7 +233,7 @@ class Buckets:
                 yield offsets[bucket], length
 
 
-class Spool(Buckets, SortedDigests):
+class Spool(Buckets, PreparedRecords):
     """Collects digests in a temporary file. `finish` sorts them and drops repeats."""
 
     _unique_counts: Sequence[int] = ()  # by bucket, once finished

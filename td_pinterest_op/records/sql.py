@@ -1,12 +1,12 @@
-"""Statements made from a user's query, in which the warehouse checks and hashes its identifiers.
+"""A query whose identifiers the warehouse checks and hashes, so that no plain one leaves it: statements and rows.
 
 Every statement reads the query once. Its columns are named by their places (`c0`, `c1`, …); `a0` is the answer for the
 first one, see `identifiers.sql.build_answer_sql`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 from td_pinterest_op.errors import SettingsError
@@ -16,15 +16,24 @@ from td_pinterest_op.identifiers.sql import (
     build_control_number_sql,
     build_lower_sql,
     build_trim_sql,
+    quote_literal,
+    quote_name,
 )
-from td_pinterest_op.identifiers.sql_text import quote_literal, quote_name
 from td_pinterest_op.records.columns import Column, find_position
+from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.settings.structures import Control
+from td_pinterest_op.settings.table import HashIn
+from td_pinterest_op.treasure_data.api import TreasureData
+from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
+from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 
 NUMBERS = 10_000
 """A person's number modulo this decides about the control group."""
 DIGEST_CHARACTERS = 64
 """The length of a SHA-256 digest in hex."""
+ENGINES = ("presto", "trino")
+"""Those whose SQL hashes."""
+HASH_SETTING = "hash_in: warehouse"
 # Treasure Data takes settings of the engine from comments in front of a query.
 _FIRST_COMMENTS = re.compile(r"(?:\s*--[^\n]*(?:\n|\Z))*")
 _PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|.""", re.DOTALL)
@@ -39,6 +48,34 @@ class Query:
     columns: Sequence[Column]
 
 
+def find_hashing_reason(action: ActionSpec | None, hash_in: object) -> str | None:
+    """Return what requires hashing in the warehouse: the action's name, HASH_SETTING, or None."""
+    if action and action.needs_query:
+        return action.name
+    return HASH_SETTING if hash_in == "warehouse" else None
+
+
+def require_hashable(source: object, *, name: str, needed_by: str) -> None:
+    """Raise SettingsError unless the warehouse can hash the rows of a source.
+
+    `name`: the parameter of the query. `needed_by`: HASH_SETTING, or the action that needs hashed rows.
+    """
+    key, cure = ("hash_in", ", or set hash_in: operator") if needed_by == HASH_SETTING else ("action", "")
+    if not isinstance(source, Source):
+        raise SettingsError(f"{needed_by} needs `query`, but the rows come from a file: export a query{cure}", key=key)
+    if source.job_id is not None:
+        raise SettingsError(
+            f"{needed_by} needs `query`, but the rows are those of a job (`job_id` or the last job): give the task "
+            f"the query and its database{cure}",
+            key=key,
+        )
+    if source.engine not in ENGINES:
+        raise SettingsError(
+            f"{needed_by} needs the engine {' or '.join(ENGINES)}, but {name} has engine: {source.engine}", key=key
+        )
+    require_one_statement(source.query)
+
+
 def require_one_statement(query: str) -> str:
     """Return a query without a semicolon at its end. Raises SettingsError for several statements."""
     pieces: list[str] = _PIECE.findall(query)
@@ -48,6 +85,28 @@ def require_one_statement(query: str) -> str:
             "the query has several statements, but the warehouse can hash the result of only one: leave out the others"
         )
     return "".join(pieces[:end]).strip()
+
+
+def open_rows(
+    td: TreasureData,
+    source: Source,
+    *,
+    hash_in: HashIn,
+    choose: Callable[[Job], Sequence[Column]],
+    control: Control | None = None,
+    on_job_id: Callable[[str], None],
+) -> Rows:
+    """Return the rows of a source, with digests or reasons in place of identifiers if the warehouse hashes them.
+
+    `choose` returns the columns that hold identifiers, given a job with the columns
+    of the query. Raises as `wait_for_job` and `choose` do.
+    """
+    if hash_in == "operator":
+        return open_job_rows(td, source, on_job_id=on_job_id)
+    described = wait_for_job(td, source.with_fresh_query(build_columns_statement(source.query)))
+    query = Query(text=source.query, names=[name for name, _ in described.schema], columns=choose(described))
+    rows = open_job_rows(td, source.with_query(build_answers_statement(query, control=control)), on_job_id=on_job_id)
+    return replace(rows, job=replace(rows.job, is_judged=True))
 
 
 def build_columns_statement(query: str) -> str:

@@ -36,12 +36,11 @@ def open_job_rows(td: TreasureData, source: Source, *, on_job_id: Callable[[str]
 
 
 def read_small_result(td: TreasureData, source: Source) -> list[dict[str, Any]]:
-    """Return all rows of a small result, each as a dictionary by column name. Raises as `wait_for_job` does."""
-    return read_as_dicts(open_job_rows(td, source))
+    """Return each row of a small result as a dictionary by column name, with text decoded.
 
-
-def read_as_dicts(rows: Rows) -> list[dict[str, Any]]:
-    """Return each row as a dictionary by column name, with text decoded."""
+    Raises as `wait_for_job` does.
+    """
+    rows = open_job_rows(td, source)
     names = [name for name, _ in rows.job.schema]
     return [
         {

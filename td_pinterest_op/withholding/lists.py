@@ -8,10 +8,10 @@ from functools import partial
 from td_pinterest_op.errors import LimitError, extend_errors
 from td_pinterest_op.identifiers.types import LIST_TYPES, TYPES, UNSURE
 from td_pinterest_op.records.columns import Column, find_identifier_columns
-from td_pinterest_op.records.hashed_rows import open_rows
 from td_pinterest_op.records.plan import check_value_kind, format_reasons
-from td_pinterest_op.records.read import AllIdentifiersReader, ReaderSettings
+from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.records.sql import open_rows
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
@@ -41,7 +41,7 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
                     source,
                     hash_in=settings.hash_in,
                     choose=partial(find_list_columns, settings=settings),
-                    note=partial(stats.list_jobs.__setitem__, name),
+                    on_job_id=partial(stats.list_jobs.__setitem__, name),
                 )
                 columns[name], of_lists[name] = read_list(rows, settings, spools[name])
             check_list(name, of_lists[name], settings)
@@ -66,7 +66,7 @@ def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Co
     columns = find_list_columns(rows.job, settings)
     of_list = Stats(action="", ad_account_id="", dry_run=True)
     reading = ReaderSettings(columns=columns, default_country=settings.default_country)
-    AllIdentifiersReader(spool, reading, of_list).read(rows.blocks, progress=lambda _: None)
+    IdentifierReader(spool, reading, of_list).read(rows.blocks, progress=lambda _: None)
     return columns, of_list
 
 

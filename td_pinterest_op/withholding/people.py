@@ -11,6 +11,7 @@ from hashlib import sha256
 from itertools import chain, compress, repeat
 from operator import ne
 
+from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, regroup, sort_digests, split_fixed
@@ -142,7 +143,8 @@ class People:
         self._facts += facts
         if self._lists.suppressed:
             # A person whose address cannot be compared may be on the list.
-            self._add_fact(_SUPPRESSED, (first + row for column in by_column for row in column.unsure_rows))
+            rejected = chain.from_iterable(column.rejected for column in by_column)
+            self._add_fact(_SUPPRESSED, (first + row for row, reason in rejected if reason is Reason.UNSURE))
         for column in by_column:
             numbers = range(first, len(self._facts)) if column.rows is None else [first + row for row in column.rows]
             valid = compress(numbers, column.keys) if column.rejected else numbers

@@ -8,21 +8,13 @@ from itertools import chain, compress, pairwise
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.phones import require_known_country
-from td_pinterest_op.records.columns import Column, find_identifier_columns, find_position, find_row_columns
+from td_pinterest_op.records.columns import Column, find_identifier_columns, find_position, find_row_columns, is_single
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
-from td_pinterest_op.records.read import (
-    AllIdentifiersReader,
-    Block,
-    IdentifierReader,
-    Reader,
-    ReaderSettings,
-    RowReader,
-)
+from td_pinterest_op.records.read import Block, IdentifierReader, Reader, ReaderSettings, RowReader
 from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import EncodedPart, EncodedRows, Shape, group_by_shape
-from td_pinterest_op.records.spool import SortedDigests, SortedFile, Spool, SpoolFile
+from td_pinterest_op.records.spool import PreparedRecords, SortedFile, Spool, SpoolFile
 from td_pinterest_op.records.sql import NUMBERS
-from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
@@ -52,17 +44,18 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists | No
     reading = ReaderSettings(
         columns=columns,
         default_country=settings.default_country,
+        control=control,
         by=find_position(by, [name for name, _ in job.schema]) if by else None,
         line_of=job.line_of,
     )
     reader: Reader
     if lists is None and control is None:
-        reader = RowReader(reading, stats) if are_rows else AllIdentifiersReader(Spool(), reading, stats)
+        reader = RowReader(reading, stats) if are_rows else IdentifierReader(Spool(), reading, stats)
     elif are_rows:
-        reader = _FilteredRowReader(People(lists or Lists()), control, reading, stats)
+        reader = _FilteredRowReader(People(lists or Lists()), reading, stats)
     else:
-        people = (SingleIdentifierPeople if _is_single(columns) else People)(lists or Lists())
-        reader = _FilteredIdentifierReader(people, control, reading, stats)
+        people = (SingleIdentifierPeople if is_single(columns) else People)(lists or Lists())
+        reader = _FilteredIdentifierReader(people, reading, stats)
     with contextlib.closing(reader):
         yield reader
 
@@ -80,7 +73,7 @@ def find_people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequen
     find_columns = find_row_columns if settings.records == "rows" else find_identifier_columns
     columns = find_columns(job, named, by=control.by if control else None)
     _require_shared_types(columns, lists)
-    if control and control.by is None and not (_is_single(columns) and columns[0].type.is_hashed):
+    if control and control.by is None and not (is_single(columns) and columns[0].type.is_hashed):
         raise JobError(
             f"{job.label} has no column that identifies each person for the control group: select a column with a key "
             "of each person, and name that column as `by` in `control`"
@@ -101,15 +94,9 @@ def _require_shared_types(people: Sequence[Column], lists: Mapping[str, Sequence
             )
 
 
-def _is_single(columns: Sequence[Column]) -> bool:
-    """Return whether each row has a single value."""
-    return len(columns) == 1 and not columns[0].is_array
-
-
-def _assign_block(
-    control: Control | None, by: int | None, block: Block, by_column: Sequence[ColumnKeys]
-) -> Sequence[bool]:
-    """Return for each row whether its person is in the control group. `by`: the key's column, None for the digest."""
+def _assign_block(settings: ReaderSettings, block: Block, by_column: Sequence[ColumnKeys]) -> Sequence[bool]:
+    """Return for each row whether its person is in the control group. Without `by`, the digest decides."""
+    control, by = settings.control, settings.by
     if control is None:
         return [False] * len(block[0])
     if by is not None and by_column[0].column.is_judged:
@@ -120,27 +107,23 @@ def _assign_block(
 class _FilteredIdentifierReader(IdentifierReader):
     """Reads people's identifiers, and keeps those that may be sent."""
 
-    def __init__(
-        self, people: People | SingleIdentifierPeople, control: Control | None, settings: ReaderSettings, stats: Stats
-    ) -> None:
-        super().__init__(settings, stats)
-        self._people, self._control = people, control
+    def __init__(self, people: People | SingleIdentifierPeople, settings: ReaderSettings, stats: Stats) -> None:
+        super().__init__(SortedFile(), settings, stats)
+        self._people = people
         self._files.callback(people.close)
 
     def _keep_identifiers(self, block: Block, by_column: Sequence[ColumnKeys]) -> None:
-        self._people.add(by_column, _assign_block(self._control, self.settings.by, block, by_column))
+        self._people.add(by_column, _assign_block(self.settings, block, by_column))
 
     def _add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
         self._people.add_unsent(by_column, count)
 
-    def _finish_records(self) -> tuple[SortedDigests, Mapping[str, int]]:
-        kept = SortedFile()
-        self._files.callback(kept.close)
+    def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         withheld: Counter[str] = Counter()
         for digests, of_part in self._people.find_sendable():
-            kept.append(b"".join(digests))
+            self._spool.add(digests)
             withheld.update(of_part)
-        return kept, withheld
+        return super()._finish_records()[0], withheld
 
 
 class _RowStore:
@@ -174,9 +157,9 @@ class _RowStore:
 class _FilteredRowReader(RowReader):
     """Reads people's rows, and keeps those that may be sent, without the identifiers that may not be sent."""
 
-    def __init__(self, people: People, control: Control | None, settings: ReaderSettings, stats: Stats) -> None:
+    def __init__(self, people: People, settings: ReaderSettings, stats: Stats) -> None:
         super().__init__(settings, stats)
-        self._people, self._control = people, control
+        self._people = people
         # External ids are no digests.
         self._store = _RowStore(encrypted=not all(column.type.is_hashed for column in settings.columns))
         self._losses = Spool(_NUMBER_BYTES + 1 + DIGEST_BYTES)
@@ -187,7 +170,7 @@ class _FilteredRowReader(RowReader):
             self._files.callback(spool.close)
 
     def _keep_rows(self, block: Block, by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
-        self._people.add(by_column, _assign_block(self._control, self.settings.by, block, by_column))
+        self._people.add(by_column, _assign_block(self.settings, block, by_column))
         for part in rows.parts:
             self._store.add(part)
 
@@ -195,7 +178,7 @@ class _FilteredRowReader(RowReader):
         self._people.add_unsent(by_column, count)
         self._store.add(EncodedPart(count=count, rows=[], shapes=[], positions=[]))
 
-    def _finish_records(self) -> tuple[RowSpool, Mapping[str, int]]:
+    def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         self._people.compare_with_lists()
         parts = zip(pairwise(self._store.ends), self._store.read_parts(), self._read_losses(), strict=True)
         for (start, stop), (people, shapes, rows), losses in parts:

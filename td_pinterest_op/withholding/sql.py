@@ -8,10 +8,9 @@ get the same outcome.
 from collections.abc import Mapping
 
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.identifiers.sql import HASHED_MARK, build_control_number_sql
-from td_pinterest_op.identifiers.sql_text import quote_literal
+from td_pinterest_op.identifiers.sql import HASHED_MARK, build_control_number_sql, quote_literal
 from td_pinterest_op.identifiers.types import UNSURE
-from td_pinterest_op.records.columns import find_position
+from td_pinterest_op.records.columns import find_position, is_single
 from td_pinterest_op.records.sql import NUMBERS, Query, build_answers_select
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
@@ -122,7 +121,7 @@ _UNNESTED = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place
 
 def _is_single(query: Query, control: Control | None) -> bool:
     """Return whether each row has a single value, and no other column chooses the control group."""
-    return len(query.columns) == 1 and not query.columns[0].is_array and not (control and control.by)
+    return is_single(query.columns) and not (control and control.by)
 
 
 def _has_mark_sql(mark: str) -> str:

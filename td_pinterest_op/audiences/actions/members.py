@@ -8,8 +8,8 @@ from td_pinterest_op.audiences.actions.audience_action import CreatingAction, St
 from td_pinterest_op.audiences.customer_lists import ListToFill, find_list, parse_list_name
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, ExportError
-from td_pinterest_op.pinterest.models import Audience
-from td_pinterest_op.records.read import PreparedRecords
+from td_pinterest_op.pinterest.api import Audience
+from td_pinterest_op.records.spool import PreparedRecords
 from td_pinterest_op.settings.setting import ActionSpec
 
 

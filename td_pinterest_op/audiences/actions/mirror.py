@@ -18,9 +18,9 @@ from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACING, Ledger
 from td_pinterest_op.mirroring.plan import REPLACE, check_leavers, check_state
 from td_pinterest_op.mirroring.run import MirrorRun
 from td_pinterest_op.mirroring.stage import NEW, Stage
-from td_pinterest_op.pinterest.models import Audience
+from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.plan import check_rows
-from td_pinterest_op.records.read import PreparedRecords
+from td_pinterest_op.records.spool import PreparedRecords
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.stats import MirrorFigures
@@ -82,7 +82,7 @@ class Mirror(MembersAction):
                 check_state(run.state, settings, customer_list_id=get_list_id(audience), people=people)
             run.compare_with_ledger()
             check_rows(settings, self._stats)
-            check_leavers(run.figures, run.state, settings)
+            check_leavers(run.leavers, run.figures, run.state, settings)
             # The records are read later, once the plan is in the ledger.
             yield PreparedRecords()
 
@@ -104,7 +104,7 @@ class Mirror(MembersAction):
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it there as sent."""
-        changes = self._stats.mirror or MirrorFigures()
+        changes = self._mirror.figures
         planned = _describe_changes(changes, ("join", "leave", "are sent again"))
         done = _describe_changes(changes, ("joined", "left", "sent again"))
         self._set_summary(past=f"Mirrored {{audience}}: {done}", infinitive=f"mirror {{audience}}: {planned}")
@@ -165,8 +165,7 @@ class Mirror(MembersAction):
         self._plan = run.write_plan(get_list_id(self._existing_audience))
         self._guard = PlanGuard(run=run, client=self._services.client, clock=self._services.timing.monotonic)
         run.stage.outcome = ""
-        if self._stats.mirror:
-            self._stats.mirror = replace(self._stats.mirror, plan=run.state.number)
+        self._stats.mirror = replace(run.figures, plan=run.state.number)
 
     def _send_changes(self, op: str) -> None:
         """Send the people of the plan who join the audience (`op`: JOIN) or leave it (LEAVE)."""

@@ -13,7 +13,7 @@ from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, 
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_secret_names, read_task_environ
 from td_pinterest_op.cli.lint.settings import MANY, OPERATORS, TABLES, check_audience_entries, check_settings
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.records.hashed_rows import find_hashing_reason, require_hashable
+from td_pinterest_op.records.sql import find_hashing_reason, require_hashable
 from td_pinterest_op.settings.parse import TASK_PARAMETERS, find_misspelt_parameters
 from td_pinterest_op.settings.setting import SettingsTable
 from td_pinterest_op.settings.types import find_nearest, has_lost_digits, suggest_word

@@ -12,8 +12,7 @@ from td_pinterest_op.cli.rehearse.rehearsal import DEFAULT_BATCH, NotTriedError,
 from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
-from td_pinterest_op.records.batch import RowBatch
-from td_pinterest_op.records.rows import Shape
+from td_pinterest_op.records.rows import RowBatch, Shape
 
 _LARGER_BATCHES = (20_000, 50_000, 100_000)
 _AT_ONCE = (1, 2, 4, 8)

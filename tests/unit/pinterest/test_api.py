@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from td_pinterest_op.errors import ExportError, MaybeAppliedError, PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.pinterest import api as module
-from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.models import Audience, CustomerList
-from td_pinterest_op.records.batch import DigestBatch
+from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
+from td_pinterest_op.records.spool import DigestBatch
 from tests.unit.scripted import Keys, Scene, answer, scene
 
 ACCOUNT = "549755885175"
