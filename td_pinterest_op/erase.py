@@ -210,7 +210,8 @@ class _Erasure:
         else:
             if stats.sent + stats.refused != prepared.unique_count:
                 raise UnexpectedError(
-                    "the receipt is inconsistent: a customer list reported no error, but did not accept every removal"
+                    "a customer list reported no error, but did not accept every removal: a bug in td_pinterest_op; "
+                    "please report it with this line"
                 )
             target.reason = f"Pinterest refused {stats.refused:,} of the records" if stats.refused else ""
         target.records = stats.sent
@@ -249,7 +250,7 @@ class _Erasure:
         if not failed or not self.stats.unique:
             return
         named = "; ".join(f"{target.label}: {target.reason}" for target in failed)
-        others = "Nothing was written" if self.settings.dry_run else f"{len(finished)} lists are finished"
+        others = "Nothing was written" if self.settings.dry_run else f"Lists that are finished: {len(finished)}"
         raise PinterestError(
             f"{len(failed)} of {len(self.targets)} lists may still contain people who opted out: {named}. {others}. "
             "Run this task again: repeating the whole erasure does no harm"

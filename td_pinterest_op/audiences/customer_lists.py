@@ -246,7 +246,7 @@ class ListToFill:
             if error.status != 400:
                 raise
             log.info(
-                "Pinterest requires records in a new customer list: this list gets a digest that belongs to nobody"
+                "Pinterest refuses a customer list without records: the new list gets one digest that belongs to nobody"
             )
             # Made of the name: a second run of this task computes the same digest and the same name.
             nobody = hashlib.sha256(f"nobody in {self.name}".encode()).digest()

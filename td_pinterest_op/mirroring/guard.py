@@ -78,7 +78,7 @@ class PlanGuard:
             f"{format_count(sent, 'record')} of this plan had already been sent: the ledger marks these people as "
             "unsettled, and the next run corrects them"
             if sent
-            else "Nothing of it was sent"
+            else "Nothing of this plan was sent"
         )
         return (
             f"plan {self._run.state.number} of audience {self._run.ledger.audience_id} was superseded: another run "

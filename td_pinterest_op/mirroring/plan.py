@@ -40,14 +40,15 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
         if state.customer_list_id not in ("", customer_list_id):
             raise LimitError(
                 f"the audience uses customer list {customer_list_id} now, but the mirror has filled list "
-                f"{state.customer_list_id}: somebody else has switched it. Nothing was sent. To go on, {_REBUILD}"
+                f"{state.customer_list_id}: somebody else has switched the audience. Nothing was sent. To go on, "
+                f"{_REBUILD}"
             )
     # A first replace that was not settled was allowed.
     is_first = not state.settled and not state.replacing
     if is_first and people > _NOBODY and not settings.rebuild and settings.begin is None:
         raise LimitError(
-            f"the mirror has not filled this audience yet, but it already has {people:,} people. Nothing was sent. Set "
-            "begin: replace to replace them with the people of the query, or begin: adopt to keep them"
+            f"the mirror has not filled this audience yet, but the audience already has {people:,} people. Nothing was "
+            "sent. Set begin: replace to replace them with the people of the query, or begin: adopt to keep them"
         )
 
 

@@ -191,7 +191,7 @@ class Api:
             raise
         if response.content.get("exceptions"):
             log.warning(
-                "Pinterest reports exceptions in earlier uploads, in answer to the request to %s [x-pinterest-rid %s]",
+                "Pinterest's answer to the request to %s reports exceptions in earlier uploads [x-pinterest-rid %s]",
                 purpose,
                 response.request_id,
             )
@@ -206,15 +206,15 @@ class Api:
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
             items, bookmark = response.content.get("items"), to_text(response.content.get("bookmark"))
             if not isinstance(items, list):
-                raise _build_content_error(response, purpose, "has no items")
+                raise _build_content_error(response, purpose, "the answer has no items")
             yield from (item for item in items if isinstance(item, dict) and "id" in item)
             if not bookmark:
                 return
             if bookmark in seen:
-                raise _build_content_error(response, purpose, "names the same next page again")
+                raise _build_content_error(response, purpose, "the answer names the same next page again")
             seen.add(bookmark)
             query["bookmark"] = bookmark
-        raise _build_content_error(response, purpose, f"still names a next page after {_MOST_PAGES:,} pages")
+        raise _build_content_error(response, purpose, f"the answer still names a next page after {_MOST_PAGES:,} pages")
 
     def get(self, path: str, *, purpose: str) -> Response:
         """Send a GET request, and return its response."""
@@ -236,7 +236,7 @@ class Api:
         )
         response = self.client.send(request, self._tokens)
         if response.content.get("exceptions"):
-            why = "contains exceptions: Pinterest carried out the request only in part, or not at all"
+            why = "the answer contains exceptions: Pinterest carried out the request only in part, or not at all"
             raise _build_content_error(response, purpose, why)
         _require_id(response, purpose)
         return response
@@ -246,13 +246,13 @@ def _require_id(response: Response, purpose: str) -> None:
     """Raise PinterestError if a response has no id."""
     if not response.content.get("id"):
         raise _build_content_error(
-            response, purpose, "has no id, so it is unknown whether Pinterest carried out the request"
+            response, purpose, "the answer has no id, so it is unknown whether Pinterest carried out the request"
         )
 
 
 def _build_content_error(response: Response, purpose: str, why: str) -> PinterestError:
     """Return the error for a 2xx response with unexpected content. The request may have been carried out."""
-    text = f"Pinterest answered {response.status} to the request to {purpose}, but the answer {why}"
+    text = f"Pinterest answered {response.status} to the request to {purpose}, but {why}"
     rid = f" [x-pinterest-rid {response.request_id}]"
     return PinterestError(text + rid, status=response.status, maybe_applied=True)
 

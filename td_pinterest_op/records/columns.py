@@ -46,8 +46,8 @@ def find_row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = N
     duplicates = [f"{' and '.join(names)} are both {key}" for key, names in by_key.items() if len(names) > 1]
     if duplicates:
         raise JobError(
-            f"{job.label} cannot be exported with records: rows, where a record may have each key only once: "
-            f"{'; '.join(duplicates)}"
+            f"{job.label} cannot be exported with records: rows, because a record may have each key only once, but "
+            f"{'; '.join(duplicates)}. Select one column for each key"
         )
     return found
 

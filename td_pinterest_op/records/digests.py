@@ -94,7 +94,10 @@ def decode_answers(answers: Sequence[object]) -> KeyBlock:
         empty = _find_empty_keys(keys)
         rejected = [(row, Reason.NULL if answers[row] is None else Reason(texts[row].decode())) for row in empty]
     except ValueError:
-        raise UnexpectedError("the warehouse returned a value that is neither a digest nor a reason") from None
+        raise UnexpectedError(
+            "the warehouse returned neither a digest nor a reason for a rejection: a bug in td_pinterest_op; please "
+            "report it with this line"
+        ) from None
     return KeyBlock(keys=keys, rejected=rejected, hashed_count=sum(text.startswith(_MARK) for text in texts))
 
 

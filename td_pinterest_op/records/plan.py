@@ -71,7 +71,7 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
     if share > settings.max_invalid_ratio:
         raise LimitError(
             f"{_describe_invalid(stats, first_invalid, origin)}: a share of {share:.4f} of the rows, more than "
-            f"max_invalid_ratio allows ({settings.max_invalid_ratio}). Nothing was sent"
+            f"max_invalid_ratio allows ({settings.max_invalid_ratio}). Nothing was sent. Check {origin.name}"
         )
     if not stats.unique and not settings.allow_empty:
         raise LimitError(
@@ -90,9 +90,9 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
         f", without {stats.withheld_text}," if stats.withheld.total() else ""
     )
     if least is not None and stats.allowed_count < least:
-        raise LimitError(f"{left} are fewer than min_records ({least:,}). Nothing was sent")
+        raise LimitError(f"{left} are fewer than min_records ({least:,}). Nothing was sent. Check {origin.name}")
     if most is not None and stats.allowed_count > most:
-        raise LimitError(f"{left} are more than max_records ({most:,}). Nothing was sent")
+        raise LimitError(f"{left} are more than max_records ({most:,}). Nothing was sent. Check {origin.name}")
 
 
 def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> None:
@@ -101,7 +101,7 @@ def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> No
     if expected in _UNEXPECTED_VALUES and other > (plain + hashed) * TOLERATED_SHARE:
         state, cause = _UNEXPECTED_VALUES[expected]
         raise LimitError(
-            f"expect_values: {expected}, but {other:,} of {plain + hashed:,} valid values {state}. "
+            f"expect_values is {expected}, but {other:,} of {plain + hashed:,} valid values {state}. "
             f"Nothing was sent. {cause}"
         )
 

@@ -167,7 +167,7 @@ class RowReader(Reader):
         self._kept.finish()
         self._stats.keys = self._kept.key_count
         if reasons := format_reasons(self._stats.invalid_keys_by_reason):
-            log.warning("invalid keys are left out of valid rows: %s", reasons)
+            log.warning("invalid keys were left out of rows that have valid keys too: %s", reasons)
         return self._kept, {}
 
 

@@ -63,7 +63,10 @@ class SpoolFile:
         self._file.seek(offset)
         data = self._file.read(length)
         if len(data) != length:
-            raise OSError(errno.EIO, "the temporary file is shorter than the data written to it: run this task again")
+            raise OSError(
+                errno.EIO,
+                "the temporary file is incomplete (is the disk full?): free disk space, and run this task again",
+            )
         return self._crypt(offset, data) if self._key else data
 
     def _crypt(self, offset: int, data: bytes | bytearray | memoryview) -> bytes:
@@ -204,7 +207,7 @@ class Buckets:
         offsets = array("Q", accumulate(map(len, self._buffers), initial=self._end))
         # The last check before anything is on the disk: a string of another length could be a person's value.
         if offsets[-1] - self._end != self.buffered_bytes:
-            raise ValueError(f"a digest must have {self.width} bytes")
+            raise ValueError(f"a digest in the temporary file must have {self.width} bytes")
         for offset, buffer in zip(offsets, self._buffers, strict=False):
             self._file.write(offset, buffer)
             buffer.clear()

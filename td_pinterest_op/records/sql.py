@@ -65,13 +65,13 @@ def require_hashable(source: object, *, name: str, needed_by: str) -> None:
         raise SettingsError(f"{needed_by} needs `query`, but the rows come from a file: export a query{cure}", key=key)
     if source.job_id is not None:
         raise SettingsError(
-            f"{needed_by} needs `query`, but the rows are those of a job (`job_id` or the last job): give the task "
+            f"{needed_by} needs `query`, but the rows come from a job (`job_id` or the last job): give the task "
             f"the query and its database{cure}",
             key=key,
         )
     if source.engine not in ENGINES:
         raise SettingsError(
-            f"{needed_by} needs the engine {' or '.join(ENGINES)}, but {name} has engine: {source.engine}", key=key
+            f"{needed_by} needs the engine {' or '.join(ENGINES)}, but {name} uses the engine {source.engine}", key=key
         )
     require_one_statement(source.query)
 

@@ -39,11 +39,11 @@ def _describe_shortage(error: Exception) -> str | None:
     """Return what the machine lacks, such as memory, and what to do; None for any other error."""
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return (
-            "the system starts no more threads: "
+            "the system refused to start another thread: "
             "raise the limit of processes (`ulimit -u`, or the container's), or set max_in_flight: 1"
         )
     if isinstance(error, MemoryError):
-        return "out of memory: give the machine or container more"
+        return "out of memory: give the machine or container more memory"
     if not isinstance(error, OSError):
         return None
     try:

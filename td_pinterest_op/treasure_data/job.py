@@ -157,7 +157,9 @@ def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]
     if job_id and _JOB_ID.fullmatch(str(job_id)):
         return str(job_id), status == 409
     if status == 404:
-        raise JobError(f'there is no database "{source.database}" for the query (Treasure Data responded 404)')
+        raise JobError(
+            f'there is no database "{source.database}" for the query (Treasure Data responded 404): correct its name'
+        )
     raise TreasureDataError(f"Treasure Data responded {status} to the query, but sent no job id. Run this task again")
 
 

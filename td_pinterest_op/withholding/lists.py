@@ -97,4 +97,4 @@ def warn_of_invalid_values(of_lists: Mapping[str, Stats]) -> None:
     reasons = {name: format_reasons(of_list.invalid_by_reason) for name, of_list in of_lists.items()}
     by_list = "; ".join(f"{name}: {text}" for name, text in reasons.items() if text)
     if by_list:
-        log.warning("these lists contain values that are not valid identifiers, which were ignored: %s", by_list)
+        log.warning("these lists contain values that are not valid identifiers and were ignored: %s", by_list)

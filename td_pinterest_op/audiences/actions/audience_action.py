@@ -88,7 +88,7 @@ class AudienceAction(abc.ABC):
         if expected is not None and (audience is None or audience.name != expected):
             seen = f'is named "{escape(audience.name)}"' if audience else "cannot be read, so its name is unknown"
             raise AudienceError(
-                f'audience {self._stats.audience_id} {seen}; expected_audience_name is "{expected}": check the id. '
+                f'audience {self._stats.audience_id} {seen}, but expected_audience_name is "{expected}": check the id. '
                 "Nothing was changed"
             )
 

@@ -97,7 +97,7 @@ class MembersAction(CreatingAction):
         switch = partial(self._switch_list, audience, target)
         if target.id == used:
             return Step(description=f"no change: {audience.label} already uses this list", run=switch)
-        description = f"switch {audience.label} to it; customer list {used} is orphaned"
+        description = f"switch {audience.label} to this list; customer list {used} is orphaned"
         return Step(description=description, request_count=1, run=switch)
 
     def _switch_list(self, audience: Audience, target: ListToFill) -> None:

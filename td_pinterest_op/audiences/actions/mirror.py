@@ -53,14 +53,16 @@ class Mirror(MembersAction):
             self._stats.audience_name = name
             ids = [audience.id for audience in self._audiences.find_by_name(self._new_name)]
             if len(ids) > 1:
-                named = f'several audiences are named "{name}" (ids {", ".join(ids)})'
-                raise AudienceError(f"{named}: set audience_id to the one that you mean")
+                raise AudienceError(
+                    f'{len(ids)} audiences are named "{name}" (ids {", ".join(ids)}): set audience_id to the id of the '
+                    "one that you mean"
+                )
             audience_id = ids[0] if ids else ""
         self._audience = self._find_usable_audience(audience_id) if audience_id else None
         if self._audience and name not in (None, self._audience.name):
             raise AudienceError(
-                f'{self._audience.label} is not "{name}": audience_id and audience_name must name the same audience. '
-                "Nothing was changed"
+                f'{self._audience.label} is not named "{name}": audience_id and audience_name must name the same '
+                "audience. Nothing was changed"
             )
 
     @property

@@ -225,7 +225,7 @@ def _try_removal(rehearsal: Rehearsal) -> str:
     """Remove the audience. Find out whether it can then still be read, and whether it can be removed a second time."""
     facts = rehearsal.facts
     if not rehearsal.remove_audience():
-        raise NotTriedError("not found out: Pinterest no longer finds the audience that this rehearsal created")
+        raise NotTriedError("unknown: Pinterest no longer finds the audience that this rehearsal created")
     rehearsal.measure_delays(lambda: (audience := rehearsal.read_audience()) is None or audience.is_removed)
     facts.removed_readable = rehearsal.read_audience() is not None
     facts.removed_again = rehearsal.remove_audience()

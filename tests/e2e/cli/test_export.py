@@ -114,7 +114,7 @@ def test_export_reads_a_compressed_file_with_a_byte_order_mark(
             "email\na".encode("utf-16") + b"\x00\xd8\x00",
             "contains bytes that are not UTF-16: save it again as UTF-8. Nothing was sent",
         ),
-        (b"email,maid\n\nonly one\n", "people.csv has 1 fields, but the header has 2: nothing was sent"),
+        (b"email,maid\n\nonly one\n", "people.csv has 1 field, but the header has 2: nothing was sent"),
         (b"email\n" + b"x" * 1_000_001, "line 2 of the file"),
         (b'email\n"open\n', "cannot be read as CSV"),
         (gzip.compress(b"email\n" + b"x" * 100, mtime=0)[:-12], "its compressed data is cut off"),
@@ -311,7 +311,7 @@ def test_unreadable_file_is_named(
     ("text", "said"),
     [
         ("acton: add\n", "acton: is unknown; did you mean action?"),
-        ("- a list\n", "of --settings: a string of 9 characters is not a mapping; allowed: a mapping"),
+        ("- a list\n", "of --settings: must be a mapping, not a string of 9 characters; allowed: a mapping"),
         ("\ta: b\n", "contains tabs"),
     ],
 )

@@ -502,11 +502,11 @@ def test_sender_works_with_fewer_threads_and_sends_nothing_without_any(
     run = Run(rule, records=500, batch=1, maximum=8)
     if allowed:
         assert (500, 0) == run.send().counts
-        assert "the system starts no more threads: sending 2 requests at once" in caplog.text
+        assert "the system refused to start another thread: sending at most 2 requests at once" in caplog.text
     else:
         error = run.fail()
         assert WorkflowError is type(error)
-        assert "the system starts no more threads" in str(error)
+        assert "the system refused to start another thread" in str(error)
         assert "0 of 500 records sent, 0 refused, 500 not sent." in str(error)
 
 

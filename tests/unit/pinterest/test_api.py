@@ -181,7 +181,7 @@ def test_exceptions_on_a_read_are_a_warning(exceptions: object, caplog: pytest.L
     assert calls.find_customer_list("643")
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert (
-        "exceptions in earlier uploads, in answer to the request to look up customer list 643 "
+        "Pinterest's answer to the request to look up customer list 643 reports exceptions in earlier uploads "
         "[x-pinterest-rid r7]" in warning
     )
     assert "jane" not in caplog.text

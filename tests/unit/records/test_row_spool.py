@@ -117,5 +117,5 @@ def test_nothing_that_is_on_the_disk_can_be_read(monkeypatch: pytest.MonkeyPatch
 def test_a_short_file_is_an_error_and_never_fewer_rows(spool: RowSpool) -> None:
     filled(spool, [row(number) for number in range(10)])
     next(iter(spool._spools.values()))._file._file.truncate(5)
-    with pytest.raises(OSError, match="shorter than the data written"):
+    with pytest.raises(OSError, match="the temporary file is incomplete"):
         list(spool.read_batches(10))

@@ -82,7 +82,7 @@ def test_unexpected_error_is_replaced_by_its_type_and_place(error: Exception, to
         (OSError(errno.EMFILE, "Too many open files"), "raise `ulimit -n`"),
         (OSError(errno.ENFILE, "Too many open files"), "run this task again when the machine is less busy"),
         (MemoryError(), "out of memory: give the machine"),
-        (RuntimeError("can't start new thread"), "the system starts no more threads"),
+        (RuntimeError("can't start new thread"), "the system refused to start another thread"),
     ],
 )
 def test_shortage_of_the_machine_is_a_workflow_error(error: Exception, told: str) -> None:
