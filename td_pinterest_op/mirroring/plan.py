@@ -18,7 +18,7 @@ _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _AMOUNTS)
 
 
 def choose_mode(state: LedgerState, settings: Settings) -> str:
-    """Return REPLACE to replace everybody, or DIFFERENCE to send only the changes."""
+    """Return REPLACE if the run must replace everybody in the audience, or DIFFERENCE if it sends only the changes."""
     if settings.rebuild:
         return REPLACE
     if not state.settled:
@@ -27,7 +27,7 @@ def choose_mode(state: LedgerState, settings: Settings) -> str:
 
 
 def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str, people: int) -> None:
-    """Raise LimitError if the ledger is about another audience, or if a first run would remove people.
+    """Raise LimitError if the ledger is of another ad account or customer list, or a first run would remove people.
 
     `customer_list_id` and `people`: what the audience has now. A plan that replaces everybody needs no ledger.
     """
@@ -53,7 +53,7 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
 
 
 def check_leavers(leavers: int, figures: MirrorFigures, state: LedgerState, settings: Settings) -> None:
-    """Raise LimitError if a greater share of the members would leave than the settings allow."""
+    """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows."""
     if state.settled and leavers > settings.max_leave_ratio * figures.members:
         raise LimitError(
             f"{leavers:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
@@ -63,11 +63,11 @@ def check_leavers(leavers: int, figures: MirrorFigures, state: LedgerState, sett
 
 
 def changes_select(people: str, *, ledger: Ledger | None, state: LedgerState, settings: Settings) -> str:
-    """Return the SELECT of each digest's change: join, leave, due (may be sent again), stay or out.
+    """Return the SELECT that compares people with the ledger: each digest's change is join, leave, due, stay or out.
 
-    It also has the reasons for which values are rejected and people withheld. Digests without a change are only
-    counted. `turn` orders digests by their last join, the oldest first. `people`: a table or SELECT with the columns of
-    `withholding.sql.people_select`. `ledger`: None before its table exists.
+    A digest that is due may be sent again. Other rows are the reasons why values are rejected and people withheld.
+    Digests without a change are only counted. `turn` orders digests by their last join, the oldest first. `people`: a
+    table or SELECT with the columns of `withholding.sql.people_select`. `ledger`: None before its table exists.
     """
     replaces = choose_mode(state, settings) == REPLACE
     due_before = f"(cast(floor(to_unixtime(now()) / 86400) AS bigint) - {settings.resend_days} + 1) * {_DAY}"
@@ -99,20 +99,20 @@ GROUP BY op, member, turn, digest"""
 
 
 def _ledger_rows_select(ledger: Ledger, state: LedgerState) -> str:
-    """Return the SELECT of the ledger's valid rows, and a UNION ALL."""
+    """Return the SELECT of the ledger's rows that no later rows have replaced, followed by UNION ALL."""
     return f"""\
       SELECT digest, plan, op, coalesce(joined, plan) AS joined, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count,
         0 AS invalid_rows, 1 AS entries
-      {ledger.entries_clause(state)}
+      {ledger.digest_rows_clause(state)}
       UNION ALL """
 
 
 def figures_query(changes: str, *, state: LedgerState, settings: Settings) -> str:
-    """Return the query of the numbers of a run's changes, which has one row. `changes`: a table of `changes_select`.
+    """Return the query, of one row, for the counts of a mirror run: values, people, members and changes.
 
-    `given`: values, of which `hashed` were digests. `rejected` and `withheld`: see `sum_by_reason`. `people`: those of
-    the query who may be sent. `members`: by the ledger. `resent_to`: the last turn that is sent again. `entries`: rows
-    of the ledger that are not void.
+    `changes`: a table of `changes_select`. `given`: values, of which `hashed` were digests. `rejected` and `withheld`:
+    see `sum_by_reason`. `people`: those of the query who may be sent. `members`: by the ledger. `resent_to`: the last
+    turn that is sent again. `entries`: rows of the ledger that are not void.
     """
     settled_day = state.settled // _DAY
     return f"""\
@@ -148,7 +148,10 @@ FROM (
 def plan_statement(
     changes: str, *, ledger: Ledger, state: LedgerState, settings: Settings, resent_to: str, **proof: int | str
 ) -> str:
-    """Return the INSERT of the plan. `proof`: the columns of the row that proves that the plan is complete."""
+    """Return the INSERT that writes a plan into the ledger: each digest to add or remove, and a row with their number.
+
+    `changes`: a table of `changes_select`. `proof`: columns of that row, which proves that the plan is complete.
+    """
     is_replace, number = choose_mode(state, settings) == REPLACE, state.number
     chosen = (
         "op IN ('join', 'stay')" if is_replace else f"op IN ('join', 'leave') OR (op = 'due' AND turn <= '{resent_to}')"

@@ -37,7 +37,7 @@ _ROWS, _MARGIN, _PLANS = 3, 100, 1000
 
 @dataclass(kw_only=True)
 class MirrorRun:
-    """The steps of a mirror's run in the warehouse, which fill `stats`.
+    """The steps of a mirror run that take place in the warehouse. They fill `stats`.
 
     `lists`: the queries of the task's lists. `columns`: those of the query with identifiers.
     `leavers`: members who are no longer in the query, also if everybody is replaced.
@@ -60,12 +60,12 @@ class MirrorRun:
     _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def close(self) -> None:
-        """Free memory and files, and drop the run's tables."""
+        """Free memory, delete temporary files, and drop the run's temporary tables."""
         self._files.close()
         self.stage.drop_tables(self.stage.tables)
 
     def read_state(self, *, now: float) -> None:
-        """Read the state of the ledger. Creates its table if it is missing, except in a dry run."""
+        """Read the audience's state from the ledger. Creates the ledger's table if it is missing (not in a dry run)."""
         self._has_ledger = self.ledger.name in self.stage.drop_unused_tables(now=now)
         if not self._has_ledger and not self.settings.dry_run:
             try:
@@ -81,7 +81,10 @@ class MirrorRun:
             self.state = LedgerState.from_row(row)
 
     def compare_with_ledger(self) -> None:
-        """Hash the people, and compare them with the ledger. Raises LimitError as `check_list` does."""
+        """Hash the people of the query, compare them with the ledger, and count the changes.
+
+        Raises LimitError as `check_list` does.
+        """
         lists = {name: self._read_list_query(name, source) for name, source in self.lists.items()}
         of_lists = {name: query.columns for name, query in lists.items()}
         query = self._read_query(
@@ -95,7 +98,7 @@ class MirrorRun:
         self.stats.job_id = self.stats.job_id or job_id
         query_of_figures = figures_query(self._changes, state=self.state, settings=self.settings)
         (row,) = self.stage.read_records("count who joins and who leaves", query_of_figures)
-        self._keep_figures(row)
+        self._store_figures(row)
 
     def write_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
         """Write the plan into the ledger, read it back, and return its records to add (JOIN) and to remove (LEAVE).
@@ -130,7 +133,7 @@ class MirrorRun:
         return spools
 
     def settle_plan(self, customer_list_id: str) -> None:
-        """Mark the plan as settled, once all of it is on Pinterest."""
+        """Mark the plan in the ledger as settled, once all of it has been sent to Pinterest."""
         state, replaces, number = self.state, self.figures.mode == REPLACE, self.state.number
         account = self.settings.ad_account_id
         op = "replaced" if replaces else "settled"
@@ -151,7 +154,7 @@ class MirrorRun:
         self._entries = written if replaces else self._entries + written
 
     def compact_ledger(self) -> None:
-        """Replace all changes in the ledger by a row for each member if that is due, and delete void rows.
+        """Replace the ledger's changes with a row for each member if there are many, and delete replaced rows.
 
         Every plan must be settled. A failure is only a warning: the next run tries again. A compaction is the ledger's
         state after a settled plan, and has the next number: rows that are written meanwhile have a higher one and count
@@ -171,7 +174,7 @@ class MirrorRun:
             log.warning("the ledger could not be compacted; the next run tries again: %s", error)
 
     def _write_members(self, members: int) -> None:
-        """Write a row for each member, and make these rows valid if all of them were written."""
+        """Write a ledger row for each member, and make these rows valid if there are as many as `members`."""
         state, ledger, number = self.state, self.ledger, self.state.seen + 1
         self.stage.run("write a row for each member into the ledger", ledger.members_statement(state, number=number))
         (row,) = self.stage.read_records("count them", ledger.count_members_query(number))
@@ -190,16 +193,20 @@ class MirrorRun:
         self.state = replace(state, base=number)
 
     def _read_query(self, name: str, source: Source, choose: Callable[[Job], Sequence[Column]]) -> Query:
-        """Return a query with its columns. `choose`: returns those with identifiers."""
+        """Return the query of a source with its columns. Given its job, `choose` returns those with identifiers."""
         job = self.stage.read_rows(f"read the columns of `{name}`", build_columns_statement(source.query)).job
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=choose(job))
 
     def _read_list_query(self, name: str, source: Source) -> Query:
+        """Return the query of an opt-out or consent list with its columns. An error names the list."""
         with name_query_in_errors(name):
             return self._read_query(name, source, lambda job: find_list_columns(job, self.settings))
 
     def _hash_lists(self, lists: Mapping[str, Query]) -> Mapping[str, str]:
-        """Hash the lists in the warehouse, and return their tables by name. Raises LimitError as `check_list`."""
+        """Hash the opt-out and consent lists into tables of the warehouse, and return the table of each list by name.
+
+        Raises LimitError as `check_list` does.
+        """
         tables = {}
         for name, query in lists.items():
             with name_query_in_errors(name):
@@ -213,7 +220,7 @@ class MirrorRun:
         return tables
 
     def _select_people(self, query: Query, tables: Mapping[str, str]) -> str:
-        """Return a SELECT of the people who may be sent."""
+        """Return the SELECT of people's digests, without those withheld. For most queries it reads a new table."""
         control = self.settings.control
         if not withholding.needs_table(query, tables=tables, control=control):
             return withholding.values_select(query)
@@ -221,8 +228,8 @@ class MirrorRun:
         table, self.stats.job_id = self.stage.create_table("digests", "hash the people, without those withheld", select)
         return f"SELECT * FROM {table}"
 
-    def _keep_figures(self, row: Mapping[str, Any]) -> None:
-        """Keep the numbers in a row of `figures_query`, also in the run's statistics."""
+    def _store_figures(self, row: Mapping[str, Any]) -> None:
+        """Store the counts in a row of `figures_query` in this run and its statistics."""
         stats, mode = self.stats, choose_mode(self.state, self.settings)
         replaces = mode == REPLACE
         stats.columns = len(self.columns) + sum(column.is_array for column in self.columns)
@@ -245,7 +252,10 @@ class MirrorRun:
         )
 
     def _check_plan(self, written: int, *, proofs: Sequence[int], others: int) -> None:
-        """Raise LimitError if the plan is incomplete, or another run made one too."""
+        """Raise LimitError if the plan in the ledger is incomplete, or if another run has made a plan as well.
+
+        `written`: the number of its digests. `proofs`: that number in its rows of proof. `others`: rows of other runs.
+        """
         if others:
             raise LimitError(
                 f"another run has made a newer plan for audience {self.ledger.audience_id}. Nothing was sent. Run this "
@@ -260,7 +270,7 @@ class MirrorRun:
 
 
 def _read_list_stats(row: Mapping[str, Any]) -> Stats:
-    """Return the statistics of a list from a row of `list_counts_select`."""
+    """Return the statistics of an opt-out or consent list from a row of `list_counts_select`."""
     invalid = Counter(withholding.parse_amounts(row["reasons"]))
     return Stats(
         action="",

@@ -103,8 +103,8 @@ class Records(Protocol):
 
     def __len__(self) -> int: ...
 
-    def to_json(self) -> Iterable[bytes]:
-        """Yield the bytes of the body's member with the records, such as `"records":"…"`, in parts."""
+    def make_json_chunks(self) -> Iterable[bytes]:
+        """Yield chunks of the JSON text of the body's member with the records, such as `"records":"…"`."""
 
 
 class Api:
@@ -229,7 +229,7 @@ class Api:
             method=method,
             path=self._account + path,
             purpose=purpose,
-            body=b"".join([body[:-1], b",", *records.to_json(), b"}"]) if records else body,
+            body=b"".join([body[:-1], b",", *records.make_json_chunks(), b"}"]) if records else body,
             write=True,
             records=len(records) if records else 0,
             repeatable=method != "POST",

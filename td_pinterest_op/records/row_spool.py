@@ -13,10 +13,11 @@ _BUFFERED_BYTES = 4 << 20  # in memory, over all shapes
 
 
 class RowSpool(PreparedRecords):
-    """Collects rows (see `rows`). Once it is finished, it yields each different row once, in batches.
+    """Collects encoded rows in temporary files, one for each shape, then sorts them and drops repeats (`finish`).
 
-    Once finished, it has the numbers of different rows, excluding (`unique_count`) and including (`upload_count`)
-    further combinations of a row's values, and of their keys (`key_count`). After an OSError only `close` works.
+    Shapes: see `rows`. Once finished, it has the numbers of different rows, excluding (`unique_count`) and including
+    (`upload_count`) further combinations of a row's values, and of their keys (`key_count`). After an OSError only
+    `close` works.
     """
 
     def __init__(self) -> None:
@@ -29,7 +30,7 @@ class RowSpool(PreparedRecords):
             spool.close()
 
     def add(self, rows: Mapping[Shape, Sequence[bytes]]) -> None:
-        """Put rows into the spools of their shapes. Raises OSError."""
+        """Add encoded rows, which are grouped by shape, to the spools of their shapes. Raises OSError."""
         for shape, of_shape in rows.items():
             if shape not in self._spools:
                 self._spools[shape] = Spool(shape.width, encrypted=shape.external_id_bytes > 0)
@@ -48,11 +49,11 @@ class RowSpool(PreparedRecords):
 
     @property
     def upload_count(self) -> int:
-        """The number of rows, including further combinations of a row's values."""
+        """The number of different rows, including further combinations of the values in a query's row."""
         return sum(spool.unique_count for spool in self._spools.values())
 
     def read_chunks(self) -> Iterator[bytes]:
-        """Yield the rows of each shape after its number and their number. Raises OSError."""
+        """Yield the different rows as long strings: for each shape its number, its row count, and then its rows."""
         for shape, spool in self._spools.items():
             yield b"%d %d " % (shape.number, spool.unique_count)
             yield from spool.read_chunks()

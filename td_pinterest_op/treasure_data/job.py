@@ -76,7 +76,7 @@ class Job:
 
     `schema`: (name, type) of each column. `records` and `size` (compressed bytes) are None if Treasure Data does not
     say. `is_judged`: the warehouse has checked the identifiers, which are digests or reasons
-    (see `records.sql.build_answers_statement`). `file` replaces a job: then there is no id, and `line_of` returns the
+    (see `records.sql.build_hashing_statement`). `file` replaces a job: then there is no id, and `line_of` returns the
     line of a row that was read just now (both are counted from 1).
     """
 
