@@ -33,7 +33,7 @@ _AUTHORS = "the authors of this operator"
 
 
 class ExportError(Exception):
-    """An export ended. The base of all other errors.
+    """An export ended with an error. The base class of all errors here.
 
     In the message, credentials and what looks like an identifier of a person are masked. `status` is the HTTP status of
     the response that caused it, None without one; `code` is Pinterest's error code. `maybe_applied` is true if the
