@@ -18,7 +18,7 @@ _SIZES = {"wide": (960, 300, 14, 7), "narrow": (350, 260, 12, 3)}
 
 
 def draw_line_chart(points: Points, *, label: str, formatter: Callable[[float], str] = format_number) -> Markup | None:
-    """Return a line chart for wide and one for narrow screens; None for fewer than two points in time.
+    """Return a line chart in two sizes, for wide and narrow screens, or None for fewer than two points in time.
 
     `points` are in the order of time. `label` describes the chart to users of a screen reader.
     """
@@ -28,7 +28,7 @@ def draw_line_chart(points: Points, *, label: str, formatter: Callable[[float], 
 
 
 def _draw_chart(points: Points, *, size: str, label: str, formatter: Callable[[float], str]) -> Markup:
-    """Return a line chart of one size as SVG."""
+    """Return a line chart as SVG. `size` is "wide" or "narrow"."""
     width, height, font, most_ticks = _SIZES[size]
     ticks, form = _choose_ticks(points, most=most_ticks)
     chart = pygal.DateTimeLine(
@@ -57,7 +57,7 @@ def _draw_chart(points: Points, *, size: str, label: str, formatter: Callable[[f
 
 
 def _choose_ticks(points: Points, *, most: int) -> tuple[list[datetime], str]:
-    """Return the times on the axis and their format: days, or hours if all points are within two days."""
+    """Return at most `most` times to label on the axis, and their format: days, or hours for less than two days."""
     first, span = points[0][0], points[-1][0] - points[0][0]
     unit, form = (timedelta(days=1), "%d %b") if span >= timedelta(days=2) else (timedelta(hours=1), "%d %b, %H:%M")
     count = span // unit
