@@ -33,12 +33,12 @@ class Column:
 
 
 def _make_shared_column(name: str, **more: Any) -> Column:
-    """Return a column that has the same name in the rows of runs and of follow-ups."""
+    """Return a column whose value has the same name in a run's statistics and in a follow-up's state."""
     return Column(name=name, run=name, follow_up=name, **more)
 
 
 def _make_run_column(path: str, type_: str = "varchar", *, is_later: bool = False) -> Column:
-    """Return a column of runs, named by the `path` of its value in the statistics, such as `rows.read`."""
+    """Return a column of run rows for the value at `path` in the statistics, such as `rows_read` for `rows.read`."""
     return Column(name=path.replace(".", "_"), type=type_, run=path, is_later=is_later)
 
 
@@ -107,17 +107,17 @@ def build_run_row(statistics: Mapping[str, Any]) -> Row:
 
 
 def build_follow_up_row(audience: Mapping[str, Any]) -> Row:
-    """Return the history row of an audience, from its state in `pinterest_status`."""
+    """Return the history row of a follow-up (a status check), from the audience's state in `pinterest_status`."""
     return _build_row(FOLLOW_UP, audience, attrgetter("follow_up"))
 
 
 def build_lift_row(figures: Mapping[str, Any]) -> Row:
-    """Return the history row of a comparison with the control group."""
+    """Return the history row for the figures of a comparison with the control group."""
     return {"kind": LIFT, "summary": figures.get("summary"), "lift": json.dumps(figures)}
 
 
 def _build_row(kind: str, content: Mapping[str, Any], get_path: Callable[[Column], str | None]) -> Row:
-    """Return a row with the value at each column's path in `content`, None for a missing one."""
+    """Return a row of this kind, with the value at each column's path in `content`, or None if it is missing."""
     row: dict[str, Any] = {"kind": kind}
     for column in COLUMNS:
         if path := get_path(column):
