@@ -51,7 +51,7 @@ class Source:
         return replace(self, query=query, domain_key=f"td_pinterest_op-{digest[:40]}")
 
     def with_fresh_query(self, query: str) -> "Source":
-        """Return this source with another query, issued again if the task runs again, since its rows may have changed."""
+        """Return this source with another query, issued again if the task runs again: its rows may have changed."""
         return replace(self, query=query, domain_key=make_domain_key())
 
 
