@@ -28,7 +28,7 @@ class AudienceHistory:
     lift: Entry | None
 
     @property
-    def latest(self) -> Entry | None:
+    def latest_entry(self) -> Entry | None:
         """The last run, or the last follow-up if the audience has no run, or None if it has neither."""
         return self.run or self.follow_up
 
@@ -50,7 +50,7 @@ def build_histories(entries: Sequence[Entry], *, audience_id: str | None = None)
         every = [_build_history(known, _select_entries(last, known)) for known in wanted]
     else:
         every = [_build_history("".join(ids), last)]
-    shown = [history for history in every if history.latest]
+    shown = [history for history in every if history.latest_entry]
     if not shown:
         raise SettingsError(
             "the history of this audience contains neither a run nor a follow-up with the audience's "

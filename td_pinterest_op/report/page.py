@@ -60,23 +60,23 @@ def render_page(
         for history in histories
     ]
     if len(histories) == 1:
-        carried = [*histories[0].entries][-_MOST_ENTRIES:]
-        values = _build_audience_values(histories[0], carried)
-        return _render_template("audience.html", carried, now=now, summary=summaries[0], **values)
-    carried = [*entries][-_MOST_ENTRIES_OF_ALL:]
+        stored_entries = [*histories[0].entries][-_MOST_ENTRIES:]
+        values = _build_audience_values(histories[0], stored_entries)
+        return _render_template("audience.html", stored_entries, now=now, summary=summaries[0], **values)
+    stored_entries = [*entries][-_MOST_ENTRIES_OF_ALL:]
     return _render_template(
         "overview.html",
-        carried,
+        stored_entries,
         now=now,
         title=f"{len(summaries)} audiences",
         summaries=summaries,
         sections=summaries[:_SECTIONS_SHOWN],
-        failed=_find_failures(carried),
+        failed=_find_failures(stored_entries),
     )
 
 
-def _render_template(template: str, carried: Sequence[Entry], *, now: datetime, **values: Any) -> str:
-    """Return the HTML page of a template. The entries `carried` are also stored in it as JSON, for later pages."""
+def _render_template(template: str, stored_entries: Sequence[Entry], *, now: datetime, **values: Any) -> str:
+    """Return the HTML page of a template. It also contains `stored_entries` as JSON, for later pages."""
     environment = Environment(
         loader=PackageLoader(__package__, ""),
         autoescape=True,
@@ -86,7 +86,7 @@ def _render_template(template: str, carried: Sequence[Entry], *, now: datetime, 
     )
     return environment.get_template(template).render(
         made=figures.format_time(now),
-        data=json.dumps([_build_carried_values(entry) for entry in carried], ensure_ascii=False),
+        data=json.dumps([_build_stored_values(entry) for entry in stored_entries], ensure_ascii=False),
         figures=figures,
         failures_shown=_FAILURES_SHOWN,
         **values,
@@ -116,10 +116,10 @@ def _find_failures(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in reversed(entries) if entry.outcome == FAILED]
 
 
-def _compare_figures(run: Entry, previous: Entry | None, shown: Sequence[Sequence[str]]) -> list[dict[str, str]]:
-    """Return figures of two runs as text, without those that are zero. `shown`: group, column and label of each."""
+def _compare_figures(run: Entry, previous: Entry | None, columns: Sequence[Sequence[str]]) -> list[dict[str, str]]:
+    """Return figures of two runs as text, without those that are zero. `columns`: group, name and label."""
     compared = []
-    for group, name, label in shown:
+    for group, name, label in columns:
         now, before = run.get_number(name), previous.get_number(name) if previous else None
         if now is None or not (now or before):
             continue
@@ -154,7 +154,7 @@ def _build_points(entries: Sequence[Entry], name: str) -> list[tuple[datetime, f
     return [(entry.at, number) for entry in entries if entry.at and (number := entry.get_number(name)) is not None]
 
 
-def _build_carried_values(entry: Entry) -> dict[str, Any]:
+def _build_stored_values(entry: Entry) -> dict[str, Any]:
     """Return an entry's known values, masked, in the form in which a page stores them."""
     values = {name: mask(value) if isinstance(value, str) else value for name, value in entry.values.items()}
     return {

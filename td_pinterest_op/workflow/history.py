@@ -86,13 +86,13 @@ class History:
         return results[0] if results else []
 
     def _try_queries(
-        self, run: Callable[[TreasureData, Source], _T], queries: Sequence[str], *, failure: str
+        self, execute: Callable[[TreasureData, Source], _T], queries: Sequence[str], *, failure: str
     ) -> list[_T]:
-        """Return the results of `run` for the queries, or [] after a warning that begins with `failure`."""
+        """Return the results of `execute` for the queries, or [] after a warning that begins with `failure`."""
         if self._given_up.is_set():
             return []
         try:
-            future = shutdown.start_thread(partial(self._run_queries, run, queries), name="history")
+            future = shutdown.start_thread(partial(self._run_queries, execute, queries), name="history")
             if concurrent.futures.wait([future], TIME_LIMIT).done:
                 return future.result()
             problem = f"Treasure Data took longer than {format_duration(TIME_LIMIT)}"
@@ -106,22 +106,22 @@ class History:
         log.warning("%s %s: %s. The run continues without its history", failure, place, problem)
         return []
 
-    def _run_queries(self, run: Callable[[TreasureData, Source], _T], queries: Sequence[str]) -> list[_T]:
-        """Return the results of `run` for the queries, over a separate connection to Treasure Data."""
+    def _run_queries(self, execute: Callable[[TreasureData, Source], _T], queries: Sequence[str]) -> list[_T]:
+        """Return the results of `execute` for the queries, over a separate connection to Treasure Data."""
         # Without retries, which would log warnings.
         limits = {"connect_timeout": _CONNECT_TIMEOUT, "write_timeout": TIME_LIMIT, "read_timeout": TIME_LIMIT}
         with contextlib.closing(Transport(**limits, connections=1)) as transport:
             retry = Retry(count=0, initial_wait=1.0, longest_wait=TIME_LIMIT)
             timing = replace(self.timing, sleep=self._sleep_unless_given_up)
             td = build_treasure_data_api(self.task, transport=transport, retry=retry, timing=timing)
-            return [self._run_query(td, run, query) for query in queries]
+            return [self._run_query(td, execute, query) for query in queries]
 
-    def _run_query(self, td: TreasureData, run: Callable[[TreasureData, Source], _T], query: str) -> _T:
-        """Return the result of `run` for a query. After an error, create or extend the table, and try again."""
+    def _run_query(self, td: TreasureData, execute: Callable[[TreasureData, Source], _T], query: str) -> _T:
+        """Return the result of `execute` for a query. After an error, create or extend the table, and try again."""
         source = self._build_source(query)
         for wait in _WAITS:
             try:
-                return run(td, source)
+                return execute(td, source)
             except JobError:
                 # Another run may do the same: the next try shows whether the table is there.
                 with contextlib.suppress(JobError, TreasureDataError):
@@ -129,7 +129,7 @@ class History:
             except TreasureDataError:
                 pass
             td.sleep(wait)
-        return run(td, source)
+        return execute(td, source)
 
     def _build_source(self, query: str) -> Source:
         """Return the source for a query on the history's database, which stays one job if its request is repeated."""
