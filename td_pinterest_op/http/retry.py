@@ -16,7 +16,7 @@ _LONGEST = 1_000_000_000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """How many times to retry a request, and the waits before, in seconds. `random` returns a number from 0 to 1.
+    """The number of retries of a request, and the waits before them in seconds. `random` returns a number from 0 to 1.
 
     backoff's decorators are not used: they repeat one function, while here a wait may come from the response, is shared
     by all requests of a run, ends with a signal, and does not count for every status. Its wait generator is.
@@ -28,7 +28,7 @@ class Retry:
     random: Callable[[], float] = random.random
 
     def iterate_waits(self) -> Iterator[float]:
-        """Yield, without end, the seconds to wait before each retry: doubled each time, plus up to 50 % at random."""
+        """Yield, without end, the seconds to wait before each retry: about twice the last, up to `longest_wait`."""
         doubling = backoff.expo(base=2, factor=self.initial_wait, max_value=self.longest_wait)
         next(doubling)  # its first value is no wait
         while True:
@@ -67,7 +67,7 @@ def read_reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None
 
 
 def read_server_time(headers: Mapping[str, str], *, wall: float) -> float:
-    """Return the time in the header `Date`, or without one `wall`, this machine's time; in seconds since 1970."""
+    """Return the server's time (header `Date`) in seconds since 1970, or else `wall`, this machine's time."""
     now = _parse_http_date(headers.get("Date", ""))
     return wall if now is None else now
 

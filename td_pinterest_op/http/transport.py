@@ -53,7 +53,7 @@ class NoResponseError(Exception):
         self.failure, self._peer = failure, peer
 
     @property
-    def brief(self) -> str:
+    def brief_text(self) -> str:
         """A short text about the failure that names no setting, such as "connect timeout: api.pinterest.com:443"."""
         return self.failure.name.lower().replace("_", " ") + self._peer
 
@@ -95,7 +95,7 @@ class Response:
 
 
 class Transport:
-    """A pool of HTTP connections for several threads. Each time limit is for a number of seconds without progress."""
+    """A pool of HTTP connections for several threads. Time limits are seconds without progress."""
 
     def __init__(self, *, connect_timeout: float, write_timeout: float, read_timeout: float, connections: int) -> None:
         self._timeout = (connect_timeout, read_timeout)
@@ -205,7 +205,7 @@ def read_pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
 
 
 def read_body(response: urllib3.BaseHTTPResponse) -> bytes:
-    """Return a response's decompressed body, or b"" if the request failed and its body is too large."""
+    """Return a response's decompressed body, or b"" if the request failed and the body is larger than LARGEST_BODY."""
     data = bytearray()
     for piece in read_pieces(response):
         data += piece
@@ -227,7 +227,7 @@ class _OversizedError(OSError):
 
 
 def _walk_causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and all that it wraps, also in `args` and `reason`, where requests and urllib3 keep them."""
+    """Yield an exception and those that caused it, which requests and urllib3 keep in `args` or `reason`."""
     seen: list[BaseException] = [error]
     for outer in seen:
         yield outer

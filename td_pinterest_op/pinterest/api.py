@@ -97,7 +97,7 @@ class Api:
     def list_entities(self, kind: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield the JSON object of every entity of one kind, such as `audiences`, newest first.
 
-        A query's name is repeated for each text of a sequence.
+        `query` is added to the URL; a sequence gives one parameter several values.
         """
         query = {"order": "DESCENDING", **_QUERIES.get(kind, {}), **query}
         return self.list_pages(f"{self._account}/{kind}", purpose=f"list {kind.replace('_', ' ')}", **query)
@@ -145,7 +145,7 @@ class Api:
     def _send_write(
         self, method: str, path: str, purpose: str, content: dict[str, Any], *, records: Records | None = None
     ) -> Response:
-        """Send a POST or PATCH; return its response. Raises PinterestError if it has no id or has `exceptions`."""
+        """Send a POST or PATCH; return its response. Raises PinterestError for one without id, or with `exceptions`."""
         body = json.dumps(content).encode()
         request = Request(
             method=method,

@@ -71,7 +71,7 @@ OnResponse = Callable[[Request, Response], None]
 
 
 class TokenSource:
-    """The source of the credentials of requests: here a single one, which cannot be replaced."""
+    """Supplies the credentials of requests. This base class has a single credential, which cannot be replaced."""
 
     def __init__(self, auth: AuthBase) -> None:
         self._auth = auth
@@ -211,7 +211,7 @@ class Client:
     def _prepare_retry(
         self, request: Request, failed: _FailedAttempt, attempts: _Attempts, refresh: Callable[[], bool]
     ) -> None:
-        """Wait, or get another token, before the next attempt. Raises the error of `failed` if none may follow."""
+        """Wait, or call `refresh`, before the next attempt. Raises the error of `failed` if no attempt may follow."""
         recovery = failed.decision.recovery
         if recovery is Recovery.WAIT:
             self._wait_out_throttling(failed, default=next(attempts.throttle_waits))
@@ -221,7 +221,10 @@ class Client:
             raise failed.error
 
     def _wait_out_throttling(self, failed: _FailedAttempt, *, default: float) -> None:
-        """Delay all requests after a 429. Raises the error of `failed` if no request has succeeded for a long time."""
+        """Delay all requests after a 429 response, by `default` seconds unless the response asks for another wait.
+
+        Raises the error of `failed` if no request has succeeded for a long time.
+        """
         # A server that asks for no wait at all must not be asked without a pause.
         wait = self._read_requested_wait(failed) or default or min(_LEAST_PAUSE, self.retry.longest_wait)
         with self._lock:

@@ -129,7 +129,7 @@ def _encode_base64(data: bytes) -> Iterator[str]:
 
 
 def _find_shortest_part(form: str) -> int:
-    """Return the length from which a part of `form`, a credential, is masked: about half, or all of a short one."""
+    """Return the length of the shortest part of a credential's form to be masked: half, or all of a short form."""
     half = (len(form) + 1) // 2
     return len(form) if len(form) < _LONGEST_PART else min(_LONGEST_PART, max(_SHORTEST_PART, half))
 

@@ -110,12 +110,15 @@ def _count_known_members(list_id: str, runs: Sequence[_Run]) -> Members | None:
 
 
 def _is_failed_writer(run: _Run, last: _Run) -> bool:
-    """Whether `run` may have changed the list of the audience of `last` without naming a list in its row."""
+    """Whether `run` may have changed the list (`last`: the list's last run), although its row names no list."""
     return not run.customer_list_id and run.audience_id == last.audience_id and run.action not in _HARMLESS
 
 
 def _is_untracked_change(run: _Run, last: _Run, writers: Collection[str | None]) -> bool:
-    """Whether `run` makes the number unknown: an erasure, a failed mirror, or a killed run of the `writers`."""
+    """Whether the list's members are unknown after `run`: an erasure, a failed mirror, or a killed run.
+
+    `last`: the list's last run. `writers`: the workflows that write to the list, or erase.
+    """
     is_mirror = run.action in _MIRRORING and not run.customer_list_id and run.audience_id == last.audience_id
     is_killed = run.outcome == FAILED and not run.action and not run.audience_id and run.workflow in writers
     return run.action == _ERASING or is_mirror or is_killed

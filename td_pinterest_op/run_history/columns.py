@@ -33,7 +33,7 @@ class Column:
 
 
 def _make_shared_column(name: str, **more: Any) -> Column:
-    """Return a column whose value has the same name in a run's statistics and in a follow-up's state."""
+    """Return a column whose value has the same name in a run's statistics and in an audience's state."""
     return Column(name=name, run=name, follow_up=name, **more)
 
 

@@ -33,7 +33,7 @@ def create_table(table: str) -> str:
 def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
     """Return the INSERT statement for rows. A column that is NULL in all rows is left out.
 
-    No row is added if the query `unless` finds one.
+    No row is added if the query `unless` returns a row.
     """
     columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
     names = ", ".join(quote_name(column.name) for column in columns)

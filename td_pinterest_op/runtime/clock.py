@@ -12,7 +12,7 @@ _LONGEST = 1000 * 365 * DAY
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """The clocks and the sleep of a run, in seconds: `monotonic` for durations, `wall` since 1970."""
+    """The clocks of a run (`monotonic` for durations, `wall` since 1970) and its `sleep`, all in seconds."""
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time

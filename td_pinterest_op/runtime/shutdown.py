@@ -82,7 +82,7 @@ def protect_saving() -> Iterator[None]:
 def wait_for_protected_work() -> bool:
     """Wait for the functions of `run_shielded` (at most 1 s) and the blocks of `protect_saving` (at most 10 s).
 
-    Returns false if something is still being saved.
+    Returns False if something is still being saved.
     """
     begin = time.monotonic()
     while any(time.monotonic() - begin < most for most in tuple(_awaited.values())):

@@ -100,7 +100,7 @@ class TreasureData:
         return status, content
 
     def wait_for_retry(self, failure: TemporaryError, wait: float, place: str) -> None:
-        """Sleep `wait` seconds, or longer if `failure` asks for it. Raises TreasureDataError if that is too long."""
+        """Sleep `wait` seconds, or longer if `failure` asks. Raises TreasureDataError if that is too long."""
         if failure.retry_after > self.retry.longest_wait:
             raise TreasureDataError(
                 f"Treasure Data: {failure} {place}; Treasure Data asks to wait {format_duration(failure.retry_after)}, "
@@ -149,7 +149,10 @@ class TreasureData:
 
 
 def _explain_no_response(error: NoResponseError, place: str) -> Exception:
-    """Return the error for a request without a usable response (see `place`): TemporaryError if a retry may help."""
+    """Return the error for a request without a usable response: TemporaryError if a retry may help.
+
+    `place` names the request in the message, such as "to GET /v3/job/status/12".
+    """
     text = f"Treasure Data: {error}"
     if error.failure is Failure.OVERSIZED:
         return TreasureDataError(f"{text}, {place}")

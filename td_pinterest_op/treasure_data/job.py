@@ -175,7 +175,7 @@ def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:
 
 
 def _get_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]:
-    """Return a job's details, from its `view` "status" or "show". Raises JobError if there is no such job."""
+    """Return a job's details from the endpoint `view` ("status" or "show"). Raises JobError for an unknown job."""
     status, content = td.call("GET", build_path("job", view, job_id))
     if status == 404:
         raise JobError(

@@ -57,7 +57,7 @@ class JobResult:
     """Downloads a job's rows in blocks, to be iterated once. A block is a list of columns, all of the same length.
 
     Values are bytes (text is not decoded: one bad byte would cost the whole block), None, or other msgpack types.
-    Raises JobError and TreasureDataError. After the last block the number of rows is the one that the job says.
+    Raises JobError and TreasureDataError. After the last block, all rows that Treasure Data reports were read.
     """
 
     def __init__(self, td: TreasureData, job: Job) -> None:
@@ -160,7 +160,7 @@ class JobResult:
                 yield self._to_columns(rows)
 
     def _to_columns(self, rows: list[Any]) -> list[list[Any]]:
-        """Return rows as columns, and count the rows. Raises TreasureDataError for too many or too few columns."""
+        """Return rows as columns, and count the rows. Raises TreasureDataError if a row is too long or short."""
         width = len(self._job.schema)
         try:
             # One column, the usual case, takes a third of the time that turning rows into columns takes.

@@ -21,7 +21,7 @@ _TIMEOUT = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigdagServer:
-    """The REST API of a digdag server. `url` lacks `/api`; `authorization` is the value of the header, or empty.
+    """The REST API of a digdag server at `url` (without `/api`). `authorization`: the header's value, or empty.
 
     Every method raises NoResponseError.
     """

@@ -124,7 +124,7 @@ def read_source(task: Task) -> Source:
 
 
 def read_list_source(task: Task, name: str) -> Source | None:
-    """Return the query for an opt-out or consent list, which the parameter `name` contains, or None if it is not set.
+    """Return the query for an opt-out or consent list from the parameter `name`, or None if that is not set.
 
     Each retry issues the query again, so that people who opted out in between are not sent. Raises SettingsError.
     """

@@ -99,7 +99,7 @@ class TokenStore:
         return f"{self.timing.utc(seconds):%Y-%m-%d}"
 
     def _try_store(self, issued: Secret) -> str:
-        """Store a refresh token; return "", or why that failed."""
+        """Store a refresh token; return why that failed, or "" if it succeeded."""
         try:
             if self.secret_name is None:
                 return "the old token is written in plain text, not as a secret"
@@ -143,14 +143,14 @@ class TokenStore:
         return DigdagServer(url=f"https://{hosted}", authorization=Secret(f"TD1 {self.environ.get('TD_API_KEY', '')}"))
 
     def _put_secret(self, server: DigdagServer, name: str, issued: Secret) -> str:
-        """Store a refresh token as the secret `name` on the server; return "", or why that failed."""
+        """Store a refresh token as the secret `name` on the server; return why that failed, or ""."""
         problem = ""
         for wait in (0.0, *islice(self.retry.iterate_waits(), _TRIES - 1)):
             self.timing.sleep(wait)
             try:
                 status = server.put_secret(self.project_id, name, issued)
             except NoResponseError as error:
-                problem = f"the workflow server cannot be reached: {error.brief}"
+                problem = f"the workflow server cannot be reached: {error.brief_text}"
                 continue
             if 200 <= status < 300:
                 return ""
