@@ -41,7 +41,7 @@ def read_small_result(td: TreasureData, source: Source) -> list[dict[str, Any]]:
 
 
 def read_as_dicts(rows: Rows) -> list[dict[str, Any]]:
-    """Return rows as dictionaries by column name, with text decoded."""
+    """Return each row as a dictionary by column name, with text decoded."""
     names = [name for name, _ in rows.job.schema]
     return [
         {
