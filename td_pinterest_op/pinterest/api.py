@@ -173,7 +173,7 @@ def _require_id(response: Response, purpose: str) -> None:
 
 
 def _build_content_error(response: Response, purpose: str, why: str) -> PinterestError:
-    """Return the error for a successful response with wrong content. `why` completes "the answer …"."""
+    """Return the error for a 2xx response with unexpected content. The request may have been carried out."""
     text = f"Pinterest answered {response.status} to the request to {purpose}, but the answer {why}"
     rid = f" [x-pinterest-rid {response.request_id}]"
     return PinterestError(text + rid, status=response.status, maybe_applied=True)

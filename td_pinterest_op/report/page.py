@@ -44,7 +44,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Entry], str]], ...] = (
 def render_page(
     entries: Sequence[Entry], *, report_texts: Mapping[str, ReportText], audience_id: str | None = None, now: datetime
 ) -> str:
-    """Return the HTML report about one audience, or an overview of several audiences.
+    """Return the HTML report of one audience, or an overview of several.
 
     `entries` are in the order of time. `report_texts`: the texts of successful actions, by the actions' names.
 

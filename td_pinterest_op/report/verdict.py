@@ -43,7 +43,7 @@ ON_THEIR_WAY_OUT = replace(ON_THEIR_WAY, headline="Pinterest was asked to remove
 def choose_report_text(
     run: Entry | None, follow_up: Entry | None, *, report_texts: Mapping[str, ReportText]
 ) -> ReportText:
-    """Return the text about the last run and the last status check after it, one of which may be missing (None).
+    """Return the text for the last run and the last follow-up after it; at least one of them exists.
 
     `report_texts`: the texts of successful actions, by the actions' names.
     """
