@@ -105,7 +105,7 @@ def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str
 def flatten(
     mapping: Mapping[str, Any], prefix: str = "", *, separator: str = "_", kept: Collection[str] = JSON_NAMES
 ) -> dict[str, Any]:
-    """Return a nested mapping as a flat one, such as `{"rows_read": 1}`. Mappings named in `kept` stay nested."""
+    """Return a nested mapping as a flat one: `{"rows": {"read": 1}}` becomes `{"rows_read": 1}`, except for `kept`."""
     values: dict[str, Any] = {}
     for name, value in mapping.items():
         full = f"{prefix}{name}".lower()

@@ -33,7 +33,7 @@ class Column:
 
 
 def _make_shared_column(name: str, **more: Any) -> Column:
-    """Return a column whose value has the same name in a run's statistics and in an audience's state."""
+    """Return a column that has the same name in the rows of runs and of follow-ups."""
     return Column(name=name, run=name, follow_up=name, **more)
 
 
@@ -107,7 +107,7 @@ def build_run_row(statistics: Mapping[str, Any]) -> Row:
 
 
 def build_follow_up_row(audience: Mapping[str, Any]) -> Row:
-    """Return the history row of a follow-up (a status check), from the audience's state in `pinterest_status`."""
+    """Return the history row of an audience, from its state in `pinterest_status`."""
     return _build_row(FOLLOW_UP, audience, attrgetter("follow_up"))
 
 
@@ -117,7 +117,7 @@ def build_lift_row(figures: Mapping[str, Any]) -> Row:
 
 
 def _build_row(kind: str, content: Mapping[str, Any], get_path: Callable[[Column], str | None]) -> Row:
-    """Return a row of this kind, with the value at each column's path in `content`, or None if it is missing."""
+    """Return a row with the value at each column's path in `content`, None for a missing one."""
     row: dict[str, Any] = {"kind": kind}
     for column in COLUMNS:
         if path := get_path(column):
