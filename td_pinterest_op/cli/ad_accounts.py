@@ -14,7 +14,7 @@ WRITER_ROLES = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdAccount:
-    """An ad account that the token may read. `roles` are those of the token's user, as Pinterest names them."""
+    """An ad account that the token may read. `roles`: those of the token's user in it, as Pinterest names them."""
 
     id: str
     name: str
@@ -23,7 +23,7 @@ class AdAccount:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "AdAccount":
-        """Return the ad account in Pinterest's JSON."""
+        """Return the ad account that Pinterest's JSON describes."""
         owner, roles = content.get("owner"), content.get("permissions")
         return cls(
             id=to_text(content["id"]),
@@ -39,7 +39,7 @@ class AdAccount:
 
     @property
     def may_write(self) -> bool | None:
-        """Whether the user's roles allow an export; None if Pinterest does not show the roles."""
+        """Whether the user's roles allow an export, or None if Pinterest does not show the roles."""
         return not WRITER_ROLES.isdisjoint(self.roles) if self.roles else None
 
 
@@ -50,7 +50,7 @@ def list_ad_accounts(api: Api) -> Iterator[AdAccount]:
 
 
 def read_username(api: Api) -> str | None:
-    """Return the name of the token's user; None without the scope user_accounts:read."""
+    """Return the name of the token's user, or None if the token may not read it (scope user_accounts:read)."""
     try:
         return to_text(api.get("/user_account", purpose="look up the user").content.get("username")) or None
     except ExportError as error:

@@ -84,13 +84,13 @@ def authorize(
             _read_pasted_code(link, state, redirect) if no_browser else _wait_for_code(link, state, redirect, timeout)
         )
         # A code is good once: no signal comes between Pinterest's tokens and where they are kept.
-        grant, where = shutdown.run_shielded(
+        grant, stored_in = shutdown.run_shielded(
             lambda: _exchange_and_store_tokens(client, app, store, code=code, redirect=redirect)
         )
         doctor = "td-pinterest doctor" + (f" --env-file {shlex.quote(place[0])}" if kind == "file" else "")
         hidden_by = credentials.find_overriding_sources(kind)
         next_command = " && ".join([*hidden_by.values(), doctor])
-        _print_authorization(client, grant, where=where, next_command=next_command, as_json=common.as_json)
+        _print_authorization(client, grant, stored_in=stored_in, next_command=next_command, as_json=common.as_json)
         for earlier, cure in hidden_by.items():
             screen.print_note(
                 f"An older refresh token is in {earlier}, where commands look first: `{cure}` deletes it."
@@ -98,7 +98,7 @@ def authorize(
 
 
 def _add_app_credentials(credentials: Credentials) -> Credentials:
-    """Return the credentials with the app's client id and secret; ask for missing ones at the terminal."""
+    """Return the credentials with the app's client id and secret; the user is asked for those that are missing."""
     environ, sources = dict(credentials.environ), dict(credentials.sources)
     # Whatever it is, it is about to be replaced.
     sources.pop("PINTEREST_REFRESH_TOKEN", None)
@@ -111,7 +111,7 @@ def _add_app_credentials(credentials: Credentials) -> Credentials:
 
 
 def _ask_for_credential(variable: str, label: str) -> str:
-    """Ask for the app's client id or secret at the terminal. Raises SettingsError without a terminal."""
+    """Return the app's client id or secret, as the user types it. Raises SettingsError if there is no terminal."""
     if not screen.is_interactive():
         raise SettingsError(
             f"{variable} is not set, and there is no terminal to ask for the app's {label}: set the environment "
@@ -156,7 +156,7 @@ def _read_pasted_code(link: str, state: str, redirect: str) -> Secret:
 def _exchange_and_store_tokens(
     client: Client, app: ConnectionSettings, store: Target, *, code: Secret, redirect: str
 ) -> tuple[Grant, str]:
-    """Exchange the code for tokens and store them. Return the tokens and a description of the storage place."""
+    """Exchange the code for tokens and store them. Return the tokens and text that says where they are stored."""
     with shutdown.protect_saving():
         grant = exchange_code(
             client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
@@ -168,7 +168,7 @@ def _exchange_and_store_tokens(
             )
         assert grant.refresh_token is not None  # noqa: S101 - `exchange` has checked this
         try:
-            where = store(
+            stored_in = store(
                 {
                     SECRETS["PINTEREST_CLIENT_ID"]: app.client_id,
                     SECRETS["PINTEREST_CLIENT_SECRET"]: app.client_secret,
@@ -181,13 +181,13 @@ def _exchange_and_store_tokens(
                 screen.print_note(str(error))
             raise error from None
         if shutdown.is_requested():
-            screen.print_note(f"The refresh token is stored in {where}.")
-        return grant, where
+            screen.print_note(f"The refresh token is stored in {stored_in}.")
+        return grant, stored_in
 
 
-def _print_authorization(client: Client, grant: Grant, *, where: str, next_command: str, as_json: bool) -> None:
+def _print_authorization(client: Client, grant: Grant, *, stored_in: str, next_command: str, as_json: bool) -> None:
     """Print where the token is stored, when it expires, and which ad accounts it may read."""
-    accounts, user = _read_accounts_and_user(client, grant, where)
+    accounts, user = _read_accounts_and_user(client, grant, stored_in)
     rows = [
         {"id": account.id, "name": account.name, "roles": list(account.roles), "may_export": account.may_write}
         for account in accounts
@@ -195,9 +195,11 @@ def _print_authorization(client: Client, grant: Grant, *, where: str, next_comma
     lasts, scopes = grant.refresh_expires_in, sorted(grant.scopes)
     expires = None if lasts is None else datetime.fromtimestamp(SYSTEM.wall() + lasts, timezone.utc)
     if as_json:
-        screen.print_json({"stored_in": where, "user": user, "scopes": scopes, "expires": expires, "ad_accounts": rows})
+        screen.print_json(
+            {"stored_in": stored_in, "user": user, "scopes": scopes, "expires": expires, "ad_accounts": rows}
+        )
         return
-    screen.print_line(f"Stored in {where}.")
+    screen.print_line(f"Stored in {stored_in}.")
     screen.print_line(f"User: {user or 'Pinterest does not show it'}")
     screen.print_line(f"Scopes: {' '.join(scopes) or 'Pinterest does not name them'}")
     until = f"{expires:%Y-%m-%d}" if expires else "a day that Pinterest does not name"
@@ -209,8 +211,8 @@ def _print_authorization(client: Client, grant: Grant, *, where: str, next_comma
     screen.print_line(f"\nNext: {next_command}")
 
 
-def _read_accounts_and_user(client: Client, grant: Grant, where: str) -> tuple[list[AdAccount], str | None]:
-    """Return the ad accounts and the user name of a token. A failed request is reported, but not raised."""
+def _read_accounts_and_user(client: Client, grant: Grant, stored_in: str) -> tuple[list[AdAccount], str | None]:
+    """Return the ad accounts and the user name of a token, or only what is known if a request fails."""
     tokens = TokenSource(Bearer(grant.access_token, expires_at=float("inf")))
     api = Api(client=client, tokens=tokens, ad_account_id="")
     accounts: list[AdAccount] = []
@@ -221,7 +223,7 @@ def _read_accounts_and_user(client: Client, grant: Grant, where: str) -> tuple[l
         if "user_accounts:read" in grant.scopes:
             return accounts, read_username(api)
     except StoppedError as error:
-        raise error.extend(f". The refresh token is stored in {where}") from None
+        raise error.extend(f". The refresh token is stored in {stored_in}") from None
     except ExportError as error:
         screen.print_note(f"The token is stored, but its user and ad accounts cannot be shown now: {error}")
     owners = {account.owner for account in accounts if "OWNER" in account.roles and account.owner}

@@ -33,7 +33,7 @@ _LOOPBACK = ((http.server.ThreadingHTTPServer, "127.0.0.1"), (_IPv6Server, "::1"
 
 @contextlib.contextmanager
 def listen_for_redirect(redirect: str, *, state: str) -> Iterator[queue.Queue[Mapping[str, str]]]:
-    """Listen on this machine for Pinterest's redirect. Yields a queue that receives its parameters.
+    """Listen on this machine for Pinterest's redirect. Yields a queue that receives the redirect's parameters.
 
     A request with another state is answered and ignored: it is not the answer to this consent. Raises SettingsError for
     an address that is not of this machine, and for a port that is taken.
@@ -48,22 +48,22 @@ def listen_for_redirect(redirect: str, *, state: str) -> Iterator[queue.Queue[Ma
         yield arrived
 
 
-def parse_code(answer: Mapping[str, str]) -> Secret:
-    """Return the authorization code from a redirect's parameters. Raises AccountError if it is missing."""
-    if code := answer.get("code"):
+def parse_code(parameters: Mapping[str, str]) -> Secret:
+    """Return the authorization code in a redirect's parameters. Raises AccountError if there is no code."""
+    if code := parameters.get("code"):
         return Secret(code)
-    if answer.get("error") == "access_denied":
+    if parameters.get("error") == "access_denied":
         raise AccountError(
             "the consent was refused on Pinterest's page: nothing was stored. To approve after all, run the command "
             "again"
         )
-    error = answer.get("error", "")
+    error = parameters.get("error", "")
     named = error if error.replace("_", "").isalnum() and len(error) < 40 else "it named no error"
     raise AccountError(f"Pinterest redirected without a code ({named}): nothing was stored. Run the command again")
 
 
 def parse_pasted_address(pasted: str, *, state: str) -> Mapping[str, str]:
-    """Return the parameters of a pasted redirect address. Raises SettingsError for any other text."""
+    """Return the parameters of the redirect address that the user pasted. Raises SettingsError for any other text."""
     answer = dict(urllib.parse.parse_qsl(pasted.strip().partition("#")[0].partition("?")[2]))
     if not answer.keys() & {"code", "error"}:
         raise SettingsError(
@@ -79,7 +79,7 @@ def parse_pasted_address(pasted: str, *, state: str) -> Mapping[str, str]:
 
 
 def _parse_redirect(url: str) -> tuple[int, str]:
-    """Return port and path of a redirect address. Raises SettingsError unless it is on this machine."""
+    """Return the port and the path of a redirect address. Raises SettingsError if it is not on this machine."""
     try:
         parts = urllib.parse.urlsplit(url)
         port = 80 if parts.port is None else parts.port
@@ -139,7 +139,7 @@ def _make_handler(
                 arrived.put(answer)
 
         def _send_page(self, status: int, heading: str) -> None:
-            """Send a page with this heading to the browser."""
+            """Send the browser a page with this HTTP status and heading."""
             self.send_response(status)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Cache-Control", "no-store")

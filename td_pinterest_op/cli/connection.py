@@ -41,7 +41,7 @@ _PATIENCE = {"retry_count": 3, "max_retry_wait_millis": 10_000, "connection_time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """Credentials for both services. `environ`: the environment including them. `sources`: where each was found."""
+    """Credentials for Treasure Data and Pinterest. `environ` includes them. `sources`: where each one was found."""
 
     environ: Mapping[str, str]
     sources: Mapping[str, str]
@@ -59,18 +59,18 @@ class Credentials:
 
     @property
     def missing_variables(self) -> tuple[str, ...]:
-        """The environment variables of the secrets that no source contains."""
+        """The environment variables of the secrets that were found in no source."""
         return tuple(variable for variable in SECRETS if variable not in self.sources)
 
     @property
     def app_advice(self) -> str:
-        """Advice for a wrong client id or client secret, with the source of each."""
+        """Advice on correcting a wrong client id or client secret; it names the source of each."""
         places = (f"{name} (from {self.sources.get(name, 'nowhere')})" for name in PINTEREST_SECRETS if name != TOKEN)
         return f"correct {' or '.join(places)}: both are on the app's page at https://developers.pinterest.com/apps/"
 
     @property
     def token_advice(self) -> str:
-        """Advice for a refresh token that does not work. It depends on the token's source."""
+        """Advice on replacing a refresh token that Pinterest refuses; it depends on where the token was found."""
         place = self.sources.get(TOKEN, "")
         if place == ENVIRONMENT:
             return (
@@ -82,7 +82,7 @@ class Credentials:
         return "run `td-pinterest authorize`"
 
     def find_overriding_sources(self, kind: str) -> dict[str, str]:
-        """Return the sources that take precedence over `--to KIND`, each with the command that clears it."""
+        """Return the sources that override a token stored by `--to KIND`, each with a command to delete its token."""
         in_local = kind == "file" and read_local_secret(SECRETS[TOKEN], self.environ)
         return {
             **({ENVIRONMENT: f"unset {TOKEN}"} if self.sources.get(TOKEN) == ENVIRONMENT else {}),
@@ -90,7 +90,7 @@ class Credentials:
         }
 
     def require_variables(self, *variables: str) -> None:
-        """Raise SettingsError if a variable is missing. The message names all missing ones."""
+        """Raise SettingsError, which names all missing variables, if any of these variables is missing."""
         missing = [name for name in variables if name in self.missing_variables]
         if missing:
             file = f"the file {self.env_file}" if self.env_file else "a file (--env-file names one)"
@@ -108,16 +108,16 @@ class Credentials:
         return replace(self, sources=sources)
 
     def build_settings(self) -> ConnectionSettings:
-        """Return connection settings with short waits for terminal use. Missing credentials are set to "0"."""
+        """Return connection settings for use at a terminal: with short waits, and "0" for missing credentials."""
         environ = {**self.environ, **dict.fromkeys(self.missing_variables, "0")}
         return parse_settings({"type": "pinterest", **_PATIENCE}, table=CONNECTION, environ=environ)
 
     def build_task(self, *, session: str | None = None, **params: object) -> Task:
-        """Return a digdag task with these credentials and the given parameters."""
+        """Return a digdag task with these credentials and parameters. `session`: the session's key."""
         return Task(params={"project_id": LOCAL_PROJECT, **params}, environ=self.environ, session=session)
 
     def make_token_saver(self) -> OnNewRefreshToken:
-        """Return a function that stores a new refresh token where the old one was found. It warns if that fails."""
+        """Return a function that stores a new refresh token where the old one was found, or warns if that fails."""
         store = open_token_store(self.build_task(), self.build_settings(), SYSTEM)
         path = self.env_file
         if path is None or self.sources.get(TOKEN) != f"the file {path}":
@@ -143,7 +143,7 @@ class Credentials:
     def open_services(
         self, *, count: RequestCounts | None = None, on_response: OnResponse | None = None, timing: Timing = SYSTEM
     ) -> contextlib.AbstractContextManager[Services]:
-        """Connect to both services until the end of the block. `count` counts write requests to Pinterest."""
+        """Connect to Treasure Data and Pinterest within the block. `count` counts the write requests to Pinterest."""
         return connect_services(
             self.build_task(),
             self.build_settings(),
@@ -155,7 +155,7 @@ class Credentials:
 
 
 def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.environ) -> Credentials:
-    """Find each credential in the first source that has it. Raises SettingsError for an unusable file."""
+    """Return the credentials, each from the first source that has it. Raises SettingsError for an unusable env file."""
     in_file = _read_env_file(env_file) if env_file else {}
     values, sources = dict(environ), {}
     for variable in (*SECRETS, *_OTHERS):
@@ -174,7 +174,7 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
 
 
 def _read_local_value(variable: str, environ: Mapping[str, str]) -> str:
-    """Return a variable's value from the local digdag secrets; "" if it is missing."""
+    """Return a variable's value from the local digdag secrets, or "" if they do not contain it."""
     if variable in SECRETS:
         return read_local_secret(SECRETS[variable], environ) or ""
     if variable == "TD_API_SERVER" and (host := read_local_secret("td.endpoint", environ)):
@@ -184,7 +184,7 @@ def _read_local_value(variable: str, environ: Mapping[str, str]) -> str:
 
 
 def _read_env_file(path: Path) -> dict[str, str]:
-    """Return the variables in the file of --env-file. Raises SettingsError if other users can read it."""
+    """Return the variables in the file of --env-file. Raises SettingsError if it is not a private, regular file."""
     if not _can_store_token(path):
         raise SettingsError(
             f"{path} of --env-file is not a regular file: a refresh token that Pinterest renews could not be stored "
@@ -197,7 +197,7 @@ def _read_env_file(path: Path) -> dict[str, str]:
 
 
 def _can_store_token(path: Path) -> bool:
-    """Return whether a token written to this file can be read again. True for a missing file."""
+    """Return whether a token written to this path can be read again: it is a regular file, or there is no file yet."""
     try:
         status = path.stat()
     except OSError:
@@ -208,21 +208,21 @@ def _can_store_token(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """Connected services, with the credentials and the common options of the command."""
+    """Connections to Treasure Data and Pinterest, with the credentials and the common options of the command."""
 
     services: Services
     credentials: Credentials
     common: CommonOptions
 
     def make_api(self) -> Api:
-        """Return Pinterest's API for the ad account of --ad-account, of the environment, or for the only one."""
+        """Return Pinterest's API for the ad account that --ad-account or the environment names, or for the only one."""
         named = self.common.ad_account or self.credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
         return self.services.build_pinterest_api(
             require_id(named, "--ad-account") if named else self._find_only_ad_account()
         )
 
     def _find_only_ad_account(self) -> str:
-        """Return the id of the user's only ad account. Raises SettingsError for none, click.UsageError for several."""
+        """Return the id of the user's only ad account. Raises SettingsError without one, UsageError for several."""
         accounts = list(list_ad_accounts(self.services.pinterest))
         if len(accounts) == 1:
             self.common.print_note(f"Ad account: {accounts[0].label}, the only one")
@@ -246,7 +246,7 @@ def open_connection(
     on_response: OnResponse | None = None,
     timing: Timing = SYSTEM,
 ) -> Iterator[Connection]:
-    """Connect to both services until the end of the block. Raises SettingsError for missing credentials."""
+    """Connect to Treasure Data and Pinterest within the block. Raises SettingsError for missing credentials."""
     credentials = find_credentials(common.env_file)
     credentials.require_variables(*PINTEREST_SECRETS)
     common.print_note(f"Credentials: {credentials.describe_sources()}")
@@ -255,7 +255,7 @@ def open_connection(
 
 
 def require_id(text: str, option: str) -> str:
-    """Return an id from the command line, stripped. Raises click.UsageError if it contains anything but digits."""
+    """Return an id from the command line without spaces around it. Raises click.UsageError if it is not all digits."""
     if not (text.isascii() and text.strip().isdecimal()):
         raise click.UsageError(
             f"{option} must be an id, which has only digits; `td-pinterest accounts` and `audiences` list the ids"

@@ -36,7 +36,7 @@ def build_consent_url(environ: Mapping[str, str], *, client_id: Secret, redirect
 def exchange_code(
     client: Client, *, client_id: Secret, client_secret: Secret, code: Secret, redirect_uri: str
 ) -> Grant:
-    """Exchange the code of a consent, which is valid once, for tokens. Raises AccountError if it is refused."""
+    """Return the tokens for an authorization code, which is valid once. Raises AccountError if Pinterest refuses it."""
     grant = request_grant(
         client,
         {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect_uri},

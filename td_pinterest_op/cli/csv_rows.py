@@ -130,7 +130,7 @@ def _detect_encoding(sample: bytes) -> str:
 
 
 class _CsvFile:
-    """An open CSV file. `schema`: names and types of the columns that are read, as for a job's result."""
+    """An open CSV file. `schema`: names and types of the columns that are read, in the form of a job's schema."""
 
     def __init__(self, path: Path, text: IO[str], options: CsvOptions) -> None:
         self._path, self._text = path, text
@@ -171,11 +171,11 @@ class _CsvFile:
         return f"Reading the column{'s' if len(self._columns) > 1 else ''} {read} of {self._path.name}{left_out}"
 
     def find_line_number(self, row: int) -> int:
-        """Return the line on which a row of the last block begins. Rows and lines count from 1."""
+        """Return the number of the line on which a row of the last block begins. Rows and lines count from 1."""
         return self._lines[row - self._read - 1]
 
     def read_blocks(self) -> Iterator[list[list[Any]]]:
-        """Yield blocks of rows, as a list for each column. Raises JobError for a row with a wrong number of fields."""
+        """Yield blocks of rows, one list for each column. Raises JobError for a row with a wrong number of fields."""
         rows = self._read_numbered_rows()
         while block := list(itertools.islice(rows, _BLOCK_ROWS)):
             self._lines = [line for line, _ in block]
@@ -184,7 +184,7 @@ class _CsvFile:
             self._read += len(block)
 
     def _read_numbered_rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row with its line number. Blank rows are skipped."""
+        """Yield the line number and the fields of each row that is not blank."""
         line = 2  # under the header
         for row in self._reader:
             if any(row):
@@ -214,7 +214,7 @@ def _find_wanted_columns(header: Sequence[str], options: CsvOptions) -> list[Csv
 
 
 def _find_column_name(header: str, options: CsvOptions) -> str | None:
-    """Return the column name that an export uses for a header; None for a column that is not read."""
+    """Return the column name that an export uses for a header, or None if the column is not read."""
     if header.lower() in options.other_columns:
         return header
     type_ = _TYPE_BY_SPELLING.get(_simplify_header(header))

@@ -77,13 +77,13 @@ def explain(common: CommonOptions, name: str | None) -> None:
     name, all of them are listed.
     """
     if name is None:
-        entries = [_describe_entry(known) for known in (*REASONS, *ERRORS)]
+        entries = [_describe_reason_or_error(known) for known in (*REASONS, *ERRORS)]
         if common.as_json:
             screen.print_json(entries)
         else:
             screen.print_table(entries, columns=("name", "meaning"), prose=("meaning",))
         return
-    entry = _describe_entry(_resolve_name(name))
+    entry = _describe_reason_or_error(_resolve_name(name))
     if common.as_json:
         screen.print_json(entry)
         return
@@ -93,8 +93,8 @@ def explain(common: CommonOptions, name: str | None) -> None:
             screen.print_line(f"\n{heading} {entry[key]}")
 
 
-def _describe_entry(name: str) -> dict[str, Any]:
-    """Return a rejection reason or an error as a row: its meaning, example and advice."""
+def _describe_reason_or_error(name: str) -> dict[str, Any]:
+    """Return the facts that `explain` prints about a rejection reason or an error: its meaning, example and advice."""
     if name in REASONS:
         reason = asdict(REASONS[name])
         return {"name": name, "kind": "reason", **reason, "meaning": f"the value {reason['meaning']}"}
@@ -109,7 +109,7 @@ def get_meaning(error: type[ExportError]) -> str:
 
 
 def _resolve_name(name: str) -> str:
-    """Return the exact name of a reason or an error. Raises click.UsageError with the nearest name."""
+    """Return the exact name of a rejection reason or an error. Raises click.UsageError if there is no such name."""
     names = {known.lower(): known for known in (*REASONS, *ERRORS)}
     word = name.strip().lower().replace("-", "_")
     if word not in names:

@@ -122,7 +122,7 @@ def export(
 def run_export_task(
     task: Task, credentials: Credentials, common: CommonOptions, *, rows: Rows | None = None
 ) -> Mapping[str, Any]:
-    """Run an export that asks at the terminal before the first write. Return its statistics."""
+    """Run an export that asks the user before its first write to Pinterest. Return the export's statistics."""
     is_dry = str(task.params["result_settings"].get("dry_run", "")).lower() == "true"
     reporter = TerminalReporter(ask=not (common.yes or is_dry), quiet=common.quiet)
     with stop_on_signals(), screen.print_waits(quiet=common.quiet):
@@ -134,7 +134,7 @@ def run_export_task(
 def _complete_settings(
     in_file: Mapping[str, object], credentials: Credentials, common: CommonOptions
 ) -> dict[str, object]:
-    """Return a file's settings, completed with the command's options and the environment."""
+    """Return the file's settings, overridden by the command's options and completed from the environment."""
     raw = {"type": "pinterest", "audience_type": "customer_list", **in_file}
     if common.ad_account or not raw.get("ad_account_id"):
         raw["ad_account_id"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
@@ -148,7 +148,7 @@ def _complete_settings(
 
 
 def _merge_params(of_file: Mapping[str, object], source: Mapping[str, Any]) -> dict[str, object]:
-    """Return the task's parameters from the file, overridden by those from the options."""
+    """Return the task's parameters from the settings file, overridden by those from the command's options."""
     lists = {name: files.read_sql(source[name], f"--{name}") for name in LISTS if source[name]}
     of_options = {name: value for name, value in build_query_params(source).items() if value is not None} | lists
     of_options |= {name: source[name] for name in ("database", "engine") if source[name]}
@@ -157,7 +157,7 @@ def _merge_params(of_file: Mapping[str, object], source: Mapping[str, Any]) -> d
 
 
 def _require_one_source(source: Mapping[str, Any], of_file: Mapping[str, object], *, reads_rows: bool) -> None:
-    """Raise click.UsageError unless exactly one source of rows is named, or none if no rows are read."""
+    """Raise click.UsageError unless exactly one source of rows is named, or none for an action that reads no rows."""
     known = {name for name in source if source[name]} | of_file.keys()
     named = [option for option in _SOURCES if source[option]]
     if len(named) > 1 or (reads_rows and known.isdisjoint(_SOURCES)):
@@ -171,7 +171,7 @@ def _require_one_source(source: Mapping[str, Any], of_file: Mapping[str, object]
 
 
 def build_query_params(source: Mapping[str, Any]) -> dict[str, object]:
-    """Return the task parameters for the job or the query that the options name; empty for neither."""
+    """Return the task parameters for the job or the query that the options name, or {} if they name neither."""
     if not source["query"]:
         return {"job_id": source["job_id"]} if source["job_id"] else {}
     others = {name: source[name] for name in ("database", "engine") if name in source}
@@ -181,9 +181,9 @@ def build_query_params(source: Mapping[str, Any]) -> dict[str, object]:
 def _make_session_key(
     settings: Mapping[str, object], params: Mapping[str, object], csv_file: Path | None
 ) -> str | None:
-    """Return a session key. Repeating a command on the same day yields the same key, so a killed run resumes.
+    """Return a session key that is the same for the same command on the same day, so that a killed run resumes.
 
-    None for rows that can be read only once.
+    The key is None for rows that can be read only once.
     """
     digest = hashlib.sha256()
     if csv_file and not csv_file.is_file():
@@ -198,7 +198,7 @@ def _make_session_key(
 def _open_csv_file(
     path: Path | None, settings: Mapping[str, object], only: Sequence[str], note: Callable[[str], None]
 ) -> contextlib.AbstractContextManager[Rows | None]:
-    """Open the file of --csv until the end of the block. Yields None without a path."""
+    """Return a context manager that opens the file of --csv, or yields None if there is no path."""
     if path is None:
         return contextlib.nullcontext()
     takes_rows = str(settings.get("records", "")).strip().lower() == RecordsFormat.ROWS.value
@@ -237,7 +237,7 @@ class TerminalReporter:
 
     @contextlib.contextmanager
     def show_progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
-        """Show a progress bar on a terminal. Yields a function to call with the number of units done."""
+        """Show a progress bar for a phase of the export. Yields a function to call with the number of units done."""
         console = Console(stderr=True)
         is_hidden = self.quiet or not console.is_terminal
         columns = (
@@ -259,7 +259,7 @@ def stop_on_signals() -> Iterator[None]:
     received: list[int] = []
 
     def handle_signal(number: int, _frame: FrameType | None) -> None:
-        """Request the shutdown; interrupt the command at the first signal only."""
+        """Request the shutdown; only the first signal interrupts the command."""
         received.append(number)
         shutdown.request_end(signal.Signals(number).name)
         if len(received) == 1:  # a second one would interrupt what the first one lets finish
@@ -285,7 +285,7 @@ def stop_on_signals() -> Iterator[None]:
 
 
 def _print_statistics(statistics: Mapping[str, Any]) -> None:
-    """Print the statistics that are not empty, and the summary."""
+    """Print an export's summary, and those of its statistics that have a value."""
     others = () if statistics["mirror"]["mode"] else ("mirror.",)
     figures = {
         name.replace("rows.invalid_by_reason.", "invalid: "): value

@@ -34,7 +34,7 @@ def read_text(path: Path, option: str = "") -> str:
 
 
 def read_task_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read the --settings file (YAML or JSON). Return the task's settings and its parameters.
+    """Return the task's settings and its parameters, read from the --settings file (YAML or JSON).
 
     Raises SettingsError, also for what no export takes.
     """
@@ -44,26 +44,26 @@ def read_task_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def read_sql(text: str, option: str) -> str:
-    """Return the SQL in an option's value, which is SQL or the name of a file. Raises SettingsError."""
+    """Return the SQL in an option's value or in the file that it names. Raises SettingsError if that is unreadable."""
     is_sql = len(text.split()) > 1 and not text.strip().lower().endswith(".sql")
     return text if is_sql else read_text(Path(text), option)
 
 
 def explain_error(error: OSError | UnicodeDecodeError) -> str:
-    """Return why a text file cannot be used, without quoting its content."""
+    """Return the reason why a text file cannot be read or written, without quoting its content."""
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else "it is not UTF-8 text"
 
 
 def parse_env_file(text: str, path: Path) -> dict[str, str]:
     """Return the variables in an env file's text; a later value overrides an earlier one."""
     return {
-        name: "".join(map(_unquote_piece, re.findall(_PIECE, text[word], re.VERBOSE | re.DOTALL)))
+        name: "".join(map(_unquote_fragment, re.findall(_PIECE, text[word], re.VERBOSE | re.DOTALL)))
         for name, word in _find_assignments(text, path)
     }
 
 
 def set_env_values(path: Path, new: Mapping[str, str]) -> None:
-    """Set variables in an env file. Existing names keep their place; new ones are added at the end.
+    """Set variables in an env file: replace the values of existing ones in place, and append new ones.
 
     Afterwards only its owner can read it. A file that does not exist is made. Raises SettingsError.
     """
@@ -75,7 +75,7 @@ def set_env_values(path: Path, new: Mapping[str, str]) -> None:
 
 
 def _replace_env_values(text: str, path: Path, new: Mapping[str, str]) -> str:
-    """Return the text of an env file with the values in `new` set."""
+    """Return an env file's text with the variables in `new` set: existing ones in place, others at the end."""
     pieces, end, left = [], 0, dict(new)
     for name, value in _find_assignments(text, path):
         if name in new:
@@ -90,7 +90,7 @@ def _replace_env_values(text: str, path: Path, new: Mapping[str, str]) -> str:
 
 
 def _find_assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
-    """Yield each variable name in an env file's text, with the slice of the text that contains its value."""
+    """Yield the name of each variable that an env file's text assigns, and the slice of the text with its value."""
     position = 0
     while position < len(text):
         token, assignment = _TOKEN.match(text, position), _ASSIGNMENT.match(text, position)
@@ -102,10 +102,10 @@ def _find_assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
         position = token.end()
 
 
-def _unquote_piece(piece: str) -> str:
-    """Return one piece of a shell word, quoted or not, without its quotes and escapes."""
-    if piece[0] == "'":
-        return piece[1:-1]
+def _unquote_fragment(fragment: str) -> str:
+    """Return a fragment of a shell word, quoted or unquoted, without its quotes and escapes."""
+    if fragment[0] == "'":
+        return fragment[1:-1]
     # Between double quotes a backslash escapes only these; at a line's end it joins two lines.
-    escape = re.compile(r'\\([$`"\\\n])' if piece[0] == '"' else r"\\(.)", re.DOTALL)
-    return escape.sub(lambda match: match[1].strip("\n"), piece[1:-1] if piece[0] == '"' else piece)
+    escape = re.compile(r'\\([$`"\\\n])' if fragment[0] == '"' else r"\\(.)", re.DOTALL)
+    return escape.sub(lambda match: match[1].strip("\n"), fragment[1:-1] if fragment[0] == '"' else fragment)

@@ -75,19 +75,21 @@ def init(common: CommonOptions, /, folder: Path, **named: Any) -> int:
     return 0 if is_right else 1
 
 
-def _confirm_dry_run(questions: "_Questions", answers: Answers, credentials: Credentials, named: bool) -> bool:
-    """Return whether to do a dry run. The user is asked only if no credentials are missing."""
+def _confirm_dry_run(questions: "_Questions", answers: Answers, credentials: Credentials, is_requested: bool) -> bool:
+    """Return whether to do a dry run: an option requests it, or the user agrees. Asks only if no secret is missing."""
     can_run = not {*_list_needed_secrets(answers)} & {*credentials.missing_variables}
-    return named or (can_run and questions.ask_yes_no("Then try it in a dry run? Nothing is written to Pinterest"))
+    return is_requested or (
+        can_run and questions.ask_yes_no("Then try it in a dry run? Nothing is written to Pinterest")
+    )
 
 
 def _list_needed_secrets(answers: Answers) -> Sequence[str]:
-    """Return the environment variables of the secrets that an export with these answers needs."""
+    """Return the names of the environment variables for the secrets that an export with these answers needs."""
     return (*PINTEREST_SECRETS, *(["TD_API_KEY"] if answers.query else []))
 
 
 def _dry_run_exports(folder: Path, answers: Answers, credentials: Credentials, common: CommonOptions) -> None:
-    """Do a dry run of each export in the project folder, and print its summary."""
+    """Do a dry run of each export in the project folder, and print the summary of each."""
     credentials.require_variables(*_list_needed_secrets(answers))
     texts = {"query": answers.job.query, "suppress": "suppressed.sql", "consent": "consented.sql"}
     params = {
@@ -106,7 +108,7 @@ def _dry_run_exports(folder: Path, answers: Answers, credentials: Credentials, c
 def _open_pinterest(
     common: CommonOptions, credentials: Credentials
 ) -> contextlib.AbstractContextManager[Connection | None]:
-    """Connect to both services. Yields None if Pinterest's credentials are missing."""
+    """Return a context manager that connects to Treasure Data and Pinterest, or yields None without credentials."""
     if any(name in credentials.missing_variables for name in PINTEREST_SECRETS):
         screen.print_note(
             "There are no credentials for Pinterest yet, so you type the ids yourself. `td-pinterest authorize` "
@@ -117,7 +119,7 @@ def _open_pinterest(
 
 
 class _Questions:
-    """Asks questions at the terminal. If `asks` is false, uses the defaults instead."""
+    """Asks the user questions at the terminal. If `asks` is false, it takes the default answers instead."""
 
     def __init__(self, *, asks: bool) -> None:
         self._asks = asks
@@ -126,10 +128,12 @@ class _Questions:
                 "there is no terminal to ask questions on: give every answer as an option, and use --yes"
             )
 
-    def get_answer(self, question: str, answer: str | None, *, option: str = "", default: str | None = None) -> str:
-        """Return the option's value, the user's answer or the default. Raises click.UsageError without any."""
-        if answer is not None:
-            return answer.strip()
+    def get_answer(
+        self, question: str, option_value: str | None, *, option: str = "", default: str | None = None
+    ) -> str:
+        """Return the option's value, the user's answer or the default. Raises click.UsageError if there is none."""
+        if option_value is not None:
+            return option_value.strip()
         if self._asks:
             return str(click.prompt(question, default=default, err=True, show_default=bool(default))).strip()
         if default is None:
@@ -137,11 +141,11 @@ class _Questions:
         return default
 
     def ask_yes_no(self, question: str) -> bool:
-        """Return the user's answer to a yes-or-no question; False if nobody is asked."""
+        """Return the user's answer to a yes-or-no question, or False if no questions are asked."""
         return self._asks and click.confirm(question, err=True)
 
     def choose_job(self, name: str | None) -> Job:
-        """Return the job with this name. Without a name, ask the user to choose one."""
+        """Return the job with this name. If `name` is None, return the user's choice, or `add` if nothing is asked."""
         if name is None and self._asks:
             for known, job in JOBS.items():
                 screen.print_note(f"  {known:12}{job.description}")
@@ -152,7 +156,7 @@ class _Questions:
 
 
 def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], services: Services | None) -> Answers:
-    """Return all answers, from the options or from the user. Raises click.UsageError."""
+    """Return all answers: from the options, else from the user. Raises click.UsageError if one is missing or wrong."""
     account = _ask_ad_account(questions, options["ad_account"], services)
     api = services.build_pinterest_api(account) if services else None
     job = questions.choose_job(options["job"])
@@ -185,43 +189,45 @@ def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], servic
     )
 
 
-def _ask_ad_account(questions: _Questions, answer: str | None, services: Services | None) -> str:
-    """Return the ad account's id, from the option or from the user."""
-    accounts = [*list_ad_accounts(services.pinterest)] if services and not answer else []
+def _ask_ad_account(questions: _Questions, option_value: str | None, services: Services | None) -> str:
+    """Return the id of the ad account: from the option, else from the user."""
+    accounts = [*list_ad_accounts(services.pinterest)] if services and not option_value else []
     for account in accounts[:_SHOWN]:
         screen.print_note(f"  {account.label}")
     only = accounts[0].id if len(accounts) == 1 else None
-    account_id = questions.get_answer("Ad account (its id)", answer, option="--ad-account", default=only)
+    account_id = questions.get_answer("Ad account (its id)", option_value, option="--ad-account", default=only)
     return require_id(account_id, "--ad-account")
 
 
 def _ask_audiences(
-    questions: _Questions, job: Job, answers: Sequence[str], api: Api | None
+    questions: _Questions, job: Job, option_values: Sequence[str], api: Api | None
 ) -> tuple[Sequence[tuple[str, str]], str]:
-    """Return ids and names of existing audiences, and the name of an audience to create."""
+    """Return ids and names of the existing audiences to export to, and the name of an audience to create."""
     if job.creates_audience:
-        return (), questions.get_answer("Name of the new audience", next(iter(answers), None), option="--audience")
+        return (), questions.get_answer(
+            "Name of the new audience", next(iter(option_values), None), option="--audience"
+        )
     if not job.ids and not job.has_several_audiences:
         return (), ""
     known = {str(row["id"]): str(row.get("name") or "") for row in api.list_entities("audiences")} if api else None
-    if not answers:
+    if not option_values:
         for audience_id, name in [*(known or {}).items()][:_SHOWN]:
             screen.print_note(f"  {audience_id:20}{escape(name)}")
     several = job.has_several_audiences
     question = "Audiences (ids, separated by commas)" if several else "Audience (its id, or its name)"
     while True:
-        text = questions.get_answer(question, ",".join(answers) or None, option="--audience")
+        text = questions.get_answer(question, ",".join(option_values) or None, option="--audience")
         try:
             found = [_find_audience(each.strip(), known) for each in (text.split(",") if several else [text])]
             return [*dict.fromkeys(found)], ""
         except click.UsageError as error:
-            if answers:
+            if option_values:
                 raise
             screen.print_note(error.message)
 
 
 def _find_audience(text: str, known: Mapping[str, str] | None) -> tuple[str, str]:
-    """Return id and name of the audience that `text` names. Raises click.UsageError for none or several."""
+    """Return id and name of the audience with this id or name. Raises click.UsageError unless there is exactly one."""
     if known is None:
         try:
             return str(AUDIENCE_ID.read(text, repr)), ""
@@ -240,7 +246,7 @@ def _find_audience(text: str, known: Mapping[str, str] | None) -> tuple[str, str
 
 
 def _read_sql_answer(text: str, option: str) -> str:
-    """Return the SQL of an answer, which is SQL or the name of a file; "" without an answer."""
+    """Return the SQL of an answer (SQL, or the name of a file with SQL), or "" if the answer is empty."""
     sql = files.read_sql(text, option) if text else ""
     if "${" in sql:
         raise SettingsError(f"{option} contains a template, which digdag fills in only in a .dig file: take it out")

@@ -12,7 +12,7 @@ from td_pinterest_op.settings.table import CREDENTIALS
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A kind of workflow that `td-pinterest init` can set up, and what it needs.
+    """A job of `td-pinterest init`: a kind of workflow that it can set up, and what that workflow needs.
 
     `action`: that of its settings, None for a workflow that is not a single export. `ids`: the keys of
     `config/pinterest.yml` for the audience. `query`: the file of the people; None for a job without.
@@ -33,7 +33,7 @@ class Job:
 
     @property
     def has_known_settings(self) -> bool:
-        """Whether the settings of the workflow's exports are known before it runs."""
+        """Whether the settings of the workflow's exports are known before the workflow runs."""
         return bool(self.action) or self.has_several_audiences
 
 
@@ -76,7 +76,7 @@ JOBS: Mapping[str, Job] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """The answers that fill in a project folder. Queries are SQL. `audiences`: pairs of id and name.
+    """A user's answers that fill in a project folder. Queries are SQL. `audiences`: pairs of id and name.
 
     `settings`: further settings of the export. `alert`: `mail:ADDRESS`, `slack`, or "" for no alert.
     """
@@ -100,7 +100,7 @@ _ELSEWHERE = frozenset(
 
 
 def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) -> Answers:
-    """Return the answers that create a project folder for an export from the command line.
+    """Return the answers to `td-pinterest init` for a workflow that repeats an export from the command line.
 
     Raises click.UsageError for an export that no workflow can repeat.
     """

@@ -150,7 +150,7 @@ def _read_history_rows(history: str, audience_id: str, env_file: Path | None) ->
 
 
 def _build_detailed_row(api: Api, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an audience as a row with its description, ad account and customer list."""
+    """Return an audience as a row that includes its description, its ad account and its customer list."""
     row = build_audience_row(content) | {"description": content.get("description"), "ad_account_id": api.ad_account_id}
     list_id = row["customer_list_id"]
     behind = api.get_entity("customer_lists", list_id) if list_id else None
@@ -162,7 +162,7 @@ def _build_detailed_row(api: Api, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return Pinterest's JSON of an audience as a row of a table or of JSON."""
+    """Return the audience that Pinterest's JSON describes, as a row for a table or JSON."""
     rule = content.get("rule")
     rule = rule if isinstance(rule, Mapping) else {}
     return {
@@ -182,7 +182,7 @@ def _get_single_id(value: object) -> str | None:
 
 
 def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, Any]:
-    """Return Pinterest's JSON of a customer list as a row. `used_by`: the ids of the audiences that use it."""
+    """Return the customer list that Pinterest's JSON describes, as a row. `used_by`: ids of audiences that use it."""
     name = parse_list_name(str(content.get("name") or ""))
     return {
         "id": str(content["id"]),

@@ -26,7 +26,7 @@ class CommonOptions:
     yes: bool = False
 
     def print_note(self, text: str) -> None:
-        """Print a line about the work on standard error, unless --quiet is set."""
+        """Print a note, which is not part of the result, on standard error, unless --quiet is set."""
         if not self.quiet:
             screen.print_note(text)
 

@@ -87,7 +87,7 @@ def _format_shell_path(path: Path) -> str:
 
 
 def _write_project_folder(folder: Path, answers: Answers) -> list[str]:
-    """Write a project folder and fill in its files. Return the files left unchanged, since somebody edited them.
+    """Write a project folder and fill in its files. Return the files left unchanged, because a user had edited them.
 
     Raises WorkflowError where there is no checkout, and what is wrong with the folder.
     """
@@ -113,7 +113,7 @@ def _write_project_folder(folder: Path, answers: Answers) -> list[str]:
 
 
 def _fill_file(path: Path, template: str, fill: Fill) -> bool:
-    """Fill in a file, except what somebody has changed. Return whether the file now has all answers."""
+    """Fill in a file, except for what a user has edited. Return whether the file then contains all answers."""
     # The bundle lays out only what the workflow names before it is filled in.
     text = path.read_text(encoding="utf-8") if path.exists() else template
     filled = fill(text, template)
@@ -128,36 +128,36 @@ def _list_code_lines(text: str) -> set[str]:
 
 
 def _build_fills(answers: Answers) -> Mapping[str, Fill]:
-    """Return, for the path of each file of the project folder, a function that fills the file in."""
+    """Return, by the path of each file of the project folder, the function that fills the answers in."""
     job = answers.job
     fills: dict[str, Fill] = {"config/pinterest.yml": partial(_fill_ids, answers=answers)}
     if answers.database:
         fills["config/workflow.yml"] = partial(_fill_value, keys=("td", "database"), value=answers.database)
     if answers.alert:
-        fills["config/failed.yml"] = _keep_changed_file(partial(_fill_alert, alert=answers.alert))
+        fills["config/failed.yml"] = _fill_unless_changed(partial(_fill_alert, alert=answers.alert))
     if job.has_several_audiences:
-        fills["config/audiences.yml"] = _keep_changed_file(partial(_fill_audience_list, answers=answers))
+        fills["config/audiences.yml"] = _fill_unless_changed(partial(_fill_audience_list, answers=answers))
     queries = {f"queries/{job.query}": answers.query} if job.query else {}
     queries |= {path: getattr(answers, name) for name, path in _LISTS.items()}
     for path, sql in queries.items():
         if sql:
             fills[path] = partial(_fill_query, sql=sql)
-    fills[job.workflow] = _keep_changed_file(partial(_fill_task, answers=answers))
+    fills[job.workflow] = _fill_unless_changed(partial(_fill_task, answers=answers))
     return fills
 
 
-def _keep_changed_file(make: Callable[[str], str]) -> Fill:
-    """Return a Fill that applies `make` to the template, but keeps a file that somebody has changed."""
+def _fill_unless_changed(make: Callable[[str], str]) -> Fill:
+    """Return a function that fills in the template with `make`, but leaves a file unchanged if a user has edited it."""
     return lambda text, template: make(template) if text == template else text
 
 
 def _fill_query(text: str, template: str, *, sql: str) -> str:
-    """Return the text of a query file: the given SQL, unless somebody has changed the file."""
+    """Return the text of a query file: `sql`, or the file's text unchanged if a user has edited it."""
     return f"{sql.strip()}\n" if text == template else text
 
 
 def _fill_ids(text: str, template: str, *, answers: Answers) -> str:
-    """Return the text of config/pinterest.yml with ids and names filled in."""
+    """Return the text of config/pinterest.yml with the ids and names from the answers filled in."""
     keys = answers.job.ids
     values: dict[tuple[str, ...], str] = {("ad_account_id",): answers.ad_account_id}
     if answers.new_name and answers.job.creates_audience:
@@ -184,7 +184,7 @@ def _fill_audience_list(template: str, *, answers: Answers) -> str:
 
 
 def _fill_task(template: str, *, answers: Answers) -> str:
-    """Return the workflow's text with the lists of people and further settings added to its task."""
+    """Return the workflow's text with the opt-out list, the consent list and other settings added to its task."""
     text, lines = template, [f"{name}: {path}" for name, path in _LISTS.items() if getattr(answers, name)]
     if lines:
         # The template shows them in comments.
@@ -212,7 +212,7 @@ def _fill_alert(template: str, *, alert: str) -> str:
 
 
 def _uncomment_block(lines: Sequence[str], first: str) -> Iterator[str]:
-    """Yield the lines; uncomment the block that begins with the line `first`."""
+    """Yield the lines, with the commented-out block that begins with the line `first` uncommented."""
     inside = False
     for line in lines:
         inside = line.strip() == first or (inside and re.match(r"\s*#   ", line) is not None)
@@ -220,7 +220,7 @@ def _uncomment_block(lines: Sequence[str], first: str) -> Iterator[str]:
 
 
 def _fill_value(text: str, template: str, *, keys: Sequence[str], value: str) -> str:
-    """Return YAML text with the value at nested keys set, unless somebody has changed that value.
+    """Return YAML text with the value at these nested keys replaced, unless a user has changed the template's value.
 
     Comments and all other lines stay. Raises SettingsError if there is no such key.
     """
@@ -233,7 +233,7 @@ def _fill_value(text: str, template: str, *, keys: Sequence[str], value: str) ->
 
 
 def _find_yaml_line(text: str, keys: Sequence[str]) -> tuple[int, re.Match[str]]:
-    """Return number and match of the YAML line at nested keys. Raises SettingsError if it is missing."""
+    """Return number and regex match of the YAML line at these nested keys. Raises SettingsError if there is none."""
     path: list[tuple[int, str]] = []
     for number, line in enumerate(text.splitlines()):
         if match := _LINE.fullmatch(line):

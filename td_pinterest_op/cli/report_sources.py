@@ -25,12 +25,15 @@ _ERROR = re.compile(r"Error messages from python: (?P<text>.*?)(?: \(\w+\))?(?:\
 
 
 def read_entries(text: str, *, name: str) -> list[Entry]:
-    """Return the entries in a page, a log, JSON or CSV, oldest first. Raises the errors of `collect_entries`."""
+    """Return the entries (runs and follow-ups) in a report page, a log, JSON or CSV, oldest first.
+
+    `name`: that of the text, for errors. Raises the errors of `collect_entries`.
+    """
     return collect_entries(_parse_text(text), name=name)
 
 
 def _parse_text(text: str) -> Iterator[Entry]:
-    """Yield the entries in text, which is an earlier page, JSON, a task's log, or history rows as CSV."""
+    """Yield the entries (runs and follow-ups) in a report page, JSON, a task's log, or rows of the history as CSV."""
     if (entries := read_page_entries(text)) is not None:
         yield from entries
     elif _JSON.match(text):
@@ -45,32 +48,32 @@ def _parse_text(text: str) -> Iterator[Entry]:
 
 
 def _split_json(text: str) -> Iterator[Any]:
-    """Yield the JSON values in a text that contains several in a row."""
+    """Yield each JSON value of a text that consists of one or more JSON values."""
     decoder, position = json.JSONDecoder(), 0
     while (position := cast("re.Match[str]", _SPACE.match(text, position)).end()) < len(text):
         value, position = decoder.raw_decode(text, position)
         yield value
 
 
-def _parse_json_entries(values: Any) -> Iterator[Entry]:
-    """Yield the entries in a JSON value: statistics, follow-ups, or lists and mappings of them."""
-    if isinstance(values, list):
-        for member in values:
+def _parse_json_entries(parsed: Any) -> Iterator[Entry]:
+    """Yield the entries (runs and follow-ups) in parsed JSON, at the top level or nested in lists and mappings."""
+    if isinstance(parsed, list):
+        for member in parsed:
             yield from _parse_json_entries(member)
-    elif "audiences" in values:
-        for state in values["audiences"]:
+    elif "audiences" in parsed:
+        for state in parsed["audiences"]:
             row = {_NAMES.get(name, name): value for name, value in state.items()}
-            yield make_entry({"checked_at": values.get("checked_at"), **row})
-    elif not {"rows", "kind"} & set(values):
-        for member in values.values():
+            yield make_entry({"checked_at": parsed.get("checked_at"), **row})
+    elif not {"rows", "kind"} & set(parsed):
+        for member in parsed.values():
             if isinstance(member, Mapping):
                 yield from _parse_json_entries(member)
     else:
-        yield make_entry(values)
+        yield make_entry(parsed)
 
 
 def _parse_log_entries(text: str) -> Iterator[Entry]:
-    """Yield an entry for each line of a task's log that contains statistics."""
+    """Yield an entry for each line of a task's log that contains the statistics of an export."""
     errors = [*_ERROR.finditer(text)]
     places = [error.start() for error in errors]
     end = -1

@@ -28,7 +28,7 @@ Row = Mapping[str, object]
 
 
 def prepare_streams() -> None:
-    """Replace closed standard streams, and let characters that the encoding lacks become question marks.
+    """Replace closed standard streams, and print characters that an encoding lacks as question marks.
 
     Raises WorkflowError when nothing can be printed. A standard input or error that is closed is an empty one.
     """
@@ -46,7 +46,7 @@ def prepare_streams() -> None:
 
 
 class _StandardOutput(io.FileIO):
-    """Standard output, whose errors are raised as WorkflowError to tell them from those of other files."""
+    """Standard output. A failed write raises WorkflowError, to distinguish it from errors in writing other files."""
 
     def write(self, data: Any) -> int:
         """Write data to standard output. Raises WorkflowError if that fails, or BrokenPipeError for a closed pipe."""
@@ -90,7 +90,7 @@ _WAITING = ("treasure_data.job", "mirroring", "pinterest.rate_limit")
 
 @contextlib.contextmanager
 def print_waits(*, quiet: bool) -> Iterator[None]:
-    """Within the block, print which jobs and limits the command waits for."""
+    """Within the block, print what the command waits for: jobs, and rate limits."""
     handler = MessageHandler(logging.INFO)
     loggers = [logging.getLogger(f"td_pinterest_op.{name}") for name in _WAITING]
     for logger in () if quiet else loggers:
@@ -110,7 +110,7 @@ def print_line(text: str | Text = "", *, indent: int = 0) -> None:
 
 
 def print_note(text: str | Text, *, indent: int = 0) -> None:
-    """Print a line about the work on standard error. `indent`: see `print_line`."""
+    """Print a note, which is not part of the result, on standard error. `indent`: see `print_line`."""
     _print_wrapped(make_console(stderr=True), text, indent)
 
 
@@ -204,11 +204,11 @@ def _print_wrapped(out: Console, text: str | Text, indent: int) -> None:
     _print_renderable(out, text)
 
 
-def _print_renderable(out: Console, what: object) -> None:
-    """Print a rich object without trailing spaces. Errors of standard error are ignored."""
+def _print_renderable(out: Console, renderable: object) -> None:
+    """Print a rich object without trailing spaces. Errors in writing to standard error are ignored."""
     try:
         with out.capture() as capture:
-            out.print(what)
+            out.print(renderable)
         text = "\n".join(line.rstrip() for line in capture.get().splitlines())
         out.file.write(f"{text}\n")
         out.file.flush()
@@ -219,7 +219,7 @@ def _print_renderable(out: Console, what: object) -> None:
 
 
 def redirect_to_null(descriptor: int) -> None:
-    """Redirect a stream that cannot be written to the null device, so that flushing it at exit cannot fail."""
+    """Point an unwritable stream at the null device, so that flushing it at exit cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 

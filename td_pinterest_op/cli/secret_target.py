@@ -22,7 +22,7 @@ Target = Callable[[Mapping[str, Secret]], str]
 
 
 def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Target:
-    """Return a function that stores secrets where `--to KIND ARGUMENTS` says. Checks that place first.
+    """Check the place that `--to KIND ARGUMENTS` names; return a function that stores secrets there.
 
     Raises click.UsageError for arguments that do not fit, SettingsError for a place that cannot be used.
     """
@@ -66,7 +66,7 @@ def write_local_secret(name: str, value: Secret, environ: Mapping[str, str]) -> 
 
 
 def _make_td_target(project: str) -> Target:
-    """Return a function that stores secrets with `td wf secrets`. Raises SettingsError without a td command."""
+    """Return a function that stores secrets with `td wf secrets`. Raises SettingsError if there is no td command."""
     td = shutil.which("td")
     if td is None:
         raise SettingsError(
@@ -92,7 +92,7 @@ def _make_td_target(project: str) -> Target:
 
 
 def _make_file_target(path: Path) -> Target:
-    """Return a function that stores secrets in an env file. Raises SettingsError if it is unusable."""
+    """Return a function that stores secrets in an env file. Raises SettingsError if the path cannot be used."""
     if not path.parent.is_dir():
         raise SettingsError(f"there is no folder {path.parent} for the file {path.name}")
     if path.is_file():
@@ -123,7 +123,7 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
     def store_on_server(secrets: Mapping[str, Secret]) -> str:
         """Store secrets on the digdag server; return a description of the place."""
         try:
-            status, project_id = _find_project_id(server, project)
+            status, project_id = _request_project_id(server, project)
             if project_id is None:
                 raise SettingsError(
                     f"the digdag server {base} has no project {project} (it answered {status}): push it first, or set "
@@ -144,8 +144,8 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
     return store_on_server
 
 
-def _find_project_id(server: DigdagServer, name: str) -> tuple[int, str | None]:
-    """Return the response's status, and the id of the project with this name, None if the server shows none."""
+def _request_project_id(server: DigdagServer, name: str) -> tuple[int, str | None]:
+    """Look up a project by name. Return the response's status, and the id, or None if there is no such project."""
     response = server.send_request("GET", f"/api/projects?name={urllib.parse.quote(name)}")
     try:
         return response.status, str(response.content["projects"][0]["id"])

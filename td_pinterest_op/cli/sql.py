@@ -87,7 +87,7 @@ def sql(
 
 
 def _parse_columns(names: str) -> tuple[list[str], Mapping[str, str]]:
-    """Return the column names in --columns, and the identifier types that it gives. Raises click.UsageError."""
+    """Return the column names in --columns, and the types that it gives. Raises click.UsageError if it is invalid."""
     pairs = [name.strip().partition("=") for name in names.split(",") if name.strip()]
     try:
         types = COLUMNS.read({name: type_ for name, is_typed, type_ in pairs if is_typed}, repr)
@@ -111,7 +111,7 @@ def _run_without_rows(common: CommonOptions, text: str, *, database: str, engine
 def _make_statement(
     what: str, text: str, job: Job, *, types: Mapping[str, str], keys: Sequence[str], control: Mapping[str, str | None]
 ) -> str:
-    """Return the SQL statement of the kind `what`: hashed, rejected or control."""
+    """Return the statement that `what` names (hashed, rejected or control) for the query `text`."""
     names = [name for name, _ in job.schema]
     columns = find_identifier_columns(job, types, ignores_others=True)
     query = Query(text=text, names=names, columns=columns)
@@ -137,7 +137,7 @@ def _make_statement(
 
 
 def _parse_control(parts: Mapping[str, str | None]) -> Control:
-    """Return the control group that --percent, --salt and --by define. Raises click.UsageError."""
+    """Return the control group that --percent, --salt and --by define. Raises click.UsageError if they are invalid."""
     try:
         control: Control = CONTROL.read({name: part for name, part in parts.items() if part is not None}, repr)
     except WrongValueError as error:
@@ -146,7 +146,7 @@ def _parse_control(parts: Mapping[str, str | None]) -> Control:
 
 
 def _require_column(name: str, names: Sequence[str], option: str) -> str:
-    """Return the name of a column. Raises click.UsageError if the query does not have it."""
+    """Return `name` if the query has a column with this name; otherwise raise click.UsageError."""
     if name.lower() not in map(str.lower, names):
         raise click.UsageError(f"{option}: the query has no column {name}; it has {', '.join(names)}")
     return name

@@ -19,7 +19,7 @@ from td_pinterest_op.records.sql import (
 
 
 def build_hashed_statement(query: Query) -> str:
-    """Return the query with digests in place of identifiers, and NULL in place of rejected ones."""
+    """Return SQL that selects the query's rows with digests in place of identifiers, NULL in place of rejected ones."""
     selected = {place: f"c{place}" for place in range(len(query.names))}
     for column in query.columns:
         of_array = f"filter(a{column.position}, each -> length(each) = {DIGEST_CHARACTERS})"
@@ -29,7 +29,7 @@ def build_hashed_statement(query: Query) -> str:
 
 
 def build_rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
-    """Return SQL that selects, for each rejected value, the user's keys, the column and the reason.
+    """Return SQL that selects, for each rejected value, the key columns of its row, its column and the reason.
 
     A row without any identifier is one rejection.
     """
@@ -55,7 +55,7 @@ ORDER BY reason, {keys_alone}"""
 
 
 def build_arms_statement(query: Query, *, by: str | None, salt: str, share: str) -> str:
-    """Return SQL that selects each person's `key` and `arm`, which is `control` or `sent`.
+    """Return SQL that selects each person's `key` and `arm`: `control` (withheld by an export) or `sent`.
 
     `by`: the column of the key; None: the digest in the only column of identifiers. `salt` and `share` (of NUMBERS) are
     SQL.
@@ -82,12 +82,12 @@ def _build_digest_sql(column: Column) -> str:
 
 
 def _build_array_sql(column: Column) -> str:
-    """Return an SQL expression for the column's digests as an array."""
+    """Return an SQL expression for an array of the column's digests, with reasons in place of rejected values."""
     return f"a{column.position}" if column.is_array else f"ARRAY[a{column.position}]"
 
 
 def _build_presence_sql(column: Column) -> str:
-    """Return an SQL condition: a row has a value other than NULL in the column."""
+    """Return an SQL condition that is true for a row with a value other than NULL in the column."""
     place = column.position
     return (
         f"coalesce(cardinality(filter(a{place}, each -> each IS NOT NULL)) > 0, false)"

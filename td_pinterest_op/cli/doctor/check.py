@@ -25,18 +25,18 @@ class CheckResult:
 
     @property
     def was_run(self) -> bool:
-        """Whether the check was run, not skipped."""
+        """Whether the check was run rather than skipped."""
         return not self.message.startswith(_NOT_CHECKED)
 
 
 def skip_check(reason: str, advice: str = "fix that first") -> CheckResult:
-    """Return the result of a skipped check, with the reason."""
+    """Return the result of a check that is skipped for this reason."""
     return CheckResult(WARNING, _NOT_CHECKED + reason, advice)
 
 
 @dataclass(kw_only=True)
 class DoctorContext:
-    """Input and shared state of all checks. `params`: parameters of the task whose rows are checked.
+    """The doctor's input, and state that its checks share. `params`: parameters of the task whose rows are checked.
 
     `account` is the ad account once its check has found it. `stack` closes what was opened.
     """
@@ -52,5 +52,5 @@ class DoctorContext:
 
     @cached_property
     def services(self) -> Services:
-        """The connected services. They are connected on first use."""
+        """Connections to Treasure Data and Pinterest, opened on first use."""
         return self.stack.enter_context(self.credentials.open_services())

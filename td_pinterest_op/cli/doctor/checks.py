@@ -25,7 +25,7 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class CheckSpec:
-    """Specification of a check. `run` returns None if there is nothing to show.
+    """Definition of a check of the doctor. `run` returns the check's result, or None if there is nothing to report.
 
     `depends_on`: the checks that must succeed first.
     """
@@ -37,7 +37,7 @@ class CheckSpec:
 
 
 def run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
-    """Run the checks that apply and yield each name and result. Checks that depend on a failed one are skipped."""
+    """Run the checks that apply; yield the name and result of each. Checks that depend on a failed one are skipped."""
     failed: dict[str, str] = {}  # each with the check that failed first
     for spec in CHECKS:
         cause = next((failed[name] for name in spec.depends_on if name in failed), None)
@@ -53,14 +53,14 @@ def run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
 
 
 def _find_advice(failure: ExportError, credentials: Credentials) -> str:
-    """Return advice for an error. For a refused credential, it depends on the credential's source."""
+    """Return advice for an error; for a refused credential, the advice depends on where the credential was found."""
     if isinstance(failure, AccountError) and failure.status == _REFUSED:
         return credentials.app_advice if failure.code == WRONG_APP_CODE else credentials.token_advice
     return failure.advice
 
 
 def _check_credentials(context: DoctorContext) -> CheckResult:
-    """Check that Pinterest's credentials are found. A later check examines Treasure Data's key."""
+    """Check that Pinterest's credentials are available. Treasure Data's key has a check of its own."""
     if missing := [name for name in PINTEREST_SECRETS if name in context.credentials.missing_variables]:
         message = f"{', '.join(missing)} not found in the environment, the local digdag secrets or --env-file"
         return CheckResult(ERROR, message, "run `td-pinterest authorize`, which gets and stores them")
@@ -68,7 +68,7 @@ def _check_credentials(context: DoctorContext) -> CheckResult:
 
 
 def check_proxy(environ: Mapping[str, str]) -> CheckResult:
-    """Check the proxy in the environment; show it without its password."""
+    """Check the proxy that the environment variables set; show its address without the password."""
     names = [name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy") if environ.get(name)]
     if not names:
         return CheckResult(OK, "none is set")
@@ -82,12 +82,12 @@ def check_proxy(environ: Mapping[str, str]) -> CheckResult:
 
 
 def _check_endpoints(context: DoctorContext) -> None:
-    """Raise SettingsError for an endpoint to which secrets must not be sent."""
+    """Raise SettingsError if the environment names an endpoint to which secrets must not be sent."""
     read_endpoints(context.credentials.environ)
 
 
 def _check_workflow(context: DoctorContext) -> CheckResult | None:
-    """Return the most severe finding of `td-pinterest check` about the workflow; None without a workflow."""
+    """Return the most severe finding of `td-pinterest check` about the workflow, or None if no workflow is named."""
     path = context.workflow
     if path is None:
         return None

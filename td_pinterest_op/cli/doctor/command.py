@@ -74,7 +74,7 @@ def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path 
 def _read_settings(
     settings_file: Path | None, workflow: Path | None
 ) -> tuple[Mapping[str, object], tuple[str | None, object]]:
-    """Return the settings that decide which rows are valid, and database and table of the run history.
+    """Return the settings that decide which rows are valid, and the database and the table of the run history.
 
     Both come from the settings file, else from the workflow.
     """

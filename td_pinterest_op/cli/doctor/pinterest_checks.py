@@ -34,7 +34,7 @@ def check_scopes(context: DoctorContext) -> CheckResult:
 
 
 def check_token_expiry(context: DoctorContext) -> CheckResult:
-    """Check when the refresh token expires."""
+    """Check how soon the refresh token expires."""
     seconds = context.services.tokens.refresh_expires_in
     if seconds is None:
         return CheckResult(OK, "Pinterest does not say how long the refresh token lasts")
@@ -45,7 +45,7 @@ def check_token_expiry(context: DoctorContext) -> CheckResult:
 
 
 def check_clock(context: DoctorContext) -> CheckResult:
-    """Compare this machine's clock with Pinterest's."""
+    """Check that this machine's clock agrees with Pinterest's."""
     wall = SYSTEM.wall()
     skew = wall - read_server_time(context.services.client.last_headers, wall=wall)
     if abs(skew) > _SKEW:
@@ -55,7 +55,7 @@ def check_clock(context: DoctorContext) -> CheckResult:
 
 
 def judge_tier(headers: Mapping[str, str]) -> CheckResult:
-    """Return the app's access tier, derived from the limits in a response's headers."""
+    """Return a check result with the app's access tier, which is derived from the limits in a response's headers."""
     limits = parse_quotas(headers)
     of_day = [quota for quota, window in limits if window >= DAY]
     if of_day:
@@ -68,7 +68,7 @@ def judge_tier(headers: Mapping[str, str]) -> CheckResult:
 
 
 def check_ad_account(context: DoctorContext) -> CheckResult:
-    """Check that the named ad account, or the only one, can be read. Store it in the context."""
+    """Check that the token can read the ad account (the named one, or the only one). Store it in the context."""
     services, named = context.services, context.account_id
     if services.tokens.scopes and "ads:read" not in services.tokens.scopes:
         return skip_check("the token may not read ad accounts")
@@ -86,7 +86,7 @@ def check_ad_account(context: DoctorContext) -> CheckResult:
 
 
 def judge_role(account: AdAccount) -> CheckResult:
-    """Return the user's roles, with a warning if they may not allow changes of audiences."""
+    """Return a check result with the user's roles: a warning if they may not allow the user to change audiences."""
     roles = ", ".join(account.roles) or "not shown by Pinterest"
     if account.may_write is False:
         advice = f"have the owner grant one of {', '.join(sorted(WRITER_ROLES))} in Business Manager"
@@ -95,7 +95,7 @@ def judge_role(account: AdAccount) -> CheckResult:
 
 
 def check_audience(context: DoctorContext) -> CheckResult:
-    """Check the audience with the rules that an export applies."""
+    """Check that an export could use the audience; report the audience's status and size."""
     if not (audience_id := context.audience_id):
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
         return skip_check("no audience is named", advice)

@@ -34,7 +34,7 @@ _ANY_EXPORT = {
 
 
 def check_api_key(context: DoctorContext) -> CheckResult:
-    """Check that Treasure Data's region accepts the API key."""
+    """Check that the configured region of Treasure Data accepts the API key."""
     if "TD_API_KEY" in context.credentials.missing_variables:
         message = f"TD_API_KEY not found (as a secret it is {SECRETS['TD_API_KEY']})"
         return CheckResult(ERROR, message, "set it, or store it with `digdag secrets --local --set td.apikey`")
@@ -86,7 +86,7 @@ def _check_table(td: TreasureData, database: str, table: str) -> CheckResult:
 
 
 def check_rows(context: DoctorContext) -> CheckResult:
-    """Check the first rows of the job against the task's `result_settings`."""
+    """Check the first rows of the job's result against the task's `result_settings`."""
     params, credentials, td = context.params, context.credentials, context.services.treasure_data
     settings = parse_export({**_ANY_EXPORT, **params["result_settings"]}, environ=credentials.environ)
     job = wait_for_job(td, workflow_task.read_source(credentials.build_task(**params)))
@@ -98,7 +98,7 @@ def check_rows(context: DoctorContext) -> CheckResult:
 
 
 def _judge_rows(label: str, settings: Settings, stats: Stats) -> CheckResult:
-    """Return the check result for the rows that `stats` has counted. `label` names the job."""
+    """Return the check result for the rows that `stats` has counted. `label` names the job in messages."""
     if not stats.read:
         return CheckResult(WARNING, f"{label} has no rows", "check the query's WHERE")
     check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
@@ -122,7 +122,7 @@ def _judge_rows(label: str, settings: Settings, stats: Stats) -> CheckResult:
 
 
 def _take_sample(blocks: Iterator[list[list[Any]]]) -> Iterator[list[list[Any]]]:
-    """Yield the blocks, cut to the number of rows that the check reads."""
+    """Yield the blocks up to the maximum number of rows that the doctor checks; the last block may be shortened."""
     left = _SAMPLE
     for block in blocks:
         yield [column[:left] for column in block]

@@ -19,19 +19,19 @@ _MOST_SHOWN = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """The files of a project folder that a push sends, with their sizes in bytes."""
+    """The archive that `digdag push` sends: the files of a project folder, with their sizes in bytes."""
 
     folder: Path
     sizes: Mapping[Path, int]
 
     @property
     def total_bytes(self) -> int:
-        """The total size of the files, unpacked."""
+        """The total size of the files before compression, in bytes."""
         return sum(self.sizes.values())
 
     @cached_property
     def packed_bytes(self) -> int:
-        """The size of the compressed archive in bytes, or of the files if even these are within the limit."""
+        """The size of the compressed archive in bytes, or the uncompressed size if even that is within the limit."""
         if self.total_bytes <= HOSTED_BYTES:
             return self.total_bytes
         with tempfile.TemporaryFile() as file:
@@ -42,7 +42,7 @@ class Archive:
 
     @property
     def excess_for_hosted(self) -> str:
-        """Why hosted Treasure Workflow would refuse the archive, and what to do; "" if it would accept it."""
+        """The reason why hosted Treasure Workflow would refuse the archive, and what to do; "" if it would not."""
         if self.packed_bytes <= HOSTED_BYTES:
             return ""
         size = f"the archive of {self.folder} has a size of {self.packed_bytes / 1024 / 1024:.1f} MB"
@@ -50,7 +50,7 @@ class Archive:
 
     @property
     def excess_for_server(self) -> str:
-        """Why a digdag server would refuse the archive, and what to do; "" if it would accept it."""
+        """The reason why a digdag server would refuse the archive, and what to do; "" if it would not."""
         if self.total_bytes <= SERVER_BYTES:
             return ""
         return (
@@ -61,7 +61,7 @@ class Archive:
 
     @property
     def _size_advice(self) -> str:
-        """How to make the archive smaller, with the largest parts of the folder."""
+        """Advice on making the archive smaller, which names the largest files and folders in it."""
         by_part: Counter[str] = Counter()
         for path, size in self.sizes.items():
             parts = path.relative_to(self.folder).parts
@@ -71,14 +71,14 @@ class Archive:
 
     @property
     def _bundle_advice(self) -> str:
-        """Advice on leaving the libraries out of the archive; "" if it contains none."""
+        """Advice to leave the operator's libraries out of the archive; "" if it contains no libraries."""
         if not (self.folder / "requests").is_dir():
             return ""
         return "; or install the libraries in the server's Python, and run scripts/bundle without --with-dependencies"
 
 
 def collect_archive(folder: Path) -> Archive:
-    """Return the files that a push sends: not hidden ones, and none that `.digdagignore` names."""
+    """Return the archive of a project folder: all files except hidden ones and those that `.digdagignore` excludes."""
     ignored = read_digdagignore(folder)
     sizes = {
         path: path.stat().st_size
@@ -91,7 +91,7 @@ def collect_archive(folder: Path) -> Archive:
 
 
 def read_digdagignore(folder: Path) -> pathspec.GitIgnoreSpec:
-    """Return the patterns of `.digdagignore`, which follow the rules of `.gitignore`."""
+    """Return the patterns in the folder's `.digdagignore`, which follow the rules of `.gitignore`."""
     file = folder / ".digdagignore"
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
     return pathspec.GitIgnoreSpec.from_lines(lines)

@@ -20,7 +20,7 @@ _DOTTED = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*")
 
 
 class UnknownValueError(Exception):
-    """The value of a template is known only while the workflow runs."""
+    """Raised for a template whose value is known only while the workflow runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -48,11 +48,11 @@ class Value:
 
     @property
     def mapping(self) -> "dict[str, Value]":
-        """The members of a mapping; empty for any other value."""
+        """The members if the value is a mapping; otherwise an empty mapping."""
         return self.value if isinstance(self.value, dict) else {}
 
     def get(self, *keys: str) -> "Value | None":
-        """Return the value at nested keys; None if a key is missing."""
+        """Return the value at these nested keys, or None if a key is missing."""
         value: Value | None = self
         for key in keys:
             value = value.mapping.get(key) if value else None
@@ -92,15 +92,15 @@ class DigFile:
         return self.path.parent
 
     def add_error(self, at: Value, code: str, message: str) -> None:
-        """Add a finding of what ends a run or does harm, at the line of the value `at`."""
+        """Add an error, a finding about something that makes a run fail or does harm, at the line of the value `at`."""
         self._add_finding(at, code, message, level="error")
 
     def add_warning(self, at: Value, code: str, message: str) -> None:
-        """Add a finding of what may be intended, at the line of the value `at`."""
+        """Add a warning, a finding about something that may be intentional, at the line of the value `at`."""
         self._add_finding(at, code, message, level="warning")
 
     def _add_finding(self, at: Value, code: str, message: str, *, level: str) -> None:
-        """Add a finding, unless the same one exists."""
+        """Add a finding at the line of the value `at`, unless the same finding exists already."""
         finding = Finding(path=at.path, line=at.line, code=code, message=" ".join(message.split()), level=level)
         if finding not in self.findings:
             self.findings.append(finding)
@@ -108,7 +108,7 @@ class DigFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A task of a workflow. `operator` is None for a group of tasks. `exported`: the parameters that it inherits."""
+    """A task of a workflow. `operator`: None for a group of tasks. `exported`: all `_export` parameters that it has."""
 
     name: str
     value: Value
@@ -118,22 +118,22 @@ class Task:
 
     @property
     def command(self) -> Value | None:
-        """The value after the operator, such as the class name after `py>`."""
+        """The operator's value, such as the class name after `py>`, or None if there is no operator."""
         return self.value.get(f"{self.operator}>") if self.operator else None
 
     def get_exported(self, *keys: str) -> Any:
-        """Return the exported parameter at nested keys; None if a key is missing."""
+        """Return the exported parameter at these nested keys, or None if a key is missing."""
         value: Any = self.exported
         for key in keys:
             value = value.get(key) if isinstance(value, Mapping) else None
         return value
 
     def fill_templates(self, value: Value) -> object:
-        """Return a value with its templates filled in. Raises UnknownValueError if only a run knows their values."""
+        """Return a value with its templates filled in. Raises UnknownValueError if one is known only during a run."""
         return _fill_templates(value.to_plain(), self.exported)
 
     def fill_text(self, value: Value) -> str:
-        """Return a string with its templates filled in; "" for another value, or if only a run knows their values."""
+        """Return a string with its templates filled in, or "" for another value or one known only during a run."""
         try:
             text = self.fill_templates(value)
         except UnknownValueError:
@@ -155,7 +155,7 @@ def read_workflow(path: Path) -> DigFile:
 
 
 def make_place(path: Path, line: int = 1) -> Value:
-    """Return an empty Value for a line of a file, so that findings can be added there."""
+    """Return an empty Value that marks a line of a file as the location of a finding."""
     return Value(value=None, path=path, line=line)
 
 
@@ -167,7 +167,7 @@ class _YamlReader:
         self._open: list[Path] = []
 
     def read_file(self, path: Path) -> Value | None:
-        """Return a YAML file's content; add a finding and return None if it cannot be read."""
+        """Return a YAML file's content as a Value. If it cannot be read, add a finding and return None."""
         try:
             text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
@@ -184,7 +184,7 @@ class _YamlReader:
             self._open.pop()
 
     def _parse_yaml(self, path: Path, text: str) -> yaml.Node | None:
-        """Return the root node of YAML text; add a finding and return None if the text is invalid."""
+        """Return the root node of YAML text. If the text is not valid YAML, add a finding and return None."""
         try:
             return yaml.compose(text, Loader=yaml.BaseLoader)
         except yaml.YAMLError as error:
@@ -214,7 +214,7 @@ class _YamlReader:
         return Value(value=value, path=path, line=line, quoted=node.style is not None)  # type: ignore[arg-type]
 
     def _convert_mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Value]:
-        """Return the members of a YAML mapping, including merged (`<<`) and included ones."""
+        """Return the members of a YAML mapping, including those merged by `<<` and those of included files."""
         members: dict[str, Value] = {}
         own = set()
         for key, value in node.value:
@@ -235,7 +235,7 @@ class _YamlReader:
         return members
 
     def _read_included(self, name: str, here: Value) -> dict[str, Value]:
-        """Return the members of an included file; add a finding if it cannot be included."""
+        """Return the members of the file that `!include` names at `here`. If it cannot be included, add a finding."""
         target = here.path.parent / name
         if ".." in Path(name).parts:
             self._dig.add_error(
@@ -258,7 +258,7 @@ class _YamlReader:
 def walk_tasks(
     value: Value, name: str = "", exported: Mapping[str, Any] = MappingProxyType({}), parents: tuple[Value, ...] = ()
 ) -> Iterator[Task]:
-    """Yield every task and every group of tasks, each group before its tasks."""
+    """Yield the task or group of tasks in a YAML value, then all tasks and groups nested in it."""
     own = value.get("_export")
     exported = _merge_nested(exported, own.to_plain()) if own else exported
     operator = next((key[:-1] for key in value.mapping if key.endswith(">")), None)
@@ -269,7 +269,7 @@ def walk_tasks(
 
 
 def _merge_nested(base: Mapping[str, Any], over: object) -> dict[str, Any]:
-    """Return the mapping `base`, with `over` merged into it at every level."""
+    """Return a copy of the mapping `base` in which the values of `over` take precedence, at every level of nesting."""
     merged = dict(base)
     for key, value in over.items() if isinstance(over, dict) else ():
         old = merged.get(key)
@@ -291,7 +291,7 @@ def _fill_templates(value: object, params: Mapping[str, Any]) -> object:
 
 
 def _look_up_parameter(name: str, params: Mapping[str, Any]) -> str:
-    """Return a template's value as text. Raises UnknownValueError if `params` do not contain it."""
+    """Return the value of the parameter that a template names, as text. Raises UnknownValueError if it is missing."""
     value: object = params
     for part in name.split(".") if _DOTTED.fullmatch(name) else [""]:
         if not isinstance(value, dict) or part not in value:

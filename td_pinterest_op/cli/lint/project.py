@@ -31,15 +31,15 @@ except ImportError as error:
 """
 
 
-def check_project(dig: DigFile, every: list[Task]) -> None:
-    """Add findings about files that a push leaves out, a too large archive, and an unsuitable Python."""
+def check_project(dig: DigFile, tasks: list[Task]) -> None:
+    """Add findings about files that a push would omit, an archive that is too large, and an unsuitable Python."""
     ignored = read_digdagignore(dig.folder)
-    for task in every:
+    for task in tasks:
         _check_query_file(dig, task)
-    for value, name in _find_referenced_files(dig, every):
+    for value, name in _find_referenced_files(dig, tasks):
         if message := _explain_omission(dig.folder, name, ignored):
             dig.add_error(value, "left-out", message)
-    package, uses = dig.folder / PACKAGE, next(filter(runs_package, every), None)
+    package, uses = dig.folder / PACKAGE, next(filter(runs_package, tasks), None)
     in_checkout = (dig.folder.parent / "scripts" / "bundle").is_file()  # which lays the package next to the workflows
     if uses and not in_checkout and not package.is_dir():
         message = (
@@ -51,18 +51,18 @@ def check_project(dig: DigFile, every: list[Task]) -> None:
         message = f".digdagignore names {PACKAGE}, so a push leaves out the operator: take the line out"
         dig.add_error(uses.command or uses.value, "left-out", message)
     # Only hosted Treasure Workflow needs a container image.
-    is_hosted = any(task.value.get("docker") or "docker" in task.exported for task in every)
+    is_hosted = any(task.value.get("docker") or "docker" in task.exported for task in tasks)
     if package.is_dir():
         _check_archive_size(dig, is_hosted=is_hosted)
     if (package / "__init__.py").is_file() and not is_hosted:
-        for task in filter(runs_package, every):
+        for task in filter(runs_package, tasks):
             setting, python = _find_python(task)
             if python and (message := explain_unusable_python(python, dig.folder)):
                 dig.add_warning(setting or make_place(dig.folder), "python", message)
 
 
 def _check_query_file(dig: DigFile, task: Task) -> None:
-    """Add a finding for a query file that is blank, or that contains a template without a value."""
+    """Add a finding for each query file of a task that is blank, or has a template that digdag does not fill in."""
     if task.operator == "td" and task.command:
         named = [(task.command, task.fill_text(task.command))]
     else:
@@ -83,7 +83,7 @@ def _check_query_file(dig: DigFile, task: Task) -> None:
 
 
 def _check_archive_size(dig: DigFile, *, is_hosted: bool) -> None:
-    """Add a finding if a server would refuse the archive because of its size."""
+    """Add a finding if hosted Treasure Workflow or a digdag server would refuse the archive because of its size."""
     archive = collect_archive(dig.folder.resolve())
     # All workflows of a folder share one archive, and this finding.
     if message := archive.excess_for_hosted:
@@ -93,7 +93,7 @@ def _check_archive_size(dig: DigFile, *, is_hosted: bool) -> None:
 
 
 def has_image(task: Task) -> bool:
-    """Whether a task has a container image."""
+    """Whether a task, or a parameter that is exported to it, names a container image."""
     image = task.value.get("docker", "image")
     return bool((image and image.value) or task.get_exported("docker", "image"))
 
@@ -103,9 +103,9 @@ def runs_package(task: Task) -> bool:
     return task.operator == "py" and task.command is not None and str(task.command.value).startswith(f"{PACKAGE}.")
 
 
-def _find_referenced_files(dig: DigFile, every: list[Task]) -> Iterator[tuple[Value, str]]:
-    """Yield each value that names a file of the project, with the file's name."""
-    for task in every:
+def _find_referenced_files(dig: DigFile, tasks: list[Task]) -> Iterator[tuple[Value, str]]:
+    """Yield each YAML value that names a file of the project, with the name of that file."""
+    for task in tasks:
         command = task.command
         if task.operator in ("td", "call") and command and (name := task.fill_text(command)):
             yield command, name if task.operator == "td" or name.endswith(".dig") else f"{name}.dig"
@@ -116,7 +116,7 @@ def _find_referenced_files(dig: DigFile, every: list[Task]) -> Iterator[tuple[Va
 
 
 def _find_query_files(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
-    """Yield the SQL files that a task or an audience's entry names. Adds findings for blank ones."""
+    """Yield each value at `key`, in the task or an audience's entry, that names an SQL file. Reports blank values."""
     entries = dig.root.get("_export", "audiences") if dig.root else None
     several = entries.value if entries and isinstance(entries.value, list) else []
     for owner in (task.value, *several):
@@ -129,7 +129,7 @@ def _find_query_files(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Valu
 
 
 def _explain_omission(folder: Path, name: str, ignored: pathspec.GitIgnoreSpec) -> str:
-    """Return why a push leaves a file out, and what to do; "" if the push includes it."""
+    """Return why a push would omit a file, and what to do; "" if the push would include it."""
     path, parts = folder / name, Path(name).parts
     if Path(name).is_absolute() or ".." in parts:
         return f"{name} is outside the project folder, and a push leaves it out: move it inside"
@@ -143,7 +143,7 @@ def _explain_omission(folder: Path, name: str, ignored: pathspec.GitIgnoreSpec) 
 
 
 def _find_python(task: Task) -> tuple[Value | None, str]:
-    """Return the value that sets a task's Python (None: the default), and the program ("" if unknown)."""
+    """Return the YAML value that sets a task's Python (None: the default), and the program's name ("" if unknown)."""
     value = task.value.get("python") or task.value.get("py", "python")
     exported = task.exported.get("python") or task.get_exported("py", "python")
     if value is None and exported is None:
@@ -158,7 +158,7 @@ def _find_python(task: Task) -> tuple[Value | None, str]:
 
 @cache
 def explain_unusable_python(python: str, folder: Path) -> str:
-    """Return why a Python cannot run the operator in a folder, and what to do; "" if it can."""
+    """Return why this Python cannot run the operator in a project folder, and what to do; "" if it can."""
     other = "set another one with `_export: py: {python: /path/to/python}`"
     program = shutil.which(python)
     if program is None:

@@ -41,8 +41,8 @@ def check_workflow(dig: DigFile) -> None:
     """Add findings about everything in a workflow that can be checked without running it."""
     if (root := dig.root) is None:
         return
-    every = list(walk_tasks(root))
-    own_tasks = list(filter(_is_own_task, every))
+    tasks = list(walk_tasks(root))
+    own_tasks = list(filter(_is_own_task, tasks))
     for value in root.walk():
         if not value.quoted and not isinstance(value.value, bool) and has_lost_digits(value.value):
             message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
@@ -50,25 +50,25 @@ def check_workflow(dig: DigFile) -> None:
         if isinstance(value.value, str):
             check_secret_names(dig, value)
     _check_schedule_and_zone(dig, root)
-    for position, task in enumerate(every):
+    for position, task in enumerate(tasks):
         if task in own_tasks:
-            _check_operator(dig, task, every[:position])
+            _check_operator(dig, task, tasks[:position])
         elif task.operator == "td":
             _check_connector(dig, task)
         elif task.operator in ("mail", "http"):
             _check_alert(dig, task)
         _check_database(dig, task, is_own=task in own_tasks)
-        _check_retry(dig, task, every, own_tasks)
+        _check_retry(dig, task, tasks, own_tasks)
     if own_tasks:
         _check_statistic_names(dig, root)
-        _check_early_statistics(dig, itertools.takewhile(lambda task: task not in own_tasks, every))
-        _check_docker(dig, own_tasks, every)
-    structure.check_structure(dig, root, every)
-    project.check_project(dig, every)
+        _check_early_statistics(dig, itertools.takewhile(lambda task: task not in own_tasks, tasks))
+        _check_docker(dig, own_tasks, tasks)
+    structure.check_structure(dig, root, tasks)
+    project.check_project(dig, tasks)
 
 
 def _find_intended_operator(task: Task) -> str:
-    """Return the operator of this package that a task names or misspells; "" for any other task."""
+    """Return the operator of this package that a task names, or means by a misspelt name; "" for any other task."""
     name = str(task.command.value) if task.operator == "py" and task.command else ""
     if name == EXPORT_OPERATOR.rpartition(".")[2]:
         return EXPORT_OPERATOR
@@ -80,8 +80,8 @@ def _is_own_task(task: Task) -> bool:
     return bool(_find_intended_operator(task)) or project.runs_package(task)
 
 
-def _check_operator(dig: DigFile, task: Task, before: list[Task]) -> None:
-    """Add findings about a task's operator, parameters, settings and source of rows."""
+def _check_operator(dig: DigFile, task: Task, earlier_tasks: list[Task]) -> None:
+    """Add findings about the operator that a task runs, and about its parameters, settings and source of rows."""
     command, name = task.command, _find_intended_operator(task)
     written = str(command.value).removesuffix(".run") if command else ""
     if command and written not in OPERATORS:
@@ -106,11 +106,11 @@ def _check_operator(dig: DigFile, task: Task, before: list[Task]) -> None:
             dig.add_warning(value, "database", f"{key} needs a database: give the task a `database`")
     if "erase" in name or (name == EXPORT_OPERATOR and (action is None or action.reads_rows)):
         needed_by = find_hashing_reason(action, known.get("hash_in"))
-        _check_source(dig, task, environ, before, needed_by=needed_by)
+        _check_source(dig, task, environ, earlier_tasks, needed_by=needed_by)
 
 
 def _check_parameters(dig: DigFile, task: Task, table: SettingsTable[Any] | None) -> None:
-    """Add findings for misspelt or misplaced parameters, and for an invalid `later_runs`."""
+    """Add findings about misspelt parameters, settings outside `result_settings`, and an invalid `later_runs`."""
     for key, near in find_misspelt_parameters([*task.value.mapping, *task.exported]).items():
         message = f"{key} is not a parameter of an export; did you mean {near}?"
         dig.add_error(task.value.get(key) or task.value, "unknown-parameter", message)
@@ -125,15 +125,15 @@ def _check_parameters(dig: DigFile, task: Task, table: SettingsTable[Any] | None
 
 
 def _check_source(
-    dig: DigFile, task: Task, environ: Mapping[str, str], before: list[Task], *, needed_by: str | None
+    dig: DigFile, task: Task, environ: Mapping[str, str], earlier_tasks: list[Task], *, needed_by: str | None
 ) -> None:
-    """Add findings about a task's source of rows. `needed_by`: see `require_hashable`."""
+    """Add findings about the job or query that a task exports. `needed_by`: what requires hashing in the warehouse."""
     if "TD_API_KEY" not in environ:
         message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
         dig.add_error(task.value.get("_env") or task.value, "env", message)
     td = task.exported.get("td")
     params: dict[str, Any] = {**task.exported, "td": {"database": "database", **(td if isinstance(td, dict) else {})}}
-    if any(map(_may_set_last_job, before)) or _is_called_by_others(dig):
+    if any(map(_may_set_last_job, earlier_tasks)) or _is_called_by_others(dig):
         params["td"].setdefault("last_job_id", "1")
     for name in ("job_id", "query", "database", "engine"):
         value = task.value.get(name)
@@ -162,7 +162,7 @@ def _may_set_last_job(task: Task) -> bool:
 
 
 def _is_called_by_others(dig: DigFile) -> bool:
-    """Whether another workflow of the folder calls this one, and so may pass on a job or a database."""
+    """Whether another workflow of the folder may call this one, and so pass a job or a database on to it."""
     others = (path for path in dig.folder.glob("*.dig") if path != dig.path and path.is_file())
     name = re.compile(rf"\$\{{|\b{re.escape(dig.path.stem)}\b")
     calls = (call for path in others for call in _CALL.findall(path.read_text(encoding="utf-8", errors="replace")))
@@ -170,7 +170,7 @@ def _is_called_by_others(dig: DigFile) -> bool:
 
 
 def _check_schedule_and_zone(dig: DigFile, root: Value) -> None:
-    """Add findings for a schedule or a time zone that digdag does not know."""
+    """Add findings about a kind of schedule, or a time zone, that digdag does not know."""
     schedule, zone = root.get("schedule"), root.get("timezone")
     for key, value in schedule.mapping.items() if schedule else ():
         if key.endswith(">") and key not in _SCHEDULES:
@@ -185,7 +185,7 @@ def _check_schedule_and_zone(dig: DigFile, root: Value) -> None:
 
 
 def _check_scheduled_action(dig: DigFile, task: Task, known: Mapping[str, Any]) -> None:
-    """Add findings about an action that fails or does harm if it runs on a schedule."""
+    """Add findings about an action that fails or does harm when a schedule repeats it. `known`: the known settings."""
     schedule, action = dig.root.get("schedule") if dig.root else None, known.get("action")
     if schedule is None or action is None:
         return
@@ -217,7 +217,7 @@ def _runs_often(schedule: Value) -> bool:
 
 
 def _check_connector(dig: DigFile, task: Task) -> None:
-    """Add findings for a td> task whose settings are meant for this operator."""
+    """Add findings about the `result_settings` of a td> task, which Treasure Data's own connector would read."""
     settings = task.value.get("result_settings")
     if settings is None or str((settings.get("type") or settings).value).strip().lower() != "pinterest":
         return
@@ -234,7 +234,7 @@ def _check_connector(dig: DigFile, task: Task) -> None:
 
 
 def _check_alert(dig: DigFile, task: Task) -> None:
-    """Add findings about a mail to the template's address, and about a webhook address in plain text."""
+    """Add findings about an alert mail to the placeholder address, and about a webhook address in plain text."""
     command, to = task.command, task.value.get("to")
     if to and "you@example.com" in str(to.to_plain()):
         dig.add_warning(to, "placeholder", "the mail goes to you@example.com: fill in a real address")
@@ -246,9 +246,9 @@ def _check_alert(dig: DigFile, task: Task) -> None:
         dig.add_error(command, "plain-secret", message)
 
 
-def _check_docker(dig: DigFile, own_tasks: list[Task], every: list[Task]) -> None:
-    """Add a finding for each task without a container image in a workflow whose other tasks have one."""
-    is_hosted = any(project.has_image(task) for task in every if task.operator == "py")
+def _check_docker(dig: DigFile, own_tasks: list[Task], tasks: list[Task]) -> None:
+    """Add a finding for each of our tasks without a container image, if another task of the workflow has one."""
+    is_hosted = any(project.has_image(task) for task in tasks if task.operator == "py")
     for task in own_tasks:
         own = task.value.get("docker")
         if not project.has_image(task) and (is_hosted or own or "docker" in task.exported):
@@ -270,8 +270,8 @@ def _check_database(dig: DigFile, task: Task, *, is_own: bool) -> None:
         )
 
 
-def _check_retry(dig: DigFile, task: Task, every: list[Task], own_tasks: list[Task]) -> None:
-    """Add findings for a `_retry` that has no effect, or that repeats other tasks too."""
+def _check_retry(dig: DigFile, task: Task, tasks: list[Task], own_tasks: list[Task]) -> None:
+    """Add findings about a `_retry` that has no effect, or that also repeats tasks other than the export."""
     retry = task.value.get("_retry")
     if retry is None:
         return
@@ -281,7 +281,7 @@ def _check_retry(dig: DigFile, task: Task, every: list[Task], own_tasks: list[Ta
         )
         dig.add_warning(retry, "retry", message)
     elif any(task.value in other.parents for other in own_tasks):
-        for other in every:
+        for other in tasks:
             if task.value in other.parents and (effect := _describe_repetition(other)):
                 message = (
                     f"_retry here also repeats {other.name}, which {effect} each time: put _retry on the export alone"
@@ -298,9 +298,9 @@ def _describe_repetition(task: Task) -> str:
     return "inserts its rows" if inserts else ""
 
 
-def _check_early_statistics(dig: DigFile, before: Iterable[Task]) -> None:
-    """Add findings about tasks that use an export's statistics before the first export."""
-    for task in before:
+def _check_early_statistics(dig: DigFile, earlier_tasks: Iterable[Task]) -> None:
+    """Add findings about tasks that use the statistics of an export before any export has run."""
+    for task in earlier_tasks:
         values = [each for value in structure.list_own_values(task) for each in value.walk()]
         for value in values if "_error" not in task.name and not _is_called_by_others(dig) else ():
             text = " ".join(_TEMPLATE.findall(value.value)) if isinstance(value.value, str) else ""

@@ -31,7 +31,7 @@ def read_task_environ(dig: DigFile, task: Task) -> Mapping[str, str]:
 
 
 def check_plain_secret(dig: DigFile, value: Value | None, *, name: str, variable: str) -> None:
-    """Add a finding if a credential is written in plain text."""
+    """Add a finding if a credential's value is plain text. `name`: its key. `variable`: its environment variable."""
     if value and value.value not in (None, "") and "${" not in str(value.value):
         secret = SECRETS[variable]
         message = (
@@ -43,7 +43,7 @@ def check_plain_secret(dig: DigFile, value: Value | None, *, name: str, variable
 
 
 def check_secret_names(dig: DigFile, value: Value, *, variable: str = "") -> None:
-    """Add findings about names of secrets that look misspelt."""
+    """Add findings about misspelt names of secrets in a value, which sets the environment variable `variable`."""
     for template in _MISSPELT.finditer(str(value.value)):
         if not _SECRET.fullmatch(template[0]):
             dig.add_error(value, "template", f"digdag does not fill in {template[0]}: write ${{secret:{template[1]}}}")
@@ -61,7 +61,7 @@ def check_secret_names(dig: DigFile, value: Value, *, variable: str = "") -> Non
 
 
 def _find_secret_names(dig: DigFile, path: Path) -> Iterator[str]:
-    """Yield the names of the secrets in the other files of the folder."""
+    """Yield the names of the secrets that the files of the project folder use, except the file `path`."""
     for pattern in ("*.dig", "*/*.yml", "*/*.dig"):
         for other in dig.folder.glob(pattern):
             if other != path and other.is_file() and other.stat().st_size < _LARGEST_FILE:
@@ -69,7 +69,7 @@ def _find_secret_names(dig: DigFile, path: Path) -> Iterator[str]:
 
 
 def _find_intended_name(name: str, known: set[str]) -> str | None:
-    """Return the known name that `name` misspells; None if it is correct or entirely different."""
+    """Return the known name that `name` misspells, or None if it is correct or entirely different."""
     words = {re.sub(r"[._-]", "", word).lower(): word for word in known}
     plain = re.sub(r"[._-]", "", name).lower()
     if name in known or plain in words:

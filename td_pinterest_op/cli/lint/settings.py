@@ -49,7 +49,7 @@ _ALTERNATIVES = ("audience_id", "ad_account_id")
 def check_settings(
     dig: DigFile, task: Task, environ: Mapping[str, str], *, table: SettingsTable[Any] = EXPORT
 ) -> Mapping[str, Any]:
-    """Add findings about a task's settings. Return the settings that are known before a run."""
+    """Add findings about a task's settings; return the settings whose values are known before the workflow runs."""
     written = task.value.get("result_settings")
     if written is None:
         dig.add_error(task.value, "setting", "the task has no result_settings: the README shows the shortest form")
@@ -75,7 +75,7 @@ def check_settings(
 
 
 def check_audience_entries(dig: DigFile, task: Task, environ: Mapping[str, str]) -> None:
-    """Add findings about the entries of several audiences, and about how many run at once."""
+    """Add findings about the entries of the list `audiences`, and about how many are exported at once."""
     written = dig.root.get("_export", "audiences") if dig.root else None
     names: set[object] = set()
     for entry in written.value if written and isinstance(written.value, list) else ():
@@ -94,7 +94,7 @@ def check_audience_entries(dig: DigFile, task: Task, environ: Mapping[str, str])
 
 
 def _check_audience_entry(dig: DigFile, task: Task, entry: Value, environ: Mapping[str, str]) -> None:
-    """Add findings about the settings of one audience's entry."""
+    """Add findings about the settings of one entry of the list `audiences`."""
     own = {name: value for name, value in entry.mapping.items() if name not in {*ENTRY_KEYS, *TASK_PARAMETERS}}
     shared = task.value.get("result_settings")
     both = Value(value={**(shared.mapping if shared else {}), **own}, path=entry.path, line=entry.line)
@@ -108,7 +108,7 @@ def _check_audience_entry(dig: DigFile, task: Task, entry: Value, environ: Mappi
 
 
 def _split_known_settings(task: Task, written: Value) -> tuple[dict[str, object], set[str]]:
-    """Return the settings that are known before a run, and the names of the others."""
+    """Return the settings in `written` whose values are known before the workflow runs, and the names of all others."""
     values = {name: _fill_setting(task, value) for name, value in written.mapping.items()}
     unknown = {name for name, value in values.items() if value is None}
     known = {name: value for name, value in values.items() if value is not None}
@@ -121,7 +121,7 @@ def _split_known_settings(task: Task, written: Value) -> tuple[dict[str, object]
 
 
 def _fill_setting(task: Task, value: Value) -> object:
-    """Return a setting's value with its templates filled in; None if only a run knows it.
+    """Return a setting's value with its templates filled in, or None if the value is known only during a run.
 
     A template that is blank yet gets its value in a file of settings: the run itself insists on it.
     """
@@ -135,12 +135,12 @@ def _fill_setting(task: Task, value: Value) -> object:
 
 
 def _may_vanish(problem: Problem, unknown: set[str]) -> bool:
-    """Whether a problem may vanish in a run, because a setting is not known before."""
+    """Whether a problem may disappear in a run, because it is about a setting whose value is `unknown` until then."""
     return problem.key in unknown or (problem.code == "missing" and "action" in unknown)
 
 
 def _add_problem_findings(dig: DigFile, written: Value, problems: Iterable[Problem]) -> None:
-    """Add a finding for each problem, at the line of its setting."""
+    """Add a finding for each problem with a setting, at the line of that setting."""
     for problem in problems:
         code = _CODES.get(problem.code, "setting")
         dig.add_error(written.get(problem.key) or written, code, f"{problem.key}: {problem.text}")
@@ -155,7 +155,7 @@ def _add_unused_findings(dig: DigFile, written: Value, parsed: ParsedSettings) -
 
 
 def find_export_settings(dig: DigFile) -> Iterator[Mapping[str, object]]:
-    """Yield the settings of each export, or of each audience's entry, that are known before a run."""
+    """Yield, for each export or audience entry of a workflow, those settings that are known before a run."""
     for task in walk_tasks(dig.root) if dig.root else ():
         written, command = task.value.get("result_settings"), task.command and str(task.command.value)
         if written and command and TABLES.get(command) is EXPORT:
@@ -167,7 +167,7 @@ def find_export_settings(dig: DigFile) -> Iterator[Mapping[str, object]]:
 
 
 def find_history(dig: DigFile) -> tuple[str | None, object]:
-    """Return database and table of the first run history that a task names; (None, None) without one."""
+    """Return the database and the table of the first run history that a task names, or (None, None) if none does."""
     for task in walk_tasks(dig.root) if dig.root else ():
         written = task.value.get("result_settings")
         table = _split_known_settings(task, written)[0].get("history") if written and task.operator == "py" else None

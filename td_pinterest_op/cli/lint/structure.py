@@ -28,7 +28,7 @@ _SCHEDULES: Mapping[str, tuple[re.Pattern[str], str]] = {
 }
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
-# The fields of a cron expression: name, least, most, and words for numbers from the least on.
+# The fields of a cron expression: name, minimum, maximum, and words for the numbers from the minimum on.
 _CRON: Sequence[tuple[str, int, int, Sequence[str]]] = (
     ("minute", 0, 59, ()),
     ("hour", 0, 23, ()),
@@ -39,13 +39,13 @@ _CRON: Sequence[tuple[str, int, int, Sequence[str]]] = (
 _DAYS_IN_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
-def check_structure(dig: DigFile, root: Value, every: Sequence[Task]) -> None:
-    """Add findings about names, templates and schedules."""
-    for task in every:
+def check_structure(dig: DigFile, root: Value, tasks: Sequence[Task]) -> None:
+    """Add findings about the names of tasks, the templates and the schedule of a workflow."""
+    for task in tasks:
         _check_names(dig, task)
         _check_templates(dig, task)
     for value in root.walk():
-        if isinstance(value.value, str) and _is_unclosed(value.value):
+        if isinstance(value.value, str) and _ends_in_open_template(value.value):
             dig.add_error(value, "template", "a template `${` is not closed: add the `}`")
     if schedule := root.get("schedule"):
         for key, value in schedule.mapping.items():
@@ -60,7 +60,7 @@ def check_structure(dig: DigFile, root: Value, every: Sequence[Task]) -> None:
 
 
 def _check_names(dig: DigFile, task: Task) -> None:
-    """Add findings about names that digdag refuses or ignores, and about tasks without a leading +."""
+    """Add findings about keys that digdag refuses or ignores, and about tasks whose names lack the leading +."""
     for name, value in task.value.mapping.items():
         if message := _find_key_problem(name, value, task):
             dig.add_error(value, "task-name" if name.startswith("+") else "key", message)
@@ -72,7 +72,7 @@ def _check_names(dig: DigFile, task: Task) -> None:
 
 
 def _find_key_problem(name: str, value: Value, task: Task) -> str:
-    """Return what is wrong with a key of a task or a workflow; "" for a valid key."""
+    """Return what is wrong with a key of a task or a workflow, or "" if the key is valid."""
     if name.startswith("+"):
         rule = "a task's name has letters, digits, - and _, and no space"
         return "" if _TASK_NAME.fullmatch(name) else f"digdag refuses {name}: {rule}"
@@ -89,19 +89,19 @@ def _find_key_problem(name: str, value: Value, task: Task) -> str:
 
 
 def list_own_values(task: Task) -> Sequence[Value]:
-    """Return the values of a task, without those of its subtasks."""
+    """Return the values of a task's keys, except those of its subtasks."""
     return [value for name, value in task.value.mapping.items() if not name.startswith("+") and name not in BLOCKS]
 
 
 def _check_templates(dig: DigFile, task: Task) -> None:
-    """Add findings about a task's templates that name a missing key of an exported mapping."""
+    """Add findings about a task's templates that name a key missing from an exported mapping."""
     for value in (each for member in list_own_values(task) for each in member.walk()):
         if isinstance(value.value, str):
             check_template(dig, task, value, value.value)
 
 
 def check_template(dig: DigFile, task: Task, value: Value, text: str) -> None:
-    """Add findings, at `value`, about templates in `text` that name a missing key of an exported mapping."""
+    """Add findings, at `value`, about templates in `text` that name a key missing from an exported mapping."""
     for path in _SIMPLE_TEMPLATE.findall(text):
         first, *rest = path.split(".")
         known = task.exported.get(first)
@@ -114,7 +114,7 @@ def check_template(dig: DigFile, task: Task, value: Value, text: str) -> None:
 
 
 def find_missing_name(path: Sequence[str], known: object) -> str:
-    """Return the first name of a path that nested mappings lack, with a suggestion; "" if none is missing."""
+    """Return the first name in `path` that the nested mappings of `known` lack, with a suggestion; "" if all exist."""
     for name in path:
         if not isinstance(known, dict):
             return ""  # a method of a text or of a number
@@ -124,14 +124,14 @@ def find_missing_name(path: Sequence[str], known: object) -> str:
     return ""
 
 
-def _is_unclosed(text: str) -> bool:
-    """Whether the last template in a string is not closed."""
+def _ends_in_open_template(text: str) -> bool:
+    """Whether the last `${` in the text is never closed by a `}`."""
     start = text.rfind("${")
     return start >= 0 and "}" not in text[start:]
 
 
 def _find_schedule_problem(key: str, text: str) -> str:
-    """Return what is wrong with a line of a schedule; "" if it is valid, or has a template."""
+    """Return what is wrong with an entry of a schedule, such as daily>, or "" if it is valid or has a template."""
     if "${" in text:
         return ""
     if key == "cron>":
@@ -144,36 +144,38 @@ def _find_schedule_problem(key: str, text: str) -> str:
 
 
 def _find_cron_problem(text: str) -> str:
-    """Return what is wrong with a cron schedule; "" if it is valid."""
+    """Return what is wrong with a cron schedule, or "" if it is valid."""
     fields = text.lower().split()
     if len(fields) != len(_CRON):
         return f"cron> takes five fields (minute, hour, day, month, weekday), and this has {len(fields)}"
     values = []
-    for field, (name, least, most, words) in zip(fields, _CRON, strict=True):
+    for field, (name, minimum, maximum, words) in zip(fields, _CRON, strict=True):
         try:
-            values.append({number for part in field.split(",") for number in _expand_range(part, least, most, words)})
+            values.append(
+                {number for item in field.split(",") for number in _expand_range(item, minimum, maximum, words)}
+            )
         except ValueError:
-            return f'cron>: "{field}" is not a {name}: it takes {least} to {most}, *, a-b, a,b or */n'
+            return f'cron>: "{field}" is not a {name}: it takes {minimum} to {maximum}, *, a-b, a,b or */n'
     days, months = values[2], values[3]
     if fields[4] == "*" and not any(day <= _DAYS_IN_MONTH[month - 1] for month in months for day in days):
         return "cron>: the month has no such day, so the workflow would never run"
     return ""
 
 
-def _expand_range(part: str, least: int, most: int, words: Sequence[str]) -> Iterator[int]:
-    """Yield the numbers in a part of a cron field, such as 1-5. Raises ValueError if it is invalid."""
-    span, slash, step = part.partition("/")
+def _expand_range(item: str, minimum: int, maximum: int, words: Sequence[str]) -> Iterator[int]:
+    """Yield the numbers that an item of a cron field means, such as 1-5. Raises ValueError if the item is invalid."""
+    span, slash, step = item.partition("/")
     first, dash, last = span.partition("-")
-    start = least if first == "*" else _parse_cron_number(first, least, most, words)
-    end = _parse_cron_number(last, least, most, words) if dash else most if first == "*" or slash else start
+    start = minimum if first == "*" else _parse_cron_number(first, minimum, maximum, words)
+    end = _parse_cron_number(last, minimum, maximum, words) if dash else maximum if first == "*" or slash else start
     if (dash and first == "*") or end < start or (slash and int(step) < 1):
         raise ValueError
     yield from range(start, end + 1, int(step) if slash else 1)
 
 
-def _parse_cron_number(text: str, least: int, most: int, words: Sequence[str]) -> int:
-    """Return the number for digits or a word in a cron field. Raises ValueError if it is invalid."""
-    number = words.index(text[:3]) + least if text[:3] in words else int(text)
-    if not least <= number <= most:
+def _parse_cron_number(text: str, minimum: int, maximum: int, words: Sequence[str]) -> int:
+    """Return the number that digits or a word in a cron field mean. Raises ValueError for an invalid number."""
+    number = words.index(text[:3]) + minimum if text[:3] in words else int(text)
+    if not minimum <= number <= maximum:
         raise ValueError
     return number

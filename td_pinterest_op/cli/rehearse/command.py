@@ -52,7 +52,7 @@ _FAILED = {
 
 
 def _parse_steps(_context: click.Context, option: click.Parameter, text: str | None) -> Sequence[Step]:
-    """Return the steps that --only names; all steps without it."""
+    """Return the steps that --only names, or all steps if the option is not used."""
     names = [name.strip() for name in text.split(",")] if text else [step.name for step in STEPS]
     unknown = set(names) - {step.name for step in STEPS}
     if unknown:
@@ -97,8 +97,10 @@ def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, outp
     ):
         api = connection.make_api()
         if not (common.quiet and common.yes):
-            is_kept = connection.credentials.sources.get("PINTEREST_REFRESH_TOKEN") != ENVIRONMENT
-            screen.print_note(_describe_steps(names, account=api.ad_account_id, writes=writes, is_kept=is_kept))
+            can_store_token = connection.credentials.sources.get("PINTEREST_REFRESH_TOKEN") != ENVIRONMENT
+            screen.print_note(
+                _describe_steps(names, account=api.ad_account_id, writes=writes, can_store_token=can_store_token)
+            )
         if not (common.yes or screen.ask_yes_no("Do this?")):
             raise StoppedError("you answered no: nothing was written")
         at = datetime.fromtimestamp(SYSTEM.wall(), timezone.utc)
@@ -117,7 +119,7 @@ def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, outp
 
 
 def _add_needed_steps(wanted: Sequence[Step]) -> list[Step]:
-    """Return the wanted steps and those that they need, in the order of STEPS."""
+    """Return the wanted steps and the steps that these need, in the order of STEPS."""
     names = {step.name for step in wanted}
     for step in reversed(STEPS):
         if step.name in names and step.needs:
@@ -125,7 +127,7 @@ def _add_needed_steps(wanted: Sequence[Step]) -> list[Step]:
     return [step for step in STEPS if step.name in names]
 
 
-def _describe_steps(names: Collection[str], *, account: str, writes: int, is_kept: bool) -> str:
+def _describe_steps(names: Collection[str], *, account: str, writes: int, can_store_token: bool) -> str:
     """Return the text shown before the confirmation: what the steps do, and what they leave behind."""
     lists = len({"list_without_records", "list", "move"}.intersection(names))
     lines = [f"To find out what Pinterest's documentation does not say, in ad account {account}:"]
@@ -134,7 +136,7 @@ def _describe_steps(names: Collection[str], *, account: str, writes: int, is_kep
             "- the token is refreshed three times, once with the old refresh token; each new one is stored where the "
             "old one was found. If Pinterest takes that for theft, run `td-pinterest authorize` again"
         )
-        if not is_kept:
+        if not can_store_token:
             lines.append(
                 "  The old one was found in the environment, where no new one can be stored: if your app renews "
                 "refresh tokens, store it first, with `td-pinterest authorize --to local`"
@@ -209,7 +211,7 @@ def _run_step(step: Step, rehearsal: Rehearsal) -> dict[str, Any]:
 
 
 def build_advice(facts: Facts) -> list[str]:
-    """Return advice: settings that fit these facts, and what to avoid."""
+    """Return advice that follows from the facts: settings for exports, and what to avoid."""
     batch, at_once = facts.largest_batch, facts.batches_at_once
     return [
         text

@@ -36,7 +36,7 @@ PATIENCE, _SHORTEST_LOOK = 60.0, 0.5
 
 @dataclass(slots=True, kw_only=True)
 class Facts:
-    """Facts about Pinterest; None: not known. `…_seconds`: the time from a write until a read shows it.
+    """What a rehearsal finds out about Pinterest; None: not known. `…_seconds`: how soon after a write a read shows it.
 
     largest_batch: the most records that one request took. batch_too_large_status: of the answer to the next larger one,
     None if there was none. batches_at_once: the most that were taken at the same time.
@@ -59,32 +59,32 @@ class Facts:
 
 @dataclass(slots=True, kw_only=True)
 class DecisiveResponse:
-    """Status and code of the response that decides a step: to its last write, else to its last read."""
+    """HTTP status and error code of the response that decides a step: to its last write, or else to its last read."""
 
     status: int | None = None
     code: int | None = None
     is_write: bool = False
 
     def clear_response(self) -> None:
-        """Forget the response before the next step."""
+        """Reset the status and the code before the next step."""
         self.status, self.code, self.is_write = None, None, False
 
     def record_response(self, request: Request, response: Response) -> None:
-        """Store a response, except for a read that follows a write."""
+        """Store the status and the code of a response, except for a read that follows a write of the same step."""
         if request.write or not self.is_write:
             self.status, self.code, self.is_write = response.status, response.code, request.write
 
     def record_error(self, error: ExportError) -> None:
-        """Store the status and the code of an error."""
+        """Store the HTTP status and the error code of a failed request."""
         self.status, self.code = error.status, error.code
 
 
 class NotTriedError(Exception):
-    """A step could not be tried. Its text is shown as the step's verdict."""
+    """Raised by a step that cannot be tried. Its text is shown as the step's verdict."""
 
 
 class Rehearsal:
-    """A rehearsal's customer list, its audience, and the facts found so far.
+    """A rehearsal, which tests Pinterest's behaviour in an ad account: its customer list, its audience, its findings.
 
     `response` gets every response. `made` has the ids of its `list` and its `audience`, once there are some. Every name
     that it makes ends in a key of eight hex digits.
@@ -104,14 +104,14 @@ class Rehearsal:
         self.facts, self.response = Facts(), response
         self.limits: str | None = None  # those that Pinterest's header states
 
-    def require_id_of(self, what: str) -> str:
-        """Return the id of the rehearsal's `list` or `audience`. Raises NotTriedError if it was not created."""
-        if what not in self.made:
-            raise NotTriedError(f"not tried: there is no {what}")
-        return self.made[what]
+    def require_id_of(self, kind: str) -> str:
+        """Return the id of the rehearsal's `kind`: `list` or `audience`. Raises NotTriedError if it was not created."""
+        if kind not in self.made:
+            raise NotTriedError(f"not tried: there is no {kind}")
+        return self.made[kind]
 
     def make_token_source(self) -> Tokens:
-        """Return a new token source that starts with the original refresh token."""
+        """Return a new token source that begins with the refresh token that was stored before the rehearsal."""
         settings = self._credentials.build_settings()
         return Tokens(
             client=self.services.client,
@@ -150,16 +150,16 @@ class Rehearsal:
         return removed
 
     def read_audience(self) -> Audience | None:
-        """Return the rehearsal's audience as Pinterest shows it; None if it does not exist."""
+        """Return the rehearsal's audience as Pinterest shows it, or None if it does not exist."""
         return self.api.find_audience(self.require_id_of("audience"))
 
-    def measure_delays(self, *shows: Callable[[], bool]) -> list[float | None]:
-        """Return the seconds until each predicate is true; None for one that takes over a minute."""
+    def measure_delays(self, *predicates: Callable[[], bool]) -> list[float | None]:
+        """Return, for each predicate, the seconds until it is true, or None if it is still false after a minute."""
         clock, client = self._timing.monotonic, self.api.client
         begin = clock()
-        seconds: list[float | None] = [None] * len(shows)
+        seconds: list[float | None] = [None] * len(predicates)
         while True:
-            for place, look in enumerate(shows):
+            for place, look in enumerate(predicates):
                 if seconds[place] is None and look():
                     seconds[place] = clock() - begin
             waited = clock() - begin
@@ -169,7 +169,7 @@ class Rehearsal:
             client.rate_limiter.wait(max(_SHORTEST_LOOK, waited / 4))
 
     def remove_all_audiences(self) -> bool:
-        """Remove the audiences of this and of interrupted rehearsals. Return False if one may remain.
+        """Remove the audiences of this rehearsal and of interrupted ones. Return False if this rehearsal's may remain.
 
         Raises StoppedError.
         """

@@ -27,7 +27,7 @@ _CONTENT = (400, 413, 422)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of the rehearsal. `writes`: the number of its write requests. `needs`: a step that must run first.
+    """A step of the rehearsal. `writes`: the number of its write requests. `needs`: the step that must run before it.
 
     `run` returns the verdict; it raises NotTriedError and what the API raises.
     """
@@ -77,7 +77,7 @@ def _try_list_without_records(rehearsal: Rehearsal) -> str:
 
 
 def _try_list_creation(rehearsal: Rehearsal) -> str:
-    """Create the rehearsal's list. Find out the largest batch for it, and how soon reads show the list."""
+    """Create the rehearsal's list. Find out how many records it may be created with, and how soon reads show it."""
     facts, too_large = rehearsal.facts, None
     for count in (DEFAULT_BATCH, 5_000, 2_500, 1_250):
         try:
@@ -107,7 +107,7 @@ def _is_listed(rehearsal: Rehearsal) -> bool:
 
 
 def _try_larger_batches(rehearsal: Rehearsal) -> str:
-    """Find out how many records beyond the default one request may contain."""
+    """Find out whether Pinterest accepts batches larger than the default size, and up to how many records."""
     facts, list_id = rehearsal.facts, rehearsal.require_id_of("list")
     if (facts.largest_batch or 0) < DEFAULT_BATCH:
         raise NotTriedError(f"larger batches were not tried: a batch of {DEFAULT_BATCH:,} records was already refused")
@@ -149,7 +149,7 @@ def _try_concurrent_batches(rehearsal: Rehearsal) -> str:
 
 @contextlib.contextmanager
 def _disable_retries(client: Client) -> Iterator[None]:
-    """Within the block, send each request only once."""
+    """Within the block, do not repeat failed requests."""
     before, client.retry = client.retry, replace(client.retry, count=0, longest_wait=0.0)
     try:
         yield
@@ -158,7 +158,7 @@ def _disable_retries(client: Client) -> Iterator[None]:
 
 
 def _send_concurrently(rehearsal: Rehearsal, list_id: str, *, count: int, number: int) -> list[ExportError]:
-    """Send the same batch `number` times at the same moment; return the errors."""
+    """Send the same batch in `number` concurrent requests; return the errors of those that failed."""
     records, errors, begin = rehearsal.make_digests(count), [], threading.Barrier(number)
 
     def send_batch() -> None:
@@ -179,7 +179,7 @@ def _send_concurrently(rehearsal: Rehearsal, list_id: str, *, count: int, number
 
 
 def _try_records_v2(rehearsal: Rehearsal) -> str:
-    """Find out whether Pinterest accepts rows with several keys each."""
+    """Find out whether Pinterest accepts rows that combine several identifiers of one person."""
     rows = RowBatch([(_TWO_KEYS, rehearsal.make_digests(2 * _ROWS).data)])
     list_id = rehearsal.require_id_of("list")
     with _record_fact(rehearsal, "records_v2"):
@@ -189,7 +189,7 @@ def _try_records_v2(rehearsal: Rehearsal) -> str:
 
 @contextlib.contextmanager
 def _record_fact(rehearsal: Rehearsal, fact: str) -> Iterator[None]:
-    """Set a fact to whether Pinterest accepts the block's request."""
+    """Set the fact with this name to whether Pinterest accepts the request that the block sends."""
     try:
         yield
     except RequestRefusedError as error:
@@ -223,7 +223,7 @@ def _try_list_switch(rehearsal: Rehearsal) -> str:
 
 
 def _try_removal(rehearsal: Rehearsal) -> str:
-    """Remove the audience. Find out whether it can still be read, and removed again."""
+    """Remove the audience. Find out whether it can then still be read, and whether it can be removed a second time."""
     facts = rehearsal.facts
     if not rehearsal.remove_audience():
         raise NotTriedError("not found out: Pinterest no longer finds the audience that this rehearsal created")

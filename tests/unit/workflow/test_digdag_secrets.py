@@ -10,7 +10,7 @@ import pytest
 import requests
 import requests_mock
 
-from td_pinterest_op.cli.secret_target import _find_project_id, write_local_secret
+from td_pinterest_op.cli.secret_target import _request_project_id, write_local_secret
 from td_pinterest_op.http import transport
 from td_pinterest_op.http.transport import NoResponseError
 from td_pinterest_op.redaction.secret import Secret
@@ -63,7 +63,7 @@ def test_project_id_is_found_by_name(
     http: requests_mock.Adapter, response: Mapping[str, Any], expected: tuple[int, str | None]
 ) -> None:
     http.register_uri("GET", f"{URL}/api/projects?name=a/b%20c", **response)
-    assert expected == _find_project_id(server(), "a/b c")
+    assert expected == _request_project_id(server(), "a/b c")
 
 
 def test_redirect_is_not_followed(http: requests_mock.Adapter) -> None:
