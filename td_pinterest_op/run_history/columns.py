@@ -38,7 +38,7 @@ def _make_shared_column(name: str, **more: Any) -> Column:
 
 
 def _make_run_column(path: str, type_: str = "varchar", *, is_later: bool = False) -> Column:
-    """Return a column of run rows for the value at `path` in the statistics, such as `rows_read` for `rows.read`."""
+    """Return a column of runs, named by the `path` of its value in the statistics, such as `rows.read`."""
     return Column(name=path.replace(".", "_"), type=type_, run=path, is_later=is_later)
 
 
