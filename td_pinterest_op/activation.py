@@ -13,7 +13,7 @@ from td_pinterest_op.audiences.request import extend_task, read_settings
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.key_names import drop_console_keys
+from td_pinterest_op.settings.parse import drop_console_keys
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.process import TaskProcess

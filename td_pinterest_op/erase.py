@@ -9,8 +9,9 @@ import json
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
 
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.request import Request, read_request
@@ -19,6 +20,7 @@ from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, Un
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.identifiers.types import LIST_TYPES
 from td_pinterest_op.pinterest.models import CustomerList
+from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.plan import check_values
@@ -29,11 +31,13 @@ from td_pinterest_op.run_history.columns import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import ERASURE, ErasureSettings
 from td_pinterest_op.stats import Stats
+from td_pinterest_op.treasure_data.job import Source
+from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run
 from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.progress import LogReporter, Phase
-from td_pinterest_op.workflow.services import Services
+from td_pinterest_op.workflow.services import Services, connect_services
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +70,7 @@ def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     return stored
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ErasureTarget:
     """A customer list to remove people from, or an ad account whose lists cannot be read (`customer_list` is None).
 
@@ -76,7 +80,7 @@ class ErasureTarget:
     ad_account_id: str
     customer_list: CustomerList | None
     records: int = 0
-    request_ids: Sequence[str] = ()
+    request_ids: list[str] = field(default_factory=list)
     reason: str = ""
 
     @property
@@ -91,7 +95,7 @@ class ErasureTarget:
             "customer_list_id": self.customer_list and self.customer_list.id,
             "customer_list_name": self.customer_list and self.customer_list.name,
             "records": self.records,
-            "request_ids": list(self.request_ids),
+            "request_ids": self.request_ids,
         }
         return row | ({"reason": self.reason} if self.reason else {})
 
@@ -128,7 +132,10 @@ class _Erasure:
 
     def run(self) -> None:
         """Find the lists, read the people, and remove them from one list after the other."""
-        with self.request.connect(self.stats, self.timing) as services, contextlib.closing(Spool()) as spool:
+        connected = connect_services(
+            self.request.task, self.settings, timing=self.timing, count=self.stats.requests, scopes=SCOPES
+        )
+        with connected as services, contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.get_token()
             self.targets = _find_targets(services, self.settings.ad_account_ids)
@@ -143,7 +150,8 @@ class _Erasure:
 
     def _read_people(self, services: Services, spool: Spool) -> PreparedRecords:
         """Read the unique identifiers into the spool. Raises InvalidRowsError if invalid ones are not ignored."""
-        rows, stats = self.request.open_rows(services, self.stats), self.stats
+        stats, source = self.stats, cast("Source", self.request.source)
+        rows = open_job_rows(services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)
         _warn_of_missing_types(columns)
         reader = AllIdentifiersReader(spool, ReaderSettings(columns=columns), stats)
@@ -167,25 +175,23 @@ class _Erasure:
         """Remove the records from one list after the other. Continues after an error that concerns one list."""
         for number, target in enumerate(self.targets, start=1):
             if target.customer_list:
-                result = self._remove_from_list(target, target.customer_list.id, prepared, services)
-                log.info("%d of %d: %s: %d records removed", number, len(self.targets), result.label, result.records)
-                if result.reason:
-                    log.warning("%s: %s", result.label, result.reason)
-                self.targets[number - 1] = result
+                self._remove_from_list(target, target.customer_list.id, prepared, services)
+                log.info("%d of %d: %s: %d records removed", number, len(self.targets), target.label, target.records)
+                if target.reason:
+                    log.warning("%s: %s", target.label, target.reason)
             self.processed = number
 
     def _remove_from_list(
         self, target: ErasureTarget, list_id: str, prepared: PreparedRecords, services: Services
-    ) -> ErasureTarget:
-        """Remove the records from one list, and return the target with the result."""
+    ) -> None:
+        """Remove the records from one list, and put the result into the target."""
         stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
         api, client, settings = services.build_pinterest_api(target.ad_account_id), services.client, self.settings
-        request_ids: list[str] = []
 
         def remove_batch(records: Batch) -> Response:
             response = api.change_records(list_id, records, operation="REMOVE")
             # Called from several threads: append is atomic.
-            request_ids.append(response.request_id)
+            target.request_ids.append(response.request_id)
             return response
 
         try:
@@ -194,7 +200,7 @@ class _Erasure:
         except (StoppedError, UnexpectedError):
             raise
         except ExportError as error:
-            reason = str(error)
+            target.reason = str(error)
             # The sender has stopped all requests.
             client.rate_limiter.resume()
         else:
@@ -202,8 +208,8 @@ class _Erasure:
                 raise UnexpectedError(
                     "the receipt is inconsistent: a customer list reported no error, but did not accept every removal"
                 )
-            reason = f"Pinterest refused {stats.refused:,} of the records" if stats.refused else ""
-        return replace(target, records=stats.sent, request_ids=tuple(request_ids), reason=reason)
+            target.reason = f"Pinterest refused {stats.refused:,} of the records" if stats.refused else ""
+        target.records = stats.sent
 
     @property
     def _summary(self) -> str:

@@ -9,15 +9,18 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.actions import EXPORT, REPORT_TEXTS, build_action
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
 from td_pinterest_op.audiences.actions.audience_action import Step
 from td_pinterest_op.audiences.request import ExportRequest, read_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
+from td_pinterest_op.pinterest.oauth import SCOPES
+from td_pinterest_op.records.hashed_rows import open_rows
 from td_pinterest_op.records.plan import check_rows, describe_plan
 from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import format_count
@@ -28,12 +31,13 @@ from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding.lists import open_lists
-from td_pinterest_op.withholding.preparation import open_reader
+from td_pinterest_op.withholding.people import Lists
+from td_pinterest_op.withholding.preparation import find_people_columns, open_reader
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import format_error, open_history, record_run
 from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.progress import LogReporter, Phase, ProgressReporter
-from td_pinterest_op.workflow.services import OnNewRefreshToken, Services
+from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services
 
 log = logging.getLogger(__name__)
 
@@ -71,14 +75,19 @@ def export(
     request = read_request(task, table=EXPORT, rows=rows)
     settings = request.settings
     stats = Stats(action=settings.action.name, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
-    connected = request.connect(stats, timing, on_new_refresh_token=on_new_refresh_token)
+    connected = connect_services(
+        task,
+        settings,
+        timing=timing,
+        count=stats.requests,
+        on_new_refresh_token=on_new_refresh_token,
+        scopes=SCOPES,
+    )
     history = open_history(task, settings.history, timing)
     recorded = record_run(history, lambda _: [_build_history_row(stats, settings)])
     with recorded, _publish_statistics(stats, settings, timing), connected as services:
         reporter = reporter or LogReporter(timing=timing)
-        _ExportRun(
-            request=request, services=services, stats=stats, reporter=reporter, timing=timing, settings=settings
-        ).execute()
+        _ExportRun(request=request, services=services, stats=stats, reporter=reporter, settings=settings).execute()
     return stats.to_json()
 
 
@@ -90,47 +99,62 @@ class _ExportRun:
     services: Services
     stats: Stats
     reporter: ProgressReporter
-    timing: Timing
     settings: Settings
 
     def execute(self) -> None:
         """Check the audience, read the rows, show the plan, and run the steps, except in a dry run."""
-        client, settings, stats = self.services.client, self.settings, self.stats
-        sender = Sender(client=client, settings=settings, stats=stats, reporter=self.reporter)
-        action = build_action(request=self.request, services=self.services, stats=stats, sender=sender)
+        services, settings, stats = self.services, self.settings, self.stats
+        sender = Sender(client=services.client, settings=settings, stats=stats, reporter=self.reporter)
+        action_class = next(each for each in ACTIONS if each.action is settings.action)
+        action = action_class(request=self.request, services=services, stats=stats, sender=sender)
         action.check_audience()
         with contextlib.ExitStack() as stack:
             with self._measure_seconds("reading_seconds"):
                 prepared = stack.enter_context(action.prepare_records(self._read_records))
             steps = action.plan_steps(prepared)
-            self._show_plan(steps, prepared)
-            if not self.settings.dry_run:
+            self._show_plan(steps)
+            if not settings.dry_run:
                 with self._measure_seconds("sending_seconds"):
                     for step in steps:
                         step.run()
-            self.stats.check_sums(complete=not self.settings.dry_run)
+            stats.check_sums(complete=not settings.dry_run)
 
     @contextlib.contextmanager
     def _read_records(self) -> Iterator[PreparedRecords]:
         """Read the rows into a spool of unique records, and check the limits."""
+        settings, stats, sources = self.settings, self.stats, self.request.lists
         with contextlib.ExitStack() as stack:
             lists = None
-            if sources := self.request.lists:
-                opened = open_lists(self.services.treasure_data, sources, self.settings, self.stats)
-                lists = stack.enter_context(opened)
-            rows = self.request.open_rows(self.services, self.stats, lists=lists)
-            reader = stack.enter_context(open_reader(rows.job, self.settings, self.stats, lists=lists))
+            if sources:
+                lists = stack.enter_context(open_lists(self.services.treasure_data, sources, settings, stats))
+            rows = self._open_rows(lists)
+            reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
             with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
                 reader.read(rows.blocks, progress=progress)
-            check_rows(self.settings, self.stats, first_invalid=reader.first_invalid, origin=rows.job.origin)
+            check_rows(settings, stats, first_invalid=reader.first_invalid, origin=rows.job.origin)
             yield reader.prepared
 
-    def _show_plan(self, steps: Sequence[Step], prepared: PreparedRecords) -> None:
+    def _open_rows(self, lists: Lists | None) -> Rows:
+        """Wait for the job, put its id into the statistics, and return its rows, or those of a file."""
+        source, settings = self.request.source, self.settings
+        if isinstance(source, Rows):
+            return source
+        assert source is not None, "an action without rows opens none"  # noqa: S101
+        return open_rows(
+            self.services.treasure_data,
+            source,
+            hash_in=settings.hash_in,
+            choose=partial(find_people_columns, settings=settings, lists=lists.columns if lists else {}),
+            control=settings.control,
+            note=partial(setattr, self.stats, "job_id"),
+        )
+
+    def _show_plan(self, steps: Sequence[Step]) -> None:
         """Show the plan. Raises StoppedError if the user declines it."""
         plan = describe_plan(
             self.settings,
             self.stats,
-            batches=prepared.count_batches(self.settings.limit_records_per_request),
+            batches=sum(step.batch_count for step in steps),
             changes=[step.description for step in steps],
             request_count=sum(step.request_count for step in steps),
         )
@@ -139,11 +163,11 @@ class _ExportRun:
     @contextlib.contextmanager
     def _measure_seconds(self, name: str) -> Iterator[None]:
         """Store the duration of the block, in seconds, in the statistics under `name`."""
-        begin = self.timing.monotonic()
+        begin = self.services.timing.monotonic()
         try:
             yield
         finally:
-            setattr(self.stats, name, self.timing.monotonic() - begin)
+            setattr(self.stats, name, self.services.timing.monotonic() - begin)
 
 
 @contextlib.contextmanager
@@ -156,14 +180,13 @@ def _publish_statistics(stats: Stats, settings: Settings, timing: Timing) -> Ite
         stats.failed, error = True, failure
         if isinstance(error, ExportError):
             error.extend(_find_extra_advice(error, stats, settings))
-        log.error("statistics of the failed run: %s", json.dumps(stats.to_json()))  # noqa: TRY400
         raise
-    else:
-        log.info("statistics: %s", json.dumps(stats.to_json()))
     finally:
+        level, name = (logging.ERROR, "statistics of the failed run") if error else (logging.INFO, "statistics")
+        log.log(level, "%s: %s", name, json.dumps(stats.to_json()))
         if settings.report:
             text, now = format_error(error), timing.utc()
-            add_run_to_page(Path(settings.report), stats.to_json(), report_texts=REPORT_TEXTS, error=text, now=now)
+            add_run_to_page(Path(settings.report), stats.to_json(), error=text, now=now)
 
 
 def _build_history_row(stats: Stats, settings: Settings) -> Row:

@@ -1,20 +1,12 @@
-"""Find, check, create, switch and remove audiences.
+"""Find, check, create, switch and remove audiences."""
 
-`NewAudience` creates one audience of a name for a session, whatever is killed, lost or late meanwhile.
-"""
-
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from td_pinterest_op.audiences.create_once import (
     PATIENCE,
-    age_key,
-    create_once,
-    poll_until_found,
     retry_until_ready,
-    wait_for_consistency,
 )
 from td_pinterest_op.audiences.customer_lists import find_list
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
@@ -25,10 +17,6 @@ from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
 # repeats a request after a 409 or 423.
 _NOT_READY = (400, 404)
 _SETTLING = ("PROCESSING", "UPLOADING")
-# The most seconds between the creations of audiences by two sessions that run at the same time.
-_SIMULTANEOUS = 3600.0
-
-log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -124,78 +112,3 @@ class Audiences:
                 f"{self.api.ad_account_id}. Only {audience.ad_account_id} can change it: set ad_account_id to "
                 f"{audience.ad_account_id}, or use an audience of {self.api.ad_account_id}"
             )
-
-
-@dataclass(slots=True, kw_only=True)
-class NewAudience:
-    """An audience that a session creates, or has already created. Methods raise what the API raises.
-
-    `is_own`: whether this session has created an audience. All but the oldest one of a session are duplicates. If two
-    sessions create audiences of one name at once, the first keeps its audience, and the other fails with the message
-    `describe_conflict`.
-    """
-
-    name: str
-    audiences: Audiences
-    is_own: Callable[[Audience], bool]
-    describe_conflict: Callable[[Audience], str]
-    _in_doubt: bool = False
-
-    def find_audiences(self) -> tuple[Sequence[Audience], Audience | None]:
-        """Return other sessions' audiences with the name, the oldest first, and this session's audience, if any."""
-        others, own = self._split_by_session(self.audiences.find_by_name(self.name))
-        return others, own[0] if own else None
-
-    def create_audience(self, create: Callable[[], Audience]) -> Audience:
-        """Create the audience and return the one to keep. Raises AudienceError if another session was first."""
-        created = create_once(create=create, find=lambda: self.find_audiences()[1], client=self.audiences.api.client)
-        self._in_doubt = created.lost
-        return self._resolve_duplicates(created.entity, is_rival=lambda _: True)
-
-    def resume_creation(self, own: Audience) -> Audience:
-        """Return the audience to keep, after an earlier try created `own`. Raises the same AudienceError."""
-        wait_for_consistency(self.audiences.api.client)
-        return self._resolve_duplicates(own, is_rival=lambda other: _is_simultaneous(other, own))
-
-    def remove_late_duplicates(self) -> None:
-        """Remove duplicates that appear late. They can exist only if a response was lost."""
-        if self._in_doubt:
-            self._remove_duplicates(self._split_by_session(self.audiences.find_by_name(self.name))[1])
-
-    def _resolve_duplicates(self, audience: Audience, *, is_rival: Callable[[Audience], bool]) -> Audience:
-        """Return the session's oldest audience and remove the others. Raises AudienceError if a rival is older."""
-        # A listing that shows the audience shows every older one as well.
-        client = self.audiences.api.client
-        named = self._find_namesakes(audience) or poll_until_found(lambda: self._find_namesakes(audience), client)
-        others, own = self._split_by_session(named or [])
-        rival = next((other for other in others if age_key(other) < age_key(audience) and is_rival(other)), None)
-        if rival:
-            for made in own:
-                log.warning("removing audience %s: another session created an audience of the same name first", made.id)
-                self.audiences.remove(made.id)
-            raise AudienceError(self.describe_conflict(rival))
-        self._remove_duplicates(own)
-        return own[0] if own else audience
-
-    def _find_namesakes(self, audience: Audience) -> list[Audience] | None:
-        """Return all audiences with the name, None as long as the listing does not show `audience`."""
-        named = self.audiences.find_by_name(self.name)
-        return named if audience.id in {other.id for other in named} else None
-
-    def _split_by_session(self, named: Sequence[Audience]) -> tuple[list[Audience], list[Audience]]:
-        """Return the audiences of other sessions and those of this one, the oldest first."""
-        own = sorted(filter(self.is_own, named), key=age_key)
-        return sorted((audience for audience in named if audience not in own), key=age_key), own
-
-    def _remove_duplicates(self, own: Sequence[Audience]) -> None:
-        """Remove all of these audiences but the first, which is the oldest."""
-        for duplicate in own[1:]:
-            log.warning("removing audience %s, a duplicate of %s that this session created", duplicate.id, own[0].id)
-            self.audiences.remove(duplicate.id)
-
-
-def _is_simultaneous(audience: Audience, other: Audience) -> bool:
-    """Return whether two audiences were created within an hour: their sessions may have run at the same time."""
-    if audience.created is None or other.created is None:
-        return False
-    return abs(audience.created - other.created) <= _SIMULTANEOUS

@@ -7,28 +7,27 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
-from td_pinterest_op.pinterest.oauth import SCOPES
-from td_pinterest_op.records.hashed_rows import find_hashing_reason, open_rows, require_hashable
-from td_pinterest_op.runtime.clock import Timing
-from td_pinterest_op.settings.action import ActionSpec
-from td_pinterest_op.settings.key_names import TASK_PARAMETERS, drop_console_keys, find_misspelt_parameters
-from td_pinterest_op.settings.parse import find_action, parse_settings
-from td_pinterest_op.settings.setting import SettingsTable
+from td_pinterest_op.records.hashed_rows import find_hashing_reason, require_hashable
+from td_pinterest_op.settings.parse import (
+    TASK_PARAMETERS,
+    drop_console_keys,
+    find_action,
+    find_misspelt_parameters,
+    parse_settings,
+)
+from td_pinterest_op.settings.setting import ActionSpec, SettingsTable
 from td_pinterest_op.settings.structures import read_mapping
 from td_pinterest_op.settings.table import SendingSettings, Settings
 from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value
-from td_pinterest_op.stats import LISTS, Stats
+from td_pinterest_op.stats import LISTS
 from td_pinterest_op.treasure_data.job import Source
-from td_pinterest_op.treasure_data.result import Rows, open_job_rows
-from td_pinterest_op.withholding.people import Lists
-from td_pinterest_op.withholding.preparation import find_people_columns
+from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import read_history_database
-from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services, read_endpoints
+from td_pinterest_op.workflow.services import read_endpoints
 
 log = logging.getLogger(__name__)
 
@@ -46,33 +45,6 @@ class Request(Generic[_S]):
     settings: _S
     source: Source | Rows | None
     lists: Mapping[str, Source]
-
-    def connect(
-        self, stats: Stats, timing: Timing, *, on_new_refresh_token: OnNewRefreshToken | None = None
-    ) -> contextlib.AbstractContextManager[Services]:
-        """Connect to both services, with a token that may export. See `workflow.services.connect_services`."""
-        return connect_services(
-            self.task,
-            self.settings,
-            timing=timing,
-            count=stats.requests,
-            on_new_refresh_token=on_new_refresh_token,
-            scopes=SCOPES,
-        )
-
-    def open_rows(self, services: Services, stats: Stats, *, lists: Lists | None = None) -> Rows:
-        """Wait for the job, put its id into `stats`, and return the rows. Raises as `open_job_rows` does.
-
-        `lists`: the lists of this request, if it has any.
-        """
-        if isinstance(self.source, Rows):
-            return self.source
-        assert self.source is not None, "an action without rows opens none"  # noqa: S101
-        td, note, settings = services.treasure_data, partial(setattr, stats, "job_id"), self.settings
-        if not isinstance(settings, Settings):
-            return open_job_rows(td, self.source, on_job_id=note)
-        choose = partial(find_people_columns, settings=settings, lists=lists.columns if lists else {})
-        return open_rows(td, self.source, hash_in=settings.hash_in, choose=choose, control=settings.control, note=note)
 
 
 ExportRequest = Request[Settings]

@@ -26,11 +26,10 @@ from td_pinterest_op.cli.project_folder import create_project_folder, print_next
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
 from td_pinterest_op.identifiers.types import LIST_TYPES, TYPES
-from td_pinterest_op.report.entry import flatten
+from td_pinterest_op.run_history.columns import flatten
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL
-from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.treasure_data.result import Rows
@@ -201,7 +200,7 @@ def _open_csv_file(
     """Return a context manager that opens the file of --csv, or yields None if there is no path."""
     if path is None:
         return contextlib.nullcontext()
-    takes_rows = str(settings.get("records", "")).strip().lower() == RecordsFormat.ROWS.value
+    takes_rows = str(settings.get("records", "")).strip().lower() == "rows"
     types = tuple(TYPES if takes_rows else LIST_TYPES)
     columns = CsvOptions(types=types, other_columns=_find_named_columns(settings), only=only)
     return open_csv_rows(path, options=columns, note=note)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from td_pinterest_op.audiences.actions import REPORT_TEXTS
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import find_credentials, require_id
 from td_pinterest_op.cli.options import FILE, CommonOptions
@@ -78,7 +77,7 @@ def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
             f"the Python package {missing.name} is not installed: pip install 'td_pinterest_op[cli,report]'"
         ) from None
     ordered = sorted(runs, key=lambda run: run.at.timestamp() if run.at else 0.0)
-    html = render_page(ordered, report_texts=REPORT_TEXTS, audience_id=audience, now=datetime.now(timezone.utc))
+    html = render_page(ordered, audience_id=audience, now=datetime.now(timezone.utc))
     try:
         replace_file(output, html, mode=PAGE_MODE)
     except OSError as error:

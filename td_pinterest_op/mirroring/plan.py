@@ -6,7 +6,7 @@ from typing import Any
 
 from td_pinterest_op.errors import LimitError
 from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, LedgerState, marker_select, membership_sql, plan_select
-from td_pinterest_op.settings.table import Begin, Settings
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.withholding.sql import parse_amounts, sum_by_reason
 
@@ -55,7 +55,7 @@ def choose_mode(state: LedgerState, settings: Settings) -> str:
     if settings.rebuild:
         return REPLACE
     if not state.settled:
-        return DIFFERENCE if settings.begin is Begin.ADOPT else REPLACE
+        return DIFFERENCE if settings.begin == "adopt" else REPLACE
     return REPLACE if state.replacing > state.settled else DIFFERENCE
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.sql import Query, build_answers_statement, build_columns_statement, require_one_statement
-from td_pinterest_op.settings.action import ActionSpec
+from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import HashIn
 from td_pinterest_op.treasure_data.api import TreasureData
@@ -22,7 +22,7 @@ def find_hashing_reason(action: ActionSpec | None, hash_in: object) -> str | Non
     """Return what requires hashing in the warehouse: the action's name, HASH_SETTING, or None."""
     if action and action.needs_query:
         return action.name
-    return HASH_SETTING if hash_in is HashIn.WAREHOUSE else None
+    return HASH_SETTING if hash_in == "warehouse" else None
 
 
 def require_hashable(source: object, *, name: str, needed_by: str) -> None:
@@ -60,7 +60,7 @@ def open_rows(
     `choose` returns the columns that hold identifiers, given a job with the columns
     of the query. Raises as `wait_for_job` and `choose` do.
     """
-    if hash_in is HashIn.OPERATOR:
+    if hash_in == "operator":
         return open_job_rows(td, source, on_job_id=note)
     described = wait_for_job(td, source.with_fresh_query(build_columns_statement(source.query)))
     query = Query(text=source.query, names=[name for name, _ in described.schema], columns=choose(described))

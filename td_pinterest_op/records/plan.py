@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from td_pinterest_op.errors import InvalidRowsError, LimitError
-from td_pinterest_op.settings.table import ExpectedValues, IfExists, Settings
+from td_pinterest_op.settings.table import ExpectedValues, Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT, Stats
 from td_pinterest_op.treasure_data.job import QUERY, Origin
 
@@ -23,11 +23,11 @@ TOLERATED_SHARE = 0.01
 """The share of valid values that may be of another kind than `expect_values` says."""
 # For each expected kind of values: how the other values look, and why.
 _UNEXPECTED_VALUES = {
-    ExpectedValues.PLAIN: (
+    "plain": (
         "look hashed already",
         "A policy of Treasure Data may mask the column: digests of masked values match nobody",
     ),
-    ExpectedValues.HASHED: ("are plain", "The query may select another column than the hashed one"),
+    "hashed": ("are plain", "The query may select another column than the hashed one"),
 }
 
 
@@ -38,7 +38,7 @@ def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Se
     them, in addition to the batches.
     """
     reasons, action = format_reasons(stats.invalid_by_reason), settings.action
-    leaves_members = not action.drops_members and (not action.only_once or settings.if_exists is IfExists.ADD)
+    leaves_members = not action.drops_members and (not action.only_once or settings.if_exists == "add")
     pace, minutes = settings.requests_per_minute, (request_count + batches) / settings.requests_per_minute
     lines = [
         "plan (dry run: nothing will be written):" if settings.dry_run else "plan:",
@@ -97,11 +97,11 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
 
 def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> None:
     """Raise LimitError if too many valid values are hashed where plain ones are expected, or the reverse."""
-    other = hashed if expected is ExpectedValues.PLAIN else plain
+    other = hashed if expected == "plain" else plain
     if expected in _UNEXPECTED_VALUES and other > (plain + hashed) * TOLERATED_SHARE:
         state, cause = _UNEXPECTED_VALUES[expected]
         raise LimitError(
-            f"expect_values: {expected.value}, but {other:,} of {plain + hashed:,} valid values {state}. "
+            f"expect_values: {expected}, but {other:,} of {plain + hashed:,} valid values {state}. "
             f"Nothing was sent. {cause}"
         )
 

@@ -1,13 +1,13 @@
 """An entry of an audience's history: a run of the operator, a follow-up, or a comparison with the control group."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
 from td_pinterest_op.redaction.secret import mask
-from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, JSON_NAMES, LIFT, NAMES, RUN, SUCCESS
+from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, LIFT, NAMES, RUN, SUCCESS, flatten
 from td_pinterest_op.stats import WITHHELD
 
 _KEY = ("session_uuid", "attempt_id", "action")
@@ -100,20 +100,6 @@ def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str
         invalid_by_reason=dict(sorted(counts.items(), key=lambda item: -item[1])),
         lift={name: _parse_number(value) for name, value in _parse_mapping(values.get("lift")).items()},
     )
-
-
-def flatten(
-    mapping: Mapping[str, Any], prefix: str = "", *, separator: str = "_", kept: Collection[str] = JSON_NAMES
-) -> dict[str, Any]:
-    """Return a nested mapping as a flat one: `{"rows": {"read": 1}}` becomes `{"rows_read": 1}`, except for `kept`."""
-    values: dict[str, Any] = {}
-    for name, value in mapping.items():
-        full = f"{prefix}{name}".lower()
-        if isinstance(value, Mapping) and full not in kept:
-            values |= flatten(value, f"{full}{separator}", separator=separator, kept=kept)
-        else:
-            values[full] = value
-    return values
 
 
 def parse_time(value: object) -> datetime | None:

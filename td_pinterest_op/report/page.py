@@ -1,7 +1,7 @@
 """Renders entries as one self-contained HTML page, without script, for screens, phones and paper, light and dark."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from td_pinterest_op.report.charts import Points, draw_line_chart
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import format_duration, format_number, format_share
 from td_pinterest_op.report.funnel import build_funnel
-from td_pinterest_op.report.verdict import ReportText, choose_report_text
+from td_pinterest_op.report.verdict import choose_report_text
 from td_pinterest_op.run_history.columns import FAILED
 
 # A page shows and carries this many entries of an audience, the newest ones: a year of daily runs with their
@@ -41,12 +41,10 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Entry], str]], ...] = (
 )
 
 
-def render_page(
-    entries: Sequence[Entry], *, report_texts: Mapping[str, ReportText], audience_id: str | None = None, now: datetime
-) -> str:
+def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now: datetime) -> str:
     """Return the HTML report of one audience, or an overview of several.
 
-    `entries` are in the order of time. `report_texts`: the texts of successful actions, by the actions' names.
+    `entries` are in the order of time.
 
     Raises SettingsError if no entry is about `audience_id`, or if there is neither a run nor a follow-up.
     """
@@ -54,7 +52,7 @@ def render_page(
     summaries = [
         {
             "history": history,
-            "verdict": choose_report_text(history.run, history.follow_up, report_texts=report_texts),
+            "verdict": choose_report_text(history.run, history.follow_up),
             "bars": build_funnel(history.run, size=history.size_since_run) if history.run else [],
         }
         for history in histories

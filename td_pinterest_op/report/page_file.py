@@ -12,7 +12,6 @@ from typing import Any
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report.entry import Entry, make_entry
-from td_pinterest_op.report.verdict import ReportText
 from td_pinterest_op.runtime.atomic_file import replace_file
 from td_pinterest_op.runtime.unexpected import to_export_error
 
@@ -23,9 +22,7 @@ PAGE_MODE = 0o666
 _BEGIN, _END = '<template id="td-pinterest-report">', "</template>"
 
 
-def add_run_to_page(
-    path: Path, statistics: Mapping[str, Any], *, report_texts: Mapping[str, ReportText], error: str, now: datetime
-) -> None:
+def add_run_to_page(path: Path, statistics: Mapping[str, Any], *, error: str, now: datetime) -> None:
     """Add a run to the report page in a file. Never raises: the export is done, so an error is only a warning.
 
     A relative `path` is relative to the working folder, which for a task is the project. `error`: why the run failed.
@@ -34,7 +31,7 @@ def add_run_to_page(
         from td_pinterest_op.report.page import render_page
 
         run = make_entry(statistics, at=now, error=error)
-        page = render_page([*_read_earlier_entries(path), run], report_texts=report_texts, now=now)
+        page = render_page([*_read_earlier_entries(path), run], now=now)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, page, mode=PAGE_MODE)
     except ImportError as missing:

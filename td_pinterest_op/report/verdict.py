@@ -1,6 +1,5 @@
 """The headline of a report: whether the audience was filled, with how many people, and what to do next."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -30,23 +29,44 @@ class ReportText:
     hides_size: bool = False
 
 
-ON_THEIR_WAY = ReportText(
+_ON_THEIR_WAY = ReportText(
     tone="waiting",
     headline="{sent} people are on their way to Pinterest",
     detail="Pinterest matches them to its accounts, which takes 24 to 48 hours. Only then does the size change.",
     next="Look again after {until}: run pinterest_status.dig, or open the audience in Ads Manager.",
     final=False,
 )
-ON_THEIR_WAY_OUT = replace(ON_THEIR_WAY, headline="Pinterest was asked to remove {sent} people")
+# The texts of successful actions; the others have `_ON_THEIR_WAY`.
+_ACTION_TEXTS = {
+    "remove_people_from_current_audience": replace(
+        _ON_THEIR_WAY, headline="Pinterest was asked to remove {sent} people"
+    ),
+    "mirror_current_audience": replace(_ON_THEIR_WAY, headline="{sent} changes are on their way to Pinterest"),
+    "clear_current_audience": ReportText(
+        headline="The audience is empty",
+        detail="It uses a customer list without people (if Pinterest requires a record, one digest that belongs to "
+        "nobody). Ads Manager may show the old size for a day or two.",
+        next="Fill it again with pinterest_export.dig when you need it.",
+        hides_size=True,
+    ),
+    "delete_current_audience": ReportText(
+        headline="The audience is deleted",
+        detail="Its customer list stays: Pinterest has no way to delete one.",
+        next="Check that none of your ad groups still uses the audience.",
+        hides_size=True,
+    ),
+    "create_actalike_audience": ReportText(
+        headline="The look-alike audience is created",
+        detail="Pinterest looks for people who are like those of the seed audience, which takes a day or two.",
+        next="Look again in two days: run pinterest_status.dig, or open the audience in Ads Manager.",
+        tone="waiting",
+        final=False,
+    ),
+}
 
 
-def choose_report_text(
-    run: Entry | None, follow_up: Entry | None, *, report_texts: Mapping[str, ReportText]
-) -> ReportText:
-    """Return the text for the last run and the last follow-up after it; at least one of them exists.
-
-    `report_texts`: the texts of successful actions, by the actions' names.
-    """
+def choose_report_text(run: Entry | None, follow_up: Entry | None) -> ReportText:
+    """Return the text for the last run and the last follow-up after it; at least one of them exists."""
     if run and run.outcome == FAILED:
         return _describe_failure(run)
     if run and run.dry_run:
@@ -56,7 +76,7 @@ def choose_report_text(
             detail=run.get_text("summary"),
             next="Take dry_run out of the settings and run the workflow again.",
         )
-    text = report_texts.get(run.get_text("action"), ON_THEIR_WAY) if run else None
+    text = _ACTION_TEXTS.get(run.get_text("action"), _ON_THEIR_WAY) if run else None
     if follow_up and not (text and text.final):
         return _describe_follow_up(follow_up)
     assert run is not None and text is not None  # noqa: S101, PT018 - the caller has one of the two

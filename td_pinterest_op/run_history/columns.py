@@ -1,9 +1,8 @@
 """The columns of the history table, which has a row for each run, audience of a follow-up, and lift comparison."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 from td_pinterest_op.stats import LISTS, WITHHELD
@@ -19,27 +18,16 @@ Row = Mapping[str, Any]
 class Column:
     """A column of the history table.
 
-    `type` is Trino's. `run` is the path of the value in the statistics of a run (`rows.read`), `follow_up` the path in
-    an audience of `pinterest_status`; None leaves the column empty in such rows. `is_later`: tables of earlier versions
-    may lack it. `is_free`: text from elsewhere, which could name a person or a secret.
+    The statistics of a run have its value by the same name once they are flat. `follow_up` is the value's name in an
+    audience of `pinterest_status`; None leaves the column empty in such rows. `type` is Trino's. `is_later`: tables of
+    earlier versions may lack it. `is_free`: text from elsewhere, which could name a person or a secret.
     """
 
     name: str
     type: str = "varchar"
-    run: str | None = None
     follow_up: str | None = None
     is_later: bool = False
     is_free: bool = False
-
-
-def _make_shared_column(name: str, **more: Any) -> Column:
-    """Return a column that has the same name in the rows of runs and of follow-ups."""
-    return Column(name=name, run=name, follow_up=name, **more)
-
-
-def _make_run_column(path: str, type_: str = "varchar", *, is_later: bool = False) -> Column:
-    """Return a column of runs, named by the `path` of its value in the statistics, such as `rows.read`."""
-    return Column(name=path.replace(".", "_"), type=type_, run=path, is_later=is_later)
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -52,77 +40,82 @@ COLUMNS: tuple[Column, ...] = (
     Column(name="session_uuid"),
     Column(name="attempt_id"),
     # The statistics of the run.
-    _make_run_column("action"),
-    _make_shared_column("ad_account_id"),
-    _make_shared_column("audience_id"),
-    _make_shared_column("audience_name", is_free=True),
-    Column(name="audience_status", run="audience.status", follow_up="status"),
-    Column(name="audience_size", type="bigint", run="audience.size", follow_up="size"),
+    Column(name="action"),
+    Column(name="ad_account_id", follow_up="ad_account_id"),
+    Column(name="audience_id", follow_up="audience_id"),
+    Column(name="audience_name", follow_up="audience_name", is_free=True),
+    Column(name="audience_status", follow_up="status"),
+    Column(name="audience_size", type="bigint", follow_up="size"),
     Column(name="usable", type="boolean", follow_up="usable"),
-    _make_shared_column("customer_list_id"),
+    Column(name="customer_list_id", follow_up="customer_list_id"),
     Column(name="customer_list_status", follow_up="customer_list_status"),
-    _make_run_column("previous_customer_list_id"),
-    _make_run_column("job_id"),
-    _make_run_column("dry_run", "boolean"),
-    *(_make_run_column(f"rows.{name}", "bigint") for name in ("read", "valid", "invalid")),
-    _make_run_column("rows.invalid_by_reason", "json"),
-    *(_make_run_column(f"records.{name}", "bigint") for name in ("unique", "duplicate", "sent", "refused", "keys")),
-    *(_make_run_column(f"requests.{name}", "bigint") for name in ("sent", "retried", "failed")),
-    *(_make_run_column(f"seconds.{name}", "double") for name in ("reading", "sending", "waiting")),
-    _make_run_column("version"),
-    _make_shared_column("summary", is_free=True),
+    Column(name="previous_customer_list_id"),
+    Column(name="job_id"),
+    Column(name="dry_run", type="boolean"),
+    *(Column(name=f"rows_{name}", type="bigint") for name in ("read", "valid", "invalid")),
+    Column(name="rows_invalid_by_reason", type="json"),
+    *(Column(name=f"records_{name}", type="bigint") for name in ("unique", "duplicate", "sent", "refused", "keys")),
+    *(Column(name=f"requests_{name}", type="bigint") for name in ("sent", "retried", "failed")),
+    *(Column(name=f"seconds_{name}", type="double") for name in ("reading", "sending", "waiting")),
+    Column(name="version"),
+    Column(name="summary", follow_up="summary", is_free=True),
     Column(name="error", is_free=True),
-    *(_make_run_column(f"records.withheld.{reason}", "bigint", is_later=True) for reason in WITHHELD),
-    *(_make_run_column(f"values.{kind}", "bigint", is_later=True) for kind in ("plain", "hashed")),
+    *(Column(name=f"records_withheld_{reason}", type="bigint", is_later=True) for reason in WITHHELD),
+    *(Column(name=f"values_{kind}", type="bigint", is_later=True) for kind in ("plain", "hashed")),
     # The jobs of the queries `suppress` and `consent`.
-    *(_make_run_column(f"lists.{name}", is_later=True) for name in LISTS),
+    *(Column(name=f"lists_{name}", is_later=True) for name in LISTS),
     # How many records are known to be in the audience; in a follow-up, its size relative to them.
-    _make_shared_column("members", type="bigint", is_later=True),
+    Column(name="members", follow_up="members", type="bigint", is_later=True),
     Column(name="match_ratio", type="double", follow_up="match_ratio", is_later=True),
     # The figures of a comparison with the control group.
     Column(name="lift", type="json", is_later=True),
     # The task's full name: several tasks of a workflow may do the same to one audience.
     Column(name="task", is_later=True),
-    _make_run_column("records.invalid_keys", "bigint", is_later=True),
-    _make_run_column("mirror.mode", is_later=True),
+    Column(name="records_invalid_keys", type="bigint", is_later=True),
+    Column(name="mirror_mode", is_later=True),
     *(
-        _make_run_column(f"mirror.{name}", "bigint", is_later=True)
+        Column(name=f"mirror_{name}", type="bigint", is_later=True)
         for name in ("plan", "people", "members", "joined", "resent", "left", "unsure")
     ),
-    *(_make_run_column(f"erasure.{name}", "bigint", is_later=True) for name in ("accounts", "lists")),
+    *(Column(name=f"erasure_{name}", type="bigint", is_later=True) for name in ("accounts", "lists")),
 )
 """In the order of the table. A `json` is stored as text."""
 
 NAMES = frozenset(column.name for column in COLUMNS)
 JSON_NAMES = frozenset(column.name for column in COLUMNS if column.type == "json")
+_MIRROR_NAMES = frozenset(name for name in NAMES if name.startswith("mirror_"))
+
+
+def flatten(
+    mapping: Mapping[str, Any], prefix: str = "", *, separator: str = "_", kept: Collection[str] = JSON_NAMES
+) -> dict[str, Any]:
+    """Return a nested mapping as a flat one: `{"rows": {"read": 1}}` becomes `{"rows_read": 1}`, except for `kept`."""
+    values: dict[str, Any] = {}
+    for name, value in mapping.items():
+        full = f"{prefix}{name}".lower()
+        if isinstance(value, Mapping) and full not in kept:
+            values |= flatten(value, f"{full}{separator}", separator=separator, kept=kept)
+        else:
+            values[full] = value
+    return values
 
 
 def build_run_row(statistics: Mapping[str, Any]) -> Row:
     """Return the history row of a run, from its statistics."""
-    mirror = statistics.get("mirror")
-    if not (isinstance(mirror, Mapping) and mirror.get("mode")):
-        # The figures of any other action are all zero.
-        statistics = {**statistics, "mirror": None}
-    return _build_row(RUN, statistics, attrgetter("run"))
+    values = flatten(statistics)
+    # The figures of a mirror are all zero for any other action.
+    known = NAMES if values.get("mirror_mode") else NAMES - _MIRROR_NAMES
+    row = {name: values[name] for name in known & values.keys()}
+    texts = {name: json.dumps(row[name]) for name in JSON_NAMES if row.get(name) is not None}
+    return {"kind": RUN, **row, **texts}
 
 
 def build_follow_up_row(audience: Mapping[str, Any]) -> Row:
     """Return the history row of an audience, from its state in `pinterest_status`."""
-    return _build_row(FOLLOW_UP, audience, attrgetter("follow_up"))
+    values = {column.name: audience.get(column.follow_up) for column in COLUMNS if column.follow_up}
+    return {"kind": FOLLOW_UP, **values}
 
 
 def build_lift_row(figures: Mapping[str, Any]) -> Row:
     """Return the history row for the figures of a comparison with the control group."""
     return {"kind": LIFT, "summary": figures.get("summary"), "lift": json.dumps(figures)}
-
-
-def _build_row(kind: str, content: Mapping[str, Any], get_path: Callable[[Column], str | None]) -> Row:
-    """Return a row with the value at each column's path in `content`, None for a missing one."""
-    row: dict[str, Any] = {"kind": kind}
-    for column in COLUMNS:
-        if path := get_path(column):
-            value: Any = content
-            for name in path.split("."):
-                value = value.get(name) if isinstance(value, Mapping) else None
-            row[column.name] = json.dumps(value) if column.type == "json" and value is not None else value
-    return row

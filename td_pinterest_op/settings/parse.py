@@ -1,17 +1,22 @@
 """`result_settings` of a task → one frozen, typed value for each entry point, or one error that names every problem."""
 
+import logging
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.settings.action import ActionSpec
-from td_pinterest_op.settings.key_names import check_names
-from td_pinterest_op.settings.parsed_settings import ParsedSettings
 from td_pinterest_op.settings.rules import check_rules
-from td_pinterest_op.settings.setting import Setting, SettingsTable, build_variable_name, find_declared_settings
+from td_pinterest_op.settings.setting import (
+    ActionSpec,
+    ParsedSettings,
+    Setting,
+    SettingsTable,
+    build_variable_name,
+    find_declared_settings,
+)
 from td_pinterest_op.settings.structures import read_mapping
 from td_pinterest_op.settings.table import CREDENTIALS, ConnectionSettings
 from td_pinterest_op.settings.text import parse_text
@@ -19,11 +24,23 @@ from td_pinterest_op.settings.types import (
     Show,
     WrongValueError,
     describe_type,
+    find_nearest,
     has_lost_digits,
     is_left_out,
     show_value,
+    suggest_word,
 )
+from td_pinterest_op.stats import LISTS
 
+log = logging.getLogger(__name__)
+
+TASK_PARAMETERS = ("query", "database", "engine", "job_id", *LISTS)
+"""The parameters that an export reads; digdag passes on every other parameter of the workflow as well."""
+
+_MAXIMUM_UNKNOWN_KEYS = 20
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+# Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
+_ADDED_BY_CONSOLE = re.compile(r"(?:td)?_.*|.*type", re.IGNORECASE)
 _SECRET_LITERAL = re.compile(r"\$\{secret:([^{}]*)\}")
 _SECRET_NAME = re.compile(r"(?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63}")  # not a token in place of a name
 
@@ -100,7 +117,7 @@ def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str
     show = partial(show_value, hidden=_find_credentials(mapping, environ))
     for name, key in table.by_name.items():
         parsed.values[name] = _read_value(parsed, name, key, mapping.get(name), environ=environ, show=show)
-    check_names(parsed, mapping, show)
+    _check_names(parsed, mapping, show)
     check_rules(parsed)
     return parsed
 
@@ -156,3 +173,49 @@ def _find_secret_name(key: Setting, raw: object) -> str | None:
             "digits, dots and dashes"
         )
     return literal[1].strip()
+
+
+def _check_names(parsed: ParsedSettings, settings: Mapping[object, object], show: Show) -> None:
+    """Add a problem for each key that the table does not have."""
+    unknown = [name for name in settings if name not in parsed.table.by_name]
+    for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
+        if not isinstance(name, str):
+            parsed.add_problem("a key", f"{describe_type(name)} is not the name of a key; allowed: a string")
+        elif name in TASK_PARAMETERS:
+            text = "is not a key of result_settings; it belongs on the task, next to result_settings"
+            parsed.add_problem(name, text)
+        else:
+            label = name if _may_be_shown(name, show) else f"a key ({show(name)})"
+            suggestion = suggest_word(name, [*parsed.table.by_name, *TASK_PARAMETERS])
+            parsed.add_problem(label, f"is unknown{suggestion}", code="unknown")
+    if len(unknown) > _MAXIMUM_UNKNOWN_KEYS:
+        parsed.add_problem("more keys", f"{len(unknown) - _MAXIMUM_UNKNOWN_KEYS} more are unknown")
+
+
+def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
+    """Return the settings without unknown keys that Audience Studio's console adds. A warning names them."""
+    unknown = [name for name in settings if name not in table.by_name and _may_be_shown(name, show_value)]
+    added = list(filter(_ADDED_BY_CONSOLE.fullmatch, unknown))
+    if added:
+        log.warning(
+            "the settings from the console have keys that this operator does not know, which are ignored: %s",
+            ", ".join(added),
+        )
+    return {name: value for name, value in settings.items() if name not in added}
+
+
+def find_misspelt_parameters(names: Iterable[object]) -> Mapping[str, str]:
+    """Return the names that look like misspelt task parameters, each with the right parameter.
+
+    A variable of the workflow that contains a parameter's name (`td_database`) is not a misspelling, nor is a name like
+    a parameter that is given as well.
+    """
+    keys = {name for name in names if isinstance(name, str)}
+    left = [name for name in TASK_PARAMETERS if name not in keys]
+    near = {name: find_nearest(name.lower(), left, cutoff=0.8) for name in keys.difference(TASK_PARAMETERS)}
+    return {name: meant for name, meant in sorted(near.items()) if meant and meant not in name.split("_")}
+
+
+def _may_be_shown(name: object, show: Show) -> TypeGuard[str]:
+    """Whether a message may show a key unchanged."""
+    return isinstance(name, str) and _PLAIN_NAME.fullmatch(name) is not None and show(name) == repr(name)

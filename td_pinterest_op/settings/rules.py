@@ -1,9 +1,7 @@
 """Rules about several settings at once. Each adds what is wrong to the problems."""
 
 from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
-from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.settings.parsed_settings import ParsedSettings
-from td_pinterest_op.settings.table import HashIn, RecordsFormat
+from td_pinterest_op.settings.setting import ActionSpec, ParsedSettings
 
 
 def check_rules(parsed: ParsedSettings) -> None:
@@ -68,7 +66,7 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
             parsed.add_problem(name, f"{action.name} cannot apply it; take it out, or choose an action that can")
     name, expected = parsed.values["audience_name"], parsed.values["expected_audience_name"]
     is_found_by_id = own is not None and not parsed.given.isdisjoint(("audience_id", own))
-    names_audience = Scope.NEW_AUDIENCE in action.scopes and not is_found_by_id
+    names_audience = "new audience" in action.scopes and not is_found_by_id
     if names_audience and None not in (name, expected) and name != expected:
         text = f"differs from audience_name, which {action.name} gives to its audience; allowed: the same name"
         parsed.add_problem("expected_audience_name", text)
@@ -88,14 +86,14 @@ def _check_several(parsed: ParsedSettings) -> None:
 def _check_records(parsed: ParsedSettings) -> None:
     """Add problems for settings that do not fit the format of the records."""
     columns, action = parsed.values.get("columns") or {}, parsed.action
-    if parsed.values.get("records") is not RecordsFormat.ROWS:
+    if parsed.values.get("records") != "rows":
         if not set(ROW_ONLY_NAMES).isdisjoint(columns.values()):
             allowed = f"allowed: {join_with_or(LIST_TYPES)}, or these with records: rows"
             parsed.add_problem("columns", f"{' and '.join(ROW_ONLY_NAMES)} are keys of a row; {allowed}")
         return
-    if parsed.values.get("hash_in") is HashIn.WAREHOUSE:
+    if parsed.values.get("hash_in") == "warehouse":
         text = "the warehouse cannot hash records: rows; allowed: operator, or records: identifiers"
         parsed.add_problem("hash_in", text)
     if action and action.needs_query:
-        text = f"{action.name} sends no rows; allowed: {RecordsFormat.IDENTIFIERS.value}"
+        text = f"{action.name} sends no rows; allowed: identifiers"
         parsed.add_problem("records", text)

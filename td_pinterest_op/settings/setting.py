@@ -1,15 +1,58 @@
-"""The parts of `settings.table`: a setting, and the table of an entry point's settings."""
+"""Actions, settings, tables of settings, and the parsed values of one."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-from td_pinterest_op.settings.action import ActionSpec, Scope
+from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.settings.types import SettingType
 
 _K = TypeVar("_K")
+
+
+Scope = Literal["every action", "rows", "people", "new audience", "old audience", "new list", "named"]
+"""The subject of a setting. An action uses the settings of its scopes, and those that it names.
+
+rows: those of a query. people: who are added. new audience, old audience: what is created or changed. new list: the
+customer list that is filled for an audience.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionSpec:
+    """The description of an action that `result_settings` can name.
+
+    `audience_id`: its own setting for the audience's id. `needs`: the settings that it requires. `uses`: settings
+    besides those of its `scopes`. `only_once`: it fails in a second session, unless `if_exists` allows it.
+    `leaves_lists`: each session orphans a customer list. `drops_members`: members who are not in the rows leave.
+    `finds_by_name`: its audience may be named by `audience_name`, and is created if it does not exist. `needs_query`:
+    the warehouse reads the rows. `least_records`: the default of `min_records`.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    audience_id: str | None = None
+    scopes: tuple[Scope, ...]
+    needs: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    only_once: bool = False
+    leaves_lists: bool = False
+    drops_members: bool = False
+    finds_by_name: bool = False
+    needs_query: bool = False
+    least_records: int | None = None
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether the action exports the rows of a query."""
+        return "rows" in self.scopes
+
+    @property
+    def adds_people(self) -> bool:
+        """Whether the action may add people to an audience."""
+        return "people" in self.scopes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +69,7 @@ class Setting:
     default: Any = None
     alias: str | None = None
     is_needed: bool = False
-    scope: Scope = Scope.EVERY_ACTION
+    scope: Scope = "every action"
     is_credential: bool = False
     restricts: bool = False
     limits_rows: bool = False
@@ -37,7 +80,7 @@ class Setting:
     def is_used_by(self, action: ActionSpec) -> bool:
         """Whether the setting makes a difference to an action."""
         named = {*action.needs, *action.uses, action.audience_id}
-        return self.scope is Scope.EVERY_ACTION or self.scope in action.scopes or self.name in named
+        return self.scope == "every action" or self.scope in action.scopes or self.name in named
 
     def is_restriction(self, value: object, action: ActionSpec) -> bool:
         """Whether a value limits what an action sends, or may stop it. An action without rows has no rows to limit."""
@@ -85,3 +128,45 @@ class SettingsTable(Generic[_K]):
     def by_name(self) -> Mapping[str, Setting]:
         """The settings by name and by alias, in the order of the table."""
         return {name: key for key in self.settings for name in (key.name, key.alias) if name}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedSettings:
+    """The values of `result_settings` by the names and aliases in a table, and their problems.
+
+    `values`: the default of a key that is left out, None for a wrong value. `given`: the keys that are not left out.
+    `secrets`: the workflow secrets that values came from. `lost_digits`: the keys of ids that may have lost digits.
+    """
+
+    table: SettingsTable[Any]
+    values: dict[str, Any] = field(default_factory=dict)
+    given: set[str] = field(default_factory=set)
+    secrets: dict[str, str] = field(default_factory=dict)
+    lost_digits: list[str] = field(default_factory=list)
+    _problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def action(self) -> ActionSpec | None:
+        """The action that the settings name; None if it is wrong, or if the table has no actions."""
+        return self.values.get("action")
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All problems in the order of the table. Problems of unknown keys come last."""
+        places = {name: place for place, name in enumerate(self.table.by_name)}
+        return tuple(sorted(self._problems, key=lambda problem: places.get(problem.key, len(places))))
+
+    def add_problem(self, name: str, text: str, *, code: ProblemCode = "wrong") -> None:
+        """Add a problem with the key `name`; `code`: see `Problem`."""
+        self._problems.append(Problem(key=name, code=code, text=text))
+
+    def build_error(self) -> SettingsError:
+        """Return all problems as one error, one per line."""
+        problems = self.problems
+        count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+        lines = (f"- {problem.key}: {problem.text}" for problem in problems)
+        return SettingsError("\n".join([f"result_settings has {count}:", *lines]), problems=problems)
+
+    def find_unused_keys(self, action: ActionSpec) -> list[str]:
+        """Return the given keys that the action does not use, in the order of the table."""
+        return [name for name, key in self.table.by_name.items() if name in self.given and not key.is_used_by(action)]

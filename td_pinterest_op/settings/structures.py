@@ -16,6 +16,7 @@ from td_pinterest_op.settings.types import (
     Show,
     WrongValueError,
     build_choice_type,
+    build_word_type,
     describe_type,
     is_left_out,
     parse_number,
@@ -34,7 +35,7 @@ _STATUSES = (
     *("PERSONAS_INELIGIBLE_SIZE", "PERSONAS_INITIALIZING", "REMOVED"),
 )
 
-_IDENTIFIER_TYPE = build_choice_type({name: name for name in TYPES})
+_IDENTIFIER_TYPE = build_word_type(*TYPES)
 _STATUS = build_choice_type({status.lower(): status for status in _STATUSES})
 
 

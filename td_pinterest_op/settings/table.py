@@ -4,15 +4,19 @@ A setting is a field of a dataclass, and the field's name is the key. Each entry
 a class and a table. A test compares README's table with that of an export.
 """
 
-import enum
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args
 
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.settings.setting import Setting, SettingsTable, declare_setting, find_declared_settings
+from td_pinterest_op.settings.setting import (
+    ActionSpec,
+    Setting,
+    SettingsTable,
+    declare_setting,
+    find_declared_settings,
+)
 from td_pinterest_op.settings.structures import AD_ACCOUNT_IDS, AUDIENCE_IDS, COLUMNS, CONTROL, STATUS_SET, Control
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
@@ -27,60 +31,33 @@ from td_pinterest_op.settings.types import (
     TEXT,
     TableName,
     build_choice_type,
-    build_enum_type,
     build_integer_type,
+    build_word_type,
 )
 
-
-class IfExists(str, enum.Enum):
-    """What `create_new_audience` does if an audience with the same name exists."""
-
-    FAIL = "fail"
-    ADD = "add"
-    REPLACE = "replace"
-
-
-class Begin(str, enum.Enum):
-    """What a mirror's first run does with people already in the audience: removes them, or keeps them."""
-
-    REPLACE = "replace"
-    ADOPT = "adopt"
-
-
-class ExpectedValues(str, enum.Enum):
-    """What the valid values of a result are expected to be: identifiers in plain text, or their digests."""
-
-    ANY = "any"
-    PLAIN = "plain"
-    HASHED = "hashed"
-
-
-class HashIn(str, enum.Enum):
-    """Where identifiers are normalised, checked and hashed."""
-
-    OPERATOR = "operator"
-    WAREHOUSE = "warehouse"
-
-
-class RecordsFormat(str, enum.Enum):
-    """What a record is: one identifier, or a row of the query with all its keys."""
-
-    IDENTIFIERS = "identifiers"
-    ROWS = "rows"
-
+IfExists = Literal["fail", "add", "replace"]
+"""What `create_new_audience` does if an audience with the same name exists."""
+Begin = Literal["replace", "adopt"]
+"""What a mirror's first run does with people already in the audience: removes them, or keeps them."""
+ExpectedValues = Literal["any", "plain", "hashed"]
+"""What the valid values of a result are expected to be: identifiers in plain text, or their digests."""
+HashIn = Literal["operator", "warehouse"]
+"""Where identifiers are normalised, checked and hashed."""
+RecordsFormat = Literal["identifiers", "rows"]
+"""What a record is: one identifier, or a row of the query with all its keys."""
 
 _SECONDS = build_integer_type(1, 86_400)
 _RECORDS_LIMIT = 1_000_000_000_000
 
 # For whom a setting makes a difference.
 _credential = partial(declare_setting, is_credential=True)
-_of_rows = partial(declare_setting, scope=Scope.ROWS)
-_of_people = partial(declare_setting, scope=Scope.PEOPLE)
-_of_new_audience = partial(declare_setting, scope=Scope.NEW_AUDIENCE)
-_of_old_audience = partial(declare_setting, scope=Scope.OLD_AUDIENCE)
-_of_new_list = partial(declare_setting, scope=Scope.NEW_LIST)
-_of_named_actions = partial(declare_setting, scope=Scope.NAMED)
-_limit = partial(declare_setting, scope=Scope.ROWS, restricts=True, limits_rows=True)
+_of_rows = partial(declare_setting, scope="rows")
+_of_people = partial(declare_setting, scope="people")
+_of_new_audience = partial(declare_setting, scope="new audience")
+_of_old_audience = partial(declare_setting, scope="old audience")
+_of_new_list = partial(declare_setting, scope="new list")
+_of_named_actions = partial(declare_setting, scope="named")
+_limit = partial(declare_setting, scope="rows", restricts=True, limits_rows=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,23 +113,23 @@ class Settings(SendingSettings):
     max_invalid_ratio: float = _limit(RATIO, 1.0)
     min_records: int | None = _limit(build_integer_type(0, _RECORDS_LIMIT), at_most="max_records")
     max_records: int | None = _limit(build_integer_type(1, _RECORDS_LIMIT))
-    if_exists: IfExists = _of_named_actions(build_enum_type(IfExists), IfExists.FAIL)
+    if_exists: IfExists = _of_named_actions(build_word_type(*get_args(IfExists)), "fail")
     replace_newer: bool = _of_new_list(BOOLEAN, False)
     expected_audience_name: str | None = declare_setting(TEXT, restricts=True)
     report: str | None = declare_setting(PAGE)  # path of the page to write
-    records: RecordsFormat = _of_rows(build_enum_type(RecordsFormat), RecordsFormat.IDENTIFIERS)
-    hash_in: HashIn = _of_rows(build_enum_type(HashIn), HashIn.OPERATOR)
+    records: RecordsFormat = _of_rows(build_word_type(*get_args(RecordsFormat)), "identifiers")
+    hash_in: HashIn = _of_rows(build_word_type(*get_args(HashIn)), "operator")
     default_country: str | None = _of_rows(COUNTRY)  # in upper case
     is_nca: bool = _of_new_list(BOOLEAN, False)
     seed_audience_id: str | None = _of_named_actions(AUDIENCE_ID)
-    country: str | None = _of_named_actions(build_choice_type({code: code for code in ("US", "CA", "GB")}))
+    country: str | None = _of_named_actions(build_word_type("US", "CA", "GB"))
     percentage: int | None = _of_named_actions(build_integer_type(1, 10))
-    expect_values: ExpectedValues = _of_rows(build_enum_type(ExpectedValues), ExpectedValues.ANY, restricts=True)
+    expect_values: ExpectedValues = _of_rows(build_word_type(*get_args(ExpectedValues)), "any", restricts=True)
     allow_empty_suppress: bool = _of_people(BOOLEAN, False)
     control: Control | None = _of_people(CONTROL, restricts=True)
     even_if_used: bool = _of_named_actions(BOOLEAN, False)
     ledger: TableName = _of_named_actions(TABLE, TableName(None, "pinterest_ledger"))
-    begin: Begin | None = _of_named_actions(build_enum_type(Begin))
+    begin: Begin | None = _of_named_actions(build_word_type(*get_args(Begin)))
     rebuild: bool = _of_named_actions(BOOLEAN, False)
     max_leave_ratio: float = _of_named_actions(RATIO, 0.2, restricts=True, harmless=1.0)
     resend_days: int = _of_named_actions(build_integer_type(0, 3650), 30)
@@ -177,10 +154,8 @@ class ErasureSettings(SendingSettings):
 
 
 _C = TypeVar("_C", bound=ConnectionSettings)
-_TYPE = Setting(name="type", type=build_choice_type({"pinterest": "pinterest"}))
-_AUDIENCE_TYPE = Setting(
-    name="audience_type", type=build_choice_type({"customer_list": "customer_list"}), is_needed=True
-)
+_TYPE = Setting(name="type", type=build_word_type("pinterest"))
+_AUDIENCE_TYPE = Setting(name="audience_type", type=build_word_type("customer_list"), is_needed=True)
 
 
 def _build_table(
@@ -209,7 +184,7 @@ def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) ->
     others = (
         _AUDIENCE_TYPE,
         Setting(name="action", type=action, default=default),
-        *(Setting(name=str(name), type=AUDIENCE_ID, scope=Scope.NAMED) for name in ids),
+        *(Setting(name=str(name), type=AUDIENCE_ID, scope="named") for name in ids),
     )
     return _build_table(Settings, needs=("type", "ad_account_id"), others=others, actions=actions)
 

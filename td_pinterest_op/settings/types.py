@@ -5,7 +5,6 @@ words of a list) and where the value cannot be a person or a credential.
 """
 
 import difflib
-import enum
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -168,9 +167,9 @@ def build_choice_type(words: Mapping[str, object], *, allowed: str = "") -> Sett
     return SettingType(read=read_choice, allowed=allowed or ", ".join(words))
 
 
-def build_enum_type(values: type[enum.Enum]) -> SettingType:
-    """Return the setting type of a word that is a value of an enum."""
-    return build_choice_type({value.value: value for value in values})
+def build_word_type(*words: str) -> SettingType:
+    """Return the setting type of one of several words."""
+    return build_choice_type(dict(zip(words, words, strict=True)))
 
 
 def _fold_word(word: str) -> str:

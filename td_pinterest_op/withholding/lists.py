@@ -13,7 +13,7 @@ from td_pinterest_op.records.plan import check_value_kind, format_reasons
 from td_pinterest_op.records.read import AllIdentifiersReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.format import format_count
-from td_pinterest_op.settings.table import HashIn, RecordsFormat, Settings
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source
@@ -58,7 +58,7 @@ def find_list_columns(job: Job, settings: Settings) -> Sequence[Column]:
     """Return a list's identifier columns, which need not be all of the people's columns. Raises JobError."""
     own = {name.lower() for name, _ in job.schema}
     columns = {name: type_ for name, type_ in settings.columns.items() if name in own}
-    return find_identifier_columns(job, columns, types=TYPES if settings.records is RecordsFormat.ROWS else LIST_TYPES)
+    return find_identifier_columns(job, columns, types=TYPES if settings.records == "rows" else LIST_TYPES)
 
 
 def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:
@@ -82,7 +82,7 @@ def check_list(name: str, of_list: Stats, settings: Settings) -> None:
         raise LimitError(
             f"`{name}` contains {unsure:,} addresses that the warehouse cannot hash, so these people would not be "
             "found. Nothing was sent. Replace each of these addresses with the SHA-256 of its lowercase form"
-            + (", or set hash_in: operator" if settings.hash_in is HashIn.WAREHOUSE else "")
+            + (", or set hash_in: operator" if settings.hash_in == "warehouse" else "")
         )
     may_be_empty = name == SUPPRESS and not of_list.read
     if of_list.unique or (may_be_empty and settings.allow_empty_suppress):

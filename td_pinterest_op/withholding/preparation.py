@@ -23,7 +23,7 @@ from td_pinterest_op.records.rows import EncodedPart, EncodedRows, Shape, group_
 from td_pinterest_op.records.spool import SortedDigests, SortedFile, Spool, SpoolFile
 from td_pinterest_op.records.sql import NUMBERS
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.settings.table import RecordsFormat, Settings
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.withholding.people import DONE, Lists, People, SingleIdentifierPeople, assign_control
@@ -44,7 +44,7 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists | No
 
     Raises JobError for its columns, WorkflowError (see `phones`), OSError.
     """
-    control, are_rows = settings.control, settings.records is RecordsFormat.ROWS
+    control, are_rows = settings.control, settings.records == "rows"
     if are_rows:
         require_known_country(settings.default_country)
     columns = find_people_columns(job, settings, lists.columns if lists else {})
@@ -77,7 +77,7 @@ def find_people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequen
     # A name that no query has stays: it is an error.
     named = {name: type_ for name, type_ in settings.columns.items() if name in own or name not in others}
     control = settings.control
-    find_columns = find_row_columns if settings.records is RecordsFormat.ROWS else find_identifier_columns
+    find_columns = find_row_columns if settings.records == "rows" else find_identifier_columns
     columns = find_columns(job, named, by=control.by if control else None)
     _require_shared_types(columns, lists)
     if control and control.by is None and not (_is_single(columns) and columns[0].type.is_hashed):

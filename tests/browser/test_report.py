@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.report.entry import Entry
+from td_pinterest_op.report.page import render_page
 from tests.browser.conftest import Browser
-from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, page, run
+from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, run
 
 DELETED: dict[str, Any] = {
     "action": "delete_current_audience",
@@ -71,7 +72,7 @@ SCREENS = {"wide": (1200, "light"), "phone": (400, "light"), "dark": (1200, "dar
 
 def open_page(browser: Browser, folder: Path, name: str) -> None:
     file = folder / f"{name}.html"
-    file.write_text(page(PAGES[name], now=FIRST_DAY), encoding="utf-8")
+    file.write_text(render_page(PAGES[name], now=FIRST_DAY), encoding="utf-8")
     browser.driver.get(file.as_uri())
 
 

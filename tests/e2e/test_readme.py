@@ -15,9 +15,8 @@ from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.cli.explain import ERRORS, get_meaning
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.many import ENTRY_KEYS
-from td_pinterest_op.settings.action import ActionSpec
-from td_pinterest_op.settings.key_names import TASK_PARAMETERS
-from td_pinterest_op.settings.setting import Setting
+from td_pinterest_op.settings.parse import TASK_PARAMETERS
+from td_pinterest_op.settings.setting import ActionSpec, Setting
 from td_pinterest_op.settings.table import ERASURE, STATUS
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.stats import LISTS, Stats

@@ -10,7 +10,7 @@ from td_pinterest_op.records.spool import SortedDigests, split_fixed
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.parse import parse_settings
-from td_pinterest_op.settings.table import HashIn, RecordsFormat, Settings
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Source, make_domain_key
@@ -72,8 +72,8 @@ def explain_missing(
     }
     try:
         settings = parse_settings(raw, table=EXPORT, environ=environ)
-        has_rows = not run.is_mirror and settings.hash_in is HashIn.OPERATOR
-        settings = replace(settings, records=RecordsFormat.IDENTIFIERS, hash_in=HashIn.OPERATOR)
+        has_rows = not run.is_mirror and settings.hash_in == "operator"
+        settings = replace(settings, records="identifiers", hash_in="operator")
         sources = _jobs(run) if has_rows else _queries(task)
         if "query" not in sources:
             return {}

@@ -1,12 +1,14 @@
-"""The base class of all actions: checks and preparation, then steps."""
+"""The base classes of all actions: checks and preparation, then steps, and the creation of an audience."""
 
 import abc
 import contextlib
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from td_pinterest_op.audiences.audiences import Audiences, NewAudience
+from td_pinterest_op.audiences.audiences import Audiences
+from td_pinterest_op.audiences.create_once import age_key, create_once, poll_until_found, wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
@@ -14,10 +16,14 @@ from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
 from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import escape
-from td_pinterest_op.report.verdict import ReportText
-from td_pinterest_op.settings.action import ActionSpec
+from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.stats import Stats, SummaryText
 from td_pinterest_op.workflow.services import Services
+
+# The most seconds between the creations of audiences by two sessions that run at the same time.
+_SIMULTANEOUS = 3600.0
+
+log = logging.getLogger(__name__)
 
 ReadRecords = Callable[[], contextlib.AbstractContextManager[PreparedRecords]]
 """Reads the rows of the request into a spool, and checks the limits of the settings."""
@@ -25,10 +31,11 @@ ReadRecords = Callable[[], contextlib.AbstractContextManager[PreparedRecords]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of an action. `description`: its text in the plan. `request_count`: its requests, batches excluded."""
+    """One step of an action. `description`: its text in the plan. `request_count`: its requests besides the batches."""
 
     description: str
     request_count: int = 0
+    batch_count: int = 0
     run: Callable[[], object]
 
 
@@ -40,12 +47,12 @@ class AudienceAction(abc.ABC):
     """
 
     action: ClassVar[ActionSpec]
-    report_text: ClassVar[ReportText]
 
     def __init__(self, *, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> None:
         self._request, self._services, self._stats, self._sender = request, services, stats, sender
         self._settings, self._session_key, self._api = request.settings, request.task.session_key, services.pinterest
         settings = request.settings
+        self._batch_size = settings.limit_records_per_request
         self._audience_id, self._new_name = settings.audience_id or "", settings.audience_name or ""
         self._audiences = Audiences(self._api)
         self._lists = CustomerLists(
@@ -55,24 +62,6 @@ class AudienceAction(abc.ABC):
             audience_name=settings.audience_name,
             is_nca=settings.is_nca,
         )
-        self._new_audience = NewAudience(
-            name=self._new_name,
-            audiences=self._audiences,
-            is_own=self._is_of_this_session,
-            describe_conflict=self._describe_conflict,
-        )
-
-    def _is_of_this_session(self, audience: Audience) -> bool:
-        """Return whether this session created the audience."""
-        return self._lists.is_of_this_session(audience)
-
-    def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message for another session's audience that already has the new name."""
-        text = f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): '
-        if audience.audience_type == CUSTOMER_LIST:
-            text += "to put people into it use action add_people_to_current_audience or replace_current_audience with "
-            text += "its id, or "
-        return f"{text}choose another audience_name"
 
     def check_audience(self) -> object:
         """Check, before any row is read, that the action can be done with the audience."""
@@ -112,6 +101,87 @@ class AudienceAction(abc.ABC):
         self._stats.audience_id, self._stats.audience_name = audience.id, audience.name
         self._stats.customer_list_id = audience.customer_list_id
         self._stats.audience_status, self._stats.audience_size = audience.status or None, audience.size
+
+
+class CreatingAction(AudienceAction):
+    """Can create one audience of the new name for a session, whatever is killed, lost or late meanwhile.
+
+    All audiences of a session but the oldest one are duplicates. If two sessions create audiences of one name at once,
+    the first keeps its audience, and the other fails with the message `_describe_conflict`.
+    """
+
+    _in_doubt = False
+
+    def _is_of_this_session(self, audience: Audience) -> bool:
+        """Return whether this session created the audience."""
+        return self._lists.is_of_this_session(audience)
+
+    def _describe_conflict(self, audience: Audience) -> str:
+        """Return the error message for another session's audience that already has the new name."""
+        text = f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): '
+        if audience.audience_type == CUSTOMER_LIST:
+            text += "to put people into it use action add_people_to_current_audience or replace_current_audience with "
+            text += "its id, or "
+        return f"{text}choose another audience_name"
+
+    def _find_named_audiences(self) -> tuple[Sequence[Audience], Audience | None]:
+        """Return other sessions' audiences with the name, the oldest first, and this session's audience, if any."""
+        others, own = self._split_by_session(self._audiences.find_by_name(self._new_name))
+        return others, own[0] if own else None
+
+    def _create_new_audience(self, create: Callable[[], Audience]) -> Audience:
+        """Create the audience and return the one to keep. Raises AudienceError if another session was first."""
+        created = create_once(create=create, find=lambda: self._find_named_audiences()[1], client=self._api.client)
+        self._in_doubt = created.lost
+        return self._keep_oldest(created.entity, is_rival=lambda _: True)
+
+    def _resume_creation(self, own: Audience) -> Audience:
+        """Return the audience to keep, after an earlier try created `own`. Raises the same AudienceError."""
+        wait_for_consistency(self._api.client)
+        return self._keep_oldest(own, is_rival=lambda other: _is_simultaneous(other, own))
+
+    def _remove_late_duplicates(self) -> None:
+        """Remove duplicates that appear late. They can exist only if a response was lost."""
+        if self._in_doubt:
+            self._remove_duplicates(self._split_by_session(self._audiences.find_by_name(self._new_name))[1])
+
+    def _keep_oldest(self, audience: Audience, *, is_rival: Callable[[Audience], bool]) -> Audience:
+        """Return the session's oldest audience and remove the others. Raises AudienceError if a rival is older."""
+        # A listing that shows the audience shows every older one as well.
+        client = self._api.client
+        named = self._find_namesakes(audience) or poll_until_found(lambda: self._find_namesakes(audience), client)
+        others, own = self._split_by_session(named or [])
+        rival = next((other for other in others if age_key(other) < age_key(audience) and is_rival(other)), None)
+        if rival:
+            for made in own:
+                log.warning("removing audience %s: another session created an audience of the same name first", made.id)
+                self._audiences.remove(made.id)
+            raise AudienceError(self._describe_conflict(rival))
+        self._remove_duplicates(own)
+        return own[0] if own else audience
+
+    def _find_namesakes(self, audience: Audience) -> list[Audience] | None:
+        """Return all audiences with the name, None as long as the listing does not show `audience`."""
+        named = self._audiences.find_by_name(self._new_name)
+        return named if audience.id in {other.id for other in named} else None
+
+    def _split_by_session(self, named: Sequence[Audience]) -> tuple[list[Audience], list[Audience]]:
+        """Return the audiences of other sessions and those of this one, the oldest first."""
+        own = sorted(filter(self._is_of_this_session, named), key=age_key)
+        return sorted((audience for audience in named if audience not in own), key=age_key), own
+
+    def _remove_duplicates(self, own: Sequence[Audience]) -> None:
+        """Remove all of these audiences but the first, which is the oldest."""
+        for duplicate in own[1:]:
+            log.warning("removing audience %s, a duplicate of %s that this session created", duplicate.id, own[0].id)
+            self._audiences.remove(duplicate.id)
+
+
+def _is_simultaneous(audience: Audience, other: Audience) -> bool:
+    """Return whether two audiences were created within an hour: their sessions may have run at the same time."""
+    if audience.created is None or other.created is None:
+        return False
+    return abs(audience.created - other.created) <= _SIMULTANEOUS
 
 
 def get_list_id(audience: Audience) -> str:

@@ -3,7 +3,7 @@
 import logging
 from functools import partial
 
-from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, CreatingAction, Step
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.create_once import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import ListToFill
@@ -12,9 +12,7 @@ from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import ACTALIKE, Audience
 from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import escape
-from td_pinterest_op.report.verdict import ON_THEIR_WAY, ReportText
-from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.settings.table import IfExists
+from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.stats import Condition, find_condition
 
 log = logging.getLogger(__name__)
@@ -28,26 +26,25 @@ class Create(MembersAction):
 
     action = ActionSpec(
         name="create_new_audience",
-        scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.NEW_AUDIENCE, Scope.NEW_LIST}),
-        needs=frozenset({"audience_name"}),
-        uses=frozenset({"if_exists"}),
+        scopes=("rows", "people", "new audience", "new list"),
+        needs=("audience_name",),
+        uses=("if_exists",),
         only_once=True,
     )
-    report_text = ON_THEIR_WAY
 
     def check_audience(self) -> tuple[Audience | None, Audience | None]:
         """Return another session's audience with the new name, and the one of this session. Either may be None."""
         self._stats.audience_name = self._new_name
-        others, own = self._new_audience.find_audiences()
+        others, own = self._find_named_audiences()
         if own or not others:
             return None, own
         if_exists = self._settings.if_exists
-        if if_exists is IfExists.FAIL:
+        if if_exists == "fail":
             raise AudienceError(self._describe_conflict(others[0]))
         if len(others) > 1:
             ids = ", ".join(audience.id for audience in others)
             raise AudienceError(
-                f'several audiences are named "{self._new_name}" (ids {ids}): with if_exists: {if_exists.value} '
+                f'several audiences are named "{self._new_name}" (ids {ids}): with if_exists: {if_exists} '
                 "there must be only one. Use another action, with the id of the audience that you mean"
             )
         return self._find_usable_audience(others[0].id), None
@@ -56,12 +53,12 @@ class Create(MembersAction):
         """Return the steps that create the audience with a list, resume an earlier try, or change an existing one."""
         existing, own = self.check_audience()
         if_exists = self._settings.if_exists
-        if existing and if_exists is IfExists.ADD:
+        if existing and if_exists == "add":
             return self._plan_change(existing, prepared, adds=True)
         if existing:
             return self._plan_replace(existing, prepared)
         if own:
-            steps = self._plan_replace(own, prepared, is_exact=if_exists is IfExists.REPLACE)
+            steps = self._plan_replace(own, prepared, is_exact=if_exists == "replace")
         else:
             target, fill = self._plan_list(self._new_name, prepared)
             description, create = f'create audience "{self._new_name}" from it', partial(self._create_audience, target)
@@ -80,28 +77,28 @@ class Create(MembersAction):
             if own:
                 self._switch_list(own, target)
                 return
-            kept = self._new_audience.create_audience(partial(self._create_audience_with_list, target))
+            kept = self._create_new_audience(partial(self._create_audience_with_list, target))
             self._copy_to_stats(kept)
             if kept.customer_list_id != target.id:  # an earlier try made it, with another list
                 self._audiences.switch_list(kept.id, list_id=target.id)
             self._copy_to_stats(self._audiences.confirm_list(kept.id, list_id=target.id))
-            self._new_audience.remove_late_duplicates()
+            self._remove_late_duplicates()
 
     def _resolve_duplicates(self, audience: Audience) -> Audience:
         """Remove duplicates that this session created, and return the audience to keep."""
-        return self._new_audience.resume_creation(audience) if self._is_of_this_session(audience) else audience
+        return self._resume_creation(audience) if self._is_of_this_session(audience) else audience
 
     def _describe_conflict(self, audience: Audience) -> str:
         """Return the error message for another session's audience with the new name."""
-        if self._settings.if_exists is IfExists.FAIL:
+        if self._settings.if_exists == "fail":
             return super()._describe_conflict(audience)
         return (
             f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): it was created while '
-            f"this task ran. Run this task again: if_exists: {self._settings.if_exists.value} then applies to it"
+            f"this task ran. Run this task again: if_exists: {self._settings.if_exists} then applies to it"
         )
 
 
-class CreateActalike(AudienceAction):
+class CreateActalike(CreatingAction):
     """Create a look-alike audience: people who resemble those of a seed audience.
 
     A look-alike audience has no customer list by which a rerun could recognise it, so its description ends with the
@@ -110,16 +107,9 @@ class CreateActalike(AudienceAction):
 
     action = ActionSpec(
         name="create_actalike_audience",
-        scopes=frozenset({Scope.NEW_AUDIENCE}),
-        needs=frozenset({"audience_name", "seed_audience_id", "country", "percentage"}),
+        scopes=("new audience",),
+        needs=("audience_name", "seed_audience_id", "country", "percentage"),
         only_once=True,
-    )
-    report_text = ReportText(
-        headline="The look-alike audience is created",
-        detail="Pinterest looks for people who are like those of the seed audience, which takes a day or two.",
-        next="Look again in two days: run pinterest_status.dig, or open the audience in Ads Manager.",
-        tone="waiting",
-        final=False,
     )
 
     def _is_of_this_session(self, audience: Audience) -> bool:
@@ -129,7 +119,7 @@ class CreateActalike(AudienceAction):
     def check_audience(self) -> Audience | None:
         """Return the audience that this session created. Without one, check the new name and the seed audience."""
         self._stats.audience_name = self._new_name
-        others, own = self._new_audience.find_audiences()
+        others, own = self._find_named_audiences()
         if others and not own:
             raise AudienceError(self._describe_conflict(others[0]))
         if not own:
@@ -151,7 +141,7 @@ class CreateActalike(AudienceAction):
     def _create_audience(self) -> None:
         """Create the audience, unless this session has already created it."""
         wait_for_consistency(self._api.client)
-        own, new, settings = self.check_audience(), self._new_audience, self._settings
+        own, settings = self.check_audience(), self._settings
         create = partial(
             self._api.create_audience,
             name=self._new_name,
@@ -163,8 +153,8 @@ class CreateActalike(AudienceAction):
                 "percentage": settings.percentage,
             },
         )
-        self._copy_to_stats(new.resume_creation(own) if own else new.create_audience(create))
-        new.remove_late_duplicates()
+        self._copy_to_stats(self._resume_creation(own) if own else self._create_new_audience(create))
+        self._remove_late_duplicates()
 
     def _check_seed(self) -> None:
         """Raise AudienceError for a seed audience that Pinterest cannot use, or cannot use yet."""
@@ -198,14 +188,8 @@ class Delete(AudienceAction):
     action = ActionSpec(
         name="delete_current_audience",
         audience_id="audience_id_delete",
-        scopes=frozenset({Scope.OLD_AUDIENCE}),
-        uses=frozenset({"even_if_used"}),
-    )
-    report_text = ReportText(
-        headline="The audience is deleted",
-        detail="Its customer list stays: Pinterest has no way to delete one.",
-        next="Check that none of your ad groups still uses the audience.",
-        hides_size=True,
+        scopes=("old audience",),
+        uses=("even_if_used",),
     )
 
     _audience: Audience | None

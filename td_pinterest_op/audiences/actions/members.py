@@ -4,17 +4,16 @@ import contextlib
 from collections.abc import Iterator
 from functools import partial
 
-from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
+from td_pinterest_op.audiences.actions.audience_action import CreatingAction, Step, get_list_id
 from td_pinterest_op.audiences.customer_lists import ListToFill, find_list, parse_list_name
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import PreparedRecords
-from td_pinterest_op.report.verdict import ON_THEIR_WAY, ON_THEIR_WAY_OUT, ReportText
-from td_pinterest_op.settings.action import ActionSpec, Scope
+from td_pinterest_op.settings.setting import ActionSpec
 
 
-class MembersAction(AudienceAction):
+class MembersAction(CreatingAction):
     """Sends records to an audience's list, or fills a new list and only then switches the audience to it."""
 
     def _plan_change(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> list[Step]:
@@ -25,7 +24,8 @@ class MembersAction(AudienceAction):
         done, would = ("Added", "add") if adds else ("Asked Pinterest to remove", "ask Pinterest to remove")
         self._set_summary(past=f"{done} {people} {to} {{audience}}", infinitive=f"{would} {people} {to} {{audience}}")
         send = partial(self._send_records, audience, prepared, adds=adds)
-        return [Step(description=f"{verb} {to} {audience.label} (customer list {get_list_id(audience)})", run=send)]
+        description = f"{verb} {to} {audience.label} (customer list {get_list_id(audience)})"
+        return [Step(description=description, batch_count=prepared.count_batches(self._batch_size), run=send)]
 
     def _send_records(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
         """Send the records to the audience's list. Raises AudienceError if it no longer uses that list afterwards."""
@@ -82,7 +82,8 @@ class MembersAction(AudienceAction):
             self._sender.send(prepared, target.add)
             self._stats.customer_list_id = target.id
 
-        return target, Step(description=target.description, run=send_records)
+        batch_count = prepared.count_batches(self._batch_size)
+        return target, Step(description=target.description, batch_count=batch_count, run=send_records)
 
     def _create_audience_with_list(self, target: ListToFill) -> Audience:
         """Create the audience that the settings describe, with `target` as its customer list."""
@@ -150,9 +151,8 @@ class Add(MembersAction):
     action = ActionSpec(
         name="add_people_to_current_audience",
         audience_id="audience_id_add_people",
-        scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.OLD_AUDIENCE}),
+        scopes=("rows", "people", "old audience"),
     )
-    report_text = ON_THEIR_WAY
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the step that adds the records to the audience's list."""
@@ -166,9 +166,8 @@ class Remove(MembersAction):
         name="remove_people_from_current_audience",
         aliases=("remove_people_to_current_audience",),
         audience_id="audience_id_remove_people",
-        scopes=frozenset({Scope.ROWS, Scope.OLD_AUDIENCE}),
+        scopes=("rows", "old audience"),
     )
-    report_text = ON_THEIR_WAY_OUT
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the step that removes the records from the audience's list."""
@@ -181,11 +180,10 @@ class Replace(MembersAction):
     action = ActionSpec(
         name="replace_current_audience",
         audience_id="audience_id_replace",
-        scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.OLD_AUDIENCE, Scope.NEW_LIST}),
+        scopes=("rows", "people", "old audience", "new list"),
         leaves_lists=True,
         drops_members=True,
     )
-    report_text = ON_THEIR_WAY
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that fill a list and switch the audience to it."""
@@ -198,15 +196,8 @@ class Clear(MembersAction):
     action = ActionSpec(
         name="clear_current_audience",
         audience_id="audience_id_clear",
-        scopes=frozenset({Scope.OLD_AUDIENCE}),
-        uses=frozenset({"even_if_used"}),
-    )
-    report_text = ReportText(
-        headline="The audience is empty",
-        detail="It uses a customer list without people (if Pinterest requires a record, one digest that belongs to "
-        "nobody). Ads Manager may show the old size for a day or two.",
-        next="Fill it again with pinterest_export.dig when you need it.",
-        hides_size=True,
+        scopes=("old audience",),
+        uses=("even_if_used",),
     )
 
     _audience: Audience

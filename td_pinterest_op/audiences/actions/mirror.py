@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -19,25 +19,12 @@ from td_pinterest_op.mirroring.plan import REPLACE, check_leavers, check_state
 from td_pinterest_op.mirroring.run import MirrorRun
 from td_pinterest_op.mirroring.stage import NEW, Stage
 from td_pinterest_op.pinterest.models import Audience
-from td_pinterest_op.records.columns import choose_list_type
 from td_pinterest_op.records.plan import check_rows
 from td_pinterest_op.records.read import PreparedRecords
 from td_pinterest_op.redaction.format import format_count
-from td_pinterest_op.report.verdict import ON_THEIR_WAY
-from td_pinterest_op.settings.action import ActionSpec, Scope
+from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.stats import MirrorFigures
 from td_pinterest_op.treasure_data.job import Source
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _PlannedChanges(PreparedRecords):
-    """The number of changes of a plan. The records are read later, once the plan is in the ledger."""
-
-    changes: MirrorFigures
-
-    def count_batches(self, size: int) -> int:
-        """Return how many requests of up to `size` records the changes take."""
-        return math.ceil(self.changes.left / size) + math.ceil((self.changes.joined + self.changes.resent) / size)
 
 
 class Mirror(MembersAction):
@@ -46,14 +33,13 @@ class Mirror(MembersAction):
     action = ActionSpec(
         name="mirror_current_audience",
         audience_id="audience_id",
-        scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.OLD_AUDIENCE, Scope.NEW_AUDIENCE, Scope.NEW_LIST}),
-        uses=frozenset({"ledger", "begin", "rebuild", "max_leave_ratio", "resend_days"}),
+        scopes=("rows", "people", "old audience", "new audience", "new list"),
+        uses=("ledger", "begin", "rebuild", "max_leave_ratio", "resend_days"),
         drops_members=True,
         finds_by_name=True,
         needs_query=True,
         least_records=100,
     )
-    report_text = replace(ON_THEIR_WAY, headline="{sent} changes are on their way to Pinterest")
 
     _audience: Audience | None = None
     _mirror: MirrorRun
@@ -85,7 +71,7 @@ class Mirror(MembersAction):
 
     @contextlib.contextmanager
     def prepare_records(self, _read_records: ReadRecords) -> Iterator[PreparedRecords]:
-        """Compare the query's people with the ledger, check the limits, and yield the numbers of changes."""
+        """Compare the query's people with the ledger, and check the limits."""
         settings, audience = self._settings, self._audience
         with contextlib.closing(self._open_mirror_run()) as run:
             self._mirror = run
@@ -97,10 +83,8 @@ class Mirror(MembersAction):
             run.compare_with_ledger()
             check_rows(settings, self._stats)
             check_leavers(run.figures, run.state, settings)
-            changes = self._stats.mirror or MirrorFigures()
-            yield _PlannedChanges(
-                unique_count=changes.change_count, list_type=choose_list_type(run.columns), spool=None, changes=changes
-            )
+            # The records are read later, once the plan is in the ledger.
+            yield PreparedRecords()
 
     def _open_mirror_run(self) -> MirrorRun:
         """Return the mirror's run in the warehouse, with its ledger and its temporary tables."""
@@ -118,10 +102,9 @@ class Mirror(MembersAction):
             stage=stage, ledger=ledger, settings=self._settings, lists=self._request.lists, stats=self._stats
         )
 
-    def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
+    def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it as settled."""
-        assert isinstance(prepared, _PlannedChanges), "prepare has made it"  # noqa: S101
-        changes = prepared.changes
+        changes = self._stats.mirror or MirrorFigures()
         planned = _describe_changes(changes, ("join", "leave", "are sent again"))
         done = _describe_changes(changes, ("joined", "left", "sent again"))
         self._set_summary(past=f"Mirrored {{audience}}: {done}", infinitive=f"mirror {{audience}}: {planned}")
@@ -145,13 +128,16 @@ class Mirror(MembersAction):
             label = self._audience.label if self._audience else "the audience"
             records = format_count(changes.joined, "record")
             description = f"fill a new customer list with {records}, and switch {label} to it"
-            return [Step(description=description, request_count=1, run=self._send_replacement)]
+            batch_count = math.ceil(changes.joined / self._batch_size)
+            run = self._send_replacement
+            return [Step(description=description, request_count=1, batch_count=batch_count, run=run)]
         audience = self._existing_audience
         target = f"{audience.label} (customer list {audience.customer_list_id})"
         rows = (("remove", changes.left, "from", LEAVE), ("add", changes.joined + changes.resent, "to", JOIN))
         return [
             Step(
                 description=f"{verb} {format_count(count, 'record')} {preposition} {target}",
+                batch_count=math.ceil(count / self._batch_size),
                 run=partial(self._send_changes, op),
             )
             for verb, count, preposition, op in rows
@@ -163,10 +149,10 @@ class Mirror(MembersAction):
         target, create_list = self._plan_list(self._new_name, PreparedRecords())
         create_list.run()
         wait_for_consistency(self._api.client)
-        kept = self._new_audience.create_audience(partial(self._create_audience_with_list, target))
+        kept = self._create_new_audience(partial(self._create_audience_with_list, target))
         self._audience = self._audiences.confirm_list(kept.id, list_id=get_list_id(kept))
         self._copy_to_stats(self._audience)
-        self._new_audience.remove_late_duplicates()
+        self._remove_late_duplicates()
         self._mirror.ledger = replace(self._mirror.ledger, audience_id=kept.id)
 
     def _describe_conflict(self, audience: Audience) -> str:

@@ -10,7 +10,7 @@ from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext
 from td_pinterest_op.records.plan import TOLERATED_SHARE, check_value_kind
 from td_pinterest_op.run_history.columns import NAMES
-from td_pinterest_op.settings.table import ExpectedValues, Settings
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, show_value
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
@@ -103,7 +103,7 @@ def _judge_rows(label: str, settings: Settings, stats: Stats) -> CheckResult:
         return CheckResult(WARNING, f"{label} has no rows", "check the query's WHERE")
     check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
     message = f"{label}: of its first {stats.read:,} rows {stats.invalid_rows:,} are invalid"
-    if stats.hashed_values > TOLERATED_SHARE * stats.valid and settings.expect_values is ExpectedValues.ANY:
+    if stats.hashed_values > TOLERATED_SHARE * stats.valid and settings.expect_values == "any":
         return CheckResult(
             WARNING,
             f"{message}; {stats.hashed_values:,} values look hashed already",

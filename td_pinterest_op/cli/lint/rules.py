@@ -14,9 +14,8 @@ from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_secret_names, re
 from td_pinterest_op.cli.lint.settings import MANY, OPERATORS, TABLES, check_audience_entries, check_settings
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.hashed_rows import find_hashing_reason, require_hashable
-from td_pinterest_op.settings.key_names import TASK_PARAMETERS, find_misspelt_parameters
+from td_pinterest_op.settings.parse import TASK_PARAMETERS, find_misspelt_parameters
 from td_pinterest_op.settings.setting import SettingsTable
-from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.settings.types import find_nearest, has_lost_digits, suggest_word
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.workflow import task as workflow_task
@@ -190,7 +189,7 @@ def _check_scheduled_action(dig: DigFile, task: Task, known: Mapping[str, Any]) 
     if schedule is None or action is None:
         return
     place = task.value.get("result_settings", "action") or task.value
-    if action.only_once and known.get("if_exists") is IfExists.FAIL:
+    if action.only_once and known.get("if_exists") == "fail":
         instead = "set if_exists: add or replace, or " if "if_exists" in action.uses else ""
         message = (
             f"{action.name} fails from the second scheduled run on, because the audience exists then: {instead}use an "

@@ -8,10 +8,8 @@ from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, 
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_plain_secret
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.many import ENTRY_KEYS
-from td_pinterest_op.settings.key_names import TASK_PARAMETERS
-from td_pinterest_op.settings.parse import parse_values
-from td_pinterest_op.settings.parsed_settings import ParsedSettings
-from td_pinterest_op.settings.setting import SettingsTable
+from td_pinterest_op.settings.parse import TASK_PARAMETERS, parse_values
+from td_pinterest_op.settings.setting import ParsedSettings, SettingsTable
 from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS
 
 # The operators that have settings, by what a workflow names after `py>:`.

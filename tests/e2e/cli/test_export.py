@@ -255,6 +255,14 @@ def test_lists_need_the_key_of_treasure_data_even_with_a_csv_file(
     assert ran.failed("TD_API_KEY not found")
 
 
+def test_csv_file_is_exported_without_the_key_of_treasure_data(
+    export: Export, csv_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TD_API_KEY")
+    ran = export("--csv", csv_file, "--yes")
+    assert 0 == ran.code, ran.err
+
+
 def test_export_without_a_terminal_requires_the_option_yes(export: Export, services: Services, csv_file: Path) -> None:
     assert export("--csv", csv_file).failed("use --yes to continue without it", code=2)
     assert [] == services.pinterest.calls.writes()

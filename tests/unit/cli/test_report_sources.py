@@ -9,9 +9,9 @@ import pytest
 
 from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.report.entry import flatten
-from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, RUN, SUCCESS
-from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, page, run, statistics
+from td_pinterest_op.report.page import render_page
+from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, RUN, SUCCESS, flatten
+from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, run, statistics
 
 STATUS = {
     "checked_at": "2026-11-02T07:00:00Z",
@@ -52,7 +52,7 @@ def as_csv() -> str:
         (LOG.format(what="INFO statistics", json=json.dumps(statistics())), [RUN]),
         ("[INFO] +export\n" + LOG.format(what="INFO statistics", json=json.dumps(statistics())), [RUN]),
         (as_csv(), [RUN, FOLLOW_UP]),
-        (page([run(0), follow_up(0), run(1)], now=FIRST_DAY), [RUN, FOLLOW_UP, RUN]),
+        (render_page([run(0), follow_up(0), run(1)], now=FIRST_DAY), [RUN, FOLLOW_UP, RUN]),
     ],
     ids=["statistics", "store", "status store", "status", "rows", "lines", "log", "log with a bracket", "csv", "page"],
 )
@@ -73,11 +73,11 @@ def test_the_log_of_a_failed_run_gives_the_figures_and_the_error() -> None:
 
 def test_a_page_gives_the_entries_it_was_made_from() -> None:
     made_of = [run(0), follow_up(0), run(1, error="It failed.")]
-    again = read_entries(page(made_of, now=FIRST_DAY), name="it")
+    again = read_entries(render_page(made_of, now=FIRST_DAY), name="it")
     assert [run.at for run in made_of] == [run.at for run in again]
     assert [run.outcome for run in made_of] == [run.outcome for run in again]
     assert [run.get_number("records_sent") for run in made_of] == [run.get_number("records_sent") for run in again]
-    assert page(made_of, now=FIRST_DAY) == page(again, now=FIRST_DAY)
+    assert render_page(made_of, now=FIRST_DAY) == render_page(again, now=FIRST_DAY)
 
 
 @pytest.mark.parametrize(

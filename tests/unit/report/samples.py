@@ -1,19 +1,10 @@
 """A made-up run and a made-up follow-up, and a history of them."""
 
 from datetime import datetime, timedelta, timezone
-from functools import partial
 from typing import Any
 
-from td_pinterest_op.audiences.actions import REPORT_TEXTS
 from td_pinterest_op.report.entry import Entry, make_entry
-from td_pinterest_op.report.page import render_page as page_with
-from td_pinterest_op.report.verdict import choose_report_text as verdict_with
 from td_pinterest_op.run_history.columns import FOLLOW_UP, RUN
-
-__all__ = ["AUDIENCE_ID", "FIRST_DAY", "REPORT_TEXTS", "follow_up", "mirror", "page", "run", "statistics", "verdict"]
-
-page = partial(page_with, report_texts=REPORT_TEXTS)
-verdict = partial(verdict_with, report_texts=REPORT_TEXTS)
 
 FIRST_DAY = datetime(2026, 11, 1, 7, 0, tzinfo=timezone.utc)
 AUDIENCE_ID = "549755885175000002"

@@ -7,8 +7,9 @@ import pytest
 from td_pinterest_op.audiences.actions import ACTIONS
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.funnel import KEPT, LOST, MATCHED, Bar, build_funnel
+from td_pinterest_op.report.page import render_page
 from td_pinterest_op.run_history.columns import FAILED
-from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, page, run
+from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, run
 
 WITHHELD = {"suppressed": 90, "without_consent": 0, "control": 60}
 RECORDS = {"unique": 1000, "duplicate": 250, "sent": 830, "refused": 20, "withheld": WITHHELD}
@@ -55,7 +56,7 @@ def test_the_bars_add_up(name: str) -> None:
 @pytest.mark.parametrize("name", RUNS)
 def test_the_figures_that_the_page_shows_add_up(name: str) -> None:
     """Read from the page, as a person does."""
-    html = page([RUNS[name], follow_up(10)], now=FIRST_DAY)
+    html = render_page([RUNS[name], follow_up(10)], now=FIRST_DAY)
     pattern = r'<li class="(\w+)">.*?<span class="count">−?([\d,]+|–)</span>'
     bars = [(kind, int(count.replace(",", ""))) for kind, count in re.findall(pattern, html, re.DOTALL) if count != "–"]
     bars = [bar for bar in bars if bar[0] != MATCHED][name == "two columns" :]
@@ -69,7 +70,7 @@ def test_a_mirror_adds_up_as_an_export_does() -> None:
         "Rows read 2000", "Valid 2000", "Different people 2000", "Opted out 200", "Without consent 5",
         "Control group 100", "In the audience 1695", "Matched, about 900",
     ] == [text_of(bar) for bar in build_funnel(mirror(9), size=follow_up(9))]  # fmt: skip
-    assert "In the audience <small>40 joined, 12 left, 56 sent again</small>" in page([mirror(9)], now=FIRST_DAY)
+    assert "In the audience <small>40 joined, 12 left, 56 sent again</small>" in render_page([mirror(9)], now=FIRST_DAY)
 
 
 @pytest.mark.parametrize(

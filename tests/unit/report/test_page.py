@@ -10,9 +10,10 @@ from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.report.entry import Entry, make_entry
+from td_pinterest_op.report.page import render_page
 from td_pinterest_op.run_history.columns import COLUMNS, FAILED, FOLLOW_UP, LIFT, RUN
 from tests import guard
-from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, MIRROR, follow_up, mirror, page, run
+from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, MIRROR, follow_up, mirror, run
 
 NOBODY = {"audience_name": None, "audience_id": None}
 NOTHING_READ = {"rows": {"read": 0, "invalid": 0, "invalid_by_reason": {}}, "records": {"unique": 0, "sent": 0}}
@@ -25,7 +26,7 @@ def shown(html: str) -> str:
 
 
 def test_the_table_compares_a_run_with_the_previous_one() -> None:
-    text = shown(page([run(0), run(1)], now=FIRST_DAY))
+    text = shown(render_page([run(0), run(1)], now=FIRST_DAY))
     assert "sent to Pinterest 1,100 1,000 +100" in text
     assert "This run Run before Change" in text
 
@@ -40,13 +41,13 @@ def test_the_table_compares_a_run_with_the_previous_one() -> None:
     ],
 )
 def test_the_card_of_sent_people_has_one_comparison_with_the_previous_run(before: list[Entry], said: str) -> None:
-    text = shown(page([*before, run(1)], now=FIRST_DAY))
+    text = shown(render_page([*before, run(1)], now=FIRST_DAY))
     assert f"People sent by this run 1,100 {said} Size at Pinterest" in text
 
 
 def test_records_and_matched_share_are_on_the_card_in_the_table_and_over_time() -> None:
     looks = [follow_up(day, size=900, members=1200 + 300 * day, match_ratio=900 / (1200 + 300 * day)) for day in (0, 1)]
-    html = page([run(0), *looks], now=FIRST_DAY)
+    html = render_page([run(0), *looks], now=FIRST_DAY)
     assert "; about 60 % of the 1,500 records in it" in shown(html)
     assert "ready 900 1,500 60 %" in shown(html)
     for label in ("Records known to be in the audience", "Share of these records that Pinterest matched, about"):
@@ -54,7 +55,7 @@ def test_records_and_matched_share_are_on_the_card_in_the_table_and_over_time() 
 
 
 def test_a_single_run_has_no_empty_columns_or_sections() -> None:
-    text = shown(page([run(0)], now=FIRST_DAY))
+    text = shown(render_page([run(0)], now=FIRST_DAY))
     for missing in ("Run before", "Records known", "records in it", "What the audience brought"):
         assert missing not in text
     assert "no earlier run" in text
@@ -63,7 +64,7 @@ def test_a_single_run_has_no_empty_columns_or_sections() -> None:
 
 def test_each_known_reason_has_advice_and_sql_and_an_unknown_one_its_count() -> None:
     reasons = {"null": 260, "not_an_email": 90, "moved_house": 3}
-    text = shown(page([run(0, rows={"read": 1600, "invalid_by_reason": reasons})], now=FIRST_DAY))
+    text = shown(render_page([run(0, rows={"read": 1600, "invalid_by_reason": reasons})], now=FIRST_DAY))
     for reason in ("null", "not_an_email"):
         assert REASONS[reason].advice in text
     assert "SELECT * FROM people WHERE email IS NULL" in text
@@ -71,21 +72,21 @@ def test_each_known_reason_has_advice_and_sql_and_an_unknown_one_its_count() -> 
 
 
 def test_a_follow_up_before_the_last_run_is_not_its_status() -> None:
-    html = page([run(0), follow_up(0), run(1)], now=FIRST_DAY)
+    html = render_page([run(0), follow_up(0), run(1)], now=FIRST_DAY)
     assert "1,100 people are on their way to Pinterest" in html
-    assert "The audience is ready" in page([run(0), run(1), follow_up(1)], now=FIRST_DAY)
+    assert "The audience is ready" in render_page([run(0), run(1), follow_up(1)], now=FIRST_DAY)
 
 
 def test_a_row_that_was_written_twice_is_shown_once() -> None:
-    assert page([run(0)], now=FIRST_DAY) == page([run(0), run(0)], now=FIRST_DAY)
+    assert render_page([run(0)], now=FIRST_DAY) == render_page([run(0), run(0)], now=FIRST_DAY)
 
 
 def test_an_audience_is_chosen_among_several() -> None:
     several = [run(0), run(1, audience_id="99", audience_name="Others")]
-    assert "<h1>Others</h1>" in page(several, audience_id="99", now=FIRST_DAY)
-    assert "<h1>Newsletter readers</h1>" in page(several, audience_id=AUDIENCE_ID, now=FIRST_DAY)
+    assert "<h1>Others</h1>" in render_page(several, audience_id="99", now=FIRST_DAY)
+    assert "<h1>Newsletter readers</h1>" in render_page(several, audience_id=AUDIENCE_ID, now=FIRST_DAY)
     with pytest.raises(SettingsError, match=f"no rows of audience 7; it has rows of {AUDIENCE_ID}, 99"):
-        page(several, audience_id="7", now=FIRST_DAY)
+        render_page(several, audience_id="7", now=FIRST_DAY)
 
 
 @pytest.mark.parametrize(
@@ -101,13 +102,13 @@ def test_a_run_that_failed_before_its_audience_was_known_stays_in_the_history(
     failed: dict[str, str | None], is_there: bool
 ) -> None:
     early = run(1, audience_id=None, error="No such job.", **NOTHING_READ, **failed)
-    html = page([run(0), early, run(2)], audience_id=AUDIENCE_ID, now=FIRST_DAY)
+    html = render_page([run(0), early, run(2)], audience_id=AUDIENCE_ID, now=FIRST_DAY)
     assert is_there == (">failed<" in html)
-    assert is_there == ("The last run failed" in page([run(0), early], audience_id=AUDIENCE_ID, now=FIRST_DAY))
+    assert is_there == ("The last run failed" in render_page([run(0), early], audience_id=AUDIENCE_ID, now=FIRST_DAY))
 
 
 def test_a_run_that_failed_before_it_read_a_row_shows_no_figures_of_rows() -> None:
-    text = shown(page([run(0), run(1, error="No such job.", summary="", **NOTHING_READ)], now=FIRST_DAY))
+    text = shown(render_page([run(0), run(1, error="No such job.", summary="", **NOTHING_READ)], now=FIRST_DAY))
     assert "it failed before it read any row" in text
     assert "What the run did, in figures It failed." in text
     assert "Nothing was rejected" not in text
@@ -129,30 +130,32 @@ def test_a_run_that_failed_before_it_read_a_row_shows_no_figures_of_rows() -> No
 def test_the_title_is_the_newest_known_name_or_the_id(
     earlier: dict[str, None], last: dict[str, None], title: str
 ) -> None:
-    assert f"<h1>{title}</h1>" in page([run(0, **earlier), run(1, **last)], now=FIRST_DAY)
+    assert f"<h1>{title}</h1>" in render_page([run(0, **earlier), run(1, **last)], now=FIRST_DAY)
 
 
 def test_a_page_has_no_script_and_loads_nothing() -> None:
-    html = page([run(day) for day in range(5)], now=FIRST_DAY)
+    html = render_page([run(day) for day in range(5)], now=FIRST_DAY)
     assert "default-src 'none'" in html
     assert [] == re.findall(r"<(?:script|link|img|iframe|object|embed|form|base)\b|@import|url\(|\bon\w+=", html)
     assert [] == re.findall(r"\b(?:src|href|action)=", html)
 
 
 def test_markup_in_a_name_is_shown_as_text() -> None:
-    html = page([run(0, audience_name='</template><script>alert(1)</script>"&')], now=FIRST_DAY)
+    html = render_page([run(0, audience_name='</template><script>alert(1)</script>"&')], now=FIRST_DAY)
     assert "<script" not in html
     assert 1 == html.count("<template")
 
 
 def test_a_page_shows_no_person_and_no_secret() -> None:
     person, digest = "ann@shop.example", "ab" * 32
-    html = page([run(0, error=f"{person} {digest}", summary=person, audience_name=f"for {person}")], now=FIRST_DAY)
+    html = render_page(
+        [run(0, error=f"{person} {digest}", summary=person, audience_name=f"for {person}")], now=FIRST_DAY
+    )
     guard.check(html, "the page")
 
 
 def test_a_long_history_shows_the_newest_entries_and_the_number_of_the_others() -> None:
-    html = page([run(day) for day in range(70)], now=FIRST_DAY)
+    html = render_page([run(day) for day in range(70)], now=FIRST_DAY)
     assert "10 older entries are not shown" in html
 
 
@@ -175,7 +178,7 @@ def comparison(day: int = 3, summary: str = "The audience brought conversions.",
 
 
 def test_a_lift_shows_both_groups_its_intervals_and_the_split() -> None:
-    text = shown(page([run(0), comparison()], now=FIRST_DAY))
+    text = shown(render_page([run(0), comparison()], now=FIRST_DAY))
     assert "What the audience brought The audience brought conversions." in text
     assert "were sent 90,000 1,800 2.00 % control group, left out 10,000 150 1.50 %" in text
     assert "lift of the rate +0.50 percentage points, between +0.23 and +0.74" in text
@@ -184,33 +187,33 @@ def test_a_lift_shows_both_groups_its_intervals_and_the_split() -> None:
 
 def test_the_newest_successful_comparison_is_shown() -> None:
     later, failed = comparison(4, summary="No difference can be told."), comparison(5, outcome=FAILED, lift=None)
-    text = shown(page([run(0), comparison(), later, failed], now=FIRST_DAY))
+    text = shown(render_page([run(0), comparison(), later, failed], now=FIRST_DAY))
     assert "What the audience brought No difference can be told." in text
     assert "Comparison failed" in text
 
 
 def test_an_unreliable_comparison_is_marked() -> None:
-    html = page([run(0), comparison(summary="Do not trust this comparison: it is uneven.")], now=FIRST_DAY)
+    html = render_page([run(0), comparison(summary="Do not trust this comparison: it is uneven.")], now=FIRST_DAY)
     assert '<p class="failed">Do not trust this comparison: it is uneven.</p>' in html
-    assert '<p class="failed">' not in page([run(0), comparison()], now=FIRST_DAY)
+    assert '<p class="failed">' not in render_page([run(0), comparison()], now=FIRST_DAY)
 
 
 def test_unknown_figures_of_a_lift_are_shown_as_unknown() -> None:
     figures = FIGURES | {"rate_control": None, "lift_relative": None, "lift_absolute_low": None}
-    text = shown(page([run(0), comparison(lift=json.dumps(figures))], now=FIRST_DAY))
+    text = shown(render_page([run(0), comparison(lift=json.dumps(figures))], now=FIRST_DAY))
     assert "relative lift not known" in text
     assert "lift of the rate not known" in text
 
 
 def test_a_page_made_from_a_page_keeps_its_lift() -> None:
-    first = page([run(0), comparison()], now=FIRST_DAY)
-    assert "90,000 1,800 2.00 %" in shown(page(read_entries(first, name="page"), now=FIRST_DAY))
+    first = render_page([run(0), comparison()], now=FIRST_DAY)
+    assert "90,000 1,800 2.00 %" in shown(render_page(read_entries(first, name="page"), now=FIRST_DAY))
 
 
 @pytest.mark.parametrize("entry", [comparison(), follow_up(status=""), follow_up(audience_status=None)])
 def test_a_history_without_run_and_status_is_an_error(entry: Entry) -> None:
     with pytest.raises(SettingsError, match="contains neither a run nor a follow-up with the audience's status"):
-        page([entry], now=FIRST_DAY)
+        render_page([entry], now=FIRST_DAY)
 
 
 @pytest.mark.parametrize("number", ["9" * 400, "9" * 5_000, "1e999", "-1e999", "NaN", '"1e999"', "-5", "true", "[]"])
@@ -222,7 +225,7 @@ def test_an_absurdly_large_number_does_not_break_the_report(number: str, kind: s
     columns |= {"rows_invalid_by_reason": f'{{"null": {number}, "empty": 2}}'}
     text = "{" + ", ".join(f'"{name}": {value}' for name, value in columns.items()) + "}"
     with contextlib.suppress(SettingsError):  # it cannot be read as statistics
-        assert "<html" in page([run(0, audience_id="1"), *read_entries(text, name="rows.json")], now=FIRST_DAY)
+        assert "<html" in render_page([run(0, audience_id="1"), *read_entries(text, name="rows.json")], now=FIRST_DAY)
 
 
 # -- several audiences, failed runs, sizes
@@ -231,7 +234,7 @@ OTHERS = {"audience_id": "99", "audience_name": "Others", "session_uuid": "o"}
 
 
 def test_several_audiences_have_a_line_and_a_picture_each() -> None:
-    html = page([run(0), follow_up(0), run(1, **OTHERS, action="replace_current_audience")], now=FIRST_DAY)
+    html = render_page([run(0), follow_up(0), run(1, **OTHERS, action="replace_current_audience")], now=FIRST_DAY)
     text = shown(html)
     assert "<h1>2 audiences</h1>" in html
     assert "Newsletter readers ✓ The audience is ready: about 900 matched people Added, 1 Nov 2026, 07:00 UTC" in text
@@ -241,31 +244,35 @@ def test_several_audiences_have_a_line_and_a_picture_each() -> None:
 
 
 def test_a_page_of_many_audiences_has_a_line_for_each_and_pictures_of_the_first() -> None:
-    html = page([run(0, audience_id=str(number), audience_name=f"A{number}") for number in range(30)], now=FIRST_DAY)
+    html = render_page(
+        [run(0, audience_id=str(number), audience_name=f"A{number}") for number in range(30)], now=FIRST_DAY
+    )
     assert 30 == html.count('<th scope="row">A')
     assert 20 == html.count('<ol class="funnel"')
 
 
 def test_a_failed_run_has_its_reason_and_its_workflow() -> None:
     failed = run(1, error="No such job.", workflow="evening", action="replace_current_audience")
-    text = shown(page([run(0), failed, run(2)], now=FIRST_DAY))
+    text = shown(render_page([run(0), failed, run(2)], now=FIRST_DAY))
     assert "Failed runs 2 Nov 2026, 07:00 UTC Replace – Newsletter readers , workflow evening No such job." in text
-    text = shown(page([run(0), failed], now=FIRST_DAY))
+    text = shown(render_page([run(0), failed], now=FIRST_DAY))
     assert "Last run: Replace failed , 2 Nov 2026, 07:00 UTC, workflow evening" in text
     assert "Failed runs" not in text
     assert 1 == text.count("No such job.")
 
 
 def test_older_failures_are_collapsed() -> None:
-    text = shown(page([*(run(day, error=f"Error {day}.") for day in range(7)), run(7)], now=FIRST_DAY))
+    text = shown(render_page([*(run(day, error=f"Error {day}.") for day in range(7)), run(7)], now=FIRST_DAY))
     assert text.index("Error 6.") < text.index("Error 2.") < text.index("2 earlier ones") < text.index("Error 1.")
 
 
 def test_a_figure_that_is_zero_in_both_runs_is_left_out() -> None:
-    text = shown(page([run(0), run(1)], now=FIRST_DAY))
+    text = shown(render_page([run(0), run(1)], now=FIRST_DAY))
     assert "refused by Pinterest" not in text
     records = {"unique": 1000, "duplicate": 250, "sent": 990, "refused": 10}
-    assert "refused by Pinterest and skipped 0 10 −10" in shown(page([run(0, records=records), run(1)], now=FIRST_DAY))
+    assert "refused by Pinterest and skipped 0 10 −10" in shown(
+        render_page([run(0, records=records), run(1)], now=FIRST_DAY)
+    )
 
 
 @pytest.mark.parametrize(
@@ -277,16 +284,16 @@ def test_a_figure_that_is_zero_in_both_runs_is_left_out() -> None:
     ],
 )
 def test_an_audience_without_people_shows_no_size(last: dict[str, Any], look: list[Entry]) -> None:
-    html = page([run(0), follow_up(0), run(1, **last, **NOTHING_READ), *look], now=FIRST_DAY)
+    html = render_page([run(0), follow_up(0), run(1, **last, **NOTHING_READ), *look], now=FIRST_DAY)
     assert "<dt>People matched" not in html
 
 
 def test_a_size_that_no_follow_up_has_read_since_the_run_is_marked() -> None:
-    assert "Size at Pinterest, not final 900" in shown(page([run(0), follow_up(0), run(1)], now=FIRST_DAY))
-    assert "People matched by Pinterest 900" in shown(page([run(0), follow_up(0)], now=FIRST_DAY))
+    assert "Size at Pinterest, not final 900" in shown(render_page([run(0), follow_up(0), run(1)], now=FIRST_DAY))
+    assert "People matched by Pinterest 900" in shown(render_page([run(0), follow_up(0)], now=FIRST_DAY))
 
 
 def test_the_tile_of_a_mirror_counts_the_audience() -> None:
-    text = shown(page([mirror(0, mirror=MIRROR | {"people": 1667}), mirror(1)], now=FIRST_DAY))
+    text = shown(render_page([mirror(0, mirror=MIRROR | {"people": 1667}), mirror(1)], now=FIRST_DAY))
     assert "People in the audience 1,695 +28 compared with the run before" in text
     assert "in the audience before the run 1,667" in text

@@ -1,7 +1,6 @@
 import logging
 import sys
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -12,15 +11,13 @@ from td_pinterest_op.errors import LimitError
 from td_pinterest_op.report import page
 from td_pinterest_op.report.page_file import add_run_to_page
 from tests.exporting import Services, people
-from tests.unit.report.samples import FIRST_DAY, REPORT_TEXTS, statistics
-
-write = partial(add_run_to_page, report_texts=REPORT_TEXTS)
+from tests.unit.report.samples import FIRST_DAY, statistics
 
 
 def test_each_run_adds_itself_to_the_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "reports" / "page.html"
     for sent in (100, 200):
-        write(path, statistics(sent=sent), error="", now=FIRST_DAY + timedelta(days=sent))
+        add_run_to_page(path, statistics(sent=sent), error="", now=FIRST_DAY + timedelta(days=sent))
     assert [100, 200] == [run.get_number("records_sent") for run in read_entries(path.read_text(), name="it")]
     assert f"report: {path}" in caplog.text
     assert [path] == list(path.parent.iterdir())
@@ -30,7 +27,7 @@ def test_each_run_adds_itself_to_the_page(tmp_path: Path, caplog: pytest.LogCapt
 def test_a_file_of_several_audiences_keeps_all_of_them(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     for day, audience_id in enumerate(("1", "2", "1", None)):
-        write(path, statistics(audience_id=audience_id), error="", now=FIRST_DAY + timedelta(days=day))
+        add_run_to_page(path, statistics(audience_id=audience_id), error="", now=FIRST_DAY + timedelta(days=day))
     assert ["1", "2", "1", ""] == [run.get_text("audience_id") for run in read_entries(path.read_text(), name="it")]
     assert "<h1>2 audiences</h1>" in path.read_text()
 
@@ -69,7 +66,7 @@ def test_a_file_that_is_not_a_readable_report_is_not_overwritten(
 ) -> None:
     path = tmp_path / "page.html"
     path.write_bytes(content)
-    write(path, statistics(), error="", now=FIRST_DAY)
+    add_run_to_page(path, statistics(), error="", now=FIRST_DAY)
     assert content == path.read_bytes()
     assert f"no report was written{why.format(path=path)}" in caplog.text
 
@@ -79,13 +76,13 @@ def test_a_missing_package_is_a_warning(
 ) -> None:
     monkeypatch.delitem(sys.modules, "td_pinterest_op.report.page")
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    write(tmp_path / "page.html", statistics(), error="", now=FIRST_DAY)
+    add_run_to_page(tmp_path / "page.html", statistics(), error="", now=FIRST_DAY)
     assert "no report was written: the Python package jinja2 is not installed" in caplog.text
 
 
 def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
-    write(tmp_path / "file" / "page.html", statistics(), error="", now=FIRST_DAY)
+    add_run_to_page(tmp_path / "file" / "page.html", statistics(), error="", now=FIRST_DAY)
     assert [logging.WARNING] == [record.levelno for record in caplog.records]
 
 
@@ -93,6 +90,6 @@ def test_an_unexpected_error_in_the_report_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(page, "render_page", Mock(side_effect=KeyError("ann, 12 Main Street")))
-    write(tmp_path / "page.html", statistics(), error="", now=FIRST_DAY)
+    add_run_to_page(tmp_path / "page.html", statistics(), error="", now=FIRST_DAY)
     assert "no report was written: KeyError at " in caplog.text
     assert "Main Street" not in caplog.text

@@ -5,7 +5,8 @@ import pytest
 
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import format_time
-from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, run, verdict
+from td_pinterest_op.report.verdict import choose_report_text
+from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, run
 
 NOBODY: dict[str, Any] = {"records": {"unique": 0, "sent": 0}}
 ACTALIKE = run(action="create_actalike_audience", **NOBODY)
@@ -45,38 +46,38 @@ CLEAR, DELETE = run(action="clear_current_audience"), run(action="delete_current
 def test_the_headline_gives_the_state_of_the_audience(
     last_run: Entry | None, seen: Entry | None, tone: str, headline: str
 ) -> None:
-    said = verdict(last_run, seen)
+    said = choose_report_text(last_run, seen)
     assert (tone, headline) == (said.tone, said.headline)
     assert said.next
 
 
 def test_a_failed_run_shows_how_many_people_were_sent_and_why_it_failed() -> None:
     failed = run(error="Pinterest was down.", records={"unique": 1000, "sent": 400})
-    assert "400 of 1,000 people reached Pinterest. Pinterest was down." == verdict(failed, None).detail
+    assert "400 of 1,000 people reached Pinterest. Pinterest was down." == choose_report_text(failed, None).detail
 
 
 def test_a_failed_mirror_counts_changes() -> None:
     failed = mirror(error="Pinterest was down.", records={"unique": 2000, "sent": 60})
-    assert "60 of 108 changes reached Pinterest. Pinterest was down." == verdict(failed, None).detail
+    assert "60 of 108 changes reached Pinterest. Pinterest was down." == choose_report_text(failed, None).detail
 
 
 @pytest.mark.parametrize("size", [None, 900])
 def test_an_unknown_size_is_not_shown_as_zero(size: int | None) -> None:
-    text = verdict(run(), follow_up(status="INITIALIZING", size=size)).detail
+    text = choose_report_text(run(), follow_up(status="INITIALIZING", size=size)).detail
     assert ("about 900 matched people" if size else "its size is not known yet") in text
 
 
 def test_a_failed_run_does_not_count_withheld_people_as_missing() -> None:
     withheld = {"suppressed": 100, "without_consent": 50, "control": 50}
     failed = run(outcome="failed", records={"unique": 1000, "sent": 300, "withheld": withheld})
-    assert "300 of 800 people reached Pinterest." in verdict(failed, None).detail
+    assert "300 of 800 people reached Pinterest." in choose_report_text(failed, None).detail
 
 
 @pytest.mark.parametrize("action", ["clear_current_audience", "create_new_audience", "create_actalike_audience"])
 def test_a_dry_run_shows_what_would_be_done(action: str) -> None:
     said = "Dry run: would do it; nothing was written."
-    assert said == verdict(run(action=action, dry_run=True, summary=said), None).detail
+    assert said == choose_report_text(run(action=action, dry_run=True, summary=said), None).detail
 
 
 def test_a_run_with_a_known_time_names_the_day_to_look_again() -> None:
-    assert f"Look again after {format_time(FIRST_DAY + timedelta(days=2))}" in verdict(run(), None).next
+    assert f"Look again after {format_time(FIRST_DAY + timedelta(days=2))}" in choose_report_text(run(), None).next

@@ -10,10 +10,10 @@ import pytest
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Clear, Create, Remove, find_action, parse_export
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.settings.action import ActionSpec
-from td_pinterest_op.settings.key_names import drop_console_keys
+from td_pinterest_op.settings.parse import drop_console_keys
+from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.settings.table import Begin, ExpectedValues, IfExists, RecordsFormat, Settings
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.settings.types import TableName
 
 ENVIRON = {
@@ -113,12 +113,12 @@ def test_settings_in_every_form_give_the_same_result(raw: object) -> None:
         ("columns", '{"Mail": "email"}', {"mail": "email"}),
         ("columns", "Mail: email", {"mail": "email"}),
         ("columns", {}, {}),
-        ("records", "Rows", RecordsFormat.ROWS),
-        ("expect_values", "PLAIN", ExpectedValues.PLAIN),
+        ("records", "Rows", "rows"),
+        ("expect_values", "PLAIN", "plain"),
         ("default_country", " de", "DE"),
         ("ledger", " ledger_2 ", TableName(None, "ledger_2")),
         ("ledger", "crm.ledger", TableName("crm", "ledger")),
-        ("begin", "Adopt", Begin.ADOPT),
+        ("begin", "Adopt", "adopt"),
         ("max_leave_ratio", "0.5", 0.5),
         ("resend_days", "0", 0),
         ("max_retry_wait_millis", "499", 499),  # the default of the first wait gives way
@@ -151,7 +151,7 @@ def test_an_action_is_recognised_in_every_spelling(action: ActionSpec, change: A
         ({"audience_type": "CUSTOMER-LIST"}, ("action", Add.action)),
         ({"ignore_error": "true"}, ("ignore_invalid_records", True)),
         ({"records": "rows", "columns": {"tel": "phone"}}, ("columns", {"tel": "phone"})),
-        ({**NEW, "if_exists": " REPLACE "}, ("if_exists", IfExists.REPLACE)),
+        ({**NEW, "if_exists": " REPLACE "}, ("if_exists", "replace")),
         ({"ignore_error": "true", "ignore_invalid_records": True}, ("ignore_invalid_records", True)),
         ({"audience_id_add_people": "", "audience_id": "7"}, ("audience_id", "7")),
         ({"audience_id_add_people": "7", "audience_id": 7}, ("audience_id", "7")),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from td_pinterest_op.settings.key_names import TASK_PARAMETERS, find_misspelt_parameters
+from td_pinterest_op.settings.parse import TASK_PARAMETERS, find_misspelt_parameters
 
 # What digdag gives to every task, and what workflows name their own variables.
 OTHERS = (
