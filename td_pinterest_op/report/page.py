@@ -42,7 +42,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Entry], str]], ...] = (
 
 
 def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now: datetime) -> str:
-    """Return the HTML report of one audience, or an overview of several.
+    """Return the HTML report about one audience, or an overview of several audiences.
 
     `entries` are in the order of time.
 

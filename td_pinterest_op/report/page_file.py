@@ -23,7 +23,7 @@ _BEGIN, _END = '<template id="td-pinterest-report">', "</template>"
 
 
 def add_run_to_page(path: Path, statistics: Mapping[str, Any], *, error: str, now: datetime) -> None:
-    """Add a run to the report page in a file. Never raises: the export is done, so an error is only a warning.
+    """Add a run to the report page in the file `path`. Never raises: an error is logged as a warning.
 
     A relative `path` is relative to the working folder, which for a task is the project. `error`: why the run failed.
     """

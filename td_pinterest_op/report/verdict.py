@@ -66,7 +66,7 @@ _ACTION_TEXTS = {
 
 
 def choose_report_text(run: Entry | None, follow_up: Entry | None) -> ReportText:
-    """Return the text for the last run and the last follow-up after it; at least one of them exists."""
+    """Return the text about the last run and the last status check after it, one of which may be missing (None)."""
     if run and run.outcome == FAILED:
         return _describe_failure(run)
     if run and run.dry_run:
