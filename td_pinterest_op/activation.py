@@ -81,8 +81,8 @@ def _read_later_runs(later_runs: object, settings: Mapping[object, object]) -> d
         contradicting = "if_exists"
     if contradicting:
         raise SettingsError(
-            f"{contradicting} of the settings contradicts later_runs: {word}. Take {contradicting} out of the "
-            "console's or the task's settings, or change later_runs in the workflow",
+            f"the setting {contradicting} contradicts later_runs: {word}. Remove {contradicting} from the settings in "
+            "the console or the task, or change later_runs in the workflow",
             key=contradicting,
         )
     if action is None:  # reported with the other problems of the settings
@@ -101,7 +101,7 @@ def _define_table(sql: str, task: workflow.Task) -> str:
     whole = table if "." in table else f"{task.params.get('activation_actions_db') or ''}.{table}"
     if not _TABLE_NAME.fullmatch(whole):
         raise SettingsError(
-            "the table of the activation is missing, or is not a name: set activation_actions_db and "
+            "the activation's table is missing, or is not a valid table name: set activation_actions_db and "
             "activation_actions_table to the names of the database and the table that the query reads",
             key="query",
         )

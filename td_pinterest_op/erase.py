@@ -19,13 +19,12 @@ from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.identifiers.types import LIST_TYPES
-from td_pinterest_op.pinterest.models import CustomerList
+from td_pinterest_op.pinterest.api import CustomerList
 from td_pinterest_op.pinterest.oauth import SCOPES
-from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.plan import check_values
-from td_pinterest_op.records.read import AllIdentifiersReader, PreparedRecords, ReaderSettings
-from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
+from td_pinterest_op.records.spool import Batch, PreparedRecords, Spool
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.run_history.columns import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
@@ -154,11 +153,11 @@ class _Erasure:
         rows = open_job_rows(services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)
         _warn_of_missing_types(columns)
-        reader = AllIdentifiersReader(spool, ReaderSettings(columns=columns), stats)
+        reader = IdentifierReader(spool, ReaderSettings(columns=columns), stats)
         with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
-            reader.read(rows.blocks, progress=progress)
+            prepared = reader.read(rows.blocks, progress=progress)
         check_values(stats, skip_invalid=self.settings.ignore_invalid_records, first_invalid=reader.first_invalid)
-        return reader.prepared
+        return prepared
 
     def _describe_plan(self) -> str:
         """Return the log message about the requests that the erasure will send."""
@@ -206,7 +205,8 @@ class _Erasure:
         else:
             if stats.sent + stats.refused != prepared.unique_count:
                 raise UnexpectedError(
-                    "the receipt is inconsistent: a customer list reported no error, but did not accept every removal"
+                    "a customer list reported no error, but did not accept every removal: a bug in td_pinterest_op; "
+                    "please report it with this line"
                 )
             target.reason = f"Pinterest refused {stats.refused:,} of the records" if stats.refused else ""
         target.records = stats.sent
@@ -245,7 +245,7 @@ class _Erasure:
         if not failed or not self.stats.unique:
             return
         named = "; ".join(f"{target.label}: {target.reason}" for target in failed)
-        others = "Nothing was written" if self.settings.dry_run else f"{len(finished)} lists are finished"
+        others = "Nothing was written" if self.settings.dry_run else f"Lists that are finished: {len(finished)}"
         raise PinterestError(
             f"{len(failed)} of {len(self.targets)} lists may still contain people who opted out: {named}. {others}. "
             "Run this task again: repeating the whole erasure does no harm"

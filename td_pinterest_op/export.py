@@ -20,9 +20,9 @@ from td_pinterest_op.audiences.request import ExportRequest, read_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.oauth import SCOPES
-from td_pinterest_op.records.hashed_rows import open_rows
 from td_pinterest_op.records.plan import check_rows, describe_plan
-from td_pinterest_op.records.read import PreparedRecords
+from td_pinterest_op.records.spool import PreparedRecords
+from td_pinterest_op.records.sql import open_rows
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.page_file import add_run_to_page
 from td_pinterest_op.run_history.columns import Row, build_run_row
@@ -130,9 +130,9 @@ class _ExportRun:
             rows = self._open_rows(lists)
             reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
             with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
-                reader.read(rows.blocks, progress=progress)
+                prepared = reader.read(rows.blocks, progress=progress)
             check_rows(settings, stats, first_invalid=reader.first_invalid, origin=rows.job.origin)
-            yield reader.prepared
+            yield prepared
 
     def _open_rows(self, lists: Lists | None) -> Rows:
         """Wait for the job, put its id into the statistics, and return its rows, or those of a file."""
@@ -146,7 +146,7 @@ class _ExportRun:
             hash_in=settings.hash_in,
             choose=partial(find_people_columns, settings=settings, lists=lists.columns if lists else {}),
             control=settings.control,
-            note=partial(setattr, self.stats, "job_id"),
+            on_job_id=partial(setattr, self.stats, "job_id"),
         )
 
     def _show_plan(self, steps: Sequence[Step]) -> None:

@@ -60,7 +60,9 @@ def renew_token(task: workflow.Task, timing: Timing) -> None:
     """Get an access token once, so that a new refresh token is saved before the entries start. Raises ExportError."""
     names = list(map(_get_entry_name, _read_entries(task)))
     if duplicates := sorted({name for name in names if names.count(name) > 1}):
-        raise SettingsError(f"duplicate names in the list of audiences: {', '.join(duplicates)}")
+        raise SettingsError(
+            f"duplicate names in the list of audiences: {', '.join(duplicates)}. Give each entry a different name"
+        )
     _read_concurrent(task)
     settings = parse_settings(task.params.get("result_settings"), table=CONNECTION, environ=task.environ)
     with connect_services(task, settings, timing=timing) as services:
@@ -103,7 +105,7 @@ def check_outcomes(task: workflow.Task) -> None:
     if failed:
         raise WorkflowError(
             f"{len(failed)} of {len(entries)} audiences failed: {'; '.join(failed)}. To repeat them, run the whole "
-            "attempt again: `--all` on a server, `--rerun` with digdag run"
+            "attempt again: with `retry … --all` on a server, or with `digdag run … --rerun`"
         )
     log.info("all %d audiences were exported", len(entries))
 
@@ -124,10 +126,10 @@ def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
     try:
         entries = read_list_items(task.params.get("audiences"))
     except WrongValueError as error:
-        raise SettingsError(f"config/audiences.yml has no list `audiences`: {error}") from None
+        raise SettingsError(f"`audiences` in config/audiences.yml cannot be read as a list: {error}") from None
     if not entries:
         raise SettingsError(
-            "the list `audiences` of config/audiences.yml is empty: it needs a mapping for each audience"
+            "the list `audiences` in config/audiences.yml is empty: add a mapping of settings for each audience"
         )
     return [_read_entry(entry, f"entry {number} of `audiences`") for number, entry in enumerate(entries, 1)]
 
@@ -135,7 +137,7 @@ def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
 def _read_entry(value: object, place: str) -> Mapping[object, Any]:
     """Return one entry as a mapping. Raises SettingsError."""
     if not (entry := read_settings(value, place=place)):
-        raise SettingsError(f"{place} is empty: it needs the settings of an audience")
+        raise SettingsError(f"{place} is empty: write the settings of an audience into it")
     return entry
 
 

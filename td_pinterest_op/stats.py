@@ -181,7 +181,10 @@ class Stats:
         }
         broken = [name for name, holds in sums.items() if not holds]
         if broken:
-            raise UnexpectedError(f"the statistics do not add up ({'; '.join(broken)}): {self.to_json()}")
+            raise UnexpectedError(
+                f"the statistics do not add up ({'; '.join(broken)}): a bug in td_pinterest_op; please report it with "
+                f"this line: {self.to_json()}"
+            )
 
     @property
     def summary(self) -> str:

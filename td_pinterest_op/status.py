@@ -149,7 +149,7 @@ def _read_state(api: Api, audience_id: str, known: AudienceHistory) -> AudienceS
     """Read an audience from Pinterest. Raises AudienceError if the ad account has no audience with that id."""
     audience = api.find_audience(audience_id)
     if audience is None:
-        raise AudienceError(f"audience {audience_id} does not exist in this ad account: check both ids")
+        raise AudienceError(f"there is no audience {audience_id} in ad account {api.ad_account_id}: check both ids")
     customer_list = api.find_customer_list(audience.customer_list_id) if audience.customer_list_id else None
     members = known.members.get(customer_list.id) if customer_list else None
     if customer_list and members and members.is_sent:

@@ -35,7 +35,7 @@ def amount(count: int, *, quick: int) -> int:
 
 def examples(count: int) -> int:
     """Return the number of hypothesis examples of a test that should have `count`."""
-    return amount(count, quick=max(count // 20, 5))
+    return amount(count, quick=max(count // 40, 5))
 
 
 def select_rows(rows: Sequence[Row], *, quick: int) -> Sequence[Row]:

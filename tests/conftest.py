@@ -14,6 +14,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from jinja2.bccache import Bucket, BytecodeCache
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.redaction import secret
@@ -21,11 +22,6 @@ from tests import campaigns, children, guard, silence
 from tests.clock import FakeTime
 from tests.emulators.server import free_port
 from tests.exporting import Services, serve_both
-
-# No deadlines: a busy machine is no failure, and the bench measures time.
-hypothesis.settings.register_profile("tests", deadline=None)
-hypothesis.settings.load_profile("tests")
-
 
 _encode_all = functools.cache(secret._encode_all)
 _home = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
@@ -61,6 +57,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_configure(config: pytest.Config) -> None:
     """Set a home for the tests, since digdag and the operator keep secrets in that of the user."""
     campaigns.configure(config)
+    # No deadlines: a busy machine is no failure, and the bench measures time.
+    hypothesis.settings.register_profile("tests", deadline=None, max_examples=campaigns.examples(100))
+    hypothesis.settings.load_profile("tests")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(silence.Silence(config))
     config.stash[_home] = home = tempfile.TemporaryDirectory(prefix="td-pinterest-tests-")
@@ -71,17 +70,41 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ |= {"HOME": home.name, "DIGDAG_CONFIG_HOME": f"{home.name}/digdag", "PATH": path}
 
 
+class _CompiledTemplates(BytecodeCache):
+    """The report's templates: to compile them takes most of the time of a page."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], Any] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+def _compile_templates_once() -> None:
+    if page := sys.modules.get("td_pinterest_op.report.page"):
+        page.__dict__["Environment"] = functools.partial(page.Environment, bytecode_cache=_CompiledTemplates())
+
+
 def pytest_collection_finish() -> None:
     """Keep the objects shared by all tests out of garbage collection, and leave most programs unmeasured."""
     children.keep_measurement_apart()
+    _compile_templates_once()
     gc.collect()
     gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Drop log and output of a passed test, so that they are not sent to the process that gathers the results."""
+    """Fail a test whose output shows what `guard` forbids; a test that captures its output has to check it.
+
+    Drop log and output of a passed test, so that they are not sent to the process that gathers the results.
+    """
     report = yield
+    if report.when == "teardown" and report.passed and (leaks := guard.find_leaks(report.capstdout + report.capstderr)):
+        report.outcome, report.longrepr = "failed", f"the output shows {', '.join(leaks)}"
     if report.passed and hasattr(item.config, "workerinput"):
         report.sections.clear()
     return report
@@ -101,14 +124,12 @@ def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_leaks(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
-) -> Iterator[None]:
-    """Fails a test that shows a plain identifier, a digest or a secret in a log record, an error's text or stdout.
+def nothing_leaks(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fails a test that shows a plain identifier, a digest or a secret in a log record or an error's text.
 
     Nor may an error or a log record of the operator contain a template of digdag.
 
-    `Services.export` checks the stored parameters.
+    `Services.export` checks the stored parameters, `pytest_runtest_makereport` the output.
     """
     said: list[str] = []
     original = ExportError.__init__
@@ -118,7 +139,6 @@ def nothing_leaks(
         said.append(str(self))
 
     monkeypatch.setattr(ExportError, "__init__", recording)
-    capture = request.getfixturevalue("capfd") if _shows_output(request) else None
     with caplog.at_level(logging.DEBUG):
         yield
     guard.check("\n".join(said), "an error")
@@ -128,14 +148,6 @@ def nothing_leaks(
         guard.check("\n".join(record.getMessage() for record in records), "a log record")
         own = (record.getMessage() for record in records if record.name.startswith("td_pinterest_op"))
         guard.check_inert("\n".join(own), "a log record")
-    if capture is not None:
-        out, err = capture.readouterr()
-        guard.check(out + err, "the output")
-
-
-def _shows_output(request: pytest.FixtureRequest) -> bool:
-    """Return whether this guard sees the output; a test that captures its output has to check it."""
-    return not {"capfd", "capsys", "capfdbinary", "capsysbinary"} & set(request.fixturenames)
 
 
 @pytest.fixture

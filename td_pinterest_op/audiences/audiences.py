@@ -10,8 +10,7 @@ from td_pinterest_op.audiences.create_once import (
 )
 from td_pinterest_op.audiences.customer_lists import find_list
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
-from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
+from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
 
 # A request that is refused with one of these may succeed once Pinterest has finished with the list. The client itself
 # repeats a request after a 409 or 423.

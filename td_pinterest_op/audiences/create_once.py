@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from td_pinterest_op.errors import ConnectionBrokenError, ExportError, MaybeAppliedError, RequestRefusedError
+from td_pinterest_op.pinterest.api import Audience, CustomerList
 from td_pinterest_op.pinterest.client import MOST_BROKEN, Client
-from td_pinterest_op.pinterest.models import Audience, CustomerList
 from td_pinterest_op.runtime.clock import format_duration
 
 log = logging.getLogger(__name__)

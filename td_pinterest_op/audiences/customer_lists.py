@@ -24,11 +24,8 @@ from td_pinterest_op.audiences.create_once import (
 )
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
-from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.models import Audience, CustomerList
-from td_pinterest_op.records.batch import Batch, DigestBatch
-from td_pinterest_op.records.read import PreparedRecords
-from td_pinterest_op.records.spool import compute_fingerprint
+from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
+from td_pinterest_op.records.spool import Batch, DigestBatch, PreparedRecords, compute_fingerprint
 from td_pinterest_op.redaction.format import escape, format_label
 
 log = logging.getLogger(__name__)
@@ -247,7 +244,7 @@ class ListToFill:
             if error.status != 400:
                 raise
             log.info(
-                "Pinterest requires records in a new customer list: this list gets a digest that belongs to nobody"
+                "Pinterest refuses a customer list without records: the new list gets one digest that belongs to nobody"
             )
             # Made of the name: a second run of this task computes the same digest and the same name.
             nobody = hashlib.sha256(f"nobody in {self.name}".encode()).digest()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
-from td_pinterest_op.records.hashed_rows import find_hashing_reason, require_hashable
+from td_pinterest_op.records.sql import find_hashing_reason, require_hashable
 from td_pinterest_op.settings.parse import (
     TASK_PARAMETERS,
     drop_console_keys,
@@ -58,7 +58,7 @@ def read_settings(value: object, *, place: str) -> Mapping[object, object]:
     try:
         return {} if is_left_out(value) else read_mapping(value)
     except WrongValueError as error:
-        text = f"{place}: {error}; allowed: a mapping, or a JSON or YAML string of one"
+        text = f"{place}: {error}; allowed: a mapping, or a mapping as a JSON or YAML string"
         raise SettingsError(text, key="result_settings") from None
 
 
@@ -143,5 +143,5 @@ def _read_lists(task: workflow.Task, action: ActionSpec | None, errors: Settings
         queries = {name: errors.call(workflow.read_list_source, task, name) for name in LISTS}
         return {name: query for name, query in queries.items() if query}
     if unused := [name for name in LISTS if name in task.params]:
-        log.warning("%s adds no people, so it ignores the task's %s", action.name, " and ".join(unused))
+        log.warning("the action %s adds no people, so it ignores the task's %s", action.name, " and ".join(unused))
     return {}

@@ -14,8 +14,8 @@ from itertools import islice
 from td_pinterest_op.errors import ConnectionBrokenError, ExportError, RecordsRefusedError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.records.batch import Batch, RowBatch
-from td_pinterest_op.records.read import PreparedRecords
+from td_pinterest_op.records.rows import RowBatch
+from td_pinterest_op.records.spool import Batch, PreparedRecords
 from td_pinterest_op.runtime.shutdown import start_thread
 from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.table import SendingSettings
@@ -151,7 +151,9 @@ class Sender:
                 except RuntimeError:
                     if not running:
                         raise
-                    log.warning("the system starts no more threads: sending %d requests at once", len(running))
+                    log.warning(
+                        "the system refused to start another thread: sending at most %d requests at once", len(running)
+                    )
                     self._concurrency.lower_maximum(len(running))
                 else:
                     batch = next(batches, None)
@@ -215,7 +217,7 @@ class Sender:
                 pieces.extendleft(piece.halve())
         if halvings >= MAX_HALVINGS and batch.accepted == accepted_before:
             raise self._build_request_error(
-                f"Pinterest answered 400 to a batch and to every part of it, after {MAX_HALVINGS} halvings: the cause "
+                f"Pinterest refused a batch (400), and also every part of it after {MAX_HALVINGS} halvings: the cause "
                 "seems to be the request, not its records. If Pinterest does refuse that many records, set a much "
                 "smaller limit_records_per_request to find them",
                 batch,
@@ -286,7 +288,7 @@ class Sender:
             )
         if not self.stats.sent and self.stats.refused >= min(2**MAX_HALVINGS, self.stats.to_send_count):
             raise self._build_request_error(
-                f"Pinterest refused the first {self.stats.refused} records one by one (400) and accepted none: the "
+                f"Pinterest refused the first {self.stats.refused} records one by one (400), and accepted none: the "
                 "cause is the request, not its records",
                 batch,
             )

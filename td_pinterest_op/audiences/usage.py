@@ -11,8 +11,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from td_pinterest_op.errors import AudienceError, ExportError
-from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.models import Audience, to_text
+from td_pinterest_op.pinterest.api import Api, Audience, to_text
 from td_pinterest_op.redaction.format import escape, format_count
 
 log = logging.getLogger(__name__)
@@ -87,8 +86,8 @@ def require_unused(api: Api, audience: Audience) -> None:
         more = f", and {len(active) - _MOST_NAMED} more" if len(active) > _MOST_NAMED else ""
         raise AudienceError(
             f"{audience.label} is used by {format_count(len(active), 'active ad group')}: "
-            f"{', '.join(map(str, active[:_MOST_NAMED]))}{more}. Nothing was changed. Pause them, take the audience "
-            "out of their targeting, or set even_if_used: true"
+            f"{', '.join(map(str, active[:_MOST_NAMED]))}{more}. Nothing was changed. Pause these ad groups, "
+            "remove the audience from their targeting, or set even_if_used: true"
         )
 
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.models import to_text
+from td_pinterest_op.pinterest.api import Api, to_text
 
 # Roles that may change customer lists and audiences.
 WRITER_ROLES = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})

@@ -162,8 +162,9 @@ def _exchange_and_store_tokens(
             client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
         )
         if missing := find_missing_scopes(grant.scopes):
+            scopes = f"scope{'' if len(missing) == 1 else 's'} {' and '.join(missing)}"
             raise AccountError(
-                f"the consent lacks the scope {' and '.join(missing)}, which an export needs: nothing was stored. "
+                f"the approval of the app lacks the {scopes}, which an export needs: nothing was stored. "
                 f"Check which scopes the app may ask for at {_APPS}, and run the command again"
             )
         assert grant.refresh_token is not None  # noqa: S101 - `exchange` has checked this
@@ -176,7 +177,7 @@ def _exchange_and_store_tokens(
                 }
             )
         except SettingsError as error:
-            error.extend(". The consent was given, but its token was lost: run the command again")
+            error.extend(". You approved the app, but its token was lost: run the command again")
             if shutdown.is_requested():  # nobody waits for this error any more
                 screen.print_note(str(error))
             raise error from None

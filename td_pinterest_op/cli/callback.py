@@ -54,12 +54,14 @@ def parse_code(parameters: Mapping[str, str]) -> Secret:
         return Secret(code)
     if parameters.get("error") == "access_denied":
         raise AccountError(
-            "the consent was refused on Pinterest's page: nothing was stored. To approve after all, run the command "
-            "again"
+            "the app was not approved on Pinterest's page: nothing was stored. To approve it after all, run the "
+            "command again"
         )
     error = parameters.get("error", "")
     named = error if error.replace("_", "").isalnum() and len(error) < 40 else "it named no error"
-    raise AccountError(f"Pinterest redirected without a code ({named}): nothing was stored. Run the command again")
+    raise AccountError(
+        f"Pinterest redirected without an authorization code ({named}): nothing was stored. Run the command again"
+    )
 
 
 def parse_pasted_address(pasted: str, *, state: str) -> Mapping[str, str]:

@@ -100,7 +100,7 @@ class Credentials:
                 else "`td-pinterest authorize` gets and stores them"
             )
             names = ", ".join(missing)
-            raise SettingsError(f"{names} not found: neither in {ENVIRONMENT}, nor in {LOCAL}, nor in {file}. {advice}")
+            raise SettingsError(f"{names} not found in {ENVIRONMENT}, in {LOCAL} or in {file}. {advice}")
 
     def without_pinterest(self) -> "Credentials":
         """Return a copy without Pinterest's credentials, for requests to Treasure Data only."""
@@ -225,7 +225,7 @@ class Connection:
         """Return the id of the user's only ad account. Raises SettingsError without one, UsageError for several."""
         accounts = list(list_ad_accounts(self.services.pinterest))
         if len(accounts) == 1:
-            self.common.print_note(f"Ad account: {accounts[0].label}, the only one")
+            self.common.print_note(f"Ad account: {accounts[0].label} (the only one of this user)")
             return accounts[0].id
         if not accounts:
             raise SettingsError(

@@ -190,8 +190,8 @@ class _CsvFile:
             if any(row):
                 if len(row) != len(self._header):
                     raise JobError(
-                        f"line {line} of the file {self._path} has {len(row):,} fields, but the header has "
-                        f"{len(self._header):,}: nothing was sent"
+                        f"line {line} of the file {self._path} has {format_count(len(row), 'field')}, but the header "
+                        f"has {len(self._header):,}: nothing was sent"
                     )
                 yield line, row
             line = self._reader.line_num + 2

@@ -96,7 +96,7 @@ def _find_assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
         token, assignment = _TOKEN.match(text, position), _ASSIGNMENT.match(text, position)
         if token is None or not (assignment or token["word"] in (None, "export")):
             line = text.count("\n", 0, position) + 1
-            raise SettingsError(f"line {line} of the file {path} does not have the form NAME=VALUE")
+            raise SettingsError(f"line {line} of the file {path} must have the form NAME=VALUE")
         if assignment:
             yield assignment[1], slice(assignment.end(), token.end())
         position = token.end()

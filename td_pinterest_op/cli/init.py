@@ -111,8 +111,8 @@ def _open_pinterest(
     """Return a context manager that connects to Treasure Data and Pinterest, or yields None without credentials."""
     if any(name in credentials.missing_variables for name in PINTEREST_SECRETS):
         screen.print_note(
-            "There are no credentials for Pinterest yet, so you type the ids yourself. `td-pinterest authorize` "
-            "stores credentials"
+            "There are no credentials for Pinterest yet, so you must type the ids yourself. To store credentials, run "
+            "`td-pinterest authorize`"
         )
         return contextlib.nullcontext()
     return open_connection(common)
@@ -150,7 +150,7 @@ class _Questions:
             for known, job in JOBS.items():
                 screen.print_note(f"  {known:12}{job.description}")
             names = click.Choice(tuple(JOBS))
-            question = "What is the workflow to do?"
+            question = "What should the workflow do?"
             name = str(click.prompt(question, default="add", type=names, show_choices=False, err=True))
         return JOBS[name or "add"]
 
@@ -170,8 +170,8 @@ def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], servic
         )
     if job.takes_lists:
         optional = "SQL or a file; press Enter for none"
-        suppress = questions.get_answer(f"Who must not be sent ({optional})", options["suppress"], default="")
-        consent = questions.get_answer(f"Only these people ({optional})", options["consent"], default="")
+        suppress = questions.get_answer(f"People who must not be sent ({optional})", options["suppress"], default="")
+        consent = questions.get_answer(f"The only people who may be sent ({optional})", options["consent"], default="")
     question = "Who is notified of a failure (mail:ADDRESS, slack; press Enter for the log alone)"
     alert = questions.get_answer(question, options["alert"], default="")
     if alert and alert != "slack" and not (alert.startswith("mail:") and "@" in alert):
@@ -249,5 +249,5 @@ def _read_sql_answer(text: str, option: str) -> str:
     """Return the SQL of an answer (SQL, or the name of a file with SQL), or "" if the answer is empty."""
     sql = files.read_sql(text, option) if text else ""
     if "${" in sql:
-        raise SettingsError(f"{option} contains a template, which digdag fills in only in a .dig file: take it out")
+        raise SettingsError(f"{option} contains a template, which digdag fills in only in a .dig file: remove it")
     return sql

@@ -107,7 +107,9 @@ def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) 
     action = find_action(settings)
     job = next((each for each in JOBS.values() if action and each.action is action), None)
     if job is None:
-        raise click.UsageError("--write: none of the shipped workflows runs the action in the settings")
+        raise click.UsageError(
+            "--write: none of the shipped workflows runs the action in the settings; leave out --write"
+        )
     if job.query and "query" not in params:
         raise click.UsageError("--write needs --query, because a workflow reads people from a query")
     others = {
@@ -115,7 +117,7 @@ def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) 
     }
     if secret := next((key.name for key in CREDENTIALS if key.name in others), None):
         raise click.UsageError(
-            f"--write: {secret} is a secret: take it out of the settings; `td-pinterest authorize` stores it"
+            f"--write: {secret} is a secret: remove it from the settings; `td-pinterest authorize` stores it"
         )
     ids = [str(value) for name, value in settings.items() if name.startswith("audience_id") and value]
     return Answers(

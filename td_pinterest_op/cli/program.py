@@ -63,7 +63,7 @@ def _run_command(arguments: Sequence[str] | None) -> int:
         _print_usage_error(error)
         return error.exit_code
     except click.Abort:
-        screen.print_error("Stopped: nothing more is done. Running the command again is safe")
+        screen.print_error("Stopped: nothing more will be done. Running the command again is safe")
         return 130
     except SystemExit:  # click's way of saying that nobody reads the output
         return 141

@@ -45,7 +45,7 @@ def create_project_folder(folder: Path, answers: Answers, common: CommonOptions)
     if kept := _write_project_folder(folder, answers):
         names = ", ".join(kept)
         common.print_note(
-            f"left unchanged, because somebody filled them in or changed them: {names}. They do not contain "
+            f"left unchanged, because they were filled in or changed before: {names}. They do not contain "
             "your new answers"
         )
     findings = check_file(folder / answers.job.workflow)

@@ -60,7 +60,9 @@ def report(
     if history is not None:
         runs += read_history_entries(history, audience_id=audience, env_file=common.env_file)
     if not runs:
-        raise SettingsError("the history has no rows of this audience: run the workflow first")
+        raise SettingsError(
+            f"the history has no rows{f' of audience {audience}' if audience else ''}: run the workflow first"
+        )
     _write_page(output, runs, audience)
     if common.as_json:
         screen.print_json({"file": str(output), "entries": len(runs)})
@@ -74,7 +76,7 @@ def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
         from td_pinterest_op.report.page import render_page
     except ImportError as missing:
         raise SettingsError(
-            f"the Python package {missing.name} is not installed: pip install 'td_pinterest_op[cli,report]'"
+            f"the Python package {missing.name} is not installed: run `pip install 'td_pinterest_op[cli,report]'`"
         ) from None
     ordered = sorted(runs, key=lambda run: run.at.timestamp() if run.at else 0.0)
     html = render_page(ordered, audience_id=audience, now=datetime.now(timezone.utc))

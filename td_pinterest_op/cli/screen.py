@@ -57,7 +57,7 @@ class _StandardOutput(io.FileIO):
         except OSError as error:
             redirect_to_null(self.fileno())
             raise WorkflowError(
-                f"standard output cannot be written ({error.strerror}): the command has finished, but its output is "
+                f"cannot write to standard output ({error.strerror}): the command has finished, but its output is "
                 "incomplete"
             ) from None
 

@@ -13,6 +13,7 @@ from td_pinterest_op.cli import files
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.http.transport import NoResponseError, is_safe_url
+from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.redaction.secret import Secret, mask
 from td_pinterest_op.runtime.atomic_file import replace_file
 from td_pinterest_op.workflow.digdag_secrets import DigdagServer, find_local_secrets_folder
@@ -29,7 +30,7 @@ def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str])
     wanted = {"local": (), "td": ("PROJECT",), "server": ("URL", "PROJECT"), "file": ("PATH",)}[kind]
     if len(arguments) != len(wanted):
         raise click.UsageError(
-            f"write `--to {' '.join((kind, *wanted))}`: {len(arguments)} words follow {kind} instead"
+            f"write `--to {' '.join((kind, *wanted))}`, not {format_count(len(arguments), 'word')} after {kind}"
         )
     if kind == "local":
         return lambda secrets: _store_locally(secrets, environ)
@@ -94,12 +95,14 @@ def _make_td_target(project: str) -> Target:
 def _make_file_target(path: Path) -> Target:
     """Return a function that stores secrets in an env file. Raises SettingsError if the path cannot be used."""
     if not path.parent.is_dir():
-        raise SettingsError(f"there is no folder {path.parent} for the file {path.name}")
+        raise SettingsError(
+            f"there is no folder {path.parent} for the file {path.name}: create it, or name another file"
+        )
     if path.is_file():
         # What cannot be read could not be written either, once Pinterest has issued a token.
         files.parse_env_file(files.read_text(path, "--to file"), path)
     elif path.exists():
-        raise SettingsError(f"{path} is not a file")
+        raise SettingsError(f"{path} is not a regular file: name another file")
 
     def store_in_file(secrets: Mapping[str, Secret]) -> str:
         """Store secrets in the env file; return a description of the place."""
@@ -115,7 +118,7 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
     """Return a function that stores secrets through the API of a digdag server."""
     if not is_safe_url(url):
         raise SettingsError(
-            f"{url} must be https (http is allowed only for this machine), because secrets are sent there"
+            f"{url} must be an https address (http is allowed only for this machine), because secrets are sent there"
         )
     base = url.rstrip("/").removesuffix("/api")
     server = DigdagServer(url=base, authorization=Secret(environ.get("DIGDAG_AUTHORIZATION", "")))
@@ -127,7 +130,7 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
             if project_id is None:
                 raise SettingsError(
                     f"the digdag server {base} has no project {project} (it answered {status}): push it first, or set "
-                    "DIGDAG_AUTHORIZATION to the Authorization header that the server wants"
+                    "DIGDAG_AUTHORIZATION to the Authorization header that the server requires"
                 )
             for name, value in secrets.items():
                 status = server.put_secret(project_id, name, value)

@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.identifiers.sql import build_control_number_sql
-from td_pinterest_op.identifiers.sql_text import quote_literal, quote_name
+from td_pinterest_op.identifiers.sql import build_control_number_sql, quote_literal, quote_name
 from td_pinterest_op.records.columns import Column, find_position
 from td_pinterest_op.records.sql import (
     DIGEST_CHARACTERS,
     NUMBERS,
     Query,
     add_comment,
-    build_answers_select,
+    build_hashing_select,
+    build_selecting_statement,
     build_source_select,
     cast_to_text,
-    select_answers,
 )
 
 
@@ -25,7 +24,7 @@ def build_hashed_statement(query: Query) -> str:
         of_array = f"filter(a{column.position}, each -> length(each) = {DIGEST_CHARACTERS})"
         selected[column.position] = of_array if column.is_array else _build_digest_sql(column)
     comment = "The query with digests in place of identifiers, NULL where one is rejected."
-    return select_answers(comment, query, selected)
+    return build_selecting_statement(comment, query, selected)
 
 
 def build_rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
@@ -45,7 +44,7 @@ FROM (
     WHEN {nothing} THEN CASE place WHEN 0 THEN ARRAY['{Reason.NULL.value}'] END
     ELSE CASE place {cases} END END AS answers
   FROM (
-{build_answers_select(query)}
+{build_hashing_select(query)}
   ) CROSS JOIN (VALUES {columns}) AS columns (place, identifier)
 ) CROSS JOIN UNNEST(answers) AS answers_of (reason)
 WHERE length(reason) < {DIGEST_CHARACTERS}
@@ -61,7 +60,7 @@ def build_arms_statement(query: Query, *, by: str | None, salt: str, share: str)
     SQL.
     """
     key = cast_to_text(find_position(by, query.names)) if by else _build_digest_sql(query.columns[0])
-    source = build_source_select(query) if by else build_answers_select(query)
+    source = build_source_select(query) if by else build_hashing_select(query)
     statement = f"""\
 SELECT key, CASE
     WHEN {build_control_number_sql("key", salt)} % {NUMBERS}

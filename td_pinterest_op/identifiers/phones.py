@@ -49,12 +49,12 @@ def normalise_phone(text: str, default_country: str | None) -> str | Reason:
 
 
 def _is_national(text: str) -> bool:
-    """Return whether a text could be a number without a country code: it has three digits or more, and no plus sign."""
+    """Return whether a text may be a number without a country code: it has no plus sign, but three digits or more."""
     return "+" not in text and "＋" not in text and sum(character.isdigit() for character in text) >= 3
 
 
 def recognise_phones(lines: bytes) -> list[bytes]:
-    """Return the digits of each line that is plainly a valid number with a plus sign, b"" for any other line."""
+    """Return the digits of each line that a fast check accepts as a number with a plus sign, b"" for any other line."""
     return [
         line[1:] if line[:1] == b"+" and _compile_matcher(line[1:4])(line, 1) else b""
         for line in lines.split(b"\n")[:-1]
@@ -63,7 +63,10 @@ def recognise_phones(lines: bytes) -> list[bytes]:
 
 @functools.lru_cache(maxsize=1000)
 def _compile_matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
-    """Return a function that matches valid numbers with these first digits, given a line and a position."""
+    """Return a function that matches the valid numbers of the country code with which these digits begin.
+
+    It takes a line, and the position in it after the plus sign.
+    """
     codes = _import_phonenumbers().COUNTRY_CODE_TO_REGION_CODE
     for code in (first_digits[:length] for length in (1, 2, 3)):
         regions = codes.get(int(code)) if code.isdigit() and not code.startswith(b"0") else None
@@ -73,7 +76,9 @@ def _compile_matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
 
 
 def _build_national_pattern(regions: tuple[str, ...]) -> str:
-    """Return a pattern of the national numbers that are valid in these regions, and that phonenumbers does not change.
+    """Return a regular expression for the valid national numbers of regions with the same country code.
+
+    It does not match a number that phonenumbers would change.
 
     Of the regions of a country code, the library takes the first whose leading digits a number has, or, where a region
     has none, the first with a matching type of numbers.
@@ -95,14 +100,14 @@ def _build_national_pattern(regions: tuple[str, ...]) -> str:
 
 
 def _build_type_pattern(description: Any) -> str:
-    """Return the pattern of one type of numbers, with their possible lengths."""
+    """Return a regular expression for one type of numbers, such as mobile, from its description in phonenumbers."""
     lengths = "|".join(rf"\d{{{length}}}" for length in description.possible_length)
     return (rf"(?=(?:{lengths})\Z)" if lengths else "") + rf"(?:{description.national_number_pattern})\Z"
 
 
 @functools.cache
 def _import_phonenumbers() -> ModuleType:
-    """Return the library phonenumbers. Raises WorkflowError if it is missing."""
+    """Import the library phonenumbers and return it. Raises WorkflowError if it is not installed."""
     # Imported for exports with phone numbers only: it is large and not in Treasure Data's image.
     try:
         import phonenumbers

@@ -12,7 +12,10 @@ from td_pinterest_op.identifiers.types import UNSURE_LETTERS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Explains a reason for a rejection. `meaning` continues "the value …". `example`: made up. `sql`: a statement."""
+    """Explains a reason for which values are rejected. `meaning` continues the sentence "the value …".
+
+    `example` is made up. `sql` is a statement that finds the rows.
+    """
 
     meaning: str
     advice: str

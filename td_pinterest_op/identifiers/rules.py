@@ -9,7 +9,7 @@ import re
 
 
 class Reason(str, enum.Enum):
-    """The reasons why values are rejected. Rejections are counted by these names."""
+    """The reasons for which values are rejected, by the names under which rejections are counted."""
 
     NULL = "null"
     EMPTY = "empty"
@@ -50,7 +50,7 @@ _EMPTY = ("", " ", "\n")
 
 
 def _list_spellings(value: str) -> set[str]:
-    """Return a value in the letter cases in which people hash it."""
+    """Return a placeholder in all letter cases in which people may have hashed it."""
     return {value, value.upper(), value.capitalize(), value.replace("nan", "NaN")}
 
 
@@ -82,7 +82,7 @@ _OTHER_HASH = re.compile("[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
 
 
 def trim_text(value: object) -> str | Reason:
-    """Return the trimmed text of a value (raw UTF-8), or the reason for its rejection."""
+    """Return a value (bytes in UTF-8) as text without white space at its ends, or the reason for its rejection."""
     if value is None:
         return Reason.NULL
     if not isinstance(value, bytes):
@@ -97,7 +97,7 @@ def trim_text(value: object) -> str | Reason:
 
 
 def parse_hash(text: str) -> bytes | Reason | None:
-    """Return the digest that a text contains, or the reason for its rejection. None if it is not a hash."""
+    """Return the digest of a text that is a SHA-256 in hex, a reason to reject it, or None if it is not a hash."""
     if _SHA256_HEX.fullmatch(text):
         digest = bytes.fromhex(text)
         return Reason.HASH_OF_NOTHING if digest in HASHES_OF_NOTHING else digest

@@ -17,11 +17,12 @@ _DEVICE_ID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sql:
-    """The rules of a type of identifier in Trino's SQL. `$text`: the trimmed value. `$lowered`: its lower case.
+class SqlRules:
+    """The SQL conditions, for Trino, on which identifiers of one type are rejected, and the SQL of the text to hash.
 
-    The first condition that a value meets is the reason for its rejection. `flaws` come before the search for
-    separators, `form` after it. `normal`: the text of a valid value that is hashed.
+    `$text` is replaced with the trimmed value, `$lowered` with the same in lower case. The first
+    condition that a value meets is the reason for its rejection. `flaws` come before the search for separators, `form`
+    after it. `normal`: the text of a valid value that is hashed.
     """
 
     form: tuple[tuple[str, Reason], ...]
@@ -31,7 +32,7 @@ class Sql:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentifierType:
-    """A type of identifier, such as an e-mail address.
+    """A type of identifier, such as an e-mail address: its names, and the functions that check its values.
 
     `name`: of its column. `key`: in a record with several keys (CustomerListRecordRow of the API description).
     `list_type`: of a customer list for it; None: it can be sent in such a record only.
@@ -48,11 +49,11 @@ class IdentifierType:
     normalise: Callable[[str, str | None], str | Reason]
     recognise: Callable[[bytes], list[bytes]]
     is_hashed: bool = True
-    sql: Sql | None = None
+    sql: SqlRules | None = None
 
 
 def _normalise_email(text: str, _country: str | None) -> str | Reason:
-    """Return the address to hash, or the reason for its rejection."""
+    """Return an e-mail address in lower case, ready to hash, or the reason for its rejection."""
     normal = text.lower()
     if len(normal.encode()) > MAX_EMAIL_BYTES:
         return Reason.TOO_LONG
@@ -64,16 +65,16 @@ def _normalise_email(text: str, _country: str | None) -> str | Reason:
     return normal if well_formed else Reason.NOT_AN_EMAIL
 
 
-def _normalise_device_id(text: str, _country: str | None, *, in_case: Callable[[str], str]) -> str | Reason:
-    """Return the device id to hash, in lower or upper case, or the reason for its rejection."""
+def _normalise_device_id(text: str, _country: str | None, *, letter_case: Callable[[str], str]) -> str | Reason:
+    """Return a device id in the given letter case, ready to hash, or the reason for its rejection."""
     # Before its case is changed: upper() makes two hex digits of the ligature \ufb00.
     if SEPARATOR.search(text):
         return Reason.CONTAINS_SEPARATOR
-    return in_case(text) if _DEVICE_ID.fullmatch(text) else Reason.NOT_A_DEVICE_ID
+    return letter_case(text) if _DEVICE_ID.fullmatch(text) else Reason.NOT_A_DEVICE_ID
 
 
 def _normalise_external_id(text: str, _country: str | None) -> str | Reason:
-    """Return the external id to send, or the reason for its rejection."""
+    """Return an external id unchanged (it is sent unhashed), or the reason for its rejection."""
     if len(text) > MAX_EXTERNAL_ID_CHARACTERS:
         return Reason.TOO_LONG
     return Reason.CONTAINS_SEPARATOR if SEPARATOR.search(text) else text
@@ -93,12 +94,17 @@ _PLAIN_EXTERNAL_ID = rf"[^\x00-\x20,\x7f-\xff]{{1,{MAX_EXTERNAL_ID_CHARACTERS}}}
 _PLACEHOLDERS = frozenset(word.encode() for word in PLACEHOLDERS)
 
 
-def _recognise_runs(lines: bytes, *, runs: re.Pattern[bytes], in_case: Callable[[bytes], bytes] = bytes) -> list[bytes]:
-    """Return the lines that are in a run of plainly valid lines, b"" for any other line."""
-    lines = in_case(lines)
+def _recognise_lines(
+    lines: bytes, *, pattern: re.Pattern[bytes], letter_case: Callable[[bytes], bytes] = bytes
+) -> list[bytes]:
+    """Return each line that a fast check accepts, in the given letter case, b"" for any other line.
+
+    `pattern` matches as many consecutive valid lines as there are.
+    """
+    lines = letter_case(lines)
     values = lines.split(b"\n")[:-1]
     row = position = 0
-    while (run := runs.match(lines, position)) and run.end() < len(lines):  # an empty run matches, if nothing else
+    while (run := pattern.match(lines, position)) and run.end() < len(lines):  # an empty run matches, if nothing else
         row += lines.count(b"\n", position, run.end())
         values[row] = b""
         row += 1
@@ -107,9 +113,9 @@ def _recognise_runs(lines: bytes, *, runs: re.Pattern[bytes], in_case: Callable[
 
 
 def _recognise_external_ids(lines: bytes) -> list[bytes]:
-    """Return the lines that are plainly valid external ids, b"" for any other line."""
+    """Return each line that a fast check accepts as an external id, b"" for any other line."""
     # External ids are not hashed: a placeholder cannot be recognised by its hash, as with other types.
-    values = _recognise_runs(lines, runs=_external_ids)
+    values = _recognise_lines(lines, pattern=_external_ids)
     return [b"" if value.lower() in _PLACEHOLDERS else value for value in values]
 
 
@@ -124,15 +130,15 @@ UNSURE = Reason.UNSURE.value
 UNSURE_LETTERS = r"[\x{3a3}\x{2c2f}\x{2c5f}\x{a7c0}\x{a7c1}\x{a7cb}-\x{a7dc}\x{10570}-\x{105bf}\x{10d50}-\x{10d85}]"
 _LABELS = r"\A[^@]+@[^@.]+(\.[^@.]+)+\z"
 _DEVICE_ID_SQL = r"\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z"
-_device_id_sql = partial(Sql, form=((f"NOT regexp_like($text, '{_DEVICE_ID_SQL}')", Reason.NOT_A_DEVICE_ID),))
+_device_id_sql = partial(SqlRules, form=((f"NOT regexp_like($text, '{_DEVICE_ID_SQL}')", Reason.NOT_A_DEVICE_ID),))
 
 EMAIL = IdentifierType(
     name="email",
     key="email",
     list_type="EMAIL",
     normalise=_normalise_email,
-    recognise=partial(_recognise_runs, runs=_emails, in_case=bytes.lower),
-    sql=Sql(
+    recognise=partial(_recognise_lines, pattern=_emails, letter_case=bytes.lower),
+    sql=SqlRules(
         flaws=((f"length(to_hex(to_utf8($lowered))) > {2 * MAX_EMAIL_BYTES}", Reason.TOO_LONG),),
         form=(
             (f"NOT regexp_like($lowered, '{_LABELS}')", Reason.NOT_AN_EMAIL),
@@ -145,16 +151,16 @@ MAID = IdentifierType(
     name="maid",
     key="maid",
     list_type="MAID",
-    normalise=partial(_normalise_device_id, in_case=str.lower),
-    recognise=partial(_recognise_runs, runs=_device_ids, in_case=bytes.lower),
+    normalise=partial(_normalise_device_id, letter_case=str.lower),
+    recognise=partial(_recognise_lines, pattern=_device_ids, letter_case=bytes.lower),
     sql=_device_id_sql(normal="$lowered"),
 )
 IDFA = IdentifierType(
     name="idfa",
     key="maid",
     list_type="IDFA",
-    normalise=partial(_normalise_device_id, in_case=str.upper),
-    recognise=partial(_recognise_runs, runs=_device_ids, in_case=bytes.upper),
+    normalise=partial(_normalise_device_id, letter_case=str.upper),
+    recognise=partial(_recognise_lines, pattern=_device_ids, letter_case=bytes.upper),
     sql=_device_id_sql(normal="upper($text)"),
 )
 PHONE = IdentifierType(

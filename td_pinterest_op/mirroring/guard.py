@@ -15,7 +15,7 @@ _TRUSTED = 10.0
 
 
 class PlanGuard:
-    """Stops the writes of a run's plan to Pinterest once the ledger has a newer plan. Made right after the plan."""
+    """Stops a mirror run from sending its plan once the ledger has a newer plan. To be created right after the plan."""
 
     def __init__(self, *, run: MirrorRun, client: Client, clock: Callable[[], float]) -> None:
         self._run, self._client, self._clock = run, client, clock
@@ -26,7 +26,7 @@ class PlanGuard:
         self._wrote = False
 
     def require_newest(self) -> None:
-        """Raise LimitError if the ledger has a newer plan."""
+        """Raise LimitError if the ledger has a newer plan than this run's."""
         waits, asked_at = self._client.rate_limiter.waits, self._clock()
         if self._find_newer_plan():
             raise LimitError(f"plan {self._newer} is newer")
@@ -34,10 +34,10 @@ class PlanGuard:
 
     @contextlib.contextmanager
     def watch(self, *ops: str) -> Iterator[None]:
-        """Check before each write of the `with` block that the plan is the newest. `ops`: of the rows to send.
+        """Check before each write to Pinterest in the `with` block that this run's plan is still the newest.
 
-        If the block fails and there is a newer plan, raises LimitError in place of the error, after the ledger got
-        what may have been sent as unsettled.
+        `ops`: of the plan's ledger rows that the block sends. If the block fails and there is a newer plan, raises
+        LimitError in place of the error, after the ledger got what may have been sent as unsettled.
         """
         self._ops += ops
         try:
@@ -50,14 +50,14 @@ class PlanGuard:
             raise
 
     def _check_before_write(self) -> None:
-        """Check the plan again if the last answer of the ledger is too old."""
+        """Require before a write that the plan is the newest, unless the ledger was asked a few seconds ago."""
         with self._lock:
             if self._client.rate_limiter.waits != self._waits or self._clock() > self._trusted_until:
                 self.require_newest()
             self._wrote = True
 
     def _record_newer_plan(self, error: ExportError) -> bool:
-        """Return whether there is a newer plan. If so, write into the ledger what this one may have sent."""
+        """Return whether there is a newer plan. If so, record in the ledger whom this plan may have sent."""
         try:
             if self._wrote and self._find_newer_plan():
                 for op in self._ops:
@@ -72,13 +72,13 @@ class PlanGuard:
         return self._newer is not None
 
     def _describe_newer_plan(self) -> str:
-        """Return the error message for a plan that was superseded."""
+        """Return the error message for a run whose plan was superseded by a newer one."""
         sent = self._run.stats.sent + self._run.stats.in_doubt
         outcome = (
             f"{format_count(sent, 'record')} of this plan had already been sent: the ledger marks these people as "
             "unsettled, and the next run corrects them"
             if sent
-            else "Nothing of it was sent"
+            else "Nothing of this plan was sent"
         )
         return (
             f"plan {self._run.state.number} of audience {self._run.ledger.audience_id} was superseded: another run "
@@ -86,7 +86,7 @@ class PlanGuard:
         )
 
     def _find_newer_plan(self) -> bool:
-        """Return whether the ledger has a newer plan, and keep that plan's number."""
+        """Query the ledger for a newer plan, remember its number, and return whether there is one."""
         plan = self._run.state.number
         (row,) = self._run.stage.read_records("read the newest plan", self._run.ledger.newest_plan_query(plan))
         self._newer = int(row["newest"]) if int(row["newest"]) != plan else None

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from td_pinterest_op.identifiers.sql_text import quote_literal, quote_name
+from td_pinterest_op.identifiers.sql import quote_literal, quote_name
 
 JOIN, LEAVE, REPLACING = "join", "leave", "replacing"
 PROOFS = (b"planned", b"replacing")
@@ -50,7 +50,7 @@ _SLACK = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerState:
-    """What the ledger says about an audience before a run.
+    """What the ledger contains about one audience before a mirror run: plan numbers, row count and ids.
 
     `number`: of the plan to make. Numbers of plans, 0 without one: `seen` is the newest, `settled` the newest that
     ended, `base` the one with which the ledger begins (`adopted` is 1 if the audience had other people then),
@@ -72,18 +72,21 @@ class LedgerState:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "LedgerState":
-        """Return the state in a row of `Ledger.state_query`."""
+        """Return the state that is in a row of `Ledger.state_query`."""
         return cls(**{**row, "sent": tuple(map(int, filter(None, row["sent"].split(","))))})
 
     @property
     def is_adopted(self) -> bool:
-        """Whether the audience may have people who are not in the ledger."""
+        """Whether the audience may contain people who are not in the ledger."""
         return not self.base or self.adopted > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """The SQL of one audience's ledger. `session`: marks the rows that this try writes."""
+    """Builds the SQL statements that read and write one audience's ledger.
+
+    `session`: marks the rows that this try writes.
+    """
 
     name: str
     database: str
@@ -92,10 +95,11 @@ class Ledger:
 
     @property
     def _table(self) -> str:
+        """The name of the ledger's table as SQL, with its database."""
         return f"{quote_name(self.database)}.{quote_name(self.name)}"
 
     def create_statement(self) -> str:
-        """Return the statement that creates the table, unless it exists."""
+        """Return the statement that creates the ledger's table unless it exists."""
         columns = ", ".join(f"cast(NULL AS {type_}) AS {name}" for name, type_ in _COLUMNS.items())
         return f"""\
 CREATE TABLE IF NOT EXISTS {self._table}
@@ -103,7 +107,7 @@ WITH (bucketed_on = array['audience_id'], bucket_count = 512) AS
 SELECT {columns} WHERE false"""
 
     def state_query(self) -> str:
-        """Return the query of a `LedgerState`, which has one row even if the ledger has none of the audience."""
+        """Return the query that reads a `LedgerState` as one row, even if the ledger has no rows of this audience."""
         return f"""\
 SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + 1) AS number,
   coalesce(max(plan), 0) AS seen,
@@ -118,14 +122,14 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
   coalesce(max_by(customer_list_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS customer_list_id
 {self._rows_clause()}"""
 
-    def entries_clause(self, state: LedgerState) -> str:
-        """Return the FROM and WHERE clauses for the rows with a digest that are valid in a state."""
+    def digest_rows_clause(self, state: LedgerState) -> str:
+        """Return the FROM and WHERE clauses for rows with a digest, without those that later rows have replaced."""
         return f"""{self._rows_clause()}
     AND digest IS NOT NULL AND plan BETWEEN {state.base} AND {state.seen}
     AND (op IN ('join', 'leave') OR plan = {state.compacted})"""
 
     def newest_plan_query(self, plan: int) -> str:
-        """Return the query of the number of the newest plan that takes a plan into account, or else of the plan itself.
+        """Return the query for the number of the newest plan that takes this plan into account, or of this plan itself.
 
         A plan that was made at the same time and does not take this one into account is not sent: its run notices.
         """
@@ -135,9 +139,10 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
         )
 
     def new_rows_query(self, state: LedgerState) -> str:
-        """Return the query of all rows written since a state: `op` (NULL for rows of other tries), `digest`, `figure`.
+        """Return the query that reads all ledger rows written since `state` was read.
 
-        They include plans that were made meanwhile, and rows that make rows of the state void.
+        Its columns are `op` (NULL for rows that another try wrote), `digest` and `figure`. The rows include plans that
+        were made meanwhile, and rows that make rows of the state void.
         """
         return f"""\
 SELECT CASE WHEN session = {quote_literal(self.session)} THEN op END AS op, digest, figure
@@ -145,7 +150,7 @@ SELECT CASE WHEN session = {quote_literal(self.session)} THEN op END AS op, dige
   AND (plan > {state.seen} OR (op IN {BASES} AND plan > {state.base}))"""
 
     def insert_statement(self, rows: str) -> str:
-        """Return the INSERT of rows. `rows`: a SELECT of the columns from `plan` to `customer_list_id`."""
+        """Return the INSERT of `rows`, a SELECT of the ledger's columns from `plan` to `customer_list_id`."""
         return f"""\
 INSERT INTO {self._table} ({", ".join(_COLUMNS)})
 SELECT {quote_literal(self.audience_id)}, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id,
@@ -155,7 +160,7 @@ FROM (
 )"""
 
     def overtaken_statement(self, plan: int, op: str) -> str:
-        """Return the INSERT that makes the people of a superseded plan unsure.
+        """Return the INSERT that marks people of a superseded plan as unsure: they may be in the audience or not.
 
         `op`: join or leave, or replacing for a plan that replaces everybody. If it is replacing, or a compaction has
         deleted the plan's rows, the next run replaces everybody.
@@ -172,34 +177,37 @@ FROM (
 )""")
 
     def members_statement(self, state: LedgerState, *, number: int) -> str:
-        """Return the INSERT of a compaction's rows, one for each member or unsure digest. `number`: its plan."""
+        """Return the INSERT of a compaction: a row for each digest that is in the audience, or may be.
+
+        `number`: of the compaction's plan.
+        """
         rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined
 FROM (
   SELECT digest, joined, {membership_sql(state)}
   FROM (
     SELECT digest, {NEWEST}
-    FROM (SELECT digest, plan, op, coalesce(joined, plan) AS joined {self.entries_clause(state)}) AS entries
+    FROM (SELECT digest, plan, op, coalesce(joined, plan) AS joined {self.digest_rows_clause(state)}) AS entries
     GROUP BY digest))
 WHERE state <> 'out'"""
         return self.insert_statement(plan_select(rows, plan=number))
 
     def count_members_query(self, number: int) -> str:
-        """Return the query of how many rows a compaction has written, as the column `digests`."""
+        """Return the query that counts the rows of the compaction with this plan number, as the column `digests`."""
         written = self.new_rows_query(LedgerState(number=number, seen=number - 1))
         return f"SELECT count(digest) AS digests FROM ({written}) WHERE op IN ('member', 'unsure')"
 
     def delete_statement(self, base: int) -> str:
-        """Return the statement that deletes the rows of all plans before `base`."""
+        """Return the statement that deletes the rows of all plans with a lower number than `base`."""
         return f"DELETE {self._rows_clause()} AND plan < {base}"
 
     def _rows_clause(self) -> str:
-        """Return the FROM and WHERE clauses for all rows of the audience."""
+        """Return the FROM and WHERE clauses that select all ledger rows of this audience."""
         return f"FROM {self._table} WHERE audience_id = {quote_literal(self.audience_id)}"
 
 
 def marker_select(op: str, *, plan: int, **values: int | str) -> str:
-    """Return the SELECT of a row that marks an event of a plan, such as `settled`. `values`: its other columns."""
+    """Return the SELECT of one ledger row, with these `values`, that records an event of a plan, such as `settled`."""
     known = {name: str(value) if isinstance(value, int) else quote_literal(value) for name, value in values.items()}
     columns = {"plan": str(plan), "op": f"'{op}'"} | known
     selected = [f"cast({columns.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in [*_COLUMNS][1:-2]]
@@ -207,12 +215,12 @@ def marker_select(op: str, *, plan: int, **values: int | str) -> str:
 
 
 def _since_condition(plan: int) -> str:
-    """Return the condition for rows written since a plan was made, by `time`, which limits what is read."""
+    """Return the SQL condition on `time` by which a query skips rows that were written before a plan was made."""
     return f"time >= {plan // 1000 - _SLACK}"
 
 
 def membership_sql(state: LedgerState) -> str:
-    """Return the SQL of whether a digest is in, out or unsure, by its newest row, as the column `state`."""
+    """Return the SQL of the column `state`: by its newest ledger row, a digest is in the audience, out, or unsure."""
     sent = ", ".join(map(str, state.sent or (0,)))
     return f"""CASE
         WHEN plan IS NULL THEN 'out'
@@ -222,5 +230,5 @@ def membership_sql(state: LedgerState) -> str:
 
 
 def plan_select(rows: str, *, plan: int) -> str:
-    """Return a SELECT of a plan's rows for `insert_statement`. `rows`: a SELECT of `op`, `digest` and `joined`."""
+    """Return the SELECT that adds a plan's number and empty columns to `rows`, a SELECT of `op`, `digest`, `joined`."""
     return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, {_NULLS} FROM ({rows})"

@@ -1,14 +1,10 @@
 """Compare the people of the query with the ledger, in the warehouse: what a run changes."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 from td_pinterest_op.errors import LimitError
 from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, LedgerState, marker_select, membership_sql, plan_select
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.stats import WITHHELD
-from td_pinterest_op.withholding.sql import parse_amounts, sum_by_reason
+from td_pinterest_op.stats import WITHHELD, MirrorFigures
+from td_pinterest_op.withholding.sql import sum_by_reason
 
 REPLACE, DIFFERENCE = "replace", "difference"
 _DAY = 86_400_000  # milliseconds
@@ -21,37 +17,8 @@ _AMOUNTS = ("people", "given", "hashed", "row_count", "invalid_rows", "entries")
 _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _AMOUNTS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """The numbers of a run's changes, as counted by the warehouse.
-
-    `given`: values, of which `hashed` were digests. `rejected`: values by reason. `withheld`: digests by reason.
-    `people`: those of the query who may be sent. `members`: by the ledger. `resent_to`: the last turn that is sent
-    again. `entries`: rows of the ledger that are not void.
-    """
-
-    given: int
-    hashed: int
-    row_count: int
-    invalid_rows: int
-    rejected: Mapping[str, int]
-    withheld: Mapping[str, int]
-    people: int
-    members: int
-    join: int
-    leave: int
-    resent: int
-    resent_to: str
-    entries: int
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "Figures":
-        """Return the figures in a row of `figures_query`."""
-        return cls(**{**row, "rejected": parse_amounts(row["rejected"]), "withheld": parse_amounts(row["withheld"])})
-
-
 def choose_mode(state: LedgerState, settings: Settings) -> str:
-    """Return REPLACE to replace everybody, or DIFFERENCE to send only the changes."""
+    """Return REPLACE if the run must replace everybody in the audience, or DIFFERENCE if it sends only the changes."""
     if settings.rebuild:
         return REPLACE
     if not state.settled:
@@ -60,7 +27,7 @@ def choose_mode(state: LedgerState, settings: Settings) -> str:
 
 
 def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str, people: int) -> None:
-    """Raise LimitError if the ledger is about another audience, or if a first run would remove people.
+    """Raise LimitError if the ledger is of another ad account or customer list, or a first run would remove people.
 
     `customer_list_id` and `people`: what the audience has now. A plan that replaces everybody needs no ledger.
     """
@@ -73,33 +40,34 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
         if state.customer_list_id not in ("", customer_list_id):
             raise LimitError(
                 f"the audience uses customer list {customer_list_id} now, but the mirror has filled list "
-                f"{state.customer_list_id}: somebody else has switched it. Nothing was sent. To go on, {_REBUILD}"
+                f"{state.customer_list_id}: somebody else has switched the audience. Nothing was sent. To go on, "
+                f"{_REBUILD}"
             )
     # A first replace that was not settled was allowed.
     is_first = not state.settled and not state.replacing
     if is_first and people > _NOBODY and not settings.rebuild and settings.begin is None:
         raise LimitError(
-            f"the mirror has not filled this audience yet, but it already has {people:,} people. Nothing was sent. Set "
-            "begin: replace to replace them with the people of the query, or begin: adopt to keep them"
+            f"the mirror has not filled this audience yet, but the audience already has {people:,} people. Nothing was "
+            "sent. Set begin: replace to replace them with the people of the query, or begin: adopt to keep them"
         )
 
 
-def check_leavers(figures: Figures, state: LedgerState, settings: Settings) -> None:
-    """Raise LimitError if a greater share of the members would leave than the settings allow."""
-    if state.settled and figures.leave > settings.max_leave_ratio * figures.members:
+def check_leavers(leavers: int, figures: MirrorFigures, state: LedgerState, settings: Settings) -> None:
+    """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows."""
+    if state.settled and leavers > settings.max_leave_ratio * figures.members:
         raise LimitError(
-            f"{figures.leave:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
+            f"{leavers:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
             f"allows ({settings.max_leave_ratio}); the query finds {figures.people:,} people. Nothing was sent. "
             "Correct the query, or raise max_leave_ratio for one run"
         )
 
 
 def changes_select(people: str, *, ledger: Ledger | None, state: LedgerState, settings: Settings) -> str:
-    """Return the SELECT of each digest's change: join, leave, due (may be sent again), stay or out.
+    """Return the SELECT that compares people with the ledger: each digest's change is join, leave, due, stay or out.
 
-    It also has the reasons for which values are rejected and people withheld. Digests without a change are only
-    counted. `turn` orders digests by their last join, the oldest first. `people`: a table or SELECT with the columns of
-    `withholding.sql.people_select`. `ledger`: None before its table exists.
+    A digest that is due may be sent again. Other rows are the reasons why values are rejected and people withheld.
+    Digests without a change are only counted. `turn` orders digests by their last join, the oldest first. `people`: a
+    table or SELECT with the columns of `withholding.sql.people_select`. `ledger`: None before its table exists.
     """
     replaces = choose_mode(state, settings) == REPLACE
     due_before = f"(cast(floor(to_unixtime(now()) / 86400) AS bigint) - {settings.resend_days} + 1) * {_DAY}"
@@ -131,16 +99,21 @@ GROUP BY op, member, turn, digest"""
 
 
 def _ledger_rows_select(ledger: Ledger, state: LedgerState) -> str:
-    """Return the SELECT of the ledger's valid rows, and a UNION ALL."""
+    """Return the SELECT of the ledger's rows that no later rows have replaced, followed by UNION ALL."""
     return f"""\
       SELECT digest, plan, op, coalesce(joined, plan) AS joined, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count,
         0 AS invalid_rows, 1 AS entries
-      {ledger.entries_clause(state)}
+      {ledger.digest_rows_clause(state)}
       UNION ALL """
 
 
 def figures_query(changes: str, *, state: LedgerState, settings: Settings) -> str:
-    """Return the query of `Figures`, which has one row. `changes`: a table of `changes_select`."""
+    """Return the query, of one row, for the counts of a mirror run: values, people, members and changes.
+
+    `changes`: a table of `changes_select`. `given`: values, of which `hashed` were digests. `rejected` and `withheld`:
+    see `sum_by_reason`. `people`: those of the query who may be sent. `members`: by the ledger. `resent_to`: the last
+    turn that is sent again. `entries`: rows of the ledger that are not void.
+    """
     settled_day = state.settled // _DAY
     return f"""\
 SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
@@ -175,7 +148,10 @@ FROM (
 def plan_statement(
     changes: str, *, ledger: Ledger, state: LedgerState, settings: Settings, resent_to: str, **proof: int | str
 ) -> str:
-    """Return the INSERT of the plan. `proof`: the columns of the row that proves that the plan is complete."""
+    """Return the INSERT that writes a plan into the ledger: each digest to add or remove, and a row with their number.
+
+    `changes`: a table of `changes_select`. `proof`: columns of that row, which proves that the plan is complete.
+    """
     is_replace, number = choose_mode(state, settings) == REPLACE, state.number
     chosen = (
         "op IN ('join', 'stay')" if is_replace else f"op IN ('join', 'leave') OR (op = 'due' AND turn <= '{resent_to}')"

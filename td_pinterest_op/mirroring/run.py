@@ -12,11 +12,10 @@ from typing import Any
 from td_pinterest_op.errors import ExportError, JobError, LimitError, StoppedError
 from td_pinterest_op.identifiers.types import UNSURE
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, LedgerState, marker_select
-from td_pinterest_op.mirroring.plan import REPLACE, Figures, changes_select, choose_mode, figures_query, plan_statement
+from td_pinterest_op.mirroring.plan import REPLACE, changes_select, choose_mode, figures_query, plan_statement
 from td_pinterest_op.mirroring.stage import Stage
 from td_pinterest_op.records.columns import Column, choose_list_type
-from td_pinterest_op.records.read import PreparedRecords
-from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.records.spool import PreparedRecords, Spool
 from td_pinterest_op.records.sql import Query, build_columns_statement
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
@@ -38,9 +37,10 @@ _ROWS, _MARGIN, _PLANS = 3, 100, 1000
 
 @dataclass(kw_only=True)
 class MirrorRun:
-    """The steps of a mirror's run in the warehouse, which fill `stats`.
+    """The steps of a mirror run that take place in the warehouse. They fill `stats`.
 
-    `lists`: the queries of the task's lists. `mode`: see `choose_mode`. `columns`: those of the query with identifiers.
+    `lists`: the queries of the task's lists. `columns`: those of the query with identifiers.
+    `leavers`: members who are no longer in the query, also if everybody is replaced.
     Methods raise JobError and TreasureDataError, and LimitError where it is documented.
     """
 
@@ -50,20 +50,22 @@ class MirrorRun:
     lists: Mapping[str, Source]
     stats: Stats
     state: LedgerState = field(init=False)
-    mode: str = field(init=False)
-    figures: Figures = field(init=False)
+    figures: MirrorFigures = field(init=False)
+    leavers: int = 0
     columns: Sequence[Column] = ()
     _has_ledger: bool = False
     _changes: str = ""
+    _resent_to: str = ""
+    _entries: int = 0
     _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def close(self) -> None:
-        """Free memory and files, and drop the run's tables."""
+        """Free memory, delete temporary files, and drop the run's temporary tables."""
         self._files.close()
         self.stage.drop_tables(self.stage.tables)
 
     def read_state(self, *, now: float) -> None:
-        """Read the state of the ledger. Creates its table if it is missing, except in a dry run."""
+        """Read the audience's state from the ledger. Creates the ledger's table if it is missing (not in a dry run)."""
         self._has_ledger = self.ledger.name in self.stage.drop_unused_tables(now=now)
         if not self._has_ledger and not self.settings.dry_run:
             try:
@@ -77,10 +79,12 @@ class MirrorRun:
         if self._has_ledger:
             (row,) = self.stage.read_records("read the state of the ledger", self.ledger.state_query())
             self.state = LedgerState.from_row(row)
-        self.mode = choose_mode(self.state, self.settings)
 
     def compare_with_ledger(self) -> None:
-        """Hash the people, and compare them with the ledger. Raises LimitError as `check_list` does."""
+        """Hash the people of the query, compare them with the ledger, and count the changes.
+
+        Raises LimitError as `check_list` does.
+        """
         lists = {name: self._read_list_query(name, source) for name, source in self.lists.items()}
         of_lists = {name: query.columns for name, query in lists.items()}
         query = self._read_query(
@@ -94,8 +98,7 @@ class MirrorRun:
         self.stats.job_id = self.stats.job_id or job_id
         query_of_figures = figures_query(self._changes, state=self.state, settings=self.settings)
         (row,) = self.stage.read_records("count who joins and who leaves", query_of_figures)
-        self.figures = Figures.from_row(row)
-        self._fill_stats()
+        self._store_figures(row)
 
     def write_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
         """Write the plan into the ledger, read it back, and return its records to add (JOIN) and to remove (LEAVE).
@@ -107,7 +110,7 @@ class MirrorRun:
             ledger=self.ledger,
             state=self.state,
             settings=self.settings,
-            resent_to=self.figures.resent_to,
+            resent_to=self._resent_to,
             figure=self.stats.to_send_count,
             resent=self.figures.resent,
             ad_account_id=self.settings.ad_account_id,
@@ -125,16 +128,13 @@ class MirrorRun:
             others += ops.count(None)
         for spool in spools.values():
             spool.finish()
+            spool.list_type = choose_list_type(self.columns)
         self._check_plan(sum(spool.unique_count for spool in spools.values()), proofs=proofs, others=others)
-        list_type = choose_list_type(self.columns)
-        return {
-            op: PreparedRecords(unique_count=spool.unique_count, list_type=list_type, spool=spool)
-            for op, spool in spools.items()
-        }
+        return spools
 
     def settle_plan(self, customer_list_id: str) -> None:
-        """Mark the plan as settled, once all of it is on Pinterest."""
-        state, replaces, number = self.state, self.mode == REPLACE, self.state.number
+        """Mark the plan in the ledger as settled, once all of it has been sent to Pinterest."""
+        state, replaces, number = self.state, self.figures.mode == REPLACE, self.state.number
         account = self.settings.ad_account_id
         op = "replaced" if replaces else "settled"
         mark = marker_select(op, plan=number, ad_account_id=account, customer_list_id=customer_list_id)
@@ -151,17 +151,17 @@ class MirrorRun:
             ad_account_id=account,
             customer_list_id=customer_list_id,
         )
-        self.figures = replace(self.figures, entries=written if replaces else self.figures.entries + written)
+        self._entries = written if replaces else self._entries + written
 
     def compact_ledger(self) -> None:
-        """Replace all changes in the ledger by a row for each member if that is due, and delete void rows.
+        """Replace the ledger's changes with a row for each member if there are many, and delete replaced rows.
 
         Every plan must be settled. A failure is only a warning: the next run tries again. A compaction is the ledger's
         state after a settled plan, and has the next number: rows that are written meanwhile have a higher one and count
         as well. It is valid when it is complete; two at once write the same. A run that dies before leaves rows that no
         query reads.
         """
-        entries, members = self.figures.entries, self.figures.people
+        entries, members = self._entries, self.figures.people
         try:
             if entries > _ROWS * members + _MARGIN or len(self.state.sent) > _PLANS:
                 self._write_members(members)
@@ -174,7 +174,7 @@ class MirrorRun:
             log.warning("the ledger could not be compacted; the next run tries again: %s", error)
 
     def _write_members(self, members: int) -> None:
-        """Write a row for each member, and make these rows valid if all of them were written."""
+        """Write a ledger row for each member, and make these rows valid if there are as many as `members`."""
         state, ledger, number = self.state, self.ledger, self.state.seen + 1
         self.stage.run("write a row for each member into the ledger", ledger.members_statement(state, number=number))
         (row,) = self.stage.read_records("count them", ledger.count_members_query(number))
@@ -193,16 +193,20 @@ class MirrorRun:
         self.state = replace(state, base=number)
 
     def _read_query(self, name: str, source: Source, choose: Callable[[Job], Sequence[Column]]) -> Query:
-        """Return a query with its columns. `choose`: returns those with identifiers."""
+        """Return the query of a source with its columns. Given its job, `choose` returns those with identifiers."""
         job = self.stage.read_rows(f"read the columns of `{name}`", build_columns_statement(source.query)).job
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=choose(job))
 
     def _read_list_query(self, name: str, source: Source) -> Query:
+        """Return the query of an opt-out or consent list with its columns. An error names the list."""
         with name_query_in_errors(name):
             return self._read_query(name, source, lambda job: find_list_columns(job, self.settings))
 
     def _hash_lists(self, lists: Mapping[str, Query]) -> Mapping[str, str]:
-        """Hash the lists in the warehouse, and return their tables by name. Raises LimitError as `check_list`."""
+        """Hash the opt-out and consent lists into tables of the warehouse, and return the table of each list by name.
+
+        Raises LimitError as `check_list` does.
+        """
         tables = {}
         for name, query in lists.items():
             with name_query_in_errors(name):
@@ -216,7 +220,7 @@ class MirrorRun:
         return tables
 
     def _select_people(self, query: Query, tables: Mapping[str, str]) -> str:
-        """Return a SELECT of the people who may be sent."""
+        """Return the SELECT of people's digests, without those withheld. For most queries it reads a new table."""
         control = self.settings.control
         if not withholding.needs_table(query, tables=tables, control=control):
             return withholding.values_select(query)
@@ -224,30 +228,34 @@ class MirrorRun:
         table, self.stats.job_id = self.stage.create_table("digests", "hash the people, without those withheld", select)
         return f"SELECT * FROM {table}"
 
-    def _fill_stats(self) -> None:
-        """Copy the figures of the comparison into the run's statistics."""
-        stats, figures, replaces = self.stats, self.figures, self.mode == REPLACE
+    def _store_figures(self, row: Mapping[str, Any]) -> None:
+        """Store the counts in a row of `figures_query` in this run and its statistics."""
+        stats, mode = self.stats, choose_mode(self.state, self.settings)
+        replaces = mode == REPLACE
         stats.columns = len(self.columns) + sum(column.is_array for column in self.columns)
-        stats.read, stats.invalid_rows = figures.row_count, figures.invalid_rows
-        stats.invalid_by_reason = Counter(figures.rejected)
-        stats.valid = figures.given - stats.invalid_count
-        stats.withheld = Counter(figures.withheld)
-        stats.unique = figures.people + stats.withheld.total()
+        stats.read, stats.invalid_rows, stats.hashed_values = row["row_count"], row["invalid_rows"], row["hashed"]
+        stats.invalid_by_reason = Counter(withholding.parse_amounts(row["rejected"]))
+        stats.valid = row["given"] - stats.invalid_count
+        stats.withheld = Counter(withholding.parse_amounts(row["withheld"]))
+        stats.unique = row["people"] + stats.withheld.total()
         stats.duplicate = stats.valid - stats.unique
-        stats.hashed_values = figures.hashed
-        stats.plain_values = stats.valid - figures.hashed
-        stats.mirror = MirrorFigures(
-            mode=self.mode,
-            people=figures.people,
-            members=figures.members,
-            joined=figures.people if replaces else figures.join,
-            resent=0 if replaces else figures.resent,
-            left=0 if replaces else figures.leave,
-            unsure=figures.rejected.get(UNSURE, 0),
+        stats.plain_values = stats.valid - stats.hashed_values
+        self.leavers, self._resent_to, self._entries = row["leave"], row["resent_to"], row["entries"]
+        stats.mirror = self.figures = MirrorFigures(
+            mode=mode,
+            people=row["people"],
+            members=row["members"],
+            joined=row["people"] if replaces else row["join"],
+            resent=0 if replaces else row["resent"],
+            left=0 if replaces else row["leave"],
+            unsure=stats.invalid_by_reason[UNSURE],
         )
 
     def _check_plan(self, written: int, *, proofs: Sequence[int], others: int) -> None:
-        """Raise LimitError if the plan is incomplete, or another run made one too."""
+        """Raise LimitError if the plan in the ledger is incomplete, or if another run has made a plan as well.
+
+        `written`: the number of its digests. `proofs`: that number in its rows of proof. `others`: rows of other runs.
+        """
         if others:
             raise LimitError(
                 f"another run has made a newer plan for audience {self.ledger.audience_id}. Nothing was sent. Run this "
@@ -262,7 +270,7 @@ class MirrorRun:
 
 
 def _read_list_stats(row: Mapping[str, Any]) -> Stats:
-    """Return the statistics of a list from a row of `list_counts_select`."""
+    """Return the statistics of an opt-out or consent list from a row of `list_counts_select`."""
     invalid = Counter(withholding.parse_amounts(row["reasons"]))
     return Stats(
         action="",

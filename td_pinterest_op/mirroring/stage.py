@@ -9,11 +9,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from td_pinterest_op.errors import ExportError, JobError, extend_errors
-from td_pinterest_op.identifiers.sql_text import quote_name
+from td_pinterest_op.identifiers.sql import quote_name
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
 from td_pinterest_op.treasure_data.job import Source, run_statement
-from td_pinterest_op.treasure_data.result import Rows, open_job_rows, read_as_dicts
+from td_pinterest_op.treasure_data.result import Rows, open_job_rows, read_small_result
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,9 @@ NEW = "new"
 
 @dataclass(kw_only=True)
 class Stage:
-    """Runs the SQL statements of one try of a mirror, each as a job. Raises JobError and TreasureDataError.
+    """Runs a mirror's SQL statements as jobs of Treasure Data, and creates and drops its temporary tables.
+
+    These tables belong to one try of the task. Methods raise JobError and TreasureDataError.
 
     `source`: the engine and the database of the statements. `database`: of the tables and the ledger. `name`: the
     audience's id, or NEW. `outcome`: added to the error of a statement that fails. `tables`: those of this try.
@@ -42,30 +44,29 @@ class Stage:
     tables: list[str] = field(default_factory=list)
 
     def run(self, purpose: str, statement: str) -> str:
-        """Run a statement without a result, and return its job's id."""
+        """Run a statement that returns no rows, and return its job's id. `purpose` is added to it as a comment."""
         with extend_errors(self.outcome):
             return run_statement(self.td, self._build_source(purpose, statement))
 
     def read_rows(self, purpose: str, statement: str) -> Rows:
-        """Run a query, and return its rows."""
+        """Run a query, and return its rows. `purpose` is added to the query as a comment."""
         with extend_errors(self.outcome):
             return open_job_rows(self.td, self._build_source(purpose, statement))
 
     def read_records(self, purpose: str, statement: str) -> list[dict[str, Any]]:
-        """Run a query with few rows, and return each row by column name."""
-        rows = self.read_rows(purpose, statement)
+        """Run a query with few rows, and return each row as a dict by column name."""
         with extend_errors(self.outcome):
-            return read_as_dicts(rows)
+            return read_small_result(self.td, self._build_source(purpose, statement))
 
     def create_table(self, kind: str, purpose: str, select: str) -> tuple[str, str]:
-        """Create a table of this try, and return the SQL of its name, and the job's id."""
+        """Create a temporary table of a `kind` from a SELECT, and return the SQL of its name and the job's id."""
         table = f"pinterest_{kind}_{self.name}_{self.session_key}_{self.token}"
         self.tables.append(table)
         name = f"{quote_name(self.database)}.{quote_name(table)}"
         return name, self.run(purpose, f"CREATE TABLE {name} AS\n{select}")
 
     def drop_unused_tables(self, *, now: float) -> set[str]:
-        """Drop unused tables of other tries, and return the names of all tables of the database."""
+        """Drop temporary tables that other runs did not drop, and return the names of all tables in the database."""
         pattern = re.compile(rf"pinterest_({_KINDS})_({self.name}|{NEW})(_[a-z0-9]+)*")
         # As Treasure Data writes the time at which a table was created.
         before = datetime.fromtimestamp(now - _UNUSED_AFTER, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -81,7 +82,7 @@ class Stage:
         return set(tables)
 
     def drop_tables(self, tables: Iterable[str]) -> None:
-        """Drop tables, unless the process was asked to stop. A failure is only a warning."""
+        """Drop tables, unless the process is about to stop. A failure is only logged as a warning."""
         # There is no time left after a signal.
         if shutdown.is_requested():
             return
@@ -94,6 +95,6 @@ class Stage:
             )
 
     def _build_source(self, purpose: str, statement: str) -> Source:
-        """Return the source that runs a statement, with its purpose in a comment before it."""
+        """Return the source that runs a statement, with a comment before it that names its purpose."""
         text = f"-- td_pinterest_op: mirror of audience {self.name}: {purpose}\n{statement}"
         return replace(self.source.with_fresh_query(text), purpose=purpose)

@@ -1,18 +1,24 @@
-"""Pinterest's API v5: the calls about audiences and customer lists of an ad account."""
+"""Pinterest's API v5: audiences and customer lists of an ad account, and the calls about them.
+
+Unknown fields of a response are ignored.
+"""
 
 import json
 import logging
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
-from td_pinterest_op.http.transport import Response
+from td_pinterest_op.http.transport import Response, parse_whole_number
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
-from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience, CustomerList, to_text
+from td_pinterest_op.redaction.format import format_label
+from td_pinterest_op.stats import Condition, find_condition
 
 log = logging.getLogger(__name__)
 
+CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
 _PAGE_SIZE = 250
 # Pages of a listing: 2.5 million entities, in ten minutes at Pinterest's limit of reads.
 _MOST_PAGES = 10_000
@@ -20,13 +26,85 @@ _MOST_PAGES = 10_000
 _QUERIES = {"audiences": {"ownership_type": "OWNED"}}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """An audience. `customer_list_id` is None unless the audience's rule names a customer list.
+
+    `size`: matched people, None while Pinterest does not know. `created`: seconds since 1970, None if it does not say.
+    """
+
+    id: str
+    name: str
+    audience_type: str
+    ad_account_id: str | None
+    customer_list_id: str | None
+    status: str
+    size: int | None = None
+    description: str = ""
+    created: int | None = None
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> "Audience":
+        """Build an audience from Pinterest's JSON."""
+        rule = content.get("rule")
+        list_id = rule.get("customer_list_id") if isinstance(rule, dict) else None
+        return cls(
+            id=to_text(content["id"]),
+            name=to_text(content.get("name")),
+            audience_type=to_text(content.get("audience_type")),
+            ad_account_id=to_text(content.get("ad_account_id")) or None,
+            customer_list_id=to_text(list_id) or None,
+            status=to_text(content.get("status")),
+            size=parse_whole_number(content.get("size")),
+            description=to_text(content.get("description")),
+            created=parse_whole_number(content.get("created_timestamp")),
+        )
+
+    @property
+    def label(self) -> str:
+        """The audience's id and name as text for messages."""
+        return format_label("audience", self.id, self.name)
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether the audience has been removed. A removed audience can be read, but not changed."""
+        return find_condition(self.status) is Condition.REMOVED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerList:
+    """A customer list. `uploaded` and `removed` count all records ever sent; None if Pinterest reports no count."""
+
+    id: str
+    name: str
+    uploaded: int | None
+    removed: int | None = None
+    status: str = ""
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> "CustomerList":
+        """Build a customer list from Pinterest's JSON."""
+        return cls(
+            id=to_text(content["id"]),
+            name=to_text(content.get("name")),
+            uploaded=parse_whole_number(content.get("num_uploaded_user_records")),
+            removed=parse_whole_number(content.get("num_removed_user_records")),
+            status=to_text(content.get("status")),
+        )
+
+    @property
+    def label(self) -> str:
+        """The customer list's id and name as text for messages."""
+        return format_label("customer list", self.id, self.name)
+
+
 class Records(Protocol):
     """Records to send to Pinterest in one request."""
 
     def __len__(self) -> int: ...
 
-    def to_json(self) -> Iterable[bytes]:
-        """Yield, in parts, the member of the request's JSON that contains the records, such as `"records":"…"`."""
+    def make_json_chunks(self) -> Iterable[bytes]:
+        """Yield chunks of the member of the request's JSON that contains the records, such as `"records":"…"`."""
 
 
 class Api:
@@ -113,7 +191,7 @@ class Api:
             raise
         if response.content.get("exceptions"):
             log.warning(
-                "Pinterest reports exceptions in earlier uploads, in answer to the request to %s [x-pinterest-rid %s]",
+                "Pinterest's answer to the request to %s reports exceptions in earlier uploads [x-pinterest-rid %s]",
                 purpose,
                 response.request_id,
             )
@@ -128,15 +206,15 @@ class Api:
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
             items, bookmark = response.content.get("items"), to_text(response.content.get("bookmark"))
             if not isinstance(items, list):
-                raise _build_content_error(response, purpose, "has no items")
+                raise _build_content_error(response, purpose, "the answer has no items")
             yield from (item for item in items if isinstance(item, dict) and "id" in item)
             if not bookmark:
                 return
             if bookmark in seen:
-                raise _build_content_error(response, purpose, "names the same next page again")
+                raise _build_content_error(response, purpose, "the answer names the same next page again")
             seen.add(bookmark)
             query["bookmark"] = bookmark
-        raise _build_content_error(response, purpose, f"still names a next page after {_MOST_PAGES:,} pages")
+        raise _build_content_error(response, purpose, f"the answer still names a next page after {_MOST_PAGES:,} pages")
 
     def get(self, path: str, *, purpose: str) -> Response:
         """Send a GET request, and return its response."""
@@ -151,14 +229,14 @@ class Api:
             method=method,
             path=self._account + path,
             purpose=purpose,
-            body=b"".join([body[:-1], b",", *records.to_json(), b"}"]) if records else body,
+            body=b"".join([body[:-1], b",", *records.make_json_chunks(), b"}"]) if records else body,
             write=True,
             records=len(records) if records else 0,
             repeatable=method != "POST",
         )
         response = self.client.send(request, self._tokens)
         if response.content.get("exceptions"):
-            why = "contains exceptions: Pinterest carried out the request only in part, or not at all"
+            why = "the answer contains exceptions: Pinterest carried out the request only in part, or not at all"
             raise _build_content_error(response, purpose, why)
         _require_id(response, purpose)
         return response
@@ -168,12 +246,17 @@ def _require_id(response: Response, purpose: str) -> None:
     """Raise PinterestError if a response's JSON has no `id`. `purpose` completes "the request to …"."""
     if not response.content.get("id"):
         raise _build_content_error(
-            response, purpose, "has no id, so it is unknown whether Pinterest carried out the request"
+            response, purpose, "the answer has no id, so it is unknown whether Pinterest carried out the request"
         )
 
 
 def _build_content_error(response: Response, purpose: str, why: str) -> PinterestError:
-    """Return the error for a 2xx response with unexpected content. The request may have been carried out."""
-    text = f"Pinterest answered {response.status} to the request to {purpose}, but the answer {why}"
+    """Return the error for a successful response with wrong content. `why` ends its message."""
+    text = f"Pinterest answered {response.status} to the request to {purpose}, but {why}"
     rid = f" [x-pinterest-rid {response.request_id}]"
     return PinterestError(text + rid, status=response.status, maybe_applied=True)
+
+
+def to_text(value: object) -> str:
+    """Return a value of Pinterest's JSON as text; "" for null."""
+    return "" if value is None else str(value)

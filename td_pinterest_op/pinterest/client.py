@@ -250,7 +250,7 @@ class Client:
             raise ConnectionBrokenError(str(error), status=error.status, code=error.code)
         wait = next(attempts.retry_waits)
         until = format_duration(max(wait, requested), wall=self._wall_clock())
-        log.warning("%s, try %d of %d; trying again in %s", failed.text, tries, most, until)
+        log.warning("%s (attempt %d of %d); trying again in %s", failed.text, tries, most, until)
         self.rate_limiter.wait(wait)
         attempts.waited = wait
 

@@ -36,8 +36,8 @@ _REFRESH_ADVICE = {
     "app's page at https://developers.pinterest.com/apps/",
     283: "the refresh token has expired, was replaced, or the account's password was changed: the owner of the "
     f"Pinterest app must {_AUTHORISE}",
-    None: "it refused the app's credentials or the refresh token: the owner of the Pinterest app must check client_id "
-    f"and client_secret, and, if they are right, {_AUTHORISE}",
+    None: "Pinterest refused the app's credentials or the refresh token: the owner of the Pinterest app must check "
+    f"client_id and client_secret, and, if they are right, {_AUTHORISE}",
 }
 
 
@@ -193,7 +193,8 @@ class Tokens(TokenSource):
         with shutdown.protect_saving():
             self._on_new_refresh_token(issued, self.refresh_expires_in)
         if missing := find_missing_scopes(grant.scopes, self._needed_scopes):
-            raise AccountError(f"the refresh token lacks the scope {' and '.join(missing)}: {AUTHORISE_AGAIN}")
+            scopes = f"scope{'' if len(missing) == 1 else 's'} {' and '.join(missing)}"
+            raise AccountError(f"the refresh token lacks the {scopes}: {AUTHORISE_AGAIN}")
         lifetime = grant.expires_in or _ACCESS_DAYS * DAY
         # At least a little use before it is renewed, however short it lasts.
         return Bearer(grant.access_token, expires_at=self._clock() + max(lifetime - _MARGIN, lifetime / 2))

@@ -22,9 +22,9 @@ _MAXIMUM_SHOWN = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of identifiers in a result. `position`: from 0. `is_array`: a row may have several values.
+    """A column of a query's result that contains identifiers.
 
-    `is_judged`: see `Job`.
+    `position`: from 0. `is_array`: a row may have several values. `is_judged`: see `Job`.
     """
 
     name: str
@@ -35,9 +35,10 @@ class Column:
 
 
 def find_row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) -> Sequence[Column]:
-    """Return the columns of a result that hold keys of a record. `columns`: as for `find_identifier_columns`.
+    """Return the identifier columns of a result whose rows are sent as records, each with a key for every column.
 
-    Raises JobError, as `find_identifier_columns` and for two columns of one key, since a record has each key once.
+    `columns`: as for `find_identifier_columns`. Raises JobError, as that does, and for two columns of one key,
+    since a record has each key once.
     """
     found = find_identifier_columns(job, columns, types=TYPES, by=by)
     by_key: defaultdict[str, list[str]] = defaultdict(list)
@@ -46,8 +47,8 @@ def find_row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = N
     duplicates = [f"{' and '.join(names)} are both {key}" for key, names in by_key.items() if len(names) > 1]
     if duplicates:
         raise JobError(
-            f"{job.label} cannot be exported with records: rows, where a record may have each key only once: "
-            f"{'; '.join(duplicates)}"
+            f"{job.label} cannot be exported with records: rows, because a record may have each key only once, but "
+            f"{'; '.join(duplicates)}. Select one column for each key"
         )
     return found
 
@@ -60,10 +61,10 @@ def find_identifier_columns(
     by: str | None = None,
     ignores_others: bool = False,
 ) -> Sequence[Column]:
-    """Return the columns of a result that hold identifiers of these `types`, by their lower-case names.
+    """Return the columns of a job's result with identifiers: named as one of `types`, or mapped to one by `columns`.
 
     `columns` maps other lower-case names to types. The column `by`, of a control group, holds no identifiers. Raises
-    JobError, which names every problem: see `_find_problems`.
+    JobError, which names every problem: see `_describe_column_problems`.
     """
     known = dict(types) | {name: types[type_] for name, type_ in columns.items()}
     known.pop(by or "", None)
@@ -92,7 +93,7 @@ def find_identifier_columns(
 def _describe_column_problems(
     job: Job, columns: Iterable[str], known: Container[str], *, by: str | None, ignores_others: bool
 ) -> Iterator[str]:
-    """Yield a message for each column that is missing, is no identifier, or does not have a type of text."""
+    """Yield a message for each column that is missing, or is not an identifier, or does not contain text."""
     names = {name.lower() for name, _ in job.schema}
     for setting, name in [*(("columns", name) for name in columns), *([("control", by)] if by else [])]:
         if name not in names:
@@ -111,11 +112,16 @@ def _describe_column_problems(
 
 
 def find_position(name: str, names: Iterable[str]) -> int:
-    """Return the position of a column, from 0, by its name in any letter case. Raises ValueError."""
+    """Return the position, from 0, of a column name in `names`, in any letter case. Raises ValueError if missing."""
     return [each.lower() for each in names].index(name.lower())
 
 
+def is_single(columns: Sequence[Column]) -> bool:
+    """Return whether each row has a single identifier: there is one column, and it is not an array."""
+    return len(columns) == 1 and not columns[0].is_array
+
+
 def choose_list_type(columns: Sequence[Column]) -> str:
-    """Return the type of a customer list for these columns, EMAIL if they have several types."""
+    """Return the type of a customer list for the identifiers in these columns, EMAIL if they have several types."""
     types = {column.type.list_type for column in columns}
     return (types.pop() if len(types) == 1 else None) or cast("str", EMAIL.list_type)

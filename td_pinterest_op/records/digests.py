@@ -30,7 +30,7 @@ _hex_digests = re.compile(rb"[0-9A-Fa-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyBlock:
-    """The keys of a block of values of one type: what to send for each value, or b"" for a rejected one.
+    """What to send for each value of a block, called its key: a digest or an external id, b"" for a rejected value.
 
     `rejected`: the positions of b"", from 0, in order, with the reasons. `hashed_count`: how many were already hashed.
     """
@@ -41,7 +41,7 @@ class KeyBlock:
 
 
 def compute_key(type_: IdentifierType, value: object, *, default_country: str | None = None) -> bytes | Reason:
-    """Return the key of `value` (raw UTF-8, as msgpack gives it with raw=True), or the reason for its rejection.
+    """Return what to send for a value (its key: a digest or an external id), or the reason for its rejection.
 
     A key is a digest of 32 bytes, or an external id as UTF-8. A value is trimmed, then read as a hash, and only then
     checked by the rules of its type: the first rule that it breaks is the reason. Raises WorkflowError (see `phones`).
@@ -58,7 +58,7 @@ def compute_key(type_: IdentifierType, value: object, *, default_country: str | 
 
 
 def hash_block(type_: IdentifierType, values: Sequence[object], *, default_country: str | None = None) -> KeyBlock:
-    """Return the keys of a block of values of one type, each as `compute_key` does.
+    """Return what to send for each value of a block, all of one type: the same as `compute_key` returns, but faster.
 
     Values are as msgpack gives them with raw=True. A few thousand at a time are best. Raises WorkflowError (see
     `phones`).
@@ -83,23 +83,26 @@ def hash_block(type_: IdentifierType, values: Sequence[object], *, default_count
     return KeyBlock(keys=keys, rejected=rejected, hashed_count=hashed_count)
 
 
-def decode_answers(answers: Sequence[object]) -> KeyBlock:
-    """Return the keys from answers of the warehouse: each is a digest in hex, or the reason for a rejection.
+def decode_hashed_values(values: Sequence[object]) -> KeyBlock:
+    """Return what to send for values that the warehouse has hashed: each is a digest in hex, or a reason for rejection.
 
-    HASHED_MARK precedes a digest of a value that was hashed already. Raises UnexpectedError for any other answer.
+    HASHED_MARK precedes a digest of a value that was hashed already. Raises UnexpectedError for any other value.
     """
-    texts = [answer if isinstance(answer, bytes) else b"" for answer in answers]
+    texts = [value if isinstance(value, bytes) else b"" for value in values]
     try:
         keys = [unhexlify(text[-_HEX_DIGITS:]) if len(text) >= _HEX_DIGITS else b"" for text in texts]
         empty = _find_empty_keys(keys)
-        rejected = [(row, Reason.NULL if answers[row] is None else Reason(texts[row].decode())) for row in empty]
+        rejected = [(row, Reason.NULL if values[row] is None else Reason(texts[row].decode())) for row in empty]
     except ValueError:
-        raise UnexpectedError("the warehouse returned a value that is neither a digest nor a reason") from None
+        raise UnexpectedError(
+            "the warehouse returned neither a digest nor a reason for a rejection: a bug in td_pinterest_op; please "
+            "report it with this line"
+        ) from None
     return KeyBlock(keys=keys, rejected=rejected, hashed_count=sum(text.startswith(_MARK) for text in texts))
 
 
 def _recognise_values(type_: IdentifierType, values: Sequence[object]) -> tuple[list[bytes], int]:
-    """Return the key of each plainly valid value, b"" for any other, and how many values were hashed already."""
+    """Return what to send for each value that a fast check accepts (b"" for others), and how many arrived hashed."""
     texts = cast("list[bytes]", values)
     try:
         lines = b"\n".join(texts) + b"\n"
@@ -124,7 +127,7 @@ def _decode_hashes(texts: list[bytes]) -> list[bytes]:
 
 
 def _hash_lines(type_: IdentifierType, lines: bytes, count: int) -> list[bytes]:
-    """Return the key of each of `count` lines that is plainly valid, b"" for any other line."""
+    """Return what to send for each of `count` lines that its type's fast check accepts, b"" for any other line."""
     values = type_.recognise(lines)
     if len(values) != count:  # a newline inside a value makes a line too many
         return [b""] * count
@@ -134,14 +137,14 @@ def _hash_lines(type_: IdentifierType, lines: bytes, count: int) -> list[bytes]:
 
 
 def _blank_hashes_of_nothing(digests: list[bytes]) -> list[bytes]:
-    """Return the digests, with b"" in place of those of empty values and of placeholders."""
+    """Return the digests, with b"" in place of each SHA-256 of an empty value or of a placeholder."""
     if HASHES_OF_NOTHING.isdisjoint(digests):
         return digests
     return [b"" if digest in HASHES_OF_NOTHING else digest for digest in digests]
 
 
 def _find_empty_keys(keys: list[bytes]) -> list[int]:
-    """Return the positions, from 0, of keys that are b""."""
+    """Return the positions, from 0, at which a list of keys has b"", which marks a value that is not sent."""
     # They are few, and index() finds them several times faster than a loop.
     rows: list[int] = []
     with contextlib.suppress(ValueError):  # no more of them
@@ -151,16 +154,16 @@ def _find_empty_keys(keys: list[bytes]) -> list[int]:
 
 
 def _trim_line(value: object) -> bytes:
-    """Return a value without white space at its ends, b"" if it is not bytes or contains a newline."""
+    """Return a value without white space at its ends, or b"" if it is not bytes or contains a newline."""
     trimmed = value.strip() if isinstance(value, bytes) else b""
     return b"" if b"\n" in trimmed else trimmed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnKeys(KeyBlock):
-    """The keys of a column in a block of rows. `rejected`: as in KeyBlock, but by row.
+    """What to send for each value of a column in a block of rows (its key, see KeyBlock).
 
-    `rows`: the row of each key, None where each row has one value.
+    `rejected`: as in KeyBlock, but by row. `rows`: the row of each key, None where each row has one value.
     """
 
     column: Column
@@ -168,27 +171,22 @@ class ColumnKeys(KeyBlock):
 
     @property
     def valid_count(self) -> int:
-        """The number of valid values."""
+        """The number of valid values in the column."""
         return len(self.keys) - len(self.rejected)
 
     @property
     def identifiers(self) -> list[bytes]:
-        """The digests of the valid values, by which they are compared with those of other people."""
+        """The digests of the valid values, for comparison with the lists and with other people."""
         type_, keys = self.column.type, [*filter(None, self.keys)] if self.rejected else self.keys
         return keys if type_.is_hashed else [compute_comparable_digest(type_, key) for key in keys]
 
     @property
-    def unsure_rows(self) -> list[int]:
-        """The rows of addresses that the warehouse could not hash."""
-        return [row for row, reason in self.rejected if reason is Reason.UNSURE]
-
-    @property
     def plain_count(self) -> int:
-        """The number of valid values that arrived unhashed, for types that must be hashed."""
+        """The number of valid values that arrived unhashed, 0 for a type that is sent unhashed."""
         return self.valid_count - self.hashed_count if self.column.type.is_hashed else 0
 
     def group_by_row(self, count: int) -> list[list[bytes]]:
-        """Return the different keys of each of `count` rows."""
+        """Return for each of `count` rows its different valid values, as they are sent."""
         if self.rows is None:
             return [[key] if key else [] for key in self.keys]
         by_row: list[list[bytes]] = [[] for _ in range(count)]
@@ -199,17 +197,17 @@ class ColumnKeys(KeyBlock):
 
 
 def compute_comparable_digest(type_: IdentifierType, key: bytes) -> bytes:
-    """Return the digest by which a key is compared with others, even if the key is not sent as a digest."""
+    """Return the digest by which an identifier is compared with lists and other people, even if it is sent unhashed."""
     return key if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), key)).digest()
 
 
 def compute_column_keys(
     column: Column, block: Sequence[Sequence[object]], *, default_country: str | None = None
 ) -> ColumnKeys:
-    """Return the keys of a column in a block of rows. Raises WorkflowError (see `phones`)."""
+    """Return what to send for each value of a column in a block of rows. Raises WorkflowError (see `phones`)."""
     values, rows = _flatten_arrays(block[column.position]) if column.is_array else (block[column.position], None)
     if column.is_judged:
-        keys = decode_answers(values)
+        keys = decode_hashed_values(values)
     else:
         keys = hash_block(column.type, values, default_country=default_country)
     rejected = keys.rejected if rows is None else [(rows[position], reason) for position, reason in keys.rejected]
@@ -217,7 +215,7 @@ def compute_column_keys(
 
 
 def _flatten_arrays(arrays: Sequence[object]) -> tuple[list[object], list[int]]:
-    """Return the elements of all arrays and the row of each, without nulls. An empty array yields one null."""
+    """Return the elements of all arrays, without nulls, and each element's row. An empty array yields one null."""
     values: list[object] = []
     rows: list[int] = []
     for row, array in enumerate(arrays):
@@ -228,7 +226,7 @@ def _flatten_arrays(arrays: Sequence[object]) -> tuple[list[object], list[int]]:
 
 
 def _parse_array(value: object) -> Sequence[object]:
-    """Return the elements of an array or of its JSON text, or else the value itself as the only element."""
+    """Return the elements of an array, which may be JSON text. Any other value is returned as the only element."""
     if isinstance(value, (tuple, list)):
         return value
     try:  # some engines return arrays as JSON

@@ -32,7 +32,7 @@ _UNEXPECTED_VALUES = {
 
 
 def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Sequence[str], request_count: int) -> str:
-    """Return the plan of an export, as a few lines for the log.
+    """Return a description of a planned export for the log: counts of rows, records and requests, and the changes.
 
     `changes`: one sentence for each thing that will be created, changed or orphaned. `request_count`: the requests for
     them, in addition to the batches.
@@ -55,7 +55,7 @@ def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Se
 
 
 def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[int], origin: Origin = QUERY) -> None:
-    """Raise InvalidRowsError for invalid values. With `skip_invalid`, only if there is no valid value."""
+    """Raise InvalidRowsError for any invalid value or, with `skip_invalid`, only if there is no valid value."""
     invalid, fix = _describe_invalid(stats, first_invalid, origin), f"Nothing was sent. Correct {origin.name}"
     if stats.invalid_count and not skip_invalid:
         raise InvalidRowsError(f"{invalid}. {fix}, or set ignore_invalid_records: true to skip and count such rows")
@@ -65,13 +65,13 @@ def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[in
 
 
 def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int] = (), origin: Origin = QUERY) -> None:
-    """Raise InvalidRowsError as `check_values` does, or LimitError if the rows break a limit of the settings."""
+    """Raise InvalidRowsError as `check_values` does, or LimitError if rows or records break a limit in the settings."""
     check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=first_invalid, origin=origin)
     share = stats.invalid_rows / max(stats.read, 1)
     if share > settings.max_invalid_ratio:
         raise LimitError(
             f"{_describe_invalid(stats, first_invalid, origin)}: a share of {share:.4f} of the rows, more than "
-            f"max_invalid_ratio allows ({settings.max_invalid_ratio}). Nothing was sent"
+            f"max_invalid_ratio allows ({settings.max_invalid_ratio}). Nothing was sent. Check {origin.name}"
         )
     if not stats.unique and not settings.allow_empty:
         raise LimitError(
@@ -90,9 +90,9 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
         f", without {stats.withheld_text}," if stats.withheld.total() else ""
     )
     if least is not None and stats.allowed_count < least:
-        raise LimitError(f"{left} are fewer than min_records ({least:,}). Nothing was sent")
+        raise LimitError(f"{left} are fewer than min_records ({least:,}). Nothing was sent. Check {origin.name}")
     if most is not None and stats.allowed_count > most:
-        raise LimitError(f"{left} are more than max_records ({most:,}). Nothing was sent")
+        raise LimitError(f"{left} are more than max_records ({most:,}). Nothing was sent. Check {origin.name}")
 
 
 def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> None:
@@ -101,13 +101,13 @@ def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> No
     if expected in _UNEXPECTED_VALUES and other > (plain + hashed) * TOLERATED_SHARE:
         state, cause = _UNEXPECTED_VALUES[expected]
         raise LimitError(
-            f"expect_values: {expected}, but {other:,} of {plain + hashed:,} valid values {state}. "
+            f"expect_values is {expected}, but {other:,} of {plain + hashed:,} valid values {state}. "
             f"Nothing was sent. {cause}"
         )
 
 
 def _describe_invalid(stats: Stats, first_invalid: Sequence[int], origin: Origin) -> str:
-    """Return how many values are invalid, why, and in which rows the first ones are."""
+    """Return the start of an error message: how many values are invalid, for which reasons, and the first such rows."""
     rows = ", ".join(map(str, first_invalid[:NAMED_ROWS])) + (", …" if len(first_invalid) > NAMED_ROWS else "")
     values = stats.valid + stats.invalid_count
     # With several columns a row has several values, or none.
@@ -122,5 +122,5 @@ def _describe_invalid(stats: Stats, first_invalid: Sequence[int], origin: Origin
 
 
 def format_reasons(counts: Counter[str]) -> str:
-    """Return how often each reason occurs, the most frequent first: "null 3, empty 1"."""
+    """Return how often each reason for rejection occurs, the most frequent first: "null 3, empty 1"."""
     return ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())

@@ -5,18 +5,18 @@ import contextlib
 import gc
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.columns import Column, choose_list_type
 from td_pinterest_op.records.digests import ColumnKeys, compute_column_keys
 from td_pinterest_op.records.plan import NAMED_ROWS, format_reasons
 from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import EncodedRows, encode_rows, group_by_shape
-from td_pinterest_op.records.spool import SortedDigests, Spool, compute_fingerprint
+from td_pinterest_op.records.spool import PreparedRecords, SortedFile, Spool
+from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
@@ -28,59 +28,39 @@ Rejected = Sequence[tuple[int, Reason]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedRecords:
-    """The records to send: how many, the type of a list that is created for them, and the spool that holds them."""
-
-    unique_count: int = 0
-    list_type: str = choose_list_type([])
-    spool: SortedDigests | RowSpool | None = None
-
-    @property
-    def upload_count(self) -> int:
-        """The number of records as Pinterest counts them: each combination of a row's values is one."""
-        return self.spool.upload_count if isinstance(self.spool, RowSpool) else self.unique_count
-
-    @property
-    def fingerprint(self) -> str:
-        """Eight hex digits, the same for the same records, whatever job they come from."""
-        return self.spool.fingerprint if self.spool else compute_fingerprint()
-
-    def count_batches(self, size: int) -> int:
-        """Return the number of batches of up to `size` records."""
-        return self.spool.count_batches(size) if self.spool else 0
-
-    def read_batches(self, size: int) -> Iterator[Batch]:
-        """Yield batches of up to `size` records. Every call yields the same. Raises OSError."""
-        return self.spool.read_batches(size) if self.spool else iter(())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderSettings:
-    """The settings of a reader. `by`: the position of the control group's column. `line_of`: see `Job`."""
+    """The settings of a reader: the identifier columns of a result, how to read them, and the control group.
+
+    `by`: the position of the column with the control group's keys. `line_of`: see `Job`.
+    """
 
     columns: Sequence[Column]
     default_country: str | None = None
+    control: Control | None = None
     by: int | None = None
     line_of: Callable[[int], int] | None = None
 
 
 class Reader(abc.ABC):
-    """Reads blocks of rows, and counts them. `first_invalid`: the first invalid rows (or lines of a file), from 1."""
+    """Reads the rows of a query's result in blocks, stores the valid records, and counts what it reads.
 
-    _list_type = choose_list_type([])
+    `first_invalid`: the first invalid rows (or lines of a file), from 1.
+    """
 
     def __init__(self, settings: ReaderSettings, stats: Stats) -> None:
         self.settings, self._stats = settings, stats
         self.first_invalid: list[int] = []
-        self.prepared = PreparedRecords()
         self._files = contextlib.ExitStack()
 
     def close(self) -> None:
-        """Free memory and files. May be called again."""
+        """Free memory and delete temporary files. May be called again."""
         self._files.close()
 
-    def read(self, blocks: Iterable[Block], *, progress: Callable[[int], None]) -> None:
-        """Read all rows, and call `progress` with their number so far. Raises JobError, TreasureDataError, OSError."""
+    def read(self, blocks: Iterable[Block], *, progress: Callable[[int], None]) -> PreparedRecords:
+        """Read all rows, and return their unique records. `progress` is called with the number of rows read so far.
+
+        Raises JobError, TreasureDataError, OSError.
+        """
         by = self.settings.by
         gc.disable()  # rows never form reference cycles; to search for some costs 4 % of the reading time
         try:
@@ -90,16 +70,16 @@ class Reader(abc.ABC):
                 )
                 self._stats.read += len(block[0])
                 progress(self._stats.read)
-            spool, withheld = self._finish_records()
+            prepared, withheld = self._finish_records()
         finally:
             gc.enable()
         self._stats.withheld.update(withheld)
-        self._stats.unique = spool.unique_count + self._stats.withheld.total()
+        self._stats.unique = prepared.unique_count + self._stats.withheld.total()
         self._stats.duplicate = self._stats.valid - self._stats.unique
-        self.prepared = PreparedRecords(unique_count=spool.unique_count, list_type=self._list_type, spool=spool)
+        return prepared
 
     def _read_keyed_block(self, block: Block, keys: Sequence[object]) -> Rejected:
-        """Read a block, and reject the rows without a key for the control group."""
+        """Read a block, and reject its rows without a control group key. `keys`: each row's key, or None."""
         keyless = [row for row, key in enumerate(keys) if key is None]
         if not keyless:
             return self._read_block(block)
@@ -109,31 +89,31 @@ class Reader(abc.ABC):
         return [*((row, Reason.NO_CONTROL_KEY) for row in keyless), *((rows[row], reason) for row, reason in rejected)]
 
     def _compute_keys(self, block: Block) -> list[ColumnKeys]:
-        """Return the keys of each column in a block."""
+        """Return for each identifier column of a block what to send for its values, or why they are rejected."""
         country = self.settings.default_country
         return [compute_column_keys(column, block, default_country=country) for column in self.settings.columns]
 
     def _read_block(self, block: Block) -> Rejected:
-        """Read a block, and return its rejected rows with the reasons."""
+        """Read a block and store its valid records. Return its rejected rows with the reasons."""
         by_column = self._compute_keys(block)
         for column in by_column:
             self._stats.hashed_values += column.hashed_count
             self._stats.plain_values += column.plain_count
-        return self._keep_valid_records(block, by_column)
+        return self._store_valid_records(block, by_column)
 
     def _add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:  # noqa: B027 - for readers with lists
-        """Add people whose rows are not sent: if they opted out, others lose the identifiers that they share."""
+        """Record people who are not sent: if they opted out, their identifiers are not sent for others either."""
 
     @abc.abstractmethod
-    def _keep_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
-        """Keep and count the valid values of a block, and return the rejected rows with the reasons."""
+    def _store_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
+        """Store and count the valid records of a block, and return its rejected rows with the reasons."""
 
     @abc.abstractmethod
-    def _finish_records(self) -> tuple[SortedDigests | RowSpool, Mapping[str, int]]:
-        """Return the unique records after all blocks are read, and how many records are withheld by reason."""
+    def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
+        """Return the unique records, once all blocks are read, and how many records are withheld, by reason."""
 
     def _count_rejected(self, rejected: Rejected) -> None:
-        """Count the rejected rows of a block by reason, and remember the first ones."""
+        """Count the rejected rows of a block by reason, and remember the numbers of the first ones for an error."""
         self._stats.invalid_by_reason.update(reason.value for _, reason in rejected)
         rows = {self._stats.read + position + 1 for position, _ in rejected}
         self._stats.invalid_rows += len(rows)
@@ -143,82 +123,71 @@ class Reader(abc.ABC):
 
 
 class IdentifierReader(Reader):
-    """Reads rows, and makes a record of every valid value."""
+    """Reads the rows of a query's result, and stores each valid identifier in them as a record of its own."""
 
-    def __init__(self, settings: ReaderSettings, stats: Stats) -> None:
+    def __init__(self, spool: Spool | SortedFile, settings: ReaderSettings, stats: Stats) -> None:
         super().__init__(settings, stats)
-        self._list_type = choose_list_type(settings.columns)
+        self._spool = spool
+        self._files.callback(spool.close)
+        spool.list_type = choose_list_type(settings.columns)
         # A row has as many values as there are columns, but for arrays.
         stats.columns = len(settings.columns) + sum(column.is_array for column in settings.columns)
 
-    def _keep_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
-        """Keep and count the valid identifiers of a block, and return the rejected rows with the reasons."""
-        self._keep_identifiers(block, by_column)
+    def _store_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
+        """Store and count the valid identifiers of a block, and return its rejected rows with the reasons."""
+        self._store_identifiers(block, by_column)
         self._stats.valid += sum(column.valid_count for column in by_column)
         rejected = [rejection for column in by_column for rejection in column.rejected]
         return _merge_nulls(rejected, columns=len(by_column)) if len(by_column) > 1 else rejected
 
-    @abc.abstractmethod
-    def _keep_identifiers(self, block: Block, by_column: Sequence[ColumnKeys]) -> None:
-        """Keep the valid identifiers. Raises OSError."""
-
-
-class AllIdentifiersReader(IdentifierReader):
-    """Reads rows, and keeps every valid identifier in a spool."""
-
-    def __init__(self, spool: Spool, settings: ReaderSettings, stats: Stats) -> None:
-        super().__init__(settings, stats)
-        self._spool = spool
-        self._files.callback(spool.close)
-
-    def _keep_identifiers(self, _block: Block, by_column: Sequence[ColumnKeys]) -> None:
-        """Add the valid identifiers to the spool. Raises OSError."""
+    def _store_identifiers(self, _block: Block, by_column: Sequence[ColumnKeys]) -> None:
+        """Add the valid identifiers in a block's columns to the spool. Raises OSError."""
         for column in by_column:
             self._spool.add(column.identifiers)
 
-    def _finish_records(self) -> tuple[Spool, Mapping[str, int]]:
-        """Sort the identifiers and drop repeats. None is withheld."""
+    def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
+        """Return the identifiers, sorted and without repeats. Nobody is withheld."""
         self._spool.finish()
         return self._spool, {}
 
 
 class RowReader(Reader):
-    """Reads rows, and makes a record of every row with a valid key."""
+    """Reads the rows of a query's result, and stores each row that has a valid identifier as one record."""
 
     def __init__(self, settings: ReaderSettings, stats: Stats) -> None:
         super().__init__(settings, stats)
         self._kept = RowSpool()
         self._files.callback(self._kept.close)
 
-    def _keep_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
-        """Keep and count the valid rows of a block, and return the rejected rows with the reasons."""
+    def _store_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
+        """Store and count the valid rows of a block, and return its rejected rows with the reasons."""
         rows = encode_rows(by_column, count=len(block[0]))
-        self._keep_rows(block, by_column, rows)
+        self._store_rows(block, by_column, rows)
         self._stats.valid += rows.valid_count
         self._stats.invalid_keys_by_reason.update({reason.value: count for reason, count in rows.rejected_keys.items()})
         return rows.rejected
 
-    def _keep_rows(self, _block: Block, _by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
-        """Keep the valid rows. Raises OSError."""
+    def _store_rows(self, _block: Block, _by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
+        """Add the valid ones of a block's encoded rows to the spool. Raises OSError."""
         for part in rows.parts:
             self._kept.add(group_by_shape(part.rows, part.shapes))
 
-    def _finish_records(self) -> tuple[RowSpool, Mapping[str, int]]:
-        """Sort the rows and drop repeats. None is withheld."""
+    def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
+        """Return the rows, sorted and without repeats. Nobody is withheld."""
         self._kept.finish()
         self._stats.keys = self._kept.key_count
         if reasons := format_reasons(self._stats.invalid_keys_by_reason):
-            log.warning("invalid keys are left out of valid rows: %s", reasons)
+            log.warning("invalid keys were left out of rows that have valid keys too: %s", reasons)
         return self._kept, {}
 
 
 def _select_rows(block: Block, rows: Sequence[int]) -> Block:
-    """Return the rows of a block at these positions."""
+    """Return the rows of a block at these positions, as a block."""
     return [[column[row] for row in rows] for column in block]
 
 
 def _merge_nulls(rejected: Rejected, *, columns: int) -> Rejected:
-    """Return the rejections, with one null for each row of nulls, and without the nulls of any other row."""
+    """Return the rejections without those of NULLs, except one for each row in which all columns are NULL."""
     nulls = Counter(position for position, reason in rejected if reason is Reason.NULL)
     of_whole_rows = [(position, Reason.NULL) for position, count in nulls.items() if count == columns]
     return [rejection for rejection in rejected if rejection[1] is not Reason.NULL] + of_whole_rows

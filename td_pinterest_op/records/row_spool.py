@@ -4,26 +4,25 @@ An external id is not a digest: a spool of rows with one is therefore encrypted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from typing import cast
 
-from td_pinterest_op.records.batch import RowBatch, make_batches
-from td_pinterest_op.records.rows import Shape
-from td_pinterest_op.records.spool import Spool, compute_fingerprint
+from td_pinterest_op.records.rows import RowBatch, Shape, make_batches
+from td_pinterest_op.records.spool import PreparedRecords, Spool
 
 _BUFFERED_BYTES = 4 << 20  # in memory, over all shapes
 
 
-class RowSpool:
-    """Collects rows (see `rows`). Once it is finished, it yields each different row once, in batches.
+class RowSpool(PreparedRecords):
+    """Collects encoded rows in temporary files, one for each shape, then sorts them and drops repeats (`finish`).
 
-    Once finished, it has the numbers of different rows, excluding (`unique_count`) and including (`upload_count`)
-    further combinations of a row's values, and of their keys (`key_count`). After an OSError only `close` works.
+    Shapes: see `rows`. Once finished, it has the numbers of different rows, excluding (`unique_count`) and including
+    (`upload_count`) further combinations of a row's values, and of their keys (`key_count`). After an OSError only
+    `close` works.
     """
 
     def __init__(self) -> None:
         self._spools: dict[Shape, Spool] = {}
-        self.unique_count = self.upload_count = self.key_count = 0
+        self.key_count = 0
 
     def close(self) -> None:
         """Delete the temporary files and free memory. May be called again."""
@@ -31,7 +30,7 @@ class RowSpool:
             spool.close()
 
     def add(self, rows: Mapping[Shape, Sequence[bytes]]) -> None:
-        """Put rows into the spools of their shapes. Raises OSError."""
+        """Add encoded rows, which are grouped by shape, to the spools of their shapes. Raises OSError."""
         for shape, of_shape in rows.items():
             if shape not in self._spools:
                 self._spools[shape] = Spool(shape.width, encrypted=shape.external_id_bytes > 0)
@@ -46,18 +45,18 @@ class RowSpool:
         for shape, spool in self._spools.items():
             spool.finish()
             self.unique_count += 0 if shape.is_extra else spool.unique_count
-            self.upload_count += spool.unique_count
             self.key_count += shape.key_count * spool.unique_count
 
     @property
-    def fingerprint(self) -> str:
-        """Eight hex digits, the same for the same rows. Raises OSError."""
-        return compute_fingerprint(
-            chain.from_iterable(
-                chain([b"%d %d " % (shape.number, spool.unique_count)], spool.read_chunks())
-                for shape, spool in self._spools.items()
-            )
-        )
+    def upload_count(self) -> int:
+        """The number of different rows, including further combinations of the values in a query's row."""
+        return sum(spool.unique_count for spool in self._spools.values())
+
+    def read_chunks(self) -> Iterator[bytes]:
+        """Yield the different rows as long strings: for each shape its number, its row count, and then its rows."""
+        for shape, spool in self._spools.items():
+            yield b"%d %d " % (shape.number, spool.unique_count)
+            yield from spool.read_chunks()
 
     def count_batches(self, size: int) -> int:
         """Return the number of batches of up to `size` rows, without reading a file."""

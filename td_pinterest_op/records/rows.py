@@ -32,57 +32,60 @@ _SHORTEST_EXTERNAL_ID = 16
 _ROWS_AT_ONCE = 500
 # Combinations that are made at once, but for those of the last row among them.
 _COMBINATIONS_AT_ONCE = 5_000
+# A batch of rows is longer than one of digests. This limits its bytes in the spool; as JSON it has twice as many.
+_MAX_BATCH_BYTES = 2 << 20
 MOST_COMBINATIONS = 1_000
 """A row with more combinations of its values is invalid: nobody has that many, and memory must stay flat."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The keys that a row has, and their lengths. A row is its digests in the order of the keys, then its external id.
+    """The layout of rows with the same keys: which keys these are, and how many bytes each takes in a row.
 
-    An external id is padded with NUL, which no valid id contains. A row without a digest begins with one that is not
-    sent: like all others it is then put into a bucket by its first byte.
+    A row is its digests in the order of the keys, then its external id, padded with NUL, which no valid id contains. A
+    row without a digest begins with one that is not sent: like all others it is then put into a bucket by its first
+    byte.
     """
 
     number: int
 
     @property
     def hashed_keys(self) -> list[str]:
-        """The names of the keys that are hashed."""
+        """The names of the keys that are hashed in rows of this shape."""
         return [key for bit, key in zip(_BITS, _HASHED_KEYS, strict=False) if self.number & bit]
 
     @property
     def key_count(self) -> int:
-        """The number of keys."""
+        """The number of keys in each row of this shape."""
         return (self.number & _KEYS).bit_count()
 
     @property
     def external_id_bytes(self) -> int:
-        """The length of each padded external id in bytes, 0 for rows without one."""
+        """The length in bytes of the external id in each row, with its padding, or 0 if rows have no external id."""
         return self.number % _EXTRA // _LENGTH_UNIT
 
     @property
     def extra_number(self) -> int:
-        """The number of the shape of extra rows with the same keys."""
+        """The number of the shape that has the same keys, but whose rows do not count as records (see `is_extra`)."""
         return self.number | _EXTRA
 
     @property
     def is_extra(self) -> bool:
-        """Whether the rows are further combinations of a row's values, which do not count as records."""
+        """Whether these rows are further combinations of one row's array values, which do not count as records."""
         return self.number >= _EXTRA
 
     @property
     def digest_bytes(self) -> int:
-        """The length in bytes of a row's digests, before its external id."""
+        """The length in bytes of all digests in a row of this shape, which come before its external id."""
         return max(1, len(self.hashed_keys)) * DIGEST_BYTES
 
     @property
     def width(self) -> int:
-        """The length of a row in bytes."""
+        """The length in bytes of a row of this shape."""
         return self.digest_bytes + self.external_id_bytes
 
-    def to_json(self, data: bytes) -> Iterator[bytes]:
-        """Yield parts of JSON text: the rows as objects of `records_v2`, separated by commas."""
+    def make_json_chunks(self, data: bytes) -> Iterator[bytes]:
+        """Yield JSON text in chunks: encoded rows of this shape as objects for `records_v2`, separated by commas."""
         # Put together by hand: digests need no escapes, and a JSON encoder takes ten times as long.
         members = [b'"%s":"%%s"' % key.encode() for key in self.hashed_keys]
         members += [b'"%s":%%s' % EXTERNAL_ID.key.encode()] if self.external_id_bytes else []
@@ -94,7 +97,7 @@ class Shape:
             yield b"," + rows if start else rows
 
     def _format_values(self, data: bytes) -> list[bytes]:
-        """Return the JSON values of all keys, row by row."""
+        """Return the JSON values of all keys in encoded rows of this shape, row by row."""
         if not self.external_id_bytes:
             return hexlify(data, b",", DIGEST_BYTES).split(b",")
         digests, padded = zip(*iter_unpack(f"{self.digest_bytes}s{self.external_id_bytes}s", data), strict=True)
@@ -106,7 +109,7 @@ class Shape:
         return [*chain.from_iterable(zip(*by_key, strict=True))]
 
     def split_identifiers(self, row: bytes) -> list[bytes]:
-        """Return the digests by which the keys of a row, an external id included, are compared with others."""
+        """Return a digest of each identifier in a row, for comparison with lists, even if it is sent unhashed."""
         digests = [row[start : start + DIGEST_BYTES] for start in range(0, self.digest_bytes, DIGEST_BYTES)]
         if self.external_id_bytes:
             external_id = compute_comparable_digest(EXTERNAL_ID, row[self.digest_bytes :].rstrip(b"\0"))
@@ -114,7 +117,7 @@ class Shape:
         return digests
 
     def strip_identifiers(self, row: bytes, identifiers: Container[bytes]) -> tuple[int, bytes] | None:
-        """Return a row without these identifiers, after the number of its new shape. None if no key is left."""
+        """Return the new shape's number and the row without these identifiers, or None if no identifier is left."""
         bits = [bit for bit in _BITS if self.number & bit]
         own = zip(bits, self.split_identifiers(row), strict=True)
         left = {bit: identifier for bit, identifier in own if identifier not in identifiers}
@@ -127,7 +130,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedPart:
-    """The checked and hashed keys of `count` consecutive rows of a block.
+    """The rows that are sent for `count` consecutive rows of a block, encoded as bytes.
 
     `rows` and `shapes` (their numbers, 0: no valid key) have an entry for each row, or, if a key has several values,
     for each combination of values; `positions` are the rows that the entries belong to.
@@ -141,7 +144,7 @@ class EncodedPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedRows:
-    """The rows of one block, encoded and checked.
+    """The rows of one block as they are sent, encoded as bytes, and those that were rejected.
 
     `parts`: all rows, to be iterated once. `valid_count`: how many have a valid key. `rejected`: position (from 0) and
     reason of each other row. `rejected_keys`: how often each reason rejected a key of a valid row.
@@ -154,7 +157,7 @@ class EncodedRows:
 
 
 def group_by_shape(rows: Sequence[bytes], shapes: Sequence[int]) -> dict[Shape, Sequence[bytes]]:
-    """Return the rows by shape. `shapes`: the number of each row's shape, 0 for a row to leave out."""
+    """Return encoded rows grouped by shape. `shapes`: the number of each row's shape, 0 to leave the row out."""
     different = {*shapes}
     if len(different) == 1 and 0 not in different:
         return {Shape(*different): rows}
@@ -162,7 +165,7 @@ def group_by_shape(rows: Sequence[bytes], shapes: Sequence[int]) -> dict[Shape, 
 
 
 def encode_rows(by_column: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
-    """Encode the `count` rows of a block from the keys of its columns.
+    """Return the `count` rows of a block as they are sent, encoded as bytes from the identifiers in each column.
 
     A row without a valid key gets one reason: a null tells only that it has no such key, so any other reason precedes.
     """
@@ -197,14 +200,14 @@ def encode_rows(by_column: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
 
 
 def _find_key_bit(column: Column) -> int:
-    """Return the bit that represents a column's key in the number of a shape."""
+    """Return the bit in a shape's number that is set if the rows have this column's key."""
     return _BITS[_HASHED_KEYS.index(column.type.key)] if column.type.is_hashed else _EXTERNAL_ID
 
 
 def _encode_part(
     keys: Iterable[tuple[bytes, ...]], shapes: list[int], positions: Sequence[int], count: int
 ) -> EncodedPart:
-    """Return part of a block, with the keys of each row joined. Adds the lengths of external ids to the shapes."""
+    """Return a part of a block, with each row's keys joined to bytes. Adds the lengths of external ids to `shapes`."""
     if any(shape & _EXTERNAL_ID for shape in {*shapes}):
         rows = []
         for position, of_row in enumerate(keys):
@@ -221,12 +224,12 @@ def _encode_part(
 
 
 def _add_first_digest(row: bytes, number: int) -> bytes:
-    """Return a row of this shape that begins with a digest, if necessary with one that is not sent."""
+    """Return a row, preceded by a digest that is not sent if no key in the shape with this number is hashed."""
     return row if number % _EXTERNAL_ID else sha256(row).digest() + row
 
 
 def _encode_combinations(bits: Sequence[int], values: Sequence[Sequence[Sequence[bytes]]]) -> Iterator[EncodedPart]:
-    """Yield all combinations of each row's values. All but the first of a row are extra rows."""
+    """Yield encoded rows, one for each combination of a row's values. Only a row's first one counts as a record."""
     keys: list[tuple[bytes, ...]] = []
     positions: list[int] = []
     shapes: list[int] = []
@@ -242,3 +245,50 @@ def _encode_combinations(bits: Sequence[int], values: Sequence[Sequence[Sequence
             shapes += [shape, *[shape + _EXTRA] * extra_count]
             positions += [row - first] * (1 + extra_count)
     yield _encode_part(keys, shapes, positions, len(values) - first)
+
+
+@dataclass(frozen=True, slots=True)
+class RowBatch:
+    """Rows that are sent in one request, as `records_v2`. `parts`: pairs of a shape and its rows in one string."""
+
+    parts: Sequence[tuple[Shape, bytes]]
+
+    def __len__(self) -> int:
+        return sum(len(data) // shape.width for shape, data in self.parts)
+
+    @property
+    def record_count(self) -> int:
+        """The number of records in the batch, without further combinations of the values in a query's row."""
+        return sum(len(data) // shape.width for shape, data in self.parts if not shape.is_extra)
+
+    def split(self, size: int) -> "list[RowBatch]":
+        """Return smaller batches of the same rows, with up to `size` rows in each."""
+        return [*make_batches(self.parts, size)]
+
+    def make_json_chunks(self) -> Iterator[bytes]:
+        """Yield chunks of the JSON text of the member `records_v2` in a request's body."""
+        yield b'"records_v2":['
+        for number, (shape, data) in enumerate(self.parts):
+            if number:
+                yield b","
+            yield from shape.make_json_chunks(data)
+        yield b"]"
+
+
+def make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[RowBatch]:
+    """Yield batches of up to `size` rows and limited length. `chunks`: pairs of a shape and its rows in one string."""
+    batch: list[tuple[Shape, bytes]] = []
+    rows_left, bytes_left = size, _MAX_BATCH_BYTES
+    for shape, chunk in chunks:
+        start = 0
+        while start < len(chunk):
+            if batch and (not rows_left or bytes_left < shape.width):
+                yield RowBatch(batch)
+                batch, rows_left, bytes_left = [], size, _MAX_BATCH_BYTES
+            rows = min(rows_left, bytes_left // shape.width)
+            piece = chunk[start : start + rows * shape.width]
+            batch.append((shape, piece))
+            rows_left, bytes_left = rows_left - len(piece) // shape.width, bytes_left - len(piece)
+            start += len(piece)
+    if batch:
+        yield RowBatch(batch)

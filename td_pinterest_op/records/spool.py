@@ -5,20 +5,22 @@ a time. `finish` sorts each bucket and drops its repeats: the same digests make 
 come. On disk: 32 bytes a digest, never a plain identifier.
 """
 
-import abc
 import errno
 import hashlib
 import math
 import secrets
 import tempfile
 from array import array
+from binascii import hexlify
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, chain, compress, islice
 from operator import ne
 from struct import iter_unpack
 
-from td_pinterest_op.records.batch import DigestBatch
+from td_pinterest_op.records.columns import choose_list_type
 from td_pinterest_op.records.digests import DIGEST_BYTES
+from td_pinterest_op.records.rows import RowBatch
 
 BUCKETS = 256
 """The number of buckets, one for each value of a digest's first byte."""
@@ -46,7 +48,7 @@ class SpoolFile:
         self._writes_count = 0
 
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
-        """Write bytes at an offset. Raises OSError."""
+        """Write data to the file at an offset. Raises OSError."""
         if self._key and data:  # after an empty write, another one begins at the same offset
             self._writes_count += 1
             self._writes[offset] = self._writes_count
@@ -57,65 +59,108 @@ class SpoolFile:
             left = left[self._file.write(left) :]
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes. An encrypted file can only be read from where a write began. Raises OSError."""
+        """Return `length` bytes from an offset at which, in an encrypted file, a write began. Raises OSError."""
         self._file.seek(offset)
         data = self._file.read(length)
         if len(data) != length:
-            raise OSError(errno.EIO, "the temporary file is shorter than the data written to it: run this task again")
+            raise OSError(errno.EIO, "the temporary file is incomplete")
         return self._crypt(offset, data) if self._key else data
 
     def _crypt(self, offset: int, data: bytes | bytearray | memoryview) -> bytes:
-        """Encrypt or decrypt data with the keystream of its offset."""
+        """Encrypt data that is written at an offset, or decrypt it, with a keystream of the last write there."""
         # SHAKE-128 of a secret key and a number that is used once. The standard library has no cipher, and the
         # packages that have one are not pure Python.
         stream = hashlib.shake_128(self._key + self._writes[offset].to_bytes(8, "big")).digest(len(data))
         return (int.from_bytes(data, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(data), "big")
 
 
-class SortedDigests(abc.ABC):
-    """Digests in ascending order, each once. `unique_count`: their number."""
+@dataclass(frozen=True, slots=True)
+class DigestBatch:
+    """Identifiers that are sent in one request, as `records`. `data`: their digests (32 bytes each) in one string."""
+
+    data: bytes
+
+    def __len__(self) -> int:
+        return len(self.data) // DIGEST_BYTES
+
+    @property
+    def record_count(self) -> int:
+        """The number of records in the batch."""
+        return len(self)
+
+    def split(self, size: int) -> "list[DigestBatch]":
+        """Return smaller batches of the same records, with up to `size` records in each."""
+        step = size * DIGEST_BYTES
+        return [DigestBatch(self.data[start : start + step]) for start in range(0, len(self.data), step)]
+
+    def make_json_chunks(self) -> Iterator[bytes]:
+        """Yield chunks of the JSON text of the member `records` in a request's body."""
+        # Put together by hand: a JSON encoder would read all of the text once more to find nothing to escape.
+        yield b'"records":"'
+        yield hexlify(self.data, ",", DIGEST_BYTES)
+        yield b'"'
+
+
+Batch = DigestBatch | RowBatch
+
+
+class PreparedRecords:
+    """The records of an export that are ready to send, each once and in ascending order.
+
+    This class has none, a subclass those that it stores. `unique_count`: their number. `list_type`: the type of a list
+    that is created for them.
+    """
 
     unique_count = 0
+    list_type = choose_list_type([])
 
-    @abc.abstractmethod
+    @property
+    def upload_count(self) -> int:
+        """The number of records as Pinterest counts them: each combination of a row's values is one."""
+        return self.unique_count
+
     def read_chunks(self) -> Iterator[bytes]:
-        """Yield all digests in ascending order, in strings of any length. Raises OSError."""
+        """Yield all records in ascending order, joined to strings of any length. Raises OSError."""
+        return iter(())
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits, the same for the same digests. Raises OSError."""
+        """Eight hex digits that depend on the records only, not on their job or their order. Raises OSError."""
         return compute_fingerprint(self.read_chunks())
 
     def count_batches(self, size: int) -> int:
-        """Return the number of batches of up to `size` digests."""
+        """Return the number of batches of up to `size` records, without reading a file."""
         return math.ceil(self.unique_count / size)
 
-    def read_batches(self, size: int) -> Iterator[DigestBatch]:
-        """Yield batches of `size` digests; the last may be smaller. Every call yields the same. Raises OSError."""
+    def read_batches(self, size: int) -> Iterator[Batch]:
+        """Yield the records in batches of up to `size`. Every call yields the same batches. Raises OSError."""
         return map(DigestBatch, regroup(self.read_chunks(), size * DIGEST_BYTES))
 
 
-class SortedFile(SortedDigests):
-    """A temporary file of digests that are added in ascending order."""
+class SortedFile(PreparedRecords):
+    """Stores digests in a temporary file. They must be added in ascending order, each once."""
 
     def __init__(self) -> None:
         self._file = SpoolFile()
         self.close = self._file.close
 
-    def append(self, data: bytes) -> None:
-        """Add one or more digests as one string. Raises OSError."""
-        self._file.write(self.unique_count * DIGEST_BYTES, data)
-        self.unique_count += len(data) // DIGEST_BYTES
+    def add(self, digests: Sequence[bytes]) -> None:
+        """Write digests to the end of the file, all greater than those before. Raises OSError."""
+        self._file.write(self.unique_count * DIGEST_BYTES, b"".join(digests))
+        self.unique_count += len(digests)
+
+    def finish(self) -> None:
+        """Do nothing: the digests are sorted already, and no digest comes twice."""
 
     def read_chunks(self) -> Iterator[bytes]:
-        """Yield all digests, in strings of any length. Raises OSError."""
+        """Yield all digests of the file, joined to strings of any length. Raises OSError."""
         end = self.unique_count * DIGEST_BYTES
         for start in range(0, end, _CHUNK_BYTES):
             yield self._file.read(start, min(_CHUNK_BYTES, end - start))
 
 
 class Buckets:
-    """Collects digests in a temporary file. Once it is finished, digests with the same first byte are read together.
+    """Collects digests in a temporary file, in 256 buckets by their first byte. A bucket is read as a whole.
 
     `width`: the bytes of each string, if more follow the digest. `encrypted`: see `SpoolFile`. `buffered_bytes`: packed
     in memory, before they are written. After an OSError only `close` works. For one thread only.
@@ -136,7 +181,7 @@ class Buckets:
         self._incoming, self._buffers, self._segment_offsets = [], [], []
 
     def add(self, digests: Sequence[bytes]) -> None:
-        """Collect digests, and write them to the file once there are many. Raises OSError."""
+        """Add digests in memory, and write them to the temporary file once there are many. Raises OSError."""
         incoming = self._incoming
         for digest in digests:
             incoming[digest[0]].append(digest)
@@ -147,7 +192,7 @@ class Buckets:
             self.write_buffers()
 
     def _pack_incoming(self) -> None:
-        """Move digests from objects (88 bytes) to buffers (32 bytes each). Drop repeats where a bucket gets many."""
+        """Move new digests from objects (88 bytes) to buffers (32 bytes each), without repeats if a bucket has many."""
         for digests, buffer in zip(self._incoming, self._buffers, strict=True):
             kept = digests if len(digests) < _CROWD else dict.fromkeys(digests)
             buffer += b"".join(kept)
@@ -156,11 +201,11 @@ class Buckets:
         self._incoming_count = 0
 
     def write_buffers(self) -> None:
-        """Write the packed digests to the file. Raises OSError, and ValueError for a string of another length."""
+        """Write the buffered digests to the temporary file. Raises OSError, or ValueError for a wrong length."""
         offsets = array("Q", accumulate(map(len, self._buffers), initial=self._end))
         # The last check before anything is on the disk: a string of another length could be a person's value.
         if offsets[-1] - self._end != self.buffered_bytes:
-            raise ValueError(f"a digest must have {self.width} bytes")
+            raise ValueError(f"a digest in the temporary file must have {self.width} bytes")
         for offset, buffer in zip(offsets, self._buffers, strict=False):
             self._file.write(offset, buffer)
             buffer.clear()
@@ -168,13 +213,13 @@ class Buckets:
         self._end, self.buffered_bytes = offsets[-1], 0
 
     def finish(self) -> None:
-        """Write the rest to the file. No digest can be added afterwards. Raises OSError."""
+        """Write the remaining digests to the temporary file. No digest can be added afterwards. Raises OSError."""
         self._pack_incoming()
         self.write_buffers()
         self._incoming, self._buffers = [], []
 
     def read_segments(self, bucket: int, count: int | None = None) -> Iterator[bytes]:
-        """Yield the digests of a bucket as strings, up to `count` digests in all. Raises OSError."""
+        """Yield a bucket's digests from the file, joined to long strings, up to `count` digests. Raises OSError."""
         left = self._end if count is None else count * self.width
         for offset, length in self._find_segments(bucket):
             if left:
@@ -183,14 +228,14 @@ class Buckets:
                 yield data
 
     def _find_segments(self, bucket: int) -> Iterator[tuple[int, int]]:
-        """Yield the offset and length in bytes of each of a bucket's segments in the file."""
+        """Yield the offset and length in bytes of each place in the file to which digests of a bucket were written."""
         for offsets in self._segment_offsets:
             if length := offsets[bucket + 1] - offsets[bucket]:
                 yield offsets[bucket], length
 
 
-class Spool(Buckets, SortedDigests):
-    """Collects digests in a temporary file. `finish` sorts them and drops repeats."""
+class Spool(Buckets, PreparedRecords):
+    """Collects digests in a temporary file, then sorts them and drops repeats (`finish`)."""
 
     _unique_counts: Sequence[int] = ()  # by bucket, once finished
 
@@ -201,7 +246,7 @@ class Spool(Buckets, SortedDigests):
         self.unique_count = sum(self._unique_counts)
 
     def _deduplicate_bucket(self, bucket: int) -> int:
-        """Sort the digests of a bucket, drop repeats, and return how many are left."""
+        """Sort the digests of a bucket in the file, drop repeats, and return how many are left."""
         segments = self.read_segments(bucket)
         if sum(length for _, length in self._find_segments(bucket)) > _LARGE_BUCKET_BYTES:
             digests = [*set(chain.from_iterable(split_fixed(segment, self.width) for segment in segments))]
@@ -216,17 +261,17 @@ class Spool(Buckets, SortedDigests):
         return unique_count
 
     def read_chunks(self) -> Iterator[bytes]:
-        """Yield the different digests in ascending order, in strings of any length. Raises OSError."""
+        """Yield all different digests in ascending order, joined to strings of any length. Raises OSError."""
         return chain.from_iterable(map(self.read_segments, range(BUCKETS), self._unique_counts))
 
     def read_buckets(self) -> Iterator[Iterator[bytes]]:
-        """Yield the different digests of each bucket, in ascending order. Raises OSError."""
+        """Yield for each bucket an iterator of its different digests, in ascending order. Raises OSError."""
         for bucket, count in enumerate(self._unique_counts):
             yield split_fixed(b"".join(self.read_segments(bucket, count)), self.width)
 
 
 def compute_fingerprint(chunks: Iterable[bytes] = ()) -> str:
-    """Return eight hex digits of the SHA-256 of sorted digests. `chunks`: the digests in strings of any length."""
+    """Return eight hex digits of the SHA-256 of records, which are given as chunks of bytes in ascending order."""
     sha = hashlib.sha256()
     for chunk in chunks:
         sha.update(chunk)
@@ -234,7 +279,7 @@ def compute_fingerprint(chunks: Iterable[bytes] = ()) -> str:
 
 
 def sort_digests(digests: list[bytes]) -> list[bytes]:
-    """Return digests that share their first byte in ascending order."""
+    """Return digests in ascending order, if all of them begin with the same byte."""
     if len(digests) < _FEW_DIGESTS:
         return sorted(digests)
     # Many short sorts cost half of one long one.
@@ -247,7 +292,7 @@ def sort_digests(digests: list[bytes]) -> list[bytes]:
 
 
 def split_fixed(data: bytes | bytearray, width: int = DIGEST_BYTES, skipped: int = 0) -> Iterator[bytes]:
-    """Split a string into pieces of `width` bytes, and leave out the `skipped` bytes after each of them."""
+    """Yield the pieces of `width` bytes in a string, but skip `skipped` bytes after each piece."""
     piece, view = f"{width}s{skipped}x", memoryview(data)
     # Thirty-two at a time costs a third of slicing one by one.
     tail = len(view) - len(view) % (32 * (width + skipped))

@@ -1,30 +1,39 @@
-"""Statements made from a user's query, in which the warehouse checks and hashes its identifiers.
+"""A query whose identifiers the warehouse checks and hashes, so that no plain one leaves it: statements and rows.
 
-Every statement reads the query once. Its columns are named by their places (`c0`, `c1`, …); `a0` is the answer for the
-first one, see `identifiers.sql.build_answer_sql`.
+Every statement reads the query once. Its columns are named by their places (`c0`, `c1`, …); `a0` is the digest of the
+first one, or the reason for its rejection: see `identifiers.sql.build_hashing_sql`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.identifiers.sql import (
     HASHED_MARK,
-    build_answer_sql,
     build_control_number_sql,
+    build_hashing_sql,
     build_lower_sql,
     build_trim_sql,
+    quote_literal,
+    quote_name,
 )
-from td_pinterest_op.identifiers.sql_text import quote_literal, quote_name
 from td_pinterest_op.records.columns import Column, find_position
+from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.settings.structures import Control
+from td_pinterest_op.settings.table import HashIn
+from td_pinterest_op.treasure_data.api import TreasureData
+from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
+from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 
 NUMBERS = 10_000
 """A person's number modulo this decides about the control group."""
 DIGEST_CHARACTERS = 64
 """The length of a SHA-256 digest in hex."""
+ENGINES = ("presto", "trino")
+"""Those whose SQL hashes."""
+HASH_SETTING = "hash_in: warehouse"
 # Treasure Data takes settings of the engine from comments in front of a query.
 _FIRST_COMMENTS = re.compile(r"(?:\s*--[^\n]*(?:\n|\Z))*")
 _PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|.""", re.DOTALL)
@@ -32,15 +41,43 @@ _PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A user's query, a single SELECT. `names`: of all its columns. `columns`: those that hold identifiers."""
+    """A user's query, a single SELECT, with the names of all its columns and the columns that contain identifiers."""
 
     text: str
     names: Sequence[str]
     columns: Sequence[Column]
 
 
+def find_hashing_reason(action: ActionSpec | None, hash_in: object) -> str | None:
+    """Return what requires hashing in the warehouse: the action's name, HASH_SETTING, or None if nothing does."""
+    if action and action.needs_query:
+        return action.name
+    return HASH_SETTING if hash_in == "warehouse" else None
+
+
+def require_hashable(source: object, *, name: str, needed_by: str) -> None:
+    """Raise SettingsError unless a source's rows come from a single query for Trino, which the warehouse can hash.
+
+    `name`: the parameter of the query. `needed_by`: HASH_SETTING, or the action that needs hashed rows.
+    """
+    key, cure = ("hash_in", ", or set hash_in: operator") if needed_by == HASH_SETTING else ("action", "")
+    if not isinstance(source, Source):
+        raise SettingsError(f"{needed_by} needs `query`, but the rows come from a file: export a query{cure}", key=key)
+    if source.job_id is not None:
+        raise SettingsError(
+            f"{needed_by} needs `query`, but the rows come from a job (`job_id` or the last job): give the task "
+            f"the query and its database{cure}",
+            key=key,
+        )
+    if source.engine not in ENGINES:
+        raise SettingsError(
+            f"{needed_by} needs the engine {' or '.join(ENGINES)}, but {name} uses the engine {source.engine}", key=key
+        )
+    require_one_statement(source.query)
+
+
 def require_one_statement(query: str) -> str:
-    """Return a query without a semicolon at its end. Raises SettingsError for several statements."""
+    """Return a query without its final semicolon. Raises SettingsError if it has several statements."""
     pieces: list[str] = _PIECE.findall(query)
     end = pieces.index(";") if ";" in pieces else len(pieces)
     if any(not piece.isspace() and not piece.startswith((";", "--", "/*")) for piece in pieces[end:]):
@@ -50,14 +87,36 @@ def require_one_statement(query: str) -> str:
     return "".join(pieces[:end]).strip()
 
 
+def open_rows(
+    td: TreasureData,
+    source: Source,
+    *,
+    hash_in: HashIn,
+    choose: Callable[[Job], Sequence[Column]],
+    control: Control | None = None,
+    on_job_id: Callable[[str], None],
+) -> Rows:
+    """Run a query and return its rows, with digests or reasons in place of identifiers if the warehouse hashes them.
+
+    `choose` returns the columns that hold identifiers, given a job with the columns
+    of the query. Raises as `wait_for_job` and `choose` do.
+    """
+    if hash_in == "operator":
+        return open_job_rows(td, source, on_job_id=on_job_id)
+    described = wait_for_job(td, source.with_fresh_query(build_columns_statement(source.query)))
+    query = Query(text=source.query, names=[name for name, _ in described.schema], columns=choose(described))
+    rows = open_job_rows(td, source.with_query(build_hashing_statement(query, control=control)), on_job_id=on_job_id)
+    return replace(rows, job=replace(rows.job, is_judged=True))
+
+
 def build_columns_statement(query: str) -> str:
-    """Return a statement that selects the columns of a query, but no rows."""
+    """Return a statement whose result has the columns of a query, but no rows."""
     source = f"SELECT * FROM (\n{require_one_statement(query)}\n) AS given LIMIT 0"
     return add_comment(source, "td_pinterest_op: the columns of the query", query=query)
 
 
-def build_answers_statement(query: Query, *, control: Control | None) -> str:
-    """Return the statement for `hash_in: warehouse`, which selects the query's rows without plain identifiers.
+def build_hashing_statement(query: Query, *, control: Control | None) -> str:
+    """Return the statement for `hash_in: warehouse`: the query's rows, with digests or reasons in place of identifiers.
 
     An identifier becomes its digest (after HASHED_MARK if it was one), the reason for its rejection, or NULL. The key
     of a control group becomes the person's number.
@@ -66,48 +125,56 @@ def build_answers_statement(query: Query, *, control: Control | None) -> str:
     if control and control.by:
         place = find_position(control.by, query.names)
         selected[place] = build_control_number_sql(cast_to_text(place), quote_literal(control.salt))
-    return select_answers("td_pinterest_op: identifiers as digests or reasons", query, selected, mark=HASHED_MARK)
+    return build_selecting_statement(
+        "td_pinterest_op: identifiers as digests or reasons", query, selected, hashed_mark=HASHED_MARK
+    )
 
 
-def select_answers(comment: str, query: Query, selected: Mapping[int, str], *, mark: str = "") -> str:
-    """Return a statement that selects columns of a query. `selected`: the SQL of each, by its position."""
-    columns = ",\n  ".join(f"{selected[place]} AS {quote_name(query.names[place])}" for place in sorted(selected))
+def build_selecting_statement(
+    comment: str, query: Query, expressions: Mapping[int, str], *, hashed_mark: str = ""
+) -> str:
+    """Return a statement that selects SQL expressions over a query. Each has the name of the column at its position."""
+    columns = ",\n  ".join(f"{expressions[place]} AS {quote_name(query.names[place])}" for place in sorted(expressions))
     return add_comment(
-        f"SELECT\n  {columns}\nFROM (\n{build_answers_select(query, mark=mark)}\n)", comment, query=query.text
+        f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query, hashed_mark=hashed_mark)}\n)",
+        comment,
+        query=query.text,
     )
 
 
 def add_comment(statement: str, comment: str, *, query: str) -> str:
-    """Return a statement with a comment in front, after the comments at the start of the user's query."""
+    """Return a statement preceded by the comments with which the user's query begins, and then by this comment."""
     first = cast("re.Match[str]", _FIRST_COMMENTS.match(query))[0].strip()
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 
 
-def build_answers_select(query: Query, *, mark: str = "") -> str:
-    """Return a SELECT of the query's columns (c0, c1, …) and of the answers for its identifiers (a0, a1, …)."""
+def build_hashing_select(query: Query, *, hashed_mark: str = "") -> str:
+    """Return a SELECT of a query's columns (c0, …), and of digests or rejections for its identifier columns (a0, …)."""
     plain = [column for column in query.columns if not column.is_array]
     texts = "".join(f",\n  {build_trim_sql(cast_to_text(column.position))} AS t{column.position}" for column in plain)
     lower = "".join(f", {build_lower_sql(f't{column.position}')} AS l{column.position}" for column in plain)
-    answers = "".join(f", {_build_column_answer(column, mark)} AS a{column.position}" for column in query.columns)
+    answers = "".join(
+        f", {_build_column_hashing_sql(column, hashed_mark)} AS a{column.position}" for column in query.columns
+    )
     return f"SELECT *{answers}\nFROM (SELECT *{lower}\nFROM (SELECT *{texts}\nFROM (\n{build_source_select(query)}\n)))"
 
 
 def build_source_select(query: Query) -> str:
-    """Return a SELECT that renames the query's columns by position (c0, c1, …)."""
+    """Return a SELECT of a user's query with its columns renamed by position (c0, c1, …)."""
     places = ", ".join(f"c{place}" for place in range(len(query.names)))
     return f"SELECT * FROM (\n{require_one_statement(query.text)}\n) AS given ({places})"
 
 
-def _build_column_answer(column: Column, mark: str) -> str:
-    """Return the SQL of a column's answers, each a digest or a reason."""
+def _build_column_hashing_sql(column: Column, hashed_mark: str) -> str:
+    """Return the SQL that turns a column's identifiers into digests or reasons for rejection."""
     place = column.position
     if not column.is_array:
-        return build_answer_sql(column.type, text=f"t{place}", lowered=f"l{place}", mark=mark)
-    of_each = build_answer_sql(column.type, text="text", lowered=build_lower_sql("text"), mark=mark)
+        return build_hashing_sql(column.type, text=f"t{place}", lowered=f"l{place}", hashed_mark=hashed_mark)
+    of_each = build_hashing_sql(column.type, text="text", lowered=build_lower_sql("text"), hashed_mark=hashed_mark)
     texts = f"transform(CAST(c{place} AS array(varchar)), value -> {build_trim_sql('value')})"
     return f"transform({texts}, text -> {of_each})"
 
 
-def cast_to_text(place: int) -> str:
-    """Return the SQL of the column at a position, cast to text."""
-    return f"CAST(c{place} AS varchar)"
+def cast_to_text(position: int) -> str:
+    """Return the SQL that casts the column at a position to text."""
+    return f"CAST(c{position} AS varchar)"

@@ -43,7 +43,8 @@ def build_histories(entries: Sequence[Entry], *, audience_id: str | None = None)
     ids = [*dict.fromkeys(entry.get_text("audience_id") for entry in last if entry.get_text("audience_id"))]
     if audience_id is not None and audience_id not in ids:
         raise SettingsError(
-            f"the history has no rows of audience {audience_id}; it has rows of {', '.join(ids) or 'none'}"
+            f"the history has no rows of audience {audience_id}: name an audience that it has rows of "
+            f"({', '.join(ids) or 'there is none'})"
         )
     if audience_id is not None or len(ids) > 1:
         wanted = [audience_id] if audience_id else ids
@@ -53,8 +54,8 @@ def build_histories(entries: Sequence[Entry], *, audience_id: str | None = None)
     shown = [history for history in every if history.latest_entry]
     if not shown:
         raise SettingsError(
-            "the history of this audience contains neither a run nor a follow-up with the audience's "
-            "status: run the workflow first"
+            "the history has no runs and no status checks of audience "
+            f"{audience_id or ', '.join(ids) or 'without an id'}: run its export workflow first"
         )
     return sorted(shown, key=lambda history: (history.title.casefold(), history.audience_id))
 

@@ -54,7 +54,7 @@ def _read_earlier_entries(path: Path) -> list[Entry]:
     except FileNotFoundError:
         return []
     if (entries := read_page_entries(text)) is None:
-        raise FileExistsError(errno.EEXIST, "a file that is not a report of td_pinterest_op already exists")
+        raise FileExistsError(errno.EEXIST, "the file already exists, but is not a report of td_pinterest_op")
     return collect_entries(entries, name=str(path))
 
 
@@ -78,7 +78,9 @@ def collect_entries(entries: Iterable[Entry], *, name: str) -> list[Entry]:
     try:
         read = list(entries)
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, csv.Error) as error:
-        raise SettingsError(f"{name} cannot be read as statistics: {type(error).__name__}") from None
+        raise SettingsError(
+            f"{name} cannot be read as export statistics ({type(error).__name__}): check that it is the right file"
+        ) from None
     if not read:
         raise SettingsError(
             f"{name} contains no export statistics. A report is made from the JSON of the variable `pinterest`, a "

@@ -74,7 +74,7 @@ def choose_report_text(run: Entry | None, follow_up: Entry | None) -> ReportText
             tone="waiting",
             headline="This was a dry run: nothing changed on Pinterest",
             detail=run.get_text("summary"),
-            next="Take dry_run out of the settings and run the workflow again.",
+            next="Remove dry_run from the settings and run the workflow again.",
         )
     text = _ACTION_TEXTS.get(run.get_text("action"), _ON_THEIR_WAY) if run else None
     if follow_up and not (text and text.final):
@@ -90,7 +90,7 @@ def _describe_failure(run: Entry) -> ReportText:
     sent, progress = run.get_count("records_sent"), ""
     if run.get_count("records_unique") and planned:
         reached = f"{format_number(sent)} of {format_number(planned)} {unit} reached Pinterest."
-        progress = reached if sent else "Nobody was sent."
+        progress = reached if sent else "Nobody's data was sent."
     return ReportText(
         tone="bad",
         headline="The last run failed",
@@ -103,7 +103,7 @@ def _describe_success(run: Entry, text: ReportText) -> ReportText:
     """Return the text about a successful run: its action's `text` with the number of people and the time filled in."""
     if not run.get_number("records_sent") and "{sent}" in text.headline:
         # An empty result that was allowed, or one whose people are in the audience already.
-        headline = "Nobody joined or left" if run.is_mirror else "Nobody had to be sent"
+        headline = "Nobody joined or left" if run.is_mirror else "Nothing had to be sent"
         return ReportText(headline=headline, detail=run.get_text("summary"), next="Nothing to do.")
     sent = format_number(run.get_number("records_sent"))
     until = format_time(run.at + _MATCHING_TIME) if run.at else "two days after the run"

@@ -8,7 +8,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from td_pinterest_op.identifiers.sql_text import quote_literal, quote_name
+from td_pinterest_op.identifiers.sql import quote_literal, quote_name
 from td_pinterest_op.redaction.format import break_templates, sanitize
 from td_pinterest_op.run_history.columns import COLUMNS, FAILED, FOLLOW_UP, RUN, Column, Row
 

@@ -12,6 +12,7 @@ _FOLDER_LACKS = {
     errno.ENOSPC: ("the disk is full", "make room there"),
     errno.EDQUOT: ("the disk quota is used up", "make room there"),
     errno.EFBIG: ("the system does not allow files as large as this one", "raise `ulimit -f`"),
+    errno.EIO: ("the temporary file cannot be read or is incomplete", "check that the disk has space and no errors"),
     errno.EROFS: ("the folder of temporary files is read-only", "make it writable"),
     errno.EACCES: ("the system does not permit writing to the folder of temporary files", "permit it"),
 }
@@ -39,11 +40,11 @@ def _describe_shortage(error: Exception) -> str | None:
     """Return what the machine lacks, such as memory, and what to do, or None for any other error."""
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return (
-            "the system starts no more threads: "
+            "the system refused to start another thread: "
             "raise the limit of processes (`ulimit -u`, or the container's), or set max_in_flight: 1"
         )
     if isinstance(error, MemoryError):
-        return "out of memory: give the machine or container more"
+        return "out of memory: give the machine or container more memory"
     if not isinstance(error, OSError):
         return None
     try:

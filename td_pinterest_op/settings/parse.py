@@ -110,7 +110,7 @@ def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str
         content = parse_text(raw) if isinstance(raw, str) else raw
         mapping = {} if is_left_out(content) else read_mapping(content)
     except WrongValueError as error:
-        parsed.add_problem("result_settings", f"{error}; allowed: a mapping, or a JSON or YAML string of one")
+        parsed.add_problem("result_settings", f"{error}; allowed: a mapping, or a mapping as a JSON or YAML string")
         raise parsed.build_error() from None
     if is_left_out(content):
         parsed.add_problem("result_settings", "missing; allowed: a mapping of settings", code="missing")
@@ -180,7 +180,7 @@ def _check_names(parsed: ParsedSettings, settings: Mapping[object, object], show
     unknown = [name for name in settings if name not in parsed.table.by_name]
     for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
         if not isinstance(name, str):
-            parsed.add_problem("a key", f"{describe_type(name)} is not the name of a key; allowed: a string")
+            parsed.add_problem("a key", f"the name of a key must be a string, not {describe_type(name)}")
         elif name in TASK_PARAMETERS:
             text = "is not a key of result_settings; it belongs on the task, next to result_settings"
             parsed.add_problem(name, text)
@@ -189,7 +189,7 @@ def _check_names(parsed: ParsedSettings, settings: Mapping[object, object], show
             suggestion = suggest_word(name, [*parsed.table.by_name, *TASK_PARAMETERS])
             parsed.add_problem(label, f"is unknown{suggestion}", code="unknown")
     if len(unknown) > _MAXIMUM_UNKNOWN_KEYS:
-        parsed.add_problem("more keys", f"{len(unknown) - _MAXIMUM_UNKNOWN_KEYS} more are unknown")
+        parsed.add_problem("more keys", f"{len(unknown) - _MAXIMUM_UNKNOWN_KEYS} more keys are unknown")
 
 
 def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:

@@ -42,7 +42,7 @@ def _check_order(parsed: ParsedSettings) -> None:
             low, high = parsed.values[lower], parsed.values[upper]
             if None not in (low, high) and low > high:
                 by_default = "" if upper in parsed.given else f"; {upper} is {high} by default"
-                parsed.add_problem(upper, f"is less than {lower}{by_default}; allowed: {lower} or more")
+                parsed.add_problem(upper, f"must not be less than {lower}{by_default}; allowed: {lower} or more")
 
 
 def _require_one(parsed: ParsedSettings, name: str, *others: str, reason: str = "") -> None:
@@ -63,7 +63,9 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
         _require_one(parsed, own, "audience_id", other, reason=f"{needed_by} (or {other})")
     for name in parsed.find_unused_keys(action):
         if parsed.table.by_name[name].is_restriction(parsed.values[name], action):
-            parsed.add_problem(name, f"{action.name} cannot apply it; take it out, or choose an action that can")
+            parsed.add_problem(
+                name, f"{action.name} cannot apply this setting: remove it, or choose an action that can"
+            )
     name, expected = parsed.values["audience_name"], parsed.values["expected_audience_name"]
     is_found_by_id = own is not None and not parsed.given.isdisjoint(("audience_id", own))
     names_audience = "new audience" in action.scopes and not is_found_by_id
@@ -79,7 +81,7 @@ def _check_several(parsed: ParsedSettings) -> None:
             ids, single = parsed.values[key.name], parsed.values[key.single]
             _require_one(parsed, key.name, key.single, reason=f" (or {key.single})")
             if None not in (ids, single) and single not in ids:
-                text = f"conflicts with {key.single}, which is not among them; allowed: one of the two"
+                text = f"conflicts with {key.single}, which this list does not contain; allowed: one of the two"
                 parsed.add_problem(key.name, text)
 
 
@@ -89,11 +91,13 @@ def _check_records(parsed: ParsedSettings) -> None:
     if parsed.values.get("records") != "rows":
         if not set(ROW_ONLY_NAMES).isdisjoint(columns.values()):
             allowed = f"allowed: {join_with_or(LIST_TYPES)}, or these with records: rows"
-            parsed.add_problem("columns", f"{' and '.join(ROW_ONLY_NAMES)} are keys of a row; {allowed}")
+            parsed.add_problem(
+                "columns", f"{' and '.join(ROW_ONLY_NAMES)} can be used only with records: rows; {allowed}"
+            )
         return
     if parsed.values.get("hash_in") == "warehouse":
-        text = "the warehouse cannot hash records: rows; allowed: operator, or records: identifiers"
+        text = "the warehouse cannot hash identifiers with records: rows; allowed: operator, or records: identifiers"
         parsed.add_problem("hash_in", text)
     if action and action.needs_query:
-        text = f"{action.name} sends no rows; allowed: identifiers"
+        text = f"{action.name} cannot send records: rows; allowed: identifiers"
         parsed.add_problem("records", text)

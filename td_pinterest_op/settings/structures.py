@@ -61,9 +61,9 @@ def read_list_items(value: object) -> Sequence[object]:
     elif isinstance(value, (int, float)):
         value = [value]
     if not isinstance(value, (list, tuple)):
-        raise WrongValueError(f"{describe_type(value)} is not a list")
+        raise WrongValueError(f"must be a list, not {describe_type(value)}")
     if len(value) > _MAXIMUM_ITEMS:
-        raise WrongValueError(f"a list of {len(value)} items is too long")
+        raise WrongValueError(f"the list has {len(value):,} items, more than the maximum of {_MAXIMUM_ITEMS:,}")
     return value
 
 
@@ -71,7 +71,7 @@ def read_mapping(value: object) -> Mapping[object, object]:
     """Return a value as a mapping; JSON or YAML text is parsed. Raises WrongValueError for any other value."""
     mapping = parse_text(value) if isinstance(value, str) else value
     if not isinstance(mapping, Mapping):
-        raise WrongValueError(f"{describe_type(value)} is not a mapping")
+        raise WrongValueError(f"must be a mapping, not {describe_type(value)}")
     return mapping
 
 
@@ -102,7 +102,7 @@ def _build_id_list_type(id_type: SettingType) -> SettingType:
         """Return a tuple of ids without repeats, or raise WrongValueError."""
         ids = tuple(dict.fromkeys(_read_items(id_type, value, show)))
         if not ids:
-            raise WrongValueError(f"{describe_type(value)} contains no id")
+            raise WrongValueError("must contain at least one id")
         return ids
 
     allowed = f"a list, or a comma-separated string, of 1 to {_MAXIMUM_ITEMS} ids ({id_type.allowed})"
@@ -117,9 +117,9 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
         """Add a column to `columns`, or raise WrongValueError."""
         name = column.strip().lower() if isinstance(column, str) else ""
         if not name:
-            raise WrongValueError("the name is blank or not a string")
+            raise WrongValueError("the name of a column must be a string that is not blank")
         if name in columns:
-            raise WrongValueError("the name is given twice (case does not matter)")
+            raise WrongValueError("the column is named twice (upper and lower case are equal)")
         columns[name] = _IDENTIFIER_TYPE.read(identifier_type, show)
 
     pairs = read_mapping(value).items()
@@ -131,7 +131,9 @@ def _read_percent(value: object, show: Show) -> Decimal:
     """Return a percentage from 0.01 to 50 with two decimals at most, or raise WrongValueError."""
     percent = parse_number(value)
     if percent is None or not 0 < percent <= _MOST_PERCENT or percent != round(percent, 2):
-        raise WrongValueError(f"{show(value)} is not a number from 0.01 to {_MOST_PERCENT} with two decimals at most")
+        raise WrongValueError(
+            f"must be a number from 0.01 to {_MOST_PERCENT} with at most two decimals, not {show(value)}"
+        )
     return round(percent, 2)
 
 

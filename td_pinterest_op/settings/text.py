@@ -29,7 +29,7 @@ def parse_text(text: str) -> object:
             not quote the text, which could contain a credential.
     """
     if len(text) > _LONGEST_TEXT:
-        raise WrongValueError(f"{describe_type(text)} is longer than {_LONGEST_TEXT} characters")
+        raise WrongValueError(f"{describe_type(text)} is longer than the maximum of {_LONGEST_TEXT} characters")
     with contextlib.suppress(ValueError, RecursionError):
         return json.loads(text, object_pairs_hook=_build_dict)
     try:
@@ -60,7 +60,7 @@ class _Composer(yaml.BaseLoader):
         """Return the next node. Raises WrongValueError for an alias, and for nesting that is too deep."""
         if self.check_event(yaml.AliasEvent):
             alias = self.peek_event()  # type: ignore[no-untyped-call]
-            raise WrongValueError(f"uses a YAML alias{_format_position(alias.start_mark)}; write the value out")
+            raise WrongValueError(f"contains a YAML alias{_format_position(alias.start_mark)}; write the value itself")
         self.depth += 1
         if self.depth > _DEEPEST_NESTING:
             raise WrongValueError(f"is nested more than {_DEEPEST_NESTING} levels deep")
@@ -74,7 +74,7 @@ def _read_node(node: yaml.Node | None) -> object:
     if node is None:
         return None
     if node.tag not in _PLAIN_TAGS:
-        raise WrongValueError(f"uses a YAML tag{_format_position(node.start_mark)}; remove the tag")
+        raise WrongValueError(f"contains a YAML tag{_format_position(node.start_mark)}; remove the tag")
     if isinstance(node, yaml.SequenceNode):
         return [_read_node(item) for item in node.value]
     if isinstance(node, yaml.ScalarNode):
@@ -82,9 +82,11 @@ def _read_node(node: yaml.Node | None) -> object:
     mapping: dict[str, object] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise WrongValueError(f"has a key that is not a string{_format_position(key.start_mark)}; quote it")
+            raise WrongValueError(
+                f"contains a key that is not a string{_format_position(key.start_mark)}; quote the key"
+            )
         if key.value in mapping:
-            raise WrongValueError(f"has the same key twice{_format_position(key.start_mark)}; remove one")
+            raise WrongValueError(f"contains the same key twice{_format_position(key.start_mark)}; remove one of them")
         mapping[key.value] = _read_node(value)
     return mapping
 

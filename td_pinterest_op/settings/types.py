@@ -142,9 +142,10 @@ def build_integer_type(minimum: int, maximum: int) -> SettingType:
         """Return a value as an int in the range, or raise WrongValueError."""
         number = parse_number(value)
         if number is None or number != number.to_integral_value():
-            raise WrongValueError(f"{show(value)} is not a whole number")
+            raise WrongValueError(f"must be a whole number, not {show(value)}")
         if not minimum <= number <= maximum:
-            raise WrongValueError(f"{show(value)} is {'less' if number < minimum else 'more'} than allowed")
+            bound = f"at least {minimum}" if number < minimum else f"at most {maximum}"
+            raise WrongValueError(f"must be {bound}, not {show(value)}")
         return int(number)
 
     return SettingType(read=read_integer, allowed=f"a whole number from {minimum} to {maximum}")
@@ -161,7 +162,7 @@ def build_choice_type(words: Mapping[str, object], *, allowed: str = "") -> Sett
         """Return the value of a known word, or raise WrongValueError."""
         word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
         if word not in known:
-            raise WrongValueError(f"{show(value)} is not known{suggest_word(word, known)}")
+            raise WrongValueError(f"{show(value)} is not an allowed value{suggest_word(word, known)}")
         return known[word]
 
     return SettingType(read=read_choice, allowed=allowed or ", ".join(words))
@@ -181,7 +182,7 @@ def _read_ratio(value: object, show: Show) -> float:
     """Return a number from 0 to 1, or raise WrongValueError."""
     number = parse_number(value)
     if number is None or not 0 <= number <= 1:
-        raise WrongValueError(f"{show(value)} is not a number from 0 to 1")
+        raise WrongValueError(f"must be a number from 0 to 1, not {show(value)}")
     return float(number)
 
 
@@ -195,7 +196,7 @@ def _build_id_type(longest: int, allowed: str) -> SettingType:
         if number is not None and number == number.to_integral_value():
             text = f"{number:.0f}"
         if len(text) > longest or not _DIGITS.fullmatch(text):
-            raise WrongValueError(f"{describe_type(value)} is not an id")
+            raise WrongValueError(f"must be an id (only digits, at most {longest}), not {describe_type(value)}")
         return text
 
     return SettingType(read=read_id, allowed=allowed, is_id=True)
@@ -204,11 +205,11 @@ def _build_id_type(longest: int, allowed: str) -> SettingType:
 def _read_credential(value: object, _: Show) -> str:
     """Return a credential without surrounding space, or raise WrongValueError."""
     if not isinstance(value, str):
-        raise WrongValueError(f"{describe_type(value)} is not a string")
+        raise WrongValueError(f"must be a string, not {describe_type(value)}")
     if not _CREDENTIAL.fullmatch(value.strip()):
-        raise WrongValueError("it contains spaces, control characters or characters that are not ASCII")
+        raise WrongValueError("the value contains spaces, control characters or characters that are not ASCII")
     if len(value) > LONGEST_SECRET:
-        raise WrongValueError(f"it is longer than the {LONGEST_SECRET} characters allowed for a secret")
+        raise WrongValueError(f"the value is longer than the {LONGEST_SECRET} characters that a secret may have")
     return value.strip()
 
 
@@ -221,12 +222,12 @@ def _read_numeric_credential(value: object, show: Show) -> str:
 def _read_line(value: object, _: Show) -> str:
     """Return visible text on one line, or raise WrongValueError."""
     if not isinstance(value, str):
-        raise WrongValueError(f"{describe_type(value)} is not a string")
+        raise WrongValueError(f"must be a string, not {describe_type(value)}")
     categories = {unicodedata.category(character) for character in value.strip()}
     if categories & {"Cc", "Cs", "Zl", "Zp"}:
-        raise WrongValueError("it contains line breaks, control characters or invalid characters")
+        raise WrongValueError("the value contains line breaks, control characters or invalid characters")
     if all(category[0] in "CZM" for category in categories):
-        raise WrongValueError("it contains no visible character")
+        raise WrongValueError("the value contains no visible character")
     return value.strip()
 
 
@@ -234,7 +235,7 @@ def _read_page_path(value: object, show: Show) -> str:
     """Return the path of an HTML file, or raise WrongValueError."""
     path = _read_line(value, show)
     if not path.lower().endswith((".html", ".htm")):
-        raise WrongValueError("it does not end in .html")
+        raise WrongValueError("the path does not end in .html")
     return path
 
 
@@ -242,7 +243,7 @@ def _read_table_name(value: object, show: Show) -> TableName:
     """Return the name of a table, or raise WrongValueError."""
     match = _TABLE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise WrongValueError(f"{show(value)} is not the name of a table")
+        raise WrongValueError(f"{show(value)} is not a valid table name")
     return TableName(**match.groupdict())
 
 
@@ -250,7 +251,7 @@ def _read_country(value: object, show: Show) -> str:
     """Return the code of a country in upper case, or raise WrongValueError."""
     code = value.strip().upper() if isinstance(value, str) else ""
     if not _COUNTRY.fullmatch(code):
-        raise WrongValueError(f"{show(value)} is not the code of a country")
+        raise WrongValueError(f"must be the two-letter code of a country, not {show(value)}")
     return code
 
 

@@ -39,7 +39,8 @@ def build_path(*parts: str) -> str:
     """Return the API path `/v3/…` of the URL-encoded `parts`. Raises WorkflowError if one is empty or only dots."""
     if any(part.strip(".") == "" for part in parts):
         raise WorkflowError(
-            "the name of a database, table or job is empty or consists of dots: no request was sent to Treasure Data"
+            f'the name of a database, table or job is empty, or has only dots, in "{sanitize("/".join(parts))}": '
+            "correct it in the settings or in the task. No request was sent to Treasure Data"
         )
     return "/v3/" + "/".join(urllib.parse.quote(part, safe="") for part in parts)
 

@@ -76,7 +76,7 @@ class Job:
 
     `schema`: (name, type) of each column. `records` and `size` (compressed bytes) are None if Treasure Data does not
     say. `is_judged`: the warehouse has checked the identifiers, which are digests or reasons
-    (see `records.sql.build_answers_statement`). `file` replaces a job: then there is no id, and `line_of` returns the
+    (see `records.sql.build_hashing_statement`). `file` replaces a job: then there is no id, and `line_of` returns the
     line of a row that was read just now (both are counted from 1).
     """
 
@@ -157,7 +157,9 @@ def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]
     if job_id and _JOB_ID.fullmatch(str(job_id)):
         return str(job_id), status == 409
     if status == 404:
-        raise JobError(f'there is no database "{source.database}" for the query (Treasure Data responded 404)')
+        raise JobError(
+            f'there is no database "{source.database}" for the query (Treasure Data responded 404): correct its name'
+        )
     raise TreasureDataError(f"Treasure Data responded {status} to the query, but sent no job id. Run this task again")
 
 

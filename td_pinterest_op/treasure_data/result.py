@@ -11,6 +11,7 @@ import urllib3
 
 from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.transport import read_pieces
+from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, build_path, build_refusal_error
 from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 
@@ -36,12 +37,11 @@ def open_job_rows(td: TreasureData, source: Source, *, on_job_id: Callable[[str]
 
 
 def read_small_result(td: TreasureData, source: Source) -> list[dict[str, Any]]:
-    """Return all rows of a small result, each as a dictionary by column name. Raises as `wait_for_job` does."""
-    return read_as_dicts(open_job_rows(td, source))
+    """Return each row of a small result as a dictionary by column name, with text decoded.
 
-
-def read_as_dicts(rows: Rows) -> list[dict[str, Any]]:
-    """Return each row as a dictionary by column name, with text decoded."""
+    Raises as `wait_for_job` does.
+    """
+    rows = open_job_rows(td, source)
     names = [name for name, _ in rows.job.schema]
     return [
         {
@@ -131,7 +131,7 @@ class JobResult:
         if response.status == 206 and start and int(start[1]) <= self._offset:
             return self._offset - int(start[1])
         if response.status == 206:
-            raise TemporaryError("the response contains another part of the result than requested")
+            raise TemporaryError("the response contains a different part of the result than requested")
         if response.status == 404:
             raise JobError(
                 f"job {self._job.id} no longer has a result: Treasure Data keeps results for seven days. Run the "
@@ -171,12 +171,13 @@ class JobResult:
             columns = []
         if len(columns) != width:
             raise TreasureDataError(
-                f"{self._job.label} contains a row that does not have {width} columns. Run this task again"
+                f"{self._job.label} contains a row that does not have {format_count(width, 'column')}. Run this task "
+                "again"
             )
         self._rows += len(rows)
         if self._job.records is not None and self._rows > self._job.records:
             raise TreasureDataError(
-                f"{self._job.label} contains {self._rows} rows or more, but the job says {self._job.records}; nothing "
-                "was sent. Run this task again"
+                f"{self._job.label} contains at least {self._rows} rows, but the job reports {self._job.records}; "
+                "nothing was sent. Run this task again"
             )
         return columns

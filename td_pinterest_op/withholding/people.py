@@ -11,6 +11,7 @@ from hashlib import sha256
 from itertools import chain, compress, repeat
 from operator import ne
 
+from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, regroup, sort_digests, split_fixed
@@ -19,7 +20,7 @@ from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
 
 _NUMBER_BYTES = 4
-_ENTRIES_AT_ONCE = 1 << 13  # of a bucket, as objects
+_PAIRS_AT_ONCE = 1 << 13  # of a bucket, as objects
 
 Sendable = tuple[list[bytes], Counter[str]]
 """Identifiers that may be sent, in ascending order, and how many may not, by reason."""
@@ -27,7 +28,7 @@ Sendable = tuple[list[bytes], Counter[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lists:
-    """The digests of an opt-out list and of a consent list, None for a list that the task does not name.
+    """The digests of the opt-out list and of the consent list, None for a list that the task does not have.
 
     `columns`: the identifier columns of each list, by the name of its query.
     """
@@ -37,7 +38,7 @@ class Lists:
     columns: Mapping[str, Sequence[Column]] = field(default_factory=dict)
 
     def read_buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes] | None]]:
-        """Yield the opt-outs and the consents with each first byte. The consents are None without a consent list."""
+        """Yield for each first byte the digests of opt-outs, and those of consents (None without a consent list)."""
         suppressed = map(frozenset, self.suppressed.read_buckets()) if self.suppressed else repeat(frozenset(), BUCKETS)
         consented = map(frozenset, self.consented.read_buckets()) if self.consented else repeat(None, BUCKETS)
         return zip(suppressed, consented, strict=True)
@@ -54,28 +55,31 @@ def assign_control(control: Control, keys: Iterable[object]) -> list[bool]:
 
 
 class SingleIdentifierPeople:
-    """Collects people with one identifier each, and compares them with the lists."""
+    """Collects people with one identifier each, and selects whom the lists and the control group allow to send."""
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
         self._everybody, self._controlled = Buckets(), Buckets()
 
     def close(self) -> None:
-        """Free memory and files. May be called again."""
+        """Free memory and delete temporary files. May be called again."""
         self._everybody.close()
         self._controlled.close()
 
     def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool]) -> None:
-        """Add a person for each row of a block with one column. Raises OSError."""
+        """Add a person, in the control group or not, for each row of a block with one column. Raises OSError."""
         (column,) = by_column
         self._everybody.add(column.identifiers)
         self._controlled.add([key for key in compress(column.keys, in_control) if key])
 
     def add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        """Do nothing: whoever shares the only identifier of a person who is not sent is on the same lists."""
+        """Do nothing: if a person who is not sent opted out, the list has the same identifier of others as well."""
 
     def find_sendable(self) -> Iterator[Sendable]:
-        """Yield the sendable identifiers in 256 parts. Nobody can be added afterwards. Raises OSError."""
+        """Yield for each first byte the identifiers that may be sent, and how many may not, by reason. Raises OSError.
+
+        Nobody can be added afterwards.
+        """
         self._everybody.finish()
         self._controlled.finish()
         for bucket, (suppressed, consented) in enumerate(self._lists.read_buckets()):
@@ -94,7 +98,7 @@ DONE = 1 + len(WITHHELD)
 
 
 def _decide_outcome(facts: int, *, needs_consent: bool) -> int:
-    """Return a person's outcome by the facts: 0 (sent), 1 + the index of a reason in WITHHELD, or DONE."""
+    """Return a person's outcome from the bits in `facts`: 0 (sent), 1 + the index of a reason in WITHHELD, or DONE."""
     if facts & _SHIELDS:
         return DONE
     if facts & _SUPPRESSED:
@@ -112,111 +116,126 @@ _ARE_IN_CONTROL = bytes(facts & _CONTROL > 0 for facts in range(256))
 
 
 class People:
-    """Collects people with any number of identifiers, numbered from 0, and compares them with the lists."""
+    """Collects people with any number of identifiers, and selects what the lists and the control group allow to send.
+
+    A person's index counts from 0.
+    """
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
-        # An identifier, and the number of somebody who has it. `_shared`: those that several people have.
-        self._entries, self._shared = (Buckets(DIGEST_BYTES + _NUMBER_BYTES) for _ in range(2))
-        self._facts = bytearray()  # by the number of a person
+        # Pairs of an identifier and the index of a person who has it. `_shared`: those that several people have.
+        self._pairs, self._shared = (Buckets(DIGEST_BYTES + _NUMBER_BYTES) for _ in range(2))
+        self._facts = bytearray()  # by the index of a person
         needs_consent = lists.consented is not None
         self._outcomes = bytes(_decide_outcome(facts, needs_consent=needs_consent) for facts in range(256))
         self._are_sent = bytes(not outcome for outcome in self._outcomes)
 
     def close(self) -> None:
-        """Free memory and file. May be called again."""
-        self._entries.close()
+        """Free memory and delete temporary files. May be called again."""
+        self._pairs.close()
         self._shared.close()
         self._facts = bytearray()
 
     def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool]) -> None:
-        """Add a person for each row of a block, with all identifiers in it. Raises OSError."""
+        """Add a person, in the control group or not, with all identifiers, for each row of a block. Raises OSError."""
         self._add_people(by_column, bytes(in_control).replace(b"\1", bytes([_CONTROL])))
 
     def add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        """Add `count` people who are not sent: if they are suppressed, nobody gets their identifiers."""
+        """Add `count` people who are not sent: if they opted out, their identifiers are not sent for others either."""
         self._add_people(by_column, bytes([_SHIELDS]) * count)
 
     def _add_people(self, by_column: Sequence[ColumnKeys], facts: bytes) -> None:
+        """Add a person for each byte in `facts` (bits, see `_decide_outcome`), with the identifiers of all columns."""
         first = len(self._facts)
         self._facts += facts
         if self._lists.suppressed:
             # A person whose address cannot be compared may be on the list.
-            self._add_fact(_SUPPRESSED, (first + row for column in by_column for row in column.unsure_rows))
+            rejected = chain.from_iterable(column.rejected for column in by_column)
+            self._add_fact(_SUPPRESSED, (first + row for row, reason in rejected if reason is Reason.UNSURE))
         for column in by_column:
-            numbers = range(first, len(self._facts)) if column.rows is None else [first + row for row in column.rows]
-            valid = compress(numbers, column.keys) if column.rejected else numbers
-            _add_entries(self._entries, column.identifiers, valid)
+            people = range(first, len(self._facts)) if column.rows is None else [first + row for row in column.rows]
+            valid = compress(people, column.keys) if column.rejected else people
+            _add_pairs(self._pairs, column.identifiers, valid)
 
     def compare_with_lists(self) -> None:
-        """Compare everybody with the lists. Nobody can be added afterwards. Raises OSError."""
-        self._entries.finish()
+        """Look up everybody's identifiers in the lists, and set the facts about each person. Raises OSError.
+
+        Nobody can be added afterwards.
+        """
+        self._pairs.finish()
         for bucket, (suppressed, consented) in enumerate(self._lists.read_buckets()):
             first_holders: dict[bytes, int] = {}
-            for digests, numbers in _read_entries(self._entries, bucket):
-                self._add_fact(_SUPPRESSED, compress(numbers, map(suppressed.__contains__, digests)))
+            for digests, people in _read_pairs(self._pairs, bucket):
+                self._add_fact(_SUPPRESSED, compress(people, map(suppressed.__contains__, digests)))
                 if consented:
-                    self._add_fact(_CONSENTS, compress(numbers, map(consented.__contains__, digests)))
-                self._keep_shared(digests, numbers, first_holders)
+                    self._add_fact(_CONSENTS, compress(people, map(consented.__contains__, digests)))
+                self._store_shared(digests, people, first_holders)
         self._shared.finish()
 
-    def _keep_shared(self, digests: Sequence[bytes], numbers: Sequence[int], first_holders: dict[bytes, int]) -> None:
-        """Keep the identifiers that several people have, each with the numbers of these people."""
-        is_shared = map(ne, map(first_holders.setdefault, digests, numbers), numbers)
-        shared = [*compress(zip(digests, numbers, strict=True), is_shared)]
+    def _store_shared(self, digests: Sequence[bytes], people: Sequence[int], first_holders: dict[bytes, int]) -> None:
+        """Store the identifiers that several people have, each with the index of every such person."""
+        is_shared = map(ne, map(first_holders.setdefault, digests, people), people)
+        shared = [*compress(zip(digests, people, strict=True), is_shared)]
         shared += [(digest, first_holders[digest]) for digest in {digest for digest, _ in shared}]
-        _add_entries(self._shared, [digest for digest, _ in shared], [number for _, number in shared])
+        _add_pairs(self._shared, [digest for digest, _ in shared], [person for _, person in shared])
 
-    def _add_fact(self, fact: int, numbers: Iterable[int]) -> None:
-        for number in numbers:
-            self._facts[number] |= fact
+    def _add_fact(self, fact: int, people: Iterable[int]) -> None:
+        """Set a fact about each of these people. A fact is one bit."""
+        for person in people:
+            self._facts[person] |= fact
 
     def find_outcomes(self, start: int, stop: int) -> bytearray:
-        """Return the outcomes of the people from `start` to before `stop`, a byte for each: see `_decide_outcome`."""
+        """Return the outcome of each person from index `start` to before `stop`, as one byte: see `_decide_outcome`."""
         return self._facts[start:stop].translate(self._outcomes)
 
     def find_sendable(self) -> Iterator[Sendable]:
-        """Yield the identifiers that may be sent on their own, in 256 parts. Raises OSError."""
+        """Yield for each first byte the identifiers that may be sent, and how many may not, by reason. Raises OSError.
+
+        Each identifier is sent on its own.
+        """
         self.compare_with_lists()
         kinds = (_ARE_VALID, _ARE_SUPPRESSED, _GIVE_CONSENT, _ARE_IN_CONTROL)
         for bucket in range(BUCKETS):
-            everybody, suppressed, consented, controlled = self._find_identifiers(self._entries, bucket, *kinds)
+            everybody, suppressed, consented, controlled = self._find_identifiers(self._pairs, bucket, *kinds)
             yield _select_sendable(everybody, suppressed, consented if self._lists.consented else None, controlled)
 
     def find_identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
-        """Yield person, reason and digest for each identifier that must be left out of a sent person's rows."""
+        """Yield the person, reason and digest of each identifier that must be left out of the rows of a sent person."""
         for bucket in range(BUCKETS):
             suppressed, controlled = self._find_identifiers(self._shared, bucket, _ARE_SUPPRESSED, _ARE_IN_CONTROL)
             lost = suppressed | controlled
-            for digests, numbers in _read_entries(self._shared, bucket) if lost else ():
-                is_sent = bytes(map(self._facts.__getitem__, numbers)).translate(self._are_sent)
+            for digests, people in _read_pairs(self._shared, bucket) if lost else ():
+                is_sent = bytes(map(self._facts.__getitem__, people)).translate(self._are_sent)
                 sent = [*compress(digests, is_sent)]
-                entries = zip(sent, compress(numbers, is_sent), strict=True)
-                for digest, number in compress(entries, map(lost.__contains__, sent)):
-                    yield number, SUPPRESSED if digest in suppressed else CONTROL, digest
+                entries = zip(sent, compress(people, is_sent), strict=True)
+                for digest, person in compress(entries, map(lost.__contains__, sent)):
+                    yield person, SUPPRESSED if digest in suppressed else CONTROL, digest
 
-    def _find_identifiers(self, entries: Buckets, bucket: int, *kinds: bytes) -> list[set[bytes]]:
-        """Return a bucket's identifiers of each kind of people. `kinds`: tables of facts."""
+    def _find_identifiers(self, pairs: Buckets, bucket: int, *kinds: bytes) -> list[set[bytes]]:
+        """Return a set of a bucket's digests for each kind of people, such as those who opted out.
+
+        `kinds`: a table for each kind, 1 for the facts of such people.
+        """
         found: list[set[bytes]] = [set() for _ in kinds]
-        for digests, numbers in _read_entries(entries, bucket):
-            facts = bytes(map(self._facts.__getitem__, numbers))
+        for digests, people in _read_pairs(pairs, bucket):
+            facts = bytes(map(self._facts.__getitem__, people))
             for identifiers, kind in zip(found, kinds, strict=True):
                 identifiers.update(compress(digests, facts.translate(kind)))
         return found
 
 
-def _add_entries(entries: Buckets, digests: Iterable[bytes], numbers: Iterable[int]) -> None:
-    """Add digests to buckets, each with the number of a person who has it."""
-    ends = split_fixed(array("I", numbers).tobytes(), _NUMBER_BYTES)
-    entries.add([digest + end for digest, end in zip(digests, ends, strict=True)])
+def _add_pairs(pairs: Buckets, digests: Iterable[bytes], people: Iterable[int]) -> None:
+    """Add pairs to buckets: the digest of an identifier, and the index of a person who has it."""
+    ends = split_fixed(array("I", people).tobytes(), _NUMBER_BYTES)
+    pairs.add([digest + end for digest, end in zip(digests, ends, strict=True)])
 
 
-def _read_entries(entries: Buckets, bucket: int) -> Iterator[tuple[list[bytes], list[int]]]:
-    """Yield a bucket's digests and, for each, the number of a person who has it, in parts."""
-    step = entries.width // _NUMBER_BYTES
-    for piece in regroup(entries.read_segments(bucket), _ENTRIES_AT_ONCE * entries.width):
-        numbers = memoryview(piece).cast("I")[step - 1 :: step].tolist()
-        yield [*split_fixed(piece, DIGEST_BYTES, _NUMBER_BYTES)], numbers
+def _read_pairs(pairs: Buckets, bucket: int) -> Iterator[tuple[list[bytes], list[int]]]:
+    """Yield the pairs in a bucket, some at a time: digests, and for each digest the index of a person who has it."""
+    step = pairs.width // _NUMBER_BYTES
+    for piece in regroup(pairs.read_segments(bucket), _PAIRS_AT_ONCE * pairs.width):
+        people = memoryview(piece).cast("I")[step - 1 :: step].tolist()
+        yield [*split_fixed(piece, DIGEST_BYTES, _NUMBER_BYTES)], people
 
 
 def _select_sendable(
@@ -225,7 +244,7 @@ def _select_sendable(
     consented: frozenset[bytes] | set[bytes] | None,
     controlled: set[bytes],
 ) -> Sendable:
-    """Return the identifiers that may be sent, and how many may not be sent, by reason."""
+    """Return those of the identifiers that may be sent, in ascending order, and how many may not, by reason."""
     opted_out = identifiers & suppressed
     left = identifiers - opted_out
     without_consent = set() if consented is None else left - consented

@@ -8,11 +8,10 @@ get the same outcome.
 from collections.abc import Mapping
 
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.identifiers.sql import HASHED_MARK, build_control_number_sql
-from td_pinterest_op.identifiers.sql_text import quote_literal
+from td_pinterest_op.identifiers.sql import HASHED_MARK, build_control_number_sql, quote_literal
 from td_pinterest_op.identifiers.types import UNSURE
-from td_pinterest_op.records.columns import find_position
-from td_pinterest_op.records.sql import NUMBERS, Query, build_answers_select
+from td_pinterest_op.records.columns import find_position, is_single
+from td_pinterest_op.records.sql import NUMBERS, Query, build_hashing_select
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
 
@@ -26,7 +25,7 @@ _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
 
 
 def people_select(query: Query, *, tables: Mapping[str, str], control: Control | None) -> str:
-    """Return a SELECT of the digests that may be sent, and of the reasons why others may not be.
+    """Return a SELECT of the digests to send, and of the reasons why others are rejected or withheld, with counts.
 
     Columns: `answer`, a digest or a reason; `people`, how many digests; `given`, how many values;
     `hashed`, how many of those were digests; `row_count` and `invalid_rows`, which add up to those of the query.
@@ -65,24 +64,24 @@ GROUP BY answer"""
 
 
 def values_select(query: Query) -> str:
-    """Return a SELECT with the columns of `people_select`, for a query with one column and nobody to withhold."""
+    """Return a SELECT with the columns of `people_select`, for one identifier column if nobody must be withheld."""
     return f"""\
 SELECT {_BARE} AS answer, 0 AS people, 1 AS given, {_has_mark_sql(HASHED_MARK)} AS hashed, 1 AS row_count,
   CASE WHEN length(answer) < 64 THEN 1 ELSE 0 END AS invalid_rows
-FROM ({_single_answer_select(query)})"""
+FROM ({_single_value_select(query)})"""
 
 
 def needs_table(query: Query, *, tables: Mapping[str, str], control: Control | None) -> bool:
-    """Return whether a run must store `people_select` in a table, since `values_select` would not suffice."""
+    """Return whether a run must store the result of `people_select` in a table: `values_select` does not suffice."""
     return bool(tables) or control is not None or not _is_single(query, control)
 
 
 def list_select(query: Query) -> str:
-    """Return a SELECT of a list's distinct answers, with how often each occurs, and how often as a digest."""
+    """Return a SELECT of a list's different digests and reasons for rejection, each with the number of its values."""
     of_rows = (
-        _single_answer_select(query)
+        _single_value_select(query)
         if _is_single(query, None)
-        else f"SELECT answer FROM ({_row_answers_select(query)}) {_UNNESTED}"
+        else f"SELECT answer FROM ({_row_values_select(query)}) {_UNNESTED}"
     )
     return f"""\
 SELECT answer, count(*) AS given, sum(hashed) AS hashed
@@ -91,7 +90,7 @@ GROUP BY answer"""
 
 
 def list_counts_select(tables: Mapping[str, str]) -> str:
-    """Return a SELECT that counts the values of each list, in one row a list. `tables`: as for `people_select`.
+    """Return a SELECT of one row for each opt-out or consent list, with the numbers of its identifiers and values.
 
     Columns: `list`, its name; `identifiers`; `given`, how many valid values; `hashed`, how many of those were digests;
     `reasons`, the invalid values: see `sum_by_reason`.
@@ -107,13 +106,13 @@ FROM {table}"""
 
 
 def sum_by_reason(reason: str, amount: str, *, where: str) -> str:
-    """Return the SQL of a text with each reason and its amount, such as `null 3, empty 1`."""
+    """Return the SQL of a text that names each reason with its amount, such as `null 3, empty 1`."""
     return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({amount} AS varchar) ORDER BY {reason})
     FILTER (WHERE {where}), ', '), '')"""
 
 
 def parse_amounts(text: str) -> dict[str, int]:
-    """Parse a text of `sum_by_reason` into amounts by reason."""
+    """Return the amount of each reason in a text that `sum_by_reason` has made."""
     return {reason: int(amount) for reason, _, amount in (each.rpartition(" ") for each in text.split(", ") if each)}
 
 
@@ -121,44 +120,46 @@ _UNNESTED = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place
 
 
 def _is_single(query: Query, control: Control | None) -> bool:
-    """Return whether each row has a single value, and no other column chooses the control group."""
-    return len(query.columns) == 1 and not query.columns[0].is_array and not (control and control.by)
+    """Return whether each row has a single identifier, and no other column contains keys for the control group."""
+    return is_single(query.columns) and not (control and control.by)
 
 
 def _has_mark_sql(mark: str) -> str:
-    """Return the SQL of 1 for an answer that begins with a mark, 0 for any other answer."""
+    """Return the SQL of 1 if the column `answer` begins with this mark, and of 0 if it does not."""
     return f"CASE WHEN substr(answer, 1, 1) = '{mark}' THEN 1 ELSE 0 END"
 
 
-def _single_answer_select(query: Query) -> str:
+def _single_value_select(query: Query) -> str:
+    """Return a SELECT of the digest or reason for each row's only identifier, as the column `answer`."""
     (column,) = query.columns
-    source = build_answers_select(query, mark=HASHED_MARK)
+    source = build_hashing_select(query, hashed_mark=HASHED_MARK)
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"
 
 
-def _row_answers_select(query: Query, *, keep: str = "") -> str:
-    """Return a SELECT of each row's answers as the array `answers`, which is never empty.
+def _row_values_select(query: Query, *, extra_columns: str = "") -> str:
+    """Return a SELECT of the digests and reasons for each row's identifiers, as a non-empty array `answers`.
 
-    A row without a value has the answer `null`. `keep`: columns to select as well.
+    A row without a value has the answer `null`. `extra_columns`: columns to select as well.
     """
     of_columns = " || ".join(
         f"coalesce(a{column.position}, ARRAY[])" if column.is_array else f"ARRAY[a{column.position}]"
         for column in query.columns
     )
     return f"""\
-SELECT {keep}CASE WHEN cardinality(found) > 0 THEN found ELSE ARRAY['{Reason.NULL.value}'] END AS answers
-FROM (SELECT {keep}filter({of_columns}, each -> each IS NOT NULL) AS found FROM (
-{build_answers_select(query, mark=HASHED_MARK)}
+SELECT {extra_columns}CASE WHEN cardinality(found) > 0 THEN found ELSE ARRAY['{Reason.NULL.value}'] END AS answers
+FROM (SELECT {extra_columns}filter({of_columns}, each -> each IS NOT NULL) AS found FROM (
+{build_hashing_select(query, hashed_mark=HASHED_MARK)}
 ))"""
 
 
 def _in_control_sql(control: Control, key: str) -> str:
+    """Return the SQL condition that a person with this key, itself SQL, is in the control group."""
     number = build_control_number_sql(key, quote_literal(control.salt))
     return f"{number} % {NUMBERS} < {control.share_of_ten_thousand}"
 
 
 def _single_persons_select(query: Query, control: Control | None) -> str:
-    """Return a SELECT of the distinct answers of people who have one value each."""
+    """Return a SELECT of the different digests and reasons, with counts, if each person has one identifier."""
     in_control = (
         f"CASE WHEN {_IS_DIGEST} AND {_in_control_sql(control, 'answer')} THEN 1 ELSE 0 END" if control else "0"
     )
@@ -169,7 +170,7 @@ def _single_persons_select(query: Query, control: Control | None) -> str:
 
 
 def _persons_select(query: Query, control: Control | None) -> str:
-    """Return a SELECT of each person's distinct answers."""
+    """Return a SELECT of each person's different digests and reasons, with counts, if a person may have several."""
     by = f"c{find_position(control.by, query.names)}" if control and control.by else ""
     keep, answers, in_control = f"{by}, " if by else "", "answers", "0"
     if control and by:
@@ -185,7 +186,7 @@ def _persons_select(query: Query, control: Control | None) -> str:
     SELECT answers, in_control, to_hex(sha256(to_utf8(array_join(answers, ' ')))) AS person,
       CASE WHEN cardinality(filter(answers, each -> length(each) < 64)) > 0 THEN 1 ELSE 0 END AS is_invalid
     FROM (SELECT {answers} AS answers, {in_control} AS in_control FROM (
-{_row_answers_select(query, keep=keep)}
+{_row_values_select(query, extra_columns=keep)}
     ))
   ) {_UNNESTED}
   GROUP BY person, {_BARE}"""

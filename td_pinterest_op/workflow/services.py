@@ -39,7 +39,7 @@ def read_endpoints(environ: Mapping[str, str]) -> Endpoints:
     values = {name: environ.get(name, "").strip() or default for name, default in _DEFAULTS.items()}
     urls = {name: url if "://" in url else f"https://{url}" for name, url in values.items()}
     if unsafe := [name for name, url in urls.items() if not is_safe_url(url)]:
-        raise SettingsError(f"{' and '.join(unsafe)} must be https (http is allowed only for this machine)")
+        raise SettingsError(f"{' and '.join(unsafe)} must be an https address (http is allowed only for this machine)")
     return Endpoints(*urls.values())
 
 

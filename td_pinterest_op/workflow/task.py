@@ -71,7 +71,9 @@ class Task:
                 "under its _env (config/environment.yml has the line)"
             )
         if len(key) > LONGEST_SECRET:
-            raise SettingsError(f"TD_API_KEY is longer than the {LONGEST_SECRET} characters allowed for a secret")
+            raise SettingsError(
+                f"TD_API_KEY is longer than the {LONGEST_SECRET} characters allowed for a secret: check td.apikey"
+            )
         return Secret(key)
 
 
@@ -157,9 +159,11 @@ def read_sql(text: str, *, key: str) -> str:
     try:
         query = Path(text).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        raise SettingsError(f"{key}: there is no file {sanitize(text)} in the project", key=key) from None
+        raise SettingsError(
+            f"{key}: there is no file {sanitize(text)} in the project: correct the name", key=key
+        ) from None
     if not query.strip():
-        raise SettingsError(f"{key}: the file {sanitize(text)} is blank", key=key)
+        raise SettingsError(f"{key}: the file {sanitize(text)} is blank: write a query into it", key=key)
     if "${" in query:
         raise SettingsError(
             f"{key}: {sanitize(text)} contains a template, which digdag fills in only in a .dig file or in a td> "
@@ -191,7 +195,8 @@ def read_database(task: Task, *, use: str) -> str:
         raise SettingsError(f"{use} needs a database: give the task a `database`", key="database")
     if not _DATABASE.fullmatch(name := str(database).strip()):
         raise SettingsError(
-            "database must be the name of a database: lowercase letters, digits and underscores only", key="database"
+            "database must be the name of a database, with only lowercase letters, digits and underscores",
+            key="database",
         )
     return name
 

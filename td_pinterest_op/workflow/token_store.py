@@ -62,19 +62,21 @@ class TokenStore:
         if issued is None:
             self._warn_of_expiry(seconds)
         elif self._is_local and self._read_local_token() != self.current.reveal():
-            log.info("Pinterest issued a new refresh token; another task has stored a newer one, which is kept")
+            log.info(
+                "Pinterest issued a new refresh token, but another task has already stored a newer one, which stays"
+            )
         elif problem := self._try_store(issued):
             log.warning(
                 "Pinterest issued a new refresh token, which could not be saved (%s): exports continue with the old "
                 "one until it expires, on %s at the latest, or at once if Pinterest has withdrawn it. Authorise the "
-                "app again and store its refresh token in secret %s",
+                "app again and store its refresh token in the secret %s",
                 problem,
                 self._format_expiry_date(seconds) if seconds else "a day that Pinterest did not name",
                 self.secret_name or "pinterest.refresh_token, not in the settings",
             )
         else:
             self.current = issued
-            log.info("Pinterest issued a new refresh token; it is saved in secret %s", self.secret_name)
+            log.info("Pinterest issued a new refresh token; it is saved in the secret %s", self.secret_name)
 
     def read_token(self) -> Secret | None:
         """Return the stored refresh token, or None if it is unknown: a workflow server does not show its secrets."""
@@ -88,7 +90,7 @@ class TokenStore:
         """Log a warning if the refresh token, of which Pinterest issued no new one, expires within two weeks."""
         if seconds is not None and seconds <= _SOON:
             log.warning(
-                "the refresh token expires on %s and Pinterest gave no new one: the owner of the Pinterest app must "
+                "the refresh token expires on %s and Pinterest issued no new one: the owner of the Pinterest app must "
                 "authorise it again before that day, and store the new refresh token in %s",
                 self._format_expiry_date(seconds),
                 self.secret_name or "the task's settings",
@@ -130,15 +132,15 @@ class TokenStore:
         if endpoint := self.environ.get("DIGDAG_ENDPOINT", "").rstrip("/"):
             if self.project_id is None or not is_safe_url(endpoint):
                 raise SettingsError(
-                    "DIGDAG_ENDPOINT must be https (http is allowed only for this machine), and the task must "
-                    "belong to a project"
+                    "DIGDAG_ENDPOINT must be an https address (http is allowed only for this machine), and the task "
+                    "must belong to a project"
                 )
             # Never the Treasure Data key: it is not for that server.
             return DigdagServer(url=endpoint, authorization=Secret(self.environ.get("DIGDAG_AUTHORIZATION", "")))
         server = self.environ.get("TD_API_SERVER") or "https://api.treasuredata.com/"
         host = urllib.parse.urlsplit(server if "//" in server else f"//{server}").hostname or ""
         if not _TD_HOST.fullmatch(host) or self.project_id in (None, LOCAL_PROJECT):
-            raise SettingsError("DIGDAG_ENDPOINT is missing in _env")
+            raise SettingsError("DIGDAG_ENDPOINT is missing in the task's _env")
         hosted = host.replace("api.", "api-workflow.", 1)
         return DigdagServer(url=f"https://{hosted}", authorization=Secret(f"TD1 {self.environ.get('TD_API_KEY', '')}"))
 

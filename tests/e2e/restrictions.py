@@ -67,7 +67,7 @@ def check_restrictions(services: Services, action: str, run: RunExport, *, refus
             assert refusal in error, (setting, error)
             assert [] == writes, setting
         elif action not in honoured_by and setting not in LIMITS:
-            assert f"{setting}: {action} cannot apply it" in error, (setting, error)
+            assert f"{setting}: {action} cannot apply this setting" in error, (setting, error)
             assert [] == writes, setting
         elif action in honoured_by and setting != "control":
             assert (setting == "dry_run") == (error == ""), (setting, error)

@@ -241,7 +241,7 @@ def test_several_audiences_of_one_name_are_an_error_with_their_ids(services: Ser
 def test_audience_with_an_unexpected_name_is_not_changed(services: Services, action: str) -> None:
     settings = {"action": action, "audience_id": services.audience(people(3)), "expected_audience_name": "Customers"}
     job = None if action in (CLEAR, DELETE) else services.job(people(2))
-    with pytest.raises(AudienceError, match='is named "Shoppers"; expected_audience_name is "Customers"'):
+    with pytest.raises(AudienceError, match='is named "Shoppers", but expected_audience_name is "Customers"'):
         services.export(settings, job_id=job)
     assert [] == services.pinterest.calls.writes()
     services.export(settings | {"expected_audience_name": "Shoppers"}, job_id=job)

@@ -166,20 +166,20 @@ class TestUnsureValues:
 @pytest.mark.parametrize(
     ("settings", "params", "named"),
     [
-        ({}, {"job_id": "12"}, ["hash_in: warehouse needs `query`", "are those of a job (`job_id` or the last job)"]),
+        ({}, {"job_id": "12"}, ["hash_in: warehouse needs `query`", "come from a job (`job_id` or the last job)"]),
         (
             {},
             {"td": {"last_job_id": 13}},
-            ["hash_in: warehouse needs `query`", "are those of a job (`job_id` or the last job)"],
+            ["hash_in: warehouse needs `query`", "come from a job (`job_id` or the last job)"],
         ),
         (
             {},
             {"query": "SELECT 1", "engine": "hive"},
-            ["hash_in: warehouse needs the engine presto or trino", "engine: hive"],
+            ["hash_in: warehouse needs the engine presto or trino", "uses the engine hive"],
         ),
         ({}, {"query": "SELECT 1; SELECT 2"}, ["several statements"]),
         ({"records": "rows"}, {"query": "SELECT 1"}, ["hash_in: ", "records: rows"]),
-        ({"hash_in": "trino"}, {"query": "SELECT 1"}, ["hash_in: 'trino' is not known"]),
+        ({"hash_in": "trino"}, {"query": "SELECT 1"}, ["hash_in: 'trino' is not an allowed value"]),
         ({"action": "add"}, {"job_id": "12"}, ["action: "]),
     ],
 )

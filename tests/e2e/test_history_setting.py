@@ -24,6 +24,7 @@ from td_pinterest_op.status import check_audiences
 from td_pinterest_op.workflow import history as writing
 from td_pinterest_op.workflow.task import Task
 from tests import guard
+from tests.campaigns import select_rows
 from tests.e2e.audiences import ADD, CLEAR, CREATE, DELETE, REMOVE, REPLACE, is_cleared, settings_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer
 from tests.emulators.pinterest import Fault as PinterestFault
@@ -338,6 +339,10 @@ def broken_history(
     return ("nowhere" if request.param == "no such database" else "crm") + f".{TABLE}", why
 
 
+# The export meets each of them.
+few_broken_histories = pytest.mark.parametrize("broken_history", select_rows([*BROKEN], quick=2), indirect=True)
+
+
 def test_export_with_an_unwritable_history_succeeds_with_one_warning(
     services: Services, broken_history: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -352,6 +357,7 @@ def test_export_with_an_unwritable_history_succeeds_with_one_warning(
     assert warning.endswith(". The run continues without its history")
 
 
+@few_broken_histories
 def test_unwritable_history_does_not_change_the_error_of_a_run(
     services: Services, broken_history: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -383,6 +389,7 @@ def test_mirror_settles_with_an_unwritable_history(
     assert 2 == len(told)
 
 
+@few_broken_histories
 def test_follow_up_with_an_unusable_history_warns_once(
     services: Services, broken_history: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -399,6 +406,7 @@ def test_follow_up_with_an_unusable_history_warns_once(
     assert warning.startswith(f"nothing is known from the history {broken_history[0]}: ")
 
 
+@few_broken_histories
 def test_unwritable_row_of_a_failed_run_causes_one_warning(
     services: Services, broken_history: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -86,19 +86,22 @@ class TestDryRun:
         [
             (ADD, ['add to audience {id} "Shoppers" (customer list {list})']),
             (REMOVE, ['remove from audience {id} "Shoppers" (customer list {list})']),
-            (CREATE, ['create customer list "Spring (td {key} {job} {records})"', 'create audience "Spring" from it']),
+            (
+                CREATE,
+                ['create customer list "Spring (td {key} {job} {records})"', 'create audience "Spring" with this list'],
+            ),
             (
                 REPLACE,
                 [
                     'create customer list "Shoppers (td {key} {job} {records})"',
-                    'switch audience {id} "Shoppers" to it; customer list {list} is orphaned',
+                    'switch audience {id} "Shoppers" to this list; customer list {list} is orphaned',
                 ],
             ),
             (
                 CLEAR,
                 [
                     'create customer list "Shoppers (td {key} - {nobody})"',
-                    'switch audience {id} "Shoppers" to it; customer list {list} is orphaned',
+                    'switch audience {id} "Shoppers" to this list; customer list {list} is orphaned',
                 ],
             ),
             (DELETE, ['remove audience {id} "Shoppers"; its customer list stays']),

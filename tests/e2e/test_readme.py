@@ -21,8 +21,10 @@ from td_pinterest_op.settings.table import ERASURE, STATUS
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.stats import LISTS, Stats
 from tests import dig
+from tests.dig import warm
 from tests.e2e.audiences import ADD, CREATE, REPLACE
 from tests.e2e.project import ROOT, secrets_for, use_audience
+from tests.emulators.environment import HURRY
 from tests.exporting import Services, digest, digests, people
 from tests.readme import replace_commands
 
@@ -69,7 +71,8 @@ def test_documented_change_from_add_to_mirror_works(services: Services, project:
     block = block.replace("the name of the audience", "Shoppers")
     head = "timezone: UTC\n_export:\n  !include : config/workflow.yml\n"
     (project / "mine.dig").write_text(head + block)
-    result = dig.run(project / "mine.dig", secrets=secrets_for(services), environ=services.environ)
+    environ = services.environ | {"PYTHONPATH": HURRY}
+    result = dig.run(project / "mine.dig", secrets=secrets_for(services), environ=environ, start=warm.start)
     assert result.error is None
     assert digests(120, first=2) == services.pinterest.members_of_audience(audience_id)
 

@@ -1,11 +1,13 @@
 """Replacing and clearing: the audience is switched to another list, and keeps its members until then."""
 
+import itertools
 from typing import Any
 
 import pytest
 
 from td_pinterest_op.audiences.create_once import PATIENCE
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
+from tests.campaigns import select_rows
 from tests.e2e.audiences import ADD, CLEAR, NEW, NEXT_DAY, REPLACE, current_list_id, is_cleared, list_name
 from tests.emulators.pinterest import Answer, Call, Fault, When
 from tests.exporting import SESSION, Services, digests, people
@@ -171,9 +173,11 @@ class TestClear:
             stored["customer_list_id"],
         )
 
-    @pytest.mark.parametrize("session_time", [SESSION, NEXT_DAY], ids=["the same session", "another session"])
-    @pytest.mark.parametrize("demands_records", [True, False])
-    @pytest.mark.parametrize("came", [1, 3])
+    @pytest.mark.parametrize(
+        ("came", "demands_records", "session_time"),
+        # Each value of each.
+        select_rows([*itertools.product([1, 3], [True, False], [SESSION, NEXT_DAY])], quick=3),
+    )
     def test_clear_removes_people_added_since_the_last_clear(
         self, services: Services, session_time: str, came: int, demands_records: bool
     ) -> None:

@@ -24,12 +24,8 @@ _numbers = itertools.count(1)
 SESSION_OF_TASK = {"session_time": SESSION, "project_id": 1}
 
 every_action = pytest.mark.parametrize("action", EVERY)
-# Mirrors take longest, and tests of a task cover them.
-most_actions = pytest.mark.parametrize(
-    "action", [pytest.param(action, marks=[campaign] if action == MIRROR else []) for action in EVERY]
-)
-# What is shared reaches every action by one way.
-SHARED_ELSEWHERE = {("shared", action) for action in EVERY if action != ADD}
+# What is shared, or is in an entry, reaches every action by one way.
+IN_ENTRIES = {("shared", ADD), ("entry", ADD), ("entry", CREATE), ("entry", "clear_current_audience")}
 every_form = pytest.mark.parametrize(
     "form", [pytest.param(form, marks=[] if form == "JSON" else [campaign]) for form in DUMPS]
 )
@@ -67,7 +63,7 @@ def test_restriction_of_a_task_is_honoured_or_rejected(services: Services, actio
 @pytest.mark.parametrize(
     ("action", "place"),
     [
-        pytest.param(action, place, marks=[campaign] if action == MIRROR or (place, action) in SHARED_ELSEWHERE else [])
+        pytest.param(action, place, marks=[] if (place, action) in IN_ENTRIES else [campaign])
         for place in ("shared", "entry")
         for action in EVERY
     ],
@@ -86,12 +82,20 @@ def test_restriction_in_an_entry_of_several_is_honoured_or_rejected(
     check_restrictions(services, action, run)
 
 
+# An activation rejects every action that contradicts its later runs at one place, and tests of a task cover mirrors.
+ELSEWHERE = {*EVERY} - {ADD, REPLACE}
 LATER = {"add": (ADD, CREATE), "replace": (REPLACE, CREATE), "mirror": (MIRROR,)}
 
 
-@most_actions
 @pytest.mark.parametrize("place", ["task", pytest.param("console", marks=campaign)])
-@pytest.mark.parametrize("later", LATER)
+@pytest.mark.parametrize(
+    ("later", "action"),
+    [
+        pytest.param(later, action, marks=[campaign] if action in ELSEWHERE - {*LATER[later]} | {MIRROR} else [])
+        for later in LATER
+        for action in EVERY
+    ],
+)
 def test_restriction_of_an_activation_is_honoured_or_rejected(
     services: Services, action: str, place: str, later: str
 ) -> None:
@@ -113,5 +117,5 @@ def test_restriction_of_an_activation_is_honoured_or_rejected(
         except ExportError as error:
             return str(error)
 
-    refusal = "" if action in LATER[later] else f"action of the settings contradicts later_runs: {later}"
+    refusal = "" if action in LATER[later] else f"the setting action contradicts later_runs: {later}"
     check_restrictions(services, action, run, refusal=refusal)

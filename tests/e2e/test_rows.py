@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgpack
 import pytest
 
 from td_pinterest_op.errors import InvalidRowsError, JobError, TreasureDataError
+from tests.campaigns import select_rows
 from tests.e2e.audiences import ADD
 from tests.emulators.td import Fault
 from tests.exporting import ATTEMPT, NO_REASONS, NOBODY, Services, digest, digests, people
@@ -153,6 +155,12 @@ def export_members(services: Services, job_id: str, **settings: Any) -> set[str]
 COUNT = 3000
 
 
+TEMPORARY = [
+    *(Fault(kind="status", status=status, times=3) for status in (429, 500, 502, 503)),
+    *(Fault(kind=kind, times=3) for kind in ("reset", "lost", "cut")),
+]
+
+
 class TestDownload:
     @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
     @pytest.mark.parametrize("with_length", [True, False], ids=["length", "no length"])
@@ -184,12 +192,11 @@ class TestDownload:
         assert [] == services.pinterest.calls.writes()
 
     @pytest.mark.parametrize(
-        "fault",
-        [Fault(kind="status", status=status, times=3) for status in (429, 500, 502, 503)]
-        + [Fault(kind="reset", times=3), Fault(kind="lost", times=3), Fault(kind="cut", times=3)],
-        ids=lambda fault: f"{fault.kind} {fault.status}" if fault.kind == "status" else fault.kind,
+        ("path", "fault"),
+        # Each path and each fault; a path treats all faults alike.
+        select_rows([*itertools.product(["/status/", "/show/", "/result/"], TEMPORARY)], quick=7),
+        ids=lambda value: value if isinstance(value, str) else f"{value.kind} {value.status}",
     )
-    @pytest.mark.parametrize("path", ["/status/", "/show/", "/result/"])
     def test_every_call_is_repeated_after_a_temporary_failure(
         self, services: Services, path: str, fault: Fault
     ) -> None:

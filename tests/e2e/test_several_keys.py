@@ -1,13 +1,15 @@
 """Rows with several keys: one record for a person, removed with all its keys."""
 
 import hashlib
+import itertools
 import json
 from typing import Any
 
 import pytest
 
 from td_pinterest_op.errors import InvalidRowsError, JobError, PinterestError, WorkflowError
-from td_pinterest_op.records import batch
+from td_pinterest_op.records import rows as rows_module
+from tests.campaigns import select_rows
 from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, current_list_id, settings_of
 from tests.exporting import NOBODY, Services
 
@@ -94,7 +96,7 @@ def test_person_in_several_forms_is_sent_once_and_keys_may_be_missing(services: 
 def test_plan_counts_the_requests_of_long_rows(
     services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(batch, "_MAX_BATCH_BYTES", 1000)
+    monkeypatch.setattr(rows_module, "_MAX_BATCH_BYTES", 1000)
     audience_id = services.audience()
     services.export({**ROWS, "audience_id": audience_id}, job_id=add_job(services, *map(person, range(100, 120))))
     sent = len(services.pinterest.calls.writes())
@@ -102,9 +104,10 @@ def test_plan_counts_the_requests_of_long_rows(
     assert f"requests  {sent} to write ({sent} of records)" in caplog.text
 
 
-@pytest.mark.parametrize("count", [2, 50])
-@pytest.mark.parametrize("skips", [True, False])
-@pytest.mark.parametrize("action", [ADD, CREATE, REPLACE])
+@pytest.mark.parametrize(
+    ("action", "skips", "count"),
+    select_rows([*itertools.product([ADD, CREATE, REPLACE], [True, False], [2, 50])], quick=4),
+)
 def test_rejected_rows_are_an_error_and_not_sent_in_another_form(
     services: Services, action: str, skips: bool, count: int
 ) -> None:

@@ -121,7 +121,7 @@ def test_unreadable_audience_is_named_and_the_others_are_reported(
     assert [there] == [state["audience_id"] for state in seen["audiences"]]
     assert 2 == len(seen["problems"])
     assert "audience 77 cannot be read: " in seen["problems"][0]
-    assert "audience 88 does not exist in this ad account" in seen["problems"][1]
+    assert "there is no audience 88 in ad account" in seen["problems"][1]
     assert "audience 77 cannot be read" in caplog.text
 
 
@@ -145,7 +145,7 @@ def test_rejected_token_ends_the_follow_up_at_once(services: Services, caplog: p
 
 def test_id_that_may_have_lost_digits_causes_a_warning(services: Services, caplog: pytest.LogCaptureFixture) -> None:
     seen = run_follow_up(services, "549755885175000000")
-    assert "audience 549755885175000000 does not exist in this" in seen["problems"][0]
+    assert "audience 549755885175000000 cannot be read: there is no audience" in seen["problems"][0]
     assert 1 == len([line for line in caplog.messages if line.endswith(": audience_ids")])
 
 

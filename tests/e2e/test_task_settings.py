@@ -80,7 +80,7 @@ class TestWrongSettings:
 
     @pytest.mark.parametrize("name", ["TD_API_SERVER", "PINTEREST_API_ENDPOINT"])
     def test_plain_http_to_another_machine_is_rejected(self, services: Services, name: str) -> None:
-        with pytest.raises(SettingsError, match=f"{name} must be https"):
+        with pytest.raises(SettingsError, match=f"{name} must be an https address"):
             services.export({"action": ADD, "audience_id": "1"}, job_id="1", environ={name: "http://api.example/v5"})
 
     def test_action_without_rows_needs_neither_job_nor_api_key(self, services: Services) -> None:

@@ -177,7 +177,7 @@ UNUSABLE = [
     (BOTH, values_query([None, None]), "`{}` contains no identifier (null 2). Nothing was sent", LEVELS),
     (BOTH, values_query(["nobody", "n/a"]), "`{}` contains no identifier (not_an_email 1, placeholder 1)", LEVELS),
     (BOTH, values_query([DEVICE(1)], "idfa"), "`{}` selects idfa, but the people's query selects email", LEVELS),
-    (BOTH, values_query([*sorted(digests(3)), A]), "expect_values: plain, but 3 of 4 valid", LEVELS),
+    (BOTH, values_query([*sorted(digests(3)), A]), "expect_values is plain, but 3 of 4 valid", LEVELS),
     (BOTH[:1], values_query(people(3)), "3 records (suppressed 3)", LEVELS),
     (
         BOTH[:1],
@@ -442,7 +442,7 @@ class TestFailsClosed:
             consent="SELECT nothing",
         )
         (warning,) = [record.getMessage() for record in caplog.records if "so it ignores" in record.getMessage()]
-        assert f"{action} adds no people, so it ignores the task's suppress and consent" == warning
+        assert f"the action {action} adds no people, so it ignores the task's suppress and consent" == warning
 
 
 class TestControl:
@@ -484,7 +484,7 @@ class TestExpectedValues:
     @pytest.mark.parametrize(
         ("expected", "plain", "hashed", "message"),
         [
-            ("plain", 0, 200, "expect_values: plain, but 200 of 200 valid values look hashed already"),
+            ("plain", 0, 200, "expect_values is plain, but 200 of 200 valid values look hashed already"),
             ("plain", 197, 3, "but 3 of 200 valid values look hashed already"),
             ("hashed", 3, 197, "but 3 of 200 valid values are plain"),
             ("plain", 198, 2, None),

@@ -57,9 +57,7 @@ def test_activation_mirrors_from_its_first_run(mirror_world: World) -> None:
 def test_mirror_without_a_presto_or_trino_query_is_an_error(mirror_world: World, audience_id: str) -> None:
     del mirror_world.task["query"]
     mirror_world.task["job_id"] = "12"
-    assert (
-        "mirror_current_audience needs `query`, but the rows are those of a job (`job_id`" in mirror_world.run(1).output
-    )
+    assert "mirror_current_audience needs `query`, but the rows come from a job (`job_id`" in mirror_world.run(1).output
     mirror_world.task |= {"job_id": None, "query": "SELECT 1", "engine": "hive"}
     del mirror_world.task["job_id"]
     assert "mirror_current_audience needs the engine presto or trino" in mirror_world.run(1).output

@@ -196,8 +196,8 @@ def test_query_with_few_people_stops_before_a_write_until_the_limit_is_raised(
     [
         ({"ignore_invalid_records": False}, "3 of 205 rows are invalid (placeholder 2, unsure 1). Nothing was sent"),
         ({"max_invalid_ratio": 0.01}, "a share of 0.0146 of the rows, more than max_invalid_ratio allows (0.01)"),
-        ({"expect_values": "plain"}, "expect_values: plain, but 5 of 202 valid values look hashed already"),
-        ({"expect_values": "hashed"}, "expect_values: hashed, but 197 of 202 valid values are plain"),
+        ({"expect_values": "plain"}, "expect_values is plain, but 5 of 202 valid values look hashed already"),
+        ({"expect_values": "hashed"}, "expect_values is hashed, but 197 of 202 valid values are plain"),
     ],
 )
 def test_limits_on_rows_apply_to_the_counts_of_the_warehouse(
@@ -224,7 +224,7 @@ def test_audience_switched_by_somebody_else_gets_nothing_until_a_rebuild(mirror_
         stopped = mirror_world.run(1)
     assert not stopped.succeeded
     assert f"the audience uses customer list {other.id} now" in stopped.output
-    assert "somebody else has switched it. Nothing was sent" in stopped.output
+    assert "somebody else has switched the audience. Nothing was sent" in stopped.output
     assert not sent
     assert mirror_world.run(2, rebuild=True).succeeded
     assert digests(210) == mirror_world.members(audience_id)
@@ -254,9 +254,9 @@ def test_changed_ad_account_is_rejected(mirror_world: World, audience_id: str) -
 
 def test_audience_of_another_name_is_not_mirrored(mirror_world: World, audience_id: str) -> None:
     stopped = mirror_world.run(1, expected_audience_name="Readers")
-    assert 'is named "Newsletter"; expected_audience_name is "Readers"' in stopped.output
+    assert 'is named "Newsletter", but expected_audience_name is "Readers"' in stopped.output
     stopped = mirror_world.run(1, audience_name="Readers")
-    assert f'audience {audience_id} "Newsletter" is not "Readers"' in stopped.output
+    assert f'audience {audience_id} "Newsletter" is not named "Readers"' in stopped.output
 
 
 def test_first_replace_without_a_recorded_end_is_repeated(mirror_world: World) -> None:
@@ -351,7 +351,7 @@ def test_first_run_with_present_members_stops_until_begin_is_set(mirror_world: W
         stopped = mirror_world.run(0, begin=None)
     assert not stopped.succeeded
     assert (
-        "the mirror has not filled this audience yet, but it already has 30 people. Nothing was sent. Set begin"
+        "the mirror has not filled this audience yet, but the audience already has 30 people. Nothing was sent. Set"
         in stopped.output
     )
     assert not sent
@@ -374,7 +374,7 @@ def test_named_audience_is_created_and_then_mirrored(mirror_world: World) -> Non
         assert mirror_world.run(1).succeeded
     assert {"REMOVE": 5} == sent
     mirror_world.pinterest.add_audience("Segment", customer_list_id=mirror_world.pinterest.add_list("another").id)
-    assert 'several audiences are named "Segment"' in mirror_world.run(2).output
+    assert '2 audiences are named "Segment"' in mirror_world.run(2).output
 
 
 @pytest.mark.parametrize("step", range(1, 14))

@@ -16,7 +16,10 @@ from tests.mirror.days import BATCH, Attempt, World, run_at_statement
 from tests.mirror.test_fifty_days import check_attempt, choose_next_people
 
 WAIT = 30
-OUTCOME = ("Nothing of it was sent", "of this plan had already been sent: the ledger marks these people as unsettled")
+OUTCOME = (
+    "Nothing of this plan was sent",
+    "of this plan had already been sent: the ledger marks these people as unsettled",
+)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,8 @@ from decimal import Decimal
 
 from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.records.spool import SortedDigests, split_fixed
+from td_pinterest_op.records.row_spool import RowSpool
+from td_pinterest_op.records.spool import split_fixed
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.parse import parse_settings
@@ -49,9 +50,8 @@ class _Run:
             open_lists(self.td, sources, settings, stats) as opened,
             open_reader(rows.job, settings, stats, lists=opened if sources else None) as reader,
         ):
-            reader.read(rows.blocks, progress=lambda _: None)
-            spool = reader.prepared.spool
-            data = b"".join(spool.read_chunks()) if isinstance(spool, SortedDigests) else b""
+            prepared = reader.read(rows.blocks, progress=lambda _: None)
+            data = b"" if isinstance(prepared, RowSpool) else b"".join(prepared.read_chunks())
             return frozenset(digest.hex() for digest in split_fixed(data))
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from hypothesis import given, settings
 
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.identifiers.sql import build_answer_sql, build_lower_sql, build_trim_sql
+from td_pinterest_op.identifiers.sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from td_pinterest_op.identifiers.types import EMAIL
-from td_pinterest_op.records.sql import build_answers_statement
+from td_pinterest_op.records.sql import build_hashing_statement
 from td_pinterest_op.run_history.audience_history import COLUMNS_READ, build_audience_history
 from td_pinterest_op.run_history.columns import COLUMNS, build_follow_up_row, build_lift_row, build_run_row
 from td_pinterest_op.run_history.sql import create_table, insert_rows, select_audience_rows, select_failures
@@ -48,7 +48,7 @@ def check_hashing(server: str) -> Iterator[str]:
     load_table(server, "nasty", columns, rows)
     control = Control(percent=Decimal(50), salt="it's \u00fc", by="customer")
     names = [f"c{place}" for place in range(len(columns))]
-    statement = build_answers_statement(replace(test_query.QUERY, names=names), control=replace(control, by="c1"))
+    statement = build_hashing_statement(replace(test_query.QUERY, names=names), control=replace(control, by="c1"))
     answers = [tuple(row.values()) for row in run(server, statement).rows]
     # Trino does not keep the order of rows.
     answers.sort(key=lambda row: row[1])
@@ -61,7 +61,7 @@ def check_hashing(server: str) -> Iterator[str]:
         server, "given", {"number": "integer", "hex": "varchar"}, [[n, raw.hex()] for n, raw in enumerate(bytes_)]
     )
     source = f"SELECT number, {build_trim_sql('raw_varchar(from_hex(hex))')} AS text FROM given"
-    of_each = build_answer_sql(EMAIL, text="text", lowered="lowered")
+    of_each = build_hashing_sql(EMAIL, text="text", lowered="lowered")
     lowered = f"SELECT *, {build_lower_sql('text')} AS lowered FROM ({source})"
     found = f"SELECT {of_each} AS answer FROM ({lowered}) ORDER BY number"
     (*bad, good) = run(server, found).rows

@@ -85,7 +85,7 @@ def test_setting_that_contradicts_later_runs_is_an_error(
     place: str, later: str, given: dict[str, Any], key: str
 ) -> None:
     params = {"console": given} if place == "console" else {"result_settings": OWN | given}
-    with pytest.raises(SettingsError, match=f"^{key} of the settings contradicts later_runs: {later}"):
+    with pytest.raises(SettingsError, match=f"^the setting {key} contradicts later_runs: {later}"):
         settings(later=later, **params)
 
 
@@ -95,7 +95,7 @@ def test_setting_that_contradicts_later_runs_is_an_error(
         ({"later": "append"}, "later_runs must be one of add, replace, mirror"),
         ({"later": ""}, "later_runs must be one of"),
         ({"segment_name": " "}, "the audience has no name"),
-        ({"console": "[1]"}, "the console: a string of 3 characters is not a mapping"),
+        ({"console": "[1]"}, "the console: must be a mapping, not a string of 3 characters"),
         ({"console": "{"}, "the console: a string of 1 character is neither valid JSON nor valid YAML"),
         ({"result_settings": "["}, "result_settings: a string of 1 character is neither"),
     ],
@@ -138,5 +138,5 @@ def test_the_query_may_be_a_file_of_the_project(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("table", [None, "", "a.b.c", "t; DROP TABLE x", "t -- ", '"t"', "a..b", "ü"])
 def test_invalid_table_name_is_an_error(table: str | None) -> None:
-    with pytest.raises(SettingsError, match="the table of the activation is missing, or is not a name"):
+    with pytest.raises(SettingsError, match="the activation's table is missing, or is not a valid table name"):
         extend_settings(query="SELECT email FROM activation_actions_table", activation_actions_table=table)

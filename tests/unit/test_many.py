@@ -52,7 +52,7 @@ def outcome(services: Services, listed: object, **params: Any) -> dict[str, Any]
         ({"result_settings": "["}, "result_settings of entry vip: a string of 1 character is neither valid JSON"),
         ({"audience_id": "549755885175999999"}, "there is no audience 549755885175999999"),
         ({"colour": "red"}, "colour"),
-        ({"requests_per_minute": "many"}, "requests_per_minute: 'many' is not a whole number"),
+        ({"requests_per_minute": "many"}, "requests_per_minute: must be a whole number, not 'many'"),
     ],
 )
 def test_an_entry_that_fails_is_stored_with_its_message_and_figures_of_zero(

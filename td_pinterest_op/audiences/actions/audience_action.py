@@ -13,8 +13,8 @@ from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
-from td_pinterest_op.records.read import PreparedRecords
+from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience
+from td_pinterest_op.records.spool import PreparedRecords
 from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.stats import Stats, SummaryText
@@ -88,7 +88,7 @@ class AudienceAction(abc.ABC):
         if expected is not None and (audience is None or audience.name != expected):
             seen = f'is named "{escape(audience.name)}"' if audience else "cannot be read, so its name is unknown"
             raise AudienceError(
-                f'audience {self._stats.audience_id} {seen}; expected_audience_name is "{expected}": check the id. '
+                f'audience {self._stats.audience_id} {seen}, but expected_audience_name is "{expected}": check the id. '
                 "Nothing was changed"
             )
 

@@ -9,8 +9,8 @@ from td_pinterest_op.audiences.create_once import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import ListToFill
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.models import ACTALIKE, Audience
-from td_pinterest_op.records.read import PreparedRecords
+from td_pinterest_op.pinterest.api import ACTALIKE, Audience
+from td_pinterest_op.records.spool import PreparedRecords
 from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.stats import Condition, find_condition
@@ -44,8 +44,8 @@ class Create(MembersAction):
         if len(others) > 1:
             ids = ", ".join(audience.id for audience in others)
             raise AudienceError(
-                f'several audiences are named "{self._new_name}" (ids {ids}): with if_exists: {if_exists} '
-                "there must be only one. Use another action, with the id of the audience that you mean"
+                f'{len(others)} audiences are named "{self._new_name}" (ids {ids}), but `if_exists: {if_exists}` '
+                "needs exactly one. Use an action for an existing audience, with the id of the audience that you mean"
             )
         return self._find_usable_audience(others[0].id), None
 
@@ -61,8 +61,8 @@ class Create(MembersAction):
             steps = self._plan_replace(own, prepared, is_exact=if_exists == "replace")
         else:
             target, fill = self._plan_list(self._new_name, prepared)
-            description, create = f'create audience "{self._new_name}" from it', partial(self._create_audience, target)
-            steps = [fill, Step(description=description, request_count=1, run=create)]
+            description = f'create audience "{self._new_name}" with this list'
+            steps = [fill, Step(description=description, request_count=1, run=partial(self._create_audience, target))]
         people = "with {records}" if prepared.unique_count else "without people"
         self._set_summary(past=f"Created {{audience}} {people}", infinitive=f"create {{audience}} {people}")
         return steps

@@ -8,8 +8,8 @@ from td_pinterest_op.audiences.actions.audience_action import CreatingAction, St
 from td_pinterest_op.audiences.customer_lists import ListToFill, find_list, parse_list_name
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, ExportError
-from td_pinterest_op.pinterest.models import Audience
-from td_pinterest_op.records.read import PreparedRecords
+from td_pinterest_op.pinterest.api import Audience
+from td_pinterest_op.records.spool import PreparedRecords
 from td_pinterest_op.settings.setting import ActionSpec
 
 
@@ -96,7 +96,7 @@ class MembersAction(CreatingAction):
         switch = partial(self._switch_list, audience, target)
         if target.id == used:
             return Step(description=f"no change: {audience.label} already uses this list", run=switch)
-        description = f"switch {audience.label} to it; customer list {used} is orphaned"
+        description = f"switch {audience.label} to this list; customer list {used} is orphaned"
         return Step(description=description, request_count=1, run=switch)
 
     def _switch_list(self, audience: Audience, target: ListToFill) -> None:

@@ -18,9 +18,9 @@ from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACING, Ledger
 from td_pinterest_op.mirroring.plan import REPLACE, check_leavers, check_state
 from td_pinterest_op.mirroring.run import MirrorRun
 from td_pinterest_op.mirroring.stage import NEW, Stage
-from td_pinterest_op.pinterest.models import Audience
+from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.plan import check_rows
-from td_pinterest_op.records.read import PreparedRecords
+from td_pinterest_op.records.spool import PreparedRecords
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.stats import MirrorFigures
@@ -53,14 +53,16 @@ class Mirror(MembersAction):
             self._stats.audience_name = name
             ids = [audience.id for audience in self._audiences.find_by_name(self._new_name)]
             if len(ids) > 1:
-                named = f'several audiences are named "{name}" (ids {", ".join(ids)})'
-                raise AudienceError(f"{named}: set audience_id to the one that you mean")
+                raise AudienceError(
+                    f'{len(ids)} audiences are named "{name}" (ids {", ".join(ids)}): set audience_id to the id of the '
+                    "one that you mean"
+                )
             audience_id = ids[0] if ids else ""
         self._audience = self._find_usable_audience(audience_id) if audience_id else None
         if self._audience and name not in (None, self._audience.name):
             raise AudienceError(
-                f'{self._audience.label} is not "{name}": audience_id and audience_name must name the same audience. '
-                "Nothing was changed"
+                f'{self._audience.label} is not named "{name}": audience_id and audience_name must name the same '
+                "audience. Nothing was changed"
             )
 
     @property
@@ -82,7 +84,7 @@ class Mirror(MembersAction):
                 check_state(run.state, settings, customer_list_id=get_list_id(audience), people=people)
             run.compare_with_ledger()
             check_rows(settings, self._stats)
-            check_leavers(run.figures, run.state, settings)
+            check_leavers(run.leavers, run.figures, run.state, settings)
             # The records are read later, once the plan is in the ledger.
             yield PreparedRecords()
 
@@ -104,7 +106,7 @@ class Mirror(MembersAction):
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it as settled."""
-        changes = self._stats.mirror or MirrorFigures()
+        changes = self._mirror.figures
         planned = _describe_changes(changes, ("join", "leave", "are sent again"))
         done = _describe_changes(changes, ("joined", "left", "sent again"))
         self._set_summary(past=f"Mirrored {{audience}}: {done}", infinitive=f"mirror {{audience}}: {planned}")
@@ -165,8 +167,7 @@ class Mirror(MembersAction):
         self._plan = run.write_plan(get_list_id(self._existing_audience))
         self._guard = PlanGuard(run=run, client=self._services.client, clock=self._services.timing.monotonic)
         run.stage.outcome = ""
-        if self._stats.mirror:
-            self._stats.mirror = replace(self._stats.mirror, plan=run.state.number)
+        self._stats.mirror = replace(run.figures, plan=run.state.number)
 
     def _send_changes(self, op: str) -> None:
         """Send the people of the plan who join or leave. `op`: JOIN or LEAVE."""

@@ -42,7 +42,11 @@ def run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
     for spec in CHECKS:
         cause = next((failed[name] for name in spec.depends_on if name in failed), None)
         try:
-            check = (skip_check(f"see {cause}") if cause else spec.run(context)) if spec.applies(context) else None
+            check = (
+                (skip_check(f"see the check {cause}") if cause else spec.run(context))
+                if spec.applies(context)
+                else None
+            )
         except ExportError as failure:
             advice = _ADVICE.get(spec.name) or _find_advice(failure, context.credentials)
             check = CheckResult(ERROR, str(failure), advice)
@@ -96,7 +100,7 @@ def _check_workflow(context: DoctorContext) -> CheckResult | None:
         return CheckResult(OK, f"{path.name} has no findings")
     first = next((finding for finding in findings if finding.level == ERROR), findings[0])
     message = f"{format_count(len(findings), 'finding')}; {path.name}:{first.line}: {first.message}"
-    return CheckResult(first.level, message, f"run `td-pinterest check {path}` for all of them")
+    return CheckResult(first.level, message, f"run `td-pinterest check {path}` to see all findings")
 
 
 CHECKS = (

@@ -109,9 +109,9 @@ def _print_summary(checks: Mapping[str, CheckResult], *, as_json: bool) -> int:
         screen.print_json({"ok": is_ok, "checks": [{"name": name, **asdict(check)} for name, check in checks.items()]})
     else:
         wrong = {name for name, check in checks.items() if check.status == ERROR}
-        ending = "Everything that an export needs is there." if is_ok else "An export would fail."
+        ending = "Everything that an export needs is in place." if is_ok else "An export would fail."
         ending = "An export would run, but would leave no row in the history." if wrong == {"history"} else ending
-        screen.print_line(f"\n{ending} {counts[OK]} good, {counts[WARNING]} to look at, {counts[ERROR]} wrong")
+        screen.print_line(f"\n{ending} {counts[OK]} passed, {counts[WARNING]} with a warning, {counts[ERROR]} failed")
         if is_ok and not Path("rehearsal.json").exists():
             screen.print_note(
                 "`td-pinterest rehearse` finds the largest batch that your ad account accepts: it can make exports "

@@ -29,7 +29,9 @@ def check_scopes(context: DoctorContext) -> CheckResult:
     granted = context.services.tokens.scopes
     if missing := find_missing_scopes(granted):
         advice = f"{context.credentials.token_advice}, and approve all that the page asks for"
-        return CheckResult(ERROR, f"the token lacks {' and '.join(missing)}", advice)
+        return CheckResult(
+            ERROR, f"the token lacks the scope{'' if len(missing) == 1 else 's'} {' and '.join(missing)}", advice
+        )
     return CheckResult(OK, " ".join(sorted(granted)) or "Pinterest does not name them")
 
 
@@ -76,11 +78,11 @@ def check_ad_account(context: DoctorContext) -> CheckResult:
     labels = ", ".join(account.label for account in accounts[:5]) or "none"
     if not named and len(accounts) != 1:
         advice = "name one with --ad-account or PINTEREST_AD_ACCOUNT_ID"
-        return CheckResult(ERROR, f"no ad account is named, and the token reads {labels}", advice)
+        return CheckResult(ERROR, f"no ad account is named; the token can read {labels}", advice)
     account = next((account for account in accounts if named in (None, "", account.id)), None)
     if account is None:
-        advice = "correct the id, or have the owner grant the Pinterest user access in Business Manager"
-        return CheckResult(ERROR, f"the token cannot read ad account {named}; it reads {labels}", advice)
+        advice = "correct the id, or ask the owner to give the Pinterest user access in Business Manager"
+        return CheckResult(ERROR, f"the token cannot read ad account {named}; it can read {labels}", advice)
     context.account = account
     return CheckResult(OK, account.label)
 
@@ -89,7 +91,7 @@ def judge_role(account: AdAccount) -> CheckResult:
     """Return a check result with the user's roles: a warning if they may not allow the user to change audiences."""
     roles = ", ".join(account.roles) or "not shown by Pinterest"
     if account.may_write is False:
-        advice = f"have the owner grant one of {', '.join(sorted(WRITER_ROLES))} in Business Manager"
+        advice = f"ask the owner for one of the roles {', '.join(sorted(WRITER_ROLES))} in Business Manager"
         return CheckResult(WARNING, f"{roles}: this may not be enough to change audiences", advice)
     return CheckResult(OK, roles)
 

@@ -9,6 +9,7 @@ from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext
 from td_pinterest_op.records.plan import TOLERATED_SHARE, check_value_kind
+from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.run_history.columns import NAMES
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, show_value
@@ -74,14 +75,14 @@ def _check_table(td: TreasureData, database: str, table: str) -> CheckResult:
             ERROR, f'there is no database "{database}" for the history, or the key has no access to it', advice
         )
     if (permission := permissions[database]) in _READ_ONLY:
-        message = f"the key has {permission} on database {database}: no row would be written"
+        message = f"the key has only the permission {permission} on database {database}: no row would be written"
         return CheckResult(ERROR, message, "give its user full access there, or name another database")
     _, content = td.call("GET", build_path("table", "list", database))
     schema = next((each.get("schema") for each in content.get("tables") or () if each.get("name") == table), None)
     if schema is None:
         return CheckResult(OK, f"the first run creates the table {database}.{table}")
     missing = NAMES - {"time", *(column[0] for column in json.loads(schema or "[]"))}
-    more = f"; the next run adds the {len(missing)} columns that it lacks" if missing else ""
+    more = f"; the next run adds the {format_count(len(missing), 'column')} that it lacks" if missing else ""
     return CheckResult(OK, f"the table {database}.{table} exists{more}")
 
 
@@ -100,9 +101,9 @@ def check_rows(context: DoctorContext) -> CheckResult:
 def _judge_rows(label: str, settings: Settings, stats: Stats) -> CheckResult:
     """Return the check result for the rows that `stats` has counted. `label` names the job in messages."""
     if not stats.read:
-        return CheckResult(WARNING, f"{label} has no rows", "check the query's WHERE")
+        return CheckResult(WARNING, f"{label} has no rows", "check the conditions (WHERE) of the query")
     check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
-    message = f"{label}: of its first {stats.read:,} rows {stats.invalid_rows:,} are invalid"
+    message = f"{label}: invalid rows among the first {stats.read:,}: {stats.invalid_rows:,}"
     if stats.hashed_values > TOLERATED_SHARE * stats.valid and settings.expect_values == "any":
         return CheckResult(
             WARNING,

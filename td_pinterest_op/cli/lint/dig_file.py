@@ -149,7 +149,9 @@ def read_workflow(path: Path) -> DigFile:
         dig.root = None
         if not dig.findings:
             dig.add_error(
-                make_place(path), "yaml", "this is not a workflow, which is a mapping of tasks whose names begin with +"
+                make_place(path),
+                "yaml",
+                "this file is not a workflow: a workflow is a mapping of tasks whose names begin with +",
             )
     return dig
 
@@ -178,7 +180,9 @@ class _YamlReader:
         try:
             return None if node is None else self._convert_node(node, path, node.start_mark.line + 1)
         except RecursionError:
-            self._dig.add_error(make_place(path), "yaml", "an anchor contains itself, or the file is nested too deeply")
+            self._dig.add_error(
+                make_place(path), "yaml", "a YAML anchor contains itself, or the file is nested too deeply: simplify it"
+            )
             return None
         finally:
             self._open.pop()
@@ -239,7 +243,9 @@ class _YamlReader:
         target = here.path.parent / name
         if ".." in Path(name).parts:
             self._dig.add_error(
-                here, "left-out", f"{name} is outside the project folder: digdag does not include a path with .."
+                here,
+                "left-out",
+                f"{name} has a path with `..`, which digdag does not include: move the file into the project folder",
             )
         elif target in self._open:
             self._dig.add_error(here, "yaml", f"{name} includes itself")
@@ -247,7 +253,7 @@ class _YamlReader:
             try:
                 included = self.read_file(target)
             except OSError:
-                message = f"the included file {name} does not exist: its path begins at {here.path.parent}/"
+                message = f"the included file {name} does not exist: its path is relative to {here.path.parent}/"
                 self._dig.add_error(here, "left-out", message)
             else:
                 self._dig.included.setdefault(target, here)

@@ -48,7 +48,7 @@ def check_project(dig: DigFile, tasks: list[Task]) -> None:
         )
         dig.add_warning(uses.command or uses.value, "left-out", message)
     if uses and package.is_dir() and ignored.match_file(f"{PACKAGE}/__init__.py"):
-        message = f".digdagignore names {PACKAGE}, so a push leaves out the operator: take the line out"
+        message = f".digdagignore names {PACKAGE}, so a push leaves out the operator: remove the line"
         dig.add_error(uses.command or uses.value, "left-out", message)
     # Only hosted Treasure Workflow needs a container image.
     is_hosted = any(task.value.get("docker") or "docker" in task.exported for task in tasks)
@@ -78,7 +78,9 @@ def _check_query_file(dig: DigFile, task: Task) -> None:
             check_template(dig, task, value, sql)
         elif "${" in sql:
             dig.add_error(
-                value, "template", f"{name} has a template, which digdag fills in only for td>: write the value itself"
+                value,
+                "template",
+                f"{name} contains a template, which digdag fills in only for td>: write the value itself",
             )
 
 
@@ -123,7 +125,7 @@ def _find_query_files(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Valu
         if (value := owner.get(key)) is None:
             continue
         if key != "query" and not str(value.value or "").strip():
-            dig.add_error(value, "source", f"{key} is blank: give SQL or the name of a .sql file, or take the line out")
+            dig.add_error(value, "source", f"{key} is blank: give SQL or the name of a .sql file, or remove the line")
         elif (name := task.fill_text(value)).strip().lower().endswith(".sql"):
             yield value, name
 

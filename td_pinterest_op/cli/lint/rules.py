@@ -13,7 +13,7 @@ from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, 
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_secret_names, read_task_environ
 from td_pinterest_op.cli.lint.settings import MANY, OPERATORS, TABLES, check_audience_entries, check_settings
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.records.hashed_rows import find_hashing_reason, require_hashable
+from td_pinterest_op.records.sql import find_hashing_reason, require_hashable
 from td_pinterest_op.settings.parse import TASK_PARAMETERS, find_misspelt_parameters
 from td_pinterest_op.settings.setting import SettingsTable
 from td_pinterest_op.settings.types import find_nearest, has_lost_digits, suggest_word
@@ -173,13 +173,13 @@ def _check_schedule_and_zone(dig: DigFile, root: Value) -> None:
     schedule, zone = root.get("schedule"), root.get("timezone")
     for key, value in schedule.mapping.items() if schedule else ():
         if key.endswith(">") and key not in _SCHEDULES:
-            dig.add_error(value, "schedule", f"digdag has no schedule {key}{suggest_word(key, _SCHEDULES)}")
+            dig.add_error(value, "schedule", f"digdag has no schedule type {key}{suggest_word(key, _SCHEDULES)}")
     known = zoneinfo.available_timezones()
     name = str(zone.value).strip() if zone else ""
     if zone and known and "${" not in name and name not in known and not _OFFSET.fullmatch(name):
         near = find_nearest(name, known, cutoff=0.6)
         dig.add_error(
-            zone, "timezone", f"digdag knows no time zone {name}" + (f"; did you mean {near}?" if near else "")
+            zone, "timezone", f"digdag does not know the time zone {name}" + (f"; did you mean {near}?" if near else "")
         )
 
 
@@ -236,10 +236,12 @@ def _check_alert(dig: DigFile, task: Task) -> None:
     """Add findings about an alert mail to the placeholder address, and about a webhook address in plain text."""
     command, to = task.command, task.value.get("to")
     if to and "you@example.com" in str(to.to_plain()):
-        dig.add_warning(to, "placeholder", "the mail goes to you@example.com: fill in a real address")
+        dig.add_warning(
+            to, "placeholder", "the alert is addressed to the placeholder you@example.com: fill in a real address"
+        )
     if command and _WEBHOOK.search(str(command.value)):
         message = (
-            "whoever knows this address can post with it: take it out, set it as a secret (slack.webhook, say), and "
+            "whoever knows this address can post with it: remove it, set it as a secret (such as slack.webhook), and "
             "write `http>: ${secret:slack.webhook}`"
         )
         dig.add_error(command, "plain-secret", message)
@@ -304,7 +306,8 @@ def _check_early_statistics(dig: DigFile, earlier_tasks: Iterable[Task]) -> None
         for value in values if "_error" not in task.name and not _is_called_by_others(dig) else ():
             text = " ".join(_TEMPLATE.findall(value.value)) if isinstance(value.value, str) else ""
             if _FIGURE.search(text) and "typeof" not in text:
-                dig.add_error(value, "statistic", "no export has run before this task: put the task after the export")
+                message = "the task uses an export's statistics before any export has run: put it after the export"
+                dig.add_error(value, "statistic", message)
 
 
 def _check_statistic_names(dig: DigFile, root: Value) -> None:
@@ -314,4 +317,4 @@ def _check_statistic_names(dig: DigFile, root: Value) -> None:
         for template in _TEMPLATE.findall(value.value) if isinstance(value.value, str) else ():
             for path in _FIGURE.findall(template):
                 if missing := structure.find_missing_name(path.strip(".").split("."), known):
-                    dig.add_error(value, "statistic", f"pinterest{path}: the statistics of an export have no {missing}")
+                    dig.add_error(value, "statistic", f"pinterest{path}: an export has no statistic {missing}")

@@ -35,7 +35,7 @@ def check_plain_secret(dig: DigFile, value: Value | None, *, name: str, variable
     if value and value.value not in (None, "") and "${" not in str(value.value):
         secret = SECRETS[variable]
         message = (
-            f"{name} is in plain text here, for everybody who can read the workflow. Take it out, set the secret "
+            f"{name} is in plain text here, for everybody who can read the workflow. Remove it, set the secret "
             f"{secret}, and write `{variable}: ${{secret:{secret}}}` under _env. Whoever has read the old value can "
             "use it: get a new one"
         )

@@ -50,7 +50,9 @@ def check_settings(
     """Add findings about a task's settings; return the settings whose values are known before the workflow runs."""
     written = task.value.get("result_settings")
     if written is None:
-        dig.add_error(task.value, "setting", "the task has no result_settings: the README shows the shortest form")
+        dig.add_error(
+            task.value, "setting", "the task has no result_settings: add them (the README shows the shortest form)"
+        )
         return {}
     if isinstance(written.value, str) and "${" in written.value:
         return {}  # settings as one text may come from an activation, when the workflow runs
@@ -83,11 +85,13 @@ def check_audience_entries(dig: DigFile, task: Task, environ: Mapping[str, str])
         names.add(name and name.value)
         _check_audience_entry(dig, task, entry, environ)
     if written and isinstance(written.value, dict):
-        dig.add_error(written, "setting", "audiences is a list: begin each entry with `- name:`")
+        dig.add_error(written, "setting", "audiences must be a list: begin each entry with `- name:`")
     limit, concurrent = task.parents[-1].get("_parallel", "limit"), task.exported.get("concurrent")
     if limit and concurrent and str(limit.value) != str(concurrent):
         dig.add_error(
-            limit, "setting", f"the limit is {limit.value}, but concurrent is {concurrent}: give both the same value"
+            limit,
+            "setting",
+            f"the limit of _parallel is {limit.value}, but concurrent is {concurrent}: set both to the same value",
         )
 
 

@@ -52,10 +52,10 @@ def check_structure(dig: DigFile, root: Value, tasks: Sequence[Task]) -> None:
             if message := _find_schedule_problem(key, str(value.value).strip()):
                 dig.add_error(value, "schedule", message)
         if sum(key.endswith(">") for key in schedule.mapping) > 1:
-            dig.add_error(schedule, "schedule", "digdag takes one schedule: keep one line, or use cron>")
+            dig.add_error(schedule, "schedule", "digdag accepts only one schedule: keep one line, or use cron>")
     if misplaced := root.get("_export", "schedule"):
         dig.add_error(
-            misplaced, "schedule", "digdag reads no schedule here: move it out of _export, to the left margin"
+            misplaced, "schedule", "digdag ignores a schedule under _export: move it out of _export, to the left margin"
         )
 
 
@@ -67,17 +67,19 @@ def _check_names(dig: DigFile, task: Task) -> None:
         is_task = any(key.endswith(">") for key in value.mapping) and name not in ("schedule", *BLOCKS)
         if is_task and not name.startswith(("+", "_")) and not name.endswith(">"):
             dig.add_error(
-                value, "task-name", f"{name} does not run as a task: names of tasks begin with +, write +{name}"
+                value,
+                "task-name",
+                f"{name} does not run as a task: the name of a task must begin with +, so write +{name}",
             )
 
 
 def _find_key_problem(name: str, value: Value, task: Task) -> str:
     """Return what is wrong with a key of a task or a workflow, or "" if the key is valid."""
     if name.startswith("+"):
-        rule = "a task's name has letters, digits, - and _, and no space"
+        rule = "a task's name may have letters, digits, - and _, but no space"
         return "" if _TASK_NAME.fullmatch(name) else f"digdag refuses {name}: {rule}"
     if name == "_retry" and not (value.mapping or re.fullmatch(r"\d+|\$\{.*\}", str(value.value))):
-        return "_retry takes a number, or a mapping with limit and interval"
+        return "_retry must be a number, or a mapping with limit and interval"
     if name.startswith("_"):
         near = "" if name in _KEYWORDS else suggest_word(name, _KEYWORDS)
         return f"digdag ignores {name}{near}" if near else ""
@@ -139,7 +141,7 @@ def _find_schedule_problem(key: str, text: str) -> str:
     if f"{key}>" in (*_SCHEDULES, "cron>"):
         return f"digdag ignores {key}: write {key}>"
     if key in _SCHEDULES and not _SCHEDULES[key][0].fullmatch(text):
-        return f"{key} takes {_SCHEDULES[key][1]}"
+        return f"{key} must be {_SCHEDULES[key][1]}"
     return ""
 
 
@@ -147,7 +149,7 @@ def _find_cron_problem(text: str) -> str:
     """Return what is wrong with a cron schedule, or "" if it is valid."""
     fields = text.lower().split()
     if len(fields) != len(_CRON):
-        return f"cron> takes five fields (minute, hour, day, month, weekday), and this has {len(fields)}"
+        return f"cron> must have five fields (minute, hour, day, month, weekday), not {len(fields)}"
     values = []
     for field, (name, minimum, maximum, words) in zip(fields, _CRON, strict=True):
         try:
@@ -155,7 +157,7 @@ def _find_cron_problem(text: str) -> str:
                 {number for item in field.split(",") for number in _expand_range(item, minimum, maximum, words)}
             )
         except ValueError:
-            return f'cron>: "{field}" is not a {name}: it takes {minimum} to {maximum}, *, a-b, a,b or */n'
+            return f'cron>: "{field}" is not a valid {name}: write {minimum} to {maximum}, *, a-b, a,b or */n'
     days, months = values[2], values[3]
     if fields[4] == "*" and not any(day <= _DAYS_IN_MONTH[month - 1] for month in months for day in days):
         return "cron>: the month has no such day, so the workflow would never run"

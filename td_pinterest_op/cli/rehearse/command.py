@@ -172,9 +172,9 @@ def _run_steps(rehearsal: Rehearsal, steps: Sequence[Step], common: CommonOption
         shutdown.clear_request()
         is_tidy = rehearsal.remove_all_audiences()
         audience = (
-            "no audience of it is left"
+            "its audience no longer exists"
             if is_tidy
-            else "its audience is left: the next run of `td-pinterest rehearse` removes it"
+            else "its audience still exists: the next run of `td-pinterest rehearse` removes it"
         )
         raise error.extend(f" after {len(done)} of {len(steps)} steps; {audience}") from None
     if not is_tidy:
@@ -198,7 +198,7 @@ def _run_step(step: Step, rehearsal: Rehearsal) -> dict[str, Any]:
     except ExportError as error:
         rehearsal.response.record_error(error)
         log.warning("step %s: %s", step.name, error)
-        verdict = f"not found out: {_FAILED.get(error.status or 0, 'Pinterest did not do it')}"
+        verdict = f"unknown: {_FAILED.get(error.status or 0, 'Pinterest did not carry out the request')}"
     came = {
         "name": step.name,
         "asked": step.request,

@@ -14,13 +14,11 @@ from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.connection import Connection
 from td_pinterest_op.errors import ExportError, StoppedError
 from td_pinterest_op.http.transport import Response
-from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.api import Api, Audience
 from td_pinterest_op.pinterest.client import Request
-from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.pinterest.oauth import Tokens
-from td_pinterest_op.records.batch import DigestBatch
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.spool import compute_fingerprint
+from td_pinterest_op.records.spool import DigestBatch, compute_fingerprint
 from td_pinterest_op.runtime.clock import Timing
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,7 @@ from td_pinterest_op.cli.rehearse.rehearsal import DEFAULT_BATCH, NotTriedError,
 from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
-from td_pinterest_op.records.batch import RowBatch
-from td_pinterest_op.records.rows import Shape
+from td_pinterest_op.records.rows import RowBatch, Shape
 
 _LARGER_BATCHES = (20_000, 50_000, 100_000)
 _AT_ONCE = (1, 2, 4, 8)
@@ -226,7 +225,7 @@ def _try_removal(rehearsal: Rehearsal) -> str:
     """Remove the audience. Find out whether it can then still be read, and whether it can be removed a second time."""
     facts = rehearsal.facts
     if not rehearsal.remove_audience():
-        raise NotTriedError("not found out: Pinterest no longer finds the audience that this rehearsal created")
+        raise NotTriedError("unknown: Pinterest no longer finds the audience that this rehearsal created")
     rehearsal.measure_delays(lambda: (audience := rehearsal.read_audience()) is None or audience.is_removed)
     facts.removed_readable = rehearsal.read_audience() is not None
     facts.removed_again = rehearsal.remove_audience()

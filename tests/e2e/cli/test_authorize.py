@@ -174,17 +174,20 @@ def redirect_without_consent(link: str, **answer: str) -> None:
     [
         (
             lambda link: answer_consent(link, decision="refuse"),
-            "the consent was refused on Pinterest's page: nothing was stored",
+            "the app was not approved on Pinterest's page: nothing was stored",
         ),
-        (lambda link: answer_consent(link.replace("%2Cads%3Awrite", "")), "the consent lacks the scope ads:write"),
+        (
+            lambda link: answer_consent(link.replace("%2Cads%3Awrite", "")),
+            "the approval of the app lacks the scope ads:write",
+        ),
         (lambda link: redirect_without_consent(link, code="used-up"), "the code was used before, is too old"),
         (
             lambda link: redirect_without_consent(link, error="server_error"),
-            "without a code (server_error): nothing was stored",
+            "without an authorization code (server_error): nothing was stored",
         ),
         (
             lambda link: redirect_without_consent(link, error="a long <b>story</b>"),
-            "without a code (it named no error)",
+            "without an authorization code (it named no error)",
         ),
         (None, "the client id is wrong, or the app does not have exactly the redirect address"),
     ],
@@ -381,7 +384,7 @@ exit {code}
     ("code", "said"),
     [
         (0, "The refresh token is stored in the secrets of the hosted workflow project shop."),
-        (3, "(exit code 3): it printed nothing. The consent was given, but its token was lost: run the command again"),
+        (3, "(exit code 3): it printed nothing. You approved the app, but its token was lost: run the command again"),
     ],
 )
 def test_ctrl_c_lets_td_finish_and_reports_what_it_stored(

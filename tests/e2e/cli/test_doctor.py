@@ -84,7 +84,7 @@ def test_doctor_runs_a_query_and_checks_its_rows(at_terminal: Terminal, scene: S
     query.write_text("SELECT email FROM people")
     ran = at_terminal("doctor", "--query", query, "--database", "shop")
     assert 0 == ran.code
-    assert "of its first 3 rows 0 are invalid" in ran.out
+    assert "invalid rows among the first 3: 0" in ran.out
 
 
 def set_clock_back(scene: Scene) -> None:
@@ -127,7 +127,13 @@ def add_ad_accounts(scene: Scene) -> None:
 FAULTS: list[tuple[tuple[str, str | None] | Callable[[Scene], object], str, str, str, str]] = [
     (("PINTEREST_CLIENT_ID", None), "credentials", "error", "PINTEREST_CLIENT_ID not found", "authorize"),
     (("TD_API_KEY", None), "treasure_data", "error", "TD_API_KEY not found", "digdag secrets --local"),
-    (("TD_API_SERVER", "http://td.example/"), "endpoints", "error", "must be https", "correct the variables"),
+    (
+        ("TD_API_SERVER", "http://td.example/"),
+        "endpoints",
+        "error",
+        "must be an https address",
+        "correct the variables",
+    ),
     (("HTTPS_PROXY", "proxy"), "proxy", "error", "HTTPS_PROXY is not the address of a proxy", "http://HOST:PORT"),
     (("PINTEREST_CLIENT_ID", "b\x01d"), "token", "error", "client_id", "client_id"),
     (("PINTEREST_CLIENT_SECRET", "other-s3cr3t"), "token", "error", "401", "client_secret"),
@@ -136,8 +142,20 @@ FAULTS: list[tuple[tuple[str, str | None] | Callable[[Scene], object], str, str,
     (("PINTEREST_AUDIENCE_ID", "99"), "audience", "error", "there is no audience 99", "td-pinterest audiences"),
     (("PINTEREST_AUDIENCE_ID", None), "audience", "warning", "no audience is named", "PINTEREST_AUDIENCE_ID"),
     (("TD_API_KEY", "1/other-s3cr3t"), "treasure_data", "error", "Treasure Data refused the API key", "TD_API_SERVER"),
-    (lambda scene: scene.switch("scope", "ads:read"), "scopes", "error", "lacks ads:write", "td-pinterest authorize"),
-    (lambda scene: scene.switch("scope", "ads:write"), "scopes", "error", "lacks ads:read", "td-pinterest authorize"),
+    (
+        lambda scene: scene.switch("scope", "ads:read"),
+        "scopes",
+        "error",
+        "lacks the scope ads:write",
+        "td-pinterest authorize",
+    ),
+    (
+        lambda scene: scene.switch("scope", "ads:write"),
+        "scopes",
+        "error",
+        "lacks the scope ads:read",
+        "td-pinterest authorize",
+    ),
     (lambda scene: scene.services.time.sleep(55 * 86_400), "token_days", "warning", "expires in 5 days", "authorize"),
     (set_clock_back, "clock", "error", " s behind", "set the clock"),
     (set_trial_access, "tier", "warning", "trial access: 300 requests a day, about 3,000,000 people", "Upgrade"),
@@ -238,8 +256,20 @@ def is_skipped(check: dict[str, str]) -> bool:
             "there is no column email",
         ),
         (("email", "bigint"), [1], "error", "cast it to varchar", ""),
-        (("email", "varchar"), ["nobody"] * 3, "error", "3 are invalid (not_an_email 3)", "explain not_an_email"),
-        (("email", "varchar"), ["nobody", "a@b.example"], "warning", "1 are invalid", "explain not_an_email"),
+        (
+            ("email", "varchar"),
+            ["nobody"] * 3,
+            "error",
+            "among the first 3: 3 (not_an_email 3)",
+            "explain not_an_email",
+        ),
+        (
+            ("email", "varchar"),
+            ["nobody", "a@b.example"],
+            "warning",
+            "among the first 2: 1 (not_an_email 1)",
+            "explain not_an_email",
+        ),
         (("email", "varchar"), [], "warning", "has no rows", "WHERE"),
         (("email", "varchar"), ["e" * 64] * 2, "warning", "2 values look hashed already", "may mask the column"),
     ],
@@ -268,17 +298,22 @@ def test_doctor_checks_rows_by_the_settings_of_a_file_or_a_workflow(at_terminal:
     workflow.write_text(f"+export:\n  py>: td_pinterest_op.export.PinterestExport\n  result_settings:\n{indented}")
     for option, file in (("--settings", settings), ("--workflow", workflow)):
         ran = at_terminal("doctor", "--job", job, option, file)
-        assert f"job {job} (mail, tel): of its first 1 rows 0 are invalid" in ran.out
+        assert f"job {job} (mail, tel): invalid rows among the first 1: 0" in ran.out
 
 
 @pytest.mark.parametrize(
     ("settings", "rows", "status", "said"),
     [
-        ("control: {percent: 10, salt: s, by: id}", [("a@b.example", "1")], "ok", "(email): of its first 1 rows 0 are"),
+        (
+            "control: {percent: 10, salt: s, by: id}",
+            [("a@b.example", "1")],
+            "ok",
+            "(email): invalid rows among the first 1: 0",
+        ),
         ("control: {percent: 10, salt: s, by: nr}", [("a@b.example", "1")], "error", "which `control` names"),
-        ("{expect_values: plain, columns: {id: maid}}", [("a@b.example", None)], "ok", "0 are invalid"),
+        ("{expect_values: plain, columns: {id: maid}}", [("a@b.example", None)], "ok", "among the first 1: 0"),
         ("{expect_values: plain, columns: {id: maid}}", [("e" * 64, None)], "error", "1 of 1 valid values look hashed"),
-        ("{expect_values: hashed, columns: {id: maid}}", [("e" * 64, "f" * 64)], "ok", "0 are invalid"),
+        ("{expect_values: hashed, columns: {id: maid}}", [("e" * 64, "f" * 64)], "ok", "among the first 1: 0"),
         (
             "{expect_values: hashed, columns: {id: maid}}",
             [("a@b.example", None)],
@@ -326,7 +361,7 @@ _export: {td: {database: shop}, table: %s}
             'there is no database "nowhere" for the history',
             "create that database, or name another",
         ),
-        ("a.b.c", "error", "'a.b.c' is not the name of a table", "table or database.table"),
+        ("a.b.c", "error", "'a.b.c' is not a valid table name", "table or database.table"),
     ],
 )
 @pytest.mark.parametrize("of_workflow", [True, False])
@@ -355,7 +390,7 @@ def test_a_history_that_cannot_be_written_does_not_fail_the_export_checks(at_ter
     scene.services.td.faults.add(TdFault(kind="status", status=200, body=listed, path="/v3/database/list", times=None))
     settings.write_text("history: shop.pinterest_history\n")
     assert (
-        "the key has query_only on database shop: no row would be written"
+        "the key has only the permission query_only on database shop: no row would be written"
         in at_terminal("doctor", "--settings", settings).out
     )
 

@@ -113,7 +113,7 @@ def test_a_second_call_keeps_files_that_somebody_changed(init: Init, folder: Pat
     ran = init("--job", "add", "--audience", two, *OPTIONS)
     assert before == read_project_files(folder)
     assert (
-        "left unchanged, because somebody filled them in or changed them: config/pinterest.yml, "
+        "left unchanged, because they were filled in or changed before: config/pinterest.yml, "
         "queries/people.sql. They do" in ran.err
     )
     assert f"td-pinterest audience {one} " in ran.err
@@ -196,7 +196,7 @@ def test_without_credentials_an_audience_is_named_by_its_id(
 ) -> None:
     monkeypatch.delenv("PINTEREST_REFRESH_TOKEN")
     ran = init("--ad-account", "549755885175", "--job", "add", "--audience", audience, *OPTIONS)
-    assert "There are no credentials for Pinterest yet, so you type the ids yourself" in ran.err
+    assert "There are no credentials for Pinterest yet, so you must type the ids yourself" in ran.err
     assert (code, code == 2) == (
         ran.code,
         "there are no credentials for Pinterest: name the audience by its id" in ran.err,
@@ -303,7 +303,7 @@ def test_export_with_write_creates_a_workflow_that_runs(
         (
             "{action: add_people_to_current_audience, client_secret: x}",
             ["--query", "SELECT 1 AS email", "--database", DATABASE],
-            "--write: client_secret is a secret: take it out of the settings",
+            "--write: client_secret is a secret: remove it from the settings",
         ),
         ("action: create_actalike_audience", [], "--write: none of the shipped workflows runs the action"),
     ],

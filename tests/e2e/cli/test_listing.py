@@ -98,7 +98,7 @@ def test_id_with_other_characters_than_digits_is_a_usage_error(at_terminal: Term
 
 
 def test_only_ad_account_is_the_default(at_terminal: Terminal) -> None:
-    assert 'Ad account: 549755885175 "Emulated ad account", the only one' in at_terminal("audiences").err
+    assert 'Ad account: 549755885175 "Emulated ad account" (the only one of this user)' in at_terminal("audiences").err
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_missing_credentials_are_named_with_every_place_searched(
     at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PINTEREST_CLIENT_ID")
-    said = "PINTEREST_CLIENT_ID not found: neither in the environment, nor in the local digdag secrets"
+    said = "PINTEREST_CLIENT_ID not found in the environment, in the local digdag secrets or in a file"
     assert at_terminal("accounts").failed(said)
 
 

@@ -96,7 +96,7 @@ def test_report_of_several_audiences_has_a_line_for_each(at_terminal: Terminal, 
             2,
             "--audience must be an id, which has only digits",
         ),
-        (["--history", "shop.pinterest_history", "--audience", "7"], 1, "has no rows of this audience"),
+        (["--history", "shop.pinterest_history", "--audience", "7"], 1, "has no rows of audience 7"),
     ],
 )
 @pytest.mark.usefixtures("history", "page")
@@ -109,7 +109,7 @@ def test_unreadable_input_of_report_is_an_error(
 def test_missing_package_is_named(at_terminal: Terminal, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
     monkeypatch.delitem(sys.modules, "td_pinterest_op.report.page", raising=False)
-    said = "the Python package jinja2 is not installed: pip install 'td_pinterest_op[cli,report]'"
+    said = "the Python package jinja2 is not installed: run `pip install 'td_pinterest_op[cli,report]'`"
     assert at_terminal("report", "stats.json", "-o", page).failed(said)
     assert not page.exists()
 

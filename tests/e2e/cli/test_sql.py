@@ -75,7 +75,7 @@ def test_array_column_is_recognised_from_the_warehouse(at_terminal: Terminal, se
         (["control", "--columns", COLUMNS], "percent is missing, salt is missing"),
         (
             ["control", "--columns", COLUMNS, "--percent", "51", "--salt", "x"],
-            "percent: '51' is not a number from 0.01",
+            "percent: must be a number from 0.01 to 50",
         ),
         (
             ["control", "--columns", COLUMNS, "--percent", "5", "--salt", "x"],

@@ -53,12 +53,8 @@ class TreasureData:
             self.warehouse.load(database, table, source)
             return
         columns = list(source[0])
-        values = [row[name] for row in source for name in columns]
-        row_of_marks = f"({', '.join('?' * len(columns))})"
-        selected = ", ".join(f'c{n}::{_sql_type(source, name)} AS "{name}"' for n, name in enumerate(columns))
-        names = ", ".join(f"c{n}" for n in range(len(columns)))
-        rows = ", ".join([row_of_marks] * len(source))
-        self.warehouse.load(database, table, f"SELECT {selected} FROM (VALUES {rows}) v({names})", values)
+        selected = ", ".join(f'unnest(?::{_sql_type(source, name)}[]) AS "{name}"' for name in columns)
+        self.warehouse.load(database, table, f"SELECT {selected}", [[row[name] for row in source] for name in columns])
 
     def add_job(
         self,

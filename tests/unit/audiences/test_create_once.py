@@ -9,8 +9,8 @@ import pytest
 from td_pinterest_op.audiences.create_once import CreateResult, create_once, find_oldest, wait_for_consistency
 from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, MaybeAppliedError, UnavailableError
 from td_pinterest_op.http.retry import Retry
+from td_pinterest_op.pinterest.api import CustomerList
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.pinterest.models import CustomerList
 from tests.clock import FakeTime
 
 RETRY = Retry(count=3, initial_wait=0.5, longest_wait=300, random=lambda: 0)

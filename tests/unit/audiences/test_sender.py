@@ -31,10 +31,8 @@ from td_pinterest_op.errors import (
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.records.batch import Batch, DigestBatch
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.read import PreparedRecords
-from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.records.spool import Batch, DigestBatch, Spool
 from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow.progress import ProgressReporter
@@ -151,8 +149,7 @@ class Run:
         with contextlib.closing(self.spool) as spool:
             spool.add([number.to_bytes(DIGEST_BYTES, "big") for number in range(self.stats.unique)])
             spool.finish()
-            prepared = PreparedRecords(unique_count=self.stats.unique, list_type="EMAIL", spool=spool)
-            self.sender.send(prepared, self.api.put)
+            self.sender.send(spool, self.api.put)
         return self
 
     def fail(self) -> ExportError:
@@ -505,18 +502,18 @@ def test_sender_works_with_fewer_threads_and_sends_nothing_without_any(
     run = Run(rule, records=500, batch=1, maximum=8)
     if allowed:
         assert (500, 0) == run.send().counts
-        assert "the system starts no more threads: sending 2 requests at once" in caplog.text
+        assert "the system refused to start another thread: sending at most 2 requests at once" in caplog.text
     else:
         error = run.fail()
         assert WorkflowError is type(error)
-        assert "the system starts no more threads" in str(error)
+        assert "the system refused to start another thread" in str(error)
         assert "0 of 500 records sent, 0 refused, 500 not sent." in str(error)
 
 
 def test_error_of_an_unreadable_spool_counts_sent_records(monkeypatch: pytest.MonkeyPatch) -> None:
     read = Spool.read_batches
 
-    def failing(spool: Spool, size: int) -> Iterator[DigestBatch]:
+    def failing(spool: Spool, size: int) -> Iterator[Batch]:
         yield next(read(spool, size))
         raise OSError(errno.EIO, "input/output error")
 

@@ -75,7 +75,7 @@ def test_a_user_without_a_home_has_the_environment(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"A=1\nPINTEREST_CLIENT_SECRET='s3cr3t\n", r"^line 2 of the file \S+ does not have the form NAME=VALUE$"),
+        (b"A=1\nPINTEREST_CLIENT_SECRET='s3cr3t\n", r"^line 2 of the file \S+ must have the form NAME=VALUE$"),
         (b"PINTEREST_CLIENT_SECRET=s3cr3t\xff\n", "of --env-file cannot be read: it is not UTF-8 text$"),
         (None, r"of --env-file cannot be read: No such file or directory$"),
     ],

@@ -29,7 +29,7 @@ def test_an_env_file_is_read_as_a_shell_reads_it(text: str, values: dict[str, st
 
 @pytest.mark.parametrize("text", ["A", "A =1", "export A", "1A=2", "A-B=1", "'A'=1", "A='1", 'A="1', "A=1 \\"])
 def test_an_env_file_with_another_statement_is_an_error_that_names_its_line(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"^line 3 of the file secrets\.env does not have the form NAME=VALUE$"):
+    with pytest.raises(SettingsError, match=r"^line 3 of the file secrets\.env must have the form NAME=VALUE$"):
         files.parse_env_file(f"X='1\n2'\n{text}", PATH)
 
 

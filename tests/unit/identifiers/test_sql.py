@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from scripts.queries import files
 from td_pinterest_op.identifiers.rules import HASHES_OF_NOTHING, PLACEHOLDERS, SEPARATORS, Reason
-from td_pinterest_op.identifiers.sql import build_answer_sql, build_lower_sql, build_trim_sql
+from td_pinterest_op.identifiers.sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from td_pinterest_op.identifiers.types import EMAIL, LIST_TYPES, UNSURE, IdentifierType
 from td_pinterest_op.records.digests import compute_key
 from tests.campaigns import examples
@@ -46,7 +46,7 @@ def in_duckdb(query: str) -> str:
 
 
 def statement(type_: IdentifierType) -> str:
-    judged = build_answer_sql(type_, text="text", lowered="lowered")
+    judged = build_hashing_sql(type_, text="text", lowered="lowered")
     return in_duckdb(f"""SELECT {judged} FROM (SELECT *, {build_lower_sql("text")} AS lowered
         FROM (SELECT number, {build_trim_sql("value")} AS text FROM given)) ORDER BY number""")
 

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from td_pinterest_op.errors import ExportError, MaybeAppliedError, PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.pinterest import api as module
-from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.models import Audience, CustomerList
-from td_pinterest_op.records.batch import DigestBatch
+from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
+from td_pinterest_op.records.spool import DigestBatch
 from tests.unit.scripted import Keys, Scene, answer, scene
 
 ACCOUNT = "549755885175"
@@ -182,7 +181,7 @@ def test_exceptions_on_a_read_are_a_warning(exceptions: object, caplog: pytest.L
     assert calls.find_customer_list("643")
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert (
-        "exceptions in earlier uploads, in answer to the request to look up customer list 643 "
+        "Pinterest's answer to the request to look up customer list 643 reports exceptions in earlier uploads "
         "[x-pinterest-rid r7]" in warning
     )
     assert "jane" not in caplog.text

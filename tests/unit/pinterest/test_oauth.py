@@ -281,8 +281,8 @@ def test_an_old_token_that_is_still_stored_is_not_taken_for_a_new_one() -> None:
         ("ads:read,ads:write", None),
         ("", None),
         (None, None),
-        ("ads:read", "ads:write"),
-        ("ads:write_all", "ads:read and ads:write"),
+        ("ads:read", "scope ads:write"),
+        ("ads:write_all", "scopes ads:read and ads:write"),
     ],
 )
 def test_a_token_without_a_scope_that_the_run_needs_is_for_the_accounts_owner(
@@ -292,6 +292,6 @@ def test_a_token_without_a_scope_that_the_run_needs_is_for_the_accounts_owner(
     if missing is None:
         assert "access-1" == rig.token()
         return
-    with pytest.raises(AccountError, match=f"the refresh token lacks the scope {missing}: the owner"):
+    with pytest.raises(AccountError, match=f"the refresh token lacks the {missing}: the owner"):
         rig.token()
     assert "s3cr3t-new" == rig.kept[0][0]

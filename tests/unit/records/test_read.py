@@ -8,8 +8,8 @@ import pytest
 
 from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.read import AllIdentifiersReader, PreparedRecords, ReaderSettings
-from td_pinterest_op.records.spool import Spool, split_fixed
+from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
+from td_pinterest_op.records.spool import PreparedRecords, Spool, split_fixed
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.result import JobResult
 from tests.exporting import digests, people
@@ -26,7 +26,7 @@ def spool() -> Iterator[Spool]:
 def prepared(spool: Spool, blocks: list[list[list[Any]]], *columns: Column) -> tuple[Stats, list[int], list[int]]:
     """The counts, the first invalid rows, and the progress that was told."""
     stats = Stats(action="", ad_account_id="1", dry_run=False)
-    reader = AllIdentifiersReader(spool, ReaderSettings(columns=columns or (EMAILS,)), stats)
+    reader = IdentifierReader(spool, ReaderSettings(columns=columns or (EMAILS,)), stats)
     told: list[int] = []
     reader.read(cast(JobResult, blocks), progress=told.append)
     return stats, reader.first_invalid, told

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.identifiers.types import TYPES
-from td_pinterest_op.records import batch, row_spool
+from td_pinterest_op.records import row_spool
+from td_pinterest_op.records import rows as rows_module
 from td_pinterest_op.records import spool as spool_module
-from td_pinterest_op.records.batch import RowBatch
 from td_pinterest_op.records.row_spool import RowSpool
-from td_pinterest_op.records.rows import Shape
+from td_pinterest_op.records.rows import RowBatch, Shape
 
 Row = tuple[Shape, bytes]
 # The position of the external id among the keys of a row.
@@ -59,7 +59,7 @@ def in_order(rows: list[Row]) -> list[Row]:
 def test_the_batches_are_counted_without_reading_them(
     spool: RowSpool, monkeypatch: pytest.MonkeyPatch, most_bytes: int, size: int
 ) -> None:
-    monkeypatch.setattr(batch, "_MAX_BATCH_BYTES", most_bytes)
+    monkeypatch.setattr(rows_module, "_MAX_BATCH_BYTES", most_bytes)
     filled(spool, [row(number, external_id=b"A%d" % number if number % 2 else b"") for number in range(100)])
     assert len(list(spool.read_batches(size))) == spool.count_batches(size)
 
@@ -79,7 +79,7 @@ def test_batches_are_full_but_for_the_last(spool: RowSpool, size: int) -> None:
 
 
 def test_a_batch_of_long_rows_is_cut_by_its_bytes(spool: RowSpool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "_MAX_BATCH_BYTES", 300)
+    monkeypatch.setattr(rows_module, "_MAX_BATCH_BYTES", 300)
     filled(spool, [row(number, external_id=b"x" * 32) for number in range(10)])
     assert [4, 4, 2] == [len(apart(batch)) for batch in spool.read_batches(100)]
 
@@ -117,5 +117,5 @@ def test_nothing_that_is_on_the_disk_can_be_read(monkeypatch: pytest.MonkeyPatch
 def test_a_short_file_is_an_error_and_never_fewer_rows(spool: RowSpool) -> None:
     filled(spool, [row(number) for number in range(10)])
     next(iter(spool._spools.values()))._file._file.truncate(5)
-    with pytest.raises(OSError, match="shorter than the data written"):
+    with pytest.raises(OSError, match="the temporary file is incomplete"):
         list(spool.read_batches(10))

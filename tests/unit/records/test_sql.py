@@ -16,12 +16,12 @@ from td_pinterest_op.errors import SettingsError, UnexpectedError
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.identifiers.types import EMAIL, IDFA, LIST_TYPES, MAID, IdentifierType
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.digests import ColumnKeys, compute_column_keys, decode_answers
+from td_pinterest_op.records.digests import ColumnKeys, compute_column_keys, decode_hashed_values
 from td_pinterest_op.records.sql import (
     NUMBERS,
     Query,
-    build_answers_statement,
     build_columns_statement,
+    build_hashing_statement,
     require_one_statement,
 )
 from td_pinterest_op.settings.structures import Control
@@ -88,7 +88,7 @@ def nasty_rows() -> list[Row]:
 
 def test_every_row_has_the_operators_answers_whatever_is_in_it(database: duckdb.DuckDBPyConnection) -> None:
     rows = nasty_rows()
-    answers = run(database, build_answers_statement(QUERY, control=None), rows)
+    answers = run(database, build_hashing_statement(QUERY, control=None), rows)
     given, judged = keys(rows, is_judged=False), keys(spread(answers), is_judged=True)
     assert without_unsure(given, judged) == without_unsure(judged, judged)
     assert {64, 65} == {len(text) for text, *_ in answers if text and len(text) > 40}
@@ -105,7 +105,7 @@ def test_rows_of_anything_have_the_operators_answers(
     opened: duckdb.DuckDBPyConnection, values: list[tuple[str, str, str, list[str]]]
 ) -> None:
     rows = [(a, 1, c, d, e) for a, d, e, c in values]
-    judged = keys(spread(run(opened, build_answers_statement(QUERY, control=None), rows)), is_judged=True)
+    judged = keys(spread(run(opened, build_hashing_statement(QUERY, control=None), rows)), is_judged=True)
     assert without_unsure(keys(rows, is_judged=False), judged) == without_unsure(judged, judged)
 
 
@@ -114,8 +114,8 @@ def test_a_digest_is_marked_if_it_was_one_before(database: duckdb.DuckDBPyConnec
     query = Query(text="SELECT a FROM nasty", names=["a"], columns=[Column(name="a", type=type_, position=0)])
     given = UUID if type_ is not EMAIL else "ann@lee.example"
     rows = [(value, None, None, None, None) for value in (given, HASH, "1" * 64, None, "nobody")]
-    block = decode_answers(
-        [_raw(value) for (value,) in run(database, build_answers_statement(query, control=None), rows)]
+    block = decode_hashed_values(
+        [_raw(value) for (value,) in run(database, build_hashing_statement(query, control=None), rows)]
     )
     assert (2, 3) == (block.hashed_count, len(list(filter(None, block.keys))))
     assert [Reason.NULL, type_.sql and type_.sql.form[0][1]] == [reason for _, reason in block.rejected]
@@ -124,7 +124,7 @@ def test_a_digest_is_marked_if_it_was_one_before(database: duckdb.DuckDBPyConnec
 @pytest.mark.parametrize("answer", [b"", b"ann@lee.example", b"x" * 64, b"\xff", 7])
 def test_an_answer_that_is_neither_digest_nor_reason_ends_the_export(answer: object) -> None:
     with pytest.raises(UnexpectedError, match="neither a digest nor a reason"):
-        decode_answers([DIGEST.encode(), answer])
+        decode_hashed_values([DIGEST.encode(), answer])
 
 
 def number_of(control: Control, key: int) -> int:
@@ -136,7 +136,7 @@ def number_of(control: Control, key: int) -> int:
 def test_a_key_becomes_the_number_that_decides(database: duckdb.DuckDBPyConnection, salt: str) -> None:
     control = Control(percent=Decimal("12.34"), salt=salt, by="customer")
     rows = [("ann@lee.example", key, None, None, None) for key in [*range(-200, 200), None]]
-    answers = run(database, build_answers_statement(QUERY, control=control), rows)
+    answers = run(database, build_hashing_statement(QUERY, control=control), rows)
     numbers = [row[1] for row in answers]
     assert numbers.pop() is None
     expected = assign_control(control, range(-200, 200))

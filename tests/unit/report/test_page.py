@@ -85,7 +85,7 @@ def test_an_audience_is_chosen_among_several() -> None:
     several = [run(0), run(1, audience_id="99", audience_name="Others")]
     assert "<h1>Others</h1>" in render_page(several, audience_id="99", now=FIRST_DAY)
     assert "<h1>Newsletter readers</h1>" in render_page(several, audience_id=AUDIENCE_ID, now=FIRST_DAY)
-    with pytest.raises(SettingsError, match=f"no rows of audience 7; it has rows of {AUDIENCE_ID}, 99"):
+    with pytest.raises(SettingsError, match=f"no rows of audience 7: .* rows of .{AUDIENCE_ID}, 99.$"):
         render_page(several, audience_id="7", now=FIRST_DAY)
 
 
@@ -212,7 +212,7 @@ def test_a_page_made_from_a_page_keeps_its_lift() -> None:
 
 @pytest.mark.parametrize("entry", [comparison(), follow_up(status=""), follow_up(audience_status=None)])
 def test_a_history_without_run_and_status_is_an_error(entry: Entry) -> None:
-    with pytest.raises(SettingsError, match="contains neither a run nor a follow-up with the audience's status"):
+    with pytest.raises(SettingsError, match="has no runs and no status checks of audience"):
         render_page([entry], now=FIRST_DAY)
 
 

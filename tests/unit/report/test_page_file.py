@@ -56,8 +56,11 @@ def test_a_failed_export_is_reported_with_its_error(
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"\xffmine", " to {path}: a file that is not a report of td_pinterest_op already exists"),
-        (b'<template id="td-pinterest-report">half of it</template>', ": {path} cannot be read as statistics: JSON"),
+        (b"\xffmine", " to {path}: the file already exists, but is not a report of td_pinterest_op"),
+        (
+            b'<template id="td-pinterest-report">half of it</template>',
+            ": {path} cannot be read as export statistics (JSON",
+        ),
         (b'<template id="td-pinterest-report">[]</template>', ": {path} contains no export statistics"),
     ],
 )

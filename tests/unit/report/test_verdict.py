@@ -38,7 +38,7 @@ CLEAR, DELETE = run(action="clear_current_audience"), run(action="delete_current
         (DELETE, None, "good", "The audience is deleted"),
         (ACTALIKE, None, "waiting", "The look-alike audience is created"),
         (ACTALIKE, follow_up(), "good", "The audience is ready: about 900 matched people"),
-        (run(**NOBODY), None, "good", "Nobody had to be sent"),
+        (run(**NOBODY), None, "good", "Nothing had to be sent"),
         (mirror(records={"unique": 2000, "sent": 0}), None, "good", "Nobody joined or left"),
         (run(), follow_up(status="ELIGIBLE"), "waiting", "Pinterest is still matching people"),
     ],

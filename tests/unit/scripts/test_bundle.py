@@ -15,6 +15,7 @@ import pytest
 from scripts import bundle
 from td_pinterest_op.cli.check import check_file
 from tests import children
+from tests.campaigns import select_rows
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def list_user_files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for pattern in patterns for path in folder.glob(pattern)}
 
 
-@pytest.mark.parametrize("workflow", WORKFLOWS)
+@pytest.mark.parametrize("workflow", select_rows(WORKFLOWS, quick=4))
 def test_bundle_of_a_named_workflow_has_only_the_files_it_needs(workflow: str, tmp_path: Path) -> None:
     assert 0 == bundle.main([str(tmp_path), workflow])
     digs = list(tmp_path.glob("*.dig"))

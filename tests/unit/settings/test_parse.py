@@ -244,10 +244,10 @@ def test_a_wrong_value_is_one_problem_that_names_what_is_allowed(key: str, value
 @pytest.mark.parametrize(
     ("value", "line"),
     [
-        ("ten", "- retry_count: 'ten' is not a whole number; allowed: a whole number from 0 to 100"),
-        (101, "- retry_count: 101 is more than allowed; allowed: a whole number from 0 to 100"),
-        ("-1", "- retry_count: '-1' is less than allowed; allowed: a whole number from 0 to 100"),
-        ([7], "- retry_count: a list is not a whole number; allowed: a whole number from 0 to 100"),
+        ("ten", "- retry_count: must be a whole number, not 'ten'; allowed: a whole number from 0 to 100"),
+        (101, "- retry_count: must be at most 100, not 101; allowed: a whole number from 0 to 100"),
+        ("-1", "- retry_count: must be at least 0, not '-1'; allowed: a whole number from 0 to 100"),
+        ([7], "- retry_count: must be a whole number, not a list; allowed: a whole number from 0 to 100"),
     ],
 )
 def test_a_problem_shows_the_value_and_the_range(value: object, line: str) -> None:
@@ -302,7 +302,7 @@ def test_every_missing_setting_is_named_even_if_the_action_is_wrong(
     [
         ({"audience_id": "8"}, "audience_id_add_people: conflicts with audience_id"),
         ({"ignore_error": "true", "ignore_invalid_records": "false"}, "ignore_invalid_records: conflicts with ignore_"),
-        ({"min_records": 5, "max_records": 4}, "max_records: is less than min_records; allowed"),
+        ({"min_records": 5, "max_records": 4}, "max_records: must not be less than min_records; allowed"),
         ({"retry_initial_wait_millis": 300_001}, "; max_retry_wait_millis is 300000 by default"),
     ],
 )
@@ -353,8 +353,8 @@ def test_an_error_lists_its_problems_in_the_order_of_the_table() -> None:
         ("<<", "- a key ('<<'): is unknown"),
         ("a\nb", "- a key ('a\\nb'): is unknown"),
         ("jane@example.com", "- a key (a string of 16 characters): is unknown"),
-        (7, "- a key: a number is not the name of a key; allowed: a string"),
-        (None, "- a key: nothing is not the name of a key; allowed: a string"),
+        (7, "- a key: the name of a key must be a string, not a number"),
+        (None, "- a key: the name of a key must be a string, not nothing"),
         ("query", "- query: is not a key of result_settings; it belongs on the task, next to result_settings"),
     ],
 )
@@ -365,7 +365,7 @@ def test_an_unknown_key_that_resembles_no_setting_gets_no_suggestion(key: object
 
 
 def test_of_many_unknown_keys_only_the_first_are_named() -> None:
-    assert "- more keys: 980 more are unknown" in message_of({**LEAST, **{f"zzz{n}": 1 for n in range(1000)}})
+    assert "- more keys: 980 more keys are unknown" in message_of({**LEAST, **{f"zzz{n}": 1 for n in range(1000)}})
 
 
 def test_keys_that_the_action_does_not_use_are_named_in_one_warning() -> None:
@@ -436,7 +436,7 @@ def test_a_restriction_is_honoured_or_refused_by_name(
 ) -> None:
     raw = {**NEW, **NEEDED_BY_OTHERS, "audience_id": "7", "action": action.name, key: value}
     if action.name in {each.action.name for each in ACTIONS if each.__name__.lower() in refused_by}:
-        assert f"- {key}: {action.name} cannot apply it; take it out" in message_of(raw)
+        assert f"- {key}: {action.name} cannot apply this setting: remove it" in message_of(raw)
     else:
         read(raw)
 
@@ -455,9 +455,9 @@ def test_a_mirror_needs_100_records_unless_the_settings_give_another_minimum(
     ("changes", "message"),
     [
         ({"audience_id": ""}, "- audience_id: missing, and mirror_current_audience needs it (or audience_name)"),
-        ({"records": "rows"}, "- records: mirror_current_audience sends no rows; allowed: identifiers"),
-        ({"ledger": "a; DROP TABLE b"}, "- ledger: 'a; DROP TABLE b' is not the name of a table"),
-        ({"begin": "rebuild"}, "- begin: 'rebuild' is not known"),
+        ({"records": "rows"}, "- records: mirror_current_audience cannot send records: rows; allowed: identifiers"),
+        ({"ledger": "a; DROP TABLE b"}, "- ledger: 'a; DROP TABLE b' is not a valid table name"),
+        ({"begin": "rebuild"}, "- begin: 'rebuild' is not an allowed value"),
     ],
 )
 def test_settings_that_a_mirror_cannot_honour_are_an_error(changes: dict[str, object], message: str) -> None:
@@ -555,7 +555,7 @@ def test_any_setting_may_come_from_a_secret() -> None:
 
 def test_a_wrong_value_from_a_secret_is_not_shown() -> None:
     text = message_of({**LEAST, "retry_count": "${secret:retries}"}, {**ENVIRON, "RETRIES": "hunter"})
-    assert "- retry_count: a string of 6 characters is not a whole number" in text
+    assert "- retry_count: must be a whole number, not a string of 6 characters" in text
 
 
 def test_a_credential_from_any_secret_is_not_shown_as_the_value_of_another_setting() -> None:
@@ -597,21 +597,21 @@ def test_an_error_about_missing_settings_names_each_that_is_needed(raw: object) 
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
-        ([LEAST], "a list is not a mapping"),
-        (5, "a number is not a mapping"),
-        (b"{}", "a value of type bytes is not a mapping"),
-        ("just text", "a string of 9 characters is not a mapping"),
+        ([LEAST], "must be a mapping, not a list"),
+        (5, "must be a mapping, not a number"),
+        (b"{}", "must be a mapping, not a value of type bytes"),
+        ("just text", "must be a mapping, not a string of 9 characters"),
         ("type:\n\tpinterest: x", "it contains tabs"),
         ("type: [", "neither valid JSON nor valid YAML (line 1, column 8)"),
-        ("type: a\ntype: b", "has the same key twice (line 2, column 1)"),
-        ('{"type": "a", "type": "b"}', "has the same key twice (line 1, column 15)"),
-        ("a: &a [x]\nb: *a", "uses a YAML alias (line 2, column 4)"),
-        ("a: &a {b: *a}", "uses a YAML alias"),
-        ("a: !!python/object:os.system x", "uses a YAML tag"),
-        ("a: !!int abc", "uses a YAML tag"),
+        ("type: a\ntype: b", "contains the same key twice (line 2, column 1)"),
+        ('{"type": "a", "type": "b"}', "contains the same key twice (line 1, column 15)"),
+        ("a: &a [x]\nb: *a", "contains a YAML alias (line 2, column 4)"),
+        ("a: &a {b: *a}", "contains a YAML alias"),
+        ("a: !!python/object:os.system x", "contains a YAML tag"),
+        ("a: !!int abc", "contains a YAML tag"),
         ("? [a]\n: b", "a key that is not a string"),
         pytest.param("[" * 50_000, "nested more than 20 levels deep", id="deep"),
-        pytest.param('{"a":' * 50_000, "longer than 100000 characters", id="long"),
+        pytest.param('{"a":' * 50_000, "longer than the maximum of 100000 characters", id="long"),
         ("a: \ud800", "neither valid JSON nor valid YAML"),
         ('a: "\\U00110000"', "neither valid JSON nor valid YAML"),
         ("a: 1\n---\nb: 2", "neither valid JSON nor valid YAML"),
@@ -665,23 +665,26 @@ def test_a_control_group_is_read(control: object, expected: Control | None) -> N
     assert expected == read({**LEAST, "control": control}).control
 
 
+WRONG_PERCENT = "percent: must be a number from 0.01 to 50 with at most two decimals, not"
+
+
 @pytest.mark.parametrize(
     ("control", "said"),
     [
-        ({"percent": 0, "salt": "x"}, "percent: 0 is not a number from 0.01 to 50 with two decimals at most"),
-        ({"percent": 50.01, "salt": "x"}, "percent: 50.01 is not"),
+        ({"percent": 0, "salt": "x"}, f"{WRONG_PERCENT} 0"),
+        ({"percent": 50.01, "salt": "x"}, f"{WRONG_PERCENT} 50.01"),
         ({"percent": 10, "salt": "x", "by": " "}, "by is blank: name a column, or leave it out"),
-        ({"percent": "12.345", "salt": "x"}, "percent: '12.345' is not"),
-        ({"percent": -1, "salt": "x"}, "percent: -1 is not"),
-        ({"percent": True, "salt": "x"}, "percent: true is not"),
-        ({"percent": "ten", "salt": "x"}, "percent: 'ten' is not"),
+        ({"percent": "12.345", "salt": "x"}, f"{WRONG_PERCENT} '12.345'"),
+        ({"percent": -1, "salt": "x"}, f"{WRONG_PERCENT} -1"),
+        ({"percent": True, "salt": "x"}, f"{WRONG_PERCENT} true"),
+        ({"percent": "ten", "salt": "x"}, f"{WRONG_PERCENT} 'ten'"),
         ({"percent": 10}, "salt is missing"),
         ({"percent": 10, "salt": "  "}, "salt is missing"),
-        ({"percent": 10, "salt": 7}, "salt: a number is not a string"),
-        ({"salt": "x", "by": ["a"]}, "percent is missing, by: a list is not a string"),
+        ({"percent": 10, "salt": 7}, "salt: must be a string, not a number"),
+        ({"salt": "x", "by": ["a"]}, "percent is missing, by: must be a string, not a list"),
         ({"percent": 10, "salt": "x", "percnt": 1}, "'percnt' is unknown; did you mean percent?"),
-        ("10", "a string of 2 characters is not a mapping"),
-        (10, "a number is not a mapping"),
+        ("10", "must be a mapping, not a string of 2 characters"),
+        (10, "must be a mapping, not a number"),
     ],
 )
 def test_an_invalid_control_group_is_an_error_that_names_what_is_allowed(control: object, said: str) -> None:

@@ -140,7 +140,7 @@ def test_a_result_of_no_rows_may_not_be_there(fake_time: FakeTime) -> None:
 
 def test_rows_in_a_result_that_should_have_none_are_an_error(fake_time: FakeTime) -> None:
     content = buffers(["a", "b"])
-    with pytest.raises(TreasureDataError, match="contains 2 rows or more, but the job says 0; nothing was sent"):
+    with pytest.raises(TreasureDataError, match="contains at least 2 rows, but the job reports 0; nothing was sent"):
         rows(Wire(fake_time, content), job(0, len(content)))
 
 
@@ -265,7 +265,7 @@ class TestWrongCount:
 
     @pytest.mark.parametrize("records", [1, 499])
     def test_more_rows_than_the_job_says_are_an_error(self, fake_time: FakeTime, records: int) -> None:
-        with pytest.raises(TreasureDataError, match=f"rows or more, but the job says {records};"):
+        with pytest.raises(TreasureDataError, match=f"rows, but the job reports {records};"):
             rows(Wire(fake_time, buffers(TEXTS)), job(records, None))
 
     def test_without_a_count_the_end_of_the_file_is_the_end(self, fake_time: FakeTime) -> None:
@@ -293,7 +293,7 @@ class TestDamaged:
     @pytest.mark.parametrize("row", [7, "text", {}, [], ["a", "b"]], ids=repr)
     def test_row_of_another_schema_is_an_error(self, fake_time: FakeTime, row: object) -> None:
         content = gzip.compress(msgpack.packb(["fine"]) + msgpack.packb(row))
-        with pytest.raises(TreasureDataError, match="contains a row that does not have 1 columns"):
+        with pytest.raises(TreasureDataError, match=r"contains a row that does not have 1 column\."):
             rows(Wire(fake_time, content), job(2, len(content)))
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import random
 import re
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.campaigns import campaign
+from tests.campaigns import amount, campaign
 from tests.dig.template import fill
 from tests.emulators.td.sql import statements
 
@@ -125,8 +126,8 @@ def test_of_a_thousand_campaigns_the_intervals_cover_the_truth_in_nineteen_of_tw
 
 
 def test_an_even_split_is_seldom_doubted_and_an_uneven_one_is_called_out(database: duckdb.DuckDBPyConnection) -> None:
-    even = compared(database, simulated(1000, sent=0.1, control=0.1))
-    assert 30 <= sum(row["split_p"] < 0.05 for row in even) <= 70
+    even = compared(database, simulated(amount(1000, quick=200), sent=0.1, control=0.1))
+    assert 0.03 <= statistics.mean(row["split_p"] < 0.05 for row in even) <= 0.07
     (uneven,) = compared(database, [(8700, 900, 1300, 130)])
     assert uneven["split_p"] < 0.001
     assert "Do not trust this comparison: 1300 of 10000 people are in the control group" in uneven["summary"]

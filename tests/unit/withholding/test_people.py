@@ -18,10 +18,10 @@ from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records import rows as row_records
 from td_pinterest_op.records import spool
-from td_pinterest_op.records.batch import DigestBatch, RowBatch
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import ColumnKeys
-from td_pinterest_op.records.spool import Spool, split_fixed
+from td_pinterest_op.records.rows import RowBatch
+from td_pinterest_op.records.spool import DigestBatch, Spool, split_fixed
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import Job
@@ -226,8 +226,8 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
         rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)] if control else case.rows
         of_people = result(case.types, rows, arrays=case.arrays, by=control is not None)
         with open_reader(of_people.job, given, stats, lists=opened if case.list_rows else None) as reader:
-            reader.read(of_people.blocks, progress=lambda _: None)
-            batches = list(reader.prepared.read_batches(3))
+            prepared = reader.read(of_people.blocks, progress=lambda _: None)
+            batches = list(prepared.read_batches(3))
     stats.count_records(sent=stats.to_send_count)
     stats.check_sums(complete=True)
     return stats, batches
@@ -257,7 +257,7 @@ def test_rows_of_people_who_are_withheld_are_not_sent_and_all_others_are_without
     records = {
         tuple(sorted(record.items()))
         for batch in batches
-        for record in json.loads(b"{%s}" % b"".join(batch.to_json()))["records_v2"]
+        for record in json.loads(b"{%s}" % b"".join(batch.make_json_chunks()))["records_v2"]
     }
     expected = {tuple(sorted(record.items())) for person in people for record in combinations(person)}
     assert expected == records
@@ -325,9 +325,9 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
     with contextlib.closing(Spool()) as suppressed:
         lists.read_list(result(["email"], [[crowd[1_000]]]), given, suppressed)
         with open_reader(job, given, stats, lists=Lists(suppressed=suppressed)) as reader:
-            reader.read([[[*column] for column in zip(*people, strict=True)]], progress=lambda _: None)
-            batches = [*reader.prepared.read_batches(100)]
-    sent = [json.loads(b"{%s}" % b"".join(batch.to_json()))["records_v2"] for batch in batches]
+            prepared = reader.read([[[*column] for column in zip(*people, strict=True)]], progress=lambda _: None)
+            batches = [*prepared.read_batches(100)]
+    sent = [json.loads(b"{%s}" % b"".join(batch.make_json_chunks()))["records_v2"] for batch in batches]
     expected = [
         ("A", None),
         ("C", sha("c1@lee.org")),
@@ -348,8 +348,8 @@ def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest(
     stats = Stats(action="", ad_account_id="", dry_run=False)
     of_people = result(["email"], [[normal(("email", number)).encode()] for number in range(1000)])
     with open_reader(of_people.job, given, stats, lists=None) as reader:
-        reader.read(of_people.blocks, progress=lambda _: None)
-        (batch,) = reader.prepared.read_batches(1000)
+        prepared = reader.read(of_people.blocks, progress=lambda _: None)
+        (batch,) = prepared.read_batches(1000)
     everybody = {sha(normal(("email", number))) for number in range(1000)}
     chosen = {digest for digest in everybody if int(sha(f"{SALT}\n{digest}")[:8], 16) % 10_000 < 1000}
     assert isinstance(batch, DigestBatch)

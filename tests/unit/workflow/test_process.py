@@ -59,7 +59,7 @@ def test_export_error_is_raised_without_the_traceback_of_the_run(
     ("error", "told"),
     [
         (ValueError("person@shop.example is odd"), "ValueError at test_process.py:"),
-        (OSError(5, "Input/output error", "/tmp/x"), "OSError (Input/output error) at test_process.py:"),
+        (OSError(9, "Bad file descriptor", "/tmp/x"), "OSError (Bad file descriptor) at test_process.py:"),
     ],
 )
 def test_unexpected_error_is_replaced_by_its_type_and_place(error: Exception, told: str) -> None:
@@ -77,12 +77,13 @@ def test_unexpected_error_is_replaced_by_its_type_and_place(error: Exception, to
         (OSError(errno.ENOSPC, "No space left on device"), "the disk is full: the operator needs 32 bytes for each"),
         (OSError(errno.EDQUOT, "Quota"), "the disk quota is used up"),
         (OSError(errno.EFBIG, "File too large"), "raise `ulimit -f`, or set the environment variable TMPDIR"),
+        (OSError(errno.EIO, "Input/output error"), "check that the disk has space and no errors"),
         (OSError(errno.EROFS, "Read-only"), "is read-only"),
         (PermissionError(errno.EACCES, "Permission denied"), "the system does not permit writing to"),
         (OSError(errno.EMFILE, "Too many open files"), "raise `ulimit -n`"),
         (OSError(errno.ENFILE, "Too many open files"), "run this task again when the machine is less busy"),
         (MemoryError(), "out of memory: give the machine"),
-        (RuntimeError("can't start new thread"), "the system starts no more threads"),
+        (RuntimeError("can't start new thread"), "the system refused to start another thread"),
     ],
 )
 def test_shortage_of_the_machine_is_a_workflow_error(error: Exception, told: str) -> None:

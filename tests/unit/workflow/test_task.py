@@ -149,7 +149,7 @@ class TestEnvironment:
 
     def test_an_api_key_has_a_limit(self) -> None:
         with pytest.raises(
-            SettingsError, match=r"^TD_API_KEY is longer than the 16384 characters allowed for a secret$"
+            SettingsError, match=r"^TD_API_KEY is longer than the 16384 characters allowed for a secret: check"
         ):
             Task(params={}, environ={"TD_API_KEY": "x" * 5_000_000}).td_api_key  # noqa: B018 - a property that raises
 

@@ -287,7 +287,7 @@ def test_token_that_cannot_be_saved_causes_one_warning_with_day_and_advice(
     store().save_token(NEW, 60 * DAY)
     assert [HOSTED] * tries == [request.url for request in server.sent]
     (warning,) = warnings(caplog)
-    for part in (why, IN_60_DAYS, "Authorise the app again", f"in secret {KEY}"):
+    for part in (why, IN_60_DAYS, "Authorise the app again", f"in the secret {KEY}"):
         assert part in warning
 
 
@@ -297,12 +297,12 @@ def test_token_that_cannot_be_saved_causes_one_warning_with_day_and_advice(
         ({}, 4711, None, "written in plain text"),
         # `digdag run` numbers its only project 1: never Treasure Data's project of that number.
         ({}, 1, KEY, "the old token is not in a local secrets file, and a local run stores no token on a server"),
-        ({}, None, KEY, "DIGDAG_ENDPOINT is missing in _env"),
+        ({}, None, KEY, "DIGDAG_ENDPOINT is missing in the task's _env"),
         ({"TD_API_SERVER": "http://127.0.0.1:8080"}, 4711, KEY, "DIGDAG_ENDPOINT is missing"),
         ({"TD_API_SERVER": "https://api.treasuredata.com.attacker.test"}, 4711, KEY, "DIGDAG_ENDPOINT is missing"),
         ({"TD_API_SERVER": "https://api.a.b.treasuredata.com"}, 4711, KEY, "DIGDAG_ENDPOINT is missing"),
-        ({"DIGDAG_ENDPOINT": "http://digdag.test"}, 4711, KEY, "DIGDAG_ENDPOINT must be https"),
-        ({"DIGDAG_ENDPOINT": "digdag.test:65432"}, 4711, KEY, "DIGDAG_ENDPOINT must be https"),
+        ({"DIGDAG_ENDPOINT": "http://digdag.test"}, 4711, KEY, "DIGDAG_ENDPOINT must be an https address"),
+        ({"DIGDAG_ENDPOINT": "digdag.test:65432"}, 4711, KEY, "DIGDAG_ENDPOINT must be an https address"),
         ({"DIGDAG_ENDPOINT": SERVER}, None, KEY, "the task must belong to a project"),
     ],
 )

@@ -391,11 +391,11 @@ def test_an_action_that_does_not_fit_the_schedule_is_found(
         ("${pinterest_mirror.column} ${my.pinterest.people} pinterest.record", []),
         (
             "${pinterest.record.sent}",
-            ["pinterest.record.sent: the statistics of an export have no record; did you mean records?"],
+            ["pinterest.record.sent: an export has no statistic record; did you mean records?"],
         ),
         (
             "${1 + pinterest.records.snt}",
-            ["pinterest.records.snt: the statistics of an export have no snt; did you mean sent?"],
+            ["pinterest.records.snt: an export has no statistic snt; did you mean sent?"],
         ),
     ],
 )
