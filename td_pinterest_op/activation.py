@@ -34,7 +34,7 @@ class PinterestActivation:
     """Exports the people of an Audience Studio activation, with the settings of the console and of the task."""
 
     def run(self) -> None:
-        """Store the statistics under `pinterest`. Raises ExportError, whose message says what to do."""
+        """Run the export, and store its statistics under `pinterest`. Raises ExportError, which says what to do."""
         with TaskProcess():
             workflow.store_values(pinterest=export(extend_by_console(workflow.get_current_task()), SYSTEM))
 
@@ -66,7 +66,7 @@ def extend_by_console(task: workflow.Task) -> workflow.Task:
 
 
 def _read_later_runs(later_runs: object, settings: Mapping[object, object]) -> dict[str, str]:
-    """Return the settings `action` and `if_exists` for a value of `later_runs`. Raises SettingsError."""
+    """Return the settings `action` and `if_exists` that the parameter `later_runs` implies. Raises SettingsError."""
     word = str(later_runs).strip().lower()
     if word not in LATER_RUNS:
         raise SettingsError(f"later_runs must be one of {', '.join(LATER_RUNS)}", key="later_runs")
@@ -91,12 +91,12 @@ def _read_later_runs(later_runs: object, settings: Mapping[object, object]) -> d
 
 
 def _has_value(settings: Mapping[object, object], *names: str) -> bool:
-    """Whether the settings have a value for at least one of the names."""
+    """Whether the settings have a value for at least one of `names`."""
     return not all(is_left_out(settings.get(name)) for name in names)
 
 
 def _define_table(sql: str, task: workflow.Task) -> str:
-    """Return a query with `activation_actions_table` defined as the activation's table. Raises SettingsError."""
+    """Return the query with `activation_actions_table` defined in a WITH clause. Raises SettingsError."""
     table = str(task.params.get("activation_actions_table") or "")
     whole = table if "." in table else f"{task.params.get('activation_actions_db') or ''}.{table}"
     if not _TABLE_NAME.fullmatch(whole):

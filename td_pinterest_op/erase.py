@@ -45,7 +45,7 @@ class PinterestErase:
     """Removes a query's people from every customer list, by the task's `result_settings`."""
 
     def run(self) -> None:
-        """Store the receipt under `pinterest_erasure`. Raises ExportError, which names each list that failed."""
+        """Erase the people and store the receipt under `pinterest_erasure`. Raises ExportError, naming failed lists."""
         with TaskProcess():
             workflow.store_values(pinterest_erasure=erase_people(workflow.get_current_task(), SYSTEM))
 
@@ -88,7 +88,7 @@ class ErasureTarget:
         return f"{self.customer_list.label if self.customer_list else 'the lists'} of ad account {self.ad_account_id}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the target as plain JSON types, without any digest or value."""
+        """Return the target as plain JSON types, without any identifier or digest of a person."""
         row = {
             "ad_account_id": self.ad_account_id,
             "customer_list_id": self.customer_list and self.customer_list.id,
@@ -101,7 +101,7 @@ class ErasureTarget:
 
 @dataclass(slots=True, kw_only=True)
 class _Erasure:
-    """The run of an erasure. Each of the `targets` gets its result in turn. `processed`: how many have a result."""
+    """The run of an erasure. Each of the `targets` gets its result in turn; `processed` counts the results."""
 
     request: Request[ErasureSettings]
     settings: ErasureSettings
@@ -114,19 +114,23 @@ class _Erasure:
 
     @property
     def _failed_targets(self) -> list[ErasureTarget]:
+        """The lists that did not accept all removals, and the ad accounts whose lists cannot be read."""
         return [target for target in self.targets if target.reason]
 
     @property
     def _finished_targets(self) -> list[ErasureTarget]:
+        """The lists that accepted all removals; none in a dry run, or if there is nobody to remove."""
         is_sent = self.stats.unique and not self.settings.dry_run
         return [target for target in self.targets if is_sent and not target.reason]
 
     @property
     def _list_count(self) -> int:
+        """The number of customer lists to remove people from."""
         return sum(target.customer_list is not None for target in self.targets)
 
     @property
     def _progress_text(self) -> str:
+        """How many of the customer lists were processed, as text for messages."""
         return f"{self.processed} of {len(self.targets)} customer lists were processed"
 
     def run(self) -> None:
@@ -148,7 +152,7 @@ class _Erasure:
         self.is_complete = True
 
     def _read_people(self, services: Services, spool: Spool) -> PreparedRecords:
-        """Read the unique identifiers into the spool. Raises InvalidRowsError if invalid ones are not ignored."""
+        """Read unique identifiers into a temporary file. Raises InvalidRowsError if invalid ones are not ignored."""
         stats, source = self.stats, cast("Source", self.request.source)
         rows = open_job_rows(services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)
@@ -188,6 +192,7 @@ class _Erasure:
         api, client, settings = services.build_pinterest_api(target.ad_account_id), services.client, self.settings
 
         def remove_batch(records: Batch) -> Response:
+            """Remove a batch of records from the list, and store the request's id for the receipt."""
             response = api.change_records(list_id, records, operation="REMOVE")
             # Called from several threads: append is atomic.
             target.request_ids.append(response.request_id)
@@ -240,7 +245,7 @@ class _Erasure:
         }
 
     def raise_for_failed(self) -> None:
-        """Raise PinterestError if lists did not accept all removals. The message names each of them."""
+        """Raise PinterestError if lists did not accept all removals. The message names each such list."""
         failed, finished = self._failed_targets, self._finished_targets
         if not failed or not self.stats.unique:
             return
@@ -252,7 +257,7 @@ class _Erasure:
         )
 
     def build_history_rows(self, _error: str) -> list[Row]:
-        """Return the run's only row for the history."""
+        """Return the history row of the erasure, as a list of one row."""
         statistics = self.stats.to_json()
         # The records sent are counted list by list, in the receipt.
         for name in ("sent", "refused"):
@@ -278,7 +283,7 @@ def _find_targets(services: Services, ad_account_ids: Sequence[str]) -> list[Era
 
 
 def _warn_of_missing_types(columns: Sequence[Column]) -> None:
-    """Log a warning about types of identifier that the query does not select: lists of those types keep the people."""
+    """Warn of identifier types that the query does not select: people stay in the customer lists of those types."""
     types = {column.type.name for column in columns}
     if others := [name for name in LIST_TYPES if name not in types]:
         log.warning(

@@ -73,7 +73,7 @@ class WorkflowError(ExportError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """A problem in a task's settings or parameters. `key`: which one, "" for none. `text` is masked."""
+    """A problem in a task's settings or parameters. `key`: the wrong one's name, or "". `text`: a masked message."""
 
     key: str
     code: ProblemCode
@@ -97,7 +97,7 @@ class SettingsErrorCollector(list[SettingsError]):
     """Collects the SettingsErrors of several calls, so that all of them can be raised as a single error."""
 
     def call(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R | None:
-        """Return the result of a function; None if it raises a SettingsError, which is collected."""
+        """Return the result of a function. If it raises SettingsError, collect the error and return None."""
         try:
             return function(*args, **kwargs)
         except SettingsError as error:
@@ -109,7 +109,7 @@ class SettingsErrorCollector(list[SettingsError]):
         self.append(SettingsError(message, key=key))
 
     def raise_any(self) -> None:
-        """Raise one SettingsError with every message and every problem, if there are any."""
+        """Raise one SettingsError with all collected messages and problems, if there are any."""
         if self:
             problems = [problem for error in self for problem in error.problems]
             raise SettingsError("\n".join(map(str, self)), problems=problems)

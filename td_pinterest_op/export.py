@@ -49,7 +49,7 @@ class PinterestExport:
     """Exports a query's result to a Pinterest audience, by the task's `result_settings`."""
 
     def run(self) -> None:
-        """Store the statistics under `pinterest`. Raises ExportError, whose message says what to do."""
+        """Run the export, and store its statistics under `pinterest`. Raises ExportError, which says what to do."""
         with TaskProcess():
             workflow.store_values(pinterest=export(workflow.get_current_task(), SYSTEM))
 
@@ -62,7 +62,7 @@ def export(
     reporter: ProgressReporter | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
 ) -> dict[str, Any]:
-    """Run one export: check, read the rows, show the plan, run the steps. Returns the statistics.
+    """Export the result of the task's query: check it, show the plan, and send the records. Returns the statistics.
 
     Args:
         rows: what is exported in place of the task's job.
@@ -93,7 +93,7 @@ def export(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ExportRun:
-    """The run of one export, with its services connected."""
+    """The run of one export, once it is connected to Treasure Data and Pinterest."""
 
     request: ExportRequest
     services: Services
@@ -121,7 +121,7 @@ class _ExportRun:
 
     @contextlib.contextmanager
     def _read_records(self) -> Iterator[PreparedRecords]:
-        """Read the rows into a spool of unique records, and check the limits."""
+        """Yield the unique records of the query, read into a temporary file and checked against the limits."""
         settings, stats, sources = self.settings, self.stats, self.request.lists
         with contextlib.ExitStack() as stack:
             lists = None
@@ -135,7 +135,7 @@ class _ExportRun:
             yield prepared
 
     def _open_rows(self, lists: Lists | None) -> Rows:
-        """Wait for the job, put its id into the statistics, and return its rows, or those of a file."""
+        """Wait for the task's job, store its id in the statistics, and return its rows, or those of a file."""
         source, settings = self.request.source, self.settings
         if isinstance(source, Rows):
             return source
@@ -162,7 +162,7 @@ class _ExportRun:
 
     @contextlib.contextmanager
     def _measure_seconds(self, name: str) -> Iterator[None]:
-        """Store the duration of the block, in seconds, in the statistics under `name`."""
+        """Store the duration of the `with` block, in seconds, as the field `name` of the statistics."""
         begin = self.services.timing.monotonic()
         try:
             yield
@@ -172,7 +172,7 @@ class _ExportRun:
 
 @contextlib.contextmanager
 def _publish_statistics(stats: Stats, settings: Settings, timing: Timing) -> Iterator[None]:
-    """Log the statistics and write the report, also for a failed task, whose stored values are lost."""
+    """When the `with` block ends, log the statistics and write the report page, even if the run failed."""
     error: BaseException | None = None
     try:
         yield
@@ -190,7 +190,7 @@ def _publish_statistics(stats: Stats, settings: Settings, timing: Timing) -> Ite
 
 
 def _build_history_row(stats: Stats, settings: Settings) -> Row:
-    """Return the history row of a run. A run that failed early has the audience of its settings."""
+    """Return the history row of a run. If the run failed early, the audience is taken from the settings."""
     statistics = stats.to_json()
     for name in ("audience_id", "audience_name"):
         statistics[name] = statistics[name] or getattr(settings, name)
@@ -198,7 +198,7 @@ def _build_history_row(stats: Stats, settings: Settings) -> Row:
 
 
 def _find_extra_advice(error: ExportError, stats: Stats, settings: Settings) -> str:
-    """Return advice to append to an error, for readers who see only the error and not the log."""
+    """Return advice to append to an error's message, for readers who see only the message and not the log."""
     if stats.sent and not _TELLS_SENT.search(str(error)):
         return f". Before that, {stats.sent:,} of {format_count(stats.to_send_count, 'record')} were sent"
     if isinstance(error, StoppedError) and not stats.requests.sent:

@@ -23,16 +23,16 @@ _BEFORE, _AFTER = "messages from python: ", re.compile(r" \(\w+\)\s+from Traceba
 
 
 class Failed:
-    """Writes, in an `_error` task, the history row of a run that was killed or did not begin."""
+    """Writes, from an `_error` task, the history row of a run that was killed or did not start."""
 
     def run(self) -> None:
-        """Write the row, unless the attempt has one of the failed task or of a task within it. Never fails."""
+        """Write the failed run's row, unless the attempt already has a row of the failed task. Never fails."""
         with TaskProcess():
             write_failure(workflow.get_current_task(), SYSTEM)
 
 
 class Lift:
-    """Writes the history row of a lift comparison, whose figures are the stored result of the last td> task."""
+    """Writes the history row of a lift comparison. Its figures are the stored result of the td> task before it."""
 
     def run(self) -> None:
         """Write the row, with the task's `ad_account_id` and `audience_id`. Raises SettingsError without a result."""
@@ -41,7 +41,7 @@ class Lift:
 
 
 def write_failure(task: workflow.Task, timing: Timing) -> None:
-    """Write the row of the failed run whose `_error` contains this task. A failure to write is a warning."""
+    """Write the history row of the failed task that has this `_error` task. If that fails, only log a warning."""
     name = str(task.params.get("task_name") or "")
     # Outside `_error`, the failed task is the whole workflow.
     failed = name.partition("^error")[0] if "^error" in name else f"+{find_workflow_name(name) or ''}"
@@ -49,7 +49,7 @@ def write_failure(task: workflow.Task, timing: Timing) -> None:
 
 
 def write_missing_row(task: workflow.Task, timing: Timing, *, name: str, row: Row) -> None:
-    """Write the row of a failed run, unless its attempt has a row of the task `name` or of a task within it.
+    """Write the history row of a failed run, unless its attempt has one already, of the task `name` or one within it.
 
     `row` has the known columns of the run. A failure to write is a warning.
     """
@@ -67,7 +67,7 @@ def write_missing_row(task: workflow.Task, timing: Timing, *, name: str, row: Ro
 
 
 def write_lift(task: workflow.Task, timing: Timing) -> None:
-    """Write the row of a lift comparison. Raises SettingsError without a result, or for a wrong table name."""
+    """Write the history row of a lift comparison. Raises SettingsError without a result or with a wrong table."""
     figures = task.td.get("last_results")
     if not isinstance(figures, Mapping) or not figures:
         raise SettingsError(
@@ -80,7 +80,7 @@ def write_lift(task: workflow.Task, timing: Timing) -> None:
 
 
 def _open_history(task: workflow.Task, timing: Timing) -> History | None:
-    """Return the history of the task, None without one. Raises SettingsError."""
+    """Return the history that the task names, or None if it names none. Raises SettingsError for a wrong name."""
     settings = task.params.get("result_settings")
     value = settings.get("history") if isinstance(settings, Mapping) else None
     value = task.params.get("history") if is_left_out(value) else value
@@ -93,7 +93,7 @@ def _open_history(task: workflow.Task, timing: Timing) -> History | None:
 
 
 def _read_failure_message(task: workflow.Task) -> str:
-    """Return the message of the error that the operator raised, else the first line of digdag's message."""
+    """Return the operator's error message from the task's `error`, else the first line of digdag's message."""
     error = task.params.get("error")
     text = str(error.get("message") or "") if isinstance(error, Mapping) else ""
     raised = text.partition(_BEFORE)[2]

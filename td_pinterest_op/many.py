@@ -37,27 +37,27 @@ _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Many:
-    """The steps of pinterest_many.dig, which exports to several audiences."""
+    """Exports to several audiences, for pinterest_many.dig. An entry of its list `audiences` describes one export."""
 
     def renew(self) -> None:
-        """Check the list, and renew the refresh token that all entries share. Raises ExportError."""
+        """Check the list `audiences`, and renew the refresh token that all its exports share. Raises ExportError."""
         with TaskProcess():
             renew_token(workflow.get_current_task(), SYSTEM)
 
     def export(self) -> None:
-        """Export one entry, the task's `audience`, and store its outcome. A failure is stored and not raised."""
+        """Export to one audience, the task's `audience`, and store the result. A failure is stored, and not raised."""
         with TaskProcess():
             name, outcome = export_entry(workflow.get_current_task(), SYSTEM)
             workflow.store_values(pinterest_many={name: outcome})
 
     def gate(self) -> None:
-        """Raise WorkflowError if any entry failed. The message names each failed entry."""
+        """Raise WorkflowError if any of the exports failed. The message names each of them."""
         with TaskProcess():
             check_outcomes(workflow.get_current_task())
 
 
 def renew_token(task: workflow.Task, timing: Timing) -> None:
-    """Get an access token once, so that a new refresh token is saved before the entries start. Raises ExportError."""
+    """Renew the refresh token once, before the exports of all entries of `audiences` start. Raises ExportError."""
     names = list(map(_get_entry_name, _read_entries(task)))
     if duplicates := sorted({name for name in names if names.count(name) > 1}):
         raise SettingsError(
@@ -70,7 +70,7 @@ def renew_token(task: workflow.Task, timing: Timing) -> None:
 
 
 def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, Any]]:
-    """Export the task's entry. Returns its name, and `ok`, `error` (the message, or "") and `statistics`."""
+    """Export to the audience of the task's entry. Returns the entry's name, and its `ok`, `error` and `statistics`."""
     entry = _read_entry(task.params.get("audience"), "`audience` of the task")
     name = _get_entry_name(entry)
     own_task = task
@@ -92,7 +92,7 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
 
 
 def check_outcomes(task: workflow.Task) -> None:
-    """Raise WorkflowError with the error of each entry that failed or has no outcome, if there are any."""
+    """Raise WorkflowError with the error of each export that failed or stored no result, if there are any."""
     stored = task.params.get("pinterest_many")
     outcomes = stored if isinstance(stored, Mapping) else {}
     entries = {_get_entry_name(entry): entry for entry in _read_entries(task)}
@@ -111,18 +111,18 @@ def check_outcomes(task: workflow.Task) -> None:
 
 
 def _get_entry_name(entry: Mapping[object, Any]) -> str:
-    """Return the name of an entry in messages and in the store: its `name`, else the id or name of its audience."""
+    """Return the name of an entry of the list `audiences`: its `name`, or else the id or name of its audience."""
     return str(entry.get("name") or entry.get("audience_id") or entry.get("audience_name"))
 
 
 def _describe_audience(entry: Mapping[object, Any]) -> str:
-    """Return the audience and the ad account of an entry, for messages."""
+    """Return the audience and the ad account of an entry of the list `audiences`, as text for messages."""
     names = (value for key, value in entry.items() if str(key).startswith(("audience_id", "audience_name")) and value)
     return f"audience {next(names, 'none')} in ad account {entry.get('ad_account_id')}"
 
 
 def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
-    """Return the entries of the task's list `audiences`. Raises SettingsError."""
+    """Return the entries of the task's list `audiences`, a mapping for each audience. Raises SettingsError."""
     try:
         entries = read_list_items(task.params.get("audiences"))
     except WrongValueError as error:
@@ -135,14 +135,14 @@ def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
 
 
 def _read_entry(value: object, place: str) -> Mapping[object, Any]:
-    """Return one entry as a mapping. Raises SettingsError."""
+    """Return an entry of the list `audiences` as a mapping. Raises SettingsError, whose message names its `place`."""
     if not (entry := read_settings(value, place=place)):
         raise SettingsError(f"{place} is empty: write the settings of an audience into it")
     return entry
 
 
 def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> workflow.Task:
-    """Return the task of one entry, whose settings and parameters override those of `task`. Raises SettingsError."""
+    """Return `task` with the settings and parameters of one entry of `audiences`. Raises SettingsError."""
     place = f"entry {name}"
     others = {key: value for key, value in entry.items() if key not in ENTRY_KEYS}
     settings, params = split_parameters(others, place=place)
@@ -159,7 +159,7 @@ def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> 
 
 
 def _read_concurrent(task: workflow.Task) -> int:
-    """Return how many entries run at once. Raises SettingsError."""
+    """Return the number of exports that run at once, the parameter `concurrent`. Raises SettingsError."""
     value = task.params.get("concurrent")
     try:
         return 1 if is_left_out(value) else int(_CONCURRENT.read(value, show_value))

@@ -33,7 +33,7 @@ WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
 
 
 class Condition(enum.Enum):
-    """The condition of an audience, with the statuses that mean it. MATCHING: Pinterest is still processing it."""
+    """The condition of an audience. Each value: Pinterest's statuses for it. MATCHING: all others, still in process."""
 
     # Source: AudienceStatus of the API description 5.28, and the statuses that removed audiences were seen with.
     READY = ("READY",)
@@ -43,7 +43,7 @@ class Condition(enum.Enum):
 
 
 def find_condition(status: str) -> Condition:
-    """Return the condition that a status of an audience means. An unknown status counts as MATCHING."""
+    """Return the condition that Pinterest's status of an audience means, or MATCHING for an unknown status."""
     return next((condition for condition in Condition if status.upper() in condition.value), Condition.MATCHING)
 
 
@@ -63,7 +63,7 @@ class RequestCounts:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def add(self, *, sent: int = 0, retried: int = 0, failed: int = 0, waiting_seconds: float = 0.0) -> None:
-        """Add to the counters, from any thread."""
+        """Add these numbers of requests and seconds to the counters. Thread-safe."""
         with self._lock:
             self.sent += sent
             self.retried += retried
@@ -73,7 +73,7 @@ class RequestCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorFigures:
-    """The changes of a mirror's run. `mode`: replace or difference. `plan`: its number in the ledger, or None.
+    """The changes of a mirror's run. `mode`: replace or difference. `plan`: the plan's number in the ledger, or None.
 
     `people`: people of the query who may be sent. `members`: members before the run, according to the ledger.
     `resent`: members who are sent again. `left`: members who are removed. `unsure`: values that the warehouse cannot
@@ -91,13 +91,13 @@ class MirrorFigures:
 
     @property
     def change_count(self) -> int:
-        """The number of records to send."""
+        """The number of records to send: people who join, leave or are sent again."""
         return self.joined + self.resent + self.left
 
 
 @dataclass(slots=True, kw_only=True)
 class Stats:
-    """The counters of one run.
+    """The counters and results of one run.
 
     `summary_text`: None until it is known. `columns`: how many columns of the result hold identifiers.
     `invalid_rows`: rows with an invalid value, which can be fewer than the invalid values. `in_doubt`: records of
@@ -151,7 +151,7 @@ class Stats:
 
     @property
     def to_send_count(self) -> int:
-        """The number of records to send: all that are allowed, or a mirror's changes."""
+        """The number of records to send: all that are not withheld, or a mirror's changes."""
         return self.allowed_count if self.mirror is None else self.mirror.change_count
 
     @property
@@ -166,7 +166,7 @@ class Stats:
         return self.invalid_by_reason.total()
 
     def count_records(self, *, sent: int = 0, refused: int = 0, in_doubt: int = 0) -> None:
-        """Add to the counters of records that the sending threads share. `in_doubt` may be negative."""
+        """Add to the counts of records. Thread-safe. `in_doubt` is negative once the outcome of a request is known."""
         with self._lock:
             self.sent += sent
             self.refused += refused

@@ -31,7 +31,7 @@ class AudienceStatus:
     """Checks the audiences of the task's `result_settings`, and stores their state under `pinterest_status`."""
 
     def run(self) -> None:
-        """Check the audiences. Raises AudienceError for one that breaks a limit of the settings, or cannot be read."""
+        """Check the audiences and store their state. Raises AudienceError if one breaks a limit, or cannot be read."""
         with TaskProcess():
             stored = check_audiences(workflow.get_current_task(), SYSTEM)
             workflow.store_values(pinterest_status=stored)
@@ -39,7 +39,7 @@ class AudienceStatus:
                 raise AudienceError("; ".join(stored["problems"]))
 
     def look(self) -> None:
-        """Check the audiences as `run` does, but only store problems, under `pinterest_status.problems`."""
+        """Check the audiences as `run` does. Problems are not raised, but stored under `pinterest_status.problems`."""
         with TaskProcess():
             workflow.store_values(pinterest_status=check_audiences(workflow.get_current_task(), SYSTEM))
 
@@ -97,7 +97,7 @@ class AudienceState:
 
     @property
     def match_ratio(self) -> float | None:
-        """The share of the members that Pinterest has matched. None during matching, or if a number is unknown."""
+        """The share of the list's records that Pinterest has matched, or None during matching or if it is unknown."""
         return None if self.is_waiting or self.size is None or not self.members else self.size / self.members
 
     @property
@@ -112,7 +112,7 @@ class AudienceState:
 
     @property
     def summary(self) -> str:
-        """The state in one sentence."""
+        """The state of the audience in one sentence."""
         people = f"{'an unknown number of' if self.size is None else f'about {self.size:,}'} matched people"
         if self.match_ratio is not None:
             people += f" ({self.match_ratio:.0%} of {self.members:,} records)"
@@ -130,7 +130,7 @@ class AudienceState:
         return asdict(self) | derived
 
     def find_broken_limits(self, settings: StatusSettings, *, previous_size: int | None) -> list[str]:
-        """Return a phrase for each limit that the audience breaks. Sizes are checked only after matching."""
+        """Return a text for each limit that the audience breaks, such as min_size. Sizes are checked after matching."""
         broken = [f"its status is {self.status}"] if self.status in settings.fail_on else []
         if self.is_waiting or self.size is None:
             return broken
@@ -146,7 +146,7 @@ class AudienceState:
 
 
 def _read_state(api: Api, audience_id: str, known: AudienceHistory) -> AudienceState:
-    """Read an audience from Pinterest. Raises AudienceError if the ad account has no audience with that id."""
+    """Return the state of an audience. `known`: its history. Raises AudienceError if the audience does not exist."""
     audience = api.find_audience(audience_id)
     if audience is None:
         raise AudienceError(f"there is no audience {audience_id} in ad account {api.ad_account_id}: check both ids")
@@ -169,7 +169,7 @@ def _read_state(api: Api, audience_id: str, known: AudienceHistory) -> AudienceS
 
 @dataclass(slots=True, kw_only=True)
 class _FollowUp:
-    """The states that were read so far, and the problems by audience. An unreadable audience has no state."""
+    """The check of a task's audiences: the states read so far, and the problem of each audience that has one."""
 
     settings: StatusSettings
     known: AudienceHistory = field(default_factory=AudienceHistory)

@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Audiences:
-    """The audiences of one ad account. Methods raise what the API raises, and AudienceError where it is documented."""
+    """The audiences of one ad account. Methods raise the API's errors, and AudienceError where they document it."""
 
     api: Api
 
@@ -47,7 +47,7 @@ class Audiences:
         return [audience for audience in self.api.list_audiences() if audience.name == name and not audience.is_removed]
 
     def create(self, name: str, *, description: str | None, list_id: str) -> Audience:
-        """Create an audience with a customer list, which may be new. See `Api.create_audience`."""
+        """Create an audience that uses a customer list, once Pinterest has finished processing the list."""
         rule = {"customer_list_id": list_id}
         return self._retry_until_ready(
             list_id, lambda: self.api.create_audience(name=name, description=description, rule=rule)
@@ -87,16 +87,16 @@ class Audiences:
         )
 
     def _retry_until_ready(self, list_id: str, request: Callable[[], _T]) -> _T:
-        """Send a request, and repeat it while Pinterest has not finished with the list."""
+        """Return the result of a request, which is repeated while Pinterest has not yet finished with the list."""
 
-        def is_early(error: RequestRefusedError) -> bool:
-            """Return whether Pinterest has not finished with the list: it is not found yet, or being processed."""
+        def is_not_ready(error: RequestRefusedError) -> bool:
+            """Return whether the request failed because Pinterest does not find the list yet, or still processes it."""
             if error.status not in _NOT_READY:
                 return False
             customer_list = self.api.find_customer_list(list_id)
             return customer_list is None or customer_list.status.upper() in _SETTLING
 
-        return retry_until_ready(request, self.api.client, list_id=list_id, is_early=is_early)
+        return retry_until_ready(request, self.api.client, list_id=list_id, is_not_ready=is_not_ready)
 
     def check_type_and_account(self, audience: Audience) -> None:
         """Raise AudienceError unless this is a customer-list audience of this ad account."""

@@ -23,7 +23,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateResult(Generic[_T]):
-    """A created audience or list. `answered`: its own request got a response. `lost`: some response was lost."""
+    """An audience or list that was created. `answered`: its request got a response. `lost`: some request got none."""
 
     entity: _T
     answered: bool
@@ -31,7 +31,7 @@ class CreateResult(Generic[_T]):
 
 
 def find_oldest(entities: Iterable[_T]) -> _T | None:
-    """Return the entity with the lowest id, None without entities. All tries of a task find the same one."""
+    """Return the entity with the lowest id, or None if there are none. Each try of a task finds the same one."""
     return min(entities, key=age_key, default=None)
 
 
@@ -55,14 +55,14 @@ def wait_for_consistency(client: Client) -> None:
 
 
 def retry_until_ready(
-    request: Callable[[], _Answer], client: Client, *, list_id: str, is_early: Callable[[RequestRefusedError], bool]
+    request: Callable[[], _Answer], client: Client, *, list_id: str, is_not_ready: Callable[[RequestRefusedError], bool]
 ) -> _Answer:
-    """Send a request that uses a list, and repeat it while it is refused because the list is not ready."""
+    """Return the result of a request that uses a list. The request is repeated while `is_not_ready(error)` is true."""
     for wait in client.retry.iterate_waits_for(PATIENCE):
         try:
             return request()
         except RequestRefusedError as error:
-            if not is_early(error):
+            if not is_not_ready(error):
                 raise
             log.info("customer list %s is not ready (%s); trying again in %s", list_id, error, format_duration(wait))
         client.rate_limiter.wait(wait)
@@ -81,7 +81,7 @@ def poll_until_found(find: Callable[[], _Answer | None], client: Client) -> _Ans
 def create_once(
     *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, divisible: bool = False
 ) -> CreateResult[_T]:
-    """Create an audience or a list. If the response is lost, repeat the request only if `find` finds nothing.
+    """Create an audience or a list with `create`. If the response is lost, repeat only if `find` finds nothing.
 
     If two runs of a task create at once, both find both entities afterwards, and take the one that `find` prefers.
 

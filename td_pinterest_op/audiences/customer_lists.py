@@ -46,12 +46,12 @@ class ListName(NamedTuple):
 
     @property
     def job_id(self) -> str | None:
-        """The id of the job whose rows the list got, None without a job."""
+        """The id of the job whose rows were put into the list, or None for a list without a job."""
         return self.job if self.job.isdecimal() else None
 
     @property
     def initial_count(self) -> int | None:
-        """The number of records (0 or 1) in a list that was created empty, None for any other list."""
+        """The number of records (0 or 1) in a list that was created empty, or None for any other list."""
         if self.job != _NO_JOB:
             return None
         # The name of a list that had to be created with a digest has the fingerprint of that digest.
@@ -59,7 +59,7 @@ class ListName(NamedTuple):
 
 
 def parse_list_name(list_name: str) -> ListName | None:
-    """Return the part in brackets of a list's name, None for a name that is not of this operator."""
+    """Return the part in brackets of a list's name, or None if this operator did not name the list."""
     match = _LIST_NAME.search(list_name)
     return ListName(**match.groupdict()) if match else None
 
@@ -83,7 +83,7 @@ class CustomerLists:
     def find_or_name_list(
         self, audience_name: str, prepared: PreparedRecords, *, job_id: str | None, used: str | None, is_exact: bool
     ) -> "ListToFill":
-        """Return the list that an earlier try of this session made for the same records, else a new one.
+        """Return the list to fill: the one that an earlier try of this session made for the same records, or a new one.
 
         Other records (of a corrected query, say) need a list of their own, or it would have both. The fingerprint
         distinguishes them, whatever job they come from. Without records, a list of any try that is still empty will do.
@@ -100,7 +100,7 @@ class CustomerLists:
         }
         # Others may have added people to a list that was in use. Lists newer than the one in use never were.
         in_use = {made: own for made, own in started.items() if used and age_key(made) <= (len(used), used)}
-        shared = {made.id for made, own in in_use.items() if self._has_more_records(made, than=own)}
+        shared = {made.id for made, own in in_use.items() if self._may_exceed(made, limit=own)}
         if is_exact:
             self._abandoned_ids |= shared
         earlier = find_oldest(made for made in started if made.id not in self._abandoned_ids)
@@ -109,6 +109,7 @@ class CustomerLists:
         return ListToFill(lists=self, name=name, list_type=list_type, id=list_id, is_shared=list_id in shared)
 
     def _build_name_prefix(self, audience_name: str) -> str:
+        """Return the beginning of the names of this session's lists for an audience."""
         return f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self.session_key} "
 
     def _find_session_lists(self, audience_name: str) -> dict[CustomerList, ListName]:
@@ -124,7 +125,7 @@ class CustomerLists:
         return own
 
     def _parse_own_name(self, customer_list: CustomerList) -> ListName | None:
-        """Parse a list's name. Returns None for a list of another session."""
+        """Return a list's parsed name, or None if this session did not create the list."""
         name = parse_list_name(customer_list.name)
         return name if name and name.session == self.session_key else None
 
@@ -146,17 +147,17 @@ class CustomerLists:
         """
         used = find_list(self.api, audience)
         name = parse_list_name(used.name) if used else None
-        if not used or not name or name.initial_count is None or self._has_more_records(used, than=name.initial_count):
+        if not used or not name or name.initial_count is None or self._may_exceed(used, limit=name.initial_count):
             return False
         wait_for_consistency(self.api.client)
-        return not self._has_more_records(used, than=name.initial_count)
+        return not self._may_exceed(used, limit=name.initial_count)
 
-    def _has_more_records(self, customer_list: CustomerList, *, than: int) -> bool:
-        """Return whether Pinterest counts more than `than` records in a list, or shows no count."""
+    def _may_exceed(self, customer_list: CustomerList, *, limit: int) -> bool:
+        """Return False only if Pinterest counts at most `limit` records in the list. Without a count, return True."""
         read = self.api.find_customer_list(customer_list.id)
         listed = (listed for listed in self.api.list_customer_lists() if listed.id == customer_list.id)
         counts = [seen.uploaded for seen in (customer_list, read, *listed) if seen and seen.uploaded is not None]
-        return not counts or max(counts) > than
+        return not counts or max(counts) > limit
 
     def is_of_this_session(self, audience: Audience) -> bool:
         """Return whether this workflow session created the audience's list."""
@@ -171,6 +172,7 @@ class CustomerLists:
         """Create a list with its first records, or return the list of that name from an earlier try."""
 
         def find_earlier_list() -> CustomerList | None:
+            """Return the oldest list with the name that an earlier try created, or None."""
             listed = self.api.list_customer_lists()
             named = [made for made in listed if made.name == name and made.id not in self._abandoned_ids]
             return find_oldest(self._exclude_used_lists(named))
@@ -188,15 +190,15 @@ class CustomerLists:
         return created
 
     def add(self, list_id: str, records: Batch) -> Response:
-        """Add records to a list. Repeats the request while a new list is not found."""
+        """Add records to a list. The request is repeated while Pinterest does not find the new list."""
         request = partial(self.api.change_records, list_id, records, operation="ADD")
         client = self.api.client
-        return retry_until_ready(request, client, list_id=list_id, is_early=lambda error: error.status == 404)
+        return retry_until_ready(request, client, list_id=list_id, is_not_ready=lambda error: error.status == 404)
 
 
 @dataclass(slots=True, kw_only=True)
 class ListToFill:
-    """A customer list to fill or to leave empty. `id`: "" until this try or an earlier one creates it.
+    """A customer list to fill or to leave empty. `id`: its id on Pinterest, or "" until it is created.
 
     `is_shared`: somebody may have added other people to it. Several threads may call `add`.
     """
@@ -216,7 +218,7 @@ class ListToFill:
         return f'create customer list "{escape(self.name)}"'
 
     def add(self, records: Batch) -> Response | None:
-        """Add records, or create the list with them and return None."""
+        """Add records to the list, and return the response, or None if the request created the list with them."""
         lost = False
         with self._lock:
             if not self.id:
@@ -254,7 +256,7 @@ class ListToFill:
 
 
 def find_list(api: Api, audience: Audience) -> CustomerList | None:
-    """Return the customer list of an audience, None without one. A new list may only be found in the listing."""
+    """Return the customer list that an audience uses, or None. A new list may be found only in Pinterest's listing."""
     list_id = audience.customer_list_id
     if list_id is None:
         return None

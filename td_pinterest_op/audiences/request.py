@@ -39,7 +39,7 @@ _S = TypeVar("_S", bound=SendingSettings)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request(Generic[_S]):
-    """A task's checked settings and sources. `source`: None for an action without rows. `lists`: by name of LISTS."""
+    """A task's checked settings, the source of its rows (or None), and its opt-out and consent lists by name."""
 
     task: workflow.Task
     settings: _S
@@ -51,7 +51,7 @@ ExportRequest = Request[Settings]
 
 
 def read_settings(value: object, *, place: str) -> Mapping[object, object]:
-    """Return settings as a mapping, which is empty if they are left out. JSON or YAML text is parsed.
+    """Return settings as a mapping. JSON or YAML text is parsed. Settings that are left out give an empty mapping.
 
     `place` names their origin in messages. Raises SettingsError for any other value.
     """
@@ -63,7 +63,7 @@ def read_settings(value: object, *, place: str) -> Mapping[object, object]:
 
 
 def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mapping[object, object], dict[str, Any]]:
-    """Split the keys from one place into settings and task parameters.
+    """Split a mapping into settings and task parameters. `place` names its origin in messages.
 
     The settings are the keys that are no parameters, or the content of the key `result_settings`. Raises SettingsError.
     """
@@ -87,7 +87,7 @@ def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mappin
 def extend_task(
     task: workflow.Task, place: str, settings: Mapping[object, object], params: Mapping[str, Any]
 ) -> workflow.Task:
-    """Return the task with the settings and parameters of another place, which override its own.
+    """Return the task with further settings and parameters, which override its own. `place`: their origin, for the log.
 
     A blank setting overrides no other: a template that rendered to nothing must not lift what the task restricts. The
     log names what is overridden.
@@ -103,7 +103,7 @@ def extend_task(
 
 
 def read_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | None = None) -> Request[_S]:
-    """Return the request of an export or an erasure. Raises SettingsError with every problem.
+    """Return the checked request of an export or an erasure. Raises SettingsError with every problem.
 
     Args:
         table: the settings and actions.
@@ -125,7 +125,7 @@ def read_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | 
     if source is None and (action is None or action.reads_rows):
         source = errors.call(workflow.read_source, task)
         errors.call(getattr, task, "td_api_key")
-    lists = _read_lists(task, action, errors) if table.actions else {}
+    lists = _read_people_lists(task, action, errors) if table.actions else {}
     if isinstance(settings, Settings) and (needed_by := find_hashing_reason(settings.action, settings.hash_in)):
         for name, each in {**({"query": source} if source else {}), **lists}.items():
             errors.call(require_hashable, each, name=name, needed_by=needed_by)
@@ -137,8 +137,10 @@ def read_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | 
     return Request(task=task, settings=settings, source=source, lists=lists)
 
 
-def _read_lists(task: workflow.Task, action: ActionSpec | None, errors: SettingsErrorCollector) -> Mapping[str, Source]:
-    """Return the task's lists by parameter name. The log names lists that the action ignores."""
+def _read_people_lists(
+    task: workflow.Task, action: ActionSpec | None, errors: SettingsErrorCollector
+) -> Mapping[str, Source]:
+    """Return the task's opt-out and consent lists by parameter name. Logs which of them the action ignores."""
     if action is None or action.adds_people:
         queries = {name: errors.call(workflow.read_list_source, task, name) for name in LISTS}
         return {name: query for name, query in queries.items() if query}

@@ -38,8 +38,8 @@ _ROWS_ADVICE = (
 )
 
 
-class _Answer(enum.Enum):
-    """How Pinterest answered a request with a piece of a batch. BROKEN: the connection broke twice."""
+class _Outcome(enum.Enum):
+    """The outcome of a request that sends a part of a batch. BROKEN: the connection broke twice."""
 
     ACCEPTED = enum.auto()
     REFUSED = enum.auto()  # some of its records (400)
@@ -49,7 +49,7 @@ class _Answer(enum.Enum):
 
 @dataclass(slots=True, kw_only=True)
 class _BatchResult:
-    """The result of a batch. `broken`: the number of BROKEN answers since the last success."""
+    """The result of sending a batch. `broken`: how often in a row the outcome of a request was BROKEN."""
 
     records: Batch
     accepted: int = 0
@@ -61,18 +61,18 @@ class _BatchResult:
 
 @dataclass(slots=True)
 class _Piece:
-    """Part of a batch. `halvings`: how often a 400 halved it. `in_doubt`: a request may have added its records."""
+    """A part of a batch, for one request. `halvings`: how often a 400 halved it. `in_doubt`: it may have been sent."""
 
     records: Batch
     halvings: int = 0
     in_doubt: bool = False
 
     def split(self, size: int, *, halvings: int = 0) -> "list[_Piece]":
-        """Split the piece into pieces of up to `size` records."""
+        """Return pieces of up to `size` records each. `halvings` is added to the number of their halvings."""
         return [_Piece(part, self.halvings + halvings, self.in_doubt) for part in self.records.split(size)]
 
     def halve(self, *, halvings: int = 0) -> "list[_Piece]":
-        """Split the piece into halves. A single record has none."""
+        """Return the two halves, or nothing for a single record. `halvings` is added to the number of halvings."""
         return self.split((len(self.records) + 1) // 2, halvings=halvings) if len(self.records) > 1 else []
 
 
@@ -85,7 +85,7 @@ class ConcurrencyLimit:
 
     @property
     def size(self) -> int:
-        """How many requests may be in flight now."""
+        """The number of requests that may be in flight now."""
         return int(self._size)
 
     def lower_maximum(self, maximum: int) -> None:
@@ -93,7 +93,7 @@ class ConcurrencyLimit:
         self._maximum, self._size = maximum, min(self._size, maximum)
 
     def record_response(self, *, throttled: bool) -> None:
-        """Adjust the size after a response. `throttled`: Pinterest answered 429 to one of the attempts."""
+        """Adjust the limit after a response. `throttled`: the request, or an earlier try of it, got a 429."""
         self._unsettled = max(self._unsettled - 1, 0)
         if not throttled:
             # At first one more for each response, which doubles the size every round trip; later one more a round trip.
@@ -104,7 +104,7 @@ class ConcurrencyLimit:
 
 @dataclass(kw_only=True)
 class Sender:
-    """Sends the records of one run, in batches. `phase`: the name of the progress in the log."""
+    """Sends the records of one run, in batches. `phase`: the name of this work in messages about the progress."""
 
     client: Client
     settings: SendingSettings
@@ -120,7 +120,7 @@ class Sender:
         self._concurrency = ConcurrencyLimit(maximum=self.settings.max_in_flight)
 
     def send(self, prepared: PreparedRecords, send_records: SendRecords) -> None:
-        """Send every batch with `send_records`: one request at first, then several at once, in any order.
+        """Send every batch with `send_records`: first a single request, then several at a time, in any order.
 
         Raises the first error once the outcome of the batches in flight is known. Its message counts the records that
         were sent and those that were not.
@@ -195,7 +195,7 @@ class Sender:
         return batch
 
     def _send_in_pieces(self, records: Batch, batch: _BatchResult, send_records: SendRecords) -> None:
-        """Send records, and halve each refused piece until every invalid record is alone.
+        """Send records, and halve each refused piece until every invalid record is in a piece of its own.
 
         Raises RequestRefusedError if Pinterest accepts no piece after MAX_HALVINGS: the request must be the cause.
         """
@@ -208,12 +208,12 @@ class Sender:
                 continue
             if piece.halvings > MAX_HALVINGS and batch.accepted == accepted_before:
                 break
-            answer = self._send_piece(piece, batch, send_records)
-            if answer is _Answer.REFUSED:
+            outcome = self._send_piece(piece, batch, send_records)
+            if outcome is _Outcome.REFUSED:
                 halvings = piece.halvings
                 # Last in the queue: all of a batch is tried at one size before any of it at half of that.
                 pieces.extend(piece.halve(halvings=1))
-            elif answer is not _Answer.ACCEPTED:
+            elif outcome is not _Outcome.ACCEPTED:
                 pieces.extendleft(piece.halve())
         if halvings >= MAX_HALVINGS and batch.accepted == accepted_before:
             raise self._build_request_error(
@@ -223,29 +223,29 @@ class Sender:
                 batch,
             )
 
-    def _send_piece(self, piece: _Piece, batch: _BatchResult, send_records: SendRecords) -> _Answer:
-        """Send a piece and return Pinterest's answer. Raises errors that do not concern its records."""
+    def _send_piece(self, piece: _Piece, batch: _BatchResult, send_records: SendRecords) -> _Outcome:
+        """Send a piece, and return the outcome. Raises errors that do not concern the records of the piece."""
         size, count, was_in_doubt = len(piece.records), piece.records.record_count, piece.in_doubt
-        # In doubt until the answer is known.
+        # In doubt until the outcome is known.
         self.stats.count_records(in_doubt=count * (not was_in_doubt))
         try:
             response = send_records(piece.records)
         except ExportError as error:
-            answer = _classify_error(error, size)
-            refused = answer is _Answer.REFUSED and size == 1
-            piece.in_doubt = not refused and (was_in_doubt or error.maybe_applied or answer is _Answer.BROKEN)
+            outcome = _classify_error(error, size)
+            refused = outcome is _Outcome.REFUSED and size == 1
+            piece.in_doubt = not refused and (was_in_doubt or error.maybe_applied or outcome is _Outcome.BROKEN)
             self.stats.count_records(refused=count * refused, in_doubt=-count * (not piece.in_doubt))
             batch.refused += refused
-            if answer is None:
+            if outcome is None:
                 raise
-            self._learn_from_failure(error, answer, size, batch)
-            return answer
+            self._learn_from_failure(error, outcome, size, batch)
+            return outcome
         self.stats.count_records(sent=count, in_doubt=-count)
         self._learn_from_success(response, size, batch)
-        return _Answer.ACCEPTED
+        return _Outcome.ACCEPTED
 
     def _learn_from_success(self, response: Response | None, records: int, batch: _BatchResult) -> None:
-        """Count the records. After broken connections, lower the batch size to what was accepted."""
+        """Count the accepted records. If the connection broke at larger sizes, limit all later batches to this size."""
         batch.accepted += records
         batch.throttled = batch.throttled or bool(response and response.throttled)
         if batch.broken and records >= self._most_accepted:
@@ -255,10 +255,10 @@ class Sender:
         batch.broken = 0
         self._most_accepted = max(self._most_accepted, records)
 
-    def _learn_from_failure(self, error: ExportError, answer: _Answer, records: int, batch: _BatchResult) -> None:
-        """Wait after a broken connection, or lower the batch size after a request that was too large."""
+    def _learn_from_failure(self, error: ExportError, outcome: _Outcome, records: int, batch: _BatchResult) -> None:
+        """Wait before the next try if the connection broke, or lower the batch size if the request was too large."""
         half = (records + 1) // 2
-        if answer is _Answer.BROKEN:
+        if outcome is _Outcome.BROKEN:
             # Wait as between retries, since a gateway that drops large bodies looks like one that is down.
             batch.broken += 1
             retry, tried = self.client.retry, 2 * batch.broken
@@ -269,18 +269,19 @@ class Sender:
                 "the connection broke twice while sending a batch of %d records; trying batches of half that size",
                 records,
             )
-        elif answer is _Answer.TOO_LARGE:
+        elif outcome is _Outcome.TOO_LARGE:
             self._lower_batch_size(half)
             log.warning(
                 "a batch of %d records is too large for Pinterest; from now on, batches have at most %d", records, half
             )
 
     def _lower_batch_size(self, records: int) -> None:
+        """Limit all later batches to this number of records."""
         with self._lock:
             self._largest = min(records, self._largest or records)
 
     def _raise_if_rejected(self, batch: _BatchResult) -> None:
-        """Raise an error if Pinterest refused records and the export must end for that reason."""
+        """Raise an error if refused records are not to be ignored, or if Pinterest has accepted none so far."""
         if batch.refused and not self.settings.ignore_invalid_records:
             raise RecordsRefusedError(
                 f"Pinterest refused {batch.refused} of the {len(batch.records)} records of a batch (400); set "
@@ -294,21 +295,21 @@ class Sender:
             )
 
     def _build_request_error(self, text: str, batch: _BatchResult) -> RequestRefusedError:
-        """Return the error for a request that Pinterest refuses whatever its records are."""
+        """Return the error for a request that Pinterest refuses, whatever records it contains."""
         rid = f"[x-pinterest-rid {self.client.last_request_id}]"
         return RequestRefusedError(f"{text}{self._build_rows_advice(batch)} {rid}")
 
     def _build_rows_advice(self, batch: _BatchResult) -> str:
-        """Return advice about records with several keys, "" once Pinterest has accepted any record."""
+        """Return advice about the setting `records: rows`, or "" if it is not set or a record was accepted."""
         return "" if self.stats.sent or not isinstance(batch.records, RowBatch) else _ROWS_ADVICE
 
 
-def _classify_error(error: ExportError, records: int) -> _Answer | None:
-    """Convert an error into an answer. Returns None if the error does not concern the records of the request."""
+def _classify_error(error: ExportError, records: int) -> _Outcome | None:
+    """Return the outcome that an error means, or None if the error does not concern the records of the request."""
     if isinstance(error, ConnectionBrokenError):
-        return _Answer.BROKEN
+        return _Outcome.BROKEN
     if not isinstance(error, RequestRefusedError):
         return None
     if error.status == 400:
-        return _Answer.REFUSED
-    return _Answer.TOO_LARGE if error.status == 413 and records > 1 else None
+        return _Outcome.REFUSED
+    return _Outcome.TOO_LARGE if error.status == 413 and records > 1 else None

@@ -33,7 +33,7 @@ _NONE = ("", "0")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdGroup:
-    """An ad group that uses an audience. `how`: "includes" or "excludes", and by which template or segment."""
+    """An ad group that uses an audience. `how`: if it includes or excludes it, and by which template or segment."""
 
     id: str
     name: str
@@ -54,7 +54,7 @@ class AdGroup:
 
 
 def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
-    """Return the ad groups, ACTIVE or PAUSED, that include or exclude an audience, the active ones first.
+    """Return the ACTIVE and PAUSED ad groups that include or exclude an audience, the active ones first, or None.
 
     None: the token may not read ad groups, templates or segments. Raises any other error of the API.
     """
@@ -92,7 +92,7 @@ def require_unused(api: Api, audience: Audience) -> None:
 
 
 def _read_if_permitted(read: Callable[[], _T]) -> _T | None:
-    """Return `read()`, None if Pinterest answers that the token may not read this (403)."""
+    """Return the result of `read`, or None if Pinterest answers that the token may not read this (403)."""
     try:
         return read()
     except ExportError as error:
@@ -120,7 +120,7 @@ def _iterate_ad_groups(api: Api, audience_id: str) -> Iterator[AdGroup]:
 
 
 def _find_templates(api: Api, audience_id: str) -> dict[str, str]:
-    """Return "includes" or "excludes" by the id of each targeting template that names an audience."""
+    """Return the targeting templates that name an audience: by id, whether each "includes" or "excludes" it."""
     return {
         to_text(template["id"]): how
         for template in api.list_entities("targeting_templates")
@@ -135,12 +135,12 @@ def _find_segments(api: Api, audience_id: str) -> set[str]:
 
 
 def _describe_targeting(spec: Any, audience_id: str) -> str | None:
-    """Return "includes" or "excludes" if a targeting spec names an audience, else None."""
+    """Return whether a targeting spec "includes" or "excludes" an audience, or None if it does not name it."""
     targeting = spec if isinstance(spec, dict) else {}
     verbs = {"AUDIENCE_INCLUDE": "includes", "AUDIENCE_EXCLUDE": "excludes"}
     return next((verb for key, verb in verbs.items() if audience_id in _parse_ids(targeting.get(key))), None)
 
 
 def _parse_ids(value: object) -> set[str]:
-    """Return the ids in a list of a response, none if it is not a list."""
+    """Return the ids in a list, or no ids if the value in Pinterest's response is not a list."""
     return set(map(to_text, value)) if isinstance(value, list) else set()

@@ -79,7 +79,7 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
 
 
 def _build_warnings(parsed: ParsedSettings) -> dict[str, Any]:
-    """Return the fields `warnings` and `lost_digits_warning` of the settings."""
+    """Return the warnings about the settings, as the fields `warnings` and `lost_digits_warning`."""
     lost_digits_warning = unused_warning = ""
     if parsed.lost_digits:
         lost_digits_warning = (
@@ -93,7 +93,7 @@ def _build_warnings(parsed: ParsedSettings) -> dict[str, Any]:
 
 
 def find_action(raw: object, *, table: SettingsTable[Any]) -> ActionSpec | None:
-    """Return the action that `result_settings` name, even if other settings are wrong; None if it is unknown."""
+    """Return the action that `result_settings` name, or None if it is unknown. Ignores problems of other settings."""
     try:
         return parse_values(raw, table=table, environ={}).action
     except SettingsError:
@@ -101,7 +101,7 @@ def find_action(raw: object, *, table: SettingsTable[Any]) -> ActionSpec | None:
 
 
 def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str, str]) -> ParsedSettings:
-    """Return the values of `result_settings` with every problem. For arguments see `parse_settings`.
+    """Return the parsed values of `result_settings`, with every problem. The arguments are those of `parse_settings`.
 
     Raises SettingsError if `raw` is not a mapping.
     """
@@ -134,7 +134,7 @@ def _find_credentials(settings: Mapping[object, object], environ: Mapping[str, s
 def _read_value(
     parsed: ParsedSettings, name: str, key: Setting, raw: object, *, environ: Mapping[str, str], show: Show
 ) -> Any:
-    """Return the value of a key: the default if it is left out, None with a new problem if it is wrong."""
+    """Return the value of a key, or its default if it is left out. Adds a problem and returns None if it is wrong."""
     if is_left_out(raw) and not key.is_credential:
         return key.default
     parsed.given.add(name)
@@ -161,7 +161,7 @@ def _read_value(
 
 
 def _find_secret_name(key: Setting, raw: object) -> str | None:
-    """Return the name of the workflow secret that contains the value, None without one. Raises WrongValueError."""
+    """Return the name of the workflow secret that contains the value, or None. Raises WrongValueError."""
     if is_left_out(raw):  # a credential
         return key.secret
     if not isinstance(raw, str) or "${secret:" not in raw:
@@ -176,7 +176,7 @@ def _find_secret_name(key: Setting, raw: object) -> str | None:
 
 
 def _check_names(parsed: ParsedSettings, settings: Mapping[object, object], show: Show) -> None:
-    """Add a problem for each key that the table does not have."""
+    """Add a problem to `parsed` for each unknown key of `settings`. `show`: formats a value for a message."""
     unknown = [name for name in settings if name not in parsed.table.by_name]
     for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
         if not isinstance(name, str):
@@ -193,7 +193,7 @@ def _check_names(parsed: ParsedSettings, settings: Mapping[object, object], show
 
 
 def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
-    """Return the settings without unknown keys that Audience Studio's console adds. A warning names them."""
+    """Return the settings without unknown keys that Audience Studio's console adds. Logs a warning with their names."""
     unknown = [name for name in settings if name not in table.by_name and _may_be_shown(name, show_value)]
     added = list(filter(_ADDED_BY_CONSOLE.fullmatch, unknown))
     if added:
@@ -205,7 +205,7 @@ def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[An
 
 
 def find_misspelt_parameters(names: Iterable[object]) -> Mapping[str, str]:
-    """Return the names that look like misspelt task parameters, each with the right parameter.
+    """Return the names that look like misspelt task parameters, with the parameter that each resembles.
 
     A variable of the workflow that contains a parameter's name (`td_database`) is not a misspelling, nor is a name like
     a parameter that is given as well.
@@ -217,5 +217,5 @@ def find_misspelt_parameters(names: Iterable[object]) -> Mapping[str, str]:
 
 
 def _may_be_shown(name: object, show: Show) -> TypeGuard[str]:
-    """Whether a message may show a key unchanged."""
+    """Whether a message may contain the key `name` unchanged. `show`: formats a value for a message."""
     return isinstance(name, str) and _PLAIN_NAME.fullmatch(name) is not None and show(name) == repr(name)

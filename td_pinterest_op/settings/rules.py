@@ -13,7 +13,7 @@ def check_rules(parsed: ParsedSettings) -> None:
             _require_one(parsed, key.name)
     if parsed.action:
         _check_action(parsed, parsed.action)
-    _check_several(parsed)
+    _check_one_or_many_ids(parsed)
     _check_records(parsed)
 
 
@@ -35,7 +35,7 @@ def _check_same(parsed: ParsedSettings, name: str, other: str) -> None:
 
 
 def _check_order(parsed: ParsedSettings) -> None:
-    """Add a problem for each setting that exceeds its `at_most`."""
+    """Add a problem for each setting whose value is larger than that of another setting, its upper bound `at_most`."""
     for lower, key in parsed.table.by_name.items():
         # A lower bound that is a default gives way to the upper one.
         if (upper := key.at_most) and lower in parsed.given:
@@ -46,14 +46,14 @@ def _check_order(parsed: ParsedSettings) -> None:
 
 
 def _require_one(parsed: ParsedSettings, name: str, *others: str, reason: str = "") -> None:
-    """Add a problem with the key `name` if neither it nor one of the `others` is given."""
+    """Add a problem with the key `name` if neither that key nor any of the keys `others` was given."""
     if parsed.given.isdisjoint((name, *others)):
         allowed = parsed.table.by_name[name].type.allowed
         parsed.add_problem(name, f"missing{reason}; allowed: {allowed}", code="missing")
 
 
 def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
-    """Add problems for settings that the action needs, and for restrictions that it cannot apply."""
+    """Add problems for settings that the action needs but lacks, and for restrictions that it cannot apply."""
     needed_by = f", and {action.name} needs it"
     for name in action.needs:
         _require_one(parsed, name, reason=needed_by)
@@ -74,8 +74,8 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
         parsed.add_problem("expected_audience_name", text)
 
 
-def _check_several(parsed: ParsedSettings) -> None:
-    """Add a problem if neither several ids nor a single one is given, or if both are and contradict each other."""
+def _check_one_or_many_ids(parsed: ParsedSettings) -> None:
+    """Add a problem if neither a list of ids nor a single id is given, or if both are and contradict each other."""
     for key in parsed.table.settings:
         if key.single:
             ids, single = parsed.values[key.name], parsed.values[key.single]
@@ -86,7 +86,7 @@ def _check_several(parsed: ParsedSettings) -> None:
 
 
 def _check_records(parsed: ParsedSettings) -> None:
-    """Add problems for settings that do not fit the format of the records."""
+    """Add problems for settings that do not fit the setting `records` (identifiers or rows)."""
     columns, action = parsed.values.get("columns") or {}, parsed.action
     if parsed.values.get("records") != "rows":
         if not set(ROW_ONLY_NAMES).isdisjoint(columns.values()):

@@ -78,12 +78,12 @@ class Setting:
     single: str | None = None
 
     def is_used_by(self, action: ActionSpec) -> bool:
-        """Whether the setting makes a difference to an action."""
+        """Whether the action uses the setting."""
         named = {*action.needs, *action.uses, action.audience_id}
         return self.scope == "every action" or self.scope in action.scopes or self.name in named
 
     def is_restriction(self, value: object, action: ActionSpec) -> bool:
-        """Whether a value limits what an action sends, or may stop it. An action without rows has no rows to limit."""
+        """Whether this value may keep some of the action's records from being sent, or stop the run."""
         harmless = self.default if self.harmless is None else self.harmless
         return self.restricts and value not in (None, harmless) and (action.reads_rows or not self.limits_rows)
 
@@ -104,7 +104,7 @@ def build_variable_name(secret: str) -> str:
 
 
 def declare_setting(type_: SettingType, default: Any = None, **attributes: Any) -> Any:
-    """Return a dataclass field for a setting, which gets the field's name. `attributes`: those of `Setting`."""
+    """Return a dataclass field that declares a setting of the field's name. `attributes`: those of `Setting`."""
     return field(metadata={"setting": Setting(type=type_, default=default, **attributes)})
 
 
@@ -147,7 +147,7 @@ class ParsedSettings:
 
     @property
     def action(self) -> ActionSpec | None:
-        """The action that the settings name; None if it is wrong, or if the table has no actions."""
+        """The action that the settings name, or None if it is wrong or the table has no actions."""
         return self.values.get("action")
 
     @property
@@ -157,7 +157,7 @@ class ParsedSettings:
         return tuple(sorted(self._problems, key=lambda problem: places.get(problem.key, len(places))))
 
     def add_problem(self, name: str, text: str, *, code: ProblemCode = "wrong") -> None:
-        """Add a problem with the key `name`; `code`: see `Problem`."""
+        """Add a problem of the key `name`. `code`: the kind of problem, see `ProblemCode`."""
         self._problems.append(Problem(key=name, code=code, text=text))
 
     def build_error(self) -> SettingsError:
@@ -168,5 +168,5 @@ class ParsedSettings:
         return SettingsError("\n".join([f"result_settings has {count}:", *lines]), problems=problems)
 
     def find_unused_keys(self, action: ActionSpec) -> list[str]:
-        """Return the given keys that the action does not use, in the order of the table."""
+        """Return the keys that were given but that the action does not use, in the order of the table."""
         return [name for name, key in self.table.by_name.items() if name in self.given and not key.is_used_by(action)]

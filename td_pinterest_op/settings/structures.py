@@ -41,7 +41,7 @@ _STATUS = build_choice_type({status.lower(): status for status in _STATUSES})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """A control group: `percent` of the people, chosen by `salt` and the key in column `by` (None: the digest)."""
+    """A control group: `percent` of the people, by a hash of `salt` and column `by` (None: the identifier's digest)."""
 
     percent: Decimal  # 0.01 to 50, at most two decimals
     salt: str
@@ -49,7 +49,7 @@ class Control:
 
     @property
     def share_of_ten_thousand(self) -> int:
-        """The group's size in ten-thousandths: people with a number (modulo 10,000) below it are in the group."""
+        """The group's size in ten-thousandths. People whose hash modulo 10,000 is below it are in the group."""
         return int(self.percent * 100)
 
 
@@ -76,7 +76,7 @@ def read_mapping(value: object) -> Mapping[object, object]:
 
 
 def _read_each(readers: Iterable[tuple[str, Callable[[], _V]]], faults: Sequence[str] = ()) -> list[_V]:
-    """Call each reader and return the values. Raises WrongValueError with all faults, each after its reader's label."""
+    """Call each reader and return the values. Raises WrongValueError with `faults` and the readers' labelled faults."""
     values, faults = [], list(faults)
     for label, read in readers:
         try:
@@ -90,13 +90,13 @@ def _read_each(readers: Iterable[tuple[str, Callable[[], _V]]], faults: Sequence
 
 
 def _read_items(item_type: SettingType, value: object, show: Show) -> list[str]:
-    """Return the items of a list, each read as `item_type`."""
+    """Return the items of a list, each checked and converted as `item_type`. Raises WrongValueError."""
     items = enumerate(read_list_items(value), start=1)
     return _read_each((f"number {position}: ", partial(item_type.read, item, show)) for position, item in items)
 
 
 def _build_id_list_type(id_type: SettingType) -> SettingType:
-    """Return the setting type of a list of ids, or of a single id: a tuple without repeats, in the order given."""
+    """Return the setting type of a list of ids or a single id, read as a tuple without repeats, in the order given."""
 
     def read_ids(value: object, show: Show) -> tuple[str, ...]:
         """Return a tuple of ids without repeats, or raise WrongValueError."""
@@ -110,11 +110,11 @@ def _build_id_list_type(id_type: SettingType) -> SettingType:
 
 
 def _read_columns(value: object, show: Show) -> Mapping[str, str]:
-    """Return the identifier type of each column by the column's name in lower case."""
+    """Return the identifier type of each column, by the column's name in lower case. Raises WrongValueError."""
     columns: dict[str, str] = {}
 
     def read_column(column: object, identifier_type: object) -> None:
-        """Add a column to `columns`, or raise WrongValueError."""
+        """Add a column and its identifier type to `columns`, or raise WrongValueError."""
         name = column.strip().lower() if isinstance(column, str) else ""
         if not name:
             raise WrongValueError("the name of a column must be a string that is not blank")
@@ -146,7 +146,7 @@ _CONTROL_PARTS: Mapping[object, Callable[[object, Show], Any]] = {
 
 
 def _read_control(value: object, show: Show) -> Control:
-    """Return the control group that a mapping describes."""
+    """Return the control group that a mapping describes, or raise WrongValueError."""
     mapping = read_mapping(value)
     parts = {name: part for name, part in mapping.items() if not is_left_out(part)}
     faults = [f"{name} is missing" for name in ("percent", "salt") if name not in parts]

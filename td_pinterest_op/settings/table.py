@@ -62,7 +62,7 @@ _limit = partial(declare_setting, scope="rows", restricts=True, limits_rows=True
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionSettings:
-    """The settings for the connections to both services."""
+    """The settings for the connections to Treasure Data and Pinterest."""
 
     client_id: Secret = _credential(NUMERIC_CREDENTIAL)
     client_secret: Secret = _credential(CREDENTIAL)
@@ -166,7 +166,7 @@ def _build_table(
     without: Collection[str] = (),
     actions: Sequence[ActionSpec] = (),
 ) -> SettingsTable[_C]:
-    """Return the settings table of an entry point: needed settings, `others` that are not fields, the rest."""
+    """Return an entry point's settings table: first the needed settings, then `others` (not fields), then the rest."""
     keys = [
         replace(key, is_needed=key.is_credential or key.name in needs)
         for key in (_TYPE, *find_declared_settings(kind))
@@ -177,7 +177,7 @@ def _build_table(
 
 
 def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> SettingsTable[Settings]:
-    """Return the table of an export, which can have one of `actions`."""
+    """Return the settings table of an export, whose setting `action` names one of `actions`, or else `default`."""
     words = {word: action for action in actions for word in (action.name, *action.aliases)}
     action = build_choice_type(words, allowed=", ".join(action.name for action in actions))
     ids = [action.audience_id for action in actions if action.audience_id not in (None, "audience_id")]

@@ -100,5 +100,5 @@ def read_scalar(node: yaml.ScalarNode) -> object:
 
 
 def _format_position(mark: yaml.Mark | None) -> str:
-    """Return the position of a mark as text: " (line 1, column 2)"; "" without a mark."""
+    """Return a position in YAML as text, such as " (line 1, column 2)", or "" if it is unknown."""
     return "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"

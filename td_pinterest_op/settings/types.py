@@ -48,7 +48,7 @@ class WrongValueError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingType:
-    """A type of setting: a function that reads its values, and the allowed values in words.
+    """A type of setting: how its values are read, and which values are allowed, in words.
 
     `read(value, show)` returns the value or raises `WrongValueError`; `show` turns a value into text for its message.
     `is_id`: a damaged number still looks right, so damage is worth a warning.
@@ -99,7 +99,7 @@ def suggest_word(word: str, words: Iterable[str]) -> str:
 
 
 def find_nearest(word: str, words: Iterable[str], *, cutoff: float) -> str:
-    """Return the word most similar to `word`; "" if no similarity (0 to 1) reaches `cutoff`."""
+    """Return the word most similar to `word`, or "" if no similarity (0 to 1) reaches `cutoff`."""
     near = difflib.get_close_matches(word, list(words), n=1, cutoff=cutoff) if len(word) <= _LONGEST_GUESSED else []
     return near[0] if near else ""
 
@@ -126,7 +126,7 @@ def describe_type(value: object) -> str:
 
 
 def parse_number(value: object) -> Decimal | None:
-    """Return a value as a finite number; text is parsed. None for any other value."""
+    """Return a number, or a text that contains one, as a finite Decimal. For any other value, return None."""
     if isinstance(value, str):
         return Decimal(value.strip()) if _DECIMAL.fullmatch(value.strip()) else None
     if not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -152,14 +152,14 @@ def build_integer_type(minimum: int, maximum: int) -> SettingType:
 
 
 def build_choice_type(words: Mapping[str, object], *, allowed: str = "") -> SettingType:
-    """Return the setting type of a word for one of the values in `words`.
+    """Return a setting type that accepts the keys of `words`, and reads each key as its value.
 
     Case never matters; spaces, hyphens and underscores are equivalent.
     """
     known = {_fold_word(word): value for word, value in words.items()}
 
     def read_choice(value: object, show: Show) -> object:
-        """Return the value of a known word, or raise WrongValueError."""
+        """Return the value that `words` has for the word, or raise WrongValueError."""
         word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
         if word not in known:
             raise WrongValueError(f"{show(value)} is not an allowed value{suggest_word(word, known)}")
@@ -203,7 +203,7 @@ def _build_id_type(longest: int, allowed: str) -> SettingType:
 
 
 def _read_credential(value: object, _: Show) -> str:
-    """Return a credential without surrounding space, or raise WrongValueError."""
+    """Return a credential without spaces around it, or raise WrongValueError."""
     if not isinstance(value, str):
         raise WrongValueError(f"must be a string, not {describe_type(value)}")
     if not _CREDENTIAL.fullmatch(value.strip()):
@@ -220,7 +220,7 @@ def _read_numeric_credential(value: object, show: Show) -> str:
 
 
 def _read_line(value: object, _: Show) -> str:
-    """Return visible text on one line, or raise WrongValueError."""
+    """Return one line of text that has a visible character, or raise WrongValueError."""
     if not isinstance(value, str):
         raise WrongValueError(f"must be a string, not {describe_type(value)}")
     categories = {unicodedata.category(character) for character in value.strip()}

@@ -64,11 +64,11 @@ class AudienceAction(abc.ABC):
         )
 
     def check_audience(self) -> object:
-        """Check, before any row is read, that the action can be done with the audience."""
+        """Check, before any row is read, that the action can be applied to the audience. Raises AudienceError."""
         return self._find_usable_audience()
 
     def prepare_records(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[PreparedRecords]:
-        """Read and check the records to send, and free them at the end of the block. Without rows there are none."""
+        """Return a context manager that reads and checks the records to send. An action without rows has no records."""
         return read_records() if self.action.reads_rows else contextlib.nullcontext(PreparedRecords())
 
     @abc.abstractmethod
@@ -76,7 +76,7 @@ class AudienceAction(abc.ABC):
         """Return the steps of the action, and set the summary of the run. Writes nothing to Pinterest."""
 
     def _find_usable_audience(self, audience_id: str | None = None) -> Audience:
-        """Return an audience, by default that of the settings. Raises AudienceError if it cannot take records."""
+        """Return an audience (default: that of the settings). Raises AudienceError if it cannot take records."""
         audience = self._audiences.find_usable(audience_id or self._audience_id)
         self._copy_to_stats(audience)
         self._check_audience_name(audience)
@@ -93,7 +93,7 @@ class AudienceAction(abc.ABC):
             )
 
     def _set_summary(self, *, past: str, infinitive: str) -> None:
-        """Set the summary in the statistics: what the run has done (`past`), and what a dry run would do."""
+        """Set the summary in the statistics: the text after a run (`past`) and that of a dry run (`infinitive`)."""
         self._stats.summary_text = SummaryText(past=past, infinitive=infinitive)
 
     def _copy_to_stats(self, audience: Audience) -> None:
@@ -104,7 +104,7 @@ class AudienceAction(abc.ABC):
 
 
 class CreatingAction(AudienceAction):
-    """Can create one audience of the new name for a session, whatever is killed, lost or late meanwhile.
+    """An action that can create an audience: once in a session, even if a run is killed or a response is lost.
 
     All audiences of a session but the oldest one are duplicates. If two sessions create audiences of one name at once,
     the first keeps its audience, and the other fails with the message `_describe_conflict`.
@@ -125,28 +125,31 @@ class CreatingAction(AudienceAction):
         return f"{text}choose another audience_name"
 
     def _find_named_audiences(self) -> tuple[Sequence[Audience], Audience | None]:
-        """Return other sessions' audiences with the name, the oldest first, and this session's audience, if any."""
+        """Return the audiences with the name: those of other sessions, the oldest first, and this session's or None."""
         others, own = self._split_by_session(self._audiences.find_by_name(self._new_name))
         return others, own[0] if own else None
 
     def _create_new_audience(self, create: Callable[[], Audience]) -> Audience:
-        """Create the audience and return the one to keep. Raises AudienceError if another session was first."""
+        """Create an audience, and return this session's oldest. Raises AudienceError if another session was first."""
         created = create_once(create=create, find=lambda: self._find_named_audiences()[1], client=self._api.client)
         self._in_doubt = created.lost
         return self._keep_oldest(created.entity, is_rival=lambda _: True)
 
     def _resume_creation(self, own: Audience) -> Audience:
-        """Return the audience to keep, after an earlier try created `own`. Raises the same AudienceError."""
+        """Return this session's oldest audience if an earlier try created `own`. Raises as `_create_new_audience`."""
         wait_for_consistency(self._api.client)
         return self._keep_oldest(own, is_rival=lambda other: _is_simultaneous(other, own))
 
     def _remove_late_duplicates(self) -> None:
-        """Remove duplicates that appear late. They can exist only if a response was lost."""
+        """Remove duplicates of this session that Pinterest listed late. They exist only if a response was lost."""
         if self._in_doubt:
             self._remove_duplicates(self._split_by_session(self._audiences.find_by_name(self._new_name))[1])
 
     def _keep_oldest(self, audience: Audience, *, is_rival: Callable[[Audience], bool]) -> Audience:
-        """Return the session's oldest audience and remove the others. Raises AudienceError if a rival is older."""
+        """Return this session's oldest audience, and remove its others. Raises AudienceError if a rival's is older.
+
+        `is_rival`: whether an audience of another session competes with it.
+        """
         # A listing that shows the audience shows every older one as well.
         client = self._api.client
         named = self._find_namesakes(audience) or poll_until_found(lambda: self._find_namesakes(audience), client)
@@ -161,17 +164,17 @@ class CreatingAction(AudienceAction):
         return own[0] if own else audience
 
     def _find_namesakes(self, audience: Audience) -> list[Audience] | None:
-        """Return all audiences with the name, None as long as the listing does not show `audience`."""
+        """Return all audiences with the name, or None while Pinterest's listing does not yet show `audience`."""
         named = self._audiences.find_by_name(self._new_name)
         return named if audience.id in {other.id for other in named} else None
 
     def _split_by_session(self, named: Sequence[Audience]) -> tuple[list[Audience], list[Audience]]:
-        """Return the audiences of other sessions and those of this one, the oldest first."""
+        """Return other sessions' audiences and this session's audiences, both sorted, the oldest first."""
         own = sorted(filter(self._is_of_this_session, named), key=age_key)
         return sorted((audience for audience in named if audience not in own), key=age_key), own
 
     def _remove_duplicates(self, own: Sequence[Audience]) -> None:
-        """Remove all of these audiences but the first, which is the oldest."""
+        """Remove all audiences in `own` but the first, which is the oldest."""
         for duplicate in own[1:]:
             log.warning("removing audience %s, a duplicate of %s that this session created", duplicate.id, own[0].id)
             self._audiences.remove(duplicate.id)

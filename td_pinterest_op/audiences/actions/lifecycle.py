@@ -22,7 +22,7 @@ _SMALLEST_SEED = 100
 
 
 class Create(MembersAction):
-    """Create an audience. If another session has created one with the same name, `if_exists` decides."""
+    """Create an audience. If another session created one of that name, `if_exists` decides: fail, add or replace."""
 
     action = ActionSpec(
         name="create_new_audience",
@@ -33,7 +33,10 @@ class Create(MembersAction):
     )
 
     def check_audience(self) -> tuple[Audience | None, Audience | None]:
-        """Return another session's audience with the new name, and the one of this session. Either may be None."""
+        """Return two audiences with the new name: another session's and this session's. Either may be None.
+
+        Raises AudienceError if `if_exists` does not allow another session's audience, or if there are several.
+        """
         self._stats.audience_name = self._new_name
         others, own = self._find_named_audiences()
         if own or not others:
@@ -50,7 +53,7 @@ class Create(MembersAction):
         return self._find_usable_audience(others[0].id), None
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the steps that create the audience with a list, resume an earlier try, or change an existing one."""
+        """Return the steps that create the audience, finish an earlier try, or change another session's audience."""
         existing, own = self.check_audience()
         if_exists = self._settings.if_exists
         if existing and if_exists == "add":
@@ -68,7 +71,7 @@ class Create(MembersAction):
         return steps
 
     def _create_audience(self, target: ListToFill) -> None:
-        """Create the audience with the filled list, or switch the one that this session created to it."""
+        """Create the audience with the list `target`. If this session already created it, switch it to that list."""
         with self._explain_failure_after_upload(target):
             wait_for_consistency(self._api.client)
             existing, own = self.check_audience()  # it may have been created while the records were sent
@@ -89,7 +92,7 @@ class Create(MembersAction):
         return self._resume_creation(audience) if self._is_of_this_session(audience) else audience
 
     def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message for another session's audience with the new name."""
+        """Return the error message for another session's audience that already has the new name."""
         if self._settings.if_exists == "fail":
             return super()._describe_conflict(audience)
         return (
@@ -117,7 +120,7 @@ class CreateActalike(CreatingAction):
         return audience.audience_type == ACTALIKE and audience.description.endswith(f"(td {self._session_key})")
 
     def check_audience(self) -> Audience | None:
-        """Return the audience that this session created. Without one, check the new name and the seed audience."""
+        """Return the audience that this session created. If there is none, check the new name and the seed audience."""
         self._stats.audience_name = self._new_name
         others, own = self._find_named_audiences()
         if others and not own:
@@ -127,7 +130,7 @@ class CreateActalike(CreatingAction):
         return own
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
-        """Return the step that creates the audience, or that keeps the one of an earlier try of this session."""
+        """Return the step that creates the audience, unless this session already created it."""
         own = self.check_audience()
         self._set_summary(past="Created look-alike {audience}", infinitive="create look-alike {audience}")
         description = (
@@ -195,7 +198,7 @@ class Delete(AudienceAction):
     _audience: Audience | None
 
     def check_audience(self) -> None:
-        """Find the audience, which may be unreadable. Raises AudienceError if active ad groups use it."""
+        """Read the audience, if that is possible. Raises AudienceError if active ad groups use it."""
         self._stats.audience_id = self._audience_id
         self._audience = audience = self._api.find_audience(self._audience_id)
         if audience:

@@ -14,10 +14,10 @@ from td_pinterest_op.settings.setting import ActionSpec
 
 
 class MembersAction(CreatingAction):
-    """Sends records to an audience's list, or fills a new list and only then switches the audience to it."""
+    """An action that sends records to an audience's list, or to a new list to which it then switches the audience."""
 
     def _plan_change(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> list[Step]:
-        """Return the step that adds the records to the audience's list, or removes them from it."""
+        """Return the step that adds the records to the audience's list (`adds`), or removes them from it."""
         people = "{records}" if prepared.unique_count else "nobody"
         verb, to = ("add", "to") if adds else ("remove", "from")
         # Pinterest does not report which of the people to remove were in the list.
@@ -28,7 +28,7 @@ class MembersAction(CreatingAction):
         return [Step(description=description, batch_count=prepared.count_batches(self._batch_size), run=send)]
 
     def _send_records(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
-        """Send the records to the audience's list. Raises AudienceError if it no longer uses that list afterwards."""
+        """Add or remove the records in the audience's list. Raises AudienceError if the audience has changed lists."""
         operation = "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
         now = self._api.find_audience(audience.id)
@@ -47,7 +47,7 @@ class MembersAction(CreatingAction):
         )
 
     def _plan_replace(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
-        """Return the steps that fill a list and switch the audience to it. `is_exact`: nobody else may be in it."""
+        """Return the steps that fill a list and switch the audience to it. `is_exact`: it has these people only."""
         if not prepared.unique_count:
             return self._plan_clear(audience, is_empty=self._lists.is_empty(audience))
         people = "the members of {audience} with {records}"
@@ -57,7 +57,7 @@ class MembersAction(CreatingAction):
         return [fill, self._plan_switch(audience, target)]
 
     def _plan_clear(self, audience: Audience, *, is_empty: bool) -> list[Step]:
-        """Return the steps that switch the audience to an empty list, unless it `is_empty` already."""
+        """Return the steps that switch the audience to an empty list, or change nothing if it `is_empty` already."""
         if is_empty:
             unchanged = "leave {audience} unchanged, since it is empty already"
             self._set_summary(past="{audience} was empty already", infinitive=unchanged)
@@ -70,7 +70,7 @@ class MembersAction(CreatingAction):
     def _plan_list(
         self, audience_name: str, prepared: PreparedRecords, *, used: str | None = None, is_exact: bool = True
     ) -> tuple[ListToFill, Step]:
-        """Return the list for the records, and the step that fills it. `used`: the list that the audience uses."""
+        """Return a list for the records, and the step that fills it. `used`: the id of the audience's current list."""
         target = self._lists.find_or_name_list(
             audience_name, prepared, job_id=self._stats.job_id, used=used, is_exact=is_exact
         )
@@ -79,6 +79,7 @@ class MembersAction(CreatingAction):
             return target, Step(description=target.description, request_count=count, run=target.create_empty)
 
         def send_records() -> None:
+            """Send the records to the list, and store its id in the statistics."""
             self._sender.send(prepared, target.add)
             self._stats.customer_list_id = target.id
 
@@ -117,7 +118,7 @@ class MembersAction(CreatingAction):
         return audience
 
     def _require_newer_job(self, audience: Audience) -> None:
-        """Raise AudienceError if the audience's list holds the people of a newer job."""
+        """Raise AudienceError if the audience's list was filled by a newer Treasure Data job than this task's."""
         customer_list = find_list(self._api, audience)
         name = parse_list_name(customer_list.name) if customer_list else None
         own, other = self._stats.job_id, name and name.job_id
@@ -130,7 +131,7 @@ class MembersAction(CreatingAction):
 
     @contextlib.contextmanager
     def _explain_failure_after_upload(self, target: ListToFill) -> Iterator[None]:
-        """Add to the errors of the block that all records are already in a customer list."""
+        """Extend an error of the `with` block: all records are already in a customer list."""
         all_in = f"All {self._stats.sent} records are in customer list {target.id}"
         try:
             yield
@@ -204,7 +205,7 @@ class Clear(MembersAction):
     _is_empty: bool
 
     def check_audience(self) -> None:
-        """Find the audience, and whether it is empty. Raises AudienceError if it is not, but ad groups use it."""
+        """Find the audience. Raises AudienceError if it is not empty and active ad groups use it."""
         self._audience = self._find_usable_audience()
         self._is_empty = self._lists.is_empty(self._audience)
         if not self._is_empty and not self._settings.even_if_used:

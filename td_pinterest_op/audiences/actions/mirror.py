@@ -47,7 +47,7 @@ class Mirror(MembersAction):
     _plan: Mapping[str, PreparedRecords]
 
     def check_audience(self) -> None:
-        """Find the audience that mirrors the query, if there is one. Raises AudienceError if there are several."""
+        """Find the audience that mirrors the query, if there is one. Raises AudienceError if several have its name."""
         audience_id, name = self._audience_id, self._settings.audience_name
         if not audience_id:
             self._stats.audience_name = name
@@ -89,7 +89,7 @@ class Mirror(MembersAction):
             yield PreparedRecords()
 
     def _open_mirror_run(self) -> MirrorRun:
-        """Return the mirror's run in the warehouse, with its ledger and its temporary tables."""
+        """Return the run that compares the query with the ledger, in temporary tables of the warehouse."""
         source = cast("Source", self._request.source)
         database, table = self._settings.ledger
         stage = Stage(
@@ -105,7 +105,7 @@ class Mirror(MembersAction):
         )
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
-        """Return the steps that write the plan into the ledger, send its changes, and mark it as settled."""
+        """Return the steps that write the plan into the ledger, send its changes, and mark it there as sent."""
         changes = self._mirror.figures
         planned = _describe_changes(changes, ("join", "leave", "are sent again"))
         done = _describe_changes(changes, ("joined", "left", "sent again"))
@@ -125,7 +125,7 @@ class Mirror(MembersAction):
         ]
 
     def _build_sending_steps(self, changes: MirrorFigures) -> list[Step]:
-        """Return the steps that send the changes, or the step that replaces all members by means of a new list."""
+        """Return the steps that send the joins and leaves, or the step that replaces all members by a new list."""
         if changes.mode == REPLACE:
             label = self._audience.label if self._audience else "the audience"
             records = format_count(changes.joined, "record")
@@ -158,11 +158,11 @@ class Mirror(MembersAction):
         self._mirror.ledger = replace(self._mirror.ledger, audience_id=kept.id)
 
     def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message for another session's audience with the new name."""
+        """Return the error message for another session's audience that already has the new name."""
         return f"{audience.label} was created while this task ran: run this task again"
 
     def _write_ledger_plan(self) -> None:
-        """Write the plan into the ledger, and create the guard that stops it once there is a newer plan."""
+        """Write the plan into the ledger. From now on, a guard stops this run as soon as there is a newer plan."""
         run = self._mirror
         self._plan = run.write_plan(get_list_id(self._existing_audience))
         self._guard = PlanGuard(run=run, client=self._services.client, clock=self._services.timing.monotonic)
@@ -170,12 +170,12 @@ class Mirror(MembersAction):
         self._stats.mirror = replace(run.figures, plan=run.state.number)
 
     def _send_changes(self, op: str) -> None:
-        """Send the people of the plan who join or leave. `op`: JOIN or LEAVE."""
+        """Send the people of the plan who join the audience (`op`: JOIN) or leave it (LEAVE)."""
         with self._guard.watch(op):
             self._send_records(self._existing_audience, self._plan[op], adds=op == JOIN)
 
     def _send_replacement(self) -> None:
-        """Fill a new list with the people of the plan, and switch the audience to it."""
+        """Fill a new list with all people of the plan, and switch the audience to it."""
         audience = self._existing_audience
         # Each plan is a session of its own, which does not take the lists of other plans of the task's session.
         key = hashlib.sha256(f"{self._session_key} {self._mirror.state.number}".encode()).hexdigest()[:8]
@@ -187,7 +187,7 @@ class Mirror(MembersAction):
         self._stats.summary_text = text
 
     def _settle_plan(self) -> None:
-        """Mark the plan as settled if it is still the newest, and compact the ledger."""
+        """Mark the plan in the ledger as sent, and compact the ledger. Raises LimitError if there is a newer plan."""
         with self._guard.watch():
             self._guard.require_newest()
         self._mirror.stage.outcome = (
@@ -197,7 +197,7 @@ class Mirror(MembersAction):
         self._compact_ledger()
 
     def _compact_ledger(self) -> None:
-        """Put the number of members into the statistics, and compact the ledger. Every change must be settled."""
+        """Compact the ledger, once all its changes are sent, and store the number of members in the statistics."""
         run = self._mirror
         self._stats.members = None if run.state.is_adopted else run.figures.people
         run.stage.outcome = ""
@@ -205,7 +205,7 @@ class Mirror(MembersAction):
 
 
 def _describe_changes(changes: MirrorFigures, verbs: Sequence[str]) -> str:
-    """Return the numbers of changes as text. `verbs`: for people who join, who leave, and who are sent again."""
+    """Return the numbers of changes as text, with the `verbs` for people who join, leave, and are sent again."""
     if not changes.change_count:
         return "no changes"
     joined, left, resent = verbs
