@@ -270,7 +270,7 @@ def stop_on_signals() -> Iterator[None]:
     except StoppedError as error:
         if not received:
             raise
-        if not shutdown.wait_for_protected():
+        if not shutdown.wait_for_protected_work():
             error.extend(
                 ". A new refresh token may not have been stored: if the stored one is refused, run `td-pinterest "
                 "authorize`"

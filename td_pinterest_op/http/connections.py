@@ -15,11 +15,11 @@ _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, s
 
 
 class WriteTimeoutError(OSError):
-    """The peer has not read anything within the time limit of a write."""
+    """The peer (the server or its proxy) has read nothing within the time limit of one write."""
 
 
 class _WriteLimitedConnection(HTTPConnection):
-    """A connection that sends a request's body in pieces, with a time limit for each piece.
+    """A connection that sends a request in pieces of at most 64 KB, with a time limit for each piece.
 
     urllib3 knows a connect and a read limit only: sends run under the connect limit, and for the whole body at once.
     """
@@ -46,7 +46,7 @@ class _WriteLimitedConnection(HTTPConnection):
 
 
 class Adapter(requests.adapters.HTTPAdapter):
-    """An adapter for requests whose connections have a time limit for each write; `write_timeout` is in seconds."""
+    """An adapter for the `requests` library that limits how long each write may take (`write_timeout`, in seconds)."""
 
     def __init__(self, *, write_timeout: float, connections: int) -> None:
         limit = {"write_timeout": write_timeout}
@@ -59,18 +59,18 @@ class Adapter(requests.adapters.HTTPAdapter):
         super().__init__(pool_maxsize=connections, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Create the pool for connections without a proxy."""
+        """Create the pool of connections that do not go through a proxy."""
         super().init_poolmanager(*args, socket_options=_SOCKET_OPTIONS, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """Return a response that fails to be read if it is shorter than its header says."""
+        """Return the response; reading its body raises an error if the body is shorter than its Content-Length."""
         # urllib3 before 2.0 takes a body that breaks off for a whole one, unless it has to compare the lengths.
         resp.enforce_content_length = True
         return super().build_response(req, resp)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Return the pool for a proxy. Raises InvalidProxyURL for a proxy that is not reached by HTTP."""
+        """Return the connection pool for a proxy. Raises InvalidProxyURL unless the proxy's URL is http or https."""
         if not proxy.lower().startswith(("http:", "https:")):
             raise requests.exceptions.InvalidProxyURL  # SOCKS has connections of its own kind, without these limits
         manager = super().proxy_manager_for(proxy, socket_options=_SOCKET_OPTIONS, **kwargs)

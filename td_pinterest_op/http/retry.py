@@ -16,7 +16,7 @@ _LONGEST = 1_000_000_000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """How often to retry, and the waits in seconds. `random` returns a number from 0 to 1.
+    """The number of retries of a request, and the waits before them in seconds. `random` returns a number from 0 to 1.
 
     backoff's decorators are not used: they repeat one function, while here a wait may come from the response, is shared
     by all requests of a run, ends with a signal, and does not count for every status. Its wait generator is.
@@ -28,14 +28,14 @@ class Retry:
     random: Callable[[], float] = random.random
 
     def iterate_waits(self) -> Iterator[float]:
-        """Yield the wait before each retry, without end: it doubles each time, plus up to half of it at random."""
+        """Yield, without end, the seconds to wait before each retry: about twice the last, up to `longest_wait`."""
         doubling = backoff.expo(base=2, factor=self.initial_wait, max_value=self.longest_wait)
         next(doubling)  # its first value is no wait
         while True:
             yield min(next(doubling) * (1 + self.random() / 2), self.longest_wait)
 
     def iterate_waits_for(self, seconds: float) -> Iterator[float]:
-        """Yield the waits before all retries, and further ones until their sum is at least `seconds`."""
+        """Yield the seconds to wait before each of `count` retries, or of more until they add up to `seconds`."""
         waits, retry, waited = self.iterate_waits(), 0, 0.0
         while retry < self.count or waited < seconds:
             wait = max(next(waits), _SHORTEST_WAIT)
@@ -44,7 +44,7 @@ class Retry:
 
 
 def read_retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Return the seconds that the header `Retry-After` asks to wait; None if it is missing or invalid.
+    """Return the seconds to wait that the header `Retry-After` asks for, or None if it is missing or invalid.
 
     At most some thirty years. `wall` is this machine's time, in seconds since 1970.
     """
@@ -56,7 +56,7 @@ def read_retry_after(headers: Mapping[str, str], *, wall: float) -> float | None
 
 
 def read_reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Return the seconds until the reset in the header `x-ratelimit-reset`; None if it is missing or invalid."""
+    """Return the seconds until the time in the header `x-ratelimit-reset`, or None if it is missing or invalid."""
     try:
         reset = float(headers.get("x-ratelimit-reset", ""))
     except ValueError:
@@ -67,13 +67,13 @@ def read_reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None
 
 
 def read_server_time(headers: Mapping[str, str], *, wall: float) -> float:
-    """Return the server's time in the header `Date`, in seconds since 1970; else `wall`, this machine's time."""
+    """Return the server's time (header `Date`) in seconds since 1970, or else `wall`, this machine's time."""
     now = _parse_http_date(headers.get("Date", ""))
     return wall if now is None else now
 
 
 def _parse_http_date(text: str) -> float | None:
-    """Return an HTTP date in seconds since 1970, None if it is invalid."""
+    """Return the time in an HTTP date, in seconds since 1970, or None if the date is invalid."""
     try:
         moment = email.utils.parsedate_to_datetime(text)
         # The asctime form has no zone; it is UTC as well.

@@ -33,7 +33,7 @@ _HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
 class Failure(enum.Enum):
-    """The reasons why there is no usable response."""
+    """The reasons why a request got no usable response."""
 
     NOT_CONNECTED = "could not connect"
     CONNECT_TIMEOUT = "no connection within connection_timeout_secs"
@@ -46,21 +46,21 @@ class Failure(enum.Enum):
 
 
 class NoResponseError(Exception):
-    """A request got no usable response. `peer` is added to the message: host, port, proxy and cause."""
+    """A request got no usable response. `peer` is the end of the message: host, port, proxy and cause."""
 
     def __init__(self, failure: Failure, peer: str = "") -> None:
         super().__init__(f"{failure.value}{peer}")
         self.failure, self._peer = failure, peer
 
     @property
-    def brief(self) -> str:
-        """The failure without the names of settings, such as "connect timeout: api.pinterest.com:443"."""
+    def brief_text(self) -> str:
+        """A short text about the failure that names no setting, such as "connect timeout: api.pinterest.com:443"."""
         return self.failure.name.lower().replace("_", " ") + self._peer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A complete HTTP response. A failed one with a body larger than LARGEST_BODY has an empty `body`.
+    """A complete HTTP response. `body` is empty if the request failed and the body is larger than LARGEST_BODY.
 
     `throttled`: whether Pinterest answered 429 to an earlier attempt, which the client adds to a success.
     """
@@ -72,30 +72,30 @@ class Response:
 
     @property
     def request_id(self) -> str:
-        """Pinterest's id of the request, `-` without one; letters, digits and `-_*` only."""
+        """Pinterest's id of the request, reduced to letters, digits and `-_*`, or `-` if the response has none."""
         # Masked before characters are dropped: a credential would not be recognised afterwards.
         header = mask(self.headers.get("x-pinterest-rid", ""))
         return "".join(c for c in header if c.isalnum() or c in "-_*")[:64] or "-"
 
     @property
     def content(self) -> dict[str, Any]:
-        """The JSON object in the body; empty if there is none."""
+        """The JSON object in the body, or an empty dictionary if the body contains anything else."""
         return parse_json_object(self.body)
 
     @property
     def code(self) -> int | None:
-        """Pinterest's error code; None if there is none."""
+        """Pinterest's error code in the body, or None if the body has no code."""
         return parse_whole_number(self.content.get("code"))
 
     @property
     def message(self) -> str:
-        """Pinterest's error message; "" if there is none."""
+        """Pinterest's error message in the body, or "" if the body has no message."""
         message = self.content.get("message")
         return message if isinstance(message, str) else ""
 
 
 class Transport:
-    """A pool of connections for several threads. Time limits are in seconds, each for a period without progress."""
+    """A pool of HTTP connections for several threads. Time limits are seconds without progress."""
 
     def __init__(self, *, connect_timeout: float, write_timeout: float, read_timeout: float, connections: int) -> None:
         self._timeout = (connect_timeout, read_timeout)
@@ -116,7 +116,7 @@ class Transport:
     def open_response(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
     ) -> Iterator[urllib3.BaseHTTPResponse]:
-        """Send one request; its response is read within the block. Raises NoResponseError, also within the block.
+        """Send one request, and yield its response for the block to read. Raises NoResponseError, also in the block.
 
         `auth` is required: without it requests would send what it finds in ~/.netrc.
         """
@@ -134,7 +134,7 @@ class Transport:
             raise _explain_failure(error, url, proxies) from None
 
     def _read_environment(self, url: str) -> dict[str, Any]:
-        """Return the proxies and certificates that the environment names, from a cache, since reading them is slow."""
+        """Return the proxies and certificates that the environment sets for a URL; cached, since reading is slow."""
         parts = urllib.parse.urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._options:
@@ -156,7 +156,7 @@ class Transport:
 
 
 def parse_json_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object in `body`; empty if the body is not a JSON object."""
+    """Return the JSON object in `body`, or an empty dictionary if `body` contains anything else."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
@@ -165,14 +165,14 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
 
 
 def parse_whole_number(value: object) -> int | None:
-    """Return a whole number from a response's JSON, such as a count or a code; None for any other value."""
+    """Return a value from a response's JSON, such as a count, or None unless it is a whole number up to 10^15."""
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if 0 <= value <= _LARGEST_NUMBER else None
 
 
 def is_safe_url(url: str) -> bool:
-    """Whether secrets may be sent to a URL: https, or plain http to this machine's loop-back."""
+    """Whether secrets may be sent to a URL: it is https, or plain http to this machine's loopback address."""
     try:
         parts = urllib.parse.urlsplit(url)
     except ValueError:
@@ -184,7 +184,7 @@ def is_safe_url(url: str) -> bool:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL leads to this machine's loop-back, which is never reached through a proxy."""
+    """Whether a URL leads to this machine's loopback address, to which requests never go through a proxy."""
     try:
         host = urllib.parse.urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -193,7 +193,7 @@ def is_loopback(url: str) -> bool:
 
 
 def read_pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """Yield a response's body in pieces as they arrive, still compressed."""
+    """Yield a response's body, still compressed, as it arrives, in pieces of at most 64 KB."""
     # urllib3 1.26 has no read1: it waits until the piece is full.
     read = getattr(response, "read1", response.read)
     try:
@@ -205,7 +205,7 @@ def read_pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
 
 
 def read_body(response: urllib3.BaseHTTPResponse) -> bytes:
-    """Return a response's body, decompressed; b"" for a failed response with too large a body."""
+    """Return a response's decompressed body, or b"" if the request failed and the body is larger than LARGEST_BODY."""
     data = bytearray()
     for piece in read_pieces(response):
         data += piece
@@ -223,11 +223,11 @@ def read_body(response: urllib3.BaseHTTPResponse) -> bytes:
 
 
 class _OversizedError(OSError):
-    """The body of a successful response is too large."""
+    """The body of a successful response is larger than LARGEST_BODY."""
 
 
 def _walk_causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and all exceptions that it wraps, which requests and urllib3 keep in `args` or `reason`."""
+    """Yield an exception and those that caused it, which requests and urllib3 keep in `args` or `reason`."""
     seen: list[BaseException] = [error]
     for outer in seen:
         yield outer
@@ -249,7 +249,7 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
 
 
 def _explain_failure(error: BaseException, url: str, proxies: Mapping[str, str]) -> NoResponseError:
-    """Return the error for a failed request: the kind of failure, the host or proxy, and the system's text."""
+    """Return the error for a failed request. It names the kind of failure, the server, the proxy and the cause."""
     causes = list(_walk_causes(error))
     failures = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
     texts = [text for cause in causes if (text := _find_system_text(cause))]
@@ -259,7 +259,7 @@ def _explain_failure(error: BaseException, url: str, proxies: Mapping[str, str])
 
 
 def _describe_peer(url: str, proxies: Mapping[str, str]) -> str:
-    """Return ": host:port" of a URL, and those of the proxy if there is one; "" for an invalid URL."""
+    """Return the host and port of a URL, and its proxy's if any, as the end of a message; "" for an invalid URL."""
     try:
         parts = urllib.parse.urlsplit(url)
         selected = requests.utils.select_proxy(url, proxies) or ""
@@ -272,7 +272,7 @@ def _describe_peer(url: str, proxies: Mapping[str, str]) -> str:
 
 
 def _find_system_text(error: BaseException) -> str | None:
-    """Return the system's text for an error, None if it has none."""
+    """Return the operating system's text in an exception, or its text about a certificate, or None without either."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate: {error.verify_message}"
     return error.strerror if isinstance(error, OSError) and isinstance(error.strerror, str) else None

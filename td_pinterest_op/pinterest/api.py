@@ -28,7 +28,7 @@ _QUERIES = {"audiences": {"ownership_type": "OWNED"}}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audience:
-    """An audience; `customer_list_id` is None unless its rule names a customer list.
+    """An audience. `customer_list_id` is None unless the audience's rule names a customer list.
 
     `size`: matched people, None while Pinterest does not know. `created`: seconds since 1970, None if it does not say.
     """
@@ -62,18 +62,18 @@ class Audience:
 
     @property
     def label(self) -> str:
-        """The audience's name in messages, with its id."""
+        """The audience's id and name as text for messages."""
         return format_label("audience", self.id, self.name)
 
     @property
     def is_removed(self) -> bool:
-        """Whether the audience has been removed. It can still be read, but not changed."""
+        """Whether the audience has been removed. A removed audience can be read, but not changed."""
         return find_condition(self.status) is Condition.REMOVED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerList:
-    """A customer list. `uploaded` and `removed` count all records ever sent; None if Pinterest does not say."""
+    """A customer list. `uploaded` and `removed` count all records ever sent; None if Pinterest reports no count."""
 
     id: str
     name: str
@@ -94,21 +94,21 @@ class CustomerList:
 
     @property
     def label(self) -> str:
-        """The customer list's name in messages, with its id."""
+        """The customer list's id and name as text for messages."""
         return format_label("customer list", self.id, self.name)
 
 
 class Records(Protocol):
-    """The records in the body of one request."""
+    """Records to send to Pinterest in one request."""
 
     def __len__(self) -> int: ...
 
     def make_json_chunks(self) -> Iterable[bytes]:
-        """Yield chunks of the JSON text of the body's member with the records, such as `"records":"…"`."""
+        """Yield chunks of the member of the request's JSON that contains the records, such as `"records":"…"`."""
 
 
 class Api:
-    """Pinterest's API for one ad account. Every method raises the client's errors and PinterestError.
+    """Pinterest's API for one ad account. Every method may raise PinterestError and the errors of `Client.send`.
 
     A call that creates is not repeated if it may have been applied: it raises MaybeAppliedError. One with records that
     Pinterest rejects raises RequestRefusedError with the status 400 or 413.
@@ -123,27 +123,27 @@ class Api:
         return map(Audience.parse, self.list_entities("audiences"))
 
     def find_audience(self, audience_id: str) -> Audience | None:
-        """Return the audience with this id; None if the ad account has none."""
+        """Return the audience with this id, or None if the ad account has no such audience."""
         content = self.get_entity("audiences", audience_id)
         return None if content is None else Audience.parse(content)
 
     def create_audience(
         self, *, name: str, description: str | None, rule: Mapping[str, object], audience_type: str = CUSTOMER_LIST
     ) -> Audience:
-        """Create an audience of the people that `rule` selects, such as `{"customer_list_id": …}`."""
+        """Create and return an audience of the people that `rule` selects, such as `{"customer_list_id": …}`."""
         content = {"audience_type": audience_type, "name": name, "rule": rule}
         content |= {"description": description} if description else {}
         response = self._send_write("POST", "/audiences", f'create audience "{name}"', content)
         return Audience.parse(response.content)
 
     def switch_audience(self, audience_id: str, *, customer_list_id: str) -> None:
-        """Switch an audience to another customer list. Only reading it back shows whether that worked."""
+        """Make an audience use another customer list. Only reading the audience again shows whether that worked."""
         purpose = f"switch audience {audience_id} to customer list {customer_list_id}"
         content = {"operation_type": "UPDATE", "rule": {"customer_list_id": customer_list_id}}
         self._send_write("PATCH", f"/audiences/{audience_id}", purpose, content)
 
     def remove_audience(self, audience_id: str) -> None:
-        """Remove an audience. Raises ExportError with status 404 if Pinterest does not know it."""
+        """Remove an audience. Raises ExportError with status 404 if Pinterest does not know the audience."""
         purpose = f"remove audience {audience_id}"
         self._send_write("PATCH", f"/audiences/{audience_id}", purpose, {"operation_type": "REMOVE"})
 
@@ -152,36 +152,36 @@ class Api:
         return map(CustomerList.parse, self.list_entities("customer_lists"))
 
     def find_customer_list(self, list_id: str) -> CustomerList | None:
-        """Return the customer list with this id; None if the ad account has none."""
+        """Return the customer list with this id, or None if the ad account has no such list."""
         content = self.get_entity("customer_lists", list_id)
         return None if content is None else CustomerList.parse(content)
 
     def create_customer_list(
         self, *, name: str, list_type: str, records: Records | None = None, is_nca: bool = False
     ) -> CustomerList:
-        """Create a customer list with its first records. `is_nca`: it is for new-customer acquisition."""
+        """Create and return a customer list with its first records. `is_nca`: it is for new-customer acquisition."""
         purpose = f'create customer list "{name}"' + (f" with {len(records)} records" if records else "")
         content = {"name": name, "list_type": list_type} | ({"is_nca": True} if is_nca else {})
         response = self._send_write("POST", "/customer_lists", purpose, content, records=records)
         return CustomerList.parse(response.content)
 
     def change_records(self, list_id: str, records: Records, *, operation: str) -> Response:
-        """Add records to a customer list, or remove them; `operation` is ADD or REMOVE."""
+        """Add records to a customer list, or remove them (`operation` is ADD or REMOVE); return the response."""
         change = "add {} records to" if operation == "ADD" else "remove {} records from"
         purpose = f"{change.format(len(records))} customer list {list_id}"
         content = {"operation_type": operation}
         return self._send_write("PATCH", f"/customer_lists/{list_id}", purpose, content, records=records)
 
     def list_entities(self, kind: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the JSON of all entities of a kind, such as `audiences`, newest first.
+        """Yield the JSON object of every entity of one kind, such as `audiences`, newest first.
 
-        A query's name is repeated for each text of a sequence.
+        `query` is added to the URL; a sequence gives one parameter several values.
         """
         query = {"order": "DESCENDING", **_QUERIES.get(kind, {}), **query}
         return self.list_pages(f"{self._account}/{kind}", purpose=f"list {kind.replace('_', ' ')}", **query)
 
     def get_entity(self, kind: str, entity_id: str) -> dict[str, Any] | None:
-        """Return the JSON of one entity of a kind, such as `audiences`; None if the ad account has none of that id."""
+        """Return an entity's JSON object, or None if the ad account has no such entity. `kind`: such as `audiences`."""
         purpose = f"look up {kind.removesuffix('s').replace('_', ' ')} {entity_id}"
         try:
             response = self.get(f"{self._account}/{kind}/{entity_id}", purpose=purpose)
@@ -199,7 +199,7 @@ class Api:
         return response.content
 
     def list_pages(self, path: str, *, purpose: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the entities on all pages of a listing. Raises PinterestError for an invalid page."""
+        """Yield the JSON objects on all pages of a listing. Raises PinterestError for an invalid page."""
         query["page_size"] = str(_PAGE_SIZE)
         seen: set[str] = set()
         for _ in range(_MOST_PAGES):
@@ -223,7 +223,7 @@ class Api:
     def _send_write(
         self, method: str, path: str, purpose: str, content: dict[str, Any], *, records: Records | None = None
     ) -> Response:
-        """Send a request that creates (POST) or changes. A 2xx without an id, or with `exceptions`, is an error."""
+        """Send a POST or PATCH; return its response. Raises PinterestError for one without id, or with `exceptions`."""
         body = json.dumps(content).encode()
         request = Request(
             method=method,
@@ -243,7 +243,7 @@ class Api:
 
 
 def _require_id(response: Response, purpose: str) -> None:
-    """Raise PinterestError if a response has no id."""
+    """Raise PinterestError if a response's JSON has no `id`. `purpose` completes "the request to …"."""
     if not response.content.get("id"):
         raise _build_content_error(
             response, purpose, "the answer has no id, so it is unknown whether Pinterest carried out the request"
@@ -251,7 +251,7 @@ def _require_id(response: Response, purpose: str) -> None:
 
 
 def _build_content_error(response: Response, purpose: str, why: str) -> PinterestError:
-    """Return the error for a 2xx response with unexpected content. The request may have been carried out."""
+    """Return the error for a successful response with wrong content. `why` ends its message."""
     text = f"Pinterest answered {response.status} to the request to {purpose}, but {why}"
     rid = f" [x-pinterest-rid {response.request_id}]"
     return PinterestError(text + rid, status=response.status, maybe_applied=True)

@@ -61,7 +61,7 @@ class Request:
 
     @property
     def label(self) -> str:
-        """The request's purpose and ad account for messages, with control characters escaped."""
+        """The request's purpose and its ad account as text for messages, with control characters escaped."""
         account = _AD_ACCOUNT.match(self.path)
         return escape(self.purpose) + (f" (ad account {account[1]})" if account else "")
 
@@ -71,7 +71,7 @@ OnResponse = Callable[[Request, Response], None]
 
 
 class TokenSource:
-    """A source of credentials for requests. This one has a single credential, which cannot be replaced."""
+    """Supplies the credentials of requests. This base class has a single credential, which cannot be replaced."""
 
     def __init__(self, auth: AuthBase) -> None:
         self._auth = auth
@@ -84,13 +84,13 @@ class TokenSource:
         """Record that Pinterest accepted a request with the credentials `used`."""
 
     def replace_token(self, used: AuthBase) -> bool:  # noqa: ARG002 - for other sources
-        """Replace the credentials `used` after a 401; return whether there are others to try."""
+        """Replace the credentials `used` after a 401; return whether the request can be sent with others."""
         return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FailedAttempt:
-    """A failed attempt to send a request. `text` is for the log; `error` is raised if no attempt follows."""
+    """A failed attempt to send a request: a `text` for the log, and the `error` to raise if it is the last attempt."""
 
     decision: Decision
     text: str
@@ -100,7 +100,7 @@ class _FailedAttempt:
 
 
 class _Attempts:
-    """The failed attempts of one request. `waited`: seconds that must still be added to the statistics."""
+    """The failed attempts of one request. `waited`: seconds of waiting that the statistics do not contain yet."""
 
     def __init__(self, *, retry: Retry) -> None:
         self.retry_waits, self.throttle_waits = retry.iterate_waits(), retry.iterate_waits()
@@ -108,12 +108,12 @@ class _Attempts:
         self.waited = 0.0
 
     def count_failures(self, recovery: Recovery) -> int:
-        """Return the number of failures that call for this recovery."""
+        """Return how many of the failed attempts have this recovery, such as RETRY."""
         return sum(failure.decision.recovery is recovery for failure in self.failures)
 
     @property
     def maybe_applied(self) -> bool:
-        """Whether Pinterest may have carried out one of the attempts."""
+        """Whether Pinterest may have carried out one of the failed attempts."""
         return any(failure.decision.maybe_applied for failure in self.failures)
 
 
@@ -145,12 +145,12 @@ class Client:
 
     @property
     def age(self) -> float:
-        """The seconds since the client was made."""
+        """The seconds since this client was created."""
         return self._clock() - self._began
 
     @contextlib.contextmanager
     def check_writes(self, check: Callable[[], None]) -> Iterator[None]:
-        """Call `check` before each request that writes in the block. An error that it raises ends the request."""
+        """Call `check` before each write request that is sent in the block; an error from `check` ends that request."""
         self._check_write = check
         try:
             yield
@@ -158,7 +158,7 @@ class Client:
             self._check_write = lambda: None
 
     def send(self, request: Request, tokens: TokenSource) -> Response:
-        """Send a request until it succeeds; return its response.
+        """Send a request, and again after each failure that may pass; return the successful response.
 
         Raises the error of the policy, MaybeAppliedError, ConnectionBrokenError, and StoppedError.
         """
@@ -178,7 +178,7 @@ class Client:
             raise
 
     def _send_once(self, request: Request, auth: AuthBase, attempts: _Attempts) -> Response | _FailedAttempt:
-        """Send the request once, as soon as the rate limits allow it, and count it."""
+        """Send the request once, when the rate limits allow it, and count it. Return its response or failed attempt."""
         permit, waited = self.rate_limiter.acquire_permit(write=request.write)
         response: Response | None = None
         headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})
@@ -211,7 +211,7 @@ class Client:
     def _prepare_retry(
         self, request: Request, failed: _FailedAttempt, attempts: _Attempts, refresh: Callable[[], bool]
     ) -> None:
-        """Wait, or get another token, before the next attempt. Raises if there is no next attempt."""
+        """Wait, or call `refresh`, before the next attempt. Raises the error of `failed` if no attempt may follow."""
         recovery = failed.decision.recovery
         if recovery is Recovery.WAIT:
             self._wait_out_throttling(failed, default=next(attempts.throttle_waits))
@@ -221,7 +221,10 @@ class Client:
             raise failed.error
 
     def _wait_out_throttling(self, failed: _FailedAttempt, *, default: float) -> None:
-        """Make all requests wait after a 429 response. Raises its error if none has succeeded for too long."""
+        """Delay all requests after a 429 response, by `default` seconds unless the response asks for another wait.
+
+        Raises the error of `failed` if no request has succeeded for a long time.
+        """
         # A server that asks for no wait at all must not be asked without a pause.
         wait = self._read_requested_wait(failed) or default or min(_LEAST_PAUSE, self.retry.longest_wait)
         with self._lock:
@@ -235,7 +238,7 @@ class Client:
             log.warning("%s; all requests wait %s", failed.text, format_duration(wait, wall=self._wall_clock()))
 
     def _wait_for_retry(self, request: Request, failed: _FailedAttempt, attempts: _Attempts) -> None:
-        """Wait before the next retry. Raises an error if the request must not be sent again."""
+        """Wait before the next retry of a request. Raises an error if the request must not be sent again."""
         error, requested = failed.error, self._read_requested_wait(failed)
         self.rate_limiter.block_for(requested)
         tries, most = attempts.count_failures(Recovery.RETRY), self.retry.count + 1
@@ -252,7 +255,7 @@ class Client:
         attempts.waited = wait
 
     def _read_requested_wait(self, failed: _FailedAttempt) -> float:
-        """Return the seconds that a failed response asks to wait. Raises its error if that is too long."""
+        """Return the seconds that a failed response asks to wait. Raises the error of `failed` if they are too many."""
         wall = self._wall_clock()
         seconds = read_retry_after(failed.headers, wall=wall)
         if seconds is None and failed.decision.recovery is Recovery.WAIT:
@@ -266,7 +269,7 @@ class Client:
 
 
 def _explain_no_response(request: Request, error: NoResponseError) -> _FailedAttempt:
-    """Return the failed attempt for a request that got no response."""
+    """Return the failed attempt for a request that got no response. `error` is the reason."""
     decision, text = FAILURES[error.failure], f"no response from Pinterest ({error}) to the request to {request.label}"
     is_broken = error.failure in (Failure.BROKEN, Failure.WRITE_TIMEOUT)
     final = decision.error(f"{text}; {decision.advice}")
@@ -274,7 +277,7 @@ def _explain_no_response(request: Request, error: NoResponseError) -> _FailedAtt
 
 
 def _explain_refusal(request: Request, response: Response) -> _FailedAttempt | None:
-    """Return the failed attempt for a request that Pinterest refused; None if the response is a success."""
+    """Return the failed attempt for a response that reports a failure, or None for a success."""
     decision = judge_response(response.status, response.code, response.message)
     if decision is None:
         return None

@@ -43,7 +43,7 @@ _REFRESH_ADVICE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """Tokens that Pinterest issued. Lifetimes are in seconds, None if unknown; `scopes` is empty if unknown."""
+    """Tokens that Pinterest issued, with lifetimes in seconds (None if unknown) and scopes (empty if unknown)."""
 
     access_token: Secret
     refresh_token: Secret | None
@@ -53,7 +53,7 @@ class Grant:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "Grant":
-        """Build the grant from a response's JSON. Raises PinterestError without an access token."""
+        """Build the grant from a response's JSON. Raises PinterestError if the JSON has no access token."""
         access_token = _read_token(content, "access_token")
         if access_token is None:
             raise PinterestError("Pinterest's answer to the token request has no access token: run this task again")
@@ -67,13 +67,13 @@ class Grant:
 
 
 def find_missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCOPES) -> list[str]:
-    """Return the needed scopes that a token lacks; none if Pinterest does not name the granted ones."""
+    """Return the needed scopes that were not granted; an empty list if `granted` is empty, which means unknown."""
     return [scope for scope in needed if granted and scope not in granted]
 
 
 @dataclass(frozen=True, slots=True)
 class Bearer(AuthBase):
-    """Authorises requests with an access token, which expires at `expires_at` (monotonic seconds)."""
+    """Authorises requests with an access token that expires at `expires_at`, in seconds of the monotonic clock."""
 
     token: Secret
     expires_at: float
@@ -85,7 +85,7 @@ class Bearer(AuthBase):
 
 
 class Tokens(TokenSource):
-    """The source of a run's access tokens, which a refresh token renews. May be used from several threads.
+    """Supplies the access tokens of a run, and renews them with a refresh token. May be used from several threads.
 
     `on_new_refresh_token(token, seconds)` is called at once for each new refresh token; with None when Pinterest sent
     no new one. `seconds`: how long the token to use next is valid, None if unknown. `read_stored_token()` returns the
@@ -121,19 +121,19 @@ class Tokens(TokenSource):
         self._lock = threading.Lock()
 
     def get_token(self) -> Bearer:
-        """Return the access token to use now. Raises AccountError if Pinterest issues none."""
+        """Return the access token for the next request. Raises AccountError if Pinterest issues none."""
         with self._lock:
             bearer = self._bearer
             return self._renew_access_token() if bearer is None or self._clock() >= bearer.expires_at else bearer
 
     def mark_accepted(self, used: AuthBase) -> None:
-        """Remember that Pinterest accepted a token."""
+        """Record that Pinterest accepted the access token `used`."""
         with self._lock:
             if self._bearer is used:
                 self._is_proved, self._replaces_unproved = True, False
 
     def replace_token(self, used: AuthBase) -> bool:
-        """Replace an access token that Pinterest refused; return whether there is another one to try.
+        """Replace the access token `used`, which Pinterest refused; return whether there is another one to try.
 
         The refusal of an earlier token is no evidence about the current one. The current one is renewed if it was ever
         accepted. One that never was is renewed once: if the next one is refused as well, the token is not the cause.
@@ -149,13 +149,13 @@ class Tokens(TokenSource):
             return True
 
     def _renew_access_token(self) -> Bearer:
-        """Return a new access token. A signal does not interrupt the request: it may bring a new refresh token."""
+        """Request and return a new access token. No signal interrupts this: a new refresh token may come as well."""
         self._bearer = shutdown.run_shielded(self._exchange_refresh_token)
         self._is_proved = False
         return self._bearer
 
     def _adopt_stored_token(self) -> bool:
-        """Switch to the refresh token that is stored now; return False if this run has used that one already."""
+        """Switch to the stored refresh token; return False if it is unknown, or this run has used it already."""
         stored = self._read_stored_token()
         if stored is None or stored in self._seen_tokens:
             return False
@@ -164,7 +164,7 @@ class Tokens(TokenSource):
         return True
 
     def _exchange_refresh_token(self) -> Bearer:
-        """Return a new access token for the refresh token. Raises AccountError if Pinterest refuses it."""
+        """Exchange the refresh token for an access token. Raises AccountError if Pinterest refuses the exchange."""
         try:
             grant = request_grant(
                 self._client,
@@ -183,7 +183,7 @@ class Tokens(TokenSource):
         return self._accept_grant(grant)
 
     def _accept_grant(self, grant: Grant) -> Bearer:
-        """Store a new refresh token; return the access token. Raises AccountError if a scope is missing."""
+        """Store a grant's new refresh token; return its access token. Raises AccountError if a scope is missing."""
         issued = None if grant.refresh_token == self.refresh_token else grant.refresh_token
         if issued:
             self.refresh_token = issued
@@ -233,13 +233,13 @@ def request_grant(
 
 
 def _read_token(content: Mapping[str, Any], name: str) -> Secret | None:
-    """Return the token with this name in a response's JSON; None if it is missing or invalid."""
+    """Return the token called `name` in a response's JSON, or None if it is missing or invalid."""
     token = content.get(name)
     return Secret(token) if isinstance(token, str) and 0 < len(token) <= LONGEST_SECRET else None
 
 
 def _read_lifetime(value: object) -> float | None:
-    """Return a lifetime in seconds; None if it is not a number, or too long for a date."""
+    """Return a lifetime in seconds, or None if `value` is not a positive number, or is too large for a date."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 < value <= _LONGEST else None

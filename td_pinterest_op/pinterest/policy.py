@@ -13,7 +13,7 @@ from td_pinterest_op.http.transport import Failure
 
 
 class Recovery(enum.Enum):
-    """What to do after a failed attempt."""
+    """How the client continues after a failed attempt to send a request."""
 
     RETRY = "wait as the settings say, then try again, at most retry_count times"
     WAIT = "wait as the server says, then try again; not counted as a retry"
@@ -23,7 +23,7 @@ class Recovery(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do after a failed attempt, with the error and its advice if no attempt follows.
+    """How the client continues after a failed attempt, and the error and its advice if no further attempt follows.
 
     `maybe_applied`: Pinterest may have carried out the request.
     """
@@ -87,7 +87,7 @@ _OTHER_RESPONSES = {
 
 
 def judge_response(status: int, code: int | None, message: str = "") -> Decision | None:
-    """Return the decision about a failed response; None for a success (2xx). `message` is Pinterest's, unmasked."""
+    """Return the decision about a failed response, or None for a success (2xx). `message`: Pinterest's, not masked."""
     if 200 <= status < 300:
         return None
     for of_status, of_code, pattern, decision in RESPONSES:

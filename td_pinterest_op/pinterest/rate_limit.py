@@ -23,20 +23,20 @@ _LONG = 10.0
 
 
 def parse_quotas(headers: Mapping[str, str]) -> list[tuple[int, int]]:
-    """Return the rate limits in a response's headers: pairs of a number of requests and a period in seconds."""
+    """Return the rate limits in a response's headers, each as a number of requests and a period in seconds."""
     return [(int(quota), int(window)) for quota, window in _QUOTA.findall(headers.get("x-ratelimit-limit", ""))]
 
 
 @dataclass(slots=True, kw_only=True)
 class Permit:
-    """The permission to send one request. `completed_at` is None until the request has ended."""
+    """The permission to send one request. `completed_at`: when the request ended, None until then."""
 
     write: bool
     completed_at: float | None = None
 
 
 class RateLimiter:
-    """Delays requests until they may be sent. Every method may be called from several threads.
+    """Delays requests until the rate limits allow them. Every method may be called from several threads.
 
     Write number n may be sent one minute after the *response* to write n − requests_per_minute. Whatever the network
     does to either, they arrive more than a minute apart: no window of 60 s sees more than the limit.
@@ -53,7 +53,7 @@ class RateLimiter:
         self._lock = threading.Lock()
 
     def acquire_permit(self, *, write: bool) -> tuple[Permit, float]:
-        """Wait until a request may be sent. Return its permit, to release after its end, and the seconds waited.
+        """Wait until a request may be sent; return its permit, for `release_permit`, and the seconds waited.
 
         Raises StoppedError once `stop` was called, or the run was asked to end.
         """
@@ -73,7 +73,7 @@ class RateLimiter:
             waited += step
 
     def wait(self, seconds: float) -> None:
-        """Wait before one request, without delaying others. Raises as `acquire_permit` does."""
+        """Wait `seconds` before one request, without delaying others. Raises StoppedError like `acquire_permit`."""
         until = self._clock() + seconds
         self.waits += 1
         while (left := until - self._clock()) > 0:
@@ -82,7 +82,7 @@ class RateLimiter:
             self._sleep(min(left, _POLL_SECONDS))
 
     def _log_wait(self, delay: float) -> None:
-        """Log a long wait, once for all requests that wait."""
+        """Log that requests wait, if the wait is long: once for all that wait at the same time."""
         with self._lock:
             until = self._clock() + delay
             if delay < _LONG or until <= self._logged_until:
@@ -97,18 +97,18 @@ class RateLimiter:
 
     @property
     def pause(self) -> float:
-        """The seconds until the next write may be sent; 0 if it may be sent now."""
+        """The seconds until the next write request may be sent; 0 if it may be sent now."""
         with self._lock:
             return max(self._compute_delay(write=True), 0.0)
 
     def _raise_if_stopped(self) -> None:
-        """Raise StoppedError if the run was asked to end, or `stop` was called."""
+        """Raise StoppedError if the run was asked to end, or if `stop` was called."""
         shutdown.raise_if_requested()
         if self._stopped:
             raise StoppedError(f"the request was not sent, because the run has failed: {self._stopped}")
 
     def _compute_delay(self, write: bool) -> float:
-        """Return the seconds until a request may be sent; negative or 0 if it may be sent now."""
+        """Return the seconds until a request may be sent; 0 or less if it may be sent now."""
         now = self._clock()
         delay = self._not_before - now
         for window, limit in self._windows.items() if write else ():
@@ -119,7 +119,7 @@ class RateLimiter:
         return delay
 
     def release_permit(self, permit: Permit, headers: Mapping[str, str] | None = None) -> None:
-        """Record that a request has ended. The response's headers may lower the limits for writes."""
+        """Record that a permitted request has ended. Its response's `headers` may lower the limits for writes."""
         maximum = self._permits.maxlen or 1
         with self._lock:
             permit.completed_at = self._clock()
@@ -129,7 +129,7 @@ class RateLimiter:
                     self._windows[float(window)] = min(max(quota, 1), maximum)
 
     def block_for(self, seconds: float) -> bool:
-        """Delay all requests by `seconds`; return whether that begins or lengthens a delay."""
+        """Delay all requests by `seconds`; return False if an earlier call already delays them for about as long."""
         with self._lock:
             now, before = self._clock(), self._not_before
             self.waits += 1
@@ -137,7 +137,7 @@ class RateLimiter:
             return before <= now or self._not_before > before + _POLL_SECONDS
 
     def stop(self, reason: Exception) -> None:
-        """Refuse all further requests: each raises StoppedError, with the reason of the first `stop`."""
+        """Make all further requests raise StoppedError, with the reason of the first call of `stop`."""
         with self._lock:
             self._stopped = self._stopped or reason
 

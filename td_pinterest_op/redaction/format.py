@@ -9,7 +9,7 @@ _T = TypeVar("_T")
 
 
 def break_templates(value: _T) -> _T:
-    """Return JSON data with `$ {` in place of `${` in all texts: digdag would replace `${…}`, even by secrets.
+    """Return JSON data with `${` changed to `$ {` in all texts, so that digdag fills in no template.
 
     Source: digdag-core, agent/ConfigEvalEngine.java: each task evaluates all its parameters, also what others stored
     and `error.message`; digdag-plugin-utils, UserSecretTemplate.java: `http>` then looks for secrets in the outcome.
@@ -25,7 +25,7 @@ def break_templates(value: _T) -> _T:
 
 
 def escape(text: str) -> str:
-    """Return `text` with control characters escaped, so that it can forge neither a log line nor a template."""
+    """Return `text` with control characters escaped and `${` changed, so that it forges no log line or template."""
     if not text.isprintable():
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return break_templates(text)
@@ -46,5 +46,5 @@ def format_count(number: int, noun: str, plural: str = "") -> str:
 
 
 def format_label(noun: str, identity: str, name: str) -> str:
-    """Return an entity's name for messages, such as `audience 12 "Shoppers"`, with control characters escaped."""
+    """Return text about an entity for messages, such as `audience 12 "Shoppers"`, with control characters escaped."""
     return f'{noun} {identity} "{escape(name)}"'

@@ -75,7 +75,7 @@ class Secret:
 
 
 def mask(text: str) -> str:
-    """Return `text` without known credentials, and without anything that looks like an identifier of a person.
+    """Return `text` without known credentials, and without likely e-mail addresses, device ids and digests.
 
     Text longer than LONGEST_TEXT is cut at a space before that.
     """
@@ -92,7 +92,7 @@ def _hide_address(word: re.Match[str]) -> str:
 
 
 def _escape(value: str) -> set[str]:
-    """Return a value as it appears in URLs, JSON, HTML and Python, in the variants of their libraries."""
+    """Return the forms of `value` when it is escaped for URLs, JSON, HTML or Python source."""
     data = value.encode("utf-8", "surrogatepass")
     urls = {quote_plus(data), *(quote(data, safe=safe) for safe in ("", "/", "!~*'()"))}
     urls |= {_PERCENT.sub(lambda match: match[0].lower(), url) for url in urls}
@@ -104,7 +104,7 @@ def _escape(value: str) -> set[str]:
 
 
 def _encode_all(value: str) -> set[str]:
-    """Return all forms of a credential in which a response or an error may repeat it."""
+    """Return the forms in which a response or an error may repeat a credential: escaped, in base64 or in hex."""
     data = value.encode("utf-8", "surrogatepass")
     escaped = _escape(value) | {value, value.replace(" ", "+")}
     encoded = {form for text in escaped for form in _encode_base64(text.encode("utf-8", "surrogatepass"))}
@@ -117,7 +117,7 @@ def _encode_all(value: str) -> set[str]:
 
 
 def _encode_base64(data: bytes) -> Iterator[str]:
-    """Yield the base64 of `data` alone, and at each of three offsets within a longer text."""
+    """Yield the base64 of `data` alone, and as it appears within longer encoded data (at each of three offsets)."""
     for altchars in (b"+/", b"-_"):
         yield base64.b64encode(data, altchars).decode().rstrip("=")
         for before, first in enumerate((0, 2, 3)):
@@ -129,13 +129,13 @@ def _encode_base64(data: bytes) -> Iterator[str]:
 
 
 def _find_shortest_part(form: str) -> int:
-    """Return how long a part of `form` must be to be masked: half of it, within limits; all of a short one."""
+    """Return the length of the shortest part of a credential's form to be masked: half, or all of a short form."""
     half = (len(form) + 1) // 2
     return len(form) if len(form) < _LONGEST_PART else min(_LONGEST_PART, max(_SHORTEST_PART, half))
 
 
 def _hide_credentials(text: str) -> str:
-    """Return `text` with each part of a known credential replaced by `***`."""
+    """Return `text` with known credentials, and parts of them that are long enough, replaced by `***`."""
     hidden = bytearray(len(text))
     for length, parts in tuple(_parts.items()):
         for start in range(len(text) - length + 1):
@@ -147,6 +147,6 @@ def _hide_credentials(text: str) -> str:
 
 
 def _is_word(text: str, start: int, end: int) -> bool:
-    """Whether no ASCII letter or digit is next to `text[start:end]`."""
+    """Whether `text[start:end]` is a whole word: neither an ASCII letter nor a digit is next to it."""
     neighbours = text[max(start - 1, 0) : start] + text[end : end + 1]
     return not any(character.isascii() and character.isalnum() for character in neighbours)

@@ -10,7 +10,7 @@ from td_pinterest_op.run_history.columns import FOLLOW_UP, LIFT, RUN, SUCCESS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceHistory:
-    """The entries of one audience, oldest first, and the newest ones that matter, each None if there is none.
+    """One audience's entries (runs, follow-ups, comparisons), oldest first, and the newest of each kind or None.
 
     `audience_id` is "" if no entry has one. `title`: the newest known name, or else the id. `run` and `previous`: the
     last two runs. `follow_up` and `size_since_run`: the newest follow-up after the last run that has the audience's
@@ -28,13 +28,13 @@ class AudienceHistory:
     lift: Entry | None
 
     @property
-    def latest(self) -> Entry | None:
-        """The last run, or the last follow-up of an audience without runs."""
+    def latest_entry(self) -> Entry | None:
+        """The last run, or the last follow-up if the audience has no run, or None if it has neither."""
         return self.run or self.follow_up
 
 
 def build_histories(entries: Sequence[Entry], *, audience_id: str | None = None) -> list[AudienceHistory]:
-    """Return the history of each audience, or only of `audience_id`, sorted by name.
+    """Return the histories of all audiences, or only the one of `audience_id`, sorted by the audiences' names.
 
     Raises SettingsError if the audience has no entry, or if there is neither a run nor a follow-up with a status.
     """
@@ -51,7 +51,7 @@ def build_histories(entries: Sequence[Entry], *, audience_id: str | None = None)
         every = [_build_history(known, _select_entries(last, known)) for known in wanted]
     else:
         every = [_build_history("".join(ids), last)]
-    shown = [history for history in every if history.latest]
+    shown = [history for history in every if history.latest_entry]
     if not shown:
         raise SettingsError(
             "the history has no runs and no status checks of audience "
@@ -61,11 +61,12 @@ def build_histories(entries: Sequence[Entry], *, audience_id: str | None = None)
 
 
 def _select_entries(entries: Sequence[Entry], audience_id: str) -> list[Entry]:
-    """Return the entries of one audience, with the runs that know only its name or its workflow."""
+    """Return one audience's entries, with the runs that have no audience id but its name or its workflow."""
     own = [entry for entry in entries if entry.get_text("audience_id") == audience_id]
     names = {name: {entry.get_text(name) for entry in own} for name in ("audience_name", "workflow")}
 
     def is_about_audience(entry: Entry) -> bool:
+        """Whether an entry has this audience's id or, without an id, its name or its workflow."""
         if known := entry.get_text("audience_id"):
             return known == audience_id
         # A run that failed early knows its audience's name, or only its workflow.
@@ -76,7 +77,7 @@ def _select_entries(entries: Sequence[Entry], audience_id: str) -> list[Entry]:
 
 
 def _build_history(audience_id: str, entries: Sequence[Entry]) -> AudienceHistory:
-    """Return the history of an audience from its entries, which are oldest first."""
+    """Return one audience's history, built from its entries (oldest first)."""
     previous, run = [None, None, *(entry for entry in entries if entry.kind == RUN)][-2:]
     start = run.at if run else None
     follow_ups = [entry for entry in entries if entry.kind == FOLLOW_UP]
@@ -97,5 +98,5 @@ def _build_history(audience_id: str, entries: Sequence[Entry]) -> AudienceHistor
 
 
 def _find_newest(entries: Sequence[Entry], name: str) -> Entry | None:
-    """Return the newest entry that has a value in the column `name`, None without one."""
+    """Return the newest entry with a value in the column `name`, or None if no entry has one."""
     return next((entry for entry in reversed(entries) if entry.get_text(name)), None)

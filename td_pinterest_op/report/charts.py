@@ -18,7 +18,7 @@ _SIZES = {"wide": (960, 300, 14, 7), "narrow": (350, 260, 12, 3)}
 
 
 def draw_line_chart(points: Points, *, label: str, formatter: Callable[[float], str] = format_number) -> Markup | None:
-    """Return a line chart for wide and one for narrow screens; None for fewer than two points in time.
+    """Return a line chart in two sizes, for wide and narrow screens, or None for fewer than two points in time.
 
     `points` are in the order of time. `label` describes the chart to users of a screen reader.
     """
@@ -28,9 +28,9 @@ def draw_line_chart(points: Points, *, label: str, formatter: Callable[[float], 
 
 
 def _draw_chart(points: Points, *, size: str, label: str, formatter: Callable[[float], str]) -> Markup:
-    """Return a line chart of one size as SVG."""
+    """Return a line chart as SVG. `size` is "wide" or "narrow"."""
     width, height, font, most_ticks = _SIZES[size]
-    ticks, form = _choose_ticks(points, most=most_ticks)
+    ticks, form = _choose_ticks(points, maximum=most_ticks)
     chart = pygal.DateTimeLine(
         style=Style(label_font_size=font, major_label_font_size=font),
         js=[],
@@ -56,12 +56,12 @@ def _draw_chart(points: Points, *, size: str, label: str, formatter: Callable[[f
     return Markup(chart.render(is_unicode=True, disable_xml_declaration=True))  # noqa: S704 - pygal escapes
 
 
-def _choose_ticks(points: Points, *, most: int) -> tuple[list[datetime], str]:
-    """Return the times on the axis and their format: days, or hours if all points are within two days."""
+def _choose_ticks(points: Points, *, maximum: int) -> tuple[list[datetime], str]:
+    """Return at most `maximum` times to label on the axis, and their format: days, or hours for less than two days."""
     first, span = points[0][0], points[-1][0] - points[0][0]
     unit, form = (timedelta(days=1), "%d %b") if span >= timedelta(days=2) else (timedelta(hours=1), "%d %b, %H:%M")
     count = span // unit
-    step = max(-(-count // (most - 1)), 1)
+    step = max(-(-count // (maximum - 1)), 1)
     return [first + number * unit for number in range(0, count + 1, step)], form
 
 

@@ -18,7 +18,7 @@ _LARGEST = 10**15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A run (`kind` RUN), a follow-up of an audience (FOLLOW_UP) or a comparison with its control group (LIFT).
+    """A run (`kind` RUN), a check of an audience's status (FOLLOW_UP) or a comparison with its control group (LIFT).
 
     `outcome` is SUCCESS or FAILED. `values` has every figure and id by the name of its column in the history table.
     `lift` has the figures of a comparison, empty for other kinds. `invalid_by_reason`: the most frequent first. `key`
@@ -34,32 +34,32 @@ class Entry:
     lift: Mapping[str, float | None] = field(default_factory=dict, repr=False)
 
     def get_text(self, name: str) -> str:
-        """Return the value of a column as masked text; "" if it is not known."""
+        """Return the value of the column `name` as masked text, or "" if it is not known."""
         value = self.values.get(name)
         return "" if value is None else mask(str(value))
 
     def get_number(self, name: str) -> float | None:
-        """Return the value of a column as a number, None if it is not known."""
+        """Return the value of the column `name` as a number, or None if it is not known."""
         return _parse_number(self.values.get(name))
 
     def get_count(self, name: str) -> int | None:
-        """Return the value of a column as a whole number, None if it is not known."""
+        """Return the value of the column `name` as a whole number, or None if it is not known."""
         number = self.get_number(name)
         return None if number is None else round(number)
 
     @property
     def dry_run(self) -> bool:
-        """Whether the run was a dry run, which writes nothing."""
+        """Whether the run was a dry run, which changes nothing on Pinterest."""
         return str(self.values.get("dry_run")).lower() in ("true", "1")
 
     @property
     def is_mirror(self) -> bool:
-        """Whether the run compared the query's people with the audience's, and sent only the changes."""
+        """Whether the run was a mirror: it sent only the differences between the query's people and the audience's."""
         return bool(self.get_text("mirror_mode"))
 
     @property
     def action_word(self) -> str:
-        """The action as a word: "Replaced"; "Replace" for a dry run or a failed run."""
+        """What the entry did, for a table: "Follow-up", "Replaced", or, if it failed or was a dry run, "Replace"."""
         action = self.get_text("action")
         if self.kind in _WORDS or not action:
             return _WORDS.get(self.kind, "Run")
@@ -71,14 +71,14 @@ class Entry:
 
     @property
     def allowed_count(self) -> int | None:
-        """The number of people who are not withheld; None if it is not known."""
+        """The number of unique people who are not withheld from Pinterest, or None if it is not known."""
         unique = self.get_count("records_unique")
         withheld = sum(self.get_count(f"records_withheld_{reason}") or 0 for reason in WITHHELD)
         return None if unique is None else unique - withheld
 
 
 def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str = "") -> Entry:
-    """Return the entry for a history row, the statistics of a run, or the stored state of a follow-up.
+    """Return the entry for a history row, for a run's statistics, or for an audience's state in `pinterest_status`.
 
     `at` and `error` are used if the row has no time or no error.
     """
@@ -103,7 +103,7 @@ def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str
 
 
 def parse_time(value: object) -> datetime | None:
-    """Return a time in UTC, from seconds since 1970 or from ISO 8601 text; None for anything else."""
+    """Return the UTC time in `value` (seconds since 1970 or ISO 8601 text), or None for anything else."""
     try:
         text = str(value).strip().replace("Z", "+00:00")
         if text.replace(".", "", 1).isdecimal():
@@ -115,7 +115,7 @@ def parse_time(value: object) -> datetime | None:
 
 
 def _parse_number(value: Any) -> float | None:
-    """Return a value as a number, None if it is not one."""
+    """Return a value as a number, or None if it is not a number."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -124,6 +124,6 @@ def _parse_number(value: Any) -> float | None:
 
 
 def _parse_mapping(value: object) -> Mapping[str, Any]:
-    """Return a value as a mapping; JSON text is parsed. Empty for any other value."""
+    """Return a value as a mapping, parsed if it is JSON text; an empty mapping for any other value."""
     parsed = json.loads(value) if isinstance(value, str) and value.strip() else value
     return parsed if isinstance(parsed, Mapping) else {}

@@ -13,7 +13,7 @@ def format_number(value: float | None) -> str:
 
 
 def format_share(part: float | None, whole: float | None) -> str:
-    """Return a share in per cent, with a decimal below ten; "–" if it is not known."""
+    """Return `part` in per cent of `whole`, such as "1.2 %" or "12 %"; "–" if either is missing or `whole` is 0."""
     if part is None or not whole:
         return "–"
     percent = 100 * part / whole
@@ -22,13 +22,13 @@ def format_share(part: float | None, whole: float | None) -> str:
     return f"{percent:.1f} %" if 0 < percent < 10 else f"{percent:.0f} %"
 
 
-def format_rate(part: float | None) -> str:
-    """Return a ratio as text: `0.0123` as "1.23 %"; "–" for None."""
-    return "–" if part is None else f"{100 * float(part):.2f} %"
+def format_rate(ratio: float | None) -> str:
+    """Return a ratio in per cent, such as "1.23 %" for `0.0123`; "–" for None."""
+    return "–" if ratio is None else f"{100 * float(ratio):.2f} %"
 
 
 def format_interval(figures: Mapping[str, Any], name: str, unit: str) -> str:
-    """Return a figure with its interval, "+1.20 %, between +0.40 and +2.00"; "not known" if a part is missing."""
+    """Return the figure `name` with its confidence interval, "+1.20 %, between +0.40 and +2.00", or "not known"."""
     values = [figures.get(f"{name}{end}") for end in ("", "_low", "_high")]
     if any(value is None for value in values):
         return "not known"
@@ -37,7 +37,7 @@ def format_interval(figures: Mapping[str, Any], name: str, unit: str) -> str:
 
 
 def format_change(now: float | None, before: float | None) -> str:
-    """Return the difference to an earlier figure: "+12", "−3", "same"; "" if one of the figures is not known."""
+    """Return the change of a figure from `before` to `now`: "+12", "−3" or "same"; "" if one of them is None."""
     if now is None or before is None:
         return ""
     difference = round(now - before)

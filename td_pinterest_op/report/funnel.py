@@ -18,9 +18,9 @@ _MOST_REASONS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """A bar of the funnel. `kind` is KEPT, LOST or MATCHED; `count` is None if it is not known yet.
+    """A bar of the funnel chart: the people who remain (`kind` KEPT), drop out (LOST), or are matched (MATCHED).
 
-    `start` and `width` are in per cent of the whole width.
+    `count` is None if it is not known yet. `start` and `width` are in per cent of the whole width.
     """
 
     kind: str
@@ -32,7 +32,7 @@ class Bar:
 
 
 def build_funnel(run: Entry, *, size: Entry | None) -> list[Bar]:
-    """Return the bars of a run's funnel, without losses of zero; none for a run that read no row.
+    """Return the bars of a run's funnel, without LOST bars of zero; an empty list if the run read no row.
 
     `size`: the newest entry since the run that has the size of the audience.
     """
@@ -45,7 +45,7 @@ def build_funnel(run: Entry, *, size: Entry | None) -> list[Bar]:
 
 
 def _build_people_bars(run: Entry) -> Iterator[Bar]:
-    """Yield the bars from the rows of the query to the people who are not withheld."""
+    """Yield the first bars of a funnel: rows read, values rejected or valid, repeats, and people withheld."""
     read, invalid = run.get_count("rows_read") or 0, run.get_count("rows_invalid") or 0
     known, unique = run.get_count("rows_valid"), run.get_count("records_unique")
     valid = read - invalid if known is None else known
@@ -64,14 +64,14 @@ def _build_people_bars(run: Entry) -> Iterator[Bar]:
 
 
 def _format_reasons(run: Entry) -> str:
-    """Return the most frequent reasons for which values were rejected, with their counts, as text."""
+    """Return the most frequent reasons for rejected values, with their counts, as text."""
     reasons = [f"{reason.replace('_', ' ')} {format_number(count)}" for reason, count in run.invalid_by_reason.items()]
     more = [f"{len(reasons) - _MOST_REASONS} other reasons"] if len(reasons) > _MOST_REASONS else []
     return ", ".join(reasons[:_MOST_REASONS] + more)
 
 
 def _build_result_bars(run: Entry) -> Iterator[Bar]:
-    """Yield the bars of the people who are not withheld: sent, refused or not sent."""
+    """Yield the bars about the people who are not withheld: how many were sent, refused by Pinterest or not sent."""
     sent, refused = run.get_count("records_sent") or 0, run.get_count("records_refused") or 0
     allowed = run.allowed_count
     failed, removes = run.outcome == FAILED, run.get_text("action") == _REMOVE
@@ -88,14 +88,14 @@ def _build_result_bars(run: Entry) -> Iterator[Bar]:
 
 
 def _format_changes(run: Entry) -> str:
-    """Return the numbers of people who joined, left or were sent again, as text."""
+    """Return, as text, how many people joined the audience, left it, or were sent again."""
     names = (("mirror_joined", "joined"), ("mirror_left", "left"), ("mirror_resent", "sent again"))
     changes = [f"{format_number(count)} {label}" for name, label in names if (count := run.get_count(name))]
     return ", ".join(changes) or "nobody joined or left"
 
 
 def _build_matched_bar(run: Entry, size: Entry | None) -> Bar:
-    """Return the bar of the matched people in the whole audience, including those of earlier runs."""
+    """Return the bar of the people whom Pinterest matched in the whole audience, including those of earlier runs."""
     count = size.get_count("audience_size") if size else None
     if size is None or count is None:
         return Bar(kind=MATCHED, label="Matched by Pinterest", count=None, note="not known yet")
@@ -104,7 +104,7 @@ def _build_matched_bar(run: Entry, size: Entry | None) -> Bar:
 
 
 def _place_bars(bars: list[Bar]) -> list[Bar]:
-    """Return the bars with their start and width: a loss begins where the next kept bar ends."""
+    """Return the bars with `start` and `width` set: a LOST bar starts where the next KEPT bar ends."""
     widest, left, placed = max(bar.count or 0 for bar in bars), 0, []
     for bar in bars:
         count = bar.count or 0

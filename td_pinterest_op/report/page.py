@@ -42,7 +42,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Entry], str]], ...] = (
 
 
 def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now: datetime) -> str:
-    """Return the HTML report of one audience, or an overview of several.
+    """Return the HTML report about one audience, or an overview of several audiences.
 
     `entries` are in the order of time.
 
@@ -58,23 +58,23 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
         for history in histories
     ]
     if len(histories) == 1:
-        carried = [*histories[0].entries][-_MOST_ENTRIES:]
-        values = _build_audience_values(histories[0], carried)
-        return _render_template("audience.html", carried, now=now, summary=summaries[0], **values)
-    carried = [*entries][-_MOST_ENTRIES_OF_ALL:]
+        stored_entries = [*histories[0].entries][-_MOST_ENTRIES:]
+        values = _build_audience_values(histories[0], stored_entries)
+        return _render_template("audience.html", stored_entries, now=now, summary=summaries[0], **values)
+    stored_entries = [*entries][-_MOST_ENTRIES_OF_ALL:]
     return _render_template(
         "overview.html",
-        carried,
+        stored_entries,
         now=now,
         title=f"{len(summaries)} audiences",
         summaries=summaries,
         sections=summaries[:_SECTIONS_SHOWN],
-        failed=_find_failures(carried),
+        failed=_find_failures(stored_entries),
     )
 
 
-def _render_template(template: str, carried: Sequence[Entry], *, now: datetime, **values: Any) -> str:
-    """Return the page of a template, in which the entries `carried` are stored as data."""
+def _render_template(template: str, stored_entries: Sequence[Entry], *, now: datetime, **values: Any) -> str:
+    """Return the HTML page of a template. It also contains `stored_entries` as JSON, for later pages."""
     environment = Environment(
         loader=PackageLoader(__package__, ""),
         autoescape=True,
@@ -84,7 +84,7 @@ def _render_template(template: str, carried: Sequence[Entry], *, now: datetime, 
     )
     return environment.get_template(template).render(
         made=figures.format_time(now),
-        data=json.dumps([_build_carried_values(entry) for entry in carried], ensure_ascii=False),
+        data=json.dumps([_build_stored_values(entry) for entry in stored_entries], ensure_ascii=False),
         figures=figures,
         failures_shown=_FAILURES_SHOWN,
         **values,
@@ -92,7 +92,7 @@ def _render_template(template: str, carried: Sequence[Entry], *, now: datetime, 
 
 
 def _build_audience_values(history: AudienceHistory, entries: Sequence[Entry]) -> dict[str, Any]:
-    """Return the values for the template of one audience."""
+    """Return the values that the template of one audience's page needs."""
     run = history.run
     sizes = _build_points(entries, "audience_size")
     return {
@@ -114,10 +114,10 @@ def _find_failures(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in reversed(entries) if entry.outcome == FAILED]
 
 
-def _compare_figures(run: Entry, previous: Entry | None, shown: Sequence[Sequence[str]]) -> list[dict[str, str]]:
-    """Return the figures `shown` (group, column, label) of two runs as text, without those that are zero in both."""
+def _compare_figures(run: Entry, previous: Entry | None, columns: Sequence[Sequence[str]]) -> list[dict[str, str]]:
+    """Return figures of two runs as text, without those that are zero. `columns`: group, name and label."""
     compared = []
-    for group, name, label in shown:
+    for group, name, label in columns:
         now, before = run.get_number(name), previous.get_number(name) if previous else None
         if now is None or not (now or before):
             continue
@@ -130,7 +130,7 @@ def _compare_figures(run: Entry, previous: Entry | None, shown: Sequence[Sequenc
 
 
 def _draw_charts(entries: Sequence[Entry]) -> Iterator[tuple[str, Markup]]:
-    """Yield headings and charts over time: known members, the share that is matched, the share that is rejected."""
+    """Yield a heading and a chart over time for known records, the matched share, and the rejected share."""
     read = [(entry, entry.at, entry.get_number("rows_read")) for entry in entries]
     rejected = [(at, 100 * (entry.get_number("rows_invalid") or 0) / rows) for entry, at, rows in read if at and rows]
     matched = [(at, 100 * share) for at, share in _build_points(entries, "match_ratio")]
@@ -148,12 +148,12 @@ def _draw_charts(entries: Sequence[Entry]) -> Iterator[tuple[str, Markup]]:
 
 
 def _build_points(entries: Sequence[Entry], name: str) -> list[tuple[datetime, float]]:
-    """Return time and value of each entry that has a figure of this name."""
+    """Return the time and the number of each entry that has a number in the column `name`."""
     return [(entry.at, number) for entry in entries if entry.at and (number := entry.get_number(name)) is not None]
 
 
-def _build_carried_values(entry: Entry) -> dict[str, Any]:
-    """Return an entry's values to store in the page: masked, without those that are not known."""
+def _build_stored_values(entry: Entry) -> dict[str, Any]:
+    """Return an entry's known values, masked, in the form in which a page stores them."""
     values = {name: mask(value) if isinstance(value, str) else value for name, value in entry.values.items()}
     return {
         **{name: value for name, value in values.items() if value is not None and value != ""},

@@ -23,7 +23,7 @@ _BEGIN, _END = '<template id="td-pinterest-report">', "</template>"
 
 
 def add_run_to_page(path: Path, statistics: Mapping[str, Any], *, error: str, now: datetime) -> None:
-    """Add a run to the report page in a file. Never raises: the export is done, so an error is only a warning.
+    """Add a run to the report page in the file `path`. Never raises: an error is logged as a warning.
 
     A relative `path` is relative to the working folder, which for a task is the project. `error`: why the run failed.
     """
@@ -48,7 +48,7 @@ def add_run_to_page(path: Path, statistics: Mapping[str, Any], *, error: str, no
 
 
 def _read_earlier_entries(path: Path) -> list[Entry]:
-    """Return the entries in an earlier page; none without that file. Raises OSError, SettingsError."""
+    """Return the entries in the existing page, or none if there is no file. Raises OSError, SettingsError."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -59,19 +59,19 @@ def _read_earlier_entries(path: Path) -> list[Entry]:
 
 
 def read_page_entries(page: str) -> Iterator[Entry] | None:
-    """Return the entries stored in a report page; None for a text that is not a page of this program."""
+    """Return the entries stored in a report page, or None if the text is not a page of this program."""
     _, begin, rest = page.partition(_BEGIN)
     data, end, _ = rest.partition(_END)
     return _parse_entries(html.unescape(data)) if begin and end else None
 
 
 def _parse_entries(data: str) -> Iterator[Entry]:
-    """Yield the entries in the JSON data of a page."""
+    """Yield the entries in the JSON text that a page stores."""
     yield from map(make_entry, json.loads(data))
 
 
 def collect_entries(entries: Iterable[Entry], *, name: str) -> list[Entry]:
-    """Return the entries that are read from a text, oldest first.
+    """Return the parsed entries, oldest first. `name` is the file or text that they are read from.
 
     Raises SettingsError, with the `name` of the text, if the text cannot be read, or has no entry.
     """

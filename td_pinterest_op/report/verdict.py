@@ -14,7 +14,7 @@ _MATCHING_TIME = timedelta(hours=48)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportText:
-    """The headline of a report and the text below it. `tone` (good, waiting or bad) is a colour and a sign.
+    """The headline of a report and the text below it. `tone` (good, waiting or bad) chooses a colour and a symbol.
 
     `next` is what to do. In the text of an action, `{sent}` and `{until}` are the number of people and the time when
     Pinterest will have matched them. `final`: a later follow-up has nothing to add. `hides_size`: the audience no
@@ -66,7 +66,7 @@ _ACTION_TEXTS = {
 
 
 def choose_report_text(run: Entry | None, follow_up: Entry | None) -> ReportText:
-    """Return the text for the last run and the last follow-up after it; at least one of them exists."""
+    """Return the text about the last run and the last status check after it, one of which may be missing (None)."""
     if run and run.outcome == FAILED:
         return _describe_failure(run)
     if run and run.dry_run:
@@ -84,7 +84,7 @@ def choose_report_text(run: Entry | None, follow_up: Entry | None) -> ReportText
 
 
 def _describe_failure(run: Entry) -> ReportText:
-    """Return the text for a failed run, with the number of people who were sent before."""
+    """Return the text about a failed run, with the number of people who were sent before the failure."""
     changes = sum(run.get_count(f"mirror_{name}") or 0 for name in ("joined", "resent", "left"))
     planned, unit = (changes, "changes") if run.is_mirror else (run.allowed_count or 0, "people")
     sent, progress = run.get_count("records_sent"), ""
@@ -100,7 +100,7 @@ def _describe_failure(run: Entry) -> ReportText:
 
 
 def _describe_success(run: Entry, text: ReportText) -> ReportText:
-    """Return the text for a successful run: its action's `text`, filled in."""
+    """Return the text about a successful run: its action's `text` with the number of people and the time filled in."""
     if not run.get_number("records_sent") and "{sent}" in text.headline:
         # An empty result that was allowed, or one whose people are in the audience already.
         headline = "Nobody joined or left" if run.is_mirror else "Nothing had to be sent"
@@ -111,7 +111,7 @@ def _describe_success(run: Entry, text: ReportText) -> ReportText:
 
 
 def _describe_follow_up(follow_up: Entry) -> ReportText:
-    """Return the text for a follow-up, according to the audience's status."""
+    """Return the text about a follow-up (a status check), according to the audience's status at that time."""
     status, size = follow_up.get_text("audience_status"), follow_up.get_number("audience_size")
     people = "its size is not known yet" if size is None else f"about {format_number(size)} matched people"
     when, condition = format_time(follow_up.at), find_condition(status)

@@ -21,7 +21,10 @@ _INITIALIZING = "INITIALIZING"
 
 
 class Members(NamedTuple):
-    """The number of records in a list. `is_sent`: one run sent all, so Pinterest's counters show changes by others."""
+    """The known number of records in a customer list. `is_sent`: a single run sent all of them.
+
+    Differences between such a number and Pinterest's counters show changes by others.
+    """
 
     records: int
     is_sent: bool
@@ -29,7 +32,7 @@ class Members(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceHistory:
-    """The sizes of audiences, by audience id, and the known members of lists, by list id."""
+    """The sizes of audiences, by audience id, and the known `members` of customer lists, by list id."""
 
     sizes: Mapping[str, int] = field(default_factory=dict)
     members: Mapping[str, Members] = field(default_factory=dict)
@@ -37,7 +40,7 @@ class AudienceHistory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
-    """The columns of a run that decide which members are known. `members` is None if their number is not known."""
+    """The columns of a run's history row that decide how many records a list has. `members` is None if unknown."""
 
     time: int
     outcome: str
@@ -52,18 +55,18 @@ class _Run:
 
     @property
     def may_have_written(self) -> bool:
-        """Whether the run may have changed the audience. True for a failed run without figures."""
+        """Whether the run may have changed the audience. True for a failed run without statistics."""
         is_unknown = self.outcome == FAILED and self.requests_sent is None
         return not self.dry_run and bool(self.requests_sent or self.members is not None or is_unknown)
 
     @property
     def is_sent(self) -> bool:
-        """Whether the run has sent all members of the list."""
+        """Whether this run alone sent all the records that the list contains after it."""
         return self.members is not None and (self.action in _FILLING or self.mirror_mode == "replace")
 
     @property
     def knows_all_members(self) -> bool:
-        """Whether the number of all members of the list is known after the run."""
+        """Whether the number of all records in the list is known after the run."""
         return self.is_sent or (self.action == _MIRROR and self.members is not None)
 
 
@@ -72,7 +75,7 @@ COLUMNS_READ = tuple(dict.fromkeys((*(each.name for each in fields(_Run)), "kind
 
 
 def build_audience_history(rows: Iterable[Row]) -> AudienceHistory:
-    """Return the sizes and members that history rows, in any order, show."""
+    """Return the audience sizes and list members that the history's rows show; the rows may be in any order."""
     ordered = sorted(rows, key=lambda row: int(row["time"] or 0))
     sizes = {
         str(row["audience_id"]): int(row["audience_size"])
@@ -89,7 +92,7 @@ def build_audience_history(rows: Iterable[Row]) -> AudienceHistory:
 
 
 def _count_known_members(list_id: str, runs: Sequence[_Run]) -> Members | None:
-    """Return the number of records in a list, None if the runs do not determine it."""
+    """Return the number of records in a customer list, or None if the runs do not determine it."""
     own = [run for run in runs if run.customer_list_id == list_id]
     # Of runs of the same second: a failure, then an add after a remove.
     last = min(own, key=lambda run: (-run.time, run.outcome != FAILED, run.action or ""))
@@ -107,12 +110,15 @@ def _count_known_members(list_id: str, runs: Sequence[_Run]) -> Members | None:
 
 
 def _is_failed_writer(run: _Run, last: _Run) -> bool:
-    """Whether a run failed, and may have changed the list of the audience without naming it in its row."""
+    """Whether `run` may have changed the list (`last`: the list's last run), although its row names no list."""
     return not run.customer_list_id and run.audience_id == last.audience_id and run.action not in _HARMLESS
 
 
 def _is_untracked_change(run: _Run, last: _Run, writers: Collection[str | None]) -> bool:
-    """Whether the members are unknown after a run: an erasure, a failed mirror, or a killed run of the `writers`."""
+    """Whether the list's members are unknown after `run`: an erasure, a failed mirror, or a killed run.
+
+    `last`: the list's last run. `writers`: the workflows that write to the list, or erase.
+    """
     is_mirror = run.action in _MIRRORING and not run.customer_list_id and run.audience_id == last.audience_id
     is_killed = run.outcome == FAILED and not run.action and not run.audience_id and run.workflow in writers
     return run.action == _ERASING or is_mirror or is_killed

@@ -89,7 +89,7 @@ _MIRROR_NAMES = frozenset(name for name in NAMES if name.startswith("mirror_"))
 def flatten(
     mapping: Mapping[str, Any], prefix: str = "", *, separator: str = "_", kept: Collection[str] = JSON_NAMES
 ) -> dict[str, Any]:
-    """Return a nested mapping as a flat one: `{"rows": {"read": 1}}` becomes `{"rows_read": 1}`, except for `kept`."""
+    """Return a nested mapping as a flat one, such as `{"rows_read": 1}`. Mappings named in `kept` stay nested."""
     values: dict[str, Any] = {}
     for name, value in mapping.items():
         full = f"{prefix}{name}".lower()
@@ -111,11 +111,11 @@ def build_run_row(statistics: Mapping[str, Any]) -> Row:
 
 
 def build_follow_up_row(audience: Mapping[str, Any]) -> Row:
-    """Return the history row of an audience, from its state in `pinterest_status`."""
+    """Return the history row of a follow-up (a status check), from the audience's state in `pinterest_status`."""
     values = {column.name: audience.get(column.follow_up) for column in COLUMNS if column.follow_up}
     return {"kind": FOLLOW_UP, **values}
 
 
 def build_lift_row(figures: Mapping[str, Any]) -> Row:
-    """Return the history row of a comparison with the control group."""
+    """Return the history row for the figures of a comparison with the control group."""
     return {"kind": LIFT, "summary": figures.get("summary"), "lift": json.dumps(figures)}

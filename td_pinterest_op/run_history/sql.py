@@ -31,9 +31,9 @@ def create_table(table: str) -> str:
 
 
 def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
-    """Return the INSERT statement for rows, without columns that are empty in all of them.
+    """Return the INSERT statement for rows. A column that is NULL in all rows is left out.
 
-    No row is added if the query `unless` finds one.
+    No row is added if the query `unless` returns a row.
     """
     columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
     names = ", ".join(quote_name(column.name) for column in columns)
@@ -47,7 +47,7 @@ def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
 
 
 def select_failures(table: str, *, session_uuid: str, attempt_id: str, task: str) -> str:
-    """Return the query for the failed runs of a task, or of tasks within it, in one attempt."""
+    """Return the query for failed runs of one attempt, in tasks whose full names begin with `task`."""
     return (
         f"SELECT 1 FROM {quote_name(table)} WHERE session_uuid = {quote_literal(session_uuid)} "
         f"AND attempt_id = {quote_literal(attempt_id)} AND outcome = {quote_literal(FAILED)} "
@@ -56,7 +56,7 @@ def select_failures(table: str, *, session_uuid: str, attempt_id: str, task: str
 
 
 def select_audience_rows(table: str, columns: Sequence[str], audience_ids: Collection[str]) -> str:
-    """Return the query for the history rows of some audiences, for `build_audience_history`."""
+    """Return the query for the rows that `build_audience_history` needs about some audiences."""
     name, ids = quote_name(table), ", ".join(map(quote_literal, audience_ids))
     return (
         "-- td_pinterest_op: what the history knows of these audiences\n"

@@ -38,7 +38,7 @@ def replace_file(file: Path, text: str, *, mode: int = 0o600) -> None:
 
 
 def _remove_leftovers(file: Path) -> None:
-    """Remove temporary files for this file that a killed process has left."""
+    """Remove the temporary files of `file` that a killed process has left."""
     is_temporary = re.compile(rf"\.{re.escape(file.name)}-[0-9a-f]{{8}}{re.escape(_SUFFIX)}").fullmatch
     with contextlib.suppress(OSError):
         for other in file.parent.iterdir():

@@ -12,7 +12,7 @@ _LONGEST = 1000 * 365 * DAY
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """The clocks: `monotonic` in seconds for measuring, `wall` in seconds since 1970. `sleep` waits for seconds."""
+    """The clocks of a run (`monotonic` for durations, `wall` since 1970) and its `sleep`, all in seconds."""
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
@@ -43,12 +43,12 @@ def format_duration(seconds: float, *, wall: float | None = None) -> str:
 
 
 def format_resumption(seconds: float, *, wall: float) -> str:
-    """Return the text for when a wait ends: "continues at 14:05:12 UTC, in 19 s". `wall`: this machine's time."""
+    """Return when a wait ends, as "continues at 14:05:12 UTC, in 19 s". `wall`: this machine's time."""
     length = format_duration(seconds if seconds < 10 else round(seconds))
     return f"continues at {_format_end(seconds, wall, '%H:%M:%S')} UTC, in {length}"
 
 
 def _format_end(seconds: float, wall: float, time_format: str) -> str:
-    """Return the time that is `seconds` after `wall`, with the date if that is long."""
+    """Return the time `seconds` after `wall` as text, with the date if it is half a day away or more."""
     end = datetime.fromtimestamp(wall, timezone.utc) + timedelta(seconds=min(seconds, _LONGEST))
     return end.strftime(time_format if seconds < DAY / 2 else f"%Y-%m-%d {time_format}")

@@ -24,7 +24,7 @@ _awaited: dict[object, float] = {}
 
 
 def request_end(reason: str) -> None:
-    """Ask the run to end; `reason` completes "the run was stopped (…)"."""
+    """Ask the run to end. The error that ends it says "the run was stopped (…)", with `reason`."""
     global _reason
     _reason = _reason or reason
 
@@ -47,15 +47,15 @@ def clear_request() -> None:
 
 
 def run_shielded(function: Callable[[], _T]) -> _T:
-    """Return `function()`, called in a thread so that a signal, raised in the main thread, cannot interrupt it.
+    """Call `function` in a thread, where no signal interrupts it, and return its result.
 
-    The caller may be interrupted; `wait_for_protected` then waits for the thread.
+    The caller may be interrupted; `wait_for_protected_work` then waits for the thread.
     """
     key = object()
     _awaited[key] = _RESPONSE_SECONDS
 
     def call_awaited() -> _T:
-        """Return `function()`, and end the wait for it."""
+        """Return `function()`; afterwards the end of the process no longer waits for it."""
         try:
             return function()
         finally:
@@ -70,7 +70,7 @@ def run_shielded(function: Callable[[], _T]) -> _T:
 
 @contextlib.contextmanager
 def protect_saving() -> Iterator[None]:
-    """Protect a block that saves something from the end of the process: `wait_for_protected` waits for it."""
+    """Protect a block that saves data: before the process ends, `wait_for_protected_work` waits for the block."""
     key = object()
     _awaited[key] = _SAVING_SECONDS
     try:
@@ -79,10 +79,10 @@ def protect_saving() -> Iterator[None]:
         _awaited.pop(key)
 
 
-def wait_for_protected() -> bool:
-    """Wait for functions in `run_shielded` (one second at most) and blocks of `protect_saving` (ten at most).
+def wait_for_protected_work() -> bool:
+    """Wait for the functions of `run_shielded` (at most 1 s) and the blocks of `protect_saving` (at most 10 s).
 
-    Returns false if something is still being saved.
+    Returns False if something is still being saved.
     """
     begin = time.monotonic()
     while any(time.monotonic() - begin < most for most in tuple(_awaited.values())):
@@ -91,7 +91,7 @@ def wait_for_protected() -> bool:
 
 
 def start_thread(function: Callable[[], _T], *, name: str) -> Future[_T]:
-    """Call `function` in a daemon thread; return a future of its result. Raises RuntimeError if none can start."""
+    """Call `function` in a daemon thread; return a future of its result. Raises RuntimeError if no thread starts."""
     future: Future[_T] = Future()
 
     def complete_future() -> None:

@@ -23,7 +23,7 @@ _PROCESS_LACKS = {
 
 
 def to_export_error(error: Exception) -> ExportError:
-    """Return an ExportError unchanged; convert others without their text, which could quote a row."""
+    """Return an ExportError unchanged, or one in place of any other error, whose text could quote a row."""
     if isinstance(error, ExportError):
         return error
     if shortage := _describe_shortage(error):
@@ -37,7 +37,7 @@ def to_export_error(error: Exception) -> ExportError:
 
 
 def _describe_shortage(error: Exception) -> str | None:
-    """Return what the machine lacks, such as memory, and what to do; None for any other error."""
+    """Return what the machine lacks, such as memory, and what to do, or None for any other error."""
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return (
             "the system refused to start another thread: "

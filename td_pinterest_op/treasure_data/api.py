@@ -36,7 +36,7 @@ RUN_AGAIN = "; run this task again later"
 
 
 def build_path(*parts: str) -> str:
-    """Return the path `/v3/…` of the quoted parts. Raises WorkflowError for a part that would leave it."""
+    """Return the API path `/v3/…` of the URL-encoded `parts`. Raises WorkflowError if one is empty or only dots."""
     if any(part.strip(".") == "" for part in parts):
         raise WorkflowError(
             f'the name of a database, table or job is empty, or has only dots, in "{sanitize("/".join(parts))}": '
@@ -46,7 +46,7 @@ def build_path(*parts: str) -> str:
 
 
 def build_refusal_error(status: int, response: str, *, subject: str) -> ExportError:
-    """Return the error for a response that a retry would not change. `subject`: what to correct."""
+    """Return the error for a response that no retry would change. `subject` is what the user must correct."""
     advice = _ADVICE.get(status // 100)
     if advice is None:
         return TreasureDataError(f"Treasure Data: {response}{RUN_AGAIN}", status=status)
@@ -54,7 +54,7 @@ def build_refusal_error(status: int, response: str, *, subject: str) -> ExportEr
 
 
 class TemporaryError(Exception):
-    """A failure that may pass: 429, 5xx, no response. `retry_after`: the seconds to wait before a retry."""
+    """A failure that may pass (429, 5xx, no response). `retry_after`: the seconds that the response asks to wait."""
 
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -101,7 +101,7 @@ class TreasureData:
         return status, content
 
     def wait_for_retry(self, failure: TemporaryError, wait: float, place: str) -> None:
-        """Sleep `wait` seconds, or as long as the response asks. Raises TreasureDataError if that is too long."""
+        """Sleep `wait` seconds, or longer if `failure` asks. Raises TreasureDataError if that is too long."""
         if failure.retry_after > self.retry.longest_wait:
             raise TreasureDataError(
                 f"Treasure Data: {failure} {place}; Treasure Data asks to wait {format_duration(failure.retry_after)}, "
@@ -120,7 +120,7 @@ class TreasureData:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[urllib3.BaseHTTPResponse]:
-        """Send one request without retries; its response is read within the block.
+        """Send one request, without retries, and yield its response for the block to read.
 
         Raises WorkflowError for a refused key, TemporaryError if a retry may help, and as `_explain_no_response` says.
         """
@@ -141,7 +141,7 @@ class TreasureData:
     def _send_form(
         self, method: str, url: str, *, fields: Mapping[str, str], headers: Mapping[str, str]
     ) -> contextlib.AbstractContextManager[urllib3.BaseHTTPResponse]:
-        """Send a request with a form of these fields, if there are any. See `Transport.open_response`."""
+        """Send a request with `fields`, if any, as a form; return its open response. See `Transport.open_response`."""
         form = {"content-type": "application/x-www-form-urlencoded"} if fields else {}
         body = urllib.parse.urlencode(fields).encode() or None
         return self._transport.open_response(
@@ -150,7 +150,10 @@ class TreasureData:
 
 
 def _explain_no_response(error: NoResponseError, place: str) -> Exception:
-    """Return the error for a request without a usable response: TemporaryError if a retry may help."""
+    """Return the error for a request without a usable response: TemporaryError if a retry may help.
+
+    `place` names the request in the message, such as "to GET /v3/job/status/12".
+    """
     text = f"Treasure Data: {error}"
     if error.failure is Failure.OVERSIZED:
         return TreasureDataError(f"{text}, {place}")

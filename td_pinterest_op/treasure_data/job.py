@@ -32,7 +32,7 @@ _LONGEST_ENGINE_TEXT = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The source of rows: a job's id, or a query to issue (then `job_id` is None).
+    """The source of rows: the id of an existing job, or a query to issue (then `job_id` is None).
 
     Treasure Data makes one job of all queries that are issued with the same `domain_key`. `purpose`: what a statement
     of the operator itself is for; an error about it does not mention the export.
@@ -46,22 +46,22 @@ class Source:
     purpose: str = ""
 
     def with_query(self, query: str) -> "Source":
-        """Return a copy with another query, whose job a rerun of the task adopts."""
+        """Return this source with another query, whose job is adopted if the task runs again."""
         digest = hashlib.sha256(f"{self.domain_key} {query}".encode()).hexdigest()
         return replace(self, query=query, domain_key=f"td_pinterest_op-{digest[:40]}")
 
     def with_fresh_query(self, query: str) -> "Source":
-        """Return a copy with another query, which a rerun of the task runs again, since its rows may have changed."""
+        """Return this source with another query, issued again if the task runs again: its rows may have changed."""
         return replace(self, query=query, domain_key=make_domain_key())
 
 
 def make_domain_key() -> str:
-    """Return a random domain key, with which no earlier job is adopted."""
+    """Return a random domain key, which makes Treasure Data start a new job instead of adopting an earlier one."""
     return f"td_pinterest_op-{secrets.token_hex(16)}"
 
 
 class Origin(NamedTuple):
-    """The words of messages for a source of rows, such as "the query", and for one of its rows."""
+    """The nouns for a source of rows in messages: its `name`, such as "the query", and its `unit`, such as "row"."""
 
     name: str
     unit: str
@@ -90,17 +90,17 @@ class Job:
 
     @property
     def label(self) -> str:
-        """The name of the job's result in messages."""
+        """The job's result in messages, such as "the result of job 12"."""
         return f"the file {self.file}" if self.file else f"the result of job {self.id}"
 
     @property
     def origin(self) -> Origin:
-        """The words of messages for the source of the job's rows."""
+        """The nouns for the source of the job's rows in messages."""
         return FILE if self.file else QUERY
 
 
 def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str], None] = lambda _: None) -> Job:
-    """Return the job of `source` once it has succeeded. `on_job_id` gets the job's id as soon as it is known.
+    """Wait until the job of `source` has succeeded, and return it. `on_job_id` gets its id as soon as it is known.
 
     The job of a query is the one that an earlier try of this task issued, unless that failed, or a new one. Raises
     JobError if the job did not succeed or does not exist, and TreasureDataError.
@@ -122,14 +122,14 @@ def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str],
 
 
 def run_statement(td: TreasureData, source: Source) -> str:
-    """Run a statement without a result, such as INSERT; return its job's id. Raises as `wait_for_job` does."""
+    """Run a statement that returns no rows, such as INSERT; return its job's id. Raises as `wait_for_job` does."""
     job_id, details = _run_query(td, source, lambda _: None)
     _require_success(job_id, details, source.purpose)
     return job_id
 
 
 def _run_query(td: TreasureData, source: Source, on_job_id: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
-    """Issue a query, or adopt the job of an earlier try; return the job's id and details once it has finished."""
+    """Issue a query or adopt the job of an earlier try; return the job's id, and its details once it has finished."""
     for attempt in range(1, _MAXIMUM_ISSUES + 1):
         key = source.domain_key if attempt == 1 else f"{source.domain_key}-{attempt}"
         job_id, adopted = _issue_query(td, source, key)
@@ -149,7 +149,7 @@ def _run_query(td: TreasureData, source: Source, on_job_id: Callable[[str], None
 
 
 def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]:
-    """Issue a query; return its job's id, and whether an earlier job of this key was adopted."""
+    """Issue a query with a domain key; return its job's id, and whether the job is an earlier one with that key."""
     path = build_path("job", "issue", source.engine, source.database)
     status, content = td.call("POST", path, subject="the query", query=source.query, domain_key=key)
     conflict = content.get("details")
@@ -164,7 +164,7 @@ def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]
 
 
 def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:
-    """Return the details of a job once it has finished."""
+    """Wait until a job has finished, and return its details."""
     pause, waited, next_log_at = _FIRST_POLL, 0.0, _FIRST_LOG
     while (status := _get_job_details(td, "status", job_id)["status"]) not in _FINISHED:
         if waited >= next_log_at:
@@ -177,7 +177,7 @@ def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:
 
 
 def _get_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]:
-    """Return the details of a job; `view` is `status` or `show`. Raises JobError for an unknown job."""
+    """Return a job's details from the endpoint `view` ("status" or "show"). Raises JobError for an unknown job."""
     status, content = td.call("GET", build_path("job", view, job_id))
     if status == 404:
         raise JobError(
@@ -192,7 +192,7 @@ def _get_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]
 
 
 def _require_success(job_id: str, details: Mapping[str, Any], purpose: str) -> None:
-    """Raise JobError unless the job succeeded. Its message has the last lines that the engine wrote."""
+    """Raise JobError unless the job succeeded. The message quotes the last lines that the query engine wrote."""
     if (status := details["status"]) == "success":
         return
     debug = details.get("debug")

@@ -24,14 +24,14 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """The rows of a job, in blocks to iterate once: a list for each column, all of the same length."""
+    """The rows of a job in blocks, to be iterated once. A block is a list of columns, all of the same length."""
 
     job: Job
     blocks: Iterable[list[list[Any]]]
 
 
 def open_job_rows(td: TreasureData, source: Source, *, on_job_id: Callable[[str], None] = lambda _: None) -> Rows:
-    """Return the rows of a job once it has finished. Arguments and errors: see `wait_for_job`."""
+    """Wait for a job, and return its rows, downloaded when iterated. Arguments, errors: see `wait_for_job`."""
     job = wait_for_job(td, source, on_job_id=on_job_id)
     return Rows(job=job, blocks=JobResult(td, job))
 
@@ -54,10 +54,10 @@ def read_small_result(td: TreasureData, source: Source) -> list[dict[str, Any]]:
 
 
 class JobResult:
-    """Downloads the rows of a job, in blocks to iterate once: a list for each column, all of the same length.
+    """Downloads a job's rows in blocks, to be iterated once. A block is a list of columns, all of the same length.
 
     Values are bytes (text is not decoded: one bad byte would cost the whole block), None, or other msgpack types.
-    Raises JobError and TreasureDataError. After the last block the number of rows is the one that the job says.
+    Raises JobError and TreasureDataError. After the last block, all rows that Treasure Data reports were read.
     """
 
     def __init__(self, td: TreasureData, job: Job) -> None:
@@ -91,7 +91,7 @@ class JobResult:
             self._td.wait_for_retry(failure, next(waits) if tries else retry.initial_wait, f"in {self._job.label}")
 
     def _is_complete(self) -> bool:
-        """Whether the compressed file is complete and contains as many rows as the job says."""
+        """Whether the compressed file is complete, and contains as many rows as Treasure Data reports for the job."""
         if self._job.records == 0:  # the result may have no bytes at all; one request shows whether it has rows
             return self._at_end
         has_all_rows = self._rows == self._job.records or (self._job.records is None and self._at_end)
@@ -124,7 +124,7 @@ class JobResult:
         self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
 
     def _count_known_bytes(self, response: urllib3.BaseHTTPResponse) -> int:
-        """Return how many bytes at the start of a response were received before. Raises TemporaryError for a gap."""
+        """Return how many of a response's bytes were received before. Raises TemporaryError if bytes are missing."""
         if response.status == 200:
             return self._offset
         start = _RANGE_START.match(response.headers.get("Content-Range", ""))
@@ -144,7 +144,7 @@ class JobResult:
         )
 
     def _decode_blocks(self, data: bytes) -> Iterator[list[list[Any]]]:
-        """Yield the blocks of rows in the next part of the compressed file."""
+        """Yield the blocks of rows decoded from `data`, the next bytes of the compressed file."""
         while data:
             if self._inflater.eof:  # the next member of the file
                 self._inflater = zlib.decompressobj(_GZIP)
@@ -160,7 +160,7 @@ class JobResult:
                 yield self._to_columns(rows)
 
     def _to_columns(self, rows: list[Any]) -> list[list[Any]]:
-        """Turn rows into columns, and count them. Raises TreasureDataError for a row of another length."""
+        """Return rows as columns, and count the rows. Raises TreasureDataError if a row is too long or short."""
         width = len(self._job.schema)
         try:
             # One column, the usual case, takes a third of the time that turning rows into columns takes.

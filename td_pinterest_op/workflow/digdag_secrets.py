@@ -21,7 +21,7 @@ _TIMEOUT = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigdagServer:
-    """The REST API of a digdag server. `url` is without `/api`; `authorization`: the header, empty for none.
+    """The REST API of a digdag server at `url` (without `/api`). `authorization`: the header's value, or empty.
 
     Every method raises NoResponseError.
     """
@@ -30,7 +30,7 @@ class DigdagServer:
     authorization: Secret
 
     def put_secret(self, project_id: object, name: str, value: Secret) -> int:
-        """Store a secret of a project; return the response's status."""
+        """Store a secret of a project on the server; return the response's status."""
         path = f"/api/projects/{urllib.parse.quote(str(project_id), safe='')}/secrets/{name}"
         return self.send_request("PUT", path, json.dumps({"value": value.reveal()}).encode()).status
 
@@ -42,6 +42,7 @@ class DigdagServer:
             return transport.send(method, self.url + path, headers=headers, body=body, auth=self._add_authorization)
 
     def _add_authorization(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the header `Authorization` to a request, unless its value is empty."""
         if header := self.authorization.reveal():
             request.headers["Authorization"] = header
         return request
@@ -55,7 +56,7 @@ def find_local_secrets_folder(environ: Mapping[str, str]) -> Path:
 
 
 def read_local_secret(name: str, environ: Mapping[str, str]) -> str | None:
-    """Return the value of a local digdag secret; None if it is missing, not text, or cannot be read."""
+    """Return the value of a local digdag secret, or None if it is missing, is not text or cannot be read."""
     try:
         return (find_local_secrets_folder(environ) / name).read_text(encoding="utf-8").strip()
     except (OSError, ValueError, RuntimeError):

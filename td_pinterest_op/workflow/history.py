@@ -46,7 +46,7 @@ _ROWS_AT_A_TIME = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """The history of one task, in a table of Treasure Data. After a failure, later calls do nothing."""
+    """The rows about one task's runs, in a table of Treasure Data. After a failure, later calls do nothing."""
 
     task: Task
     database: str
@@ -57,7 +57,7 @@ class History:
 
     @property
     def task_columns(self) -> dict[str, Any]:
-        """The values of the columns that are the same in all rows of the task."""
+        """The columns that have the same values in all rows of the task."""
         params, name = self.task.params, str(self.task.params.get("task_name") or "")
         attempt = params.get("attempt_id")
         return {
@@ -71,7 +71,7 @@ class History:
         }
 
     def write_rows(self, rows: Sequence[Row], *, unless: str = "") -> None:
-        """Add rows, completed with the columns of the task, unless the query `unless` finds a row. Never raises."""
+        """Add rows with the task's columns, unless the query `unless` returns a row. Never raises."""
         task = self.task_columns
         rows = [task | {name: value for name, value in row.items() if value is not None} for row in rows]
         batches = [rows[start : start + _ROWS_AT_A_TIME] for start in range(0, len(rows), _ROWS_AT_A_TIME)]
@@ -81,18 +81,18 @@ class History:
             self._try_queries(run_statement, queries, failure="this run has no row in the history")
 
     def read_rows(self, query: str) -> list[dict[str, Any]]:
-        """Return the rows of a query; none if the history cannot be read. Raises StoppedError."""
+        """Return the rows of a query, or an empty list if the history cannot be read. Raises StoppedError."""
         results = self._try_queries(read_small_result, [query], failure="nothing is known from the history")
         return results[0] if results else []
 
     def _try_queries(
-        self, run: Callable[[TreasureData, Source], _T], queries: Sequence[str], *, failure: str
+        self, execute: Callable[[TreasureData, Source], _T], queries: Sequence[str], *, failure: str
     ) -> list[_T]:
-        """Return the results of the queries. If one fails, log a warning that begins with `failure`, and return []."""
+        """Return the results of `execute` for the queries, or [] after a warning that begins with `failure`."""
         if self._given_up.is_set():
             return []
         try:
-            future = shutdown.start_thread(partial(self._run_queries, run, queries), name="history")
+            future = shutdown.start_thread(partial(self._run_queries, execute, queries), name="history")
             if concurrent.futures.wait([future], TIME_LIMIT).done:
                 return future.result()
             problem = f"Treasure Data took longer than {format_duration(TIME_LIMIT)}"
@@ -106,22 +106,22 @@ class History:
         log.warning("%s %s: %s. The run continues without its history", failure, place, problem)
         return []
 
-    def _run_queries(self, run: Callable[[TreasureData, Source], _T], queries: Sequence[str]) -> list[_T]:
-        """Return the results of the queries, over a separate connection to Treasure Data."""
+    def _run_queries(self, execute: Callable[[TreasureData, Source], _T], queries: Sequence[str]) -> list[_T]:
+        """Return the results of `execute` for the queries, over a separate connection to Treasure Data."""
         # Without retries, which would log warnings.
         limits = {"connect_timeout": _CONNECT_TIMEOUT, "write_timeout": TIME_LIMIT, "read_timeout": TIME_LIMIT}
         with contextlib.closing(Transport(**limits, connections=1)) as transport:
             retry = Retry(count=0, initial_wait=1.0, longest_wait=TIME_LIMIT)
             timing = replace(self.timing, sleep=self._sleep_unless_given_up)
             td = build_treasure_data_api(self.task, transport=transport, retry=retry, timing=timing)
-            return [self._run_query(td, run, query) for query in queries]
+            return [self._run_query(td, execute, query) for query in queries]
 
-    def _run_query(self, td: TreasureData, run: Callable[[TreasureData, Source], _T], query: str) -> _T:
-        """Return the result of a query. If it fails, create or extend the table, and try again."""
+    def _run_query(self, td: TreasureData, execute: Callable[[TreasureData, Source], _T], query: str) -> _T:
+        """Return the result of `execute` for a query. After an error, create or extend the table, and try again."""
         source = self._build_source(query)
         for wait in _WAITS:
             try:
-                return run(td, source)
+                return execute(td, source)
             except JobError:
                 # Another run may do the same: the next try shows whether the table is there.
                 with contextlib.suppress(JobError, TreasureDataError):
@@ -129,22 +129,22 @@ class History:
             except TreasureDataError:
                 pass
             td.sleep(wait)
-        return run(td, source)
+        return execute(td, source)
 
     def _build_source(self, query: str) -> Source:
-        """Return a query on the history's database as a source that Treasure Data runs as one job."""
+        """Return the source for a query on the history's database, which stays one job if its request is repeated."""
         # The key makes one job of a request that is repeated because its response was lost.
         return Source(query=query, database=self.database, domain_key=make_domain_key(), purpose="history")
 
     def _sleep_unless_given_up(self, seconds: float) -> None:
-        """Sleep between retries. Raises TimeoutError once the history was given up."""
+        """Sleep before a retry. Raises TimeoutError if the history was given up after a failure."""
         if self._given_up.is_set():
             raise TimeoutError
         self.timing.sleep(seconds)
 
 
 def open_history(task: Task, table: TableName | None, timing: Timing) -> History | None:
-    """Return the history of a task, None without a table. Raises SettingsError if no database is known."""
+    """Return the history of a task, or None if `table` is None. Raises SettingsError if no database is known."""
     if table is None:
         return None
     database = read_history_database(task, table)
@@ -154,13 +154,13 @@ def open_history(task: Task, table: TableName | None, timing: Timing) -> History
 
 
 def read_history_database(task: Task, table: TableName) -> str:
-    """Return the database of a history table. Raises SettingsError if none is known."""
+    """Return the name of a history table's database. Raises SettingsError if none is known."""
     return table.database or read_database(task, use=f"the history {table.table}")
 
 
 @contextlib.contextmanager
 def record_run(history: History | None, build_rows: Callable[[str], Sequence[Row]]) -> Iterator[None]:
-    """At the end of the block, write the run's rows to the history. `build_rows` gets the error's text, "" for success.
+    """When the block ends, write the run's rows to the history. `build_rows` gets the error's text, "" for success.
 
     A row without an outcome gets that of the run. No row is written for a run that was ended by a signal, which leaves
     no time, nor for a task that is resubmitted.
@@ -179,18 +179,18 @@ def record_run(history: History | None, build_rows: Callable[[str], Sequence[Row
 
 
 def _needs_row(task: Task, error: BaseException) -> bool:
-    """Whether a failed run gets a row: not if a signal ended it, or if the task is resubmitted."""
+    """Whether a failed run gets a row in the history: not if a signal ended it, or if its task is resubmitted."""
     return isinstance(error, Exception) and not shutdown.is_requested() and not may_resubmit(task, error)
 
 
 def format_error(error: BaseException | None) -> str:
-    """Return the text of an error, without anything that could quote a row; "" for None."""
+    """Return the text of an error, without anything that could quote a row, or "" for None."""
     if isinstance(error, Exception):
         return str(to_export_error(error))
     return type(error).__name__ if error else ""
 
 
 def find_workflow_name(task_name: str) -> str | None:
-    """Return the workflow's name, which is the first part of a task's name; None if there is no such part."""
+    """Return the workflow's name, which is the first part of a task's full name, or None without such a part."""
     parts = re.split(r"[+^]", task_name)
     return parts[1] if len(parts) > 1 else None

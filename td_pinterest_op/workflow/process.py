@@ -23,7 +23,7 @@ _PATIENCE = 1.7
 
 
 class TaskProcess:
-    """Context manager for the run of a task: it logs, ends on SIGTERM and SIGINT, and raises only ExportError.
+    """Context manager for a task's run: sets up its log, ends it on SIGTERM and SIGINT, raises only ExportError.
 
     Any other exception could quote a row: the error that replaces it names only its type and place. The error's
     traceback, which digdag prints, has no frame of the run. A task whose refresh token is refused starts again if
@@ -50,7 +50,7 @@ class TaskProcess:
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
         if shutdown.is_requested():
-            shutdown.wait_for_protected()
+            shutdown.wait_for_protected_work()
         with self._stack:
             is_resubmitted = isinstance(error, AccountError) and try_resubmit(error)
             if is_resubmitted or not isinstance(error, Exception):
@@ -62,7 +62,7 @@ class TaskProcess:
 
 
 def _handle_signal(number: int, _frame: FrameType | None) -> None:
-    """Handle a signal: ask the run to end, and stop waiting for the log's reader, which may hang."""
+    """Handle a signal: ask the run to end, and stop waiting for a reader of the log that may hang."""
     is_first = not shutdown.is_requested()
     shutdown.request_end(signal.Signals(number).name)
     for stream in (1, 2):
@@ -75,7 +75,7 @@ def _handle_signal(number: int, _frame: FrameType | None) -> None:
 
 
 class _ShutdownWatchdog:
-    """Ends the process if it is still running some time after a signal.
+    """Ends the process if the run has not ended within `_PATIENCE` seconds after a signal.
 
     Python calls a signal's handler between two steps of the main thread, which may be stuck looking up a host or
     writing. The system writes the signal's number to the wake-up pipe at once, and a thread reads the number there.
@@ -97,7 +97,7 @@ class _ShutdownWatchdog:
             pass
         if not number or self._ended.wait(_PATIENCE):
             return
-        shutdown.wait_for_protected()
+        shutdown.wait_for_protected_work()
         if not self._ended.is_set():
             os._exit(128 + number[0])
 
@@ -116,6 +116,7 @@ def _silence_excepthook(failure: ExportError) -> None:
     before = sys.excepthook
 
     def print_other_errors(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        """Print an uncaught error in the usual way, unless it is `failure`."""
         if error is not failure:
             before(kind, error, traceback)
 

@@ -19,7 +19,7 @@ _IDLE = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A long phase of a run, such as reading or sending.
+    """A long phase of a run, such as reading or sending, whose progress is shown.
 
     `total` (None if unknown) and `pace`, the most a second, are numbers of its `unit`. `pause` returns the seconds
     until a rate limit lets the phase continue, 0 without one.
@@ -45,7 +45,7 @@ class EtaEstimator:
         return self._done / max(self._timing.monotonic() - self._begin, 1e-9)
 
     def format_eta(self, done: int) -> str:
-        """Return the remaining time ("4 min 10 s left"), or when a waiting phase continues; "" if it is not known."""
+        """Return the remaining time, such as "4 min 10 s left", or when a wait ends; "" if neither is known."""
         now, total = self._timing.monotonic(), self._phase.total
         if done != self._done:
             self._done, self._moved_at = done, now
@@ -62,10 +62,10 @@ class ProgressReporter(Protocol):
     """Shows the plan of a run before its first write, and the progress of each phase."""
 
     def show_plan(self, text: str) -> None:
-        """Show the plan. Raises StoppedError if the user declines it."""
+        """Show the plan `text`. Raises StoppedError if the user declines the plan."""
 
     def show_progress(self, phase: Phase) -> contextlib.AbstractContextManager[Callable[[int], None]]:
-        """Show the progress of a phase during the block. Yields a function to call with the number of units done."""
+        """Show the progress of a phase during the block, and yield a function to call with the number of units done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +80,12 @@ class LogReporter:
 
     @contextlib.contextmanager
     def show_progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
-        """Log a line every 10 s, none for a short phase. Raises StoppedError once the run is asked to end."""
+        """Log the progress of a phase every 10 s during the block. Raises StoppedError once the run is asked to end."""
         logged_at = self.timing.monotonic()
         eta = EtaEstimator(phase, self.timing)
 
         def log_progress(done: int) -> None:
-            """Log the number of units done, if the last line is 10 s old."""
+            """Log the number of units done, if the last line is at least 10 s old."""
             nonlocal logged_at
             shutdown.raise_if_requested()
             now, left = self.timing.monotonic(), eta.format_eta(done)

@@ -24,7 +24,7 @@ _MOST_REFUSALS_IN_ALL = 30
 
 
 def may_resubmit(task: Task, error: BaseException) -> bool:
-    """Whether the task may run again because another task may have renewed the refused refresh token."""
+    """Whether the task may run again: its refresh token was refused, but another task may have renewed the token."""
     environment = task.params.get("_env")
     if not isinstance(error, AccountError) or error.refused_token is None or not isinstance(environment, Mapping):
         return False
@@ -34,7 +34,7 @@ def may_resubmit(task: Task, error: BaseException) -> bool:
 
 
 def try_resubmit(error: AccountError) -> bool:
-    """Add the current task as its own subtask, if `may_resubmit` allows that; return whether it was added."""
+    """Add the current task as its own subtask if `may_resubmit` allows it; return whether it was added."""
     try:
         task = get_current_task()
     except SettingsError:
@@ -55,7 +55,7 @@ def try_resubmit(error: AccountError) -> bool:
 
 
 def _count_refusals(task: Task, fingerprint: str | None) -> dict[str, Any]:
-    """Return the refused token's fingerprint and the numbers of refusals: in a row (`times`), and in all."""
+    """Return a token's fingerprint, its refusals in a row (`times`), and the refusals of all tokens (`in_all`)."""
     value = task.params.get(_REFUSED)
     before = value if isinstance(value, Mapping) else {}
     times = int(before["times"]) if before.get("fingerprint") == fingerprint else 0
@@ -63,7 +63,7 @@ def _count_refusals(task: Task, fingerprint: str | None) -> dict[str, Any]:
 
 
 def _escape_templates(value: Any) -> Any:
-    """Return a value escaped, so that digdag, which evaluates a subtask's parameters, leaves it unchanged."""
+    """Return a value with each `$` escaped, so that digdag passes the value unchanged to a subtask."""
     if isinstance(value, str):
         return value.replace("$", "${'$'}")
     if isinstance(value, Mapping):

@@ -28,14 +28,14 @@ OnNewRefreshToken = Callable[[Secret | None, float | None], None]
 
 
 class Endpoints(NamedTuple):
-    """The URLs of Treasure Data and Pinterest. Both are safe to send secrets to."""
+    """The base URLs of the APIs of Treasure Data and Pinterest, both safe for secrets."""
 
     treasure_data: str
     pinterest: str
 
 
 def read_endpoints(environ: Mapping[str, str]) -> Endpoints:
-    """Return the services' URLs from the environment. Raises SettingsError if secrets must not be sent to one."""
+    """Return the services' URLs from the environment. Raises SettingsError if a URL is not safe for secrets."""
     values = {name: environ.get(name, "").strip() or default for name, default in _DEFAULTS.items()}
     urls = {name: url if "://" in url else f"https://{url}" for name, url in values.items()}
     if unsafe := [name for name, url in urls.items() if not is_safe_url(url)]:
@@ -55,16 +55,16 @@ class Services:
 
     @property
     def pinterest(self) -> Api:
-        """Pinterest's API for the ad account of the settings."""
+        """Pinterest's API for the ad account in the settings."""
         return self.build_pinterest_api(self.ad_account_id)
 
     def build_pinterest_api(self, ad_account_id: str) -> Api:
-        """Return Pinterest's API for another ad account."""
+        """Return Pinterest's API for the ad account with this id."""
         return Api(client=self.client, tokens=self.tokens, ad_account_id=ad_account_id)
 
     @cached_property
     def treasure_data(self) -> TreasureData:
-        """Treasure Data's API. Raises SettingsError without an API key."""
+        """Treasure Data's API. Raises SettingsError if the task has no API key."""
         client = self.client
         return build_treasure_data_api(self.task, transport=client.transport, retry=client.retry, timing=self.timing)
 
@@ -80,7 +80,7 @@ def connect_services(
     on_response: OnResponse | None = None,
     scopes: Sequence[str] = (),
 ) -> Iterator[Services]:
-    """Connect to Treasure Data and Pinterest until the end of the block.
+    """Yield connections to Treasure Data and Pinterest that last until the end of the block.
 
     `count` counts the requests that write to Pinterest. `on_new_refresh_token` gets each refresh token that Pinterest
     issues (see `Tokens`); by default it is stored where the task's own token came from. A token that lacks one of the
@@ -114,7 +114,7 @@ def open_client(
     count: RequestCounts | None = None,
     on_response: OnResponse | None = None,
 ) -> Iterator[Client]:
-    """Open a client for Pinterest's API until the end of the block."""
+    """Yield a client for Pinterest's API that lasts until the end of the block."""
     transport = Transport(
         connect_timeout=settings.connection_timeout_secs,
         write_timeout=settings.write_timeout_secs,
@@ -134,13 +134,13 @@ def open_client(
 
 
 def build_treasure_data_api(task: Task, *, transport: Transport, retry: Retry, timing: Timing) -> TreasureData:
-    """Return Treasure Data's API for a task. Raises SettingsError without an API key."""
+    """Return Treasure Data's API for a task. Raises SettingsError if the task has no API key."""
     endpoint = read_endpoints(task.environ).treasure_data
     return TreasureData(api_key=task.td_api_key, endpoint=endpoint, transport=transport, retry=retry, timing=timing)
 
 
 def open_token_store(task: Task, settings: ConnectionSettings, timing: Timing) -> TokenStore:
-    """Return a store for a task's new refresh tokens."""
+    """Return the store for the refresh tokens that Pinterest issues to a task."""
     project_id = str(task.params.get("project_id"))
     return TokenStore(
         secret_name=settings.refresh_token_secret,
@@ -153,6 +153,7 @@ def open_token_store(task: Task, settings: ConnectionSettings, timing: Timing) -
 
 
 def _build_retry(settings: ConnectionSettings) -> Retry:
+    """Return the number of retries and the waits that the settings ask for."""
     return Retry(
         count=settings.retry_count,
         initial_wait=settings.retry_initial_wait_millis / 1000,

@@ -26,7 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 
 
 class SessionLog(logging.Handler):
-    """Writes log lines to stderr without a lock, so that a slow reader of the log blocks one thread only."""
+    """Writes log lines to stderr without a lock, so that a slow reader of stderr blocks only one thread."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -37,12 +37,12 @@ class SessionLog(logging.Handler):
         self._left = _LAST_SECONDS
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write one line, without the lock that logging's own method holds."""
+        """Write a record as one line, without the lock that logging's own `handle` takes."""
         self.emit(record)
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line. Raises StoppedError if a signal arrives during the write."""
+        """Write a record as one line. Raises StoppedError if a signal arrives during the write."""
         try:
             message = record.getMessage()
             again = self._count_similar(record, message) if record.levelno == logging.WARNING else 0
@@ -55,13 +55,13 @@ class SessionLog(logging.Handler):
             self._write_line(f"a line of the log from {record.name} is left out ({type(error).__name__})")
 
     def _format_line(self, record: logging.LogRecord) -> str:
-        """Return a record as masked text, with control characters and templates escaped."""
+        """Return the line for a record: masked, with control characters and templates escaped."""
         text = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), mask(self.format(record)))
         # Indented, so that no line of a message passes for a line of the log.
         return break_templates(text.replace("\n", "\n    "))
 
     def _count_similar(self, record: logging.LogRecord, message: str) -> int | None:
-        """Return how many similar warnings were left out before this one; None if this one is left out too."""
+        """Return how many similar warnings were left out before this one, or None if this one is left out too."""
         now = self._clock()
         with self._alike_lock:
             alike = self._alike.setdefault(_FIGURES.sub("#", message), _SimilarWarnings())
@@ -72,7 +72,7 @@ class SessionLog(logging.Handler):
             return left_out
 
     def close(self) -> None:
-        """Write the last of the similar warnings that were left out, with their number."""
+        """Write, of each group of similar warnings, the last one that was left out, with the number of the others."""
         # Threads that send may still write warnings.
         with self._alike_lock:
             groups, self._alike = self._alike.values(), {}
@@ -83,7 +83,7 @@ class SessionLog(logging.Handler):
         super().close()
 
     def _write_line(self, line: str) -> None:
-        """Write a line to stderr. Errors are ignored: the run goes on without a log."""
+        """Write a line to stderr. Errors are ignored: the run continues without a log."""
         data = f"{line}\n".encode("utf-8", "backslashreplace")
         try:
             descriptor = sys.stderr.fileno()
@@ -109,7 +109,7 @@ class SessionLog(logging.Handler):
 
 @dataclass(slots=True, kw_only=True)
 class _SimilarWarnings:
-    """The count of warnings that differ only in figures. `written_at`: when one of them was last written."""
+    """A group of warnings that differ only in figures. `written_at`: when one of them was last written."""
 
     written_at: float | None = None
     left_out: int = 0

@@ -26,7 +26,7 @@ _JOB_ID = re.compile(r"[0-9]{1,40}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A digdag task: its merged parameters, and its environment.
+    """A digdag task: its merged parameters, and its environment variables.
 
     `session` replaces the session where there is no workflow; it does not let a query's earlier job be adopted.
     `concurrent`: how many tasks share the requests that Pinterest allows.
@@ -40,13 +40,13 @@ class Task:
 
     @property
     def session_key(self) -> str:
-        """Eight hex digits that identify the task in its session; random outside a session."""
+        """Eight hex digits that identify the task in its session, or random ones outside a session."""
         # The same task of another project (staging, production) is another task.
         time, project, name = map(self.params.get, ("session_time", "project_id", "task_name"))
         return _hash_text(self.session or (f"{time} {project} {name}" if time and name else self._random))[:8]
 
     def build_domain_key(self, *query: str) -> str:
-        """Return the domain key of a query, so that a retry in the same attempt adopts the job of an earlier try.
+        """Return a query's domain key, by which a retry in the same attempt adopts the job of an earlier try.
 
         A new attempt issues the query again, since the rows may have changed, as does a corrected query, database or
         engine. Session and project do not identify an attempt: every local project has the id 1.
@@ -78,6 +78,7 @@ class Task:
 
 
 def _hash_text(text: str) -> str:
+    """Return the SHA-256 of a text, in hex digits."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -94,21 +95,21 @@ def get_current_task() -> Task:
 
 
 def store_values(**values: object) -> None:
-    """Put values (plain JSON types) into digdag's store, without templates that digdag would fill in."""
+    """Write plain JSON values to digdag's store, with each `${` changed so that digdag fills in no template."""
     import digdag
 
     digdag.env.store(break_templates(values))
 
 
 def add_subtask(config: Mapping[str, Any]) -> None:
-    """Add a subtask that digdag runs after the current task."""
+    """Add a subtask with these parameters, which digdag runs after the current task."""
     import digdag
 
     digdag.env.add_subtask(config)
 
 
 def read_source(task: Task) -> Source:
-    """Return the source of a task's rows: `job_id`, else `query`, else `td.last_job_id`. Raises SettingsError."""
+    """Return the source of a task's rows: its `job_id` or `query`, or else `td.last_job_id`. Raises SettingsError."""
     job_id, query = _read_parameter(task, "job_id"), _read_parameter(task, "query")
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
@@ -125,7 +126,7 @@ def read_source(task: Task) -> Source:
 
 
 def read_list_source(task: Task, name: str) -> Source | None:
-    """Return the query in the task's parameter `name` (SQL, or a file of SQL) as a source, None without one.
+    """Return the query for an opt-out or consent list from the parameter `name`, or None if that is not set.
 
     Each retry issues the query again, so that people who opted out in between are not sent. Raises SettingsError.
     """
@@ -137,7 +138,7 @@ def read_list_source(task: Task, name: str) -> Source | None:
 
 
 def _read_parameter(task: Task, name: str) -> object:
-    """Return a parameter of a task, None if it is left out. Raises SettingsError for a blank one.
+    """Return a parameter of a task, or None if it is not set. Raises SettingsError for a blank one.
 
     A template that rendered to nothing must neither export the people of an earlier job nor disable a list.
     """
@@ -148,7 +149,7 @@ def _read_parameter(task: Task, name: str) -> object:
 
 
 def read_sql(text: str, *, key: str) -> str:
-    """Return SQL: `text` itself, or the content of the project's file `….sql` named by it. Raises SettingsError."""
+    """Return SQL: `text` itself, or the content of the project's `.sql` file named by it. Raises SettingsError."""
     text = text.strip()
     if not text.lower().endswith(".sql"):
         return text
@@ -173,7 +174,7 @@ def read_sql(text: str, *, key: str) -> str:
 
 
 def _parse_job_id(value: object) -> str:
-    """Return the id of a job as text. Raises SettingsError for any other value."""
+    """Return a job's id as text. Raises SettingsError if the value cannot be a job's id."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = str(value).strip()
@@ -188,7 +189,7 @@ def _parse_job_id(value: object) -> str:
 
 
 def read_database(task: Task, *, use: str) -> str:
-    """Return the database of a task. Raises SettingsError without one; `use` in its message is what needs one."""
+    """Return the name of the task's database. Raises SettingsError without one; `use` names what needs it."""
     database = task.params.get("database", task.td.get("database"))
     if is_left_out(database):
         raise SettingsError(f"{use} needs a database: give the task a `database`", key="database")
@@ -201,7 +202,7 @@ def read_database(task: Task, *, use: str) -> str:
 
 
 def _build_source(query: str, task: Task, *, use: str = "") -> Source:
-    """Return a query as a source. `use`: the parameter that contains it, "" for the task's `query`."""
+    """Return the source for a query. `use`: the parameter that contains the query, "" for the task's `query`."""
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     errors = SettingsErrorCollector()
     database = errors.call(read_database, task, use=use or "a query") or ""

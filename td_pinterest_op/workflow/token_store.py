@@ -34,7 +34,7 @@ _TD_HOST = re.compile(r"api\.(?:[a-z0-9-]+\.)?treasuredata\.(?:com|co\.jp)")
 
 @dataclass(slots=True, kw_only=True)
 class TokenStore:
-    """Stores the refresh token of a task.
+    """Stores each new refresh token of a task where its old one came from.
 
     `secret_name` is that of the workflow's secret; None for a token in plain text, which cannot be saved. `current` is
     the token that the secret holds, as far as this run knows: the last one that it saved or read.
@@ -79,7 +79,7 @@ class TokenStore:
             log.info("Pinterest issued a new refresh token; it is saved in the secret %s", self.secret_name)
 
     def read_token(self) -> Secret | None:
-        """Return the stored token; None if it is unknown, since a workflow server does not show its secrets."""
+        """Return the stored refresh token, or None if it is unknown: a workflow server does not show its secrets."""
         text = self._read_local_token() if self._is_local else None
         if not text:
             return None
@@ -87,7 +87,7 @@ class TokenStore:
         return self.current
 
     def _warn_of_expiry(self, seconds: float | None) -> None:
-        """Log a warning if the current token expires soon, in `seconds`, and Pinterest issued no new one."""
+        """Log a warning if the refresh token, of which Pinterest issued no new one, expires within two weeks."""
         if seconds is not None and seconds <= _SOON:
             log.warning(
                 "the refresh token expires on %s and Pinterest issued no new one: the owner of the Pinterest app must "
@@ -97,10 +97,11 @@ class TokenStore:
             )
 
     def _format_expiry_date(self, seconds: float) -> str:
+        """Return the UTC date that is `seconds` from now."""
         return f"{self.timing.utc(seconds):%Y-%m-%d}"
 
     def _try_store(self, issued: Secret) -> str:
-        """Store a token; return why that failed, "" if it succeeded."""
+        """Store a refresh token; return why that failed, or "" if it succeeded."""
         try:
             if self.secret_name is None:
                 return "the old token is written in plain text, not as a secret"
@@ -117,13 +118,13 @@ class TokenStore:
         return ""
 
     def _read_local_token(self) -> str | None:
-        """Return the token in the local digdag secrets; None unless the run is local."""
+        """Return the refresh token in the local digdag secrets, or None unless the run is local and has one."""
         if self.secret_name is None or not self._is_local_run:
             return None
         return read_local_secret(self.secret_name, self.environ)
 
     def _find_server(self) -> DigdagServer:
-        """Return the task's workflow server. Raises SettingsError without one, or if secrets must not be sent to it."""
+        """Return the task's workflow server. Raises SettingsError if it is unknown, or must not receive secrets."""
         if self._is_local_run:
             raise SettingsError(
                 "the old token is not in a local secrets file, and a local run stores no token on a server"
@@ -144,14 +145,14 @@ class TokenStore:
         return DigdagServer(url=f"https://{hosted}", authorization=Secret(f"TD1 {self.environ.get('TD_API_KEY', '')}"))
 
     def _put_secret(self, server: DigdagServer, name: str, issued: Secret) -> str:
-        """Store a token as a secret on the server; return why that failed, "" if it succeeded."""
+        """Store a refresh token as the secret `name` on the server; return why that failed, or ""."""
         problem = ""
         for wait in (0.0, *islice(self.retry.iterate_waits(), _TRIES - 1)):
             self.timing.sleep(wait)
             try:
                 status = server.put_secret(self.project_id, name, issued)
             except NoResponseError as error:
-                problem = f"the workflow server cannot be reached: {error.brief}"
+                problem = f"the workflow server cannot be reached: {error.brief_text}"
                 continue
             if 200 <= status < 300:
                 return ""

@@ -44,7 +44,7 @@ def test_function_runs_unshielded_if_no_thread_starts(monkeypatch: pytest.Monkey
     monkeypatch.setattr(threading.Thread, "start", start)
     assert 7 == shutdown.run_shielded(lambda: 7)
     monkeypatch.undo()
-    shutdown.wait_for_protected()
+    shutdown.wait_for_protected_work()
 
 
 def test_end_waits_for_what_is_being_saved(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,15 +61,15 @@ def test_end_waits_for_what_is_being_saved(monkeypatch: pytest.MonkeyPatch) -> N
     threading.Thread(target=save).start()
     begun.wait(10)
     threading.Timer(0.1, go_on.set).start()
-    assert shutdown.wait_for_protected()
+    assert shutdown.wait_for_protected_work()
     assert saved.is_set()
 
 
 def test_end_reports_that_something_may_not_be_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutdown, "_SAVING_SECONDS", 0.0)
     with shutdown.protect_saving():
-        assert not shutdown.wait_for_protected()
-    assert shutdown.wait_for_protected()
+        assert not shutdown.wait_for_protected_work()
+    assert shutdown.wait_for_protected_work()
 
 
 def test_end_does_not_wait_long_for_a_response(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +77,7 @@ def test_end_does_not_wait_long_for_a_response(monkeypatch: pytest.MonkeyPatch) 
     at_end = threading.Event()
     waiting = threading.Thread(target=shutdown.run_shielded, args=(lambda: at_end.wait(10),))
     waiting.start()
-    shutdown.wait_for_protected()
+    shutdown.wait_for_protected_work()
     assert not at_end.is_set()
     at_end.set()
     waiting.join(10)

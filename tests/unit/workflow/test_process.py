@@ -154,7 +154,7 @@ def test_watchdog_lets_a_task_end_that_is_still_saving(
 
     monkeypatch.setattr(os, "_exit", lambda code: pytest.fail(f"ended with {code}"))
     monkeypatch.setattr(process, "_PATIENCE", 0.0)
-    monkeypatch.setattr(shutdown, "wait_for_protected", finish)
+    monkeypatch.setattr(shutdown, "wait_for_protected_work", finish)
     with TaskProcess():
         with contextlib.suppress(StoppedError):
             signal.raise_signal(signal.SIGTERM)
