@@ -36,11 +36,11 @@ class PinterestActivation:
     def run(self) -> None:
         """Run the export, and store its statistics under `pinterest`. Raises ExportError, which says what to do."""
         with TaskProcess():
-            workflow.store_values(pinterest=export(extend_by_console(workflow.get_current_task()), SYSTEM))
+            workflow.store_values(pinterest=export(add_activation_settings(workflow.get_current_task()), SYSTEM))
 
 
-def extend_by_console(task: workflow.Task) -> workflow.Task:
-    """Return the task with the settings and the query of the activation. Raises SettingsError.
+def add_activation_settings(task: workflow.Task) -> workflow.Task:
+    """Return the task with the settings and the query of the activation in the console. Raises SettingsError.
 
     The task's parameter `later_runs` (add, replace or mirror) is the change of an existing audience; without it, the
     settings may name any action.

@@ -241,7 +241,9 @@ def _find_yaml_line(text: str, keys: Sequence[str]) -> tuple[int, re.Match[str]]
             path = [*((depth, key) for depth, key in path if depth < indent), (indent, match["key"])]
             if [key for _, key in path] == [*keys]:
                 return number, match
-    raise SettingsError(f"a file of the project folder has no {'.'.join(keys)} to fill in: create the folder again")
+    raise SettingsError(
+        f"a configuration file has no key {'.'.join(keys)}, where an answer belongs: create the folder again"
+    )
 
 
 def _quote_yaml(value: str) -> str:

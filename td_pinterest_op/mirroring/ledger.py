@@ -220,7 +220,7 @@ def _since_condition(plan: int) -> str:
 
 
 def membership_sql(state: LedgerState) -> str:
-    """Return the SQL of the column `state`: by its newest ledger row, a digest is in the audience, out, or unsure."""
+    """Return an SQL column `state`: whether a digest's newest ledger row says `in` the audience, `out` or `unsure`."""
     sent = ", ".join(map(str, state.sent or (0,)))
     return f"""CASE
         WHEN plan IS NULL THEN 'out'

@@ -65,7 +65,7 @@ def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[in
 
 
 def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int] = (), origin: Origin = QUERY) -> None:
-    """Raise InvalidRowsError as `check_values` does, or LimitError if rows or records break a limit in the settings."""
+    """Raise InvalidRowsError for invalid rows that must not be skipped, and LimitError for a broken limit."""
     check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=first_invalid, origin=origin)
     share = stats.invalid_rows / max(stats.read, 1)
     if share > settings.max_invalid_ratio:

@@ -130,7 +130,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedPart:
-    """The rows that are sent for `count` consecutive rows of a block, encoded as bytes.
+    """The records to send for `count` consecutive rows of a block, encoded as bytes.
 
     `rows` and `shapes` (their numbers, 0: no valid key) have an entry for each row, or, if a key has several values,
     for each combination of values; `positions` are the rows that the entries belong to.
@@ -200,7 +200,7 @@ def encode_rows(by_column: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
 
 
 def _find_key_bit(column: Column) -> int:
-    """Return the bit in a shape's number that is set if the rows have this column's key."""
+    """Return the bit for a column's type of identifier, in the bit mask of the types that a row has (its shape)."""
     return _BITS[_HASHED_KEYS.index(column.type.key)] if column.type.is_hashed else _EXTERNAL_ID
 
 

@@ -62,9 +62,10 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists | No
 
 
 def find_people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
-    """Return the identifier columns of the query that selects the people to export. `lists`: each list's columns.
+    """Return the identifier columns of the people's query. Raises JobError if there are none.
 
-    Raises JobError, also for a list with none of their types, and for a control group that cannot be chosen.
+    Raises JobError too if an opt-out or consent list has no type in common with them (`lists`: the columns of each
+    list), and if the control group cannot be chosen.
     """
     own = {name.lower() for name, _ in job.schema}
     others = {column.name.lower() for columns in lists.values() for column in columns}
@@ -96,7 +97,7 @@ def _require_shared_types(people: Sequence[Column], lists: Mapping[str, Sequence
 
 
 def _find_rows_in_control(settings: ReaderSettings, block: Block, by_column: Sequence[ColumnKeys]) -> Sequence[bool]:
-    """Return for each row of a block whether its person is in the control group, by the key or else the digest."""
+    """Return for each row of a block whether its person is in the control group. `by_column`: the rows' identifiers."""
     control, by = settings.control, settings.by
     if control is None:
         return [False] * len(block[0])

@@ -116,7 +116,7 @@ def _silence_excepthook(failure: ExportError) -> None:
     before = sys.excepthook
 
     def print_other_errors(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        """Print an uncaught error in the usual way, unless it is `failure`."""
+        """Print an uncaught error as Python does, except the run's own failure, which was reported already."""
         if error is not failure:
             before(kind, error, traceback)
 

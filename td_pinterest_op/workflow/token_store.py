@@ -130,11 +130,10 @@ class TokenStore:
                 "the old token is not in a local secrets file, and a local run stores no token on a server"
             )
         if endpoint := self.environ.get("DIGDAG_ENDPOINT", "").rstrip("/"):
-            if self.project_id is None or not is_safe_url(endpoint):
-                raise SettingsError(
-                    "DIGDAG_ENDPOINT must be an https address (http is allowed only for this machine), and the task "
-                    "must belong to a project"
-                )
+            if not is_safe_url(endpoint):
+                raise SettingsError("DIGDAG_ENDPOINT must be an https address (http is allowed only for this machine)")
+            if self.project_id is None:
+                raise SettingsError("the task must belong to a project of the digdag server: push the project first")
             # Never the Treasure Data key: it is not for that server.
             return DigdagServer(url=endpoint, authorization=Secret(self.environ.get("DIGDAG_AUTHORIZATION", "")))
         server = self.environ.get("TD_API_SERVER") or "https://api.treasuredata.com/"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op import history as door
-from td_pinterest_op.activation import extend_by_console
+from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.erase import erase_people
 from td_pinterest_op.errors import AudienceError, ExportError, LimitError, PinterestError, SettingsError
 from td_pinterest_op.export import export
@@ -199,7 +199,7 @@ def test_follow_up_with_a_rejected_token_writes_a_failed_row(services: Services)
 def test_activation_writes_its_row(services: Services) -> None:
     least = {"type": "pinterest", "ad_account_id": AD_ACCOUNT_ID, "audience_type": "customer_list", "history": HISTORY}
     given = task_of(services, least, segment_name="Likely buyers", job_id=services.job(people(5)))
-    export(extend_by_console(given), services.time.timing)
+    export(add_activation_settings(given), services.time.timing)
     assert [("Likely buyers", CREATE)] == [(row["audience_name"], row["action"]) for row in read_rows(services)]
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from td_pinterest_op import many
-from td_pinterest_op.activation import extend_by_console
+from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.export import export
 from td_pinterest_op.workflow.task import Task
@@ -113,7 +113,7 @@ def test_restriction_of_an_activation_is_honoured_or_rejected(
             result_connection_settings=json.dumps(console),
         )
         try:
-            return export_error(extend_by_console(Task(params=params, environ=services.environ)), services)
+            return export_error(add_activation_settings(Task(params=params, environ=services.environ)), services)
         except ExportError as error:
             return str(error)
 

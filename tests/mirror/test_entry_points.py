@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.activation import extend_by_console
+from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.export import export
 from td_pinterest_op.many import export_entry
 from td_pinterest_op.mirroring.ledger import Ledger
@@ -46,11 +46,11 @@ def test_activation_mirrors_from_its_first_run(mirror_world: World) -> None:
     mirror_world.set_people(people(200))
     params: dict[str, Any] = {**mirror_world.task, "later_runs": "Mirror", "segment_name": "VIP", "activation_id": "7"}
     task = Task(params={**params, "result_settings": kept}, environ=mirror_world.environ)
-    export(extend_by_console(task), mirror_world.time.timing)
+    export(add_activation_settings(task), mirror_world.time.timing)
     (audience,) = mirror_world.pinterest.audiences_named("VIP")
     assert digests(200) == mirror_world.members(audience.id)
     mirror_world.set_people(people(190))
-    stored = export(extend_by_console(task), mirror_world.time.timing)
+    stored = export(add_activation_settings(task), mirror_world.time.timing)
     assert (10, digests(190)) == (stored["mirror"]["left"], mirror_world.members(audience.id))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.activation import extend_by_console
+from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.workflow.task import Task
 
@@ -21,7 +21,7 @@ def extend_settings(**params: Any) -> dict[str, Any]:
     if isinstance(console := params.pop("console", None), dict):
         console = json.dumps(console)
     task = {**HANDED, "result_settings": OWN, "result_connection_settings": console, **params}
-    return dict(extend_by_console(Task(params=task, environ={})).params)
+    return dict(add_activation_settings(Task(params=task, environ={})).params)
 
 
 def settings(*, later: str | None = "add", **params: Any) -> dict[str, Any]:
