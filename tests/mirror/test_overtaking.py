@@ -93,7 +93,7 @@ def test_plan_overtaken_while_waiting_sends_no_more_and_later_days_are_right(
         older = mirror_world.run(1)
     assert [True] == [attempt.succeeded for attempt in newer], newer
     assert not older.succeeded
-    assert "was superseded: another run has made plan" in older.output
+    assert "was superseded: another run has since made plan" in older.output
     assert OUTCOME[before > 0] in older.output
     assert "Running this task again is safe" not in str(older.error)
     assert digests(200, first=5) == mirror_world.members(audience_id)
@@ -113,7 +113,7 @@ def test_records_sent_during_a_newer_plan_are_in_the_ledger_and_corrected_the_ne
     with run_at_write(-(-60 // BATCH) if last else 3, second):
         older = mirror_world.run(1)
     assert not older.succeeded
-    assert "the ledger has its people as unsettled, and the next run corrects them" in older.output
+    assert "the ledger marks these people as unsettled, and the next run corrects them" in older.output
     assert digests(200, first=5) != mirror_world.members(audience_id)
     check_later_days(mirror_world, audience_id)
 
@@ -157,8 +157,8 @@ def test_run_that_does_not_know_of_a_concurrent_one_stops(
         older = mirror_world.run(1)
     assert (is_older_done, True) == (older.succeeded, newer[0].succeeded), older.output
     if not is_older_done:
-        assert "another run has made a plan for audience" in older.output
-        assert "since. Nothing was sent. Run this task again" in older.output
+        assert "another run has made a newer plan for audience" in older.output
+        assert "Nothing was sent. Run this task again" in older.output
     check_later_days(mirror_world, audience_id)
 
 
