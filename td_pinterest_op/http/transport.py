@@ -11,7 +11,7 @@ import urllib.parse
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import requests
 import urllib3
@@ -21,6 +21,9 @@ from td_pinterest_op import USER_AGENT
 from td_pinterest_op.http.connections import PIECE, Adapter, WriteTimeoutError
 from td_pinterest_op.redaction.format import sanitize
 from td_pinterest_op.redaction.secret import Secret, mask
+
+# By name only: urllib3 1.26 lacks this class.
+RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"
 
 # Adds credentials to a request, as an AuthBase of requests does.
 Authorise = Callable[[requests.PreparedRequest], requests.PreparedRequest]
@@ -115,7 +118,7 @@ class Transport:
     @contextlib.contextmanager
     def open_response(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
-    ) -> Iterator[urllib3.BaseHTTPResponse]:
+    ) -> Iterator[RawResponse]:
         """Send one request, and yield its response for the block to read. Raises NoResponseError, also in the block.
 
         `auth` is required: without it requests would send what it finds in ~/.netrc.
@@ -192,7 +195,7 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def read_pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+def read_pieces(response: RawResponse) -> Iterator[bytes]:
     """Yield a response's body, still compressed, as it arrives, in pieces of at most 64 KB."""
     # urllib3 1.26 has no read1: it waits until the piece is full.
     read = getattr(response, "read1", response.read)
@@ -204,7 +207,7 @@ def read_pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         raise urllib3.exceptions.ProtocolError("a chunk has no length") from None
 
 
-def read_body(response: urllib3.BaseHTTPResponse) -> bytes:
+def read_body(response: RawResponse) -> bytes:
     """Return a response's decompressed body, or b"" if the request failed and the body is larger than LARGEST_BODY."""
     data = bytearray()
     for piece in read_pieces(response):

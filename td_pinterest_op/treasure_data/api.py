@@ -9,12 +9,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import tdclient.api
-import urllib3
 
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import ExportError, SettingsError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.retry import Retry, read_retry_after
-from td_pinterest_op.http.transport import Failure, NoResponseError, Transport, parse_json_object, read_body
+from td_pinterest_op.http.transport import (
+    Failure,
+    NoResponseError,
+    RawResponse,
+    Transport,
+    parse_json_object,
+    read_body,
+)
 from td_pinterest_op.redaction.format import format_count, sanitize
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing, format_duration
@@ -119,7 +125,7 @@ class TreasureData:
         *,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Iterator[urllib3.BaseHTTPResponse]:
+    ) -> Iterator[RawResponse]:
         """Send one request, without retries, and yield its response for the block to read.
 
         Raises WorkflowError for a refused key, TemporaryError if a retry may help, and as `_explain_no_response` says.
@@ -140,7 +146,7 @@ class TreasureData:
 
     def _send_form(
         self, method: str, url: str, *, fields: Mapping[str, str], headers: Mapping[str, str]
-    ) -> contextlib.AbstractContextManager[urllib3.BaseHTTPResponse]:
+    ) -> contextlib.AbstractContextManager[RawResponse]:
         """Send a request with `fields`, if any, as a form; return its open response. See `Transport.open_response`."""
         form = {"content-type": "application/x-www-form-urlencoded"} if fields else {}
         body = urllib.parse.urlencode(fields).encode() or None

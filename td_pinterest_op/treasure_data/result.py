@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgpack
-import urllib3
 
 from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
-from td_pinterest_op.http.transport import read_pieces
+from td_pinterest_op.http.transport import RawResponse, read_pieces
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, build_path, build_refusal_error
 from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
@@ -123,7 +122,7 @@ class JobResult:
         is_whole = self._inflater.eof or (self._job.records == 0 and self._offset == 0)
         self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
 
-    def _count_known_bytes(self, response: urllib3.BaseHTTPResponse) -> int:
+    def _count_known_bytes(self, response: RawResponse) -> int:
         """Return how many of a response's bytes were received before. Raises TemporaryError if bytes are missing."""
         if response.status == 200:
             return self._offset

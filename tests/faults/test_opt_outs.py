@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
-import urllib3
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from td_pinterest_op.audiences.actions import Add, Create, Replace
 from td_pinterest_op.errors import ExportError, InvalidRowsError, JobError, LimitError, StoppedError, UnexpectedError
-from td_pinterest_op.http.transport import Transport
+from td_pinterest_op.http.transport import RawResponse, Transport
 from td_pinterest_op.workflow import services
 from tests.campaigns import examples
 from tests.exporting import Services, people
@@ -162,9 +161,7 @@ class WatchedTransport(Transport):
         cls.now, cls.requests, cls.is_dead, cls.records = one, 0, False, []
 
     @contextlib.contextmanager
-    def open_response(
-        self, method: str, url: str, *, body: bytes | None, **rest: Any
-    ) -> Iterator[urllib3.BaseHTTPResponse]:
+    def open_response(self, method: str, url: str, *, body: bytes | None, **rest: Any) -> Iterator[RawResponse]:
         mine = type(self)
         mine.requests += 1
         is_last = mine.requests == mine.now.dies_at

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.retry import Retry
-from td_pinterest_op.http.transport import Transport
+from td_pinterest_op.http.transport import RawResponse, Transport
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData
 from td_pinterest_op.treasure_data.job import Job
@@ -69,7 +69,7 @@ class Wire(TreasureData):
         *,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Iterator[urllib3.BaseHTTPResponse]:
+    ) -> Iterator[RawResponse]:
         assert ("GET", "/v3/job/result/5?format=msgpack.gz") == (method, path)
         sent = headers or {}
         self.ranges.append(sent.get("Range"))
