@@ -130,7 +130,7 @@ class AudienceState:
         return asdict(self) | derived
 
     def find_broken_limits(self, settings: StatusSettings, *, previous_size: int | None) -> list[str]:
-        """Return a text for each limit that the audience breaks, such as min_size. Sizes are checked after matching."""
+        """Return a text for each limit that the audience breaks. Its size is judged once Pinterest has matched it."""
         broken = [f"its status is {self.status}"] if self.status in settings.fail_on else []
         if self.is_waiting or self.size is None:
             return broken

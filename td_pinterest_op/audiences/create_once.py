@@ -23,7 +23,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateResult(Generic[_T]):
-    """An audience or list that was created. `answered`: its request got a response. `lost`: some request got none."""
+    """An audience or list that was created. `answered`: the request got a response. `lost`: an earlier one got none."""
 
     entity: _T
     answered: bool

@@ -73,7 +73,7 @@ class SingleIdentifierPeople:
         self._controlled.add([key for key in compress(column.keys, in_control) if key])
 
     def add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        """Do nothing: if a person who is not sent opted out, the list has the same identifier of others as well."""
+        """Do nothing. With one identifier a person, the opt-out list itself withholds an unsent person's identifier."""
 
     def find_sendable(self) -> Iterator[Sendable]:
         """Yield for each first byte the identifiers that may be sent, and how many may not, by reason. Raises OSError.

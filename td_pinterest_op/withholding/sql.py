@@ -130,7 +130,7 @@ def _has_mark_sql(mark: str) -> str:
 
 
 def _single_value_select(query: Query) -> str:
-    """Return a SELECT of the digest or reason for each row's only identifier, as the column `answer`."""
+    """Return a SELECT for rows with one identifier: its digest, or the reason for its rejection, as `answer`."""
     (column,) = query.columns
     source = build_hashing_select(query, hashed_mark=HASHED_MARK)
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"
