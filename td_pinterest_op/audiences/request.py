@@ -27,7 +27,6 @@ from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import read_history_database
-from td_pinterest_op.workflow.services import read_endpoints
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +117,7 @@ def read_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | 
     settings = errors.call(parse_settings, raw, table=table, environ=task.environ)
     if settings and settings.history:  # only for its problems: the history finds the database again
         errors.call(read_history_database, task, settings.history)
-    errors.call(read_endpoints, task.environ)  # only for its problems: `connect_services` reads the endpoints again
+    errors.call(getattr, task, "endpoints")
     for name, meant in find_misspelt_parameters(task.params).items():
         errors.add(f"{name} is not a parameter of an export; did you mean {meant}?", key=name)
     source: Source | Rows | None = rows

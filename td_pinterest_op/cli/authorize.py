@@ -25,7 +25,8 @@ from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import ConnectionSettings
-from td_pinterest_op.workflow.services import open_client, read_endpoints
+from td_pinterest_op.workflow.services import open_client
+from td_pinterest_op.workflow.task import read_endpoints
 
 _TARGETS, _REDIRECT = ("local", "td", "server", "file"), "http://localhost:8085/"
 _APPS = "https://developers.pinterest.com/apps/"

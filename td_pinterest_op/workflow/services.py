@@ -1,14 +1,12 @@
 """Connections to Treasure Data and Pinterest, built from a task's settings. The first call contacts them."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
-from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.http.retry import Retry
-from td_pinterest_op.http.transport import Transport, is_safe_url
+from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Client, OnResponse
 from td_pinterest_op.pinterest.oauth import Tokens
@@ -21,26 +19,7 @@ from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.workflow.task import Task
 from td_pinterest_op.workflow.token_store import TokenStore
 
-# The environment variables of the official clients, and their default values.
-_DEFAULTS = {"TD_API_SERVER": "https://api.treasuredata.com/", "PINTEREST_API_ENDPOINT": "https://api.pinterest.com/v5"}
-
 OnNewRefreshToken = Callable[[Secret | None, float | None], None]
-
-
-class Endpoints(NamedTuple):
-    """The base URLs of the APIs of Treasure Data and Pinterest, both safe for secrets."""
-
-    treasure_data: str
-    pinterest: str
-
-
-def read_endpoints(environ: Mapping[str, str]) -> Endpoints:
-    """Return the services' URLs from the environment. Raises SettingsError if a URL is not safe for secrets."""
-    values = {name: environ.get(name, "").strip() or default for name, default in _DEFAULTS.items()}
-    urls = {name: url if "://" in url else f"https://{url}" for name, url in values.items()}
-    if unsafe := [name for name, url in urls.items() if not is_safe_url(url)]:
-        raise SettingsError(f"{' and '.join(unsafe)} must be an https address (http is allowed only for this machine)")
-    return Endpoints(*urls.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +67,7 @@ def connect_services(
 
     Raises SettingsError for an endpoint that secrets must not be sent to.
     """
-    endpoint = read_endpoints(task.environ).pinterest
-    store = open_token_store(task, settings, timing)
+    endpoint, store = task.endpoints.pinterest, open_token_store(task, settings, timing)
     with open_client(settings, endpoint=endpoint, timing=timing, count=count, on_response=on_response) as client:
         tokens = Tokens(
             client=client,
@@ -135,7 +113,7 @@ def open_client(
 
 def build_treasure_data_api(task: Task, *, transport: Transport, retry: Retry, timing: Timing) -> TreasureData:
     """Return Treasure Data's API for a task. Raises SettingsError if the task has no API key."""
-    endpoint = read_endpoints(task.environ).treasure_data
+    endpoint = task.endpoints.treasure_data
     return TreasureData(api_key=task.td_api_key, endpoint=endpoint, transport=transport, retry=retry, timing=timing)
 
 

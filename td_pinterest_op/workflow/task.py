@@ -7,10 +7,12 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
+from td_pinterest_op.http.transport import is_safe_url
 from td_pinterest_op.redaction.format import break_templates, sanitize
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.settings.types import has_lost_digits, is_left_out
@@ -19,12 +21,30 @@ from td_pinterest_op.treasure_data.job import Source
 log = logging.getLogger(__name__)
 
 ENGINES = ("presto", "trino", "hive")
+# The environment variables of the official clients, and their default values.
+_DEFAULTS = {"TD_API_SERVER": "https://api.treasuredata.com/", "PINTEREST_API_ENDPOINT": "https://api.pinterest.com/v5"}
 # A name, never a path: the API key could do more than query.
 _DATABASE = re.compile(r"[a-z0-9_]{1,255}")
 _JOB_ID = re.compile(r"[0-9]{1,40}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints(NamedTuple):
+    """The base URLs of the APIs of Treasure Data and Pinterest, both safe for secrets."""
+
+    treasure_data: str
+    pinterest: str
+
+
+def read_endpoints(environ: Mapping[str, str]) -> Endpoints:
+    """Return the services' URLs from the environment. Raises SettingsError if a URL is not safe for secrets."""
+    values = {name: environ.get(name, "").strip() or default for name, default in _DEFAULTS.items()}
+    urls = {name: url if "://" in url else f"https://{url}" for name, url in values.items()}
+    if unsafe := [name for name, url in urls.items() if not is_safe_url(url)]:
+        raise SettingsError(f"{' and '.join(unsafe)} must be an https address (http is allowed only for this machine)")
+    return Endpoints(*urls.values())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """A digdag task: its merged parameters, and its environment variables.
 
@@ -60,6 +80,11 @@ class Task:
         """The parameter `td`: results of earlier td> tasks, and the workflow's settings for such tasks."""
         td = self.params.get("td")
         return td if isinstance(td, Mapping) else {}
+
+    @cached_property
+    def endpoints(self) -> Endpoints:
+        """The base URLs of both APIs. Raises SettingsError if secrets must not be sent to one of them."""
+        return read_endpoints(self.environ)
 
     @property
     def td_api_key(self) -> Secret:

@@ -12,7 +12,7 @@ from td_pinterest_op.cli.doctor.check import ERROR, OK, CheckResult, DoctorConte
 from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
 from td_pinterest_op.redaction.format import format_count
-from td_pinterest_op.workflow.services import read_endpoints
+from td_pinterest_op.workflow.task import read_endpoints
 
 # The HTTP status of a response that refuses a credential.
 _REFUSED = 401

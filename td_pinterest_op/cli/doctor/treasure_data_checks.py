@@ -19,7 +19,7 @@ from td_pinterest_op.treasure_data.job import wait_for_job
 from td_pinterest_op.treasure_data.result import JobResult
 from td_pinterest_op.withholding.preparation import open_reader
 from td_pinterest_op.workflow import task as workflow_task
-from td_pinterest_op.workflow.services import read_endpoints
+from td_pinterest_op.workflow.task import read_endpoints
 
 _SAMPLE = 1_000
 # The permissions of Treasure Data with which a user cannot make a table and insert rows.
