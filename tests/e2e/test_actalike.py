@@ -6,7 +6,7 @@ import pytest
 
 from td_pinterest_op.errors import AudienceError
 from tests.e2e.audiences import NEXT_DAY
-from tests.emulators.pinterest import Fault, Reset, When
+from tests.emulators.pinterest import Call, Fault, Reset, When
 from tests.exporting import Services, people
 
 ACTALIKE = {"action": "create_actalike_audience", "audience_name": "Like shoppers", "country": "US", "percentage": "5"}
@@ -37,6 +37,22 @@ def test_actalike_created_twice_in_a_session_is_one_audience(services: Services)
     settings = {**ACTALIKE, "seed_audience_id": seed(services)}
     first, second = services.export(settings), services.export(settings)
     assert [first["audience_id"]] == [audience.id for audience in made(services)] == [second["audience_id"]]
+
+
+def test_actalike_that_is_removed_after_the_plan_is_not_created_again(services: Services) -> None:
+    settings = {**ACTALIKE, "seed_audience_id": seed(services)}
+    services.export(settings)
+    (audience,) = made(services)
+    calls = services.pinterest.calls
+    before, writes = len(calls.of("audiences/list")), len(calls.writes())
+
+    def remove_after_plan(call: Call) -> None:
+        if call.operation == "audiences/list" and len(calls.of("audiences/list")) - before == 2:
+            audience.removed = True
+
+    services.pinterest.on_request(remove_after_plan, when=When.AFTER)
+    services.export(settings)
+    assert writes == len(calls.writes())
 
 
 def test_actalike_of_another_session_fails_because_the_name_is_taken(services: Services) -> None:

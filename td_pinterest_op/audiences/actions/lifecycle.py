@@ -120,7 +120,7 @@ class CreateActalike(CreatingAction):
         return audience.audience_type == ACTALIKE and audience.description.endswith(f"(td {self._session_key})")
 
     def check_audience(self) -> Audience | None:
-        """Return the audience that this session created. If there is none, check the new name and the seed audience."""
+        """Return the audience that this session created, or None after a check of the new name and the seed."""
         self._stats.audience_name = self._new_name
         others, own = self._find_named_audiences()
         if others and not own:
@@ -133,18 +133,22 @@ class CreateActalike(CreatingAction):
         """Return the step that creates the audience, unless this session already created it."""
         own = self.check_audience()
         self._set_summary(past="Created look-alike {audience}", infinitive="create look-alike {audience}")
+        if own:
+            description = f"no change: this session already created {own.label}"
+            return [Step(description=description, run=lambda: self._copy_to_stats(self._resume_creation(own)))]
         description = (
-            f"no change: this session already created {own.label}"
-            if own
-            else f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
+            f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
             f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
         )
-        return [Step(description=description, request_count=0 if own else 1, run=self._create_audience)]
+        return [Step(description=description, request_count=1, run=self._create_audience)]
 
     def _create_audience(self) -> None:
-        """Create the audience, unless this session has already created it."""
+        """Create the audience, unless Pinterest lists by now that an earlier try of this session created it."""
         wait_for_consistency(self._api.client)
-        own, settings = self.check_audience(), self._settings
+        if own := self.check_audience():
+            self._copy_to_stats(self._resume_creation(own))
+            return
+        settings = self._settings
         create = partial(
             self._api.create_audience,
             name=self._new_name,
@@ -156,7 +160,7 @@ class CreateActalike(CreatingAction):
                 "percentage": settings.percentage,
             },
         )
-        self._copy_to_stats(self._resume_creation(own) if own else self._create_new_audience(create))
+        self._copy_to_stats(self._create_new_audience(create))
         self._remove_late_duplicates()
 
     def _check_seed(self) -> None:
