@@ -20,6 +20,9 @@ from td_pinterest_op.treasure_data.api import TreasureData, build_path
 log = logging.getLogger(__name__)
 
 _FINISHED = ("success", "error", "killed")
+_UNFINISHED = ("queued", "booting", "running")
+# Polls in a row of a job whose status is neither: some five minutes.
+_MAXIMUM_UNKNOWN = 36
 # Polling, in seconds: often at first, for short queries, then seldom.
 _FIRST_POLL, _LAST_POLL = 0.1, 10.0
 # Lines about the wait: the first after a second, then never more than this many seconds apart.
@@ -164,9 +167,15 @@ def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]
 
 
 def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:
-    """Wait until a job has finished, and return its details."""
-    pause, waited, next_log_at = _FIRST_POLL, 0.0, _FIRST_LOG
+    """Wait until a job has finished, and return its details. Raises TreasureDataError if its status stays unknown."""
+    pause, waited, next_log_at, unknown = _FIRST_POLL, 0.0, _FIRST_LOG, 0
     while (status := _get_job_details(td, "status", job_id)["status"]) not in _FINISHED:
+        unknown = 0 if status in _UNFINISHED else unknown + 1
+        if unknown > _MAXIMUM_UNKNOWN:
+            raise TreasureDataError(
+                f'job {job_id} has the status "{sanitize(status)}" for {format_duration(waited)}, which this operator '
+                "does not know; nothing was sent. Look at the job in the console, then run this task again"
+            )
         if waited >= next_log_at:
             log.info("waiting for job %s (%s): %s so far", job_id, sanitize(status), format_duration(waited))
             next_log_at = waited + min(waited, _LONGEST_SILENCE)

@@ -158,8 +158,16 @@ class TestStrangeAnswers:
             finished(fake_time, shown("error", debug=debug))
         assert f"job 5 ended with status error: nothing was sent{expected}" == str(caught.value)
 
-    def test_unknown_status_is_waited_for(self, fake_time: FakeTime) -> None:
-        assert "5" == finished(fake_time, shown(), *["paused\n"] * 100, "success").id
+    def test_unknown_status_is_waited_for_some_minutes_only(self, fake_time: FakeTime) -> None:
+        with pytest.raises(
+            TreasureDataError, match=r'job 5 has the status "paused\\n" for \d+ min( \d+ s)?, which this operator'
+        ):
+            finished(fake_time, shown("paused\n"))
+        assert 120 < sum(fake_time.slept) < 600
+
+    def test_unknown_status_may_pass(self, fake_time: FakeTime) -> None:
+        statuses = (["paused"] * 36 + ["running"]) * 3
+        assert "5" == finished(fake_time, shown(), *statuses, "success").id
 
     @pytest.mark.parametrize("job_id", ["../../database/delete/x", "a/b", "7?x", "", ["7"], "1" * 65])
     def test_invalid_job_id_is_never_requested(self, fake_time: FakeTime, job_id: object) -> None:
