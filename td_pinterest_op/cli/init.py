@@ -131,7 +131,7 @@ class _Questions:
     def get_answer(
         self, question: str, option_value: str | None, *, option: str = "", default: str | None = None
     ) -> str:
-        """Return the option's value, the user's answer or the default. Raises click.UsageError if there is none."""
+        """Return the option's value, the user's answer or the default. Raises click.UsageError without any of them."""
         if option_value is not None:
             return option_value.strip()
         if self._asks:

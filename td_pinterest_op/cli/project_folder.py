@@ -233,7 +233,7 @@ def _fill_value(text: str, template: str, *, keys: Sequence[str], value: str) ->
 
 
 def _find_yaml_line(text: str, keys: Sequence[str]) -> tuple[int, re.Match[str]]:
-    """Return number and regex match of the YAML line at these nested keys. Raises SettingsError if there is none."""
+    """Return number and regex match of the YAML line at these nested keys. Raises SettingsError if it is missing."""
     path: list[tuple[int, str]] = []
     for number, line in enumerate(text.splitlines()):
         if match := _LINE.fullmatch(line):
