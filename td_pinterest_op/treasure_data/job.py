@@ -120,8 +120,15 @@ def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str],
         "".join(chain.from_iterable(schema))  # raises TypeError unless all are text
     except (TypeError, ValueError, RecursionError):
         raise JobError(f"job {job_id} succeeded but has no result: its query must be a SELECT") from None
-    records, size = parse_whole_number(details.get("num_records")), parse_whole_number(details.get("result_size"))
+    records, size = (_parse_count(details.get(name)) for name in ("num_records", "result_size"))
     return Job(id=job_id, schema=schema, records=records, size=size)
+
+
+def _parse_count(value: object) -> int | None:
+    """Return a count that came as a number or as text; None for any other value."""
+    # Without its count, nothing shows that a result has lost rows.
+    is_text = isinstance(value, str) and re.fullmatch("[0-9]{1,15}", value)
+    return parse_whole_number(int(str(value)) if is_text else value)
 
 
 def run_statement(td: TreasureData, source: Source) -> str:

@@ -155,6 +155,12 @@ def test_listing_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     assert 3 == len(stage.script.sent)
 
 
+def test_listing_of_the_most_pages_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_PAGES", 3)
+    calls, _ = api(page("1", bookmark="b1"), page("2", bookmark="b2"), page("3"))
+    assert ["1", "2", "3"] == [audience.id for audience in calls.list_audiences()]
+
+
 @pytest.mark.parametrize("bookmark", ["same", 7, ["odd"]])
 def test_listing_that_names_a_page_again_is_an_error(bookmark: object) -> None:
     with pytest.raises(PinterestError, match="names the same next page again"):

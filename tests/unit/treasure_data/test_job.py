@@ -14,7 +14,7 @@ from tests.clock import FakeTime
 
 QUERY = Source(query="select email from customers", database="crm", engine="presto", domain_key="key")
 EMAIL = '[["email","varchar"]]'
-UNKNOWN_COUNTS: list[object] = [None, "", "12", [], float("inf"), float("nan"), "Infinity", 1e300, -1, 10**400]
+UNKNOWN_COUNTS: list[object] = [None, "", "many", [], float("inf"), float("nan"), "Infinity", 1e300, -1, 10**400]
 
 
 class Scripted(TreasureData):
@@ -56,10 +56,12 @@ class TestFinishedJob:
         assert expected == finished(fake_time, shown())
         assert [] == fake_time.slept
 
-    @pytest.mark.parametrize("value", UNKNOWN_COUNTS)
-    def test_invalid_count_is_unknown(self, fake_time: FakeTime, value: object) -> None:
+    @pytest.mark.parametrize(("value", "expected"), [("12", 12), *((value, None) for value in UNKNOWN_COUNTS)])
+    def test_count_may_be_text_and_an_invalid_one_is_unknown(
+        self, fake_time: FakeTime, value: object, expected: int | None
+    ) -> None:
         job = finished(fake_time, shown(num_records=value, result_size=value))
-        assert (None, None) == (job.records, job.size)
+        assert (expected, expected) == (job.records, job.size)
 
     def test_running_job_is_polled_less_and_less_often(self, fake_time: FakeTime) -> None:
         finished(fake_time, shown(), "queued", "booting", *["running"] * 20, "success")
