@@ -119,7 +119,7 @@ def read_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | 
         errors.call(read_history_database, task, settings.history)
     errors.call(getattr, task, "endpoints")
     for name, meant in find_misspelt_parameters(task.params).items():
-        errors.add(f"{name} is not a parameter of an export; did you mean {meant}?", key=name)
+        errors.append(SettingsError(f"{name} is not a parameter of an export; did you mean {meant}?", key=name))
     source: Source | Rows | None = rows
     if source is None and (action is None or action.reads_rows):
         source = errors.call(workflow.read_source, task)

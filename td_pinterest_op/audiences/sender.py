@@ -17,7 +17,6 @@ from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.rows import RowBatch
 from td_pinterest_op.records.spool import Batch, PreparedRecords
 from td_pinterest_op.runtime.shutdown import start_thread
-from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow.progress import Phase, ProgressReporter
@@ -132,7 +131,7 @@ class Sender:
             with self.reporter.show_progress(phase) as progress:
                 self._send_all(prepared.read_batches(settings.limit_records_per_request), send_records, progress)
         except Exception as error:
-            known = to_export_error(error)
+            known = ExportError.from_exception(error)
             # After a signal, or a failure of the spool: the threads must not send the batches that they have.
             rate_limiter.stop(known)
             raise known.extend(self._describe_progress()) from None
@@ -191,7 +190,7 @@ class Sender:
                 self._send_in_pieces(part, batch, send_records)
             self._raise_if_rejected(batch)
         except Exception as error:
-            batch.error = to_export_error(error)
+            batch.error = ExportError.from_exception(error)
         return batch
 
     def _send_in_pieces(self, records: Batch, batch: _BatchResult, send_records: SendRecords) -> None:

@@ -15,14 +15,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from td_pinterest_op import __version__
-from td_pinterest_op.errors import JobError, StoppedError, TreasureDataError
+from td_pinterest_op.errors import ExportError, JobError, StoppedError, TreasureDataError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row
 from td_pinterest_op.run_history.sql import create_table, insert_rows
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing, format_duration
-from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.treasure_data.api import RUN_AGAIN, TreasureData
 from td_pinterest_op.treasure_data.job import Source, make_domain_key, run_statement
@@ -186,7 +185,7 @@ def _needs_row(task: Task, error: BaseException) -> bool:
 def format_error(error: BaseException | None) -> str:
     """Return the text of an error, without anything that could quote a row, or "" for None."""
     if isinstance(error, Exception):
-        return str(to_export_error(error))
+        return str(ExportError.from_exception(error))
     return type(error).__name__ if error else ""
 
 

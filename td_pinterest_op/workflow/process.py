@@ -11,7 +11,6 @@ from types import FrameType, TracebackType
 
 from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.workflow.resubmit import try_resubmit
 from td_pinterest_op.workflow.session_log import SessionLog
 
@@ -55,7 +54,7 @@ class TaskProcess:
             is_resubmitted = isinstance(error, AccountError) and try_resubmit(error)
             if is_resubmitted or not isinstance(error, Exception):
                 return is_resubmitted
-            failure = to_export_error(error)
+            failure = ExportError.from_exception(error)
             log.error("%s. Who must act: %s. %s", type(failure).__name__, failure.who, failure.advice)
         _silence_excepthook(failure)
         raise failure.with_traceback(None) from None

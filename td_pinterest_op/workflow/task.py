@@ -232,7 +232,7 @@ def _build_source(query: str, task: Task, *, use: str = "") -> Source:
     errors = SettingsErrorCollector()
     database = errors.call(read_database, task, use=use or "a query") or ""
     if engine not in ENGINES:
-        errors.add(f"engine must be one of {', '.join(ENGINES)}", key="engine")
+        errors.append(SettingsError(f"engine must be one of {', '.join(ENGINES)}", key="engine"))
     errors.raise_any()
     key = task.build_domain_key(engine, database, query)
     return Source(query=query, database=database, engine=engine, domain_key=key)
