@@ -124,7 +124,7 @@ def read_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | 
     if source is None and (action is None or action.reads_rows):
         source = errors.call(workflow.read_source, task)
         errors.call(getattr, task, "td_api_key")
-    lists = _read_people_lists(task, action, errors) if table.actions else {}
+    lists = _read_people_lists(task, action, errors) if "action" in table.by_name else {}
     if isinstance(settings, Settings) and (needed_by := find_hashing_reason(settings.action, settings.hash_in)):
         for name, each in {**({"query": source} if source else {}), **lists}.items():
             errors.call(require_hashable, each, name=name, needed_by=needed_by)

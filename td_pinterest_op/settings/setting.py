@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
 
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
+from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.settings.types import SettingType
 
 _K = TypeVar("_K")
@@ -67,7 +68,7 @@ class Setting:
     name: str = ""
     type: SettingType
     default: Any = None
-    alias: str | None = None
+    alias: str = ""
     is_needed: bool = False
     scope: Scope = "every action"
     is_credential: bool = False
@@ -92,11 +93,6 @@ class Setting:
         """The workflow secret that contains the credential if the setting is left out."""
         return f"pinterest.{self.name}"
 
-    @property
-    def variable(self) -> str:
-        """The environment variable through which a task gets the workflow secret."""
-        return build_variable_name(self.secret)
-
 
 def build_variable_name(secret: str) -> str:
     """Return the environment variable of a workflow secret: PINTEREST_CLIENT_ID for pinterest.client_id."""
@@ -115,14 +111,10 @@ def find_declared_settings(kind: type[Any]) -> list[Setting]:
 
 @dataclass(frozen=True, kw_only=True)
 class SettingsTable(Generic[_K]):
-    """The settings of one entry point, such as the export.
-
-    `kind`: the dataclass that gets their values. `actions`: what the setting `action` can name, if there is one.
-    """
+    """The settings of one entry point, such as the export. `kind`: the dataclass that gets their values."""
 
     kind: type[_K]
     settings: tuple[Setting, ...]
-    actions: tuple[ActionSpec, ...] = ()
 
     @cached_property
     def by_name(self) -> Mapping[str, Setting]:
@@ -132,18 +124,24 @@ class SettingsTable(Generic[_K]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedSettings:
-    """The values of `result_settings` by the names and aliases in a table, and their problems.
+    """The keys of `result_settings` that are not left out, and all problems.
 
-    `values`: the default of a key that is left out, None for a wrong value. `given`: the keys that are not left out.
-    `secrets`: the workflow secrets that values came from. `lost_digits`: the keys of ids that may have lost digits.
+    `given`: the values by name or alias, None for a wrong one. `secrets`: the workflow secrets that values came from.
+    `lost_digits`: the keys of ids that may have lost digits.
     """
 
     table: SettingsTable[Any]
-    values: dict[str, Any] = field(default_factory=dict)
-    given: set[str] = field(default_factory=set)
+    given: dict[str, Any] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     lost_digits: list[str] = field(default_factory=list)
     _problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The value of each setting: its default if it is left out, None if it is wrong."""
+        return {
+            key.name: self.given.get(key.name, self.given.get(key.alias, key.default)) for key in self.table.settings
+        }
 
     @property
     def action(self) -> ActionSpec | None:
@@ -156,17 +154,18 @@ class ParsedSettings:
         places = {name: place for place, name in enumerate(self.table.by_name)}
         return tuple(sorted(self._problems, key=lambda problem: places.get(problem.key, len(places))))
 
+    @property
+    def unused_keys(self) -> list[str]:
+        """The keys that the action does not use, in the order of the table."""
+        action, keys = self.action, self.table.by_name.items()
+        return [name for name, key in keys if action and name in self.given and not key.is_used_by(action)]
+
     def add_problem(self, name: str, text: str, *, code: ProblemCode = "wrong") -> None:
         """Add a problem of the key `name`. `code`: the kind of problem, see `ProblemCode`."""
         self._problems.append(Problem(key=name, code=code, text=text))
 
     def build_error(self) -> SettingsError:
         """Return all problems as one error, one per line."""
-        problems = self.problems
-        count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
-        lines = (f"- {problem.key}: {problem.text}" for problem in problems)
-        return SettingsError("\n".join([f"result_settings has {count}:", *lines]), problems=problems)
-
-    def find_unused_keys(self, action: ActionSpec) -> list[str]:
-        """Return the keys that were given but that the action does not use, in the order of the table."""
-        return [name for name, key in self.table.by_name.items() if name in self.given and not key.is_used_by(action)]
+        lines = [f"- {problem.key}: {problem.text}" for problem in self.problems]
+        text = "\n".join([f"result_settings has {format_count(len(lines), 'problem')}:", *lines])
+        return SettingsError(text, problems=self.problems)

@@ -90,7 +90,6 @@ def _read_each(readers: Iterable[tuple[str, Callable[[], _V]]], faults: Sequence
 
 
 def _read_items(item_type: SettingType, value: object, show: Show) -> list[str]:
-    """Return the items of a list, each checked and converted as `item_type`. Raises WrongValueError."""
     items = enumerate(read_list_items(value), start=1)
     return _read_each((f"number {position}: ", partial(item_type.read, item, show)) for position, item in items)
 
@@ -99,7 +98,6 @@ def _build_id_list_type(id_type: SettingType) -> SettingType:
     """Return the setting type of a list of ids or a single id, read as a tuple without repeats, in the order given."""
 
     def read_ids(value: object, show: Show) -> tuple[str, ...]:
-        """Return a tuple of ids without repeats, or raise WrongValueError."""
         ids = tuple(dict.fromkeys(_read_items(id_type, value, show)))
         if not ids:
             raise WrongValueError("must contain at least one id")
@@ -114,7 +112,6 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
     columns: dict[str, str] = {}
 
     def read_column(column: object, identifier_type: object) -> None:
-        """Add a column and its identifier type to `columns`, or raise WrongValueError."""
         name = column.strip().lower() if isinstance(column, str) else ""
         if not name:
             raise WrongValueError("the name of a column must be a string that is not blank")
@@ -128,7 +125,6 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
 
 
 def _read_percent(value: object, show: Show) -> Decimal:
-    """Return a percentage from 0.01 to 50 with two decimals at most, or raise WrongValueError."""
     percent = parse_number(value)
     if percent is None or not 0 < percent <= _MOST_PERCENT or percent != round(percent, 2):
         raise WrongValueError(
@@ -146,7 +142,6 @@ _CONTROL_PARTS: Mapping[object, Callable[[object, Show], Any]] = {
 
 
 def _read_control(value: object, show: Show) -> Control:
-    """Return the control group that a mapping describes, or raise WrongValueError."""
     mapping = read_mapping(value)
     parts = {name: part for name, part in mapping.items() if not is_left_out(part)}
     faults = [f"{name} is missing" for name in ("percent", "salt") if name not in parts]

@@ -68,7 +68,7 @@ class ConnectionSettings:
     client_secret: Secret = _credential(CREDENTIAL)
     refresh_token: Secret = _credential(CREDENTIAL)
     refresh_token_secret: str | None  # the workflow secret that it came from; None if it was given in plain text
-    ad_account_id: str = declare_setting(AD_ACCOUNT_ID)  # of several: the first; "" for none
+    ad_account_id: str = declare_setting(AD_ACCOUNT_ID, "")  # of several: the first; "" for none
     retry_count: int = declare_setting(build_integer_type(0, 100), 7)
     retry_initial_wait_millis: int = declare_setting(
         build_integer_type(0, 3_600_000), 500, at_most="max_retry_wait_millis"
@@ -159,12 +159,7 @@ _AUDIENCE_TYPE = Setting(name="audience_type", type=build_word_type("customer_li
 
 
 def _build_table(
-    kind: type[_C],
-    *,
-    needs: Collection[str] = (),
-    others: Sequence[Setting] = (),
-    without: Collection[str] = (),
-    actions: Sequence[ActionSpec] = (),
+    kind: type[_C], *, needs: Collection[str] = (), others: Sequence[Setting] = (), without: Collection[str] = ()
 ) -> SettingsTable[_C]:
     """Return an entry point's settings table: first the needed settings, then `others` (not fields), then the rest."""
     keys = [
@@ -173,7 +168,7 @@ def _build_table(
         if key.name not in without
     ]
     settings = (*(key for key in keys if key.is_needed), *others, *(key for key in keys if not key.is_needed))
-    return SettingsTable(kind=kind, settings=settings, actions=tuple(actions))
+    return SettingsTable(kind=kind, settings=settings)
 
 
 def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> SettingsTable[Settings]:
@@ -186,7 +181,7 @@ def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) ->
         Setting(name="action", type=action, default=default),
         *(Setting(name=str(name), type=AUDIENCE_ID, scope="named") for name in ids),
     )
-    return _build_table(Settings, needs=("type", "ad_account_id"), others=others, actions=actions)
+    return _build_table(Settings, needs=("type", "ad_account_id"), others=others)
 
 
 _PACE = ("requests_per_minute", "max_in_flight")

@@ -45,7 +45,6 @@ def parse_text(text: str) -> object:
 
 
 def _build_dict(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    """Return the pairs of a JSON object as a dict. Raises ValueError for a repeated key."""
     if len(mapping := dict(pairs)) < len(pairs):
         raise ValueError
     return mapping
@@ -57,7 +56,6 @@ class _Composer(yaml.BaseLoader):
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Return the next node. Raises WrongValueError for an alias, and for nesting that is too deep."""
         if self.check_event(yaml.AliasEvent):
             alias = self.peek_event()  # type: ignore[no-untyped-call]
             raise WrongValueError(f"contains a YAML alias{_format_position(alias.start_mark)}; write the value itself")
@@ -81,12 +79,11 @@ def _read_node(node: yaml.Node | None) -> object:
         return read_scalar(node)
     mapping: dict[str, object] = {}
     for key, value in node.value:
+        position = _format_position(key.start_mark)
         if not isinstance(key, yaml.ScalarNode):
-            raise WrongValueError(
-                f"contains a key that is not a string{_format_position(key.start_mark)}; quote the key"
-            )
+            raise WrongValueError(f"contains a key that is not a string{position}; quote the key")
         if key.value in mapping:
-            raise WrongValueError(f"contains the same key twice{_format_position(key.start_mark)}; remove one of them")
+            raise WrongValueError(f"contains the same key twice{position}; remove one of them")
         mapping[key.value] = _read_node(value)
     return mapping
 
@@ -100,5 +97,4 @@ def read_scalar(node: yaml.ScalarNode) -> object:
 
 
 def _format_position(mark: yaml.Mark | None) -> str:
-    """Return a position in YAML as text, such as " (line 1, column 2)", or "" if it is unknown."""
     return "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"

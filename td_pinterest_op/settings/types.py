@@ -7,12 +7,12 @@ words of a list) and where the value cannot be a person or a credential.
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from td_pinterest_op.redaction.secret import LONGEST_SECRET
+from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, mask
 
 Show = Callable[[object], str]
 
@@ -21,7 +21,6 @@ _LONGEST_GUESSED = 64  # no key and no word of the settings is longer; difflib i
 _NOT_TO_BE_SHOWN = re.compile(
     r"@"  # an e-mail address
     r"|secret|bearer|pin[ar][._]"  # a credential, or where one is kept
-    r"|\b(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})\b"  # a digest
     r"|[0-9a-f]{8}-[0-9a-f]{4}-"  # a device id
     r"|(?=[a-z]{0,19}[0-9])[a-z0-9]{20}",  # a token
     re.IGNORECASE,
@@ -35,6 +34,7 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
 }
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,24}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
 _DIGITS = re.compile(r"[0-9]+")
+_LONG_AND_ROUND = re.compile(r"[0-9]{16,39}0")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _TABLE = re.compile(r"(?:(?P<database>[a-z0-9_]{1,255})\.)?(?P<table>[a-z0-9_]{1,255})")
 _CREDENTIAL = re.compile(r"[!-~]+")
@@ -83,13 +83,11 @@ def has_lost_digits(value: object) -> bool:
 
 
 def _may_be_rounded(id_: object) -> bool:
-    """Whether an id looks like a number that was rounded to a double."""
     if isinstance(id_, (int, float)):
         return abs(id_) > _LARGEST_EXACT
     text = id_.strip() if isinstance(id_, str) else ""
-    if len(text) <= 16 or len(text) > _LONGEST_AUDIENCE_ID or not _DIGITS.fullmatch(text):
-        return False
-    return text.endswith("00") or (text.endswith("0") and text == f"{Decimal(repr(float(text))):f}")
+    is_long = _LONG_AND_ROUND.fullmatch(text) is not None
+    return is_long and (text.endswith("00") or text == f"{Decimal(repr(float(text))):f}")
 
 
 def suggest_word(word: str, words: Iterable[str]) -> str:
@@ -104,15 +102,12 @@ def find_nearest(word: str, words: Iterable[str], *, cutoff: float) -> str:
     return near[0] if near else ""
 
 
-def show_value(value: object, *, hidden: Collection[str] = ()) -> str:
-    """Return a value as text for a message: unchanged if it is short and harmless, else only its type and size.
-
-    `hidden`: the credentials of this run; nothing that contains one of them is shown.
-    """
+def show_value(value: object) -> str:
+    """Return a value as text for a message: unchanged if it is short and harmless, else only its type and size."""
     # Python refuses to write out very large numbers.
     is_short = value.bit_length() <= 128 if isinstance(value, int) else isinstance(value, (str, float))
     text = str(value) if is_short else ""
-    if not 0 < len(text) <= _LONGEST_SHOWN or _NOT_TO_BE_SHOWN.search(text) or any(each in text for each in hidden):
+    if not 0 < len(text) <= _LONGEST_SHOWN or _NOT_TO_BE_SHOWN.search(text) or mask(text) != text:
         return describe_type(value)
     return ascii(value) if isinstance(value, str) else text.lower()
 
@@ -139,7 +134,6 @@ def build_integer_type(minimum: int, maximum: int) -> SettingType:
     """Return the setting type of an int from `minimum` to `maximum`."""
 
     def read_integer(value: object, show: Show) -> int:
-        """Return a value as an int in the range, or raise WrongValueError."""
         number = parse_number(value)
         if number is None or number != number.to_integral_value():
             raise WrongValueError(f"must be a whole number, not {show(value)}")
@@ -159,7 +153,6 @@ def build_choice_type(words: Mapping[str, object], *, allowed: str = "") -> Sett
     known = {_fold_word(word): value for word, value in words.items()}
 
     def read_choice(value: object, show: Show) -> object:
-        """Return the value that `words` has for the word, or raise WrongValueError."""
         word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
         if word not in known:
             raise WrongValueError(f"{show(value)} is not an allowed value{suggest_word(word, known)}")
@@ -179,7 +172,6 @@ def _fold_word(word: str) -> str:
 
 
 def _read_ratio(value: object, show: Show) -> float:
-    """Return a number from 0 to 1, or raise WrongValueError."""
     number = parse_number(value)
     if number is None or not 0 <= number <= 1:
         raise WrongValueError(f"must be a number from 0 to 1, not {show(value)}")
@@ -187,10 +179,7 @@ def _read_ratio(value: object, show: Show) -> float:
 
 
 def _build_id_type(longest: int, allowed: str) -> SettingType:
-    """Return the setting type of an id (a str) of at most `longest` digits."""
-
     def read_id(value: object, _: Show) -> str:
-        """Return an id as text, or raise WrongValueError."""
         text = value.strip() if isinstance(value, str) else ""
         number = None if isinstance(value, str) else parse_number(value)
         if number is not None and number == number.to_integral_value():
@@ -202,25 +191,23 @@ def _build_id_type(longest: int, allowed: str) -> SettingType:
     return SettingType(read=read_id, allowed=allowed, is_id=True)
 
 
-def _read_credential(value: object, _: Show) -> str:
-    """Return a credential without spaces around it, or raise WrongValueError."""
+def _read_credential(value: object, _: Show) -> Secret:
     if not isinstance(value, str):
         raise WrongValueError(f"must be a string, not {describe_type(value)}")
-    if not _CREDENTIAL.fullmatch(value.strip()):
+    secret = Secret(value.strip())  # before the checks: no message may show a wrong one either
+    if not _CREDENTIAL.fullmatch(secret.reveal()):
         raise WrongValueError("the value contains spaces, control characters or characters that are not ASCII")
     if len(value) > LONGEST_SECRET:
         raise WrongValueError(f"the value is longer than the {LONGEST_SECRET} characters that a secret may have")
-    return value.strip()
+    return secret
 
 
-def _read_numeric_credential(value: object, show: Show) -> str:
-    """Return a credential that is given as text or as a number, or raise WrongValueError."""
+def _read_numeric_credential(value: object, show: Show) -> Secret:
     is_id = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30
     return _read_credential(str(value) if is_id else value, show)
 
 
 def _read_line(value: object, _: Show) -> str:
-    """Return one line of text that has a visible character, or raise WrongValueError."""
     if not isinstance(value, str):
         raise WrongValueError(f"must be a string, not {describe_type(value)}")
     categories = {unicodedata.category(character) for character in value.strip()}
@@ -232,7 +219,6 @@ def _read_line(value: object, _: Show) -> str:
 
 
 def _read_page_path(value: object, show: Show) -> str:
-    """Return the path of an HTML file, or raise WrongValueError."""
     path = _read_line(value, show)
     if not path.lower().endswith((".html", ".htm")):
         raise WrongValueError("the path does not end in .html")
@@ -240,7 +226,6 @@ def _read_page_path(value: object, show: Show) -> str:
 
 
 def _read_table_name(value: object, show: Show) -> TableName:
-    """Return the name of a table, or raise WrongValueError."""
     match = _TABLE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise WrongValueError(f"{show(value)} is not a valid table name")
@@ -248,7 +233,6 @@ def _read_table_name(value: object, show: Show) -> TableName:
 
 
 def _read_country(value: object, show: Show) -> str:
-    """Return the code of a country in upper case, or raise WrongValueError."""
     code = value.strip().upper() if isinstance(value, str) else ""
     if not _COUNTRY.fullmatch(code):
         raise WrongValueError(f"must be the two-letter code of a country, not {show(value)}")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from td_pinterest_op.audiences.actions import EXPORT
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
 from td_pinterest_op.cli.explain import ERRORS, get_meaning
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.many import ENTRY_KEYS
@@ -110,11 +110,11 @@ def format_default(setting: Setting) -> str:
         return default.table
     if isinstance(default, enum.Enum):
         return str(default.value)
-    return str(default).lower() if default not in (None, {}) else "–"
+    return str(default).lower() if default not in (None, "", {}) else "–"
 
 
 def test_table_of_settings_has_every_key_with_its_requirement_and_default() -> None:
-    needed = {name for action in EXPORT.actions for name in (*action.needs, action.audience_id)}
+    needed = {name for each in ACTIONS for name in (*each.action.needs, each.action.audience_id)}
     expected = [
         (f"`{key.name}`", "yes" if key.is_needed else "for" if key.name in needed else "no", format_default(key))
         for key in EXPORT.settings
