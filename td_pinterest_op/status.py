@@ -9,7 +9,7 @@ from typing import Any
 
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.redaction.format import format_label
+from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceHistory, build_audience_history
 from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.run_history.sql import select_audience_rows
@@ -93,7 +93,7 @@ class AudienceState:
     @property
     def label(self) -> str:
         """The text that names the audience in messages."""
-        return format_label("audience", self.audience_id, self.audience_name)
+        return f'audience {self.audience_id} "{escape(self.audience_name)}"'
 
     @property
     def match_ratio(self) -> float | None:

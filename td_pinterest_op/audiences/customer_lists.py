@@ -26,7 +26,7 @@ from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
 from td_pinterest_op.records.spool import Batch, DigestBatch, PreparedRecords, compute_fingerprint
-from td_pinterest_op.redaction.format import escape, format_label
+from td_pinterest_op.redaction.format import escape
 
 log = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ class CustomerLists:
             divisible = records is not None and len(records) > 1
             created = create_once(create=create, find=find_earlier_list, client=api.client, divisible=divisible)
         self._created_ids.add(created.entity.id)
-        log.info("%s", format_label("customer list", created.entity.id, name))
+        log.info('customer list %s "%s"', created.entity.id, escape(name))
         return created
 
     def add(self, list_id: str, records: Batch) -> Response:

@@ -18,9 +18,8 @@ from td_pinterest_op.settings.parse import (
     find_misspelt_parameters,
     parse_settings,
 )
-from td_pinterest_op.settings.setting import ActionSpec, SettingsTable
 from td_pinterest_op.settings.structures import read_mapping
-from td_pinterest_op.settings.table import SendingSettings, Settings
+from td_pinterest_op.settings.table import ActionSpec, SendingSettings, Settings, SettingsTable
 from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.treasure_data.job import Source

@@ -20,8 +20,7 @@ from td_pinterest_op.pinterest.client import OnResponse
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_settings
-from td_pinterest_op.settings.setting import build_variable_name
-from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ConnectionSettings
+from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ConnectionSettings, build_variable_name
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.workflow.digdag_secrets import find_local_secrets_folder, read_local_secret
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services, open_token_store

@@ -1,7 +1,7 @@
 """Text for one line of a log or a message: counts, names from outside, and no template for digdag."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from td_pinterest_op.redaction.secret import mask
 
@@ -14,14 +14,11 @@ def break_templates(value: _T) -> _T:
     Source: digdag-core, agent/ConfigEvalEngine.java: each task evaluates all its parameters, also what others stored
     and `error.message`; digdag-plugin-utils, UserSecretTemplate.java: `http>` then looks for secrets in the outcome.
     """
-    result: Any = value
     if isinstance(value, str):
-        result = value.replace("${", "$ {")
-    elif isinstance(value, Mapping):
-        result = {break_templates(key): break_templates(entry) for key, entry in value.items()}
-    elif isinstance(value, (list, tuple)):
-        result = list(map(break_templates, value))
-    return cast(_T, result)
+        return cast(_T, value.replace("${", "$ {"))
+    if isinstance(value, Mapping):
+        return cast(_T, {break_templates(key): break_templates(entry) for key, entry in value.items()})
+    return cast(_T, list(map(break_templates, value))) if isinstance(value, (list, tuple)) else value
 
 
 def escape(text: str) -> str:
@@ -43,8 +40,3 @@ def sanitize(text: str, *, longest: int = 80) -> str:
 def format_count(number: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun: "1 record", "2,000 records"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
-def format_label(noun: str, identity: str, name: str) -> str:
-    """Return text about an entity for messages, such as `audience 12 "Shoppers"`, with control characters escaped."""
-    return f'{noun} {identity} "{escape(name)}"'

@@ -51,15 +51,12 @@ def run_shielded(function: Callable[[], _T]) -> _T:
 
     The caller may be interrupted; `wait_for_protected_work` then waits for the thread.
     """
-    key = object()
-    _awaited[key] = _RESPONSE_SECONDS
+    awaited = contextlib.ExitStack()
+    awaited.enter_context(protect_saving(_RESPONSE_SECONDS))
 
     def call_awaited() -> _T:
-        """Return `function()`; afterwards the end of the process no longer waits for it."""
-        try:
+        with awaited:
             return function()
-        finally:
-            _awaited.pop(key)
 
     try:
         future = start_thread(call_awaited, name="shielded")
@@ -69,10 +66,10 @@ def run_shielded(function: Callable[[], _T]) -> _T:
 
 
 @contextlib.contextmanager
-def protect_saving() -> Iterator[None]:
-    """Protect a block that saves data: before the process ends, `wait_for_protected_work` waits for the block."""
+def protect_saving(seconds: float = _SAVING_SECONDS) -> Iterator[None]:
+    """Protect a block that saves data: `wait_for_protected_work` waits for it, for so many seconds at most."""
     key = object()
-    _awaited[key] = _SAVING_SECONDS
+    _awaited[key] = seconds
     try:
         yield
     finally:
@@ -95,7 +92,6 @@ def start_thread(function: Callable[[], _T], *, name: str) -> Future[_T]:
     future: Future[_T] = Future()
 
     def complete_future() -> None:
-        """Put the function's result, or its exception, into the future."""
         try:
             future.set_result(function())
         except BaseException as error:

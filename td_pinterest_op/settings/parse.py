@@ -3,19 +3,21 @@
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeGuard, TypeVar
 
+from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
-from td_pinterest_op.settings.setting import (
+from td_pinterest_op.redaction.format import format_count
+from td_pinterest_op.settings.structures import read_mapping
+from td_pinterest_op.settings.table import (
     ActionSpec,
-    ParsedSettings,
+    ConnectionSettings,
     Setting,
     SettingsTable,
     build_variable_name,
     find_declared_settings,
 )
-from td_pinterest_op.settings.structures import read_mapping
-from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.settings.text import parse_text
 from td_pinterest_op.settings.types import (
     WrongValueError,
@@ -37,15 +39,51 @@ _MAXIMUM_UNKNOWN_KEYS = 20
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
 _ADDED_BY_CONSOLE = re.compile(r"(?:td)?_.*|.*type", re.IGNORECASE)
-_SECRET_LITERAL = re.compile(r"\$\{secret:([^{}]*)\}")
-_SECRET_NAME = re.compile(r"(?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63}")  # not a token in place of a name
-
+# Not with a token in place of the name.
+_SECRET_REFERENCE = re.compile(r"\$\{secret:\s*((?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63})\s*\}")
 _LOST_DIGITS = (
     "digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits that end in "
     "zeros); put them in quotes where they are first written"
 )
 
 _C = TypeVar("_C", bound=ConnectionSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedSettings:
+    """The keys of `result_settings` that are not left out, and all problems.
+
+    `given`: the values by name or alias, None for a wrong one. `secrets`: the workflow secrets that values came from.
+    `lost_digits`: the keys of ids that may have lost digits.
+    """
+
+    table: SettingsTable[Any]
+    given: dict[str, Any] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    lost_digits: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The value of each setting: its default if it is left out, None if it is wrong."""
+        return {
+            key.name: self.given.get(key.name, self.given.get(key.alias, key.default)) for key in self.table.settings
+        }
+
+    @property
+    def action(self) -> ActionSpec | None:
+        """The action that the settings name, or None if it is wrong or the table has no actions."""
+        return self.values.get("action")
+
+    @property
+    def unused_keys(self) -> list[str]:
+        """The keys that the action does not use, in the order of the table."""
+        action, keys = self.action, self.table.by_name.items()
+        return [name for name, key in keys if action and name in self.given and not key.is_used_by(action)]
+
+    def add_problem(self, name: str, text: str, *, code: ProblemCode = "wrong") -> None:
+        """Add a problem of the key `name`. `code`: the kind of problem, see `ProblemCode`."""
+        self.problems.append(Problem(key=name, code=code, text=text))
 
 
 def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[str, str]) -> _C:
@@ -58,7 +96,9 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
     """
     parsed = parse_values(raw, table=table, environ=environ)
     if parsed.problems:
-        raise parsed.build_error()
+        lines = [f"- {problem.key}: {problem.text}" for problem in parsed.problems]
+        text = "\n".join([f"result_settings has {format_count(len(lines), 'problem')}:", *lines])
+        raise SettingsError(text, problems=parsed.problems)
     keys, action, known = find_declared_settings(table.kind), parsed.action, parsed.values
     values = {key.name: known.get(key.name, key.default) for key in keys}
     for key in keys:
@@ -88,7 +128,10 @@ def find_action(raw: object, *, table: SettingsTable[Any]) -> ActionSpec | None:
 
 
 def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str, str]) -> ParsedSettings:
-    """Return the values of `result_settings`, with every problem. The arguments are those of `parse_settings`."""
+    """Return the values of `result_settings`, with every problem. The arguments are those of `parse_settings`.
+
+    The problems have the order of the table, with those of unknown keys at the end.
+    """
     parsed = ParsedSettings(table=table)
     try:
         content = parse_text(raw) if isinstance(raw, str) else raw
@@ -109,6 +152,8 @@ def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str
     if parsed.action:
         _check_action(parsed, parsed.action)
     _check_records(parsed)
+    places = [*table.by_name, *(problem.key for problem in parsed.problems)]
+    parsed.problems.sort(key=lambda problem: places.index(problem.key))
     return parsed
 
 
@@ -141,18 +186,16 @@ def _find_secret_name(key: Setting, raw: object) -> str | None:
         return key.secret
     if not isinstance(raw, str) or "${secret:" not in raw:
         return None
-    literal = _SECRET_LITERAL.fullmatch(raw.strip())
-    if not literal or not _SECRET_NAME.fullmatch(literal[1].strip()):
-        raise WrongValueError(
-            "the reference to a secret must be the whole value, and the secret's name may contain only letters, "
-            "digits, dots and dashes"
-        )
-    return literal[1].strip()
+    if reference := _SECRET_REFERENCE.fullmatch(raw.strip()):
+        return reference[1]
+    raise WrongValueError(
+        "the reference to a secret must be the whole value, and the secret's name may contain only letters, digits, "
+        "dots and dashes"
+    )
 
 
-def _check_names(parsed: ParsedSettings, settings: Mapping[object, object]) -> None:
-    """Add a problem to `parsed` for each unknown key of `settings`."""
-    unknown = [name for name in settings if name not in parsed.table.by_name]
+def _check_names(parsed: ParsedSettings, names: Iterable[object]) -> None:
+    unknown = [name for name in names if name not in parsed.table.by_name]
     for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
         if not isinstance(name, str):
             parsed.add_problem("a key", f"the name of a key must be a string, not {describe_type(name)}")
@@ -168,7 +211,6 @@ def _check_names(parsed: ParsedSettings, settings: Mapping[object, object]) -> N
 
 
 def _check_setting(parsed: ParsedSettings, key: Setting) -> None:
-    """Add problems for a setting that is missing, or that contradicts its alias, its upper bound or its single id."""
     value = parsed.given.get(key.name)
     if key.is_needed:
         _require_one(parsed, key.name)
@@ -202,7 +244,6 @@ def _require_one(parsed: ParsedSettings, name: str, *others: str, reason: str = 
 
 
 def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
-    """Add problems for settings that the action needs but lacks, and for restrictions that it cannot apply."""
     given, needed_by, own = parsed.given, f", and {action.name} needs it", action.audience_id
     for name in action.needs:
         _require_one(parsed, name, reason=needed_by)
@@ -222,20 +263,17 @@ def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
 
 
 def _check_records(parsed: ParsedSettings) -> None:
-    """Add problems for settings that do not fit the setting `records` (identifiers or rows)."""
-    columns, action = parsed.given.get("columns") or {}, parsed.action
-    if parsed.given.get("records") != "rows":
-        if not set(ROW_ONLY_NAMES).isdisjoint(columns.values()):
-            allowed = f"allowed: {join_with_or(LIST_TYPES)}, or these with records: rows"
-            text = f"{' and '.join(ROW_ONLY_NAMES)} can be used only with records: rows; {allowed}"
-            parsed.add_problem("columns", text)
-        return
-    if parsed.given.get("hash_in") == "warehouse":
+    values, action = parsed.values, parsed.action
+    has_rows = values.get("records") == "rows"
+    if not has_rows and not set(ROW_ONLY_NAMES).isdisjoint((values.get("columns") or {}).values()):
+        allowed = f"allowed: {join_with_or(LIST_TYPES)}, or these with records: rows"
+        text = f"{' and '.join(ROW_ONLY_NAMES)} can be used only with records: rows; {allowed}"
+        parsed.add_problem("columns", text)
+    if has_rows and values.get("hash_in") == "warehouse":
         text = "the warehouse cannot hash identifiers with records: rows; allowed: operator, or records: identifiers"
         parsed.add_problem("hash_in", text)
-    if action and action.needs_query:
-        text = f"{action.name} cannot send records: rows; allowed: identifiers"
-        parsed.add_problem("records", text)
+    if has_rows and action and action.needs_query:
+        parsed.add_problem("records", f"{action.name} cannot send records: rows; allowed: identifiers")
 
 
 def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
@@ -261,5 +299,4 @@ def find_misspelt_parameters(names: Iterable[object]) -> Mapping[str, str]:
 
 
 def _may_be_shown(name: object) -> TypeGuard[str]:
-    """Whether a message may contain the key `name` unchanged."""
     return isinstance(name, str) and _PLAIN_NAME.fullmatch(name) is not None and show_value(name) == repr(name)

@@ -35,9 +35,7 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,24}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
 _DIGITS = re.compile(r"[0-9]+")
 _LONG_AND_ROUND = re.compile(r"[0-9]{16,39}0")
-_COUNTRY = re.compile(r"[A-Z]{2}")
 _TABLE = re.compile(r"(?:(?P<database>[a-z0-9_]{1,255})\.)?(?P<table>[a-z0-9_]{1,255})")
-_CREDENTIAL = re.compile(r"[!-~]+")
 _LARGEST_EXACT = 2**53  # digdag's templates hold numbers as doubles: above this they skip whole numbers
 _LONGEST_AUDIENCE_ID = 40  # Pinterest sets no limit (`^\d+$` since API 5.28); ours keeps messages short
 
@@ -195,7 +193,7 @@ def _read_credential(value: object, _: Show) -> Secret:
     if not isinstance(value, str):
         raise WrongValueError(f"must be a string, not {describe_type(value)}")
     secret = Secret(value.strip())  # before the checks: no message may show a wrong one either
-    if not _CREDENTIAL.fullmatch(secret.reveal()):
+    if not re.fullmatch("[!-~]+", secret.reveal()):
         raise WrongValueError("the value contains spaces, control characters or characters that are not ASCII")
     if len(value) > LONGEST_SECRET:
         raise WrongValueError(f"the value is longer than the {LONGEST_SECRET} characters that a secret may have")
@@ -234,7 +232,7 @@ def _read_table_name(value: object, show: Show) -> TableName:
 
 def _read_country(value: object, show: Show) -> str:
     code = value.strip().upper() if isinstance(value, str) else ""
-    if not _COUNTRY.fullmatch(code):
+    if not re.fullmatch("[A-Z]{2}", code):
         raise WrongValueError(f"must be the two-letter code of a country, not {show(value)}")
     return code
 
@@ -248,8 +246,7 @@ AD_ACCOUNT_ID = _build_id_type(18, "digits, at most 18, best in quotes")
 TEXT = SettingType(read=_read_line, allowed="text on one line; a number in quotes")
 COUNTRY = SettingType(read=_read_country, allowed="two letters (ISO 3166), such as US")
 TABLE = SettingType(
-    read=_read_table_name,
-    allowed="table or database.table, in lowercase letters, digits and underscores",
+    read=_read_table_name, allowed="table or database.table, in lowercase letters, digits and underscores"
 )
 PAGE = SettingType(read=_read_page_path, allowed="the path of a file to write, ending in .html")
 CREDENTIAL = SettingType(read=_read_credential, allowed="text, as Pinterest shows it, or the template of a secret")

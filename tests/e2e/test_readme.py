@@ -16,8 +16,7 @@ from td_pinterest_op.cli.explain import ERRORS, get_meaning
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.many import ENTRY_KEYS
 from td_pinterest_op.settings.parse import TASK_PARAMETERS
-from td_pinterest_op.settings.setting import ActionSpec, Setting
-from td_pinterest_op.settings.table import ERASURE, STATUS
+from td_pinterest_op.settings.table import ERASURE, STATUS, ActionSpec, Setting
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.stats import LISTS, Stats
 from tests import dig

@@ -8,9 +8,8 @@ from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, 
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_plain_secret
 from td_pinterest_op.errors import Problem
 from td_pinterest_op.many import ENTRY_KEYS
-from td_pinterest_op.settings.parse import TASK_PARAMETERS, parse_values
-from td_pinterest_op.settings.setting import ParsedSettings, SettingsTable, build_variable_name
-from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS
+from td_pinterest_op.settings.parse import TASK_PARAMETERS, ParsedSettings, parse_values
+from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS, SettingsTable, build_variable_name
 
 # The operators that have settings, by what a workflow names after `py>:`.
 TABLES: Mapping[str, SettingsTable[Any]] = {
