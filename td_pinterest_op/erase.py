@@ -25,11 +25,10 @@ from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.plan import check_values
 from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Batch, PreparedRecords, Spool
-from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.run_history.columns import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import ERASURE, ErasureSettings
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.stats import Stats, format_count
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.workflow import task as workflow

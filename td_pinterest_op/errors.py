@@ -25,8 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from td_pinterest_op.redaction.format import break_templates
-from td_pinterest_op.redaction.secret import mask
+from td_pinterest_op.redaction.secret import break_templates, mask
 
 # `missing`: the key is left out. `unknown`: there is no such key. `environment`: a variable is missing there.
 ProblemCode = Literal["wrong", "missing", "unknown", "environment"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.redaction.format import escape
+from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceHistory, build_audience_history
 from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.run_history.sql import select_audience_rows

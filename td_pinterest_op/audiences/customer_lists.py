@@ -26,7 +26,7 @@ from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
 from td_pinterest_op.records.spool import Batch, DigestBatch, PreparedRecords, compute_fingerprint
-from td_pinterest_op.redaction.format import escape
+from td_pinterest_op.redaction.secret import escape
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,7 @@ import urllib3.exceptions
 
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.http.connections import PIECE, Adapter, WriteTimeoutError
-from td_pinterest_op.redaction.format import sanitize
-from td_pinterest_op.redaction.secret import Secret, mask
+from td_pinterest_op.redaction.secret import Secret, mask, sanitize
 
 # By name only: urllib3 1.26 lacks this class.
 RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from td_pinterest_op.errors import ExportError, LimitError
 from td_pinterest_op.mirroring.run import MirrorRun
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.runtime import shutdown
+from td_pinterest_op.stats import format_count
 
 # Seconds for which an answer of the ledger is trusted, unless a request has waited since.
 _TRUSTED = 10.0

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Response, parse_whole_number
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
-from td_pinterest_op.redaction.format import escape
+from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.stats import Condition, find_condition
 
 log = logging.getLogger(__name__)

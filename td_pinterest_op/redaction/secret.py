@@ -1,4 +1,4 @@
-"""Secrets that do not print themselves, and a mask for text from elsewhere.
+"""Secrets that do not print themselves, and text from elsewhere that is safe to show: masked, on one line, no template.
 
 The mask recognises a credential in every form in which an echo may show it: plain, URL-encoded, escaped as in JSON,
 HTML or Python (twice as well), in base64 (alone or inside longer encoded text) or hex, and in part. It takes linear
@@ -11,8 +11,11 @@ import html
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import TypeVar, cast
 from urllib.parse import quote, quote_plus
+
+_T = TypeVar("_T")
 
 # digdag's limit in bytes; only the beginning of a longer secret is recognised.
 LONGEST_SECRET = 16 * 1024
@@ -82,6 +85,35 @@ def mask(text: str) -> str:
     if len(text) > LONGEST_TEXT:
         text = text[:LONGEST_TEXT].rpartition(" ")[0] + " …"
     return _DEVICE_OR_DIGEST.sub("<hidden>", _WORD.sub(_hide_address, _hide_credentials(text)))
+
+
+def break_templates(value: _T) -> _T:
+    """Return JSON data with `${` changed to `$ {` in all texts, so that digdag fills in no template.
+
+    Source: digdag-core, agent/ConfigEvalEngine.java: each task evaluates all its parameters, also what others stored
+    and `error.message`; digdag-plugin-utils, UserSecretTemplate.java: `http>` then looks for secrets in the outcome.
+    """
+    if isinstance(value, str):
+        return cast(_T, value.replace("${", "$ {"))
+    if isinstance(value, Mapping):
+        return cast(_T, {break_templates(key): break_templates(entry) for key, entry in value.items()})
+    return cast(_T, list(map(break_templates, value))) if isinstance(value, (list, tuple)) else value
+
+
+def escape(text: str) -> str:
+    """Return `text` with control characters escaped and `${` changed, so that it forges no log line or template."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return break_templates(text)
+
+
+def sanitize(text: str, *, longest: int = 80) -> str:
+    """Return `text` masked, on one line, with control characters escaped, cut to `longest` characters.
+
+    Masking comes before cutting, since half of an identifier would not be recognised.
+    """
+    line = escape(mask(text))
+    return line if len(line) <= longest else f"{line[:longest]}…"
 
 
 def _hide_address(word: re.Match[str]) -> str:

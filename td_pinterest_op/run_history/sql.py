@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from td_pinterest_op.identifiers.sql import quote_literal, quote_name
-from td_pinterest_op.redaction.format import break_templates, sanitize
+from td_pinterest_op.redaction.secret import break_templates, sanitize
 from td_pinterest_op.run_history.columns import COLUMNS, FAILED, FOLLOW_UP, RUN, Column, Row
 
 _LONGEST_TEXT = 1000

@@ -8,7 +8,6 @@ from typing import Any, TypeGuard, TypeVar
 
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
-from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.settings.structures import read_mapping
 from td_pinterest_op.settings.table import (
     ActionSpec,
@@ -28,7 +27,7 @@ from td_pinterest_op.settings.types import (
     show_value,
     suggest_word,
 )
-from td_pinterest_op.stats import LISTS
+from td_pinterest_op.stats import LISTS, format_count
 
 log = logging.getLogger(__name__)
 

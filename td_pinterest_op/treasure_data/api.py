@@ -21,9 +21,9 @@ from td_pinterest_op.http.transport import (
     parse_json_object,
     read_body,
 )
-from td_pinterest_op.redaction.format import format_count, sanitize
-from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.redaction.secret import Secret, sanitize
 from td_pinterest_op.runtime.clock import Timing, format_duration
+from td_pinterest_op.stats import format_count
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.redaction.format import break_templates
-from td_pinterest_op.redaction.secret import mask
+from td_pinterest_op.redaction.secret import break_templates, mask
 from td_pinterest_op.runtime import shutdown
 
 ALIKE_SECONDS = 60.0

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.http.transport import is_safe_url
-from td_pinterest_op.redaction.format import break_templates, sanitize
-from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
+from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, break_templates, sanitize
 from td_pinterest_op.settings.types import has_lost_digits, is_left_out
 from td_pinterest_op.treasure_data.job import Source
 

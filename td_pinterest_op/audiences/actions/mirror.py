@@ -21,9 +21,8 @@ from td_pinterest_op.mirroring.stage import NEW, Stage
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.plan import check_rows
 from td_pinterest_op.records.spool import PreparedRecords
-from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.stats import MirrorFigures
+from td_pinterest_op.stats import MirrorFigures, format_count
 from td_pinterest_op.treasure_data.job import Source
 
 
