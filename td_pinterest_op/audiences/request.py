@@ -14,9 +14,9 @@ from td_pinterest_op.records.sql import find_hashing_reason, require_hashable
 from td_pinterest_op.settings.parse import (
     TASK_PARAMETERS,
     drop_console_keys,
-    find_action,
     find_misspelt_parameters,
     parse_settings,
+    parse_values,
 )
 from td_pinterest_op.settings.structures import read_mapping
 from td_pinterest_op.settings.table import ActionSpec, SendingSettings, Settings, SettingsTable
@@ -111,7 +111,7 @@ def read_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | 
     if "activation_id" in task.params and isinstance(raw, str):  # the console's text
         with contextlib.suppress(WrongValueError):  # `parse_settings` reports unreadable text
             raw = drop_console_keys(read_mapping(raw), table)
-    action = find_action(raw, table=table)
+    action = parse_values(raw, table=table, environ=task.environ).action
     errors = SettingsErrorCollector()
     settings = errors.call(parse_settings, raw, table=table, environ=task.environ)
     if settings and settings.history:  # only for its problems: the history finds the database again

@@ -49,7 +49,9 @@ class Secret:
     def __init__(self, value: str) -> None:
         self._value = value
         for form in _encode_all(value[:LONGEST_SECRET]):
-            length = _find_shortest_part(form)
+            # The shortest part to be masked is half of a form, or all of a short form.
+            half = min(_LONGEST_PART, max(_SHORTEST_PART, (len(form) + 1) // 2))
+            length = len(form) if len(form) < _LONGEST_PART else half
             if length >= _SHORTEST_FORM:
                 _parts[length].update(form[start : start + length] for start in range(len(form) - length + 1))
 
@@ -158,12 +160,6 @@ def _encode_base64(data: bytes) -> Iterator[str]:
             inner = encoded[first : (before + len(data)) * 8 // 6]
             if len(inner) > _LONGEST_WORD:
                 yield inner
-
-
-def _find_shortest_part(form: str) -> int:
-    """Return the length of the shortest part of a credential's form to be masked: half, or all of a short form."""
-    half = (len(form) + 1) // 2
-    return len(form) if len(form) < _LONGEST_PART else min(_LONGEST_PART, max(_SHORTEST_PART, half))
 
 
 def _hide_credentials(text: str) -> str:

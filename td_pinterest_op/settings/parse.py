@@ -8,7 +8,7 @@ from typing import Any, TypeGuard, TypeVar
 
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
-from td_pinterest_op.settings.structures import read_mapping
+from td_pinterest_op.settings.structures import parse_text, read_mapping
 from td_pinterest_op.settings.table import (
     ActionSpec,
     ConnectionSettings,
@@ -17,7 +17,6 @@ from td_pinterest_op.settings.table import (
     build_variable_name,
     find_declared_settings,
 )
-from td_pinterest_op.settings.text import parse_text
 from td_pinterest_op.settings.types import (
     WrongValueError,
     describe_type,
@@ -65,9 +64,8 @@ class ParsedSettings:
     @property
     def values(self) -> dict[str, Any]:
         """The value of each setting: its default if it is left out, None if it is wrong."""
-        return {
-            key.name: self.given.get(key.name, self.given.get(key.alias, key.default)) for key in self.table.settings
-        }
+        given, keys = self.given, self.table.settings
+        return {key.name: given.get(key.name, given.get(key.alias, key.default)) for key in keys}
 
     @property
     def action(self) -> ActionSpec | None:
@@ -119,11 +117,6 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
         warnings=tuple(filter(None, warnings)),
         lost_digits_warning=lost_digits_warning,
     )
-
-
-def find_action(raw: object, *, table: SettingsTable[Any]) -> ActionSpec | None:
-    """Return the action that `result_settings` name, or None if it is unknown. Ignores problems of other settings."""
-    return parse_values(raw, table=table, environ={}).action
 
 
 def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str, str]) -> ParsedSettings:

@@ -229,7 +229,7 @@ def test_an_export_without_action_creates_an_audience() -> None:
         ("columns", {"tel": "phone"}),
         ("columns", {"crm": "external_id"}),
         ("client_id", 1.5),
-        ("client_secret", 12345),
+        ("client_secret", True),
         ("client_secret", "x" * 5_000_000),
         ("refresh_token", "two words"),
         ("refresh_token", "töken"),
