@@ -109,10 +109,7 @@ class Problem:
 
 
 class SettingsError(WorkflowError):
-    """`result_settings`, or the parameters of the task, are wrong. Nothing was sent.
-
-    The message names every problem; `problems` has the same for programs.
-    """
+    """`result_settings`, or the parameters of the task, are wrong. Nothing was sent."""
 
     advice = "Correct what the message lists. `td-pinterest check FILE.dig` finds the same before a run, with lines."
 

@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 
 # digdag's limit in bytes; only the beginning of a longer secret is recognised.
 LONGEST_SECRET = 16 * 1024
-# Longer texts are cut, in characters.
+# In characters: longer texts are cut at a space before that.
 LONGEST_TEXT = 100_000
 
 # In characters: shorter credentials occur in every message, and those of up to five are masked as whole words only.
@@ -80,10 +80,7 @@ class Secret:
 
 
 def mask(text: str) -> str:
-    """Return `text` without known credentials, and without likely e-mail addresses, device ids and digests.
-
-    Text longer than LONGEST_TEXT is cut at a space before that.
-    """
+    """Return `text` without known credentials, and without likely e-mail addresses, device ids and digests."""
     if len(text) > LONGEST_TEXT:
         text = text[:LONGEST_TEXT].rpartition(" ")[0] + " …"
     return _DEVICE_OR_DIGEST.sub("<hidden>", _WORD.sub(_hide_address, _hide_credentials(text)))
@@ -110,11 +107,8 @@ def escape(text: str) -> str:
 
 
 def sanitize(text: str, *, longest: int = 80) -> str:
-    """Return `text` masked, on one line, with control characters escaped, cut to `longest` characters.
-
-    Masking comes before cutting, since half of an identifier would not be recognised.
-    """
-    line = escape(mask(text))
+    """Return `text` masked, on one line, with control characters escaped, cut to `longest` characters."""
+    line = escape(mask(text))  # before it is cut, since half of an identifier would not be recognised
     return line if len(line) <= longest else f"{line[:longest]}…"
 
 
@@ -163,7 +157,6 @@ def _encode_base64(data: bytes) -> Iterator[str]:
 
 
 def _hide_credentials(text: str) -> str:
-    """Return `text` with known credentials, and parts of them that are long enough, replaced by `***`."""
     hidden = bytearray(len(text))
     for length, parts in tuple(_parts.items()):
         for start in range(len(text) - length + 1):

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 DAY = 86_400.0
-# No date is later than this many seconds from now.
-_LONGEST = 1000 * 365 * DAY
+_LONGEST = 1000 * 365 * DAY  # seconds; no date is later than that from now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

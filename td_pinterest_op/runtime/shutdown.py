@@ -47,10 +47,7 @@ def clear_request() -> None:
 
 
 def run_shielded(function: Callable[[], _T]) -> _T:
-    """Call `function` in a thread, where no signal interrupts it, and return its result.
-
-    The caller may be interrupted; `wait_for_protected_work` then waits for the thread.
-    """
+    """Return `function()`, called in a thread that no signal interrupts: `wait_for_protected_work` waits for it."""
     awaited = contextlib.ExitStack()
     awaited.enter_context(protect_saving(_RESPONSE_SECONDS))
 
@@ -77,10 +74,7 @@ def protect_saving(seconds: float = _SAVING_SECONDS) -> Iterator[None]:
 
 
 def wait_for_protected_work() -> bool:
-    """Wait for the functions of `run_shielded` (at most 1 s) and the blocks of `protect_saving` (at most 10 s).
-
-    Returns False if something is still being saved.
-    """
+    """Wait at most 1 s for `run_shielded`, 10 s for `protect_saving`. Returns False if something is not saved yet."""
     begin = time.monotonic()
     while any(time.monotonic() - begin < most for most in tuple(_awaited.values())):
         time.sleep(_POLL_SECONDS)

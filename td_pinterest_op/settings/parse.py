@@ -150,7 +150,6 @@ def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str
 
 
 def _read_value(parsed: ParsedSettings, name: str, raw: object, environ: Mapping[str, str]) -> Any:
-    """Return the value of a key. Adds a problem and returns None if it is wrong."""
     key = parsed.table.by_name[name]
     try:
         if secret := _find_secret_name(key, raw):
@@ -221,7 +220,6 @@ def _check_setting(parsed: ParsedSettings, key: Setting) -> None:
 
 
 def _check_same(parsed: ParsedSettings, name: str, other: str) -> None:
-    """Add a problem if two keys for the same setting are given and have different values."""
     values = parsed.given.get(name), parsed.given.get(other)
     if None not in values and values[0] != values[1]:
         text = f"conflicts with {other}, which has another value; allowed: one of the two, or equal values"
@@ -229,7 +227,6 @@ def _check_same(parsed: ParsedSettings, name: str, other: str) -> None:
 
 
 def _require_one(parsed: ParsedSettings, name: str, *others: str, reason: str = "") -> None:
-    """Add a problem with the key `name` if neither that key nor any of the keys `others` was given."""
     if parsed.given.keys().isdisjoint((name, *others)):
         allowed = parsed.table.by_name[name].type.allowed
         parsed.add_problem(name, f"missing{reason}; allowed: {allowed}", code="missing")

@@ -70,9 +70,7 @@ class Control:
 def parse_text(text: str) -> object:
     """Return the value of JSON or YAML text: dict, list, str, int, float, bool or None.
 
-    Raises:
-        WrongValueError: not JSON or YAML, too long, nested too deeply, a key twice, an alias or a tag. The message does
-            not quote the text, which could contain a credential.
+    Raises WrongValueError, whose message does not quote the text: it could contain a credential.
     """
     if len(text) > _LONGEST_TEXT:
         raise WrongValueError(f"{describe_type(text)} is longer than the maximum of {_LONGEST_TEXT} characters")
@@ -114,7 +112,6 @@ class _Composer(yaml.BaseLoader):
 
 
 def _read_node(node: yaml.Node | None) -> object:
-    """Return the value of a YAML node. Raises WrongValueError for a tag, and for a wrong or repeated key."""
     if node is None:
         return None
     if node.tag not in _PLAIN_TAGS:

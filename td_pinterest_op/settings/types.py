@@ -144,10 +144,7 @@ def build_integer_type(minimum: int, maximum: int) -> SettingType:
 
 
 def build_choice_type(words: Mapping[str, object], *, allowed: str = "") -> SettingType:
-    """Return a setting type that accepts the keys of `words`, and reads each key as its value.
-
-    Case never matters; spaces, hyphens and underscores are equivalent.
-    """
+    """Return a type that reads each of `words`, in any case, as its value. Spaces, hyphens, underscores are equal."""
     known = {_fold_word(word): value for word, value in words.items()}
 
     def read_choice(value: object, show: Show) -> object:
@@ -165,7 +162,6 @@ def build_word_type(*words: str) -> SettingType:
 
 
 def _fold_word(word: str) -> str:
-    """Return a word in lower case, with one underscore in place of spaces, hyphens and underscores."""
     return re.sub(r"[\s_-]+", "_", word.strip()).lower()
 
 
