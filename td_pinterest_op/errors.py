@@ -78,9 +78,8 @@ class ExportError(Exception):
         places = traceback.extract_tb(error.__traceback__)
         place = f" at {Path(places[-1].filename).name}:{places[-1].lineno}, in {places[-1].name}" if places else ""
         why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
-        return UnexpectedError(
-            f"{type(error).__name__}{why}{place}: a bug in td_pinterest_op; please report it with this line"
-        )
+        advice = "a bug in td_pinterest_op; please report it with this line"
+        return UnexpectedError(f"{type(error).__name__}{why}{place}: {advice}")
 
 
 @contextlib.contextmanager

@@ -51,12 +51,12 @@ _C = TypeVar("_C", bound=ConnectionSettings)
 class ParsedSettings:
     """The keys of `result_settings` that are not left out, and all problems.
 
-    `given`: the values by name or alias, None for a wrong one. `secrets`: the workflow secrets that values came from.
+    `given_values`: by name or alias, None for a wrong one. `secrets`: the workflow secrets that values came from.
     `lost_digits`: the keys of ids that may have lost digits.
     """
 
     table: SettingsTable[Any]
-    given: dict[str, Any] = field(default_factory=dict)
+    given_values: dict[str, Any] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     lost_digits: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -64,7 +64,7 @@ class ParsedSettings:
     @property
     def values(self) -> dict[str, Any]:
         """The value of each setting: its default if it is left out, None if it is wrong."""
-        given, keys = self.given, self.table.settings
+        given, keys = self.given_values, self.table.settings
         return {key.name: given.get(key.name, given.get(key.alias, key.default)) for key in keys}
 
     @property
@@ -76,7 +76,7 @@ class ParsedSettings:
     def unused_keys(self) -> list[str]:
         """The keys that the action does not use, in the order of the table."""
         action, keys = self.action, self.table.by_name.items()
-        return [name for name, key in keys if action and name in self.given and not key.is_used_by(action)]
+        return [name for name, key in keys if action and name in self.given_values and not key.is_used_by(action)]
 
     def add_problem(self, name: str, text: str, *, code: ProblemCode = "wrong") -> None:
         """Add a problem of the key `name`. `code`: the kind of problem, see `ProblemCode`."""
@@ -108,7 +108,7 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
     if action:
         values |= {key.name: key.default for key in keys if not key.is_used_by(action)}
         values |= {"action": action, "audience_id": known.get(action.audience_id or "") or values["audience_id"]}
-        if action.least_records and "min_records" not in parsed.given:
+        if action.least_records and "min_records" not in parsed.given_values:
             values["min_records"] = min(action.least_records, values["max_records"] or action.least_records)
         warnings = [unused and f"{action.name} does not use these settings: {unused}", lost_digits_warning]
     return table.kind(
@@ -130,15 +130,15 @@ def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str
         mapping = {} if is_left_out(content) else read_mapping(content)
     except WrongValueError as error:
         parsed.add_problem("result_settings", f"{error}; allowed: a mapping, or a mapping as a JSON or YAML string")
-        parsed.given.update(dict.fromkeys(table.by_name))
+        parsed.given_values.update(dict.fromkeys(table.by_name))
         return parsed
     if is_left_out(content):
         parsed.add_problem("result_settings", "missing; allowed: a mapping of settings", code="missing")
     # Credentials first: no message shows one that has been read.
     for name, key in sorted(table.by_name.items(), key=lambda item: not item[1].is_credential):
         if key.is_credential or not is_left_out(mapping.get(name)):
-            parsed.given[name] = _read_value(parsed, name, mapping.get(name), environ)
-    _check_names(parsed, mapping)
+            parsed.given_values[name] = _read_value(parsed, name, mapping.get(name), environ)
+    _check_unknown_keys(parsed, mapping)
     for key in table.settings:
         _check_setting(parsed, key)
     if parsed.action:
@@ -185,7 +185,7 @@ def _find_secret_name(key: Setting, raw: object) -> str | None:
     )
 
 
-def _check_names(parsed: ParsedSettings, names: Iterable[object]) -> None:
+def _check_unknown_keys(parsed: ParsedSettings, names: Iterable[object]) -> None:
     unknown = [name for name in names if name not in parsed.table.by_name]
     for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
         if not isinstance(name, str):
@@ -202,42 +202,42 @@ def _check_names(parsed: ParsedSettings, names: Iterable[object]) -> None:
 
 
 def _check_setting(parsed: ParsedSettings, key: Setting) -> None:
-    value = parsed.given.get(key.name)
+    value = parsed.given_values.get(key.name)
     if key.is_needed:
         _require_one(parsed, key.name)
     if key.alias:
-        _check_same(parsed, key.name, key.alias)
+        _check_equal(parsed, key.name, key.alias)
     # A lower bound that is a default gives way to the upper one.
     if key.at_most and None not in (value, upper := parsed.values[key.at_most]) and value > upper:
-        by_default = "" if key.at_most in parsed.given else f"; {key.at_most} is {upper} by default"
+        by_default = "" if key.at_most in parsed.given_values else f"; {key.at_most} is {upper} by default"
         parsed.add_problem(key.at_most, f"must not be less than {key.name}{by_default}; allowed: {key.name} or more")
     if key.single:
         _require_one(parsed, key.name, key.single, reason=f" (or {key.single})")
-        single = parsed.given.get(key.single)
+        single = parsed.given_values.get(key.single)
         if value and single and single not in value:
             text = f"conflicts with {key.single}, which this list does not contain; allowed: one of the two"
             parsed.add_problem(key.name, text)
 
 
-def _check_same(parsed: ParsedSettings, name: str, other: str) -> None:
-    values = parsed.given.get(name), parsed.given.get(other)
+def _check_equal(parsed: ParsedSettings, name: str, other: str) -> None:
+    values = parsed.given_values.get(name), parsed.given_values.get(other)
     if None not in values and values[0] != values[1]:
         text = f"conflicts with {other}, which has another value; allowed: one of the two, or equal values"
         parsed.add_problem(name, text)
 
 
 def _require_one(parsed: ParsedSettings, name: str, *others: str, reason: str = "") -> None:
-    if parsed.given.keys().isdisjoint((name, *others)):
+    if parsed.given_values.keys().isdisjoint((name, *others)):
         allowed = parsed.table.by_name[name].type.allowed
         parsed.add_problem(name, f"missing{reason}; allowed: {allowed}", code="missing")
 
 
 def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
-    given, needed_by, own = parsed.given, f", and {action.name} needs it", action.audience_id
+    given, needed_by, own = parsed.given_values, f", and {action.name} needs it", action.audience_id
     for name in action.needs:
         _require_one(parsed, name, reason=needed_by)
     if own:
-        _check_same(parsed, own, "audience_id")
+        _check_equal(parsed, own, "audience_id")
         other = "audience_name" if action.finds_by_name else "audience_id"
         _require_one(parsed, own, "audience_id", other, reason=f"{needed_by} (or {other})")
     for name in parsed.unused_keys:

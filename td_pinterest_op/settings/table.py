@@ -7,7 +7,7 @@ a class and a table. A test compares README's table with that of an export.
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 from td_pinterest_op.redaction.secret import Secret
@@ -43,11 +43,11 @@ customer list that is filled for an audience.
 class ActionSpec:
     """The description of an action that `result_settings` can name.
 
-    `audience_id`: its own setting for the audience's id. `needs`: the settings that it requires. `uses`: settings
-    besides those of its `scopes`. `only_once`: it fails in a second session, unless `if_exists` allows it.
-    `leaves_lists`: each session orphans a customer list. `drops_members`: members who are not in the rows leave.
-    `finds_by_name`: its audience may be named by `audience_name`, and is created if it does not exist. `needs_query`:
-    the warehouse reads the rows. `least_records`: the default of `min_records`.
+    `audience_id`: its own setting for the audience's id. `uses`: settings besides those that it `needs` and those of
+    its `scopes`. `only_once`: it fails in a second session, unless `if_exists` allows it. `leaves_lists`: each session
+    orphans a list. `drops_members`: members who are not in the rows leave. `finds_by_name`: its audience may be named
+    by `audience_name`, and is created if it does not exist. `needs_query`: the warehouse reads the rows.
+    `least_records`: the default of `min_records`.
     """
 
     name: str
@@ -127,27 +127,21 @@ def find_declared_settings(kind: type[Any]) -> list[Setting]:
     return [replace(each.metadata["setting"], name=each.name) for each in fields(kind) if "setting" in each.metadata]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsTable(Generic[_K]):
-    """The settings of one entry point, such as the export. `kind`: the dataclass that gets their values."""
+    """The settings of one entry point, also by name and alias. `kind`: the dataclass that gets their values."""
 
     kind: type[_K]
     settings: tuple[Setting, ...]
-
-    @cached_property
-    def by_name(self) -> Mapping[str, Setting]:
-        """The settings by name and by alias, in the order of the table."""
-        return {name: key for key in self.settings for name in (key.name, key.alias) if name}
+    by_name: Mapping[str, Setting]
 
 
 IfExists = Literal["fail", "add", "replace"]
-"""What `create_new_audience` does if an audience with the same name exists."""
 Begin = Literal["replace", "adopt"]
 """What a mirror's first run does with people already in the audience: removes them, or keeps them."""
 ExpectedValues = Literal["any", "plain", "hashed"]
 """What the valid values of a result are expected to be: identifiers in plain text, or their digests."""
 HashIn = Literal["operator", "warehouse"]
-"""Where identifiers are normalised, checked and hashed."""
 RecordsFormat = Literal["identifiers", "rows"]
 """What a record is: one identifier, or a row of the query with all its keys."""
 
@@ -258,21 +252,17 @@ class ErasureSettings(SendingSettings):
     ad_account_ids: tuple[str, ...] = declare_setting(AD_ACCOUNT_IDS, single="ad_account_id")  # one at least, each once
 
 
-_TYPE = Setting(name="type", type=build_word_type("pinterest"))
-_AUDIENCE_TYPE = Setting(name="audience_type", type=build_word_type("customer_list"), is_needed=True)
-
-
 def _build_table(
     kind: type[_K], *, needs: Collection[str] = (), others: Sequence[Setting] = (), without: Collection[str] = ()
 ) -> SettingsTable[_K]:
     """Return an entry point's settings table: first the needed settings, then `others` (not fields), then the rest."""
+    declared = [Setting(name="type", type=build_word_type("pinterest")), *find_declared_settings(kind)]
     keys = [
-        replace(key, is_needed=key.is_credential or key.name in needs)
-        for key in (_TYPE, *find_declared_settings(kind))
-        if key.name not in without
+        replace(key, is_needed=key.is_credential or key.name in needs) for key in declared if key.name not in without
     ]
     settings = (*(key for key in keys if key.is_needed), *others, *(key for key in keys if not key.is_needed))
-    return SettingsTable(kind=kind, settings=settings)
+    by_name = {name: key for key in settings for name in (key.name, key.alias) if name}
+    return SettingsTable(kind=kind, settings=settings, by_name=by_name)
 
 
 def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> SettingsTable[Settings]:
@@ -281,7 +271,7 @@ def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) ->
     action = build_choice_type(words, allowed=", ".join(action.name for action in actions))
     ids = [action.audience_id for action in actions if action.audience_id not in (None, "audience_id")]
     others = (
-        _AUDIENCE_TYPE,
+        Setting(name="audience_type", type=build_word_type("customer_list"), is_needed=True),
         Setting(name="action", type=action, default=default),
         *(Setting(name=str(name), type=AUDIENCE_ID, scope="named") for name in ids),
     )

@@ -75,17 +75,13 @@ def has_lost_digits(value: object) -> bool:
     A number over 2^53 may have. So may text of more than 16 digits that ends in zeros: a template writes 17 digits at
     most and fills up with zeros.
     """
-    # Several ids are a list, or text with commas; a list in a list is not, however deep it goes.
-    items = value if isinstance(value, (list, tuple)) else [value]
-    return any(_may_be_rounded(id_) for item in items for id_ in (item.split(",") if isinstance(item, str) else [item]))
-
-
-def _may_be_rounded(id_: object) -> bool:
-    if isinstance(id_, (int, float)):
-        return abs(id_) > _LARGEST_EXACT
-    text = id_.strip() if isinstance(id_, str) else ""
-    is_long = _LONG_AND_ROUND.fullmatch(text) is not None
-    return is_long and (text.endswith("00") or text == f"{Decimal(repr(float(text))):f}")
+    if isinstance(value, (list, tuple)):  # a list in a list is no list of ids, however deep it goes
+        return any(has_lost_digits(item) for item in value if not isinstance(item, (list, tuple)))
+    if isinstance(value, (int, float)):
+        return abs(value) > _LARGEST_EXACT
+    ids = [text.strip() for text in value.split(",")] if isinstance(value, str) else []
+    round_ids = filter(_LONG_AND_ROUND.fullmatch, ids)
+    return any(text.endswith("00") or text == f"{Decimal(repr(float(text))):f}" for text in round_ids)
 
 
 def suggest_word(word: str, words: Iterable[str]) -> str:

@@ -145,7 +145,7 @@ def _add_problem_findings(dig: DigFile, written: Value, problems: Iterable[Probl
 
 def _add_unused_findings(dig: DigFile, written: Value, parsed: ParsedSettings) -> None:
     """Add findings about settings that the action does not use, unless the action itself is invalid."""
-    if parsed.action and ("action" in parsed.given or not parsed.problems):
+    if parsed.action and ("action" in parsed.given_values or not parsed.problems):
         for name in parsed.unused_keys:
             message = f"the action does not use {name}: remove the line"
             dig.add_warning(written.get(name) or written, "unused-setting", message)
