@@ -5,7 +5,7 @@ began with its own list, and no failure or erasure came later.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, RUN, SUCCESS, Row
@@ -17,7 +17,6 @@ _MIRRORING = frozenset({"mirror", _MIRROR})
 _ERASING = "erase"
 # Actions that have not changed the audience's list if they fail and their row names no list.
 _HARMLESS = frozenset({*_FILLING, *_MIRRORING, _ERASING, "delete_current_audience"})
-_INITIALIZING = "INITIALIZING"
 
 
 class Members(NamedTuple):
@@ -30,12 +29,11 @@ class Members(NamedTuple):
     is_sent: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AudienceHistory:
+class AudienceHistory(NamedTuple):
     """The sizes of audiences, by audience id, and the known `members` of customer lists, by list id."""
 
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    members: Mapping[str, Members] = field(default_factory=dict)
+    sizes: Mapping[str, int]
+    members: Mapping[str, Members]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +68,8 @@ class _Run:
         return self.is_sent or (self.action == _MIRROR and self.members is not None)
 
 
-COLUMNS_READ = tuple(dict.fromkeys((*(each.name for each in fields(_Run)), "kind", "audience_size", "audience_status")))
+_RUN_COLUMNS = tuple(each.name for each in fields(_Run))
+COLUMNS_READ = (*_RUN_COLUMNS, "kind", "audience_size", "audience_status")
 """The columns that `build_audience_history` needs."""
 
 
@@ -82,9 +81,9 @@ def build_audience_history(rows: Iterable[Row]) -> AudienceHistory:
         for row in ordered
         if row["kind"] == FOLLOW_UP
         and row["audience_size"] is not None
-        and not str(row["audience_status"]).endswith(_INITIALIZING)
+        and not str(row["audience_status"]).endswith("INITIALIZING")
     }
-    every = [_Run(**{name.name: row[name.name] for name in fields(_Run)}) for row in ordered if row["kind"] == RUN]
+    every = [_Run(**{name: row[name] for name in _RUN_COLUMNS}) for row in ordered if row["kind"] == RUN]
     runs = [run for run in every if run.may_have_written]
     lists = dict.fromkeys(run.customer_list_id for run in runs if run.customer_list_id)
     members = {list_id: known for list_id in lists if (known := _count_known_members(list_id, runs))}

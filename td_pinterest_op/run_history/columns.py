@@ -14,70 +14,58 @@ Row = Mapping[str, Any]
 """A row of the table, by the names of its columns. A missing column is NULL."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the history table.
+    """A column of the history table. The statistics of a run have its value by the same name once they are flat.
 
-    The statistics of a run have its value by the same name once they are flat. `follow_up` is the value's name in an
-    audience of `pinterest_status`; None leaves the column empty in such rows. `type` is Trino's. `is_later`: tables of
-    earlier versions may lack it. `is_free`: text from elsewhere, which could name a person or a secret.
+    `type` is Trino's. `is_later`: tables of earlier versions may lack it. `is_free`: text from elsewhere, which could
+    name a person or a secret.
     """
 
     name: str
     type: str = "varchar"
-    follow_up: str | None = None
     is_later: bool = False
     is_free: bool = False
 
 
 COLUMNS: tuple[Column, ...] = (
     # Of the task, also for a run without statistics. `time` is when the row was written.
-    Column(name="time", type="bigint"),
-    Column(name="kind"),
-    Column(name="outcome"),
-    Column(name="workflow"),
-    Column(name="session_time"),
-    Column(name="session_uuid"),
-    Column(name="attempt_id"),
+    Column("time", type="bigint"),
+    *map(Column, ("kind", "outcome", "workflow", "session_time", "session_uuid", "attempt_id")),
     # The statistics of the run.
-    Column(name="action"),
-    Column(name="ad_account_id", follow_up="ad_account_id"),
-    Column(name="audience_id", follow_up="audience_id"),
-    Column(name="audience_name", follow_up="audience_name", is_free=True),
-    Column(name="audience_status", follow_up="status"),
-    Column(name="audience_size", type="bigint", follow_up="size"),
-    Column(name="usable", type="boolean", follow_up="usable"),
-    Column(name="customer_list_id", follow_up="customer_list_id"),
-    Column(name="customer_list_status", follow_up="customer_list_status"),
-    Column(name="previous_customer_list_id"),
-    Column(name="job_id"),
-    Column(name="dry_run", type="boolean"),
-    *(Column(name=f"rows_{name}", type="bigint") for name in ("read", "valid", "invalid")),
-    Column(name="rows_invalid_by_reason", type="json"),
-    *(Column(name=f"records_{name}", type="bigint") for name in ("unique", "duplicate", "sent", "refused", "keys")),
-    *(Column(name=f"requests_{name}", type="bigint") for name in ("sent", "retried", "failed")),
-    *(Column(name=f"seconds_{name}", type="double") for name in ("reading", "sending", "waiting")),
-    Column(name="version"),
-    Column(name="summary", follow_up="summary", is_free=True),
-    Column(name="error", is_free=True),
-    *(Column(name=f"records_withheld_{reason}", type="bigint", is_later=True) for reason in WITHHELD),
-    *(Column(name=f"values_{kind}", type="bigint", is_later=True) for kind in ("plain", "hashed")),
+    *map(Column, ("action", "ad_account_id", "audience_id")),
+    Column("audience_name", is_free=True),
+    Column("audience_status"),
+    Column("audience_size", type="bigint"),
+    Column("usable", type="boolean"),
+    *map(Column, ("customer_list_id", "customer_list_status", "previous_customer_list_id", "job_id")),
+    Column("dry_run", type="boolean"),
+    *(Column(f"rows_{name}", type="bigint") for name in ("read", "valid", "invalid")),
+    Column("rows_invalid_by_reason", type="json"),
+    *(Column(f"records_{name}", type="bigint") for name in ("unique", "duplicate", "sent", "refused", "keys")),
+    *(Column(f"requests_{name}", type="bigint") for name in ("sent", "retried", "failed")),
+    *(Column(f"seconds_{name}", type="double") for name in ("reading", "sending", "waiting")),
+    Column("version"),
+    Column("summary", is_free=True),
+    Column("error", is_free=True),
+    *(Column(f"records_withheld_{reason}", type="bigint", is_later=True) for reason in WITHHELD),
+    *(Column(f"values_{kind}", type="bigint", is_later=True) for kind in ("plain", "hashed")),
     # The jobs of the queries `suppress` and `consent`.
-    *(Column(name=f"lists_{name}", is_later=True) for name in LISTS),
+    *(Column(f"lists_{name}", is_later=True) for name in LISTS),
     # How many records are known to be in the audience; in a follow-up, its size relative to them.
-    Column(name="members", follow_up="members", type="bigint", is_later=True),
-    Column(name="match_ratio", type="double", follow_up="match_ratio", is_later=True),
+    Column("members", type="bigint", is_later=True),
+    Column("match_ratio", type="double", is_later=True),
     # The figures of a comparison with the control group.
-    Column(name="lift", type="json", is_later=True),
+    Column("lift", type="json", is_later=True),
     # The task's full name: several tasks of a workflow may do the same to one audience.
-    Column(name="task", is_later=True),
-    Column(name="records_invalid_keys", type="bigint", is_later=True),
-    Column(name="mirror_mode", is_later=True),
+    Column("task", is_later=True),
+    Column("records_invalid_keys", type="bigint", is_later=True),
+    Column("mirror_mode", is_later=True),
     *(
-        Column(name=f"mirror_{name}", type="bigint", is_later=True)
+        Column(f"mirror_{name}", type="bigint", is_later=True)
         for name in ("plan", "people", "members", "joined", "resent", "left", "unsure")
     ),
-    *(Column(name=f"erasure_{name}", type="bigint", is_later=True) for name in ("accounts", "lists")),
+    *(Column(f"erasure_{name}", type="bigint", is_later=True) for name in ("accounts", "lists")),
 )
 """In the order of the table. A `json` is stored as text."""
 
@@ -112,8 +100,8 @@ def build_run_row(statistics: Mapping[str, Any]) -> Row:
 
 def build_follow_up_row(audience: Mapping[str, Any]) -> Row:
     """Return the history row of a follow-up (a status check), from the audience's state in `pinterest_status`."""
-    values = {column.name: audience.get(column.follow_up) for column in COLUMNS if column.follow_up}
-    return {"kind": FOLLOW_UP, **values}
+    figures = {"audience_status": audience.get("status"), "audience_size": audience.get("size")}
+    return {"kind": FOLLOW_UP, **figures, **{name: audience[name] for name in NAMES & audience.keys()}}
 
 
 def build_lift_row(figures: Mapping[str, Any]) -> Row:

@@ -10,6 +10,7 @@ from typing import Any
 
 from td_pinterest_op.identifiers.sql import quote_literal, quote_name
 from td_pinterest_op.redaction.format import break_templates, sanitize
+from td_pinterest_op.run_history.audience_history import COLUMNS_READ
 from td_pinterest_op.run_history.columns import COLUMNS, FAILED, FOLLOW_UP, RUN, Column, Row
 
 _LONGEST_TEXT = 1000
@@ -55,12 +56,12 @@ def select_failures(table: str, *, session_uuid: str, attempt_id: str, task: str
     )
 
 
-def select_audience_rows(table: str, columns: Sequence[str], audience_ids: Collection[str]) -> str:
+def select_audience_rows(table: str, audience_ids: Collection[str]) -> str:
     """Return the query for the rows that `build_audience_history` needs about some audiences."""
     name, ids = quote_name(table), ", ".join(map(quote_literal, audience_ids))
     return (
         "-- td_pinterest_op: what the history knows of these audiences\n"
-        f"SELECT {', '.join(map(quote_name, columns))} FROM {name}\n"
+        f"SELECT {', '.join(map(quote_name, COLUMNS_READ))} FROM {name}\n"
         f"WHERE (kind = {quote_literal(FOLLOW_UP)} AND audience_id IN ({ids}))\n"
         f"  OR (kind = {quote_literal(RUN)} AND (audience_id IS NULL OR audience_id IN ({ids})\n"
         f"    OR customer_list_id IN (SELECT customer_list_id FROM {name} WHERE audience_id IN ({ids}))))"
@@ -73,7 +74,6 @@ def _format_column(column: Column) -> str:
 
 
 def _quote_value(column: Column, value: Any) -> str:
-    """Return a value as an SQL literal of the column's type."""
     if value is None:
         return "NULL"
     if column.type == "bigint":
