@@ -21,7 +21,7 @@ from td_pinterest_op.http.transport import Response
 from td_pinterest_op.identifiers.types import LIST_TYPES
 from td_pinterest_op.pinterest.api import CustomerList
 from td_pinterest_op.pinterest.oauth import SCOPES
-from td_pinterest_op.records.columns import Column, find_identifier_columns
+from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.plan import check_values
 from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Batch, PreparedRecords, Spool
@@ -59,18 +59,17 @@ def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     request = read_request(task, table=ERASURE)
     settings = request.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
-    reporter = LogReporter(timing=timing)
-    erasure = _Erasure(request=request, settings=settings, timing=timing, stats=stats, reporter=reporter)
+    erasure = _Erasure(request=request, settings=settings, timing=timing, stats=stats)
     with record_run(open_history(task, settings.history, timing), erasure.build_history_rows):
         erasure.run()
-        stored = erasure.to_json()
-        log.info("receipt: %s", json.dumps(stored))
+        receipt = erasure.to_json()
+        log.info("receipt: %s", json.dumps(receipt))
         erasure.raise_for_failed()
-    return stored
+    return receipt
 
 
 @dataclass(slots=True, kw_only=True)
-class ErasureTarget:
+class _Target:
     """A customer list to remove people from, or an ad account whose lists cannot be read (`customer_list` is None).
 
     `records`: how many removals the list accepted, in `request_ids`. `reason`: why not all, "" if nothing is wrong.
@@ -89,14 +88,14 @@ class ErasureTarget:
 
     def to_json(self) -> dict[str, Any]:
         """Return the target as plain JSON types, without any identifier or digest of a person."""
-        row = {
+        values = {
             "ad_account_id": self.ad_account_id,
             "customer_list_id": self.customer_list and self.customer_list.id,
             "customer_list_name": self.customer_list and self.customer_list.name,
             "records": self.records,
             "request_ids": self.request_ids,
         }
-        return row | ({"reason": self.reason} if self.reason else {})
+        return values | ({"reason": self.reason} if self.reason else {})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,18 +106,12 @@ class _Erasure:
     settings: ErasureSettings
     timing: Timing
     stats: Stats
-    reporter: LogReporter
-    targets: list[ErasureTarget] = field(default_factory=list)
+    targets: list[_Target] = field(default_factory=list)
     processed: int = 0
     is_complete: bool = False
 
     @property
-    def _failed_targets(self) -> list[ErasureTarget]:
-        """The lists that did not accept all removals, and the ad accounts whose lists cannot be read."""
-        return [target for target in self.targets if target.reason]
-
-    @property
-    def _finished_targets(self) -> list[ErasureTarget]:
+    def _finished_targets(self) -> list[_Target]:
         """The lists that accepted all removals; none in a dry run, or if there is nobody to remove."""
         is_sent = self.stats.unique and not self.settings.dry_run
         return [target for target in self.targets if is_sent and not target.reason]
@@ -143,7 +136,7 @@ class _Erasure:
             services.tokens.get_token()
             self.targets = _find_targets(services, self.settings.ad_account_ids)
             prepared = self._read_people(services, spool)
-            self.reporter.show_plan(self._describe_plan())
+            log.info("%s", self._describe_plan())
             if self.stats.unique and not self.settings.dry_run:
                 try:
                     self._remove_from_all_lists(prepared, services)
@@ -152,13 +145,20 @@ class _Erasure:
         self.is_complete = True
 
     def _read_people(self, services: Services, spool: Spool) -> PreparedRecords:
-        """Read unique identifiers into a temporary file. Raises InvalidRowsError if invalid ones are not ignored."""
+        """Read unique identifiers into the spool. Raises InvalidRowsError if invalid ones are not ignored."""
         stats, source = self.stats, cast("Source", self.request.source)
         rows = open_job_rows(services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)
-        _warn_of_missing_types(columns)
+        types = {column.type.name for column in columns}
+        if missing := [name for name in LIST_TYPES if name not in types]:
+            log.warning(
+                "the query selects no %s, so people are not removed from customer lists of that type. Select those "
+                "columns too, if the warehouse has them",
+                " and no ".join(missing),
+            )
         reader = IdentifierReader(spool, ReaderSettings(columns=columns), stats)
-        with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
+        phase = Phase(name="reading", unit="rows", total=rows.job.records)
+        with LogReporter(timing=self.timing).show_progress(phase) as progress:
             prepared = reader.read(rows.blocks, progress=progress)
         check_values(stats, skip_invalid=self.settings.ignore_invalid_records, first_invalid=reader.first_invalid)
         return prepared
@@ -184,22 +184,20 @@ class _Erasure:
                     log.warning("%s: %s", target.label, target.reason)
             self.processed = number
 
-    def _remove_from_list(
-        self, target: ErasureTarget, list_id: str, prepared: PreparedRecords, services: Services
-    ) -> None:
+    def _remove_from_list(self, target: _Target, list_id: str, prepared: PreparedRecords, services: Services) -> None:
         """Remove the records from one list, and put the result into the target."""
         stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
-        api, client, settings = services.build_pinterest_api(target.ad_account_id), services.client, self.settings
+        api, client = services.build_pinterest_api(target.ad_account_id), services.client
+        reporter = LogReporter(timing=self.timing)
+        sender = Sender(client=client, settings=self.settings, stats=stats, reporter=reporter, phase="removing")
 
         def remove_batch(records: Batch) -> Response:
-            """Remove a batch of records from the list, and store the request's id for the receipt."""
             response = api.change_records(list_id, records, operation="REMOVE")
             # Called from several threads: append is atomic.
             target.request_ids.append(response.request_id)
             return response
 
         try:
-            sender = Sender(client=client, settings=settings, stats=stats, reporter=self.reporter, phase="removing")
             sender.send(prepared, remove_batch)
         except (StoppedError, UnexpectedError):
             raise
@@ -241,12 +239,12 @@ class _Erasure:
             "lists": self._list_count,
             "summary": self._summary,
             "receipt": [target.to_json() for target in self._finished_targets],
-            "failed": [target.to_json() for target in self._failed_targets],
+            "failed": [target.to_json() for target in self.targets if target.reason],
         }
 
     def raise_for_failed(self) -> None:
         """Raise PinterestError if lists did not accept all removals. The message names each such list."""
-        failed, finished = self._failed_targets, self._finished_targets
+        failed, finished = [target for target in self.targets if target.reason], self._finished_targets
         if not failed or not self.stats.unique:
             return
         named = "; ".join(f"{target.label}: {target.reason}" for target in failed)
@@ -257,7 +255,7 @@ class _Erasure:
         )
 
     def build_history_rows(self, _error: str) -> list[Row]:
-        """Return the history row of the erasure, as a list of one row."""
+        """Return the only history row of the erasure."""
         statistics = self.stats.to_json()
         # The records sent are counted list by list, in the receipt.
         for name in ("sent", "refused"):
@@ -267,27 +265,16 @@ class _Erasure:
         return [build_run_row(statistics | {"summary": summary, "erasure": counts})]
 
 
-def _find_targets(services: Services, ad_account_ids: Sequence[str]) -> list[ErasureTarget]:
+def _find_targets(services: Services, ad_account_ids: Sequence[str]) -> list[_Target]:
     """Return a target for each customer list of the ad accounts, and for each account that cannot be read."""
     targets = []
     for account in ad_account_ids:
         try:
             lists = services.build_pinterest_api(account).list_customer_lists()
-            targets += [ErasureTarget(ad_account_id=account, customer_list=listed) for listed in lists]
+            targets += [_Target(ad_account_id=account, customer_list=listed) for listed in lists]
         except StoppedError:
             raise
         except ExportError as error:
             log.warning("the customer lists of ad account %s cannot be read: %s", account, error)
-            targets.append(ErasureTarget(ad_account_id=account, customer_list=None, reason=str(error)))
+            targets.append(_Target(ad_account_id=account, customer_list=None, reason=str(error)))
     return targets
-
-
-def _warn_of_missing_types(columns: Sequence[Column]) -> None:
-    """Warn of identifier types that the query does not select: people stay in the customer lists of those types."""
-    types = {column.type.name for column in columns}
-    if others := [name for name in LIST_TYPES if name not in types]:
-        log.warning(
-            "the query selects no %s, so people are not removed from customer lists of that type. Select those "
-            "columns too, if the warehouse has them",
-            " and no ".join(others),
-        )
