@@ -74,7 +74,7 @@ def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceState:
-    """The state of an audience on Pinterest. `size`: about how many people are matched, None if Pinterest does not know.
+    """The state of an audience on Pinterest. `size`: about how many people are matched, None if that is not known.
 
     `members`: records in the audience's customer list, None if they are not known.
     """
@@ -115,12 +115,8 @@ class AudienceState:
 
     def to_json(self) -> dict[str, Any]:
         """Return the state as plain JSON types, for the workflow store."""
-        derived = {
-            "usable": self.condition is Condition.READY,
-            "match_ratio": self.match_ratio,
-            "summary": self.summary,
-        }
-        return asdict(self) | derived
+        is_usable = self.condition is Condition.READY
+        return asdict(self) | {"usable": is_usable, "match_ratio": self.match_ratio, "summary": self.summary}
 
     def find_broken_limits(self, settings: StatusSettings, *, previous_size: int | None) -> list[str]:
         """Return a text for each limit that the audience breaks. Its size is judged once Pinterest has matched it."""

@@ -5,10 +5,15 @@ began with its own list, and no failure or erasure came later.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, RUN, SUCCESS, Row
+
+COLUMNS_READ = (
+    *("time", "kind", "outcome", "workflow", "action", "audience_id", "audience_size", "audience_status"),
+    *("customer_list_id", "dry_run", "requests_sent", "members", "mirror_mode"),
+)
+"""The columns that `build_audience_history` needs."""
 
 _FILLING = frozenset({"create_new_audience", "replace_current_audience", "clear_current_audience"})
 _MIRROR = "mirror_current_audience"
@@ -36,43 +41,6 @@ class AudienceHistory(NamedTuple):
     members: Mapping[str, Members]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """The columns of a run's history row that decide how many records a list has. `members` is None if unknown."""
-
-    time: int
-    outcome: str
-    workflow: str | None
-    action: str | None
-    audience_id: str | None
-    customer_list_id: str | None
-    dry_run: bool | None
-    requests_sent: int | None
-    members: int | None
-    mirror_mode: str | None
-
-    @property
-    def may_have_written(self) -> bool:
-        """Whether the run may have changed the audience. True for a failed run without statistics."""
-        is_unknown = self.outcome == FAILED and self.requests_sent is None
-        return not self.dry_run and bool(self.requests_sent or self.members is not None or is_unknown)
-
-    @property
-    def is_sent(self) -> bool:
-        """Whether this run alone sent all the records that the list contains after it."""
-        return self.members is not None and (self.action in _FILLING or self.mirror_mode == "replace")
-
-    @property
-    def knows_all_members(self) -> bool:
-        """Whether the number of all records in the list is known after the run."""
-        return self.is_sent or (self.action == _MIRROR and self.members is not None)
-
-
-_RUN_COLUMNS = tuple(each.name for each in fields(_Run))
-COLUMNS_READ = (*_RUN_COLUMNS, "kind", "audience_size", "audience_status")
-"""The columns that `build_audience_history` needs."""
-
-
 def build_audience_history(rows: Iterable[Row]) -> AudienceHistory:
     """Return the audience sizes and list members that the history's rows show; the rows may be in any order."""
     ordered = sorted(rows, key=lambda row: int(row["time"] or 0))
@@ -83,41 +51,57 @@ def build_audience_history(rows: Iterable[Row]) -> AudienceHistory:
         and row["audience_size"] is not None
         and not str(row["audience_status"]).endswith("INITIALIZING")
     }
-    every = [_Run(**{name: row[name] for name in _RUN_COLUMNS}) for row in ordered if row["kind"] == RUN]
-    runs = [run for run in every if run.may_have_written]
-    lists = dict.fromkeys(run.customer_list_id for run in runs if run.customer_list_id)
+    runs = [row for row in ordered if row["kind"] == RUN and _may_have_written(row)]
+    lists = dict.fromkeys(run["customer_list_id"] for run in runs if run["customer_list_id"])
     members = {list_id: known for list_id in lists if (known := _count_known_members(list_id, runs))}
     return AudienceHistory(sizes=sizes, members=members)
 
 
-def _count_known_members(list_id: str, runs: Sequence[_Run]) -> Members | None:
+def _may_have_written(run: Row) -> bool:
+    """Whether the run may have changed the audience. True for a failed run without statistics."""
+    is_unknown = run["outcome"] == FAILED and run["requests_sent"] is None
+    return not run["dry_run"] and bool(run["requests_sent"] or run["members"] is not None or is_unknown)
+
+
+def _has_sent_all_members(run: Row) -> bool:
+    """Whether this run alone sent all the records that the list contains after it."""
+    return run["members"] is not None and (run["action"] in _FILLING or run["mirror_mode"] == "replace")
+
+
+def _count_known_members(list_id: str, runs: Sequence[Row]) -> Members | None:
     """Return the number of records in a customer list, or None if the runs do not determine it."""
-    own = [run for run in runs if run.customer_list_id == list_id]
+    own = [run for run in runs if run["customer_list_id"] == list_id]
     # Of runs of the same second: a failure, then an add after a remove.
-    last = min(own, key=lambda run: (-run.time, run.outcome != FAILED, run.action or ""))
-    beginnings = [run.time for run in own if run.knows_all_members and run.workflow == last.workflow]
-    is_shared = any(run.members is None and run.outcome == SUCCESS for run in own)
-    if last.members is None or last.outcome == FAILED or is_shared or not beginnings:
+    last = min(own, key=lambda run: (-run["time"], run["outcome"] != FAILED, run["action"] or ""))
+    counted = [run for run in own if run["members"] is not None and run["workflow"] == last["workflow"]]
+    beginnings = [run["time"] for run in counted if run["action"] == _MIRROR or _has_sent_all_members(run)]
+    is_shared = any(run["members"] is None and run["outcome"] == SUCCESS for run in own)
+    if last["members"] is None or last["outcome"] == FAILED or is_shared or not beginnings:
         return None
-    writers = {run.workflow for run in runs if run in own or run.action == _ERASING}
+    writers = {run["workflow"] for run in runs if run["customer_list_id"] == list_id or run["action"] == _ERASING}
     for run in runs:
-        if run.time >= min(beginnings) and _is_failed_writer(run, last):
+        if run["time"] >= min(beginnings) and _is_failed_writer(run, last):
             return None
-        if run.time >= last.time and _is_untracked_change(run, last, writers):
+        if run["time"] >= last["time"] and _is_untracked_change(run, last, writers):
             return None
-    return Members(records=last.members, is_sent=last.is_sent)
+    return Members(records=last["members"], is_sent=_has_sent_all_members(last))
 
 
-def _is_failed_writer(run: _Run, last: _Run) -> bool:
+def _is_failed_writer(run: Row, last: Row) -> bool:
     """Whether `run` may have changed the list (`last`: the list's last run), although its row names no list."""
-    return not run.customer_list_id and run.audience_id == last.audience_id and run.action not in _HARMLESS
+    is_unnamed = not run["customer_list_id"] and run["audience_id"] == last["audience_id"]
+    return is_unnamed and run["action"] not in _HARMLESS
 
 
-def _is_untracked_change(run: _Run, last: _Run, writers: Collection[str | None]) -> bool:
+def _is_untracked_change(run: Row, last: Row, writers: Collection[str | None]) -> bool:
     """Whether the list's members are unknown after `run`: an erasure, a failed mirror, or a killed run.
 
     `last`: the list's last run. `writers`: the workflows that write to the list, or erase.
     """
-    is_mirror = run.action in _MIRRORING and not run.customer_list_id and run.audience_id == last.audience_id
-    is_killed = run.outcome == FAILED and not run.action and not run.audience_id and run.workflow in writers
-    return run.action == _ERASING or is_mirror or is_killed
+    is_unnamed = not run["customer_list_id"] and run["audience_id"] == last["audience_id"]
+    is_killed = run["outcome"] == FAILED and not run["action"] and not run["audience_id"]
+    return (
+        run["action"] == _ERASING
+        or (is_unnamed and run["action"] in _MIRRORING)
+        or (is_killed and run["workflow"] in writers)
+    )
