@@ -17,10 +17,10 @@ from td_pinterest_op.export import export
 from td_pinterest_op.history import write_missing_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.unexpected import to_export_error
-from td_pinterest_op.settings.parse import parse_settings
+from td_pinterest_op.settings.parse import parse_settings, read_parameter
 from td_pinterest_op.settings.structures import read_list_items
 from td_pinterest_op.settings.table import CONNECTION
-from td_pinterest_op.settings.types import WrongValueError, build_integer_type, is_left_out, show_value
+from td_pinterest_op.settings.types import WrongValueError, build_integer_type
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.process import TaskProcess
@@ -160,8 +160,4 @@ def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> 
 
 def _read_concurrent(task: workflow.Task) -> int:
     """Return the number of exports that run at once, the parameter `concurrent`. Raises SettingsError."""
-    value = task.params.get("concurrent")
-    try:
-        return 1 if is_left_out(value) else int(_CONCURRENT.read(value, show_value))
-    except WrongValueError as error:
-        raise SettingsError(f"concurrent: {error}; allowed: {_CONCURRENT.allowed}", key="concurrent") from None
+    return read_parameter("concurrent", task.params.get("concurrent"), _CONCURRENT) or 1
