@@ -4,7 +4,9 @@ It reads audiences, checks them against limits, and writes nothing to Pinterest.
 """
 
 import logging
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
@@ -52,23 +54,24 @@ def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     history = open_history(task, settings.history, timing)
     for warning in settings.warnings:
         log.warning("%s", warning)
-    run = _FollowUp(settings=settings)
-    with record_run(history, run.build_history_rows):
+    checks: dict[str, _Check] = {}
+    with record_run(history, partial(_build_history_rows, settings, checks)):
         rows = history.read_rows(select_audience_rows(history.table, settings.audience_ids)) if history else []
         known = build_audience_history(rows)
         with connect_services(task, settings, timing=timing) as services:
             for audience_id in settings.audience_ids:
-                run.check_audience(audience_id, services.pinterest, known)
-    conditions = [state.condition for state in run.states]
+                checks[audience_id] = _check_audience(services.pinterest, audience_id, known, settings)
+    states = [state for state, _ in checks.values() if state]
+    conditions = [state.condition for state in states]
     usable, waiting = conditions.count(Condition.READY), conditions.count(Condition.MATCHING)
     return {
         "checked_at": timing.utc().isoformat(timespec="seconds"),
         "ad_account_id": settings.ad_account_id,
-        "audiences": [state.to_json() for state in run.states],
+        "audiences": [state.to_json() for state in states],
         "usable": usable,
         "waiting": waiting,
         "unusable": len(conditions) - usable - waiting,
-        "problems": [*run.problems.values()],
+        "problems": [problem for _, problem in checks.values() if problem],
     }
 
 
@@ -156,39 +159,33 @@ def _read_state(api: Api, audience_id: str, known: AudienceHistory) -> AudienceS
     )
 
 
-@dataclass(slots=True, kw_only=True)
-class _FollowUp:
-    """The check of a task's audiences: the states read so far, and the problem of each audience that has one."""
+_Check = tuple[AudienceState | None, str]
+"""The state of an audience, None if it cannot be read, and its problem, "" if there is none."""
 
-    settings: StatusSettings
-    states: list[AudienceState] = field(default_factory=list)
-    problems: dict[str, str] = field(default_factory=dict)
 
-    def check_audience(self, audience_id: str, api: Api, known: AudienceHistory) -> None:
-        """Read an audience, log its state, and record its problem. Raises errors that concern all audiences."""
-        try:
-            state = _read_state(api, audience_id, known)
-        except (AccountError, StoppedError):
-            raise
-        except ExportError as error:
-            self.problems[audience_id] = f"audience {audience_id} cannot be read: {error}"
-            log.warning("%s", self.problems[audience_id])
-            return
-        self.states.append(state)
-        broken = state.find_broken_limits(self.settings, previous_size=known.sizes.get(audience_id))
-        label = format_label("audience", audience_id, state.audience_name)
-        level = logging.INFO if state.condition is Condition.READY and not broken else logging.WARNING
-        log.log(level, "%s: %s", label, state.summary)
-        if broken:
-            self.problems[audience_id] = f"{label}: {' and '.join(broken)}. {state.summary}"
+def _check_audience(api: Api, audience_id: str, known: AudienceHistory, settings: StatusSettings) -> _Check:
+    """Read an audience, log its state, and check its limits. Raises errors that concern all audiences."""
+    try:
+        state = _read_state(api, audience_id, known)
+    except (AccountError, StoppedError):
+        raise
+    except ExportError as error:
+        problem = f"audience {audience_id} cannot be read: {error}"
+        log.warning("%s", problem)
+        return None, problem
+    broken = state.find_broken_limits(settings, previous_size=known.sizes.get(audience_id))
+    label = format_label("audience", audience_id, state.audience_name)
+    level = logging.INFO if state.condition is Condition.READY and not broken else logging.WARNING
+    log.log(level, "%s: %s", label, state.summary)
+    return state, f"{label}: {' and '.join(broken)}. {state.summary}" if broken else ""
 
-    def build_history_rows(self, error: str) -> list[Row]:
-        """Return a history row for each audience. `error`: the message of the error that ended the run, or ""."""
-        states = {state.audience_id: state.to_json() for state in self.states}
-        rows: list[Row] = []
-        for audience_id in self.settings.audience_ids:
-            problem = self.problems.get(audience_id) or ("" if audience_id in states else error)
-            outcome = {"outcome": FAILED, "error": problem} if problem else {"outcome": SUCCESS, "error": None}
-            ids = {"ad_account_id": self.settings.ad_account_id, "audience_id": audience_id}
-            rows.append({**build_follow_up_row(states.get(audience_id, {})), **ids, **outcome})
-        return rows
+
+def _build_history_rows(settings: StatusSettings, checks: Mapping[str, _Check], error: str) -> list[Row]:
+    """Return a history row for each audience. `error`: the message of the error that ended the run, or ""."""
+    rows: list[Row] = []
+    for audience_id in settings.audience_ids:
+        state, problem = checks.get(audience_id, (None, error))
+        outcome = {"outcome": FAILED, "error": problem} if problem else {"outcome": SUCCESS, "error": None}
+        ids = {"ad_account_id": settings.ad_account_id, "audience_id": audience_id}
+        rows.append({**build_follow_up_row(state.to_json() if state else {}), **ids, **outcome})
+    return rows

@@ -79,29 +79,20 @@ def _count_known_members(list_id: str, runs: Sequence[Row]) -> Members | None:
     if last["members"] is None or last["outcome"] == FAILED or is_shared or not beginnings:
         return None
     writers = {run["workflow"] for run in runs if run["customer_list_id"] == list_id or run["action"] == _ERASING}
-    for run in runs:
-        if run["time"] >= min(beginnings) and _is_failed_writer(run, last):
-            return None
-        if run["time"] >= last["time"] and _is_untracked_change(run, last, writers):
-            return None
+    if any(_is_untracked_change(run, last, beginning=min(beginnings), writers=writers) for run in runs):
+        return None
     return Members(records=last["members"], is_sent=_has_sent_all_members(last))
 
 
-def _is_failed_writer(run: Row, last: Row) -> bool:
-    """Whether `run` may have changed the list (`last`: the list's last run), although its row names no list."""
-    is_unnamed = not run["customer_list_id"] and run["audience_id"] == last["audience_id"]
-    return is_unnamed and run["action"] not in _HARMLESS
+def _is_untracked_change(run: Row, last: Row, *, beginning: int, writers: Collection[str | None]) -> bool:
+    """Whether the list's members are unknown after `run`: an erasure, a failed or a killed run.
 
-
-def _is_untracked_change(run: Row, last: Row, writers: Collection[str | None]) -> bool:
-    """Whether the list's members are unknown after `run`: an erasure, a failed mirror, or a killed run.
-
-    `last`: the list's last run. `writers`: the workflows that write to the list, or erase.
+    `last`: the list's last run. `beginning`: the first time at which all members were known. `writers`: the workflows
+    that write to the list, or erase.
     """
     is_unnamed = not run["customer_list_id"] and run["audience_id"] == last["audience_id"]
-    is_killed = run["outcome"] == FAILED and not run["action"] and not run["audience_id"]
-    return (
-        run["action"] == _ERASING
-        or (is_unnamed and run["action"] in _MIRRORING)
-        or (is_killed and run["workflow"] in writers)
-    )
+    if is_unnamed and run["action"] not in _HARMLESS:
+        return bool(run["time"] >= beginning)
+    is_killed = run["outcome"] == FAILED and not run["action"] and not run["audience_id"] and run["workflow"] in writers
+    is_change = run["action"] == _ERASING or (is_unnamed and run["action"] in _MIRRORING) or is_killed
+    return is_change and bool(run["time"] >= last["time"])
