@@ -8,13 +8,12 @@ import contextlib
 import json
 import logging
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.request import Request, read_request
+from td_pinterest_op.audiences.request import read_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import Response
@@ -59,12 +58,14 @@ def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     request = read_request(task, table=ERASURE)
     settings = request.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
-    erasure = _Erasure(request=request, settings=settings, timing=timing, stats=stats)
-    with record_run(open_history(task, settings.history, timing), erasure.build_history_rows):
-        erasure.run()
-        receipt = erasure.to_json()
-        log.info("receipt: %s", json.dumps(receipt))
-        erasure.raise_for_failed()
+    history = open_history(task, settings.history, timing)
+    with connect_services(task, settings, timing=timing, count=stats.requests, scopes=SCOPES) as services:
+        erasure = _Erasure(services=services, settings=settings, stats=stats)
+        with record_run(history, erasure.build_history_rows):
+            erasure.run(cast("Source", request.source))
+            receipt = erasure.to_json()
+            log.info("receipt: %s", json.dumps(receipt))
+            erasure.raise_for_failed()
     return receipt
 
 
@@ -102,9 +103,8 @@ class _Target:
 class _Erasure:
     """The run of an erasure. Each of the `targets` gets its result in turn; `processed` counts the results."""
 
-    request: Request[ErasureSettings]
+    services: Services
     settings: ErasureSettings
-    timing: Timing
     stats: Stats
     targets: list[_Target] = field(default_factory=list)
     processed: int = 0
@@ -118,36 +118,43 @@ class _Erasure:
 
     @property
     def _list_count(self) -> int:
-        """The number of customer lists to remove people from."""
         return sum(target.customer_list is not None for target in self.targets)
 
     @property
     def _progress_text(self) -> str:
-        """How many of the customer lists were processed, as text for messages."""
         return f"{self.processed} of {len(self.targets)} customer lists were processed"
 
-    def run(self) -> None:
+    def run(self, source: Source) -> None:
         """Find the lists, read the people, and remove them from one list after the other."""
-        connected = connect_services(
-            self.request.task, self.settings, timing=self.timing, count=self.stats.requests, scopes=SCOPES
-        )
-        with connected as services, contextlib.closing(Spool()) as spool:
+        with contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
-            services.tokens.get_token()
-            self.targets = _find_targets(services, self.settings.ad_account_ids)
-            prepared = self._read_people(services, spool)
+            self.services.tokens.get_token()
+            self._find_targets()
+            prepared = self._read_people(source, spool)
             log.info("%s", self._describe_plan())
             if self.stats.unique and not self.settings.dry_run:
                 try:
-                    self._remove_from_all_lists(prepared, services)
+                    self._remove_from_all_lists(prepared)
                 except ExportError as error:
                     raise error.extend(f". Before that: {self._progress_text}") from None
         self.is_complete = True
 
-    def _read_people(self, services: Services, spool: Spool) -> PreparedRecords:
+    def _find_targets(self) -> None:
+        """Find each customer list of the ad accounts, and each account that cannot be read."""
+        for account in self.settings.ad_account_ids:
+            try:
+                lists = self.services.build_pinterest_api(account).list_customer_lists()
+                self.targets += [_Target(ad_account_id=account, customer_list=listed) for listed in lists]
+            except StoppedError:
+                raise
+            except ExportError as error:
+                log.warning("the customer lists of ad account %s cannot be read: %s", account, error)
+                self.targets.append(_Target(ad_account_id=account, customer_list=None, reason=str(error)))
+
+    def _read_people(self, source: Source, spool: Spool) -> PreparedRecords:
         """Read unique identifiers into the spool. Raises InvalidRowsError if invalid ones are not ignored."""
-        stats, source = self.stats, cast("Source", self.request.source)
-        rows = open_job_rows(services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
+        stats = self.stats
+        rows = open_job_rows(self.services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)
         types = {column.type.name for column in columns}
         if missing := [name for name in LIST_TYPES if name not in types]:
@@ -158,13 +165,12 @@ class _Erasure:
             )
         reader = IdentifierReader(spool, ReaderSettings(columns=columns), stats)
         phase = Phase(name="reading", unit="rows", total=rows.job.records)
-        with LogReporter(timing=self.timing).show_progress(phase) as progress:
+        with LogReporter(timing=self.services.timing).show_progress(phase) as progress:
             prepared = reader.read(rows.blocks, progress=progress)
         check_values(stats, skip_invalid=self.settings.ignore_invalid_records, first_invalid=reader.first_invalid)
         return prepared
 
     def _describe_plan(self) -> str:
-        """Return the log message about the requests that the erasure will send."""
         records, lists, settings = self.stats.unique, self._list_count, self.settings
         accounts = len({target.ad_account_id for target in self.targets})
         requests, pace = lists * math.ceil(records / settings.limit_records_per_request), settings.requests_per_minute
@@ -174,22 +180,21 @@ class _Erasure:
             + (" (dry run: nothing is written)" if settings.dry_run else "")
         )
 
-    def _remove_from_all_lists(self, prepared: PreparedRecords, services: Services) -> None:
+    def _remove_from_all_lists(self, prepared: PreparedRecords) -> None:
         """Remove the records from one list after the other. Continues after an error that concerns one list."""
         for number, target in enumerate(self.targets, start=1):
             if target.customer_list:
-                self._remove_from_list(target, target.customer_list.id, prepared, services)
+                self._remove_from_list(target, target.customer_list.id, prepared)
                 log.info("%d of %d: %s: %d records removed", number, len(self.targets), target.label, target.records)
                 if target.reason:
                     log.warning("%s: %s", target.label, target.reason)
             self.processed = number
 
-    def _remove_from_list(self, target: _Target, list_id: str, prepared: PreparedRecords, services: Services) -> None:
-        """Remove the records from one list, and put the result into the target."""
+    def _remove_from_list(self, target: _Target, list_id: str, prepared: PreparedRecords) -> None:
         stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
-        api, client = services.build_pinterest_api(target.ad_account_id), services.client
-        reporter = LogReporter(timing=self.timing)
+        client, reporter = self.services.client, LogReporter(timing=self.services.timing)
         sender = Sender(client=client, settings=self.settings, stats=stats, reporter=reporter, phase="removing")
+        api = self.services.build_pinterest_api(target.ad_account_id)
 
         def remove_batch(records: Batch) -> Response:
             response = api.change_records(list_id, records, operation="REMOVE")
@@ -228,7 +233,7 @@ class _Erasure:
         """Return the receipt as plain JSON types, for the workflow store."""
         statistics = self.stats.to_json()
         return {
-            "erased_at": self.timing.utc().isoformat(timespec="seconds"),
+            "erased_at": self.services.timing.utc().isoformat(timespec="seconds"),
             "job_id": self.stats.job_id,
             "dry_run": self.settings.dry_run,
             "version": __version__,
@@ -263,18 +268,3 @@ class _Erasure:
         summary = self._summary if self.is_complete else f"Failed: {self._progress_text}."
         counts = {"accounts": len(self.settings.ad_account_ids), "lists": self._list_count}
         return [build_run_row(statistics | {"summary": summary, "erasure": counts})]
-
-
-def _find_targets(services: Services, ad_account_ids: Sequence[str]) -> list[_Target]:
-    """Return a target for each customer list of the ad accounts, and for each account that cannot be read."""
-    targets = []
-    for account in ad_account_ids:
-        try:
-            lists = services.build_pinterest_api(account).list_customer_lists()
-            targets += [_Target(ad_account_id=account, customer_list=listed) for listed in lists]
-        except StoppedError:
-            raise
-        except ExportError as error:
-            log.warning("the customer lists of ad account %s cannot be read: %s", account, error)
-            targets.append(_Target(ad_account_id=account, customer_list=None, reason=str(error)))
-    return targets
