@@ -8,7 +8,7 @@ import contextlib
 import json
 import logging
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, cast
 
@@ -18,13 +18,12 @@ from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.identifiers.types import LIST_TYPES
-from td_pinterest_op.pinterest.api import CustomerList
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.plan import check_values
 from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Batch, PreparedRecords, Spool
-from td_pinterest_op.redaction.format import format_count
+from td_pinterest_op.redaction.format import format_count, format_label
 from td_pinterest_op.run_history.columns import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import ERASURE, ErasureSettings
@@ -69,15 +68,16 @@ def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     return receipt
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class _Target:
-    """A customer list to remove people from, or an ad account whose lists cannot be read (`customer_list` is None).
+    """A customer list to remove people from, or an ad account whose lists cannot be read (`customer_list_id` is None).
 
     `records`: how many removals the list accepted, in `request_ids`. `reason`: why not all, "" if nothing is wrong.
     """
 
     ad_account_id: str
-    customer_list: CustomerList | None
+    customer_list_id: str | None = None
+    customer_list_name: str | None = None
     records: int = 0
     request_ids: list[str] = field(default_factory=list)
     reason: str = ""
@@ -85,18 +85,13 @@ class _Target:
     @property
     def label(self) -> str:
         """The text that names the list in messages."""
-        return f"{self.customer_list.label if self.customer_list else 'the lists'} of ad account {self.ad_account_id}"
+        name, list_id = self.customer_list_name or "", self.customer_list_id
+        lists = "the lists" if list_id is None else format_label("customer list", list_id, name)
+        return f"{lists} of ad account {self.ad_account_id}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the target as plain JSON types, without any identifier or digest of a person."""
-        values = {
-            "ad_account_id": self.ad_account_id,
-            "customer_list_id": self.customer_list and self.customer_list.id,
-            "customer_list_name": self.customer_list and self.customer_list.name,
-            "records": self.records,
-            "request_ids": self.request_ids,
-        }
-        return values | ({"reason": self.reason} if self.reason else {})
+        return {name: value for name, value in asdict(self).items() if name != "reason" or value}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,7 +113,7 @@ class _Erasure:
 
     @property
     def _list_count(self) -> int:
-        return sum(target.customer_list is not None for target in self.targets)
+        return sum(target.customer_list_id is not None for target in self.targets)
 
     @property
     def _progress_text(self) -> str:
@@ -144,12 +139,12 @@ class _Erasure:
         for account in self.settings.ad_account_ids:
             try:
                 lists = self.services.build_pinterest_api(account).list_customer_lists()
-                self.targets += [_Target(ad_account_id=account, customer_list=listed) for listed in lists]
+                self.targets += [_Target(account, each.id, each.name) for each in lists]
             except StoppedError:
                 raise
             except ExportError as error:
                 log.warning("the customer lists of ad account %s cannot be read: %s", account, error)
-                self.targets.append(_Target(ad_account_id=account, customer_list=None, reason=str(error)))
+                self.targets.append(_Target(account, reason=str(error)))
 
     def _read_people(self, source: Source, spool: Spool) -> PreparedRecords:
         """Read unique identifiers into the spool. Raises InvalidRowsError if invalid ones are not ignored."""
@@ -183,8 +178,8 @@ class _Erasure:
     def _remove_from_all_lists(self, prepared: PreparedRecords) -> None:
         """Remove the records from one list after the other. Continues after an error that concerns one list."""
         for number, target in enumerate(self.targets, start=1):
-            if target.customer_list:
-                self._remove_from_list(target, target.customer_list.id, prepared)
+            if target.customer_list_id is not None:
+                self._remove_from_list(target, target.customer_list_id, prepared)
                 log.info("%d of %d: %s: %d records removed", number, len(self.targets), target.label, target.records)
                 if target.reason:
                     log.warning("%s: %s", target.label, target.reason)

@@ -116,7 +116,6 @@ def _get_entry_name(entry: Mapping[object, Any]) -> str:
 
 
 def _describe_audience(entry: Mapping[object, Any]) -> str:
-    """Return the audience and the ad account of an entry of the list `audiences`, as text for messages."""
     names = (value for key, value in entry.items() if str(key).startswith(("audience_id", "audience_name")) and value)
     return f"audience {next(names, 'none')} in ad account {entry.get('ad_account_id')}"
 
