@@ -60,8 +60,15 @@ def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     history = open_history(task, settings.history, timing)
     with connect_services(task, settings, timing=timing, count=stats.requests, scopes=SCOPES) as services:
         erasure = _Erasure(services=services, settings=settings, stats=stats)
-        with record_run(history, erasure.build_history_rows):
-            erasure.run(cast("Source", request.source))
+        with record_run(history, erasure.build_history_rows), contextlib.closing(Spool()) as spool:
+            # Before the accounts, whose errors end no run: a refused token concerns all of them.
+            services.tokens.get_token()
+            erasure.find_targets()
+            prepared = erasure.read_people(cast("Source", request.source), spool)
+            log.info("%s", erasure.describe_plan())
+            if stats.unique and not settings.dry_run:
+                erasure.remove_from_all_lists(prepared)
+            erasure.is_complete = True
             receipt = erasure.to_json()
             log.info("receipt: %s", json.dumps(receipt))
             erasure.raise_for_failed()
@@ -119,22 +126,7 @@ class _Erasure:
     def _progress_text(self) -> str:
         return f"{self.processed} of {len(self.targets)} customer lists were processed"
 
-    def run(self, source: Source) -> None:
-        """Find the lists, read the people, and remove them from one list after the other."""
-        with contextlib.closing(Spool()) as spool:
-            # Before the accounts, whose errors end no run: a refused token concerns all of them.
-            self.services.tokens.get_token()
-            self._find_targets()
-            prepared = self._read_people(source, spool)
-            log.info("%s", self._describe_plan())
-            if self.stats.unique and not self.settings.dry_run:
-                try:
-                    self._remove_from_all_lists(prepared)
-                except ExportError as error:
-                    raise error.extend(f". Before that: {self._progress_text}") from None
-        self.is_complete = True
-
-    def _find_targets(self) -> None:
+    def find_targets(self) -> None:
         """Find each customer list of the ad accounts, and each account that cannot be read."""
         for account in self.settings.ad_account_ids:
             try:
@@ -146,7 +138,7 @@ class _Erasure:
                 log.warning("the customer lists of ad account %s cannot be read: %s", account, error)
                 self.targets.append(_Target(account, reason=str(error)))
 
-    def _read_people(self, source: Source, spool: Spool) -> PreparedRecords:
+    def read_people(self, source: Source, spool: Spool) -> PreparedRecords:
         """Read unique identifiers into the spool. Raises InvalidRowsError if invalid ones are not ignored."""
         stats = self.stats
         rows = open_job_rows(self.services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
@@ -165,7 +157,7 @@ class _Erasure:
         check_values(stats, skip_invalid=self.settings.ignore_invalid_records, first_invalid=reader.first_invalid)
         return prepared
 
-    def _describe_plan(self) -> str:
+    def describe_plan(self) -> str:
         records, lists, settings = self.stats.unique, self._list_count, self.settings
         accounts = len({target.ad_account_id for target in self.targets})
         requests, pace = lists * math.ceil(records / settings.limit_records_per_request), settings.requests_per_minute
@@ -175,11 +167,14 @@ class _Erasure:
             + (" (dry run: nothing is written)" if settings.dry_run else "")
         )
 
-    def _remove_from_all_lists(self, prepared: PreparedRecords) -> None:
+    def remove_from_all_lists(self, prepared: PreparedRecords) -> None:
         """Remove the records from one list after the other. Continues after an error that concerns one list."""
         for number, target in enumerate(self.targets, start=1):
             if target.customer_list_id is not None:
-                self._remove_from_list(target, target.customer_list_id, prepared)
+                try:
+                    self._remove_from_list(target, target.customer_list_id, prepared)
+                except ExportError as error:
+                    raise error.extend(f". Before that: {self._progress_text}") from None
                 log.info("%d of %d: %s: %d records removed", number, len(self.targets), target.label, target.records)
                 if target.reason:
                     log.warning("%s: %s", target.label, target.reason)

@@ -77,10 +77,7 @@ def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceState:
-    """The state of an audience on Pinterest. `size`: about how many people are matched, None if that is not known.
-
-    `members`: records in the audience's customer list, None if they are not known.
-    """
+    """The state of an audience. `size` (of matched people) and `members` (records in its list) are None if not known."""
 
     audience_id: str
     audience_name: str
@@ -145,7 +142,7 @@ def _read_state(api: Api, audience_id: str, known: AudienceHistory) -> AudienceS
     customer_list = api.find_customer_list(audience.customer_list_id) if audience.customer_list_id else None
     members = known.members.get(customer_list.id) if customer_list else None
     if customer_list and members and members.is_sent:
-        # Pinterest's counters show whether others changed the list since.
+        # Pinterest's counters show whether others changed the list since that run.
         is_changed = (customer_list.uploaded or 0) > members.records or customer_list.removed
         members = None if is_changed else members
     return AudienceState(

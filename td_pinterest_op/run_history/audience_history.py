@@ -25,10 +25,7 @@ _HARMLESS = frozenset({*_FILLING, *_MIRRORING, _ERASING, "delete_current_audienc
 
 
 class Members(NamedTuple):
-    """The known number of records in a customer list. `is_sent`: a single run sent all of them.
-
-    Differences between such a number and Pinterest's counters show changes by others.
-    """
+    """The known number of records in a customer list. `is_sent`: a single run sent all of them."""
 
     records: int
     is_sent: bool

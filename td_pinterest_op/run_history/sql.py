@@ -32,10 +32,7 @@ def create_table(table: str) -> str:
 
 
 def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
-    """Return the INSERT statement for rows. A column that is NULL in all rows is left out.
-
-    No row is added if the query `unless` returns a row.
-    """
+    """Return the statement that inserts rows, unless the query `unless` returns a row. Leaves out unused columns."""
     columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
     names = ", ".join(quote_name(column.name) for column in columns)
     tuples = ([_quote_value(column, row.get(column.name)) for column in columns] for row in rows)
