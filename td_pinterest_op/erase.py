@@ -171,10 +171,7 @@ class _Erasure:
         """Remove the records from one list after the other. Continues after an error that concerns one list."""
         for number, target in enumerate(self.targets, start=1):
             if target.customer_list_id is not None:
-                try:
-                    self._remove_from_list(target, target.customer_list_id, prepared)
-                except ExportError as error:
-                    raise error.extend(f". Before that: {self._progress_text}") from None
+                self._remove_from_list(target, target.customer_list_id, prepared)
                 log.info("%d of %d: %s: %d records removed", number, len(self.targets), target.label, target.records)
                 if target.reason:
                     log.warning("%s: %s", target.label, target.reason)
@@ -184,7 +181,7 @@ class _Erasure:
         stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
         client, reporter = self.services.client, LogReporter(timing=self.services.timing)
         sender = Sender(client=client, settings=self.settings, stats=stats, reporter=reporter, phase="removing")
-        api = self.services.build_pinterest_api(target.ad_account_id)
+        api, before = self.services.build_pinterest_api(target.ad_account_id), f". Before that: {self._progress_text}"
 
         def remove_batch(records: Batch) -> Response:
             response = api.change_records(list_id, records, operation="REMOVE")
@@ -194,8 +191,8 @@ class _Erasure:
 
         try:
             sender.send(prepared, remove_batch)
-        except (StoppedError, UnexpectedError):
-            raise
+        except (StoppedError, UnexpectedError) as error:
+            raise error.extend(before) from None
         except ExportError as error:
             target.reason = str(error)
             # The sender has stopped all requests.
@@ -204,7 +201,7 @@ class _Erasure:
             if stats.sent + stats.refused != prepared.unique_count:
                 raise UnexpectedError(
                     "a customer list reported no error, but did not accept every removal: a bug in td_pinterest_op; "
-                    "please report it with this line"
+                    f"please report it with this line{before}"
                 )
             target.reason = f"Pinterest refused {stats.refused:,} of the records" if stats.refused else ""
         target.records = stats.sent

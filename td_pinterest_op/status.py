@@ -77,7 +77,7 @@ def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceState:
-    """The state of an audience. `size` (of matched people) and `members` (records in its list) are None if not known."""
+    """The state of an audience. `size` (matched people) and `members` (records in its list) are None if not known."""
 
     audience_id: str
     audience_name: str
