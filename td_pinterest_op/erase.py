@@ -24,7 +24,7 @@ from td_pinterest_op.records.plan import check_values
 from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Batch, PreparedRecords, Spool
 from td_pinterest_op.redaction.format import format_count, format_label
-from td_pinterest_op.run_history.columns import Row, build_run_row
+from td_pinterest_op.run_history.table import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import ERASURE, ErasureSettings
 from td_pinterest_op.stats import Stats

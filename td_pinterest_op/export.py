@@ -24,7 +24,7 @@ from td_pinterest_op.records.spool import PreparedRecords
 from td_pinterest_op.records.sql import open_rows
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.page_file import add_run_to_page
-from td_pinterest_op.run_history.columns import Row, build_run_row
+from td_pinterest_op.run_history.table import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats

@@ -8,8 +8,7 @@ import re
 from collections.abc import Mapping
 
 from td_pinterest_op.errors import ExportError, SettingsError
-from td_pinterest_op.run_history.columns import FAILED, RUN, SUCCESS, Row, build_lift_row
-from td_pinterest_op.run_history.sql import select_failures
+from td_pinterest_op.run_history.table import FAILED, RUN, SUCCESS, Row, build_lift_row, select_failures
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import read_parameter
 from td_pinterest_op.settings.types import TABLE, is_left_out

@@ -12,9 +12,8 @@ from typing import Any
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.redaction.format import format_label
-from td_pinterest_op.run_history.audience_history import AudienceHistory, build_audience_history
-from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row, build_follow_up_row
-from td_pinterest_op.run_history.sql import select_audience_rows
+from td_pinterest_op.run_history.audience_history import AudienceHistory, build_audience_history, select_audience_rows
+from td_pinterest_op.run_history.table import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import STATUS, StatusSettings

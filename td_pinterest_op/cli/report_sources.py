@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.report.page_file import collect_entries, read_page_entries
-from td_pinterest_op.run_history.columns import FAILED, build_follow_up_row
+from td_pinterest_op.run_history.table import FAILED, build_follow_up_row
 
 # The time of the process that wrote a line of a log, and the operator's own words before the figures.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")

@@ -7,7 +7,8 @@ began with its own list, and no failure or erasure came later.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, RUN, SUCCESS, Row
+from td_pinterest_op.identifiers.sql import quote_literal, quote_name
+from td_pinterest_op.run_history.table import FAILED, FOLLOW_UP, RUN, SUCCESS, Row
 
 COLUMNS_READ = (
     *("time", "kind", "outcome", "workflow", "action", "audience_id", "audience_size", "audience_status"),
@@ -36,6 +37,18 @@ class AudienceHistory(NamedTuple):
 
     sizes: Mapping[str, int]
     members: Mapping[str, Members]
+
+
+def select_audience_rows(table: str, audience_ids: Collection[str]) -> str:
+    """Return the query for the rows that `build_audience_history` needs about some audiences."""
+    name, ids = quote_name(table), ", ".join(map(quote_literal, audience_ids))
+    return (
+        "-- td_pinterest_op: what the history knows of these audiences\n"
+        f"SELECT {', '.join(map(quote_name, COLUMNS_READ))} FROM {name}\n"
+        f"WHERE (kind = {quote_literal(FOLLOW_UP)} AND audience_id IN ({ids}))\n"
+        f"  OR (kind = {quote_literal(RUN)} AND (audience_id IS NULL OR audience_id IN ({ids})\n"
+        f"    OR customer_list_id IN (SELECT customer_list_id FROM {name} WHERE audience_id IN ({ids}))))"
+    )
 
 
 def build_audience_history(rows: Iterable[Row]) -> AudienceHistory:

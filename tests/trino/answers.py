@@ -14,9 +14,16 @@ from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.identifiers.sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records.sql import build_hashing_statement
-from td_pinterest_op.run_history.audience_history import build_audience_history
-from td_pinterest_op.run_history.columns import COLUMNS, build_follow_up_row, build_lift_row, build_run_row
-from td_pinterest_op.run_history.sql import create_table, insert_rows, select_audience_rows, select_failures
+from td_pinterest_op.run_history.audience_history import build_audience_history, select_audience_rows
+from td_pinterest_op.run_history.table import (
+    COLUMNS,
+    build_follow_up_row,
+    build_lift_row,
+    build_run_row,
+    create_table,
+    insert_rows,
+    select_failures,
+)
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.withholding.sql import list_select, people_select
@@ -25,7 +32,7 @@ from tests.trino.days import QUERIES, most_table_reads
 from tests.unit.records import test_sql as test_query
 from tests.unit.report.samples import statistics
 from tests.unit.run_history import test_audience_history
-from tests.unit.run_history import test_sql as test_history
+from tests.unit.run_history import test_table as test_history
 from tests.unit.run_history.conftest import TABLE
 from tests.unit.withholding import test_lift
 from tests.unit.withholding import test_sql as test_withholding

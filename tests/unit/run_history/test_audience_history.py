@@ -4,8 +4,13 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceHistory, Members, build_audience_history
-from td_pinterest_op.run_history.sql import select_audience_rows
+from td_pinterest_op.run_history.audience_history import (
+    COLUMNS_READ,
+    AudienceHistory,
+    Members,
+    build_audience_history,
+    select_audience_rows,
+)
 from tests.unit.run_history.conftest import TABLE, Warehouse
 
 SEEN = {"kind": "follow-up", "outcome": "success", "audience_status": "READY"}

@@ -9,8 +9,16 @@ import duckdb
 import pytest
 
 from td_pinterest_op.report.entry import make_entry
-from td_pinterest_op.run_history.columns import COLUMNS, build_follow_up_row, build_lift_row, build_run_row, flatten
-from td_pinterest_op.run_history.sql import create_table, insert_rows, select_failures
+from td_pinterest_op.run_history.table import (
+    COLUMNS,
+    build_follow_up_row,
+    build_lift_row,
+    build_run_row,
+    create_table,
+    flatten,
+    insert_rows,
+    select_failures,
+)
 from tests.unit.report.samples import statistics
 from tests.unit.run_history.conftest import TABLE, Warehouse
 

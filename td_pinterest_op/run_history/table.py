@@ -1,11 +1,20 @@
-"""The columns of the history table, which has a row for each run, audience of a follow-up, and lift comparison."""
+"""The history table: its columns, its rows (for each run, audience of a follow-up, and lift comparison), and its SQL.
+
+Each statement begins with a line that names its purpose. A retried attempt may write a row twice: readers take the last
+one of each session, attempt, task, audience and action.
+"""
 
 import json
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from td_pinterest_op.identifiers.sql import quote_literal, quote_name
+from td_pinterest_op.redaction.format import break_templates, sanitize
 from td_pinterest_op.stats import LISTS, WITHHELD
+
+_LONGEST_TEXT = 1000
 
 RUN, FOLLOW_UP, LIFT = "run", "follow-up", "lift"
 SUCCESS, FAILED = "success", "failed"
@@ -107,3 +116,54 @@ def build_follow_up_row(audience: Mapping[str, Any]) -> Row:
 def build_lift_row(figures: Mapping[str, Any]) -> Row:
     """Return the history row for the figures of a comparison with the control group."""
     return {"kind": LIFT, "summary": figures.get("summary"), "lift": json.dumps(figures)}
+
+
+def create_table(table: str) -> str:
+    """Return the statements that create the history table, or add missing columns to an older one."""
+    name = quote_name(table)
+    columns = ",\n".join(f"  {_format_column(column)}" for column in COLUMNS)
+    add = f";\nALTER TABLE {name} ADD COLUMN IF NOT EXISTS "
+    later = "".join(f"{add}{_format_column(column)}" for column in COLUMNS if column.is_later)
+    return f"-- td_pinterest_op: the table of the history\nCREATE TABLE IF NOT EXISTS {name} (\n{columns}\n){later}"
+
+
+def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
+    """Return the statement that inserts rows, unless the query `unless` returns a row. Leaves out unused columns."""
+    columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
+    names = ", ".join(quote_name(column.name) for column in columns)
+    tuples = ([_quote_value(column, row.get(column.name)) for column in columns] for row in rows)
+    values = ",\n".join(f"  ({', '.join(literals)})" for literals in tuples)
+    condition = f"\nWHERE NOT EXISTS ({unless})" if unless else ""
+    return (
+        f"-- td_pinterest_op: the history of this run\nINSERT INTO {quote_name(table)} ({names})\n"
+        f"SELECT * FROM (VALUES\n{values}\n) AS given ({names}){condition}"
+    )
+
+
+def select_failures(table: str, *, session_uuid: str, attempt_id: str, task: str) -> str:
+    """Return the query for failed runs of one attempt, in tasks whose full names begin with `task`."""
+    return (
+        f"SELECT 1 FROM {quote_name(table)} WHERE session_uuid = {quote_literal(session_uuid)} "
+        f"AND attempt_id = {quote_literal(attempt_id)} AND outcome = {quote_literal(FAILED)} "
+        f"AND starts_with(task, {quote_literal(task)})"
+    )
+
+
+def _format_column(column: Column) -> str:
+    """Return a column's name and SQL type, for CREATE TABLE."""
+    return f"{quote_name(column.name)} {'varchar' if column.type == 'json' else column.type}"
+
+
+def _quote_value(column: Column, value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if column.type == "bigint":
+        return str(int(value))
+    if column.type == "double":
+        return f"{float(value):.6E}" if math.isfinite(value) else "NULL"
+    if column.type == "boolean":
+        return str(bool(value)).upper()
+    text = str(value)
+    # Only free text is masked: the ids of sessions look like those of devices.
+    free = sanitize(" ".join(text.split()), longest=_LONGEST_TEXT) if column.is_free else break_templates(text)
+    return quote_literal(free)
