@@ -49,10 +49,7 @@ class PinterestErase:
 
 
 def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
-    """Remove a query's people from every customer list, and return the receipt, which is logged as well.
-
-    Raises ExportError, and OSError when the spool cannot be written.
-    """
+    """Remove a query's people from every customer list. Returns the receipt. Raises ExportError, OSError (the spool)."""
     log.info("td_pinterest_op %s", __version__)
     request = read_request(task, table=ERASURE)
     settings = request.settings

@@ -63,9 +63,8 @@ def export(
 ) -> dict[str, Any]:
     """Export the result of the task's query: check it, show the plan, and send the records. Returns the statistics.
 
-    `rows`: what is exported in place of the task's job. `reporter`: shows the plan and the progress; the log by
-    default. `on_new_refresh_token`: see `connect_services`. Raises ExportError, and OSError when the spool cannot be
-    written.
+    `rows`: what is exported in place of the task's job. `reporter`: by default the log. `on_new_refresh_token`: see
+    `connect_services`. Raises ExportError, and OSError when the spool cannot be written.
     """
     log.info("td_pinterest_op %s", __version__)
     request = read_request(task, table=EXPORT, rows=rows)
