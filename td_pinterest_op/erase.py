@@ -49,7 +49,7 @@ class PinterestErase:
 
 
 def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
-    """Remove a query's people from every customer list. Returns the receipt. Raises ExportError, OSError (the spool)."""
+    """Remove a query's people from every customer list. Returns the receipt. Raises ExportError, or OSError (spool)."""
     log.info("td_pinterest_op %s", __version__)
     request = read_request(task, table=ERASURE)
     settings = request.settings
@@ -218,10 +218,7 @@ class _Erasure:
         statistics = self.stats.to_json()
         return {
             "erased_at": self.services.timing.utc().isoformat(timespec="seconds"),
-            "job_id": self.stats.job_id,
-            "dry_run": self.settings.dry_run,
-            "version": __version__,
-            "rows": statistics["rows"],
+            **{name: statistics[name] for name in ("job_id", "dry_run", "version", "rows")},
             "records": self.stats.unique,
             "accounts": len(self.settings.ad_account_ids),
             "requests": statistics["requests"],

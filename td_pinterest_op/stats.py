@@ -203,9 +203,10 @@ class Stats:
 
         Every reason is in it, even with zero: digdag merges what two tasks store, key by key.
         """
-        keys = {"keys": self.keys, "invalid_keys": self.invalid_keys_by_reason.total()}
         ids = ("audience_id", "audience_name", "customer_list_id", "previous_customer_list_id", "job_id")
-        requests = self.requests
+        keys = {"keys": self.keys, "invalid_keys": self.invalid_keys_by_reason.total()}
+        requests, reading, sending = self.requests, self.reading_seconds, self.sending_seconds
+        seconds = {"reading": reading, "sending": sending, "waiting": requests.waiting_seconds}
         statistics = {
             **{name: getattr(self, name) for name in ("action", "ad_account_id", *ids, "dry_run")},
             "audience": {"status": self.audience_status, "size": self.audience_size},
@@ -219,10 +220,7 @@ class Stats:
                 "invalid_by_reason": {reason: self.invalid_by_reason[reason] for reason in sorted(REASONS)},
             },
             "records": {
-                "unique": self.unique,
-                "duplicate": self.duplicate,
-                "sent": self.sent,
-                "refused": self.refused,
+                **{name: getattr(self, name) for name in ("unique", "duplicate", "sent", "refused")},
                 "withheld": {reason: self.withheld[reason] for reason in WITHHELD},
                 **({} if self.keys is None else keys),
             },
@@ -230,10 +228,6 @@ class Stats:
             "mirror": asdict(self.mirror or MirrorFigures()),
             "lists": {name: self.list_jobs.get(name) for name in LISTS},
             "requests": {"sent": requests.sent, "retried": requests.retried, "failed": requests.failed},
-            "seconds": {
-                "reading": round(self.reading_seconds, 3),
-                "sending": round(self.sending_seconds, 3),
-                "waiting": round(requests.waiting_seconds, 3),
-            },
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
         }
         return break_templates(statistics)

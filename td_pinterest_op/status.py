@@ -46,7 +46,7 @@ class AudienceStatus:
 def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     """Read every audience of the settings. Returns the state of each that can be read, and all problems.
 
-    The history, if there is one, has their earlier sizes, and gets a row about each. Raises SettingsError, AccountError.
+    The history, if there is one, has earlier sizes, and gets a row about each. Raises SettingsError and AccountError.
     """
     settings = parse_settings(task.params.get("result_settings"), table=STATUS, environ=task.environ)
     history = open_history(task, settings.history, timing)
