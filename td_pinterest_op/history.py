@@ -78,7 +78,6 @@ def write_lift(task: workflow.Task, timing: Timing) -> None:
 
 
 def _open_history(task: workflow.Task, timing: Timing) -> History | None:
-    """Return the history that the task names, or None if it names none. Raises SettingsError for a wrong name."""
     settings = task.params.get("result_settings")
     value = settings.get("history") if isinstance(settings, Mapping) else None
     value = task.params.get("history") if is_left_out(value) else value

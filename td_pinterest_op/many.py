@@ -111,7 +111,6 @@ def check_outcomes(task: workflow.Task) -> None:
 
 
 def _get_entry_name(entry: Mapping[object, Any]) -> str:
-    """Return the name of an entry of the list `audiences`: its `name`, or else the id or name of its audience."""
     return str(entry.get("name") or entry.get("audience_id") or entry.get("audience_name"))
 
 
@@ -158,5 +157,4 @@ def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> 
 
 
 def _read_concurrent(task: workflow.Task) -> int:
-    """Return the number of exports that run at once, the parameter `concurrent`. Raises SettingsError."""
     return read_parameter("concurrent", task.params.get("concurrent"), _CONCURRENT) or 1

@@ -150,7 +150,6 @@ def select_failures(table: str, *, session_uuid: str, attempt_id: str, task: str
 
 
 def _format_column(column: Column) -> str:
-    """Return a column's name and SQL type, for CREATE TABLE."""
     return f"{quote_name(column.name)} {'varchar' if column.type == 'json' else column.type}"
 
 
