@@ -27,56 +27,56 @@ Row = Mapping[str, Any]
 class Column:
     """A column of the history table. The statistics of a run have its value by the same name once they are flat.
 
-    `type` is Trino's. `is_later`: tables of earlier versions may lack it. `is_free`: text from elsewhere, which could
-    name a person or a secret.
+    `type` is Trino's; `json` is stored as text. `is_free`: text from elsewhere, which could name a person or a secret.
     """
 
     name: str
     type: str = "varchar"
-    is_later: bool = False
     is_free: bool = False
 
 
-COLUMNS: tuple[Column, ...] = (
+_FIRST_COLUMNS = (
     # Of the task, also for a run without statistics. `time` is when the row was written.
-    Column("time", type="bigint"),
+    Column("time", "bigint"),
     *map(Column, ("kind", "outcome", "workflow", "session_time", "session_uuid", "attempt_id")),
     # The statistics of the run.
     *map(Column, ("action", "ad_account_id", "audience_id")),
     Column("audience_name", is_free=True),
     Column("audience_status"),
-    Column("audience_size", type="bigint"),
-    Column("usable", type="boolean"),
+    Column("audience_size", "bigint"),
+    Column("usable", "boolean"),
     *map(Column, ("customer_list_id", "customer_list_status", "previous_customer_list_id", "job_id")),
-    Column("dry_run", type="boolean"),
-    *(Column(f"rows_{name}", type="bigint") for name in ("read", "valid", "invalid")),
-    Column("rows_invalid_by_reason", type="json"),
-    *(Column(f"records_{name}", type="bigint") for name in ("unique", "duplicate", "sent", "refused", "keys")),
-    *(Column(f"requests_{name}", type="bigint") for name in ("sent", "retried", "failed")),
-    *(Column(f"seconds_{name}", type="double") for name in ("reading", "sending", "waiting")),
+    Column("dry_run", "boolean"),
+    *(Column(f"rows_{name}", "bigint") for name in ("read", "valid", "invalid")),
+    Column("rows_invalid_by_reason", "json"),
+    *(Column(f"records_{name}", "bigint") for name in ("unique", "duplicate", "sent", "refused", "keys")),
+    *(Column(f"requests_{name}", "bigint") for name in ("sent", "retried", "failed")),
+    *(Column(f"seconds_{name}", "double") for name in ("reading", "sending", "waiting")),
     Column("version"),
     Column("summary", is_free=True),
     Column("error", is_free=True),
-    *(Column(f"records_withheld_{reason}", type="bigint", is_later=True) for reason in WITHHELD),
-    *(Column(f"values_{kind}", type="bigint", is_later=True) for kind in ("plain", "hashed")),
+)
+LATER_COLUMNS = (
+    *(Column(f"records_withheld_{reason}", "bigint") for reason in WITHHELD),
+    *(Column(f"values_{kind}", "bigint") for kind in ("plain", "hashed")),
     # The jobs of the queries `suppress` and `consent`.
-    *(Column(f"lists_{name}", is_later=True) for name in LISTS),
+    *(Column(f"lists_{name}") for name in LISTS),
     # How many records are known to be in the audience; in a follow-up, its size relative to them.
-    Column("members", type="bigint", is_later=True),
-    Column("match_ratio", type="double", is_later=True),
-    # The figures of a comparison with the control group.
-    Column("lift", type="json", is_later=True),
+    Column("members", "bigint"),
+    Column("match_ratio", "double"),
+    Column("lift", "json"),
     # The task's full name: several tasks of a workflow may do the same to one audience.
-    Column("task", is_later=True),
-    Column("records_invalid_keys", type="bigint", is_later=True),
-    Column("mirror_mode", is_later=True),
+    Column("task"),
+    Column("records_invalid_keys", "bigint"),
+    Column("mirror_mode"),
     *(
-        Column(f"mirror_{name}", type="bigint", is_later=True)
+        Column(f"mirror_{name}", "bigint")
         for name in ("plan", "people", "members", "joined", "resent", "left", "unsure")
     ),
-    *(Column(f"erasure_{name}", type="bigint", is_later=True) for name in ("accounts", "lists")),
+    *(Column(f"erasure_{name}", "bigint") for name in ("accounts", "lists")),
 )
-"""In the order of the table. A `json` is stored as text."""
+"""The columns that tables of earlier versions may lack."""
+COLUMNS = (*_FIRST_COLUMNS, *LATER_COLUMNS)
 
 NAMES = frozenset(column.name for column in COLUMNS)
 JSON_NAMES = frozenset(column.name for column in COLUMNS if column.type == "json")
@@ -123,7 +123,7 @@ def create_table(table: str) -> str:
     name = quote_name(table)
     columns = ",\n".join(f"  {_format_column(column)}" for column in COLUMNS)
     add = f";\nALTER TABLE {name} ADD COLUMN IF NOT EXISTS "
-    later = "".join(f"{add}{_format_column(column)}" for column in COLUMNS if column.is_later)
+    later = "".join(f"{add}{_format_column(column)}" for column in LATER_COLUMNS)
     return f"-- td_pinterest_op: the table of the history\nCREATE TABLE IF NOT EXISTS {name} (\n{columns}\n){later}"
 
 
