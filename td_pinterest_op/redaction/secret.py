@@ -125,8 +125,8 @@ def _escape(value: str) -> set[str]:
     urls = {quote_plus(data), *(quote(data, safe=safe) for safe in ("", "/", "!~*'()"))}
     urls |= {_PERCENT.sub(lambda match: match[0].lower(), url) for url in urls}
     text = json.dumps(value)[1:-1]
-    escapes = ({ord(c): f"\\u{ord(c):04x}" for c in characters} for characters in ("", "<>&", "<>&='"))
-    in_json = {text.replace("/", "\\/"), *(text.translate(escape) for escape in escapes)}
+    tables = ({ord(c): f"\\u{ord(c):04x}" for c in characters} for characters in ("", "<>&", "<>&='"))
+    in_json = {text.replace("/", "\\/"), *(text.translate(table) for table in tables)}
     in_html = {html.escape(value), html.escape(value).replace("&#x27;", "&#39;")}
     return urls | in_json | in_html | {repr(value)[1:-1]}
 

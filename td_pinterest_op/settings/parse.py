@@ -18,6 +18,7 @@ from td_pinterest_op.settings.table import (
     find_declared_settings,
 )
 from td_pinterest_op.settings.types import (
+    SettingType,
     WrongValueError,
     describe_type,
     find_nearest,
@@ -117,6 +118,14 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
         warnings=tuple(filter(None, warnings)),
         lost_digits_warning=lost_digits_warning,
     )
+
+
+def read_parameter(name: str, value: object, type_: SettingType) -> Any:
+    """Return the value of a task's parameter, or None if it is left out. Raises SettingsError for a wrong value."""
+    try:
+        return None if is_left_out(value) else type_.read(value, show_value)
+    except WrongValueError as error:
+        raise SettingsError(f"{name}: {error}; allowed: {type_.allowed}", key=name) from None
 
 
 def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str, str]) -> ParsedSettings:
