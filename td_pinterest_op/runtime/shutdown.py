@@ -64,7 +64,7 @@ def run_shielded(function: Callable[[], _T]) -> _T:
 
 @contextlib.contextmanager
 def protect_saving(seconds: float = _SAVING_SECONDS) -> Iterator[None]:
-    """Protect a block that saves data: `wait_for_protected_work` waits for it, for so many seconds at most."""
+    """Protect a block that saves data: `wait_for_protected_work` waits for it, for that many seconds at most."""
     key = object()
     _awaited[key] = seconds
     try:

@@ -217,9 +217,8 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
 def _read_percent(value: object, show: Show) -> Decimal:
     percent = parse_number(value)
     if percent is None or not 0 < percent <= _MOST_PERCENT or percent != round(percent, 2):
-        raise WrongValueError(
-            f"must be a number from 0.01 to {_MOST_PERCENT} with at most two decimals, not {show(value)}"
-        )
+        numbers = f"a number from 0.01 to {_MOST_PERCENT} with at most two decimals"
+        raise WrongValueError(f"must be {numbers}, not {show(value)}")
     return round(percent, 2)
 
 
