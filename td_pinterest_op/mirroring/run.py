@@ -15,7 +15,9 @@ from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, Ledger
 from td_pinterest_op.mirroring.plan import REPLACE, changes_select, choose_mode, figures_query, plan_statement
 from td_pinterest_op.mirroring.stage import Stage
 from td_pinterest_op.records.columns import Column, choose_list_type
-from td_pinterest_op.records.spool import PreparedRecords, Spool
+from td_pinterest_op.records.prepared import PreparedRecords
+from td_pinterest_op.records.rows import SINGLE_DIGEST
+from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.records.sql import Query, build_columns_statement
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
@@ -128,9 +130,9 @@ class MirrorRun:
             others += ops.count(None)
         for spool in spools.values():
             spool.finish()
-            spool.list_type = choose_list_type(self.columns)
         self._check_plan(sum(spool.unique_count for spool in spools.values()), proofs=proofs, others=others)
-        return spools
+        list_type = choose_list_type(self.columns)
+        return {op: PreparedRecords({SINGLE_DIGEST: spool}, list_type) for op, spool in spools.items()}
 
     def settle_plan(self, customer_list_id: str) -> None:
         """Mark the plan in the ledger as settled, once all of it has been sent to Pinterest."""

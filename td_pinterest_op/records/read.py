@@ -13,9 +13,9 @@ from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.records.columns import Column, choose_list_type
 from td_pinterest_op.records.digests import ColumnKeys, compute_column_keys
 from td_pinterest_op.records.plan import NAMED_ROWS, format_reasons
-from td_pinterest_op.records.row_spool import RowSpool
-from td_pinterest_op.records.rows import EncodedRows, encode_rows, group_by_shape
-from td_pinterest_op.records.spool import PreparedRecords, SortedFile, Spool
+from td_pinterest_op.records.prepared import PreparedRecords, RowSpool
+from td_pinterest_op.records.rows import SINGLE_DIGEST, EncodedRows, encode_rows
+from td_pinterest_op.records.spool import SortedFile, Spool
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import Stats
 
@@ -129,7 +129,6 @@ class IdentifierReader(Reader):
         super().__init__(settings, stats)
         self._spool = spool
         self._files.callback(spool.close)
-        spool.list_type = choose_list_type(settings.columns)
         # A row has as many values as there are columns, but for arrays.
         stats.columns = len(settings.columns) + sum(column.is_array for column in settings.columns)
 
@@ -148,7 +147,7 @@ class IdentifierReader(Reader):
     def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         """Return the identifiers, sorted and without repeats. Nobody is withheld."""
         self._spool.finish()
-        return self._spool, {}
+        return PreparedRecords({SINGLE_DIGEST: self._spool}, choose_list_type(self.settings.columns)), {}
 
 
 class RowReader(Reader):
@@ -170,15 +169,15 @@ class RowReader(Reader):
     def _store_rows(self, _block: Block, _by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
         """Add the valid ones of a block's encoded rows to the spool. Raises OSError."""
         for part in rows.parts:
-            self._kept.add(group_by_shape(part.rows, part.shapes))
+            self._kept.add(part.rows, part.shapes)
 
     def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         """Return the rows, sorted and without repeats. Nobody is withheld."""
-        self._kept.finish()
-        self._stats.keys = self._kept.key_count
+        prepared = self._kept.finish()
+        self._stats.keys = prepared.key_count
         if reasons := format_reasons(self._stats.invalid_keys_by_reason):
             log.warning("invalid keys were left out of rows that have valid keys too: %s", reasons)
-        return self._kept, {}
+        return prepared, {}
 
 
 def _select_rows(block: Block, rows: Sequence[int]) -> Block:

@@ -13,7 +13,7 @@ from td_pinterest_op.identifiers.types import TYPES
 from td_pinterest_op.records import rows as rows_module
 from td_pinterest_op.records.columns import Column, find_row_columns
 from td_pinterest_op.records.digests import compute_column_keys
-from td_pinterest_op.records.rows import EncodedRows, Shape, encode_rows, group_by_shape
+from td_pinterest_op.records.rows import EncodedRows, Shape, encode_rows
 from td_pinterest_op.treasure_data.job import Job
 
 DEVICE = "0123abcd-89ef-4cde-8f01-23456789abcd"
@@ -47,10 +47,7 @@ def sent(rows: list[tuple[Shape, bytes]]) -> list[dict[str, str]]:
 
 def rows_of(block: EncodedRows) -> list[tuple[Shape, bytes]]:
     return [
-        (shape, row)
-        for part in block.parts
-        for shape, rows in group_by_shape(part.rows, part.shapes).items()
-        for row in rows
+        (Shape(shape), row) for part in block.parts for row, shape in zip(part.rows, part.shapes, strict=True) if shape
     ]
 
 
