@@ -36,21 +36,18 @@ def normalise_phone(text: str, default_country: str | None) -> str | Reason:
     if len(text) > _MAX_CHARACTERS:
         return Reason.TOO_LONG
     # No national number begins with 00: it is how one dials abroad in most countries.
-    international = f"+{text[2:]}" if text.startswith("00") else text
+    text = f"+{text[2:]}" if text.startswith("00") else text
     try:
-        number = phonenumbers.parse(international, default_country)
+        number = phonenumbers.parse(text, default_country)
     except phonenumbers.NumberParseException as error:
-        unknown_country = error.error_type == error.INVALID_COUNTRY_CODE and default_country is None
-        return Reason.NO_COUNTRY if unknown_country and _is_national(international) else Reason.NOT_A_PHONE_NUMBER
+        has_no_country = error.error_type == error.INVALID_COUNTRY_CODE and default_country is None
+        # A number without a country code has no plus sign, but three digits or more.
+        is_national = not {"+", "＋"}.intersection(text) and sum(map(str.isdigit, text)) >= 3
+        return Reason.NO_COUNTRY if has_no_country and is_national else Reason.NOT_A_PHONE_NUMBER
     if not phonenumbers.is_valid_number(number):
         return Reason.NOT_A_PHONE_NUMBER
     digits: str = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     return digits.lstrip("+")
-
-
-def _is_national(text: str) -> bool:
-    """Return whether a text may be a number without a country code: it has no plus sign, but three digits or more."""
-    return "+" not in text and "＋" not in text and sum(character.isdigit() for character in text) >= 3
 
 
 def recognise_phones(lines: bytes) -> list[bytes]:
@@ -100,7 +97,6 @@ def _build_national_pattern(regions: tuple[str, ...]) -> str:
 
 
 def _build_type_pattern(description: Any) -> str:
-    """Return a regular expression for one type of numbers, such as mobile, from its description in phonenumbers."""
     lengths = "|".join(rf"\d{{{length}}}" for length in description.possible_length)
     return (rf"(?=(?:{lengths})\Z)" if lengths else "") + rf"(?:{description.national_number_pattern})\Z"
 

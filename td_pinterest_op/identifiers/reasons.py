@@ -1,8 +1,4 @@
-"""Explain the reasons for rejections: what each one means, an example, what to do, and SQL that finds the rows.
-
-The rules are in `identifiers.rules`; a test compares this table with them. The SQL is Trino's, for a table `people`
-with a column `email` or `maid`, or with arrays, `emails` and `maids`. It finds all rows of its reason, and maybe more.
-"""
+"""Explanations of the reasons for rejections. A test compares them with the rules."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +10,8 @@ from td_pinterest_op.identifiers.types import UNSURE_LETTERS
 class Explanation:
     """Explains a reason for which values are rejected. `meaning` continues the sentence "the value …".
 
-    `example` is made up. `sql` is a statement that finds the rows.
+    `example` is made up. `sql` is Trino's, for a table `people` with a column `email` or `maid`, or with arrays,
+    `emails` and `maids`. It finds all rows of its reason, and maybe more.
     """
 
     meaning: str

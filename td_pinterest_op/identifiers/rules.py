@@ -1,7 +1,4 @@
-"""The rules for values of all types of identifiers: trim them, tell hashes from texts, reject with a reason.
-
-Pure. The rules of one type are in `types`.
-"""
+"""The facts behind the rules for all types of identifiers: reasons, placeholders, trimmed characters, separators."""
 
 import enum
 import hashlib
@@ -45,19 +42,11 @@ _DEVICE_IDS = f"00000000-0000-0000-0000-000000000000 {'0' * 32}"
 PLACEHOLDERS = frozenset(f"{_WORDS} {_MAILBOXES} {_DEVICE_IDS}".split())
 """Placeholder values in lower case; compare a trimmed, lower-cased value with them."""
 
-# White space alone is what a careless pipeline hashes for an empty cell ("\n": `echo | sha256sum`).
-_EMPTY = ("", " ", "\n")
-
-
-def _list_spellings(value: str) -> set[str]:
-    """Return a placeholder in all letter cases in which people may have hashed it."""
-    return {value, value.upper(), value.capitalize(), value.replace("nan", "NaN")}
-
-
 HASHES_OF_NOTHING = frozenset(
     hashlib.sha256(spelling.encode()).digest()
-    for value in [*_EMPTY, *PLACEHOLDERS]
-    for spelling in _list_spellings(value)
+    # White space alone is what a careless pipeline hashes for an empty cell ("\n": `echo | sha256sum`).
+    for value in ["", " ", "\n", *PLACEHOLDERS]
+    for spelling in (value, value.upper(), value.capitalize(), value.replace("nan", "NaN"))
 )
 """SHA-256 digests, 32 bytes each, of an empty value and of every placeholder in the spellings people hash."""
 
@@ -77,28 +66,3 @@ _CONTROLS = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0))))  # of both blo
 SEPARATORS = "," + _CONTROLS + TRIMMED
 """A plain identifier holds none of these characters."""
 SEPARATOR = re.compile(f"[{re.escape(SEPARATORS)}]")
-_SHA256_HEX = re.compile("[0-9A-Fa-f]{64}")
-_OTHER_HASH = re.compile("[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
-
-
-def trim_text(value: object) -> str | Reason:
-    """Return a value (bytes in UTF-8) as text without white space at its ends, or the reason for its rejection."""
-    if value is None:
-        return Reason.NULL
-    if not isinstance(value, bytes):
-        return Reason.NOT_A_STRING
-    try:
-        text = value.decode().strip(TRIMMED)
-    except UnicodeDecodeError:
-        return Reason.BAD_ENCODING
-    if not text:
-        return Reason.EMPTY
-    return Reason.PLACEHOLDER if text.lower() in PLACEHOLDERS else text
-
-
-def parse_hash(text: str) -> bytes | Reason | None:
-    """Return the digest of a text that is a SHA-256 in hex, a reason to reject it, or None if it is not a hash."""
-    if _SHA256_HEX.fullmatch(text):
-        digest = bytes.fromhex(text)
-        return Reason.HASH_OF_NOTHING if digest in HASHES_OF_NOTHING else digest
-    return Reason.UNSUPPORTED_HASH if _OTHER_HASH.fullmatch(text) else None

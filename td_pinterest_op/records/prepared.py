@@ -45,7 +45,7 @@ class Batch:
         opening, closing = (b'"records_v2":[', b"]") if self.has_rows else (b'"records":"', b'"')
         for number, (shape, data) in enumerate(self.parts):
             yield b"," if number else opening
-            yield from shape.make_json_chunks(data)
+            yield shape.format_json(data)
         yield closing
 
 
@@ -87,11 +87,6 @@ class PreparedRecords:
     def upload_count(self) -> int:
         """The number of records as Pinterest counts them: each combination of a row's values is one."""
         return sum(file.unique_count for file in self.files.values())
-
-    @property
-    def key_count(self) -> int:
-        """The number of keys in all of them."""
-        return sum(shape.key_count * file.unique_count for shape, file in self.files.items())
 
     @property
     def fingerprint(self) -> str:

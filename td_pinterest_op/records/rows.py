@@ -24,7 +24,6 @@ _LENGTH_UNIT = 2 * _EXTERNAL_ID
 EXTRA = 1 << 16
 """The bit for further combinations of the values of a row, which do not count as records of their own."""
 _SHORTEST_EXTERNAL_ID = 16
-_ROWS_AT_ONCE = 500  # written as JSON
 _COMBINATIONS_AT_ONCE = 5_000  # made, but for those of the last row among them
 MOST_COMBINATIONS = 1_000
 """A row with more combinations of its values is invalid: nobody has that many, and memory must stay flat."""
@@ -46,20 +45,15 @@ class Shape(int):
         self.width = self.digest_bytes + self.external_id_bytes
         self.is_extra = number >= EXTRA
 
-    def make_json_chunks(self, data: bytes) -> Iterator[bytes]:
-        """Yield JSON text in chunks: encoded rows as objects for `records_v2`, or digests in hex for `records`."""
+    def format_json(self, data: bytes) -> bytes:
+        """Return encoded rows of this shape as JSON objects for `records_v2`, or digests in hex for `records`."""
         # Put together by hand: digests need no escapes, and a JSON encoder takes ten times as long.
         if self == SINGLE_DIGEST:
-            yield hexlify(data, b",", DIGEST_BYTES)
-            return
+            return hexlify(data, b",", DIGEST_BYTES)
         members = [b'"%s":"%%s"' % key.encode() for key in self.hashed_keys]
         members += [b'"%s":%%s' % EXTERNAL_ID.key.encode()] if self.external_id_bytes else []
         template = b"{%s}" % b",".join(members)
-        step = _ROWS_AT_ONCE * self.width
-        for start in range(0, len(data), step):
-            piece = data[start : start + step]
-            rows = b",".join([template] * (len(piece) // self.width)) % tuple(self._format_values(piece))
-            yield b"," + rows if start else rows
+        return b",".join([template] * (len(data) // self.width)) % tuple(self._format_values(data))
 
     def _format_values(self, data: bytes) -> list[bytes]:
         if not self.external_id_bytes:

@@ -10,15 +10,14 @@ import hashlib
 import secrets
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain, compress, count, islice
 from operator import ne
 from struct import iter_unpack
 
 from td_pinterest_op.records.digests import DIGEST_BYTES
 
-BUCKETS = 256
-"""The number of buckets, one for each value of a digest's first byte."""
+BUCKETS = 256  # one for each value of a digest's first byte
 _INCOMING_DIGESTS = 1 << 13  # as objects, before they are packed: a processor's cache holds that many
 _BUFFERED_BYTES = 4 << 20  # in memory between two writes: 16 KB to a bucket's next segment
 _CROWD = 1 << 7  # incoming digests of a bucket: four times its share, so that many may be repeats
@@ -221,15 +220,3 @@ def split_fixed(data: bytes | bytearray, width: int = DIGEST_BYTES, skipped: int
     # Thirty-two at a time costs a third of slicing one by one.
     tail = len(view) - len(view) % (32 * (width + skipped))
     return chain.from_iterable(chain(iter_unpack(32 * piece, view[:tail]), iter_unpack(piece, view[tail:])))
-
-
-def regroup(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Yield the bytes of all chunks in strings of `size` bytes. The last string may be shorter."""
-    pending = bytearray()
-    for chunk in chunks:
-        pending += chunk
-        while len(pending) >= size:
-            yield bytes(pending[:size])
-            del pending[:size]
-    if pending:
-        yield bytes(pending)

@@ -7,7 +7,6 @@ first one, or the reason for its rejection: see `identifiers.sql.build_hashing_s
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.identifiers.sql import (
@@ -27,12 +26,8 @@ from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 
-NUMBERS = 10_000
-"""A person's number modulo this decides about the control group."""
-DIGEST_CHARACTERS = 64
-"""The length of a SHA-256 digest in hex."""
-ENGINES = ("presto", "trino")
-"""Those whose SQL hashes."""
+NUMBERS = 10_000  # a person's number modulo this decides about the control group
+ENGINES = ("presto", "trino")  # whose SQL hashes
 HASH_SETTING = "hash_in: warehouse"
 # Treasure Data takes settings of the engine from comments in front of a query.
 _FIRST_COMMENTS = re.compile(r"(?:\s*--[^\n]*(?:\n|\Z))*")
@@ -41,7 +36,7 @@ _PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A user's query, a single SELECT, with the names of all its columns and the columns that contain identifiers."""
+    """A user's query, a single SELECT, with the names of all its columns, and the columns of identifiers."""
 
     text: str
     names: Sequence[str]
@@ -98,8 +93,7 @@ def open_rows(
 ) -> Rows:
     """Run a query and return its rows, with digests or reasons in place of identifiers if the warehouse hashes them.
 
-    `choose` returns the columns that hold identifiers, given a job with the columns
-    of the query. Raises as `wait_for_job` and `choose` do.
+    `choose` returns the columns of identifiers in a job's result. Raises as `wait_for_job` and `choose` do.
     """
     if hash_in == "operator":
         return open_job_rows(td, source, on_job_id=on_job_id)
@@ -116,7 +110,7 @@ def build_columns_statement(query: str) -> str:
 
 
 def build_hashing_statement(query: Query, *, control: Control | None) -> str:
-    """Return the statement for `hash_in: warehouse`: the query's rows, with digests or reasons in place of identifiers.
+    """Return the statement for `hash_in: warehouse`, which selects the query's rows.
 
     An identifier becomes its digest (after HASHED_MARK if it was one), the reason for its rejection, or NULL. The key
     of a control group becomes the person's number.
@@ -144,7 +138,7 @@ def build_selecting_statement(
 
 def add_comment(statement: str, comment: str, *, query: str) -> str:
     """Return a statement preceded by the comments with which the user's query begins, and then by this comment."""
-    first = cast("re.Match[str]", _FIRST_COMMENTS.match(query))[0].strip()
+    first = next(_FIRST_COMMENTS.finditer(query))[0].strip()
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 
 
@@ -166,7 +160,6 @@ def build_source_select(query: Query) -> str:
 
 
 def _build_column_hashing_sql(column: Column, hashed_mark: str) -> str:
-    """Return the SQL that turns a column's identifiers into digests or reasons for rejection."""
     place = column.position
     if not column.is_array:
         return build_hashing_sql(column.type, text=f"t{place}", lowered=f"l{place}", hashed_mark=hashed_mark)

@@ -42,7 +42,7 @@ def encoded(types: tuple[str, ...], *of_rows: tuple[object, ...], country: str |
 
 
 def sent(rows: list[tuple[Shape, bytes]]) -> list[dict[str, str]]:
-    return [json.loads(b"".join(shape.make_json_chunks(row))) for shape, row in rows]
+    return [json.loads(shape.format_json(row)) for shape, row in rows]
 
 
 def rows_of(block: EncodedRows) -> list[tuple[Shape, bytes]]:
