@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from td_pinterest_op.errors import WorkflowError
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import Reason
 
 # The library's region of numbers without a country.
 _NO_COUNTRY = "001"

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from itertools import groupby
 from string import Template
 
-from td_pinterest_op.identifiers.rules import HASHES_OF_NOTHING, PLACEHOLDERS, SEPARATORS, TRIMMED, Reason
-from td_pinterest_op.identifiers.types import IdentifierType
+from td_pinterest_op.identifiers.reasons import Reason
+from td_pinterest_op.identifiers.types import HASHES_OF_NOTHING, PLACEHOLDERS, SEPARATORS, TRIMMED, IdentifierType
 
 HASHED_MARK = "="
 """In front of the digest of a value that was hashed already, where a statement has to tell it from others."""

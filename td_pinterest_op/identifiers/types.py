@@ -1,5 +1,6 @@
 """The types of identifiers: the name of the column, which values are valid, what is hashed, and how it is sent."""
 
+import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -7,10 +8,47 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from td_pinterest_op.identifiers import phones
-from td_pinterest_op.identifiers.rules import SEPARATOR, Reason
+from td_pinterest_op.identifiers.reasons import UNSURE_LETTERS, Reason
 
 MAX_EMAIL_BYTES = 254  # RFC 5321: a path of 256, less its angle brackets
 MAX_EXTERNAL_ID_CHARACTERS = 256  # our own limit: export.md names it, Pinterest does not
+
+# What databases, languages and spreadsheets write for "no value".
+_WORDS = "- -- na n/a #n/a nan nil none null (null) <null> \\n undefined unknown"
+
+# Mailboxes of forms and fixtures, and only those that cannot be a person's: a rule for a whole domain, or for names as
+# common as info@, would reject people.
+_MAILBOXES = """
+    test@example.com test@example.net test@example.org test@test.com email@example.com example@example.com
+    noemail@noemail.com none@none.com null@null.com na@na.com unknown@unknown.com undefined@undefined.com
+"""
+
+# The advertising id of a device on which the user has switched it off, with and without dashes.
+_DEVICE_IDS = f"00000000-0000-0000-0000-000000000000 {'0' * 32}"
+
+PLACEHOLDERS = frozenset(f"{_WORDS} {_MAILBOXES} {_DEVICE_IDS}".split())
+"""Placeholder values in lower case; compare a trimmed, lower-cased value with them."""
+
+HASHES_OF_NOTHING = frozenset(
+    hashlib.sha256(spelling.encode()).digest()
+    # White space alone is what a careless pipeline hashes for an empty cell ("\n": `echo | sha256sum`).
+    for value in ["", " ", "\n", *PLACEHOLDERS]
+    for spelling in (value, value.upper(), value.capitalize(), value.replace("nan", "NaN"))
+)
+"""SHA-256 digests, 32 bytes each, of an empty value and of every placeholder in the spellings people hash."""
+
+
+# str.strip() removes either white space or a set. A test compares this with all of Unicode.
+_WHITE_SPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))
+_ZERO_WIDTH = (
+    "\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064"
+    "\u2066\u2067\u2068\u2069\ufeff"
+)
+TRIMMED = _WHITE_SPACE + _ZERO_WIDTH
+"""Removed from both ends of a value. `identifiers.sql` makes its SQL from this and from `SEPARATORS`."""
+SEPARATORS = "," + "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0)))) + TRIMMED
+"""A plain identifier has none of these: a comma, control characters of both blocks, DEL, white space."""
+SEPARATOR = re.compile(f"[{re.escape(SEPARATORS)}]")
 
 _DEVICE_ID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
@@ -102,10 +140,6 @@ _emails, _device_ids, _external_ids = (
     for line in (_PLAIN_EMAIL, _DEVICE_ID.pattern, _PLAIN_EXTERNAL_ID)
 )
 
-UNSURE = Reason.UNSURE.value
-# Capital sigma has two lower cases. The others are letters (with a case) that Unicode has since version 14, or that
-# a later version may add to their block: Python, Java and the warehouse need not know the same version.
-UNSURE_LETTERS = r"[\x{3a3}\x{2c2f}\x{2c5f}\x{a7c0}\x{a7c1}\x{a7cb}-\x{a7dc}\x{10570}-\x{105bf}\x{10d50}-\x{10d85}]"
 _LABELS = r"\A[^@]+@[^@.]+(\.[^@.]+)+\z"
 _DEVICE_ID_SQL = r"\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z"
 _HAS_SEPARATOR = ("regexp_like($text, '$separators')", Reason.CONTAINS_SEPARATOR)

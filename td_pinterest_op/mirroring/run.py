@@ -10,7 +10,7 @@ from itertools import compress
 from typing import Any
 
 from td_pinterest_op.errors import ExportError, JobError, LimitError, StoppedError
-from td_pinterest_op.identifiers.types import UNSURE
+from td_pinterest_op.identifiers.reasons import UNSURE
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, LedgerState, marker_select
 from td_pinterest_op.mirroring.plan import REPLACE, changes_select, choose_mode, figures_query, plan_statement
 from td_pinterest_op.mirroring.stage import Stage

@@ -15,8 +15,7 @@ from td_pinterest_op.treasure_data.job import Job
 _TEXT = re.compile(r"(array\s*[(<]\s*)?(varchar|char|string)\b", re.IGNORECASE)
 # Types of a column that can choose a control group.
 _KEY = re.compile(r"(varchar|char|string|bigint|integer|int|smallint|tinyint|long)\b", re.IGNORECASE)
-# Columns or problems that a message names.
-_MAXIMUM_SHOWN = 20
+_MAXIMUM_SHOWN = 20  # columns or problems, in a message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

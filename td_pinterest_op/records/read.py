@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column, choose_list_type
 from td_pinterest_op.records.digests import ColumnKeys, compute_column_keys
 from td_pinterest_op.records.plan import NAMED_ROWS, format_reasons

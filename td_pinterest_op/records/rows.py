@@ -13,7 +13,7 @@ from itertools import chain, compress, product
 from math import prod
 from struct import iter_unpack
 
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import EXTERNAL_ID, TYPES
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys, compute_comparable_digest
 

@@ -119,9 +119,8 @@ def build_hashing_statement(query: Query, *, control: Control | None) -> str:
     if control and control.by:
         place = find_position(control.by, query.names)
         selected[place] = build_control_number_sql(cast_to_text(place), quote_literal(control.salt))
-    return build_selecting_statement(
-        "td_pinterest_op: identifiers as digests or reasons", query, selected, hashed_mark=HASHED_MARK
-    )
+    comment = "td_pinterest_op: identifiers as digests or reasons"
+    return build_selecting_statement(comment, query, selected, hashed_mark=HASHED_MARK)
 
 
 def build_selecting_statement(
@@ -129,11 +128,8 @@ def build_selecting_statement(
 ) -> str:
     """Return a statement that selects SQL expressions over a query. Each has the name of the column at its position."""
     columns = ",\n  ".join(f"{expressions[place]} AS {quote_name(query.names[place])}" for place in sorted(expressions))
-    return add_comment(
-        f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query, hashed_mark=hashed_mark)}\n)",
-        comment,
-        query=query.text,
-    )
+    statement = f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query, hashed_mark=hashed_mark)}\n)"
+    return add_comment(statement, comment, query=query.text)
 
 
 def add_comment(statement: str, comment: str, *, query: str) -> str:
@@ -147,9 +143,8 @@ def build_hashing_select(query: Query, *, hashed_mark: str = "") -> str:
     plain = [column for column in query.columns if not column.is_array]
     texts = "".join(f",\n  {build_trim_sql(cast_to_text(column.position))} AS t{column.position}" for column in plain)
     lower = "".join(f", {build_lower_sql(f't{column.position}')} AS l{column.position}" for column in plain)
-    answers = "".join(
-        f", {_build_column_hashing_sql(column, hashed_mark)} AS a{column.position}" for column in query.columns
-    )
+    hashed = ((column.position, _build_column_hashing_sql(column, hashed_mark)) for column in query.columns)
+    answers = "".join(f", {answer} AS a{place}" for place, answer in hashed)
     return f"SELECT *{answers}\nFROM (SELECT *{lower}\nFROM (SELECT *{texts}\nFROM (\n{build_source_select(query)}\n)))"
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from td_pinterest_op.errors import LimitError, extend_errors
-from td_pinterest_op.identifiers.types import LIST_TYPES, TYPES, UNSURE
+from td_pinterest_op.identifiers.reasons import UNSURE
+from td_pinterest_op.identifiers.types import LIST_TYPES, TYPES
 from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.plan import check_value_kind, format_reasons
 from td_pinterest_op.records.read import IdentifierReader, ReaderSettings

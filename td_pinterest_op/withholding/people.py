@@ -11,7 +11,7 @@ from hashlib import sha256
 from itertools import chain, compress, repeat
 from operator import ne
 
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, sort_digests, split_fixed

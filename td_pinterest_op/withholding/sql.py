@@ -7,9 +7,8 @@ get the same outcome.
 
 from collections.abc import Mapping
 
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import UNSURE, Reason
 from td_pinterest_op.identifiers.sql import HASHED_MARK, build_control_number_sql, quote_literal
-from td_pinterest_op.identifiers.types import UNSURE
 from td_pinterest_op.records.columns import find_position, is_single
 from td_pinterest_op.records.sql import NUMBERS, Query, build_hashing_select
 from td_pinterest_op.settings.structures import Control

@@ -13,9 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts.queries import files
-from td_pinterest_op.identifiers.rules import HASHES_OF_NOTHING, PLACEHOLDERS, SEPARATORS, Reason
+from td_pinterest_op.identifiers.reasons import UNSURE, Reason
 from td_pinterest_op.identifiers.sql import build_hashing_sql, build_lower_sql, build_trim_sql
-from td_pinterest_op.identifiers.types import EMAIL, LIST_TYPES, UNSURE, IdentifierType
+from td_pinterest_op.identifiers.types import (
+    EMAIL,
+    HASHES_OF_NOTHING,
+    LIST_TYPES,
+    PLACEHOLDERS,
+    SEPARATORS,
+    IdentifierType,
+)
 from td_pinterest_op.records.digests import compute_key
 from tests.campaigns import examples
 from tests.unit.records.test_identifiers_fuzz import padded, texts

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from td_pinterest_op.identifiers.rules import _WHITE_SPACE, PLACEHOLDERS, Reason
-from td_pinterest_op.identifiers.types import EMAIL, IDFA, LIST_TYPES, MAID, IdentifierType
+from td_pinterest_op.identifiers.reasons import Reason
+from td_pinterest_op.identifiers.types import _WHITE_SPACE, EMAIL, IDFA, LIST_TYPES, MAID, PLACEHOLDERS, IdentifierType
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import ColumnKeys, compute_key, hash_block
 

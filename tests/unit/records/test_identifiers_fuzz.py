@@ -5,7 +5,7 @@ import hashlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import TYPES, IdentifierType
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import compute_key, hash_block

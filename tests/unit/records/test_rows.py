@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import TYPES
 from td_pinterest_op.records import rows as rows_module
 from td_pinterest_op.records.columns import Column, find_row_columns

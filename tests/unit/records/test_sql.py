@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.cli.statements import build_arms_statement, build_hashed_statement, build_rejected_statement
 from td_pinterest_op.errors import SettingsError, UnexpectedError
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import EMAIL, IDFA, LIST_TYPES, MAID, IdentifierType
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import ColumnKeys, compute_column_keys, decode_hashed_values
