@@ -106,8 +106,8 @@ def _describe_invalid(stats: Stats, first_invalid: Sequence[int], origin: Origin
     values = stats.valid + stats.invalid_count
     # With several columns a row has several values, or none.
     of = f"{stats.read:,} rows" if values == stats.read else f"{values:,} values in {stats.read:,} rows"
-    first = f"first are in {origin.unit}s" if len(first_invalid) > 1 else f"first is in {origin.unit}"
-    where = f"; the {first} {rows}" if rows else ""  # a warehouse that has judged the rows does not number them
+    first = f"; the first are in {origin.unit}s" if len(first_invalid) > 1 else f"; the first is in {origin.unit}"
+    where = f"{first} {rows}" if rows else ""  # a warehouse that has judged the rows does not number them
     return (
         f"{stats.invalid_count:,} of {of} {'is' if stats.invalid_count == 1 else 'are'} invalid "
         f"({format_reasons(stats.invalid_by_reason)}){where}"
