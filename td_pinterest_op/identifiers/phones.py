@@ -9,10 +9,8 @@ from typing import Any
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.identifiers.reasons import Reason
 
-# The library's region of numbers without a country.
-_NO_COUNTRY = "001"
-# No number is longer, and the library takes much longer for a longer text.
-_MAX_CHARACTERS = 80
+_NO_COUNTRY = "001"  # the library's region of numbers without a country
+_MAX_CHARACTERS = 80  # no number is longer, and the library takes much longer for a longer text
 _NUMBER_TYPES = "premium_rate toll_free shared_cost voip personal_number pager uan voicemail fixed_line mobile"
 
 
@@ -46,8 +44,7 @@ def normalise_phone(text: str, default_country: str | None) -> str | Reason:
         return Reason.NO_COUNTRY if has_no_country and is_national else Reason.NOT_A_PHONE_NUMBER
     if not phonenumbers.is_valid_number(number):
         return Reason.NOT_A_PHONE_NUMBER
-    digits: str = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    return digits.lstrip("+")
+    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)).lstrip("+")
 
 
 def recognise_phones(lines: bytes) -> list[bytes]:
@@ -75,10 +72,8 @@ def _compile_matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
 def _build_national_pattern(regions: tuple[str, ...]) -> str:
     """Return a regular expression for the valid national numbers of regions with the same country code.
 
-    It does not match a number that phonenumbers would change.
-
-    Of the regions of a country code, the library takes the first whose leading digits a number has, or, where a region
-    has none, the first with a matching type of numbers.
+    It does not match a number that phonenumbers would change. Of the regions of a country code, the library takes the
+    first whose leading digits a number has, or, where a region has none, the first with a matching type of numbers.
     """
     metadata = [_import_phonenumbers().PhoneMetadata.metadata_for_region(region) for region in regions]
     # The library may remove a prefix that is dialled within the country.

@@ -30,9 +30,6 @@ class Reason(str, enum.Enum):
     TOO_MANY_COMBINATIONS = "too_many_combinations"
 
 
-UNSURE = Reason.UNSURE.value
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """Explains a reason for which values are rejected. `meaning` continues the sentence "the value …".

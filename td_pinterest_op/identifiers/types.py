@@ -1,4 +1,4 @@
-"""The types of identifiers: the name of the column, which values are valid, what is hashed, and how it is sent."""
+"""The types of identifiers: names, which values are valid, what is hashed and sent; and what no type accepts."""
 
 import hashlib
 import re

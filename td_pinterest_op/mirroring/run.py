@@ -10,7 +10,7 @@ from itertools import compress
 from typing import Any
 
 from td_pinterest_op.errors import ExportError, JobError, LimitError, StoppedError
-from td_pinterest_op.identifiers.reasons import UNSURE
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, LedgerState, marker_select
 from td_pinterest_op.mirroring.plan import REPLACE, changes_select, choose_mode, figures_query, plan_statement
 from td_pinterest_op.mirroring.stage import Stage
@@ -250,7 +250,7 @@ class MirrorRun:
             joined=row["people"] if replaces else row["join"],
             resent=0 if replaces else row["resent"],
             left=0 if replaces else row["leave"],
-            unsure=stats.invalid_by_reason[UNSURE],
+            unsure=stats.invalid_by_reason[Reason.UNSURE.value],
         )
 
     def _check_plan(self, written: int, *, proofs: Sequence[int], others: int) -> None:

@@ -75,17 +75,17 @@ class Reader(abc.ABC):
         keys = block[self.settings.by] if self.settings.by is not None else ()
         keyless = [row for row, key in enumerate(keys) if key is None]
         if not keyless:
-            return self._read_keyed_block(block)
+            return self._store_block(block)
         self._add_unsent(self._compute_keys(_select_rows(block, keyless)), len(keyless))
         rows = [row for row, key in enumerate(keys) if key is not None]
-        rejected = self._read_keyed_block(_select_rows(block, rows))
+        rejected = self._store_block(_select_rows(block, rows))
         return [*((row, Reason.NO_CONTROL_KEY) for row in keyless), *((rows[row], reason) for row, reason in rejected)]
 
     def _compute_keys(self, block: Block) -> list[ColumnKeys]:
         country = self.settings.default_country
         return [compute_column_keys(column, block, default_country=country) for column in self.settings.columns]
 
-    def _read_keyed_block(self, block: Block) -> Rejected:
+    def _store_block(self, block: Block) -> Rejected:
         by_column = self._compute_keys(block)
         for column in by_column:
             if column.column.type.is_hashed:
@@ -154,7 +154,7 @@ class RowReader(Reader):
     def _store_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
         rows = encode_rows(by_column, count=len(block[0]))
         self._store_rows(block, by_column, rows)
-        self._stats.valid += rows.valid_count
+        self._stats.valid += len(block[0]) - len(rows.rejected)
         self._stats.invalid_keys_by_reason.update({reason.value: count for reason, count in rows.rejected_keys.items()})
         return rows.rejected
 

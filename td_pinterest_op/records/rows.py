@@ -17,11 +17,11 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import EXTERNAL_ID, TYPES
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys, compute_comparable_digest
 
-# A shape is a number: a bit for each key, above them the length of its (padded) external ids, and EXTRA.
+# A shape is a number: a bit for each key, above them the length of its (padded) external ids, and EXTRA_COMBINATION.
 _BITS = {key: 1 << place for place, key in enumerate(dict.fromkeys(type_.key for type_ in TYPES.values()))}
 _EXTERNAL_ID = _BITS[EXTERNAL_ID.key]  # the highest
 _LENGTH_UNIT = 2 * _EXTERNAL_ID
-EXTRA = 1 << 16
+EXTRA_COMBINATION = 1 << 16
 """The bit for further combinations of the values of a row, which do not count as records of their own."""
 _SHORTEST_EXTERNAL_ID = 16
 _COMBINATIONS_AT_ONCE = 5_000  # made, but for those of the last row among them
@@ -34,16 +34,18 @@ class Shape(int):
 
     A row is its digests in the order of the keys, then its external id, padded with NUL, which no valid id contains. A
     row without a digest begins with one that is not sent: like all others it is then put into a bucket by its first
-    byte. `is_extra`: see EXTRA.
+    byte. `is_extra`: see EXTRA_COMBINATION.
     """
 
     def __init__(self, number: int) -> None:
         self.hashed_keys = [key for key, bit in _BITS.items() if number % _EXTERNAL_ID & bit]
         self.key_count = (number % _LENGTH_UNIT).bit_count()
         self.digest_bytes = max(1, len(self.hashed_keys)) * DIGEST_BYTES
-        self.external_id_bytes = number % EXTRA // _LENGTH_UNIT  # with its padding, 0 without an external id
+        self.external_id_bytes = (
+            number % EXTRA_COMBINATION // _LENGTH_UNIT
+        )  # with its padding, 0 without an external id
         self.width = self.digest_bytes + self.external_id_bytes
-        self.is_extra = number >= EXTRA
+        self.is_extra = number >= EXTRA_COMBINATION
 
     def format_json(self, data: bytes) -> bytes:
         """Return encoded rows of this shape as JSON objects for `records_v2`, or digests in hex for `records`."""
@@ -108,12 +110,11 @@ class EncodedPart:
 class EncodedRows:
     """The rows of one block as they are sent, encoded as bytes, and those that were rejected.
 
-    `parts`: all rows, to be iterated once. `valid_count`: how many have a valid key. `rejected`: position (from 0) and
-    reason of each other row. `rejected_keys`: how often each reason rejected a key of a valid row.
+    `parts`: all rows, to be iterated once. `rejected`: position (from 0) and reason of each row without a valid key.
+    `rejected_keys`: how often each reason rejected a key of a valid row.
     """
 
     parts: Iterator[EncodedPart]
-    valid_count: int
     rejected: list[tuple[int, Reason]]
     rejected_keys: Counter[Reason]
 
@@ -150,25 +151,22 @@ def encode_rows(by_column: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
     ]
     rejected_keys = Counter(reason for position in valid for reason in reasons[position])
     del rejected_keys[Reason.NULL]
-    return EncodedRows(parts=parts, valid_count=count - len(rejected), rejected=rejected, rejected_keys=rejected_keys)
+    return EncodedRows(parts=parts, rejected=rejected, rejected_keys=rejected_keys)
 
 
 def _encode_part(
     keys: Iterable[tuple[bytes, ...]], shapes: list[int], positions: Sequence[int], count: int
 ) -> EncodedPart:
     """Return a part of a block, with each row's keys joined to bytes. Adds the lengths of external ids to `shapes`."""
-    if any(shape & _EXTERNAL_ID for shape in {*shapes}):
-        rows = []
-        for position, of_row in enumerate(keys):
-            row = b"".join(of_row)
-            if shapes[position] & _EXTERNAL_ID:
-                length = len(of_row[-1])
-                padding = max(_SHORTEST_EXTERNAL_ID, 1 << (length - 1).bit_length()) - length
-                shapes[position] += (length + padding) * _LENGTH_UNIT
-                row = _add_first_digest(row + bytes(padding), shapes[position])
-            rows.append(row)
-    else:
-        rows = [*map(b"".join, keys)]
+    rows = [*map(b"".join, keys)]
+    has_external_ids = any(shape & _EXTERNAL_ID for shape in {*shapes})
+    for position, shape in enumerate(shapes) if has_external_ids else ():
+        if shape & _EXTERNAL_ID:
+            row = rows[position]
+            length = len(row) - (shape % _EXTERNAL_ID).bit_count() * DIGEST_BYTES
+            padded_length = max(_SHORTEST_EXTERNAL_ID, 1 << (length - 1).bit_length())
+            shapes[position] += padded_length * _LENGTH_UNIT
+            rows[position] = _add_first_digest(row + bytes(padded_length - length), shape)
     return EncodedPart(count=count, rows=rows, shapes=shapes, positions=positions)
 
 
@@ -190,6 +188,6 @@ def _encode_combinations(bits: Sequence[int], values: Sequence[Sequence[Sequence
             keys += product(*(sorted(of_key) or [b""] for of_key in of_row))
             extra_count = len(keys) - len(shapes) - 1
             shape = sum(compress(bits, of_row))
-            shapes += [shape, *[shape + EXTRA] * extra_count]
+            shapes += [shape, *[shape + EXTRA_COMBINATION] * extra_count]
             positions += [row - first] * (1 + extra_count)
     yield _encode_part(keys, shapes, positions, len(values) - first)

@@ -148,9 +148,9 @@ class Buckets:
         self.write_buffers()
         self._incoming, self._buffers = [], []
 
-    def read_segments(self, bucket: int, most: int | None = None) -> Iterator[bytes]:
-        """Yield a bucket's digests from the file, joined to long strings, up to `most` digests. Raises OSError."""
-        left = self._end if most is None else most * self.width
+    def read_segments(self, bucket: int, maximum: int | None = None) -> Iterator[bytes]:
+        """Yield a bucket's digests from the file, joined to long strings, up to `maximum` digests. Raises OSError."""
+        left = self._end if maximum is None else maximum * self.width
         for offset, length in self._find_segments(bucket):
             if left:
                 data = self._file.read(offset, min(length, left))

@@ -12,7 +12,7 @@ from td_pinterest_op.records.columns import Column, find_identifier_columns, fin
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.prepared import PreparedRecords, RowSpool
 from td_pinterest_op.records.read import Block, IdentifierReader, Reader, ReaderSettings, RowReader
-from td_pinterest_op.records.rows import EXTRA, EncodedPart, EncodedRows, Shape
+from td_pinterest_op.records.rows import EXTRA_COMBINATION, EncodedPart, EncodedRows, Shape
 from td_pinterest_op.records.spool import SortedFile, Spool, SpoolFile
 from td_pinterest_op.records.sql import NUMBERS
 from td_pinterest_op.settings.table import Settings
@@ -249,4 +249,4 @@ def _strip_person(rows: _Rows, to_strip: _ToStrip) -> tuple[int, _Rows]:
     identifiers = {(number, row): {*Shape(number).split_identifiers(row)} for number, row in left}
     # A row that lost a key may be part of another one.
     largest = sorted(row for row in left if not any(identifiers[row] < other for other in identifiers.values()))
-    return DONE, [largest[0], *((number | EXTRA, row) for number, row in largest[1:])]
+    return DONE, [largest[0], *((number | EXTRA_COMBINATION, row) for number, row in largest[1:])]
