@@ -52,10 +52,7 @@ def build_lower_sql(text: str) -> str:
 
 
 def build_control_number_sql(key: str, salt: str) -> str:
-    """Return the SQL of the number that puts a person in the control group or not, from the SQL of a key and a salt.
-
-    `withholding.people.assign_control` computes the same.
-    """
+    """Return the SQL of a person's number for the control group, as `assign_control` computes it. Arguments: SQL."""
     return f"from_base(substr(to_hex(sha256(to_utf8({salt} || chr(10) || {key}))), 1, 8), 16)"
 
 

@@ -33,10 +33,7 @@ class Column:
 
 
 def find_row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) -> Sequence[Column]:
-    """Return the identifier columns, as `find_identifier_columns` does, of a result whose rows are sent as records.
-
-    Raises JobError also for two columns of one key.
-    """
+    """Return the identifier columns of a result whose rows are records. Raises JobError also for two of one key."""
     found = find_identifier_columns(job, columns, types=TYPES, by=by)
     by_key: defaultdict[str, list[str]] = defaultdict(list)
     for column in found:

@@ -2,8 +2,8 @@
 
 Pure, and the last place where a plain identifier exists: only digests, positions and reasons leave it.
 
-The rule for a value is written down once, in `compute_key`. `hash_block` gives the same answers for a block at once,
-several times faster: it may only *recognise* what is plainly valid, and leaves every other value to `compute_key`.
+The rule for a value is written down once, in `compute_key`. `hash_block` gives the same answers for a block, several
+times faster: it may only *recognise* what is plainly valid, and leaves every other value to `compute_key`.
 """
 
 import contextlib
@@ -95,8 +95,7 @@ def compute_key(type_: IdentifierType, value: object, *, default_country: str | 
 def hash_block(column: Column, values: Sequence[object], *, default_country: str | None = None) -> ColumnKeys:
     """Return the keys of a column's values: the same as `compute_key` returns, but faster.
 
-    Values are as msgpack gives them with raw=True. A few thousand at a time are best. Raises WorkflowError (see
-    `phones`).
+    Values are as msgpack gives them with raw=True, best a few thousand. Raises WorkflowError (see `phones`).
     """
     type_ = column.type
     keys, hashed_count = _recognise_values(type_, values)

@@ -41,9 +41,7 @@ class Shape(int):
         self.hashed_keys = [key for key, bit in _BITS.items() if number % _EXTERNAL_ID & bit]
         self.key_count = (number % _LENGTH_UNIT).bit_count()
         self.digest_bytes = max(1, len(self.hashed_keys)) * DIGEST_BYTES
-        self.external_id_bytes = (
-            number % EXTRA_COMBINATION // _LENGTH_UNIT
-        )  # with its padding, 0 without an external id
+        self.external_id_bytes = number % EXTRA_COMBINATION // _LENGTH_UNIT  # with its padding
         self.width = self.digest_bytes + self.external_id_bytes
         self.is_extra = number >= EXTRA_COMBINATION
 

@@ -1,8 +1,7 @@
 """Sort and deduplicate digests, or strings that begin with one, through a private temporary file.
 
 Digests go into 256 buckets by their first byte, so that repeats are in the same bucket, and memory holds one bucket at
-a time. The same digests make the same batches, in whatever order they come. On disk: 32 bytes a digest, never a plain
-identifier.
+a time. The same digests make the same batches in any order. On disk: 32 bytes a digest, never a plain identifier.
 """
 
 import errno
