@@ -134,7 +134,7 @@ def build_selecting_statement(
 
 def add_comment(statement: str, comment: str, *, query: str) -> str:
     """Return a statement preceded by the comments with which the user's query begins, and then by this comment."""
-    first = next(_FIRST_COMMENTS.finditer(query))[0].strip()
+    first = match[0].strip() if (match := _FIRST_COMMENTS.match(query)) else ""
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 
 
