@@ -57,10 +57,7 @@ def recognise_phones(lines: bytes) -> list[bytes]:
 
 @functools.lru_cache(maxsize=1000)
 def _compile_matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
-    """Return a function that matches the valid numbers of the country code with which these digits begin.
-
-    It takes a line, and the position in it after the plus sign.
-    """
+    """Return a function of a line and the position after its plus sign: it matches valid numbers of the country code."""
     codes = _import_phonenumbers().COUNTRY_CODE_TO_REGION_CODE
     for code in (first_digits[:length] for length in (1, 2, 3)):
         regions = codes.get(int(code)) if code.isdigit() and not code.startswith(b"0") else None

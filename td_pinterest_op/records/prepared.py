@@ -70,10 +70,7 @@ def _make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[
 
 @dataclass(frozen=True, slots=True)
 class PreparedRecords:
-    """The records of an export that are ready to send: none, or a file of them for each shape.
-
-    `list_type`: the type of a customer list that is created for them.
-    """
+    """The records of an export that are ready to send, by shape. `list_type`: of a customer list created for them."""
 
     files: Mapping[Shape, Spool | SortedFile] = field(default_factory=dict)
     list_type: str = choose_list_type([])

@@ -27,10 +27,7 @@ Rejected = Sequence[tuple[int, Reason]]  # rows of a block, counted from 0, each
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderSettings:
-    """The settings of a reader.
-
-    `columns`: of identifiers. `by`: the position of the column with the control group's keys. `line_of`: see `Job`.
-    """
+    """Settings of a reader. `by`: the position of the column with the control group's keys. `line_of`: see `Job`."""
 
     columns: Sequence[Column]
     default_country: str | None = None
