@@ -5,10 +5,11 @@ import threading
 from collections.abc import Callable, Iterator
 
 from td_pinterest_op.errors import ExportError, LimitError
-from td_pinterest_op.mirroring.run import MirrorRun
+from td_pinterest_op.mirroring.ledger import Ledger
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.runtime import shutdown
+from td_pinterest_op.stats import Stats
 
 # Seconds for which an answer of the ledger is trusted, unless a request has waited since.
 _TRUSTED = 10.0
@@ -17,8 +18,8 @@ _TRUSTED = 10.0
 class PlanGuard:
     """Stops a mirror run from sending its plan once the ledger has a newer plan. To be created right after the plan."""
 
-    def __init__(self, *, run: MirrorRun, client: Client, clock: Callable[[], float]) -> None:
-        self._run, self._client, self._clock = run, client, clock
+    def __init__(self, *, ledger: Ledger, stats: Stats, client: Client, clock: Callable[[], float]) -> None:
+        self._ledger, self._stats, self._client, self._clock = ledger, stats, client, clock
         self._waits, self._trusted_until = client.rate_limiter.waits, clock() + _TRUSTED
         self._lock = threading.Lock()
         self._ops: list[str] = []
@@ -28,7 +29,8 @@ class PlanGuard:
     def require_newest(self) -> None:
         """Raise LimitError if the ledger has a newer plan than this run's."""
         waits, asked_at = self._client.rate_limiter.waits, self._clock()
-        if self._find_newer_plan():
+        self._newer = self._ledger.find_newer_plan()
+        if self._newer:
             raise LimitError(f"plan {self._newer} is newer")
         self._waits, self._trusted_until = waits, asked_at + _TRUSTED
 
@@ -45,8 +47,8 @@ class PlanGuard:
                 yield
         except ExportError as error:
             # There is no time left after a signal.
-            if not shutdown.is_requested() and self._record_newer_plan(error):
-                raise LimitError(self._describe_newer_plan()) from None
+            if not shutdown.is_requested():
+                self._raise_if_superseded(error)
             raise
 
     def _check_before_write(self) -> None:
@@ -56,38 +58,27 @@ class PlanGuard:
                 self.require_newest()
             self._wrote = True
 
-    def _record_newer_plan(self, error: ExportError) -> bool:
-        """Return whether there is a newer plan. If so, record in the ledger whom this plan may have sent."""
+    def _raise_if_superseded(self, error: ExportError) -> None:
         try:
-            if self._wrote and self._find_newer_plan():
+            if self._wrote and (newer := self._ledger.find_newer_plan()):
+                self._newer = newer
                 for op in self._ops:
-                    statement = self._run.ledger.overtaken_statement(self._run.state.number, op)
-                    self._run.stage.run("note what was sent during a newer plan", statement)
+                    self._ledger.record_overtaken(op)
         except ExportError as failure:
             error.extend(
                 f". If another run has made a newer plan since, the ledger lacks what this run has sent ({failure}): "
                 "set rebuild: true for one run"
             )
-            return False
-        return self._newer is not None
-
-    def _describe_newer_plan(self) -> str:
-        """Return the error message for a run whose plan was superseded by a newer one."""
-        sent = self._run.stats.sent + self._run.stats.in_doubt
-        outcome = (
-            f"{format_count(sent, 'record')} of this plan had already been sent: the ledger marks these people as "
-            "unsettled, and the next run corrects them"
-            if sent
-            else "Nothing of this plan was sent"
-        )
-        return (
-            f"plan {self._run.state.number} of audience {self._run.ledger.audience_id} was superseded: another run "
-            f"has since made plan {self._newer}. {outcome}"
-        )
-
-    def _find_newer_plan(self) -> bool:
-        """Query the ledger for a newer plan, remember its number, and return whether there is one."""
-        plan = self._run.state.number
-        (row,) = self._run.stage.read_records("read the newest plan", self._run.ledger.newest_plan_query(plan))
-        self._newer = int(row["newest"]) if int(row["newest"]) != plan else None
-        return self._newer is not None
+            return
+        if self._newer:
+            sent = self._stats.sent + self._stats.in_doubt
+            outcome = (
+                f"{format_count(sent, 'record')} of this plan had already been sent: the ledger marks these people as "
+                "unsettled, and the next run corrects them"
+                if sent
+                else "Nothing of this plan was sent"
+            )
+            raise LimitError(
+                f"plan {self._ledger.state.number} of audience {self._ledger.audience_id} was superseded: another run "
+                f"has since made plan {self._newer}. {outcome}"
+            ) from None

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settings, stats: Stats) -> Iterator[Lists]:
     """Read the opt-out and consent lists of a task, check them, and yield their digests.
 
-    `stats` gets the ids of their jobs. Raises LimitError as `check_list` does, JobError, TreasureDataError and OSError;
+    `stats` gets the ids of their jobs. Raises LimitError (see `check_lists`), JobError, TreasureDataError and OSError;
     the message names the list.
     """
     spools: dict[str, Spool] = {}
@@ -45,8 +45,7 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
                     on_job_id=partial(stats.list_jobs.__setitem__, name),
                 )
                 columns[name], of_lists[name] = read_list(rows, settings, spools[name])
-            check_list(name, of_lists[name], settings)
-        warn_of_invalid_values(of_lists)
+        check_lists(of_lists, settings)
         yield Lists(suppressed=spools.get(SUPPRESS), consented=spools.get(CONSENT), columns=columns)
 
 
@@ -77,7 +76,21 @@ def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Co
     return columns, of_list
 
 
-def check_list(name: str, list_stats: Stats, settings: Settings) -> None:
+def check_lists(list_stats: Mapping[str, Stats], settings: Settings) -> None:
+    """Warn of invalid values in the opt-out and consent lists, whose statistics `list_stats` has by their names.
+
+    Raises LimitError if a list has no identifier, is unexpectedly plain or hashed, or has opt-outs without a hash. An
+    opt-out list may be empty if the settings allow that.
+    """
+    for name, of_list in list_stats.items():
+        _check_list(name, of_list, settings)
+    reasons = {name: format_reasons(of_list.invalid_by_reason) for name, of_list in list_stats.items()}
+    by_list = "; ".join(f"{name}: {text}" for name, text in reasons.items() if text)
+    if by_list:
+        log.warning("these lists contain values that are not valid identifiers and were ignored: %s", by_list)
+
+
+def _check_list(name: str, list_stats: Stats, settings: Settings) -> None:
     """Raise LimitError if a list has no identifier, is unexpectedly plain or hashed, or has opt-outs without a hash.
 
     An opt-out list may be empty if the settings allow that. `list_stats`: the list's statistics.
@@ -99,11 +112,3 @@ def check_list(name: str, list_stats: Stats, settings: Settings) -> None:
     )
     cure = ", or set allow_empty_suppress: true if it is correct that nobody has opted out" if may_be_empty else ""
     raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{cure}")
-
-
-def warn_of_invalid_values(list_stats: Mapping[str, Stats]) -> None:
-    """Log a warning with the number of invalid values in each opt-out or consent list, by reason."""
-    reasons = {name: format_reasons(stats.invalid_by_reason) for name, stats in list_stats.items()}
-    by_list = "; ".join(f"{name}: {text}" for name, text in reasons.items() if text)
-    if by_list:
-        log.warning("these lists contain values that are not valid identifiers and were ignored: %s", by_list)
