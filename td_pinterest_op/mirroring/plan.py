@@ -59,8 +59,7 @@ def changes_select(people: str, *, ledger: Ledger, settings: Settings) -> str:
     Digests without a change are only counted. `turn` orders digests by their last join, the oldest first. `people`: a
     table or SELECT with the columns of `withholding.sql.people_select`.
     """
-    state = ledger.state
-    replaces = choose_mode(state, settings) == REPLACE
+    state, replaces = ledger.state, choose_mode(ledger.state, settings) == REPLACE
     # Without rows, the ledger's table may be missing.
     ledger_rows = f"""\
       SELECT digest, plan, op, coalesce(joined, plan) AS joined, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count,

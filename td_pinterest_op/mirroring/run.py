@@ -1,28 +1,35 @@
 """Run a mirror in the warehouse: compare the query's people with the ledger, and write the changes as a plan."""
 
 import contextlib
+import threading
 from binascii import unhexlify
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import compress
 from typing import Any
 
-from td_pinterest_op.errors import LimitError
+from td_pinterest_op.errors import ExportError, LimitError
 from td_pinterest_op.identifiers.types import UNSURE
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, marker_select, plan_select
 from td_pinterest_op.mirroring.plan import REPLACE, changes_select, choose_mode, figures_query
 from td_pinterest_op.mirroring.stage import Stage
+from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.columns import Column, choose_list_type
 from td_pinterest_op.records.spool import PreparedRecords, Spool
 from td_pinterest_op.records.sql import Query, build_columns_statement
+from td_pinterest_op.redaction.format import format_count
+from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.withholding import sql as withholding
 from td_pinterest_op.withholding.lists import check_lists, find_list_columns, name_query_in_errors
 from td_pinterest_op.withholding.preparation import find_people_columns
+
+# Seconds for which an answer of the ledger is trusted, unless a request has waited since.
+_TRUSTED = 10.0
 
 
 @dataclass(kw_only=True)
@@ -135,21 +142,18 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
             ". The whole plan was sent, but is not yet settled in the ledger: the next run sends it again"
         )
         state, replaces = self.ledger.state, self.figures.mode == REPLACE
-        number, account = state.number, self.settings.ad_account_id
-        mark = marker_select(
-            "replaced" if replaces else "settled", plan=number, ad_account_id=account, customer_list_id=customer_list_id
-        )
+        ids: dict[str, Any] = {"ad_account_id": self.settings.ad_account_id, "customer_list_id": customer_list_id}
+        mark = marker_select("replaced" if replaces else "settled", plan=state.number, **ids)
         self.ledger.insert("settle the plan", mark)
         self.ledger.state = replace(
             state,
-            seen=number,
-            settled=number,
-            base=number if replaces else state.base,
+            seen=state.number,
+            settled=state.number,
+            base=state.number if replaces else state.base,
             adopted=0 if replaces else state.adopted,
-            sent=(*state.sent, number),
+            sent=(*state.sent, state.number),
             entries=state.entries + self.figures.change_count + 2,
-            ad_account_id=account,
-            customer_list_id=customer_list_id,
+            **ids,
         )
         self.compact_ledger()
 
@@ -228,3 +232,72 @@ def _read_list_stats(row: Mapping[str, Any]) -> Stats:
         plain_values=row["given"] - row["hashed"],
         hashed_values=row["hashed"],
     )
+
+
+class PlanGuard:
+    """Stops a mirror run from sending its plan once the ledger has a newer plan. To be created right after the plan."""
+
+    def __init__(self, *, run: MirrorRun, client: Client, clock: Callable[[], float]) -> None:
+        self._ledger, self._stats, self._client, self._clock = run.ledger, run.stats, client, clock
+        self._waits, self._trusted_until = client.rate_limiter.waits, clock() + _TRUSTED
+        self._lock = threading.Lock()
+        self._ops: list[str] = []
+        self._newer: int | None = None
+        self._wrote = False
+
+    def require_newest(self) -> None:
+        """Raise LimitError if the ledger has a newer plan than this run's."""
+        waits, asked_at = self._client.rate_limiter.waits, self._clock()
+        self._newer = self._ledger.find_newer_plan()
+        if self._newer:
+            raise LimitError(f"plan {self._newer} is newer")
+        self._waits, self._trusted_until = waits, asked_at + _TRUSTED
+
+    @contextlib.contextmanager
+    def watch(self, *ops: str) -> Iterator[None]:
+        """Check before each write to Pinterest in the `with` block that this run's plan is still the newest.
+
+        `ops`: of the plan's ledger rows that the block sends. If the block fails and there is a newer plan, raises
+        LimitError in place of the error, after the ledger got what may have been sent as unsettled.
+        """
+        self._ops += ops
+        try:
+            with self._client.check_writes(self._check_before_write):
+                yield
+        except ExportError as error:
+            # There is no time left after a signal.
+            if not shutdown.is_requested():
+                self._raise_if_superseded(error)
+            raise
+
+    def _check_before_write(self) -> None:
+        """Require before a write that the plan is the newest, unless the ledger was asked a few seconds ago."""
+        with self._lock:
+            if self._client.rate_limiter.waits != self._waits or self._clock() > self._trusted_until:
+                self.require_newest()
+            self._wrote = True
+
+    def _raise_if_superseded(self, error: ExportError) -> None:
+        try:
+            if self._wrote and (newer := self._ledger.find_newer_plan()):
+                self._newer = newer
+                for op in self._ops:
+                    self._ledger.record_overtaken(op)
+        except ExportError as failure:
+            error.extend(
+                f". If another run has made a newer plan since, the ledger lacks what this run has sent ({failure}): "
+                "set rebuild: true for one run"
+            )
+            return
+        if self._newer:
+            sent = self._stats.sent + self._stats.in_doubt
+            outcome = (
+                f"{format_count(sent, 'record')} of this plan had already been sent: the ledger marks these people as "
+                "unsettled, and the next run corrects them"
+                if sent
+                else "Nothing of this plan was sent"
+            )
+            raise LimitError(
+                f"plan {self._ledger.state.number} of audience {self._ledger.audience_id} was superseded: another run "
+                f"has since made plan {self._newer}. {outcome}"
+            ) from None

@@ -13,10 +13,9 @@ from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.create_once import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import find_list
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.mirroring.guard import PlanGuard
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACING, Ledger
 from td_pinterest_op.mirroring.plan import REPLACE, check_state
-from td_pinterest_op.mirroring.run import MirrorRun
+from td_pinterest_op.mirroring.run import MirrorRun, PlanGuard
 from td_pinterest_op.mirroring.stage import NEW, Stage
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.plan import check_rows
@@ -165,9 +164,7 @@ class Mirror(MembersAction):
         """Write the plan into the ledger. From now on, a guard stops this run as soon as there is a newer plan."""
         run = self._mirror
         self._plan = run.write_plan(get_list_id(self._existing_audience))
-        self._guard = PlanGuard(
-            ledger=run.ledger, stats=self._stats, client=self._services.client, clock=self._services.timing.monotonic
-        )
+        self._guard = PlanGuard(run=run, client=self._services.client, clock=self._services.timing.monotonic)
         self._stats.mirror = replace(run.figures, plan=run.ledger.state.number)
 
     def _send_changes(self, op: str) -> None:
