@@ -106,9 +106,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         )
         plan = f"{plan_select(rows, plan=state.number)}\nUNION ALL {proof}"
         self.ledger.insert("write the plan into the ledger", plan)
-        plan_records = self._read_plan()
-        self.stage.outcome = ""
-        return plan_records
+        return self._read_plan()
 
     def _read_plan(self) -> Mapping[str, PreparedRecords]:
         rows = self.stage.read_rows("read the plan back", self.ledger.new_rows_query(self.ledger.state))
@@ -134,6 +132,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
                 f"the plan in the ledger differs from what was computed ({written:,} records, not {to_send:,}): an "
                 "INSERT was interrupted. Nothing was sent. Run this task again"
             )
+        self.stage.outcome = ""
         return spools
 
     def settle_plan(self, customer_list_id: str) -> None:
@@ -213,7 +212,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
             people=row["people"],
             members=row["members"],
             joined=row["people"] if replaces else row["join"],
-            resent=0 if replaces else row["resent"],
+            resent=row["resent"],
             left=0 if replaces else row["leave"],
             unsure=stats.invalid_by_reason[UNSURE],
         )

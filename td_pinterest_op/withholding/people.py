@@ -17,7 +17,7 @@ from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, regroup, sort_digests, split_fixed
 from td_pinterest_op.records.sql import NUMBERS
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
+from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
 
 _NUMBER_BYTES = 4
 _PAIRS_AT_ONCE = 1 << 13  # of a bucket, as objects
@@ -28,20 +28,16 @@ Sendable = tuple[list[bytes], Counter[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lists:
-    """The digests of the opt-out list and of the consent list, None for a list that the task does not have.
+    """The digests of a task's opt-out list (SUPPRESS) and consent list (CONSENT), and their identifier columns."""
 
-    `columns`: the identifier columns of each list, by the name of its query.
-    """
-
-    suppressed: Spool | None = None
-    consented: Spool | None = None
+    spools: Mapping[str, Spool] = field(default_factory=dict)
     columns: Mapping[str, Sequence[Column]] = field(default_factory=dict)
 
     def read_buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes] | None]]:
         """Yield for each first byte the digests of opt-outs, and those of consents (None without a consent list)."""
-        suppressed = map(frozenset, self.suppressed.read_buckets()) if self.suppressed else repeat(frozenset(), BUCKETS)
-        consented = map(frozenset, self.consented.read_buckets()) if self.consented else repeat(None, BUCKETS)
-        return zip(suppressed, consented, strict=True)
+        sets = {name: map(frozenset, spool.read_buckets()) for name, spool in self.spools.items()}
+        nobody = repeat(frozenset[bytes](), BUCKETS)
+        return zip(sets.get(SUPPRESS, nobody), sets.get(CONSENT, repeat(None, BUCKETS)), strict=True)
 
 
 def assign_control(control: Control, keys: Iterable[object]) -> list[bool]:
@@ -66,33 +62,32 @@ class SingleIdentifierPeople:
         self._everybody.close()
         self._controlled.close()
 
-    def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool]) -> None:
+    def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
         """Add a person, in the control group or not, for each row of a block with one column. Raises OSError."""
         (column,) = by_column
-        self._everybody.add(column.identifiers)
-        self._controlled.add([key for key in compress(column.keys, in_control) if key])
-
-    def add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        """Do nothing. With one identifier a person, the opt-out list itself withholds an unsent person's identifier."""
+        # With one identifier a person, the opt-out list itself withholds the identifier of an unsent person.
+        if may_be_sent:
+            self._everybody.add(column.identifiers)
+            self._controlled.add([key for key in compress(column.keys, in_control) if key])
 
     def find_sendable(self) -> Iterator[Sendable]:
         """Yield for each first byte the identifiers that may be sent, and how many may not, by reason. Raises OSError.
 
         Nobody can be added afterwards.
         """
-        self._everybody.finish()
-        self._controlled.finish()
+        collected = (self._everybody, self._controlled)
+        for buckets in collected:
+            buckets.finish()
         for bucket, (suppressed, consented) in enumerate(self._lists.read_buckets()):
             everybody, controlled = (
-                set(chain.from_iterable(map(split_fixed, people.read_segments(bucket))))
-                for people in (self._everybody, self._controlled)
+                set(chain.from_iterable(map(split_fixed, buckets.read_segments(bucket)))) for buckets in collected
             )
             yield _select_sendable(everybody, suppressed, consented, controlled)
 
 
 # Facts about a person, as bits of a byte. SHIELDS: the row is not sent anyway, but a suppressed person shields the
 # identifiers in it from being sent for others.
-_SUPPRESSED, _CONSENTS, _CONTROL, _SHIELDS = 1, 2, 4, 8
+_CONTROL, _SUPPRESSED, _CONSENTS, _SHIELDS = 1, 2, 4, 8
 # What happens to a person: 0 is sent, 1 + n is withheld for reason n of WITHHELD. DONE: nothing is left to do.
 DONE = 1 + len(WITHHELD)
 
@@ -126,7 +121,7 @@ class People:
         # Pairs of an identifier and the index of a person who has it. `_shared`: those that several people have.
         self._pairs, self._shared = (Buckets(DIGEST_BYTES + _NUMBER_BYTES) for _ in range(2))
         self._facts = bytearray()  # by the index of a person
-        needs_consent = lists.consented is not None
+        needs_consent = CONSENT in lists.spools
         self._outcomes = bytes(_decide_outcome(facts, needs_consent=needs_consent) for facts in range(256))
         self._are_sent = bytes(not outcome for outcome in self._outcomes)
 
@@ -136,19 +131,14 @@ class People:
         self._shared.close()
         self._facts = bytearray()
 
-    def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool]) -> None:
-        """Add a person, in the control group or not, with all identifiers, for each row of a block. Raises OSError."""
-        self._add_people(by_column, bytes(in_control).replace(b"\1", bytes([_CONTROL])))
+    def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
+        """Add a person, in the control group or not, with all identifiers, for each row of a block. Raises OSError.
 
-    def add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        """Add `count` people who are not sent: if they opted out, their identifiers are not sent for others either."""
-        self._add_people(by_column, bytes([_SHIELDS]) * count)
-
-    def _add_people(self, by_column: Sequence[ColumnKeys], facts: bytes) -> None:
-        """Add a person for each byte in `facts` (bits, see `_decide_outcome`), with the identifiers of all columns."""
+        If people who may not be sent opted out, their identifiers are not sent for others either.
+        """
         first = len(self._facts)
-        self._facts += facts
-        if self._lists.suppressed:
+        self._facts += bytes(in_control) if may_be_sent else bytes([_SHIELDS]) * len(in_control)
+        if SUPPRESS in self._lists.spools:
             # A person whose address cannot be compared may be on the list.
             rejected = chain.from_iterable(column.rejected for column in by_column)
             self._add_fact(_SUPPRESSED, (first + row for row, reason in rejected if reason is Reason.UNSURE))
@@ -180,7 +170,6 @@ class People:
         _add_pairs(self._shared, [digest for digest, _ in shared], [person for _, person in shared])
 
     def _add_fact(self, fact: int, people: Iterable[int]) -> None:
-        """Set a fact about each of these people. A fact is one bit."""
         for person in people:
             self._facts[person] |= fact
 
@@ -197,7 +186,8 @@ class People:
         kinds = (_ARE_VALID, _ARE_SUPPRESSED, _GIVE_CONSENT, _ARE_IN_CONTROL)
         for bucket in range(BUCKETS):
             everybody, suppressed, consented, controlled = self._find_identifiers(self._pairs, bucket, *kinds)
-            yield _select_sendable(everybody, suppressed, consented if self._lists.consented else None, controlled)
+            needed = consented if CONSENT in self._lists.spools else None
+            yield _select_sendable(everybody, suppressed, needed, controlled)
 
     def find_identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
         """Yield the person, reason and digest of each identifier that must be left out of the rows of a sent person."""
