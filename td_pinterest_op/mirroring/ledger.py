@@ -96,17 +96,22 @@ class Ledger:
 
     def read_state(self, *, now: float, may_create: bool) -> None:
         """Read the state of the audience's ledger. If its table is missing, create it if that is allowed."""
-        exists = self.name in self.stage.drop_unused_tables(now=now)
-        if not exists and may_create:
+        if self.name not in self.stage.drop_unused_tables(now=now):
+            self.state = LedgerState(number=int(now * 1000))
+            if not may_create:
+                return
+            columns = ", ".join(f"cast(NULL AS {type_}) AS {name}" for name, type_ in _COLUMNS.items())
+            statement = f"""\
+CREATE TABLE IF NOT EXISTS {self._table}
+WITH (bucketed_on = array['audience_id'], bucket_count = 512) AS
+SELECT {columns} WHERE false"""
             try:
-                self._create_table()
+                self.stage.run("create the ledger", statement)
             except JobError:
                 # Another run may have created it at the same moment.
                 if self.name not in self.stage.drop_unused_tables(now=now):
                     raise
-        self.state = LedgerState(number=int(now * 1000))
-        if exists or may_create:
-            query = f"""\
+        query = f"""\
 SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + 1) AS number,
   coalesce(max(plan), 0) AS seen,
   coalesce(max(CASE WHEN op IN {_DONE} THEN plan END), 0) AS settled,
@@ -119,8 +124,8 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
   coalesce(max_by(ad_account_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS ad_account_id,
   coalesce(max_by(customer_list_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS customer_list_id
 {self._rows_clause}"""
-            (row,) = self.stage.read_records("read the state of the ledger", query)
-            self.state = LedgerState(**{**row, "sent": [*map(int, filter(None, row["sent"].split(",")))]})
+        (row,) = self.stage.read_records("read the state of the ledger", query)
+        self.state = LedgerState(**{**row, "sent": [*map(int, filter(None, row["sent"].split(",")))]})
 
     def digest_rows_clause(self) -> str:
         """Return the FROM and WHERE clauses for rows with a digest, without those that later rows have replaced."""
@@ -225,22 +230,12 @@ WHERE state <> 'out'"""
         self.insert("let them replace the older rows", mark)
         self.state = replace(state, base=number)
 
-    def _create_table(self) -> None:
-        columns = ", ".join(f"cast(NULL AS {type_}) AS {name}" for name, type_ in _COLUMNS.items())
-        statement = f"""\
-CREATE TABLE IF NOT EXISTS {self._table}
-WITH (bucketed_on = array['audience_id'], bucket_count = 512) AS
-SELECT {columns} WHERE false"""
-        self.stage.run("create the ledger", statement)
-
     @property
     def _table(self) -> str:
-        """The name of the ledger's table as SQL, with its database."""
         return f"{quote_name(self.stage.database)}.{quote_name(self.name)}"
 
     @property
     def _rows_clause(self) -> str:
-        """The FROM and WHERE clauses that select all ledger rows of this audience."""
         return f"FROM {self._table} WHERE audience_id = {quote_literal(self.audience_id)}"
 
 

@@ -16,7 +16,7 @@ from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, marker
 from td_pinterest_op.mirroring.plan import REPLACE, changes_select, choose_mode, figures_query
 from td_pinterest_op.mirroring.stage import Stage
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.records.columns import Column, choose_list_type
+from td_pinterest_op.records.columns import Column, choose_list_type, is_single
 from td_pinterest_op.records.spool import PreparedRecords, Spool
 from td_pinterest_op.records.sql import Query, build_columns_statement
 from td_pinterest_op.redaction.format import format_count
@@ -111,21 +111,20 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
     def _read_plan(self) -> Mapping[str, PreparedRecords]:
         rows = self.stage.read_rows("read the plan back", self.ledger.new_rows_query(self.ledger.state))
         spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
-        proofs, others = [], 0
+        proofs = []
         for ops, digests, numbers in rows.blocks:
+            if None in ops:
+                raise LimitError(
+                    f"another run has made a newer plan for audience {self.ledger.audience_id}. Nothing was sent. Run "
+                    "this task again"
+                )
             for op, spool in spools.items():
                 code = op.encode()
                 spool.add([*map(unhexlify, compress(digests, [each == code for each in ops]))])
             proofs += [number for op, number in zip(ops, numbers, strict=True) if op in PROOFS]
-            others += ops.count(None)
         for spool in spools.values():
             spool.finish()
             spool.list_type = choose_list_type(self._columns)
-        if others:
-            raise LimitError(
-                f"another run has made a newer plan for audience {self.ledger.audience_id}. Nothing was sent. Run this "
-                "task again"
-            )
         written, to_send = sum(spool.unique_count for spool in spools.values()), self.figures.change_count
         if proofs != [to_send] or written != to_send:
             raise LimitError(
@@ -170,10 +169,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=choose(job))
 
     def _hash_lists(self) -> tuple[Mapping[str, str], Mapping[str, Sequence[Column]]]:
-        """Hash the opt-out and consent lists into tables. Return each list's table, and its columns, by its name.
-
-        Raises LimitError as `check_lists` does.
-        """
+        """Hash and check the opt-out and consent lists. Return each list's new table, and its columns, by its name."""
         tables, columns = {}, {}
         for name, source in self.lists.items():
             with name_query_in_errors(name):
@@ -189,14 +185,13 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
     def _select_people(self, query: Query, tables: Mapping[str, str]) -> str:
         """Return the SELECT of people's digests, without those withheld. For most queries it reads a new table."""
         control = self.settings.control
-        if not withholding.needs_table(query, tables=tables, control=control):
+        if not tables and control is None and is_single(query.columns):
             return withholding.values_select(query)
         select = withholding.people_select(query, tables=tables, control=control)
         table, self.stats.job_id = self.stage.create_table("digests", "hash the people, without those withheld", select)
         return f"SELECT * FROM {table}"
 
     def _store_figures(self) -> None:
-        """Store the counts of the run in its figures and statistics."""
         row, stats, mode = self._counts, self.stats, choose_mode(self.ledger.state, self.settings)
         stats.columns = len(self._columns) + sum(column.is_array for column in self._columns)
         replaces = mode == REPLACE

@@ -95,6 +95,5 @@ class Stage:
             )
 
     def _build_source(self, purpose: str, statement: str) -> Source:
-        """Return the source that runs a statement, with a comment before it that names its purpose."""
         text = f"-- td_pinterest_op: mirror of audience {self.name}: {purpose}\n{statement}"
         return replace(self.source.with_fresh_query(text), purpose=purpose)

@@ -5,7 +5,7 @@ Identifiers are in buckets by their first byte, as in the lists: one bucket of e
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import chain, compress, repeat
@@ -121,8 +121,7 @@ class People:
         # Pairs of an identifier and the index of a person who has it. `_shared`: those that several people have.
         self._pairs, self._shared = (Buckets(DIGEST_BYTES + _NUMBER_BYTES) for _ in range(2))
         self._facts = bytearray()  # by the index of a person
-        needs_consent = CONSENT in lists.spools
-        self._outcomes = bytes(_decide_outcome(facts, needs_consent=needs_consent) for facts in range(256))
+        self._outcomes = bytes(_decide_outcome(facts, needs_consent=CONSENT in lists.spools) for facts in range(256))
         self._are_sent = bytes(not outcome for outcome in self._outcomes)
 
     def close(self) -> None:
@@ -202,10 +201,7 @@ class People:
                     yield person, SUPPRESSED if digest in suppressed else CONTROL, digest
 
     def _find_identifiers(self, pairs: Buckets, bucket: int, *kinds: bytes) -> list[set[bytes]]:
-        """Return a set of a bucket's digests for each kind of people, such as those who opted out.
-
-        `kinds`: a table for each kind, 1 for the facts of such people.
-        """
+        """Return a set of a bucket's digests for each kind of people: a table such as _ARE_SUPPRESSED."""
         found: list[set[bytes]] = [set() for _ in kinds]
         for digests, people in _read_pairs(pairs, bucket):
             facts = bytes(map(self._facts.__getitem__, people))
@@ -229,10 +225,7 @@ def _read_pairs(pairs: Buckets, bucket: int) -> Iterator[tuple[list[bytes], list
 
 
 def _select_sendable(
-    identifiers: set[bytes],
-    suppressed: frozenset[bytes] | set[bytes],
-    consented: frozenset[bytes] | set[bytes] | None,
-    controlled: set[bytes],
+    identifiers: Set[bytes], suppressed: Set[bytes], consented: Set[bytes] | None, controlled: Set[bytes]
 ) -> Sendable:
     """Return those of the identifiers that may be sent, in ascending order, and how many may not, by reason."""
     opted_out = identifiers & suppressed

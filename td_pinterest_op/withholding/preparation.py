@@ -113,7 +113,6 @@ class _FilteredIdentifierReader(IdentifierReader):
         self._people.add(by_column, [False] * count, may_be_sent=False)
 
     def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
-        """Compare everybody with the lists. Return the identifiers to send, and how many are withheld, by reason."""
         withheld: Counter[str] = Counter()
         for digests, of_part in self._people.find_sendable():
             self._spool.add(digests)
@@ -156,7 +155,6 @@ class _FilteredRowReader(RowReader):
         self._ends.append(self._ends[-1] + part.count)
 
     def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
-        """Compare everybody with the lists. Return the rows to send, and how many are withheld, by reason."""
         self._people.compare_with_lists()
         limits = zip(pairwise(self._offsets), pairwise(self._ends), self._read_identifiers_to_strip(), strict=True)
         for (offset, end), (first, last), to_strip in limits:
@@ -183,10 +181,7 @@ class _FilteredRowReader(RowReader):
     def _strip_rows(
         self, rows: Iterable[tuple[int, int, bytes]], outcomes: bytearray, to_strip: Mapping[int, _ToStrip]
     ) -> None:
-        """Store the rows of people who lose identifiers, without these, and set the outcomes of these people.
-
-        `rows`: each with its person, counted from 0 in the part, and the number of its shape.
-        """
+        """Store the rows (person, shape, row) of people who lose identifiers, without these, and set the outcomes."""
         by_person: defaultdict[int, _Rows] = defaultdict(list)
         for person, shape, row in rows:
             if person in to_strip:
