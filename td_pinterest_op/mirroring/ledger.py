@@ -157,7 +157,7 @@ SELECT CASE WHEN session = {quote_literal(self.stage.token)} THEN op END AS op, 
         (row,) = self.stage.read_records("read the newest plan", query)
         return None if row["newest"] == plan else int(row["newest"])
 
-    def insert(self, purpose: str, rows: str) -> None:
+    def insert_rows(self, purpose: str, rows: str) -> None:
         """Insert `rows`, a SELECT of the ledger's columns from `plan` to `customer_list_id`."""
         statement = f"""\
 INSERT INTO {self._table} ({", ".join(_COLUMNS)})
@@ -184,9 +184,9 @@ FROM (
   SELECT max(plan) AS newest, greatest(cast(to_unixtime(now()) * 1000 AS bigint), max(plan) + 1) AS number
   {self._rows_clause}
 )"""
-        self.insert("note what was sent during a newer plan", rows)
+        self.insert_rows("note what was sent during a newer plan", rows)
 
-    def compact(self, *, members: int, entries: int) -> None:
+    def compact_rows(self, *, members: int, entries: int) -> None:
         """Replace the ledger's changes with a row for each member if there are many, and delete replaced rows.
 
         `members`: their number. `entries`: the number of rows that are not void. Every plan must be settled. A failure
@@ -218,7 +218,7 @@ FROM (
     FROM (SELECT digest, plan, op, coalesce(joined, plan) AS joined {self.digest_rows_clause()}) AS entries
     GROUP BY digest))
 WHERE state <> 'out'"""
-        self.insert("write a row for each member into the ledger", plan_select(rows, plan=number))
+        self.insert_rows("write a row for each member into the ledger", plan_select(rows, plan=number))
         new_rows = self.new_rows_query(LedgerState(number=number, seen=number - 1))
         count_query = f"SELECT count(digest) AS digests FROM ({new_rows}) WHERE op IN ('member', 'unsure')"
         (row,) = self.stage.read_records("count them", count_query)
@@ -227,7 +227,7 @@ WHERE state <> 'out'"""
             return
         ids = {"ad_account_id": state.ad_account_id, "customer_list_id": state.customer_list_id}
         mark = marker_select("compacted", plan=number, figure=members, resent=int(state.is_adopted), **ids)
-        self.insert("let them replace the older rows", mark)
+        self.insert_rows("let them replace the older rows", mark)
         self.state = replace(state, base=number)
 
     @property

@@ -19,11 +19,8 @@ _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _AMOUNTS)
 
 def choose_mode(state: LedgerState, settings: Settings) -> str:
     """Return REPLACE if the run must replace everybody in the audience, or DIFFERENCE if it sends only the changes."""
-    if settings.rebuild:
-        return REPLACE
-    if not state.settled:
-        return DIFFERENCE if settings.begin == "adopt" else REPLACE
-    return REPLACE if state.replacing > state.settled else DIFFERENCE
+    must_replace = state.replacing > state.settled if state.settled else settings.begin != "adopt"
+    return REPLACE if settings.rebuild or must_replace else DIFFERENCE
 
 
 def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str, people: int) -> None:

@@ -95,17 +95,11 @@ class MirrorRun:
 SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
     CASE op WHEN 'leave' THEN NULL ELSE {state.number} END AS joined
   FROM {self._changes} WHERE {changed}"""
-        proof = marker_select(
-            "replacing" if replaces else "planned",
-            plan=state.number,
-            joined=state.seen,
-            figure=self.figures.change_count,
-            resent=self.figures.resent,
-            ad_account_id=self.settings.ad_account_id,
-            customer_list_id=customer_list_id,
-        )
+        counts = {"joined": state.seen, "figure": self.figures.change_count, "resent": self.figures.resent}
+        ids = {"ad_account_id": self.settings.ad_account_id, "customer_list_id": customer_list_id}
+        proof = marker_select("replacing" if replaces else "planned", plan=state.number, **counts, **ids)
         plan = f"{plan_select(rows, plan=state.number)}\nUNION ALL {proof}"
-        self.ledger.insert("write the plan into the ledger", plan)
+        self.ledger.insert_rows("write the plan into the ledger", plan)
         return self._read_plan()
 
     def _read_plan(self) -> Mapping[str, PreparedRecords]:
@@ -142,7 +136,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         state, replaces = self.ledger.state, self.figures.mode == REPLACE
         ids: dict[str, Any] = {"ad_account_id": self.settings.ad_account_id, "customer_list_id": customer_list_id}
         mark = marker_select("replaced" if replaces else "settled", plan=state.number, **ids)
-        self.ledger.insert("settle the plan", mark)
+        self.ledger.insert_rows("settle the plan", mark)
         self.ledger.state = replace(
             state,
             seen=state.number,
@@ -161,7 +155,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         figures, ledger = self.figures, self.ledger
         self.stats.members = None if ledger.state.is_adopted else figures.people
         entries = 0 if figures.mode == REPLACE else self._counts["entries"]
-        ledger.compact(members=figures.people, entries=entries + figures.change_count)
+        ledger.compact_rows(members=figures.people, entries=entries + figures.change_count)
 
     def _read_columns(self, name: str, source: Source, choose: Callable[[Job], Sequence[Column]]) -> Query:
         """Return the query of a source with its columns. Given its job, `choose` returns those with identifiers."""

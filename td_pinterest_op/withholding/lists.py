@@ -55,20 +55,15 @@ def name_query_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
 
 
 def find_list_columns(job: Job, settings: Settings) -> Sequence[Column]:
-    """Return the identifier columns in the result of an opt-out or consent list's query. Raises JobError.
-
-    They need not be all of the people's columns.
-    """
+    """Return the identifier columns in the result of an opt-out or consent list's query. Raises JobError."""
     own = {name.lower() for name, _ in job.schema}
+    # `columns` may name those of other queries too.
     columns = {name: type_ for name, type_ in settings.columns.items() if name in own}
     return find_identifier_columns(job, columns, types=TYPES if settings.records == "rows" else LIST_TYPES)
 
 
 def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:
-    """Read an opt-out or consent list into a spool, and return its identifier columns and its statistics.
-
-    Raises as `open_lists` does.
-    """
+    """Read an opt-out or consent list into a spool, and return its identifier columns and its statistics."""
     columns = find_list_columns(rows.job, settings)
     of_list = Stats(action="", ad_account_id="", dry_run=True)
     reading = ReaderSettings(columns=columns, default_country=settings.default_country)

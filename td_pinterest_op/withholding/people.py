@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import chain, compress, repeat
-from operator import ne
+from operator import and_
 
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.records.columns import Column
@@ -111,23 +111,19 @@ _ARE_IN_CONTROL = bytes(facts & _CONTROL > 0 for facts in range(256))
 
 
 class People:
-    """Collects people with any number of identifiers, and selects what the lists and the control group allow to send.
-
-    A person's index counts from 0.
-    """
+    """Collects people with any number of identifiers, and selects what lists and control group allow to send."""
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
-        # Pairs of an identifier and the index of a person who has it. `_shared`: those that several people have.
-        self._pairs, self._shared = (Buckets(DIGEST_BYTES + _NUMBER_BYTES) for _ in range(2))
-        self._facts = bytearray()  # by the index of a person
+        # Pairs of an identifier and the index of a person who has it.
+        self._pairs = Buckets(DIGEST_BYTES + _NUMBER_BYTES)
+        self._facts = bytearray()  # by the index of a person, from 0
         self._outcomes = bytes(_decide_outcome(facts, needs_consent=CONSENT in lists.spools) for facts in range(256))
         self._are_sent = bytes(not outcome for outcome in self._outcomes)
 
     def close(self) -> None:
         """Free memory and delete temporary files. May be called again."""
         self._pairs.close()
-        self._shared.close()
         self._facts = bytearray()
 
     def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
@@ -144,7 +140,8 @@ class People:
         for column in by_column:
             people = range(first, len(self._facts)) if column.rows is None else [first + row for row in column.rows]
             valid = compress(people, column.keys) if column.rejected else people
-            _add_pairs(self._pairs, column.identifiers, valid)
+            ends = split_fixed(array("I", valid).tobytes(), _NUMBER_BYTES)
+            self._pairs.add([digest + end for digest, end in zip(column.identifiers, ends, strict=True)])
 
     def compare_with_lists(self) -> None:
         """Look up everybody's identifiers in the lists, and set the facts about each person. Raises OSError.
@@ -153,20 +150,10 @@ class People:
         """
         self._pairs.finish()
         for bucket, (suppressed, consented) in enumerate(self._lists.read_buckets()):
-            first_holders: dict[bytes, int] = {}
-            for digests, people in _read_pairs(self._pairs, bucket):
+            for digests, people in self._read_pairs(bucket):
                 self._add_fact(_SUPPRESSED, compress(people, map(suppressed.__contains__, digests)))
                 if consented:
                     self._add_fact(_CONSENTS, compress(people, map(consented.__contains__, digests)))
-                self._store_shared(digests, people, first_holders)
-        self._shared.finish()
-
-    def _store_shared(self, digests: Sequence[bytes], people: Sequence[int], first_holders: dict[bytes, int]) -> None:
-        """Store the identifiers that several people have, each with the index of every such person."""
-        is_shared = map(ne, map(first_holders.setdefault, digests, people), people)
-        shared = [*compress(zip(digests, people, strict=True), is_shared)]
-        shared += [(digest, first_holders[digest]) for digest in {digest for digest, _ in shared}]
-        _add_pairs(self._shared, [digest for digest, _ in shared], [person for _, person in shared])
 
     def _add_fact(self, fact: int, people: Iterable[int]) -> None:
         for person in people:
@@ -184,44 +171,36 @@ class People:
         self.compare_with_lists()
         kinds = (_ARE_VALID, _ARE_SUPPRESSED, _GIVE_CONSENT, _ARE_IN_CONTROL)
         for bucket in range(BUCKETS):
-            everybody, suppressed, consented, controlled = self._find_identifiers(self._pairs, bucket, *kinds)
+            everybody, suppressed, consented, controlled = self._find_identifiers(bucket, *kinds)
             needed = consented if CONSENT in self._lists.spools else None
             yield _select_sendable(everybody, suppressed, needed, controlled)
 
     def find_identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
         """Yield the person, reason and digest of each identifier that must be left out of the rows of a sent person."""
         for bucket in range(BUCKETS):
-            suppressed, controlled = self._find_identifiers(self._shared, bucket, _ARE_SUPPRESSED, _ARE_IN_CONTROL)
+            suppressed, controlled = self._find_identifiers(bucket, _ARE_SUPPRESSED, _ARE_IN_CONTROL)
             lost = suppressed | controlled
-            for digests, people in _read_pairs(self._shared, bucket) if lost else ():
-                is_sent = bytes(map(self._facts.__getitem__, people)).translate(self._are_sent)
-                sent = [*compress(digests, is_sent)]
-                entries = zip(sent, compress(people, is_sent), strict=True)
-                for digest, person in compress(entries, map(lost.__contains__, sent)):
+            for digests, people in self._read_pairs(bucket) if lost else ():
+                are_sent = bytes(map(self._facts.__getitem__, people)).translate(self._are_sent)
+                are_stripped = map(and_, are_sent, map(lost.__contains__, digests))
+                for digest, person in compress(zip(digests, people, strict=True), are_stripped):
                     yield person, SUPPRESSED if digest in suppressed else CONTROL, digest
 
-    def _find_identifiers(self, pairs: Buckets, bucket: int, *kinds: bytes) -> list[set[bytes]]:
+    def _find_identifiers(self, bucket: int, *kinds: bytes) -> list[set[bytes]]:
         """Return a set of a bucket's digests for each kind of people: a table such as _ARE_SUPPRESSED."""
         found: list[set[bytes]] = [set() for _ in kinds]
-        for digests, people in _read_pairs(pairs, bucket):
+        for digests, people in self._read_pairs(bucket):
             facts = bytes(map(self._facts.__getitem__, people))
             for identifiers, kind in zip(found, kinds, strict=True):
                 identifiers.update(compress(digests, facts.translate(kind)))
         return found
 
-
-def _add_pairs(pairs: Buckets, digests: Iterable[bytes], people: Iterable[int]) -> None:
-    """Add pairs to buckets: the digest of an identifier, and the index of a person who has it."""
-    ends = split_fixed(array("I", people).tobytes(), _NUMBER_BYTES)
-    pairs.add([digest + end for digest, end in zip(digests, ends, strict=True)])
-
-
-def _read_pairs(pairs: Buckets, bucket: int) -> Iterator[tuple[list[bytes], list[int]]]:
-    """Yield the pairs in a bucket, some at a time: digests, and for each digest the index of a person who has it."""
-    step = pairs.width // _NUMBER_BYTES
-    for piece in regroup(pairs.read_segments(bucket), _PAIRS_AT_ONCE * pairs.width):
-        people = memoryview(piece).cast("I")[step - 1 :: step].tolist()
-        yield [*split_fixed(piece, DIGEST_BYTES, _NUMBER_BYTES)], people
+    def _read_pairs(self, bucket: int) -> Iterator[tuple[list[bytes], list[int]]]:
+        """Yield the pairs in a bucket, some at a time: digests, and for each the index of a person who has it."""
+        width = self._pairs.width
+        for piece in regroup(self._pairs.read_segments(bucket), _PAIRS_AT_ONCE * width):
+            people = memoryview(piece).cast("I")[DIGEST_BYTES // _NUMBER_BYTES :: width // _NUMBER_BYTES].tolist()
+            yield [*split_fixed(piece, DIGEST_BYTES, _NUMBER_BYTES)], people
 
 
 def _select_sendable(

@@ -11,7 +11,7 @@ from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.identifiers.sql import HASHED_MARK, build_control_number_sql, quote_literal
 from td_pinterest_op.identifiers.types import UNSURE
 from td_pinterest_op.records.columns import find_position, is_single
-from td_pinterest_op.records.sql import NUMBERS, Query, build_hashing_select
+from td_pinterest_op.records.sql import NUMBERS, Query, build_hashing_select, cast_to_text
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
 
@@ -138,26 +138,26 @@ FROM (SELECT {extra_columns}filter({of_columns}, each -> each IS NOT NULL) AS fo
 ))"""
 
 
-def _in_control_sql(control: Control, key: str) -> str:
+def _in_control_sql(control: Control | None, key: str, *, condition: str = "") -> str:
+    """Return the SQL of 1 if a person with this key, itself SQL, is in the control group, and of 0 if not."""
+    if control is None:
+        return "0"
     number = build_control_number_sql(key, quote_literal(control.salt))
-    return f"{number} % {NUMBERS} < {control.share_of_ten_thousand}"
+    return f"CASE WHEN {condition}{number} % {NUMBERS} < {control.share_of_ten_thousand} THEN 1 ELSE 0 END"
 
 
 def _single_persons_select(query: Query, control: Control | None) -> str:
-    in_control = (
-        f"CASE WHEN {_IS_DIGEST} AND {_in_control_sql(control, 'answer')} THEN 1 ELSE 0 END" if control else "0"
-    )
     return f"""
-  SELECT answer, {in_control} AS in_control, {_SUMS}
+  SELECT answer, {_in_control_sql(control, "answer", condition=f"{_IS_DIGEST} AND ")} AS in_control, {_SUMS}
   FROM ({values_select(query)})
   GROUP BY answer"""
 
 
 def _persons_select(query: Query, control: Control | None) -> str:
-    by = f"c{find_position(control.by, query.names)}" if control and control.by else ""
-    keep, answers, in_control = f"{by}, " if by else "", "answers", "0"
-    if control and by:
-        in_control = f"CASE WHEN {_in_control_sql(control, f'CAST({by} AS varchar)')} THEN 1 ELSE 0 END"
+    by, answers, in_control = "", "answers", "0"
+    if control and control.by:
+        position = find_position(control.by, query.names)
+        by, in_control = f"c{position}", _in_control_sql(control, cast_to_text(position))
         digests = f"filter(answers, each -> length(each) >= 64 OR each = '{UNSURE}')"
         shields = f"transform({digests}, each -> '{_SHIELD_MARK}' || substr(each, -64))"
         answers = f"CASE WHEN {by} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {shields} ELSE answers END"
@@ -169,7 +169,7 @@ def _persons_select(query: Query, control: Control | None) -> str:
     SELECT answers, in_control, to_hex(sha256(to_utf8(array_join(answers, ' ')))) AS person,
       CASE WHEN cardinality(filter(answers, each -> length(each) < 64)) > 0 THEN 1 ELSE 0 END AS is_invalid
     FROM (SELECT {answers} AS answers, {in_control} AS in_control FROM (
-{_row_values_select(query, extra_columns=keep)}
+{_row_values_select(query, extra_columns=by and f"{by}, ")}
     ))
   ) {_UNNESTED}
   GROUP BY person, {_BARE}"""
