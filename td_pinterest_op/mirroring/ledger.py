@@ -48,7 +48,7 @@ _NULLS = ", ".join(
 )
 NEWEST = "max(entries.plan) AS plan, max_by(op, entries.plan) AS op, max_by(joined, entries.plan) AS joined"
 """The columns of a digest's newest row in `entries`."""
-# The rows of a statement may be older by this many seconds than their first appearance.
+# Rows may be older by this many seconds than the plan after which they were written: others are skipped by their time.
 _SLACK = 86_400
 # The ledger is compacted at this many rows for each member, with a margin, or at this many plans, as queries name each.
 _ROWS, _MARGIN, _PLANS = 3, 100, 1000
@@ -141,7 +141,7 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
         """
         return f"""\
 SELECT CASE WHEN session = {quote_literal(self.stage.token)} THEN op END AS op, digest, figure
-{self._rows_clause} AND {_since_condition(state.number)}
+{self._rows_clause} AND time >= {state.number // 1000 - _SLACK}
   AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
 
     def find_newer_plan(self) -> int | None:
@@ -152,7 +152,7 @@ SELECT CASE WHEN session = {quote_literal(self.stage.token)} THEN op END AS op, 
         plan = self.state.number
         query = (
             f"SELECT coalesce(max(CASE WHEN digest IS NULL AND joined >= {plan} THEN plan END), {plan}) AS newest\n"
-            f"{self._rows_clause} AND {_since_condition(plan)}"
+            f"{self._rows_clause} AND time >= {plan // 1000 - _SLACK}"
         )
         (row,) = self.stage.read_records("read the newest plan", query)
         return None if row["newest"] == plan else int(row["newest"])
@@ -245,11 +245,6 @@ def marker_select(op: str, *, plan: int, **values: int | str) -> str:
     columns = {"plan": str(plan), "op": f"'{op}'"} | known
     selected = [f"cast({columns.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in [*_COLUMNS][1:-2]]
     return f"SELECT {', '.join(selected)}"
-
-
-def _since_condition(plan: int) -> str:
-    """Return the SQL condition on `time` by which a query skips rows that were written before a plan was made."""
-    return f"time >= {plan // 1000 - _SLACK}"
 
 
 def membership_sql(state: LedgerState) -> str:

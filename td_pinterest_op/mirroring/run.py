@@ -36,8 +36,7 @@ _TRUSTED = 10.0
 class MirrorRun:
     """The steps of a mirror run that take place in the warehouse. They fill `stats`.
 
-    `lists`: the queries of the task's lists. Methods raise JobError and TreasureDataError, and LimitError where it is
-    documented.
+    `lists`: the queries of the task's lists. Methods raise JobError and TreasureDataError, some of them LimitError.
     """
 
     stage: Stage
@@ -57,10 +56,7 @@ class MirrorRun:
         self.stage.drop_tables(self.stage.tables)
 
     def compare_with_ledger(self) -> None:
-        """Hash the people of the query, compare them with the ledger, and count the changes.
-
-        Raises LimitError as `check_lists` does.
-        """
+        """Hash the people, compare them with the ledger, and count changes. Raises LimitError (see `check_lists`)."""
         tables, of_lists = self._hash_lists()
         choose = partial(find_people_columns, settings=self.settings, lists=of_lists)
         query = self._read_columns("query", self.stage.source, choose)

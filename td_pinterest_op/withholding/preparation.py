@@ -59,10 +59,10 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> 
 
 
 def find_people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
-    """Return the identifier columns of the people's query. Raises JobError if there are none.
+    """Return the identifier columns of the people's query.
 
-    Raises JobError too if an opt-out or consent list has no type in common with them (`lists`: the columns of each
-    list), and if the control group cannot be chosen.
+    Raises JobError if there are none, if the control group cannot be chosen, and if an opt-out or consent list has no
+    type in common with them (`lists`: the columns of each list).
     """
     own = {name.lower() for name, _ in job.schema}
     others = {column.name.lower() for columns in lists.values() for column in columns}

@@ -123,10 +123,7 @@ def _single_value_select(query: Query) -> str:
 
 
 def _row_values_select(query: Query, *, extra_columns: str = "") -> str:
-    """Return a SELECT of the digests and reasons for each row's identifiers, as a non-empty array `answers`.
-
-    A row without a value has the answer `null`. `extra_columns`: columns to select as well.
-    """
+    """Return a SELECT of each row's digests and reasons as a non-empty array `answers`: `null` without any value."""
     of_columns = " || ".join(
         f"coalesce(a{column.position}, ARRAY[])" if column.is_array else f"ARRAY[a{column.position}]"
         for column in query.columns
