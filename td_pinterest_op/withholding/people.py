@@ -71,7 +71,7 @@ class SingleIdentifierPeople:
             self._controlled.add([key for key in compress(column.keys, in_control) if key])
 
     def find_sendable(self) -> Iterator[Sendable]:
-        """Yield for each first byte the identifiers that may be sent, and counts of others by reason. Raises OSError."""
+        """Yield for each first byte the identifiers to send, and the counts of others by reason. Raises OSError."""
         collected = (self._everybody, self._controlled)
         for buckets in collected:
             buckets.finish()
@@ -161,7 +161,7 @@ class People:
         return self._facts[start:stop].translate(self._outcomes)
 
     def find_sendable(self) -> Iterator[Sendable]:
-        """Yield for each first byte the identifiers that may be sent, and counts of others by reason. Raises OSError."""
+        """Yield for each first byte the identifiers to send, and the counts of others by reason. Raises OSError."""
         self.compare_with_lists()
         kinds = (_ARE_VALID, _ARE_SUPPRESSED, _GIVE_CONSENT, _ARE_IN_CONTROL)
         for bucket in range(BUCKETS):
