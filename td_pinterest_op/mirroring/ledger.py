@@ -95,7 +95,7 @@ class Ledger:
     state: LedgerState = field(init=False)
 
     def read_state(self, *, now: float, may_create: bool) -> None:
-        """Read the state of the audience's ledger. If its table is missing, create it if that is allowed."""
+        """Read what the ledger contains about the audience. If its table is missing, `may_create` creates it."""
         if self.name not in self.stage.drop_unused_tables(now=now):
             self.state = LedgerState(number=int(now * 1000))
             if not may_create:

@@ -262,6 +262,7 @@ class PlanGuard:
             self._wrote = True
 
     def _raise_if_superseded(self, error: ExportError) -> None:
+        """Raise LimitError if there is a newer plan. First record in the ledger whom this plan may have sent."""
         try:
             if self._wrote and (newer := self._ledger.find_newer_plan()):
                 self._newer = newer

@@ -72,7 +72,7 @@ def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Co
 
 
 def check_lists(list_stats: Mapping[str, Stats], settings: Settings) -> None:
-    """Warn of invalid values in the opt-out and consent lists, whose statistics `list_stats` has by their names.
+    """Check the statistics of the opt-out and consent lists, by their names, and warn of invalid values in the lists.
 
     Raises LimitError if a list has no identifier, is unexpectedly plain or hashed, or has opt-outs without a hash. An
     opt-out list may be empty if the settings allow that.

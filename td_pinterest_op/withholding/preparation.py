@@ -181,7 +181,7 @@ class _FilteredRowReader(RowReader):
     def _strip_rows(
         self, rows: Iterable[tuple[int, int, bytes]], outcomes: bytearray, to_strip: Mapping[int, _ToStrip]
     ) -> None:
-        """Store the rows (person, shape, row) of people who lose identifiers, without these, and set the outcomes."""
+        """Store the rows of people who lose identifiers, without these, and set the outcomes of these people."""
         by_person: defaultdict[int, _Rows] = defaultdict(list)
         for person, shape, row in rows:
             if person in to_strip:

@@ -144,6 +144,7 @@ def _in_control_sql(control: Control | None, key: str, *, condition: str = "") -
 
 
 def _single_persons_select(query: Query, control: Control | None) -> str:
+    """Return a SELECT of the different digests and reasons, with counts, if each person has one identifier."""
     return f"""
   SELECT answer, {_in_control_sql(control, "answer", condition=f"{_IS_DIGEST} AND ")} AS in_control, {_SUMS}
   FROM ({values_select(query)})
@@ -151,6 +152,7 @@ def _single_persons_select(query: Query, control: Control | None) -> str:
 
 
 def _persons_select(query: Query, control: Control | None) -> str:
+    """Return a SELECT of each person's different digests and reasons, with counts, if a person may have several."""
     by, answers, in_control = "", "answers", "0"
     if control and control.by:
         position = find_position(control.by, query.names)

@@ -15,19 +15,8 @@ from tests.mirror.days import DATABASE, LEDGER, World
 
 DAY = 86_400_000
 # Of the ledger, since version 0.3.
-COLUMNS = {
-    "audience_id": "varchar",
-    "plan": "bigint",
-    "op": "varchar",
-    "digest": "varchar",
-    "joined": "bigint",
-    "figure": "bigint",
-    "resent": "bigint",
-    "ad_account_id": "varchar",
-    "customer_list_id": "varchar",
-    "session": "varchar",
-    "time": "bigint",
-}
+COLUMNS = """audience_id varchar, plan bigint, op varchar, digest varchar, joined bigint, figure bigint, resent bigint,
+ad_account_id varchar, customer_list_id varchar, session varchar, time bigint"""
 
 
 @pytest.fixture
@@ -108,7 +97,7 @@ def test_ledger_of_version_0_3_is_continued(mirror_world: World) -> None:
     for digest in digests(1, first=205):
         add("next to", "join", digest)
     add("next to", "overtaken", joined=plans["given up"])
-    columns = ", ".join(f"cast(NULL AS {type_}) AS {name}" for name, type_ in COLUMNS.items())
+    columns = ", ".join(f"cast(NULL AS {type_}) AS {name}" for name, type_ in map(str.split, COLUMNS.split(",")))
     mirror_world.td.create(DATABASE, LEDGER, f"SELECT {columns} WHERE false")
     values = ", ".join(f"({', '.join('NULL' if value is None else repr(value) for value in row)})" for row in rows)
     mirror_world.sql(f"INSERT INTO {LEDGER} VALUES {values}")
