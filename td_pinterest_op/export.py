@@ -119,7 +119,10 @@ class _ExportRun:
         """Yield the unique records of the query, read into a temporary file and checked against the limits."""
         settings, stats, sources = self.request.settings, self.stats, self.request.lists
         with contextlib.ExitStack() as stack:
-            lists = stack.enter_context(open_lists(self.services.treasure_data, sources, settings, stats))
+            lists = Lists()
+            # Without lists, the rows of a file need no connection to Treasure Data.
+            if sources:
+                lists = stack.enter_context(open_lists(self.services.treasure_data, sources, settings, stats))
             rows = self._open_rows(lists)
             reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
             with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
