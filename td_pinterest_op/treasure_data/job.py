@@ -6,7 +6,7 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -37,30 +37,26 @@ _LONGEST_ENGINE_TEXT = 600
 class Source:
     """The source of rows: the id of an existing job, or a query to issue (then `job_id` is None).
 
-    Treasure Data makes one job of all queries that are issued with the same `domain_key`. `purpose`: what a statement
-    of the operator itself is for; an error about it does not mention the export.
+    `attempt`: text that identifies the attempt of a task, whose retries adopt the query's job; random text by default.
+    `purpose`: what a statement of the operator itself is for; an error about it does not mention the export.
     """
 
     job_id: str | None = None
     query: str = ""
     database: str = ""
     engine: str = "presto"
-    domain_key: str = ""
+    attempt: str = field(default_factory=lambda: secrets.token_hex(16), compare=False)
     purpose: str = ""
 
-    def with_query(self, query: str) -> "Source":
-        """Return this source with another query, whose job is adopted if the task runs again."""
-        digest = hashlib.sha256(f"{self.domain_key} {query}".encode()).hexdigest()
-        return replace(self, query=query, domain_key=f"td_pinterest_op-{digest[:40]}")
+    @property
+    def domain_key(self) -> str:
+        """The key of the query: Treasure Data makes one job of all requests with the same key."""
+        text = " ".join((self.attempt, self.engine, self.database, self.query))
+        return f"td_pinterest_op-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
 
     def with_fresh_query(self, query: str) -> "Source":
         """Return this source with another query, issued again if the task runs again: its rows may have changed."""
-        return replace(self, query=query, domain_key=make_domain_key())
-
-
-def make_domain_key() -> str:
-    """Return a random domain key, which makes Treasure Data start a new job instead of adopting an earlier one."""
-    return f"td_pinterest_op-{secrets.token_hex(16)}"
+        return replace(self, query=query, attempt=secrets.token_hex(16))
 
 
 class Origin(NamedTuple):

@@ -25,11 +25,10 @@ from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.treasure_data.api import RUN_AGAIN, TreasureData
-from td_pinterest_op.treasure_data.job import Source, make_domain_key, run_statement
+from td_pinterest_op.treasure_data.job import Source, run_statement
 from td_pinterest_op.treasure_data.result import read_small_result
-from td_pinterest_op.workflow.resubmit import may_resubmit
 from td_pinterest_op.workflow.services import build_treasure_data_api
-from td_pinterest_op.workflow.task import Task, read_database
+from td_pinterest_op.workflow.task import Task, may_resubmit, read_database
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +133,7 @@ class History:
     def _build_source(self, query: str) -> Source:
         """Return the source for a query on the history's database, which stays one job if its request is repeated."""
         # The key makes one job of a request that is repeated because its response was lost.
-        return Source(query=query, database=self.database, domain_key=make_domain_key(), purpose="history")
+        return Source(query=query, database=self.database, purpose="history")
 
     def _sleep_unless_given_up(self, seconds: float) -> None:
         """Sleep before a retry. Raises TimeoutError if the history was given up after a failure."""

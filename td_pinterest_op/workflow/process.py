@@ -17,7 +17,7 @@ from td_pinterest_op.redaction.format import break_templates
 from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.unexpected import to_export_error
-from td_pinterest_op.workflow.resubmit import try_resubmit
+from td_pinterest_op.workflow.task import try_resubmit
 
 log = logging.getLogger("td_pinterest_op")
 

@@ -195,7 +195,7 @@ def test_a_query_that_is_refused_is_for_the_workflows_author(
     body = '{"error": "line 1:8: mismatched input"}'
     emulator.faults.add(Fault(kind="status", status=status, path="/v3/job/issue", body=body))
     with pytest.raises(WorkflowError, match=complaint):
-        wait_for_job(td, Source(query="select email from where", database="crm", domain_key="key"))
+        wait_for_job(td, Source(query="select email from where", database="crm"))
 
 
 @pytest.mark.parametrize("body", ["", "no JSON", "[1]", '"x"', "\x00"])
