@@ -16,8 +16,8 @@ from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.treasure_data.api import TreasureData
+from td_pinterest_op.workflow.digdag_secrets import TokenStore
 from td_pinterest_op.workflow.task import Task
-from td_pinterest_op.workflow.token_store import TokenStore
 
 OnNewRefreshToken = Callable[[Secret | None, float | None], None]
 
@@ -67,7 +67,7 @@ def connect_services(
 
     Raises SettingsError for an endpoint that secrets must not be sent to.
     """
-    endpoint, store = task.endpoints.pinterest, open_token_store(task, settings, timing)
+    endpoint, store = task.endpoints.pinterest, TokenStore(task=task, settings=settings, timing=timing)
     with open_client(settings, endpoint=endpoint, timing=timing, count=count, on_response=on_response) as client:
         tokens = Tokens(
             client=client,
@@ -104,7 +104,11 @@ def open_client(
             endpoint=endpoint,
             transport=transport,
             rate_limiter=RateLimiter(requests_per_minute=settings.requests_per_minute, timing=timing),
-            retry=_build_retry(settings),
+            retry=Retry(
+                count=settings.retry_count,
+                initial_wait=settings.retry_initial_wait_millis / 1000,
+                longest_wait=settings.max_retry_wait_millis / 1000,
+            ),
             timing=timing,
             count=count,
             on_response=on_response,
@@ -115,25 +119,3 @@ def build_treasure_data_api(task: Task, *, transport: Transport, retry: Retry, t
     """Return Treasure Data's API for a task. Raises SettingsError if the task has no API key."""
     endpoint = task.endpoints.treasure_data
     return TreasureData(api_key=task.td_api_key, endpoint=endpoint, transport=transport, retry=retry, timing=timing)
-
-
-def open_token_store(task: Task, settings: ConnectionSettings, timing: Timing) -> TokenStore:
-    """Return the store for the refresh tokens that Pinterest issues to a task."""
-    project_id = str(task.params.get("project_id"))
-    return TokenStore(
-        secret_name=settings.refresh_token_secret,
-        current=settings.refresh_token,
-        project_id=int(project_id) if project_id.isdecimal() else None,
-        environ=task.environ,
-        retry=_build_retry(settings),
-        timing=timing,
-    )
-
-
-def _build_retry(settings: ConnectionSettings) -> Retry:
-    """Return the number of retries and the waits that the settings ask for."""
-    return Retry(
-        count=settings.retry_count,
-        initial_wait=settings.retry_initial_wait_millis / 1000,
-        longest_wait=settings.max_retry_wait_millis / 1000,
-    )
