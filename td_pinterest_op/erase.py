@@ -35,7 +35,7 @@ from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run
 from td_pinterest_op.workflow.process import TaskProcess
-from td_pinterest_op.workflow.progress import LogReporter, Phase
+from td_pinterest_op.workflow.progress import Phase, ProgressReporter
 from td_pinterest_op.workflow.services import Services, connect_services
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     request = read_request(task, table=ERASURE)
     settings = request.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
-    reporter = LogReporter(timing=timing)
+    reporter = ProgressReporter(timing=timing)
     erasure = _Erasure(request=request, settings=settings, timing=timing, stats=stats, reporter=reporter)
     with record_run(open_history(task, settings.history, timing), erasure.build_history_rows):
         erasure.run()
@@ -107,7 +107,7 @@ class _Erasure:
     settings: ErasureSettings
     timing: Timing
     stats: Stats
-    reporter: LogReporter
+    reporter: ProgressReporter
     targets: list[ErasureTarget] = field(default_factory=list)
     processed: int = 0
     is_complete: bool = False

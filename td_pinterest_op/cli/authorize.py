@@ -77,8 +77,7 @@ def authorize(
     environ = credentials.environ
     store = make_target(kind, place, environ)
     app = _add_app_credentials(credentials).build_settings()
-    endpoint = credentials.build_task().endpoints.pinterest
-    with stop_on_signals(), open_client(app, endpoint=endpoint, timing=SYSTEM) as client:
+    with stop_on_signals(), open_client(credentials.build_task(), app, timing=SYSTEM) as client:
         state = secrets.token_urlsafe(32)
         link = build_consent_url(environ, client_id=app.client_id, redirect_uri=redirect, state=state)
         code = (

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import JobError, StoppedError, TreasureDataError
@@ -32,8 +32,6 @@ from td_pinterest_op.workflow.task import Task, may_resubmit, read_database
 
 log = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
-
 TIME_LIMIT = 30.0
 """Seconds by which reading or writing a history may delay its task."""
 _CONNECT_TIMEOUT = 10.0
@@ -41,6 +39,8 @@ _CONNECT_TIMEOUT = 10.0
 _WAITS = (0.5, 2.0)
 # Rows of one INSERT: Treasure Data rejects a query of more than a million characters.
 _ROWS_AT_A_TIME = 200
+
+_Execute = Callable[[TreasureData, Source], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,6 @@ class History:
     database: str
     table: str
     timing: Timing
-    session_uuid: str
     _given_up: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -63,7 +62,8 @@ class History:
             "time": int(self.timing.wall()),
             "workflow": find_workflow_name(name),
             "session_time": params.get("session_time"),
-            "session_uuid": self.session_uuid,
+            # A run without a workflow is a session of its own.
+            "session_uuid": str(params.get("session_uuid") or uuid.uuid4()),
             "attempt_id": None if attempt is None else str(attempt),
             "task": name or None,
             "version": __version__,
@@ -82,11 +82,9 @@ class History:
     def read_rows(self, query: str) -> list[dict[str, Any]]:
         """Return the rows of a query, or an empty list if the history cannot be read. Raises StoppedError."""
         results = self._try_queries(read_small_result, [query], failure="nothing is known from the history")
-        return results[0] if results else []
+        return [row for rows in results for row in rows]
 
-    def _try_queries(
-        self, execute: Callable[[TreasureData, Source], _T], queries: Sequence[str], *, failure: str
-    ) -> list[_T]:
+    def _try_queries(self, execute: _Execute, queries: Sequence[str], *, failure: str) -> list[Any]:
         """Return the results of `execute` for the queries, or [] after a warning that begins with `failure`."""
         if self._given_up.is_set():
             return []
@@ -105,7 +103,7 @@ class History:
         log.warning("%s %s: %s. The run continues without its history", failure, place, problem)
         return []
 
-    def _run_queries(self, execute: Callable[[TreasureData, Source], _T], queries: Sequence[str]) -> list[_T]:
+    def _run_queries(self, execute: _Execute, queries: Sequence[str]) -> list[Any]:
         """Return the results of `execute` for the queries, over a separate connection to Treasure Data."""
         # Without retries, which would log warnings.
         limits = {"connect_timeout": _CONNECT_TIMEOUT, "write_timeout": TIME_LIMIT, "read_timeout": TIME_LIMIT}
@@ -115,25 +113,21 @@ class History:
             td = build_treasure_data_api(self.task, transport=transport, retry=retry, timing=timing)
             return [self._run_query(td, execute, query) for query in queries]
 
-    def _run_query(self, td: TreasureData, execute: Callable[[TreasureData, Source], _T], query: str) -> _T:
+    def _run_query(self, td: TreasureData, execute: _Execute, query: str) -> Any:
         """Return the result of `execute` for a query. After an error, create or extend the table, and try again."""
-        source = self._build_source(query)
+        # One source for all tries: a request that is repeated because its response was lost is the same job.
+        source = Source(query=query, database=self.database, purpose="history")
         for wait in _WAITS:
             try:
                 return execute(td, source)
             except JobError:
                 # Another run may do the same: the next try shows whether the table is there.
                 with contextlib.suppress(JobError, TreasureDataError):
-                    run_statement(td, self._build_source(create_table(self.table)))
+                    run_statement(td, source.with_fresh_query(create_table(self.table)))
             except TreasureDataError:
                 pass
             td.sleep(wait)
         return execute(td, source)
-
-    def _build_source(self, query: str) -> Source:
-        """Return the source for a query on the history's database, which stays one job if its request is repeated."""
-        # The key makes one job of a request that is repeated because its response was lost.
-        return Source(query=query, database=self.database, purpose="history")
 
     def _sleep_unless_given_up(self, seconds: float) -> None:
         """Sleep before a retry. Raises TimeoutError if the history was given up after a failure."""
@@ -146,10 +140,7 @@ def open_history(task: Task, table: TableName | None, timing: Timing) -> History
     """Return the history of a task, or None if `table` is None. Raises SettingsError if no database is known."""
     if table is None:
         return None
-    database = read_history_database(task, table)
-    # A run without a workflow is a session of its own.
-    session_uuid = str(task.params.get("session_uuid") or uuid.uuid4())
-    return History(task=task, database=database, table=table.table, timing=timing, session_uuid=session_uuid)
+    return History(task=task, database=read_history_database(task, table), table=table.table, timing=timing)
 
 
 def read_history_database(task: Task, table: TableName) -> str:
@@ -178,7 +169,6 @@ def record_run(history: History | None, build_rows: Callable[[str], Sequence[Row
 
 
 def _needs_row(task: Task, error: BaseException) -> bool:
-    """Whether a failed run gets a row in the history: not if a signal ended it, or if its task is resubmitted."""
     return isinstance(error, Exception) and not shutdown.is_requested() and not may_resubmit(task, error)
 
 

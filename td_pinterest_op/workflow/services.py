@@ -67,8 +67,8 @@ def connect_services(
 
     Raises SettingsError for an endpoint that secrets must not be sent to.
     """
-    endpoint, store = task.endpoints.pinterest, TokenStore(task=task, settings=settings, timing=timing)
-    with open_client(settings, endpoint=endpoint, timing=timing, count=count, on_response=on_response) as client:
+    store = TokenStore(task=task, settings=settings, timing=timing)
+    with open_client(task, settings, timing=timing, count=count, on_response=on_response) as client:
         tokens = Tokens(
             client=client,
             client_id=settings.client_id,
@@ -79,20 +79,19 @@ def connect_services(
             scopes=scopes,
             timing=timing,
         )
-        account = settings.ad_account_id
-        yield Services(task=task, client=client, tokens=tokens, ad_account_id=account, timing=timing)
+        yield Services(task=task, client=client, tokens=tokens, ad_account_id=settings.ad_account_id, timing=timing)
 
 
 @contextlib.contextmanager
 def open_client(
+    task: Task,
     settings: ConnectionSettings,
     *,
-    endpoint: str,
     timing: Timing,
     count: RequestCounts | None = None,
     on_response: OnResponse | None = None,
 ) -> Iterator[Client]:
-    """Yield a client for Pinterest's API that lasts until the end of the block."""
+    """Yield a client for Pinterest's API that lasts until the end of the block. Raises as `connect_services` does."""
     transport = Transport(
         connect_timeout=settings.connection_timeout_secs,
         write_timeout=settings.write_timeout_secs,
@@ -101,7 +100,7 @@ def open_client(
     )
     with contextlib.closing(transport):
         yield Client(
-            endpoint=endpoint,
+            endpoint=task.endpoints.pinterest,
             transport=transport,
             rate_limiter=RateLimiter(requests_per_minute=settings.requests_per_minute, timing=timing),
             retry=Retry(
