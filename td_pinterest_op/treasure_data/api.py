@@ -40,12 +40,7 @@ RUN_AGAIN = "; run this task again later"
 
 
 def build_path(*parts: str) -> str:
-    """Return the API path `/v3/…` of the URL-encoded `parts`. Raises WorkflowError if one is empty or only dots."""
-    if any(part.strip(".") == "" for part in parts):
-        raise WorkflowError(
-            f'the name of a database, table or job is empty, or has only dots, in "{sanitize("/".join(parts))}": '
-            "correct it in the settings or in the task. No request was sent to Treasure Data"
-        )
+    """Return the API path `/v3/…` of the URL-encoded `parts`."""
     return "/v3/" + "/".join(urllib.parse.quote(part, safe="") for part in parts)
 
 

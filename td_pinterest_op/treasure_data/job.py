@@ -37,7 +37,7 @@ _LONGEST_ENGINE_TEXT = 600
 class Source:
     """The source of rows: the id of an existing job, or a query to issue (then `job_id` is None).
 
-    `attempt`: text that identifies the attempt of a task, whose retries adopt the query's job; random text by default.
+    `attempt_key`: text that identifies the attempt of a task, whose retries adopt the query's job; random text by default.
     `purpose`: what a statement of the operator itself is for; an error about it does not mention the export.
     """
 
@@ -45,18 +45,18 @@ class Source:
     query: str = ""
     database: str = ""
     engine: str = "presto"
-    attempt: str = field(default_factory=lambda: secrets.token_hex(16), compare=False)
+    attempt_key: str = field(default_factory=lambda: secrets.token_hex(16), compare=False)
     purpose: str = ""
 
     @property
     def domain_key(self) -> str:
         """The key of the query: Treasure Data makes one job of all requests with the same key."""
-        text = " ".join((self.attempt, self.engine, self.database, self.query))
+        text = " ".join((self.attempt_key, self.engine, self.database, self.query))
         return f"td_pinterest_op-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
 
     def with_fresh_query(self, query: str) -> "Source":
         """Return this source with another query, issued again if the task runs again: its rows may have changed."""
-        return replace(self, query=query, attempt=secrets.token_hex(16))
+        return replace(self, query=query, attempt_key=secrets.token_hex(16))
 
 
 class Origin(NamedTuple):
@@ -138,7 +138,7 @@ def _complete_job(td: TreasureData, source: Source, on_job_id: Callable[[str], N
         if details["status"] == "success":
             return job_id, details
         if not is_adopted:
-            raise _build_failure(job_id, details, source.purpose)
+            raise _build_job_error(job_id, details, source.purpose)
     raise JobError(f"{_MAXIMUM_ISSUES} jobs of this query failed in this session: look at the last one, job {job_id}")
 
 
@@ -193,7 +193,7 @@ def _get_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]
     return content
 
 
-def _build_failure(job_id: str, details: Mapping[str, Any], purpose: str) -> JobError:
+def _build_job_error(job_id: str, details: Mapping[str, Any], purpose: str) -> JobError:
     """Return the error for a job that did not succeed. It quotes the last lines that the query engine wrote."""
     debug = details.get("debug")
     parts = [debug.get("stderr"), debug.get("cmdout")] if isinstance(debug, Mapping) else [debug]

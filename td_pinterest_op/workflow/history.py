@@ -155,21 +155,15 @@ def record_run(history: History | None, build_rows: Callable[[str], Sequence[Row
     A row without an outcome gets that of the run. No row is written for a run that was ended by a signal, which leaves
     no time, nor for a task that is resubmitted.
     """
-    error: BaseException | None = None
     try:
         yield
-    except BaseException as failure:
-        error = failure
-        raise
-    finally:
-        if history and (error is None or _needs_row(history.task, error)):
+    except Exception as error:
+        if history and not shutdown.is_requested() and not may_resubmit(history.task, error):
             text = format_error(error)
-            outcome = {"outcome": FAILED, "error": text} if error else {"outcome": SUCCESS}
-            history.write_rows([{**outcome, **row} for row in build_rows(text)])
-
-
-def _needs_row(task: Task, error: BaseException) -> bool:
-    return isinstance(error, Exception) and not shutdown.is_requested() and not may_resubmit(task, error)
+            history.write_rows([{"outcome": FAILED, "error": text, **row} for row in build_rows(text)])
+        raise
+    if history:
+        history.write_rows([{"outcome": SUCCESS, **row} for row in build_rows("")])
 
 
 def format_error(error: BaseException | None) -> str:

@@ -95,10 +95,8 @@ class SessionLog(logging.Handler):
         data = f"{line}\n".encode("utf-8", "backslashreplace")
         try:
             descriptor = sys.stderr.fileno()
-        except AttributeError:  # None: closed before Python began
-            return
-        except (OSError, ValueError):  # no file, as in a notebook
-            with contextlib.suppress(OSError, ValueError):
+        except (AttributeError, OSError, ValueError):  # None, closed before Python began, or no file, as in a notebook
+            with contextlib.suppress(AttributeError, OSError, ValueError):
                 sys.stderr.write(data.decode())
                 sys.stderr.flush()
             return

@@ -12,9 +12,9 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import AccountError, SettingsError, SettingsErrorCollector
@@ -70,7 +70,7 @@ class Task:
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @property
-    def attempt(self) -> str:
+    def attempt_key(self) -> str:
         """Text that identifies the task in its attempt, or random text: a retry adopts the jobs of its attempt.
 
         A new attempt issues each query again, since the rows may have changed. Session and project do not identify an
@@ -186,7 +186,7 @@ def read_source(task: Task) -> Source:
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:
-        return _build_source(task, "query", use="a query")
+        return replace(_build_source(task, "query", use="a query"), attempt_key=task.attempt_key)
     job_id = task.td.get("last_job_id") if job_id is None else job_id
     if is_left_out(job_id):
         raise SettingsError(
@@ -202,10 +202,7 @@ def read_list_source(task: Task, name: str) -> Source | None:
 
     Each retry issues the query again, so that people who opted out in between are not sent. Raises SettingsError.
     """
-    if _read_parameter(task, name) is None:
-        return None
-    source = _build_source(task, name, use=name)
-    return source.with_fresh_query(source.query)
+    return None if _read_parameter(task, name) is None else _build_source(task, name, use=name)
 
 
 def _read_parameter(task: Task, name: str) -> object:
@@ -224,11 +221,11 @@ def read_sql(text: str, *, key: str) -> str:
     text = text.strip()
     if not text.lower().endswith(".sql"):
         return text
-    path = PurePath(text)
+    path = Path(text)
     if path.is_absolute() or ".." in path.parts:
         raise SettingsError(f"{key}: {sanitize(text)} is outside the project: name a file inside its folder", key=key)
     try:
-        query = Path(text).read_text(encoding="utf-8")
+        query = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise SettingsError(
             f"{key}: there is no file {sanitize(text)} in the project: correct the name", key=key
@@ -281,4 +278,4 @@ def _build_source(task: Task, name: str, *, use: str) -> Source:
     if engine not in ENGINES:
         errors.add(f"engine must be one of {', '.join(ENGINES)}", key="engine")
     errors.raise_any()
-    return Source(query=sql, database=database, engine=engine, attempt=task.attempt)
+    return Source(query=sql, database=database, engine=engine)

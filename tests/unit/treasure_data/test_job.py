@@ -12,7 +12,7 @@ from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 from tests.clock import FakeTime
 
-QUERY = Source(query="select email from customers", database="crm", engine="presto", attempt="first")
+QUERY = Source(query="select email from customers", database="crm", engine="presto", attempt_key="first")
 EMAIL = '[["email","varchar"]]'
 UNKNOWN_COUNTS: list[object] = [None, "", "many", [], float("inf"), float("nan"), "Infinity", 1e300, -1, 10**400]
 

@@ -88,7 +88,7 @@ class TestSource:
         ],
     )
     def test_a_query_comes_with_its_database_and_engine(self, params: dict[str, Any], engine: str) -> None:
-        expected = Source(query="select 1", database="crm", engine=engine, attempt=task().attempt)
+        expected = Source(query="select 1", database="crm", engine=engine, attempt_key=task().attempt_key)
         source = read_source(task(**params, query="select 1"))
         assert (expected, expected.domain_key) == (source, source.domain_key)
 
