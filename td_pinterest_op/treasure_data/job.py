@@ -37,7 +37,7 @@ _LONGEST_ENGINE_TEXT = 600
 class Source:
     """The source of rows: the id of an existing job, or a query to issue (then `job_id` is None).
 
-    `attempt_key`: text that identifies the attempt of a task, whose retries adopt the query's job; random text by default.
+    `attempt_key` identifies the attempt of a task, whose retries adopt the query's job; by default it is random.
     `purpose`: what a statement of the operator itself is for; an error about it does not mention the export.
     """
 

@@ -39,16 +39,14 @@ def read_small_result(td: TreasureData, source: Source) -> list[dict[str, Any]]:
 
     Raises as `wait_for_job` does.
     """
-    rows = open_job_rows(td, source)
-    names = [name for name, _ in rows.job.schema]
-    return [
-        {
-            name: value.decode(errors="replace") if isinstance(value, bytes) else value
-            for name, value in zip(names, row, strict=True)
-        }
-        for block in rows.blocks
-        for row in zip(*block, strict=True)
-    ]
+    result = open_job_rows(td, source)
+    names = [name for name, _ in result.job.schema]
+    rows = (map(_decode_text, row) for block in result.blocks for row in zip(*block, strict=True))
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _decode_text(value: Any) -> Any:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 class JobResult:

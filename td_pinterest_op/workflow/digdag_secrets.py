@@ -1,8 +1,7 @@
 """digdag's secrets, on a server and in files for `digdag run`, and the store of a task's refresh token in them.
 
-A server's REST API stores secrets but never shows them. A new refresh token is saved where the old one came from, so
-that exports go on when the old one ends: in the workflow project's secrets on a server (the one that DIGDAG_ENDPOINT
-names, else hosted Treasure Workflow) or, in a local run, in the secrets folder of `digdag run`, and never on a server.
+A new refresh token is saved where the old one came from: in a local run, in the secrets folder of `digdag run`, else in
+the project's secrets on the server that DIGDAG_ENDPOINT names, or on hosted Treasure Workflow. Servers show no secrets.
 Sources: digdag-server, rs/ProjectResource.java; digdag-client, api/SecretValidation.java; digdag-cli, Secrets.java and
 ConfigUtil.digdagConfigHome.
 """

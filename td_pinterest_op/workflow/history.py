@@ -99,8 +99,7 @@ class History:
         except Exception as error:
             problem = format_error(error).removesuffix(RUN_AGAIN)
         self._given_up.set()
-        place = f"{self.database}.{self.table}"
-        log.warning("%s %s: %s. The run continues without its history", failure, place, problem)
+        log.warning("%s %s.%s: %s. The run continues without its history", failure, self.database, self.table, problem)
         return []
 
     def _run_queries(self, execute: _Execute, queries: Sequence[str]) -> list[Any]:

@@ -132,11 +132,10 @@ def store_values(**values: object) -> None:
 
 def may_resubmit(task: Task, error: BaseException) -> bool:
     """Whether the task may run again: its refresh token was refused, but another task may have renewed the token."""
-    environment = task.params.get("_env")
-    if not isinstance(error, AccountError) or error.refused_token is None or not isinstance(environment, Mapping):
+    if not isinstance(error, AccountError) or error.refused_token is None:
         return False
     refused = _count_refusals(task, error.refused_token)
-    is_secret = any("${secret:" in str(value) for value in environment.values())
+    is_secret = any("${secret:" in str(value) for value in (task.params.get("_env") or {}).values())
     return is_secret and refused["times"] < _MOST_REFUSALS and refused["in_all"] < _MOST_REFUSALS_IN_ALL
 
 
@@ -165,8 +164,7 @@ def try_resubmit(error: AccountError) -> bool:
 
 def _count_refusals(task: Task, fingerprint: str | None) -> dict[str, Any]:
     """Return a token's fingerprint, its refusals in a row (`times`), and the refusals of all tokens (`in_all`)."""
-    value = task.params.get(_REFUSED)
-    before = value if isinstance(value, Mapping) else {}
+    before = task.params.get(_REFUSED) or {}
     times = int(before["times"]) if before.get("fingerprint") == fingerprint else 0
     return {"fingerprint": fingerprint, "times": times + 1, "in_all": int(before.get("in_all", 0)) + 1}
 
