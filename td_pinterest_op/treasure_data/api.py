@@ -140,10 +140,7 @@ class TreasureData:
 
 
 def _explain_no_response(error: NoResponseError, place: str) -> Exception:
-    """Return a TreasureDataError or SettingsError for `error`, or TemporaryError if a retry may help.
-
-    `place` names the request in the message, such as "to GET /v3/job/status/12".
-    """
+    """Return the error to raise, a TemporaryError if a retry may help. `place`: such as "to GET /v3/job/status/12"."""
     text = f"Treasure Data: {error}"
     if error.failure is Failure.OVERSIZED:
         return TreasureDataError(f"{text}, {place}")

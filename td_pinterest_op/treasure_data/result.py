@@ -35,10 +35,7 @@ def open_job_rows(td: TreasureData, source: Source, *, on_job_id: Callable[[str]
 
 
 def read_small_result(td: TreasureData, source: Source) -> list[dict[str, Any]]:
-    """Return each row of a small result as a dictionary by column name, with text decoded.
-
-    Raises as `wait_for_job` does.
-    """
+    """Return each row of a small result by column name, with text decoded. Raises as `wait_for_job` does."""
     result = open_job_rows(td, source)
     names = [name for name, _ in result.job.schema]
     rows = (map(_decode_text, row) for block in result.blocks for row in zip(*block, strict=True))

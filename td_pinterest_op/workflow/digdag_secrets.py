@@ -39,13 +39,10 @@ _TD_HOST = re.compile(r"api\.(?:[a-z0-9-]+\.)?treasuredata\.(?:com|co\.jp)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigdagServer:
-    """The REST API of a digdag server at `url` (without `/api`). `authorization`: the header's value, or empty.
-
-    Every method raises NoResponseError.
-    """
+    """The REST API of a digdag server at `url` (without `/api`). Every method raises NoResponseError."""
 
     url: str
-    authorization: Secret
+    authorization: Secret  # the header's value, or empty
 
     def put_secret(self, project_id: object, name: str, value: Secret) -> int:
         """Store a secret of a project on the server; return the response's status."""
@@ -77,15 +74,14 @@ def read_local_secret(name: str, environ: Mapping[str, str]) -> str | None:
 
 
 class TokenStore:
-    """Stores each new refresh token of a task where its old one came from.
-
-    `current` is the token that the secret holds, as far as this run knows: the last one that it saved or read.
-    """
+    """Stores each new refresh token of a task where its old one came from."""
 
     def __init__(self, *, task: Task, settings: ConnectionSettings, timing: Timing) -> None:
         project = str(task.params.get("project_id"))
         self._project_id = int(project) if project.isdecimal() else None
-        self._environ, self._timing, self.current = task.environ, timing, settings.refresh_token
+        self._environ, self._timing = task.environ, timing
+        # The token that the secret holds, as far as this run knows: the last one that it saved or read.
+        self.current = settings.refresh_token
         # The workflow's secret; None for a token in plain text, which cannot be saved.
         self._secret_name = settings.refresh_token_secret
         is_on_server = _WORKSPACE.search(Path.cwd().as_posix())

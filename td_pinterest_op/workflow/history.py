@@ -57,14 +57,13 @@ class History:
     def task_columns(self) -> dict[str, Any]:
         """The columns that have the same values in all rows of the task."""
         params, name = self.task.params, str(self.task.params.get("task_name") or "")
-        attempt = params.get("attempt_id")
         return {
             "time": int(self.timing.wall()),
             "workflow": find_workflow_name(name),
             "session_time": params.get("session_time"),
             # A run without a workflow is a session of its own.
-            "session_uuid": str(params.get("session_uuid") or uuid.uuid4()),
-            "attempt_id": None if attempt is None else str(attempt),
+            "session_uuid": params.get("session_uuid") or uuid.uuid4(),
+            "attempt_id": params.get("attempt_id"),
             "task": name or None,
             "version": __version__,
         }

@@ -63,9 +63,7 @@ def connect_services(
 
     `count` counts the requests that write to Pinterest. `on_new_refresh_token` gets each refresh token that Pinterest
     issues (see `Tokens`); by default it is stored where the task's own token came from. A token that lacks one of the
-    `scopes` is an AccountError before any other request.
-
-    Raises SettingsError for an endpoint that secrets must not be sent to.
+    `scopes` is an AccountError before any other request, and an endpoint that is unsafe for secrets a SettingsError.
     """
     store = TokenStore(task=task, settings=settings, timing=timing)
     with open_client(task, settings, timing=timing, count=count, on_response=on_response) as client:

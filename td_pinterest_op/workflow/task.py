@@ -141,14 +141,11 @@ def may_resubmit(task: Task, error: BaseException) -> bool:
 
 def try_resubmit(error: AccountError) -> bool:
     """Add the current task as its own subtask if `may_resubmit` allows it; return whether it was added."""
-    try:
-        task = get_current_task()
-    except SettingsError:
-        return False
-    if not may_resubmit(task, error):
-        return False
     import digdag
 
+    task = get_current_task()
+    if not may_resubmit(task, error):
+        return False
     log.warning(
         "Pinterest refused the refresh token, which another task may have renewed: this task starts again, with the "
         "current value of the secret"

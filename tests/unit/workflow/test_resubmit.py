@@ -90,7 +90,3 @@ def test_other_account_error_is_raised(left: list[dict[str, Any]]) -> None:
     with pytest.raises(AccountError), TaskProcess():
         raise refused(None)
     assert [] == left
-
-
-def test_nothing_is_resubmitted_outside_a_workflow() -> None:
-    assert not try_resubmit(refused())
