@@ -13,14 +13,7 @@ import tdclient.api
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import ExportError, SettingsError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.retry import Retry, read_retry_after
-from td_pinterest_op.http.transport import (
-    Failure,
-    NoResponseError,
-    RawResponse,
-    Transport,
-    parse_json_object,
-    read_body,
-)
+from td_pinterest_op.http.transport import Failure, NoResponseError, RawResponse, Transport, read_response
 from td_pinterest_op.redaction.format import format_count, sanitize
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing, format_duration
@@ -92,8 +85,9 @@ class TreasureData:
         place = f"to {method} {path}"
         for wait in (*islice(self.retry.iterate_waits(), self.retry.count), None):
             try:
-                with self.open_response(method, path, params=params) as response:
-                    status, content = response.status, parse_json_object(read_body(response))
+                with self.open_response(method, path, params=params) as raw:
+                    response = read_response(raw)
+                status, content = response.status, response.content
                 break
             except TemporaryError as error:
                 if wait is None:
