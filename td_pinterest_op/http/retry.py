@@ -73,10 +73,9 @@ def read_server_time(headers: Mapping[str, str], *, wall: float) -> float:
 
 
 def _parse_http_date(text: str) -> float | None:
-    """Return the time in an HTTP date, in seconds since 1970, or None if the date is invalid."""
     try:
         moment = email.utils.parsedate_to_datetime(text)
         # The asctime form has no zone; it is UTC as well.
-        return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
+        return moment.replace(tzinfo=moment.tzinfo or datetime.timezone.utc).timestamp()
     except (TypeError, ValueError, OverflowError, IndexError):
         return None

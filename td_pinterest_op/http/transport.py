@@ -32,6 +32,9 @@ _LARGEST_BODY = 8 * 1024 * 1024
 # The kernel is to hold little of a body, or a peer that stopped reading would go unnoticed behind its buffers.
 _PIECE = 64 * 1024
 _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE)]
+_HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip", "Accept": "*/*"}
+# The last is OpenSSL's, which requests does not read.
+_CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
@@ -162,9 +165,6 @@ class Transport:
 
     def __init__(self, *, connect_timeout: float, write_timeout: float, read_timeout: float, connections: int) -> None:
         self._timeout = (connect_timeout, read_timeout)
-        self._options: dict[tuple[str, ...], dict[str, Any]] = {}
-        self._session = requests.Session()
-        self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"})
         self._adapter = _Adapter(write_timeout=write_timeout, connections=connections)
 
     def send(
@@ -176,40 +176,20 @@ class Transport:
 
     @contextlib.contextmanager
     def open_response(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise | None = None
     ) -> Iterator[RawResponse]:
-        """Send one request, and yield its response for the block to read. Raises NoResponseError, also in the block.
-
-        `auth` is required: without it requests would send what it finds in ~/.netrc.
-        """
-        options: dict[str, Any] = {}
+        """Send one request, and yield its response for the block to read. Raises NoResponseError, also in the block."""
         try:
-            request = self._session.prepare_request(
-                requests.Request(method, url, headers=dict(headers), data=body, auth=auth)
-            )
-            options = self._read_environment(url)
-            # By the adapter, not by the session, which parses where a redirect leads even if it does not follow it.
-            with self._adapter.send(request, stream=True, timeout=self._timeout, **options) as response:
+            # Not by a session, which adds credentials of ~/.netrc, and parses where a redirect leads.
+            request = requests.Request(method, url, headers={**_HEADERS, **headers}, data=body, auth=auth).prepare()
+            verify = next(filter(None, map(os.environ.get, _CERTIFICATE_VARIABLES)), True)
+            options: dict[str, Any] = {"timeout": self._timeout, "verify": verify, "proxies": _find_proxies(url)}
+            with self._adapter.send(request, stream=True, **options) as response:
                 # urllib3 before 2.0 takes a body that breaks off for a whole one, unless it has to compare the lengths.
                 response.raw.enforce_content_length = True
                 yield response.raw
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, zlib.error, UnicodeError) as error:
-            raise _explain_failure(error, url, options.get("proxies", {})) from None
-
-    def _read_environment(self, url: str) -> dict[str, Any]:
-        """Return the proxies and certificates that the environment sets for a URL; cached, since reading is slow."""
-        origin = urllib.parse.urlsplit(url)[:2]
-        if origin not in self._options:
-            merged = self._session.merge_environment_settings(url, {}, None, None, None)
-            # The loop-back of a proxy is that of another machine.
-            proxies = {} if _is_loopback(url) else merged["proxies"]
-            for proxy in proxies.values():
-                with contextlib.suppress(ValueError):  # no URL: the request fails with a message
-                    Secret(requests.utils.get_auth_from_url(proxy)[1])  # masked from here on
-            # OpenSSL's variable, which requests does not read.
-            verify = os.environ.get("SSL_CERT_FILE") or True if merged["verify"] is True else merged["verify"]
-            self._options[origin] = {"proxies": proxies, "verify": verify, "cert": merged["cert"]}
-        return self._options[origin]
+            raise _explain_failure(error, url) from None
 
     def close(self) -> None:
         """Close all connections."""
@@ -237,6 +217,16 @@ def _is_loopback(url: str) -> bool:
         host = urllib.parse.urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     return False
+
+
+def _find_proxies(url: str) -> dict[str, str]:
+    """Return the environment's proxies for a URL. Their passwords are masked from then on."""
+    # The loop-back of a proxy is that of another machine.
+    proxies = {} if _is_loopback(url) else requests.utils.get_environ_proxies(url)
+    for proxy in proxies.values():
+        with contextlib.suppress(ValueError):  # no URL: the request fails with a message
+            Secret(requests.utils.get_auth_from_url(proxy)[1])
+    return proxies
 
 
 def read_pieces(response: RawResponse) -> Iterator[bytes]:
@@ -290,20 +280,20 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
 )
 
 
-def _explain_failure(error: BaseException, url: str, proxies: Mapping[str, str]) -> NoResponseError:
+def _explain_failure(error: BaseException, url: str) -> NoResponseError:
     causes = _find_causes(error)
     failures = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
     texts = [text for cause in causes if (text := _find_system_text(cause))]
-    peer = _describe_peer(url, proxies)
+    peer = _describe_peer(url)
     text = f" ({sanitize(texts[-1], longest=100)})" if peer and texts else ""
     return NoResponseError(next(failures, Failure.UNUSABLE), peer + text)
 
 
-def _describe_peer(url: str, proxies: Mapping[str, str]) -> str:
+def _describe_peer(url: str) -> str:
     """Return the host and port of a URL, and its proxy's if any, as the end of a message; "" for an invalid URL."""
     try:
         parts = urllib.parse.urlsplit(url)
-        selected = requests.utils.select_proxy(url, proxies) or ""
+        selected = requests.utils.select_proxy(url, _find_proxies(url)) or ""
         proxy = urllib.parse.urlsplit(selected if "://" in selected else f"//{selected}")
         port = parts.port or (80 if parts.scheme == "http" else 443)
         through = f" through the proxy {proxy.hostname}:{proxy.port or 80}" if proxy.hostname else ""

@@ -144,9 +144,7 @@ class TreasureData:
         """Send a request with `fields`, if any, as a form; return its open response. See `Transport.open_response`."""
         form = {"content-type": "application/x-www-form-urlencoded"} if fields else {}
         body = urllib.parse.urlencode(fields).encode() or None
-        return self._transport.open_response(
-            method, url, headers={**headers, **form}, body=body, auth=lambda request: request
-        )
+        return self._transport.open_response(method, url, headers={**headers, **form}, body=body)
 
 
 def _explain_no_response(error: NoResponseError, place: str) -> Exception:
