@@ -19,7 +19,6 @@ from td_pinterest_op.stats import Condition, find_condition
 log = logging.getLogger(__name__)
 
 CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
-_PAGE_SIZE = 250
 # Pages of a listing: 2.5 million entities, in ten minutes at Pinterest's limit of reads.
 _MOST_PAGES = 10_000
 # Without ownership_type, Pinterest lists audiences that others shared as well.
@@ -190,17 +189,14 @@ class Api:
                 return None
             raise
         if response.content.get("exceptions"):
-            log.warning(
-                "Pinterest's answer to the request to %s reports exceptions in earlier uploads [x-pinterest-rid %s]",
-                purpose,
-                response.request_id,
-            )
+            found = f"reports exceptions in earlier uploads [x-pinterest-rid {response.request_id}]"
+            log.warning("Pinterest's answer to the request to %s %s", purpose, found)
         _require_id(response, purpose)
         return response.content
 
     def list_pages(self, path: str, *, purpose: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield the JSON objects on all pages of a listing. Raises PinterestError for an invalid page."""
-        query["page_size"] = str(_PAGE_SIZE)
+        query["page_size"] = "250"
         seen: set[str] = set()
         for _ in range(_MOST_PAGES):
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
@@ -251,7 +247,7 @@ def _require_id(response: Response, purpose: str) -> None:
 
 
 def _build_content_error(response: Response, purpose: str, why: str) -> PinterestError:
-    """Return the error for a successful response with wrong content. `why` ends its message."""
+    """Return the error for a successful response with wrong content."""
     text = f"Pinterest answered {response.status} to the request to {purpose}, but {why}"
     rid = f" [x-pinterest-rid {response.request_id}]"
     return PinterestError(text + rid, status=response.status, maybe_applied=True)

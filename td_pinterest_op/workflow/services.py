@@ -106,7 +106,7 @@ def open_client(
             rate_limiter=RateLimiter(requests_per_minute=settings.requests_per_minute, timing=timing),
             retry=_build_retry(settings),
             timing=timing,
-            count=count,
+            counts=count or RequestCounts(),
             on_response=on_response,
         )
 

@@ -96,7 +96,7 @@ def scene(*answers: Response | Failure, retry: Retry = RETRY, requests_per_minut
         rate_limiter=rate_limiter,
         retry=retry,
         timing=time.timing,
-        count=counts,
+        counts=counts,
     )
     return Scene(time=time, script=script, counts=counts, client=client)
 
