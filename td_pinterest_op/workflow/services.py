@@ -76,7 +76,7 @@ def connect_services(
             refresh_token=settings.refresh_token,
             on_new_refresh_token=on_new_refresh_token or store.save_token,
             read_stored_token=store.read_token,
-            scopes=scopes,
+            needed_scopes=scopes,
             timing=timing,
         )
         account = settings.ad_account_id
