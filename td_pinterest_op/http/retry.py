@@ -44,10 +44,7 @@ class Retry:
 
 
 def read_retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Return the seconds to wait that the header `Retry-After` asks for, or None if it is missing or invalid.
-
-    At most some thirty years. `wall` is this machine's time, in seconds since 1970.
-    """
+    """Return the seconds that the header `Retry-After` asks to wait, or None if it is missing or invalid."""
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal() and text.isascii():
         return min(float(text), _LONGEST)

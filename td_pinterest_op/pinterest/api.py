@@ -1,7 +1,4 @@
-"""Pinterest's API v5: audiences and customer lists of an ad account, and the calls about them.
-
-Unknown fields of a response are ignored.
-"""
+"""Pinterest's API v5: audiences and customer lists of an ad account. Unknown fields of a response are ignored."""
 
 import json
 import logging
@@ -241,9 +238,8 @@ class Api:
 def _require_id(response: Response, purpose: str) -> None:
     """Raise PinterestError if a response's JSON has no `id`. `purpose` completes "the request to …"."""
     if not response.content.get("id"):
-        raise _build_content_error(
-            response, purpose, "the answer has no id, so it is unknown whether Pinterest carried out the request"
-        )
+        why = "the answer has no id, so it is unknown whether Pinterest carried out the request"
+        raise _build_content_error(response, purpose, why)
 
 
 def _build_content_error(response: Response, purpose: str, why: str) -> PinterestError:

@@ -34,11 +34,10 @@ _AD_ACCOUNT = re.compile(r"/ad_accounts/(\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request to Pinterest.
+    """One request to Pinterest. `path` is below the endpoint. `purpose` completes "the request to …".
 
-    `purpose` completes "the request to …". `path` is below the endpoint. `advice`: what to do about a
-    refusal, by Pinterest's code (None: any other), where there is more to say than the policy does. `records`: how many
-    it has; more than one can be sent in several requests.
+    `advice`: what to do about a refusal, by Pinterest's code (None: any other), where there is more to say than the
+    policy does. `records`: how many it has; more than one can be sent in several requests.
     """
 
     method: str
@@ -72,11 +71,11 @@ class TokenSource:
         """Return the credentials for the next request."""
         return self._auth
 
-    def mark_accepted(self, used: AuthBase) -> None:
-        """Record that Pinterest accepted a request with the credentials `used`."""
+    def replace_token(self, used: AuthBase, *, is_proved: bool) -> bool:  # noqa: ARG002 - for other sources
+        """Replace the credentials `used` after a 401; return whether the request can be sent with others.
 
-    def replace_token(self, used: AuthBase) -> bool:  # noqa: ARG002 - for other sources
-        """Replace the credentials `used` after a 401; return whether the request can be sent with others."""
+        `is_proved`: Pinterest has accepted an earlier request with them.
+        """
         return False
 
 
@@ -105,6 +104,8 @@ class Client:
     last_headers: Mapping[str, str] = field(default_factory=dict)
     _check_write: Callable[[], None] | None = None
     _throttled_since: float | None = None
+    # The credentials that Pinterest has accepted, by their identity: not all can be hashed.
+    _proved: dict[int, AuthBase] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._began = self.timing.monotonic()
@@ -135,18 +136,20 @@ class Client:
                 outcome = self._send_once(request, auth, is_retry=bool(failures))
                 if isinstance(outcome, Response):
                     self._throttled_since = None
-                    tokens.mark_accepted(auth)
-                    return replace(outcome, throttled=_count_failures(failures, Recovery.WAIT) > 0)
+                    self._proved[id(auth)] = auth
+                    throttled = any(failure.decision.recovery is Recovery.WAIT for failure in failures)
+                    return replace(outcome, throttled=throttled)
                 self.counts.add(failed=request.write)
                 failures.append(outcome)
-                self._prepare_retry(request, failures, partial(tokens.replace_token, auth))
+                refresh = partial(tokens.replace_token, auth, is_proved=id(auth) in self._proved)
+                self._prepare_retry(request, failures, refresh)
         except ExportError as error:
             # Whatever ends the request, Pinterest may have carried out an earlier attempt.
             error.maybe_applied = any(failure.decision.maybe_applied for failure in failures)
             raise
 
     def _send_once(self, request: Request, auth: AuthBase, *, is_retry: bool) -> Response | _FailedAttempt:
-        """Send the request once, when the rate limits allow it, and count it. Return its response or failed attempt."""
+        """Send the request once, when the rate limits allow it, and count it."""
         permit, waited = self.rate_limiter.acquire_permit(write=request.write)
         response: Response | None = None
         url = self.endpoint.rstrip("/") + request.path
@@ -162,18 +165,18 @@ class Client:
                 self.on_response(request, response)
             return _explain_refusal(request, response) or response
         except NoResponseError as error:
-            return _explain_no_response(request, error)
+            decision = FAILURES[error.failure]
+            text = f"no response from Pinterest ({error}) to the request to {request.label}"
+            return _FailedAttempt(decision=decision, text=text, error=decision.error(f"{text}; {decision.advice}"))
         finally:
             self.rate_limiter.release_permit(permit, response.headers if response else None)
 
-    def _prepare_retry(
-        self, request: Request, failures: Sequence[_FailedAttempt], replace_token: Callable[[], bool]
-    ) -> None:
-        """Wait, or replace the token, before the next attempt. Raises an error if no attempt may follow."""
+    def _prepare_retry(self, request: Request, failures: Sequence[_FailedAttempt], refresh: Callable[[], bool]) -> None:
+        """Wait, or `refresh` the token, before the next attempt. Raises an error if no attempt may follow."""
         failed = failures[-1]
         recovery = failed.decision.recovery
-        tries = _count_failures(failures, recovery)
-        if recovery is Recovery.REFRESH and tries < MOST_REFUSALS and replace_token():
+        tries = sum(failure.decision.recovery is recovery for failure in failures)
+        if recovery is Recovery.REFRESH and tries < MOST_REFUSALS and refresh():
             return
         if recovery in (Recovery.REFRESH, Recovery.GIVE_UP):
             raise failed.error
@@ -183,7 +186,7 @@ class Client:
             self._wait_out_throttling(failed, requested or wait or min(_LEAST_PAUSE, self.retry.longest_wait))
             return
         self.rate_limiter.block_for(requested)
-        self._require_repeatable(request, failures)
+        self._require_repeatable(request, failures, tries)
         until = format_duration(max(wait, requested), wall=self.timing.wall())
         most = self.retry.count + 1
         log.warning("%s (attempt %d of %d); trying again in %s", failed.text, tries, most, until)
@@ -201,10 +204,9 @@ class Client:
         if self.rate_limiter.block_for(wait):
             log.warning("%s; all requests wait %s", failed.text, format_duration(wait, wall=self.timing.wall()))
 
-    def _require_repeatable(self, request: Request, failures: Sequence[_FailedAttempt]) -> None:
+    def _require_repeatable(self, request: Request, failures: Sequence[_FailedAttempt], tries: int) -> None:
         """Raise an error if a failed request must not be sent again, or was sent as often as it may be."""
-        failed, tries = failures[-1], _count_failures(failures, Recovery.RETRY)
-        error = failed.error
+        failed, error = failures[-1], failures[-1].error
         if failed.decision.maybe_applied and not request.repeatable:
             raise MaybeAppliedError(str(error), status=error.status, code=error.code)
         if tries > self.retry.count:
@@ -224,16 +226,6 @@ class Client:
                 f"allows ({format_duration(self.retry.longest_wait)})"
             )
         return seconds or 0.0
-
-
-def _count_failures(failures: Sequence[_FailedAttempt], recovery: Recovery) -> int:
-    return sum(failure.decision.recovery is recovery for failure in failures)
-
-
-def _explain_no_response(request: Request, error: NoResponseError) -> _FailedAttempt:
-    decision = FAILURES[error.failure]
-    text = f"no response from Pinterest ({error}) to the request to {request.label}"
-    return _FailedAttempt(decision=decision, text=text, error=decision.error(f"{text}; {decision.advice}"))
 
 
 def _explain_refusal(request: Request, response: Response) -> _FailedAttempt | None:

@@ -72,16 +72,12 @@ def describe_missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCO
     return f"scope{'' if len(missing) == 1 else 's'} {' and '.join(missing)}" if missing else ""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Bearer(AuthBase):
-    """Authorises requests with an access token that expires at `expires_at`, in seconds of the monotonic clock.
-
-    `is_accepted`: Pinterest has accepted a request with it.
-    """
+    """Authorises requests with an access token that expires at `expires_at`, in seconds of the monotonic clock."""
 
     token: Secret
     expires_at: float
-    is_accepted: bool = False
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Add the Authorization header."""
@@ -126,12 +122,7 @@ class Tokens(TokenSource):
                 self._bearer, self._replaces_unproved = shutdown.run_shielded(self._exchange_refresh_token), False
             return self._bearer
 
-    def mark_accepted(self, used: AuthBase) -> None:
-        """Record that Pinterest accepted the access token `used`."""
-        if isinstance(used, Bearer):
-            used.is_accepted = True
-
-    def replace_token(self, used: AuthBase) -> bool:
+    def replace_token(self, used: AuthBase, *, is_proved: bool) -> bool:
         """Replace the access token `used`, which Pinterest refused; return whether there is another one to try.
 
         The refusal of an earlier token is no evidence about the current one. The current one is renewed if it was ever
@@ -140,10 +131,9 @@ class Tokens(TokenSource):
         with self._lock:
             if self._bearer is not used:
                 return True
-            is_unproved = not self._bearer.is_accepted
-            if is_unproved and self._replaces_unproved:
+            if not is_proved and self._replaces_unproved:
                 return False
-            self._replaces_unproved = is_unproved
+            self._replaces_unproved = not is_proved
             self._adopt_stored_token()
             self._bearer = shutdown.run_shielded(self._exchange_refresh_token)
             return True
