@@ -31,13 +31,16 @@ MOST_REFUSALS = 10
 MOST_BROKEN = 2
 _AD_ACCOUNT = re.compile(r"/ad_accounts/(\d+)")
 
+# What to do about a refusal, by Pinterest's code (None: any other).
+Advice = Mapping[int | None, str]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One request to Pinterest. `path` is below the endpoint. `purpose` completes "the request to …".
 
-    `advice`: what to do about a refusal, by Pinterest's code (None: any other), where there is more to say than the
-    policy does. `records`: how many it has; more than one can be sent in several requests.
+    `advice`: where there is more to say than the policy does. `records`: how many it has; more than one can be sent in
+    several requests.
     """
 
     method: str
@@ -48,7 +51,7 @@ class Request:
     write: bool = False
     records: int = 0
     repeatable: bool = True
-    advice: Mapping[int | None, str] = field(default_factory=dict)
+    advice: Advice = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -188,8 +191,7 @@ class Client:
         self.rate_limiter.block_for(requested)
         self._require_repeatable(request, failures, tries)
         until = format_duration(max(wait, requested), wall=self.timing.wall())
-        most = self.retry.count + 1
-        log.warning("%s (attempt %d of %d); trying again in %s", failed.text, tries, most, until)
+        log.warning("%s (attempt %d of %d); trying again in %s", failed.text, tries, self.retry.count + 1, until)
         self.rate_limiter.wait(wait)
         self.counts.add(waiting_seconds=wait)
 

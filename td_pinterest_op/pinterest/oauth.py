@@ -10,7 +10,7 @@ import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
-from td_pinterest_op.pinterest.client import MOST_REFUSALS, Client, Request, TokenSource
+from td_pinterest_op.pinterest.client import MOST_REFUSALS, Advice, Client, Request, TokenSource
 from td_pinterest_op.pinterest.policy import AUTHORISE_AGAIN
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.runtime import shutdown
@@ -184,14 +184,7 @@ class Tokens(TokenSource):
 
 
 def request_grant(
-    client: Client,
-    form: Mapping[str, str],
-    *,
-    client_id: Secret,
-    client_secret: Secret,
-    purpose: str,
-    advice: Mapping[int | None, str],
-    repeatable: bool = True,
+    client: Client, form: Mapping[str, str], *, client_id: Secret, client_secret: Secret, purpose: str, advice: Advice
 ) -> Grant:
     """Send a form to the token endpoint; return the issued tokens. Raises AccountError and PinterestError."""
     app = HTTPBasicAuth(client_id.reveal(), client_secret.reveal())
@@ -203,7 +196,7 @@ def request_grant(
         # Asks for a refresh token that can be renewed without end; apps made since 2025-09-25 ignore it.
         body=urllib.parse.urlencode({**form, "continuous_refresh": "true"}).encode(),
         content_type="application/x-www-form-urlencoded",
-        repeatable=repeatable,
+        repeatable=form["grant_type"] == "refresh_token",  # an authorization code is valid once
         advice=advice,
     )
     try:

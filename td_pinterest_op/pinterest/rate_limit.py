@@ -113,13 +113,12 @@ class RateLimiter:
 
     def release_permit(self, permit: Permit, headers: Mapping[str, str] | None = None) -> None:
         """Record that a permitted request has ended. Its response's `headers` may lower the limits for writes."""
-        maximum = self._permits.maxlen or 1
         with self._lock:
             permit.completed_at = self._clock()
             for quota, window in parse_quotas(headers or {}) if permit.write else ():
                 # A longer window (a trial app's day) is not waited out in silence: its 429 says how long that takes.
                 if 0 < window <= MINUTE:
-                    self._windows[float(window)] = min(max(quota, 1), maximum)
+                    self._windows[float(window)] = min(max(quota, 1), self._permits.maxlen or 1)
 
     def block_for(self, seconds: float) -> bool:
         """Delay all requests by `seconds`; return False if an earlier call already delays them for about as long."""
