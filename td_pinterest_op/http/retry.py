@@ -65,8 +65,7 @@ def read_reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None
 
 def read_server_time(headers: Mapping[str, str], *, wall: float) -> float:
     """Return the server's time (header `Date`) in seconds since 1970, or else `wall`, this machine's time."""
-    now = _parse_http_date(headers.get("Date", ""))
-    return wall if now is None else now
+    return _parse_http_date(headers.get("Date", "")) or wall
 
 
 def _parse_http_date(text: str) -> float | None:

@@ -74,11 +74,8 @@ class TokenSource:
         """Return the credentials for the next request."""
         return self._auth
 
-    def replace_token(self, used: AuthBase, *, is_proved: bool) -> bool:  # noqa: ARG002 - for other sources
-        """Replace the credentials `used` after a 401; return whether the request can be sent with others.
-
-        `is_proved`: Pinterest has accepted an earlier request with them.
-        """
+    def replace_token(self, used: AuthBase, *, has_worked: bool) -> bool:  # noqa: ARG002 - for other sources
+        """Replace `used` after a 401; return whether there are others. `has_worked`: `used` was accepted before."""
         return False
 
 
@@ -108,7 +105,7 @@ class Client:
     _check_write: Callable[[], None] | None = None
     _throttled_since: float | None = None
     # The credentials that Pinterest has accepted, by their identity: not all can be hashed.
-    _proved: dict[int, AuthBase] = field(default_factory=dict)
+    _accepted_credentials: dict[int, AuthBase] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._began = self.timing.monotonic()
@@ -139,12 +136,12 @@ class Client:
                 outcome = self._send_once(request, auth, is_retry=bool(failures))
                 if isinstance(outcome, Response):
                     self._throttled_since = None
-                    self._proved[id(auth)] = auth
+                    self._accepted_credentials[id(auth)] = auth
                     throttled = any(failure.decision.recovery is Recovery.WAIT for failure in failures)
                     return replace(outcome, throttled=throttled)
                 self.counts.add(failed=request.write)
                 failures.append(outcome)
-                refresh = partial(tokens.replace_token, auth, is_proved=id(auth) in self._proved)
+                refresh = partial(tokens.replace_token, auth, has_worked=id(auth) in self._accepted_credentials)
                 self._prepare_retry(request, failures, refresh)
         except ExportError as error:
             # Whatever ends the request, Pinterest may have carried out an earlier attempt.
@@ -183,7 +180,8 @@ class Client:
             return
         if recovery in (Recovery.REFRESH, Recovery.GIVE_UP):
             raise failed.error
-        wait, requested = next(islice(self.retry.iterate_waits(), tries - 1, None)), self._read_requested_wait(failed)
+        requested = self._read_requested_wait(failed)
+        wait = next(islice(self.retry.iterate_waits(), tries - 1, None))
         if recovery is Recovery.WAIT:
             # A server that asks for no wait at all must not be asked without a pause.
             self._wait_out_throttling(failed, requested or wait or min(_LEAST_PAUSE, self.retry.longest_wait))

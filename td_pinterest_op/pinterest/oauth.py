@@ -67,7 +67,7 @@ class Grant:
 
 
 def describe_missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCOPES) -> str:
-    """Return the needed scopes that were not granted, as in "scope ads:write"; "" without any or if none is known."""
+    """Return the needed scopes that were not granted, such as "scope ads:write"; "" if `granted` is empty (unknown)."""
     missing = [scope for scope in needed if granted and scope not in granted]
     return f"scope{'' if len(missing) == 1 else 's'} {' and '.join(missing)}" if missing else ""
 
@@ -107,7 +107,7 @@ class Tokens(TokenSource):
     refresh_expires_in: float | None = None
     _bearer: Bearer | None = None
     # Whether the current access token replaces one that Pinterest refused and had never accepted.
-    _replaces_unproved: bool = False
+    _replaces_unaccepted: bool = False
     # How often Pinterest refused any refresh token.
     _refusals: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -119,10 +119,11 @@ class Tokens(TokenSource):
         """Return the access token for the next request. Raises AccountError if Pinterest issues none."""
         with self._lock:
             if self._bearer is None or self.timing.monotonic() >= self._bearer.expires_at:
-                self._bearer, self._replaces_unproved = shutdown.run_shielded(self._exchange_refresh_token), False
+                self._bearer = shutdown.run_shielded(self._exchange_refresh_token)
+                self._replaces_unaccepted = False
             return self._bearer
 
-    def replace_token(self, used: AuthBase, *, is_proved: bool) -> bool:
+    def replace_token(self, used: AuthBase, *, has_worked: bool) -> bool:
         """Replace the access token `used`, which Pinterest refused; return whether there is another one to try.
 
         The refusal of an earlier token is no evidence about the current one. The current one is renewed if it was ever
@@ -131,9 +132,9 @@ class Tokens(TokenSource):
         with self._lock:
             if self._bearer is not used:
                 return True
-            if not is_proved and self._replaces_unproved:
+            if not has_worked and self._replaces_unaccepted:
                 return False
-            self._replaces_unproved = not is_proved
+            self._replaces_unaccepted = not has_worked
             self._adopt_stored_token()
             self._bearer = shutdown.run_shielded(self._exchange_refresh_token)
             return True
