@@ -52,16 +52,14 @@ class Failure(enum.Enum):
 
 
 class NoResponseError(Exception):
-    """A request got no usable response. `peer` is the end of the message: host, port, proxy and cause."""
+    """A request got no usable response. `peer` is the end of the message: host, port, proxy and cause.
+
+    `brief_text` names no setting, such as "connect timeout: api.pinterest.com:443".
+    """
 
     def __init__(self, failure: Failure, peer: str = "") -> None:
         super().__init__(f"{failure.value}{peer}")
-        self.failure, self._peer = failure, peer
-
-    @property
-    def brief_text(self) -> str:
-        """A short text about the failure that names no setting, such as "connect timeout: api.pinterest.com:443"."""
-        return self.failure.name.lower().replace("_", " ") + self._peer
+        self.failure, self.brief_text = failure, failure.name.lower().replace("_", " ") + peer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
