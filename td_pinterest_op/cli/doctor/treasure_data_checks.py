@@ -17,9 +17,9 @@ from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
 from td_pinterest_op.treasure_data.job import wait_for_job
 from td_pinterest_op.treasure_data.result import JobResult
+from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import open_reader
 from td_pinterest_op.workflow import task as workflow_task
-from td_pinterest_op.workflow.task import read_endpoints
 
 _SAMPLE = 1_000
 # The permissions of Treasure Data with which a user cannot make a table and insert rows.
@@ -41,7 +41,7 @@ def check_api_key(context: DoctorContext) -> CheckResult:
         return CheckResult(ERROR, message, "set it, or store it with `digdag secrets --local --set td.apikey`")
     with context.credentials.without_pinterest().open_services() as services:
         services.treasure_data.call("GET", "/v3/database/list")
-    host = urllib.parse.urlsplit(read_endpoints(context.credentials.environ).treasure_data).hostname
+    host = urllib.parse.urlsplit(context.credentials.build_task().endpoints.treasure_data).hostname
     return CheckResult(OK, f"the key is accepted by {host}")
 
 
@@ -92,7 +92,7 @@ def check_rows(context: DoctorContext) -> CheckResult:
     settings = parse_export({**_ANY_EXPORT, **params["result_settings"]}, environ=credentials.environ)
     job = wait_for_job(td, workflow_task.read_source(credentials.build_task(**params)))
     stats = Stats(action="", ad_account_id="", dry_run=True)
-    with open_reader(job, settings, stats, lists=None) as reader:
+    with open_reader(job, settings, stats, lists=Lists()) as reader:
         reader.read(_take_sample(iter(JobResult(td, job))), progress=lambda _: None)
     label = f"job {job.id} ({', '.join(column.name for column in reader.settings.columns)})"
     return _judge_rows(label, settings, stats)
