@@ -4,10 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from td_pinterest_op.audiences.create_once import (
-    PATIENCE,
-    retry_until_ready,
-)
+from td_pinterest_op.audiences.create_once import PATIENCE, retry_until_ready
 from td_pinterest_op.audiences.customer_lists import find_list
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
@@ -90,7 +87,6 @@ class Audiences:
         """Return the result of a request, which is repeated while Pinterest has not yet finished with the list."""
 
         def is_not_ready(error: RequestRefusedError) -> bool:
-            """Return whether the request failed because Pinterest does not find the list yet, or still processes it."""
             if error.status not in _NOT_READY:
                 return False
             customer_list = self.api.find_customer_list(list_id)

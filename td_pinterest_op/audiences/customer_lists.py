@@ -9,7 +9,6 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -93,52 +92,45 @@ class CustomerLists:
         """
         is_empty = not prepared.unique_count
         prepared, job = (PreparedRecords(), _NO_JOB) if is_empty else (prepared, job_id or _FILE)
+        prefix = f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self.session_key} "
+        fingerprint = prepared.fingerprint
         started = {
             made: prepared.upload_count if name.initial_count is None else name.initial_count
-            for made, name in self._find_session_lists(audience_name).items()
-            if is_empty == (name.job == _NO_JOB) and (is_empty or name.fingerprint == prepared.fingerprint)
+            for made in self._find_unused_lists(prefix)
+            if (name := self._parse_own_name(made))
+            and is_empty == (name.job == _NO_JOB)
+            and (is_empty or name.fingerprint == fingerprint)
         }
         # Others may have added people to a list that was in use. Lists newer than the one in use never were.
-        in_use = {made: own for made, own in started.items() if used and age_key(made) <= (len(used), used)}
-        shared = {made.id for made, own in in_use.items() if self._may_exceed(made, limit=own)}
+        shared = {
+            made.id
+            for made, own in started.items()
+            if used and age_key(made) <= (len(used), used) and self._may_exceed(made, limit=own)
+        }
         if is_exact:
             self._abandoned_ids |= shared
         earlier = find_oldest(made for made in started if made.id not in self._abandoned_ids)
-        name = f"{self._build_name_prefix(audience_name)}{job} {prepared.fingerprint})"
-        list_id, list_type = earlier.id if earlier else "", prepared.list_type
-        return ListToFill(lists=self, name=name, list_type=list_type, id=list_id, is_shared=list_id in shared)
+        list_id, name_to_create = earlier.id if earlier else "", f"{prefix}{job} {fingerprint})"
+        return ListToFill(
+            lists=self, name=name_to_create, list_type=prepared.list_type, id=list_id, is_shared=list_id in shared
+        )
 
-    def _build_name_prefix(self, audience_name: str) -> str:
-        """Return the beginning of the names of this session's lists for an audience."""
-        return f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self.session_key} "
-
-    def _find_session_lists(self, audience_name: str) -> dict[CustomerList, ListName]:
-        """Return this session's lists for the audience, without those that another audience uses."""
-        prefix = self._build_name_prefix(audience_name)
-        named = {
-            listed: name
-            for listed in self.api.list_customer_lists()
-            if listed.name.startswith(prefix) and (name := self._parse_own_name(listed))
-        }
-        own = {listed: named[listed] for listed in self._exclude_used_lists(named)}
-        self._created_ids.update(listed.id for listed in own)
-        return own
-
-    def _parse_own_name(self, customer_list: CustomerList) -> ListName | None:
-        """Return a list's parsed name, or None if this session did not create the list."""
-        name = parse_list_name(customer_list.name)
-        return name if name and name.session == self.session_key else None
-
-    def _exclude_used_lists(self, lists: Collection[CustomerList]) -> list[CustomerList]:
-        """Return the lists that no other audience uses."""
-        if not lists:
+    def _find_unused_lists(self, prefix: str) -> list[CustomerList]:
+        """Return the lists whose names begin with `prefix`, but no abandoned ones and none that another audience uses."""
+        named = [listed for listed in self.api.list_customer_lists() if listed.name.startswith(prefix)]
+        if not named:
             return []
         in_use = {
             audience.customer_list_id
             for audience in self.api.list_audiences()
             if audience.id != self.audience_id and audience.name != self.audience_name
         }
-        return [customer_list for customer_list in lists if customer_list.id not in in_use]
+        return [listed for listed in named if listed.id not in in_use | self._abandoned_ids]
+
+    def _parse_own_name(self, customer_list: CustomerList) -> ListName | None:
+        """Return a list's parsed name, or None if this session did not create the list."""
+        name = parse_list_name(customer_list.name)
+        return name if name and name.session == self.session_key else None
 
     def is_empty(self, audience: Audience) -> bool:
         """Return whether the audience uses a list that was created empty and is still empty.
@@ -172,10 +164,7 @@ class CustomerLists:
         """Create a list with its first records, or return the list of that name from an earlier try."""
 
         def find_earlier_list() -> CustomerList | None:
-            """Return the oldest list with the name that an earlier try created, or None."""
-            listed = self.api.list_customer_lists()
-            named = [made for made in listed if made.name == name and made.id not in self._abandoned_ids]
-            return find_oldest(self._exclude_used_lists(named))
+            return find_oldest(listed for listed in self._find_unused_lists(name) if listed.name == name)
 
         api = self.api
         wait_for_consistency(api.client)
