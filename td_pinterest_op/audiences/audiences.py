@@ -64,22 +64,24 @@ class Audiences:
         """Ask Pinterest to switch an audience to a customer list."""
         self._retry_until_ready(list_id, lambda: self.api.switch_audience(audience_id, customer_list_id=list_id))
 
-    def confirm_list(self, audience_id: str, *, list_id: str) -> Audience:
-        """Wait until Pinterest shows that an audience uses a customer list, and return the audience.
+    def use_list(self, audience: Audience, *, list_id: str) -> Audience:
+        """Switch an audience to a customer list, unless it uses that list; return it once Pinterest shows that list.
 
         Waits for as long as the retry settings allow, at least half a minute: reads may lag behind writes.
         Raises PinterestError if it still uses another list.
         """
+        if audience.customer_list_id != list_id:
+            self.switch_list(audience.id, list_id=list_id)
         client = self.api.client
         for wait in (*client.retry.iterate_waits_for(PATIENCE), None):
-            audience = self.api.find_audience(audience_id)
-            if audience and audience.customer_list_id == list_id:
-                return audience
+            now = self.api.find_audience(audience.id)
+            if now and now.customer_list_id == list_id:
+                return now
             if wait is not None:
                 client.rate_limiter.wait(wait)
-        seen = f"it used customer list {audience.customer_list_id}" if audience else "it was not found"
+        seen = f"it used customer list {now.customer_list_id}" if now else "it was not found"
         raise PinterestError(
-            f"Pinterest accepted customer list {list_id} for audience {audience_id}, but when the audience was last "
+            f"Pinterest accepted customer list {list_id} for audience {audience.id}, but when the audience was last "
             f"read, {seen}: the change may appear later"
         )
 

@@ -116,7 +116,7 @@ class CustomerLists:
         )
 
     def _find_unused_lists(self, prefix: str) -> list[CustomerList]:
-        """Return the lists whose names begin with `prefix`, but no abandoned ones and none that another audience uses."""
+        """Return the lists with names that begin with `prefix`, except abandoned ones and those of other audiences."""
         named = [listed for listed in self.api.list_customer_lists() if listed.name.startswith(prefix)]
         if not named:
             return []

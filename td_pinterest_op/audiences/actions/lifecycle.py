@@ -40,7 +40,7 @@ class Create(MembersAction):
         self._stats.audience_name = self._new_name
         others, own = self._find_named_audiences()
         if own or not others:
-            return None, own
+            return None, own[0] if own else None
         if_exists = self._settings.if_exists
         if if_exists == "fail":
             raise AudienceError(self._describe_conflict(others[0]))
@@ -57,7 +57,7 @@ class Create(MembersAction):
         existing, own = self.check_audience()
         if_exists = self._settings.if_exists
         if existing and if_exists == "add":
-            return self._plan_change(existing, prepared, adds=True)
+            return self._plan_change(existing, prepared)
         if existing:
             return self._plan_replace(existing, prepared)
         if own:
@@ -65,31 +65,25 @@ class Create(MembersAction):
         else:
             target, fill = self._plan_list(self._new_name, prepared)
             description = f'create audience "{self._new_name}" with this list'
-            steps = [fill, Step(description=description, request_count=1, run=partial(self._create_audience, target))]
+            create = partial(self._use_list, target, partial(self._create_audience, target))
+            steps = [fill, Step(description=description, request_count=1, run=create)]
         people = "with {records}" if prepared.unique_count else "without people"
         self._set_summary(past=f"Created {{audience}} {people}", infinitive=f"create {{audience}} {people}")
         return steps
 
     def _create_audience(self, target: ListToFill) -> None:
         """Create the audience with the list `target`. If this session already created it, switch it to that list."""
-        with self._explain_failure_after_upload(target):
-            wait_for_consistency(self._api.client)
-            existing, own = self.check_audience()  # it may have been created while the records were sent
-            if existing:
-                raise AudienceError(self._describe_conflict(existing))
-            if own:
-                self._switch_list(own, target)
-                return
-            kept = self._create_new_audience(partial(self._create_audience_with_list, target))
-            self._copy_to_stats(kept)
-            if kept.customer_list_id != target.id:  # an earlier try made it, with another list
-                self._audiences.switch_list(kept.id, list_id=target.id)
-            self._copy_to_stats(self._audiences.confirm_list(kept.id, list_id=target.id))
-            self._remove_late_duplicates()
-
-    def _resolve_duplicates(self, audience: Audience) -> Audience:
-        """Remove duplicates that this session created, and return the audience to keep."""
-        return self._resume_creation(audience) if self._is_of_this_session(audience) else audience
+        wait_for_consistency(self._api.client)
+        existing, own = self.check_audience()  # it may have been created while the records were sent
+        if existing:
+            raise AudienceError(self._describe_conflict(existing))
+        if own:
+            self._switch_list(own, target)
+            return
+        kept = self._create_audience_with_list(target)
+        self._copy_to_stats(kept)
+        self._copy_to_stats(self._audiences.use_list(kept, list_id=target.id))
+        self._remove_late_duplicates()
 
     def _describe_conflict(self, audience: Audience) -> str:
         """Return the error message for another session's audience that already has the new name."""
@@ -127,7 +121,7 @@ class CreateActalike(CreatingAction):
             raise AudienceError(self._describe_conflict(others[0]))
         if not own:
             self._check_seed()
-        return own
+        return own[0] if own else None
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the step that creates the audience, unless this session already created it."""
@@ -135,7 +129,7 @@ class CreateActalike(CreatingAction):
         self._set_summary(past="Created look-alike {audience}", infinitive="create look-alike {audience}")
         if own:
             description = f"no change: this session already created {own.label}"
-            return [Step(description=description, run=lambda: self._copy_to_stats(self._resume_creation(own)))]
+            return [Step(description=description, run=lambda: self._copy_to_stats(self._resolve_duplicates(own)))]
         description = (
             f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
             f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
@@ -146,7 +140,7 @@ class CreateActalike(CreatingAction):
         """Create the audience, unless Pinterest lists by now that an earlier try of this session created it."""
         wait_for_consistency(self._api.client)
         if own := self.check_audience():
-            self._copy_to_stats(self._resume_creation(own))
+            self._copy_to_stats(self._resolve_duplicates(own))
             return
         settings = self._settings
         create = partial(

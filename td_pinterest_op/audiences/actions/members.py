@@ -1,7 +1,6 @@
 """The actions that change the people of an audience: in the list that it uses, or by a switch to a new list."""
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import CreatingAction, Step, get_list_id
@@ -16,9 +15,12 @@ from td_pinterest_op.settings.setting import ActionSpec
 class MembersAction(CreatingAction):
     """An action that sends records to an audience's list, or to a new list to which it then switches the audience."""
 
-    def _plan_change(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> list[Step]:
-        """Return the step that adds the records to the audience's list (`adds`), or removes them from it."""
-        people = "{records}" if prepared.unique_count else "nobody"
+    def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
+        """Return the step that adds the records to the audience's list, or removes them from it."""
+        return self._plan_change(self._find_usable_audience(), prepared)
+
+    def _plan_change(self, audience: Audience, prepared: PreparedRecords) -> list[Step]:
+        people, adds = "{records}" if prepared.unique_count else "nobody", self.action.adds_people
         verb, to = ("add", "to") if adds else ("remove", "from")
         # Pinterest does not report which of the people to remove were in the list.
         done, would = ("Added", "add") if adds else ("Asked Pinterest to remove", "ask Pinterest to remove")
@@ -87,14 +89,15 @@ class MembersAction(CreatingAction):
         return target, Step(description=target.description, batch_count=batch_count, run=send_records)
 
     def _create_audience_with_list(self, target: ListToFill) -> Audience:
-        """Create the audience that the settings describe, with `target` as its customer list."""
+        """Create the audience with a customer list. Returns this session's oldest, which may use another list."""
         description = self._settings.audience_description
-        return self._audiences.create(self._new_name, description=description, list_id=target.id)
+        create = partial(self._audiences.create, self._new_name, description=description, list_id=target.id)
+        return self._create_new_audience(create)
 
     def _plan_switch(self, audience: Audience, target: ListToFill) -> Step:
         """Return the step that switches the audience to a list, unless it uses that list already."""
         used = get_list_id(audience)
-        switch = partial(self._switch_list, audience, target)
+        switch = partial(self._use_list, target, partial(self._switch_list, audience, target))
         if target.id == used:
             return Step(description=f"no change: {audience.label} already uses this list", run=switch)
         description = f"switch {audience.label} to this list; customer list {used} is orphaned"
@@ -102,20 +105,14 @@ class MembersAction(CreatingAction):
 
     def _switch_list(self, audience: Audience, target: ListToFill) -> None:
         """Switch the audience to a list, unless it uses that list already, and check that it does."""
-        with self._explain_failure_after_upload(target):
-            # Somebody else may have switched it since.
-            now = self._audiences.find_usable(self._resolve_duplicates(audience).id)
-            used = get_list_id(now)
-            self._copy_to_stats(now)
-            if used != target.id:
-                self._require_newer_job(now)
-                self._audiences.switch_list(now.id, list_id=target.id)
-                self._copy_to_stats(self._audiences.confirm_list(now.id, list_id=target.id))
-                self._stats.previous_customer_list_id = used
-
-    def _resolve_duplicates(self, audience: Audience) -> Audience:
-        """Return the audience unchanged. `Create` also removes duplicates that this session created."""
-        return audience
+        # Somebody else may have switched it since.
+        now = self._audiences.find_usable(self._resolve_duplicates(audience).id)
+        used = get_list_id(now)
+        self._copy_to_stats(now)
+        if used != target.id:
+            self._require_newer_job(now)
+            self._copy_to_stats(self._audiences.use_list(now, list_id=target.id))
+            self._stats.previous_customer_list_id = used
 
     def _require_newer_job(self, audience: Audience) -> None:
         """Raise AudienceError if the audience's list was filled by a newer Treasure Data job than this task's."""
@@ -129,13 +126,11 @@ class MembersAction(CreatingAction):
                 "Treasure Data, set replace_newer: true"
             )
 
-    @contextlib.contextmanager
-    def _explain_failure_after_upload(self, target: ListToFill) -> Iterator[None]:
-        """Extend an error of the `with` block: all records are already in a customer list."""
+    def _use_list(self, target: ListToFill, change: Callable[[], None]) -> None:
+        """Call `change`, which makes the audience use a list. Its errors say that all records are in that list."""
         all_in = f"All {self._stats.sent} records are in customer list {target.id}"
         try:
-            yield
-            self._stats.members = None if target.is_shared else self._stats.sent
+            change()
         except AudienceError as error:
             # Running again would end here again.
             raise error.extend(f". {all_in}, but the audience does not use that list") from None
@@ -144,6 +139,7 @@ class MembersAction(CreatingAction):
                 f". {all_in}, but Pinterest does not yet show that the audience uses that list. Running this task "
                 "again is safe: it continues from there"
             ) from None
+        self._stats.members = None if target.is_shared else self._stats.sent
 
 
 class Add(MembersAction):
@@ -155,10 +151,6 @@ class Add(MembersAction):
         scopes=("rows", "people", "old audience"),
     )
 
-    def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the step that adds the records to the audience's list."""
-        return self._plan_change(self._find_usable_audience(), prepared, adds=True)
-
 
 class Remove(MembersAction):
     """Remove people from an audience."""
@@ -169,10 +161,6 @@ class Remove(MembersAction):
         audience_id="audience_id_remove_people",
         scopes=("rows", "old audience"),
     )
-
-    def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the step that removes the records from the audience's list."""
-        return self._plan_change(self._find_usable_audience(), prepared, adds=False)
 
 
 class Replace(MembersAction):
