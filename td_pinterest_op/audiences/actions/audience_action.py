@@ -1,4 +1,4 @@
-"""The base classes of all actions: checks and preparation, then steps, and the creation of an audience."""
+"""The base class of all actions: checks and preparation, then steps, and the creation of an audience."""
 
 import abc
 import contextlib
@@ -8,13 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from td_pinterest_op.audiences.audiences import Audiences
-from td_pinterest_op.audiences.create_once import (
-    age_key,
-    create_once,
-    find_oldest,
-    poll_until_found,
-    wait_for_consistency,
-)
+from td_pinterest_op.audiences.create_once import age_key, create_once, poll_until_found, wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
@@ -50,9 +44,14 @@ class AudienceAction(abc.ABC):
 
     The user names an audience; records go to its customer list. Methods raise AudienceError when the action cannot be
     done, and what the API raises.
+
+    A session creates an audience once, even if a run is killed or a response is lost: all its audiences of the name but
+    the oldest one are duplicates. If two sessions create audiences of one name at once, the first keeps its audience,
+    and the other fails with the message `_describe_conflict`.
     """
 
     action: ClassVar[ActionSpec]
+    _in_doubt = False  # a duplicate may exist, since the response to a creation was lost
 
     def __init__(self, *, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> None:
         settings = request.settings
@@ -106,16 +105,6 @@ class AudienceAction(abc.ABC):
         self._stats.customer_list_id = audience.customer_list_id
         self._stats.audience_status, self._stats.audience_size = audience.status or None, audience.size
 
-
-class CreatingAction(AudienceAction):
-    """An action that can create an audience: once in a session, even if a run is killed or a response is lost.
-
-    All audiences of a session but the oldest one are duplicates. If two sessions create audiences of one name at once,
-    the first keeps its audience, and the other fails with the message `_describe_conflict`.
-    """
-
-    _in_doubt = False
-
     def _is_of_this_session(self, audience: Audience) -> bool:
         return self._lists.is_of_this_session(audience)
 
@@ -136,7 +125,9 @@ class CreatingAction(AudienceAction):
     def _create_new_audience(self, create: Callable[[], Audience]) -> Audience:
         """Create an audience, and return this session's oldest. Raises AudienceError if another session was first."""
         client = self._api.client
-        created = create_once(create=create, find=lambda: find_oldest(self._find_named_audiences()[1]), client=client)
+        created = create_once(
+            create=create, find=lambda: next(iter(self._find_named_audiences()[1]), None), client=client
+        )
         self._in_doubt = created.lost
         return self._keep_oldest(created.entity)
 
@@ -148,7 +139,7 @@ class CreatingAction(AudienceAction):
         return self._keep_oldest(audience, is_resumed=True)
 
     def _remove_late_duplicates(self) -> None:
-        """Remove duplicates of this session that Pinterest listed late. They exist only if a response was lost."""
+        """Remove duplicates of this session that Pinterest listed late."""
         if self._in_doubt:
             self._remove_duplicates(self._find_named_audiences()[1])
 

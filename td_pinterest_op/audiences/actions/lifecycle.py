@@ -3,7 +3,7 @@
 import logging
 from functools import partial
 
-from td_pinterest_op.audiences.actions.audience_action import AudienceAction, CreatingAction, Step
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.create_once import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import ListToFill
@@ -65,7 +65,7 @@ class Create(MembersAction):
         else:
             target, fill = self._plan_list(self._new_name, prepared)
             description = f'create audience "{self._new_name}" with this list'
-            create = partial(self._use_list, target, partial(self._create_audience, target))
+            create = partial(self._run_after_upload, target, partial(self._create_audience, target))
             steps = [fill, Step(description=description, request_count=1, run=create)]
         people = "with {records}" if prepared.unique_count else "without people"
         self._set_summary(past=f"Created {{audience}} {people}", infinitive=f"create {{audience}} {people}")
@@ -86,7 +86,6 @@ class Create(MembersAction):
         self._remove_late_duplicates()
 
     def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message for another session's audience that already has the new name."""
         if self._settings.if_exists == "fail":
             return super()._describe_conflict(audience)
         return (
@@ -95,7 +94,7 @@ class Create(MembersAction):
         )
 
 
-class CreateActalike(CreatingAction):
+class CreateActalike(AudienceAction):
     """Create a look-alike audience: people who resemble those of a seed audience.
 
     A look-alike audience has no customer list by which a rerun could recognise it, so its description ends with the
@@ -110,7 +109,6 @@ class CreateActalike(CreatingAction):
     )
 
     def _is_of_this_session(self, audience: Audience) -> bool:
-        """Return whether this session created the audience."""
         return audience.audience_type == ACTALIKE and audience.description.endswith(f"(td {self._session_key})")
 
     def check_audience(self) -> Audience | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from td_pinterest_op.audiences.actions.audience_action import CreatingAction, Step, get_list_id
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
 from td_pinterest_op.audiences.customer_lists import ListToFill, find_list, parse_list_name
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, ExportError
@@ -12,7 +12,7 @@ from td_pinterest_op.records.spool import PreparedRecords
 from td_pinterest_op.settings.setting import ActionSpec
 
 
-class MembersAction(CreatingAction):
+class MembersAction(AudienceAction):
     """An action that sends records to an audience's list, or to a new list to which it then switches the audience."""
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
@@ -55,8 +55,7 @@ class MembersAction(CreatingAction):
         people = "the members of {audience} with {records}"
         self._set_summary(past=f"Replaced {people}", infinitive=f"replace {people}")
         self._require_newer_job(audience)
-        target, fill = self._plan_list(audience.name, prepared, used=get_list_id(audience), is_exact=is_exact)
-        return [fill, self._plan_switch(audience, target)]
+        return self._plan_new_list(audience, prepared, is_exact=is_exact)
 
     def _plan_clear(self, audience: Audience, *, is_empty: bool) -> list[Step]:
         """Return the steps that switch the audience to an empty list, or change nothing if it `is_empty` already."""
@@ -66,8 +65,7 @@ class MembersAction(CreatingAction):
             description = f"no change: {audience.label} is already empty"
             return [Step(description=description, run=lambda: self._copy_to_stats(self._resolve_duplicates(audience)))]
         self._set_summary(past="Cleared {audience}", infinitive="clear {audience}")
-        target, create = self._plan_list(audience.name, PreparedRecords(), used=get_list_id(audience))
-        return [create, self._plan_switch(audience, target)]
+        return self._plan_new_list(audience, PreparedRecords())
 
     def _plan_list(
         self, audience_name: str, prepared: PreparedRecords, *, used: str | None = None, is_exact: bool = True
@@ -81,7 +79,6 @@ class MembersAction(CreatingAction):
             return target, Step(description=target.description, request_count=count, run=target.create_empty)
 
         def send_records() -> None:
-            """Send the records to the list, and store its id in the statistics."""
             self._sender.send(prepared, target.add)
             self._stats.customer_list_id = target.id
 
@@ -94,14 +91,15 @@ class MembersAction(CreatingAction):
         create = partial(self._audiences.create, self._new_name, description=description, list_id=target.id)
         return self._create_new_audience(create)
 
-    def _plan_switch(self, audience: Audience, target: ListToFill) -> Step:
-        """Return the step that switches the audience to a list, unless it uses that list already."""
+    def _plan_new_list(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
+        """Return the steps that fill a list and switch the audience to it, unless it uses that list already."""
         used = get_list_id(audience)
-        switch = partial(self._use_list, target, partial(self._switch_list, audience, target))
+        target, fill = self._plan_list(audience.name, prepared, used=used, is_exact=is_exact)
+        switch = partial(self._run_after_upload, target, partial(self._switch_list, audience, target))
         if target.id == used:
-            return Step(description=f"no change: {audience.label} already uses this list", run=switch)
+            return [fill, Step(description=f"no change: {audience.label} already uses this list", run=switch)]
         description = f"switch {audience.label} to this list; customer list {used} is orphaned"
-        return Step(description=description, request_count=1, run=switch)
+        return [fill, Step(description=description, request_count=1, run=switch)]
 
     def _switch_list(self, audience: Audience, target: ListToFill) -> None:
         """Switch the audience to a list, unless it uses that list already, and check that it does."""
@@ -126,7 +124,7 @@ class MembersAction(CreatingAction):
                 "Treasure Data, set replace_newer: true"
             )
 
-    def _use_list(self, target: ListToFill, change: Callable[[], None]) -> None:
+    def _run_after_upload(self, target: ListToFill, change: Callable[[], None]) -> None:
         """Call `change`, which makes the audience use a list. Its errors say that all records are in that list."""
         all_in = f"All {self._stats.sent} records are in customer list {target.id}"
         try:

@@ -158,7 +158,6 @@ class Mirror(MembersAction):
         self._mirror.ledger = replace(self._mirror.ledger, audience_id=kept.id)
 
     def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message for another session's audience that already has the new name."""
         return f"{audience.label} was created while this task ran: run this task again"
 
     def _write_ledger_plan(self) -> None:
