@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 # Seconds in which Pinterest may still show what it has just written, whatever the retry settings are.
 PATIENCE = 30.0
-# Listings may lag behind writes. Seconds before each read after a lost response, ten in all.
+# Listings may lag behind writes. Seconds before each of the reads that look for a new entity, ten in all.
 _POLL_WAITS = (0.5, 1.5, 2.0, 3.0, 3.0)
 
 _T = TypeVar("_T", Audience, CustomerList)
@@ -41,10 +41,7 @@ def age_key(entity: Audience | CustomerList) -> tuple[int, str]:
 
 
 def wait_for_consistency(client: Client) -> None:
-    """Wait until listings show everything created before this run. Returns at once if the run is old enough.
-
-    An earlier try of this task may have been killed just after it created something.
-    """
+    """Wait until listings show what an earlier try of this task, killed before this run began, may have created."""
     wait = sum(_POLL_WAITS) - client.age
     if wait > 0:
         log.info(
@@ -84,10 +81,8 @@ def create_once(
     """Create an audience or a list with `create`. If the response is lost, repeat only if `find` finds nothing.
 
     If two runs of a task create at once, both find both entities afterwards, and take the one that `find` prefers.
-
-    Raises MaybeAppliedError when the retries are used up, and what `create` and `find` raise, with `maybe_applied` if
-    the entity may exist. If the request is `divisible`, raises ConnectionBrokenError after two requests without any
-    response.
+    Raises MaybeAppliedError when the retries are used up, ConnectionBrokenError after two requests without any response
+    if they are `divisible`, and what `create` and `find` raise, with `maybe_applied` if the entity may exist.
     """
     lost, made, wait = 0, None, format_duration(sum(_POLL_WAITS))
     try:

@@ -1,8 +1,7 @@
 """Name, find, create and fill the customer lists of this operator.
 
-Their names are `{audience name} (td {session key} {job id} {fingerprint})`. By the name, a rerun of the same workflow
-session recognises its own lists, whatever step the earlier try stopped after, and so does a second run of the same task
-(digdag is at-least-once).
+Their names are `{audience name} (td {session key} {job id} {fingerprint})`. By the name, a rerun of a workflow session,
+or a second run of its task (digdag is at-least-once), recognises the session's lists.
 """
 
 import hashlib
@@ -25,7 +24,7 @@ from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
 from td_pinterest_op.records.spool import Batch, DigestBatch, PreparedRecords, compute_fingerprint
-from td_pinterest_op.redaction.format import escape, format_label
+from td_pinterest_op.redaction.format import format_label
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +66,8 @@ def parse_list_name(list_name: str) -> ListName | None:
 class CustomerLists:
     """The customer lists that one workflow session created for the audience with this id or name.
 
-    Audiences may share a name, so a list's name alone does not identify its audience. A list that another audience uses
-    is never filled, since both audiences would get its people. Methods raise what the API raises.
+    A list's name alone does not identify its audience, since audiences may share a name: a list that another audience
+    uses is never filled. Methods raise what the API raises.
     """
 
     api: Api
@@ -84,11 +83,9 @@ class CustomerLists:
     ) -> "ListToFill":
         """Return the list to fill: the one that an earlier try of this session made for the same records, or a new one.
 
-        Other records (of a corrected query, say) need a list of their own, or it would have both. The fingerprint
-        distinguishes them, whatever job they come from. Without records, a list of any try that is still empty will do.
-
-        `used`: the list that the audience uses now. Somebody may have added people to that list or an earlier one: if
-        `is_exact`, a list is taken only if Pinterest counts no more records in it than `prepared` has.
+        Other records (of a corrected query, say) need a list of their own; the fingerprint distinguishes them. Without
+        records, any list that is still empty will do. Somebody may have added people to the list that the audience
+        uses now (`used`) or to an earlier one: if `is_exact`, a list with more than the records is not taken.
         """
         is_empty = not prepared.unique_count
         prepared, job = (PreparedRecords(), _NO_JOB) if is_empty else (prepared, job_id or _FILE)
@@ -101,7 +98,7 @@ class CustomerLists:
             and is_empty == (name.job == _NO_JOB)
             and (is_empty or name.fingerprint == fingerprint)
         }
-        # Others may have added people to a list that was in use. Lists newer than the one in use never were.
+        # Lists newer than the one in use never were in use.
         shared = {
             made.id
             for made, own in started.items()
@@ -133,15 +130,12 @@ class CustomerLists:
         return name if name and name.session == self.session_key else None
 
     def is_empty(self, audience: Audience) -> bool:
-        """Return whether the audience uses a list that was created empty and is still empty.
-
-        Waits until counters show the people who were added before this run.
-        """
+        """Return whether the audience uses a list that was created empty and is still empty."""
         used = find_list(self.api, audience)
         name = parse_list_name(used.name) if used else None
         if not used or not name or name.initial_count is None or self._may_exceed(used, limit=name.initial_count):
             return False
-        wait_for_consistency(self.api.client)
+        wait_for_consistency(self.api.client)  # counters then show the people who were added before this run
         return not self._may_exceed(used, limit=name.initial_count)
 
     def _may_exceed(self, customer_list: CustomerList, *, limit: int) -> bool:
@@ -166,13 +160,12 @@ class CustomerLists:
         def find_earlier_list() -> CustomerList | None:
             return find_oldest(listed for listed in self._find_unused_lists(name) if listed.name == name)
 
-        api = self.api
+        api, divisible = self.api, records is not None and len(records) > 1
         wait_for_consistency(api.client)
         create = partial(api.create_customer_list, name=name, list_type=list_type, records=records, is_nca=self.is_nca)
         if earlier := find_earlier_list():
             created = CreateResult(entity=earlier, answered=False, lost=False)
         else:
-            divisible = records is not None and len(records) > 1
             created = create_once(create=create, find=find_earlier_list, client=api.client, divisible=divisible)
         self._created_ids.add(created.entity.id)
         log.info("%s", format_label("customer list", created.entity.id, name))
@@ -187,9 +180,9 @@ class CustomerLists:
 
 @dataclass(slots=True, kw_only=True)
 class ListToFill:
-    """A customer list to fill or to leave empty. `id`: its id on Pinterest, or "" until it is created.
+    """A customer list to fill or to leave empty. `id`: "" until it is created. `is_shared`: it may have other people.
 
-    `is_shared`: somebody may have added other people to it. Several threads may call `add`.
+    Several threads may call `add`.
     """
 
     lists: CustomerLists
@@ -198,13 +191,6 @@ class ListToFill:
     id: str
     is_shared: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def description(self) -> str:
-        """The plan's text for the list: whether it is created, or continued from an earlier try."""
-        if self.id:
-            return f"continue with customer list {self.id} of this session's earlier try"
-        return f'create customer list "{escape(self.name)}"'
 
     def add(self, records: Batch) -> Response | None:
         """Add records to the list, and return the response, or None if the request created the list with them."""
@@ -223,10 +209,7 @@ class ListToFill:
             raise
 
     def create_empty(self) -> None:
-        """Create the list without records, unless it exists.
-
-        Where Pinterest demands records, the list gets one digest that belongs to nobody.
-        """
+        """Create the list without records, unless it exists, or with a single one if Pinterest demands records."""
         if self.id:
             return
         try:

@@ -9,6 +9,7 @@ from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.spool import PreparedRecords
+from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.settings.setting import ActionSpec
 
 
@@ -74,16 +75,18 @@ class MembersAction(AudienceAction):
         target = self._lists.find_or_name_list(
             audience_name, prepared, job_id=self._stats.job_id, used=used, is_exact=is_exact
         )
+        description = f'create customer list "{escape(target.name)}"'
+        if target.id:
+            description = f"continue with customer list {target.id} of this session's earlier try"
         if not prepared.unique_count:
-            count = 0 if target.id else 1
-            return target, Step(description=target.description, request_count=count, run=target.create_empty)
+            return target, Step(description=description, request_count=0 if target.id else 1, run=target.create_empty)
 
         def send_records() -> None:
             self._sender.send(prepared, target.add)
             self._stats.customer_list_id = target.id
 
         batch_count = prepared.count_batches(self._batch_size)
-        return target, Step(description=target.description, batch_count=batch_count, run=send_records)
+        return target, Step(description=description, batch_count=batch_count, run=send_records)
 
     def _create_audience_with_list(self, target: ListToFill) -> Audience:
         """Create the audience with a customer list. Returns this session's oldest, which may use another list."""
