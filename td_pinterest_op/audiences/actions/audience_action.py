@@ -3,7 +3,7 @@
 import abc
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -51,7 +51,6 @@ class AudienceAction(abc.ABC):
     """
 
     action: ClassVar[ActionSpec]
-    _in_doubt = False  # a duplicate may exist, since the response to a creation was lost
 
     def __init__(self, *, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> None:
         settings = request.settings
@@ -122,14 +121,19 @@ class AudienceAction(abc.ABC):
         own = list(filter(self._is_of_this_session, named))
         return [audience for audience in named if audience not in own], own
 
-    def _create_new_audience(self, create: Callable[[], Audience]) -> Audience:
-        """Create an audience, and return this session's oldest. Raises AudienceError if another session was first."""
+    def _create_new_audience(self, create: Callable[[], Audience], *, list_id: str | None = None) -> Audience:
+        """Create an audience, and return this session's oldest once it uses the list. Raises as `_keep_oldest`."""
         client = self._api.client
         created = create_once(
             create=create, find=lambda: next(iter(self._find_named_audiences()[1]), None), client=client
         )
-        self._in_doubt = created.lost
-        return self._keep_oldest(created.entity)
+        kept = self._keep_oldest(created.entity)
+        if list_id:
+            kept = self._audiences.use_list(kept, list_id=list_id)
+        if created.lost:  # Pinterest may list a duplicate late
+            self._keep_oldest(kept)
+        self._copy_to_stats(kept)
+        return kept
 
     def _resolve_duplicates(self, audience: Audience) -> Audience:
         """Return the audience or, if an earlier try of this session created it, what `_keep_oldest` returns."""
@@ -137,11 +141,6 @@ class AudienceAction(abc.ABC):
             return audience
         wait_for_consistency(self._api.client)
         return self._keep_oldest(audience, is_resumed=True)
-
-    def _remove_late_duplicates(self) -> None:
-        """Remove duplicates of this session that Pinterest listed late."""
-        if self._in_doubt:
-            self._remove_duplicates(self._find_named_audiences()[1])
 
     def _keep_oldest(self, audience: Audience, *, is_resumed: bool = False) -> Audience:
         """Return this session's oldest audience, and remove its others. Raises AudienceError if a rival's is older.
@@ -162,13 +161,12 @@ class AudienceAction(abc.ABC):
                 log.warning("removing audience %s: another session created an audience of the same name first", made.id)
                 self._audiences.remove(made.id)
             raise AudienceError(self._describe_conflict(rival))
-        self._remove_duplicates(own)
-        return own[0] if own else audience
-
-    def _remove_duplicates(self, own: Sequence[Audience]) -> None:
-        for duplicate in own[1:]:
-            log.warning("removing audience %s, a duplicate of %s that this session created", duplicate.id, own[0].id)
+        kept, *duplicates = own or [audience]
+        for duplicate in duplicates:
+            log.warning("removing audience %s, a duplicate of %s that this session created", duplicate.id, kept.id)
             self._audiences.remove(duplicate.id)
+        self._copy_to_stats(kept)
+        return kept
 
 
 def _is_simultaneous(audience: Audience, other: Audience) -> bool:

@@ -33,10 +33,7 @@ class Create(MembersAction):
     )
 
     def check_audience(self) -> tuple[Audience | None, Audience | None]:
-        """Return two audiences with the new name: another session's and this session's. Either may be None.
-
-        Raises AudienceError if `if_exists` does not allow another session's audience, or if there are several.
-        """
+        """Return another session's audience with the new name, or None, and this session's. Raises AudienceError."""
         self._stats.audience_name = self._new_name
         others, own = self._find_named_audiences()
         if own or not others:
@@ -55,13 +52,11 @@ class Create(MembersAction):
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that create the audience, finish an earlier try, or change another session's audience."""
         existing, own = self.check_audience()
-        if_exists = self._settings.if_exists
-        if existing and if_exists == "add":
-            return self._plan_change(existing, prepared)
         if existing:
-            return self._plan_replace(existing, prepared)
+            plan = self._plan_change if self._settings.if_exists == "add" else self._plan_replace
+            return plan(existing, prepared)
         if own:
-            steps = self._plan_replace(own, prepared, is_exact=if_exists == "replace")
+            steps = self._plan_replace(own, prepared, is_exact=self._settings.if_exists == "replace")
         else:
             target, fill = self._plan_list(self._new_name, prepared)
             description = f'create audience "{self._new_name}" with this list'
@@ -79,11 +74,8 @@ class Create(MembersAction):
             raise AudienceError(self._describe_conflict(existing))
         if own:
             self._switch_list(own, target)
-            return
-        kept = self._create_audience_with_list(target)
-        self._copy_to_stats(kept)
-        self._copy_to_stats(self._audiences.use_list(kept, list_id=target.id))
-        self._remove_late_duplicates()
+        else:
+            self._create_audience_with_list(target)
 
     def _describe_conflict(self, audience: Audience) -> str:
         if self._settings.if_exists == "fail":
@@ -97,8 +89,7 @@ class Create(MembersAction):
 class CreateActalike(AudienceAction):
     """Create a look-alike audience: people who resemble those of a seed audience.
 
-    A look-alike audience has no customer list by which a rerun could recognise it, so its description ends with the
-    session key.
+    Its description ends with the session key, since it has no customer list by which a rerun could recognise it.
     """
 
     action = ActionSpec(
@@ -127,7 +118,7 @@ class CreateActalike(AudienceAction):
         self._set_summary(past="Created look-alike {audience}", infinitive="create look-alike {audience}")
         if own:
             description = f"no change: this session already created {own.label}"
-            return [Step(description=description, run=lambda: self._copy_to_stats(self._resolve_duplicates(own)))]
+            return [Step(description=description, run=partial(self._resolve_duplicates, own))]
         description = (
             f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
             f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
@@ -138,7 +129,7 @@ class CreateActalike(AudienceAction):
         """Create the audience, unless Pinterest lists by now that an earlier try of this session created it."""
         wait_for_consistency(self._api.client)
         if own := self.check_audience():
-            self._copy_to_stats(self._resolve_duplicates(own))
+            self._resolve_duplicates(own)
             return
         settings = self._settings
         create = partial(
@@ -152,8 +143,7 @@ class CreateActalike(AudienceAction):
                 "percentage": settings.percentage,
             },
         )
-        self._copy_to_stats(self._create_new_audience(create))
-        self._remove_late_duplicates()
+        self._create_new_audience(create)
 
     def _check_seed(self) -> None:
         """Raise AudienceError for a seed audience that Pinterest cannot use, or cannot use yet."""

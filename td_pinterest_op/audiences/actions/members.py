@@ -64,7 +64,7 @@ class MembersAction(AudienceAction):
             unchanged = "leave {audience} unchanged, since it is empty already"
             self._set_summary(past="{audience} was empty already", infinitive=unchanged)
             description = f"no change: {audience.label} is already empty"
-            return [Step(description=description, run=lambda: self._copy_to_stats(self._resolve_duplicates(audience)))]
+            return [Step(description=description, run=partial(self._resolve_duplicates, audience))]
         self._set_summary(past="Cleared {audience}", infinitive="clear {audience}")
         return self._plan_new_list(audience, PreparedRecords())
 
@@ -89,10 +89,9 @@ class MembersAction(AudienceAction):
         return target, Step(description=description, batch_count=batch_count, run=send_records)
 
     def _create_audience_with_list(self, target: ListToFill) -> Audience:
-        """Create the audience with a customer list. Returns this session's oldest, which may use another list."""
         description = self._settings.audience_description
         create = partial(self._audiences.create, self._new_name, description=description, list_id=target.id)
-        return self._create_new_audience(create)
+        return self._create_new_audience(create, list_id=target.id)
 
     def _plan_new_list(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
         """Return the steps that fill a list and switch the audience to it, unless it uses that list already."""

@@ -67,7 +67,6 @@ class Mirror(MembersAction):
 
     @property
     def _existing_audience(self) -> Audience:
-        """The audience that mirrors the query, once it was found or created."""
         assert self._audience is not None, "the first step has created it"  # noqa: S101
         return self._audience
 
@@ -89,9 +88,8 @@ class Mirror(MembersAction):
             yield PreparedRecords()
 
     def _open_mirror_run(self) -> MirrorRun:
-        """Return the run that compares the query with the ledger, in temporary tables of the warehouse."""
-        source = cast("Source", self._request.source)
-        database, table = self._settings.ledger
+        settings, request, source = self._settings, self._request, cast("Source", self._request.source)
+        database, table = settings.ledger
         stage = Stage(
             td=self._services.treasure_data,
             source=source,
@@ -100,9 +98,7 @@ class Mirror(MembersAction):
             session_key=self._session_key,
         )
         ledger = Ledger(name=table, database=stage.database, audience_id=stage.name, session=stage.token)
-        return MirrorRun(
-            stage=stage, ledger=ledger, settings=self._settings, lists=self._request.lists, stats=self._stats
-        )
+        return MirrorRun(stage=stage, ledger=ledger, settings=settings, lists=request.lists, stats=self._stats)
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it there as sent."""
@@ -147,15 +143,11 @@ class Mirror(MembersAction):
         ]
 
     def _create_audience(self) -> None:
-        """Create the audience that mirrors the query, with an empty list."""
         target, create_list = self._plan_list(self._new_name, PreparedRecords())
         create_list.run()
         wait_for_consistency(self._api.client)
-        kept = self._create_audience_with_list(target)
-        self._audience = self._audiences.use_list(kept, list_id=get_list_id(kept))
-        self._copy_to_stats(self._audience)
-        self._remove_late_duplicates()
-        self._mirror.ledger = replace(self._mirror.ledger, audience_id=kept.id)
+        self._audience = self._create_audience_with_list(target)
+        self._mirror.ledger = replace(self._mirror.ledger, audience_id=self._audience.id)
 
     def _describe_conflict(self, audience: Audience) -> str:
         return f"{audience.label} was created while this task ran: run this task again"
