@@ -1,9 +1,8 @@
 """Create an audience or a list exactly once, even if a response is lost or a second run of the task creates it too."""
 
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 from td_pinterest_op.errors import ConnectionBrokenError, ExportError, MaybeAppliedError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Audience, CustomerList
@@ -19,20 +18,6 @@ _POLL_WAITS = (0.5, 1.5, 2.0, 3.0, 3.0)
 
 _T = TypeVar("_T", Audience, CustomerList)
 _Answer = TypeVar("_Answer")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateResult(Generic[_T]):
-    """An audience or list that was created. `answered`: the request got a response. `lost`: an earlier one got none."""
-
-    entity: _T
-    answered: bool
-    lost: bool
-
-
-def find_oldest(entities: Iterable[_T]) -> _T | None:
-    """Return the entity with the lowest id, or None if there are none. Each try of a task finds the same one."""
-    return min(entities, key=age_key, default=None)
 
 
 def age_key(entity: Audience | CustomerList) -> tuple[int, str]:
@@ -77,7 +62,7 @@ def poll_until_found(find: Callable[[], _Answer | None], client: Client) -> _Ans
 
 def create_once(
     *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, divisible: bool = False
-) -> CreateResult[_T]:
+) -> _T:
     """Create an audience or a list with `create`. If the response is lost, repeat only if `find` finds nothing.
 
     If two runs of a task create at once, both find both entities afterwards, and take the one that `find` prefers.
@@ -94,14 +79,13 @@ def create_once(
                 log.warning("%s; checking for up to %s whether the request succeeded, before repeating it", error, wait)
                 earlier = poll_until_found(find, client)
                 if earlier is not None:
-                    return CreateResult(entity=earlier, answered=False, lost=True)
+                    return earlier
                 if lost > client.retry.count:
                     raise
                 if divisible and error.status is None and lost == MOST_BROKEN:
                     raise ConnectionBrokenError(str(error)) from None
         # A listing may not show a new entity yet.
-        first = find() or made
-        return CreateResult(entity=first, answered=first.id == made.id, lost=lost > 0)
+        return find() or made
     except ExportError as error:
         # If `find` fails, the entity may have been created.
         error.maybe_applied = error.maybe_applied or lost > 0 or made is not None

@@ -12,14 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
-from td_pinterest_op.audiences.create_once import (
-    CreateResult,
-    age_key,
-    create_once,
-    find_oldest,
-    retry_until_ready,
-    wait_for_consistency,
-)
+from td_pinterest_op.audiences.create_once import age_key, create_once, retry_until_ready, wait_for_consistency
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
@@ -75,7 +68,7 @@ class CustomerLists:
     audience_id: str | None
     audience_name: str | None
     is_nca: bool
-    _created_ids: set[str] = field(init=False, default_factory=set)  # of lists of this session
+    created_ids: set[str] = field(init=False, default_factory=set)  # of lists that this run created
     _abandoned_ids: set[str] = field(init=False, default_factory=set)  # of lists that may have other members, too
 
     def find_or_name_list(
@@ -95,8 +88,7 @@ class CustomerLists:
             made: prepared.upload_count if name.initial_count is None else name.initial_count
             for made in self._find_unused_lists(prefix)
             if (name := self._parse_own_name(made))
-            and is_empty == (name.job == _NO_JOB)
-            and (is_empty or name.fingerprint == fingerprint)
+            and (name.job == _NO_JOB if is_empty else name.fingerprint == fingerprint)
         }
         # Lists newer than the one in use never were in use.
         shared = {
@@ -106,7 +98,7 @@ class CustomerLists:
         }
         if is_exact:
             self._abandoned_ids |= shared
-        earlier = find_oldest(made for made in started if made.id not in self._abandoned_ids)
+        earlier = min((made for made in started if made.id not in self._abandoned_ids), key=age_key, default=None)
         list_id, name_to_create = earlier.id if earlier else "", f"{prefix}{job} {fingerprint})"
         return ListToFill(
             lists=self, name=name_to_create, list_type=prepared.list_type, id=list_id, is_shared=list_id in shared
@@ -147,29 +139,28 @@ class CustomerLists:
 
     def is_of_this_session(self, audience: Audience) -> bool:
         """Return whether this workflow session created the audience's list."""
-        if audience.customer_list_id not in self._created_ids:
-            customer_list = find_list(self.api, audience)
-            if customer_list is None or not self._parse_own_name(customer_list):
-                return False
-            self._created_ids.add(customer_list.id)
-        return True
+        if audience.customer_list_id in self.created_ids:  # which reads may not show yet
+            return True
+        used = find_list(self.api, audience)
+        return used is not None and self._parse_own_name(used) is not None
 
-    def create(self, name: str, list_type: str, records: Batch | None) -> CreateResult[CustomerList]:
-        """Create a list with its first records, or return the list of that name from an earlier try."""
+    def create(self, name: str, list_type: str, records: Batch | None) -> CustomerList:
+        """Create a list with its first records, or return the list of that name that an earlier request created."""
 
-        def find_earlier_list() -> CustomerList | None:
-            return find_oldest(listed for listed in self._find_unused_lists(name) if listed.name == name)
+        def create_list() -> CustomerList:
+            made = api.create_customer_list(name=name, list_type=list_type, records=records, is_nca=self.is_nca)
+            self.created_ids.add(made.id)
+            return made
+
+        def find_list() -> CustomerList | None:
+            named = (listed for listed in self._find_unused_lists(name) if listed.name == name)
+            return min(named, key=age_key, default=None)
 
         api, divisible = self.api, records is not None and len(records) > 1
         wait_for_consistency(api.client)
-        create = partial(api.create_customer_list, name=name, list_type=list_type, records=records, is_nca=self.is_nca)
-        if earlier := find_earlier_list():
-            created = CreateResult(entity=earlier, answered=False, lost=False)
-        else:
-            created = create_once(create=create, find=find_earlier_list, client=api.client, divisible=divisible)
-        self._created_ids.add(created.entity.id)
-        log.info("%s", format_label("customer list", created.entity.id, name))
-        return created
+        made = find_list() or create_once(create=create_list, find=find_list, client=api.client, divisible=divisible)
+        log.info("%s", format_label("customer list", made.id, name))
+        return made
 
     def add(self, list_id: str, records: Batch) -> Response:
         """Add records to a list. The request is repeated while Pinterest does not find the new list."""
@@ -194,18 +185,16 @@ class ListToFill:
 
     def add(self, records: Batch) -> Response | None:
         """Add records to the list, and return the response, or None if the request created the list with them."""
-        lost = False
         with self._lock:
-            if not self.id:
-                created = self.lists.create(self.name, self.list_type, records)
-                self.id, lost = created.entity.id, created.lost
-                if created.answered:
+            if is_new := not self.id:
+                self.id = self.lists.create(self.name, self.list_type, records).id
+                if self.id in self.lists.created_ids:
                     return None
-        # Also if the list was found: the request that created it may have had other records.
+        # Also if the list was found: the request that created it may have had these records, or others.
         try:
             return self.lists.add(self.id, records)
         except ExportError as error:
-            error.maybe_applied = error.maybe_applied or lost
+            error.maybe_applied = error.maybe_applied or is_new
             raise
 
     def create_empty(self) -> None:
@@ -213,7 +202,7 @@ class ListToFill:
         if self.id:
             return
         try:
-            created = self.lists.create(self.name, self.list_type, None)
+            made = self.lists.create(self.name, self.list_type, None)
         except RequestRefusedError as error:
             if error.status != 400:
                 raise
@@ -223,8 +212,8 @@ class ListToFill:
             # Made of the name: a second run of this task computes the same digest and the same name.
             nobody = hashlib.sha256(f"nobody in {self.name}".encode()).digest()
             name = self.name.removesuffix(f"{compute_fingerprint()})") + f"{compute_fingerprint([nobody])})"
-            created = self.lists.create(name, self.list_type, DigestBatch(nobody))
-        self.id = created.entity.id
+            made = self.lists.create(name, self.list_type, DigestBatch(nobody))
+        self.id = made.id
 
 
 def find_list(api: Api, audience: Audience) -> CustomerList | None:

@@ -47,7 +47,6 @@ class _Piece:
         return [_Piece(part, self.in_doubt) for part in self.records.split(size)]
 
     def halve(self) -> "list[_Piece]":
-        """Return the two halves, or nothing for a single record."""
         return self.split((len(self.records) + 1) // 2) if len(self.records) > 1 else []
 
 
@@ -109,8 +108,7 @@ class Sender:
     def send(self, prepared: PreparedRecords, send_records: SendRecords) -> None:
         """Send every batch with `send_records`: first a single request, then several at a time, in any order.
 
-        Raises the first error once the outcome of the batches in flight is known. Its message counts the records that
-        were sent and those that were not.
+        Raises the first error, whose message counts the records, once the outcome of the batches in flight is known.
         """
         settings, rate_limiter, total = self.settings, self.client.rate_limiter, prepared.unique_count
         pace = settings.records_per_second

@@ -115,7 +115,7 @@ class AudienceAction(abc.ABC):
             text += "its id, or "
         return f"{text}choose another audience_name"
 
-    def _find_named_audiences(self) -> tuple[list[Audience], list[Audience]]:
+    def _find_namesakes(self) -> tuple[list[Audience], list[Audience]]:
         """Return the audiences with the new name: other sessions' and this session's, each with the oldest first."""
         named = sorted(self._audiences.find_by_name(self._new_name), key=age_key)
         own = list(filter(self._is_of_this_session, named))
@@ -124,14 +124,11 @@ class AudienceAction(abc.ABC):
     def _create_new_audience(self, create: Callable[[], Audience], *, list_id: str | None = None) -> Audience:
         """Create an audience, and return this session's oldest once it uses the list. Raises as `_keep_oldest`."""
         client = self._api.client
-        created = create_once(
-            create=create, find=lambda: next(iter(self._find_named_audiences()[1]), None), client=client
-        )
-        kept = self._keep_oldest(created.entity)
+        made = create_once(create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=client)
+        kept = self._keep_oldest(made)
         if list_id:
             kept = self._audiences.use_list(kept, list_id=list_id)
-        if created.lost:  # Pinterest may list a duplicate late
-            self._keep_oldest(kept)
+        self._keep_oldest(kept)  # Pinterest may list a duplicate late
         self._copy_to_stats(kept)
         return kept
 
@@ -148,12 +145,12 @@ class AudienceAction(abc.ABC):
         Other sessions are rivals, but only those of the same time if an earlier try created `audience` (`is_resumed`).
         """
 
-        def find_namesakes() -> tuple[list[Audience], list[Audience]] | None:
-            others, own = self._find_named_audiences()
+        def find_if_listed() -> tuple[list[Audience], list[Audience]] | None:
+            others, own = self._find_namesakes()
             return (others, own) if audience.id in {each.id for each in others + own} else None
 
         # A listing that shows the audience shows every older one as well.
-        others, own = find_namesakes() or poll_until_found(find_namesakes, self._api.client) or ([], [])
+        others, own = find_if_listed() or poll_until_found(find_if_listed, self._api.client) or ([], [])
         older = (other for other in others if age_key(other) < age_key(audience))
         rival = next((other for other in older if not is_resumed or _is_simultaneous(other, audience)), None)
         if rival:

@@ -130,7 +130,7 @@ class Rehearsal:
         """Create a customer list of the first `count` made-up people; return its id."""
         records = self.make_digests(count)
         name = f"{self.name} (td {self.name[-8:]} file {compute_fingerprint([records.data])})"
-        return self.lists.create(name, "EMAIL", records).entity.id
+        return self.lists.create(name, "EMAIL", records).id
 
     def create_audience(self, list_id: str) -> None:
         """Create the rehearsal's audience, which uses the given customer list."""
