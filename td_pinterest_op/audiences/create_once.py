@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from td_pinterest_op.errors import ConnectionBrokenError, ExportError, MaybeAppliedError, RequestRefusedError
-from td_pinterest_op.pinterest.api import Audience, CustomerList
+from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
 from td_pinterest_op.pinterest.client import MOST_BROKEN, Client
 from td_pinterest_op.runtime.clock import format_duration
 
@@ -15,6 +15,10 @@ log = logging.getLogger(__name__)
 PATIENCE = 30.0
 # Listings may lag behind writes. Seconds before each of the reads that look for a new entity, ten in all.
 _POLL_WAITS = (0.5, 1.5, 2.0, 3.0, 3.0)
+# A request that is refused with one of these may succeed once Pinterest has finished with the list. The client itself
+# repeats a request after a 409 or 423.
+_NOT_READY = (400, 404)
+_SETTLING = ("PROCESSING", "UPLOADING")
 
 _T = TypeVar("_T", Audience, CustomerList)
 _Answer = TypeVar("_Answer")
@@ -36,19 +40,26 @@ def wait_for_consistency(client: Client) -> None:
         client.rate_limiter.wait(wait)
 
 
-def retry_until_ready(
-    request: Callable[[], _Answer], client: Client, *, list_id: str, is_not_ready: Callable[[RequestRefusedError], bool]
-) -> _Answer:
-    """Return the result of a request that uses a list. The request is repeated while `is_not_ready(error)` is true."""
-    for wait in client.retry.iterate_waits_for(PATIENCE):
+def retry_until_ready(request: Callable[[], _Answer], api: Api, *, list_id: str, has_records: bool = False) -> _Answer:
+    """Return the result of a request that uses a list. Repeat it while Pinterest has not finished with the list."""
+    for wait in api.client.retry.iterate_waits_for(PATIENCE):
         try:
             return request()
         except RequestRefusedError as error:
-            if not is_not_ready(error):
+            if not _is_not_ready(error.status, api, list_id, has_records=has_records):
                 raise
             log.info("customer list %s is not ready (%s); trying again in %s", list_id, error, format_duration(wait))
-        client.rate_limiter.wait(wait)
+        api.client.rate_limiter.wait(wait)
     return request()
+
+
+def _is_not_ready(status: int | None, api: Api, list_id: str, *, has_records: bool) -> bool:
+    if has_records:  # a 400 may be about them
+        return status == 404
+    if status not in _NOT_READY:
+        return False
+    customer_list = api.find_customer_list(list_id)
+    return customer_list is None or customer_list.status.upper() in _SETTLING
 
 
 def poll_until_found(find: Callable[[], _Answer | None], client: Client) -> _Answer | None:

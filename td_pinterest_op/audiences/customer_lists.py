@@ -78,7 +78,7 @@ class CustomerLists:
 
         Other records (of a corrected query, say) need a list of their own; the fingerprint distinguishes them. Without
         records, any list that is still empty will do. Somebody may have added people to the list that the audience
-        uses now (`used`) or to an earlier one: if `is_exact`, a list with more than the records is not taken.
+        uses now (`used`) or to an earlier one: a list with more than the records is taken only if not `is_exact`.
         """
         is_empty = not prepared.unique_count
         prepared, job = (PreparedRecords(), _NO_JOB) if is_empty else (prepared, job_id or _FILE)
@@ -96,7 +96,7 @@ class CustomerLists:
             for made, own in started.items()
             if used and age_key(made) <= (len(used), used) and self._may_exceed(made, limit=own)
         }
-        if is_exact:
+        if is_exact or is_empty:
             self._abandoned_ids |= shared
         earlier = min((made for made in started if made.id not in self._abandoned_ids), key=age_key, default=None)
         list_id, name_to_create = earlier.id if earlier else "", f"{prefix}{job} {fingerprint})"
@@ -165,8 +165,7 @@ class CustomerLists:
     def add(self, list_id: str, records: Batch) -> Response:
         """Add records to a list. The request is repeated while Pinterest does not find the new list."""
         request = partial(self.api.change_records, list_id, records, operation="ADD")
-        client = self.api.client
-        return retry_until_ready(request, client, list_id=list_id, is_not_ready=lambda error: error.status == 404)
+        return retry_until_ready(request, self.api, list_id=list_id, has_records=True)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,11 +1,10 @@
 """Sends batches of records: several at once, halved if Pinterest refuses one. Errors count the sent records."""
 
 import logging
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
 
@@ -97,10 +96,10 @@ class Sender:
     stats: Stats
     reporter: ProgressReporter
     phase: str = "sending"
-    # Records in one request. `_largest` is set once a batch was too large, for all later batches.
+    # Records in one request. `_largest` is set once a batch was too large, for all later batches. There is no lock: if
+    # two threads set it at once, another request may be too large.
     _largest: int | None = None
     _most_accepted: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self._concurrency = ConcurrencyLimit(maximum=self.settings.max_in_flight)
@@ -209,7 +208,7 @@ class Sender:
         if isinstance(error, ConnectionBrokenError):
             self._wait_after_break(error, size, batch)
         elif error and error.status == 413:
-            self._lower_batch_size(half)
+            self._largest = min(half, self._largest or half)
             log.warning(
                 "a batch of %d records is too large for Pinterest; from now on, batches have at most %d", size, half
             )
@@ -238,7 +237,7 @@ class Sender:
         batch.throttled = batch.throttled or bool(response and response.throttled)
         if batch.broken and size >= self._most_accepted:
             # No larger piece was ever accepted: the size is the cause, and not the connection.
-            self._lower_batch_size(size)
+            self._largest = min(size, self._largest or size)
             log.warning("a batch of %d records was accepted; from now on, batches have at most that many", size)
         batch.broken = 0
         self._most_accepted = max(self._most_accepted, size)
@@ -254,10 +253,6 @@ class Sender:
         log.warning(
             "the connection broke twice while sending a batch of %d records; trying batches of half that size", size
         )
-
-    def _lower_batch_size(self, records: int) -> None:
-        with self._lock:
-            self._largest = min(records, self._largest or records)
 
     def _raise_if_rejected(self, batch: _BatchState) -> None:
         """Raise an error if refused records are not to be ignored, or if Pinterest has accepted none so far."""

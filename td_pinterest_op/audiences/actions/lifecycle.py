@@ -147,11 +147,11 @@ class CreateActalike(AudienceAction):
 
     def _check_seed(self) -> None:
         """Raise AudienceError for a seed audience that Pinterest cannot use, or cannot use yet."""
-        seed_id = self._settings.seed_audience_id or ""
-        seed = self._api.find_audience(seed_id)
+        api, seed_id = self._api, self._settings.seed_audience_id or ""
+        seed = api.find_audience(seed_id)
         if seed is None or seed.is_removed:
             raise AudienceError(
-                f"there is no seed audience {seed_id} in ad account {self._api.ad_account_id}: check both ids"
+                f"there is no seed audience {seed_id} in ad account {api.ad_account_id}: check both ids"
             )
         # The status first: while Pinterest fills an audience, its size is no measure.
         condition = find_condition(seed.status)

@@ -51,22 +51,24 @@ class MembersAction(AudienceAction):
 
     def _plan_replace(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
         """Return the steps that fill a list and switch the audience to it. `is_exact`: it has these people only."""
-        if not prepared.unique_count:
-            return self._plan_clear(audience, is_empty=self._lists.is_empty(audience))
-        people = "the members of {audience} with {records}"
-        self._set_summary(past=f"Replaced {people}", infinitive=f"replace {people}")
-        self._require_newer_job(audience)
-        return self._plan_new_list(audience, prepared, is_exact=is_exact)
-
-    def _plan_clear(self, audience: Audience, *, is_empty: bool) -> list[Step]:
-        """Return the steps that switch the audience to an empty list, or change nothing if it `is_empty` already."""
-        if is_empty:
+        if prepared.unique_count:
+            people = "the members of {audience} with {records}"
+            self._set_summary(past=f"Replaced {people}", infinitive=f"replace {people}")
+            self._require_newer_job(audience)
+        elif self._lists.is_empty(audience):
             unchanged = "leave {audience} unchanged, since it is empty already"
             self._set_summary(past="{audience} was empty already", infinitive=unchanged)
             description = f"no change: {audience.label} is already empty"
             return [Step(description=description, run=partial(self._resolve_duplicates, audience))]
-        self._set_summary(past="Cleared {audience}", infinitive="clear {audience}")
-        return self._plan_new_list(audience, PreparedRecords())
+        else:
+            self._set_summary(past="Cleared {audience}", infinitive="clear {audience}")
+        used = get_list_id(audience)
+        target, fill = self._plan_list(audience.name, prepared, used=used, is_exact=is_exact)
+        switch = partial(self._run_after_upload, target, partial(self._switch_list, audience, target))
+        if target.id == used:
+            return [fill, Step(description=f"no change: {audience.label} already uses this list", run=switch)]
+        description = f"switch {audience.label} to this list; customer list {used} is orphaned"
+        return [fill, Step(description=description, request_count=1, run=switch)]
 
     def _plan_list(
         self, audience_name: str, prepared: PreparedRecords, *, used: str | None = None, is_exact: bool = True
@@ -92,16 +94,6 @@ class MembersAction(AudienceAction):
         description = self._settings.audience_description
         create = partial(self._audiences.create, self._new_name, description=description, list_id=target.id)
         return self._create_new_audience(create, list_id=target.id)
-
-    def _plan_new_list(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
-        """Return the steps that fill a list and switch the audience to it, unless it uses that list already."""
-        used = get_list_id(audience)
-        target, fill = self._plan_list(audience.name, prepared, used=used, is_exact=is_exact)
-        switch = partial(self._run_after_upload, target, partial(self._switch_list, audience, target))
-        if target.id == used:
-            return [fill, Step(description=f"no change: {audience.label} already uses this list", run=switch)]
-        description = f"switch {audience.label} to this list; customer list {used} is orphaned"
-        return [fill, Step(description=description, request_count=1, run=switch)]
 
     def _switch_list(self, audience: Audience, target: ListToFill) -> None:
         """Switch the audience to a list, unless it uses that list already, and check that it does."""
@@ -179,7 +171,7 @@ class Replace(MembersAction):
         return self._plan_replace(self._find_usable_audience(), prepared)
 
 
-class Clear(MembersAction):
+class Clear(Replace):
     """Remove all people from an audience."""
 
     action = ActionSpec(
@@ -189,16 +181,8 @@ class Clear(MembersAction):
         uses=("even_if_used",),
     )
 
-    _audience: Audience
-    _is_empty: bool
-
     def check_audience(self) -> None:
         """Find the audience. Raises AudienceError if it is not empty and active ad groups use it."""
-        self._audience = self._find_usable_audience()
-        self._is_empty = self._lists.is_empty(self._audience)
-        if not self._is_empty and not self._settings.even_if_used:
-            require_unused(self._api, self._audience)
-
-    def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
-        """Return the steps that create an empty list and switch the audience to it."""
-        return self._plan_clear(self._audience, is_empty=self._is_empty)
+        audience = self._find_usable_audience()
+        if not self._settings.even_if_used and not self._lists.is_empty(audience):
+            require_unused(self._api, audience)

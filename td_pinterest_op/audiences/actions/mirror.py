@@ -166,7 +166,6 @@ class Mirror(MembersAction):
             self._send_records(self._existing_audience, self._plan[op], adds=op == JOIN)
 
     def _send_replacement(self) -> None:
-        """Fill a new list with all people of the plan, and switch the audience to it."""
         audience = self._existing_audience
         # Each plan is a session of its own, which does not take the lists of other plans of the task's session.
         key = hashlib.sha256(f"{self._session_key} {self._mirror.state.number}".encode()).hexdigest()[:8]
