@@ -132,27 +132,17 @@ class CreateActalike(AudienceAction):
             self._resolve_duplicates(own)
             return
         settings = self._settings
-        create = partial(
-            self._api.create_audience,
-            name=self._new_name,
-            description=" ".join(filter(None, (settings.audience_description, f"(td {self._session_key})"))),
-            audience_type=ACTALIKE,
-            rule={
-                "seed_id": [settings.seed_audience_id],
-                "country": settings.country,
-                "percentage": settings.percentage,
-            },
-        )
-        self._create_new_audience(create)
+        description = " ".join(filter(None, (settings.audience_description, f"(td {self._session_key})")))
+        rule = {"seed_id": [settings.seed_audience_id], "country": settings.country, "percentage": settings.percentage}
+        create = partial(self._api.create_audience, name=self._new_name, description=description, rule=rule)
+        self._create_new_audience(partial(create, audience_type=ACTALIKE))
 
     def _check_seed(self) -> None:
         """Raise AudienceError for a seed audience that Pinterest cannot use, or cannot use yet."""
-        api, seed_id = self._api, self._settings.seed_audience_id or ""
-        seed = api.find_audience(seed_id)
+        account, seed_id = self._api.ad_account_id, self._settings.seed_audience_id or ""
+        seed = self._api.find_audience(seed_id)
         if seed is None or seed.is_removed:
-            raise AudienceError(
-                f"there is no seed audience {seed_id} in ad account {api.ad_account_id}: check both ids"
-            )
+            raise AudienceError(f"there is no seed audience {seed_id} in ad account {account}: check both ids")
         # The status first: while Pinterest fills an audience, its size is no measure.
         condition = find_condition(seed.status)
         if condition is not Condition.READY:
