@@ -1,4 +1,7 @@
-"""Create an audience or a list exactly once, even if a response is lost or a second run of the task creates it too."""
+"""Create an audience or a list exactly once, even if a response is lost or a second run of the task creates it too.
+
+Listings and reads may lag behind writes, and a new list is not ready at once: functions here wait for both.
+"""
 
 import logging
 from collections.abc import Callable
@@ -13,7 +16,7 @@ log = logging.getLogger(__name__)
 
 # Seconds in which Pinterest may still show what it has just written, whatever the retry settings are.
 PATIENCE = 30.0
-# Listings may lag behind writes. Seconds before each of the reads that look for a new entity, ten in all.
+# Seconds before each of the reads that look for a new entity, ten in all.
 _POLL_WAITS = (0.5, 1.5, 2.0, 3.0, 3.0)
 # A request that is refused with one of these may succeed once Pinterest has finished with the list. The client itself
 # repeats a request after a 409 or 423.
@@ -73,12 +76,12 @@ def poll_until_found(find: Callable[[], _Answer | None], client: Client) -> _Ans
 
 def create_once(
     *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, divisible: bool = False
-) -> _T:
+) -> tuple[_T, int]:
     """Create an audience or a list with `create`. If the response is lost, repeat only if `find` finds nothing.
 
-    If two runs of a task create at once, both find both entities afterwards, and take the one that `find` prefers.
-    Raises MaybeAppliedError when the retries are used up, ConnectionBrokenError after two requests without any response
-    if they are `divisible`, and what `create` and `find` raise, with `maybe_applied` if the entity may exist.
+    Returns the entity, and the number of lost responses. If two runs of a task create at once, both return the entity
+    that `find` prefers. Raises MaybeAppliedError when the retries are used up, ConnectionBrokenError after two requests
+    without any response if they are `divisible`, and what the functions raise, with `maybe_applied` if it may exist.
     """
     lost, made, wait = 0, None, format_duration(sum(_POLL_WAITS))
     try:
@@ -90,13 +93,13 @@ def create_once(
                 log.warning("%s; checking for up to %s whether the request succeeded, before repeating it", error, wait)
                 earlier = poll_until_found(find, client)
                 if earlier is not None:
-                    return earlier
+                    return earlier, lost
                 if lost > client.retry.count:
                     raise
                 if divisible and error.status is None and lost == MOST_BROKEN:
                     raise ConnectionBrokenError(str(error)) from None
         # A listing may not show a new entity yet.
-        return find() or made
+        return find() or made, lost
     except ExportError as error:
         # If `find` fails, the entity may have been created.
         error.maybe_applied = error.maybe_applied or lost > 0 or made is not None

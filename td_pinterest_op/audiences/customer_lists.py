@@ -152,13 +152,15 @@ class CustomerLists:
             self.created_ids.add(made.id)
             return made
 
-        def find_list() -> CustomerList | None:
+        def find_old_list() -> CustomerList | None:
             named = (listed for listed in self._find_unused_lists(name) if listed.name == name)
             return min(named, key=age_key, default=None)
 
         api, divisible = self.api, records is not None and len(records) > 1
         wait_for_consistency(api.client)
-        made = find_list() or create_once(create=create_list, find=find_list, client=api.client, divisible=divisible)
+        made = find_old_list()
+        if made is None:
+            made, _ = create_once(create=create_list, find=find_old_list, client=api.client, divisible=divisible)
         log.info("%s", format_label("customer list", made.id, name))
         return made
 

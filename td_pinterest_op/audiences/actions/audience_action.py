@@ -58,6 +58,7 @@ class AudienceAction(abc.ABC):
         self._settings, self._session_key, self._api = settings, request.task.session_key, services.pinterest
         self._batch_size = settings.limit_records_per_request
         self._audience_id, self._new_name = settings.audience_id or "", settings.audience_name or ""
+        stats.audience_name = settings.audience_name
         self._audiences = Audiences(self._api)
         self._lists = CustomerLists(
             api=self._api,
@@ -124,11 +125,12 @@ class AudienceAction(abc.ABC):
     def _create_new_audience(self, create: Callable[[], Audience], *, list_id: str | None = None) -> Audience:
         """Create an audience, and return this session's oldest once it uses the list. Raises as `_keep_oldest`."""
         client = self._api.client
-        made = create_once(create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=client)
+        made, lost = create_once(create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=client)
         kept = self._keep_oldest(made)
         if list_id:
             kept = self._audiences.use_list(kept, list_id=list_id)
-        self._keep_oldest(kept)  # Pinterest may list a duplicate late
+        if lost:  # Pinterest may list a duplicate late
+            self._keep_oldest(kept)
         self._copy_to_stats(kept)
         return kept
 

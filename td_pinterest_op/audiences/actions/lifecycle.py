@@ -34,7 +34,6 @@ class Create(MembersAction):
 
     def check_audience(self) -> tuple[Audience | None, Audience | None]:
         """Return another session's audience with the new name, or None, and this session's. Raises AudienceError."""
-        self._stats.audience_name = self._new_name
         others, own = self._find_namesakes()
         if own or not others:
             return None, own[0] if own else None
@@ -104,7 +103,6 @@ class CreateActalike(AudienceAction):
 
     def check_audience(self) -> Audience | None:
         """Return the audience that this session created, or None after a check of the new name and the seed."""
-        self._stats.audience_name = self._new_name
         others, own = self._find_namesakes()
         if others and not own:
             raise AudienceError(self._describe_conflict(others[0]))

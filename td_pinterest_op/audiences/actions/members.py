@@ -82,13 +82,8 @@ class MembersAction(AudienceAction):
             description = f"continue with customer list {target.id} of this session's earlier try"
         if not prepared.unique_count:
             return target, Step(description=description, request_count=0 if target.id else 1, run=target.create_empty)
-
-        def send_records() -> None:
-            self._sender.send(prepared, target.add)
-            self._stats.customer_list_id = target.id
-
-        batch_count = prepared.count_batches(self._batch_size)
-        return target, Step(description=description, batch_count=batch_count, run=send_records)
+        batch_count, send = prepared.count_batches(self._batch_size), partial(self._sender.send, prepared, target.add)
+        return target, Step(description=description, batch_count=batch_count, run=send)
 
     def _create_audience_with_list(self, target: ListToFill) -> Audience:
         description = self._settings.audience_description
@@ -120,6 +115,7 @@ class MembersAction(AudienceAction):
 
     def _run_after_upload(self, target: ListToFill, change: Callable[[], None]) -> None:
         """Call `change`, which makes the audience use a list. Its errors say that all records are in that list."""
+        self._stats.customer_list_id = target.id
         all_in = f"All {self._stats.sent} records are in customer list {target.id}"
         try:
             change()

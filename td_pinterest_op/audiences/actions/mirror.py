@@ -50,7 +50,6 @@ class Mirror(MembersAction):
         """Find the audience that mirrors the query, if there is one. Raises AudienceError if several have its name."""
         audience_id, name = self._audience_id, self._settings.audience_name
         if not audience_id:
-            self._stats.audience_name = name
             ids = [audience.id for audience in self._audiences.find_by_name(self._new_name)]
             if len(ids) > 1:
                 raise AudienceError(

@@ -33,6 +33,7 @@ class World:
     refused: ExportError | None = None
     count: int = 0
     looked: int = 0
+    lost: int = 0
     time: FakeTime = field(default_factory=FakeTime)
 
     def create(self) -> CustomerList:
@@ -54,7 +55,8 @@ class World:
     def once(self, *, divisible: bool = False) -> CustomerList:
         rate_limiter = types.SimpleNamespace(wait=self.time.sleep)
         client = cast(Client, types.SimpleNamespace(rate_limiter=rate_limiter, retry=RETRY))
-        return create_once(create=self.create, find=self.find, client=client, divisible=divisible)
+        made, self.lost = create_once(create=self.create, find=self.find, client=client, divisible=divisible)
+        return made
 
 
 def maybe(status: int | None = None) -> MaybeAppliedError:
@@ -64,13 +66,13 @@ def maybe(status: int | None = None) -> MaybeAppliedError:
 def test_thing_is_created() -> None:
     world = World()
     assert thing(99) == world.once()
-    assert (1, []) == (world.count, world.time.slept)
+    assert (1, 0, []) == (world.count, world.lost, world.time.slept)
 
 
 def test_thing_is_found_after_a_lost_response() -> None:
     world = World(answers=["lost"])
     assert thing(99) == world.once()
-    assert (1, [0.5]) == (world.count, world.time.slept)
+    assert (1, 1, [0.5]) == (world.count, world.lost, world.time.slept)
 
 
 @pytest.mark.parametrize(("hidden", "waited"), [(1, 2.0), (2, 4.0), (4, 10.0)])
@@ -83,7 +85,7 @@ def test_lagging_listing_is_read_for_ten_seconds_before_the_request_is_repeated(
 def test_thing_is_created_again_if_it_is_not_found() -> None:
     world = World(answers=[maybe(), maybe()])
     assert thing(99) == world.once()
-    assert (1, 20.0) == (world.count, sum(world.time.slept))
+    assert (1, 2, 20.0) == (world.count, world.lost, sum(world.time.slept))
 
 
 def test_listing_is_read_before_each_repetition_and_after_the_last() -> None:
