@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report.entry import Entry
-from td_pinterest_op.run_history.columns import FOLLOW_UP, LIFT, RUN, SUCCESS
+from td_pinterest_op.run_history.table import FOLLOW_UP, LIFT, RUN, SUCCESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import format_duration, format_number, format_share
 from td_pinterest_op.report.funnel import build_funnel
 from td_pinterest_op.report.verdict import choose_report_text
-from td_pinterest_op.run_history.columns import FAILED
+from td_pinterest_op.run_history.table import FAILED
 
 # A page shows and carries this many entries of an audience, the newest ones: a year of daily runs with their
 # follow-ups. A page of several audiences carries more, and has a section for each of the first ones.
