@@ -18,8 +18,7 @@ log = logging.getLogger(__name__)
 PATIENCE = 30.0
 # Seconds before each of the reads that look for a new entity, ten in all.
 _POLL_WAITS = (0.5, 1.5, 2.0, 3.0, 3.0)
-# A request that is refused with one of these may succeed once Pinterest has finished with the list. The client itself
-# repeats a request after a 409 or 423.
+# So refused, a request may succeed once Pinterest has finished with the list. The client repeats it after 409 and 423.
 _NOT_READY = (400, 404)
 _SETTLING = ("PROCESSING", "UPLOADING")
 

@@ -30,8 +30,7 @@ from td_pinterest_op.workflow.history import read_history_database
 
 log = logging.getLogger(__name__)
 
-# A task has one of these at most.
-_ROWS = frozenset({"query", "job_id"})
+_ROWS = frozenset({"query", "job_id"})  # a task has one of these at most
 
 _S = TypeVar("_S", bound=SendingSettings)
 

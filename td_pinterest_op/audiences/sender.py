@@ -6,7 +6,7 @@ from concurrent import futures
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from itertools import count, islice
+from itertools import islice
 
 from td_pinterest_op.errors import ConnectionBrokenError, ExportError, RecordsRefusedError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
@@ -23,8 +23,7 @@ log = logging.getLogger(__name__)
 
 # A 400 that every piece of a batch gets, this many halvings deep, is about the request and not about its records.
 MAX_HALVINGS = 3
-# Seconds between two reports of the progress while no request ends.
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 1.0  # between two reports of the progress while no request ends
 
 SendRecords = Callable[[Batch], Response | None]
 """Sends records in one request. Returns None if the request created the list."""
@@ -181,11 +180,10 @@ class Sender:
 
         Raises RequestRefusedError if Pinterest accepts no piece after MAX_HALVINGS: the request must be the cause.
         """
-        accepted_before, pieces = batch.accepted, [_Piece(records)]
-        for halvings in count():
+        accepted_before, halvings, pieces = batch.accepted, 0, [_Piece(records)]
+        while pieces:
             # All are tried at one size before any at half of that.
             refused = self._send_pieces(pieces, batch)
-            pieces = [half for piece in refused for half in piece.halve()]
             if refused and halvings >= MAX_HALVINGS and batch.accepted == accepted_before:
                 raise self._build_request_error(
                     f"Pinterest refused a batch (400), and also every part of it after {MAX_HALVINGS} halvings: the "
@@ -193,8 +191,8 @@ class Sender:
                     "a much smaller limit_records_per_request to find them",
                     batch,
                 )
-            if not pieces:
-                break
+            pieces = [half for piece in refused for half in piece.halve()]
+            halvings += 1
 
     def _send_pieces(self, pieces: Iterable[_Piece], batch: _BatchState) -> list[_Piece]:
         """Send pieces, divided where they are too large. Returns those that Pinterest refused (400)."""

@@ -19,16 +19,14 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _MOST_NAMED = 10
-# The most that one request may name.
-_MOST_CAMPAIGNS = 250
+_MOST_CAMPAIGNS = 250  # that one request may name
 _LONGEST_NAME = 100
 ROLES = "OWNER, ADMIN, ANALYST or CAMPAIGN_MANAGER"
 """The roles that may read ad groups."""
 # Statuses of ad groups that deliver, or may again. Sent explicitly, since a default may change.
 _LIVE = ("ACTIVE", "PAUSED")
 _ALL_CAMPAIGNS = ("ACTIVE", "PAUSED", "ARCHIVED", "DRAFT")
-# "0" clears a template or a segment.
-_NONE = ("", "0")
+_NONE = ("", "0")  # "0" clears a template or a segment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

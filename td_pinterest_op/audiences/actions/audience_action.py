@@ -20,8 +20,7 @@ from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.stats import Stats, SummaryText
 from td_pinterest_op.workflow.services import Services
 
-# The most seconds between the creations of audiences by two sessions that run at the same time.
-_SIMULTANEOUS = 3600.0
+_SIMULTANEOUS = 3600.0  # the most seconds between the creations by two sessions that run at the same time
 
 log = logging.getLogger(__name__)
 

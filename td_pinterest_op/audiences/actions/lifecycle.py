@@ -17,8 +17,7 @@ from td_pinterest_op.stats import Condition, find_condition
 
 log = logging.getLogger(__name__)
 
-# Below this, the API description calls a list and an audience too small.
-_SMALLEST_SEED = 100
+_SMALLEST_SEED = 100  # below this, the API description calls a list and an audience too small
 
 
 class Create(MembersAction):
@@ -168,8 +167,6 @@ class Delete(AudienceAction):
         scopes=("old audience",),
         uses=("even_if_used",),
     )
-
-    _audience: Audience | None
 
     def check_audience(self) -> None:
         """Read the audience, if that is possible. Raises AudienceError if active ad groups use it."""

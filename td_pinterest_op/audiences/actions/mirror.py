@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -40,11 +40,6 @@ class Mirror(MembersAction):
         needs_query=True,
         least_records=100,
     )
-
-    _audience: Audience | None = None
-    _mirror: MirrorRun
-    _guard: PlanGuard
-    _plan: Mapping[str, PreparedRecords]
 
     def check_audience(self) -> None:
         """Find the audience that mirrors the query, if there is one. Raises AudienceError if several have its name."""
