@@ -16,7 +16,8 @@ from td_pinterest_op.audiences.create_once import age_key, create_once, retry_un
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
-from td_pinterest_op.records.spool import Batch, DigestBatch, PreparedRecords, compute_fingerprint
+from td_pinterest_op.records.prepared import Batch, PreparedRecords, compute_fingerprint
+from td_pinterest_op.records.rows import SINGLE_DIGEST
 from td_pinterest_op.redaction.format import format_label
 
 log = logging.getLogger(__name__)
@@ -213,7 +214,7 @@ class ListToFill:
             # Made of the name: a second run of this task computes the same digest and the same name.
             nobody = hashlib.sha256(f"nobody in {self.name}".encode()).digest()
             name = self.name.removesuffix(f"{compute_fingerprint()})") + f"{compute_fingerprint([nobody])})"
-            made = self.lists.create(name, self.list_type, DigestBatch(nobody))
+            made = self.lists.create(name, self.list_type, Batch([(SINGLE_DIGEST, nobody)]))
         self.id = made.id
 
 

@@ -11,8 +11,7 @@ from itertools import islice
 from td_pinterest_op.errors import ConnectionBrokenError, ExportError, RecordsRefusedError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.records.rows import RowBatch
-from td_pinterest_op.records.spool import Batch, PreparedRecords
+from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.runtime.shutdown import start_thread
 from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.table import SendingSettings
@@ -272,4 +271,4 @@ class Sender:
 
     def _build_rows_advice(self, batch: _BatchState) -> str:
         """Return advice about the setting `records: rows`, or "" if it is not set or a record was accepted."""
-        return "" if self.stats.sent or not isinstance(batch.records, RowBatch) else _ROWS_ADVICE
+        return "" if self.stats.sent or not batch.records.has_rows else _ROWS_ADVICE

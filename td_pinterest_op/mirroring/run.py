@@ -10,12 +10,14 @@ from itertools import compress
 from typing import Any
 
 from td_pinterest_op.errors import ExportError, JobError, LimitError, StoppedError
-from td_pinterest_op.identifiers.types import UNSURE
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, LedgerState, marker_select
 from td_pinterest_op.mirroring.plan import REPLACE, changes_select, choose_mode, figures_query, plan_statement
 from td_pinterest_op.mirroring.stage import Stage
 from td_pinterest_op.records.columns import Column, choose_list_type
-from td_pinterest_op.records.spool import PreparedRecords, Spool
+from td_pinterest_op.records.prepared import PreparedRecords
+from td_pinterest_op.records.rows import SINGLE_DIGEST
+from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.records.sql import Query, build_columns_statement
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
@@ -128,9 +130,9 @@ class MirrorRun:
             others += ops.count(None)
         for spool in spools.values():
             spool.finish()
-            spool.list_type = choose_list_type(self.columns)
         self._check_plan(sum(spool.unique_count for spool in spools.values()), proofs=proofs, others=others)
-        return spools
+        list_type = choose_list_type(self.columns)
+        return {op: PreparedRecords({SINGLE_DIGEST: spool}, list_type) for op, spool in spools.items()}
 
     def settle_plan(self, customer_list_id: str) -> None:
         """Mark the plan in the ledger as settled, once all of it has been sent to Pinterest."""
@@ -248,7 +250,7 @@ class MirrorRun:
             joined=row["people"] if replaces else row["join"],
             resent=0 if replaces else row["resent"],
             left=0 if replaces else row["leave"],
-            unsure=stats.invalid_by_reason[UNSURE],
+            unsure=stats.invalid_by_reason[Reason.UNSURE.value],
         )
 
     def _check_plan(self, written: int, *, proofs: Sequence[int], others: int) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from td_pinterest_op.errors import LimitError, extend_errors
-from td_pinterest_op.identifiers.types import LIST_TYPES, TYPES, UNSURE
+from td_pinterest_op.identifiers.reasons import Reason
+from td_pinterest_op.identifiers.types import LIST_TYPES, TYPES
 from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.plan import check_value_kind, format_reasons
 from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
@@ -85,7 +86,7 @@ def check_list(name: str, list_stats: Stats, settings: Settings) -> None:
     with name_query_in_errors(name):
         check_value_kind(settings.expect_values, plain=list_stats.plain_values, hashed=list_stats.hashed_values)
     log.info("%s: %s", name, format_count(list_stats.unique, "identifier"))
-    if name == SUPPRESS and (unsure := list_stats.invalid_by_reason[UNSURE]):
+    if name == SUPPRESS and (unsure := list_stats.invalid_by_reason[Reason.UNSURE.value]):
         raise LimitError(
             f"`{name}` contains {unsure:,} addresses that the warehouse cannot hash, so these people would not be "
             "found. Nothing was sent. Replace each of these addresses with the SHA-256 of its lowercase form"

@@ -11,10 +11,10 @@ from hashlib import sha256
 from itertools import chain, compress, repeat
 from operator import ne
 
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
-from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, regroup, sort_digests, split_fixed
+from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, sort_digests, split_fixed
 from td_pinterest_op.records.sql import NUMBERS
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
@@ -233,9 +233,11 @@ def _add_pairs(pairs: Buckets, digests: Iterable[bytes], people: Iterable[int]) 
 def _read_pairs(pairs: Buckets, bucket: int) -> Iterator[tuple[list[bytes], list[int]]]:
     """Yield the pairs in a bucket, some at a time: digests, and for each digest the index of a person who has it."""
     step = pairs.width // _NUMBER_BYTES
-    for piece in regroup(pairs.read_segments(bucket), _PAIRS_AT_ONCE * pairs.width):
-        people = memoryview(piece).cast("I")[step - 1 :: step].tolist()
-        yield [*split_fixed(piece, DIGEST_BYTES, _NUMBER_BYTES)], people
+    most = _PAIRS_AT_ONCE * pairs.width
+    for segment in pairs.read_segments(bucket):
+        for piece in (segment[start : start + most] for start in range(0, len(segment), most)):
+            people = memoryview(piece).cast("I")[step - 1 :: step].tolist()
+            yield [*split_fixed(piece, DIGEST_BYTES, _NUMBER_BYTES)], people
 
 
 def _select_sendable(

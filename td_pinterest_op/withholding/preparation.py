@@ -10,10 +10,10 @@ from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.phones import require_known_country
 from td_pinterest_op.records.columns import Column, find_identifier_columns, find_position, find_row_columns, is_single
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
+from td_pinterest_op.records.prepared import PreparedRecords, RowSpool
 from td_pinterest_op.records.read import Block, IdentifierReader, Reader, ReaderSettings, RowReader
-from td_pinterest_op.records.row_spool import RowSpool
-from td_pinterest_op.records.rows import EncodedPart, EncodedRows, Shape, group_by_shape
-from td_pinterest_op.records.spool import PreparedRecords, SortedFile, Spool, SpoolFile
+from td_pinterest_op.records.rows import EXTRA_COMBINATION, EncodedPart, EncodedRows, Shape
+from td_pinterest_op.records.spool import SortedFile, Spool, SpoolFile
 from td_pinterest_op.records.sql import NUMBERS
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
@@ -199,7 +199,7 @@ class _FilteredRowReader(RowReader):
             for outcome, spool in enumerate((self._kept, *self._withheld.values())):
                 if outcome in of_rows:
                     is_selected = [*map(outcome.__eq__, of_rows)]
-                    spool.add(group_by_shape([*compress(rows, is_selected)], [*compress(shapes, is_selected)]))
+                    spool.add([*compress(rows, is_selected)], [*compress(shapes, is_selected)])
         # They are large, and it takes long to send the rest.
         self._people.close()
         self._store.close()
@@ -207,8 +207,7 @@ class _FilteredRowReader(RowReader):
         withheld = {}
         for reason, spool in self._withheld.items():
             with contextlib.closing(spool):
-                spool.finish()
-                withheld[reason] = spool.unique_count
+                withheld[reason] = spool.finish().unique_count
         return super()._finish_records()[0], withheld
 
     def _strip_rows(self, part: _PeopleRows, outcomes: bytearray, to_strip: Mapping[int, _ToStrip]) -> None:
@@ -219,7 +218,7 @@ class _FilteredRowReader(RowReader):
                 by_person[person].append((shape, row))
         for person, rows in by_person.items():
             outcomes[person], left = _strip_person(rows, to_strip[person])
-            self._kept.add(group_by_shape([row for _, row in left], [number for number, _ in left]))
+            self._kept.add([row for _, row in left], [number for number, _ in left])
 
     def _read_identifiers_to_strip(self) -> Iterator[Mapping[int, _ToStrip]]:
         """Yield for each stored part the identifiers to remove from people's rows, by person. Raises OSError."""
@@ -250,4 +249,4 @@ def _strip_person(rows: _Rows, to_strip: _ToStrip) -> tuple[int, _Rows]:
     identifiers = {(number, row): {*Shape(number).split_identifiers(row)} for number, row in left}
     # A row that lost a key may be part of another one.
     largest = sorted(row for row in left if not any(identifiers[row] < other for other in identifiers.values()))
-    return DONE, [largest[0], *((Shape(number).extra_number, row) for number, row in largest[1:])]
+    return DONE, [largest[0], *((number | EXTRA_COMBINATION, row) for number, row in largest[1:])]

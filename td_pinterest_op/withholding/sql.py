@@ -7,9 +7,8 @@ get the same outcome.
 
 from collections.abc import Mapping
 
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.sql import HASHED_MARK, build_control_number_sql, quote_literal
-from td_pinterest_op.identifiers.types import UNSURE
 from td_pinterest_op.records.columns import find_position, is_single
 from td_pinterest_op.records.sql import NUMBERS, Query, build_hashing_select
 from td_pinterest_op.settings.structures import Control
@@ -17,7 +16,7 @@ from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOU
 
 # In front of a digest of a row that is not sent: others may lose it if this person is suppressed.
 _SHIELD_MARK = "-"
-_UNSURE = f"('{UNSURE}', '{_SHIELD_MARK}{UNSURE}')"
+_UNSURE = f"('{Reason.UNSURE.value}', '{_SHIELD_MARK}{Reason.UNSURE.value}')"
 _IS_DIGEST = "length(answer) = 64"
 _BARE = "CASE WHEN length(answer) >= 64 THEN substr(answer, -64) ELSE answer END"
 _COUNTS = ("given", "hashed", "row_count", "invalid_rows")
@@ -175,7 +174,7 @@ def _persons_select(query: Query, control: Control | None) -> str:
     keep, answers, in_control = f"{by}, " if by else "", "answers", "0"
     if control and by:
         in_control = f"CASE WHEN {_in_control_sql(control, f'CAST({by} AS varchar)')} THEN 1 ELSE 0 END"
-        digests = f"filter(answers, each -> length(each) >= 64 OR each = '{UNSURE}')"
+        digests = f"filter(answers, each -> length(each) >= 64 OR each = '{Reason.UNSURE.value}')"
         shields = f"transform({digests}, each -> '{_SHIELD_MARK}' || substr(each, -64))"
         answers = f"CASE WHEN {by} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {shields} ELSE answers END"
     return f"""
