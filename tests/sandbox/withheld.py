@@ -47,7 +47,7 @@ class _Run:
         rows = open_job_rows(self.td, self.sources["query"])
         with (
             open_lists(self.td, sources, settings, stats) as opened,
-            open_reader(rows.job, settings, stats, lists=opened if sources else None) as reader,
+            open_reader(rows.job, settings, stats, lists=opened) as reader,
         ):
             prepared = reader.read(rows.blocks, progress=lambda _: None)
             return frozenset(digest.hex() for _, chunk in prepared.read_chunks() for digest in split_fixed(chunk))
