@@ -26,7 +26,6 @@ from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.workflow.services import open_client
-from td_pinterest_op.workflow.task import read_endpoints
 
 _TARGETS, _REDIRECT = ("local", "td", "server", "file"), "http://localhost:8085/"
 _APPS = "https://developers.pinterest.com/apps/"
@@ -78,7 +77,7 @@ def authorize(
     environ = credentials.environ
     store = make_target(kind, place, environ)
     app = _add_app_credentials(credentials).build_settings()
-    with stop_on_signals(), open_client(app, endpoint=read_endpoints(environ).pinterest, timing=SYSTEM) as client:
+    with stop_on_signals(), open_client(credentials.build_task(), app, timing=SYSTEM) as client:
         state = secrets.token_urlsafe(32)
         link = build_consent_url(environ, client_id=app.client_id, redirect_uri=redirect, state=state)
         code = (

@@ -50,7 +50,7 @@ class Script(Transport):
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
     ) -> Response:
-        prepared = auth(requests.Request(method, url).prepare())
+        prepared = auth(requests.Request(method, url, headers=dict(headers)).prepare())
         with self._lock:
             self.sent.append(
                 Sent(
