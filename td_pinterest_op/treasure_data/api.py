@@ -12,14 +12,7 @@ import tdclient.api
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import ExportError, SettingsError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.retry import Retry, read_retry_after
-from td_pinterest_op.http.transport import (
-    Failure,
-    NoResponseError,
-    RawResponse,
-    Transport,
-    parse_json_object,
-    read_body,
-)
+from td_pinterest_op.http.transport import Failure, NoResponseError, RawResponse, Transport, read_response
 from td_pinterest_op.redaction.format import format_count, sanitize
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing, format_duration
@@ -82,8 +75,9 @@ class TreasureData:
         place = f"to {method} {path}"
         for wait in (*islice(self.retry.iterate_waits(), self.retry.count), None):
             try:
-                with self.open_response(method, path, params=params) as response:
-                    status, content = response.status, parse_json_object(read_body(response))
+                with self.open_response(method, path, params=params) as raw:
+                    response = read_response(raw)
+                status, content = response.status, response.content
                 break
             except TemporaryError as error:
                 if wait is None:
@@ -125,9 +119,7 @@ class TreasureData:
         # td-client signs the request, but does not send it: its own retries last minutes, and hide the response.
         url, signed = self._api.build_request(path, {"Accept-Encoding": "identity", **form, **(headers or {})})
         try:
-            with self._transport.open_response(
-                method, url, headers=signed, body=body, auth=lambda request: request
-            ) as response:
+            with self._transport.open_response(method, url, headers=signed, body=body) as response:
                 status = response.status
                 if advice := _ADVICE_ABOUT_KEY.get(status):
                     raise WorkflowError(f"{advice} (response {status} to {method} {path})", status=status)

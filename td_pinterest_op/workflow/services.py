@@ -74,7 +74,7 @@ def connect_services(
             refresh_token=settings.refresh_token,
             on_new_refresh_token=on_new_refresh_token or store.save_token,
             read_stored_token=store.read_token,
-            scopes=scopes,
+            needed_scopes=scopes,
             timing=timing,
         )
         yield Services(task=task, client=client, tokens=tokens, ad_account_id=settings.ad_account_id, timing=timing)
@@ -107,7 +107,7 @@ def open_client(
                 longest_wait=settings.max_retry_wait_millis / 1000,
             ),
             timing=timing,
-            count=count,
+            counts=count or RequestCounts(),
             on_response=on_response,
         )
 
