@@ -29,8 +29,7 @@ from td_pinterest_op.workflow.history import read_history_database
 
 log = logging.getLogger(__name__)
 
-# A task has one of these at most.
-_ROWS = frozenset({"query", "job_id"})
+_ROWS = frozenset({"query", "job_id"})  # a task has one of these at most
 
 _S = TypeVar("_S", bound=SendingSettings)
 
@@ -49,10 +48,7 @@ ExportRequest = Request[Settings]
 
 
 def read_settings(value: object, *, place: str) -> Mapping[object, object]:
-    """Return settings as a mapping. JSON or YAML text is parsed. Settings that are left out give an empty mapping.
-
-    `place` names their origin in messages. Raises SettingsError for any other value.
-    """
+    """Return settings (a mapping, or JSON or YAML text of one, or left out) as a mapping. Raises SettingsError."""
     try:
         return {} if is_left_out(value) else read_mapping(value)
     except WrongValueError as error:
@@ -85,10 +81,9 @@ def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mappin
 def extend_task(
     task: workflow.Task, place: str, settings: Mapping[object, object], params: Mapping[str, Any]
 ) -> workflow.Task:
-    """Return the task with further settings and parameters, which override its own. `place`: their origin, for the log.
+    """Return the task with further settings and parameters, which override its own. The log names what they override.
 
-    A blank setting overrides no other: a template that rendered to nothing must not lift what the task restricts. The
-    log names what is overridden.
+    A blank setting overrides no other: a template that rendered to nothing must not lift what the task restricts.
     """
     shared = read_settings(task.params.get("result_settings"), place="result_settings")
     new = {key: value for key, value in settings.items() if not is_left_out(value)}
@@ -101,12 +96,7 @@ def extend_task(
 
 
 def read_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | None = None) -> Request[_S]:
-    """Return the checked request of an export or an erasure. Raises SettingsError with every problem.
-
-    Args:
-        table: the settings and actions.
-        rows: what is exported instead of the task's job.
-    """
+    """Return the checked request. `rows` replace those of the task's job. Raises SettingsError with every problem."""
     raw = task.params.get("result_settings")
     if "activation_id" in task.params and isinstance(raw, str):  # the console's text
         with contextlib.suppress(WrongValueError):  # `parse_settings` reports unreadable text
