@@ -59,12 +59,13 @@ class Mirror(MembersAction):
 
     @property
     def _existing_audience(self) -> Audience:
+        """The audience, once it exists. A run without an audience creates it in the first step."""
         assert self._audience is not None, "the first step has created it"  # noqa: S101
         return self._audience
 
     @contextlib.contextmanager
     def prepare_records(self, _read_records: ReadRecords) -> Iterator[PreparedRecords]:
-        """Compare the query's people with the ledger, and check the limits."""
+        """Compare the query's people with the ledger, and check the limits. Yields no records: they are read later."""
         settings, audience = self._settings, self._audience
         with contextlib.closing(self._open_mirror_run()) as run:
             self._mirror = run
@@ -76,10 +77,11 @@ class Mirror(MembersAction):
             run.compare_with_ledger()
             check_rows(settings, self._stats)
             run.check_leavers()
-            # The records are read later, once the plan is in the ledger.
+            # The records are read once the plan is in the ledger.
             yield PreparedRecords()
 
     def _open_mirror_run(self) -> MirrorRun:
+        """Return the run that reads and writes the ledger of the settings. It must be closed."""
         settings, request, source = self._settings, self._request, cast("Source", self._request.source)
         database, table = settings.ledger
         stage = Stage(
@@ -135,6 +137,7 @@ class Mirror(MembersAction):
         ]
 
     def _create_audience(self) -> None:
+        """Create the audience of the new name, with a new customer list without people."""
         target, create_list = self._plan_list(self._new_name, PreparedRecords())
         create_list.run()
         wait_for_consistency(self._api.client)
@@ -142,6 +145,7 @@ class Mirror(MembersAction):
         self._mirror.ledger.audience_id = self._audience.id
 
     def _describe_conflict(self, audience: Audience) -> str:
+        """Return the error message for an audience of the new name that was created while this task ran."""
         return f"{audience.label} was created while this task ran: run this task again"
 
     def _write_ledger_plan(self) -> None:
@@ -157,6 +161,7 @@ class Mirror(MembersAction):
             self._send_records(self._existing_audience, self._plan[op], adds=op == JOIN)
 
     def _send_replacement(self) -> None:
+        """Fill a new customer list with all people of the plan, and switch the audience from its old list to it."""
         audience = self._existing_audience
         # Each plan is a session of its own, which does not take the lists of other plans of the task's session.
         key = hashlib.sha256(f"{self._session_key} {self._mirror.ledger.state.number}".encode()).hexdigest()[:8]
