@@ -13,10 +13,10 @@ from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.create_once import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import find_list
 from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.mirroring.jobs import NEW, MirrorJobs
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACING, Ledger
 from td_pinterest_op.mirroring.plan import REPLACE, check_state
 from td_pinterest_op.mirroring.run import MirrorRun, PlanGuard
-from td_pinterest_op.mirroring.stage import NEW, Stage
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.plan import check_rows
 from td_pinterest_op.records.prepared import PreparedRecords
@@ -84,15 +84,15 @@ class Mirror(MembersAction):
         """Return the run that reads and writes the ledger of the settings. It must be closed."""
         settings, request, source = self._settings, self._request, cast("Source", self._request.source)
         database, table = settings.ledger
-        stage = Stage(
+        jobs = MirrorJobs(
             td=self._services.treasure_data,
             source=source,
             database=database or source.database,
             name=self._audience.id if self._audience else NEW,
             session_key=self._session_key,
         )
-        ledger = Ledger(stage=stage, name=table, audience_id=stage.name)
-        return MirrorRun(stage=stage, ledger=ledger, settings=settings, lists=request.lists, stats=self._stats)
+        ledger = Ledger(jobs=jobs, name=table, audience_id=jobs.name)
+        return MirrorRun(jobs=jobs, ledger=ledger, settings=settings, lists=request.lists, stats=self._stats)
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it there as sent."""
@@ -130,9 +130,9 @@ class Mirror(MembersAction):
             Step(
                 description=f"{verb} {format_count(count, 'record')} {preposition} {target}",
                 batch_count=math.ceil(count / self._batch_size),
-                run=partial(self._send_changes, op),
+                run=partial(self._send_changes, change),
             )
-            for verb, count, preposition, op in rows
+            for verb, count, preposition, change in rows
             if count
         ]
 
@@ -155,10 +155,10 @@ class Mirror(MembersAction):
         self._guard = PlanGuard(run=run, client=self._services.client, clock=self._services.timing.monotonic)
         self._stats.mirror = replace(run.figures, plan=run.ledger.state.number)
 
-    def _send_changes(self, op: str) -> None:
-        """Send the people of the plan who join the audience (`op`: JOIN) or leave it (LEAVE)."""
-        with self._guard.watch(op):
-            self._send_records(self._existing_audience, self._plan[op], adds=op == JOIN)
+    def _send_changes(self, change: str) -> None:
+        """Send the people of the plan who join the audience (`change`: JOIN) or leave it (LEAVE)."""
+        with self._guard.watch(change):
+            self._send_records(self._existing_audience, self._plan[change], adds=change == JOIN)
 
     def _send_replacement(self) -> None:
         """Fill a new customer list with all people of the plan, and switch the audience from its old list to it."""
