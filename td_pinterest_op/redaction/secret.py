@@ -157,6 +157,7 @@ def _encode_base64(data: bytes) -> Iterator[str]:
 
 
 def _hide_credentials(text: str) -> str:
+    """Return the text with `***` in place of known credentials, and of parts of them."""
     hidden = bytearray(len(text))
     for length, parts in tuple(_parts.items()):
         for start in range(len(text) - length + 1):

@@ -69,7 +69,7 @@ class Mirror(MembersAction):
         settings, audience = self._settings, self._audience
         with contextlib.closing(self._open_mirror_run()) as run:
             self._mirror = run
-            run.ledger.read_state(now=self._services.timing.wall(), may_create=not settings.dry_run)
+            run.ledger.read_state(now=self._services.timing.now(), may_create=not settings.dry_run)
             if audience:
                 used = find_list(self._api, audience)
                 people = audience.size or (used and used.uploaded) or 0
