@@ -69,7 +69,7 @@ def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
             erasure.is_complete = True
             receipt = erasure.to_json()
             log.info("receipt: %s", json.dumps(receipt))
-            erasure.raise_for_failed()
+            erasure.raise_if_lists_failed()
     return receipt
 
 
@@ -233,7 +233,7 @@ class _Erasure:
             "failed": [target.to_json() for target in self.targets if target.reason],
         }
 
-    def raise_for_failed(self) -> None:
+    def raise_if_lists_failed(self) -> None:
         """Raise PinterestError if lists did not accept all removals. The message names each such list."""
         failed, finished = [target for target in self.targets if target.reason], self._finished_targets
         if not failed or not self.stats.unique:

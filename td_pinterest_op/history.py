@@ -49,7 +49,7 @@ def write_failure(task: workflow.Task, timing: Timing) -> None:
 
 
 def write_missing_row(task: workflow.Task, timing: Timing, *, name: str, row: Row) -> None:
-    """Write the history row of a failed run, unless its attempt has one already, of the task `name` or one within it.
+    """Write a failed run's history row, unless its attempt already has one of the task `name` or of a task within it.
 
     `row`: the columns of the run that its caller knows. A failure to write is a warning.
     """

@@ -146,7 +146,7 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op END AS op, d
   AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
 
     def find_newer_plan(self) -> int | None:
-        """Return the number of the newest plan that was made after this run's and counts on it, or None without one.
+        """Return the number of the newest plan that was made in view of this run's plan, or None if there is none.
 
         A plan that was made at the same time and does not take this one into account is not sent: its run notices.
         """
@@ -188,7 +188,7 @@ FROM (
         self.insert_rows("note what was sent during a newer plan", rows)
 
     def compact_rows(self, *, members: int, entries: int) -> None:
-        """If the ledger has many rows for each member, write a single row for each, and delete those replaced before.
+        """If the ledger has many rows for each member, write a single row in their place. Deletes void rows.
 
         `members`: their number. `entries`: the number of rows that are not void. Every plan must be settled. A failure
         is only a warning: the next run tries again. A compaction is the ledger's state after a settled plan, and has
@@ -208,7 +208,7 @@ FROM (
             log.warning("the ledger could not be compacted; the next run tries again: %s", error)
 
     def _write_members(self, members: int) -> None:
-        """Write a row for each digest that is or may be in the audience. They are valid if `members` were written."""
+        """Write a row for each digest that is or may be in the audience. They are valid if `members` rows exist."""
         state, number = self.state, self.state.seen + 1
         rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined

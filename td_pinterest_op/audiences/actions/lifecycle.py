@@ -54,10 +54,10 @@ class Create(MembersAction):
         """Return the steps that create the audience, finish an earlier try, or change another session's audience."""
         existing, own = self.check_audience()
         if existing:
-            plan = self._plan_list_change if self._settings.if_exists == "add" else self._plan_replace
+            plan = self._plan_list_change if self._settings.if_exists == "add" else self._plan_replacement
             return plan(existing, prepared)
         if own:
-            steps = self._plan_replace(own, prepared, is_exact=self._settings.if_exists == "replace")
+            steps = self._plan_replacement(own, prepared, is_exact=self._settings.if_exists == "replace")
         else:
             target, fill = self._plan_list(self._new_name, prepared)
             description = f'create audience "{self._new_name}" with this list'

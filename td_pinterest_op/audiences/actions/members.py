@@ -50,7 +50,7 @@ class MembersAction(AudienceAction):
             f"effect on the audience{advice}"
         )
 
-    def _plan_replace(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
+    def _plan_replacement(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
         """Return the steps that fill a list and switch the audience to it. `is_exact`: it must have no other people."""
         if prepared.unique_count:
             people = "the members of {audience} with {records}"
@@ -166,7 +166,7 @@ class Replace(MembersAction):
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that fill a list and switch the audience to it."""
-        return self._plan_replace(self._find_usable_audience(), prepared)
+        return self._plan_replacement(self._find_usable_audience(), prepared)
 
 
 class Clear(Replace):

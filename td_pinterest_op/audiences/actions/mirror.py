@@ -168,7 +168,7 @@ class Mirror(MembersAction):
         self._lists = replace(self._lists, session_key=key, audience_id=audience.id, audience_name=audience.name)
         text = self._stats.summary_text
         with self._guard.watch(REPLACING):
-            for step in self._plan_replace(self._find_usable_audience(audience.id), self._plan[JOIN]):
+            for step in self._plan_replacement(self._find_usable_audience(audience.id), self._plan[JOIN]):
                 step.run()
         self._stats.summary_text = text
 
