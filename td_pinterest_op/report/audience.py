@@ -63,17 +63,14 @@ def build_audience_reports(entries: Sequence[Entry], *, audience_id: str | None 
 def _select_entries(entries: Sequence[Entry], audience_id: str) -> list[Entry]:
     """Return one audience's entries, with the runs that have no audience id but its name or its workflow."""
     own = [entry for entry in entries if entry.get_text("audience_id") == audience_id]
-    names = {name: {entry.get_text(name) for entry in own} for name in ("audience_name", "workflow")}
-
-    def is_about_audience(entry: Entry) -> bool:
-        """Whether an entry has this audience's id or, without an id, its name or its workflow."""
-        if known := entry.get_text("audience_id"):
-            return known == audience_id
+    texts = {name: {entry.get_text(name) for entry in own} for name in ("audience_id", "audience_name", "workflow")}
+    selected = {}
+    for entry in entries:
         # A run that failed early knows its audience's name, or only its workflow.
-        name = "audience_name" if entry.get_text("audience_name") else "workflow"
-        return entry.get_text(name) in names[name]
-
-    return list({(entry.kind, entry.key): entry for entry in entries if is_about_audience(entry)}.values())
+        name = next((name for name in texts if entry.get_text(name)), "workflow")
+        if entry.get_text(name) in texts[name]:
+            selected[entry.kind, entry.key] = entry
+    return list(selected.values())
 
 
 def _build_report(audience_id: str, entries: Sequence[Entry]) -> AudienceReport | None:
@@ -103,5 +100,4 @@ def _build_report(audience_id: str, entries: Sequence[Entry]) -> AudienceReport 
 
 
 def _find_newest(entries: Sequence[Entry], name: str) -> Entry | None:
-    """Return the newest entry with a value in the column `name`, or None if no entry has one."""
     return next((entry for entry in reversed(entries) if entry.get_text(name)), None)

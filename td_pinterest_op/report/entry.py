@@ -39,13 +39,8 @@ class Entry:
         return "" if value is None else mask(str(value))
 
     def get_number(self, name: str) -> float | None:
-        """Return the value of the column `name` as a number, or None if it is not known."""
+        """Return the value of the column `name` as a number (a count as an `int`), or None if it is not known."""
         return _parse_number(self.values.get(name))
-
-    def get_count(self, name: str) -> int | None:
-        """Return the value of the column `name` as a whole number, or None if it is not known."""
-        number = self.get_number(name)
-        return None if number is None else round(number)
 
     @property
     def dry_run(self) -> bool:
@@ -65,15 +60,15 @@ class Entry:
             return _WORDS.get(self.kind, "Run")
         # The name of an action begins with its verb.
         verb = "activate" if action == "activation" else action.partition("_")[0]
-        ending = "" if self.dry_run or self.outcome == FAILED else "d" if verb.endswith("e") else "ed"
-        of = " a look-alike" if action == "create_actalike_audience" else ""
-        return f"{verb.capitalize()}{ending}{of}"
+        if not self.dry_run and self.outcome != FAILED:
+            verb = f"{verb.removesuffix('e')}ed"
+        return verb.capitalize() + (" a look-alike" if action == "create_actalike_audience" else "")
 
     @property
-    def allowed_count(self) -> int | None:
+    def allowed_count(self) -> float | None:
         """The number of unique people who are not withheld from Pinterest, or None if it is not known."""
-        unique = self.get_count("records_unique")
-        withheld = sum(self.get_count(f"records_withheld_{reason}") or 0 for reason in WITHHELD)
+        unique = self.get_number("records_unique")
+        withheld = sum(self.get_number(f"records_withheld_{reason}") or 0 for reason in WITHHELD)
         return None if unique is None else unique - withheld
 
 
@@ -89,8 +84,8 @@ def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str
     counts = {str(name): int(count) for name, count in reasons.items() if 0 < int(count) <= _LARGEST}
     message = str(values.get("error") or error)
     failed = values.get("outcome") == FAILED or bool(message)
-    when = parse_time(values.get("time")) or parse_time(every.get("checked_at")) or at
-    when = when or parse_time(values.get("session_time"))
+    when = parse_time(values.get("time")) or parse_time(every.get("checked_at"))
+    when = when or at or parse_time(values.get("session_time"))
     return Entry(
         kind=str(values.get("kind") or (RUN if "rows_read" in values else FOLLOW_UP)),
         outcome=FAILED if failed else SUCCESS,
@@ -115,12 +110,13 @@ def parse_time(value: object) -> datetime | None:
 
 
 def _parse_number(value: Any) -> float | None:
-    """Return a value as a number, or None if it is not a number."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if abs(number) <= _LARGEST else None  # NaN compares false
+    if not abs(number) <= _LARGEST:  # NaN compares false
+        return None
+    return int(number) if number.is_integer() else number
 
 
 def _parse_mapping(value: object) -> Mapping[str, Any]:

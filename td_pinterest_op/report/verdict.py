@@ -85,10 +85,10 @@ def choose_report_text(run: Entry | None, follow_up: Entry | None) -> ReportText
 
 def _describe_failure(run: Entry) -> ReportText:
     """Return the text about a failed run, with the number of people who were sent before the failure."""
-    changes = sum(run.get_count(f"mirror_{name}") or 0 for name in ("joined", "resent", "left"))
+    changes = sum(run.get_number(f"mirror_{name}") or 0 for name in ("joined", "resent", "left"))
     planned, unit = (changes, "changes") if run.is_mirror else (run.allowed_count or 0, "people")
-    sent, progress = run.get_count("records_sent"), ""
-    if run.get_count("records_unique") and planned:
+    sent, progress = run.get_number("records_sent"), ""
+    if run.get_number("records_unique") and planned:
         reached = f"{format_number(sent)} of {format_number(planned)} {unit} reached Pinterest."
         progress = reached if sent else "Nobody's data was sent."
     return ReportText(
