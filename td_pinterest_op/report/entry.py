@@ -1,6 +1,7 @@
 """An entry of an audience's history: a run of the operator, a follow-up, or a comparison with the control group."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -12,8 +13,7 @@ from td_pinterest_op.stats import WITHHELD
 
 _KEY = ("session_uuid", "attempt_id", "action")
 _WORDS = {FOLLOW_UP: "Follow-up", LIFT: "Comparison"}
-# No figure of an export or of Pinterest is larger.
-_LARGEST = 10**15
+_LARGEST = 10**15  # no figure of an export or of Pinterest is larger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Entry:
     key: str
     values: Mapping[str, Any] = field(repr=False)
     invalid_by_reason: Mapping[str, int]
-    lift: Mapping[str, float | None] = field(default_factory=dict, repr=False)
+    lift: Mapping[str, float | None] = field(repr=False)
 
     def get_text(self, name: str) -> str:
         """Return the value of the column `name` as masked text, or "" if it is not known."""
@@ -81,7 +81,7 @@ def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str
     # Only what is known by name: an export of a table can hold anything.
     values = {name: value for name, value in every.items() if name in NAMES}
     reasons = _parse_mapping(values.pop("rows_invalid_by_reason", None))
-    counts = {str(name): int(count) for name, count in reasons.items() if 0 < int(count) <= _LARGEST}
+    counts = Counter({str(name): int(count) for name, count in reasons.items() if 0 < int(count) <= _LARGEST})
     message = str(values.get("error") or error)
     failed = values.get("outcome") == FAILED or bool(message)
     when = parse_time(values.get("time")) or parse_time(every.get("checked_at"))
@@ -92,7 +92,7 @@ def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str
         at=when,
         key=" ".join([str(values.get(name) or when) for name in _KEY] + [str(values.get("task") or "")]),
         values=values | {"error": message},
-        invalid_by_reason=dict(sorted(counts.items(), key=lambda item: -item[1])),
+        invalid_by_reason=dict(counts.most_common()),
         lift={name: _parse_number(value) for name, value in _parse_mapping(values.get("lift")).items()},
     )
 

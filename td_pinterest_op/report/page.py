@@ -1,7 +1,7 @@
 """Renders entries as one self-contained HTML page, without script, for screens, phones and paper, light and dark."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,9 +12,8 @@ from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.report import figures
 from td_pinterest_op.report.audience import build_audience_reports
-from td_pinterest_op.report.charts import Points, draw_line_chart
+from td_pinterest_op.report.charts import draw_line_chart
 from td_pinterest_op.report.entry import Entry
-from td_pinterest_op.report.figures import format_number
 
 # A page shows and carries this many entries of an audience, the newest ones: a year of daily runs with their
 # follow-ups. A page of several audiences carries more.
@@ -24,9 +23,8 @@ _MOST_ENTRIES, _MOST_ENTRIES_OF_ALL = 800, 4000
 def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now: datetime) -> str:
     """Return the HTML report about one audience, or an overview of several. It carries the entries for later pages.
 
-    `entries` are in the order of time.
-
-    Raises SettingsError if no entry is about `audience_id`, or if there is neither a run nor a follow-up.
+    `entries` are in the order of time. Raises SettingsError if no entry is about `audience_id`, or if there is neither
+    a run nor a follow-up.
     """
     audiences = build_audience_reports(entries, audience_id=audience_id)
     values: dict[str, Any]
@@ -63,27 +61,29 @@ def _draw_charts(entries: Sequence[Entry]) -> dict[str, Markup]:
     # Charts of shares that are all zero are left out.
     rejected, matched = (points if any(share for _, share in points) else [] for points in (rejected, matched))
     sizes, members = _build_points(entries, "audience_size"), _build_points(entries, "members")
-    known, ratio = "Records known to be in the audience", "Share of these records that Pinterest matched, about"
-    rows: tuple[tuple[str, str, Points, Callable[[float], str]], ...] = (
-        ("People matched by Pinterest", "Matched people over time, as Pinterest counts them", sizes, format_number),
-        (known, f"{known}, over time", members, format_number),
-        (ratio, f"{ratio}, over time, in per cent", matched, "{:.0f} %".format),
-        ("Share of rejected rows", "Share of rejected rows over time, in per cent", rejected, "{:.1f} %".format),
+    ratio = "Share of these records that Pinterest matched, about"
+    rows = (
+        ("People matched by Pinterest", "Matched people over time, as Pinterest counts them", "{:,.0f}", sizes),
+        ("Records known to be in the audience", "Records known to be in the audience, over time", "{:,.0f}", members),
+        (ratio, f"{ratio}, over time, in per cent", "{:.0f} %", matched),
+        ("Share of rejected rows", "Share of rejected rows over time, in per cent", "{:.1f} %", rejected),
     )
-    charts = {heading: draw_line_chart(points, label=label, formatter=form) for heading, label, points, form in rows}
+    charts = {
+        heading: draw_line_chart(points, label=label, value_format=value_format)
+        for heading, label, value_format, points in rows
+    }
     return {heading: chart for heading, chart in charts.items() if chart}
 
 
 def _build_points(entries: Sequence[Entry], name: str) -> list[tuple[datetime, float]]:
-    """Return the time and the number of each entry that has a number in the column `name`."""
     return [(entry.at, number) for entry in entries if entry.at and (number := entry.get_number(name)) is not None]
 
 
 def _build_stored_row(entry: Entry) -> dict[str, Any]:
     """Return an entry's known values, masked, in the form in which a page stores them."""
-    values = {name: mask(value) if isinstance(value, str) else value for name, value in entry.values.items()}
+    values = {name: value for name, value in entry.values.items() if value is not None and value != ""}
     return {
-        **{name: value for name, value in values.items() if value is not None and value != ""},
+        **{name: mask(value) if isinstance(value, str) else value for name, value in values.items()},
         "kind": entry.kind,
         "outcome": entry.outcome,
         "time": entry.at.timestamp() if entry.at else None,
