@@ -8,25 +8,23 @@ import contextlib
 import json
 import logging
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, cast
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.request import Request, read_request
+from td_pinterest_op.audiences.request import read_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.identifiers.types import LIST_TYPES
-from td_pinterest_op.pinterest.api import CustomerList
 from td_pinterest_op.pinterest.oauth import SCOPES
-from td_pinterest_op.records.columns import Column, find_identifier_columns
+from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.plan import check_values
 from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Batch, PreparedRecords, Spool
-from td_pinterest_op.redaction.format import format_count
-from td_pinterest_op.run_history.columns import Row, build_run_row
+from td_pinterest_op.redaction.format import format_count, format_label
+from td_pinterest_op.run_history.table import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import ERASURE, ErasureSettings
 from td_pinterest_op.stats import Stats
@@ -51,33 +49,39 @@ class PinterestErase:
 
 
 def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
-    """Remove a query's people from every customer list, and return the receipt, which is logged as well.
-
-    Raises ExportError, and OSError when the spool cannot be written.
-    """
+    """Remove a query's people from every customer list. Returns the receipt. Raises ExportError, or OSError (spool)."""
     log.info("td_pinterest_op %s", __version__)
     request = read_request(task, table=ERASURE)
     settings = request.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
-    reporter = LogReporter(timing=timing)
-    erasure = _Erasure(request=request, settings=settings, timing=timing, stats=stats, reporter=reporter)
-    with record_run(open_history(task, settings.history, timing), erasure.build_history_rows):
-        erasure.run()
-        stored = erasure.to_json()
-        log.info("receipt: %s", json.dumps(stored))
-        erasure.raise_for_failed()
-    return stored
+    history = open_history(task, settings.history, timing)
+    with connect_services(task, settings, timing=timing, count=stats.requests, scopes=SCOPES) as services:
+        erasure = _Erasure(services=services, settings=settings, stats=stats)
+        with record_run(history, erasure.build_history_rows), contextlib.closing(Spool()) as spool:
+            # Before the accounts, whose errors end no run: a refused token concerns all of them.
+            services.tokens.get_token()
+            erasure.find_targets()
+            prepared = erasure.read_people(cast("Source", request.source), spool)
+            log.info("%s", erasure.describe_plan())
+            if stats.unique and not settings.dry_run:
+                erasure.remove_from_all_lists(prepared)
+            erasure.is_complete = True
+            receipt = erasure.to_json()
+            log.info("receipt: %s", json.dumps(receipt))
+            erasure.raise_for_failed()
+    return receipt
 
 
-@dataclass(slots=True, kw_only=True)
-class ErasureTarget:
-    """A customer list to remove people from, or an ad account whose lists cannot be read (`customer_list` is None).
+@dataclass(slots=True)
+class _Target:
+    """A customer list to remove people from, or an ad account whose lists cannot be read (`customer_list_id` is None).
 
     `records`: how many removals the list accepted, in `request_ids`. `reason`: why not all, "" if nothing is wrong.
     """
 
     ad_account_id: str
-    customer_list: CustomerList | None
+    customer_list_id: str | None = None
+    customer_list_name: str | None = None
     records: int = 0
     request_ids: list[str] = field(default_factory=list)
     reason: str = ""
@@ -85,86 +89,72 @@ class ErasureTarget:
     @property
     def label(self) -> str:
         """The text that names the list in messages."""
-        return f"{self.customer_list.label if self.customer_list else 'the lists'} of ad account {self.ad_account_id}"
+        name, list_id = self.customer_list_name or "", self.customer_list_id
+        lists = "the lists" if list_id is None else format_label("customer list", list_id, name)
+        return f"{lists} of ad account {self.ad_account_id}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the target as plain JSON types, without any identifier or digest of a person."""
-        row = {
-            "ad_account_id": self.ad_account_id,
-            "customer_list_id": self.customer_list and self.customer_list.id,
-            "customer_list_name": self.customer_list and self.customer_list.name,
-            "records": self.records,
-            "request_ids": self.request_ids,
-        }
-        return row | ({"reason": self.reason} if self.reason else {})
+        return {name: value for name, value in asdict(self).items() if name != "reason" or value}
 
 
 @dataclass(slots=True, kw_only=True)
 class _Erasure:
     """The run of an erasure. Each of the `targets` gets its result in turn; `processed` counts the results."""
 
-    request: Request[ErasureSettings]
+    services: Services
     settings: ErasureSettings
-    timing: Timing
     stats: Stats
-    reporter: LogReporter
-    targets: list[ErasureTarget] = field(default_factory=list)
+    targets: list[_Target] = field(default_factory=list)
     processed: int = 0
     is_complete: bool = False
 
     @property
-    def _failed_targets(self) -> list[ErasureTarget]:
-        """The lists that did not accept all removals, and the ad accounts whose lists cannot be read."""
-        return [target for target in self.targets if target.reason]
-
-    @property
-    def _finished_targets(self) -> list[ErasureTarget]:
+    def _finished_targets(self) -> list[_Target]:
         """The lists that accepted all removals; none in a dry run, or if there is nobody to remove."""
         is_sent = self.stats.unique and not self.settings.dry_run
         return [target for target in self.targets if is_sent and not target.reason]
 
     @property
     def _list_count(self) -> int:
-        """The number of customer lists to remove people from."""
-        return sum(target.customer_list is not None for target in self.targets)
+        return sum(target.customer_list_id is not None for target in self.targets)
 
     @property
     def _progress_text(self) -> str:
-        """How many of the customer lists were processed, as text for messages."""
         return f"{self.processed} of {len(self.targets)} customer lists were processed"
 
-    def run(self) -> None:
-        """Find the lists, read the people, and remove them from one list after the other."""
-        connected = connect_services(
-            self.request.task, self.settings, timing=self.timing, count=self.stats.requests, scopes=SCOPES
-        )
-        with connected as services, contextlib.closing(Spool()) as spool:
-            # Before the accounts, whose errors end no run: a refused token concerns all of them.
-            services.tokens.get_token()
-            self.targets = _find_targets(services, self.settings.ad_account_ids)
-            prepared = self._read_people(services, spool)
-            self.reporter.show_plan(self._describe_plan())
-            if self.stats.unique and not self.settings.dry_run:
-                try:
-                    self._remove_from_all_lists(prepared, services)
-                except ExportError as error:
-                    raise error.extend(f". Before that: {self._progress_text}") from None
-        self.is_complete = True
+    def find_targets(self) -> None:
+        """Find each customer list of the ad accounts, and each account that cannot be read."""
+        for account in self.settings.ad_account_ids:
+            try:
+                lists = self.services.build_pinterest_api(account).list_customer_lists()
+                self.targets += [_Target(account, each.id, each.name) for each in lists]
+            except StoppedError:
+                raise
+            except ExportError as error:
+                log.warning("the customer lists of ad account %s cannot be read: %s", account, error)
+                self.targets.append(_Target(account, reason=str(error)))
 
-    def _read_people(self, services: Services, spool: Spool) -> PreparedRecords:
-        """Read unique identifiers into a temporary file. Raises InvalidRowsError if invalid ones are not ignored."""
-        stats, source = self.stats, cast("Source", self.request.source)
-        rows = open_job_rows(services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
+    def read_people(self, source: Source, spool: Spool) -> PreparedRecords:
+        """Read unique identifiers into the spool. Raises InvalidRowsError if invalid ones are not ignored."""
+        stats = self.stats
+        rows = open_job_rows(self.services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)
-        _warn_of_missing_types(columns)
+        types = {column.type.name for column in columns}
+        if missing := [name for name in LIST_TYPES if name not in types]:
+            log.warning(
+                "the query selects no %s, so people are not removed from customer lists of that type. Select those "
+                "columns too, if the warehouse has them",
+                " and no ".join(missing),
+            )
         reader = IdentifierReader(spool, ReaderSettings(columns=columns), stats)
-        with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
+        phase = Phase(name="reading", unit="rows", total=rows.job.records)
+        with LogReporter(timing=self.services.timing).show_progress(phase) as progress:
             prepared = reader.read(rows.blocks, progress=progress)
         check_values(stats, skip_invalid=self.settings.ignore_invalid_records, first_invalid=reader.first_invalid)
         return prepared
 
-    def _describe_plan(self) -> str:
-        """Return the log message about the requests that the erasure will send."""
+    def describe_plan(self) -> str:
         records, lists, settings = self.stats.unique, self._list_count, self.settings
         accounts = len({target.ad_account_id for target in self.targets})
         requests, pace = lists * math.ceil(records / settings.limit_records_per_request), settings.requests_per_minute
@@ -174,35 +164,32 @@ class _Erasure:
             + (" (dry run: nothing is written)" if settings.dry_run else "")
         )
 
-    def _remove_from_all_lists(self, prepared: PreparedRecords, services: Services) -> None:
+    def remove_from_all_lists(self, prepared: PreparedRecords) -> None:
         """Remove the records from one list after the other. Continues after an error that concerns one list."""
         for number, target in enumerate(self.targets, start=1):
-            if target.customer_list:
-                self._remove_from_list(target, target.customer_list.id, prepared, services)
+            if target.customer_list_id is not None:
+                self._remove_from_list(target, target.customer_list_id, prepared)
                 log.info("%d of %d: %s: %d records removed", number, len(self.targets), target.label, target.records)
                 if target.reason:
                     log.warning("%s: %s", target.label, target.reason)
             self.processed = number
 
-    def _remove_from_list(
-        self, target: ErasureTarget, list_id: str, prepared: PreparedRecords, services: Services
-    ) -> None:
-        """Remove the records from one list, and put the result into the target."""
+    def _remove_from_list(self, target: _Target, list_id: str, prepared: PreparedRecords) -> None:
         stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
-        api, client, settings = services.build_pinterest_api(target.ad_account_id), services.client, self.settings
+        client, reporter = self.services.client, LogReporter(timing=self.services.timing)
+        sender = Sender(client=client, settings=self.settings, stats=stats, reporter=reporter, phase="removing")
+        api, before = self.services.build_pinterest_api(target.ad_account_id), f". Before that: {self._progress_text}"
 
         def remove_batch(records: Batch) -> Response:
-            """Remove a batch of records from the list, and store the request's id for the receipt."""
             response = api.change_records(list_id, records, operation="REMOVE")
             # Called from several threads: append is atomic.
             target.request_ids.append(response.request_id)
             return response
 
         try:
-            sender = Sender(client=client, settings=settings, stats=stats, reporter=self.reporter, phase="removing")
             sender.send(prepared, remove_batch)
-        except (StoppedError, UnexpectedError):
-            raise
+        except (StoppedError, UnexpectedError) as error:
+            raise error.extend(before) from None
         except ExportError as error:
             target.reason = str(error)
             # The sender has stopped all requests.
@@ -211,7 +198,7 @@ class _Erasure:
             if stats.sent + stats.refused != prepared.unique_count:
                 raise UnexpectedError(
                     "a customer list reported no error, but did not accept every removal: a bug in td_pinterest_op; "
-                    "please report it with this line"
+                    f"please report it with this line{before}"
                 )
             target.reason = f"Pinterest refused {stats.refused:,} of the records" if stats.refused else ""
         target.records = stats.sent
@@ -230,23 +217,20 @@ class _Erasure:
         """Return the receipt as plain JSON types, for the workflow store."""
         statistics = self.stats.to_json()
         return {
-            "erased_at": self.timing.utc().isoformat(timespec="seconds"),
-            "job_id": self.stats.job_id,
-            "dry_run": self.settings.dry_run,
-            "version": __version__,
-            "rows": statistics["rows"],
+            "erased_at": self.services.timing.utc().isoformat(timespec="seconds"),
+            **{name: statistics[name] for name in ("job_id", "dry_run", "version", "rows")},
             "records": self.stats.unique,
             "accounts": len(self.settings.ad_account_ids),
             "requests": statistics["requests"],
             "lists": self._list_count,
             "summary": self._summary,
             "receipt": [target.to_json() for target in self._finished_targets],
-            "failed": [target.to_json() for target in self._failed_targets],
+            "failed": [target.to_json() for target in self.targets if target.reason],
         }
 
     def raise_for_failed(self) -> None:
         """Raise PinterestError if lists did not accept all removals. The message names each such list."""
-        failed, finished = self._failed_targets, self._finished_targets
+        failed, finished = [target for target in self.targets if target.reason], self._finished_targets
         if not failed or not self.stats.unique:
             return
         named = "; ".join(f"{target.label}: {target.reason}" for target in failed)
@@ -257,7 +241,7 @@ class _Erasure:
         )
 
     def build_history_rows(self, _error: str) -> list[Row]:
-        """Return the history row of the erasure, as a list of one row."""
+        """Return the only history row of the erasure."""
         statistics = self.stats.to_json()
         # The records sent are counted list by list, in the receipt.
         for name in ("sent", "refused"):
@@ -265,29 +249,3 @@ class _Erasure:
         summary = self._summary if self.is_complete else f"Failed: {self._progress_text}."
         counts = {"accounts": len(self.settings.ad_account_ids), "lists": self._list_count}
         return [build_run_row(statistics | {"summary": summary, "erasure": counts})]
-
-
-def _find_targets(services: Services, ad_account_ids: Sequence[str]) -> list[ErasureTarget]:
-    """Return a target for each customer list of the ad accounts, and for each account that cannot be read."""
-    targets = []
-    for account in ad_account_ids:
-        try:
-            lists = services.build_pinterest_api(account).list_customer_lists()
-            targets += [ErasureTarget(ad_account_id=account, customer_list=listed) for listed in lists]
-        except StoppedError:
-            raise
-        except ExportError as error:
-            log.warning("the customer lists of ad account %s cannot be read: %s", account, error)
-            targets.append(ErasureTarget(ad_account_id=account, customer_list=None, reason=str(error)))
-    return targets
-
-
-def _warn_of_missing_types(columns: Sequence[Column]) -> None:
-    """Warn of identifier types that the query does not select: people stay in the customer lists of those types."""
-    types = {column.type.name for column in columns}
-    if others := [name for name in LIST_TYPES if name not in types]:
-        log.warning(
-            "the query selects no %s, so people are not removed from customer lists of that type. Select those "
-            "columns too, if the warehouse has them",
-            " and no ".join(others),
-        )

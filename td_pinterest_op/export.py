@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
-from td_pinterest_op.audiences.actions.audience_action import Step
 from td_pinterest_op.audiences.request import ExportRequest, read_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
@@ -25,7 +24,7 @@ from td_pinterest_op.records.spool import PreparedRecords
 from td_pinterest_op.records.sql import open_rows
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.page_file import add_run_to_page
-from td_pinterest_op.run_history.columns import Row, build_run_row
+from td_pinterest_op.run_history.table import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats
@@ -64,30 +63,20 @@ def export(
 ) -> dict[str, Any]:
     """Export the result of the task's query: check it, show the plan, and send the records. Returns the statistics.
 
-    Args:
-        rows: what is exported in place of the task's job.
-        reporter: shows the plan and the progress; the log by default.
-        on_new_refresh_token: see `workflow.services.connect_services`.
-
-    Raises ExportError, and OSError when the spool cannot be written.
+    `rows`: what is exported in place of the task's job. `reporter`: by default the log. `on_new_refresh_token`: see
+    `connect_services`. Raises ExportError, and OSError when the spool cannot be written.
     """
     log.info("td_pinterest_op %s", __version__)
     request = read_request(task, table=EXPORT, rows=rows)
     settings = request.settings
     stats = Stats(action=settings.action.name, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     connected = connect_services(
-        task,
-        settings,
-        timing=timing,
-        count=stats.requests,
-        on_new_refresh_token=on_new_refresh_token,
-        scopes=SCOPES,
+        task, settings, timing=timing, count=stats.requests, on_new_refresh_token=on_new_refresh_token, scopes=SCOPES
     )
-    history = open_history(task, settings.history, timing)
-    recorded = record_run(history, lambda _: [_build_history_row(stats, settings)])
+    recorded = record_run(open_history(task, settings.history, timing), lambda _: [_build_history_row(stats, settings)])
     with recorded, _publish_statistics(stats, settings, timing), connected as services:
         reporter = reporter or LogReporter(timing=timing)
-        _ExportRun(request=request, services=services, stats=stats, reporter=reporter, settings=settings).execute()
+        _ExportRun(request=request, services=services, stats=stats, reporter=reporter).execute()
     return stats.to_json()
 
 
@@ -99,11 +88,10 @@ class _ExportRun:
     services: Services
     stats: Stats
     reporter: ProgressReporter
-    settings: Settings
 
     def execute(self) -> None:
         """Check the audience, read the rows, show the plan, and run the steps, except in a dry run."""
-        services, settings, stats = self.services, self.settings, self.stats
+        services, settings, stats = self.services, self.request.settings, self.stats
         sender = Sender(client=services.client, settings=settings, stats=stats, reporter=self.reporter)
         action_class = next(each for each in ACTIONS if each.action is settings.action)
         action = action_class(request=self.request, services=services, stats=stats, sender=sender)
@@ -112,7 +100,14 @@ class _ExportRun:
             with self._measure_seconds("reading_seconds"):
                 prepared = stack.enter_context(action.prepare_records(self._read_records))
             steps = action.plan_steps(prepared)
-            self._show_plan(steps)
+            plan = describe_plan(
+                settings,
+                stats,
+                batches=sum(step.batch_count for step in steps),
+                changes=[step.description for step in steps],
+                request_count=sum(step.request_count for step in steps),
+            )
+            self.reporter.show_plan(plan)
             if not settings.dry_run:
                 with self._measure_seconds("sending_seconds"):
                     for step in steps:
@@ -122,7 +117,7 @@ class _ExportRun:
     @contextlib.contextmanager
     def _read_records(self) -> Iterator[PreparedRecords]:
         """Yield the unique records of the query, read into a temporary file and checked against the limits."""
-        settings, stats, sources = self.settings, self.stats, self.request.lists
+        settings, stats, sources = self.request.settings, self.stats, self.request.lists
         with contextlib.ExitStack() as stack:
             lists = None
             if sources:
@@ -136,7 +131,7 @@ class _ExportRun:
 
     def _open_rows(self, lists: Lists | None) -> Rows:
         """Wait for the task's job, store its id in the statistics, and return its rows, or those of a file."""
-        source, settings = self.request.source, self.settings
+        source, settings = self.request.source, self.request.settings
         if isinstance(source, Rows):
             return source
         assert source is not None, "an action without rows opens none"  # noqa: S101
@@ -148,17 +143,6 @@ class _ExportRun:
             control=settings.control,
             on_job_id=partial(setattr, self.stats, "job_id"),
         )
-
-    def _show_plan(self, steps: Sequence[Step]) -> None:
-        """Show the plan. Raises StoppedError if the user declines it."""
-        plan = describe_plan(
-            self.settings,
-            self.stats,
-            batches=sum(step.batch_count for step in steps),
-            changes=[step.description for step in steps],
-            request_count=sum(step.request_count for step in steps),
-        )
-        self.reporter.show_plan(plan)
 
     @contextlib.contextmanager
     def _measure_seconds(self, name: str) -> Iterator[None]:
@@ -185,8 +169,7 @@ def _publish_statistics(stats: Stats, settings: Settings, timing: Timing) -> Ite
         level, name = (logging.ERROR, "statistics of the failed run") if error else (logging.INFO, "statistics")
         log.log(level, "%s: %s", name, json.dumps(stats.to_json()))
         if settings.report:
-            text, now = format_error(error), timing.utc()
-            add_run_to_page(Path(settings.report), stats.to_json(), error=text, now=now)
+            add_run_to_page(Path(settings.report), stats.to_json(), error=format_error(error), now=timing.utc())
 
 
 def _build_history_row(stats: Stats, settings: Settings) -> Row:

@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping
 
 from td_pinterest_op.errors import ExportError, SettingsError
-from td_pinterest_op.run_history.columns import FAILED, RUN, SUCCESS, Row, build_lift_row
-from td_pinterest_op.run_history.sql import select_failures
+from td_pinterest_op.run_history.table import FAILED, RUN, SUCCESS, Row, build_lift_row, select_failures
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, show_value
+from td_pinterest_op.settings.parse import read_parameter
+from td_pinterest_op.settings.types import TABLE, is_left_out
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import History, find_workflow_name, open_history
 from td_pinterest_op.workflow.process import TaskProcess
@@ -58,12 +58,10 @@ def write_missing_row(task: workflow.Task, timing: Timing, *, name: str, row: Ro
     except ExportError as problem:
         log.warning("the failed run could not be recorded in the history: %s", problem)
         return
-    if history is None:
-        return
-    columns = history.task_columns
-    ids = {column: str(columns[column] or "") for column in ("session_uuid", "attempt_id")}
-    unless = select_failures(history.table, task=name, **ids)
-    history.write_rows([{"kind": RUN, "outcome": FAILED, "task": name, **row}], unless=unless)
+    if history:
+        ids = {column: str(history.task_columns[column] or "") for column in ("session_uuid", "attempt_id")}
+        unless = select_failures(history.table, task=name, **ids)
+        history.write_rows([{"kind": RUN, "outcome": FAILED, "task": name, **row}], unless=unless)
 
 
 def write_lift(task: workflow.Task, timing: Timing) -> None:
@@ -80,16 +78,10 @@ def write_lift(task: workflow.Task, timing: Timing) -> None:
 
 
 def _open_history(task: workflow.Task, timing: Timing) -> History | None:
-    """Return the history that the task names, or None if it names none. Raises SettingsError for a wrong name."""
     settings = task.params.get("result_settings")
     value = settings.get("history") if isinstance(settings, Mapping) else None
     value = task.params.get("history") if is_left_out(value) else value
-    if is_left_out(value):
-        return None
-    try:
-        return open_history(task, TABLE.read(value, show_value), timing)
-    except WrongValueError as problem:
-        raise SettingsError(f"history: {problem}; allowed: {TABLE.allowed}", key="history") from None
+    return open_history(task, read_parameter("history", value, TABLE), timing)
 
 
 def _read_failure_message(task: workflow.Task) -> str:

@@ -17,10 +17,10 @@ from td_pinterest_op.export import export
 from td_pinterest_op.history import write_missing_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.unexpected import to_export_error
-from td_pinterest_op.settings.parse import parse_settings
+from td_pinterest_op.settings.parse import parse_settings, read_parameter
 from td_pinterest_op.settings.structures import read_list_items
 from td_pinterest_op.settings.table import CONNECTION
-from td_pinterest_op.settings.types import WrongValueError, build_integer_type, is_left_out, show_value
+from td_pinterest_op.settings.types import WrongValueError, build_integer_type
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.process import TaskProcess
@@ -111,12 +111,10 @@ def check_outcomes(task: workflow.Task) -> None:
 
 
 def _get_entry_name(entry: Mapping[object, Any]) -> str:
-    """Return the name of an entry of the list `audiences`: its `name`, or else the id or name of its audience."""
     return str(entry.get("name") or entry.get("audience_id") or entry.get("audience_name"))
 
 
 def _describe_audience(entry: Mapping[object, Any]) -> str:
-    """Return the audience and the ad account of an entry of the list `audiences`, as text for messages."""
     names = (value for key, value in entry.items() if str(key).startswith(("audience_id", "audience_name")) and value)
     return f"audience {next(names, 'none')} in ad account {entry.get('ad_account_id')}"
 
@@ -159,9 +157,4 @@ def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> 
 
 
 def _read_concurrent(task: workflow.Task) -> int:
-    """Return the number of exports that run at once, the parameter `concurrent`. Raises SettingsError."""
-    value = task.params.get("concurrent")
-    try:
-        return 1 if is_left_out(value) else int(_CONCURRENT.read(value, show_value))
-    except WrongValueError as error:
-        raise SettingsError(f"concurrent: {error}; allowed: {_CONCURRENT.allowed}", key="concurrent") from None
+    return read_parameter("concurrent", task.params.get("concurrent"), _CONCURRENT) or 1

@@ -8,28 +8,26 @@ import enum
 import threading
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
 from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.redaction.format import break_templates, escape, format_count
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SummaryText:
-    """What a run does, as text for its summary: `past` after the run, `infinitive` after "would" in a dry run.
-
-    `{audience}` and `{records}` are filled in with the audience and the number of records.
-    """
-
-    past: str
-    infinitive: str
-
-
 SUPPRESSED, WITHOUT_CONSENT, CONTROL = "suppressed", "without_consent", "control"
 WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
 """Reasons why records are withheld; the first that applies counts."""
+SUPPRESS, CONSENT = "suppress", "consent"
+LISTS = (SUPPRESS, CONSENT)
+"""The parameters of a task with queries whose people the rows are compared with."""
+
+
+class SummaryText(NamedTuple):
+    """What a run does: `past` after it, `infinitive` after "would" in a dry run; with `{audience}` and `{records}`."""
+
+    past: str
+    infinitive: str
 
 
 class Condition(enum.Enum):
@@ -45,11 +43,6 @@ class Condition(enum.Enum):
 def find_condition(status: str) -> Condition:
     """Return the condition that Pinterest's status of an audience means, or MATCHING for an unknown status."""
     return next((condition for condition in Condition if status.upper() in condition.value), Condition.MATCHING)
-
-
-SUPPRESS, CONSENT = "suppress", "consent"
-LISTS = (SUPPRESS, CONSENT)
-"""The parameters of a task with queries whose people the rows are compared with."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,11 +66,10 @@ class RequestCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorFigures:
-    """The changes of a mirror's run. `mode`: replace or difference. `plan`: the plan's number in the ledger, or None.
+    """The changes of a mirror's run. `mode`: replace or difference. `plan`: the plan's number in the ledger.
 
-    `people`: people of the query who may be sent. `members`: members before the run, according to the ledger.
-    `resent`: members who are sent again. `left`: members who are removed. `unsure`: values that the warehouse cannot
-    hash.
+    `people`: those of the query who may be sent. `members`: those before the run, according to the ledger. `unsure`:
+    values that the warehouse cannot hash.
     """
 
     mode: str | None = None
@@ -97,15 +89,13 @@ class MirrorFigures:
 
 @dataclass(slots=True, kw_only=True)
 class Stats:
-    """The counters and results of one run.
+    """The counters and results of one run. Only `count_records` and `requests` may be used by several threads.
 
-    `summary_text`: None until it is known. `columns`: how many columns of the result hold identifiers.
-    `invalid_rows`: rows with an invalid value, which can be fewer than the invalid values. `in_doubt`: records of
-    requests without a known outcome. `members`: records that are in the audience, None unless this run knows of all
-    that are. `keys`: keys of the unique rows, None if every record is one key. `invalid_keys_by_reason`: keys that
-    valid rows go without. `withheld`: unique records, by a reason of WITHHELD. `list_jobs`: the jobs of the LISTS.
-    `plain_values` and `hashed_values`: what the valid values were. `mirror`: None for any other action. Several
-    threads may call `count_records` and use `requests`; everything else belongs to the main thread.
+    `members`: records that are in the audience, None unless this run knows of all that are. `columns`: how many columns
+    of the result hold identifiers. `invalid_rows`: rows with an invalid value, which can be fewer than the invalid
+    values. `in_doubt`: records of requests without a known outcome. `keys`: keys of the unique rows, None if every
+    record is one key. `invalid_keys_by_reason`: keys that valid rows go without. `withheld`: unique records, by a
+    reason of WITHHELD. `list_jobs`: the jobs of the LISTS. `mirror`: None for any other action.
     """
 
     action: str
@@ -179,8 +169,7 @@ class Stats:
             "identifiers = unique + duplicate": self.valid == self.unique + self.duplicate,
             "unique = sent + refused + withheld": not complete or self.to_send_count == self.sent + self.refused,
         }
-        broken = [name for name, holds in sums.items() if not holds]
-        if broken:
+        if broken := [name for name, holds in sums.items() if not holds]:
             raise UnexpectedError(
                 f"the statistics do not add up ({'; '.join(broken)}): a bug in td_pinterest_op; please report it with "
                 f"this line: {self.to_json()}"
@@ -214,9 +203,10 @@ class Stats:
 
         Every reason is in it, even with zero: digdag merges what two tasks store, key by key.
         """
-        keys = {"keys": self.keys, "invalid_keys": self.invalid_keys_by_reason.total()}
         ids = ("audience_id", "audience_name", "customer_list_id", "previous_customer_list_id", "job_id")
-        requests = self.requests
+        keys = {"keys": self.keys, "invalid_keys": self.invalid_keys_by_reason.total()}
+        requests, reading, sending = self.requests, self.reading_seconds, self.sending_seconds
+        seconds = {"reading": reading, "sending": sending, "waiting": requests.waiting_seconds}
         statistics = {
             **{name: getattr(self, name) for name in ("action", "ad_account_id", *ids, "dry_run")},
             "audience": {"status": self.audience_status, "size": self.audience_size},
@@ -230,10 +220,7 @@ class Stats:
                 "invalid_by_reason": {reason: self.invalid_by_reason[reason] for reason in sorted(REASONS)},
             },
             "records": {
-                "unique": self.unique,
-                "duplicate": self.duplicate,
-                "sent": self.sent,
-                "refused": self.refused,
+                **{name: getattr(self, name) for name in ("unique", "duplicate", "sent", "refused")},
                 "withheld": {reason: self.withheld[reason] for reason in WITHHELD},
                 **({} if self.keys is None else keys),
             },
@@ -241,10 +228,6 @@ class Stats:
             "mirror": asdict(self.mirror or MirrorFigures()),
             "lists": {name: self.list_jobs.get(name) for name in LISTS},
             "requests": {"sent": requests.sent, "retried": requests.retried, "failed": requests.failed},
-            "seconds": {
-                "reading": round(self.reading_seconds, 3),
-                "sending": round(self.sending_seconds, 3),
-                "waiting": round(requests.waiting_seconds, 3),
-            },
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
         }
         return break_templates(statistics)

@@ -4,15 +4,16 @@ It reads audiences, checks them against limits, and writes nothing to Pinterest.
 """
 
 import logging
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.redaction.format import format_label
-from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceHistory, build_audience_history
-from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row, build_follow_up_row
-from td_pinterest_op.run_history.sql import select_audience_rows
+from td_pinterest_op.run_history.audience_history import AudienceHistory, build_audience_history, select_audience_rows
+from td_pinterest_op.run_history.table import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import STATUS, StatusSettings
@@ -23,8 +24,6 @@ from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.services import connect_services
 
 log = logging.getLogger(__name__)
-
-_REMOVED = "REMOVED"
 
 
 class AudienceStatus:
@@ -47,40 +46,36 @@ class AudienceStatus:
 def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     """Read every audience of the settings. Returns the state of each that can be read, and all problems.
 
-    The history, if the settings name one, has the earlier sizes of the audiences, and gets a row about each. Raises
-    SettingsError, and the errors of a token that is refused.
+    The history, if there is one, has earlier sizes, and gets a row about each. Raises SettingsError and AccountError.
     """
     settings = parse_settings(task.params.get("result_settings"), table=STATUS, environ=task.environ)
     history = open_history(task, settings.history, timing)
     for warning in settings.warnings:
         log.warning("%s", warning)
-    run = _FollowUp(settings=settings)
-    with record_run(history, run.build_history_rows):
-        if history:
-            query = select_audience_rows(history.table, COLUMNS_READ, settings.audience_ids)
-            run.known = build_audience_history(history.read_rows(query) or ())
+    checks: dict[str, _Check] = {}
+    with record_run(history, partial(_build_history_rows, settings, checks)):
+        rows = history.read_rows(select_audience_rows(history.table, settings.audience_ids)) if history else []
+        known = build_audience_history(rows)
         with connect_services(task, settings, timing=timing) as services:
             for audience_id in settings.audience_ids:
-                run.check_audience(audience_id, services.pinterest)
-    usable, waiting = sum(state.is_usable for state in run.states), sum(state.is_waiting for state in run.states)
+                checks[audience_id] = _check_audience(services.pinterest, audience_id, known, settings)
+    states = [state for state, _ in checks.values() if state]
+    conditions = [state.condition for state in states]
+    usable, waiting = conditions.count(Condition.READY), conditions.count(Condition.MATCHING)
     return {
         "checked_at": timing.utc().isoformat(timespec="seconds"),
         "ad_account_id": settings.ad_account_id,
-        "audiences": [state.to_json() for state in run.states],
+        "audiences": [state.to_json() for state in states],
         "usable": usable,
         "waiting": waiting,
-        "unusable": len(run.states) - usable - waiting,
-        "problems": [*run.problems.values()],
+        "unusable": len(conditions) - usable - waiting,
+        "problems": [problem for _, problem in checks.values() if problem],
     }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceState:
-    """The state of an audience on Pinterest.
-
-    `size`: about how many people are matched, None while Pinterest does not know. `members`: records in the audience's
-    customer list, None if they are not known.
-    """
+    """The state of an audience. `size` (matched people) and `members` (records in its list) are None if not known."""
 
     audience_id: str
     audience_name: str
@@ -91,24 +86,16 @@ class AudienceState:
     members: int | None = None
 
     @property
-    def label(self) -> str:
-        """The text that names the audience in messages."""
-        return format_label("audience", self.audience_id, self.audience_name)
-
-    @property
     def match_ratio(self) -> float | None:
         """The share of the list's records that Pinterest has matched, or None during matching or if it is unknown."""
-        return None if self.is_waiting or self.size is None or not self.members else self.size / self.members
+        if self.condition is Condition.MATCHING or self.size is None or not self.members:
+            return None
+        return self.size / self.members
 
     @property
-    def is_usable(self) -> bool:
-        """Whether an ad group can use the audience now."""
-        return find_condition(self.status) is Condition.READY
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether Pinterest is still matching people."""
-        return find_condition(self.status) is Condition.MATCHING
+    def condition(self) -> Condition:
+        """The condition of the audience: an ad group can use it once it is READY."""
+        return find_condition(self.status)
 
     @property
     def summary(self) -> str:
@@ -116,23 +103,23 @@ class AudienceState:
         people = f"{'an unknown number of' if self.size is None else f'about {self.size:,}'} matched people"
         if self.match_ratio is not None:
             people += f" ({self.match_ratio:.0%} of {self.members:,} records)"
-        if self.is_usable:
+        if self.condition is Condition.READY:
             return f"The audience is ready, with {people}."
-        if self.is_waiting:
+        if self.condition is Condition.MATCHING:
             return f"Pinterest is still matching people (status {self.status or 'unknown'}). Look again tomorrow."
-        if self.status == _REMOVED:
+        if self.condition is Condition.REMOVED:
             return "The audience was removed. Create a new one."
         return f"The audience is too small to use, with {people}: Pinterest needs 100."
 
     def to_json(self) -> dict[str, Any]:
         """Return the state as plain JSON types, for the workflow store."""
-        derived = {"usable": self.is_usable, "match_ratio": self.match_ratio, "summary": self.summary}
-        return asdict(self) | derived
+        is_usable = self.condition is Condition.READY
+        return asdict(self) | {"usable": is_usable, "match_ratio": self.match_ratio, "summary": self.summary}
 
     def find_broken_limits(self, settings: StatusSettings, *, previous_size: int | None) -> list[str]:
         """Return a text for each limit that the audience breaks. Its size is judged once Pinterest has matched it."""
         broken = [f"its status is {self.status}"] if self.status in settings.fail_on else []
-        if self.is_waiting or self.size is None:
+        if self.condition is Condition.MATCHING or self.size is None:
             return broken
         smallest, max_drop = settings.min_size, settings.max_drop_ratio
         if smallest is not None and self.size < smallest:
@@ -153,13 +140,13 @@ def _read_state(api: Api, audience_id: str, known: AudienceHistory) -> AudienceS
     customer_list = api.find_customer_list(audience.customer_list_id) if audience.customer_list_id else None
     members = known.members.get(customer_list.id) if customer_list else None
     if customer_list and members and members.is_sent:
-        # Pinterest's counters show whether others changed the list since.
+        # Pinterest's counters show whether others changed the list since that run.
         is_changed = (customer_list.uploaded or 0) > members.records or customer_list.removed
         members = None if is_changed else members
     return AudienceState(
         audience_id=audience.id,
         audience_name=audience.name,
-        status=_REMOVED if audience.is_removed else audience.status.upper(),
+        status="REMOVED" if audience.is_removed else audience.status.upper(),
         size=audience.size,
         customer_list_id=audience.customer_list_id,
         customer_list_status=customer_list.status if customer_list else "",
@@ -167,39 +154,33 @@ def _read_state(api: Api, audience_id: str, known: AudienceHistory) -> AudienceS
     )
 
 
-@dataclass(slots=True, kw_only=True)
-class _FollowUp:
-    """The check of a task's audiences: the states read so far, and the problem of each audience that has one."""
+_Check = tuple[AudienceState | None, str]
+"""The state of an audience, None if it cannot be read, and its problem, "" if there is none."""
 
-    settings: StatusSettings
-    known: AudienceHistory = field(default_factory=AudienceHistory)
-    states: list[AudienceState] = field(default_factory=list)
-    problems: dict[str, str] = field(default_factory=dict)
 
-    def check_audience(self, audience_id: str, api: Api) -> None:
-        """Read an audience, log its state, and record its problem. Raises errors that concern all audiences."""
-        try:
-            state = _read_state(api, audience_id, self.known)
-        except (AccountError, StoppedError):
-            raise
-        except ExportError as error:
-            self.problems[audience_id] = f"audience {audience_id} cannot be read: {error}"
-            log.warning("%s", self.problems[audience_id])
-            return
-        self.states.append(state)
-        broken = state.find_broken_limits(self.settings, previous_size=self.known.sizes.get(audience_id))
-        level = logging.INFO if state.is_usable and not broken else logging.WARNING
-        log.log(level, "%s: %s", state.label, state.summary)
-        if broken:
-            self.problems[audience_id] = f"{state.label}: {' and '.join(broken)}. {state.summary}"
+def _check_audience(api: Api, audience_id: str, known: AudienceHistory, settings: StatusSettings) -> _Check:
+    """Read an audience, log its state, and check its limits. Raises errors that concern all audiences."""
+    try:
+        state = _read_state(api, audience_id, known)
+    except (AccountError, StoppedError):
+        raise
+    except ExportError as error:
+        problem = f"audience {audience_id} cannot be read: {error}"
+        log.warning("%s", problem)
+        return None, problem
+    broken = state.find_broken_limits(settings, previous_size=known.sizes.get(audience_id))
+    label = format_label("audience", audience_id, state.audience_name)
+    level = logging.INFO if state.condition is Condition.READY and not broken else logging.WARNING
+    log.log(level, "%s: %s", label, state.summary)
+    return state, f"{label}: {' and '.join(broken)}. {state.summary}" if broken else ""
 
-    def build_history_rows(self, error: str) -> list[Row]:
-        """Return a history row for each audience. `error`: the message of the error that ended the run, or ""."""
-        states = {state.audience_id: state.to_json() for state in self.states}
-        rows: list[Row] = []
-        for audience_id in self.settings.audience_ids:
-            problem = self.problems.get(audience_id) or ("" if audience_id in states else error)
-            outcome = {"outcome": FAILED, "error": problem} if problem else {"outcome": SUCCESS, "error": None}
-            ids = {"ad_account_id": self.settings.ad_account_id, "audience_id": audience_id}
-            rows.append({**build_follow_up_row(states.get(audience_id, {})), **ids, **outcome})
-        return rows
+
+def _build_history_rows(settings: StatusSettings, checks: Mapping[str, _Check], error: str) -> list[Row]:
+    """Return a history row for each audience. `error`: the message of the error that ended the run, or ""."""
+    rows: list[Row] = []
+    for audience_id in settings.audience_ids:
+        state, problem = checks.get(audience_id, (None, error))
+        outcome = {"outcome": FAILED, "error": problem} if problem else {"outcome": SUCCESS, "error": None}
+        ids = {"ad_account_id": settings.ad_account_id, "audience_id": audience_id}
+        rows.append({**build_follow_up_row(state.to_json() if state else {}), **ids, **outcome})
+    return rows

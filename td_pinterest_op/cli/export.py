@@ -26,7 +26,7 @@ from td_pinterest_op.cli.project_folder import create_project_folder, print_next
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
 from td_pinterest_op.identifiers.types import LIST_TYPES, TYPES
-from td_pinterest_op.run_history.columns import flatten
+from td_pinterest_op.run_history.table import flatten
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL

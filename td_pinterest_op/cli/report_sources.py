@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.report.page_file import collect_entries, read_page_entries
-from td_pinterest_op.run_history.columns import COLUMNS, FAILED
+from td_pinterest_op.run_history.table import FAILED, build_follow_up_row
 
 # The time of the process that wrote a line of a log, and the operator's own words before the figures.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
@@ -19,8 +19,6 @@ _STATISTICS = re.compile(r"statistics(?P<failed> of the failed run)?: (?=\{)")
 # A log may begin with a bracket as well: [INFO] …
 _JSON = re.compile(r"\s*(?:\{|\[\s*[\[{\]])")
 _SPACE = re.compile(r"\s*")
-# The history's columns, by the names of a follow-up's figures.
-_NAMES = {column.follow_up: column.name for column in COLUMNS if column.follow_up}
 _ERROR = re.compile(r"Error messages from python: (?P<text>.*?)(?: \(\w+\))?(?:\n\tfrom |\n\n|$)", re.DOTALL)
 
 
@@ -62,8 +60,7 @@ def _parse_json_entries(parsed: Any) -> Iterator[Entry]:
             yield from _parse_json_entries(member)
     elif "audiences" in parsed:
         for state in parsed["audiences"]:
-            row = {_NAMES.get(name, name): value for name, value in state.items()}
-            yield make_entry({"checked_at": parsed.get("checked_at"), **row})
+            yield make_entry({"checked_at": parsed.get("checked_at"), **build_follow_up_row(state)})
     elif not {"rows", "kind"} & set(parsed):
         for member in parsed.values():
             if isinstance(member, Mapping):

@@ -7,7 +7,7 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.funnel import Bar, build_funnel
 from td_pinterest_op.report.verdict import ReportText, choose_report_text
-from td_pinterest_op.run_history.columns import FOLLOW_UP, LIFT, RUN, SUCCESS
+from td_pinterest_op.run_history.table import FOLLOW_UP, LIFT, RUN, SUCCESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from td_pinterest_op.redaction.secret import mask
-from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, LIFT, NAMES, RUN, SUCCESS, flatten
+from td_pinterest_op.run_history.table import FAILED, FOLLOW_UP, LIFT, NAMES, RUN, SUCCESS, flatten
 from td_pinterest_op.stats import WITHHELD
 
 _KEY = ("session_uuid", "attempt_id", "action")

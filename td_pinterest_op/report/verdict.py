@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import format_number, format_time
-from td_pinterest_op.run_history.columns import FAILED
+from td_pinterest_op.run_history.table import FAILED
 from td_pinterest_op.stats import Condition, find_condition
 
 _MATCHING_TIME = timedelta(hours=48)

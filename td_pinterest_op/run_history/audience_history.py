@@ -5,10 +5,16 @@ began with its own list, and no failure or erasure came later.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
-from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, RUN, SUCCESS, Row
+from td_pinterest_op.identifiers.sql import quote_literal, quote_name
+from td_pinterest_op.run_history.table import FAILED, FOLLOW_UP, RUN, SUCCESS, Row
+
+COLUMNS_READ = (
+    *("time", "kind", "outcome", "workflow", "action", "audience_id", "audience_size", "audience_status"),
+    *("customer_list_id", "dry_run", "requests_sent", "members", "mirror_mode"),
+)
+"""The columns that `build_audience_history` needs."""
 
 _FILLING = frozenset({"create_new_audience", "replace_current_audience", "clear_current_audience"})
 _MIRROR = "mirror_current_audience"
@@ -17,61 +23,32 @@ _MIRRORING = frozenset({"mirror", _MIRROR})
 _ERASING = "erase"
 # Actions that have not changed the audience's list if they fail and their row names no list.
 _HARMLESS = frozenset({*_FILLING, *_MIRRORING, _ERASING, "delete_current_audience"})
-_INITIALIZING = "INITIALIZING"
 
 
 class Members(NamedTuple):
-    """The known number of records in a customer list. `is_sent`: a single run sent all of them.
-
-    Differences between such a number and Pinterest's counters show changes by others.
-    """
+    """The known number of records in a customer list. `is_sent`: a single run sent all of them."""
 
     records: int
     is_sent: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AudienceHistory:
+class AudienceHistory(NamedTuple):
     """The sizes of audiences, by audience id, and the known `members` of customer lists, by list id."""
 
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    members: Mapping[str, Members] = field(default_factory=dict)
+    sizes: Mapping[str, int]
+    members: Mapping[str, Members]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """The columns of a run's history row that decide how many records a list has. `members` is None if unknown."""
-
-    time: int
-    outcome: str
-    workflow: str | None
-    action: str | None
-    audience_id: str | None
-    customer_list_id: str | None
-    dry_run: bool | None
-    requests_sent: int | None
-    members: int | None
-    mirror_mode: str | None
-
-    @property
-    def may_have_written(self) -> bool:
-        """Whether the run may have changed the audience. True for a failed run without statistics."""
-        is_unknown = self.outcome == FAILED and self.requests_sent is None
-        return not self.dry_run and bool(self.requests_sent or self.members is not None or is_unknown)
-
-    @property
-    def is_sent(self) -> bool:
-        """Whether this run alone sent all the records that the list contains after it."""
-        return self.members is not None and (self.action in _FILLING or self.mirror_mode == "replace")
-
-    @property
-    def knows_all_members(self) -> bool:
-        """Whether the number of all records in the list is known after the run."""
-        return self.is_sent or (self.action == _MIRROR and self.members is not None)
-
-
-COLUMNS_READ = tuple(dict.fromkeys((*(each.name for each in fields(_Run)), "kind", "audience_size", "audience_status")))
-"""The columns that `build_audience_history` needs."""
+def select_audience_rows(table: str, audience_ids: Collection[str]) -> str:
+    """Return the query for the rows that `build_audience_history` needs about some audiences."""
+    name, ids = quote_name(table), ", ".join(map(quote_literal, audience_ids))
+    return (
+        "-- td_pinterest_op: what the history knows of these audiences\n"
+        f"SELECT {', '.join(map(quote_name, COLUMNS_READ))} FROM {name}\n"
+        f"WHERE (kind = {quote_literal(FOLLOW_UP)} AND audience_id IN ({ids}))\n"
+        f"  OR (kind = {quote_literal(RUN)} AND (audience_id IS NULL OR audience_id IN ({ids})\n"
+        f"    OR customer_list_id IN (SELECT customer_list_id FROM {name} WHERE audience_id IN ({ids}))))"
+    )
 
 
 def build_audience_history(rows: Iterable[Row]) -> AudienceHistory:
@@ -82,43 +59,50 @@ def build_audience_history(rows: Iterable[Row]) -> AudienceHistory:
         for row in ordered
         if row["kind"] == FOLLOW_UP
         and row["audience_size"] is not None
-        and not str(row["audience_status"]).endswith(_INITIALIZING)
+        and not str(row["audience_status"]).endswith("INITIALIZING")
     }
-    every = [_Run(**{name.name: row[name.name] for name in fields(_Run)}) for row in ordered if row["kind"] == RUN]
-    runs = [run for run in every if run.may_have_written]
-    lists = dict.fromkeys(run.customer_list_id for run in runs if run.customer_list_id)
+    runs = [row for row in ordered if row["kind"] == RUN and _may_have_written(row)]
+    lists = dict.fromkeys(run["customer_list_id"] for run in runs if run["customer_list_id"])
     members = {list_id: known for list_id in lists if (known := _count_known_members(list_id, runs))}
     return AudienceHistory(sizes=sizes, members=members)
 
 
-def _count_known_members(list_id: str, runs: Sequence[_Run]) -> Members | None:
+def _may_have_written(run: Row) -> bool:
+    """Whether the run may have changed the audience. True for a failed run without statistics."""
+    is_unknown = run["outcome"] == FAILED and run["requests_sent"] is None
+    return not run["dry_run"] and bool(run["requests_sent"] or run["members"] is not None or is_unknown)
+
+
+def _has_sent_all_members(run: Row) -> bool:
+    """Whether this run alone sent all the records that the list contains after it."""
+    return run["members"] is not None and (run["action"] in _FILLING or run["mirror_mode"] == "replace")
+
+
+def _count_known_members(list_id: str, runs: Sequence[Row]) -> Members | None:
     """Return the number of records in a customer list, or None if the runs do not determine it."""
-    own = [run for run in runs if run.customer_list_id == list_id]
+    own = [run for run in runs if run["customer_list_id"] == list_id]
     # Of runs of the same second: a failure, then an add after a remove.
-    last = min(own, key=lambda run: (-run.time, run.outcome != FAILED, run.action or ""))
-    beginnings = [run.time for run in own if run.knows_all_members and run.workflow == last.workflow]
-    is_shared = any(run.members is None and run.outcome == SUCCESS for run in own)
-    if last.members is None or last.outcome == FAILED or is_shared or not beginnings:
+    last = min(own, key=lambda run: (-run["time"], run["outcome"] != FAILED, run["action"] or ""))
+    counted = [run for run in own if run["members"] is not None and run["workflow"] == last["workflow"]]
+    beginnings = [run["time"] for run in counted if run["action"] == _MIRROR or _has_sent_all_members(run)]
+    is_shared = any(run["members"] is None and run["outcome"] == SUCCESS for run in own)
+    if last["members"] is None or last["outcome"] == FAILED or is_shared or not beginnings:
         return None
-    writers = {run.workflow for run in runs if run in own or run.action == _ERASING}
-    for run in runs:
-        if run.time >= min(beginnings) and _is_failed_writer(run, last):
-            return None
-        if run.time >= last.time and _is_untracked_change(run, last, writers):
-            return None
-    return Members(records=last.members, is_sent=last.is_sent)
+    writers = {run["workflow"] for run in runs if run["customer_list_id"] == list_id or run["action"] == _ERASING}
+    if any(_is_untracked_change(run, last, beginning=min(beginnings), writers=writers) for run in runs):
+        return None
+    return Members(records=last["members"], is_sent=_has_sent_all_members(last))
 
 
-def _is_failed_writer(run: _Run, last: _Run) -> bool:
-    """Whether `run` may have changed the list (`last`: the list's last run), although its row names no list."""
-    return not run.customer_list_id and run.audience_id == last.audience_id and run.action not in _HARMLESS
+def _is_untracked_change(run: Row, last: Row, *, beginning: int, writers: Collection[str | None]) -> bool:
+    """Whether the list's members are unknown after `run`: an erasure, a failed or a killed run.
 
-
-def _is_untracked_change(run: _Run, last: _Run, writers: Collection[str | None]) -> bool:
-    """Whether the list's members are unknown after `run`: an erasure, a failed mirror, or a killed run.
-
-    `last`: the list's last run. `writers`: the workflows that write to the list, or erase.
+    `last`: the list's last run. `beginning`: the first time at which all members were known. `writers`: the workflows
+    that write to the list, or erase.
     """
-    is_mirror = run.action in _MIRRORING and not run.customer_list_id and run.audience_id == last.audience_id
-    is_killed = run.outcome == FAILED and not run.action and not run.audience_id and run.workflow in writers
-    return run.action == _ERASING or is_mirror or is_killed
+    is_unnamed = not run["customer_list_id"] and run["audience_id"] == last["audience_id"]
+    if is_unnamed and run["action"] not in _HARMLESS:
+        return bool(run["time"] >= beginning)
+    is_killed = run["outcome"] == FAILED and not run["action"] and not run["audience_id"] and run["workflow"] in writers
+    is_change = run["action"] == _ERASING or (is_unnamed and run["action"] in _MIRRORING) or is_killed
+    return is_change and bool(run["time"] >= last["time"])

@@ -21,6 +21,7 @@ from td_pinterest_op.settings.structures import read_mapping
 from td_pinterest_op.settings.table import CREDENTIALS, ConnectionSettings
 from td_pinterest_op.settings.text import parse_text
 from td_pinterest_op.settings.types import (
+    SettingType,
     Show,
     WrongValueError,
     describe_type,
@@ -76,6 +77,14 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
         if action.least_records and "min_records" not in parsed.given:
             values["min_records"] = min(action.least_records, values["max_records"] or action.least_records)
     return table.kind(**values, **_build_warnings(parsed), refresh_token_secret=parsed.secrets.get("refresh_token"))
+
+
+def read_parameter(name: str, value: object, type_: SettingType) -> Any:
+    """Return the value of a task's parameter, or None if it is left out. Raises SettingsError for a wrong value."""
+    try:
+        return None if is_left_out(value) else type_.read(value, show_value)
+    except WrongValueError as error:
+        raise SettingsError(f"{name}: {error}; allowed: {type_.allowed}", key=name) from None
 
 
 def _build_warnings(parsed: ParsedSettings) -> dict[str, Any]:

@@ -18,8 +18,7 @@ from td_pinterest_op import __version__
 from td_pinterest_op.errors import JobError, StoppedError, TreasureDataError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport
-from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row
-from td_pinterest_op.run_history.sql import create_table, insert_rows
+from td_pinterest_op.run_history.table import FAILED, SUCCESS, Row, create_table, insert_rows
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.runtime.unexpected import to_export_error

@@ -18,7 +18,7 @@ from td_pinterest_op.erase import erase_people
 from td_pinterest_op.errors import AudienceError, ExportError, LimitError, PinterestError, SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.many import export_entry
-from td_pinterest_op.run_history.columns import COLUMNS
+from td_pinterest_op.run_history.table import COLUMNS
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.status import check_audiences
 from td_pinterest_op.workflow import history as writing

@@ -14,9 +14,16 @@ from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.identifiers.sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records.sql import build_hashing_statement
-from td_pinterest_op.run_history.audience_history import COLUMNS_READ, build_audience_history
-from td_pinterest_op.run_history.columns import COLUMNS, build_follow_up_row, build_lift_row, build_run_row
-from td_pinterest_op.run_history.sql import create_table, insert_rows, select_audience_rows, select_failures
+from td_pinterest_op.run_history.audience_history import build_audience_history, select_audience_rows
+from td_pinterest_op.run_history.table import (
+    COLUMNS,
+    build_follow_up_row,
+    build_lift_row,
+    build_run_row,
+    create_table,
+    insert_rows,
+    select_failures,
+)
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.withholding.sql import list_select, people_select
@@ -25,7 +32,7 @@ from tests.trino.days import QUERIES, most_table_reads
 from tests.unit.records import test_sql as test_query
 from tests.unit.report.samples import statistics
 from tests.unit.run_history import test_audience_history
-from tests.unit.run_history import test_sql as test_history
+from tests.unit.run_history import test_table as test_history
 from tests.unit.run_history.conftest import TABLE
 from tests.unit.withholding import test_lift
 from tests.unit.withholding import test_sql as test_withholding
@@ -220,7 +227,7 @@ def check_history(server: str) -> Iterator[str]:
 
 def check_known_members(server: str) -> Iterator[str]:
     types = {column.name: "varchar" if column.type == "json" else column.type for column in COLUMNS}
-    query = select_audience_rows(TABLE, COLUMNS_READ, ("12", "13"))
+    query = select_audience_rows(TABLE, ("12", "13"))
     for runs, filled, mirrored in test_audience_history.RUNS:
         rows = [test_audience_history.OF_RUN | {"time": time} | run_ for time, run_ in enumerate(runs, start=1)]
         load_table(server, TABLE, types, [[row.get(name) for name in types] for row in rows])

@@ -4,6 +4,7 @@ import pytest
 
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import STATUS
+from td_pinterest_op.stats import Condition
 from td_pinterest_op.status import AudienceState
 
 
@@ -53,22 +54,22 @@ def limits(*fail_on: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("status", "usable", "waiting"),
+    ("status", "condition"),
     [
-        ("READY", True, False),
-        ("INITIALIZING", False, True),
-        ("ELIGIBLE", False, True),
-        ("PERSONAS_INITIALIZING", False, True),
-        ("ODD", False, True),
-        ("", False, True),
-        ("TOO_SMALL", False, False),
-        ("PERSONAS_INELIGIBLE_SIZE", False, False),
-        ("REMOVED", False, False),
+        ("READY", Condition.READY),
+        ("INITIALIZING", Condition.MATCHING),
+        ("ELIGIBLE", Condition.MATCHING),
+        ("PERSONAS_INITIALIZING", Condition.MATCHING),
+        ("ODD", Condition.MATCHING),
+        ("", Condition.MATCHING),
+        ("TOO_SMALL", Condition.TOO_SMALL),
+        ("PERSONAS_INELIGIBLE_SIZE", Condition.TOO_SMALL),
+        ("REMOVED", Condition.REMOVED),
     ],
 )
-def test_audience_is_usable_waiting_or_unusable_by_its_status(status: str, usable: bool, waiting: bool) -> None:
-    assert (usable, waiting) == (state(status).is_usable, state(status).is_waiting)
-    assert usable == state(status).to_json()["usable"]
+def test_audience_is_usable_waiting_or_unusable_by_its_status(status: str, condition: Condition) -> None:
+    assert condition is state(status).condition
+    assert (condition is Condition.READY) == state(status).to_json()["usable"]
     assert state(status).summary
 
 

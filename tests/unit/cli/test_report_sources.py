@@ -10,7 +10,7 @@ import pytest
 from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report.page import render_page
-from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, RUN, SUCCESS, flatten
+from td_pinterest_op.run_history.table import FAILED, FOLLOW_UP, RUN, SUCCESS, flatten
 from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, run, statistics
 
 STATUS = {

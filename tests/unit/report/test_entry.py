@@ -4,7 +4,7 @@ from datetime import datetime, timezone
 import pytest
 
 from td_pinterest_op.report.entry import make_entry, parse_time
-from td_pinterest_op.run_history.columns import COLUMNS, FAILED, FOLLOW_UP, NAMES, RUN, SUCCESS, flatten
+from td_pinterest_op.run_history.table import COLUMNS, FAILED, FOLLOW_UP, NAMES, RUN, SUCCESS, flatten
 from td_pinterest_op.stats import Stats
 from tests.unit.report.samples import statistics
 

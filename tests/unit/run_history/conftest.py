@@ -5,7 +5,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from td_pinterest_op.run_history.sql import create_table
+from td_pinterest_op.run_history.table import create_table
 from tests.emulators.td.sql import statements
 from tests.emulators.td.warehouse import run_statement
 

@@ -4,8 +4,13 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceHistory, Members, build_audience_history
-from td_pinterest_op.run_history.sql import select_audience_rows
+from td_pinterest_op.run_history.audience_history import (
+    COLUMNS_READ,
+    AudienceHistory,
+    Members,
+    build_audience_history,
+    select_audience_rows,
+)
 from tests.unit.run_history.conftest import TABLE, Warehouse
 
 SEEN = {"kind": "follow-up", "outcome": "success", "audience_status": "READY"}
@@ -116,7 +121,7 @@ RUNS: list[tuple[list[dict[str, Any]], dict[str, int], dict[str, int]]] = [
 
 
 def known_in(warehouse: Warehouse, *audience_ids: str) -> AudienceHistory:
-    return build_audience_history(warehouse.run(select_audience_rows(TABLE, COLUMNS_READ, audience_ids)))
+    return build_audience_history(warehouse.run(select_audience_rows(TABLE, audience_ids)))
 
 
 @pytest.mark.parametrize(("runs", "filled", "mirrored"), RUNS)
@@ -140,7 +145,7 @@ def test_order_of_the_rows_does_not_matter() -> None:
 
 
 def test_the_last_known_size_of_an_audience_is_that_of_a_follow_up_that_knew_it(warehouse: Warehouse) -> None:
-    assert AudienceHistory() == known_in(warehouse, "12")
+    assert AudienceHistory(sizes={}, members={}) == known_in(warehouse, "12")
     for time, (size, status) in enumerate(((10, "READY"), (0, "INITIALIZING"), (None, "READY")), start=1):
         warehouse.insert(**SEEN | {"audience_id": "12", "audience_size": size, "audience_status": status, "time": time})
         warehouse.insert(**SEEN | {"audience_id": "13", "audience_size": 7, "time": time})

@@ -9,8 +9,17 @@ import duckdb
 import pytest
 
 from td_pinterest_op.report.entry import make_entry
-from td_pinterest_op.run_history.columns import COLUMNS, build_follow_up_row, build_lift_row, build_run_row, flatten
-from td_pinterest_op.run_history.sql import create_table, insert_rows, select_failures
+from td_pinterest_op.run_history.table import (
+    COLUMNS,
+    LATER_COLUMNS,
+    build_follow_up_row,
+    build_lift_row,
+    build_run_row,
+    create_table,
+    flatten,
+    insert_rows,
+    select_failures,
+)
 from tests.unit.report.samples import statistics
 from tests.unit.run_history.conftest import TABLE, Warehouse
 
@@ -37,7 +46,9 @@ def write(warehouse: Warehouse, *rows: dict[str, Any], unless: str = "") -> None
     warehouse.run(insert_rows(TABLE, rows, unless=unless))
 
 
-@pytest.mark.parametrize("columns", [[column for column in COLUMNS if not column.is_later], OF_0_3], ids=["0.2", "0.3"])
+@pytest.mark.parametrize(
+    "columns", [[column for column in COLUMNS if column not in LATER_COLUMNS], OF_0_3], ids=["0.2", "0.3"]
+)
 def test_a_table_that_an_older_version_made_gets_the_later_columns_and_keeps_its_rows(
     database: duckdb.DuckDBPyConnection, columns: list[Any]
 ) -> None:

@@ -1,0 +1,168 @@
+"""The history table: its columns, its rows (for each run, audience of a follow-up, and lift comparison), and its SQL.
+
+Each statement begins with a line that names its purpose. A retried attempt may write a row twice: readers take the last
+one of each session, attempt, task, audience and action.
+"""
+
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from td_pinterest_op.identifiers.sql import quote_literal, quote_name
+from td_pinterest_op.redaction.format import break_templates, sanitize
+from td_pinterest_op.stats import LISTS, WITHHELD
+
+_LONGEST_TEXT = 1000
+
+RUN, FOLLOW_UP, LIFT = "run", "follow-up", "lift"
+SUCCESS, FAILED = "success", "failed"
+
+Row = Mapping[str, Any]
+"""A row of the table, by the names of its columns. A missing column is NULL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the history table. The statistics of a run have its value by the same name once they are flat.
+
+    `type` is Trino's; `json` is stored as text. `is_free`: text from elsewhere, which could name a person or a secret.
+    """
+
+    name: str
+    type: str = "varchar"
+    is_free: bool = False
+
+
+_FIRST_COLUMNS = (
+    # Of the task, also for a run without statistics. `time` is when the row was written.
+    Column("time", "bigint"),
+    *map(Column, ("kind", "outcome", "workflow", "session_time", "session_uuid", "attempt_id")),
+    # The statistics of the run.
+    *map(Column, ("action", "ad_account_id", "audience_id")),
+    Column("audience_name", is_free=True),
+    Column("audience_status"),
+    Column("audience_size", "bigint"),
+    Column("usable", "boolean"),
+    *map(Column, ("customer_list_id", "customer_list_status", "previous_customer_list_id", "job_id")),
+    Column("dry_run", "boolean"),
+    *(Column(f"rows_{name}", "bigint") for name in ("read", "valid", "invalid")),
+    Column("rows_invalid_by_reason", "json"),
+    *(Column(f"records_{name}", "bigint") for name in ("unique", "duplicate", "sent", "refused", "keys")),
+    *(Column(f"requests_{name}", "bigint") for name in ("sent", "retried", "failed")),
+    *(Column(f"seconds_{name}", "double") for name in ("reading", "sending", "waiting")),
+    Column("version"),
+    Column("summary", is_free=True),
+    Column("error", is_free=True),
+)
+LATER_COLUMNS = (
+    *(Column(f"records_withheld_{reason}", "bigint") for reason in WITHHELD),
+    *(Column(f"values_{kind}", "bigint") for kind in ("plain", "hashed")),
+    # The jobs of the queries `suppress` and `consent`.
+    *(Column(f"lists_{name}") for name in LISTS),
+    # How many records are known to be in the audience; in a follow-up, its size relative to them.
+    Column("members", "bigint"),
+    Column("match_ratio", "double"),
+    Column("lift", "json"),
+    # The task's full name: several tasks of a workflow may do the same to one audience.
+    Column("task"),
+    Column("records_invalid_keys", "bigint"),
+    Column("mirror_mode"),
+    *(
+        Column(f"mirror_{name}", "bigint")
+        for name in ("plan", "people", "members", "joined", "resent", "left", "unsure")
+    ),
+    *(Column(f"erasure_{name}", "bigint") for name in ("accounts", "lists")),
+)
+"""The columns that tables of earlier versions may lack."""
+COLUMNS = (*_FIRST_COLUMNS, *LATER_COLUMNS)
+
+NAMES = frozenset(column.name for column in COLUMNS)
+JSON_NAMES = frozenset(column.name for column in COLUMNS if column.type == "json")
+_MIRROR_NAMES = frozenset(name for name in NAMES if name.startswith("mirror_"))
+
+
+def flatten(
+    mapping: Mapping[str, Any], prefix: str = "", *, separator: str = "_", kept: Collection[str] = JSON_NAMES
+) -> dict[str, Any]:
+    """Return a nested mapping as a flat one, such as `{"rows_read": 1}`. Mappings named in `kept` stay nested."""
+    values: dict[str, Any] = {}
+    for name, value in mapping.items():
+        full = f"{prefix}{name}".lower()
+        if isinstance(value, Mapping) and full not in kept:
+            values |= flatten(value, f"{full}{separator}", separator=separator, kept=kept)
+        else:
+            values[full] = value
+    return values
+
+
+def build_run_row(statistics: Mapping[str, Any]) -> Row:
+    """Return the history row of a run, from its statistics."""
+    values = flatten(statistics)
+    # The figures of a mirror are all zero for any other action.
+    known = NAMES if values.get("mirror_mode") else NAMES - _MIRROR_NAMES
+    row = {name: values[name] for name in known & values.keys()}
+    texts = {name: json.dumps(row[name]) for name in JSON_NAMES if row.get(name) is not None}
+    return {"kind": RUN, **row, **texts}
+
+
+def build_follow_up_row(audience: Mapping[str, Any]) -> Row:
+    """Return the history row of a follow-up (a status check), from the audience's state in `pinterest_status`."""
+    figures = {"audience_status": audience.get("status"), "audience_size": audience.get("size")}
+    return {"kind": FOLLOW_UP, **figures, **{name: audience[name] for name in NAMES & audience.keys()}}
+
+
+def build_lift_row(figures: Mapping[str, Any]) -> Row:
+    """Return the history row for the figures of a comparison with the control group."""
+    return {"kind": LIFT, "summary": figures.get("summary"), "lift": json.dumps(figures)}
+
+
+def create_table(table: str) -> str:
+    """Return the statements that create the history table, or add missing columns to an older one."""
+    name = quote_name(table)
+    columns = ",\n".join(f"  {_format_column(column)}" for column in COLUMNS)
+    add = f";\nALTER TABLE {name} ADD COLUMN IF NOT EXISTS "
+    later = "".join(f"{add}{_format_column(column)}" for column in LATER_COLUMNS)
+    return f"-- td_pinterest_op: the table of the history\nCREATE TABLE IF NOT EXISTS {name} (\n{columns}\n){later}"
+
+
+def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
+    """Return the statement that inserts rows, unless the query `unless` returns a row. Leaves out unused columns."""
+    columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
+    names = ", ".join(quote_name(column.name) for column in columns)
+    tuples = ([_quote_value(column, row.get(column.name)) for column in columns] for row in rows)
+    values = ",\n".join(f"  ({', '.join(literals)})" for literals in tuples)
+    condition = f"\nWHERE NOT EXISTS ({unless})" if unless else ""
+    return (
+        f"-- td_pinterest_op: the history of this run\nINSERT INTO {quote_name(table)} ({names})\n"
+        f"SELECT * FROM (VALUES\n{values}\n) AS given ({names}){condition}"
+    )
+
+
+def select_failures(table: str, *, session_uuid: str, attempt_id: str, task: str) -> str:
+    """Return the query for failed runs of one attempt, in tasks whose full names begin with `task`."""
+    return (
+        f"SELECT 1 FROM {quote_name(table)} WHERE session_uuid = {quote_literal(session_uuid)} "
+        f"AND attempt_id = {quote_literal(attempt_id)} AND outcome = {quote_literal(FAILED)} "
+        f"AND starts_with(task, {quote_literal(task)})"
+    )
+
+
+def _format_column(column: Column) -> str:
+    return f"{quote_name(column.name)} {'varchar' if column.type == 'json' else column.type}"
+
+
+def _quote_value(column: Column, value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if column.type == "bigint":
+        return str(int(value))
+    if column.type == "double":
+        return f"{float(value):.6E}" if math.isfinite(value) else "NULL"
+    if column.type == "boolean":
+        return str(bool(value)).upper()
+    text = str(value)
+    # Only free text is masked: the ids of sessions look like those of devices.
+    free = sanitize(" ".join(text.split()), longest=_LONGEST_TEXT) if column.is_free else break_templates(text)
+    return quote_literal(free)
