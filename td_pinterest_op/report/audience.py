@@ -14,10 +14,9 @@ from td_pinterest_op.run_history.table import FOLLOW_UP, LIFT, RUN, SUCCESS
 class AudienceReport:
     """What a report shows of one audience: its entries (oldest first), and the newest of each kind or None.
 
-    `audience_id` is "" if no entry has one. `title`: the newest known name, or else the id. `run` and `previous`: the
-    last two runs. `latest_entry`: the last run or, without a run, the last follow-up. `size`: the newest entry with the
-    audience's size, and `size_since_run` the newest after the last run. `lift`: the newest successful comparison.
-    `bars`: the funnel of the last run.
+    `audience_id` is "" if no entry has one. `title`: the newest known name, or else the id. `latest_entry`: the last
+    run or, without a run, the last follow-up. `size`, `size_since_run`: the newest with a size, of all and of those
+    after the last run. `lift`: the newest successful comparison. `bars`: the funnel of the last run.
     """
 
     audience_id: str
