@@ -122,7 +122,6 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
 
 
 def _print_audience(row: Mapping[str, Any], used_by: Sequence[AdGroup] | None) -> None:
-    """Print an audience's properties, and the ad groups that use it."""
     known = f"not known: the token needs one of the roles {ROLES}" if used_by is None else f"{len(used_by)}"
     screen.print_properties({name.replace("_", " "): value for name, value in {**row, "ad_groups": known}.items()})
     if used_by:
