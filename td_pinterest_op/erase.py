@@ -21,8 +21,9 @@ from td_pinterest_op.identifiers.types import LIST_TYPES
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.plan import check_values
+from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
-from td_pinterest_op.records.spool import Batch, PreparedRecords, Spool
+from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.format import format_count, format_label
 from td_pinterest_op.run_history.table import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing

@@ -20,7 +20,7 @@ from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.plan import check_rows, describe_plan
-from td_pinterest_op.records.spool import PreparedRecords
+from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.records.sql import open_rows
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.page_file import add_run_to_page
@@ -119,7 +119,8 @@ class _ExportRun:
         """Yield the unique records of the query, read into a temporary file and checked against the limits."""
         settings, stats, sources = self.request.settings, self.stats, self.request.lists
         with contextlib.ExitStack() as stack:
-            lists = None
+            lists = Lists()
+            # Without lists, the rows of a file need no connection to Treasure Data.
             if sources:
                 lists = stack.enter_context(open_lists(self.services.treasure_data, sources, settings, stats))
             rows = self._open_rows(lists)
@@ -129,7 +130,7 @@ class _ExportRun:
             check_rows(settings, stats, first_invalid=reader.first_invalid, origin=rows.job.origin)
             yield prepared
 
-    def _open_rows(self, lists: Lists | None) -> Rows:
+    def _open_rows(self, lists: Lists) -> Rows:
         """Wait for the task's job, store its id in the statistics, and return its rows, or those of a file."""
         source, settings = self.request.source, self.request.settings
         if isinstance(source, Rows):
@@ -139,7 +140,7 @@ class _ExportRun:
             self.services.treasure_data,
             source,
             hash_in=settings.hash_in,
-            choose=partial(find_people_columns, settings=settings, lists=lists.columns if lists else {}),
+            choose=partial(find_people_columns, settings=settings, lists=lists.columns),
             control=settings.control,
             on_job_id=partial(setattr, self.stats, "job_id"),
         )

@@ -25,7 +25,8 @@ from td_pinterest_op.audiences.create_once import (
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
-from td_pinterest_op.records.spool import Batch, DigestBatch, PreparedRecords, compute_fingerprint
+from td_pinterest_op.records.prepared import Batch, PreparedRecords, compute_fingerprint
+from td_pinterest_op.records.rows import SINGLE_DIGEST
 from td_pinterest_op.redaction.format import escape, format_label
 
 log = logging.getLogger(__name__)
@@ -251,7 +252,7 @@ class ListToFill:
             # Made of the name: a second run of this task computes the same digest and the same name.
             nobody = hashlib.sha256(f"nobody in {self.name}".encode()).digest()
             name = self.name.removesuffix(f"{compute_fingerprint()})") + f"{compute_fingerprint([nobody])})"
-            created = self.lists.create(name, self.list_type, DigestBatch(nobody))
+            created = self.lists.create(name, self.list_type, Batch([(SINGLE_DIGEST, nobody)]))
         self.id = created.entity.id
 
 

@@ -14,8 +14,7 @@ from itertools import islice
 from td_pinterest_op.errors import ConnectionBrokenError, ExportError, RecordsRefusedError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.records.rows import RowBatch
-from td_pinterest_op.records.spool import Batch, PreparedRecords
+from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.runtime.shutdown import start_thread
 from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.table import SendingSettings
@@ -301,7 +300,7 @@ class Sender:
 
     def _build_rows_advice(self, batch: _BatchResult) -> str:
         """Return advice about the setting `records: rows`, or "" if it is not set or a record was accepted."""
-        return "" if self.stats.sent or not isinstance(batch.records, RowBatch) else _ROWS_ADVICE
+        return "" if self.stats.sent or not batch.records.has_rows else _ROWS_ADVICE
 
 
 def _classify_error(error: ExportError, records: int) -> _Outcome | None:

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.sql import build_control_number_sql, quote_literal, quote_name
 from td_pinterest_op.records.columns import Column, find_position
 from td_pinterest_op.records.sql import (
-    DIGEST_CHARACTERS,
     NUMBERS,
     Query,
     add_comment,
@@ -16,12 +15,14 @@ from td_pinterest_op.records.sql import (
     cast_to_text,
 )
 
+_DIGEST_CHARACTERS = 64  # of a SHA-256 in hex
+
 
 def build_hashed_statement(query: Query) -> str:
     """Return SQL that selects the query's rows with digests in place of identifiers, NULL in place of rejected ones."""
     selected = {place: f"c{place}" for place in range(len(query.names))}
     for column in query.columns:
-        of_array = f"filter(a{column.position}, each -> length(each) = {DIGEST_CHARACTERS})"
+        of_array = f"filter(a{column.position}, each -> length(each) = {_DIGEST_CHARACTERS})"
         selected[column.position] = of_array if column.is_array else _build_digest_sql(column)
     comment = "The query with digests in place of identifiers, NULL where one is rejected."
     return build_selecting_statement(comment, query, selected)
@@ -47,7 +48,7 @@ FROM (
 {build_hashing_select(query)}
   ) CROSS JOIN (VALUES {columns}) AS columns (place, identifier)
 ) CROSS JOIN UNNEST(answers) AS answers_of (reason)
-WHERE length(reason) < {DIGEST_CHARACTERS}
+WHERE length(reason) < {_DIGEST_CHARACTERS}
 ORDER BY reason, {keys_alone}"""
     comment = "The keys of people, with the column and the reason of each value that is rejected."
     return add_comment(statement, comment, query=query.text)
@@ -77,7 +78,7 @@ GROUP BY key"""
 
 def _build_digest_sql(column: Column) -> str:
     """Return an SQL expression for the column's digest, which is NULL for a rejected value."""
-    return f"CASE WHEN length(a{column.position}) = {DIGEST_CHARACTERS} THEN a{column.position} END"
+    return f"CASE WHEN length(a{column.position}) = {_DIGEST_CHARACTERS} THEN a{column.position} END"
 
 
 def _build_array_sql(column: Column) -> str:

@@ -7,12 +7,10 @@ from types import ModuleType
 from typing import Any
 
 from td_pinterest_op.errors import WorkflowError
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import Reason
 
-# The library's region of numbers without a country.
-_NO_COUNTRY = "001"
-# No number is longer, and the library takes much longer for a longer text.
-_MAX_CHARACTERS = 80
+_NO_COUNTRY = "001"  # the library's region of numbers without a country
+_MAX_CHARACTERS = 80  # no number is longer, and the library takes much longer for a longer text
 _NUMBER_TYPES = "premium_rate toll_free shared_cost voip personal_number pager uan voicemail fixed_line mobile"
 
 
@@ -36,21 +34,17 @@ def normalise_phone(text: str, default_country: str | None) -> str | Reason:
     if len(text) > _MAX_CHARACTERS:
         return Reason.TOO_LONG
     # No national number begins with 00: it is how one dials abroad in most countries.
-    international = f"+{text[2:]}" if text.startswith("00") else text
+    text = f"+{text[2:]}" if text.startswith("00") else text
     try:
-        number = phonenumbers.parse(international, default_country)
+        number = phonenumbers.parse(text, default_country)
     except phonenumbers.NumberParseException as error:
-        unknown_country = error.error_type == error.INVALID_COUNTRY_CODE and default_country is None
-        return Reason.NO_COUNTRY if unknown_country and _is_national(international) else Reason.NOT_A_PHONE_NUMBER
+        has_no_country = error.error_type == error.INVALID_COUNTRY_CODE and default_country is None
+        # A number without a country code has no plus sign, but three digits or more.
+        is_national = not {"+", "＋"}.intersection(text) and sum(map(str.isdigit, text)) >= 3
+        return Reason.NO_COUNTRY if has_no_country and is_national else Reason.NOT_A_PHONE_NUMBER
     if not phonenumbers.is_valid_number(number):
         return Reason.NOT_A_PHONE_NUMBER
-    digits: str = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    return digits.lstrip("+")
-
-
-def _is_national(text: str) -> bool:
-    """Return whether a text may be a number without a country code: it has no plus sign, but three digits or more."""
-    return "+" not in text and "＋" not in text and sum(character.isdigit() for character in text) >= 3
+    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)).lstrip("+")
 
 
 def recognise_phones(lines: bytes) -> list[bytes]:
@@ -63,10 +57,7 @@ def recognise_phones(lines: bytes) -> list[bytes]:
 
 @functools.lru_cache(maxsize=1000)
 def _compile_matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
-    """Return a function that matches the valid numbers of the country code with which these digits begin.
-
-    It takes a line, and the position in it after the plus sign.
-    """
+    """Return a matcher of numbers with a country code. It takes a line, and the position after the line's plus sign."""
     codes = _import_phonenumbers().COUNTRY_CODE_TO_REGION_CODE
     for code in (first_digits[:length] for length in (1, 2, 3)):
         regions = codes.get(int(code)) if code.isdigit() and not code.startswith(b"0") else None
@@ -78,10 +69,8 @@ def _compile_matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
 def _build_national_pattern(regions: tuple[str, ...]) -> str:
     """Return a regular expression for the valid national numbers of regions with the same country code.
 
-    It does not match a number that phonenumbers would change.
-
-    Of the regions of a country code, the library takes the first whose leading digits a number has, or, where a region
-    has none, the first with a matching type of numbers.
+    It does not match a number that phonenumbers would change. Of the regions of a country code, the library takes the
+    first whose leading digits a number has, or, where a region has none, the first with a matching type of numbers.
     """
     metadata = [_import_phonenumbers().PhoneMetadata.metadata_for_region(region) for region in regions]
     # The library may remove a prefix that is dialled within the country.
@@ -100,7 +89,6 @@ def _build_national_pattern(regions: tuple[str, ...]) -> str:
 
 
 def _build_type_pattern(description: Any) -> str:
-    """Return a regular expression for one type of numbers, such as mobile, from its description in phonenumbers."""
     lengths = "|".join(rf"\d{{{length}}}" for length in description.possible_length)
     return (rf"(?=(?:{lengths})\Z)" if lengths else "") + rf"(?:{description.national_number_pattern})\Z"
 

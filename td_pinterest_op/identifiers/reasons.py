@@ -1,20 +1,41 @@
-"""Explain the reasons for rejections: what each one means, an example, what to do, and SQL that finds the rows.
+"""The reasons for which values are rejected, and what each one means. A test compares the meanings with the rules."""
 
-The rules are in `identifiers.rules`; a test compares this table with them. The SQL is Trino's, for a table `people`
-with a column `email` or `maid`, or with arrays, `emails` and `maids`. It finds all rows of its reason, and maybe more.
-"""
-
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from td_pinterest_op.identifiers.types import UNSURE_LETTERS
+# Capital sigma has two lower cases. The others are letters (with a case) that Unicode has since version 14, or that
+# a later version may add to their block: Python, Java and the warehouse need not know the same version.
+UNSURE_LETTERS = r"[\x{3a3}\x{2c2f}\x{2c5f}\x{a7c0}\x{a7c1}\x{a7cb}-\x{a7dc}\x{10570}-\x{105bf}\x{10d50}-\x{10d85}]"
+
+
+class Reason(str, enum.Enum):
+    """The reasons for which values are rejected, by the names under which rejections are counted."""
+
+    NULL = "null"
+    EMPTY = "empty"
+    NOT_A_STRING = "not_a_string"
+    BAD_ENCODING = "bad_encoding"
+    NOT_AN_EMAIL = "not_an_email"
+    NOT_A_DEVICE_ID = "not_a_device_id"
+    CONTAINS_SEPARATOR = "contains_separator"
+    TOO_LONG = "too_long"
+    UNSUPPORTED_HASH = "unsupported_hash"
+    PLACEHOLDER = "placeholder"
+    HASH_OF_NOTHING = "hash_of_nothing"
+    NOT_A_PHONE_NUMBER = "not_a_phone_number"
+    NO_COUNTRY = "no_country"
+    UNSURE = "unsure"
+    NO_CONTROL_KEY = "no_control_key"  # of a row: its values may be good
+    TOO_MANY_COMBINATIONS = "too_many_combinations"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """Explains a reason for which values are rejected. `meaning` continues the sentence "the value …".
 
-    `example` is made up. `sql` is a statement that finds the rows.
+    `example` is made up. `sql` is Trino's, for a table `people` with a column `email` or `maid`, or with arrays,
+    `emails` and `maids`. It finds all rows of its reason, and maybe more.
     """
 
     meaning: str

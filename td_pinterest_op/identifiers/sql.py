@@ -1,11 +1,7 @@
-r"""Trino's SQL: literals and names, and hashing in the warehouse, made from the tables in `identifiers`.
+r"""Trino's SQL: literals and names, and hashing in the warehouse, so that no plain identifier has to leave it.
 
-It computes a digest or a reason for every value, so that no plain identifier has to leave the warehouse. Tests compare
-it with `compute_key`, value by value. `unsure` are addresses whose lower case depends on the version of Unicode, or
-on the place of a letter in its word.
-
-The SQL has the first 128 bits of the hashes of nothing: that is enough to recognise them, and a log that prints the
-query shows nothing that could be a person's.
+Tests compare it with `compute_key`, value by value. It has the first 128 bits of the hashes of nothing: that is enough
+to recognise them, and a log that prints the query shows nothing that could be a person's.
 
 JONI, Trino's engine for regular expressions, reads `\x80` to `\xff` as bytes: every character is written as `\x{…}`.
 """
@@ -13,10 +9,10 @@ JONI, Trino's engine for regular expressions, reads `\x80` to `\xff` as bytes: e
 import textwrap
 from collections.abc import Iterable
 from itertools import groupby
-from typing import cast
+from string import Template
 
-from td_pinterest_op.identifiers.rules import HASHES_OF_NOTHING, PLACEHOLDERS, SEPARATORS, TRIMMED, Reason
-from td_pinterest_op.identifiers.types import IdentifierType, SqlRules
+from td_pinterest_op.identifiers.reasons import Reason
+from td_pinterest_op.identifiers.types import HASHES_OF_NOTHING, PLACEHOLDERS, SEPARATORS, TRIMMED, IdentifierType
 
 HASHED_MARK = "="
 """In front of the digest of a value that was hashed already, where a statement has to tell it from others."""
@@ -25,23 +21,18 @@ _LIST_WIDTH = 117
 
 def quote_literal(text: str) -> str:
     """Return a text as an SQL literal. All but printable ASCII is escaped, so that no encoding can change the text."""
-    if text.isascii() and text.isprintable():
-        return _quote(text, "'")
-    return "U&" + _quote("".join(map(_escape, text)), "'")
+    text, prefix = text.replace("'", "''"), ""
+    if not (text.isascii() and text.isprintable()):
+        text, prefix = "".join(map(_escape, text)), "U&"
+    return f"{prefix}'{text}'"
 
 
 def quote_name(name: str) -> str:
     """Return the name of a column or table in quotes. Letter case does not matter in Trino, even in quotes."""
-    return _quote(name, '"')
-
-
-def _quote(text: str, mark: str) -> str:
-    """Return a text between two quotation marks, with each such mark inside the text doubled."""
-    return mark + text.replace(mark, mark * 2) + mark
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _escape(character: str) -> str:
-    """Return a character as it is written in an SQL literal of the form U&'…'."""
     if character == "\\":
         return r"\\"
     if character.isascii() and character.isprintable():
@@ -61,29 +52,21 @@ def build_lower_sql(text: str) -> str:
 
 
 def build_control_number_sql(key: str, salt: str) -> str:
-    """Return the SQL of the number that puts a person in the control group or not, from the SQL of a key and a salt.
-
-    `withholding.people.assign_control` computes the same.
-    """
+    """Return the SQL of a person's number for the control group, as `assign_control` computes it. Arguments: SQL."""
     return f"from_base(substr(to_hex(sha256(to_utf8({salt} || chr(10) || {key}))), 1, 8), 16)"
 
 
 def build_hashing_sql(type_: IdentifierType, *, text: str, lowered: str, hashed_mark: str = "") -> str:
     """Return the SQL that turns an identifier into its digest in hex, or into the reason for its rejection.
 
-    `text` is SQL of the trimmed value, `lowered` of the same in lower case. A value that is a digest gets
-    `hashed_mark` in front. The type must have SQL.
+    `text` is SQL of the trimmed value, `lowered` of the same in lower case: they replace `$text` and `$lowered` in the
+    type's SQL, which it must have, and a class of characters `$separators`. A value that is a digest gets `hashed_mark`
+    in front.
     """
-    sql = cast("SqlRules", type_.sql)
     digest = f"'{hashed_mark}' || {lowered}" if hashed_mark else lowered
-    flaws, form = (
-        "".join(f"\n    WHEN {condition} THEN '{reason.value}'" for condition, reason in conditions)
-        for conditions in (sql.flaws, sql.form)
-    )
     hashes_of_nothing = sorted(digest.hex()[:32] for digest in HASHES_OF_NOTHING)
-    of_type = f"""{flaws}
-    WHEN regexp_like($text, '{_build_character_class(SEPARATORS)}') THEN '{Reason.CONTAINS_SEPARATOR.value}'{form}
-    ELSE lower(to_hex(sha256(to_utf8({sql.normal})))) END"""
+    cases = "".join(f"\n    WHEN {condition} THEN '{reason.value}'" for condition, reason in type_.sql_rejections)
+    of_type = Template(f"{cases}\n    ELSE lower(to_hex(sha256(to_utf8({type_.sql_normal})))) END")
     return f"""CASE
     WHEN {text} IS NULL THEN NULL
     WHEN from_utf8(to_utf8({text})) <> {text} THEN '{Reason.BAD_ENCODING.value}'
@@ -95,11 +78,10 @@ def build_hashing_sql(type_: IdentifierType, *, text: str, lowered: str, hashed_
 {_format_literals(hashes_of_nothing, indent=8)}) THEN '{Reason.HASH_OF_NOTHING.value}'
       ELSE {digest} END
     WHEN regexp_like({text}, '\\A([0-9A-Fa-f]{{32}}|[0-9A-Fa-f]{{40}})\\z') THEN '{Reason.UNSUPPORTED_HASH.value}'\
-{of_type.replace("$text", text).replace("$lowered", lowered)}"""
+{of_type.substitute(text=text, lowered=lowered, separators=_build_character_class(SEPARATORS))}"""
 
 
 def _format_literals(values: Iterable[str], *, indent: int) -> str:
-    """Return values as SQL literals, separated by commas, on indented lines of limited length."""
     text = ", ".join(map(quote_literal, values))
     return textwrap.indent(textwrap.fill(text, _LIST_WIDTH - indent, break_on_hyphens=False), " " * indent)
 

@@ -1,33 +1,56 @@
-"""The types of identifiers: the name of the column, which values are valid, what is hashed, and how it is sent."""
+"""The types of identifiers: names, which values are valid, what is hashed and sent; and what no type accepts."""
 
+import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from td_pinterest_op.identifiers import phones
-from td_pinterest_op.identifiers.rules import PLACEHOLDERS, SEPARATOR, Reason
+from td_pinterest_op.identifiers.reasons import UNSURE_LETTERS, Reason
 
 MAX_EMAIL_BYTES = 254  # RFC 5321: a path of 256, less its angle brackets
-# Our own limit: export.md names it, Pinterest does not.
-MAX_EXTERNAL_ID_CHARACTERS = 256
+MAX_EXTERNAL_ID_CHARACTERS = 256  # our own limit: export.md names it, Pinterest does not
+
+# What databases, languages and spreadsheets write for "no value".
+_WORDS = "- -- na n/a #n/a nan nil none null (null) <null> \\n undefined unknown"
+
+# Mailboxes of forms and fixtures, and only those that cannot be a person's: a rule for a whole domain, or for names as
+# common as info@, would reject people.
+_MAILBOXES = """
+    test@example.com test@example.net test@example.org test@test.com email@example.com example@example.com
+    noemail@noemail.com none@none.com null@null.com na@na.com unknown@unknown.com undefined@undefined.com
+"""
+
+# The advertising id of a device on which the user has switched it off, with and without dashes.
+_DEVICE_IDS = f"00000000-0000-0000-0000-000000000000 {'0' * 32}"
+
+PLACEHOLDERS = frozenset(f"{_WORDS} {_MAILBOXES} {_DEVICE_IDS}".split())
+"""Placeholder values in lower case; compare a trimmed, lower-cased value with them."""
+
+HASHES_OF_NOTHING = frozenset(
+    hashlib.sha256(spelling.encode()).digest()
+    # White space alone is what a careless pipeline hashes for an empty cell ("\n": `echo | sha256sum`).
+    for value in ["", " ", "\n", *PLACEHOLDERS]
+    for spelling in (value, value.upper(), value.capitalize(), value.replace("nan", "NaN"))
+)
+"""SHA-256 digests, 32 bytes each, of an empty value and of every placeholder in the spellings people hash."""
+
+
+# str.strip() removes either white space or a set. A test compares this with all of Unicode.
+_WHITE_SPACE = "".join(filter(str.isspace, map(chr, range(0x3001))))
+_ZERO_WIDTH = (
+    "\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064"
+    "\u2066\u2067\u2068\u2069\ufeff"
+)
+TRIMMED = _WHITE_SPACE + _ZERO_WIDTH
+"""Removed from both ends of a value. `identifiers.sql` makes its SQL from this and from `SEPARATORS`."""
+SEPARATORS = "," + "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0)))) + TRIMMED
+"""A plain identifier has none of these: a comma, control characters of both blocks, DEL, white space."""
+SEPARATOR = re.compile(f"[{re.escape(SEPARATORS)}]")
 
 _DEVICE_ID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SqlRules:
-    """The SQL conditions, for Trino, on which identifiers of one type are rejected, and the SQL of the text to hash.
-
-    `$text` is replaced with the trimmed value, `$lowered` with the same in lower case. The first
-    condition that a value meets is the reason for its rejection. `flaws` come before the search for separators, `form`
-    after it. `normal`: the text of a valid value that is hashed.
-    """
-
-    form: tuple[tuple[str, Reason], ...]
-    normal: str
-    flaws: tuple[tuple[str, Reason], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,25 +58,27 @@ class IdentifierType:
     """A type of identifier, such as an e-mail address: its names, and the functions that check its values.
 
     `name`: of its column. `key`: in a record with several keys (CustomerListRecordRow of the API description).
-    `list_type`: of a customer list for it; None: it can be sent in such a record only.
+    `list_type`: of a customer list for it; "": it can be sent in such a record only.
 
     `normalise`: a trimmed text that is no placeholder, and a country → the text to hash, or the reason for a rejection.
-    `recognise`: lines with their newlines → for each the text to hash, or b"" for `normalise` to decide. It may only
-    recognise what is plainly valid. `is_hashed`: whether a digest is sent, and a value may be hashed already. `sql`:
-    None where a warehouse cannot hash it.
+    `recognise`: lines with their newlines → for each the text to hash, or b"" for `normalise` to decide: all but what
+    is plainly valid, or a placeholder. `is_hashed`: whether a digest is sent, and a value may be hashed already.
+
+    `sql_rejections`: conditions in Trino's SQL, and reasons; the first one that a value meets rejects it. `sql_normal`:
+    the text to hash, "" where a warehouse cannot hash it. Their placeholders: see `build_hashing_sql`.
     """
 
     name: str
     key: str
-    list_type: str | None
+    list_type: str = ""
     normalise: Callable[[str, str | None], str | Reason]
     recognise: Callable[[bytes], list[bytes]]
     is_hashed: bool = True
-    sql: SqlRules | None = None
+    sql_rejections: tuple[tuple[str, Reason], ...] = ()
+    sql_normal: str = ""
 
 
 def _normalise_email(text: str, _country: str | None) -> str | Reason:
-    """Return an e-mail address in lower case, ready to hash, or the reason for its rejection."""
     normal = text.lower()
     if len(normal.encode()) > MAX_EMAIL_BYTES:
         return Reason.TOO_LONG
@@ -66,7 +91,6 @@ def _normalise_email(text: str, _country: str | None) -> str | Reason:
 
 
 def _normalise_device_id(text: str, _country: str | None, *, letter_case: Callable[[str], str]) -> str | Reason:
-    """Return a device id in the given letter case, ready to hash, or the reason for its rejection."""
     # Before its case is changed: upper() makes two hex digits of the ligature \ufb00.
     if SEPARATOR.search(text):
         return Reason.CONTAINS_SEPARATOR
@@ -74,7 +98,6 @@ def _normalise_device_id(text: str, _country: str | None, *, letter_case: Callab
 
 
 def _normalise_external_id(text: str, _country: str | None) -> str | Reason:
-    """Return an external id unchanged (it is sent unhashed), or the reason for its rejection."""
     if len(text) > MAX_EXTERNAL_ID_CHARACTERS:
         return Reason.TOO_LONG
     return Reason.CONTAINS_SEPARATOR if SEPARATOR.search(text) else text
@@ -91,7 +114,6 @@ _PLAIN_EMAIL = (
     rf"(?:\.{_LABEL}{{1,29}}{_POSSESSIVE}){{0,2}}{_POSSESSIVE}"
 )
 _PLAIN_EXTERNAL_ID = rf"[^\x00-\x20,\x7f-\xff]{{1,{MAX_EXTERNAL_ID_CHARACTERS}}}{_POSSESSIVE}"
-_PLACEHOLDERS = frozenset(word.encode() for word in PLACEHOLDERS)
 
 
 def _recognise_lines(
@@ -112,25 +134,14 @@ def _recognise_lines(
     return values
 
 
-def _recognise_external_ids(lines: bytes) -> list[bytes]:
-    """Return each line that a fast check accepts as an external id, b"" for any other line."""
-    # External ids are not hashed: a placeholder cannot be recognised by its hash, as with other types.
-    values = _recognise_lines(lines, pattern=_external_ids)
-    return [b"" if value.lower() in _PLACEHOLDERS else value for value in values]
-
-
 _emails, _device_ids, _external_ids = (
     re.compile(rf"(?:{line}\n)*{_POSSESSIVE}".encode())
     for line in (_PLAIN_EMAIL, _DEVICE_ID.pattern, _PLAIN_EXTERNAL_ID)
 )
 
-UNSURE = Reason.UNSURE.value
-# Capital sigma has two lower cases. The others are letters (with a case) that Unicode has since version 14, or that
-# a later version may add to their block: Python, Java and the warehouse need not know the same version.
-UNSURE_LETTERS = r"[\x{3a3}\x{2c2f}\x{2c5f}\x{a7c0}\x{a7c1}\x{a7cb}-\x{a7dc}\x{10570}-\x{105bf}\x{10d50}-\x{10d85}]"
 _LABELS = r"\A[^@]+@[^@.]+(\.[^@.]+)+\z"
 _DEVICE_ID_SQL = r"\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z"
-_device_id_sql = partial(SqlRules, form=((f"NOT regexp_like($text, '{_DEVICE_ID_SQL}')", Reason.NOT_A_DEVICE_ID),))
+_HAS_SEPARATOR = ("regexp_like($text, '$separators')", Reason.CONTAINS_SEPARATOR)
 
 EMAIL = IdentifierType(
     name="email",
@@ -138,14 +149,13 @@ EMAIL = IdentifierType(
     list_type="EMAIL",
     normalise=_normalise_email,
     recognise=partial(_recognise_lines, pattern=_emails, letter_case=bytes.lower),
-    sql=SqlRules(
-        flaws=((f"length(to_hex(to_utf8($lowered))) > {2 * MAX_EMAIL_BYTES}", Reason.TOO_LONG),),
-        form=(
-            (f"NOT regexp_like($lowered, '{_LABELS}')", Reason.NOT_AN_EMAIL),
-            (f"regexp_like($text, '{UNSURE_LETTERS}')", Reason.UNSURE),
-        ),
-        normal="$lowered",
+    sql_rejections=(
+        (f"length(to_hex(to_utf8($lowered))) > {2 * MAX_EMAIL_BYTES}", Reason.TOO_LONG),
+        _HAS_SEPARATOR,
+        (f"NOT regexp_like($lowered, '{_LABELS}')", Reason.NOT_AN_EMAIL),
+        (f"regexp_like($text, '{UNSURE_LETTERS}')", Reason.UNSURE),
     ),
+    sql_normal="$lowered",
 )
 MAID = IdentifierType(
     name="maid",
@@ -153,36 +163,35 @@ MAID = IdentifierType(
     list_type="MAID",
     normalise=partial(_normalise_device_id, letter_case=str.lower),
     recognise=partial(_recognise_lines, pattern=_device_ids, letter_case=bytes.lower),
-    sql=_device_id_sql(normal="$lowered"),
+    sql_rejections=(_HAS_SEPARATOR, (f"NOT regexp_like($text, '{_DEVICE_ID_SQL}')", Reason.NOT_A_DEVICE_ID)),
+    sql_normal="$lowered",
 )
-IDFA = IdentifierType(
+IDFA = replace(
+    MAID,
     name="idfa",
-    key="maid",
     list_type="IDFA",
     normalise=partial(_normalise_device_id, letter_case=str.upper),
     recognise=partial(_recognise_lines, pattern=_device_ids, letter_case=bytes.upper),
-    sql=_device_id_sql(normal="upper($text)"),
+    sql_normal="upper($text)",
 )
 PHONE = IdentifierType(
     name="phone",
     key="hashed_phone_number",
-    list_type=None,
     normalise=phones.normalise_phone,
     recognise=phones.recognise_phones,
 )
 EXTERNAL_ID = IdentifierType(
     name="external_id",
     key="external_id",
-    list_type=None,
     normalise=_normalise_external_id,
-    recognise=_recognise_external_ids,
+    recognise=partial(_recognise_lines, pattern=_external_ids),
     is_hashed=False,
 )
 
 TYPES: Mapping[str, IdentifierType] = {type_.name: type_ for type_ in (EMAIL, MAID, IDFA, PHONE, EXTERNAL_ID)}
 """All types of identifiers, by column name. The keys of a record are in this order; the unhashed one comes last."""
 LIST_TYPES: Mapping[str, IdentifierType] = {name: type_ for name, type_ in TYPES.items() if type_.list_type}
-"""The types that have a type of customer list: an identifier can be sent alone."""
+"""The types whose identifiers can be sent alone."""
 ROW_ONLY_NAMES = [name for name in TYPES if name not in LIST_TYPES]
 """The names of the types that can only be sent as a key of a record with several keys."""
 

@@ -1,4 +1,4 @@
-"""The mirror's ledger: its rows, the statements that write them, and its state before a run.
+"""The mirror's ledger: its rows, the statements that read and write them, and its state before a run.
 
 The ledger is a table of digests that only grows (until a compaction). Each row belongs to a plan, whose number is the
 time at which it was made, in milliseconds. A plan's rows are `join` and `leave`, with a digest; `planned` (or
@@ -14,17 +14,21 @@ Trino evaluates a CTE at every place that names it. So none is named twice, and 
 try, which no other try reads.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
 
+from td_pinterest_op.errors import ExportError, JobError, StoppedError
 from td_pinterest_op.identifiers.sql import quote_literal, quote_name
+from td_pinterest_op.mirroring.stage import Stage
+
+log = logging.getLogger(__name__)
 
 JOIN, LEAVE, REPLACING = "join", "leave", "replacing"
 PROOFS = (b"planned", b"replacing")
 """The rows with the number of a plan's rows."""
 # The rows that end a plan, and those that make all older rows void.
-_DONE, BASES = "('settled', 'replaced', 'compacted')", "('replaced', 'compacted')"
+_DONE, _BASES = "('settled', 'replaced', 'compacted')", "('replaced', 'compacted')"
 _COLUMNS: Mapping[str, str] = {
     "audience_id": "varchar",
     "plan": "bigint",
@@ -44,8 +48,10 @@ _NULLS = ", ".join(
 )
 NEWEST = "max(entries.plan) AS plan, max_by(op, entries.plan) AS op, max_by(joined, entries.plan) AS joined"
 """The columns of a digest's newest row in `entries`."""
-# The rows of a statement may be older by this many seconds than their first appearance.
+# Rows may be older by this many seconds than the plan after which they were written: others are skipped by their time.
 _SLACK = 86_400
+# The ledger is compacted at this many rows for each member, with a margin, or at this many plans, as queries name each.
+_ROWS, _MARGIN, _PLANS = 3, 100, 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,73 +76,62 @@ class LedgerState:
     ad_account_id: str = ""
     customer_list_id: str = ""
 
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "LedgerState":
-        """Return the state that is in a row of `Ledger.state_query`."""
-        return cls(**{**row, "sent": tuple(map(int, filter(None, row["sent"].split(","))))})
-
     @property
     def is_adopted(self) -> bool:
         """Whether the audience may contain people who are not in the ledger."""
         return not self.base or self.adopted > 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Ledger:
-    """Builds the SQL statements that read and write one audience's ledger.
+    """Reads and writes one audience's ledger, the table `name`, by statements of a `stage`.
 
-    `session`: marks the rows that this try writes.
+    `state`: as it was before the run, and then with the run's plan. Methods raise JobError and TreasureDataError.
     """
 
+    stage: Stage
     name: str
-    database: str
     audience_id: str
-    session: str
+    state: LedgerState = field(init=False)
 
-    @property
-    def _table(self) -> str:
-        """The name of the ledger's table as SQL, with its database."""
-        return f"{quote_name(self.database)}.{quote_name(self.name)}"
-
-    def create_statement(self) -> str:
-        """Return the statement that creates the ledger's table unless it exists."""
-        columns = ", ".join(f"cast(NULL AS {type_}) AS {name}" for name, type_ in _COLUMNS.items())
-        return f"""\
+    def read_state(self, *, now: float, may_create: bool) -> None:
+        """Read what the ledger contains about the audience. If its table is missing, `may_create` creates it."""
+        if self.name not in self.stage.drop_unused_tables(now=now):
+            self.state = LedgerState(number=int(now * 1000))
+            if not may_create:
+                return
+            columns = ", ".join(f"cast(NULL AS {type_}) AS {name}" for name, type_ in _COLUMNS.items())
+            statement = f"""\
 CREATE TABLE IF NOT EXISTS {self._table}
 WITH (bucketed_on = array['audience_id'], bucket_count = 512) AS
 SELECT {columns} WHERE false"""
-
-    def state_query(self) -> str:
-        """Return the query that reads a `LedgerState` as one row, even if the ledger has no rows of this audience."""
-        return f"""\
+            try:
+                self.stage.run("create the ledger", statement)
+            except JobError:
+                # Another run may have created it at the same moment.
+                if self.name not in self.stage.drop_unused_tables(now=now):
+                    raise
+        query = f"""\
 SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + 1) AS number,
   coalesce(max(plan), 0) AS seen,
   coalesce(max(CASE WHEN op IN {_DONE} THEN plan END), 0) AS settled,
-  coalesce(max(CASE WHEN op IN {BASES} THEN plan END), 0) AS base,
-  coalesce(max_by(resent, CASE WHEN op IN {BASES} THEN plan END), 0) AS adopted,
+  coalesce(max(CASE WHEN op IN {_BASES} THEN plan END), 0) AS base,
+  coalesce(max_by(resent, CASE WHEN op IN {_BASES} THEN plan END), 0) AS adopted,
   coalesce(max(CASE WHEN op = 'compacted' THEN plan END), 0) AS compacted,
   coalesce(max(CASE WHEN op = 'replacing' THEN plan END), 0) AS replacing,
   coalesce(array_join(array_agg(cast(plan AS varchar)) FILTER (WHERE op IN ('settled', 'replaced')), ','), '') AS sent,
   count(*) AS entries,
   coalesce(max_by(ad_account_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS ad_account_id,
   coalesce(max_by(customer_list_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS customer_list_id
-{self._rows_clause()}"""
+{self._rows_clause}"""
+        (row,) = self.stage.read_records("read the state of the ledger", query)
+        self.state = LedgerState(**{**row, "sent": [*map(int, filter(None, row["sent"].split(",")))]})
 
-    def digest_rows_clause(self, state: LedgerState) -> str:
+    def digest_rows_clause(self) -> str:
         """Return the FROM and WHERE clauses for rows with a digest, without those that later rows have replaced."""
-        return f"""{self._rows_clause()}
-    AND digest IS NOT NULL AND plan BETWEEN {state.base} AND {state.seen}
-    AND (op IN ('join', 'leave') OR plan = {state.compacted})"""
-
-    def newest_plan_query(self, plan: int) -> str:
-        """Return the query for the number of the newest plan that takes this plan into account, or of this plan itself.
-
-        A plan that was made at the same time and does not take this one into account is not sent: its run notices.
-        """
-        return (
-            f"SELECT coalesce(max(CASE WHEN digest IS NULL AND joined >= {plan} THEN plan END), {plan}) AS newest\n"
-            f"{self._rows_clause()} AND {_since_condition(plan)}"
-        )
+        return f"""{self._rows_clause}
+    AND digest IS NOT NULL AND plan BETWEEN {self.state.base} AND {self.state.seen}
+    AND (op IN ('join', 'leave') OR plan = {self.state.compacted})"""
 
     def new_rows_query(self, state: LedgerState) -> str:
         """Return the query that reads all ledger rows written since `state` was read.
@@ -145,64 +140,102 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
         were made meanwhile, and rows that make rows of the state void.
         """
         return f"""\
-SELECT CASE WHEN session = {quote_literal(self.session)} THEN op END AS op, digest, figure
-{self._rows_clause()} AND {_since_condition(state.number)}
-  AND (plan > {state.seen} OR (op IN {BASES} AND plan > {state.base}))"""
+SELECT CASE WHEN session = {quote_literal(self.stage.token)} THEN op END AS op, digest, figure
+{self._rows_clause} AND time >= {state.number // 1000 - _SLACK}
+  AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
 
-    def insert_statement(self, rows: str) -> str:
-        """Return the INSERT of `rows`, a SELECT of the ledger's columns from `plan` to `customer_list_id`."""
-        return f"""\
+    def find_newer_plan(self) -> int | None:
+        """Return the number of the newest plan that takes this run's plan into account, or None without one.
+
+        A plan that was made at the same time and does not take this one into account is not sent: its run notices.
+        """
+        plan = self.state.number
+        query = (
+            f"SELECT coalesce(max(CASE WHEN digest IS NULL AND joined >= {plan} THEN plan END), {plan}) AS newest\n"
+            f"{self._rows_clause} AND time >= {plan // 1000 - _SLACK}"
+        )
+        (row,) = self.stage.read_records("read the newest plan", query)
+        return None if row["newest"] == plan else int(row["newest"])
+
+    def insert_rows(self, purpose: str, rows: str) -> None:
+        """Insert `rows`, a SELECT of the ledger's columns from `plan` to `customer_list_id`."""
+        statement = f"""\
 INSERT INTO {self._table} ({", ".join(_COLUMNS)})
 SELECT {quote_literal(self.audience_id)}, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id,
-  {quote_literal(self.session)}, cast(to_unixtime(now()) AS bigint)
+  {quote_literal(self.stage.token)}, cast(to_unixtime(now()) AS bigint)
 FROM (
 {rows}
 )"""
+        self.stage.run(purpose, statement)
 
-    def overtaken_statement(self, plan: int, op: str) -> str:
-        """Return the INSERT that marks people of a superseded plan as unsure: they may be in the audience or not.
+    def record_overtaken(self, op: str) -> None:
+        """Record people of this run's plan, which was superseded, as unsure: they may be in the audience or not.
 
         `op`: join or leave, or replacing for a plan that replaces everybody. If it is replacing, or a compaction has
         deleted the plan's rows, the next run replaces everybody.
         """
-        sent = f"{self._rows_clause()} AND plan = {plan} AND op = '{op}'"
-        return self.insert_statement(f"""\
+        sent = f"{self._rows_clause} AND plan = {self.state.number} AND op = '{op}'"
+        rows = f"""\
 SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined, {_NULLS}
 FROM (
   SELECT op, digest {sent} AND digest IS NOT NULL
   UNION ALL SELECT CASE count(digest) WHEN 0 THEN 'replacing' ELSE 'overtaken' END, NULL {sent}
 ) CROSS JOIN (
   SELECT max(plan) AS newest, greatest(cast(to_unixtime(now()) * 1000 AS bigint), max(plan) + 1) AS number
-  {self._rows_clause()}
-)""")
+  {self._rows_clause}
+)"""
+        self.insert_rows("note what was sent during a newer plan", rows)
 
-    def members_statement(self, state: LedgerState, *, number: int) -> str:
-        """Return the INSERT of a compaction: a row for each digest that is in the audience, or may be.
+    def compact_rows(self, *, members: int, entries: int) -> None:
+        """Replace the ledger's changes with a row for each member if there are many, and delete replaced rows.
 
-        `number`: of the compaction's plan.
+        `members`: their number. `entries`: the number of rows that are not void. Every plan must be settled. A failure
+        is only a warning: the next run tries again. A compaction is the ledger's state after a settled plan, and has
+        the next number: rows that are written meanwhile have a higher one and count as well. It is valid when it is
+        complete; two at once write the same. A run that dies before leaves rows that no query reads.
         """
+        try:
+            if entries > _ROWS * members + _MARGIN or len(self.state.sent) > _PLANS:
+                self._write_members(members)
+                entries = members
+            if self.state.base and self.state.entries > entries + members + _MARGIN:
+                void = f"{self._rows_clause} AND plan < {self.state.base}"
+                self.stage.run("delete void rows from the ledger", f"DELETE {void}")
+        except StoppedError:
+            raise
+        except ExportError as error:
+            log.warning("the ledger could not be compacted; the next run tries again: %s", error)
+
+    def _write_members(self, members: int) -> None:
+        """Write a row for each digest that is or may be in the audience. Make them valid if they are `members`."""
+        state, number = self.state, self.state.seen + 1
         rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined
 FROM (
   SELECT digest, joined, {membership_sql(state)}
   FROM (
     SELECT digest, {NEWEST}
-    FROM (SELECT digest, plan, op, coalesce(joined, plan) AS joined {self.digest_rows_clause(state)}) AS entries
+    FROM (SELECT digest, plan, op, coalesce(joined, plan) AS joined {self.digest_rows_clause()}) AS entries
     GROUP BY digest))
 WHERE state <> 'out'"""
-        return self.insert_statement(plan_select(rows, plan=number))
+        self.insert_rows("write a row for each member into the ledger", plan_select(rows, plan=number))
+        new_rows = self.new_rows_query(LedgerState(number=number, seen=number - 1))
+        count_query = f"SELECT count(digest) AS digests FROM ({new_rows}) WHERE op IN ('member', 'unsure')"
+        (row,) = self.stage.read_records("count them", count_query)
+        if row["digests"] != members:
+            log.warning("the ledger could not be compacted: %s rows were written, not %s", row["digests"], members)
+            return
+        ids = {"ad_account_id": state.ad_account_id, "customer_list_id": state.customer_list_id}
+        mark = marker_select("compacted", plan=number, figure=members, resent=int(state.is_adopted), **ids)
+        self.insert_rows("let them replace the older rows", mark)
+        self.state = replace(state, base=number)
 
-    def count_members_query(self, number: int) -> str:
-        """Return the query that counts the rows of the compaction with this plan number, as the column `digests`."""
-        written = self.new_rows_query(LedgerState(number=number, seen=number - 1))
-        return f"SELECT count(digest) AS digests FROM ({written}) WHERE op IN ('member', 'unsure')"
+    @property
+    def _table(self) -> str:
+        return f"{quote_name(self.stage.database)}.{quote_name(self.name)}"
 
-    def delete_statement(self, base: int) -> str:
-        """Return the statement that deletes the rows of all plans with a lower number than `base`."""
-        return f"DELETE {self._rows_clause()} AND plan < {base}"
-
+    @property
     def _rows_clause(self) -> str:
-        """Return the FROM and WHERE clauses that select all ledger rows of this audience."""
         return f"FROM {self._table} WHERE audience_id = {quote_literal(self.audience_id)}"
 
 
@@ -212,11 +245,6 @@ def marker_select(op: str, *, plan: int, **values: int | str) -> str:
     columns = {"plan": str(plan), "op": f"'{op}'"} | known
     selected = [f"cast({columns.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in [*_COLUMNS][1:-2]]
     return f"SELECT {', '.join(selected)}"
-
-
-def _since_condition(plan: int) -> str:
-    """Return the SQL condition on `time` by which a query skips rows that were written before a plan was made."""
-    return f"time >= {plan // 1000 - _SLACK}"
 
 
 def membership_sql(state: LedgerState) -> str:

@@ -1,9 +1,9 @@
 """Compare the people of the query with the ledger, in the warehouse: what a run changes."""
 
 from td_pinterest_op.errors import LimitError
-from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, LedgerState, marker_select, membership_sql, plan_select
+from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, LedgerState, membership_sql
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.stats import WITHHELD, MirrorFigures
+from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.withholding.sql import sum_by_reason
 
 REPLACE, DIFFERENCE = "replace", "difference"
@@ -19,11 +19,8 @@ _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _AMOUNTS)
 
 def choose_mode(state: LedgerState, settings: Settings) -> str:
     """Return REPLACE if the run must replace everybody in the audience, or DIFFERENCE if it sends only the changes."""
-    if settings.rebuild:
-        return REPLACE
-    if not state.settled:
-        return DIFFERENCE if settings.begin == "adopt" else REPLACE
-    return REPLACE if state.replacing > state.settled else DIFFERENCE
+    must_replace = state.replacing > state.settled if state.settled else settings.begin != "adopt"
+    return REPLACE if settings.rebuild or must_replace else DIFFERENCE
 
 
 def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str, people: int) -> None:
@@ -52,24 +49,20 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
         )
 
 
-def check_leavers(leavers: int, figures: MirrorFigures, state: LedgerState, settings: Settings) -> None:
-    """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows."""
-    if state.settled and leavers > settings.max_leave_ratio * figures.members:
-        raise LimitError(
-            f"{leavers:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
-            f"allows ({settings.max_leave_ratio}); the query finds {figures.people:,} people. Nothing was sent. "
-            "Correct the query, or raise max_leave_ratio for one run"
-        )
-
-
-def changes_select(people: str, *, ledger: Ledger | None, state: LedgerState, settings: Settings) -> str:
+def changes_select(people: str, *, ledger: Ledger, settings: Settings) -> str:
     """Return the SELECT that compares people with the ledger: each digest's change is join, leave, due, stay or out.
 
     A digest that is due may be sent again. Other rows are the reasons why values are rejected and people withheld.
     Digests without a change are only counted. `turn` orders digests by their last join, the oldest first. `people`: a
-    table or SELECT with the columns of `withholding.sql.people_select`. `ledger`: None before its table exists.
+    table or SELECT with the columns of `withholding.sql.people_select`.
     """
-    replaces = choose_mode(state, settings) == REPLACE
+    state, replaces = ledger.state, choose_mode(ledger.state, settings) == REPLACE
+    # Without rows, the ledger's table may be missing.
+    ledger_rows = f"""\
+      SELECT digest, plan, op, coalesce(joined, plan) AS joined, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count,
+        0 AS invalid_rows, 1 AS entries
+      {ledger.digest_rows_clause()}
+      UNION ALL """
     due_before = f"(cast(floor(to_unixtime(now()) / 86400) AS bigint) - {settings.resend_days} + 1) * {_DAY}"
     due = "" if replaces or not settings.resend_days else f"\n      WHEN joined < {due_before} THEN 'due'"
     return f"""\
@@ -90,21 +83,12 @@ FROM (
       SELECT digest, joined, {", ".join(_AMOUNTS)}, {membership_sql(state)}
       FROM (
       SELECT digest, {NEWEST}, {_SUMS}
-      FROM ({_ledger_rows_select(ledger, state) if ledger else ""}
+      FROM ({ledger_rows if state.entries else ""}
       SELECT answer AS digest, cast(NULL AS bigint) AS plan, cast(NULL AS varchar) AS op,
         cast(NULL AS bigint) AS joined, people, given, hashed, row_count, invalid_rows, 0 AS entries
       FROM ({people})) AS entries
       GROUP BY digest))))
 GROUP BY op, member, turn, digest"""
-
-
-def _ledger_rows_select(ledger: Ledger, state: LedgerState) -> str:
-    """Return the SELECT of the ledger's rows that no later rows have replaced, followed by UNION ALL."""
-    return f"""\
-      SELECT digest, plan, op, coalesce(joined, plan) AS joined, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count,
-        0 AS invalid_rows, 1 AS entries
-      {ledger.digest_rows_clause(state)}
-      UNION ALL """
 
 
 def figures_query(changes: str, *, state: LedgerState, settings: Settings) -> str:
@@ -143,22 +127,3 @@ FROM (
           {", ".join(_AMOUNTS)}
         FROM {changes})
       GROUP BY op, member, turn, reason)))"""
-
-
-def plan_statement(
-    changes: str, *, ledger: Ledger, state: LedgerState, settings: Settings, resent_to: str, **proof: int | str
-) -> str:
-    """Return the INSERT that writes a plan into the ledger: each digest to add or remove, and a row with their number.
-
-    `changes`: a table of `changes_select`. `proof`: columns of that row, which proves that the plan is complete.
-    """
-    is_replace, number = choose_mode(state, settings) == REPLACE, state.number
-    chosen = (
-        "op IN ('join', 'stay')" if is_replace else f"op IN ('join', 'leave') OR (op = 'due' AND turn <= '{resent_to}')"
-    )
-    rows = f"""\
-SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
-    CASE op WHEN 'leave' THEN NULL ELSE {number} END AS joined
-  FROM {changes} WHERE {chosen}"""
-    proof_select = marker_select("replacing" if is_replace else "planned", plan=number, joined=state.seen, **proof)
-    return ledger.insert_statement(f"{plan_select(rows, plan=number)}\nUNION ALL {proof_select}")

@@ -1,47 +1,44 @@
-"""Run a mirror in the warehouse: from the people of the query to a settled plan and a compact ledger."""
+"""Run a mirror in the warehouse: compare the query's people with the ledger, and write the changes as a plan."""
 
 import contextlib
-import logging
+import threading
 from binascii import unhexlify
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import compress
 from typing import Any
 
-from td_pinterest_op.errors import ExportError, JobError, LimitError, StoppedError
-from td_pinterest_op.identifiers.types import UNSURE
-from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, LedgerState, marker_select
-from td_pinterest_op.mirroring.plan import REPLACE, changes_select, choose_mode, figures_query, plan_statement
+from td_pinterest_op.errors import ExportError, LimitError
+from td_pinterest_op.identifiers.reasons import Reason
+from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, marker_select, plan_select
+from td_pinterest_op.mirroring.plan import REPLACE, changes_select, choose_mode, figures_query
 from td_pinterest_op.mirroring.stage import Stage
-from td_pinterest_op.records.columns import Column, choose_list_type
-from td_pinterest_op.records.spool import PreparedRecords, Spool
+from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.records.columns import Column, choose_list_type, is_single
+from td_pinterest_op.records.prepared import PreparedRecords
+from td_pinterest_op.records.rows import SINGLE_DIGEST
+from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.records.sql import Query, build_columns_statement
+from td_pinterest_op.redaction.format import format_count
+from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.withholding import sql as withholding
-from td_pinterest_op.withholding.lists import (
-    check_list,
-    find_list_columns,
-    name_query_in_errors,
-    warn_of_invalid_values,
-)
+from td_pinterest_op.withholding.lists import check_lists, find_list_columns, name_query_in_errors
 from td_pinterest_op.withholding.preparation import find_people_columns
 
-log = logging.getLogger(__name__)
-
-# The ledger is compacted at this many rows for each member, with a margin, or at this many plans, as queries name each.
-_ROWS, _MARGIN, _PLANS = 3, 100, 1000
+# Seconds for which an answer of the ledger is trusted, unless a request has waited since.
+_TRUSTED = 10.0
 
 
 @dataclass(kw_only=True)
 class MirrorRun:
     """The steps of a mirror run that take place in the warehouse. They fill `stats`.
 
-    `lists`: the queries of the task's lists. `columns`: those of the query with identifiers.
-    `leavers`: members who are no longer in the query, also if everybody is replaced.
-    Methods raise JobError and TreasureDataError, and LimitError where it is documented.
+    `lists`: the queries of the task's lists. Methods raise JobError and TreasureDataError, some of them LimitError.
     """
 
     stage: Stage
@@ -49,14 +46,10 @@ class MirrorRun:
     settings: Settings
     lists: Mapping[str, Source]
     stats: Stats
-    state: LedgerState = field(init=False)
     figures: MirrorFigures = field(init=False)
-    leavers: int = 0
-    columns: Sequence[Column] = ()
-    _has_ledger: bool = False
+    _columns: Sequence[Column] = ()
     _changes: str = ""
-    _resent_to: str = ""
-    _entries: int = 0
+    _counts: Mapping[str, Any] = field(init=False)
     _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def close(self) -> None:
@@ -64,175 +57,136 @@ class MirrorRun:
         self._files.close()
         self.stage.drop_tables(self.stage.tables)
 
-    def read_state(self, *, now: float) -> None:
-        """Read the audience's state from the ledger. Creates the ledger's table if it is missing (not in a dry run)."""
-        self._has_ledger = self.ledger.name in self.stage.drop_unused_tables(now=now)
-        if not self._has_ledger and not self.settings.dry_run:
-            try:
-                self.stage.run("create the ledger", self.ledger.create_statement())
-            except JobError:
-                # Another run may have created it at the same moment.
-                if self.ledger.name not in self.stage.drop_unused_tables(now=now):
-                    raise
-            self._has_ledger = True
-        self.state = LedgerState(number=int(now * 1000))
-        if self._has_ledger:
-            (row,) = self.stage.read_records("read the state of the ledger", self.ledger.state_query())
-            self.state = LedgerState.from_row(row)
-
     def compare_with_ledger(self) -> None:
-        """Hash the people of the query, compare them with the ledger, and count the changes.
-
-        Raises LimitError as `check_list` does.
-        """
-        lists = {name: self._read_list_query(name, source) for name, source in self.lists.items()}
-        of_lists = {name: query.columns for name, query in lists.items()}
-        query = self._read_query(
-            "query", self.stage.source, lambda job: find_people_columns(job, self.settings, of_lists)
-        )
-        self.columns = query.columns
-        ledger = self.ledger if self._has_ledger else None
-        people = self._select_people(query, self._hash_lists(lists))
-        changes = changes_select(people, ledger=ledger, state=self.state, settings=self.settings)
+        """Hash the people, compare them with the ledger, and count changes. Raises LimitError (see `check_lists`)."""
+        tables, of_lists = self._hash_lists()
+        choose = partial(find_people_columns, settings=self.settings, lists=of_lists)
+        query = self._read_columns("query", self.stage.source, choose)
+        changes = changes_select(self._select_people(query, tables), ledger=self.ledger, settings=self.settings)
         self._changes, job_id = self.stage.create_table("changes", "compare the people with the ledger", changes)
         self.stats.job_id = self.stats.job_id or job_id
-        query_of_figures = figures_query(self._changes, state=self.state, settings=self.settings)
-        (row,) = self.stage.read_records("count who joins and who leaves", query_of_figures)
-        self._store_figures(row)
+        counts = figures_query(self._changes, state=self.ledger.state, settings=self.settings)
+        (self._counts,) = self.stage.read_records("count who joins and who leaves", counts)
+        self._columns = query.columns
+        self._store_figures()
+
+    def check_leavers(self) -> None:
+        """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows."""
+        # Members who are no longer in the query, also if everybody is replaced.
+        leavers, figures, ratio = self._counts["leave"], self.figures, self.settings.max_leave_ratio
+        if self.ledger.state.settled and leavers > ratio * figures.members:
+            raise LimitError(
+                f"{leavers:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
+                f"allows ({ratio}); the query finds {figures.people:,} people. Nothing was sent. "
+                "Correct the query, or raise max_leave_ratio for one run"
+            )
 
     def write_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
         """Write the plan into the ledger, read it back, and return its records to add (JOIN) and to remove (LEAVE).
 
         Raises LimitError if another run has made a plan meanwhile, or if the plan is not complete.
         """
-        plan = plan_statement(
-            self._changes,
-            ledger=self.ledger,
-            state=self.state,
-            settings=self.settings,
-            resent_to=self._resent_to,
-            figure=self.stats.to_send_count,
-            resent=self.figures.resent,
-            ad_account_id=self.settings.ad_account_id,
-            customer_list_id=customer_list_id,
-        )
-        self.stage.run("write the plan into the ledger", plan)
-        rows = self.stage.read_rows("read the plan back", self.ledger.new_rows_query(self.state))
+        state, replaces = self.ledger.state, self.figures.mode == REPLACE
+        resent = f"op = 'due' AND turn <= '{self._counts['resent_to']}'"
+        changed = "op IN ('join', 'stay')" if replaces else f"op IN ('join', 'leave') OR ({resent})"
+        rows = f"""\
+SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
+    CASE op WHEN 'leave' THEN NULL ELSE {state.number} END AS joined
+  FROM {self._changes} WHERE {changed}"""
+        counts = {"joined": state.seen, "figure": self.figures.change_count, "resent": self.figures.resent}
+        ids = {"ad_account_id": self.settings.ad_account_id, "customer_list_id": customer_list_id}
+        proof = marker_select("replacing" if replaces else "planned", plan=state.number, **counts, **ids)
+        plan = f"{plan_select(rows, plan=state.number)}\nUNION ALL {proof}"
+        self.ledger.insert_rows("write the plan into the ledger", plan)
+        return self._read_plan()
+
+    def _read_plan(self) -> Mapping[str, PreparedRecords]:
+        rows = self.stage.read_rows("read the plan back", self.ledger.new_rows_query(self.ledger.state))
         spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
-        proofs, others = [], 0
+        proofs = []
         for ops, digests, numbers in rows.blocks:
+            if None in ops:
+                raise LimitError(
+                    f"another run has made a newer plan for audience {self.ledger.audience_id}. Nothing was sent. Run "
+                    "this task again"
+                )
             for op, spool in spools.items():
                 code = op.encode()
                 spool.add([*map(unhexlify, compress(digests, [each == code for each in ops]))])
             proofs += [number for op, number in zip(ops, numbers, strict=True) if op in PROOFS]
-            others += ops.count(None)
         for spool in spools.values():
             spool.finish()
-            spool.list_type = choose_list_type(self.columns)
-        self._check_plan(sum(spool.unique_count for spool in spools.values()), proofs=proofs, others=others)
-        return spools
+        written, to_send = sum(spool.unique_count for spool in spools.values()), self.figures.change_count
+        if proofs != [to_send] or written != to_send:
+            raise LimitError(
+                f"the plan in the ledger differs from what was computed ({written:,} records, not {to_send:,}): an "
+                "INSERT was interrupted. Nothing was sent. Run this task again"
+            )
+        self.stage.outcome = ""
+        list_type = choose_list_type(self._columns)
+        return {op: PreparedRecords({SINGLE_DIGEST: spool}, list_type) for op, spool in spools.items()}
 
     def settle_plan(self, customer_list_id: str) -> None:
-        """Mark the plan in the ledger as settled, once all of it has been sent to Pinterest."""
-        state, replaces, number = self.state, self.figures.mode == REPLACE, self.state.number
-        account = self.settings.ad_account_id
-        op = "replaced" if replaces else "settled"
-        mark = marker_select(op, plan=number, ad_account_id=account, customer_list_id=customer_list_id)
-        self.stage.run("settle the plan", self.ledger.insert_statement(mark))
-        written = self.stats.to_send_count
-        self.state = replace(
-            state,
-            seen=number,
-            settled=number,
-            base=number if replaces else state.base,
-            adopted=0 if replaces else state.adopted,
-            sent=(*state.sent, number),
-            entries=state.entries + written + 2,
-            ad_account_id=account,
-            customer_list_id=customer_list_id,
+        """Mark the plan in the ledger as settled, once all of it has been sent to Pinterest, and compact the ledger."""
+        self.stage.outcome = (
+            ". The whole plan was sent, but is not yet settled in the ledger: the next run sends it again"
         )
-        self._entries = written if replaces else self._entries + written
+        state, replaces = self.ledger.state, self.figures.mode == REPLACE
+        ids: dict[str, Any] = {"ad_account_id": self.settings.ad_account_id, "customer_list_id": customer_list_id}
+        mark = marker_select("replaced" if replaces else "settled", plan=state.number, **ids)
+        self.ledger.insert_rows("settle the plan", mark)
+        self.ledger.state = replace(
+            state,
+            seen=state.number,
+            settled=state.number,
+            base=state.number if replaces else state.base,
+            adopted=0 if replaces else state.adopted,
+            sent=(*state.sent, state.number),
+            entries=state.entries + self.figures.change_count + 2,
+            **ids,
+        )
+        self.compact_ledger()
 
     def compact_ledger(self) -> None:
-        """Replace the ledger's changes with a row for each member if there are many, and delete replaced rows.
+        """Compact the ledger, once all its changes are sent, and store the number of members in the statistics."""
+        self.stage.outcome = ""
+        figures, ledger = self.figures, self.ledger
+        self.stats.members = None if ledger.state.is_adopted else figures.people
+        entries = 0 if figures.mode == REPLACE else self._counts["entries"]
+        ledger.compact_rows(members=figures.people, entries=entries + figures.change_count)
 
-        Every plan must be settled. A failure is only a warning: the next run tries again. A compaction is the ledger's
-        state after a settled plan, and has the next number: rows that are written meanwhile have a higher one and count
-        as well. It is valid when it is complete; two at once write the same. A run that dies before leaves rows that no
-        query reads.
-        """
-        entries, members = self._entries, self.figures.people
-        try:
-            if entries > _ROWS * members + _MARGIN or len(self.state.sent) > _PLANS:
-                self._write_members(members)
-                entries = members
-            if self.state.base and self.state.entries > entries + members + _MARGIN:
-                self.stage.run("delete void rows from the ledger", self.ledger.delete_statement(self.state.base))
-        except StoppedError:
-            raise
-        except ExportError as error:
-            log.warning("the ledger could not be compacted; the next run tries again: %s", error)
-
-    def _write_members(self, members: int) -> None:
-        """Write a ledger row for each member, and make these rows valid if there are as many as `members`."""
-        state, ledger, number = self.state, self.ledger, self.state.seen + 1
-        self.stage.run("write a row for each member into the ledger", ledger.members_statement(state, number=number))
-        (row,) = self.stage.read_records("count them", ledger.count_members_query(number))
-        if row["digests"] != members:
-            log.warning("the ledger could not be compacted: %s rows were written, not %s", row["digests"], members)
-            return
-        mark = marker_select(
-            "compacted",
-            plan=number,
-            figure=members,
-            resent=int(state.is_adopted),
-            ad_account_id=state.ad_account_id,
-            customer_list_id=state.customer_list_id,
-        )
-        self.stage.run("let them replace the older rows", ledger.insert_statement(mark))
-        self.state = replace(state, base=number)
-
-    def _read_query(self, name: str, source: Source, choose: Callable[[Job], Sequence[Column]]) -> Query:
+    def _read_columns(self, name: str, source: Source, choose: Callable[[Job], Sequence[Column]]) -> Query:
         """Return the query of a source with its columns. Given its job, `choose` returns those with identifiers."""
         job = self.stage.read_rows(f"read the columns of `{name}`", build_columns_statement(source.query)).job
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=choose(job))
 
-    def _read_list_query(self, name: str, source: Source) -> Query:
-        """Return the query of an opt-out or consent list with its columns. An error names the list."""
-        with name_query_in_errors(name):
-            return self._read_query(name, source, lambda job: find_list_columns(job, self.settings))
-
-    def _hash_lists(self, lists: Mapping[str, Query]) -> Mapping[str, str]:
-        """Hash the opt-out and consent lists into tables of the warehouse, and return the table of each list by name.
-
-        Raises LimitError as `check_list` does.
-        """
-        tables = {}
-        for name, query in lists.items():
+    def _hash_lists(self) -> tuple[Mapping[str, str], Mapping[str, Sequence[Column]]]:
+        """Hash and check the opt-out and consent lists. Return each list's new table, and its columns, by its name."""
+        tables, columns = {}, {}
+        for name, source in self.lists.items():
             with name_query_in_errors(name):
-                made = self.stage.create_table(name, f"hash the list `{name}`", withholding.list_select(query))
+                query = self._read_columns(name, source, partial(find_list_columns, settings=self.settings))
+                select = withholding.list_select(query)
+                made = self.stage.create_table(name, f"hash the list `{name}`", select)
             tables[name], self.stats.list_jobs[name] = made
+            columns[name] = query.columns
         counts = self.stage.read_records("count the lists", withholding.list_counts_select(tables)) if tables else ()
-        of_lists = {row["list"]: _read_list_stats(row) for row in counts}
-        for name, of_list in of_lists.items():
-            check_list(name, of_list, self.settings)
-        warn_of_invalid_values(of_lists)
-        return tables
+        check_lists({row["list"]: _read_list_stats(row) for row in counts}, self.settings)
+        return tables, columns
 
     def _select_people(self, query: Query, tables: Mapping[str, str]) -> str:
         """Return the SELECT of people's digests, without those withheld. For most queries it reads a new table."""
         control = self.settings.control
-        if not withholding.needs_table(query, tables=tables, control=control):
+        if not tables and control is None and is_single(query.columns):
             return withholding.values_select(query)
         select = withholding.people_select(query, tables=tables, control=control)
         table, self.stats.job_id = self.stage.create_table("digests", "hash the people, without those withheld", select)
         return f"SELECT * FROM {table}"
 
-    def _store_figures(self, row: Mapping[str, Any]) -> None:
-        """Store the counts in a row of `figures_query` in this run and its statistics."""
-        stats, mode = self.stats, choose_mode(self.state, self.settings)
+    def _store_figures(self) -> None:
+        row, stats, mode = self._counts, self.stats, choose_mode(self.ledger.state, self.settings)
+        stats.columns = len(self._columns) + sum(column.is_array for column in self._columns)
         replaces = mode == REPLACE
-        stats.columns = len(self.columns) + sum(column.is_array for column in self.columns)
         stats.read, stats.invalid_rows, stats.hashed_values = row["row_count"], row["invalid_rows"], row["hashed"]
         stats.invalid_by_reason = Counter(withholding.parse_amounts(row["rejected"]))
         stats.valid = row["given"] - stats.invalid_count
@@ -240,33 +194,15 @@ class MirrorRun:
         stats.unique = row["people"] + stats.withheld.total()
         stats.duplicate = stats.valid - stats.unique
         stats.plain_values = stats.valid - stats.hashed_values
-        self.leavers, self._resent_to, self._entries = row["leave"], row["resent_to"], row["entries"]
         stats.mirror = self.figures = MirrorFigures(
             mode=mode,
             people=row["people"],
             members=row["members"],
             joined=row["people"] if replaces else row["join"],
-            resent=0 if replaces else row["resent"],
+            resent=row["resent"],
             left=0 if replaces else row["leave"],
-            unsure=stats.invalid_by_reason[UNSURE],
+            unsure=stats.invalid_by_reason[Reason.UNSURE.value],
         )
-
-    def _check_plan(self, written: int, *, proofs: Sequence[int], others: int) -> None:
-        """Raise LimitError if the plan in the ledger is incomplete, or if another run has made a plan as well.
-
-        `written`: the number of its digests. `proofs`: that number in its rows of proof. `others`: rows of other runs.
-        """
-        if others:
-            raise LimitError(
-                f"another run has made a newer plan for audience {self.ledger.audience_id}. Nothing was sent. Run this "
-                "task again"
-            )
-        to_send = self.stats.to_send_count
-        if [*proofs] != [to_send] or written != to_send:
-            raise LimitError(
-                f"the plan in the ledger differs from what was computed ({written:,} records, not {to_send:,}): an "
-                "INSERT was interrupted. Nothing was sent. Run this task again"
-            )
 
 
 def _read_list_stats(row: Mapping[str, Any]) -> Stats:
@@ -282,3 +218,73 @@ def _read_list_stats(row: Mapping[str, Any]) -> Stats:
         plain_values=row["given"] - row["hashed"],
         hashed_values=row["hashed"],
     )
+
+
+class PlanGuard:
+    """Stops a mirror run from sending its plan once the ledger has a newer plan. To be created right after the plan."""
+
+    def __init__(self, *, run: MirrorRun, client: Client, clock: Callable[[], float]) -> None:
+        self._ledger, self._stats, self._client, self._clock = run.ledger, run.stats, client, clock
+        self._waits, self._trusted_until = client.rate_limiter.waits, clock() + _TRUSTED
+        self._lock = threading.Lock()
+        self._ops: list[str] = []
+        self._newer: int | None = None
+        self._wrote = False
+
+    def require_newest(self) -> None:
+        """Raise LimitError if the ledger has a newer plan than this run's."""
+        waits, asked_at = self._client.rate_limiter.waits, self._clock()
+        self._newer = self._ledger.find_newer_plan()
+        if self._newer:
+            raise LimitError(f"plan {self._newer} is newer")
+        self._waits, self._trusted_until = waits, asked_at + _TRUSTED
+
+    @contextlib.contextmanager
+    def watch(self, *ops: str) -> Iterator[None]:
+        """Check before each write to Pinterest in the `with` block that this run's plan is still the newest.
+
+        `ops`: of the plan's ledger rows that the block sends. If the block fails and there is a newer plan, raises
+        LimitError in place of the error, after the ledger got what may have been sent as unsettled.
+        """
+        self._ops += ops
+        try:
+            with self._client.check_writes(self._check_before_write):
+                yield
+        except ExportError as error:
+            # There is no time left after a signal.
+            if not shutdown.is_requested():
+                self._raise_if_superseded(error)
+            raise
+
+    def _check_before_write(self) -> None:
+        """Require before a write that the plan is the newest, unless the ledger was asked a few seconds ago."""
+        with self._lock:
+            if self._client.rate_limiter.waits != self._waits or self._clock() > self._trusted_until:
+                self.require_newest()
+            self._wrote = True
+
+    def _raise_if_superseded(self, error: ExportError) -> None:
+        """Raise LimitError if there is a newer plan. First record in the ledger whom this plan may have sent."""
+        try:
+            if self._wrote and (newer := self._ledger.find_newer_plan()):
+                self._newer = newer
+                for op in self._ops:
+                    self._ledger.record_overtaken(op)
+        except ExportError as failure:
+            error.extend(
+                f". If another run has made a newer plan since, the ledger lacks what this run has sent ({failure}): "
+                "set rebuild: true for one run"
+            )
+            return
+        if self._newer:
+            sent = self._stats.sent + self._stats.in_doubt
+            outcome = (
+                f"{format_count(sent, 'record')} of this plan had already been sent: the ledger marks these people as "
+                "unsettled, and the next run corrects them"
+                if sent
+                else "Nothing of this plan was sent"
+            )
+            raise LimitError(
+                f"plan {self._ledger.state.number} of audience {self._ledger.audience_id} was superseded: another run "
+                f"has since made plan {self._newer}. {outcome}"
+            ) from None

@@ -26,9 +26,9 @@ NEW = "new"
 
 @dataclass(kw_only=True)
 class Stage:
-    """Runs a mirror's SQL statements as jobs of Treasure Data, and creates and drops its temporary tables.
+    """Runs the SQL statements of one try of a mirror as jobs, and creates and drops its temporary tables.
 
-    These tables belong to one try of the task. Methods raise JobError and TreasureDataError.
+    Methods raise JobError and TreasureDataError.
 
     `source`: the engine and the database of the statements. `database`: of the tables and the ledger. `name`: the
     audience's id, or NEW. `outcome`: added to the error of a statement that fails. `tables`: those of this try.
@@ -95,6 +95,5 @@ class Stage:
             )
 
     def _build_source(self, purpose: str, statement: str) -> Source:
-        """Return the source that runs a statement, with a comment before it that names its purpose."""
         text = f"-- td_pinterest_op: mirror of audience {self.name}: {purpose}\n{statement}"
         return replace(self.source.with_fresh_query(text), purpose=purpose)

@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import cast
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.types import EMAIL, LIST_TYPES, TYPES, IdentifierType, join_with_or
@@ -16,8 +15,7 @@ from td_pinterest_op.treasure_data.job import Job
 _TEXT = re.compile(r"(array\s*[(<]\s*)?(varchar|char|string)\b", re.IGNORECASE)
 # Types of a column that can choose a control group.
 _KEY = re.compile(r"(varchar|char|string|bigint|integer|int|smallint|tinyint|long)\b", re.IGNORECASE)
-# Columns or problems that a message names.
-_MAXIMUM_SHOWN = 20
+_MAXIMUM_SHOWN = 20  # columns or problems, in a message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +33,7 @@ class Column:
 
 
 def find_row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) -> Sequence[Column]:
-    """Return the identifier columns of a result whose rows are sent as records, each with a key for every column.
-
-    `columns`: as for `find_identifier_columns`. Raises JobError, as that does, and for two columns of one key,
-    since a record has each key once.
-    """
+    """Return the identifier columns of a result whose rows are records. Raises JobError also for two of one key."""
     found = find_identifier_columns(job, columns, types=TYPES, by=by)
     by_key: defaultdict[str, list[str]] = defaultdict(list)
     for column in found:
@@ -64,13 +58,12 @@ def find_identifier_columns(
     """Return the columns of a job's result with identifiers: named as one of `types`, or mapped to one by `columns`.
 
     `columns` maps other lower-case names to types. The column `by`, of a control group, holds no identifiers. Raises
-    JobError, which names every problem: see `_describe_column_problems`.
+    JobError, which names every column that is missing, or is not an identifier, or does not contain text.
     """
-    known = dict(types) | {name: types[type_] for name, type_ in columns.items()}
+    known = {**types, **{name: types[type_] for name, type_ in columns.items()}}
     known.pop(by or "", None)
-    problems = [
-        *islice(_describe_column_problems(job, columns, known, by=by, ignores_others=ignores_others), _MAXIMUM_SHOWN)
-    ]
+    found = _describe_column_problems(job, columns, known, by=by, ignores_others=ignores_others)
+    problems = [*islice(found, _MAXIMUM_SHOWN)]
     if known.keys().isdisjoint(name.lower() for name, _ in job.schema):
         problems.append(f"there is no column {join_with_or(types)}")
     if problems:
@@ -93,7 +86,6 @@ def find_identifier_columns(
 def _describe_column_problems(
     job: Job, columns: Iterable[str], known: Container[str], *, by: str | None, ignores_others: bool
 ) -> Iterator[str]:
-    """Yield a message for each column that is missing, or is not an identifier, or does not contain text."""
     names = {name.lower() for name, _ in job.schema}
     for setting, name in [*(("columns", name) for name in columns), *([("control", by)] if by else [])]:
         if name not in names:
@@ -105,10 +97,8 @@ def _describe_column_problems(
                 cure = "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
                 yield f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {cure}'
         elif not ignores_others:
-            yield (
-                f'column "{sanitize(name)}" is not an identifier: leave it out of {job.origin.name}, or name it in '
-                "`columns`"
-            )
+            cure = f"leave it out of {job.origin.name}, or name it in `columns`"
+            yield f'column "{sanitize(name)}" is not an identifier: {cure}'
 
 
 def find_position(name: str, names: Iterable[str]) -> int:
@@ -124,4 +114,4 @@ def is_single(columns: Sequence[Column]) -> bool:
 def choose_list_type(columns: Sequence[Column]) -> str:
     """Return the type of a customer list for the identifiers in these columns, EMAIL if they have several types."""
     types = {column.type.list_type for column in columns}
-    return (types.pop() if len(types) == 1 else None) or cast("str", EMAIL.list_type)
+    return (types.pop() if len(types) == 1 else "") or EMAIL.list_type

@@ -2,8 +2,8 @@
 
 Pure, and the last place where a plain identifier exists: only digests, positions and reasons leave it.
 
-The rule for a value is written down once, in `compute_key`. `hash_block` gives the same answers for a block at once,
-several times faster: it may only *recognise* what is plainly valid, and leaves every other value to `compute_key`.
+The rule for a value is written down once, in `compute_key`. `hash_block` gives the same answers for a block, several
+times faster: it may only *recognise* what is plainly valid, and leaves every other value to `compute_key`.
 """
 
 import contextlib
@@ -11,58 +11,93 @@ import json
 import re
 from binascii import unhexlify
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import cast
 
 from td_pinterest_op.errors import UnexpectedError
-from td_pinterest_op.identifiers.rules import HASHES_OF_NOTHING, Reason, parse_hash, trim_text
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.sql import HASHED_MARK
-from td_pinterest_op.identifiers.types import IdentifierType
+from td_pinterest_op.identifiers.types import HASHES_OF_NOTHING, PLACEHOLDERS, TRIMMED, IdentifierType
 from td_pinterest_op.records.columns import Column
 
-DIGEST_BYTES = 32
-"""The length of a SHA-256 digest."""
-_HEX_DIGITS = 2 * DIGEST_BYTES
+DIGEST_BYTES = 32  # of a SHA-256
 _MARK = HASHED_MARK.encode()
-_hex_digests = re.compile(rb"[0-9A-Fa-f]{64}")
+_PLACEHOLDERS = frozenset(map(str.encode, PLACEHOLDERS))
+_SHA256_HEX = re.compile(rb"[0-9A-Fa-f]{64}")
+_OTHER_HASH = re.compile(rb"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyBlock:
-    """What to send for each value of a block, called its key: a digest or an external id, b"" for a rejected value.
+class ColumnKeys:
+    """What to send for each value of a column in a block of rows, called its key: a digest or an external id.
 
-    `rejected`: the positions of b"", from 0, in order, with the reasons. `hashed_count`: how many were already hashed.
+    `keys`: b"" for a rejected value. `rejected`: the rows of these, from 0, in order, with the reasons. `rows`: the row
+    of each key, None where each row has one value. `hashed_count`: how many were already hashed.
     """
 
+    column: Column
     keys: list[bytes]
     rejected: list[tuple[int, Reason]]
     hashed_count: int
+    rows: Sequence[int] | None = None
+
+    @property
+    def valid_count(self) -> int:
+        """The number of valid values in the column."""
+        return len(self.keys) - len(self.rejected)
+
+    @property
+    def identifiers(self) -> list[bytes]:
+        """The digests of the valid values, for comparison with the lists and with other people."""
+        type_, keys = self.column.type, [*filter(None, self.keys)] if self.rejected else self.keys
+        return keys if type_.is_hashed else [compute_comparable_digest(type_, key) for key in keys]
+
+    def group_by_row(self, count: int) -> list[list[bytes]]:
+        """Return for each of `count` rows its different valid keys."""
+        if self.rows is None:
+            return [[key] if key else [] for key in self.keys]
+        by_row: list[list[bytes]] = [[] for _ in range(count)]
+        for row, key in zip(self.rows, self.keys, strict=True):
+            if key:
+                by_row[row].append(key)
+        return [[*dict.fromkeys(keys)] for keys in by_row]
 
 
 def compute_key(type_: IdentifierType, value: object, *, default_country: str | None = None) -> bytes | Reason:
-    """Return what to send for a value (its key: a digest or an external id), or the reason for its rejection.
+    """Return the key of a value (a digest of 32 bytes, or an external id as UTF-8), or the reason for its rejection.
 
-    A key is a digest of 32 bytes, or an external id as UTF-8. A value is trimmed, then read as a hash, and only then
-    checked by the rules of its type: the first rule that it breaks is the reason. Raises WorkflowError (see `phones`).
+    A value is trimmed, then read as a hash, and only then checked by the rules of its type: the first rule that it
+    breaks is the reason. Raises WorkflowError (see `phones`).
     """
-    text = trim_text(value)
-    if isinstance(text, Reason):
-        return text
-    if type_.is_hashed and (hashed := parse_hash(text)):
-        return hashed
+    if value is None:
+        return Reason.NULL
+    if not isinstance(value, bytes):
+        return Reason.NOT_A_STRING
+    try:
+        text = value.decode().strip(TRIMMED)
+    except UnicodeDecodeError:
+        return Reason.BAD_ENCODING
+    if not text or text.lower() in PLACEHOLDERS:
+        return Reason.PLACEHOLDER if text else Reason.EMPTY
+    encoded = text.encode()
+    if type_.is_hashed and _SHA256_HEX.fullmatch(encoded):
+        digest = unhexlify(encoded)
+        return Reason.HASH_OF_NOTHING if digest in HASHES_OF_NOTHING else digest
+    if type_.is_hashed and _OTHER_HASH.fullmatch(encoded):
+        return Reason.UNSUPPORTED_HASH
     normal = type_.normalise(text, default_country)
     if isinstance(normal, Reason):
         return normal
     return sha256(normal.encode()).digest() if type_.is_hashed else normal.encode()
 
 
-def hash_block(type_: IdentifierType, values: Sequence[object], *, default_country: str | None = None) -> KeyBlock:
-    """Return what to send for each value of a block, all of one type: the same as `compute_key` returns, but faster.
+def hash_block(column: Column, values: Sequence[object], *, default_country: str | None = None) -> ColumnKeys:
+    """Return the keys of a column's values: the same as `compute_key` returns, but faster.
 
-    Values are as msgpack gives them with raw=True. A few thousand at a time are best. Raises WorkflowError (see
-    `phones`).
+    Values are as msgpack gives them with raw=True, best a few thousand. Raises WorkflowError (see `phones`).
     """
+    type_ = column.type
     keys, hashed_count = _recognise_values(type_, values)
     undecided = _find_empty_keys(keys)
     rejected = [(row, Reason.NULL) for row in undecided if values[row] is None]
@@ -80,17 +115,17 @@ def hash_block(type_: IdentifierType, values: Sequence[object], *, default_count
                 # Only the text of a digest contains its own hex digits.
                 hashed_count += type_.is_hashed and answer.hex().encode() in cast("bytes", values[row]).lower()
         rejected.sort()
-    return KeyBlock(keys=keys, rejected=rejected, hashed_count=hashed_count)
+    return ColumnKeys(column=column, keys=keys, rejected=rejected, hashed_count=hashed_count)
 
 
-def decode_hashed_values(values: Sequence[object]) -> KeyBlock:
-    """Return what to send for values that the warehouse has hashed: each is a digest in hex, or a reason for rejection.
+def decode_hashed_values(column: Column, values: Sequence[object]) -> ColumnKeys:
+    """Return the keys of values that the warehouse has hashed: each is a digest in hex, or a reason for rejection.
 
     HASHED_MARK precedes a digest of a value that was hashed already. Raises UnexpectedError for any other value.
     """
     texts = [value if isinstance(value, bytes) else b"" for value in values]
     try:
-        keys = [unhexlify(text[-_HEX_DIGITS:]) if len(text) >= _HEX_DIGITS else b"" for text in texts]
+        keys = [unhexlify(text[-64:]) if len(text) >= 64 else b"" for text in texts]
         empty = _find_empty_keys(keys)
         rejected = [(row, Reason.NULL if values[row] is None else Reason(texts[row].decode())) for row in empty]
     except ValueError:
@@ -98,11 +133,12 @@ def decode_hashed_values(values: Sequence[object]) -> KeyBlock:
             "the warehouse returned neither a digest nor a reason for a rejection: a bug in td_pinterest_op; please "
             "report it with this line"
         ) from None
-    return KeyBlock(keys=keys, rejected=rejected, hashed_count=sum(text.startswith(_MARK) for text in texts))
+    hashed_count = sum(text.startswith(_MARK) for text in texts)
+    return ColumnKeys(column=column, keys=keys, rejected=rejected, hashed_count=hashed_count)
 
 
 def _recognise_values(type_: IdentifierType, values: Sequence[object]) -> tuple[list[bytes], int]:
-    """Return what to send for each value that a fast check accepts (b"" for others), and how many arrived hashed."""
+    """Return the key of each value that a fast check accepts (b"" for others), and how many arrived hashed."""
     texts = cast("list[bytes]", values)
     try:
         lines = b"\n".join(texts) + b"\n"
@@ -117,34 +153,30 @@ def _recognise_values(type_: IdentifierType, values: Sequence[object]) -> tuple[
 
 
 def _decode_hashes(texts: list[bytes]) -> list[bytes]:
-    """Return the digest in each text of 64 hex digits, b"" for any other text."""
     try:
         # What is 64 bytes long nearly always is a digest: trying costs a quarter of looking first.
         digests = [unhexlify(text) if len(text) == 64 else b"" for text in texts]
     except ValueError:
-        digests = [unhexlify(text) if _hex_digests.fullmatch(text) else b"" for text in texts]
+        digests = [unhexlify(text) if _SHA256_HEX.fullmatch(text) else b"" for text in texts]
     return _blank_hashes_of_nothing(digests)
 
 
 def _hash_lines(type_: IdentifierType, lines: bytes, count: int) -> list[bytes]:
-    """Return what to send for each of `count` lines that its type's fast check accepts, b"" for any other line."""
     values = type_.recognise(lines)
     if len(values) != count:  # a newline inside a value makes a line too many
         return [b""] * count
     if not type_.is_hashed:
-        return values
+        return [b"" if value.lower() in _PLACEHOLDERS else value for value in values]
     return _blank_hashes_of_nothing([sha256(value).digest() if value else b"" for value in values])
 
 
 def _blank_hashes_of_nothing(digests: list[bytes]) -> list[bytes]:
-    """Return the digests, with b"" in place of each SHA-256 of an empty value or of a placeholder."""
     if HASHES_OF_NOTHING.isdisjoint(digests):
         return digests
     return [b"" if digest in HASHES_OF_NOTHING else digest for digest in digests]
 
 
 def _find_empty_keys(keys: list[bytes]) -> list[int]:
-    """Return the positions, from 0, at which a list of keys has b"", which marks a value that is not sent."""
     # They are few, and index() finds them several times faster than a loop.
     rows: list[int] = []
     with contextlib.suppress(ValueError):  # no more of them
@@ -154,46 +186,8 @@ def _find_empty_keys(keys: list[bytes]) -> list[int]:
 
 
 def _trim_line(value: object) -> bytes:
-    """Return a value without white space at its ends, or b"" if it is not bytes or contains a newline."""
     trimmed = value.strip() if isinstance(value, bytes) else b""
     return b"" if b"\n" in trimmed else trimmed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ColumnKeys(KeyBlock):
-    """What to send for each value of a column in a block of rows (its key, see KeyBlock).
-
-    `rejected`: as in KeyBlock, but by row. `rows`: the row of each key, None where each row has one value.
-    """
-
-    column: Column
-    rows: Sequence[int] | None
-
-    @property
-    def valid_count(self) -> int:
-        """The number of valid values in the column."""
-        return len(self.keys) - len(self.rejected)
-
-    @property
-    def identifiers(self) -> list[bytes]:
-        """The digests of the valid values, for comparison with the lists and with other people."""
-        type_, keys = self.column.type, [*filter(None, self.keys)] if self.rejected else self.keys
-        return keys if type_.is_hashed else [compute_comparable_digest(type_, key) for key in keys]
-
-    @property
-    def plain_count(self) -> int:
-        """The number of valid values that arrived unhashed, 0 for a type that is sent unhashed."""
-        return self.valid_count - self.hashed_count if self.column.type.is_hashed else 0
-
-    def group_by_row(self, count: int) -> list[list[bytes]]:
-        """Return for each of `count` rows its different valid values, as they are sent."""
-        if self.rows is None:
-            return [[key] if key else [] for key in self.keys]
-        by_row: list[list[bytes]] = [[] for _ in range(count)]
-        for row, key in zip(self.rows, self.keys, strict=True):
-            if key:
-                by_row[row].append(key)
-        return [[*dict.fromkeys(keys)] for keys in by_row]
 
 
 def compute_comparable_digest(type_: IdentifierType, key: bytes) -> bytes:
@@ -204,14 +198,15 @@ def compute_comparable_digest(type_: IdentifierType, key: bytes) -> bytes:
 def compute_column_keys(
     column: Column, block: Sequence[Sequence[object]], *, default_country: str | None = None
 ) -> ColumnKeys:
-    """Return what to send for each value of a column in a block of rows. Raises WorkflowError (see `phones`)."""
+    """Return the keys of a column in a block of rows. Raises WorkflowError (see `phones`)."""
     values, rows = _flatten_arrays(block[column.position]) if column.is_array else (block[column.position], None)
     if column.is_judged:
-        keys = decode_hashed_values(values)
+        keys = decode_hashed_values(column, values)
     else:
-        keys = hash_block(column.type, values, default_country=default_country)
-    rejected = keys.rejected if rows is None else [(rows[position], reason) for position, reason in keys.rejected]
-    return ColumnKeys(column=column, keys=keys.keys, rows=rows, rejected=rejected, hashed_count=keys.hashed_count)
+        keys = hash_block(column, values, default_country=default_country)
+    if rows is None:
+        return keys
+    return replace(keys, rows=rows, rejected=[(rows[position], reason) for position, reason in keys.rejected])
 
 
 def _flatten_arrays(arrays: Sequence[object]) -> tuple[list[object], list[int]]:
@@ -229,10 +224,7 @@ def _parse_array(value: object) -> Sequence[object]:
     """Return the elements of an array, which may be JSON text. Any other value is returned as the only element."""
     if isinstance(value, (tuple, list)):
         return value
-    try:  # some engines return arrays as JSON
-        elements = json.loads(value) if isinstance(value, bytes) and value.lstrip().startswith(b"[") else None
-    except ValueError:
-        elements = None
-    if not isinstance(elements, list):
-        return [value]
-    return [element.encode() if isinstance(element, str) else element for element in elements]
+    if isinstance(value, bytes) and value.lstrip().startswith(b"["):
+        with contextlib.suppress(ValueError):  # some engines return arrays as JSON
+            return [element.encode() if isinstance(element, str) else element for element in json.loads(value)]
+    return [value]

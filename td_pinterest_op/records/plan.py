@@ -12,15 +12,13 @@ from td_pinterest_op.treasure_data.job import QUERY, Origin
 _MEMBERS_REMAIN = (
     "  note      people who opted out but are already in the audience remain in it: pinterest_erase.dig removes them"
 )
-NAMED_ROWS = 10
-"""The number of invalid rows that an error names."""
+NAMED_ROWS = 10  # invalid ones, in an error
 _CAUSES = {
     SUPPRESSED: "the query of `suppress`",
     WITHOUT_CONSENT: "the query of `consent`",
     CONTROL: "the share of the control group",
 }
-TOLERATED_SHARE = 0.01
-"""The share of valid values that may be of another kind than `expect_values` says."""
+TOLERATED_SHARE = 0.01  # of valid values, which may be of another kind than `expect_values` says
 # For each expected kind of values: how the other values look, and why.
 _UNEXPECTED_VALUES = {
     "plain": (
@@ -32,7 +30,7 @@ _UNEXPECTED_VALUES = {
 
 
 def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Sequence[str], request_count: int) -> str:
-    """Return a description of a planned export for the log: counts of rows, records and requests, and the changes.
+    """Return a description of a planned export for the log.
 
     `changes`: one sentence for each thing that will be created, changed or orphaned. `request_count`: the requests for
     them, in addition to the batches.
@@ -67,11 +65,12 @@ def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[in
 def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int] = (), origin: Origin = QUERY) -> None:
     """Raise InvalidRowsError for invalid rows that must not be skipped, and LimitError for a broken limit."""
     check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=first_invalid, origin=origin)
+    cure = f"Nothing was sent. Check {origin.name}"
     share = stats.invalid_rows / max(stats.read, 1)
     if share > settings.max_invalid_ratio:
         raise LimitError(
             f"{_describe_invalid(stats, first_invalid, origin)}: a share of {share:.4f} of the rows, more than "
-            f"max_invalid_ratio allows ({settings.max_invalid_ratio}). Nothing was sent. Check {origin.name}"
+            f"max_invalid_ratio allows ({settings.max_invalid_ratio}). {cure}"
         )
     if not stats.unique and not settings.allow_empty:
         raise LimitError(
@@ -85,14 +84,12 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
             f"no records are left to send: {stats.withheld_text} withheld. Nothing was sent. Check "
             + " and ".join(cause for reason, cause in _CAUSES.items() if stats.withheld[reason])
         )
-    least, most = settings.min_records, settings.max_records
-    left = f"{stats.allowed_count:,} unique records" + (
-        f", without {stats.withheld_text}," if stats.withheld.total() else ""
-    )
-    if least is not None and stats.allowed_count < least:
-        raise LimitError(f"{left} are fewer than min_records ({least:,}). Nothing was sent. Check {origin.name}")
-    if most is not None and stats.allowed_count > most:
-        raise LimitError(f"{left} are more than max_records ({most:,}). Nothing was sent. Check {origin.name}")
+    count, least, most = stats.allowed_count, settings.min_records, settings.max_records
+    left = f"{count:,} unique records" + (f", without {stats.withheld_text}," if stats.withheld.total() else "")
+    if least is not None and count < least:
+        raise LimitError(f"{left} are fewer than min_records ({least:,}). {cure}")
+    if most is not None and count > most:
+        raise LimitError(f"{left} are more than max_records ({most:,}). {cure}")
 
 
 def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> None:
@@ -100,21 +97,17 @@ def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> No
     other = hashed if expected == "plain" else plain
     if expected in _UNEXPECTED_VALUES and other > (plain + hashed) * TOLERATED_SHARE:
         state, cause = _UNEXPECTED_VALUES[expected]
-        raise LimitError(
-            f"expect_values is {expected}, but {other:,} of {plain + hashed:,} valid values {state}. "
-            f"Nothing was sent. {cause}"
-        )
+        values = f"{other:,} of {plain + hashed:,} valid values {state}"
+        raise LimitError(f"expect_values is {expected}, but {values}. Nothing was sent. {cause}")
 
 
 def _describe_invalid(stats: Stats, first_invalid: Sequence[int], origin: Origin) -> str:
-    """Return the start of an error message: how many values are invalid, for which reasons, and the first such rows."""
     rows = ", ".join(map(str, first_invalid[:NAMED_ROWS])) + (", …" if len(first_invalid) > NAMED_ROWS else "")
     values = stats.valid + stats.invalid_count
     # With several columns a row has several values, or none.
     of = f"{stats.read:,} rows" if values == stats.read else f"{values:,} values in {stats.read:,} rows"
     first = f"; the first are in {origin.unit}s" if len(first_invalid) > 1 else f"; the first is in {origin.unit}"
-    # A warehouse that has judged the rows does not number them.
-    where = f"{first} {rows}" if rows else ""
+    where = f"{first} {rows}" if rows else ""  # a warehouse that has judged the rows does not number them
     return (
         f"{stats.invalid_count:,} of {of} {'is' if stats.invalid_count == 1 else 'are'} invalid "
         f"({format_reasons(stats.invalid_by_reason)}){where}"

@@ -9,30 +9,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import Column, choose_list_type
 from td_pinterest_op.records.digests import ColumnKeys, compute_column_keys
 from td_pinterest_op.records.plan import NAMED_ROWS, format_reasons
-from td_pinterest_op.records.row_spool import RowSpool
-from td_pinterest_op.records.rows import EncodedRows, encode_rows, group_by_shape
-from td_pinterest_op.records.spool import PreparedRecords, SortedFile, Spool
+from td_pinterest_op.records.prepared import PreparedRecords, RowSpool
+from td_pinterest_op.records.rows import SINGLE_DIGEST, EncodedRows, encode_rows
+from td_pinterest_op.records.spool import SortedFile, Spool
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
 
-Block = Sequence[Sequence[Any]]
-"""Some rows, column by column."""
-Rejected = Sequence[tuple[int, Reason]]
-"""Rows of a block, counted from 0, each with the reason for its rejection."""
+Block = Sequence[Sequence[Any]]  # some rows, column by column
+Rejected = Sequence[tuple[int, Reason]]  # rows of a block, counted from 0, each with the reason for its rejection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderSettings:
-    """The settings of a reader: the identifier columns of a result, how to read them, and the control group.
-
-    `by`: the position of the column with the control group's keys. `line_of`: see `Job`.
-    """
+    """Settings of a reader. `by`: the position of the column with the control group's keys. `line_of`: see `Job`."""
 
     columns: Sequence[Column]
     default_country: str | None = None
@@ -51,23 +46,17 @@ class Reader(abc.ABC):
         self.settings, self._stats = settings, stats
         self.first_invalid: list[int] = []
         self._files = contextlib.ExitStack()
-
-    def close(self) -> None:
-        """Free memory and delete temporary files. May be called again."""
-        self._files.close()
+        self.close = self._files.close
 
     def read(self, blocks: Iterable[Block], *, progress: Callable[[int], None]) -> PreparedRecords:
         """Read all rows, and return their unique records. `progress` is called with the number of rows read so far.
 
         Raises JobError, TreasureDataError, OSError.
         """
-        by = self.settings.by
         gc.disable()  # rows never form reference cycles; to search for some costs 4 % of the reading time
         try:
             for block in blocks:
-                self._count_rejected(
-                    self._read_block(block) if by is None else self._read_keyed_block(block, block[by])
-                )
+                self._count_rejected(self._read_block(block))
                 self._stats.read += len(block[0])
                 progress(self._stats.read)
             prepared, withheld = self._finish_records()
@@ -78,27 +67,27 @@ class Reader(abc.ABC):
         self._stats.duplicate = self._stats.valid - self._stats.unique
         return prepared
 
-    def _read_keyed_block(self, block: Block, keys: Sequence[object]) -> Rejected:
-        """Read a block, and reject its rows without a control group key. `keys`: each row's key, or None."""
+    def _read_block(self, block: Block) -> Rejected:
+        """Read a block, and return its rejected rows, among them those without a key for the control group."""
+        keys = block[self.settings.by] if self.settings.by is not None else ()
         keyless = [row for row, key in enumerate(keys) if key is None]
         if not keyless:
-            return self._read_block(block)
+            return self._store_block(block)
         self._add_unsent(self._compute_keys(_select_rows(block, keyless)), len(keyless))
         rows = [row for row, key in enumerate(keys) if key is not None]
-        rejected = self._read_block(_select_rows(block, rows))
+        rejected = self._store_block(_select_rows(block, rows))
         return [*((row, Reason.NO_CONTROL_KEY) for row in keyless), *((rows[row], reason) for row, reason in rejected)]
 
     def _compute_keys(self, block: Block) -> list[ColumnKeys]:
-        """Return for each identifier column of a block what to send for its values, or why they are rejected."""
         country = self.settings.default_country
         return [compute_column_keys(column, block, default_country=country) for column in self.settings.columns]
 
-    def _read_block(self, block: Block) -> Rejected:
-        """Read a block and store its valid records. Return its rejected rows with the reasons."""
+    def _store_block(self, block: Block) -> Rejected:
         by_column = self._compute_keys(block)
         for column in by_column:
-            self._stats.hashed_values += column.hashed_count
-            self._stats.plain_values += column.plain_count
+            if column.column.type.is_hashed:
+                self._stats.hashed_values += column.hashed_count
+                self._stats.plain_values += column.valid_count - column.hashed_count
         return self._store_valid_records(block, by_column)
 
     def _add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:  # noqa: B027 - for readers with lists
@@ -113,7 +102,6 @@ class Reader(abc.ABC):
         """Return the unique records, once all blocks are read, and how many records are withheld, by reason."""
 
     def _count_rejected(self, rejected: Rejected) -> None:
-        """Count the rejected rows of a block by reason, and remember the numbers of the first ones for an error."""
         self._stats.invalid_by_reason.update(reason.value for _, reason in rejected)
         rows = {self._stats.read + position + 1 for position, _ in rejected}
         self._stats.invalid_rows += len(rows)
@@ -129,26 +117,27 @@ class IdentifierReader(Reader):
         super().__init__(settings, stats)
         self._spool = spool
         self._files.callback(spool.close)
-        spool.list_type = choose_list_type(settings.columns)
         # A row has as many values as there are columns, but for arrays.
         stats.columns = len(settings.columns) + sum(column.is_array for column in settings.columns)
 
     def _store_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
-        """Store and count the valid identifiers of a block, and return its rejected rows with the reasons."""
         self._store_identifiers(block, by_column)
         self._stats.valid += sum(column.valid_count for column in by_column)
         rejected = [rejection for column in by_column for rejection in column.rejected]
-        return _merge_nulls(rejected, columns=len(by_column)) if len(by_column) > 1 else rejected
+        if len(by_column) == 1:
+            return rejected
+        # A NULL is rejected only in a row that has nothing else, and once.
+        nulls = Counter(row for row, reason in rejected if reason is Reason.NULL)
+        null_rows = [(row, Reason.NULL) for row, count in nulls.items() if count == len(by_column)]
+        return [rejection for rejection in rejected if rejection[1] is not Reason.NULL] + null_rows
 
     def _store_identifiers(self, _block: Block, by_column: Sequence[ColumnKeys]) -> None:
-        """Add the valid identifiers in a block's columns to the spool. Raises OSError."""
         for column in by_column:
             self._spool.add(column.identifiers)
 
     def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
-        """Return the identifiers, sorted and without repeats. Nobody is withheld."""
         self._spool.finish()
-        return self._spool, {}
+        return PreparedRecords({SINGLE_DIGEST: self._spool}, choose_list_type(self.settings.columns)), {}
 
 
 class RowReader(Reader):
@@ -160,34 +149,23 @@ class RowReader(Reader):
         self._files.callback(self._kept.close)
 
     def _store_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
-        """Store and count the valid rows of a block, and return its rejected rows with the reasons."""
         rows = encode_rows(by_column, count=len(block[0]))
         self._store_rows(block, by_column, rows)
-        self._stats.valid += rows.valid_count
+        self._stats.valid += len(block[0]) - len(rows.rejected)
         self._stats.invalid_keys_by_reason.update({reason.value: count for reason, count in rows.rejected_keys.items()})
         return rows.rejected
 
     def _store_rows(self, _block: Block, _by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
-        """Add the valid ones of a block's encoded rows to the spool. Raises OSError."""
         for part in rows.parts:
-            self._kept.add(group_by_shape(part.rows, part.shapes))
+            self._kept.add(part.rows, part.shapes)
 
     def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
-        """Return the rows, sorted and without repeats. Nobody is withheld."""
-        self._kept.finish()
-        self._stats.keys = self._kept.key_count
+        prepared = self._kept.finish()
+        self._stats.keys = sum(shape.key_count * file.unique_count for shape, file in prepared.files.items())
         if reasons := format_reasons(self._stats.invalid_keys_by_reason):
             log.warning("invalid keys were left out of rows that have valid keys too: %s", reasons)
-        return self._kept, {}
+        return prepared, {}
 
 
 def _select_rows(block: Block, rows: Sequence[int]) -> Block:
-    """Return the rows of a block at these positions, as a block."""
     return [[column[row] for row in rows] for column in block]
-
-
-def _merge_nulls(rejected: Rejected, *, columns: int) -> Rejected:
-    """Return the rejections without those of NULLs, except one for each row in which all columns are NULL."""
-    nulls = Counter(position for position, reason in rejected if reason is Reason.NULL)
-    of_whole_rows = [(position, Reason.NULL) for position, count in nulls.items() if count == columns]
-    return [rejection for rejection in rejected if rejection[1] is not Reason.NULL] + of_whole_rows

@@ -1,29 +1,22 @@
 """Sort and deduplicate digests, or strings that begin with one, through a private temporary file.
 
 Digests go into 256 buckets by their first byte, so that repeats are in the same bucket, and memory holds one bucket at
-a time. `finish` sorts each bucket and drops its repeats: the same digests make the same batches, in whatever order they
-come. On disk: 32 bytes a digest, never a plain identifier.
+a time. The same digests make the same batches in any order. On disk: 32 bytes a digest, never a plain identifier.
 """
 
 import errno
 import hashlib
-import math
 import secrets
 import tempfile
 from array import array
-from binascii import hexlify
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, chain, compress, islice
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain, compress, count, islice
 from operator import ne
 from struct import iter_unpack
 
-from td_pinterest_op.records.columns import choose_list_type
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.rows import RowBatch
 
-BUCKETS = 256
-"""The number of buckets, one for each value of a digest's first byte."""
+BUCKETS = 256  # one for each value of a digest's first byte
 _INCOMING_DIGESTS = 1 << 13  # as objects, before they are packed: a processor's cache holds that many
 _BUFFERED_BYTES = 4 << 20  # in memory between two writes: 16 KB to a bucket's next segment
 _CROWD = 1 << 7  # incoming digests of a bucket: four times its share, so that many may be repeats
@@ -45,13 +38,12 @@ class SpoolFile:
         self.close = self._file.close
         self._key = secrets.token_bytes(32) if encrypted else b""
         self._writes: dict[int, int] = {}  # of an encrypted file: the number of the last write at each offset
-        self._writes_count = 0
+        self._numbers = count()
 
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Write data to the file at an offset. Raises OSError."""
         if self._key and data:  # after an empty write, another one begins at the same offset
-            self._writes_count += 1
-            self._writes[offset] = self._writes_count
+            self._writes[offset] = next(self._numbers)
             data = self._crypt(offset, data)
         self._file.seek(offset)
         left = memoryview(data)
@@ -74,74 +66,11 @@ class SpoolFile:
         return (int.from_bytes(data, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(data), "big")
 
 
-@dataclass(frozen=True, slots=True)
-class DigestBatch:
-    """Identifiers that are sent in one request, as `records`. `data`: their digests (32 bytes each) in one string."""
-
-    data: bytes
-
-    def __len__(self) -> int:
-        return len(self.data) // DIGEST_BYTES
-
-    @property
-    def record_count(self) -> int:
-        """The number of records in the batch."""
-        return len(self)
-
-    def split(self, size: int) -> "list[DigestBatch]":
-        """Return smaller batches of the same records, with up to `size` records in each."""
-        step = size * DIGEST_BYTES
-        return [DigestBatch(self.data[start : start + step]) for start in range(0, len(self.data), step)]
-
-    def make_json_chunks(self) -> Iterator[bytes]:
-        """Yield chunks of the JSON text of the member `records` in a request's body."""
-        # Put together by hand: a JSON encoder would read all of the text once more to find nothing to escape.
-        yield b'"records":"'
-        yield hexlify(self.data, ",", DIGEST_BYTES)
-        yield b'"'
-
-
-Batch = DigestBatch | RowBatch
-
-
-class PreparedRecords:
-    """The records of an export that are ready to send, each once and in ascending order.
-
-    This class has none, a subclass those that it stores. `unique_count`: their number. `list_type`: the type of a list
-    that is created for them.
-    """
-
-    unique_count = 0
-    list_type = choose_list_type([])
-
-    @property
-    def upload_count(self) -> int:
-        """The number of records as Pinterest counts them: each combination of a row's values is one."""
-        return self.unique_count
-
-    def read_chunks(self) -> Iterator[bytes]:
-        """Yield all records in ascending order, joined to strings of any length. Raises OSError."""
-        return iter(())
-
-    @property
-    def fingerprint(self) -> str:
-        """Eight hex digits that depend on the records only, not on their job or their order. Raises OSError."""
-        return compute_fingerprint(self.read_chunks())
-
-    def count_batches(self, size: int) -> int:
-        """Return the number of batches of up to `size` records, without reading a file."""
-        return math.ceil(self.unique_count / size)
-
-    def read_batches(self, size: int) -> Iterator[Batch]:
-        """Yield the records in batches of up to `size`. Every call yields the same batches. Raises OSError."""
-        return map(DigestBatch, regroup(self.read_chunks(), size * DIGEST_BYTES))
-
-
-class SortedFile(PreparedRecords):
+class SortedFile:
     """Stores digests in a temporary file. They must be added in ascending order, each once."""
 
     def __init__(self) -> None:
-        self._file = SpoolFile()
+        self._file, self.unique_count = SpoolFile(), 0
         self.close = self._file.close
 
     def add(self, digests: Sequence[bytes]) -> None:
@@ -218,9 +147,9 @@ class Buckets:
         self.write_buffers()
         self._incoming, self._buffers = [], []
 
-    def read_segments(self, bucket: int, count: int | None = None) -> Iterator[bytes]:
-        """Yield a bucket's digests from the file, joined to long strings, up to `count` digests. Raises OSError."""
-        left = self._end if count is None else count * self.width
+    def read_segments(self, bucket: int, maximum: int | None = None) -> Iterator[bytes]:
+        """Yield a bucket's digests from the file, joined to long strings, up to `maximum` digests. Raises OSError."""
+        left = self._end if maximum is None else maximum * self.width
         for offset, length in self._find_segments(bucket):
             if left:
                 data = self._file.read(offset, min(length, left))
@@ -234,9 +163,10 @@ class Buckets:
                 yield offsets[bucket], length
 
 
-class Spool(Buckets, PreparedRecords):
+class Spool(Buckets):
     """Collects digests in a temporary file, then sorts them and drops repeats (`finish`)."""
 
+    unique_count = 0
     _unique_counts: Sequence[int] = ()  # by bucket, once finished
 
     def finish(self) -> None:
@@ -266,16 +196,8 @@ class Spool(Buckets, PreparedRecords):
 
     def read_buckets(self) -> Iterator[Iterator[bytes]]:
         """Yield for each bucket an iterator of its different digests, in ascending order. Raises OSError."""
-        for bucket, count in enumerate(self._unique_counts):
-            yield split_fixed(b"".join(self.read_segments(bucket, count)), self.width)
-
-
-def compute_fingerprint(chunks: Iterable[bytes] = ()) -> str:
-    """Return eight hex digits of the SHA-256 of records, which are given as chunks of bytes in ascending order."""
-    sha = hashlib.sha256()
-    for chunk in chunks:
-        sha.update(chunk)
-    return sha.hexdigest()[:8]
+        for bucket, unique_count in enumerate(self._unique_counts):
+            yield split_fixed(b"".join(self.read_segments(bucket, unique_count)), self.width)
 
 
 def sort_digests(digests: list[bytes]) -> list[bytes]:
@@ -297,15 +219,3 @@ def split_fixed(data: bytes | bytearray, width: int = DIGEST_BYTES, skipped: int
     # Thirty-two at a time costs a third of slicing one by one.
     tail = len(view) - len(view) % (32 * (width + skipped))
     return chain.from_iterable(chain(iter_unpack(32 * piece, view[:tail]), iter_unpack(piece, view[tail:])))
-
-
-def regroup(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Yield the bytes of all chunks in strings of `size` bytes. The last string may be shorter."""
-    pending = bytearray()
-    for chunk in chunks:
-        pending += chunk
-        while len(pending) >= size:
-            yield bytes(pending[:size])
-            del pending[:size]
-    if pending:
-        yield bytes(pending)

@@ -7,7 +7,6 @@ first one, or the reason for its rejection: see `identifiers.sql.build_hashing_s
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.identifiers.sql import (
@@ -27,12 +26,8 @@ from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 
-NUMBERS = 10_000
-"""A person's number modulo this decides about the control group."""
-DIGEST_CHARACTERS = 64
-"""The length of a SHA-256 digest in hex."""
-ENGINES = ("presto", "trino")
-"""Those whose SQL hashes."""
+NUMBERS = 10_000  # a person's number modulo this decides about the control group
+ENGINES = ("presto", "trino")  # whose SQL hashes
 HASH_SETTING = "hash_in: warehouse"
 # Treasure Data takes settings of the engine from comments in front of a query.
 _FIRST_COMMENTS = re.compile(r"(?:\s*--[^\n]*(?:\n|\Z))*")
@@ -41,7 +36,7 @@ _PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A user's query, a single SELECT, with the names of all its columns and the columns that contain identifiers."""
+    """A user's query, a single SELECT, with the names of all its columns, and the columns of identifiers."""
 
     text: str
     names: Sequence[str]
@@ -98,8 +93,7 @@ def open_rows(
 ) -> Rows:
     """Run a query and return its rows, with digests or reasons in place of identifiers if the warehouse hashes them.
 
-    `choose` returns the columns that hold identifiers, given a job with the columns
-    of the query. Raises as `wait_for_job` and `choose` do.
+    `choose` returns the columns of identifiers in a job's result. Raises as `wait_for_job` and `choose` do.
     """
     if hash_in == "operator":
         return open_job_rows(td, source, on_job_id=on_job_id)
@@ -116,7 +110,7 @@ def build_columns_statement(query: str) -> str:
 
 
 def build_hashing_statement(query: Query, *, control: Control | None) -> str:
-    """Return the statement for `hash_in: warehouse`: the query's rows, with digests or reasons in place of identifiers.
+    """Return the statement for `hash_in: warehouse`, which selects the query's rows.
 
     An identifier becomes its digest (after HASHED_MARK if it was one), the reason for its rejection, or NULL. The key
     of a control group becomes the person's number.
@@ -125,9 +119,8 @@ def build_hashing_statement(query: Query, *, control: Control | None) -> str:
     if control and control.by:
         place = find_position(control.by, query.names)
         selected[place] = build_control_number_sql(cast_to_text(place), quote_literal(control.salt))
-    return build_selecting_statement(
-        "td_pinterest_op: identifiers as digests or reasons", query, selected, hashed_mark=HASHED_MARK
-    )
+    comment = "td_pinterest_op: identifiers as digests or reasons"
+    return build_selecting_statement(comment, query, selected, hashed_mark=HASHED_MARK)
 
 
 def build_selecting_statement(
@@ -135,16 +128,13 @@ def build_selecting_statement(
 ) -> str:
     """Return a statement that selects SQL expressions over a query. Each has the name of the column at its position."""
     columns = ",\n  ".join(f"{expressions[place]} AS {quote_name(query.names[place])}" for place in sorted(expressions))
-    return add_comment(
-        f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query, hashed_mark=hashed_mark)}\n)",
-        comment,
-        query=query.text,
-    )
+    statement = f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query, hashed_mark=hashed_mark)}\n)"
+    return add_comment(statement, comment, query=query.text)
 
 
 def add_comment(statement: str, comment: str, *, query: str) -> str:
     """Return a statement preceded by the comments with which the user's query begins, and then by this comment."""
-    first = cast("re.Match[str]", _FIRST_COMMENTS.match(query))[0].strip()
+    first = match[0].strip() if (match := _FIRST_COMMENTS.match(query)) else ""
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 
 
@@ -153,9 +143,8 @@ def build_hashing_select(query: Query, *, hashed_mark: str = "") -> str:
     plain = [column for column in query.columns if not column.is_array]
     texts = "".join(f",\n  {build_trim_sql(cast_to_text(column.position))} AS t{column.position}" for column in plain)
     lower = "".join(f", {build_lower_sql(f't{column.position}')} AS l{column.position}" for column in plain)
-    answers = "".join(
-        f", {_build_column_hashing_sql(column, hashed_mark)} AS a{column.position}" for column in query.columns
-    )
+    hashed = ((column.position, _build_column_hashing_sql(column, hashed_mark)) for column in query.columns)
+    answers = "".join(f", {answer} AS a{place}" for place, answer in hashed)
     return f"SELECT *{answers}\nFROM (SELECT *{lower}\nFROM (SELECT *{texts}\nFROM (\n{build_source_select(query)}\n)))"
 
 
@@ -166,7 +155,6 @@ def build_source_select(query: Query) -> str:
 
 
 def _build_column_hashing_sql(column: Column, hashed_mark: str) -> str:
-    """Return the SQL that turns a column's identifiers into digests or reasons for rejection."""
     place = column.position
     if not column.is_array:
         return build_hashing_sql(column.type, text=f"t{place}", lowered=f"l{place}", hashed_mark=hashed_mark)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from td_pinterest_op.errors import LimitError, extend_errors
-from td_pinterest_op.identifiers.types import LIST_TYPES, TYPES, UNSURE
+from td_pinterest_op.identifiers.reasons import Reason
+from td_pinterest_op.identifiers.types import LIST_TYPES, TYPES
 from td_pinterest_op.records.columns import Column, find_identifier_columns
 from td_pinterest_op.records.plan import check_value_kind, format_reasons
 from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
@@ -14,7 +15,7 @@ from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.records.sql import open_rows
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
+from td_pinterest_op.stats import SUPPRESS, Stats
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.treasure_data.result import Rows
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settings, stats: Stats) -> Iterator[Lists]:
     """Read the opt-out and consent lists of a task, check them, and yield their digests.
 
-    `stats` gets the ids of their jobs. Raises LimitError as `check_list` does, JobError, TreasureDataError and OSError;
+    `stats` gets the ids of their jobs. Raises LimitError (see `check_lists`), JobError, TreasureDataError and OSError;
     the message names the list.
     """
     spools: dict[str, Spool] = {}
@@ -45,9 +46,8 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
                     on_job_id=partial(stats.list_jobs.__setitem__, name),
                 )
                 columns[name], of_lists[name] = read_list(rows, settings, spools[name])
-            check_list(name, of_lists[name], settings)
-        warn_of_invalid_values(of_lists)
-        yield Lists(suppressed=spools.get(SUPPRESS), consented=spools.get(CONSENT), columns=columns)
+        check_lists(of_lists, settings)
+        yield Lists(spools=spools, columns=columns)
 
 
 def name_query_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
@@ -56,20 +56,15 @@ def name_query_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
 
 
 def find_list_columns(job: Job, settings: Settings) -> Sequence[Column]:
-    """Return the identifier columns in the result of an opt-out or consent list's query. Raises JobError.
-
-    They need not be all of the people's columns.
-    """
+    """Return the identifier columns in the result of an opt-out or consent list's query. Raises JobError."""
     own = {name.lower() for name, _ in job.schema}
+    # `columns` may name those of other queries too.
     columns = {name: type_ for name, type_ in settings.columns.items() if name in own}
     return find_identifier_columns(job, columns, types=TYPES if settings.records == "rows" else LIST_TYPES)
 
 
 def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:
-    """Read an opt-out or consent list into a spool, and return its identifier columns and its statistics.
-
-    Raises as `open_lists` does.
-    """
+    """Read an opt-out or consent list into a spool, and return its identifier columns and its statistics."""
     columns = find_list_columns(rows.job, settings)
     of_list = Stats(action="", ad_account_id="", dry_run=True)
     reading = ReaderSettings(columns=columns, default_country=settings.default_country)
@@ -77,33 +72,28 @@ def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Co
     return columns, of_list
 
 
-def check_list(name: str, list_stats: Stats, settings: Settings) -> None:
-    """Raise LimitError if a list has no identifier, is unexpectedly plain or hashed, or has opt-outs without a hash.
+def check_lists(list_stats: Mapping[str, Stats], settings: Settings) -> None:
+    """Check the statistics of the opt-out and consent lists, by their names, and warn of invalid values in the lists.
 
-    An opt-out list may be empty if the settings allow that. `list_stats`: the list's statistics.
+    Raises LimitError if a list has no identifier, is unexpectedly plain or hashed, or has opt-outs without a hash. An
+    opt-out list may be empty if the settings allow that.
     """
-    with name_query_in_errors(name):
-        check_value_kind(settings.expect_values, plain=list_stats.plain_values, hashed=list_stats.hashed_values)
-    log.info("%s: %s", name, format_count(list_stats.unique, "identifier"))
-    if name == SUPPRESS and (unsure := list_stats.invalid_by_reason[UNSURE]):
-        raise LimitError(
-            f"`{name}` contains {unsure:,} addresses that the warehouse cannot hash, so these people would not be "
-            "found. Nothing was sent. Replace each of these addresses with the SHA-256 of its lowercase form"
-            + (", or set hash_in: operator" if settings.hash_in == "warehouse" else "")
-        )
-    may_be_empty = name == SUPPRESS and not list_stats.read
-    if list_stats.unique or (may_be_empty and settings.allow_empty_suppress):
-        return
-    problem = (
-        f"contains no identifier ({format_reasons(list_stats.invalid_by_reason)})" if list_stats.read else "has no rows"
-    )
-    cure = ", or set allow_empty_suppress: true if it is correct that nobody has opted out" if may_be_empty else ""
-    raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{cure}")
-
-
-def warn_of_invalid_values(list_stats: Mapping[str, Stats]) -> None:
-    """Log a warning with the number of invalid values in each opt-out or consent list, by reason."""
-    reasons = {name: format_reasons(stats.invalid_by_reason) for name, stats in list_stats.items()}
-    by_list = "; ".join(f"{name}: {text}" for name, text in reasons.items() if text)
-    if by_list:
+    for name, stats in list_stats.items():
+        with name_query_in_errors(name):
+            check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
+        log.info("%s: %s", name, format_count(stats.unique, "identifier"))
+        if name == SUPPRESS and (unsure := stats.invalid_by_reason[Reason.UNSURE.value]):
+            raise LimitError(
+                f"`{name}` contains {unsure:,} addresses that the warehouse cannot hash, so these people would not be "
+                "found. Nothing was sent. Replace each of these addresses with the SHA-256 of its lowercase form"
+                + (", or set hash_in: operator" if settings.hash_in == "warehouse" else "")
+            )
+        may_be_empty = name == SUPPRESS and not stats.read
+        if not stats.unique and not (may_be_empty and settings.allow_empty_suppress):
+            reasons = format_reasons(stats.invalid_by_reason)
+            problem = f"contains no identifier ({reasons})" if stats.read else "has no rows"
+            allow = ", or set allow_empty_suppress: true if it is correct that nobody has opted out"
+            raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{allow if may_be_empty else ''}")
+    invalid = {name: format_reasons(stats.invalid_by_reason) for name, stats in list_stats.items()}
+    if by_list := "; ".join(f"{name}: {reasons}" for name, reasons in invalid.items() if reasons):
         log.warning("these lists contain values that are not valid identifiers and were ignored: %s", by_list)

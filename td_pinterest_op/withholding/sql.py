@@ -7,20 +7,23 @@ get the same outcome.
 
 from collections.abc import Mapping
 
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.sql import HASHED_MARK, build_control_number_sql, quote_literal
-from td_pinterest_op.identifiers.types import UNSURE
 from td_pinterest_op.records.columns import find_position, is_single
-from td_pinterest_op.records.sql import NUMBERS, Query, build_hashing_select
+from td_pinterest_op.records.sql import NUMBERS, Query, build_hashing_select, cast_to_text
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
 
 # In front of a digest of a row that is not sent: others may lose it if this person is suppressed.
 _SHIELD_MARK = "-"
-_UNSURE = f"('{UNSURE}', '{_SHIELD_MARK}{UNSURE}')"
+_UNSURE = f"('{Reason.UNSURE.value}', '{_SHIELD_MARK}{Reason.UNSURE.value}')"
 _IS_DIGEST = "length(answer) = 64"
+_IS_HASHED, _IS_SHIELD = (
+    f"CASE WHEN substr(answer, 1, 1) = '{mark}' THEN 1 ELSE 0 END" for mark in (HASHED_MARK, _SHIELD_MARK)
+)
 _BARE = "CASE WHEN length(answer) >= 64 THEN substr(answer, -64) ELSE answer END"
 _COUNTS = ("given", "hashed", "row_count", "invalid_rows")
+_UNNESTED = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place)"
 _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
 
 
@@ -31,12 +34,12 @@ def people_select(query: Query, *, tables: Mapping[str, str], control: Control |
     `hashed`, how many of those were digests; `row_count` and `invalid_rows`, which add up to those of the query.
     `tables`: a table of `list_select` for each list.
     """
-    is_single = _is_single(query, control)
-    persons = _single_persons_select(query, control) if is_single else _persons_select(query, control)
+    has_persons = not is_single(query.columns) or (control is not None and control.by is not None)
+    persons = _persons_select(query, control) if has_persons else _single_persons_select(query, control)
     joins = "".join(
         f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer" for name, table in tables.items()
     )
-    of_person = "{}" if is_single else "max({}) OVER (PARTITION BY person)"
+    of_person = "max({}) OVER (PARTITION BY person)" if has_persons else "{}"
     # A person with an address that cannot be compared is suppressed: the list may have it as a hash.
     suppressed = f"CASE WHEN {SUPPRESS}.answer IS NOT NULL OR persons.answer IN {_UNSURE} THEN 1 ELSE 0 END"
     # A row that is not sent gives no consent.
@@ -66,26 +69,21 @@ GROUP BY answer"""
 def values_select(query: Query) -> str:
     """Return a SELECT with the columns of `people_select`, for one identifier column if nobody must be withheld."""
     return f"""\
-SELECT {_BARE} AS answer, 0 AS people, 1 AS given, {_has_mark_sql(HASHED_MARK)} AS hashed, 1 AS row_count,
+SELECT {_BARE} AS answer, 0 AS people, 1 AS given, {_IS_HASHED} AS hashed, 1 AS row_count,
   CASE WHEN length(answer) < 64 THEN 1 ELSE 0 END AS invalid_rows
 FROM ({_single_value_select(query)})"""
-
-
-def needs_table(query: Query, *, tables: Mapping[str, str], control: Control | None) -> bool:
-    """Return whether a run must store the result of `people_select` in a table: `values_select` does not suffice."""
-    return bool(tables) or control is not None or not _is_single(query, control)
 
 
 def list_select(query: Query) -> str:
     """Return a SELECT of a list's different digests and reasons for rejection, each with the number of its values."""
     of_rows = (
         _single_value_select(query)
-        if _is_single(query, None)
+        if is_single(query.columns)
         else f"SELECT answer FROM ({_row_values_select(query)}) {_UNNESTED}"
     )
     return f"""\
 SELECT answer, count(*) AS given, sum(hashed) AS hashed
-FROM (SELECT {_BARE} AS answer, {_has_mark_sql(HASHED_MARK)} AS hashed FROM ({of_rows}))
+FROM (SELECT {_BARE} AS answer, {_IS_HASHED} AS hashed FROM ({of_rows}))
 GROUP BY answer"""
 
 
@@ -116,19 +114,6 @@ def parse_amounts(text: str) -> dict[str, int]:
     return {reason: int(amount) for reason, _, amount in (each.rpartition(" ") for each in text.split(", ") if each)}
 
 
-_UNNESTED = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place)"
-
-
-def _is_single(query: Query, control: Control | None) -> bool:
-    """Return whether each row has a single identifier, and no other column contains keys for the control group."""
-    return is_single(query.columns) and not (control and control.by)
-
-
-def _has_mark_sql(mark: str) -> str:
-    """Return the SQL of 1 if the column `answer` begins with this mark, and of 0 if it does not."""
-    return f"CASE WHEN substr(answer, 1, 1) = '{mark}' THEN 1 ELSE 0 END"
-
-
 def _single_value_select(query: Query) -> str:
     """Return a SELECT for rows with one identifier: its digest, or the reason for its rejection, as `answer`."""
     (column,) = query.columns
@@ -137,10 +122,7 @@ def _single_value_select(query: Query) -> str:
 
 
 def _row_values_select(query: Query, *, extra_columns: str = "") -> str:
-    """Return a SELECT of the digests and reasons for each row's identifiers, as a non-empty array `answers`.
-
-    A row without a value has the answer `null`. `extra_columns`: columns to select as well.
-    """
+    """Return a SELECT of each row's digests and reasons as a non-empty array `answers`: `null` without any value."""
     of_columns = " || ".join(
         f"coalesce(a{column.position}, ARRAY[])" if column.is_array else f"ARRAY[a{column.position}]"
         for column in query.columns
@@ -152,41 +134,40 @@ FROM (SELECT {extra_columns}filter({of_columns}, each -> each IS NOT NULL) AS fo
 ))"""
 
 
-def _in_control_sql(control: Control, key: str) -> str:
-    """Return the SQL condition that a person with this key, itself SQL, is in the control group."""
+def _in_control_sql(control: Control | None, key: str, *, condition: str = "") -> str:
+    """Return the SQL of 1 if a person with this key, itself SQL, is in the control group, and of 0 if not."""
+    if control is None:
+        return "0"
     number = build_control_number_sql(key, quote_literal(control.salt))
-    return f"{number} % {NUMBERS} < {control.share_of_ten_thousand}"
+    return f"CASE WHEN {condition}{number} % {NUMBERS} < {control.share_of_ten_thousand} THEN 1 ELSE 0 END"
 
 
 def _single_persons_select(query: Query, control: Control | None) -> str:
     """Return a SELECT of the different digests and reasons, with counts, if each person has one identifier."""
-    in_control = (
-        f"CASE WHEN {_IS_DIGEST} AND {_in_control_sql(control, 'answer')} THEN 1 ELSE 0 END" if control else "0"
-    )
     return f"""
-  SELECT answer, {in_control} AS in_control, {_SUMS}
+  SELECT answer, {_in_control_sql(control, "answer", condition=f"{_IS_DIGEST} AND ")} AS in_control, {_SUMS}
   FROM ({values_select(query)})
   GROUP BY answer"""
 
 
 def _persons_select(query: Query, control: Control | None) -> str:
     """Return a SELECT of each person's different digests and reasons, with counts, if a person may have several."""
-    by = f"c{find_position(control.by, query.names)}" if control and control.by else ""
-    keep, answers, in_control = f"{by}, " if by else "", "answers", "0"
-    if control and by:
-        in_control = f"CASE WHEN {_in_control_sql(control, f'CAST({by} AS varchar)')} THEN 1 ELSE 0 END"
-        digests = f"filter(answers, each -> length(each) >= 64 OR each = '{UNSURE}')"
+    by, answers, in_control = "", "answers", "0"
+    if control and control.by:
+        position = find_position(control.by, query.names)
+        by, in_control = f"c{position}", _in_control_sql(control, cast_to_text(position))
+        digests = f"filter(answers, each -> length(each) >= 64 OR each = '{Reason.UNSURE.value}')"
         shields = f"transform({digests}, each -> '{_SHIELD_MARK}' || substr(each, -64))"
         answers = f"CASE WHEN {by} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {shields} ELSE answers END"
     return f"""
-  SELECT person, {_BARE} AS answer, max(in_control) AS in_control, sum(1 - {_has_mark_sql(_SHIELD_MARK)}) AS given,
-    sum({_has_mark_sql(HASHED_MARK)}) AS hashed, sum(CASE place WHEN 1 THEN 1 ELSE 0 END) AS row_count,
+  SELECT person, {_BARE} AS answer, max(in_control) AS in_control, sum(1 - {_IS_SHIELD}) AS given,
+    sum({_IS_HASHED}) AS hashed, sum(CASE place WHEN 1 THEN 1 ELSE 0 END) AS row_count,
     sum(CASE place WHEN 1 THEN is_invalid ELSE 0 END) AS invalid_rows
   FROM (
     SELECT answers, in_control, to_hex(sha256(to_utf8(array_join(answers, ' ')))) AS person,
       CASE WHEN cardinality(filter(answers, each -> length(each) < 64)) > 0 THEN 1 ELSE 0 END AS is_invalid
     FROM (SELECT {answers} AS answers, {in_control} AS in_control FROM (
-{_row_values_select(query, extra_columns=keep)}
+{_row_values_select(query, extra_columns=by and f"{by}, ")}
     ))
   ) {_UNNESTED}
   GROUP BY person, {_BARE}"""

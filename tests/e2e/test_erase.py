@@ -18,7 +18,7 @@ from td_pinterest_op.errors import (
     StoppedError,
     UnexpectedError,
 )
-from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.workflow.task import Task
 from tests import guard
@@ -223,8 +223,8 @@ def test_stopped_erasure_ends_at_once_and_reports_no_list(
 def test_no_receipt_is_logged_when_a_record_was_not_sent(
     services: Services, lists: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    batches = Spool.read_batches
-    monkeypatch.setattr(Spool, "read_batches", lambda self, size: islice(batches(self, size), 2))
+    batches = PreparedRecords.read_batches
+    monkeypatch.setattr(PreparedRecords, "read_batches", lambda self, size: islice(batches(self, size), 2))
     with pytest.raises(UnexpectedError, match="a customer list reported no error, but"):
         run_erasure(services, services.job(people(40)), limit_records_per_request=15)
     assert "receipt: " not in caplog.text

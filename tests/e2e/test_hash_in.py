@@ -8,7 +8,7 @@ import msgpack
 import pytest
 
 from td_pinterest_op.errors import ExportError, InvalidRowsError, JobError, LimitError, SettingsError
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import Reason
 from tests.campaigns import select_rows
 from tests.e2e.audiences import ADD, CLEAR, REMOVE, REPLACE
 from tests.exporting import Services, digest, digests, people

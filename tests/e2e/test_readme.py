@@ -13,7 +13,7 @@ import yaml
 
 from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.cli.explain import ERRORS, get_meaning
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.many import ENTRY_KEYS
 from td_pinterest_op.settings.parse import TASK_PARAMETERS
 from td_pinterest_op.settings.setting import ActionSpec, Setting

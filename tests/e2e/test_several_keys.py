@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import InvalidRowsError, JobError, PinterestError, WorkflowError
-from td_pinterest_op.records import rows as rows_module
+from td_pinterest_op.records import prepared
 from tests.campaigns import select_rows
 from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, current_list_id, settings_of
 from tests.exporting import NOBODY, Services
@@ -96,7 +96,7 @@ def test_person_in_several_forms_is_sent_once_and_keys_may_be_missing(services: 
 def test_plan_counts_the_requests_of_long_rows(
     services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(rows_module, "_MAX_BATCH_BYTES", 1000)
+    monkeypatch.setattr(prepared, "_MAX_BATCH_BYTES", 1000)
     audience_id = services.audience()
     services.export({**ROWS, "audience_id": audience_id}, job_id=add_job(services, *map(person, range(100, 120))))
     sent = len(services.pinterest.calls.writes())

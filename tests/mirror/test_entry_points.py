@@ -1,7 +1,6 @@
 """The mirror's other entry points: an entry of several audiences and an activation. And a ledger of version 0.3."""
 
 import json
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +9,14 @@ import pytest
 from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.export import export
 from td_pinterest_op.many import export_entry
-from td_pinterest_op.mirroring.ledger import Ledger
 from td_pinterest_op.workflow.task import Task
 from tests.exporting import digests, people
 from tests.mirror.days import DATABASE, LEDGER, World
 
 DAY = 86_400_000
+# Of the ledger, since version 0.3.
+COLUMNS = """audience_id varchar, plan bigint, op varchar, digest varchar, joined bigint, figure bigint, resent bigint,
+ad_account_id varchar, customer_list_id varchar, session varchar, time bigint"""
 
 
 @pytest.fixture
@@ -96,8 +97,8 @@ def test_ledger_of_version_0_3_is_continued(mirror_world: World) -> None:
     for digest in digests(1, first=205):
         add("next to", "join", digest)
     add("next to", "overtaken", joined=plans["given up"])
-    ledger = Ledger(name=LEDGER, database=DATABASE, audience_id=audience_id, session="")
-    mirror_world.td.create(DATABASE, LEDGER, re.sub(r"[\s\S]* AS\n", "", ledger.create_statement()))
+    columns = ", ".join(f"cast(NULL AS {type_}) AS {name}" for name, type_ in map(str.split, COLUMNS.split(",")))
+    mirror_world.td.create(DATABASE, LEDGER, f"SELECT {columns} WHERE false")
     values = ", ".join(f"({', '.join('NULL' if value is None else repr(value) for value in row)})" for row in rows)
     mirror_world.sql(f"INSERT INTO {LEDGER} VALUES {values}")
     mirror_world.set_people(people(200, first=6))

@@ -6,7 +6,6 @@ from decimal import Decimal
 
 from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.spool import split_fixed
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.runtime.clock import SYSTEM
@@ -48,11 +47,10 @@ class _Run:
         rows = open_job_rows(self.td, self.sources["query"])
         with (
             open_lists(self.td, sources, settings, stats) as opened,
-            open_reader(rows.job, settings, stats, lists=opened if sources else None) as reader,
+            open_reader(rows.job, settings, stats, lists=opened) as reader,
         ):
             prepared = reader.read(rows.blocks, progress=lambda _: None)
-            data = b"" if isinstance(prepared, RowSpool) else b"".join(prepared.read_chunks())
-            return frozenset(digest.hex() for digest in split_fixed(data))
+            return frozenset(digest.hex() for _, chunk in prepared.read_chunks() for digest in split_fixed(chunk))
 
 
 def explain_missing(

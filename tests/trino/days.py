@@ -63,6 +63,9 @@ class TrinoStage(Stage):
         columns = [[encode_text(row[name]) for row in done.rows] for name, _ in done.columns]
         return Rows(job=build_job(done), blocks=[columns] if done.rows else [])
 
+    def read_records(self, purpose: str, statement: str) -> list[dict[str, Any]]:
+        return self._run_statement(purpose, statement).rows
+
     def drop_unused_tables(self, *, now: float) -> set[str]:
         return {LEDGER} if self.now > BEGIN + _DAY else set()
 
@@ -129,17 +132,16 @@ class Days:
         self.stats = Stats(action="", ad_account_id="", dry_run=False)
         mirror = MirrorRun(
             stage=stage,
-            ledger=Ledger(name=LEDGER, database=DATABASE, audience_id="1", session=stage.token),
+            ledger=Ledger(stage=stage, name=LEDGER, audience_id="1"),
             settings=parse_export(self._settings, environ=test_parse.ENVIRON),
             lists={name: Source(query=query) for name, query in _LISTS.items()} if self.withholds else {},
             stats=self.stats,
         )
-        mirror.read_state(now=float(stage.now))
+        mirror.ledger.read_state(now=float(stage.now), may_create=True)
         mirror.compare_with_ledger()
         mirror.write_plan("5")
-        stage.read_records("read the newest plan", mirror.ledger.newest_plan_query(mirror.state.number))
+        mirror.ledger.find_newer_plan()
         mirror.settle_plan("5")
-        mirror.compact_ledger()
         mirror.close()
         return stage
 

@@ -176,7 +176,7 @@ ALL = patterns()
 
 def test_the_patterns_of_the_package_are_found() -> None:
     assert len(ALL) > 50
-    assert "'[0-9A-Fa-f]{64}'" in ALL
+    assert "b'[0-9A-Fa-f]{64}'" in ALL
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -14,7 +14,7 @@ from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience
-from td_pinterest_op.records.spool import PreparedRecords
+from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.stats import Stats, SummaryText

@@ -10,7 +10,7 @@ from td_pinterest_op.audiences.customer_lists import ListToFill
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import ACTALIKE, Audience
-from td_pinterest_op.records.spool import PreparedRecords
+from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.stats import Condition, find_condition

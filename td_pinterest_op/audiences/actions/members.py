@@ -9,7 +9,7 @@ from td_pinterest_op.audiences.customer_lists import ListToFill, find_list, pars
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.api import Audience
-from td_pinterest_op.records.spool import PreparedRecords
+from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.settings.setting import ActionSpec
 
 

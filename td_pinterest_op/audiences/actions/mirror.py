@@ -13,14 +13,13 @@ from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.create_once import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import find_list
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.mirroring.guard import PlanGuard
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACING, Ledger
-from td_pinterest_op.mirroring.plan import REPLACE, check_leavers, check_state
-from td_pinterest_op.mirroring.run import MirrorRun
+from td_pinterest_op.mirroring.plan import REPLACE, check_state
+from td_pinterest_op.mirroring.run import MirrorRun, PlanGuard
 from td_pinterest_op.mirroring.stage import NEW, Stage
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.plan import check_rows
-from td_pinterest_op.records.spool import PreparedRecords
+from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.stats import MirrorFigures
@@ -77,14 +76,14 @@ class Mirror(MembersAction):
         settings, audience = self._settings, self._audience
         with contextlib.closing(self._open_mirror_run()) as run:
             self._mirror = run
-            run.read_state(now=self._services.timing.wall())
+            run.ledger.read_state(now=self._services.timing.wall(), may_create=not settings.dry_run)
             if audience:
                 used = find_list(self._api, audience)
                 people = audience.size or (used and used.uploaded) or 0
-                check_state(run.state, settings, customer_list_id=get_list_id(audience), people=people)
+                check_state(run.ledger.state, settings, customer_list_id=get_list_id(audience), people=people)
             run.compare_with_ledger()
             check_rows(settings, self._stats)
-            check_leavers(run.leavers, run.figures, run.state, settings)
+            run.check_leavers()
             # The records are read later, once the plan is in the ledger.
             yield PreparedRecords()
 
@@ -99,7 +98,7 @@ class Mirror(MembersAction):
             name=self._audience.id if self._audience else NEW,
             session_key=self._session_key,
         )
-        ledger = Ledger(name=table, database=stage.database, audience_id=stage.name, session=stage.token)
+        ledger = Ledger(stage=stage, name=table, audience_id=stage.name)
         return MirrorRun(
             stage=stage, ledger=ledger, settings=self._settings, lists=self._request.lists, stats=self._stats
         )
@@ -115,7 +114,7 @@ class Mirror(MembersAction):
             f"{changes.members:,} members; {planned}"
         )
         if changes.mode != REPLACE and not changes.change_count:
-            return [Step(description=f"no change: {compared}", run=self._compact_ledger)]
+            return [Step(description=f"no change: {compared}", run=self._mirror.compact_ledger)]
         creates = f'create audience "{self._new_name}" without people'
         return [
             *([] if self._audience else [Step(description=creates, request_count=2, run=self._create_audience)]),
@@ -155,7 +154,7 @@ class Mirror(MembersAction):
         self._audience = self._audiences.confirm_list(kept.id, list_id=get_list_id(kept))
         self._copy_to_stats(self._audience)
         self._remove_late_duplicates()
-        self._mirror.ledger = replace(self._mirror.ledger, audience_id=kept.id)
+        self._mirror.ledger.audience_id = kept.id
 
     def _describe_conflict(self, audience: Audience) -> str:
         """Return the error message for another session's audience that already has the new name."""
@@ -166,8 +165,7 @@ class Mirror(MembersAction):
         run = self._mirror
         self._plan = run.write_plan(get_list_id(self._existing_audience))
         self._guard = PlanGuard(run=run, client=self._services.client, clock=self._services.timing.monotonic)
-        run.stage.outcome = ""
-        self._stats.mirror = replace(run.figures, plan=run.state.number)
+        self._stats.mirror = replace(run.figures, plan=run.ledger.state.number)
 
     def _send_changes(self, op: str) -> None:
         """Send the people of the plan who join the audience (`op`: JOIN) or leave it (LEAVE)."""
@@ -178,7 +176,7 @@ class Mirror(MembersAction):
         """Fill a new list with all people of the plan, and switch the audience to it."""
         audience = self._existing_audience
         # Each plan is a session of its own, which does not take the lists of other plans of the task's session.
-        key = hashlib.sha256(f"{self._session_key} {self._mirror.state.number}".encode()).hexdigest()[:8]
+        key = hashlib.sha256(f"{self._session_key} {self._mirror.ledger.state.number}".encode()).hexdigest()[:8]
         self._lists = replace(self._lists, session_key=key, audience_id=audience.id, audience_name=audience.name)
         text = self._stats.summary_text
         with self._guard.watch(REPLACING):
@@ -190,18 +188,7 @@ class Mirror(MembersAction):
         """Mark the plan in the ledger as sent, and compact the ledger. Raises LimitError if there is a newer plan."""
         with self._guard.watch():
             self._guard.require_newest()
-        self._mirror.stage.outcome = (
-            ". The whole plan was sent, but is not yet settled in the ledger: the next run sends it again"
-        )
         self._mirror.settle_plan(self._stats.customer_list_id or "")
-        self._compact_ledger()
-
-    def _compact_ledger(self) -> None:
-        """Compact the ledger, once all its changes are sent, and store the number of members in the statistics."""
-        run = self._mirror
-        self._stats.members = None if run.state.is_adopted else run.figures.people
-        run.stage.outcome = ""
-        run.compact_ledger()
 
 
 def _describe_changes(changes: MirrorFigures, verbs: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
 from td_pinterest_op.treasure_data.job import wait_for_job
 from td_pinterest_op.treasure_data.result import JobResult
+from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import open_reader
 from td_pinterest_op.workflow import task as workflow_task
 from td_pinterest_op.workflow.task import read_endpoints
@@ -92,7 +93,7 @@ def check_rows(context: DoctorContext) -> CheckResult:
     settings = parse_export({**_ANY_EXPORT, **params["result_settings"]}, environ=credentials.environ)
     job = wait_for_job(td, workflow_task.read_source(credentials.build_task(**params)))
     stats = Stats(action="", ad_account_id="", dry_run=True)
-    with open_reader(job, settings, stats, lists=None) as reader:
+    with open_reader(job, settings, stats, lists=Lists()) as reader:
         reader.read(_take_sample(iter(JobResult(td, job))), progress=lambda _: None)
     label = f"job {job.id} ({', '.join(column.name for column in reader.settings.columns)})"
     return _judge_rows(label, settings, stats)

@@ -18,7 +18,8 @@ from td_pinterest_op.pinterest.api import Api, Audience
 from td_pinterest_op.pinterest.client import Request
 from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.spool import DigestBatch, compute_fingerprint
+from td_pinterest_op.records.prepared import Batch, compute_fingerprint
+from td_pinterest_op.records.rows import SINGLE_DIGEST, Shape
 from td_pinterest_op.runtime.clock import Timing
 
 log = logging.getLogger(__name__)
@@ -120,16 +121,18 @@ class Rehearsal:
             timing=self._timing,
         )
 
-    def make_digests(self, count: int) -> DigestBatch:
-        """Return the digests of the first `count` made-up e-mail addresses."""
-        for number in range(len(self._people) // DIGEST_BYTES, count):
+    def make_batch(self, count: int, *, shape: Shape = SINGLE_DIGEST) -> Batch:
+        """Return `count` records of a shape, made of the digests of made-up e-mail addresses."""
+        length = count * shape.width
+        for number in range(len(self._people) // DIGEST_BYTES, length // DIGEST_BYTES):
             self._people += hashlib.sha256(f"{number}@{self.name[-8:]}.invalid".encode()).digest()
-        return DigestBatch(bytes(self._people[: count * DIGEST_BYTES]))
+        return Batch([(shape, bytes(self._people[:length]))])
 
     def create_list(self, count: int) -> str:
         """Create a customer list of the first `count` made-up people; return its id."""
-        records = self.make_digests(count)
-        name = f"{self.name} (td {self.name[-8:]} file {compute_fingerprint([records.data])})"
+        records = self.make_batch(count)
+        digests = (data for _, data in records.parts)
+        name = f"{self.name} (td {self.name[-8:]} file {compute_fingerprint(digests)})"
         return self.lists.create(name, "EMAIL", records).entity.id
 
     def create_audience(self, list_id: str) -> None:

@@ -12,7 +12,7 @@ from td_pinterest_op.cli.rehearse.rehearsal import DEFAULT_BATCH, NotTriedError,
 from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
-from td_pinterest_op.records.rows import RowBatch, Shape
+from td_pinterest_op.records.rows import Shape
 
 _LARGER_BATCHES = (20_000, 50_000, 100_000)
 _AT_ONCE = (1, 2, 4, 8)
@@ -110,7 +110,7 @@ def _try_larger_batches(rehearsal: Rehearsal) -> str:
         raise NotTriedError(f"larger batches were not tried: a batch of {DEFAULT_BATCH:,} records was already refused")
     for count in _LARGER_BATCHES:
         try:
-            rehearsal.lists.add(list_id, rehearsal.make_digests(count))
+            rehearsal.lists.add(list_id, rehearsal.make_batch(count))
         except (RequestRefusedError, ConnectionBrokenError) as error:
             if not _is_too_large(error):
                 raise
@@ -154,7 +154,7 @@ def _disable_retries(client: Client) -> Iterator[None]:
 
 def _send_concurrently(rehearsal: Rehearsal, list_id: str, *, count: int, number: int) -> list[ExportError]:
     """Send the same batch in `number` concurrent requests; return the errors of those that failed."""
-    records, errors, begin = rehearsal.make_digests(count), [], threading.Barrier(number)
+    records, errors, begin = rehearsal.make_batch(count), [], threading.Barrier(number)
 
     def send_batch() -> None:
         begin.wait()
@@ -174,7 +174,7 @@ def _send_concurrently(rehearsal: Rehearsal, list_id: str, *, count: int, number
 
 def _try_records_v2(rehearsal: Rehearsal) -> str:
     """Find out whether Pinterest accepts rows that combine several identifiers of one person."""
-    rows = RowBatch([(_TWO_KEYS, rehearsal.make_digests(2 * _ROWS).data)])
+    rows = rehearsal.make_batch(_ROWS, shape=_TWO_KEYS)
     list_id = rehearsal.require_id_of("list")
     with _record_fact(rehearsal, "records_v2"):
         rehearsal.api.change_records(list_id, rows, operation="ADD")

@@ -3,7 +3,7 @@
 import pytest
 
 from td_pinterest_op.audiences.customer_lists import parse_list_name
-from td_pinterest_op.records.spool import compute_fingerprint
+from td_pinterest_op.records.prepared import compute_fingerprint
 
 NOBODY = compute_fingerprint()
 

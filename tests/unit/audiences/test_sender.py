@@ -32,7 +32,9 @@ from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.spool import Batch, DigestBatch, Spool
+from td_pinterest_op.records.prepared import Batch, PreparedRecords
+from td_pinterest_op.records.rows import SINGLE_DIGEST
+from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow.progress import ProgressReporter
@@ -65,7 +67,7 @@ class FakeClient:
         self.waited.append(seconds)
 
     def put(self, records: Batch) -> Response:
-        digests = cast(DigestBatch, records).data
+        digests = b"".join(data for _, data in records.parts)
         numbers = [
             int.from_bytes(digests[at : at + DIGEST_BYTES], "big") for at in range(0, len(digests), DIGEST_BYTES)
         ]
@@ -149,7 +151,7 @@ class Run:
         with contextlib.closing(self.spool) as spool:
             spool.add([number.to_bytes(DIGEST_BYTES, "big") for number in range(self.stats.unique)])
             spool.finish()
-            self.sender.send(spool, self.api.put)
+            self.sender.send(PreparedRecords({SINGLE_DIGEST: spool}), self.api.put)
         return self
 
     def fail(self) -> ExportError:
@@ -511,13 +513,13 @@ def test_sender_works_with_fewer_threads_and_sends_nothing_without_any(
 
 
 def test_error_of_an_unreadable_spool_counts_sent_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    read = Spool.read_batches
+    read = PreparedRecords.read_batches
 
-    def failing(spool: Spool, size: int) -> Iterator[Batch]:
-        yield next(read(spool, size))
+    def failing(prepared: PreparedRecords, size: int) -> Iterator[Batch]:
+        yield next(read(prepared, size))
         raise OSError(errno.EIO, "input/output error")
 
-    monkeypatch.setattr(Spool, "read_batches", failing)
+    monkeypatch.setattr(PreparedRecords, "read_batches", failing)
     error = Run(accept, records=30, batch=10).fail()
     assert "Partly sent: 10 of 30 records sent, 0 refused, 20 not sent" in str(error)
 

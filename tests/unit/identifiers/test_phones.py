@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.identifiers import phones
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import PHONE
 from td_pinterest_op.records.digests import compute_key
 from tests.campaigns import examples

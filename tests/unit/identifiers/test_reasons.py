@@ -3,9 +3,8 @@ from collections.abc import Sequence
 import duckdb
 import pytest
 
-from td_pinterest_op.identifiers.reasons import REASONS
-from td_pinterest_op.identifiers.rules import PLACEHOLDERS, Reason
-from td_pinterest_op.identifiers.types import EMAIL, MAID
+from td_pinterest_op.identifiers.reasons import REASONS, Reason
+from td_pinterest_op.identifiers.types import EMAIL, MAID, PLACEHOLDERS
 from td_pinterest_op.records.digests import compute_key
 from tests.emulators.td.sql import statements
 

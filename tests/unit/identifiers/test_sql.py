@@ -13,9 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts.queries import files
-from td_pinterest_op.identifiers.rules import HASHES_OF_NOTHING, PLACEHOLDERS, SEPARATORS, Reason
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.sql import build_hashing_sql, build_lower_sql, build_trim_sql
-from td_pinterest_op.identifiers.types import EMAIL, LIST_TYPES, UNSURE, IdentifierType
+from td_pinterest_op.identifiers.types import (
+    EMAIL,
+    HASHES_OF_NOTHING,
+    LIST_TYPES,
+    PLACEHOLDERS,
+    SEPARATORS,
+    IdentifierType,
+)
 from td_pinterest_op.records.digests import compute_key
 from tests.campaigns import examples
 from tests.unit.records.test_identifiers_fuzz import padded, texts
@@ -97,8 +104,8 @@ def test_warehouse_and_operator_agree_on_any_text(
 ) -> None:
     python = [expected(type_, value) for value in values]
     sql = answers(opened, type_, values)
-    assert [answer for answer, given in zip(python, sql, strict=True) if given != UNSURE] == [
-        given for given in sql if given != UNSURE
+    assert [answer for answer, given in zip(python, sql, strict=True) if given != Reason.UNSURE.value] == [
+        given for given in sql if given != Reason.UNSURE.value
     ]
 
 
@@ -107,18 +114,18 @@ def test_an_address_is_unsure_only_for_a_letter_whose_lower_case_depends(databas
     cased = [letter for letter in letters if letter.lower() != letter]
     values = [f"x{letter}@b.cc" for letter in cased]
     given = answers(database, EMAIL, values)
-    sure = [(value, answer) for value, answer in zip(values, given, strict=True) if answer != UNSURE]
+    sure = [(value, answer) for value, answer in zip(values, given, strict=True) if answer != Reason.UNSURE.value]
     assert [expected(EMAIL, value) for value, _ in sure] == [answer for _, answer in sure]
     # Python 3.10 does not know the case of the last three yet: it keeps them as they are.
     assert {"\u03a3", "\u2c2f", "\ua7c0", "\U00010570"} & set(cased) <= {
-        letter for letter, answer in zip(cased, given, strict=True) if answer == UNSURE
+        letter for letter, answer in zip(cased, given, strict=True) if answer == Reason.UNSURE.value
     }
     assert len(values) - len(sure) < 60
 
 
 def test_only_an_address_that_the_operator_can_hash_is_unsure(database: duckdb.DuckDBPyConnection) -> None:
     values = ["SOFI\u03a3@shop.example", "SOFI\u03a3", "SOFI \u03a3@shop.example", "\u03a3" * 130 + "@shop.example"]
-    assert [UNSURE, "not_an_email", "contains_separator", "too_long"] == answers(database, EMAIL, values)
+    assert [Reason.UNSURE.value, "not_an_email", "contains_separator", "too_long"] == answers(database, EMAIL, values)
     assert [64, "not_an_email", "contains_separator", "too_long"] == [
         64 if judged and len(judged) == 64 else judged for judged in (expected(EMAIL, value) for value in values)
     ]

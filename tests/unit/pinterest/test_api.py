@@ -15,7 +15,8 @@ from td_pinterest_op.errors import ExportError, MaybeAppliedError, PinterestErro
 from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.pinterest import api as module
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
-from td_pinterest_op.records.spool import DigestBatch
+from td_pinterest_op.records.prepared import Batch
+from td_pinterest_op.records.rows import SINGLE_DIGEST
 from tests.unit.scripted import Keys, Scene, answer, scene
 
 ACCOUNT = "549755885175"
@@ -196,12 +197,12 @@ def test_exceptions_on_a_read_are_a_warning(exceptions: object, caplog: pytest.L
 CREATING: list[Callable[[Api], object]] = [
     lambda api: api.create_audience(name="N", description=None, rule={"customer_list_id": "643"}),
     lambda api: api.create_customer_list(name="N", list_type="EMAIL"),
-    lambda api: api.create_customer_list(name="N", list_type="EMAIL", records=DigestBatch(bytes(32))),
+    lambda api: api.create_customer_list(name="N", list_type="EMAIL", records=Batch([(SINGLE_DIGEST, bytes(32))])),
 ]
 CHANGING: list[Callable[[Api], object]] = [
     lambda api: api.switch_audience("25", customer_list_id="644"),
     lambda api: api.remove_audience("25"),
-    lambda api: api.change_records("643", DigestBatch(bytes(32)), operation="ADD"),
+    lambda api: api.change_records("643", Batch([(SINGLE_DIGEST, bytes(32))]), operation="ADD"),
 ]
 
 
@@ -262,7 +263,7 @@ def test_empty_exceptions_are_a_success(exceptions: object) -> None:
 def test_error_about_records_names_their_number_and_quotes_no_response(status: int) -> None:
     calls, _ = api(answer(status, {"code": 1, "message": "jane"}, {"x-pinterest-rid": "r7"}))
     with pytest.raises(RequestRefusedError) as caught:
-        calls.change_records("643", DigestBatch(bytes(96)), operation="ADD")
+        calls.change_records("643", Batch([(SINGLE_DIGEST, bytes(96))]), operation="ADD")
     assert status == caught.value.status
     assert f"Pinterest answered {status} (code 1) to the request to add 3 records to customer list 643 (ad" in str(
         caught.value

@@ -8,12 +8,12 @@ from collections import Counter
 import pytest
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import TYPES
 from td_pinterest_op.records import rows as rows_module
 from td_pinterest_op.records.columns import Column, find_row_columns
 from td_pinterest_op.records.digests import compute_column_keys
-from td_pinterest_op.records.rows import EncodedRows, Shape, encode_rows, group_by_shape
+from td_pinterest_op.records.rows import EncodedRows, Shape, encode_rows
 from td_pinterest_op.treasure_data.job import Job
 
 DEVICE = "0123abcd-89ef-4cde-8f01-23456789abcd"
@@ -42,15 +42,12 @@ def encoded(types: tuple[str, ...], *of_rows: tuple[object, ...], country: str |
 
 
 def sent(rows: list[tuple[Shape, bytes]]) -> list[dict[str, str]]:
-    return [json.loads(b"".join(shape.make_json_chunks(row))) for shape, row in rows]
+    return [json.loads(shape.format_json(row)) for shape, row in rows]
 
 
 def rows_of(block: EncodedRows) -> list[tuple[Shape, bytes]]:
     return [
-        (shape, row)
-        for part in block.parts
-        for shape, rows in group_by_shape(part.rows, part.shapes).items()
-        for row in rows
+        (Shape(shape), row) for part in block.parts for row, shape in zip(part.rows, part.shapes, strict=True) if shape
     ]
 
 
@@ -154,7 +151,7 @@ class TestArrays:
         ]
         rows = rows_of(block)
         assert combinations == sorted(sent(rows), key=combinations.index)
-        assert (1, [], 1) == (block.valid_count, block.rejected, sum(not shape.is_extra for shape, _ in rows))
+        assert ([], 1) == (block.rejected, sum(not shape.is_extra for shape, _ in rows))
 
     @pytest.mark.parametrize("at_once", [1, 5, 5_000])
     def test_combinations_are_encoded_in_parts(self, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
@@ -165,7 +162,7 @@ class TestArrays:
         assert 12 == sum(part.count for part in parts)
         assert all(part.count > place for part in parts for place in part.positions)
         assert max(len(part.rows) for part in parts) <= at_once + 2
-        assert (10, [0, 11]) == (block.valid_count, [row for row, _ in block.rejected])
+        assert [0, 11] == [row for row, _ in block.rejected]
         first = [sum(part.count for part in parts[:number]) for number in range(len(parts))]
         rows = Counter(start + place for start, part in zip(first, parts, strict=True) for place in part.positions)
         assert {row + 1: max(len(of_row), 1) for row, of_row in enumerate(emails)} == rows
@@ -180,7 +177,7 @@ class TestArrays:
         )
         block = encoded(("email", "maid"), row)
         rejected = [] if is_valid else [(0, Reason.TOO_MANY_COMBINATIONS)]
-        assert (int(is_valid), rejected) == (block.valid_count, block.rejected)
+        assert rejected == block.rejected
         assert 1_000 * is_valid == len(rows_of(block))
         assert ({Reason.PLACEHOLDER: 1} if is_valid else {}) == block.rejected_keys
 
@@ -204,7 +201,7 @@ class TestArrays:
     @pytest.mark.parametrize("array", [None, (), (None,), (None, None)])
     def test_array_without_elements_is_null(self, array: object) -> None:
         block = encoded(("email",), (("a@lee.org",),), (array,))
-        assert (1, [(1, Reason.NULL)]) == (block.valid_count, block.rejected)
+        assert [(1, Reason.NULL)] == block.rejected
 
     def test_invalid_elements_are_dropped_and_counted(self) -> None:
         block = encoded(BOTH, (("a@lee.org", "n/a", ""), None), (("ann",), None))

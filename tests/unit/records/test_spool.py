@@ -1,5 +1,6 @@
 import contextlib
 import hashlib
+import json
 import os
 import random
 import resource
@@ -15,7 +16,9 @@ import pytest
 
 from td_pinterest_op.records import spool as module
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.spool import Batch, DigestBatch, Spool, compute_fingerprint
+from td_pinterest_op.records.prepared import PreparedRecords, compute_fingerprint
+from td_pinterest_op.records.rows import SINGLE_DIGEST
+from td_pinterest_op.records.spool import Spool
 
 
 def digests(count: int, seed: int = 1) -> list[bytes]:
@@ -36,9 +39,15 @@ def finished(values: list[bytes], step: int = 100) -> Spool:
     return spool
 
 
-def apart(batch: Batch) -> list[bytes]:
-    assert isinstance(batch, DigestBatch)
-    return [*module.split_fixed(batch.data)]
+def prepared(spool: Spool) -> PreparedRecords:
+    return PreparedRecords({SINGLE_DIGEST: spool})
+
+
+def batches(spool: Spool, size: int) -> Iterator[list[bytes]]:
+    """The digests of each batch, from its JSON."""
+    for batch in prepared(spool).read_batches(size):
+        digests: str = json.loads(b"{%s}" % b"".join(batch.make_json_chunks()))["records"]
+        yield [*map(bytes.fromhex, digests.split(","))]
 
 
 @pytest.fixture(params=["in one piece", "in many small pieces"])
@@ -66,29 +75,28 @@ class TestUnique:
     )
     def test_every_digest_comes_once_in_order(self, values: list[bytes]) -> None:
         with closing(finished(values)) as spool:
-            assert sorted(set(values)) == [digest for batch in spool.read_batches(7) for digest in apart(batch)]
+            assert sorted(set(values)) == [digest for batch in batches(spool, 7) for digest in batch]
             assert len(set(values)) == spool.unique_count
 
     def test_order_of_rows_does_not_change_batches(self) -> None:
         values = digests(2000) + digests(300)
         shuffled = random.Random(2).sample(values, len(values))
         with closing(finished(values)) as first, closing(finished(shuffled, step=37)) as other:
-            assert list(first.read_batches(64)) == list(other.read_batches(64))
+            assert list(batches(first, 64)) == list(batches(other, 64))
 
     @pytest.mark.parametrize("size", [1, 7, 999, 1000, 1001, 100_000])
     def test_batches_are_full_but_for_the_last(self, size: int) -> None:
         with closing(finished(digests(1000))) as spool:
             full, rest = divmod(1000, size)
             expected = [size] * full + [rest] * (rest > 0)
-            assert expected == [len(batch) for batch in spool.read_batches(size)]
+            assert expected == [len(batch) for batch in batches(spool, size)]
+            assert len(expected) == prepared(spool).count_batches(size)
 
     def test_batches_are_the_same_again_in_any_size_and_at_once(self) -> None:
         with closing(finished(digests(1000) + digests(10))) as spool:
-            first = list(spool.read_batches(30))
-            assert [(batch, batch) for batch in first] == list(
-                zip(spool.read_batches(30), spool.read_batches(30), strict=True)
-            )
-            assert [*chain(*map(apart, first))] == [*chain(*map(apart, spool.read_batches(401)))]
+            first = list(batches(spool, 30))
+            assert [(batch, batch) for batch in first] == list(zip(batches(spool, 30), batches(spool, 30), strict=True))
+            assert [*chain(*first)] == [*chain(*batches(spool, 401))]
 
 
 def test_memory_grows_with_different_digests_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +151,7 @@ def test_truncated_file_raises_oserror() -> None:
     with closing(finished(digests(1000))) as spool:
         os.ftruncate(spool._file._file.fileno(), 1000)
         with pytest.raises(OSError, match="incomplete"):
-            list(spool.read_batches(10))
+            list(batches(spool, 10))
 
 
 def test_a_fingerprint_is_eight_hex_digits_of_the_sha256_of_the_sorted_digests() -> None:
@@ -153,7 +161,7 @@ def test_a_fingerprint_is_eight_hex_digits_of_the_sha256_of_the_sorted_digests()
         with closing(Spool()) as spool:
             spool.add(order)
             spool.finish()
-            assert expected == spool.fingerprint == spool.fingerprint
+            assert expected == prepared(spool).fingerprint == prepared(spool).fingerprint
     with closing(Spool()) as spool:
         spool.finish()
-        assert compute_fingerprint() == spool.fingerprint != expected
+        assert compute_fingerprint() == prepared(spool).fingerprint != expected

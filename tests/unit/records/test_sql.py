@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.cli.statements import build_arms_statement, build_hashed_statement, build_rejected_statement
 from td_pinterest_op.errors import SettingsError, UnexpectedError
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import EMAIL, IDFA, LIST_TYPES, MAID, IdentifierType
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import ColumnKeys, compute_column_keys, decode_hashed_values
@@ -73,7 +73,7 @@ def without_unsure(columns: Sequence[ColumnKeys], judged: Sequence[ColumnKeys]) 
     for column, other in zip(columns, judged, strict=True):
         unsure = {row for row, reason in other.rejected if reason is Reason.UNSURE}
         known = [entry for entry in column.rejected if entry[0] not in unsure]
-        facts.append((known, [] if unsure else (column.keys, column.hashed_count, column.plain_count)))
+        facts.append((known, [] if unsure else (column.keys, column.hashed_count)))
     return facts
 
 
@@ -115,16 +115,18 @@ def test_a_digest_is_marked_if_it_was_one_before(database: duckdb.DuckDBPyConnec
     given = UUID if type_ is not EMAIL else "ann@lee.example"
     rows = [(value, None, None, None, None) for value in (given, HASH, "1" * 64, None, "nobody")]
     block = decode_hashed_values(
-        [_raw(value) for (value,) in run(database, build_hashing_statement(query, control=None), rows)]
+        query.columns[0],
+        [_raw(value) for (value,) in run(database, build_hashing_statement(query, control=None), rows)],
     )
     assert (2, 3) == (block.hashed_count, len(list(filter(None, block.keys))))
-    assert [Reason.NULL, type_.sql and type_.sql.form[0][1]] == [reason for _, reason in block.rejected]
+    of_type = Reason.NOT_AN_EMAIL if type_ is EMAIL else Reason.NOT_A_DEVICE_ID
+    assert [Reason.NULL, of_type] == [reason for _, reason in block.rejected]
 
 
 @pytest.mark.parametrize("answer", [b"", b"ann@lee.example", b"x" * 64, b"\xff", 7])
 def test_an_answer_that_is_neither_digest_nor_reason_ends_the_export(answer: object) -> None:
     with pytest.raises(UnexpectedError, match="neither a digest nor a reason"):
-        decode_hashed_values([DIGEST.encode(), answer])
+        decode_hashed_values(COLUMNS[0], [DIGEST.encode(), answer])
 
 
 def number_of(control: Control, key: int) -> int:

@@ -20,8 +20,8 @@ from td_pinterest_op.records import rows as row_records
 from td_pinterest_op.records import spool
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import ColumnKeys
-from td_pinterest_op.records.rows import RowBatch
-from td_pinterest_op.records.spool import DigestBatch, Spool, split_fixed
+from td_pinterest_op.records.prepared import Batch
+from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import Job
@@ -219,13 +219,10 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
         spools = {"suppress": suppressed, "consent": consented}
         for name, rows in case.list_rows.items():
             lists.read_list(result(all_types, rows), given, spools[name])
-        opened = Lists(
-            suppressed=suppressed if "suppress" in case.list_rows else None,
-            consented=consented if "consent" in case.list_rows else None,
-        )
+        opened = Lists(spools={name: spools[name] for name in case.list_rows})
         rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)] if control else case.rows
         of_people = result(case.types, rows, arrays=case.arrays, by=control is not None)
-        with open_reader(of_people.job, given, stats, lists=opened if case.list_rows else None) as reader:
+        with open_reader(of_people.job, given, stats, lists=opened) as reader:
             prepared = reader.read(of_people.blocks, progress=lambda _: None)
             batches = list(prepared.read_batches(3))
     stats.count_records(sent=stats.to_send_count)
@@ -233,13 +230,17 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
     return stats, batches
 
 
+def digests_of(batch: Batch) -> list[str]:
+    digests: str = json.loads(b"{%s}" % b"".join(batch.make_json_chunks()))["records"]
+    return digests.split(",")
+
+
 @settings(max_examples=examples(300))
 @given(cases(["email", "maid"], keyless=True))
 def test_identifiers_of_people_who_are_withheld_are_not_sent_and_all_others_are(case: Case) -> None:
     stats, batches = exported(case, "identifiers", ["email", "maid"])
     sent, withheld = Oracle(case).identifiers()
-    assert all(isinstance(batch, DigestBatch) for batch in batches)
-    assert sorted(sent) == [digest.hex() for batch in batches for digest in split_fixed(batch.data)]
+    assert sorted(sent) == [digest for batch in batches for digest in digests_of(batch)]
     assert (len(sent), withheld) == (stats.to_send_count, +stats.withheld)
     assert keyless(case) == stats.invalid_by_reason["no_control_key"]
 
@@ -253,7 +254,6 @@ def keyless(case: Case) -> int:
 def test_rows_of_people_who_are_withheld_are_not_sent_and_all_others_are_without_what_those_hold(case: Case) -> None:
     stats, batches = exported(case, "rows", list(KEYS_OF))
     people, withheld = Oracle(case).rows()
-    assert all(isinstance(batch, RowBatch) for batch in batches)
     records = {
         tuple(sorted(record.items()))
         for batch in batches
@@ -287,7 +287,7 @@ def test_memory_grows_with_different_identifiers_only(
         try:
             with (
                 contextlib.closing(Spool()) as suppressed,
-                contextlib.closing(kind(Lists(suppressed=suppressed))) as people,
+                contextlib.closing(kind(Lists(spools={"suppress": suppressed}))) as people,
             ):
                 suppressed.add(digests[:1])
                 suppressed.finish()
@@ -324,7 +324,7 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
     job = Job(id="5", schema=(("email", "array(varchar)"), ("external_id", "varchar")), records=6, size=None)
     with contextlib.closing(Spool()) as suppressed:
         lists.read_list(result(["email"], [[crowd[1_000]]]), given, suppressed)
-        with open_reader(job, given, stats, lists=Lists(suppressed=suppressed)) as reader:
+        with open_reader(job, given, stats, lists=Lists(spools={"suppress": suppressed})) as reader:
             prepared = reader.read([[[*column] for column in zip(*people, strict=True)]], progress=lambda _: None)
             batches = [*prepared.read_batches(100)]
     sent = [json.loads(b"{%s}" % b"".join(batch.make_json_chunks()))["records_v2"] for batch in batches]
@@ -347,13 +347,12 @@ def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest(
     given = parse_export(LEAST | {"control": {"percent": "10", "salt": SALT}}, environ=test_parse.ENVIRON)
     stats = Stats(action="", ad_account_id="", dry_run=False)
     of_people = result(["email"], [[normal(("email", number)).encode()] for number in range(1000)])
-    with open_reader(of_people.job, given, stats, lists=None) as reader:
+    with open_reader(of_people.job, given, stats, lists=Lists()) as reader:
         prepared = reader.read(of_people.blocks, progress=lambda _: None)
         (batch,) = prepared.read_batches(1000)
     everybody = {sha(normal(("email", number))) for number in range(1000)}
     chosen = {digest for digest in everybody if int(sha(f"{SALT}\n{digest}")[:8], 16) % 10_000 < 1000}
-    assert isinstance(batch, DigestBatch)
-    assert everybody - chosen == {digest.hex() for digest in split_fixed(batch.data)}
+    assert everybody - chosen == {*digests_of(batch)}
     assert len(chosen) == stats.withheld["control"]
 
 
@@ -371,7 +370,7 @@ def test_without_a_single_column_of_digests_the_control_group_needs_a_key(
     job = result(types, [], arrays=arrays).job
     with (
         pytest.raises(Exception, match="has no column that identifies each person for the control group"),
-        open_reader(job, given, stats, lists=None),
+        open_reader(job, given, stats, lists=Lists()),
     ):
         pass
 
@@ -383,7 +382,7 @@ def test_a_row_without_a_key_is_invalid_and_not_sent() -> None:
     stats = Stats(action="", ad_account_id="", dry_run=False)
     rows = [[normal(("email", number)).encode(), None if number == 3 else number] for number in range(6)]
     of_people = result(["email"], [*rows, [b"nobody", None], [b"nobody", 7]], by=True)
-    with open_reader(of_people.job, given, stats, lists=None) as reader:
+    with open_reader(of_people.job, given, stats, lists=Lists()) as reader:
         reader.read(of_people.blocks, progress=lambda _: None)
     assert (5, {"no_control_key": 2, "not_an_email": 1}) == (stats.to_send_count, dict(stats.invalid_by_reason))
     assert [4, 7, 8] == reader.first_invalid

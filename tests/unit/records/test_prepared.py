@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.identifiers.types import TYPES
-from td_pinterest_op.records import row_spool
-from td_pinterest_op.records import rows as rows_module
+from td_pinterest_op.records import prepared as module
 from td_pinterest_op.records import spool as spool_module
-from td_pinterest_op.records.row_spool import RowSpool
-from td_pinterest_op.records.rows import RowBatch, Shape
+from td_pinterest_op.records.prepared import Batch, PreparedRecords, RowSpool
+from td_pinterest_op.records.rows import SINGLE_DIGEST, Shape
 
 Row = tuple[Shape, bytes]
 # The position of the external id among the keys of a row.
@@ -30,28 +29,20 @@ def row(number: int, *, external_id: bytes = b"") -> Row:
 
 @pytest.fixture(params=[8 << 20, 100], ids=["in one piece", "in many small pieces"])
 def spool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[RowSpool]:
-    monkeypatch.setattr(row_spool, "_BUFFERED_BYTES", request.param)
+    monkeypatch.setattr(module, "_BUFFERED_BYTES", request.param)
     monkeypatch.setattr(spool_module, "_INCOMING_DIGESTS", request.param)
     with closing(RowSpool()) as made:
         yield made
 
 
-def filled(spool: RowSpool, *blocks: list[Row]) -> RowSpool:
+def filled(spool: RowSpool, *blocks: list[Row]) -> PreparedRecords:
     for block in blocks:
-        rows: dict[Shape, list[bytes]] = {}
-        for shape, encoded in block:
-            rows.setdefault(shape, []).append(encoded)
-        spool.add(rows)
-    spool.finish()
-    return spool
+        spool.add([encoded for _, encoded in block], [shape for shape, _ in block])
+    return spool.finish()
 
 
-def apart(batch: RowBatch) -> list[Row]:
+def apart(batch: Batch) -> list[Row]:
     return [(shape, row) for shape, data in batch.parts for row in spool_module.split_fixed(data, shape.width)]
-
-
-def in_order(rows: list[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: (row[0].number, row[1]))
 
 
 @pytest.mark.parametrize("most_bytes", [2 << 20, 1000, 150, 64])
@@ -59,40 +50,47 @@ def in_order(rows: list[Row]) -> list[Row]:
 def test_the_batches_are_counted_without_reading_them(
     spool: RowSpool, monkeypatch: pytest.MonkeyPatch, most_bytes: int, size: int
 ) -> None:
-    monkeypatch.setattr(rows_module, "_MAX_BATCH_BYTES", most_bytes)
-    filled(spool, [row(number, external_id=b"A%d" % number if number % 2 else b"") for number in range(100)])
-    assert len(list(spool.read_batches(size))) == spool.count_batches(size)
+    monkeypatch.setattr(module, "_MAX_BATCH_BYTES", most_bytes)
+    rows = [row(number, external_id=b"A%d" % number if number % 2 else b"") for number in range(100)]
+    prepared = filled(spool, rows)
+    assert len(list(prepared.read_batches(size))) == prepared.count_batches(size)
 
 
 def test_every_row_comes_once(spool: RowSpool) -> None:
     rows = [row(number, external_id=b"A%d" % number if number % 2 else b"") for number in range(500)]
-    filled(spool, rows[:300], rows[200:], rows[:1])
-    assert (500, 250 * 2 + 84 * 2 + 166) == (spool.unique_count, spool.key_count)
-    assert in_order(rows) == [each for batch in spool.read_batches(7) for each in apart(batch)]
+    prepared = filled(spool, rows[:300], rows[200:], rows[:1])
+    assert 500 == prepared.unique_count
+    assert sorted(rows) == [each for batch in prepared.read_batches(7) for each in apart(batch)]
 
 
 @pytest.mark.parametrize("size", [1, 7, 499, 500, 501])
 def test_batches_are_full_but_for_the_last(spool: RowSpool, size: int) -> None:
-    filled(spool, [row(number) for number in range(500)])
-    lengths = [len(apart(batch)) for batch in spool.read_batches(size)]
+    prepared = filled(spool, [row(number) for number in range(500)])
+    lengths = [len(apart(batch)) for batch in prepared.read_batches(size)]
     assert [size] * (500 // size) + [500 % size] * (500 % size > 0) == lengths
 
 
 def test_a_batch_of_long_rows_is_cut_by_its_bytes(spool: RowSpool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows_module, "_MAX_BATCH_BYTES", 300)
-    filled(spool, [row(number, external_id=b"x" * 32) for number in range(10)])
-    assert [4, 4, 2] == [len(apart(batch)) for batch in spool.read_batches(100)]
+    monkeypatch.setattr(module, "_MAX_BATCH_BYTES", 300)
+    prepared = filled(spool, [row(number, external_id=b"x" * 32) for number in range(10)])
+    assert [4, 4, 2] == [len(apart(batch)) for batch in prepared.read_batches(100)]
+
+
+def test_the_largest_batch_of_digests_is_one_request() -> None:
+    batch = Batch([(SINGLE_DIGEST, bytes(100_000 * SINGLE_DIGEST.width))])
+    assert [batch] == batch.split(100_000)
+    assert 2 == len(batch.split(99_999))
 
 
 def test_the_same_rows_give_the_same_batches_and_fingerprint_in_any_order(spool: RowSpool) -> None:
     rows = [row(number) for number in range(300)]
-    filled(spool, rows)
-    with closing(RowSpool()) as other:
-        filled(other, rows[::-1], rows[:5])
-        assert list(spool.read_batches(11)) == list(other.read_batches(11))
-        assert spool.fingerprint == other.fingerprint
+    prepared = filled(spool, rows)
+    with closing(RowSpool()) as again:
+        other = filled(again, rows[::-1], rows[:5])
+        assert list(map(apart, prepared.read_batches(11))) == list(map(apart, other.read_batches(11)))
+        assert prepared.fingerprint == other.fingerprint
     with closing(RowSpool()) as larger:
-        assert spool.fingerprint != filled(larger, rows, [row(300)]).fingerprint
+        assert prepared.fingerprint != filled(larger, rows, [row(300)]).fingerprint
 
 
 def test_nothing_that_is_on_the_disk_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +113,7 @@ def test_nothing_that_is_on_the_disk_can_be_read(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_short_file_is_an_error_and_never_fewer_rows(spool: RowSpool) -> None:
-    filled(spool, [row(number) for number in range(10)])
-    next(iter(spool._spools.values()))._file._file.truncate(5)
+    prepared = filled(spool, [row(number) for number in range(10)])
+    next(iter(prepared.files.values()))._file._file.truncate(5)
     with pytest.raises(OSError, match="the temporary file is incomplete"):
-        list(spool.read_batches(10))
+        list(prepared.read_batches(10))

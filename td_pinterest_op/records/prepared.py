@@ -1,0 +1,150 @@
+"""Prepared records: those of an export, each once and in ascending order, cut into the batches that requests send."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, compress
+from typing import cast
+
+from td_pinterest_op.records.columns import choose_list_type
+from td_pinterest_op.records.digests import DIGEST_BYTES
+from td_pinterest_op.records.rows import SINGLE_DIGEST, Shape
+from td_pinterest_op.records.spool import SortedFile, Spool
+
+_BUFFERED_BYTES = 4 << 20  # in memory, over all shapes
+# Rows are longer than digests. This limits a batch's bytes in the spool to those of 100,000 digests, the largest batch
+# that a setting allows; as JSON it has twice as many.
+_MAX_BATCH_BYTES = 100_000 * DIGEST_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records that are sent in one request. `parts`: pairs of a shape and its records in one string."""
+
+    parts: Sequence[tuple[Shape, bytes]]
+
+    def __len__(self) -> int:
+        return sum(len(data) // shape.width for shape, data in self.parts)
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the records are rows with named keys, sent as `records_v2`, and not single digests."""
+        return any(shape != SINGLE_DIGEST for shape, _ in self.parts)
+
+    @property
+    def record_count(self) -> int:
+        """The number of records in the batch, without further combinations of the values in a query's row."""
+        return sum(len(data) // shape.width for shape, data in self.parts if not shape.is_extra)
+
+    def split(self, size: int) -> "list[Batch]":
+        """Return smaller batches of the same records, with up to `size` records in each."""
+        return [*_make_batches(self.parts, size)]
+
+    def make_json_chunks(self) -> Iterator[bytes]:
+        """Yield chunks of the JSON text of the member `records` or `records_v2` in a request's body."""
+        opening, closing = (b'"records_v2":[', b"]") if self.has_rows else (b'"records":"', b'"')
+        for number, (shape, data) in enumerate(self.parts):
+            yield b"," if number else opening
+            yield shape.format_json(data)
+        yield closing
+
+
+def _make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[Batch]:
+    """Yield batches of up to `size` records and limited length. `chunks`: as the parts of a batch."""
+    batch: list[tuple[Shape, bytes]] = []
+    records_left, bytes_left = size, _MAX_BATCH_BYTES
+    for shape, chunk in chunks:
+        start = 0
+        while start < len(chunk):
+            if batch and (not records_left or bytes_left < shape.width):
+                yield Batch(batch)
+                batch, records_left, bytes_left = [], size, _MAX_BATCH_BYTES
+            end = start + min(records_left, bytes_left // shape.width) * shape.width
+            piece = chunk[start:end]
+            batch.append((shape, piece))
+            records_left, bytes_left = records_left - len(piece) // shape.width, bytes_left - len(piece)
+            start = end
+    if batch:
+        yield Batch(batch)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRecords:
+    """The records of an export that are ready to send, by shape. `list_type`: of a customer list created for them."""
+
+    files: Mapping[Shape, Spool | SortedFile] = field(default_factory=dict)
+    list_type: str = choose_list_type([])
+
+    @property
+    def unique_count(self) -> int:
+        """The number of records, without further combinations of the values in a query's row."""
+        return sum(file.unique_count for shape, file in self.files.items() if not shape.is_extra)
+
+    @property
+    def upload_count(self) -> int:
+        """The number of records as Pinterest counts them: each combination of a row's values is one."""
+        return sum(file.unique_count for file in self.files.values())
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hex digits that depend on the records only, not on their job or their order. Raises OSError."""
+        by_shape = (
+            chain([b"%d %d " % (shape, file.unique_count)] if shape != SINGLE_DIGEST else [], file.read_chunks())
+            for shape, file in self.files.items()
+        )
+        return compute_fingerprint(chain.from_iterable(by_shape))
+
+    def count_batches(self, size: int) -> int:
+        """Return the number of batches of up to `size` records, without reading a file."""
+        # Ranges in place of the records: they have lengths, and can be cut.
+        chunks = ((shape, range(file.unique_count * shape.width)) for shape, file in self.files.items())
+        return sum(1 for _ in _make_batches(cast("Iterator[tuple[Shape, bytes]]", chunks), size))
+
+    def read_batches(self, size: int) -> Iterator[Batch]:
+        """Yield batches of up to `size` records, fewer if they are long. Every call yields the same. Raises OSError."""
+        return _make_batches(self.read_chunks(), size)
+
+    def read_chunks(self) -> Iterator[tuple[Shape, bytes]]:
+        """Yield the records of each shape in ascending order, joined to strings of any length. Raises OSError."""
+        return ((shape, chunk) for shape, file in self.files.items() for chunk in file.read_chunks())
+
+
+class RowSpool:
+    """Collects encoded rows in temporary files, one for each shape, then sorts them and drops repeats (`finish`).
+
+    An external id is not a digest: rows with one are encrypted. After an OSError only `close` works.
+    """
+
+    def __init__(self) -> None:
+        self._spools: dict[Shape, Spool] = {}
+
+    def close(self) -> None:
+        """Delete the temporary files and free memory. May be called again."""
+        for spool in self._spools.values():
+            spool.close()
+
+    def add(self, rows: Sequence[bytes], shapes: Sequence[int]) -> None:
+        """Add encoded rows. `shapes`: the number of each row's shape, 0 to leave the row out. Raises OSError."""
+        numbers = {*shapes}
+        for number in numbers - {0}:
+            shape = Shape(number)
+            if shape not in self._spools:
+                self._spools[shape] = Spool(shape.width, encrypted=shape.external_id_bytes > 0)
+            self._spools[shape].add(rows if len(numbers) == 1 else [*compress(rows, map(number.__eq__, shapes))])
+        if sum(spool.buffered_bytes for spool in self._spools.values()) > _BUFFERED_BYTES:
+            max(self._spools.values(), key=lambda spool: spool.buffered_bytes).write_buffers()
+
+    def finish(self) -> PreparedRecords:
+        """Return the different rows, sorted. No row can be added afterwards. Raises OSError."""
+        for spool in self._spools.values():
+            spool.finish()
+        # In the same order whichever row came first.
+        return PreparedRecords(dict(sorted(self._spools.items())))
+
+
+def compute_fingerprint(chunks: Iterable[bytes] = ()) -> str:
+    """Return eight hex digits of the SHA-256 of records, which are given as chunks of bytes in ascending order."""
+    sha = hashlib.sha256()
+    for chunk in chunks:
+        sha.update(chunk)
+    return sha.hexdigest()[:8]
