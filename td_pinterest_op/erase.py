@@ -34,7 +34,7 @@ from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run
 from td_pinterest_op.workflow.process import TaskProcess
-from td_pinterest_op.workflow.progress import LogReporter, Phase
+from td_pinterest_op.workflow.progress import Phase, ProgressReporter
 from td_pinterest_op.workflow.services import Services, connect_services
 
 log = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ class _Erasure:
             )
         reader = IdentifierReader(spool, ReaderSettings(columns=columns), stats)
         phase = Phase(name="reading", unit="rows", total=rows.job.records)
-        with LogReporter(timing=self.services.timing).show_progress(phase) as progress:
+        with ProgressReporter(timing=self.services.timing).show_progress(phase) as progress:
             prepared = reader.read(rows.blocks, progress=progress)
         check_values(stats, skip_invalid=self.settings.ignore_invalid_records, first_invalid=reader.first_invalid)
         return prepared
@@ -177,7 +177,7 @@ class _Erasure:
 
     def _remove_from_list(self, target: _Target, list_id: str, prepared: PreparedRecords) -> None:
         stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
-        client, reporter = self.services.client, LogReporter(timing=self.services.timing)
+        client, reporter = self.services.client, ProgressReporter(timing=self.services.timing)
         sender = Sender(client=client, settings=self.settings, stats=stats, reporter=reporter, phase="removing")
         api, before = self.services.build_pinterest_api(target.ad_account_id), f". Before that: {self._progress_text}"
 

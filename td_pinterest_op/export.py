@@ -35,7 +35,7 @@ from td_pinterest_op.withholding.preparation import find_people_columns, open_re
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import format_error, open_history, record_run
 from td_pinterest_op.workflow.process import TaskProcess
-from td_pinterest_op.workflow.progress import LogReporter, Phase, ProgressReporter
+from td_pinterest_op.workflow.progress import Phase, ProgressReporter
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def export(
     )
     recorded = record_run(open_history(task, settings.history, timing), lambda _: [_build_history_row(stats, settings)])
     with recorded, _publish_statistics(stats, settings, timing), connected as services:
-        reporter = reporter or LogReporter(timing=timing)
+        reporter = reporter or ProgressReporter(timing=timing)
         _ExportRun(request=request, services=services, stats=stats, reporter=reporter).execute()
     return stats.to_json()
 

@@ -24,7 +24,6 @@ from td_pinterest_op.settings.types import WrongValueError, build_integer_type
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.process import TaskProcess
-from td_pinterest_op.workflow.resubmit import may_resubmit
 from td_pinterest_op.workflow.services import connect_services
 
 log = logging.getLogger(__name__)
@@ -78,7 +77,7 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
         own_task = _build_task(task, entry, name)
         return name, {"ok": True, "error": "", "statistics": export(own_task, timing)}
     except Exception as error:
-        if isinstance(error, StoppedError) or may_resubmit(task, error):
+        if isinstance(error, StoppedError) or workflow.may_resubmit(task, error):
             raise
         failure = to_export_error(error)
     log.error("%s: %s", name, failure)

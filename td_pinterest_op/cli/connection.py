@@ -22,10 +22,14 @@ from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
-from td_pinterest_op.workflow.digdag_secrets import find_local_secrets_folder, read_local_secret
-from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services, open_token_store
+from td_pinterest_op.workflow.digdag_secrets import (
+    LOCAL_PROJECT,
+    TokenStore,
+    find_local_secrets_folder,
+    read_local_secret,
+)
+from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services
 from td_pinterest_op.workflow.task import Task
-from td_pinterest_op.workflow.token_store import LOCAL_PROJECT
 
 ENVIRONMENT, LOCAL = "the environment", "the local digdag secrets"
 # The workflow's secrets, by the variable under which a task gets each.
@@ -118,7 +122,7 @@ class Credentials:
 
     def make_token_saver(self) -> OnNewRefreshToken:
         """Return a function that stores a new refresh token where the old one was found, or warns if that fails."""
-        store = open_token_store(self.build_task(), self.build_settings(), SYSTEM)
+        store = TokenStore(task=self.build_task(), settings=self.build_settings(), timing=SYSTEM)
         path = self.env_file
         if path is None or self.sources.get(TOKEN) != f"the file {path}":
             return store.save_token

@@ -99,7 +99,8 @@ def open_rows(
         return open_job_rows(td, source, on_job_id=on_job_id)
     described = wait_for_job(td, source.with_fresh_query(build_columns_statement(source.query)))
     query = Query(text=source.query, names=[name for name, _ in described.schema], columns=choose(described))
-    rows = open_job_rows(td, source.with_query(build_hashing_statement(query, control=control)), on_job_id=on_job_id)
+    hashing = replace(source, query=build_hashing_statement(query, control=control))
+    rows = open_job_rows(td, hashing, on_job_id=on_job_id)
     return replace(rows, job=replace(rows.job, is_judged=True))
 
 

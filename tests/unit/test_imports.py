@@ -63,7 +63,6 @@ MAY_REACH = {
     "cli.lint.project",
     "cli.project_folder",
     "cli.secret_target",
-    "http.connections",
     "http.transport",
 }
 

@@ -12,7 +12,6 @@ from td_pinterest_op.cli.doctor.check import ERROR, OK, CheckResult, DoctorConte
 from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
 from td_pinterest_op.redaction.format import format_count
-from td_pinterest_op.workflow.task import read_endpoints
 
 # The HTTP status of a response that refuses a credential.
 _REFUSED = 401
@@ -85,7 +84,7 @@ def check_proxy(environ: Mapping[str, str]) -> CheckResult:
 
 def _check_endpoints(context: DoctorContext) -> None:
     """Raise SettingsError if the environment names an endpoint to which secrets must not be sent."""
-    read_endpoints(context.credentials.environ)
+    _ = context.credentials.build_task().endpoints
 
 
 def _check_workflow(context: DoctorContext) -> CheckResult | None:

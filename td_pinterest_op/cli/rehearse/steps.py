@@ -51,7 +51,7 @@ def _try_token_refresh(rehearsal: Rehearsal) -> str:
             raise
         facts.old_refresh_token_lives = False
     # The one that is kept must be good, whatever the old one's return did.
-    tokens.replace_token(used)
+    tokens.replace_token(used, has_worked=True)
     new = "a refresh brings a new refresh token" if facts.refresh_rotates else "a refresh brings no new refresh token"
     return f"{new}; the old one is {'still accepted' if facts.old_refresh_token_lives else 'refused from then on'}"
 
