@@ -73,8 +73,10 @@ def _build_result_bars(run: Entry) -> Iterator[Bar]:
     sent, refused = run.get_number("records_sent") or 0, run.get_number("records_refused") or 0
     allowed, failed, removes = run.allowed_count, run.outcome == FAILED, run.get_text("action") == _REMOVE
     if run.is_mirror:
+        names = {"mirror_joined": "joined", "mirror_left": "left", "mirror_resent": "sent again"}
+        changes = [f"{format_number(count)} {word}" for name, word in names.items() if (count := run.get_number(name))]
         label = "Should be in the audience" if failed or run.dry_run else "In the audience"
-        yield Bar(kind=KEPT, label=label, count=allowed, note=_format_changes(run))
+        yield Bar(kind=KEPT, label=label, count=allowed, note=", ".join(changes) or "nobody joined or left")
     elif run.dry_run:
         yield Bar(kind=KEPT, label="Would be taken out" if removes else "Would be sent", count=allowed)
     else:
@@ -82,12 +84,6 @@ def _build_result_bars(run: Entry) -> Iterator[Bar]:
         missing = 0 if allowed is None else allowed - sent - refused
         yield Bar(kind=LOST, label="Not sent", count=missing, note="the run failed before" if failed else "")
         yield Bar(kind=KEPT, label="Taken out" if removes else "Sent", count=sent)
-
-
-def _format_changes(run: Entry) -> str:
-    names = (("mirror_joined", "joined"), ("mirror_left", "left"), ("mirror_resent", "sent again"))
-    changes = [f"{format_number(count)} {label}" for name, label in names if (count := run.get_number(name))]
-    return ", ".join(changes) or "nobody joined or left"
 
 
 def _build_matched_bar(run: Entry, size: Entry | None) -> Bar:
