@@ -20,9 +20,8 @@ _LARGEST = 10**15  # no figure of an export or of Pinterest is larger
 class Entry:
     """A run (`kind` RUN), a check of an audience's status (FOLLOW_UP) or a comparison with its control group (LIFT).
 
-    `outcome` is SUCCESS or FAILED. `values` has every figure and id by the name of its column in the history table.
-    `lift` has the figures of a comparison, empty for other kinds. `invalid_by_reason`: the most frequent first. `key`
-    is the same for two entries of one run.
+    `outcome` is SUCCESS or FAILED. `key` is the same for two entries of one run. `values`: figures and ids, by the name
+    of their column in the history table. `invalid_by_reason`: the most frequent first. `lift`: figures of a comparison.
     """
 
     kind: str
@@ -83,12 +82,11 @@ def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str
     reasons = _parse_mapping(values.pop("rows_invalid_by_reason", None))
     counts = Counter({str(name): int(count) for name, count in reasons.items() if 0 < int(count) <= _LARGEST})
     message = str(values.get("error") or error)
-    failed = values.get("outcome") == FAILED or bool(message)
     when = parse_time(values.get("time")) or parse_time(every.get("checked_at"))
     when = when or at or parse_time(values.get("session_time"))
     return Entry(
         kind=str(values.get("kind") or (RUN if "rows_read" in values else FOLLOW_UP)),
-        outcome=FAILED if failed else SUCCESS,
+        outcome=FAILED if message or values.get("outcome") == FAILED else SUCCESS,
         at=when,
         key=" ".join([str(values.get(name) or when) for name in _KEY] + [str(values.get("task") or "")]),
         values=values | {"error": message},

@@ -27,10 +27,9 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
     a run nor a follow-up.
     """
     audiences = build_audience_reports(entries, audience_id=audience_id)
-    values: dict[str, Any]
     if len(audiences) == 1:
         entries = audiences[0].entries[-_MOST_ENTRIES:]
-        template, values = "audience.html", {"audience": audiences[0], "charts": _draw_charts(entries)}
+        template, values = "audience.html", dict[str, Any](audience=audiences[0], charts=_draw_charts(entries))
     else:
         entries = entries[-_MOST_ENTRIES_OF_ALL:]
         template, values = "overview.html", {"audiences": audiences}

@@ -26,18 +26,16 @@ class ReportText:
 
 
 # The texts of successful actions: `{sent}` people were sent, whom Pinterest will have matched at the time `{until}`.
-_ON_THEIR_WAY = ReportText(
+_SENT_TEXT = ReportText(
     tone="waiting",
     headline="{sent} people are on their way to Pinterest",
     detail="Pinterest matches them to its accounts, which takes 24 to 48 hours. Only then does the size change.",
     next="Look again after {until}: run pinterest_status.dig, or open the audience in Ads Manager.",
 )
-# The others have `_ON_THEIR_WAY`.
+# The others have `_SENT_TEXT`.
 _ACTION_TEXTS = {
-    "remove_people_from_current_audience": replace(
-        _ON_THEIR_WAY, headline="Pinterest was asked to remove {sent} people"
-    ),
-    "mirror_current_audience": replace(_ON_THEIR_WAY, headline="{sent} changes are on their way to Pinterest"),
+    "remove_people_from_current_audience": replace(_SENT_TEXT, headline="Pinterest was asked to remove {sent} people"),
+    "mirror_current_audience": replace(_SENT_TEXT, headline="{sent} changes are on their way to Pinterest"),
     "clear_current_audience": ReportText(
         headline="The audience is empty",
         detail="It uses a customer list without people (if Pinterest requires a record, one digest that belongs to "
@@ -71,12 +69,18 @@ def choose_report_text(run: Entry | None, follow_up: Entry | None) -> ReportText
             detail=run.get_text("summary"),
             next="Remove dry_run from the settings and run the workflow again.",
         )
-    text = _ACTION_TEXTS.get(run.get_text("action") if run else "", _ON_THEIR_WAY)
+    text = _ACTION_TEXTS.get(run.get_text("action") if run else "", _SENT_TEXT)
     # A follow-up has nothing to add to the text of an action that needs no waiting.
     if follow_up and text.tone == "waiting":
         return _describe_follow_up(follow_up)
     assert run is not None  # noqa: S101 - the caller has one of the two
-    return _describe_success(run, text)
+    sent = run.get_number("records_sent")
+    if not sent and "{sent}" in text.headline:
+        # An empty result that was allowed, or one whose people are in the audience already.
+        headline = "Nobody joined or left" if run.is_mirror else "Nothing had to be sent"
+        return ReportText(headline=headline, detail=run.get_text("summary"), next="Nothing to do.")
+    until = format_time(run.at + _MATCHING_TIME) if run.at else "two days after the run"
+    return replace(text, headline=text.headline.format(sent=format_number(sent)), next=text.next.format(until=until))
 
 
 def _describe_failure(run: Entry) -> ReportText:
@@ -92,16 +96,6 @@ def _describe_failure(run: Entry) -> ReportText:
         detail=f"{progress} {run.get_text('error')}".strip(),
         next="Do what the message says, then run the workflow again. Running it again is always safe.",
     )
-
-
-def _describe_success(run: Entry, text: ReportText) -> ReportText:
-    sent = run.get_number("records_sent")
-    if not sent and "{sent}" in text.headline:
-        # An empty result that was allowed, or one whose people are in the audience already.
-        headline = "Nobody joined or left" if run.is_mirror else "Nothing had to be sent"
-        return ReportText(headline=headline, detail=run.get_text("summary"), next="Nothing to do.")
-    until = format_time(run.at + _MATCHING_TIME) if run.at else "two days after the run"
-    return replace(text, headline=text.headline.format(sent=format_number(sent)), next=text.next.format(until=until))
 
 
 def _describe_follow_up(follow_up: Entry) -> ReportText:
