@@ -24,11 +24,11 @@ from td_pinterest_op.records.plan import check_values
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.redaction.format import format_count, format_label
+from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.run_history.table import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import ERASURE, ErasureSettings
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.stats import Stats, format_count
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.workflow import task as workflow
@@ -91,7 +91,7 @@ class _Target:
     def label(self) -> str:
         """The text that names the list in messages."""
         name, list_id = self.customer_list_name or "", self.customer_list_id
-        lists = "the lists" if list_id is None else format_label("customer list", list_id, name)
+        lists = "the lists" if list_id is None else f'customer list {list_id} "{escape(name)}"'
         return f"{lists} of ad account {self.ad_account_id}"
 
     def to_json(self) -> dict[str, Any]:

@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from td_pinterest_op.audiences.request import extend_task, read_settings, split_parameters
-from td_pinterest_op.errors import SettingsError, StoppedError, WorkflowError
+from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.export import export
 from td_pinterest_op.history import write_missing_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.parse import parse_settings, read_parameter
 from td_pinterest_op.settings.structures import read_list_items
 from td_pinterest_op.settings.table import CONNECTION
@@ -79,7 +78,7 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
     except Exception as error:
         if isinstance(error, StoppedError) or workflow.may_resubmit(task, error):
             raise
-        failure = to_export_error(error)
+        failure = ExportError.from_exception(error)
     log.error("%s: %s", name, failure)
     known = {key: entry.get(key) for key in ("action", "ad_account_id", "audience_id", "audience_name")}
     if isinstance(failure, SettingsError):

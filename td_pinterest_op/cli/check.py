@@ -10,7 +10,7 @@ from td_pinterest_op.cli.lint import dig_file, rules
 from td_pinterest_op.cli.lint.dig_file import Finding
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.redaction.format import format_count
+from td_pinterest_op.stats import format_count
 
 
 @click.command(

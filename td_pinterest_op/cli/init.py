@@ -25,7 +25,7 @@ from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.project_folder import create_project_folder, print_next_commands
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.redaction.format import escape
+from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.settings.table import CREDENTIALS
 from td_pinterest_op.settings.types import AUDIENCE_ID, WrongValueError
 from td_pinterest_op.workflow.services import Services

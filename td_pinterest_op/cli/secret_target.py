@@ -13,9 +13,9 @@ from td_pinterest_op.cli import files
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.http.transport import NoResponseError, is_safe_url
-from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.redaction.secret import Secret, mask
 from td_pinterest_op.runtime.atomic_file import replace_file
+from td_pinterest_op.stats import format_count
 from td_pinterest_op.workflow.digdag_secrets import DigdagServer, find_local_secrets_folder
 
 # Writes secrets, by their workflow names, and says where they are.

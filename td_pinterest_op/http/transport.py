@@ -20,8 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from td_pinterest_op import USER_AGENT
-from td_pinterest_op.redaction.format import sanitize
-from td_pinterest_op.redaction.secret import Secret, mask
+from td_pinterest_op.redaction.secret import Secret, mask, sanitize
 
 RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"  # by name only: urllib3 1.26 lacks this class
 # Adds credentials to a request, as an AuthBase of requests does.

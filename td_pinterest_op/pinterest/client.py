@@ -15,7 +15,7 @@ from td_pinterest_op.http.retry import Retry, read_reset_delay, read_retry_after
 from td_pinterest_op.http.transport import NoResponseError, Response, Transport
 from td_pinterest_op.pinterest.policy import FAILURES, Decision, Recovery, judge_response
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
-from td_pinterest_op.redaction.format import escape, sanitize
+from td_pinterest_op.redaction.secret import escape, sanitize
 from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.stats import RequestCounts
 

@@ -13,9 +13,9 @@ from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import ExportError, SettingsError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.retry import Retry, read_retry_after
 from td_pinterest_op.http.transport import Failure, NoResponseError, RawResponse, Transport, read_response
-from td_pinterest_op.redaction.format import format_count, sanitize
-from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.redaction.secret import Secret, sanitize
 from td_pinterest_op.runtime.clock import Timing, format_duration
+from td_pinterest_op.stats import format_count
 
 log = logging.getLogger(__name__)
 

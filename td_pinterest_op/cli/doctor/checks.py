@@ -11,7 +11,7 @@ from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
 from td_pinterest_op.cli.doctor.check import ERROR, OK, CheckResult, DoctorContext, skip_check
 from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
-from td_pinterest_op.redaction.format import format_count
+from td_pinterest_op.stats import format_count
 
 # The HTTP status of a response that refuses a credential.
 _REFUSED = 401

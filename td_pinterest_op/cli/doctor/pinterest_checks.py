@@ -8,9 +8,8 @@ from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, Do
 from td_pinterest_op.http.retry import read_server_time
 from td_pinterest_op.pinterest.oauth import describe_missing_scopes
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
-from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.runtime.clock import DAY, SYSTEM
-from td_pinterest_op.stats import Condition, find_condition
+from td_pinterest_op.stats import Condition, find_condition, format_count
 
 # The refresh token ends soon, in seconds.
 _SOON = 14 * DAY

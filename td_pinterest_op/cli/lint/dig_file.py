@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from td_pinterest_op.settings.text import read_scalar
+from td_pinterest_op.settings.structures import read_scalar
 
 # Blocks that hold tasks, besides the names that begin with +.
 BLOCKS = ("_do", "_else_do", "_error", "_check")

@@ -15,7 +15,7 @@ from td_pinterest_op.cli.lint.settings import MANY, OPERATORS, TABLES, check_aud
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.sql import find_hashing_reason, require_hashable
 from td_pinterest_op.settings.parse import TASK_PARAMETERS, find_misspelt_parameters
-from td_pinterest_op.settings.setting import SettingsTable
+from td_pinterest_op.settings.table import SettingsTable
 from td_pinterest_op.settings.types import find_nearest, has_lost_digits
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.workflow import task as workflow_task
