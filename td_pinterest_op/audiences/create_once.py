@@ -79,10 +79,10 @@ def poll_until_found(find: Callable[[], _Answer | None], client: Client) -> _Ans
 def create_once(
     *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, is_divisible: bool = False
 ) -> tuple[_T, int]:
-    """Create an audience or a list; return it, and how many responses were lost. `is_divisible`: it has many records.
+    """Return what `create` creates, and how many responses were lost. If one is, repeat only if `find` finds nothing.
 
-    If the response to `create` is lost, the request is repeated only if `find` finds nothing. If two runs of a task
-    create at once, both return the entity that `find` prefers. Raises MaybeAppliedError when the retries are used up,
+    `create` requests an audience or a list (`is_divisible`: with several records). If two runs of a task create at
+    once, both return the entity that `find` prefers. Raises MaybeAppliedError when the retries are used up,
     ConnectionBrokenError after two requests without any response if they are divisible, and what the functions raise,
     with `maybe_applied` if it may exist.
     """

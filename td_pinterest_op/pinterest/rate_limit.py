@@ -53,9 +53,9 @@ class RateLimiter:
         self._lock = threading.Lock()
 
     def acquire_permit(self, *, write: bool) -> tuple[Permit, float]:
-        """Wait until a request may be sent; return its permit, for `release_permit`, and the seconds waited.
+        """Wait until a request (`write`: one that writes) may be sent; return its permit and the seconds waited.
 
-        Raises StoppedError once `stop` was called, or the run was asked to end.
+        The permit is for `release_permit`. Raises StoppedError once `stop` was called, or the run was asked to end.
         """
         waited = 0.0
         while True:

@@ -125,7 +125,7 @@ class AudienceAction(abc.ABC):
         return [audience for audience in named if audience not in own], own
 
     def _create_new_audience(self, create: Callable[[], Audience], *, list_id: str | None = None) -> Audience:
-        """Create an audience, and remove its duplicates. Returns the one that stays, once it uses the list `list_id`.
+        """Call `create`, and remove duplicates. Returns the audience that stays, once it uses the list `list_id`.
 
         An audience without a customer list, such as a look-alike audience, has no `list_id`. Raises as `_keep_oldest`.
         """
