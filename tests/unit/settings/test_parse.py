@@ -557,6 +557,12 @@ def test_a_wrong_value_from_a_secret_is_not_shown() -> None:
     assert "- retry_count: must be a whole number, not a string of 6 characters" in text
 
 
+def test_a_credential_of_the_environment_is_not_shown_even_if_the_settings_have_another() -> None:
+    raw = {**LEAST, "client_secret": "of-the-settings", "retry_count": "of the environment"}
+    text = message_of(raw, {**ENVIRON, "PINTEREST_CLIENT_SECRET": "of the environment"})
+    assert "retry_count: must be a whole number, not a string of 18 characters" in text
+
+
 def test_a_credential_from_any_secret_is_not_shown_as_the_value_of_another_setting() -> None:
     raw = {**LEAST, "client_secret": "${secret:team.key}", "action": "hunter two"}
     assert "hunter" not in message_of(raw, {**ENVIRON, "TEAM_KEY": "hunter"})
