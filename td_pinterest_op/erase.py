@@ -55,21 +55,21 @@ def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     request = read_request(task, table=ERASURE)
     settings = request.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
-    history = open_history(task, settings.history, timing)
-    with connect_services(task, settings, timing=timing, count=stats.requests, scopes=SCOPES) as services:
-        erasure = _Erasure(services=services, settings=settings, stats=stats)
-        with record_run(history, erasure.build_history_rows), contextlib.closing(Spool()) as spool:
+    erasure = _Erasure(settings=settings, stats=stats, timing=timing)
+    connected = connect_services(task, settings, timing=timing, count=stats.requests, scopes=SCOPES)
+    with record_run(open_history(task, settings.history, timing), erasure.build_history_rows):
+        with connected as services, contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.get_token()
-            erasure.find_targets()
-            prepared = erasure.read_people(cast("Source", request.source), spool)
+            erasure.find_targets(services)
+            prepared = erasure.read_people(services, cast("Source", request.source), spool)
             log.info("%s", erasure.describe_plan())
             if stats.unique and not settings.dry_run:
-                erasure.remove_from_all_lists(prepared)
-            erasure.is_complete = True
-            receipt = erasure.to_json()
-            log.info("receipt: %s", json.dumps(receipt))
-            erasure.raise_if_lists_failed()
+                erasure.remove_from_all_lists(services, prepared)
+        erasure.is_complete = True
+        receipt = erasure.to_json()
+        log.info("receipt: %s", json.dumps(receipt))
+        erasure.raise_if_lists_failed()
     return receipt
 
 
@@ -103,9 +103,9 @@ class _Target:
 class _Erasure:
     """The run of an erasure. Each of the `targets` gets its result in turn; `processed` counts the results."""
 
-    services: Services
     settings: ErasureSettings
     stats: Stats
+    timing: Timing
     targets: list[_Target] = field(default_factory=list)
     processed: int = 0
     is_complete: bool = False
@@ -126,11 +126,11 @@ class _Erasure:
         """How many of all customer lists were processed, for messages."""
         return f"{self.processed} of {len(self.targets)} customer lists were processed"
 
-    def find_targets(self) -> None:
+    def find_targets(self, services: Services) -> None:
         """Find each customer list of the ad accounts, and each account that cannot be read."""
         for account in self.settings.ad_account_ids:
             try:
-                lists = self.services.build_pinterest_api(account).list_customer_lists()
+                lists = services.build_pinterest_api(account).list_customer_lists()
                 self.targets += [_Target(account, each.id, each.name) for each in lists]
             except StoppedError:
                 raise
@@ -138,10 +138,10 @@ class _Erasure:
                 log.warning("the customer lists of ad account %s cannot be read: %s", account, error)
                 self.targets.append(_Target(account, reason=str(error)))
 
-    def read_people(self, source: Source, spool: Spool) -> PreparedRecords:
+    def read_people(self, services: Services, source: Source, spool: Spool) -> PreparedRecords:
         """Read unique identifiers into the spool. Raises InvalidRowsError if invalid ones are not ignored."""
         stats = self.stats
-        rows = open_job_rows(self.services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
+        rows = open_job_rows(services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)
         types = {column.type.name for column in columns}
         if missing := [name for name in LIST_TYPES if name not in types]:
@@ -152,7 +152,7 @@ class _Erasure:
             )
         reader = IdentifierReader(spool, ReaderSettings(columns=columns), stats)
         phase = Phase(name="reading", unit="rows", total=rows.job.records)
-        with ProgressReporter(timing=self.services.timing).show_progress(phase) as progress:
+        with ProgressReporter(timing=self.timing).show_progress(phase) as progress:
             prepared = reader.read(rows.blocks, progress=progress)
         check_values(stats, skip_invalid=self.settings.ignore_invalid_records, first_invalid=reader.first_invalid)
         return prepared
@@ -168,22 +168,26 @@ class _Erasure:
             + (" (dry run: nothing is written)" if settings.dry_run else "")
         )
 
-    def remove_from_all_lists(self, prepared: PreparedRecords) -> None:
+    def remove_from_all_lists(self, services: Services, prepared: PreparedRecords) -> None:
         """Remove the records from one list after the other. Continues after an error that concerns one list."""
-        for number, target in enumerate(self.targets, start=1):
-            if target.customer_list_id is not None:
-                self._remove_from_list(target, target.customer_list_id, prepared)
-                log.info("%d of %d: %s: %d records removed", number, len(self.targets), target.label, target.records)
-                if target.reason:
-                    log.warning("%s: %s", target.label, target.reason)
-            self.processed = number
+        try:
+            for number, target in enumerate(self.targets, start=1):
+                if target.customer_list_id is not None:
+                    self._remove_from_list(services, target, target.customer_list_id, prepared)
+                    place = f"{number} of {len(self.targets)}: {target.label}"
+                    log.info("%s: %d records removed", place, target.records)
+                    if target.reason:
+                        log.warning("%s: %s", target.label, target.reason)
+                self.processed = number
+        except ExportError as error:
+            raise error.extend(f". Before that: {self._progress_text}") from None
 
-    def _remove_from_list(self, target: _Target, list_id: str, prepared: PreparedRecords) -> None:
+    def _remove_from_list(self, services: Services, target: _Target, list_id: str, prepared: PreparedRecords) -> None:
         """Remove the records from a list, and store the result in `target`. Raises errors that concern all lists."""
         stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
-        client, reporter = self.services.client, ProgressReporter(timing=self.services.timing)
+        client, reporter = services.client, ProgressReporter(timing=self.timing)
         sender = Sender(client=client, settings=self.settings, stats=stats, reporter=reporter, phase="removing")
-        api, before = self.services.build_pinterest_api(target.ad_account_id), f". Before that: {self._progress_text}"
+        api = services.build_pinterest_api(target.ad_account_id)
 
         def remove_batch(records: Batch) -> Response:
             response = api.change_records(list_id, records, operation="REMOVE")
@@ -193,8 +197,8 @@ class _Erasure:
 
         try:
             sender.send(prepared, remove_batch)
-        except (StoppedError, UnexpectedError) as error:
-            raise error.extend(before) from None
+        except (StoppedError, UnexpectedError):
+            raise
         except ExportError as error:
             target.reason = str(error)
             # The sender has stopped all requests.
@@ -203,7 +207,7 @@ class _Erasure:
             if stats.sent + stats.refused != prepared.unique_count:
                 raise UnexpectedError(
                     "a customer list reported no error, but did not accept every removal: a bug in td_pinterest_op; "
-                    f"please report it with this line{before}"
+                    "please report it with this line"
                 )
             target.reason = f"Pinterest refused {stats.refused:,} of the records" if stats.refused else ""
         target.records = stats.sent
@@ -222,7 +226,7 @@ class _Erasure:
         """Return the receipt as plain JSON types, for the workflow store."""
         statistics = self.stats.to_json()
         return {
-            "erased_at": self.services.timing.utc().isoformat(timespec="seconds"),
+            "erased_at": self.timing.utc().isoformat(timespec="seconds"),
             **{name: statistics[name] for name in ("job_id", "dry_run", "version", "rows")},
             "records": self.stats.unique,
             "accounts": len(self.settings.ad_account_ids),

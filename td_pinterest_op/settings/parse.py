@@ -8,8 +8,10 @@ from typing import Any, TypeGuard, TypeVar
 
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
+from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.structures import parse_text, read_mapping
 from td_pinterest_op.settings.table import (
+    CREDENTIALS,
     ActionSpec,
     ConnectionSettings,
     Setting,
@@ -143,7 +145,9 @@ def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str
         return parsed
     if is_left_out(content):
         parsed.add_problem("result_settings", "missing; allowed: a mapping of settings", code="missing")
-    # Credentials first: no message shows one that has been read.
+    # Credentials first, and those of the environment even if the settings have others: no message shows one.
+    for key in CREDENTIALS:
+        Secret(environ.get(build_variable_name(key.secret), "").strip())
     for name, key in sorted(table.by_name.items(), key=lambda item: not item[1].is_credential):
         if key.is_credential or not is_left_out(mapping.get(name)):
             parsed.given_values[name] = _read_value(parsed, name, mapping.get(name), environ)

@@ -182,8 +182,6 @@ def _build_id_type(longest: int, allowed: str) -> SettingType:
 
 
 def _read_credential(value: object, _: Show) -> Secret:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30:
-        value = str(value)
     if not isinstance(value, str):
         raise WrongValueError(f"must be a string, not {describe_type(value)}")
     secret = Secret(value.strip())  # before the checks: no message may show a wrong one either
@@ -192,6 +190,12 @@ def _read_credential(value: object, _: Show) -> Secret:
     if len(value) > LONGEST_SECRET:
         raise WrongValueError(f"the value is longer than the {LONGEST_SECRET} characters that a secret may have")
     return secret
+
+
+def _read_numeric_credential(value: object, show: Show) -> Secret:
+    """Return a credential that is given as text or as a number, or raise WrongValueError."""
+    is_id = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30
+    return _read_credential(str(value) if is_id else value, show)
 
 
 def _read_line(value: object, _: Show) -> str:
@@ -238,6 +242,5 @@ TABLE = SettingType(
     read=_read_table_name, allowed="table or database.table, in lowercase letters, digits and underscores"
 )
 PAGE = SettingType(read=_read_page_path, allowed="the path of a file to write, ending in .html")
-CREDENTIAL = SettingType(
-    read=_read_credential, allowed="text, as Pinterest shows it, or the template of a secret", is_id=True
-)
+CREDENTIAL = SettingType(read=_read_credential, allowed="text, as Pinterest shows it, or the template of a secret")
+NUMERIC_CREDENTIAL = SettingType(read=_read_numeric_credential, allowed=CREDENTIAL.allowed, is_id=True)

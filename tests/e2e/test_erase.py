@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from td_pinterest_op import erase
 from td_pinterest_op.erase import erase_people
 from td_pinterest_op.errors import (
     AccountError,
@@ -201,23 +202,40 @@ def test_all_problems_of_the_task_are_reported_together(services: Services) -> N
     assert [] == services.pinterest.calls.all()
 
 
-@pytest.mark.parametrize("operation", ["customer_lists/list", "customer_lists/update"])
+@pytest.mark.parametrize(
+    ("operation", "progress"),
+    [("customer_lists/list", ""), ("customer_lists/update", ". Before that: 0 of 7 customer lists were processed")],
+)
 def test_stopped_erasure_ends_at_once_and_reports_no_list(
     services: Services,
     lists: list[str],
     operation: str,
+    progress: str,
     caplog: pytest.LogCaptureFixture,
     request: pytest.FixtureRequest,
 ) -> None:
     services.pinterest.on_request(lambda call: shutdown.request_end("SIGTERM") if call.operation == operation else None)
     services.pinterest.inject(Fault(effect=Answer(status=503), operation=operation, times=None))
     request.addfinalizer(shutdown.clear_request)
-    with pytest.raises(StoppedError, match=r"was stopped \(SIGTERM\)"):
+    with pytest.raises(StoppedError, match=r"was stopped \(SIGTERM\)") as stopped:
         run_erasure(services, services.job(people(40)))
+    assert progress == "".join(str(stopped.value).partition(". Before that: ")[1:])
     assert 1 == len(services.pinterest.calls.of(operation))
     assert "cannot be read" not in caplog.text
     assert "receipt" not in caplog.text
     assert digests(50) == services.pinterest.members(lists[0])
+
+
+def test_erasure_stopped_between_two_lists_reports_its_progress(
+    services: Services, lists: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop_at_third_list(text: str, *args: object) -> None:
+        if (text % args).startswith("3 of 7: "):
+            raise StoppedError("the run was stopped (SIGTERM)")
+
+    monkeypatch.setattr(erase.log, "info", stop_at_third_list)
+    with pytest.raises(StoppedError, match=r"\(SIGTERM\)\. Before that: 2 of 7 customer lists were processed$"):
+        run_erasure(services, services.job(people(40)))
 
 
 def test_no_receipt_is_logged_when_a_record_was_not_sent(
@@ -225,7 +243,7 @@ def test_no_receipt_is_logged_when_a_record_was_not_sent(
 ) -> None:
     batches = PreparedRecords.read_batches
     monkeypatch.setattr(PreparedRecords, "read_batches", lambda self, size: islice(batches(self, size), 2))
-    with pytest.raises(UnexpectedError, match="a customer list reported no error, but"):
+    with pytest.raises(UnexpectedError, match=r"with this line\. Before that: 0 of 7 customer lists were processed$"):
         run_erasure(services, services.job(people(40)), limit_records_per_request=15)
     assert "receipt: " not in caplog.text
 

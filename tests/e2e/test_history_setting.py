@@ -20,6 +20,7 @@ from td_pinterest_op.export import export
 from td_pinterest_op.many import export_entry
 from td_pinterest_op.run_history.table import COLUMNS
 from td_pinterest_op.runtime import shutdown
+from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.status import check_audiences
 from td_pinterest_op.workflow import history as writing
 from td_pinterest_op.workflow.task import Task
@@ -38,6 +39,7 @@ MIRROR = "mirror_current_audience"
 HISTORY = f"crm.{TABLE}"
 ATTEMPT: dict[str, Any] = {"session_uuid": "0f3c5a1e-0000-4000-8000-00000000abcd", "attempt_id": 7}
 TASK = {"session_time": SESSION, "task_name": "+pinterest_export+export", "project_id": 1, **ATTEMPT}
+CLEARING = {"type": "pinterest", "audience_type": "customer_list", "action": CLEAR, "audience_id": "77"}
 # The paths of requests to the history's database, and of its jobs.
 ISSUE, JOB = "/v3/job/issue/presto/crm$", "td_pinterest_op: .*history"
 
@@ -170,6 +172,27 @@ def test_interrupted_erasure_records_its_progress(services: Services, request: p
     assert [("failed", "Failed: 0 of 0 customer lists were processed.")] == [
         (row["outcome"], row["summary"]) for row in read_rows(services)
     ]
+
+
+@pytest.mark.parametrize(
+    ("run", "settings"),
+    [(export, CLEARING), (erase_people, {}), (check_audiences, {"audience_id": "77"})],
+    ids=["export", "erasure", "follow-up"],
+)
+def test_run_that_cannot_open_its_connections_writes_a_failed_row(
+    services: Services,
+    run: Callable[[Task, Timing], object],
+    settings: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = settings | {"ad_account_id": AD_ACCOUNT_ID, "history": HISTORY}
+    monkeypatch.chdir(tmp_path)
+    # The place of the refresh token depends on the working folder.
+    tmp_path.rmdir()
+    with pytest.raises(FileNotFoundError):
+        run(task_of(services, settings, job_id=services.job(people(5))), services.time.timing)
+    assert ["failed"] == [row["outcome"] for row in read_rows(services)]
 
 
 def test_follow_up_writes_a_row_for_each_audience_even_an_unreadable_one(services: Services) -> None:

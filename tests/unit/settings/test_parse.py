@@ -229,7 +229,7 @@ def test_an_export_without_action_creates_an_audience() -> None:
         ("columns", {"tel": "phone"}),
         ("columns", {"crm": "external_id"}),
         ("client_id", 1.5),
-        ("client_secret", True),
+        ("client_secret", 12345),
         ("client_secret", "x" * 5_000_000),
         ("refresh_token", "two words"),
         ("refresh_token", "töken"),
@@ -555,6 +555,12 @@ def test_any_setting_may_come_from_a_secret() -> None:
 def test_a_wrong_value_from_a_secret_is_not_shown() -> None:
     text = message_of({**LEAST, "retry_count": "${secret:retries}"}, {**ENVIRON, "RETRIES": "hunter"})
     assert "- retry_count: must be a whole number, not a string of 6 characters" in text
+
+
+def test_a_credential_of_the_environment_is_not_shown_even_if_the_settings_have_another() -> None:
+    raw = {**LEAST, "client_secret": "of-the-settings", "retry_count": "of the environment"}
+    text = message_of(raw, {**ENVIRON, "PINTEREST_CLIENT_SECRET": "of the environment"})
+    assert "retry_count: must be a whole number, not a string of 18 characters" in text
 
 
 def test_a_credential_from_any_secret_is_not_shown_as_the_value_of_another_setting() -> None:
