@@ -101,6 +101,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         return self._read_plan()
 
     def _read_plan(self) -> Mapping[str, PreparedRecords]:
+        """Read this run's plan from the ledger. Once it is complete, errors no longer say that nothing was sent."""
         rows = self.stage.read_rows("read the plan back", self.ledger.new_rows_query(self.ledger.state))
         spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
         proofs = []
