@@ -24,17 +24,17 @@ from td_pinterest_op.records.plan import check_values
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.redaction.format import format_count, format_label
+from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.run_history.table import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import ERASURE, ErasureSettings
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.stats import Stats, format_count
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run
 from td_pinterest_op.workflow.process import TaskProcess
-from td_pinterest_op.workflow.progress import LogReporter, Phase
+from td_pinterest_op.workflow.progress import Phase, ProgressReporter
 from td_pinterest_op.workflow.services import Services, connect_services
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class _Target:
     def label(self) -> str:
         """The text that names the list in messages."""
         name, list_id = self.customer_list_name or "", self.customer_list_id
-        lists = "the lists" if list_id is None else format_label("customer list", list_id, name)
+        lists = "the lists" if list_id is None else f'customer list {list_id} "{escape(name)}"'
         return f"{lists} of ad account {self.ad_account_id}"
 
     def to_json(self) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class _Erasure:
             )
         reader = IdentifierReader(spool, ReaderSettings(columns=columns), stats)
         phase = Phase(name="reading", unit="rows", total=rows.job.records)
-        with LogReporter(timing=self.services.timing).show_progress(phase) as progress:
+        with ProgressReporter(timing=self.services.timing).show_progress(phase) as progress:
             prepared = reader.read(rows.blocks, progress=progress)
         check_values(stats, skip_invalid=self.settings.ignore_invalid_records, first_invalid=reader.first_invalid)
         return prepared
@@ -177,7 +177,7 @@ class _Erasure:
 
     def _remove_from_list(self, target: _Target, list_id: str, prepared: PreparedRecords) -> None:
         stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
-        client, reporter = self.services.client, LogReporter(timing=self.services.timing)
+        client, reporter = self.services.client, ProgressReporter(timing=self.services.timing)
         sender = Sender(client=client, settings=self.settings, stats=stats, reporter=reporter, phase="removing")
         api, before = self.services.build_pinterest_api(target.ad_account_id), f". Before that: {self._progress_text}"
 

@@ -22,12 +22,11 @@ from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.plan import check_rows, describe_plan
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.records.sql import open_rows
-from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.page_file import add_run_to_page
 from td_pinterest_op.run_history.table import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.stats import Stats, format_count
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding.lists import open_lists
 from td_pinterest_op.withholding.people import Lists
@@ -35,7 +34,7 @@ from td_pinterest_op.withholding.preparation import find_people_columns, open_re
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import format_error, open_history, record_run
 from td_pinterest_op.workflow.process import TaskProcess
-from td_pinterest_op.workflow.progress import LogReporter, Phase, ProgressReporter
+from td_pinterest_op.workflow.progress import Phase, ProgressReporter
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services
 
 log = logging.getLogger(__name__)
@@ -75,7 +74,7 @@ def export(
     )
     recorded = record_run(open_history(task, settings.history, timing), lambda _: [_build_history_row(stats, settings)])
     with recorded, _publish_statistics(stats, settings, timing), connected as services:
-        reporter = reporter or LogReporter(timing=timing)
+        reporter = reporter or ProgressReporter(timing=timing)
         _ExportRun(request=request, services=services, stats=stats, reporter=reporter).execute()
     return stats.to_json()
 

@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from td_pinterest_op.audiences.request import extend_task, read_settings, split_parameters
-from td_pinterest_op.errors import SettingsError, StoppedError, WorkflowError
+from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.export import export
 from td_pinterest_op.history import write_missing_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.parse import parse_settings, read_parameter
 from td_pinterest_op.settings.structures import read_list_items
 from td_pinterest_op.settings.table import CONNECTION
@@ -24,7 +23,6 @@ from td_pinterest_op.settings.types import WrongValueError, build_integer_type
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.process import TaskProcess
-from td_pinterest_op.workflow.resubmit import may_resubmit
 from td_pinterest_op.workflow.services import connect_services
 
 log = logging.getLogger(__name__)
@@ -78,9 +76,9 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
         own_task = _build_task(task, entry, name)
         return name, {"ok": True, "error": "", "statistics": export(own_task, timing)}
     except Exception as error:
-        if isinstance(error, StoppedError) or may_resubmit(task, error):
+        if isinstance(error, StoppedError) or workflow.may_resubmit(task, error):
             raise
-        failure = to_export_error(error)
+        failure = ExportError.from_exception(error)
     log.error("%s: %s", name, failure)
     known = {key: entry.get(key) for key in ("action", "ad_account_id", "audience_id", "audience_name")}
     if isinstance(failure, SettingsError):

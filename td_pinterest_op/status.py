@@ -11,7 +11,7 @@ from typing import Any
 
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.redaction.format import format_label
+from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.run_history.audience_history import AudienceHistory, build_audience_history, select_audience_rows
 from td_pinterest_op.run_history.table import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
@@ -169,7 +169,7 @@ def _check_audience(api: Api, audience_id: str, known: AudienceHistory, settings
         log.warning("%s", problem)
         return None, problem
     broken = state.find_broken_limits(settings, previous_size=known.sizes.get(audience_id))
-    label = format_label("audience", audience_id, state.audience_name)
+    label = f'audience {audience_id} "{escape(state.audience_name)}"'
     level = logging.INFO if state.condition is Condition.READY and not broken else logging.WARNING
     log.log(level, "%s: %s", label, state.summary)
     return state, f"{label}: {' and '.join(broken)}. {state.summary}" if broken else ""

@@ -20,13 +20,12 @@ from td_pinterest_op.cli.secret_target import Target, make_target
 from td_pinterest_op.errors import AccountError, ExportError, SettingsError, StoppedError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Client, TokenSource
-from td_pinterest_op.pinterest.oauth import Bearer, Grant, find_missing_scopes
+from td_pinterest_op.pinterest.oauth import Bearer, Grant, describe_missing_scopes
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.workflow.services import open_client
-from td_pinterest_op.workflow.task import read_endpoints
 
 _TARGETS, _REDIRECT = ("local", "td", "server", "file"), "http://localhost:8085/"
 _APPS = "https://developers.pinterest.com/apps/"
@@ -78,7 +77,7 @@ def authorize(
     environ = credentials.environ
     store = make_target(kind, place, environ)
     app = _add_app_credentials(credentials).build_settings()
-    with stop_on_signals(), open_client(app, endpoint=read_endpoints(environ).pinterest, timing=SYSTEM) as client:
+    with stop_on_signals(), open_client(credentials.build_task(), app, timing=SYSTEM) as client:
         state = secrets.token_urlsafe(32)
         link = build_consent_url(environ, client_id=app.client_id, redirect_uri=redirect, state=state)
         code = (
@@ -162,10 +161,9 @@ def _exchange_and_store_tokens(
         grant = exchange_code(
             client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
         )
-        if missing := find_missing_scopes(grant.scopes):
-            scopes = f"scope{'' if len(missing) == 1 else 's'} {' and '.join(missing)}"
+        if missing := describe_missing_scopes(grant.scopes):
             raise AccountError(
-                f"the approval of the app lacks the {scopes}, which an export needs: nothing was stored. "
+                f"the approval of the app lacks the {missing}, which an export needs: nothing was stored. "
                 f"Check which scopes the app may ask for at {_APPS}, and run the command again"
             )
         assert grant.refresh_token is not None  # noqa: S101 - `exchange` has checked this

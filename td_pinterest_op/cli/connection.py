@@ -20,19 +20,23 @@ from td_pinterest_op.pinterest.client import OnResponse
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_settings
-from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ConnectionSettings
+from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ConnectionSettings, build_variable_name
 from td_pinterest_op.stats import RequestCounts
-from td_pinterest_op.workflow.digdag_secrets import find_local_secrets_folder, read_local_secret
-from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services, open_token_store
+from td_pinterest_op.workflow.digdag_secrets import (
+    LOCAL_PROJECT,
+    TokenStore,
+    find_local_secrets_folder,
+    read_local_secret,
+)
+from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect_services
 from td_pinterest_op.workflow.task import Task
-from td_pinterest_op.workflow.token_store import LOCAL_PROJECT
 
 ENVIRONMENT, LOCAL = "the environment", "the local digdag secrets"
 # The workflow's secrets, by the variable under which a task gets each.
 SECRETS: Mapping[str, str] = MappingProxyType(
-    {"TD_API_KEY": "td.apikey", **{key.variable: key.secret for key in CREDENTIALS}}
+    {"TD_API_KEY": "td.apikey", **{build_variable_name(key.secret): key.secret for key in CREDENTIALS}}
 )
-PINTEREST_SECRETS = tuple(key.variable for key in CREDENTIALS)
+PINTEREST_SECRETS = tuple(build_variable_name(key.secret) for key in CREDENTIALS)
 TOKEN = "PINTEREST_REFRESH_TOKEN"  # noqa: S105 - a name
 _OTHERS = ("TD_API_SERVER", "PINTEREST_API_ENDPOINT", "PINTEREST_AD_ACCOUNT_ID", "PINTEREST_AUDIENCE_ID")
 # Somebody waits at the terminal: fewer and shorter tries than in a task. Seconds and milliseconds, as in the settings.
@@ -118,7 +122,7 @@ class Credentials:
 
     def make_token_saver(self) -> OnNewRefreshToken:
         """Return a function that stores a new refresh token where the old one was found, or warns if that fails."""
-        store = open_token_store(self.build_task(), self.build_settings(), SYSTEM)
+        store = TokenStore(task=self.build_task(), settings=self.build_settings(), timing=SYSTEM)
         path = self.env_file
         if path is None or self.sources.get(TOKEN) != f"the file {path}":
             return store.save_token

@@ -44,7 +44,6 @@ def exchange_code(
         client_secret=client_secret,
         purpose="exchange the code for a refresh token",
         advice=_CODE_ADVICE,
-        repeatable=False,
     )
     if grant.refresh_token is None:
         raise PinterestError(

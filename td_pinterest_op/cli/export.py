@@ -33,7 +33,7 @@ from td_pinterest_op.settings.structures import COLUMNS, CONTROL
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.treasure_data.result import Rows
-from td_pinterest_op.workflow.progress import EtaEstimator, Phase
+from td_pinterest_op.workflow.progress import EtaEstimator, Phase, ProgressReporter
 from td_pinterest_op.workflow.task import Task
 
 # The options that name what is exported; a file may name the first two.
@@ -123,7 +123,7 @@ def run_export_task(
 ) -> Mapping[str, Any]:
     """Run an export that asks the user before its first write to Pinterest. Return the export's statistics."""
     is_dry = str(task.params["result_settings"].get("dry_run", "")).lower() == "true"
-    reporter = TerminalReporter(ask=not (common.yes or is_dry), quiet=common.quiet)
+    reporter = TerminalReporter(timing=SYSTEM, ask=not (common.yes or is_dry), quiet=common.quiet)
     with stop_on_signals(), screen.print_waits(quiet=common.quiet):
         return run_export(
             task, SYSTEM, rows=rows, reporter=reporter, on_new_refresh_token=credentials.make_token_saver()
@@ -218,7 +218,7 @@ def _find_named_columns(settings: Mapping[str, object]) -> Collection[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TerminalReporter:
+class TerminalReporter(ProgressReporter):
     """Prints the plan of an export, asks for approval, and shows progress bars on a terminal."""
 
     ask: bool
@@ -248,7 +248,7 @@ class TerminalReporter:
         )
         with Progress(*columns, console=console, transient=True, disable=is_hidden) as bar:
             task = bar.add_task(phase.name, total=phase.total, left="")
-            eta = EtaEstimator(phase, SYSTEM)
+            eta = EtaEstimator(phase, self.timing)
             yield lambda done: bar.update(task, completed=done, left=eta.format_eta(done))
 
 
@@ -284,7 +284,6 @@ def stop_on_signals() -> Iterator[None]:
 
 
 def _print_statistics(statistics: Mapping[str, Any]) -> None:
-    """Print an export's summary, and those of its statistics that have a value."""
     others = () if statistics["mirror"]["mode"] else ("mirror.",)
     figures = {
         name.replace("rows.invalid_by_reason.", "invalid: "): value

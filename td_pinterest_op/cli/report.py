@@ -11,11 +11,11 @@ from td_pinterest_op.cli.connection import find_credentials, require_id
 from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.report.page_file import PAGE_MODE
 from td_pinterest_op.runtime.atomic_file import replace_file
-from td_pinterest_op.treasure_data.job import Source, make_domain_key
+from td_pinterest_op.stats import format_count
+from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import read_small_result
 
 _TABLE = re.compile(r"(?P<database>[a-z0-9_]{3,255})\.(?P<table>[a-z0-9_]{3,255})")
@@ -94,7 +94,7 @@ def read_history_entries(history: str, *, audience_id: str | None, env_file: Pat
     only = f" WHERE audience_id = '{audience_id}'" if audience_id else ""
     # A table that an older version made has fewer columns.
     query = f"SELECT * FROM {named['table']}{only} ORDER BY time DESC LIMIT {_MOST_ROWS}"  # noqa: S608
-    source = Source(query=query, database=named["database"], domain_key=make_domain_key(), purpose="history")
+    source = Source(query=query, database=named["database"], purpose="history")
     credentials = find_credentials(env_file)
     credentials.require_variables("TD_API_KEY")
     with credentials.without_pinterest().open_services() as services:

@@ -44,10 +44,7 @@ class Retry:
 
 
 def read_retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Return the seconds to wait that the header `Retry-After` asks for, or None if it is missing or invalid.
-
-    At most some thirty years. `wall` is this machine's time, in seconds since 1970.
-    """
+    """Return the seconds that the header `Retry-After` asks to wait, or None if it is missing or invalid."""
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal() and text.isascii():
         return min(float(text), _LONGEST)
@@ -68,15 +65,13 @@ def read_reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None
 
 def read_server_time(headers: Mapping[str, str], *, wall: float) -> float:
     """Return the server's time (header `Date`) in seconds since 1970, or else `wall`, this machine's time."""
-    now = _parse_http_date(headers.get("Date", ""))
-    return wall if now is None else now
+    return _parse_http_date(headers.get("Date", "")) or wall
 
 
 def _parse_http_date(text: str) -> float | None:
-    """Return the time in an HTTP date, in seconds since 1970, or None if the date is invalid."""
     try:
         moment = email.utils.parsedate_to_datetime(text)
         # The asctime form has no zone; it is UTC as well.
-        return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
+        return moment.replace(tzinfo=moment.tzinfo or datetime.timezone.utc).timestamp()
     except (TypeError, ValueError, OverflowError, IndexError):
         return None

@@ -6,6 +6,7 @@ import ipaddress
 import json
 import os
 import re
+import socket
 import ssl
 import urllib.parse
 import zlib
@@ -14,24 +15,25 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import requests
-import urllib3
 import urllib3.exceptions
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from td_pinterest_op import USER_AGENT
-from td_pinterest_op.http.connections import PIECE, Adapter, WriteTimeoutError
-from td_pinterest_op.redaction.format import sanitize
-from td_pinterest_op.redaction.secret import Secret, mask
+from td_pinterest_op.redaction.secret import Secret, mask, sanitize
 
-# By name only: urllib3 1.26 lacks this class.
-RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"
-
+RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"  # by name only: urllib3 1.26 lacks this class
 # Adds credentials to a request, as an AuthBase of requests does.
 Authorise = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
-# The most that is read of a body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
-LARGEST_BODY = 8 * 1024 * 1024
-# Below 2^53, so that a float holds every number exactly.
-_LARGEST_NUMBER = 10**15
+# The most that is read of a response's body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
+_LARGEST_BODY = 8 * 1024 * 1024
+# The kernel is to hold little of a body, or a peer that stopped reading would go unnoticed behind its buffers.
+_PIECE = 64 * 1024
+_SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE)]
+_HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip", "Accept": "*/*"}
+# The last is OpenSSL's, which requests does not read.
+_CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
@@ -49,29 +51,24 @@ class Failure(enum.Enum):
 
 
 class NoResponseError(Exception):
-    """A request got no usable response. `peer` is the end of the message: host, port, proxy and cause."""
+    """A request got no usable response. `peer` is the end of the message: host, port, proxy and cause.
+
+    `brief_text` names no setting, such as "connect timeout: api.pinterest.com:443".
+    """
 
     def __init__(self, failure: Failure, peer: str = "") -> None:
         super().__init__(f"{failure.value}{peer}")
-        self.failure, self._peer = failure, peer
-
-    @property
-    def brief_text(self) -> str:
-        """A short text about the failure that names no setting, such as "connect timeout: api.pinterest.com:443"."""
-        return self.failure.name.lower().replace("_", " ") + self._peer
+        self.failure, self.brief_text = failure, failure.name.lower().replace("_", " ") + peer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A complete HTTP response. `body` is empty if the request failed and the body is larger than LARGEST_BODY.
-
-    `throttled`: whether Pinterest answered 429 to an earlier attempt, which the client adds to a success.
-    """
+    """A complete HTTP response. `body` is empty if the request failed and the body is larger than 8 MB."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    throttled: bool = field(default=False, compare=False)
+    throttled: bool = field(default=False, compare=False)  # by the client: an earlier attempt was answered with 429
 
     @property
     def request_id(self) -> str:
@@ -83,7 +80,11 @@ class Response:
     @property
     def content(self) -> dict[str, Any]:
         """The JSON object in the body, or an empty dictionary if the body contains anything else."""
-        return parse_json_object(self.body)
+        try:
+            content = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return content if isinstance(content, dict) else {}
 
     @property
     def code(self) -> int | None:
@@ -97,102 +98,132 @@ class Response:
         return message if isinstance(message, str) else ""
 
 
+class _WriteTimeoutError(OSError):
+    """The peer (the server or its proxy) has read nothing within the time limit of one write."""
+
+
+class _OversizedError(OSError):
+    """The body of a successful response is larger than _LARGEST_BODY."""
+
+
+class _WriteLimitedConnection(HTTPConnection):
+    """A connection that sends a request in pieces of at most 64 KB, with a time limit (in seconds) for each piece.
+
+    urllib3 knows a connect and a read limit only: sends run under the connect limit, and for the whole body at once.
+    """
+
+    write_timeout: float
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        self.sock.settimeout(self.write_timeout)
+        # Not `sendall`, whose limit is for all of it: a peer that reads slowly still makes progress. In pieces, since
+        # TLS would take even `send` for all of it.
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[self.sock.send(left[:_PIECE]) :]
+        except TimeoutError:
+            raise _WriteTimeoutError from None
+        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            # A peer that refuses a large body responds before it has read all of it, then closes. After this error,
+            # and no other, urllib3 looks for a response.
+            raise BrokenPipeError from None
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """An adapter for the `requests` library whose connections, also to proxies, limit how long each write may take."""
+
+    def __init__(self, *, write_timeout: float, connections: int) -> None:
+        limit = {"write_timeout": write_timeout}
+        http = type("Connection", (_WriteLimitedConnection,), limit)
+        https = type("SecureConnection", (_WriteLimitedConnection, HTTPSConnection), limit)
+        self._pools = {
+            "http": type("Pool", (HTTPConnectionPool,), {"ConnectionCls": http}),
+            "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": https}),
+        }
+        super().__init__(pool_maxsize=connections, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, socket_options=_SOCKET_OPTIONS, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        if not proxy.lower().startswith(("http:", "https:")):
+            raise requests.exceptions.InvalidProxyURL  # SOCKS has connections of its own kind, without these limits
+        manager = super().proxy_manager_for(proxy, socket_options=_SOCKET_OPTIONS, **kwargs)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+
 class Transport:
     """A pool of HTTP connections for several threads. Time limits are seconds without progress."""
 
     def __init__(self, *, connect_timeout: float, write_timeout: float, read_timeout: float, connections: int) -> None:
         self._timeout = (connect_timeout, read_timeout)
-        self._options: dict[str, dict[str, Any]] = {}
-        self._session = requests.Session()
-        self._session.headers["User-Agent"] = USER_AGENT
-        self._session.headers["Accept-Encoding"] = "gzip"
-        self._adapter = Adapter(write_timeout=write_timeout, connections=connections)
+        self._adapter = _Adapter(write_timeout=write_timeout, connections=connections)
 
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
     ) -> Response:
         """Send one request and read its whole response. Raises NoResponseError."""
         with self.open_response(method, url, headers=headers, body=body, auth=auth) as response:
-            return Response(status=response.status, headers=response.headers, body=read_body(response))
+            return read_response(response)
 
     @contextlib.contextmanager
     def open_response(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise | None = None
     ) -> Iterator[RawResponse]:
-        """Send one request, and yield its response for the block to read. Raises NoResponseError, also in the block.
-
-        `auth` is required: without it requests would send what it finds in ~/.netrc.
-        """
-        proxies: Mapping[str, str] = {}
+        """Send one request, and yield its response for the block to read. Raises NoResponseError, also in the block."""
         try:
-            request = self._session.prepare_request(
-                requests.Request(method, url, headers=dict(headers), data=body, auth=auth)
-            )
-            options = self._read_environment(url)
-            proxies = options["proxies"]
-            # By the adapter, not by the session, which parses where a redirect leads even if it does not follow it.
-            with self._adapter.send(request, stream=True, timeout=self._timeout, **options) as response:
+            # Not by a session, which adds credentials of ~/.netrc, and parses where a redirect leads.
+            request = requests.Request(method, url, headers={**_HEADERS, **headers}, data=body, auth=auth).prepare()
+            verify = next(filter(None, map(os.environ.get, _CERTIFICATE_VARIABLES)), True)
+            options: dict[str, Any] = {"timeout": self._timeout, "verify": verify, "proxies": _find_proxies(url)}
+            with self._adapter.send(request, stream=True, **options) as response:
+                # urllib3 before 2.0 takes a body that breaks off for a whole one, unless it has to compare the lengths.
+                response.raw.enforce_content_length = True
                 yield response.raw
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, zlib.error, UnicodeError) as error:
-            raise _explain_failure(error, url, proxies) from None
-
-    def _read_environment(self, url: str) -> dict[str, Any]:
-        """Return the proxies and certificates that the environment sets for a URL; cached, since reading is slow."""
-        parts = urllib.parse.urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        if origin not in self._options:
-            merged = self._session.merge_environment_settings(url, {}, None, None, None)
-            # The loop-back of a proxy is that of another machine.
-            proxies = {} if is_loopback(url) else merged["proxies"]
-            for proxy in proxies.values():
-                with contextlib.suppress(ValueError):  # no URL: the request fails with a message
-                    Secret(requests.utils.get_auth_from_url(proxy)[1])  # masked from here on
-            # OpenSSL's variable, which requests does not read.
-            verify = os.environ.get("SSL_CERT_FILE") or True if merged["verify"] is True else merged["verify"]
-            self._options[origin] = {"proxies": proxies, "verify": verify, "cert": merged["cert"]}
-        return self._options[origin]
+            raise _explain_failure(error, url) from None
 
     def close(self) -> None:
         """Close all connections."""
         self._adapter.close()
-        self._session.close()
-
-
-def parse_json_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object in `body`, or an empty dictionary if `body` contains anything else."""
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def parse_whole_number(value: object) -> int | None:
     """Return a value from a response's JSON, such as a count, or None unless it is a whole number up to 10^15."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value <= _LARGEST_NUMBER else None
+    # Below 2^53, so that a float holds every number exactly.
+    return value if type(value) is int and 0 <= value <= 10**15 else None
 
 
 def is_safe_url(url: str) -> bool:
     """Whether secrets may be sent to a URL: it is https, or plain http to this machine's loopback address."""
-    try:
+    with contextlib.suppress(ValueError):
         parts = urllib.parse.urlsplit(url)
-    except ValueError:
-        return False
-    # A name and a port, nothing that two parsers could read in two ways.
-    if not _HOST.fullmatch(parts.netloc):
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
+        # A name and a port, nothing that two parsers could read in two ways.
+        if _HOST.fullmatch(parts.netloc):
+            return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(url))
+    return False
 
 
-def is_loopback(url: str) -> bool:
-    """Whether a URL leads to this machine's loopback address, to which requests never go through a proxy."""
-    try:
+def _is_loopback(url: str) -> bool:
+    with contextlib.suppress(ValueError):
         host = urllib.parse.urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return False
+
+
+def _find_proxies(url: str) -> dict[str, str]:
+    """Return the environment's proxies for a URL. Their passwords are masked from then on."""
+    # The loop-back of a proxy is that of another machine.
+    proxies = {} if _is_loopback(url) else requests.utils.get_environ_proxies(url)
+    for proxy in proxies.values():
+        with contextlib.suppress(ValueError):  # no URL: the request fails with a message
+            Secret(requests.utils.get_auth_from_url(proxy)[1])
+    return proxies
 
 
 def read_pieces(response: RawResponse) -> Iterator[bytes]:
@@ -200,46 +231,41 @@ def read_pieces(response: RawResponse) -> Iterator[bytes]:
     # urllib3 1.26 has no read1: it waits until the piece is full.
     read = getattr(response, "read1", response.read)
     try:
-        while piece := read(PIECE, decode_content=False):
+        while piece := read(_PIECE, decode_content=False):
             yield piece
-    except ValueError:
-        # A chunk of negative length, in urllib3 1.26.
+    except ValueError:  # a chunk of negative length, in urllib3 1.26
         raise urllib3.exceptions.ProtocolError("a chunk has no length") from None
 
 
-def read_body(response: RawResponse) -> bytes:
-    """Return a response's decompressed body, or b"" if the request failed and the body is larger than LARGEST_BODY."""
+def read_response(raw: RawResponse) -> Response:
+    """Read and decompress a response's body, and return the whole response."""
     data = bytearray()
-    for piece in read_pieces(response):
+    for piece in read_pieces(raw):
         data += piece
-        if len(data) > LARGEST_BODY:
+        if len(data) > _LARGEST_BODY:
             break
-    body, encoding = bytes(data), response.headers.get("Content-Encoding", "").strip().lower()
-    if body and len(body) <= LARGEST_BODY and encoding in ("gzip", "x-gzip", "deflate"):
+    body, encoding = bytes(data), raw.headers.get("Content-Encoding", "").strip().lower()
+    if body and len(body) <= _LARGEST_BODY and encoding in ("gzip", "x-gzip", "deflate"):
         # 32: gzip or zlib. One byte more than allowed shows that there is more.
-        body = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, LARGEST_BODY + 1)
-    if len(body) <= LARGEST_BODY:
-        return body
-    if response.status < 300:
-        raise _OversizedError
-    return b""
+        body = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, _LARGEST_BODY + 1)
+    if len(body) > _LARGEST_BODY:
+        if raw.status < 300:
+            raise _OversizedError
+        body = b""
+    return Response(status=raw.status, headers=raw.headers, body=body)
 
 
-class _OversizedError(OSError):
-    """The body of a successful response is larger than LARGEST_BODY."""
-
-
-def _walk_causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and those that caused it, which requests and urllib3 keep in `args` or `reason`."""
-    seen: list[BaseException] = [error]
-    for outer in seen:
-        yield outer
+def _find_causes(error: BaseException) -> list[BaseException]:
+    """Return an exception and those that caused it, which requests and urllib3 keep in `args` or `reason`."""
+    causes = [error]
+    for outer in causes:
         inner = (*outer.args, getattr(outer, "reason", None), outer.__cause__ or outer.__context__)
-        seen += [cause for cause in inner if isinstance(cause, BaseException) and cause not in seen]
+        causes += [cause for cause in inner if isinstance(cause, BaseException) and cause not in causes]
+    return causes
 
 
 _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
-    ((WriteTimeoutError,), Failure.WRITE_TIMEOUT),
+    ((_WriteTimeoutError,), Failure.WRITE_TIMEOUT),
     ((_OversizedError,), Failure.OVERSIZED),
     # Cut off within TLS: not about trust.
     ((ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError), Failure.BROKEN),
@@ -251,21 +277,20 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
 )
 
 
-def _explain_failure(error: BaseException, url: str, proxies: Mapping[str, str]) -> NoResponseError:
-    """Return the error for a failed request. It names the kind of failure, the server, the proxy and the cause."""
-    causes = list(_walk_causes(error))
+def _explain_failure(error: BaseException, url: str) -> NoResponseError:
+    causes = _find_causes(error)
     failures = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
     texts = [text for cause in causes if (text := _find_system_text(cause))]
-    peer = _describe_peer(url, proxies)
+    peer = _describe_peer(url)
     text = f" ({sanitize(texts[-1], longest=100)})" if peer and texts else ""
     return NoResponseError(next(failures, Failure.UNUSABLE), peer + text)
 
 
-def _describe_peer(url: str, proxies: Mapping[str, str]) -> str:
+def _describe_peer(url: str) -> str:
     """Return the host and port of a URL, and its proxy's if any, as the end of a message; "" for an invalid URL."""
     try:
         parts = urllib.parse.urlsplit(url)
-        selected = requests.utils.select_proxy(url, proxies) or ""
+        selected = requests.utils.select_proxy(url, _find_proxies(url)) or ""
         proxy = urllib.parse.urlsplit(selected if "://" in selected else f"//{selected}")
         port = parts.port or (80 if parts.scheme == "http" else 443)
         through = f" through the proxy {proxy.hostname}:{proxy.port or 80}" if proxy.hostname else ""
@@ -275,7 +300,6 @@ def _describe_peer(url: str, proxies: Mapping[str, str]) -> str:
 
 
 def _find_system_text(error: BaseException) -> str | None:
-    """Return the operating system's text in an exception, or its text about a certificate, or None without either."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate: {error.verify_message}"
     return error.strerror if isinstance(error, OSError) and isinstance(error.strerror, str) else None

@@ -21,10 +21,9 @@ from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.records.rows import SINGLE_DIGEST
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.records.sql import Query, build_columns_statement
-from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.stats import MirrorFigures, Stats
+from td_pinterest_op.stats import MirrorFigures, Stats, format_count
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.withholding import sql as withholding
 from td_pinterest_op.withholding.lists import check_lists, find_list_columns, name_query_in_errors

@@ -1,7 +1,4 @@
-"""Pinterest's API v5: audiences and customer lists of an ad account, and the calls about them.
-
-Unknown fields of a response are ignored.
-"""
+"""Pinterest's API v5: audiences and customer lists of an ad account. Unknown fields of a response are ignored."""
 
 import json
 import logging
@@ -13,15 +10,15 @@ from typing import Any, Protocol
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Response, parse_whole_number
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
-from td_pinterest_op.redaction.format import format_label
+from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.stats import Condition, find_condition
 
 log = logging.getLogger(__name__)
 
 CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
-_PAGE_SIZE = 250
 # Pages of a listing: 2.5 million entities, in ten minutes at Pinterest's limit of reads.
 _MOST_PAGES = 10_000
+_NO_ID = "the answer has no id, so it is unknown whether Pinterest carried out the request"
 # Without ownership_type, Pinterest lists audiences that others shared as well.
 _QUERIES = {"audiences": {"ownership_type": "OWNED"}}
 
@@ -63,7 +60,7 @@ class Audience:
     @property
     def label(self) -> str:
         """The audience's id and name as text for messages."""
-        return format_label("audience", self.id, self.name)
+        return f'audience {self.id} "{escape(self.name)}"'
 
     @property
     def is_removed(self) -> bool:
@@ -95,7 +92,7 @@ class CustomerList:
     @property
     def label(self) -> str:
         """The customer list's id and name as text for messages."""
-        return format_label("customer list", self.id, self.name)
+        return f'customer list {self.id} "{escape(self.name)}"'
 
 
 class Records(Protocol):
@@ -190,31 +187,28 @@ class Api:
                 return None
             raise
         if response.content.get("exceptions"):
-            log.warning(
-                "Pinterest's answer to the request to %s reports exceptions in earlier uploads [x-pinterest-rid %s]",
-                purpose,
-                response.request_id,
-            )
-        _require_id(response, purpose)
+            found = f"reports exceptions in earlier uploads [x-pinterest-rid {response.request_id}]"
+            log.warning("Pinterest's answer to the request to %s %s", purpose, found)
+        _require_content(response.content.get("id"), response, purpose, _NO_ID)
         return response.content
 
     def list_pages(self, path: str, *, purpose: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield the JSON objects on all pages of a listing. Raises PinterestError for an invalid page."""
-        query["page_size"] = str(_PAGE_SIZE)
+        query["page_size"] = "250"
         seen: set[str] = set()
-        for _ in range(_MOST_PAGES):
+        while True:
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
-            items, bookmark = response.content.get("items"), to_text(response.content.get("bookmark"))
-            if not isinstance(items, list):
-                raise _build_content_error(response, purpose, "the answer has no items")
-            yield from (item for item in items if isinstance(item, dict) and "id" in item)
+            content = response.content
+            _require_content(isinstance(content.get("items"), list), response, purpose, "the answer has no items")
+            yield from (item for item in content["items"] if isinstance(item, dict) and "id" in item)
+            bookmark = to_text(content.get("bookmark"))
             if not bookmark:
                 return
-            if bookmark in seen:
-                raise _build_content_error(response, purpose, "the answer names the same next page again")
+            _require_content(bookmark not in seen, response, purpose, "the answer names the same next page again")
             seen.add(bookmark)
+            too_many = f"the answer still names a next page after {_MOST_PAGES:,} pages"
+            _require_content(len(seen) < _MOST_PAGES, response, purpose, too_many)
             query["bookmark"] = bookmark
-        raise _build_content_error(response, purpose, f"the answer still names a next page after {_MOST_PAGES:,} pages")
 
     def get(self, path: str, *, purpose: str) -> Response:
         """Send a GET request, and return its response."""
@@ -235,26 +229,18 @@ class Api:
             repeatable=method != "POST",
         )
         response = self.client.send(request, self._tokens)
-        if response.content.get("exceptions"):
-            why = "the answer contains exceptions: Pinterest carried out the request only in part, or not at all"
-            raise _build_content_error(response, purpose, why)
-        _require_id(response, purpose)
+        failed = "the answer contains exceptions: Pinterest carried out the request only in part, or not at all"
+        _require_content(not response.content.get("exceptions"), response, purpose, failed)
+        _require_content(response.content.get("id"), response, purpose, _NO_ID)
         return response
 
 
-def _require_id(response: Response, purpose: str) -> None:
-    """Raise PinterestError if a response's JSON has no `id`. `purpose` completes "the request to …"."""
-    if not response.content.get("id"):
-        raise _build_content_error(
-            response, purpose, "the answer has no id, so it is unknown whether Pinterest carried out the request"
-        )
-
-
-def _build_content_error(response: Response, purpose: str, why: str) -> PinterestError:
-    """Return the error for a successful response with wrong content. `why` ends its message."""
-    text = f"Pinterest answered {response.status} to the request to {purpose}, but {why}"
-    rid = f" [x-pinterest-rid {response.request_id}]"
-    return PinterestError(text + rid, status=response.status, maybe_applied=True)
+def _require_content(is_valid: object, response: Response, purpose: str, problem: str) -> None:
+    """Raise PinterestError unless the content of a successful response is valid. `problem` ends the message."""
+    if not is_valid:
+        text = f"Pinterest answered {response.status} to the request to {purpose}, but {problem}"
+        rid = f" [x-pinterest-rid {response.request_id}]"
+        raise PinterestError(text + rid, status=response.status, maybe_applied=True)
 
 
 def to_text(value: object) -> str:

@@ -3,14 +3,14 @@
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
-from td_pinterest_op.pinterest.client import MOST_REFUSALS, Client, Request, TokenSource
+from td_pinterest_op.pinterest.client import MOST_REFUSALS, Advice, Client, Request, TokenSource
 from td_pinterest_op.pinterest.policy import AUTHORISE_AGAIN
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.runtime import shutdown
@@ -66,9 +66,10 @@ class Grant:
         )
 
 
-def find_missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCOPES) -> list[str]:
-    """Return the needed scopes that were not granted; an empty list if `granted` is empty, which means unknown."""
-    return [scope for scope in needed if granted and scope not in granted]
+def describe_missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCOPES) -> str:
+    """Return the needed scopes that were not granted, such as "scope ads:write"; "" if `granted` is empty (unknown)."""
+    missing = [scope for scope in needed if granted and scope not in granted]
+    return f"scope{'' if len(missing) == 1 else 's'} {' and '.join(missing)}" if missing else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,55 +85,45 @@ class Bearer(AuthBase):
         return request
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Tokens(TokenSource):
     """Supplies the access tokens of a run, and renews them with a refresh token. May be used from several threads.
 
-    `on_new_refresh_token(token, seconds)` is called at once for each new refresh token; with None when Pinterest sent
-    no new one. `seconds`: how long the token to use next is valid, None if unknown. `read_stored_token()` returns the
-    token that is stored now, None if unknown: another task may have renewed it. `scopes`: those that the run needs.
+    `refresh_token`: the one to use next. `on_new_refresh_token(token, seconds)` is called at once for each new one, and
+    with None when Pinterest sent no new one. `seconds`: how long the one to use next is valid, None if unknown.
+    `read_stored_token()` returns the token that is stored now, None if unknown: another task may have renewed it.
+    `scopes` and `refresh_expires_in` (in seconds, None if unknown) come from the last response.
     """
 
-    def __init__(
-        self,
-        *,
-        client: Client,
-        client_id: Secret,
-        client_secret: Secret,
-        refresh_token: Secret,
-        on_new_refresh_token: Callable[[Secret | None, float | None], None],
-        timing: Timing,
-        read_stored_token: Callable[[], Secret | None] = lambda: None,
-        scopes: Sequence[str] = (),
-    ) -> None:
-        self._client, self._client_id, self._client_secret = client, client_id, client_secret
-        self._on_new_refresh_token, self._clock = on_new_refresh_token, timing.monotonic
-        self._read_stored_token, self._needed_scopes = read_stored_token, scopes
-        # The one to use next, and all that this run has had.
-        self.refresh_token, self._seen_tokens = refresh_token, {refresh_token}
-        self._fingerprint = refresh_token.fingerprint
-        # Of the last response: the scopes, and for how many seconds the refresh token lasts; None if unknown.
-        self.scopes: frozenset[str] = frozenset()
-        self.refresh_expires_in: float | None = None
-        self._bearer: Bearer | None = None
-        # Whether the current token was ever accepted, and whether it already replaces one that never was.
-        self._is_proved = self._replaces_unproved = False
-        # How often Pinterest refused any refresh token.
-        self._refusals = 0
-        self._lock = threading.Lock()
+    client: Client
+    client_id: Secret
+    client_secret: Secret
+    refresh_token: Secret
+    on_new_refresh_token: Callable[[Secret | None, float | None], None]
+    timing: Timing
+    read_stored_token: Callable[[], Secret | None] = lambda: None
+    needed_scopes: Sequence[str] = ()
+    scopes: frozenset[str] = frozenset()
+    refresh_expires_in: float | None = None
+    _bearer: Bearer | None = None
+    # Whether the current access token replaces one that Pinterest refused and had never accepted.
+    _replaces_unaccepted: bool = False
+    # How often Pinterest refused any refresh token.
+    _refusals: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._fingerprint, self._seen_tokens = self.refresh_token.fingerprint, {self.refresh_token}
 
     def get_token(self) -> Bearer:
         """Return the access token for the next request. Raises AccountError if Pinterest issues none."""
         with self._lock:
-            bearer = self._bearer
-            return self._renew_access_token() if bearer is None or self._clock() >= bearer.expires_at else bearer
+            if self._bearer is None or self.timing.monotonic() >= self._bearer.expires_at:
+                self._bearer = shutdown.run_shielded(self._exchange_refresh_token)
+                self._replaces_unaccepted = False
+            return self._bearer
 
-    def mark_accepted(self, used: AuthBase) -> None:
-        """Record that Pinterest accepted the access token `used`."""
-        with self._lock:
-            if self._bearer is used:
-                self._is_proved, self._replaces_unproved = True, False
-
-    def replace_token(self, used: AuthBase) -> bool:
+    def replace_token(self, used: AuthBase, *, has_worked: bool) -> bool:
         """Replace the access token `used`, which Pinterest refused; return whether there is another one to try.
 
         The refusal of an earlier token is no evidence about the current one. The current one is renewed if it was ever
@@ -141,22 +132,16 @@ class Tokens(TokenSource):
         with self._lock:
             if self._bearer is not used:
                 return True
-            if not self._is_proved and self._replaces_unproved:
+            if not has_worked and self._replaces_unaccepted:
                 return False
-            self._replaces_unproved = not self._is_proved
+            self._replaces_unaccepted = not has_worked
             self._adopt_stored_token()
-            self._renew_access_token()
+            self._bearer = shutdown.run_shielded(self._exchange_refresh_token)
             return True
-
-    def _renew_access_token(self) -> Bearer:
-        """Request and return a new access token. No signal interrupts this: a new refresh token may come as well."""
-        self._bearer = shutdown.run_shielded(self._exchange_refresh_token)
-        self._is_proved = False
-        return self._bearer
 
     def _adopt_stored_token(self) -> bool:
         """Switch to the stored refresh token; return False if it is unknown, or this run has used it already."""
-        stored = self._read_stored_token()
+        stored = self.read_stored_token()
         if stored is None or stored in self._seen_tokens:
             return False
         self._seen_tokens.add(stored)
@@ -164,13 +149,13 @@ class Tokens(TokenSource):
         return True
 
     def _exchange_refresh_token(self) -> Bearer:
-        """Exchange the refresh token for an access token. Raises AccountError if Pinterest refuses the exchange."""
+        """Request an access token. No signal may interrupt this: a new refresh token may come as well."""
         try:
             grant = request_grant(
-                self._client,
+                self.client,
                 {"grant_type": "refresh_token", "refresh_token": self.refresh_token.reveal()},
-                client_id=self._client_id,
-                client_secret=self._client_secret,
+                client_id=self.client_id,
+                client_secret=self.client_secret,
                 purpose="exchange the refresh token for an access token",
                 advice=_REFRESH_ADVICE,
             )
@@ -191,29 +176,18 @@ class Tokens(TokenSource):
         self.scopes = grant.scopes
         self.refresh_expires_in = grant.refresh_expires_in or (_REFRESH_DAYS * DAY if issued else None)
         with shutdown.protect_saving():
-            self._on_new_refresh_token(issued, self.refresh_expires_in)
-        if missing := find_missing_scopes(grant.scopes, self._needed_scopes):
-            scopes = f"scope{'' if len(missing) == 1 else 's'} {' and '.join(missing)}"
-            raise AccountError(f"the refresh token lacks the {scopes}: {AUTHORISE_AGAIN}")
+            self.on_new_refresh_token(issued, self.refresh_expires_in)
+        if missing := describe_missing_scopes(grant.scopes, self.needed_scopes):
+            raise AccountError(f"the refresh token lacks the {missing}: {AUTHORISE_AGAIN}")
         lifetime = grant.expires_in or _ACCESS_DAYS * DAY
         # At least a little use before it is renewed, however short it lasts.
-        return Bearer(grant.access_token, expires_at=self._clock() + max(lifetime - _MARGIN, lifetime / 2))
+        return Bearer(grant.access_token, self.timing.monotonic() + max(lifetime - _MARGIN, lifetime / 2))
 
 
 def request_grant(
-    client: Client,
-    form: Mapping[str, str],
-    *,
-    client_id: Secret,
-    client_secret: Secret,
-    purpose: str,
-    advice: Mapping[int | None, str],
-    repeatable: bool = True,
+    client: Client, form: Mapping[str, str], *, client_id: Secret, client_secret: Secret, purpose: str, advice: Advice
 ) -> Grant:
-    """Send a form to the token endpoint; return the issued tokens. Raises AccountError and PinterestError.
-
-    The other arguments are those of `Request`.
-    """
+    """Send a form to the token endpoint; return the issued tokens. Raises AccountError and PinterestError."""
     app = HTTPBasicAuth(client_id.reveal(), client_secret.reveal())
     Secret(f"{client_id.reveal()}:{client_secret.reveal()}")  # masked in base64 as well, as a pair
     request = Request(
@@ -223,23 +197,20 @@ def request_grant(
         # Asks for a refresh token that can be renewed without end; apps made since 2025-09-25 ignore it.
         body=urllib.parse.urlencode({**form, "continuous_refresh": "true"}).encode(),
         content_type="application/x-www-form-urlencoded",
-        repeatable=repeatable,
+        repeatable=form["grant_type"] == "refresh_token",  # an authorization code is valid once
         advice=advice,
     )
     try:
         return Grant.parse(client.send(request, TokenSource(app)).content)
-    except (AccountError, RequestRefusedError) as error:
+    except RequestRefusedError as error:
         raise AccountError(str(error), status=error.status, code=error.code) from None
 
 
 def _read_token(content: Mapping[str, Any], name: str) -> Secret | None:
-    """Return the token called `name` in a response's JSON, or None if it is missing or invalid."""
     token = content.get(name)
     return Secret(token) if isinstance(token, str) and 0 < len(token) <= LONGEST_SECRET else None
 
 
-def _read_lifetime(value: object) -> float | None:
+def _read_lifetime(value: Any) -> float | None:
     """Return a lifetime in seconds, or None if `value` is not a positive number, or is too large for a date."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if 0 < value <= _LONGEST else None
+    return float(value) if type(value) in (int, float) and 0 < value <= _LONGEST else None

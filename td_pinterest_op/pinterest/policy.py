@@ -25,13 +25,14 @@ class Recovery(enum.Enum):
 class Decision:
     """How the client continues after a failed attempt, and the error and its advice if no further attempt follows.
 
-    `maybe_applied`: Pinterest may have carried out the request.
+    `maybe_applied`: Pinterest may have carried out the request. `is_broken`: its body may be too large for a proxy.
     """
 
     recovery: Recovery
     error: type[ExportError]
     advice: str
     maybe_applied: bool = False
+    is_broken: bool = False
 
 
 _LATER = "run this task again later"
@@ -52,13 +53,14 @@ _TRIAL = (
 _give_up = partial(Decision, Recovery.GIVE_UP)
 _NOT_DONE = Decision(Recovery.RETRY, UnavailableError, _LATER)
 _IN_DOUBT = replace(_NOT_DONE, maybe_applied=True)
+_BROKEN = replace(_IN_DOUBT, is_broken=True)
 
 FAILURES: dict[Failure, Decision] = {
     Failure.NOT_CONNECTED: _NOT_DONE,
     Failure.CONNECT_TIMEOUT: _NOT_DONE,
-    Failure.WRITE_TIMEOUT: _IN_DOUBT,
+    Failure.WRITE_TIMEOUT: _BROKEN,
     Failure.READ_TIMEOUT: _IN_DOUBT,
-    Failure.BROKEN: _IN_DOUBT,
+    Failure.BROKEN: _BROKEN,
     Failure.OVERSIZED: _IN_DOUBT,
     Failure.TLS: _give_up(PinterestError, "check the endpoint and the proxy's certificates"),
     Failure.UNUSABLE: _give_up(PinterestError, "check PINTEREST_API_ENDPOINT, the proxy and SSL_CERT_FILE"),
@@ -91,7 +93,6 @@ def judge_response(status: int, code: int | None, message: str = "") -> Decision
     if 200 <= status < 300:
         return None
     for of_status, of_code, pattern, decision in RESPONSES:
-        is_same = status == of_status and of_code in (None, code)
-        if is_same and re.search(pattern, message, re.IGNORECASE):
+        if status == of_status and of_code in (None, code) and re.search(pattern, message, re.IGNORECASE):
             return decision
     return _OTHER_RESPONSES.get(status // 100, _IN_DOUBT)

@@ -77,8 +77,7 @@ class RateLimiter:
         until = self._clock() + seconds
         self.waits += 1
         while (left := until - self._clock()) > 0:
-            with self._lock:
-                self._raise_if_stopped()
+            self._raise_if_stopped()
             self._sleep(min(left, _POLL_SECONDS))
 
     def _log_wait(self, delay: float) -> None:
@@ -88,12 +87,8 @@ class RateLimiter:
             if delay < _LONG or until <= self._logged_until:
                 return
             self._logged_until, writes = until + _LONG, self._windows[MINUTE]
-        log.info(
-            "waiting before the next request (because of the limit of %d writes a minute, or because the server asks "
-            "to wait): %s",
-            writes,
-            format_resumption(delay, wall=self._wall_clock()),
-        )
+        reason = f"because of the limit of {writes} writes a minute, or because the server asks to wait"
+        log.info("waiting before the next request (%s): %s", reason, format_resumption(delay, wall=self._wall_clock()))
 
     @property
     def pause(self) -> float:
@@ -102,13 +97,11 @@ class RateLimiter:
             return max(self._compute_delay(write=True), 0.0)
 
     def _raise_if_stopped(self) -> None:
-        """Raise StoppedError if the run was asked to end, or if `stop` was called."""
         shutdown.raise_if_requested()
         if self._stopped:
             raise StoppedError(f"the request was not sent, because the run has failed: {self._stopped}")
 
     def _compute_delay(self, write: bool) -> float:
-        """Return the seconds until a request may be sent; 0 or less if it may be sent now."""
         now = self._clock()
         delay = self._not_before - now
         for window, limit in self._windows.items() if write else ():
@@ -120,13 +113,12 @@ class RateLimiter:
 
     def release_permit(self, permit: Permit, headers: Mapping[str, str] | None = None) -> None:
         """Record that a permitted request has ended. Its response's `headers` may lower the limits for writes."""
-        maximum = self._permits.maxlen or 1
         with self._lock:
             permit.completed_at = self._clock()
             for quota, window in parse_quotas(headers or {}) if permit.write else ():
                 # A longer window (a trial app's day) is not waited out in silence: its 429 says how long that takes.
                 if 0 < window <= MINUTE:
-                    self._windows[float(window)] = min(max(quota, 1), maximum)
+                    self._windows[float(window)] = min(max(quota, 1), self._permits.maxlen or 1)
 
     def block_for(self, seconds: float) -> bool:
         """Delay all requests by `seconds`; return False if an earlier call already delays them for about as long."""
@@ -143,5 +135,4 @@ class RateLimiter:
 
     def resume(self) -> None:
         """Allow requests again after `stop`."""
-        with self._lock:
-            self._stopped = None
+        self._stopped = None

@@ -19,9 +19,8 @@ from td_pinterest_op.identifiers.sql import (
     quote_name,
 )
 from td_pinterest_op.records.columns import Column, find_position
-from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.settings.table import HashIn
+from td_pinterest_op.settings.table import ActionSpec, HashIn
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
@@ -99,7 +98,8 @@ def open_rows(
         return open_job_rows(td, source, on_job_id=on_job_id)
     described = wait_for_job(td, source.with_fresh_query(build_columns_statement(source.query)))
     query = Query(text=source.query, names=[name for name, _ in described.schema], columns=choose(described))
-    rows = open_job_rows(td, source.with_query(build_hashing_statement(query, control=control)), on_job_id=on_job_id)
+    hashing = replace(source, query=build_hashing_statement(query, control=control))
+    rows = open_job_rows(td, hashing, on_job_id=on_job_id)
     return replace(rows, job=replace(rows.job, is_judged=True))
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 DAY = 86_400.0
-# No date is later than this many seconds from now.
-_LONGEST = 1000 * 365 * DAY
+_LONGEST = 1000 * 365 * DAY  # seconds; no date is later than that from now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +43,7 @@ def format_duration(seconds: float, *, wall: float | None = None) -> str:
 
 def format_resumption(seconds: float, *, wall: float) -> str:
     """Return when a wait ends, as "continues at 14:05:12 UTC, in 19 s". `wall`: this machine's time."""
-    length = format_duration(seconds if seconds < 10 else round(seconds))
-    return f"continues at {_format_end(seconds, wall, '%H:%M:%S')} UTC, in {length}"
+    return f"continues at {_format_end(seconds, wall, '%H:%M:%S')} UTC, in {format_duration(seconds)}"
 
 
 def _format_end(seconds: float, wall: float, time_format: str) -> str:

@@ -5,7 +5,6 @@ import logging
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from types import SimpleNamespace
 from typing import Any
 
 import tdclient.api
@@ -13,17 +12,10 @@ import tdclient.api
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import ExportError, SettingsError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.retry import Retry, read_retry_after
-from td_pinterest_op.http.transport import (
-    Failure,
-    NoResponseError,
-    RawResponse,
-    Transport,
-    parse_json_object,
-    read_body,
-)
-from td_pinterest_op.redaction.format import format_count, sanitize
-from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.http.transport import Failure, NoResponseError, RawResponse, Transport, read_response
+from td_pinterest_op.redaction.secret import Secret, sanitize
 from td_pinterest_op.runtime.clock import Timing, format_duration
+from td_pinterest_op.stats import format_count
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +23,6 @@ _ADVICE_ABOUT_KEY = {
     401: "Treasure Data refused the API key: check the secret td.apikey, and that TD_API_SERVER is the key's region",
     403: "Treasure Data does not permit this to the owner of the API key: give that user access to the database",
 }
-_TOO_MANY = 429
 # By the hundred of the status, for all other responses.
 _ADVICE = {
     3: "; redirects are not followed: check TD_API_SERVER, and a proxy that may respond in its place",
@@ -42,12 +33,7 @@ RUN_AGAIN = "; run this task again later"
 
 
 def build_path(*parts: str) -> str:
-    """Return the API path `/v3/…` of the URL-encoded `parts`. Raises WorkflowError if one is empty or only dots."""
-    if any(part.strip(".") == "" for part in parts):
-        raise WorkflowError(
-            f'the name of a database, table or job is empty, or has only dots, in "{sanitize("/".join(parts))}": '
-            "correct it in the settings or in the task. No request was sent to Treasure Data"
-        )
+    """Return the API path `/v3/…` of the URL-encoded `parts`."""
     return "/v3/" + "/".join(urllib.parse.quote(part, safe="") for part in parts)
 
 
@@ -73,12 +59,9 @@ class TreasureData:
     def __init__(self, *, api_key: Secret, endpoint: str, transport: Transport, retry: Retry, timing: Timing) -> None:
         # td-client logs the key at DEBUG, and raw bodies, which can be rows, at WARNING.
         logging.getLogger("tdclient").setLevel(logging.ERROR)
-        self.retry, self.sleep, self._wall_clock = retry, timing.sleep, timing.wall
+        self.retry, self.sleep, self._wall_clock, self._transport = retry, timing.sleep, timing.wall, transport
         # Without the slash at its end td-client would request //v3/…
         self._api = tdclient.api.API(api_key.reveal(), user_agent=USER_AGENT, endpoint=endpoint.rstrip("/") + "/")
-        self._transport = transport
-        # In place of td-client's own connection pool.
-        setattr(self._api, "http", SimpleNamespace(request=self._send_form))  # noqa: B010 - declared as urllib3's pool
 
     def call(
         self, method: str, path: str, *, subject: str = "the name in its path", **params: str
@@ -92,8 +75,9 @@ class TreasureData:
         place = f"to {method} {path}"
         for wait in (*islice(self.retry.iterate_waits(), self.retry.count), None):
             try:
-                with self.open_response(method, path, params=params) as response:
-                    status, content = response.status, parse_json_object(read_body(response))
+                with self.open_response(method, path, params=params) as raw:
+                    response = read_response(raw)
+                status, content = response.status, response.content
                 break
             except TemporaryError as error:
                 if wait is None:
@@ -126,40 +110,29 @@ class TreasureData:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[RawResponse]:
-        """Send one request, without retries, and yield its response for the block to read.
+        """Send one request (`params`: a form), without retries, and yield its response for the block to read.
 
         Raises WorkflowError for a refused key, TemporaryError if a retry may help, and as `_explain_no_response` says.
         """
-        # Not td-client's get() and post(): these retry on their own, for minutes, and hide the response.
-        url, all_headers = self._api.build_request(path, {"Accept-Encoding": "identity", **(headers or {})})
+        form = {"Content-Type": "application/x-www-form-urlencoded"} if params else {}
+        body = urllib.parse.urlencode(params or {}).encode() or None
+        # td-client signs the request, but does not send it: its own retries last minutes, and hide the response.
+        url, signed = self._api.build_request(path, {"Accept-Encoding": "identity", **form, **(headers or {})})
         try:
-            with self._api.send_request(method, url, fields=dict(params or {}), headers=all_headers) as response:
+            with self._transport.open_response(method, url, headers=signed, body=body) as response:
                 status = response.status
                 if advice := _ADVICE_ABOUT_KEY.get(status):
                     raise WorkflowError(f"{advice} (response {status} to {method} {path})", status=status)
-                if status == _TOO_MANY or status >= 500:
+                if status == 429 or status >= 500:
                     seconds = read_retry_after(response.headers, wall=self._wall_clock())
                     raise TemporaryError(f"response {status}", retry_after=seconds or 0.0)
                 yield response
         except NoResponseError as error:
             raise _explain_no_response(error, f"to {method} {path}") from None
 
-    def _send_form(
-        self, method: str, url: str, *, fields: Mapping[str, str], headers: Mapping[str, str]
-    ) -> contextlib.AbstractContextManager[RawResponse]:
-        """Send a request with `fields`, if any, as a form; return its open response. See `Transport.open_response`."""
-        form = {"content-type": "application/x-www-form-urlencoded"} if fields else {}
-        body = urllib.parse.urlencode(fields).encode() or None
-        return self._transport.open_response(
-            method, url, headers={**headers, **form}, body=body, auth=lambda request: request
-        )
-
 
 def _explain_no_response(error: NoResponseError, place: str) -> Exception:
-    """Return the error for a request without a usable response: TemporaryError if a retry may help.
-
-    `place` names the request in the message, such as "to GET /v3/job/status/12".
-    """
+    """Return the error to raise, a TemporaryError if a retry may help. `place`: such as "to GET /v3/job/status/12"."""
     text = f"Treasure Data: {error}"
     if error.failure is Failure.OVERSIZED:
         return TreasureDataError(f"{text}, {place}")

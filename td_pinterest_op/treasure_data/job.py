@@ -6,14 +6,13 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.http.transport import parse_whole_number
-from td_pinterest_op.redaction.format import escape, sanitize
-from td_pinterest_op.redaction.secret import mask
+from td_pinterest_op.redaction.secret import escape, mask, sanitize
 from td_pinterest_op.runtime.clock import format_duration
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
 
@@ -37,34 +36,30 @@ _LONGEST_ENGINE_TEXT = 600
 class Source:
     """The source of rows: the id of an existing job, or a query to issue (then `job_id` is None).
 
-    Treasure Data makes one job of all queries that are issued with the same `domain_key`. `purpose`: what a statement
-    of the operator itself is for; an error about it does not mention the export.
+    `attempt_key` identifies the attempt of a task, whose retries adopt the query's job; by default it is random.
+    `purpose`: what a statement of the operator itself is for; an error about it does not mention the export.
     """
 
     job_id: str | None = None
     query: str = ""
     database: str = ""
     engine: str = "presto"
-    domain_key: str = ""
+    attempt_key: str = field(default_factory=lambda: secrets.token_hex(16), compare=False)
     purpose: str = ""
 
-    def with_query(self, query: str) -> "Source":
-        """Return this source with another query, whose job is adopted if the task runs again."""
-        digest = hashlib.sha256(f"{self.domain_key} {query}".encode()).hexdigest()
-        return replace(self, query=query, domain_key=f"td_pinterest_op-{digest[:40]}")
+    @property
+    def domain_key(self) -> str:
+        """The key of the query: Treasure Data makes one job of all requests with the same key."""
+        text = " ".join((self.attempt_key, self.engine, self.database, self.query))
+        return f"td_pinterest_op-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
 
     def with_fresh_query(self, query: str) -> "Source":
         """Return this source with another query, issued again if the task runs again: its rows may have changed."""
-        return replace(self, query=query, domain_key=make_domain_key())
-
-
-def make_domain_key() -> str:
-    """Return a random domain key, which makes Treasure Data start a new job instead of adopting an earlier one."""
-    return f"td_pinterest_op-{secrets.token_hex(16)}"
+        return replace(self, query=query, attempt_key=secrets.token_hex(16))
 
 
 class Origin(NamedTuple):
-    """The nouns for a source of rows in messages: its `name`, such as "the query", and its `unit`, such as "row"."""
+    """The nouns for a source of rows in messages: its name and the unit in which it is counted."""
 
     name: str
     unit: str
@@ -108,13 +103,7 @@ def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str],
     The job of a query is the one that an earlier try of this task issued, unless that failed, or a new one. Raises
     JobError if the job did not succeed or does not exist, and TreasureDataError.
     """
-    if source.job_id is None:
-        job_id, details = _run_query(td, source, on_job_id)
-    else:
-        job_id = source.job_id
-        on_job_id(job_id)
-        details = _wait_until_finished(td, job_id)
-    _require_success(job_id, details, source.purpose)
+    job_id, details = _complete_job(td, source, on_job_id)
     try:
         schema = tuple((name, type_) for name, type_, *_ in json.loads(details.get("hive_result_schema") or "null"))
         "".join(chain.from_iterable(schema))  # raises TypeError unless all are text
@@ -124,6 +113,11 @@ def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str],
     return Job(id=job_id, schema=schema, records=records, size=size)
 
 
+def run_statement(td: TreasureData, source: Source) -> str:
+    """Run a statement that returns no rows, such as INSERT; return its job's id. Raises as `wait_for_job` does."""
+    return _complete_job(td, source, lambda _: None)[0]
+
+
 def _parse_count(value: object) -> int | None:
     """Return a count that came as a number or as text; None for any other value."""
     # Without its count, nothing shows that a result has lost rows.
@@ -131,30 +125,19 @@ def _parse_count(value: object) -> int | None:
     return parse_whole_number(int(str(value)) if is_text else value)
 
 
-def run_statement(td: TreasureData, source: Source) -> str:
-    """Run a statement that returns no rows, such as INSERT; return its job's id. Raises as `wait_for_job` does."""
-    job_id, details = _run_query(td, source, lambda _: None)
-    _require_success(job_id, details, source.purpose)
-    return job_id
-
-
-def _run_query(td: TreasureData, source: Source, on_job_id: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
-    """Issue a query or adopt the job of an earlier try; return the job's id, and its details once it has finished."""
-    for attempt in range(1, _MAXIMUM_ISSUES + 1):
-        key = source.domain_key if attempt == 1 else f"{source.domain_key}-{attempt}"
-        job_id, adopted = _issue_query(td, source, key)
+def _complete_job(td: TreasureData, source: Source, on_job_id: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
+    """Wait until the job of `source` has succeeded; return its id and details. Raises as `wait_for_job` does."""
+    job_id, is_adopted = source.job_id or "", False
+    for number in range(1, _MAXIMUM_ISSUES + 1):
+        if source.job_id is None:
+            key = source.domain_key if number == 1 else f"{source.domain_key}-{number}"
+            job_id, is_adopted = _issue_query(td, source, key)
         on_job_id(job_id)
-        log.info(
-            "job %s %s (%s on database %s)%s",
-            job_id,
-            "adopted" if adopted else "issued",
-            source.engine,
-            source.database,
-            source.purpose and f": {source.purpose}",
-        )
         details = _wait_until_finished(td, job_id)
-        if details["status"] == "success" or not adopted:
+        if details["status"] == "success":
             return job_id, details
+        if not is_adopted:
+            raise _build_job_error(job_id, details, source.purpose)
     raise JobError(f"{_MAXIMUM_ISSUES} jobs of this query failed in this session: look at the last one, job {job_id}")
 
 
@@ -165,6 +148,8 @@ def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]
     conflict = content.get("details")
     job_id = content.get("job_id") if status == 200 else isinstance(conflict, dict) and conflict.get("conflicts_with")
     if job_id and _JOB_ID.fullmatch(str(job_id)):
+        origin = f"{'adopted' if status == 409 else 'issued'} ({source.engine} on database {source.database})"
+        log.info("job %s %s%s", job_id, origin, source.purpose and f": {source.purpose}")
         return str(job_id), status == 409
     if status == 404:
         raise JobError(
@@ -207,10 +192,8 @@ def _get_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]
     return content
 
 
-def _require_success(job_id: str, details: Mapping[str, Any], purpose: str) -> None:
-    """Raise JobError unless the job succeeded. The message quotes the last lines that the query engine wrote."""
-    if (status := details["status"]) == "success":
-        return
+def _build_job_error(job_id: str, details: Mapping[str, Any], purpose: str) -> JobError:
+    """Return the error for a job that did not succeed. It quotes the last lines that the query engine wrote."""
     debug = details.get("debug")
     parts = [debug.get("stderr"), debug.get("cmdout")] if isinstance(debug, Mapping) else [debug]
     text = "\n".join(part for part in parts if isinstance(part, str))
@@ -219,4 +202,4 @@ def _require_success(job_id: str, details: Mapping[str, Any], purpose: str) -> N
     last = escape(mask(" / ".join(lines[-6:])))[-_LONGEST_ENGINE_TEXT:]
     name, effect = (f"{job_id} ({purpose})", "") if purpose else (job_id, ": nothing was sent")
     engine = f"; the engine's last lines: {last}" if last else ""
-    raise JobError(f"job {name} ended with status {sanitize(status)}{effect}{engine}")
+    return JobError(f"job {name} ended with status {sanitize(details['status'])}{effect}{engine}")

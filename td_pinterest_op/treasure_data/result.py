@@ -10,11 +10,10 @@ import msgpack
 
 from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.transport import RawResponse, read_pieces
-from td_pinterest_op.redaction.format import format_count
+from td_pinterest_op.stats import format_count
 from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, build_path, build_refusal_error
 from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 
-_FORBIDDEN = 403
 _RANGE_START = re.compile(r"bytes ([0-9]{1,18})-")
 # Bytes for each column that are decompressed at once: with the rows made of them, the memory that a block takes.
 _INFLATED = 64 * 1024
@@ -36,24 +35,19 @@ def open_job_rows(td: TreasureData, source: Source, *, on_job_id: Callable[[str]
 
 
 def read_small_result(td: TreasureData, source: Source) -> list[dict[str, Any]]:
-    """Return each row of a small result as a dictionary by column name, with text decoded.
+    """Return each row of a small result by column name, with text decoded. Raises as `wait_for_job` does."""
+    result = open_job_rows(td, source)
+    names = [name for name, _ in result.job.schema]
+    rows = (map(_decode_text, row) for block in result.blocks for row in zip(*block, strict=True))
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
-    Raises as `wait_for_job` does.
-    """
-    rows = open_job_rows(td, source)
-    names = [name for name, _ in rows.job.schema]
-    return [
-        {
-            name: value.decode(errors="replace") if isinstance(value, bytes) else value
-            for name, value in zip(names, row, strict=True)
-        }
-        for block in rows.blocks
-        for row in zip(*block, strict=True)
-    ]
+
+def _decode_text(value: Any) -> Any:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 class JobResult:
-    """Downloads a job's rows in blocks, to be iterated once. A block is a list of columns, all of the same length.
+    """Downloads the blocks of a job's rows, to be iterated once. See `Rows`.
 
     Values are bytes (text is not decoded: one bad byte would cost the whole block), None, or other msgpack types.
     Raises JobError and TreasureDataError. After the last block, all rows that Treasure Data reports were read.
@@ -83,9 +77,8 @@ class JobResult:
             tries = 0 if self._offset > before else tries + 1
             if self._at_end or tries > retry.count:
                 why = "" if self._at_end else f" (the last of {tries} tries: {failure})"
-                raise TreasureDataError(
-                    f"{self._job.label} is truncated: {self._rows} of {self._job.records} rows arrived{why}; nothing "
-                    "was sent. Run this task again"
+                raise self._build_error(
+                    f"is truncated: {self._rows} of {self._job.records} rows arrived{why}; nothing was sent"
                 )
             self._td.wait_for_retry(failure, next(waits) if tries else retry.initial_wait, f"in {self._job.label}")
 
@@ -111,7 +104,7 @@ class JobResult:
                     self._offset += len(new)
                     yield new
         except WorkflowError as error:
-            if error.status != _FORBIDDEN:
+            if error.status != 403:
                 raise
             raise JobError(
                 f"the owner of the API key may not read {self._job.label}: another user ran it. Use the key of the "
@@ -151,9 +144,7 @@ class JobResult:
                 self._unpacker.feed(self._inflater.decompress(data, self._block_bytes))
                 rows = list(self._unpacker)
             except (zlib.error, ValueError, msgpack.UnpackException):
-                raise TreasureDataError(
-                    f"{self._job.label} cannot be read, because its data is damaged. Run this task again"
-                ) from None
+                raise self._build_error("cannot be read, because its data is damaged") from None
             data = self._inflater.unconsumed_tail or self._inflater.unused_data
             if rows:
                 yield self._to_columns(rows)
@@ -169,14 +160,13 @@ class JobResult:
         except (TypeError, ValueError):
             columns = []
         if len(columns) != width:
-            raise TreasureDataError(
-                f"{self._job.label} contains a row that does not have {format_count(width, 'column')}. Run this task "
-                "again"
-            )
+            raise self._build_error(f"contains a row that does not have {format_count(width, 'column')}")
         self._rows += len(rows)
         if self._job.records is not None and self._rows > self._job.records:
-            raise TreasureDataError(
-                f"{self._job.label} contains at least {self._rows} rows, but the job reports {self._job.records}; "
-                "nothing was sent. Run this task again"
+            raise self._build_error(
+                f"contains at least {self._rows} rows, but the job reports {self._job.records}; nothing was sent"
             )
         return columns
+
+    def _build_error(self, problem: str) -> TreasureDataError:
+        return TreasureDataError(f"{self._job.label} {problem}. Run this task again")

@@ -1,33 +1,48 @@
-"""digdag's secrets: on a server, whose REST API stores but never shows them, and in files for `digdag run`.
+"""digdag's secrets, on a server and in files for `digdag run`, and the store of a task's refresh token in them.
 
+A new refresh token is saved where the old one came from: in a local run, in the secrets folder of `digdag run`, else in
+the project's secrets on the server that DIGDAG_ENDPOINT names, or on hosted Treasure Workflow. Servers show no secrets.
 Sources: digdag-server, rs/ProjectResource.java; digdag-client, api/SecretValidation.java; digdag-cli, Secrets.java and
 ConfigUtil.digdagConfigHome.
 """
 
 import contextlib
 import json
+import logging
+import re
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import requests
-
-from td_pinterest_op.http.transport import Response, Transport
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.http.transport import NoResponseError, Response, Transport, is_safe_url
 from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.runtime import atomic_file
+from td_pinterest_op.runtime.clock import DAY, Timing
+from td_pinterest_op.settings.table import ConnectionSettings
+from td_pinterest_op.workflow.task import Task
+
+log = logging.getLogger(__name__)
 
 _TIMEOUT = 30.0
+# Before the first try of saving a token on a server, and before each further one, in seconds.
+_WAITS = (0.0, 0.5, 1.0, 2.0)
+_SOON = 14 * DAY
+# The project's id in `digdag run`, which keeps its database in memory. A server has a project 1 as well: its tasks are
+# recognised by the folder into which the server unpacks the project.
+# Source: digdag-core, ExtractArchiveWorkspaceManager.java: workspace/{project}_{workflow}_{attempt}_{task}_{random}.
+LOCAL_PROJECT = 1
+_WORKSPACE = re.compile(rf"/workspace/{LOCAL_PROJECT}_[^/]+_[0-9]+_[0-9]+_[0-9]+(/|$)")
+_TD_HOST = re.compile(r"api\.(?:[a-z0-9-]+\.)?treasuredata\.(?:com|co\.jp)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigdagServer:
-    """The REST API of a digdag server at `url` (without `/api`). `authorization`: the header's value, or empty.
-
-    Every method raises NoResponseError.
-    """
+    """The REST API of a digdag server at `url` (without `/api`). Every method raises NoResponseError."""
 
     url: str
-    authorization: Secret
+    authorization: Secret  # the header's value, or empty
 
     def put_secret(self, project_id: object, name: str, value: Secret) -> int:
         """Store a secret of a project on the server; return the response's status."""
@@ -36,16 +51,11 @@ class DigdagServer:
 
     def send_request(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Send one request to the API; return its response."""
+        values = {"Content-Type": "application/json" if body else "", "Authorization": self.authorization.reveal()}
+        headers = {name: value for name, value in values.items() if value}
         limits = {"connect_timeout": _TIMEOUT, "write_timeout": _TIMEOUT, "read_timeout": _TIMEOUT}
-        headers = {"Content-Type": "application/json"} if body else {}
         with contextlib.closing(Transport(**limits, connections=1)) as transport:
-            return transport.send(method, self.url + path, headers=headers, body=body, auth=self._add_authorization)
-
-    def _add_authorization(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Add the header `Authorization` to a request, unless its value is empty."""
-        if header := self.authorization.reveal():
-            request.headers["Authorization"] = header
-        return request
+            return transport.send(method, self.url + path, headers=headers, body=body, auth=lambda request: request)
 
 
 def find_local_secrets_folder(environ: Mapping[str, str]) -> Path:
@@ -61,3 +71,119 @@ def read_local_secret(name: str, environ: Mapping[str, str]) -> str | None:
         return (find_local_secrets_folder(environ) / name).read_text(encoding="utf-8").strip()
     except (OSError, ValueError, RuntimeError):
         return None
+
+
+class TokenStore:
+    """Stores each new refresh token of a task where its old one came from."""
+
+    def __init__(self, *, task: Task, settings: ConnectionSettings, timing: Timing) -> None:
+        project = str(task.params.get("project_id"))
+        self._project_id = int(project) if project.isdecimal() else None
+        self._environ, self._timing = task.environ, timing
+        # The token that the secret holds, as far as this run knows: the last one that it saved or read.
+        self.current = settings.refresh_token
+        # The workflow's secret; None for a token in plain text, which cannot be saved.
+        self._secret_name = settings.refresh_token_secret
+        is_on_server = _WORKSPACE.search(Path.cwd().as_posix())
+        self._is_local_run = self._project_id == LOCAL_PROJECT and not is_on_server
+        # The task's token may come from elsewhere, and the local secret may be another user's.
+        self._is_local = self._read_local_token() == self.current.reveal()
+
+    def save_token(self, issued: Secret | None, seconds: float | None) -> None:
+        """Store a new refresh token at once. Never raises: a failure is logged as a warning.
+
+        `seconds`: validity of `issued`, or of the current token if `issued` is None.
+        """
+        expires = f"{self._timing.utc(seconds):%Y-%m-%d}" if seconds else "a day that Pinterest did not name"
+        if issued is None:
+            if seconds is not None and seconds <= _SOON:
+                log.warning(
+                    "the refresh token expires on %s and Pinterest issued no new one: the owner of the Pinterest app "
+                    "must authorise it again before that day, and store the new refresh token in %s",
+                    expires,
+                    self._secret_name or "the task's settings",
+                )
+        elif self._is_local and self._read_local_token() != self.current.reveal():
+            log.info(
+                "Pinterest issued a new refresh token, but another task has already stored a newer one, which stays"
+            )
+        elif problem := self._try_store(issued):
+            log.warning(
+                "Pinterest issued a new refresh token, which could not be saved (%s): exports continue with the old "
+                "one until it expires, on %s at the latest, or at once if Pinterest has withdrawn it. Authorise the "
+                "app again and store its refresh token in the secret %s",
+                problem,
+                expires,
+                self._secret_name or "pinterest.refresh_token, not in the settings",
+            )
+        else:
+            self.current = issued
+            log.info("Pinterest issued a new refresh token; it is saved in the secret %s", self._secret_name)
+
+    def read_token(self) -> Secret | None:
+        """Return the stored refresh token, or None if it is unknown: a workflow server does not show its secrets."""
+        text = self._read_local_token() if self._is_local else None
+        if not text:
+            return None
+        self.current = Secret(text)
+        return self.current
+
+    def _read_local_token(self) -> str | None:
+        """Return the refresh token in the local digdag secrets, or None unless the run is local and has one."""
+        if self._secret_name is None or not self._is_local_run:
+            return None
+        return read_local_secret(self._secret_name, self._environ)
+
+    def _try_store(self, issued: Secret) -> str:
+        """Store a refresh token; return why that failed, or "" if it succeeded."""
+        try:
+            if self._secret_name is None:
+                return "the old token is written in plain text, not as a secret"
+            if not self._is_local:
+                return self._put_secret(self._find_server(), self._secret_name, issued)
+            # Only the file is replaced: other users may share its folder.
+            atomic_file.replace_file(find_local_secrets_folder(self._environ) / self._secret_name, issued.reveal())
+        except SettingsError as error:
+            return str(error)
+        except OSError as error:
+            return f"the local secrets file cannot be written: {error.strerror}"
+        except (ValueError, RuntimeError) as error:
+            return type(error).__name__
+        return ""
+
+    def _find_server(self) -> DigdagServer:
+        """Return the task's workflow server. Raises SettingsError if it is unknown, or must not receive secrets."""
+        if self._is_local_run:
+            raise SettingsError(
+                "the old token is not in a local secrets file, and a local run stores no token on a server"
+            )
+        if endpoint := self._environ.get("DIGDAG_ENDPOINT", "").rstrip("/"):
+            if not is_safe_url(endpoint):
+                raise SettingsError("DIGDAG_ENDPOINT must be an https address (http is allowed only for this machine)")
+            if self._project_id is None:
+                raise SettingsError("the task must belong to a project of the digdag server: push the project first")
+            # Never the Treasure Data key: it is not for that server.
+            return DigdagServer(url=endpoint, authorization=Secret(self._environ.get("DIGDAG_AUTHORIZATION", "")))
+        server = self._environ.get("TD_API_SERVER") or "https://api.treasuredata.com/"
+        host = urllib.parse.urlsplit(server if "//" in server else f"//{server}").hostname or ""
+        if not _TD_HOST.fullmatch(host) or self._project_id in (None, LOCAL_PROJECT):
+            raise SettingsError("DIGDAG_ENDPOINT is missing in the task's _env")
+        hosted = host.replace("api.", "api-workflow.", 1)
+        return DigdagServer(url=f"https://{hosted}", authorization=Secret(f"TD1 {self._environ.get('TD_API_KEY', '')}"))
+
+    def _put_secret(self, server: DigdagServer, name: str, issued: Secret) -> str:
+        """Store a refresh token as the secret `name` on the server; return why that failed, or ""."""
+        problem = ""
+        for wait in _WAITS:
+            self._timing.sleep(wait)
+            try:
+                status = server.put_secret(self._project_id, name, issued)
+            except NoResponseError as error:
+                problem = f"the workflow server cannot be reached: {error.brief_text}"
+                continue
+            if 200 <= status < 300:
+                return ""
+            problem = f"the workflow server answered {status}"
+            if status < 500 and status != 429:
+                break
+        return problem

@@ -12,27 +12,23 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from td_pinterest_op import __version__
-from td_pinterest_op.errors import JobError, StoppedError, TreasureDataError
+from td_pinterest_op.errors import ExportError, JobError, StoppedError, TreasureDataError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.run_history.table import FAILED, SUCCESS, Row, create_table, insert_rows
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing, format_duration
-from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.treasure_data.api import RUN_AGAIN, TreasureData
-from td_pinterest_op.treasure_data.job import Source, make_domain_key, run_statement
+from td_pinterest_op.treasure_data.job import Source, run_statement
 from td_pinterest_op.treasure_data.result import read_small_result
-from td_pinterest_op.workflow.resubmit import may_resubmit
 from td_pinterest_op.workflow.services import build_treasure_data_api
-from td_pinterest_op.workflow.task import Task, read_database
+from td_pinterest_op.workflow.task import Task, may_resubmit, read_database
 
 log = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
 
 TIME_LIMIT = 30.0
 """Seconds by which reading or writing a history may delay its task."""
@@ -41,6 +37,8 @@ _CONNECT_TIMEOUT = 10.0
 _WAITS = (0.5, 2.0)
 # Rows of one INSERT: Treasure Data rejects a query of more than a million characters.
 _ROWS_AT_A_TIME = 200
+
+_Execute = Callable[[TreasureData, Source], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,20 +49,19 @@ class History:
     database: str
     table: str
     timing: Timing
-    session_uuid: str
     _given_up: threading.Event = field(default_factory=threading.Event)
 
     @property
     def task_columns(self) -> dict[str, Any]:
         """The columns that have the same values in all rows of the task."""
         params, name = self.task.params, str(self.task.params.get("task_name") or "")
-        attempt = params.get("attempt_id")
         return {
             "time": int(self.timing.wall()),
             "workflow": find_workflow_name(name),
             "session_time": params.get("session_time"),
-            "session_uuid": self.session_uuid,
-            "attempt_id": None if attempt is None else str(attempt),
+            # A run without a workflow is a session of its own.
+            "session_uuid": params.get("session_uuid") or uuid.uuid4(),
+            "attempt_id": params.get("attempt_id"),
             "task": name or None,
             "version": __version__,
         }
@@ -82,11 +79,9 @@ class History:
     def read_rows(self, query: str) -> list[dict[str, Any]]:
         """Return the rows of a query, or an empty list if the history cannot be read. Raises StoppedError."""
         results = self._try_queries(read_small_result, [query], failure="nothing is known from the history")
-        return results[0] if results else []
+        return [row for rows in results for row in rows]
 
-    def _try_queries(
-        self, execute: Callable[[TreasureData, Source], _T], queries: Sequence[str], *, failure: str
-    ) -> list[_T]:
+    def _try_queries(self, execute: _Execute, queries: Sequence[str], *, failure: str) -> list[Any]:
         """Return the results of `execute` for the queries, or [] after a warning that begins with `failure`."""
         if self._given_up.is_set():
             return []
@@ -101,11 +96,10 @@ class History:
         except Exception as error:
             problem = format_error(error).removesuffix(RUN_AGAIN)
         self._given_up.set()
-        place = f"{self.database}.{self.table}"
-        log.warning("%s %s: %s. The run continues without its history", failure, place, problem)
+        log.warning("%s %s.%s: %s. The run continues without its history", failure, self.database, self.table, problem)
         return []
 
-    def _run_queries(self, execute: Callable[[TreasureData, Source], _T], queries: Sequence[str]) -> list[_T]:
+    def _run_queries(self, execute: _Execute, queries: Sequence[str]) -> list[Any]:
         """Return the results of `execute` for the queries, over a separate connection to Treasure Data."""
         # Without retries, which would log warnings.
         limits = {"connect_timeout": _CONNECT_TIMEOUT, "write_timeout": TIME_LIMIT, "read_timeout": TIME_LIMIT}
@@ -115,25 +109,21 @@ class History:
             td = build_treasure_data_api(self.task, transport=transport, retry=retry, timing=timing)
             return [self._run_query(td, execute, query) for query in queries]
 
-    def _run_query(self, td: TreasureData, execute: Callable[[TreasureData, Source], _T], query: str) -> _T:
+    def _run_query(self, td: TreasureData, execute: _Execute, query: str) -> Any:
         """Return the result of `execute` for a query. After an error, create or extend the table, and try again."""
-        source = self._build_source(query)
+        # One source for all tries: a request that is repeated because its response was lost is the same job.
+        source = Source(query=query, database=self.database, purpose="history")
         for wait in _WAITS:
             try:
                 return execute(td, source)
             except JobError:
                 # Another run may do the same: the next try shows whether the table is there.
                 with contextlib.suppress(JobError, TreasureDataError):
-                    run_statement(td, self._build_source(create_table(self.table)))
+                    run_statement(td, source.with_fresh_query(create_table(self.table)))
             except TreasureDataError:
                 pass
             td.sleep(wait)
         return execute(td, source)
-
-    def _build_source(self, query: str) -> Source:
-        """Return the source for a query on the history's database, which stays one job if its request is repeated."""
-        # The key makes one job of a request that is repeated because its response was lost.
-        return Source(query=query, database=self.database, domain_key=make_domain_key(), purpose="history")
 
     def _sleep_unless_given_up(self, seconds: float) -> None:
         """Sleep before a retry. Raises TimeoutError if the history was given up after a failure."""
@@ -146,10 +136,7 @@ def open_history(task: Task, table: TableName | None, timing: Timing) -> History
     """Return the history of a task, or None if `table` is None. Raises SettingsError if no database is known."""
     if table is None:
         return None
-    database = read_history_database(task, table)
-    # A run without a workflow is a session of its own.
-    session_uuid = str(task.params.get("session_uuid") or uuid.uuid4())
-    return History(task=task, database=database, table=table.table, timing=timing, session_uuid=session_uuid)
+    return History(task=task, database=read_history_database(task, table), table=table.table, timing=timing)
 
 
 def read_history_database(task: Task, table: TableName) -> str:
@@ -164,28 +151,21 @@ def record_run(history: History | None, build_rows: Callable[[str], Sequence[Row
     A row without an outcome gets that of the run. No row is written for a run that was ended by a signal, which leaves
     no time, nor for a task that is resubmitted.
     """
-    error: BaseException | None = None
     try:
         yield
-    except BaseException as failure:
-        error = failure
-        raise
-    finally:
-        if history and (error is None or _needs_row(history.task, error)):
+    except Exception as error:
+        if history and not shutdown.is_requested() and not may_resubmit(history.task, error):
             text = format_error(error)
-            outcome = {"outcome": FAILED, "error": text} if error else {"outcome": SUCCESS}
-            history.write_rows([{**outcome, **row} for row in build_rows(text)])
-
-
-def _needs_row(task: Task, error: BaseException) -> bool:
-    """Whether a failed run gets a row in the history: not if a signal ended it, or if its task is resubmitted."""
-    return isinstance(error, Exception) and not shutdown.is_requested() and not may_resubmit(task, error)
+            history.write_rows([{"outcome": FAILED, "error": text, **row} for row in build_rows(text)])
+        raise
+    if history:
+        history.write_rows([{"outcome": SUCCESS, **row} for row in build_rows("")])
 
 
 def format_error(error: BaseException | None) -> str:
     """Return the text of an error, without anything that could quote a row, or "" for None."""
     if isinstance(error, Exception):
-        return str(to_export_error(error))
+        return str(ExportError.from_exception(error))
     return type(error).__name__ if error else ""
 
 

@@ -1,10 +1,9 @@
-"""Progress reporting: to the session log or a terminal."""
+"""The progress of a run's long phases, and their remaining time."""
 
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing, format_duration, format_resumption
@@ -58,34 +57,26 @@ class EtaEstimator:
         return f"{format_duration(round(left / rate))} left" if total and rate else ""
 
 
-class ProgressReporter(Protocol):
-    """Shows the plan of a run before its first write, and the progress of each phase."""
-
-    def show_plan(self, text: str) -> None:
-        """Show the plan `text`. Raises StoppedError if the user declines the plan."""
-
-    def show_progress(self, phase: Phase) -> contextlib.AbstractContextManager[Callable[[int], None]]:
-        """Show the progress of a phase during the block, and yield a function to call with the number of units done."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogReporter:
-    """Writes the plan and the progress of a run to the log."""
+class ProgressReporter:
+    """Shows the plan and the progress of a run: in the log, or elsewhere in a subclass."""
 
     timing: Timing
 
     def show_plan(self, text: str) -> None:
-        """Log the plan."""
+        """Show the plan before the first write. Raises StoppedError if the user declines it."""
         log.info("%s", text)
 
     @contextlib.contextmanager
     def show_progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
-        """Log the progress of a phase every 10 s during the block. Raises StoppedError once the run is asked to end."""
+        """Show the progress of a phase during the block, and yield a function to call with the number of units done.
+
+        That function logs a line every 10 s. It raises StoppedError once the run is asked to end.
+        """
         logged_at = self.timing.monotonic()
         eta = EtaEstimator(phase, self.timing)
 
         def log_progress(done: int) -> None:
-            """Log the number of units done, if the last line is at least 10 s old."""
             nonlocal logged_at
             shutdown.raise_if_requested()
             now, left = self.timing.monotonic(), eta.format_eta(done)

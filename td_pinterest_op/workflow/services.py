@@ -16,8 +16,8 @@ from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.treasure_data.api import TreasureData
+from td_pinterest_op.workflow.digdag_secrets import TokenStore
 from td_pinterest_op.workflow.task import Task
-from td_pinterest_op.workflow.token_store import TokenStore
 
 OnNewRefreshToken = Callable[[Secret | None, float | None], None]
 
@@ -63,12 +63,10 @@ def connect_services(
 
     `count` counts the requests that write to Pinterest. `on_new_refresh_token` gets each refresh token that Pinterest
     issues (see `Tokens`); by default it is stored where the task's own token came from. A token that lacks one of the
-    `scopes` is an AccountError before any other request.
-
-    Raises SettingsError for an endpoint that secrets must not be sent to.
+    `scopes` is an AccountError before any other request, and an endpoint that is unsafe for secrets a SettingsError.
     """
-    endpoint, store = task.endpoints.pinterest, open_token_store(task, settings, timing)
-    with open_client(settings, endpoint=endpoint, timing=timing, count=count, on_response=on_response) as client:
+    store = TokenStore(task=task, settings=settings, timing=timing)
+    with open_client(task, settings, timing=timing, count=count, on_response=on_response) as client:
         tokens = Tokens(
             client=client,
             client_id=settings.client_id,
@@ -76,23 +74,22 @@ def connect_services(
             refresh_token=settings.refresh_token,
             on_new_refresh_token=on_new_refresh_token or store.save_token,
             read_stored_token=store.read_token,
-            scopes=scopes,
+            needed_scopes=scopes,
             timing=timing,
         )
-        account = settings.ad_account_id
-        yield Services(task=task, client=client, tokens=tokens, ad_account_id=account, timing=timing)
+        yield Services(task=task, client=client, tokens=tokens, ad_account_id=settings.ad_account_id, timing=timing)
 
 
 @contextlib.contextmanager
 def open_client(
+    task: Task,
     settings: ConnectionSettings,
     *,
-    endpoint: str,
     timing: Timing,
     count: RequestCounts | None = None,
     on_response: OnResponse | None = None,
 ) -> Iterator[Client]:
-    """Yield a client for Pinterest's API that lasts until the end of the block."""
+    """Yield a client for Pinterest's API that lasts until the end of the block. Raises as `connect_services` does."""
     transport = Transport(
         connect_timeout=settings.connection_timeout_secs,
         write_timeout=settings.write_timeout_secs,
@@ -101,12 +98,16 @@ def open_client(
     )
     with contextlib.closing(transport):
         yield Client(
-            endpoint=endpoint,
+            endpoint=task.endpoints.pinterest,
             transport=transport,
             rate_limiter=RateLimiter(requests_per_minute=settings.requests_per_minute, timing=timing),
-            retry=_build_retry(settings),
+            retry=Retry(
+                count=settings.retry_count,
+                initial_wait=settings.retry_initial_wait_millis / 1000,
+                longest_wait=settings.max_retry_wait_millis / 1000,
+            ),
             timing=timing,
-            count=count,
+            counts=count or RequestCounts(),
             on_response=on_response,
         )
 
@@ -115,25 +116,3 @@ def build_treasure_data_api(task: Task, *, transport: Transport, retry: Retry, t
     """Return Treasure Data's API for a task. Raises SettingsError if the task has no API key."""
     endpoint = task.endpoints.treasure_data
     return TreasureData(api_key=task.td_api_key, endpoint=endpoint, transport=transport, retry=retry, timing=timing)
-
-
-def open_token_store(task: Task, settings: ConnectionSettings, timing: Timing) -> TokenStore:
-    """Return the store for the refresh tokens that Pinterest issues to a task."""
-    project_id = str(task.params.get("project_id"))
-    return TokenStore(
-        secret_name=settings.refresh_token_secret,
-        current=settings.refresh_token,
-        project_id=int(project_id) if project_id.isdecimal() else None,
-        environ=task.environ,
-        retry=_build_retry(settings),
-        timing=timing,
-    )
-
-
-def _build_retry(settings: ConnectionSettings) -> Retry:
-    """Return the number of retries and the waits that the settings ask for."""
-    return Retry(
-        count=settings.retry_count,
-        initial_wait=settings.retry_initial_wait_millis / 1000,
-        longest_wait=settings.max_retry_wait_millis / 1000,
-    )

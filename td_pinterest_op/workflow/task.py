@@ -1,4 +1,10 @@
-"""The digdag task: its parameters and session, the source of its rows, and digdag's store."""
+"""The digdag task: its parameters and session, the source of its rows, digdag's store, and a new try of the task.
+
+A workflow server shows no secret to a running task. If Pinterest ends a refresh token as it issues the next one, one of
+two tasks that start with the same token is refused. That task succeeds and adds itself as a subtask: digdag resolves
+the secrets when it starts the subtask.
+Sources: digdag-core, agent/OperatorManager.java; digdag-standards, digdag/standards/py/runner.py.
+"""
 
 import hashlib
 import logging
@@ -6,15 +12,14 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
+from td_pinterest_op.errors import AccountError, SettingsError, SettingsErrorCollector
 from td_pinterest_op.http.transport import is_safe_url
-from td_pinterest_op.redaction.format import break_templates, sanitize
-from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
+from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, break_templates, sanitize
 from td_pinterest_op.settings.types import has_lost_digits, is_left_out
 from td_pinterest_op.treasure_data.job import Source
 
@@ -26,6 +31,12 @@ _DEFAULTS = {"TD_API_SERVER": "https://api.treasuredata.com/", "PINTEREST_API_EN
 # A name, never a path: the API key could do more than query.
 _DATABASE = re.compile(r"[a-z0-9_]{1,255}")
 _JOB_ID = re.compile(r"[0-9]{1,40}")
+# The subtask's parameter with the fingerprint of the refused token, and the numbers of refusals.
+_REFUSED = "pinterest_refused_token"
+# A token that was refused this many times in a row has not been renewed by anybody.
+_MOST_REFUSALS = 3
+# Refusals of any token: of 30 tasks that a hosted run has at once, each of the others can renew the token of this task.
+_MOST_REFUSALS_IN_ALL = 30
 
 
 class Endpoints(NamedTuple):
@@ -33,15 +44,6 @@ class Endpoints(NamedTuple):
 
     treasure_data: str
     pinterest: str
-
-
-def read_endpoints(environ: Mapping[str, str]) -> Endpoints:
-    """Return the services' URLs from the environment. Raises SettingsError if a URL is not safe for secrets."""
-    values = {name: environ.get(name, "").strip() or default for name, default in _DEFAULTS.items()}
-    urls = {name: url if "://" in url else f"https://{url}" for name, url in values.items()}
-    if unsafe := [name for name, url in urls.items() if not is_safe_url(url)]:
-        raise SettingsError(f"{' and '.join(unsafe)} must be an https address (http is allowed only for this machine)")
-    return Endpoints(*urls.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +65,18 @@ class Task:
         """Eight hex digits that identify the task in its session, or random ones outside a session."""
         # The same task of another project (staging, production) is another task.
         time, project, name = map(self.params.get, ("session_time", "project_id", "task_name"))
-        return _hash_text(self.session or (f"{time} {project} {name}" if time and name else self._random))[:8]
+        text = self.session or (f"{time} {project} {name}" if time and name else self._random)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
 
-    def build_domain_key(self, *query: str) -> str:
-        """Return a query's domain key, by which a retry in the same attempt adopts the job of an earlier try.
+    @property
+    def attempt_key(self) -> str:
+        """Text that identifies the task in its attempt, or random text: a retry adopts the jobs of its attempt.
 
-        A new attempt issues the query again, since the rows may have changed, as does a corrected query, database or
-        engine. Session and project do not identify an attempt: every local project has the id 1.
+        A new attempt issues each query again, since the rows may have changed. Session and project do not identify an
+        attempt: every local project has the id 1.
         """
         values = [str(self.params.get(name) or "") for name in ("session_uuid", "attempt_id", "task_name")]
-        attempt = values if all(values) else [self._random]
-        return "td_pinterest_op-" + _hash_text(" ".join([*attempt, *query]))[:40]
+        return " ".join(values) if all(values) else self._random
 
     @property
     def td(self) -> Mapping[str, Any]:
@@ -84,7 +87,12 @@ class Task:
     @cached_property
     def endpoints(self) -> Endpoints:
         """The base URLs of both APIs. Raises SettingsError if secrets must not be sent to one of them."""
-        return read_endpoints(self.environ)
+        values = {name: self.environ.get(name, "").strip() or default for name, default in _DEFAULTS.items()}
+        urls = {name: url if "://" in url else f"https://{url}" for name, url in values.items()}
+        if unsafe := [name for name, url in urls.items() if not is_safe_url(url)]:
+            names = " and ".join(unsafe)
+            raise SettingsError(f"{names} must be an https address (http is allowed only for this machine)")
+        return Endpoints(*urls.values())
 
     @property
     def td_api_key(self) -> Secret:
@@ -100,11 +108,6 @@ class Task:
                 f"TD_API_KEY is longer than the {LONGEST_SECRET} characters allowed for a secret: check td.apikey"
             )
         return Secret(key)
-
-
-def _hash_text(text: str) -> str:
-    """Return the SHA-256 of a text, in hex digits."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def get_current_task() -> Task:
@@ -126,11 +129,49 @@ def store_values(**values: object) -> None:
     digdag.env.store(break_templates(values))
 
 
-def add_subtask(config: Mapping[str, Any]) -> None:
-    """Add a subtask with these parameters, which digdag runs after the current task."""
+def may_resubmit(task: Task, error: BaseException) -> bool:
+    """Whether the task may run again: its refresh token was refused, but another task may have renewed the token."""
+    if not isinstance(error, AccountError) or error.refused_token is None:
+        return False
+    refused = _count_refusals(task, error.refused_token)
+    is_secret = any("${secret:" in str(value) for value in (task.params.get("_env") or {}).values())
+    return is_secret and refused["times"] < _MOST_REFUSALS and refused["in_all"] < _MOST_REFUSALS_IN_ALL
+
+
+def try_resubmit(error: AccountError) -> bool:
+    """Add the current task as its own subtask if `may_resubmit` allows it; return whether it was added."""
     import digdag
 
-    digdag.env.add_subtask(config)
+    task = get_current_task()
+    if not may_resubmit(task, error):
+        return False
+    log.warning(
+        "Pinterest refused the refresh token, which another task may have renewed: this task starts again, with the "
+        "current value of the secret"
+    )
+    # Without digdag's directives, such as `py>` and `_retry`.
+    names = [name for name in task.params if not name.startswith(("_", "+")) and not name.endswith(">")]
+    params = {name: _escape_templates(task.params[name]) for name in names}
+    params |= {name: task.params[name] for name in ("_env", "_workdir") if name in task.params}
+    params |= {"py>": task.params["_command"], _REFUSED: _count_refusals(task, error.refused_token)}
+    digdag.env.add_subtask(params)
+    return True
+
+
+def _count_refusals(task: Task, fingerprint: str | None) -> dict[str, Any]:
+    """Return a token's fingerprint, its refusals in a row (`times`), and the refusals of all tokens (`in_all`)."""
+    before = task.params.get(_REFUSED) or {}
+    times = int(before["times"]) if before.get("fingerprint") == fingerprint else 0
+    return {"fingerprint": fingerprint, "times": times + 1, "in_all": int(before.get("in_all", 0)) + 1}
+
+
+def _escape_templates(value: Any) -> Any:
+    """Return a value with each `$` escaped, so that digdag passes the value unchanged to a subtask."""
+    if isinstance(value, str):
+        return value.replace("$", "${'$'}")
+    if isinstance(value, Mapping):
+        return {name: _escape_templates(inner) for name, inner in value.items()}
+    return [_escape_templates(inner) for inner in value] if isinstance(value, list) else value
 
 
 def read_source(task: Task) -> Source:
@@ -139,7 +180,7 @@ def read_source(task: Task) -> Source:
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:
-        return _build_source(read_sql(str(query), key="query"), task)
+        return replace(_build_source(task, "query", use="a query"), attempt_key=task.attempt_key)
     job_id = task.td.get("last_job_id") if job_id is None else job_id
     if is_left_out(job_id):
         raise SettingsError(
@@ -155,11 +196,7 @@ def read_list_source(task: Task, name: str) -> Source | None:
 
     Each retry issues the query again, so that people who opted out in between are not sent. Raises SettingsError.
     """
-    query = _read_parameter(task, name)
-    if query is None:
-        return None
-    sql = read_sql(str(query), key=name)
-    return _build_source(sql, task, use=name).with_fresh_query(sql)
+    return None if _read_parameter(task, name) is None else _build_source(task, name, use=name)
 
 
 def _read_parameter(task: Task, name: str) -> object:
@@ -178,11 +215,11 @@ def read_sql(text: str, *, key: str) -> str:
     text = text.strip()
     if not text.lower().endswith(".sql"):
         return text
-    path = PurePath(text)
+    path = Path(text)
     if path.is_absolute() or ".." in path.parts:
         raise SettingsError(f"{key}: {sanitize(text)} is outside the project: name a file inside its folder", key=key)
     try:
-        query = Path(text).read_text(encoding="utf-8")
+        query = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise SettingsError(
             f"{key}: there is no file {sanitize(text)} in the project: correct the name", key=key
@@ -226,13 +263,13 @@ def read_database(task: Task, *, use: str) -> str:
     return name
 
 
-def _build_source(query: str, task: Task, *, use: str = "") -> Source:
-    """Return the source for a query. `use`: the parameter that contains the query, "" for the task's `query`."""
+def _build_source(task: Task, name: str, *, use: str) -> Source:
+    """Return the source for the query in the parameter `name`. `use`: what needs its database, for messages."""
+    sql = read_sql(str(task.params[name]), key=name)
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     errors = SettingsErrorCollector()
-    database = errors.call(read_database, task, use=use or "a query") or ""
+    database = errors.call(read_database, task, use=use) or ""
     if engine not in ENGINES:
-        errors.add(f"engine must be one of {', '.join(ENGINES)}", key="engine")
+        errors.append(SettingsError(f"engine must be one of {', '.join(ENGINES)}", key="engine"))
     errors.raise_any()
-    key = task.build_domain_key(engine, database, query)
-    return Source(query=query, database=database, engine=engine, domain_key=key)
+    return Source(query=sql, database=database, engine=engine)

@@ -13,7 +13,7 @@ from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Source, make_domain_key
+from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.withholding.lists import open_lists
 from td_pinterest_op.withholding.preparation import open_reader
@@ -90,7 +90,7 @@ def _queries(task: Mapping[str, object]) -> dict[str, Source]:
     """Return the sources of a task whose jobs hold no rows of people: a mirror's, or hashed ones."""
     database, engine = str(task.get("database", "")), str(task.get("engine", "presto"))
     return {
-        name: Source(query=str(task[name]), database=database, engine=engine, domain_key=make_domain_key())
+        name: Source(query=str(task[name]), database=database, engine=engine)
         for name in ("query", *_LISTS)
         if name in task
     }

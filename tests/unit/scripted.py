@@ -50,7 +50,7 @@ class Script(Transport):
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
     ) -> Response:
-        prepared = auth(requests.Request(method, url).prepare())
+        prepared = auth(requests.Request(method, url, headers=dict(headers)).prepare())
         with self._lock:
             self.sent.append(
                 Sent(
@@ -96,7 +96,7 @@ def scene(*answers: Response | Failure, retry: Retry = RETRY, requests_per_minut
         rate_limiter=rate_limiter,
         retry=retry,
         timing=time.timing,
-        count=counts,
+        counts=counts,
     )
     return Scene(time=time, script=script, counts=counts, client=client)
 
@@ -105,16 +105,14 @@ class Keys(TokenSource):
     """A token source with this many tokens: the next one each time the current one was refused."""
 
     def __init__(self, count: int = 1) -> None:
-        self.proved: list[AuthBase] = []
+        self.refused_tokens_worked: list[bool] = []
         self._keys: list[AuthBase] = [_Key(f"key {number}") for number in range(1, count + 1)]
 
     def get_token(self) -> AuthBase:
         return self._keys[0]
 
-    def mark_accepted(self, used: AuthBase) -> None:
-        self.proved.append(used)
-
-    def replace_token(self, used: AuthBase) -> bool:
+    def replace_token(self, used: AuthBase, *, has_worked: bool) -> bool:
+        self.refused_tokens_worked.append(has_worked)
         if used is self._keys[0] and len(self._keys) == 1:
             return False
         self._keys.pop(0)

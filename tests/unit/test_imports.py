@@ -44,7 +44,7 @@ WORLD: dict[str, set[str]] = {
     "urllib3": {"http", "treasure_data"},
     "backoff": {"http.retry"},
     "phonenumbers": {"identifiers.phones"},
-    "yaml": {"settings.text", "cli.lint.dig_file"},
+    "yaml": {"settings.structures", "cli.lint.dig_file"},
     "click": {"cli"},
     "pathspec": {"cli.lint"},
     "rich": {"cli"},
@@ -63,7 +63,6 @@ MAY_REACH = {
     "cli.lint.project",
     "cli.project_folder",
     "cli.secret_target",
-    "http.connections",
     "http.transport",
 }
 

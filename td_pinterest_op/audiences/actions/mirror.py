@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -20,9 +20,8 @@ from td_pinterest_op.mirroring.stage import NEW, Stage
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.plan import check_rows
 from td_pinterest_op.records.prepared import PreparedRecords
-from td_pinterest_op.redaction.format import format_count
-from td_pinterest_op.settings.setting import ActionSpec
-from td_pinterest_op.stats import MirrorFigures
+from td_pinterest_op.settings.table import ActionSpec
+from td_pinterest_op.stats import MirrorFigures, format_count
 from td_pinterest_op.treasure_data.job import Source
 
 
@@ -40,16 +39,10 @@ class Mirror(MembersAction):
         least_records=100,
     )
 
-    _audience: Audience | None = None
-    _mirror: MirrorRun
-    _guard: PlanGuard
-    _plan: Mapping[str, PreparedRecords]
-
     def check_audience(self) -> None:
         """Find the audience that mirrors the query, if there is one. Raises AudienceError if several have its name."""
         audience_id, name = self._audience_id, self._settings.audience_name
         if not audience_id:
-            self._stats.audience_name = name
             ids = [audience.id for audience in self._audiences.find_by_name(self._new_name)]
             if len(ids) > 1:
                 raise AudienceError(
@@ -66,7 +59,6 @@ class Mirror(MembersAction):
 
     @property
     def _existing_audience(self) -> Audience:
-        """The audience that mirrors the query, once it was found or created."""
         assert self._audience is not None, "the first step has created it"  # noqa: S101
         return self._audience
 
@@ -88,9 +80,8 @@ class Mirror(MembersAction):
             yield PreparedRecords()
 
     def _open_mirror_run(self) -> MirrorRun:
-        """Return the run that compares the query with the ledger, in temporary tables of the warehouse."""
-        source = cast("Source", self._request.source)
-        database, table = self._settings.ledger
+        settings, request, source = self._settings, self._request, cast("Source", self._request.source)
+        database, table = settings.ledger
         stage = Stage(
             td=self._services.treasure_data,
             source=source,
@@ -99,9 +90,7 @@ class Mirror(MembersAction):
             session_key=self._session_key,
         )
         ledger = Ledger(stage=stage, name=table, audience_id=stage.name)
-        return MirrorRun(
-            stage=stage, ledger=ledger, settings=self._settings, lists=self._request.lists, stats=self._stats
-        )
+        return MirrorRun(stage=stage, ledger=ledger, settings=settings, lists=request.lists, stats=self._stats)
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it there as sent."""
@@ -146,18 +135,13 @@ class Mirror(MembersAction):
         ]
 
     def _create_audience(self) -> None:
-        """Create the audience that mirrors the query, with an empty list."""
         target, create_list = self._plan_list(self._new_name, PreparedRecords())
         create_list.run()
         wait_for_consistency(self._api.client)
-        kept = self._create_new_audience(partial(self._create_audience_with_list, target))
-        self._audience = self._audiences.confirm_list(kept.id, list_id=get_list_id(kept))
-        self._copy_to_stats(self._audience)
-        self._remove_late_duplicates()
-        self._mirror.ledger.audience_id = kept.id
+        self._audience = self._create_audience_with_list(target)
+        self._mirror.ledger.audience_id = self._audience.id
 
     def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message for another session's audience that already has the new name."""
         return f"{audience.label} was created while this task ran: run this task again"
 
     def _write_ledger_plan(self) -> None:
@@ -173,7 +157,6 @@ class Mirror(MembersAction):
             self._send_records(self._existing_audience, self._plan[op], adds=op == JOIN)
 
     def _send_replacement(self) -> None:
-        """Fill a new list with all people of the plan, and switch the audience to it."""
         audience = self._existing_audience
         # Each plan is a session of its own, which does not take the lists of other plans of the task's session.
         key = hashlib.sha256(f"{self._session_key} {self._mirror.ledger.state.number}".encode()).hexdigest()[:8]

@@ -6,11 +6,10 @@ from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.cli.ad_accounts import WRITER_ROLES, AdAccount, list_ad_accounts
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext, skip_check
 from td_pinterest_op.http.retry import read_server_time
-from td_pinterest_op.pinterest.oauth import find_missing_scopes
+from td_pinterest_op.pinterest.oauth import describe_missing_scopes
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
-from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.runtime.clock import DAY, SYSTEM
-from td_pinterest_op.stats import Condition, find_condition
+from td_pinterest_op.stats import Condition, find_condition, format_count
 
 # The refresh token ends soon, in seconds.
 _SOON = 14 * DAY
@@ -27,11 +26,9 @@ def check_token(context: DoctorContext) -> CheckResult:
 def check_scopes(context: DoctorContext) -> CheckResult:
     """Check that the token has the scopes that an export needs."""
     granted = context.services.tokens.scopes
-    if missing := find_missing_scopes(granted):
+    if missing := describe_missing_scopes(granted):
         advice = f"{context.credentials.token_advice}, and approve all that the page asks for"
-        return CheckResult(
-            ERROR, f"the token lacks the scope{'' if len(missing) == 1 else 's'} {' and '.join(missing)}", advice
-        )
+        return CheckResult(ERROR, f"the token lacks the {missing}", advice)
     return CheckResult(OK, " ".join(sorted(granted)) or "Pinterest does not name them")
 
 

@@ -9,18 +9,16 @@ from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext
 from td_pinterest_op.records.plan import TOLERATED_SHARE, check_value_kind
-from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.run_history.table import NAMES
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, show_value
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.stats import Stats, format_count
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
 from td_pinterest_op.treasure_data.job import wait_for_job
 from td_pinterest_op.treasure_data.result import JobResult
 from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import open_reader
 from td_pinterest_op.workflow import task as workflow_task
-from td_pinterest_op.workflow.task import read_endpoints
 
 _SAMPLE = 1_000
 # The permissions of Treasure Data with which a user cannot make a table and insert rows.
@@ -42,7 +40,7 @@ def check_api_key(context: DoctorContext) -> CheckResult:
         return CheckResult(ERROR, message, "set it, or store it with `digdag secrets --local --set td.apikey`")
     with context.credentials.without_pinterest().open_services() as services:
         services.treasure_data.call("GET", "/v3/database/list")
-    host = urllib.parse.urlsplit(read_endpoints(context.credentials.environ).treasure_data).hostname
+    host = urllib.parse.urlsplit(context.credentials.build_task().endpoints.treasure_data).hostname
     return CheckResult(OK, f"the key is accepted by {host}")
 
 

@@ -256,10 +256,11 @@ def test_a_401_gets_a_new_token_as_often_as_tokens_are_replaced() -> None:
     assert RequestCounts(sent=5, retried=4, failed=4, waiting_seconds=0.5) == stage.counts
 
 
-def test_token_of_a_successful_request_is_marked_as_accepted() -> None:
-    stage, keys = scene(BROKEN, OK), Keys()
-    stage.client.send(WRITE, keys)
-    assert [keys.get_token()] == keys.proved
+def test_refused_token_has_worked_only_if_an_earlier_request_with_it_was_accepted() -> None:
+    stage, keys = scene(REFUSED, OK, REFUSED, REFUSED, OK), Keys(4)
+    for _ in range(2):
+        stage.client.send(WRITE, keys)
+    assert [False, True, False] == keys.refused_tokens_worked
 
 
 @pytest.mark.parametrize(("keys", "tries"), [(1, 1), (3, 3), (100, 10)])

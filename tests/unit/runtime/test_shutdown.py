@@ -67,7 +67,7 @@ def test_end_waits_for_what_is_being_saved(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_end_reports_that_something_may_not_be_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutdown, "_SAVING_SECONDS", 0.0)
-    with shutdown.protect_saving():
+    with shutdown.protect_saving(0.0):
         assert not shutdown.wait_for_protected_work()
     assert shutdown.wait_for_protected_work()
 

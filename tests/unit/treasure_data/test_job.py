@@ -12,7 +12,7 @@ from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 from tests.clock import FakeTime
 
-QUERY = Source(query="select email from customers", database="crm", engine="presto", domain_key="key")
+QUERY = Source(query="select email from customers", database="crm", engine="presto", attempt_key="first")
 EMAIL = '[["email","varchar"]]'
 UNKNOWN_COUNTS: list[object] = [None, "", "many", [], float("inf"), float("nan"), "Infinity", 1e300, -1, 10**400]
 
@@ -183,7 +183,7 @@ class TestIssuedJob:
     def test_a_query_is_issued_under_its_domain_key(self, fake_time: FakeTime) -> None:
         td = issuing(fake_time, issued("5"), job_5="success")
         assert "5" == wait_for_job(td, QUERY).id
-        assert ("POST /v3/job/issue/presto/crm", {"query": QUERY.query, "domain_key": "key"}) == td.asked[0]
+        assert ("POST /v3/job/issue/presto/crm", {"query": QUERY.query, "domain_key": QUERY.domain_key}) == td.asked[0]
 
     def test_the_job_of_an_earlier_try_is_adopted(self, fake_time: FakeTime) -> None:
         assert "5" == wait_for_job(issuing(fake_time, taken("5"), job_5="success"), QUERY).id
@@ -191,7 +191,8 @@ class TestIssuedJob:
     def test_failed_job_of_an_earlier_try_is_replaced_under_the_next_key(self, fake_time: FakeTime) -> None:
         td = issuing(fake_time, taken("5"), taken("6"), issued("7"), job_5="error", job_6="killed", job_7="success")
         assert "7" == wait_for_job(td, QUERY).id
-        assert ["key", "key-2", "key-3"] == [params["domain_key"] for _, params in td.asked if params]
+        keys = [QUERY.domain_key, f"{QUERY.domain_key}-2", f"{QUERY.domain_key}-3"]
+        assert keys == [params["domain_key"] for _, params in td.asked if params]
 
     def test_failed_job_of_this_try_is_an_error(self, fake_time: FakeTime) -> None:
         td = issuing(fake_time, taken("5"), issued("6"), job_5="error", job_6="error")

@@ -29,7 +29,7 @@ SECRET = f"{URL}/api/projects/4711/secrets/{KEY}"
 def http(monkeypatch: pytest.MonkeyPatch) -> requests_mock.Adapter:
     """Answers in place of the transport's connections."""
     adapter = requests_mock.Adapter()
-    monkeypatch.setattr(transport, "Adapter", lambda **_: adapter)
+    monkeypatch.setattr(transport, "_Adapter", lambda **_: adapter)
     return adapter
 
 

@@ -3,13 +3,15 @@
 import pytest
 
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.workflow.progress import LOG_INTERVAL, LogReporter, Phase
+from td_pinterest_op.workflow.progress import LOG_INTERVAL, Phase, ProgressReporter
 from tests.clock import FakeTime
 
 
 def run(time: FakeTime, *, total: int | None, steps: int, seconds: float, done: int = 1000) -> None:
     """`steps` steps of `done` rows, each of this many seconds."""
-    with LogReporter(timing=time.timing).show_progress(Phase(name="reading", unit="rows", total=total)) as progress:
+    with ProgressReporter(timing=time.timing).show_progress(
+        Phase(name="reading", unit="rows", total=total)
+    ) as progress:
         for step in range(1, steps + 1):
             time.sleep(seconds)
             progress(step * done)
@@ -63,7 +65,7 @@ def test_phase_raises_once_the_run_was_stopped(fake_time: FakeTime, stopped_run:
 
 
 def test_time_left_respects_the_pace(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
-    reporter = LogReporter(timing=fake_time.timing)
+    reporter = ProgressReporter(timing=fake_time.timing)
     with reporter.show_progress(Phase(name="sending", unit="records", total=4000, pace=10)) as progress:
         fake_time.sleep(LOG_INTERVAL)
         progress(3000)
@@ -85,7 +87,7 @@ def test_waiting_phase_logs_when_it_goes_on(
 ) -> None:
     ends = fake_time.now() + 10 + pause
     phase = Phase(name="sending", unit="records", total=4000, pause=lambda: pause and ends - fake_time.now())
-    with LogReporter(timing=fake_time.timing).show_progress(phase) as progress:
+    with ProgressReporter(timing=fake_time.timing).show_progress(phase) as progress:
         for done in (1000, 1000, 1000, 4000):
             fake_time.sleep(LOG_INTERVAL)
             progress(done)

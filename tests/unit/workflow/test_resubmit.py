@@ -8,7 +8,7 @@ import pytest
 
 from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.workflow.process import TaskProcess
-from td_pinterest_op.workflow.resubmit import try_resubmit
+from td_pinterest_op.workflow.task import try_resubmit
 
 ENVIRONMENT = {"PINTEREST_REFRESH_TOKEN": "${secret:pinterest.refresh_token}"}
 PARAMS = {
@@ -90,7 +90,3 @@ def test_other_account_error_is_raised(left: list[dict[str, Any]]) -> None:
     with pytest.raises(AccountError), TaskProcess():
         raise refused(None)
     assert [] == left
-
-
-def test_nothing_is_resubmitted_outside_a_workflow() -> None:
-    assert not try_resubmit(refused())

@@ -1,11 +1,11 @@
-"""The session's log: masked, one line for many alike, and never in the run's way."""
+"""The session's log: masked, and never in the run's way."""
 
 import fcntl
 import io
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,51 +14,15 @@ import pytest
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.workflow.session_log import ALIKE_SECONDS, SessionLog
-from tests.clock import FakeTime
+from td_pinterest_op.workflow.process import SessionLog
 
 
 @pytest.fixture
-def log(fake_time: FakeTime) -> Iterator[logging.Logger]:
+def log() -> logging.Logger:
     """A logger of its own that writes to stderr."""
     logger = logging.Logger("somewhere")
-    handler = SessionLog(clock=fake_time.now)
-    logger.addHandler(handler)
-    yield logger
-    handler.close()
-
-
-def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    return [line.split(" ", 2)[2] for line in capsys.readouterr().err.splitlines()]
-
-
-def test_similar_warnings_are_written_once_with_their_count(
-    log: logging.Logger, fake_time: FakeTime, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for number in range(28):
-        log.warning("Pinterest answered 503, try %d [x-pinterest-rid r%d]; trying again in %.1f s", number, number, 0.5)
-    log.warning("another one")
-    assert [
-        "WARNING Pinterest answered 503, try 0 [x-pinterest-rid r0]; trying again in 0.5 s",
-        "WARNING another one",
-    ] == lines(capsys)
-    fake_time.sleep(ALIKE_SECONDS)
-    log.warning("Pinterest answered %d, try 99 [x-pinterest-rid z]; trying again in 7.5 s", 503)
-    log.warning("Pinterest answered %d, try 100 [x-pinterest-rid z]; trying again in 7.5 s", 503)
-    log.warning("Pinterest answered %d, try 101 [x-pinterest-rid z]; trying again in 7.5 s", 503)
-    assert [
-        "WARNING Pinterest answered 503, try 99 [x-pinterest-rid z]; trying again in 7.5 s (27 more like this)"
-    ] == lines(capsys)
-    log.handlers[0].close()
-    assert [
-        "WARNING Pinterest answered 503, try 101 [x-pinterest-rid z]; trying again in 7.5 s (1 more like this)"
-    ] == lines(capsys)
-
-
-def test_other_lines_are_always_written(log: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
-    log.info("reading: %d rows", 1)
-    log.info("reading: %d rows", 2)
-    assert ["INFO reading: 1 rows", "INFO reading: 2 rows"] == lines(capsys)
+    logger.addHandler(SessionLog())
+    return logger
 
 
 @pytest.mark.parametrize(
@@ -129,25 +93,3 @@ def test_stuck_reader_does_not_block_a_stopped_run(
         for _ in range(20):
             log.info("x" * 1000)
         assert shutdown.is_requested()
-
-
-def test_warning_during_the_close_raises_nothing(
-    log: logging.Logger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    handler = log.handlers[0]
-    assert isinstance(handler, SessionLog)
-    for _ in range(2):
-        log.warning("first")
-        log.warning("second")
-    write = handler._write_line
-
-    def write_and_warn(line: str) -> None:
-        write(line)
-        if "late" not in line:
-            log.warning("late: %s", line.split()[-1])
-
-    monkeypatch.setattr(handler, "_write_line", write_and_warn)
-    handler.close()
-    assert ["first", "second", "first", "late: first", "second", "late: second"] == [
-        line.removeprefix("WARNING ") for line in lines(capsys)
-    ]

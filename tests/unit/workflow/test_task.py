@@ -4,6 +4,7 @@ import hashlib
 import os
 import sys
 import types
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,11 @@ SESSION |= {"session_uuid": "0c9eb4a2-1111-4222-8333-444455556666", "attempt_id"
 
 def task(**params: Any) -> Task:
     return Task(params=SESSION | params, environ={})
+
+
+def domain_key(task: Task, **params: Any) -> str:
+    query = {"query": "select 1", "database": "crm", **params}
+    return read_source(replace(task, params={**task.params, **query})).domain_key
 
 
 class TestKeys:
@@ -44,15 +50,14 @@ class TestKeys:
         self, name: str
     ) -> None:
         others = [task(**{name: value}) for value in ("another", None, None)]
-        assert 4 == len({each.build_domain_key("select 1") for each in (task(), *others)})
-        assert others[1].build_domain_key("select 1") == others[1].build_domain_key("select 1")
+        assert 4 == len({domain_key(each) for each in (task(), *others)})
+        assert domain_key(others[1]) == domain_key(others[1])
 
     def test_a_domain_key_is_the_same_for_the_same_query_and_another_for_a_corrected_one(self) -> None:
-        assert task().build_domain_key("select 1") == task(session_time="another").build_domain_key("select 1")
-        assert 3 == len(
-            {task().build_domain_key(*query) for query in (["select 1"], ["select 2"], ["dev", "select 1"])}
-        )
-        assert "select" not in task().build_domain_key("select 1")
+        assert domain_key(task()) == domain_key(task(session_time="another"))
+        corrected = [{}, {"query": "select 2"}, {"database": "dev"}, {"engine": "trino"}]
+        assert 4 == len({domain_key(task(), **params) for params in corrected})
+        assert "select" not in domain_key(task())
 
 
 class TestSource:
@@ -83,9 +88,9 @@ class TestSource:
         ],
     )
     def test_a_query_comes_with_its_database_and_engine(self, params: dict[str, Any], engine: str) -> None:
-        key = task().build_domain_key(engine, "crm", "select 1")
-        expected = Source(query="select 1", database="crm", engine=engine, domain_key=key)
-        assert expected == read_source(task(**params, query="select 1"))
+        expected = Source(query="select 1", database="crm", engine=engine, attempt_key=task().attempt_key)
+        source = read_source(task(**params, query="select 1"))
+        assert (expected, expected.domain_key) == (source, source.domain_key)
 
     @pytest.mark.parametrize(
         ("params", "complaint"),

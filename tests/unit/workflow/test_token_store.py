@@ -4,21 +4,25 @@ import json
 import logging
 import stat
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
-from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import DAY
+from td_pinterest_op.settings.parse import parse_settings
+from td_pinterest_op.settings.table import CONNECTION
 from td_pinterest_op.workflow import digdag_secrets
-from td_pinterest_op.workflow.token_store import TokenStore
+from td_pinterest_op.workflow.digdag_secrets import TokenStore
+from td_pinterest_op.workflow.task import Task
 from tests.clock import FakeTime
 from tests.unit.scripted import Script, Sent, answer
 
 OLD, NEW, NEWER = Secret("s3cr3t-old-token"), Secret("s3cr3t-new-token"), Secret("s3cr3t-newer-token")
+CREDENTIALS = {"PINTEREST_CLIENT_ID": "1", "PINTEREST_CLIENT_SECRET": "2", "PINTEREST_REFRESH_TOKEN": "3"}
 KEY = "pinterest.refresh_token"
 TD_KEY = "1/s3cr3t-td-key"
 SERVER = "https://digdag.test:65432"
@@ -48,15 +52,11 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Script]:
 def store(
     environ: Mapping[str, str] | None = None, *, secret_name: str | None = KEY, project_id: int | None = 4711
 ) -> TokenStore:
-    time = FakeTime()
-    return TokenStore(
-        secret_name=secret_name,
-        current=OLD,
-        project_id=project_id,
-        environ={"TD_API_KEY": TD_KEY} | dict(environ or {}),
-        retry=Retry(count=7, initial_wait=0.5, longest_wait=300, random=lambda: 0),
-        timing=time.timing,
-    )
+    params = {} if project_id is None else {"project_id": project_id}
+    task = Task(params=params, environ={"TD_API_KEY": TD_KEY} | dict(environ or {}))
+    settings = parse_settings({"type": "pinterest"}, table=CONNECTION, environ=CREDENTIALS)
+    settings = replace(settings, refresh_token=OLD, refresh_token_secret=secret_name)
+    return TokenStore(task=task, settings=settings, timing=FakeTime().timing)
 
 
 def secrets_file(folder: Path, content: str = "s3cr3t-old-token") -> Path:
@@ -238,8 +238,7 @@ def test_hosted_workflow_keeps_it_in_the_project(
     request = only_request(server)
     assert ("PUT", f"https://{host}/api/projects/4711/secrets/{KEY}") == (request.method, request.url)
     assert {"value": "s3cr3t-new-token"} == json.loads(request.body)
-    assert {"Content-Type": "application/json"} == request.headers
-    assert f"TD1 {TD_KEY}" == request.authorization
+    assert {"Content-Type": "application/json", "Authorization": f"TD1 {TD_KEY}"} == request.headers
     assert [] == warnings(caplog)
 
 
