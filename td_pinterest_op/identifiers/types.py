@@ -61,8 +61,9 @@ class IdentifierType:
     `list_type`: of a customer list for it; "": it can be sent in such a record only.
 
     `normalise`: a trimmed text that is no placeholder, and a country → the text to hash, or the reason for a rejection.
-    `recognise`: lines with their newlines → for each the text to hash, or b"" for `normalise` to decide: all but what
-    is plainly valid, or a placeholder. `is_hashed`: whether a digest is sent, and a value may be hashed already.
+    `recognise`: lines with their newlines → for each the text to hash, or b"" for `normalise` to decide. It may only
+    recognise what is plainly valid, and placeholders, which its caller finds. `is_hashed`: whether a digest is sent,
+    and a value may be hashed already.
 
     `sql_rejections`: conditions in Trino's SQL, and reasons; the first one that a value meets rejects it. `sql_normal`:
     the text to hash, "" where a warehouse cannot hash it. Their placeholders: see `build_hashing_sql`.

@@ -4,8 +4,8 @@ The ledger is a table of digests that only grows (until a compaction). Each row 
 time at which it was made, in milliseconds. A plan's rows are `join` and `leave`, with a digest; `planned` (or
 `replacing`, for a plan that replaces everybody), with the number of those rows, and in `joined` the newest plan that it
 takes into account; and `settled` (or `replaced`), once all of it is on Pinterest. A compaction has `member` and
-`unsure` rows, and a `compacted` row that makes them valid, with a 1 in `resent` if the audience was adopted. An
-`overtaken` plan has the rows of an older one that was still being sent.
+`unsure` rows, and a `compacted` row that makes them valid, with `joined` like a plan and a 1 in `resent` if the
+audience was adopted. An `overtaken` plan has the rows of an older one that was still being sent.
 
 A digest is a member if its newest row is a `join` of a settled plan, or a `member` of a compaction. A digest in an
 unsettled plan is unsure: the next plan makes it join or leave again.
@@ -227,7 +227,8 @@ WHERE state <> 'out'"""
             log.warning("the ledger could not be compacted: %s rows were written, not %s", row["digests"], members)
             return
         ids = {"ad_account_id": state.ad_account_id, "customer_list_id": state.customer_list_id}
-        mark = event_row_select("compacted", plan=number, figure=members, resent=int(state.is_adopted), **ids)
+        counts = {"joined": state.seen, "figure": members, "resent": int(state.is_adopted)}
+        mark = event_row_select("compacted", plan=number, **counts, **ids)
         self.insert_rows("let them replace the older rows", mark)
         self.state = replace(state, base=number)
 

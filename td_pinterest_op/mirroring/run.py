@@ -26,7 +26,12 @@ from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats, format_count
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.withholding import sql as withholding
-from td_pinterest_op.withholding.lists import check_lists, find_list_columns, name_query_in_errors
+from td_pinterest_op.withholding.lists import (
+    check_list,
+    find_list_columns,
+    name_query_in_errors,
+    warn_of_invalid_values,
+)
 from td_pinterest_op.withholding.preparation import find_people_columns
 
 # Seconds for which an answer of the ledger is trusted, unless a request has waited since.
@@ -57,11 +62,17 @@ class MirrorRun:
         self.jobs.drop_tables(self.jobs.tables)
 
     def compare_with_ledger(self) -> None:
-        """Hash the people, compare them with the ledger, and count changes. Raises LimitError (see `check_lists`)."""
-        tables, list_columns = self._hash_lists()
+        """Hash the people, compare them with the ledger, and count changes. Raises LimitError (see `check_list`)."""
+        # The columns of all queries first: to hash takes long.
+        lists = {}
+        for name, source in self.lists.items():
+            with name_query_in_errors(name):
+                lists[name] = self._build_query(name, source, partial(find_list_columns, settings=self.settings))
+        list_columns = {name: query.columns for name, query in lists.items()}
         choose = partial(find_people_columns, settings=self.settings, lists=list_columns)
         query = self._build_query("query", self.jobs.source, choose)
-        changes = changes_select(self._select_people(query, tables), ledger=self.ledger, settings=self.settings)
+        people = self._select_people(query, self._hash_lists(lists))
+        changes = changes_select(people, ledger=self.ledger, settings=self.settings)
         self._changes, job_id = self.jobs.create_table("changes", "compare the people with the ledger", changes)
         self.stats.job_id = self.stats.job_id or job_id
         counts = figures_query(self._changes, state=self.ledger.state, settings=self.settings)
@@ -100,7 +111,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         return self._read_plan()
 
     def _read_plan(self) -> Mapping[str, PreparedRecords]:
-        """Read the plan's digests back from the ledger into temporary files. Returns and raises as `write_plan`."""
+        """Read this run's plan from the ledger. Once it is complete, errors no longer say that nothing was sent."""
         rows = self.jobs.read_rows("read the plan back", self.ledger.new_rows_query(self.ledger.state))
         spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
         proofs = []
@@ -160,19 +171,19 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         job = self.jobs.read_rows(f"read the columns of `{name}`", build_columns_statement(source.query)).job
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=choose(job))
 
-    def _hash_lists(self) -> tuple[Mapping[str, str], Mapping[str, Sequence[Column]]]:
-        """Hash and check the opt-out and consent lists. Return each list's new table, and its columns, by its name."""
-        tables, columns = {}, {}
-        for name, source in self.lists.items():
+    def _hash_lists(self, lists: Mapping[str, Query]) -> Mapping[str, str]:
+        """Hash the opt-out and consent lists into new tables, check them, and return the tables by the lists' names."""
+        tables = {}
+        for name, query in lists.items():
             with name_query_in_errors(name):
-                query = self._build_query(name, source, partial(find_list_columns, settings=self.settings))
-                select = withholding.list_select(query)
-                made = self.jobs.create_table(name, f"hash the list `{name}`", select)
+                made = self.jobs.create_table(name, f"hash the list `{name}`", withholding.list_select(query))
             tables[name], self.stats.list_jobs[name] = made
-            columns[name] = query.columns
         counts = self.jobs.read_records("count the lists", withholding.list_counts_select(tables)) if tables else ()
-        check_lists({row["list"]: _read_list_stats(row) for row in counts}, self.settings)
-        return tables, columns
+        list_stats = {row["list"]: _read_list_stats(row) for row in counts}
+        for name, stats in list_stats.items():
+            check_list(name, stats, self.settings)
+        warn_of_invalid_values(list_stats)
+        return tables
 
     def _select_people(self, query: Query, tables: Mapping[str, str]) -> str:
         """Return the SELECT of people's digests, without those withheld. For most queries it reads a new table."""

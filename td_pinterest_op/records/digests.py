@@ -225,6 +225,8 @@ def _parse_array(value: object) -> Sequence[object]:
     if isinstance(value, (tuple, list)):
         return value
     if isinstance(value, bytes) and value.lstrip().startswith(b"["):
-        with contextlib.suppress(ValueError):  # some engines return arrays as JSON
-            return [element.encode() if isinstance(element, str) else element for element in json.loads(value)]
+        with contextlib.suppress(ValueError, RecursionError):  # some engines return arrays as JSON
+            elements = json.loads(value)
+            # An element with half a character, a surrogate, becomes bytes that are not valid: only it is rejected.
+            return [each.encode(errors="surrogatepass") if isinstance(each, str) else each for each in elements]
     return [value]

@@ -24,7 +24,7 @@ _LENGTH_UNIT = 2 * _EXTERNAL_ID
 EXTRA_COMBINATION = 1 << 16
 """The bit for further combinations of the values of a row, which do not count as records of their own."""
 _SHORTEST_EXTERNAL_ID = 16
-_COMBINATIONS_AT_ONCE = 5_000  # made, but for those of the last row among them
+_COMBINATIONS_AT_ONCE = 5_000  # in a part of a block; those of its last row may exceed it
 MOST_COMBINATIONS = 1_000
 """A row with more combinations of its values is invalid: nobody has that many, and memory must stay flat."""
 

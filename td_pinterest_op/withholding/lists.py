@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settings, stats: Stats) -> Iterator[Lists]:
     """Read the opt-out and consent lists of a task, check them, and yield their digests.
 
-    `stats` gets the ids of their jobs. Raises LimitError (see `check_lists`), JobError, TreasureDataError and OSError;
+    `stats` gets the ids of their jobs. Raises LimitError (see `check_list`), JobError, TreasureDataError and OSError;
     the message names the list.
     """
     spools: dict[str, Spool] = {}
@@ -45,7 +45,8 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
                     on_job_id=partial(stats.list_jobs.__setitem__, name),
                 )
                 columns[name], of_lists[name] = read_list(rows, settings, spools[name])
-        check_lists(of_lists, settings)
+            check_list(name, of_lists[name], settings)
+        warn_of_invalid_values(of_lists)
         yield Lists(spools=spools, columns=columns)
 
 
@@ -71,28 +72,31 @@ def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Co
     return columns, of_list
 
 
-def check_lists(list_stats: Mapping[str, Stats], settings: Settings) -> None:
-    """Check the statistics of the opt-out and consent lists, by their names, and warn of invalid values in the lists.
+def check_list(name: str, stats: Stats, settings: Settings) -> None:
+    """Check the statistics of an opt-out or consent list.
 
-    Raises LimitError if a list has no identifier, is unexpectedly plain or hashed, or has opt-outs without a hash. An
+    Raises LimitError if the list has no identifier, is unexpectedly plain or hashed, or has opt-outs without a hash. An
     opt-out list may be empty if the settings allow that.
     """
-    for name, stats in list_stats.items():
-        with name_query_in_errors(name):
-            check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
-        log.info("%s: %s", name, format_count(stats.unique, "identifier"))
-        if name == SUPPRESS and (unsure := stats.invalid_by_reason[Reason.UNSURE.value]):
-            raise LimitError(
-                f"`{name}` contains {unsure:,} addresses that the warehouse cannot hash, so these people would not be "
-                "found. Nothing was sent. Replace each of these addresses with the SHA-256 of its lowercase form"
-                + (", or set hash_in: operator" if settings.hash_in == "warehouse" else "")
-            )
-        may_be_empty = name == SUPPRESS and not stats.read
-        if not stats.unique and not (may_be_empty and settings.allow_empty_suppress):
-            reasons = format_reasons(stats.invalid_by_reason)
-            problem = f"contains no identifier ({reasons})" if stats.read else "has no rows"
-            allow = ", or set allow_empty_suppress: true if it is correct that nobody has opted out"
-            raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{allow if may_be_empty else ''}")
+    with name_query_in_errors(name):
+        check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
+    log.info("%s: %s", name, format_count(stats.unique, "identifier"))
+    if name == SUPPRESS and (unsure := stats.invalid_by_reason[Reason.UNSURE.value]):
+        raise LimitError(
+            f"`{name}` contains {unsure:,} addresses that the warehouse cannot hash, so these people would not be "
+            "found. Nothing was sent. Replace each of these addresses with the SHA-256 of its lowercase form"
+            + (", or set hash_in: operator" if settings.hash_in == "warehouse" else "")
+        )
+    may_be_empty = name == SUPPRESS and not stats.read
+    if not stats.unique and not (may_be_empty and settings.allow_empty_suppress):
+        reasons = format_reasons(stats.invalid_by_reason)
+        problem = f"contains no identifier ({reasons})" if stats.read else "has no rows"
+        allow = ", or set allow_empty_suppress: true if it is correct that nobody has opted out"
+        raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{allow if may_be_empty else ''}")
+
+
+def warn_of_invalid_values(list_stats: Mapping[str, Stats]) -> None:
+    """Log one warning with the number of invalid values in each opt-out or consent list, by reason."""
     invalid = {name: format_reasons(stats.invalid_by_reason) for name, stats in list_stats.items()}
     if by_list := "; ".join(f"{name}: {reasons}" for name, reasons in invalid.items() if reasons):
         log.warning("these lists contain values that are not valid identifiers and were ignored: %s", by_list)

@@ -34,12 +34,12 @@ def people_select(query: Query, *, tables: Mapping[str, str], control: Control |
     `hashed`, how many of those were digests; `row_count` and `invalid_rows`, which add up to those of the query.
     `tables`: a table of `list_select` for each list.
     """
-    has_persons = not is_single(query.columns) or (control is not None and control.by is not None)
-    persons = _persons_select(query, control) if has_persons else _single_persons_select(query, control)
+    has_person_column = not is_single(query.columns) or (control is not None and control.by is not None)
+    persons = _persons_select(query, control) if has_person_column else _single_persons_select(query, control)
     joins = "".join(
         f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer" for name, table in tables.items()
     )
-    of_person = "max({}) OVER (PARTITION BY person)" if has_persons else "{}"
+    of_person = "max({}) OVER (PARTITION BY person)" if has_person_column else "{}"
     # A person with an address that cannot be compared is suppressed: the list may have it as a hash.
     suppressed = f"CASE WHEN {SUPPRESS}.answer IS NOT NULL OR persons.answer IN {_UNSURE} THEN 1 ELSE 0 END"
     # A row that is not sent gives no consent.

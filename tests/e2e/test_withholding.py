@@ -279,6 +279,13 @@ class TestLists:
         with pytest.raises(JobError, match='there is no column "male", which `columns` names'):
             services.export(settings | {"columns": {"mail": "email", "male": "email"}}, **task)
 
+    def test_invalid_list_stops_the_export_before_the_next_query(self, services: Services) -> None:
+        same = values_query(people(3))
+        settings = {"action": ADD, "audience_id": services.audience()}
+        with pytest.raises(LimitError, match="`suppress` has no rows"):
+            services.export(settings, query=same, suppress=empty_query(), consent=same, **DATABASE)
+        assert 1 == len(services.td.jobs.all())
+
     def test_each_query_is_its_own_job_and_each_attempt_reads_the_lists_again(self, services: Services) -> None:
         settings = {"action": ADD, "audience_id": services.audience()}
         same = values_query(people(3))

@@ -10,6 +10,7 @@ from tests.campaigns import campaign
 from tests.emulators.td import JobFault
 from tests.exporting import digest, digests, people
 from tests.mirror.days import DATABASE, LEDGER, Death, World, run_at_statement
+from tests.mirror.test_overtaking import run_during_wait
 
 # The statements and writes of a first day, as `Death` counts them.
 MOVE = 38
@@ -503,6 +504,27 @@ def test_plan_made_during_a_compaction_counts(
         assert mirror_world.run(4).succeeded
     assert {"ADD": 15, "REMOVE": 5} == sent
     assert digests(200, first=315) == mirror_world.members(audience_with_large_ledger)
+
+
+@pytest.mark.parametrize("before", [0, 2])
+def test_plan_that_is_overtaken_and_deleted_by_a_compaction_sends_no_more(
+    mirror_world: World, audience_with_large_ledger: str, before: int
+) -> None:
+    def second() -> None:
+        mirror_world.set_people(people(200, first=150))
+        assert mirror_world.run(3, session="a newer session").succeeded
+        assert ["compacted", "member"] == [
+            op for (op,) in mirror_world.sql(f"SELECT DISTINCT op FROM {LEDGER} ORDER BY 1")
+        ]
+
+    mirror_world.settings["max_in_flight"] = 1
+    with run_during_wait(mirror_world, second, after=before):
+        older = mirror_world.run(3)
+    assert "was superseded: another run has since made plan" in older.output
+    assert digests(200, first=150) == mirror_world.members(audience_with_large_ledger)
+    mirror_world.set_people(people(200, first=160))
+    assert mirror_world.run(4).succeeded
+    assert digests(200, first=160) == mirror_world.members(audience_with_large_ledger)
 
 
 def test_failed_compaction_is_a_warning(mirror_world: World, audience_with_large_ledger: str) -> None:

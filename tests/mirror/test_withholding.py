@@ -54,6 +54,16 @@ def test_only_members_who_opt_out_leave_at_the_next_run(mirror_world: World, aud
     assert {"people", "suppress", LEDGER} == mirror_world.tables()
 
 
+def test_query_without_identifiers_stops_the_mirror_before_it_hashes_lists(
+    mirror_world: World, audience_id: str
+) -> None:
+    set_rows(mirror_world, [{"name": "Ann"}])
+    set_lists(mirror_world, suppress=[{"email": "ann@lee.example"}])
+    ran = mirror_world.run(0)
+    assert "there is no column email, maid or idfa" in ran.output
+    assert "hash the list" not in ran.output
+
+
 def test_member_who_enters_the_control_group_leaves_with_each_identifier(mirror_world: World, audience_id: str) -> None:
     rows: list[Row] = [
         {"email": person, "maid": DEVICE(n % 30), "customer_id": n} for n, person in enumerate(people(40))

@@ -215,6 +215,9 @@ class TestArrays:
             (b'["a@lee.org", null, "b@lee.org"]', ["a@lee.org", "b@lee.org"]),
             (b"[]", []),
             (b"[1", []),
+            (b"[" * 100_000, []),
+            (rb'["a@lee.org", "b\ud800@lee.org"]', ["a@lee.org"]),
+            (b'["a@lee.org", "b\xed\xa0\x80@lee.org"]', ["a@lee.org"]),
             (b"a@lee.org", ["a@lee.org"]),
         ],
     )
