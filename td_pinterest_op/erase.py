@@ -176,7 +176,7 @@ class _Erasure:
             self.processed = number
 
     def _remove_from_list(self, target: _Target, list_id: str, prepared: PreparedRecords) -> None:
-        stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
+        stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.record_count)
         client, reporter = self.services.client, ProgressReporter(timing=self.services.timing)
         sender = Sender(client=client, settings=self.settings, stats=stats, reporter=reporter, phase="removing")
         api, before = self.services.build_pinterest_api(target.ad_account_id), f". Before that: {self._progress_text}"
@@ -196,7 +196,7 @@ class _Erasure:
             # The sender has stopped all requests.
             client.rate_limiter.resume()
         else:
-            if stats.sent + stats.refused != prepared.unique_count:
+            if stats.sent + stats.refused != prepared.record_count:
                 raise UnexpectedError(
                     "a customer list reported no error, but did not accept every removal: a bug in td_pinterest_op; "
                     f"please report it with this line{before}"

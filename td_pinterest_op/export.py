@@ -139,7 +139,7 @@ class _ExportRun:
             self.services.treasure_data,
             source,
             hash_in=settings.hash_in,
-            choose=partial(find_people_columns, settings=settings, lists=lists.columns),
+            find_columns=partial(find_people_columns, settings=settings, lists=lists.columns),
             control=settings.control,
             on_job_id=partial(setattr, self.stats, "job_id"),
         )

@@ -54,7 +54,7 @@ def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Se
 
 def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[int], origin: Origin = QUERY) -> None:
     """Raise InvalidRowsError for any invalid value or, with `skip_invalid`, only if there is no valid value."""
-    invalid, fix = _describe_invalid(stats, first_invalid, origin), f"Nothing was sent. Correct {origin.name}"
+    invalid, fix = _describe_invalid_values(stats, first_invalid, origin), f"Nothing was sent. Correct {origin.name}"
     if stats.invalid_count and not skip_invalid:
         raise InvalidRowsError(f"{invalid}. {fix}, or set ignore_invalid_records: true to skip and count such rows")
     if stats.invalid_count > stats.invalid_by_reason["null"] and not stats.unique:
@@ -69,7 +69,7 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
     share = stats.invalid_rows / max(stats.read, 1)
     if share > settings.max_invalid_ratio:
         raise LimitError(
-            f"{_describe_invalid(stats, first_invalid, origin)}: a share of {share:.4f} of the rows, more than "
+            f"{_describe_invalid_values(stats, first_invalid, origin)}: a share of {share:.4f} of the rows, more than "
             f"max_invalid_ratio allows ({settings.max_invalid_ratio}). {cure}"
         )
     if not stats.unique and not settings.allow_empty:
@@ -101,7 +101,8 @@ def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> No
         raise LimitError(f"expect_values is {expected}, but {values}. Nothing was sent. {cause}")
 
 
-def _describe_invalid(stats: Stats, first_invalid: Sequence[int], origin: Origin) -> str:
+def _describe_invalid_values(stats: Stats, first_invalid: Sequence[int], origin: Origin) -> str:
+    """Return how many values are invalid, for which reasons, and the numbers of the first invalid rows or lines."""
     rows = ", ".join(map(str, first_invalid[:NAMED_ROWS])) + (", …" if len(first_invalid) > NAMED_ROWS else "")
     values = stats.valid + stats.invalid_count
     # With several columns a row has several values, or none.

@@ -73,18 +73,18 @@ class Job:
     """A Treasure Data job that succeeded.
 
     `schema`: (name, type) of each column. `records` and `size` (compressed bytes) are None if Treasure Data does not
-    say. `is_judged`: the warehouse has checked the identifiers, which are digests or reasons
-    (see `records.sql.build_hashing_statement`). `file` replaces a job: then there is no id, and `line_of` returns the
-    line of a row that was read just now (both are counted from 1).
+    say. `is_hashed_by_warehouse`: the identifiers are digests, or reasons for their rejection (see
+    `records.sql.build_hashing_statement`). `file` replaces a job: then there is no id, and `find_line_number` returns
+    the line of a row that was read just now (both are counted from 1).
     """
 
     id: str
     schema: tuple[tuple[str, str], ...]
     records: int | None
     size: int | None
-    is_judged: bool = False
+    is_hashed_by_warehouse: bool = False
     file: str | None = None
-    line_of: Callable[[int], int] | None = None
+    find_line_number: Callable[[int], int] | None = None
 
     @property
     def label(self) -> str:

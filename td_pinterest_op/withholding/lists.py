@@ -41,7 +41,7 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
                     td,
                     source,
                     hash_in=settings.hash_in,
-                    choose=partial(find_list_columns, settings=settings),
+                    find_columns=partial(find_list_columns, settings=settings),
                     on_job_id=partial(stats.list_jobs.__setitem__, name),
                 )
                 columns[name], of_lists[name] = read_list(rows, settings, spools[name])

@@ -62,9 +62,9 @@ class SingleIdentifierPeople:
         self._everybody.close()
         self._controlled.close()
 
-    def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
+    def add(self, column_keys: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
         """Add a person, in the control group or not, for each row of a block with one column. Raises OSError."""
-        (column,) = by_column
+        (column,) = column_keys
         # With one identifier a person, the opt-out list itself withholds the identifier of an unsent person.
         if may_be_sent:
             self._everybody.add(column.identifiers)
@@ -123,7 +123,7 @@ class People:
         self._pairs.close()
         self._facts = bytearray()
 
-    def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
+    def add(self, column_keys: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
         """Add a person, in the control group or not, with all identifiers, for each row of a block. Raises OSError.
 
         If people who may not be sent opted out, their identifiers are not sent for others either.
@@ -132,9 +132,9 @@ class People:
         self._facts += bytes(in_control) if may_be_sent else bytes([_SHIELDS]) * len(in_control)
         if SUPPRESS in self._lists.spools:
             # A person whose address cannot be compared may be on the list.
-            rejected = chain.from_iterable(column.rejected for column in by_column)
+            rejected = chain.from_iterable(column.rejected for column in column_keys)
             self._add_fact(_SUPPRESSED, (first + row for row, reason in rejected if reason is Reason.UNSURE))
-        for column in by_column:
+        for column in column_keys:
             people = range(first, len(self._facts)) if column.rows is None else [first + row for row in column.rows]
             valid = compress(people, column.keys) if column.rejected else people
             ends = split_fixed(array("I", valid).tobytes(), _NUMBER_BYTES)

@@ -60,7 +60,7 @@ def check_hashing(server: str) -> Iterator[str]:
     # Trino does not keep the order of rows.
     answers.sort(key=lambda row: row[1])
     by_number = sorted(rows, key=lambda row: test_query.number_of(control, row[1]))
-    given, judged = (test_query.keys(of, is_judged=of is answers) for of in (by_number, answers))
+    given, judged = (test_query.keys(of, is_hashed_by_warehouse=of is answers) for of in (by_number, answers))
     if test_query.without_unsure(given, judged) != test_query.without_unsure(judged, judged):
         yield "the answers for identifiers"
     bytes_ = [b"j\xfcrgen@shop.example", b" \xe2\x82@b.cc ", b"\xed\xa0\x80@b.cc", b"\xff", "\ufffd@b.cc".encode()]
