@@ -165,11 +165,12 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         for name, source in self.lists.items():
             with name_query_in_errors(name):
                 query = self._read_columns(name, source, partial(find_list_columns, settings=self.settings))
-                select = withholding.list_select(query)
+                select = withholding.build_list_select(query)
                 made = self.stage.create_table(name, f"hash the list `{name}`", select)
             tables[name], self.stats.list_jobs[name] = made
             columns[name] = query.columns
-        counts = self.stage.read_records("count the lists", withholding.list_counts_select(tables)) if tables else ()
+        select = withholding.build_list_counts_select(tables)
+        counts = self.stage.read_records("count the lists", select) if tables else ()
         check_lists({row["list"]: _read_list_stats(row) for row in counts}, self.settings)
         return tables, columns
 
@@ -177,8 +178,8 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         """Return the SELECT of people's digests, without those withheld. For most queries it reads a new table."""
         control = self.settings.control
         if not tables and control is None and is_single(query.columns):
-            return withholding.values_select(query)
-        select = withholding.people_select(query, tables=tables, control=control)
+            return withholding.build_values_select(query)
+        select = withholding.build_people_select(query, tables=tables, control=control)
         table, self.stats.job_id = self.stage.create_table("digests", "hash the people, without those withheld", select)
         return f"SELECT * FROM {table}"
 
@@ -205,7 +206,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
 
 
 def _read_list_stats(row: Mapping[str, Any]) -> Stats:
-    """Return the statistics of an opt-out or consent list from a row of `list_counts_select`."""
+    """Return the statistics of an opt-out or consent list from a row of `build_list_counts_select`."""
     invalid = Counter(withholding.parse_amounts(row["reasons"]))
     return Stats(
         action="",

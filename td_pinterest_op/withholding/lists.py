@@ -56,9 +56,9 @@ def name_query_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
 
 def find_list_columns(job: Job, settings: Settings) -> Sequence[Column]:
     """Return the identifier columns in the result of an opt-out or consent list's query. Raises JobError."""
-    own = {name.lower() for name, _ in job.schema}
+    selected = {name.lower() for name, _ in job.schema}
     # `columns` may name those of other queries too.
-    columns = {name: type_ for name, type_ in settings.columns.items() if name in own}
+    columns = {name: type_ for name, type_ in settings.columns.items() if name in selected}
     return find_identifier_columns(job, columns, types=TYPES if settings.records == "rows" else LIST_TYPES)
 
 
@@ -72,10 +72,10 @@ def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Co
 
 
 def check_lists(list_stats: Mapping[str, Stats], settings: Settings) -> None:
-    """Check the statistics of the opt-out and consent lists, by their names, and warn of invalid values in the lists.
+    """Raise LimitError if an opt-out or consent list must not be used, and warn of invalid values in the lists.
 
-    Raises LimitError if a list has no identifier, is unexpectedly plain or hashed, or has opt-outs without a hash. An
-    opt-out list may be empty if the settings allow that.
+    `list_stats`: by the lists' names. A list must not be used if it has no identifier, is unexpectedly plain or
+    hashed, or has opt-outs without a hash. An opt-out list may be empty if the settings allow that.
     """
     for name, stats in list_stats.items():
         with name_query_in_errors(name):

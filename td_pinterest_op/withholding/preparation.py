@@ -64,10 +64,10 @@ def find_people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequen
     Raises JobError if there are none, if the control group cannot be chosen, and if an opt-out or consent list has no
     type in common with them (`lists`: the columns of each list).
     """
-    own = {name.lower() for name, _ in job.schema}
-    others = {column.name.lower() for columns in lists.values() for column in columns}
+    selected = {name.lower() for name, _ in job.schema}
+    selected_by_list = {column.name.lower() for columns in lists.values() for column in columns}
     # A name that no query has stays: it is an error.
-    named = {name: type_ for name, type_ in settings.columns.items() if name in own or name not in others}
+    named = {key: type_ for key, type_ in settings.columns.items() if key in selected or key not in selected_by_list}
     control = settings.control
     find_columns = find_row_columns if settings.records == "rows" else find_identifier_columns
     columns = find_columns(job, named, control_column=control.by if control else None)
@@ -141,13 +141,14 @@ class _FilteredRowReader(RowReader):
     def _store_rows(self, block: Block, column_keys: Sequence[ColumnKeys], rows: EncodedRows) -> None:
         self._people.add(column_keys, _find_rows_in_control(self.settings, block, column_keys))
         for part in rows.parts:
-            self._store_part(part)
+            self._write_part_to_file(part)
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
         self._people.add(column_keys, [False] * count, may_be_sent=False)
-        self._store_part(EncodedPart(count=count, rows=[], shapes=[], positions=[]))
+        self._write_part_to_file(EncodedPart(count=count, rows=[], shapes=[], positions=[]))
 
-    def _store_part(self, part: EncodedPart) -> None:
+    def _write_part_to_file(self, part: EncodedPart) -> None:
+        """Write the encoded rows of a part to the temporary file, where they stay until the comparison."""
         people, rows = [*compress(part.positions, part.shapes)], [*compress(part.rows, part.shapes)]
         data = marshal.dumps((people, [*filter(None, part.shapes)], rows))
         self._file.write(self._offsets[-1], data)
@@ -180,7 +181,7 @@ class _FilteredRowReader(RowReader):
     def _strip_rows(
         self, rows: Iterable[tuple[int, int, bytes]], outcomes: bytearray, to_strip: Mapping[int, _ToStrip]
     ) -> None:
-        """Store the rows of people who lose identifiers, without these, and set the outcomes of these people."""
+        """Store the rows of the people in `to_strip` without these identifiers, and set the people's outcomes."""
         by_person: defaultdict[int, _Rows] = defaultdict(list)
         for person, shape, row in rows:
             if person in to_strip:
