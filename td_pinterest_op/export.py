@@ -126,7 +126,7 @@ class _ExportRun:
             reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
             with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
                 prepared = reader.read(rows.blocks, progress=progress)
-            check_rows(settings, stats, first_invalid=reader.first_invalid, origin=rows.job.origin)
+            check_rows(settings, stats, first_invalid=reader.first_invalid, nouns=rows.job.source_nouns)
             yield prepared
 
     def _open_rows(self, lists: Lists) -> Rows:

@@ -103,7 +103,7 @@ def _describe_column_problems(
                 cure = "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
                 yield f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {cure}'
         elif not ignores_other_columns:
-            cure = f"leave it out of {job.origin.name}, or name it in `columns`"
+            cure = f"leave it out of {job.source_nouns.name}, or name it in `columns`"
             yield f'column "{sanitize(name)}" is not an identifier: {cure}'
 
 

@@ -58,14 +58,14 @@ class Source:
         return replace(self, query=query, attempt_key=secrets.token_hex(16))
 
 
-class Origin(NamedTuple):
-    """The nouns for a source of rows in messages: its name and the unit in which it is counted."""
+class SourceNouns(NamedTuple):
+    """What messages call a source of rows (`name`, such as "the file") and each of its rows (`unit`, as "line")."""
 
     name: str
     unit: str
 
 
-QUERY, FILE = Origin("the query", "row"), Origin("the file", "line")
+QUERY, FILE = SourceNouns("the query", "row"), SourceNouns("the file", "line")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +92,8 @@ class Job:
         return f"the file {self.file}" if self.file else f"the result of job {self.id}"
 
     @property
-    def origin(self) -> Origin:
-        """The nouns for the source of the job's rows in messages."""
+    def source_nouns(self) -> SourceNouns:
+        """What messages call the source of the job's rows, and each row."""
         return FILE if self.file else QUERY
 
 

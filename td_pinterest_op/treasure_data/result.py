@@ -38,11 +38,11 @@ def read_small_result(td: TreasureData, source: Source) -> list[dict[str, Any]]:
     """Return each row of a small result by column name, with text decoded. Raises as `wait_for_job` does."""
     result = open_job_rows(td, source)
     names = [name for name, _ in result.job.schema]
-    rows = (map(_decode_text, row) for block in result.blocks for row in zip(*block, strict=True))
+    rows = (map(_decode_if_bytes, row) for block in result.blocks for row in zip(*block, strict=True))
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _decode_text(value: Any) -> Any:
+def _decode_if_bytes(value: Any) -> Any:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
@@ -98,7 +98,7 @@ class JobResult:
                 if response.status == 416 or (response.status == 404 and self._job.records == 0):
                     self._at_end = True
                     return
-                skip = self._count_known_bytes(response)
+                skip = self._count_repeated_bytes(response)
                 for data in read_pieces(response):
                     new, skip = data[skip:], max(skip - len(data), 0)
                     self._offset += len(new)
@@ -115,7 +115,7 @@ class JobResult:
         is_whole = self._inflater.eof or (self._job.records == 0 and self._offset == 0)
         self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
 
-    def _count_known_bytes(self, response: RawResponse) -> int:
+    def _count_repeated_bytes(self, response: RawResponse) -> int:
         """Return how many of a response's bytes were received before. Raises TemporaryError if bytes are missing."""
         if response.status == 200:
             return self._offset

@@ -164,8 +164,8 @@ def _silence_excepthook(failure: ExportError) -> None:
     """Keep Python from printing `failure` when the process exits: digdag has printed its message already."""
     before = sys.excepthook
 
-    def print_other_errors(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    def print_unless_failure(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         if error is not failure:
             before(kind, error, traceback)
 
-    sys.excepthook = print_other_errors
+    sys.excepthook = print_unless_failure
