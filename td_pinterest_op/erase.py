@@ -56,7 +56,7 @@ def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     settings = request.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     history = open_history(task, settings.history, timing)
-    with connect_services(task, settings, timing=timing, count=stats.requests, scopes=SCOPES) as services:
+    with connect_services(task, settings, timing=timing, counts=stats.requests, scopes=SCOPES) as services:
         erasure = _Erasure(services=services, settings=settings, stats=stats)
         with record_run(history, erasure.build_history_rows), contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.

@@ -59,7 +59,7 @@ class MirrorRun:
     def compare_with_ledger(self) -> None:
         """Hash the people, compare them with the ledger, and count changes. Raises LimitError (see `check_lists`)."""
         tables, of_lists = self._hash_lists()
-        choose = partial(find_people_columns, settings=self.settings, lists=of_lists)
+        choose = partial(find_people_columns, settings=self.settings, list_columns=of_lists)
         query = self._read_columns("query", self.stage.source, choose)
         changes = changes_select(self._select_people(query, tables), ledger=self.ledger, settings=self.settings)
         self._changes, job_id = self.stage.create_table("changes", "compare the people with the ledger", changes)
@@ -179,7 +179,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         control = self.settings.control
         if not tables and control is None and is_single(query.columns):
             return withholding.build_values_select(query)
-        select = withholding.build_people_select(query, tables=tables, control=control)
+        select = withholding.build_people_select(query, list_tables=tables, control=control)
         table, self.stats.job_id = self.stage.create_table("digests", "hash the people, without those withheld", select)
         return f"SELECT * FROM {table}"
 

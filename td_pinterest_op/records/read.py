@@ -136,6 +136,7 @@ class IdentifierReader(Reader):
         return [rejection for rejection in rejected if rejection[1] is not Reason.NULL] + null_rows
 
     def _store_identifiers(self, _block: Block, column_keys: Sequence[ColumnKeys]) -> None:
+        """Store the valid identifiers of a block. A subclass may store only those that may be sent."""
         for column in column_keys:
             self._spool.add(column.identifiers)
 
@@ -159,7 +160,8 @@ class RowReader(Reader):
         self._stats.invalid_keys_by_reason.update({reason.value: count for reason, count in rows.rejected_keys.items()})
         return rows.rejected
 
-    def _store_rows(self, _block: Block, _by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
+    def _store_rows(self, _block: Block, _column_keys: Sequence[ColumnKeys], rows: EncodedRows) -> None:
+        """Store the encoded rows of a block. A subclass may store only those that may be sent."""
         for part in rows.parts:
             self._kept.add(part.rows, part.shapes)
 

@@ -77,7 +77,7 @@ class JobResult:
             tries = 0 if self._offset > before else tries + 1
             if self._at_end or tries > retry.count:
                 why = "" if self._at_end else f" (the last of {tries} tries: {failure})"
-                raise self._build_error(
+                raise self._build_result_error(
                     f"is truncated: {self._rows} of {self._job.records} rows arrived{why}; nothing was sent"
                 )
             self._td.wait_for_retry(failure, next(waits) if tries else retry.initial_wait, f"in {self._job.label}")
@@ -144,7 +144,7 @@ class JobResult:
                 self._unpacker.feed(self._inflater.decompress(data, self._block_bytes))
                 rows = list(self._unpacker)
             except (zlib.error, ValueError, msgpack.UnpackException):
-                raise self._build_error("cannot be read, because its data is damaged") from None
+                raise self._build_result_error("cannot be read, because its data is damaged") from None
             data = self._inflater.unconsumed_tail or self._inflater.unused_data
             if rows:
                 yield self._to_columns(rows)
@@ -160,13 +160,13 @@ class JobResult:
         except (TypeError, ValueError):
             columns = []
         if len(columns) != width:
-            raise self._build_error(f"contains a row that does not have {format_count(width, 'column')}")
+            raise self._build_result_error(f"contains a row that does not have {format_count(width, 'column')}")
         self._rows += len(rows)
         if self._job.records is not None and self._rows > self._job.records:
-            raise self._build_error(
+            raise self._build_result_error(
                 f"contains at least {self._rows} rows, but the job reports {self._job.records}; nothing was sent"
             )
         return columns
 
-    def _build_error(self, problem: str) -> TreasureDataError:
+    def _build_result_error(self, problem: str) -> TreasureDataError:
         return TreasureDataError(f"{self._job.label} {problem}. Run this task again")

@@ -58,21 +58,21 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> 
         yield reader
 
 
-def find_people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
+def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
     """Return the identifier columns of the people's query.
 
     Raises JobError if there are none, if the control group cannot be chosen, and if an opt-out or consent list has no
-    type in common with them (`lists`: the columns of each list).
+    type in common with them (`list_columns`: the columns of each list).
     """
     selected = {name.lower() for name, _ in job.schema}
-    selected_by_list = {column.name.lower() for columns in lists.values() for column in columns}
+    selected_by_list = {column.name.lower() for columns in list_columns.values() for column in columns}
     # A name that no query has stays: it is an error.
     named = {key: type_ for key, type_ in settings.columns.items() if key in selected or key not in selected_by_list}
     control = settings.control
     find_columns = find_row_columns if settings.records == "rows" else find_identifier_columns
     columns = find_columns(job, named, control_column=control.by if control else None)
     types = {column.type.name for column in columns}
-    for name, of_list in lists.items():
+    for name, of_list in list_columns.items():
         list_types = {column.type.name for column in of_list}
         if types.isdisjoint(list_types):
             raise JobError(
@@ -121,7 +121,7 @@ class _FilteredIdentifierReader(IdentifierReader):
 
 
 class _FilteredRowReader(RowReader):
-    """Reads people's rows, and stores what lists and control group allow to send: rows, and identifiers in them.
+    """Reads people's rows, and stores those rows, and identifiers in them, that lists and control group allow to send.
 
     A temporary file keeps the rows of each part of a block until the comparison with the lists. `_offsets`: where the
     parts begin in the file, and the end. `_ends`: the numbers of people before the first part, and after each part.
@@ -148,7 +148,7 @@ class _FilteredRowReader(RowReader):
         self._write_part_to_file(EncodedPart(count=count, rows=[], shapes=[], positions=[]))
 
     def _write_part_to_file(self, part: EncodedPart) -> None:
-        """Write the encoded rows of a part to the temporary file, where they stay until the comparison."""
+        """Write the encoded rows of a part to the temporary file, until all people are compared with the lists."""
         people, rows = [*compress(part.positions, part.shapes)], [*compress(part.rows, part.shapes)]
         data = marshal.dumps((people, [*filter(None, part.shapes)], rows))
         self._file.write(self._offsets[-1], data)

@@ -27,17 +27,17 @@ _UNNESTED = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place
 _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
 
 
-def build_people_select(query: Query, *, tables: Mapping[str, str], control: Control | None) -> str:
+def build_people_select(query: Query, *, list_tables: Mapping[str, str], control: Control | None) -> str:
     """Return a SELECT of the digests to send, and of the reasons why others are rejected or withheld, with counts.
 
     Columns: `answer`, a digest or a reason; `people`, how many digests; `given`, how many values;
     `hashed`, how many of those were digests; `row_count` and `invalid_rows`, which add up to those of the query.
-    `tables`: a table of `build_list_select` for each list.
+    `list_tables`: a table of `build_list_select` for each list.
     """
     has_persons = not is_single(query.columns) or (control is not None and control.by is not None)
     persons = _build_persons_select(query, control) if has_persons else _build_single_persons_select(query, control)
     joins = "".join(
-        f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer" for name, table in tables.items()
+        f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer" for name, table in list_tables.items()
     )
     of_person = "max({}) OVER (PARTITION BY person)" if has_persons else "{}"
     # A person with an address that cannot be compared is suppressed: the list may have it as a hash.
@@ -56,8 +56,8 @@ FROM (
 SELECT answer, {_SUMS}, max(in_control) AS in_control, max(suppressed) AS suppressed, max(consented) AS consented
 FROM (
   SELECT persons.answer, {", ".join(f"persons.{name}" for name in _COUNTS)}, in_control,
-    {of_person.format(suppressed) if SUPPRESS in tables else "0"} AS suppressed,
-    {of_person.format(consented) if CONSENT in tables else "1"} AS consented
+    {of_person.format(suppressed) if SUPPRESS in list_tables else "0"} AS suppressed,
+    {of_person.format(consented) if CONSENT in list_tables else "1"} AS consented
   FROM ({persons}) AS persons{joins}
 )
 GROUP BY answer
@@ -87,30 +87,30 @@ FROM (SELECT {_BARE} AS answer, {_IS_HASHED} AS hashed FROM ({of_rows}))
 GROUP BY answer"""
 
 
-def build_list_counts_select(tables: Mapping[str, str]) -> str:
+def build_list_counts_select(list_tables: Mapping[str, str]) -> str:
     """Return a SELECT of one row for each opt-out or consent list, with the numbers of its identifiers and values.
 
     Columns: `list`, its name; `identifiers`; `given`, how many valid values; `hashed`, how many of those were digests;
-    `reasons`, the invalid values: see `build_sums_by_reason_sql`.
+    `reasons`, the invalid values: see `build_amounts_sql`.
     """
     return "\nUNION ALL ".join(
         f"""\
 SELECT {quote_literal(name)} AS list, count(CASE WHEN {_IS_DIGEST} THEN 1 END) AS identifiers,
   coalesce(sum(CASE WHEN {_IS_DIGEST} THEN given END), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
-  {build_sums_by_reason_sql("answer", "given", where=f"NOT {_IS_DIGEST}")} AS reasons
+  {build_amounts_sql("answer", "given", where=f"NOT {_IS_DIGEST}")} AS reasons
 FROM {table}"""
-        for name, table in tables.items()
+        for name, table in list_tables.items()
     )
 
 
-def build_sums_by_reason_sql(reason: str, amount: str, *, where: str) -> str:
-    """Return the SQL of a text that names each reason with its amount, such as `null 3, empty 1`."""
+def build_amounts_sql(reason: str, amount: str, *, where: str) -> str:
+    """Return SQL for a text such as `null 3, empty 1`: each `reason` and its `amount`, both SQL, of rows `where`."""
     return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({amount} AS varchar) ORDER BY {reason})
     FILTER (WHERE {where}), ', '), '')"""
 
 
 def parse_amounts(text: str) -> dict[str, int]:
-    """Return the amount of each reason in a text that `build_sums_by_reason_sql` has made."""
+    """Return the amount of each reason in a text that the SQL of `build_amounts_sql` has made."""
     return {reason: int(amount) for reason, _, amount in (each.rpartition(" ") for each in text.split(", ") if each)}
 
 

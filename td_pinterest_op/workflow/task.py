@@ -159,7 +159,7 @@ def try_resubmit(error: AccountError) -> bool:
 
 
 def _count_refusals(task: Task, fingerprint: str | None) -> dict[str, Any]:
-    """Return a token's fingerprint, its refusals in a row (`times`), and the refusals of all tokens (`in_all`)."""
+    """Return a refused token's fingerprint, its refusals in a row (`times`), and those of all tokens (`in_all`)."""
     before = task.params.get(_REFUSED) or {}
     times = int(before["times"]) if before.get("fingerprint") == fingerprint else 0
     return {"fingerprint": fingerprint, "times": times + 1, "in_all": int(before.get("in_all", 0)) + 1}

@@ -178,7 +178,7 @@ def check_withholding(server: str) -> Iterator[str]:
             run(server, f"CREATE TABLE of_{name} AS {of_query}")
         key = "customer" if control else None
         query = test_withholding.query_of("people", case.types, arrays=case.arrays, key=key)
-        answers = run(server, build_people_select(query, tables=tables, control=control)).rows
+        answers = run(server, build_people_select(query, list_tables=tables, control=control)).rows
         sent, counts = Oracle(case).identifiers()
         withheld = {row["answer"]: row["people"] for row in answers if row["answer"] in WITHHELD}
         if {row["answer"] for row in answers if len(row["answer"]) == 64} != sent or withheld != dict(+counts):

@@ -48,7 +48,7 @@ def select(
         database.execute(
             f"CREATE OR REPLACE TABLE of_{name} AS {_duckdb(build_list_select(query_of(name, ['email', 'maid'])))}"
         )
-    rows = database.execute(_duckdb(build_people_select(query, tables=tables, control=control))).fetchall()
+    rows = database.execute(_duckdb(build_people_select(query, list_tables=tables, control=control))).fetchall()
     if not tables and control is None and is_single(query.columns):
         alone = "answer, 0, sum(given), sum(hashed), sum(row_count), sum(invalid_rows)"
         plain = database.execute(f"SELECT {alone} FROM ({_duckdb(build_values_select(query))}) GROUP BY 1").fetchall()
