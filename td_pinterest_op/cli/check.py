@@ -48,7 +48,6 @@ def check_file(file: Path) -> list[Finding]:
 
 
 def _format_for_github(finding: Finding) -> str:
-    """Return a finding as an annotation command of GitHub Actions."""
     path, message = (text.replace("%", "%25") for text in (str(finding.path), finding.message))
     path = path.replace(":", "%3A").replace(",", "%2C")
     return f"::{finding.level} file={path},line={finding.line},title={finding.code}::{message}"

@@ -119,7 +119,6 @@ def open_csv_rows(
 
 
 def _detect_encoding(sample: bytes) -> str:
-    """Return the encoding of a file, detected from `sample`, its first bytes."""
     if marked := _MARKS.get(sample[:2]):
         return marked
     # Most text is ASCII, so that every other byte of UTF-16 is zero.

@@ -284,7 +284,6 @@ def stop_on_signals() -> Iterator[None]:
 
 
 def _print_statistics(statistics: Mapping[str, Any]) -> None:
-    """Print an export's summary, and those of its statistics that have a value."""
     others = () if statistics["mirror"]["mode"] else ("mirror.",)
     figures = {
         name.replace("rows.invalid_by_reason.", "invalid: "): value

@@ -65,7 +65,6 @@ def read_page_entries(page: str) -> Iterator[Entry] | None:
 
 
 def _parse_entries(data: str) -> Iterator[Entry]:
-    """Yield the entries in the JSON text that a page stores."""
     yield from map(make_entry, json.loads(data))
 
 

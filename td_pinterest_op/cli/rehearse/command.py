@@ -241,7 +241,6 @@ def build_advice(facts: Facts) -> list[str]:
 
 
 def _print_result(result: dict[str, Any], output: Path, common: CommonOptions) -> None:
-    """Print the result, and write it as JSON to the file `output`."""
     if common.as_json:
         screen.print_json(result)
     else:
