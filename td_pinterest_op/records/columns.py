@@ -62,13 +62,13 @@ def find_identifier_columns(
     Raises JobError, which names every column that is missing, or does not contain text, or (unless
     `ignores_other_columns`) is not an identifier.
     """
-    known = {**types, **{name: types[type_] for name, type_ in columns.items()}}
-    known.pop(control_column or "", None)
+    type_by_name = {**types, **{name: types[type_] for name, type_ in columns.items()}}
+    type_by_name.pop(control_column or "", None)
     found = _describe_column_problems(
-        job, columns, known, control_column=control_column, ignores_other_columns=ignores_other_columns
+        job, columns, type_by_name, control_column=control_column, ignores_other_columns=ignores_other_columns
     )
     problems = [*islice(found, _MAXIMUM_SHOWN)]
-    if known.keys().isdisjoint(name.lower() for name, _ in job.schema):
+    if type_by_name.keys().isdisjoint(name.lower() for name, _ in job.schema):
         problems.append(f"there is no column {join_with_or(types)}")
     if problems:
         shown = [f"{sanitize(name)} {sanitize(sql_type)}" for name, sql_type in job.schema[:_MAXIMUM_SHOWN]]
@@ -77,13 +77,13 @@ def find_identifier_columns(
     return [
         Column(
             name=name,
-            type=known[name.lower()],
+            type=type_by_name[name.lower()],
             position=position,
             is_array=sql_type.lower().startswith("array"),
             is_hashed_by_warehouse=job.is_hashed_by_warehouse,
         )
         for position, (name, sql_type) in enumerate(job.schema)
-        if name.lower() in known
+        if name.lower() in type_by_name
     ]
 
 

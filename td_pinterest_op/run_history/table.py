@@ -101,8 +101,8 @@ def build_run_row(statistics: Mapping[str, Any]) -> Row:
     """Return the history row of a run, from its statistics."""
     values = flatten(statistics)
     # The figures of a mirror are all zero for any other action.
-    known = NAMES if values.get("mirror_mode") else NAMES - _MIRROR_NAMES
-    row = {name: values[name] for name in known & values.keys()}
+    names = NAMES if values.get("mirror_mode") else NAMES - _MIRROR_NAMES
+    row = {name: values[name] for name in names & values.keys()}
     texts = {name: json.dumps(row[name]) for name in JSON_NAMES if row.get(name) is not None}
     return {"kind": RUN, **row, **texts}
 

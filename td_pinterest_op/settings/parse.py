@@ -248,19 +248,19 @@ def _require_any_setting(parsed: ParsedSettings, name: str, *alternatives: str, 
 
 def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
     """Add a problem for each setting that the action needs but lacks, or cannot apply, or that contradicts another."""
-    given, needed_by, own = parsed.given_values, f", and {action.name} needs it", action.audience_id
+    given, needed_by, id_key = parsed.given_values, f", and {action.name} needs it", action.audience_id
     for name in action.needs:
         _require_any_setting(parsed, name, reason=needed_by)
-    if own:
-        _check_equal_settings(parsed, own, "audience_id")
+    if id_key:
+        _check_equal_settings(parsed, id_key, "audience_id")
         other = "audience_name" if action.finds_by_name else "audience_id"
-        _require_any_setting(parsed, own, "audience_id", other, reason=f"{needed_by} (or {other})")
+        _require_any_setting(parsed, id_key, "audience_id", other, reason=f"{needed_by} (or {other})")
     for name in parsed.unused_keys:
         if parsed.table.by_name[name].is_restriction(given[name], action):
             text = f"{action.name} cannot apply this setting: remove it, or choose an action that can"
             parsed.add_problem(name, text)
     names = given.get("audience_name"), given.get("expected_audience_name")
-    is_found_by_id = own and not given.keys().isdisjoint(("audience_id", own))
+    is_found_by_id = id_key and not given.keys().isdisjoint(("audience_id", id_key))
     if "new audience" in action.scopes and not is_found_by_id and None not in names and names[0] != names[1]:
         text = f"differs from audience_name, which {action.name} gives to its audience; allowed: the same name"
         parsed.add_problem("expected_audience_name", text)

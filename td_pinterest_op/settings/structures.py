@@ -243,9 +243,9 @@ def _read_control(value: object, show: Show) -> Control:
         faults.append("by is blank: name a column, or leave it out")
     unknown = [name for name in parts if name not in _CONTROL_PARTS]
     faults += [f"{show(name)} is unknown{suggest_word(str(name), map(str, _CONTROL_PARTS))}" for name in unknown]
-    known = [name for name in _CONTROL_PARTS if name in parts]
-    readers = ((f"{name}: ", partial(_CONTROL_PARTS[name], parts[name], show)) for name in known)
-    return Control(**dict(zip(map(str, known), _read_each(readers, faults), strict=True)))
+    given_names = [name for name in _CONTROL_PARTS if name in parts]
+    readers = ((f"{name}: ", partial(_CONTROL_PARTS[name], parts[name], show)) for name in given_names)
+    return Control(**dict(zip(map(str, given_names), _read_each(readers, faults), strict=True)))
 
 
 COLUMNS = SettingType(

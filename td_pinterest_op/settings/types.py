@@ -144,13 +144,13 @@ def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") ->
 
     Letter case does not matter; spaces, hyphens and underscores are equal.
     """
-    known = {_fold_word(word): value for word, value in words.items()}
+    value_by_word = {_fold_word(word): value for word, value in words.items()}
 
     def read_choice(value: object, show: Show) -> object:
         word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
-        if word not in known:
-            raise WrongValueError(f"{show(value)} is not an allowed value{suggest_word(word, known)}")
-        return known[word]
+        if word not in value_by_word:
+            raise WrongValueError(f"{show(value)} is not an allowed value{suggest_word(word, value_by_word)}")
+        return value_by_word[word]
 
     return SettingType(read=read_choice, allowed=allowed_text or ", ".join(words))
 

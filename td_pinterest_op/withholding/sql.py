@@ -152,13 +152,13 @@ def _build_single_persons_select(query: Query, control: Control | None) -> str:
 
 def _build_persons_select(query: Query, control: Control | None) -> str:
     """Return a SELECT of each person's different digests and reasons, with counts, if a person may have several."""
-    by, answers, in_control = "", "answers", "0"
+    key, answers, in_control = "", "answers", "0"
     if control and control.by:
         position = find_position(control.by, query.names)
-        by, in_control = f"c{position}", _build_in_control_sql(control, cast_to_text(position))
+        key, in_control = f"c{position}", _build_in_control_sql(control, cast_to_text(position))
         digests = f"filter(answers, each -> length(each) >= 64 OR each = '{Reason.UNSURE.value}')"
         unsent = f"transform({digests}, each -> '{_UNSENT_MARK}' || substr(each, -64))"
-        answers = f"CASE WHEN {by} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {unsent} ELSE answers END"
+        answers = f"CASE WHEN {key} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {unsent} ELSE answers END"
     return f"""
   SELECT person, {_BARE} AS answer, max(in_control) AS in_control, sum(1 - {_IS_UNSENT}) AS given,
     sum({_IS_HASHED}) AS hashed, sum(CASE place WHEN 1 THEN 1 ELSE 0 END) AS row_count,
@@ -167,7 +167,7 @@ def _build_persons_select(query: Query, control: Control | None) -> str:
     SELECT answers, in_control, to_hex(sha256(to_utf8(array_join(answers, ' ')))) AS person,
       CASE WHEN cardinality(filter(answers, each -> length(each) < 64)) > 0 THEN 1 ELSE 0 END AS is_invalid
     FROM (SELECT {answers} AS answers, {in_control} AS in_control FROM (
-{_build_row_values_select(query, extra_columns=by and f"{by}, ")}
+{_build_row_values_select(query, extra_columns=key and f"{key}, ")}
     ))
   ) {_UNNESTED}
   GROUP BY person, {_BARE}"""
