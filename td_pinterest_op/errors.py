@@ -70,7 +70,7 @@ class ExportError(Exception):
 
     @staticmethod
     def from_exception(error: Exception) -> "ExportError":
-        """Return an ExportError unchanged, or one in place of any other error, whose text could quote a row."""
+        """Return an ExportError unchanged; for any other error, one without its text, which could quote a row."""
         if isinstance(error, ExportError):
             return error
         if shortage := _describe_shortage(error):

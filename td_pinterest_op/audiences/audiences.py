@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from td_pinterest_op.audiences.create_once import PATIENCE, retry_until_ready
+from td_pinterest_op.audiences.create_once import PATIENCE, repeat_until_list_is_ready
 from td_pinterest_op.audiences.customer_lists import find_list
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
@@ -39,7 +39,7 @@ class Audiences:
         """Create an audience that uses a customer list, once Pinterest has finished processing the list."""
         rule = {"customer_list_id": list_id}
         create = partial(self.api.create_audience, name=name, description=description, rule=rule)
-        return retry_until_ready(create, self.api, list_id=list_id)
+        return repeat_until_list_is_ready(create, self.api, list_id=list_id)
 
     def remove(self, audience_id: str) -> bool:
         """Remove an audience. Returns False if Pinterest does not know it."""
@@ -54,7 +54,7 @@ class Audiences:
     def switch_list(self, audience_id: str, *, list_id: str) -> None:
         """Ask Pinterest to switch an audience to a customer list."""
         switch = partial(self.api.switch_audience, audience_id, customer_list_id=list_id)
-        retry_until_ready(switch, self.api, list_id=list_id)
+        repeat_until_list_is_ready(switch, self.api, list_id=list_id)
 
     def use_list(self, audience: Audience, *, list_id: str) -> Audience:
         """Switch an audience to a customer list, unless it uses that list; return it once Pinterest shows that list.

@@ -42,20 +42,23 @@ def wait_for_consistency(client: Client) -> None:
         client.rate_limiter.wait(wait)
 
 
-def retry_until_ready(request: Callable[[], _Answer], api: Api, *, list_id: str, has_records: bool = False) -> _Answer:
-    """Return the result of a request that uses a list. Repeat it while Pinterest has not finished with the list."""
+def repeat_until_list_is_ready(
+    request: Callable[[], _Answer], api: Api, *, list_id: str, has_records: bool = False
+) -> _Answer:
+    """Return a request's result; repeat it while Pinterest processes its list. `has_records`: it contains records."""
     for wait in api.client.retry.iterate_waits_for(PATIENCE):
         try:
             return request()
         except RequestRefusedError as error:
-            if not _is_not_ready(error.status, api, list_id, has_records=has_records):
+            if not _can_succeed_later(error.status, api, list_id, has_records=has_records):
                 raise
             log.info("customer list %s is not ready (%s); trying again in %s", list_id, error, format_duration(wait))
         api.client.rate_limiter.wait(wait)
     return request()
 
 
-def _is_not_ready(status: int | None, api: Api, list_id: str, *, has_records: bool) -> bool:
+def _can_succeed_later(status: int | None, api: Api, list_id: str, *, has_records: bool) -> bool:
+    """Whether a request, refused with an HTTP `status`, may succeed once Pinterest has processed its list."""
     if has_records:  # a 400 may be about them
         return status == 404
     if status not in _NOT_READY:
@@ -74,13 +77,14 @@ def poll_until_found(find: Callable[[], _Answer | None], client: Client) -> _Ans
 
 
 def create_once(
-    *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, divisible: bool = False
+    *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, is_divisible: bool = False
 ) -> tuple[_T, int]:
-    """Create an audience or a list with `create`. If the response is lost, repeat only if `find` finds nothing.
+    """Return what `create` creates, and how many responses were lost. If one is, repeat only if `find` finds nothing.
 
-    Returns the entity, and the number of lost responses. If two runs of a task create at once, both return the entity
-    that `find` prefers. Raises MaybeAppliedError when the retries are used up, ConnectionBrokenError after two requests
-    without any response if they are `divisible`, and what the functions raise, with `maybe_applied` if it may exist.
+    `create` requests an audience or a list (`is_divisible`: with several records). If two runs of a task create at
+    once, both return the entity that `find` prefers. Raises MaybeAppliedError when the retries are used up,
+    ConnectionBrokenError after two requests without any response if they are divisible, and what the functions raise,
+    with `maybe_applied` if it may exist.
     """
     lost, made, wait = 0, None, format_duration(sum(_POLL_WAITS))
     try:
@@ -95,7 +99,7 @@ def create_once(
                     return earlier, lost
                 if lost > client.retry.count:
                     raise
-                if divisible and error.status is None and lost == MOST_BROKEN:
+                if is_divisible and error.status is None and lost == MOST_BROKEN:
                     raise ConnectionBrokenError(str(error)) from None
         # A listing may not show a new entity yet.
         return find() or made, lost

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
-from td_pinterest_op.audiences.create_once import age_key, create_once, retry_until_ready, wait_for_consistency
+from td_pinterest_op.audiences.create_once import age_key, create_once, repeat_until_list_is_ready, wait_for_consistency
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
@@ -70,16 +70,16 @@ class CustomerLists:
     audience_name: str | None
     is_nca: bool
     created_ids: set[str] = field(init=False, default_factory=set)  # of lists that this run created
-    _abandoned_ids: set[str] = field(init=False, default_factory=set)  # of lists that may have other members, too
+    _abandoned_ids: set[str] = field(init=False, default_factory=set)  # of lists not to fill: others are in them
 
     def find_or_name_list(
-        self, audience_name: str, prepared: PreparedRecords, *, job_id: str | None, used: str | None, is_exact: bool
-    ) -> "ListToFill":
+        self, audience_name: str, prepared: PreparedRecords, *, job_id: str | None, used_id: str | None, is_exact: bool
+    ) -> "TargetList":
         """Return the list to fill: the one that an earlier try of this session made for the same records, or a new one.
 
         Other records (of a corrected query, say) need a list of their own; the fingerprint distinguishes them. Without
         records, any list that is still empty will do. Somebody may have added people to the list that the audience
-        uses now (`used`) or to an earlier one: a list with more than the records is taken only if not `is_exact`.
+        uses now (`used_id`) or to an earlier one: a list with more than the records is taken only if not `is_exact`.
         """
         is_empty = not prepared.record_count
         prepared, job = (PreparedRecords(), _NO_JOB) if is_empty else (prepared, job_id or _FILE)
@@ -87,26 +87,26 @@ class CustomerLists:
         fingerprint = prepared.fingerprint
         started = {
             made: prepared.upload_count if name.initial_count is None else name.initial_count
-            for made in self._find_unused_lists(prefix)
-            if (name := self._parse_own_name(made))
+            for made in self._find_fillable_lists(prefix)
+            if (name := self._parse_name_of_session(made))
             and (name.job == _NO_JOB if is_empty else name.fingerprint == fingerprint)
         }
         # Lists newer than the one in use never were in use.
         shared = {
             made.id
             for made, own in started.items()
-            if used and age_key(made) <= (len(used), used) and self._may_exceed(made, limit=own)
+            if used_id and age_key(made) <= (len(used_id), used_id) and self._may_exceed(made, limit=own)
         }
         if is_exact or is_empty:
             self._abandoned_ids |= shared
         earlier = min((made for made in started if made.id not in self._abandoned_ids), key=age_key, default=None)
         list_id, name_to_create = earlier.id if earlier else "", f"{prefix}{job} {fingerprint})"
-        return ListToFill(
+        return TargetList(
             lists=self, name=name_to_create, list_type=prepared.list_type, id=list_id, is_shared=list_id in shared
         )
 
-    def _find_unused_lists(self, prefix: str) -> list[CustomerList]:
-        """Return the lists with names that begin with `prefix`, except abandoned ones and those of other audiences."""
+    def _find_fillable_lists(self, prefix: str) -> list[CustomerList]:
+        """Return lists with a name `prefix` that may be filled: not abandoned, and not in use by other audiences."""
         named = [listed for listed in self.api.list_customer_lists() if listed.name.startswith(prefix)]
         if not named:
             return []
@@ -117,7 +117,7 @@ class CustomerLists:
         }
         return [listed for listed in named if listed.id not in in_use | self._abandoned_ids]
 
-    def _parse_own_name(self, customer_list: CustomerList) -> ListName | None:
+    def _parse_name_of_session(self, customer_list: CustomerList) -> ListName | None:
         """Return a list's parsed name, or None if this session did not create the list."""
         name = parse_list_name(customer_list.name)
         return name if name and name.session == self.session_key else None
@@ -143,7 +143,7 @@ class CustomerLists:
         if audience.customer_list_id in self.created_ids:  # which reads may not show yet
             return True
         used = find_list(self.api, audience)
-        return used is not None and self._parse_own_name(used) is not None
+        return used is not None and self._parse_name_of_session(used) is not None
 
     def create(self, name: str, list_type: str, records: Batch | None) -> CustomerList:
         """Create a list with its first records, or return the list of that name that an earlier request created."""
@@ -153,29 +153,31 @@ class CustomerLists:
             self.created_ids.add(made.id)
             return made
 
-        def find_old_list() -> CustomerList | None:
-            named = (listed for listed in self._find_unused_lists(name) if listed.name == name)
+        def find_earlier_list() -> CustomerList | None:
+            named = (listed for listed in self._find_fillable_lists(name) if listed.name == name)
             return min(named, key=age_key, default=None)
 
-        api, divisible = self.api, records is not None and len(records) > 1
+        api, is_divisible = self.api, records is not None and len(records) > 1
         wait_for_consistency(api.client)
-        made = find_old_list()
+        made = find_earlier_list()
         if made is None:
-            made, _ = create_once(create=create_list, find=find_old_list, client=api.client, divisible=divisible)
+            made, _ = create_once(
+                create=create_list, find=find_earlier_list, client=api.client, is_divisible=is_divisible
+            )
         log.info('customer list %s "%s"', made.id, escape(name))
         return made
 
     def add(self, list_id: str, records: Batch) -> Response:
         """Add records to a list. The request is repeated while Pinterest does not find the new list."""
         request = partial(self.api.change_records, list_id, records, operation="ADD")
-        return retry_until_ready(request, self.api, list_id=list_id, has_records=True)
+        return repeat_until_list_is_ready(request, self.api, list_id=list_id, has_records=True)
 
 
 @dataclass(slots=True, kw_only=True)
-class ListToFill:
-    """A customer list to fill or to leave empty. `id`: "" until it is created. `is_shared`: it may have other people.
+class TargetList:
+    """A customer list that a run fills, or creates empty. `is_shared`: somebody else may have added people to it.
 
-    Several threads may call `add`.
+    `id`: "" until it is created. Several threads may call `add`.
     """
 
     lists: CustomerLists

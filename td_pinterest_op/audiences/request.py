@@ -48,7 +48,10 @@ ExportRequest = Request[Settings]
 
 
 def read_settings(value: object, *, place: str) -> Mapping[object, object]:
-    """Return settings (a mapping, or JSON or YAML text of one, or left out) as a mapping. Raises SettingsError."""
+    """Return settings, a mapping or its JSON or YAML text, as a mapping. Raises SettingsError, which names `place`.
+
+    Without settings (`is_left_out`), the mapping is empty.
+    """
     try:
         return {} if is_left_out(value) else read_mapping(value)
     except WrongValueError as error:
@@ -81,9 +84,10 @@ def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mappin
 def extend_task(
     task: workflow.Task, place: str, settings: Mapping[object, object], params: Mapping[str, Any]
 ) -> workflow.Task:
-    """Return the task with further settings and parameters, which override its own. The log names what they override.
+    """Return the task with further settings and parameters, which override its own. `place`: their origin, for the log.
 
-    A blank setting overrides no other: a template that rendered to nothing must not lift what the task restricts.
+    The log names what they override. A blank setting overrides no other: a template that rendered to nothing must not
+    lift what the task restricts.
     """
     shared = read_settings(task.params.get("result_settings"), place="result_settings")
     new = {key: value for key, value in settings.items() if not is_left_out(value)}

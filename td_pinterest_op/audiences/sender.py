@@ -40,9 +40,11 @@ class _Piece:
     in_doubt: bool = False
 
     def split(self, size: int) -> "list[_Piece]":
+        """Divide the piece into pieces of `size` records; the last may have fewer."""
         return [_Piece(part, self.in_doubt) for part in self.records.split(size)]
 
     def halve(self) -> "list[_Piece]":
+        """Divide the piece into two halves. A single record cannot be divided: returns no pieces."""
         return self.split((len(self.records) + 1) // 2) if len(self.records) > 1 else []
 
 
@@ -166,14 +168,14 @@ class Sender:
         )
 
     def _send_batch(self, records: Batch, send_records: SendRecords) -> bool:
-        """Send a batch, and return whether Pinterest throttled it. Raises an error also for rejected records."""
+        """Send a batch, and return whether Pinterest throttled it. Raises an error also for refused records."""
         batch = _BatchState(records=records, send_records=send_records)
         for part in records.split(self._largest or len(records)):
-            self._send_part(part, batch)
-        self._raise_if_rejected(batch)
+            self._send_and_isolate_invalid(part, batch)
+        self._raise_if_refused(batch)
         return batch.throttled
 
-    def _send_part(self, records: Batch, batch: _BatchState) -> None:
+    def _send_and_isolate_invalid(self, records: Batch, batch: _BatchState) -> None:
         """Send records, and halve each refused piece until every invalid record is in a piece of its own.
 
         Raises RequestRefusedError if Pinterest accepts no piece after MAX_HALVINGS: the request must be the cause.
@@ -197,12 +199,13 @@ class Sender:
         return [refused for piece in pieces for refused in self._send_piece(piece, batch)]
 
     def _send_piece(self, piece: _Piece, batch: _BatchState) -> list[_Piece]:
+        """Send a piece, divided if it is too large, and return the pieces of it that Pinterest refused (400)."""
         size, half = len(piece.records), (len(piece.records) + 1) // 2
         if self._largest and size > self._largest:
             return self._send_pieces(piece.split(self._largest), batch)
         error = self._send_request(piece, batch)
         if isinstance(error, ConnectionBrokenError):
-            self._wait_after_break(error, size, batch)
+            self._wait_after_broken_connection(error, size, batch)
         elif error and error.status == 413:
             self._largest = min(half, self._largest or half)
             log.warning(
@@ -239,8 +242,11 @@ class Sender:
         self._most_accepted = max(self._most_accepted, size)
         return None
 
-    def _wait_after_break(self, error: ConnectionBrokenError, size: int, batch: _BatchState) -> None:
-        """Wait as between retries, since a gateway that drops large bodies looks like one that is down."""
+    def _wait_after_broken_connection(self, error: ConnectionBrokenError, size: int, batch: _BatchState) -> None:
+        """Wait before a piece of `size` records, which broke the connection, is divided. Raises `error` after many.
+
+        The wait is that between retries, since a gateway that drops large bodies looks like one that is down.
+        """
         batch.broken += 1
         retry, tried = self.client.retry, 2 * batch.broken
         if tried > retry.count:
@@ -250,8 +256,8 @@ class Sender:
             "the connection broke twice while sending a batch of %d records; trying batches of half that size", size
         )
 
-    def _raise_if_rejected(self, batch: _BatchState) -> None:
-        """Raise an error if refused records are not to be ignored, or if Pinterest has accepted none so far."""
+    def _raise_if_refused(self, batch: _BatchState) -> None:
+        """Raise an error if Pinterest refused records that the settings do not ignore, or has accepted none so far."""
         if batch.refused and not self.settings.ignore_invalid_records:
             raise RecordsRefusedError(
                 f"Pinterest refused {batch.refused} of the {len(batch.records)} records of a batch (400); set "
@@ -265,6 +271,7 @@ class Sender:
             )
 
     def _build_request_error(self, text: str, batch: _BatchState) -> RequestRefusedError:
+        """Return an error with `text`, advice about the setting `records: rows`, and the last request's id."""
         rid = f"[x-pinterest-rid {self.client.last_request_id}]"
         return RequestRefusedError(f"{text}{self._build_rows_advice(batch)} {rid}")
 

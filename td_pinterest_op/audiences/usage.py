@@ -87,6 +87,7 @@ def require_unused(api: Api, audience: Audience) -> None:
 
 
 def _list_if_permitted(entities: Iterable[_T]) -> list[_T] | None:
+    """Return a listing as a list, or None if the token may not read it (403)."""
     try:
         return list(entities)
     except ExportError as error:
@@ -98,7 +99,7 @@ def _list_if_permitted(entities: Iterable[_T]) -> list[_T] | None:
 def _iterate_ad_groups(api: Api, audience_id: str) -> Iterator[AdGroup]:
     """Yield the ad groups that include or exclude an audience, without the names of their campaigns."""
     # Most accounts have neither templates nor segments, so they are listed only if an ad group has one.
-    find_templates, find_segments = cache(_find_templates), cache(_find_segments)
+    find_templates, find_segments = cache(_find_templates), cache(_find_segment_ids)
     for group in api.list_entities("ad_groups", entity_statuses=_LIVE):
         template_ids = _parse_ids(group.get("targeting_template_ids")) - set(_NONE)
         segment_id = to_text(group.get("customer_segment_id"))
@@ -122,7 +123,8 @@ def _find_templates(api: Api, audience_id: str) -> dict[str, str]:
     }
 
 
-def _find_segments(api: Api, audience_id: str) -> set[str]:
+def _find_segment_ids(api: Api, audience_id: str) -> set[str]:
+    """Return the ids of the customer segments that include an audience."""
     segments = api.list_entities("customer_segments")
     return {to_text(segment["id"]) for segment in segments if audience_id in _parse_ids(segment.get("audience_ids"))}
 
@@ -135,4 +137,5 @@ def _describe_targeting(spec: Any, audience_id: str) -> str | None:
 
 
 def _parse_ids(value: object) -> set[str]:
+    """Return the ids in a JSON list as texts, or an empty set if `value` is no list."""
     return set(map(to_text, value)) if isinstance(value, list) else set()

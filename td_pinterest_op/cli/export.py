@@ -190,7 +190,7 @@ def _make_session_key(
     with csv_file.open("rb") if csv_file else io.BytesIO() as file:
         while block := file.read(1 << 20):
             digest.update(block)
-    day = datetime.datetime.fromtimestamp(SYSTEM.wall(), tz=datetime.timezone.utc).date()
+    day = datetime.datetime.fromtimestamp(SYSTEM.now(), tz=datetime.timezone.utc).date()
     return json.dumps([str(day), settings, params, digest.hexdigest()], sort_keys=True, default=str)
 
 

@@ -48,7 +48,7 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         self._value = value
-        for form in _encode_all(value[:LONGEST_SECRET]):
+        for form in _list_all_forms(value[:LONGEST_SECRET]):
             # The shortest part to be masked is half of a form, or all of a short form.
             half = min(_LONGEST_PART, max(_SHORTEST_PART, (len(form) + 1) // 2))
             length = len(form) if len(form) < _LONGEST_PART else half
@@ -119,7 +119,7 @@ def _hide_address(word: re.Match[str]) -> str:
     return "<hidden>" if at and text.rfind(".", at.end() + 1, len(text) - 1) > 0 else text
 
 
-def _escape(value: str) -> set[str]:
+def _list_escaped_forms(value: str) -> set[str]:
     """Return the forms of `value` when it is escaped for URLs, JSON, HTML or Python source."""
     data = value.encode("utf-8", "surrogatepass")
     urls = {quote_plus(data), *(quote(data, safe=safe) for safe in ("", "/", "!~*'()"))}
@@ -131,17 +131,17 @@ def _escape(value: str) -> set[str]:
     return urls | in_json | in_html | {repr(value)[1:-1]}
 
 
-def _encode_all(value: str) -> set[str]:
+def _list_all_forms(value: str) -> set[str]:
     """Return the forms in which a response or an error may repeat a credential: escaped, in base64 or in hex."""
     data = value.encode("utf-8", "surrogatepass")
-    escaped = _escape(value) | {value, value.replace(" ", "+")}
+    escaped = _list_escaped_forms(value) | {value, value.replace(" ", "+")}
     encoded = {form for text in escaped for form in _encode_base64(text.encode("utf-8", "surrogatepass"))}
     units = value.encode("utf-16-be", "surrogatepass").hex()
     every = {re.sub("(..)", r"%\1", data.hex()), re.sub("(....)", r"\\u\1", units)}
     every |= {re.sub("[a-f]", lambda digit: digit[0].upper(), form) for form in every}
     hexadecimal = {data.hex(), data.hex().upper()} if len(data) >= _SHORTEST_IN_HEX else set[str]()
     once = escaped | encoded if len(value) <= _LONGEST_TWICE else ()
-    return escaped.union(encoded, every, hexadecimal, *map(_escape, once))
+    return escaped.union(encoded, every, hexadecimal, *map(_list_escaped_forms, once))
 
 
 def _encode_base64(data: bytes) -> Iterator[str]:
@@ -157,6 +157,7 @@ def _encode_base64(data: bytes) -> Iterator[str]:
 
 
 def _hide_credentials(text: str) -> str:
+    """Return the text with `***` in place of known credentials, and of parts of them."""
     hidden = bytearray(len(text))
     for length, parts in tuple(_parts.items()):
         for start in range(len(text) - length + 1):

@@ -46,25 +46,25 @@ def clear_request() -> None:
     _reason = None
 
 
-def run_shielded(function: Callable[[], _T]) -> _T:
+def run_uninterrupted(function: Callable[[], _T]) -> _T:
     """Return `function()`, called in a thread that no signal interrupts: `wait_for_protected_work` waits for it."""
     awaited = contextlib.ExitStack()
     awaited.enter_context(protect_saving(_RESPONSE_SECONDS))
 
-    def call_awaited() -> _T:
+    def call_protected() -> _T:
         with awaited:
             return function()
 
     try:
-        future = start_thread(call_awaited, name="shielded")
+        future = start_thread(call_protected, name="uninterrupted")
     except RuntimeError:  # no thread can be started
-        return call_awaited()
+        return call_protected()
     return future.result()
 
 
 @contextlib.contextmanager
 def protect_saving(seconds: float = _SAVING_SECONDS) -> Iterator[None]:
-    """Protect a block that saves data: `wait_for_protected_work` waits for it, for that many seconds at most."""
+    """Protect a block that saves data: `wait_for_protected_work` waits for its end, for `seconds` at most."""
     key = object()
     _awaited[key] = seconds
     try:
@@ -74,7 +74,7 @@ def protect_saving(seconds: float = _SAVING_SECONDS) -> Iterator[None]:
 
 
 def wait_for_protected_work() -> bool:
-    """Wait at most 1 s for `run_shielded`, 10 s for `protect_saving`. Returns False if something is not saved yet."""
+    """Wait for all protected blocks, for each one's `seconds` at most. Returns False if data is not saved yet."""
     begin = time.monotonic()
     while any(time.monotonic() - begin < most for most in tuple(_awaited.values())):
         time.sleep(_POLL_SECONDS)

@@ -56,7 +56,7 @@ class History:
         """The columns that have the same values in all rows of the task."""
         params, name = self.task.params, str(self.task.params.get("task_name") or "")
         return {
-            "time": int(self.timing.wall()),
+            "time": int(self.timing.now()),
             "workflow": find_workflow_name(name),
             "session_time": params.get("session_time"),
             # A run without a workflow is a session of its own.

@@ -18,5 +18,5 @@ parse_export = partial(parse_settings, table=EXPORT)
 
 
 def find_action(raw: object) -> ActionSpec | None:
-    """Return the action that `result_settings` name, or None if it is unknown. Ignores problems of other settings."""
+    """Return the action in `result_settings`, or None if it is unknown. Problems of other settings are ignored."""
     return parse_values(raw, table=EXPORT, environ={}).action

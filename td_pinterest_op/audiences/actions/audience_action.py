@@ -97,14 +97,17 @@ class AudienceAction(abc.ABC):
             )
 
     def _set_summary(self, *, past: str, infinitive: str) -> None:
+        """Store the sentence that says what the run did (`past`) or, in a dry run, would do (`infinitive`)."""
         self._stats.summary_text = SummaryText(past=past, infinitive=infinitive)
 
     def _copy_to_stats(self, audience: Audience) -> None:
+        """Store what is known of the audience, such as its id, name and size, in the statistics of the run."""
         self._stats.audience_id, self._stats.audience_name = audience.id, audience.name
         self._stats.customer_list_id = audience.customer_list_id
         self._stats.audience_status, self._stats.audience_size = audience.status or None, audience.size
 
     def _is_of_this_session(self, audience: Audience) -> bool:
+        """Whether this workflow session created the audience."""
         return self._lists.is_of_this_session(audience)
 
     def _describe_conflict(self, audience: Audience) -> str:
@@ -116,13 +119,16 @@ class AudienceAction(abc.ABC):
         return f"{text}choose another audience_name"
 
     def _find_namesakes(self) -> tuple[list[Audience], list[Audience]]:
-        """Return the audiences with the new name: other sessions' and this session's, each with the oldest first."""
+        """Return two lists of audiences with the new name, oldest first: of other sessions, and of this session."""
         named = sorted(self._audiences.find_by_name(self._new_name), key=age_key)
         own = list(filter(self._is_of_this_session, named))
         return [audience for audience in named if audience not in own], own
 
     def _create_new_audience(self, create: Callable[[], Audience], *, list_id: str | None = None) -> Audience:
-        """Create an audience, and return this session's oldest once it uses the list. Raises as `_keep_oldest`."""
+        """Call `create`, and remove duplicates. Returns the audience that stays, once it uses the list `list_id`.
+
+        An audience without a customer list, such as a look-alike audience, has no `list_id`. Raises as `_keep_oldest`.
+        """
         client = self._api.client
         made, lost = create_once(create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=client)
         kept = self._keep_oldest(made)
@@ -133,32 +139,35 @@ class AudienceAction(abc.ABC):
         self._copy_to_stats(kept)
         return kept
 
-    def _resolve_duplicates(self, audience: Audience) -> Audience:
-        """Return the audience or, if an earlier try of this session created it, what `_keep_oldest` returns."""
+    def _remove_duplicates(self, audience: Audience) -> Audience:
+        """Remove duplicates of an audience, if this session created it. Returns the one that stays: `_keep_oldest`."""
         if not self.action.only_once or not self._is_of_this_session(audience):
             return audience
         wait_for_consistency(self._api.client)
-        return self._keep_oldest(audience, is_resumed=True)
+        return self._keep_oldest(audience, is_from_earlier_try=True)
 
-    def _keep_oldest(self, audience: Audience, *, is_resumed: bool = False) -> Audience:
-        """Return this session's oldest audience, and remove its others. Raises AudienceError if a rival's is older.
+    def _keep_oldest(self, audience: Audience, *, is_from_earlier_try: bool = False) -> Audience:
+        """Remove all audiences of the new name that this session created, except the oldest, which is returned.
 
-        Other sessions are rivals, but only those of the same time if an earlier try created `audience` (`is_resumed`).
+        Raises AudienceError, and removes that one as well, if another session created one before `audience`: at any
+        time, or within an hour before it if an earlier try of this session created it (`is_from_earlier_try`).
         """
 
-        def find_if_listed() -> tuple[list[Audience], list[Audience]] | None:
+        def find_namesakes_if_listed() -> tuple[list[Audience], list[Audience]] | None:
             others, own = self._find_namesakes()
             return (others, own) if audience.id in {each.id for each in others + own} else None
 
         # A listing that shows the audience shows every older one as well.
-        others, own = find_if_listed() or poll_until_found(find_if_listed, self._api.client) or ([], [])
+        others, own = (
+            find_namesakes_if_listed() or poll_until_found(find_namesakes_if_listed, self._api.client) or ([], [])
+        )
         older = (other for other in others if age_key(other) < age_key(audience))
-        rival = next((other for other in older if not is_resumed or _is_simultaneous(other, audience)), None)
-        if rival:
+        earlier = next((other for other in older if not is_from_earlier_try or _is_simultaneous(other, audience)), None)
+        if earlier:
             for made in own:
                 log.warning("removing audience %s: another session created an audience of the same name first", made.id)
                 self._audiences.remove(made.id)
-            raise AudienceError(self._describe_conflict(rival))
+            raise AudienceError(self._describe_conflict(earlier))
         kept, *duplicates = own or [audience]
         for duplicate in duplicates:
             log.warning("removing audience %s, a duplicate of %s that this session created", duplicate.id, kept.id)

@@ -6,7 +6,7 @@ from functools import partial
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.create_once import wait_for_consistency
-from td_pinterest_op.audiences.customer_lists import ListToFill
+from td_pinterest_op.audiences.customer_lists import TargetList
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import ACTALIKE, Audience
@@ -32,7 +32,10 @@ class Create(MembersAction):
     )
 
     def check_audience(self) -> tuple[Audience | None, Audience | None]:
-        """Return another session's audience with the new name, or None, and this session's. Raises AudienceError."""
+        """Return the audience of the new name that another session created, and this session's; each may be None.
+
+        Raises AudienceError if `if_exists` is fail, or does not fit, and another session's audience exists.
+        """
         others, own = self._find_namesakes()
         if own or not others:
             return None, own[0] if own else None
@@ -51,20 +54,20 @@ class Create(MembersAction):
         """Return the steps that create the audience, finish an earlier try, or change another session's audience."""
         existing, own = self.check_audience()
         if existing:
-            plan = self._plan_change if self._settings.if_exists == "add" else self._plan_replace
+            plan = self._plan_list_change if self._settings.if_exists == "add" else self._plan_replacement
             return plan(existing, prepared)
         if own:
-            steps = self._plan_replace(own, prepared, is_exact=self._settings.if_exists == "replace")
+            steps = self._plan_replacement(own, prepared, is_exact=self._settings.if_exists == "replace")
         else:
             target, fill = self._plan_list(self._new_name, prepared)
             description = f'create audience "{self._new_name}" with this list'
-            create = partial(self._run_after_upload, target, partial(self._create_audience, target))
+            create = partial(self._assign_uploaded_list, target, partial(self._create_audience, target))
             steps = [fill, Step(description=description, request_count=1, run=create)]
         people = "with {records}" if prepared.record_count else "without people"
         self._set_summary(past=f"Created {{audience}} {people}", infinitive=f"create {{audience}} {people}")
         return steps
 
-    def _create_audience(self, target: ListToFill) -> None:
+    def _create_audience(self, target: TargetList) -> None:
         """Create the audience with the list `target`. If this session already created it, switch it to that list."""
         wait_for_consistency(self._api.client)
         existing, own = self.check_audience()  # it may have been created while the records were sent
@@ -76,6 +79,7 @@ class Create(MembersAction):
             self._create_audience_with_list(target)
 
     def _describe_conflict(self, audience: Audience) -> str:
+        """Return the error message for another session's audience with the new name, with advice by `if_exists`."""
         if self._settings.if_exists == "fail":
             return super()._describe_conflict(audience)
         return (
@@ -98,10 +102,11 @@ class CreateActalike(AudienceAction):
     )
 
     def _is_of_this_session(self, audience: Audience) -> bool:
+        """Whether this session created the audience: its description then ends with the session key."""
         return audience.audience_type == ACTALIKE and audience.description.endswith(f"(td {self._session_key})")
 
     def check_audience(self) -> Audience | None:
-        """Return the audience that this session created, or None after a check of the new name and the seed."""
+        """Return the audience that this session created, or None. Raises AudienceError for a taken name or bad seed."""
         others, own = self._find_namesakes()
         if others and not own:
             raise AudienceError(self._describe_conflict(others[0]))
@@ -115,7 +120,7 @@ class CreateActalike(AudienceAction):
         self._set_summary(past="Created look-alike {audience}", infinitive="create look-alike {audience}")
         if own:
             description = f"no change: this session already created {own.label}"
-            return [Step(description=description, run=partial(self._resolve_duplicates, own))]
+            return [Step(description=description, run=partial(self._remove_duplicates, own))]
         description = (
             f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
             f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
@@ -126,7 +131,7 @@ class CreateActalike(AudienceAction):
         """Create the audience, unless Pinterest lists by now that an earlier try of this session created it."""
         wait_for_consistency(self._api.client)
         if own := self.check_audience():
-            self._resolve_duplicates(own)
+            self._remove_duplicates(own)
             return
         settings = self._settings
         description = " ".join(filter(None, (settings.audience_description, f"(td {self._session_key})")))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
-from td_pinterest_op.audiences.customer_lists import ListToFill, find_list, parse_list_name
+from td_pinterest_op.audiences.customer_lists import TargetList, find_list, parse_list_name
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.api import Audience
@@ -18,9 +18,10 @@ class MembersAction(AudienceAction):
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the step that adds the records to the audience's list, or removes them from it."""
-        return self._plan_change(self._find_usable_audience(), prepared)
+        return self._plan_list_change(self._find_usable_audience(), prepared)
 
-    def _plan_change(self, audience: Audience, prepared: PreparedRecords) -> list[Step]:
+    def _plan_list_change(self, audience: Audience, prepared: PreparedRecords) -> list[Step]:
+        """Return the step that adds the records to the list that the audience uses, or removes them from it."""
         people, adds = "{records}" if prepared.record_count else "nobody", self.action.adds_people
         verb, to = ("add", "to") if adds else ("remove", "from")
         # Pinterest does not report which of the people to remove were in the list.
@@ -31,7 +32,7 @@ class MembersAction(AudienceAction):
         return [Step(description=description, batch_count=prepared.count_batches(self._batch_size), run=send)]
 
     def _send_records(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
-        """Add or remove the records in the audience's list. Raises AudienceError if the audience has changed lists."""
+        """Add the records to the audience's list (`adds`), or remove them. Raises AudienceError if it changed lists."""
         operation = "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
         now = self._api.find_audience(audience.id)
@@ -49,8 +50,8 @@ class MembersAction(AudienceAction):
             f"effect on the audience{advice}"
         )
 
-    def _plan_replace(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
-        """Return the steps that fill a list and switch the audience to it. `is_exact`: it has these people only."""
+    def _plan_replacement(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
+        """Return the steps that fill a list and switch the audience to it. `is_exact`: it must have no other people."""
         if prepared.record_count:
             people = "the members of {audience} with {records}"
             self._set_summary(past=f"Replaced {people}", infinitive=f"replace {people}")
@@ -59,23 +60,23 @@ class MembersAction(AudienceAction):
             unchanged = "leave {audience} unchanged, since it is empty already"
             self._set_summary(past="{audience} was empty already", infinitive=unchanged)
             description = f"no change: {audience.label} is already empty"
-            return [Step(description=description, run=partial(self._resolve_duplicates, audience))]
+            return [Step(description=description, run=partial(self._remove_duplicates, audience))]
         else:
             self._set_summary(past="Cleared {audience}", infinitive="clear {audience}")
         used = get_list_id(audience)
-        target, fill = self._plan_list(audience.name, prepared, used=used, is_exact=is_exact)
-        switch = partial(self._run_after_upload, target, partial(self._switch_list, audience, target))
+        target, fill = self._plan_list(audience.name, prepared, used_id=used, is_exact=is_exact)
+        switch = partial(self._assign_uploaded_list, target, partial(self._switch_list, audience, target))
         if target.id == used:
             return [fill, Step(description=f"no change: {audience.label} already uses this list", run=switch)]
         description = f"switch {audience.label} to this list; customer list {used} is orphaned"
         return [fill, Step(description=description, request_count=1, run=switch)]
 
     def _plan_list(
-        self, audience_name: str, prepared: PreparedRecords, *, used: str | None = None, is_exact: bool = True
-    ) -> tuple[ListToFill, Step]:
-        """Return a list for the records, and the step that fills it. `used`: the id of the audience's current list."""
+        self, audience_name: str, prepared: PreparedRecords, *, used_id: str | None = None, is_exact: bool = True
+    ) -> tuple[TargetList, Step]:
+        """Return a list for the records, and the step that fills it. `used_id`: of the list that the audience uses."""
         target = self._lists.find_or_name_list(
-            audience_name, prepared, job_id=self._stats.job_id, used=used, is_exact=is_exact
+            audience_name, prepared, job_id=self._stats.job_id, used_id=used_id, is_exact=is_exact
         )
         description = f'create customer list "{escape(target.name)}"'
         if target.id:
@@ -85,15 +86,16 @@ class MembersAction(AudienceAction):
         batch_count, send = prepared.count_batches(self._batch_size), partial(self._sender.send, prepared, target.add)
         return target, Step(description=description, batch_count=batch_count, run=send)
 
-    def _create_audience_with_list(self, target: ListToFill) -> Audience:
+    def _create_audience_with_list(self, target: TargetList) -> Audience:
+        """Create an audience that uses the list, and return it, or this session's older one of the same name."""
         description = self._settings.audience_description
         create = partial(self._audiences.create, self._new_name, description=description, list_id=target.id)
         return self._create_new_audience(create, list_id=target.id)
 
-    def _switch_list(self, audience: Audience, target: ListToFill) -> None:
+    def _switch_list(self, audience: Audience, target: TargetList) -> None:
         """Switch the audience to a list, unless it uses that list already, and check that it does."""
         # Somebody else may have switched it since.
-        now = self._audiences.find_usable(self._resolve_duplicates(audience).id)
+        now = self._audiences.find_usable(self._remove_duplicates(audience).id)
         used = get_list_id(now)
         self._copy_to_stats(now)
         if used != target.id:
@@ -113,8 +115,8 @@ class MembersAction(AudienceAction):
                 "Treasure Data, set replace_newer: true"
             )
 
-    def _run_after_upload(self, target: ListToFill, change: Callable[[], None]) -> None:
-        """Call `change`, which makes the audience use a list. Its errors say that all records are in that list."""
+    def _assign_uploaded_list(self, target: TargetList, change: Callable[[], None]) -> None:
+        """Call `change`, which makes an audience use the filled list. Its errors say that the list has all records."""
         self._stats.customer_list_id = target.id
         all_in = f"All {self._stats.sent} records are in customer list {target.id}"
         try:
@@ -164,7 +166,7 @@ class Replace(MembersAction):
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that fill a list and switch the audience to it."""
-        return self._plan_replace(self._find_usable_audience(), prepared)
+        return self._plan_replacement(self._find_usable_audience(), prepared)
 
 
 class Clear(Replace):

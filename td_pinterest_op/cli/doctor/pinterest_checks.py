@@ -45,8 +45,8 @@ def check_token_expiry(context: DoctorContext) -> CheckResult:
 
 def check_clock(context: DoctorContext) -> CheckResult:
     """Check that this machine's clock agrees with Pinterest's."""
-    wall = SYSTEM.wall()
-    skew = wall - read_server_time(context.services.client.last_headers, wall=wall)
+    now = SYSTEM.now()
+    skew = now - read_server_time(context.services.client.last_headers, now=now)
     if abs(skew) > _SKEW:
         message = f"the clock of this machine is {abs(skew):,.0f} s {'ahead' if skew > 0 else 'behind'}"
         return CheckResult(ERROR, message, "set the clock, by NTP for example: certificates and schedules depend on it")

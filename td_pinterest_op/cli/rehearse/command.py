@@ -103,7 +103,7 @@ def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, outp
             )
         if not (common.yes or screen.ask_yes_no("Do this?")):
             raise StoppedError("you answered no: nothing was written")
-        at = datetime.fromtimestamp(SYSTEM.wall(), timezone.utc)
+        at = datetime.fromtimestamp(SYSTEM.now(), timezone.utc)
         rehearsal = Rehearsal(connection, api, response=response, timing=SYSTEM)
         steps = _run_steps(rehearsal, to_do, common)
     names = {step.name for step in wanted}
