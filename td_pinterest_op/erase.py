@@ -56,7 +56,7 @@ def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     settings = request.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     erasure = _Erasure(settings=settings, stats=stats, timing=timing)
-    connected = connect_services(task, settings, timing=timing, count=stats.requests, scopes=SCOPES)
+    connected = connect_services(task, settings, timing=timing, counts=stats.requests, scopes=SCOPES)
     with record_run(open_history(task, settings.history, timing), erasure.build_history_rows):
         with connected as services, contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
@@ -184,7 +184,7 @@ class _Erasure:
 
     def _remove_from_list(self, services: Services, target: _Target, list_id: str, prepared: PreparedRecords) -> None:
         """Remove the records from a list, and store the result in `target`. Raises errors that concern all lists."""
-        stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
+        stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.record_count)
         client, reporter = services.client, ProgressReporter(timing=self.timing)
         sender = Sender(client=client, settings=self.settings, stats=stats, reporter=reporter, phase="removing")
         api = services.build_pinterest_api(target.ad_account_id)
@@ -204,7 +204,7 @@ class _Erasure:
             # The sender has stopped all requests.
             client.rate_limiter.resume()
         else:
-            if stats.sent + stats.refused != prepared.unique_count:
+            if stats.sent + stats.refused != prepared.record_count:
                 raise UnexpectedError(
                     "a customer list reported no error, but did not accept every removal: a bug in td_pinterest_op; "
                     "please report it with this line"

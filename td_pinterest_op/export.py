@@ -70,7 +70,7 @@ def export(
     settings = request.settings
     stats = Stats(action=settings.action.name, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     connected = connect_services(
-        task, settings, timing=timing, count=stats.requests, on_new_refresh_token=on_new_refresh_token, scopes=SCOPES
+        task, settings, timing=timing, counts=stats.requests, on_new_refresh_token=on_new_refresh_token, scopes=SCOPES
     )
     recorded = record_run(open_history(task, settings.history, timing), lambda _: [_build_history_row(stats, settings)])
     with recorded, _publish_statistics(stats, settings, timing), connected as services:
@@ -126,7 +126,7 @@ class _ExportRun:
             reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
             with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
                 prepared = reader.read(rows.blocks, progress=progress)
-            check_rows(settings, stats, first_invalid=reader.first_invalid, origin=rows.job.origin)
+            check_rows(settings, stats, first_invalid=reader.first_invalid, nouns=rows.job.source_nouns)
             yield prepared
 
     def _open_rows(self, lists: Lists) -> Rows:
@@ -139,7 +139,7 @@ class _ExportRun:
             self.services.treasure_data,
             source,
             hash_in=settings.hash_in,
-            choose=partial(find_people_columns, settings=settings, lists=lists.columns),
+            find_columns=partial(find_people_columns, settings=settings, list_columns=lists.columns),
             control=settings.control,
             on_job_id=partial(setattr, self.stats, "job_id"),
         )

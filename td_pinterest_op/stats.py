@@ -24,7 +24,7 @@ LISTS = (SUPPRESS, CONSENT)
 
 
 class SummaryText(NamedTuple):
-    """What a run does: `past` after it, `infinitive` after "would" in a dry run; with `{audience}` and `{records}`."""
+    """What a run did (`past`) or, if it is dry, would do (`infinitive`). Placeholders: `{audience}` and `{records}`."""
 
     past: str
     infinitive: str

@@ -81,7 +81,7 @@ class CustomerLists:
         records, any list that is still empty will do. Somebody may have added people to the list that the audience
         uses now (`used_id`) or to an earlier one: a list with more than the records is taken only if not `is_exact`.
         """
-        is_empty = not prepared.unique_count
+        is_empty = not prepared.record_count
         prepared, job = (PreparedRecords(), _NO_JOB) if is_empty else (prepared, job_id or _FILE)
         prefix = f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self.session_key} "
         fingerprint = prepared.fingerprint

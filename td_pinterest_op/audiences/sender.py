@@ -108,7 +108,7 @@ class Sender:
 
         Raises the first error, whose message counts the records, once the outcome of the batches in flight is known.
         """
-        settings, rate_limiter, total = self.settings, self.client.rate_limiter, prepared.unique_count
+        settings, rate_limiter, total = self.settings, self.client.rate_limiter, prepared.record_count
         pace = settings.records_per_second
         phase = Phase(name=self.phase, unit="records", total=total, pace=pace, pause=lambda: rate_limiter.pause)
         try:

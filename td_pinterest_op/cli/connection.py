@@ -152,7 +152,7 @@ class Credentials:
             self.build_task(),
             self.build_settings(),
             timing=timing,
-            count=count,
+            counts=count,
             on_new_refresh_token=self.make_token_saver(),
             on_response=on_response,
         )

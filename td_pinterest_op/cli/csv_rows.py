@@ -95,7 +95,12 @@ def open_csv_rows(
                 if file.description:
                     note(file.description)
                 job = Job(
-                    id="-", schema=file.schema, records=None, size=None, file=str(path), line_of=file.find_line_number
+                    id="-",
+                    schema=file.schema,
+                    records=None,
+                    size=None,
+                    file=str(path),
+                    find_line_number=file.find_line_number,
                 )
                 yield Rows(job=job, blocks=file.read_blocks())
     except UnicodeDecodeError:

@@ -112,7 +112,7 @@ def _make_statement(
 ) -> str:
     """Return the statement that `what` names (hashed, rejected or control) for the query `text`."""
     names = [name for name, _ in job.schema]
-    columns = find_identifier_columns(job, types, ignores_others=True)
+    columns = find_identifier_columns(job, types, ignores_other_columns=True)
     query = Query(text=text, names=names, columns=columns)
     if what == "hashed":
         return build_hashed_statement(query)

@@ -69,7 +69,7 @@ class MirrorRun:
             with name_query_in_errors(name):
                 lists[name] = self._build_query(name, source, partial(find_list_columns, settings=self.settings))
         list_columns = {name: query.columns for name, query in lists.items()}
-        choose = partial(find_people_columns, settings=self.settings, lists=list_columns)
+        choose = partial(find_people_columns, settings=self.settings, list_columns=list_columns)
         query = self._build_query("query", self.jobs.source, choose)
         people = self._select_people(query, self._hash_lists(lists))
         changes = changes_select(people, ledger=self.ledger, settings=self.settings)
@@ -176,9 +176,11 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         tables = {}
         for name, query in lists.items():
             with name_query_in_errors(name):
-                made = self.jobs.create_table(name, f"hash the list `{name}`", withholding.list_select(query))
+                made = self.jobs.create_table(name, f"hash the list `{name}`", withholding.build_list_select(query))
             tables[name], self.stats.list_jobs[name] = made
-        counts = self.jobs.read_records("count the lists", withholding.list_counts_select(tables)) if tables else ()
+        counts = (
+            self.jobs.read_records("count the lists", withholding.build_list_counts_select(tables)) if tables else ()
+        )
         list_stats = {row["list"]: _read_list_stats(row) for row in counts}
         for name, stats in list_stats.items():
             check_list(name, stats, self.settings)
@@ -189,8 +191,8 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         """Return the SELECT of people's digests, without those withheld. For most queries it reads a new table."""
         control = self.settings.control
         if not tables and control is None and is_single(query.columns):
-            return withholding.values_select(query)
-        select = withholding.people_select(query, tables=tables, control=control)
+            return withholding.build_values_select(query)
+        select = withholding.build_people_select(query, list_tables=tables, control=control)
         table, self.stats.job_id = self.jobs.create_table("digests", "hash the people, without those withheld", select)
         return f"SELECT * FROM {table}"
 
@@ -218,7 +220,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
 
 
 def _read_list_stats(row: Mapping[str, Any]) -> Stats:
-    """Return the statistics of an opt-out or consent list from a row of `list_counts_select`."""
+    """Return the statistics of an opt-out or consent list from a row of `build_list_counts_select`."""
     invalid = Counter(withholding.parse_amounts(row["reasons"]))
     return Stats(
         action="",

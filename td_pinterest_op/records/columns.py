@@ -22,19 +22,20 @@ _MAXIMUM_SHOWN = 20  # columns or problems, in a message
 class Column:
     """A column of a query's result that contains identifiers.
 
-    `position`: from 0. `is_array`: a row may have several values. `is_judged`: see `Job`.
+    `position`: from 0. `is_array`: a row may have several values. `is_hashed_by_warehouse`:
+    see `Job`.
     """
 
     name: str
     type: IdentifierType
     position: int
     is_array: bool = False
-    is_judged: bool = False
+    is_hashed_by_warehouse: bool = False
 
 
-def find_row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) -> Sequence[Column]:
-    """Return the identifier columns of a result whose rows are records. Raises JobError also for two of one key."""
-    found = find_identifier_columns(job, columns, types=TYPES, by=by)
+def find_row_columns(job: Job, columns: Mapping[str, str], *, control_column: str | None = None) -> Sequence[Column]:
+    """Return the identifier columns of a result whose rows are records. Raises JobError also if two share a key."""
+    found = find_identifier_columns(job, columns, types=TYPES, control_column=control_column)
     by_key: defaultdict[str, list[str]] = defaultdict(list)
     for column in found:
         by_key[column.type.key].append(column.name)
@@ -52,19 +53,22 @@ def find_identifier_columns(
     columns: Mapping[str, str],
     *,
     types: Mapping[str, IdentifierType] = LIST_TYPES,
-    by: str | None = None,
-    ignores_others: bool = False,
+    control_column: str | None = None,
+    ignores_other_columns: bool = False,
 ) -> Sequence[Column]:
     """Return the columns of a job's result with identifiers: named as one of `types`, or mapped to one by `columns`.
 
-    `columns` maps other lower-case names to types. The column `by`, of a control group, holds no identifiers. Raises
-    JobError, which names every column that is missing, or is not an identifier, or does not contain text.
+    `columns` maps other lower-case names to types. `control_column`, which assigns the control group, is not returned.
+    Raises JobError, which names every column that is missing, or does not contain text, or (unless
+    `ignores_other_columns`) is not an identifier.
     """
-    known = {**types, **{name: types[type_] for name, type_ in columns.items()}}
-    known.pop(by or "", None)
-    found = _describe_column_problems(job, columns, known, by=by, ignores_others=ignores_others)
+    type_by_name = {**types, **{name: types[type_] for name, type_ in columns.items()}}
+    type_by_name.pop(control_column or "", None)
+    found = _describe_column_problems(
+        job, columns, type_by_name, control_column=control_column, ignores_other_columns=ignores_other_columns
+    )
     problems = [*islice(found, _MAXIMUM_SHOWN)]
-    if known.keys().isdisjoint(name.lower() for name, _ in job.schema):
+    if type_by_name.keys().isdisjoint(name.lower() for name, _ in job.schema):
         problems.append(f"there is no column {join_with_or(types)}")
     if problems:
         shown = [f"{sanitize(name)} {sanitize(sql_type)}" for name, sql_type in job.schema[:_MAXIMUM_SHOWN]]
@@ -73,31 +77,33 @@ def find_identifier_columns(
     return [
         Column(
             name=name,
-            type=known[name.lower()],
+            type=type_by_name[name.lower()],
             position=position,
             is_array=sql_type.lower().startswith("array"),
-            is_judged=job.is_judged,
+            is_hashed_by_warehouse=job.is_hashed_by_warehouse,
         )
         for position, (name, sql_type) in enumerate(job.schema)
-        if name.lower() in known
+        if name.lower() in type_by_name
     ]
 
 
 def _describe_column_problems(
-    job: Job, columns: Iterable[str], known: Container[str], *, by: str | None, ignores_others: bool
+    job: Job, columns: Iterable[str], usable: Container[str], *, control_column: str | None, ignores_other_columns: bool
 ) -> Iterator[str]:
+    """Yield a message for each named column that is missing, and each column that has a wrong type or is not usable."""
     names = {name.lower() for name, _ in job.schema}
-    for setting, name in [*(("columns", name) for name in columns), *([("control", by)] if by else [])]:
+    controls = [("control", control_column)] if control_column else []
+    for setting, name in [*(("columns", name) for name in columns), *controls]:
         if name not in names:
             yield f'there is no column "{sanitize(name)}", which `{setting}` names'
     for name, sql_type in job.schema:
-        if name.lower() in known or name.lower() == by:
-            if not (_KEY if name.lower() == by else _TEXT).match(sql_type):
+        if name.lower() in usable or name.lower() == control_column:
+            if not (_KEY if name.lower() == control_column else _TEXT).match(sql_type):
                 # A cast of bytes would take them for UTF-8; what a query holds as bytes is a digest.
                 cure = "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
                 yield f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {cure}'
-        elif not ignores_others:
-            cure = f"leave it out of {job.origin.name}, or name it in `columns`"
+        elif not ignores_other_columns:
+            cure = f"leave it out of {job.source_nouns.name}, or name it in `columns`"
             yield f'column "{sanitize(name)}" is not an identifier: {cure}'
 
 

@@ -2,7 +2,7 @@
 
 Pure, and the last place where a plain identifier exists: only digests, positions and reasons leave it.
 
-The rule for a value is written down once, in `compute_key`. `hash_block` gives the same answers for a block, several
+The rule for a value is written down once, in `compute_key`. `hash_values` gives the same answers for a block, several
 times faster: it may only *recognise* what is plainly valid, and leaves every other value to `compute_key`.
 """
 
@@ -92,18 +92,18 @@ def compute_key(type_: IdentifierType, value: object, *, default_country: str | 
     return sha256(normal.encode()).digest() if type_.is_hashed else normal.encode()
 
 
-def hash_block(column: Column, values: Sequence[object], *, default_country: str | None = None) -> ColumnKeys:
+def hash_values(column: Column, values: Sequence[object], *, default_country: str | None = None) -> ColumnKeys:
     """Return the keys of a column's values: the same as `compute_key` returns, but faster.
 
     Values are as msgpack gives them with raw=True, best a few thousand. Raises WorkflowError (see `phones`).
     """
     type_ = column.type
     keys, hashed_count = _recognise_values(type_, values)
-    undecided = _find_empty_keys(keys)
+    undecided = _find_empty_key_positions(keys)
     rejected = [(row, Reason.NULL) for row in undecided if values[row] is None]
     present = [row for row in undecided if values[row] is not None] if rejected else undecided
     if present:
-        trimmed = [_trim_line(values[row]) for row in present]
+        trimmed = [_trim_to_line(values[row]) for row in present]
         plain = _hash_lines(type_, b"\n".join(trimmed) + b"\n", len(trimmed))
         recognised = _decode_hashes(trimmed) if type_.is_hashed else plain
         for row, digest, key in zip(present, recognised, plain, strict=True):
@@ -126,7 +126,7 @@ def decode_hashed_values(column: Column, values: Sequence[object]) -> ColumnKeys
     texts = [value if isinstance(value, bytes) else b"" for value in values]
     try:
         keys = [unhexlify(text[-64:]) if len(text) >= 64 else b"" for text in texts]
-        empty = _find_empty_keys(keys)
+        empty = _find_empty_key_positions(keys)
         rejected = [(row, Reason.NULL if values[row] is None else Reason(texts[row].decode())) for row in empty]
     except ValueError:
         raise UnexpectedError(
@@ -153,30 +153,33 @@ def _recognise_values(type_: IdentifierType, values: Sequence[object]) -> tuple[
 
 
 def _decode_hashes(texts: list[bytes]) -> list[bytes]:
+    """Return the digest of each text that is a SHA-256 in hex, b"" for other texts, and for the hashes of nothing."""
     try:
         # What is 64 bytes long nearly always is a digest: trying costs a quarter of looking first.
         digests = [unhexlify(text) if len(text) == 64 else b"" for text in texts]
     except ValueError:
         digests = [unhexlify(text) if _SHA256_HEX.fullmatch(text) else b"" for text in texts]
-    return _blank_hashes_of_nothing(digests)
+    return _clear_hashes_of_nothing(digests)
 
 
 def _hash_lines(type_: IdentifierType, lines: bytes, count: int) -> list[bytes]:
+    """Return the key of each of `count` lines that a fast check accepts, and b"" for every other line."""
     values = type_.recognise(lines)
     if len(values) != count:  # a newline inside a value makes a line too many
         return [b""] * count
     if not type_.is_hashed:
         return [b"" if value.lower() in _PLACEHOLDERS else value for value in values]
-    return _blank_hashes_of_nothing([sha256(value).digest() if value else b"" for value in values])
+    return _clear_hashes_of_nothing([sha256(value).digest() if value else b"" for value in values])
 
 
-def _blank_hashes_of_nothing(digests: list[bytes]) -> list[bytes]:
+def _clear_hashes_of_nothing(digests: list[bytes]) -> list[bytes]:
+    """Return the digests, with b"" in place of each that is the hash of an empty value or a placeholder."""
     if HASHES_OF_NOTHING.isdisjoint(digests):
         return digests
     return [b"" if digest in HASHES_OF_NOTHING else digest for digest in digests]
 
 
-def _find_empty_keys(keys: list[bytes]) -> list[int]:
+def _find_empty_key_positions(keys: list[bytes]) -> list[int]:
     # They are few, and index() finds them several times faster than a loop.
     rows: list[int] = []
     with contextlib.suppress(ValueError):  # no more of them
@@ -185,7 +188,8 @@ def _find_empty_keys(keys: list[bytes]) -> list[int]:
     return rows
 
 
-def _trim_line(value: object) -> bytes:
+def _trim_to_line(value: object) -> bytes:
+    """Return a text without the white space around it, and b"" for any other value or a text of several lines."""
     trimmed = value.strip() if isinstance(value, bytes) else b""
     return b"" if b"\n" in trimmed else trimmed
 
@@ -200,10 +204,10 @@ def compute_column_keys(
 ) -> ColumnKeys:
     """Return the keys of a column in a block of rows. Raises WorkflowError (see `phones`)."""
     values, rows = _flatten_arrays(block[column.position]) if column.is_array else (block[column.position], None)
-    if column.is_judged:
+    if column.is_hashed_by_warehouse:
         keys = decode_hashed_values(column, values)
     else:
-        keys = hash_block(column, values, default_country=default_country)
+        keys = hash_values(column, values, default_country=default_country)
     if rows is None:
         return keys
     return replace(keys, rows=rows, rejected=[(rows[position], reason) for position, reason in keys.rejected])

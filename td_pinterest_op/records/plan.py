@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.settings.table import ExpectedValues, Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT, Stats
-from td_pinterest_op.treasure_data.job import QUERY, Origin
+from td_pinterest_op.treasure_data.job import QUERY, SourceNouns
 
 _MEMBERS_REMAIN = (
     "  note      people who opted out but are already in the audience remain in it: pinterest_erase.dig removes them"
@@ -52,9 +52,9 @@ def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Se
     return "\n".join(lines)
 
 
-def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[int], origin: Origin = QUERY) -> None:
+def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[int], nouns: SourceNouns = QUERY) -> None:
     """Raise InvalidRowsError for any invalid value or, with `skip_invalid`, only if there is no valid value."""
-    invalid, fix = _describe_invalid(stats, first_invalid, origin), f"Nothing was sent. Correct {origin.name}"
+    invalid, fix = _describe_invalid_values(stats, first_invalid, nouns), f"Nothing was sent. Correct {nouns.name}"
     if stats.invalid_count and not skip_invalid:
         raise InvalidRowsError(f"{invalid}. {fix}, or set ignore_invalid_records: true to skip and count such rows")
     if stats.invalid_count > stats.invalid_by_reason["null"] and not stats.unique:
@@ -62,14 +62,16 @@ def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[in
         raise InvalidRowsError(f"{invalid}: there is no valid record. {fix}")
 
 
-def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int] = (), origin: Origin = QUERY) -> None:
+def check_rows(
+    settings: Settings, stats: Stats, *, first_invalid: Sequence[int] = (), nouns: SourceNouns = QUERY
+) -> None:
     """Raise InvalidRowsError for invalid rows that must not be skipped, and LimitError for a broken limit."""
-    check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=first_invalid, origin=origin)
-    cure = f"Nothing was sent. Check {origin.name}"
+    check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=first_invalid, nouns=nouns)
+    cure = f"Nothing was sent. Check {nouns.name}"
     share = stats.invalid_rows / max(stats.read, 1)
     if share > settings.max_invalid_ratio:
         raise LimitError(
-            f"{_describe_invalid(stats, first_invalid, origin)}: a share of {share:.4f} of the rows, more than "
+            f"{_describe_invalid_values(stats, first_invalid, nouns)}: a share of {share:.4f} of the rows, more than "
             f"max_invalid_ratio allows ({settings.max_invalid_ratio}). {cure}"
         )
     if not stats.unique and not settings.allow_empty:
@@ -101,12 +103,13 @@ def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> No
         raise LimitError(f"expect_values is {expected}, but {values}. Nothing was sent. {cause}")
 
 
-def _describe_invalid(stats: Stats, first_invalid: Sequence[int], origin: Origin) -> str:
+def _describe_invalid_values(stats: Stats, first_invalid: Sequence[int], nouns: SourceNouns) -> str:
+    """Return how many values are invalid, for which reasons, and the numbers of the first invalid rows or lines."""
     rows = ", ".join(map(str, first_invalid[:NAMED_ROWS])) + (", …" if len(first_invalid) > NAMED_ROWS else "")
     values = stats.valid + stats.invalid_count
     # With several columns a row has several values, or none.
     of = f"{stats.read:,} rows" if values == stats.read else f"{values:,} values in {stats.read:,} rows"
-    first = f"; the first are in {origin.unit}s" if len(first_invalid) > 1 else f"; the first is in {origin.unit}"
+    first = f"; the first are in {nouns.unit}s" if len(first_invalid) > 1 else f"; the first is in {nouns.unit}"
     where = f"{first} {rows}" if rows else ""  # a warehouse that has judged the rows does not number them
     return (
         f"{stats.invalid_count:,} of {of} {'is' if stats.invalid_count == 1 else 'are'} invalid "

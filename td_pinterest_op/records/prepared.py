@@ -33,7 +33,7 @@ class Batch:
 
     @property
     def record_count(self) -> int:
-        """The number of records in the batch, without further combinations of the values in a query's row."""
+        """The number of records in the batch, in which all combinations of the values in a query's row are one."""
         return sum(len(data) // shape.width for shape, data in self.parts if not shape.is_extra)
 
     def split(self, size: int) -> "list[Batch]":
@@ -50,7 +50,7 @@ class Batch:
 
 
 def _make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[Batch]:
-    """Yield batches of up to `size` records and limited length. `chunks`: as the parts of a batch."""
+    """Yield batches of up to `size` records and limited length. `chunks`: pairs as in `Batch.parts`."""
     batch: list[tuple[Shape, bytes]] = []
     records_left, bytes_left = size, _MAX_BATCH_BYTES
     for shape, chunk in chunks:
@@ -76,8 +76,8 @@ class PreparedRecords:
     list_type: str = choose_list_type([])
 
     @property
-    def unique_count(self) -> int:
-        """The number of records, without further combinations of the values in a query's row."""
+    def record_count(self) -> int:
+        """The number of different records. All combinations of the values in one row of the query are one record."""
         return sum(file.unique_count for shape, file in self.files.items() if not shape.is_extra)
 
     @property

@@ -27,13 +27,13 @@ Rejected = Sequence[tuple[int, Reason]]  # rows of a block, counted from 0, each
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderSettings:
-    """Settings of a reader. `by`: the position of the column with the control group's keys. `line_of`: see `Job`."""
+    """Settings of a reader. `control_key_index`: position of the column whose values assign the control group."""
 
     columns: Sequence[Column]
     default_country: str | None = None
     control: Control | None = None
-    by: int | None = None
-    line_of: Callable[[int], int] | None = None
+    control_key_index: int | None = None
+    find_line_number: Callable[[int], int] | None = None  # see `Job`
 
 
 class Reader(abc.ABC):
@@ -59,55 +59,59 @@ class Reader(abc.ABC):
                 self._count_rejected(self._read_block(block))
                 self._stats.read += len(block[0])
                 progress(self._stats.read)
-            prepared, withheld = self._finish_records()
+            prepared, withheld = self._finish_and_count_withheld()
         finally:
             gc.enable()
         self._stats.withheld.update(withheld)
-        self._stats.unique = prepared.unique_count + self._stats.withheld.total()
+        self._stats.unique = prepared.record_count + self._stats.withheld.total()
         self._stats.duplicate = self._stats.valid - self._stats.unique
         return prepared
 
     def _read_block(self, block: Block) -> Rejected:
         """Read a block, and return its rejected rows, among them those without a key for the control group."""
-        keys = block[self.settings.by] if self.settings.by is not None else ()
+        index = self.settings.control_key_index
+        keys = () if index is None else block[index]
         keyless = [row for row, key in enumerate(keys) if key is None]
         if not keyless:
             return self._store_block(block)
-        self._add_unsent(self._compute_keys(_select_rows(block, keyless)), len(keyless))
+        self._add_unsent_people(self._compute_column_keys(_select_rows(block, keyless)), len(keyless))
         rows = [row for row, key in enumerate(keys) if key is not None]
         rejected = self._store_block(_select_rows(block, rows))
         return [*((row, Reason.NO_CONTROL_KEY) for row in keyless), *((rows[row], reason) for row, reason in rejected)]
 
-    def _compute_keys(self, block: Block) -> list[ColumnKeys]:
+    def _compute_column_keys(self, block: Block) -> list[ColumnKeys]:
         country = self.settings.default_country
         return [compute_column_keys(column, block, default_country=country) for column in self.settings.columns]
 
     def _store_block(self, block: Block) -> Rejected:
-        by_column = self._compute_keys(block)
-        for column in by_column:
+        """Store the valid records of a block, count its plain and hashed values, and return its rejected rows."""
+        column_keys = self._compute_column_keys(block)
+        for column in column_keys:
             if column.column.type.is_hashed:
                 self._stats.hashed_values += column.hashed_count
                 self._stats.plain_values += column.valid_count - column.hashed_count
-        return self._store_valid_records(block, by_column)
+        return self._store_valid_records(block, column_keys)
 
-    def _add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:  # noqa: B027 - for readers with lists
-        """Record people who are not sent: if they opted out, their identifiers are not sent for others either."""
+    def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:  # noqa: B027 - for readers with lists
+        """Add people of `count` rows that are not sent: if they opted out, nobody's rows may have their identifiers."""
 
     @abc.abstractmethod
-    def _store_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
+    def _store_valid_records(self, block: Block, column_keys: Sequence[ColumnKeys]) -> Rejected:
         """Store and count the valid records of a block, and return its rejected rows with the reasons."""
 
     @abc.abstractmethod
-    def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
+    def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         """Return the unique records, once all blocks are read, and how many records are withheld, by reason."""
 
     def _count_rejected(self, rejected: Rejected) -> None:
+        """Count the rejected rows of a block by reason, and store the numbers of the first ones for messages."""
         self._stats.invalid_by_reason.update(reason.value for _, reason in rejected)
         rows = {self._stats.read + position + 1 for position, _ in rejected}
         self._stats.invalid_rows += len(rows)
         # One more than an error names: it then knows whether there are more.
-        first, line_of = sorted(rows)[: NAMED_ROWS + 1 - len(self.first_invalid)], self.settings.line_of
-        self.first_invalid += map(line_of, first) if line_of else first
+        first = sorted(rows)[: NAMED_ROWS + 1 - len(self.first_invalid)]
+        find_line_number = self.settings.find_line_number
+        self.first_invalid += map(find_line_number, first) if find_line_number else first
 
 
 class IdentifierReader(Reader):
@@ -120,22 +124,23 @@ class IdentifierReader(Reader):
         # A row has as many values as there are columns, but for arrays.
         stats.columns = len(settings.columns) + sum(column.is_array for column in settings.columns)
 
-    def _store_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
-        self._store_identifiers(block, by_column)
-        self._stats.valid += sum(column.valid_count for column in by_column)
-        rejected = [rejection for column in by_column for rejection in column.rejected]
-        if len(by_column) == 1:
+    def _store_valid_records(self, block: Block, column_keys: Sequence[ColumnKeys]) -> Rejected:
+        self._store_identifiers(block, column_keys)
+        self._stats.valid += sum(column.valid_count for column in column_keys)
+        rejected = [rejection for column in column_keys for rejection in column.rejected]
+        if len(column_keys) == 1:
             return rejected
         # A NULL is rejected only in a row that has nothing else, and once.
         nulls = Counter(row for row, reason in rejected if reason is Reason.NULL)
-        null_rows = [(row, Reason.NULL) for row, count in nulls.items() if count == len(by_column)]
+        null_rows = [(row, Reason.NULL) for row, count in nulls.items() if count == len(column_keys)]
         return [rejection for rejection in rejected if rejection[1] is not Reason.NULL] + null_rows
 
-    def _store_identifiers(self, _block: Block, by_column: Sequence[ColumnKeys]) -> None:
-        for column in by_column:
+    def _store_identifiers(self, _block: Block, column_keys: Sequence[ColumnKeys]) -> None:
+        """Store the valid identifiers of a block. A subclass may store only those that may be sent."""
+        for column in column_keys:
             self._spool.add(column.identifiers)
 
-    def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
+    def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         self._spool.finish()
         return PreparedRecords({SINGLE_DIGEST: self._spool}, choose_list_type(self.settings.columns)), {}
 
@@ -148,18 +153,19 @@ class RowReader(Reader):
         self._kept = RowSpool()
         self._files.callback(self._kept.close)
 
-    def _store_valid_records(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
-        rows = encode_rows(by_column, count=len(block[0]))
-        self._store_rows(block, by_column, rows)
+    def _store_valid_records(self, block: Block, column_keys: Sequence[ColumnKeys]) -> Rejected:
+        rows = encode_rows(column_keys, count=len(block[0]))
+        self._store_rows(block, column_keys, rows)
         self._stats.valid += len(block[0]) - len(rows.rejected)
         self._stats.invalid_keys_by_reason.update({reason.value: count for reason, count in rows.rejected_keys.items()})
         return rows.rejected
 
-    def _store_rows(self, _block: Block, _by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
+    def _store_rows(self, _block: Block, _column_keys: Sequence[ColumnKeys], rows: EncodedRows) -> None:
+        """Store the encoded rows of a block. A subclass may store only those that may be sent."""
         for part in rows.parts:
             self._kept.add(part.rows, part.shapes)
 
-    def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
+    def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         prepared = self._kept.finish()
         self._stats.keys = sum(shape.key_count * file.unique_count for shape, file in prepared.files.items())
         if reasons := format_reasons(self._stats.invalid_keys_by_reason):
@@ -168,4 +174,5 @@ class RowReader(Reader):
 
 
 def _select_rows(block: Block, rows: Sequence[int]) -> Block:
+    """Return a block of only those rows of `block`, counted from 0."""
     return [[column[row] for row in rows] for column in block]

@@ -30,7 +30,7 @@ MOST_COMBINATIONS = 1_000
 
 
 class Shape(int):
-    """The layout of records with the same keys, a number: which keys these are, and how many bytes each takes.
+    """The layout that records share, encoded as an int: which keys each record has, and how many bytes they take.
 
     A row is its digests in the order of the keys, then its external id, padded with NUL, which no valid id contains. A
     row without a digest begins with one that is not sent: like all others it is then put into a bucket by its first
@@ -56,6 +56,7 @@ class Shape(int):
         return b",".join([template] * (len(data) // self.width)) % tuple(self._format_values(data))
 
     def _format_values(self, data: bytes) -> list[bytes]:
+        """Return the values of encoded rows, row by row: digests in hex, and external ids as JSON strings."""
         if not self.external_id_bytes:
             return hexlify(data, b",", DIGEST_BYTES).split(b",")
         digests, padded = zip(*iter_unpack(f"{self.digest_bytes}s{self.external_id_bytes}s", data), strict=True)
@@ -83,7 +84,7 @@ class Shape(int):
         keys = sum(left)
         external_id = row[self.digest_bytes :] if left.pop(_EXTERNAL_ID, None) else b""
         number = keys + len(external_id) * _LENGTH_UNIT
-        return number, _add_first_digest(b"".join(left.values()) + external_id, number)
+        return number, _ensure_first_digest(b"".join(left.values()) + external_id, number)
 
 
 SINGLE_DIGEST = Shape(0)
@@ -117,27 +118,27 @@ class EncodedRows:
     rejected_keys: Counter[Reason]
 
 
-def encode_rows(by_column: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
+def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
     """Return the `count` rows of a block as they are sent, encoded as bytes from the identifiers in each column.
 
     A row without a valid key gets one reason: a null tells only that it has no such key, so any other reason precedes.
     """
-    by_column = sorted(by_column, key=lambda column: _BITS[column.column.type.key])
-    bits = [_BITS[column.column.type.key] for column in by_column]
+    column_keys = sorted(column_keys, key=lambda column: _BITS[column.column.type.key])
+    bits = [_BITS[column.column.type.key] for column in column_keys]
     reasons: defaultdict[int, list[Reason]] = defaultdict(list)
-    for column in by_column:
+    for column in column_keys:
         for position, reason in column.rejected:
             reasons[position].append(reason)
-    if all(column.rows is None for column in by_column):
+    if all(column.rows is None for column in column_keys):
         shapes = [sum(bits)] * count
-        for bit, column in zip(bits, by_column, strict=True):
+        for bit, column in zip(bits, column_keys, strict=True):
             for position, _ in column.rejected:
                 shapes[position] -= bit
         valid = {position for position in reasons if shapes[position]}
-        keys = zip(*(column.keys for column in by_column), strict=True)
+        keys = zip(*(column.keys for column in column_keys), strict=True)
         parts = iter([_encode_part(keys, shapes, range(count), count)])
     else:
-        values = [*zip(*(column.group_by_row(count) for column in by_column), strict=True)]
+        values = [*zip(*(column.group_by_row(count) for column in column_keys), strict=True)]
         for position, of_row in enumerate(values):
             if prod(max(len(of_key), 1) for of_key in of_row) > MOST_COMBINATIONS:
                 values[position], reasons[position] = (), [Reason.TOO_MANY_COMBINATIONS]
@@ -164,28 +165,31 @@ def _encode_part(
             length = len(row) - (shape % _EXTERNAL_ID).bit_count() * DIGEST_BYTES
             padded_length = max(_SHORTEST_EXTERNAL_ID, 1 << (length - 1).bit_length())
             shapes[position] += padded_length * _LENGTH_UNIT
-            rows[position] = _add_first_digest(row + bytes(padded_length - length), shape)
+            rows[position] = _ensure_first_digest(row + bytes(padded_length - length), shape)
     return EncodedPart(count=count, rows=rows, shapes=shapes, positions=positions)
 
 
-def _add_first_digest(row: bytes, number: int) -> bytes:
-    return row if number % _EXTERNAL_ID else sha256(row).digest() + row
+def _ensure_first_digest(row: bytes, shape_number: int) -> bytes:
+    """Return a row that begins with a digest to sort it by: if its shape has no digest, the SHA-256 of the row."""
+    return row if shape_number % _EXTERNAL_ID else sha256(row).digest() + row
 
 
-def _encode_combinations(bits: Sequence[int], values: Sequence[Sequence[Sequence[bytes]]]) -> Iterator[EncodedPart]:
+def _encode_combinations(
+    key_bits: Sequence[int], values_by_row: Sequence[Sequence[Sequence[bytes]]]
+) -> Iterator[EncodedPart]:
     """Yield encoded rows, one for each combination of a row's values. Only a row's first one counts as a record."""
     keys: list[tuple[bytes, ...]] = []
     positions: list[int] = []
     shapes: list[int] = []
     first = 0
-    for row, of_row in enumerate(values):
+    for row, of_row in enumerate(values_by_row):
         if len(shapes) >= _COMBINATIONS_AT_ONCE:
             yield _encode_part(keys, shapes, positions, row - first)
             keys, positions, shapes, first = [], [], [], row
         if any(of_row):
             keys += product(*(sorted(of_key) or [b""] for of_key in of_row))
             extra_count = len(keys) - len(shapes) - 1
-            shape = sum(compress(bits, of_row))
+            shape = sum(compress(key_bits, of_row))
             shapes += [shape, *[shape + EXTRA_COMBINATION] * extra_count]
             positions += [row - first] * (1 + extra_count)
-    yield _encode_part(keys, shapes, positions, len(values) - first)
+    yield _encode_part(keys, shapes, positions, len(values_by_row) - first)

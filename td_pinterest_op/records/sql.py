@@ -86,21 +86,21 @@ def open_rows(
     source: Source,
     *,
     hash_in: HashIn,
-    choose: Callable[[Job], Sequence[Column]],
+    find_columns: Callable[[Job], Sequence[Column]],
     control: Control | None = None,
     on_job_id: Callable[[str], None],
 ) -> Rows:
     """Run a query and return its rows, with digests or reasons in place of identifiers if the warehouse hashes them.
 
-    `choose` returns the columns of identifiers in a job's result. Raises as `wait_for_job` and `choose` do.
+    `find_columns` returns the columns of identifiers in a job's result. Raises as `wait_for_job` and `find_columns` do.
     """
     if hash_in == "operator":
         return open_job_rows(td, source, on_job_id=on_job_id)
     described = wait_for_job(td, source.with_fresh_query(build_columns_statement(source.query)))
-    query = Query(text=source.query, names=[name for name, _ in described.schema], columns=choose(described))
+    query = Query(text=source.query, names=[name for name, _ in described.schema], columns=find_columns(described))
     hashing = replace(source, query=build_hashing_statement(query, control=control))
     rows = open_job_rows(td, hashing, on_job_id=on_job_id)
-    return replace(rows, job=replace(rows.job, is_judged=True))
+    return replace(rows, job=replace(rows.job, is_hashed_by_warehouse=True))
 
 
 def build_columns_statement(query: str) -> str:
@@ -155,6 +155,7 @@ def build_source_select(query: Query) -> str:
 
 
 def _build_column_hashing_sql(column: Column, hashed_mark: str) -> str:
+    """Return SQL for a column's digests and rejections. `hashed_mark`: precedes a value that was hashed already."""
     place = column.position
     if not column.is_array:
         return build_hashing_sql(column.type, text=f"t{place}", lowered=f"l{place}", hashed_mark=hashed_mark)

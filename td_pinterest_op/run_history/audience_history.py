@@ -80,29 +80,31 @@ def _has_sent_all_members(run: Row) -> bool:
 
 def _count_known_members(list_id: str, runs: Sequence[Row]) -> Members | None:
     """Return the number of records in a customer list, or None if the runs do not determine it."""
-    own = [run for run in runs if run["customer_list_id"] == list_id]
+    list_runs = [run for run in runs if run["customer_list_id"] == list_id]
     # Of runs of the same second: a failure, then an add after a remove.
-    last = min(own, key=lambda run: (-run["time"], run["outcome"] != FAILED, run["action"] or ""))
-    counted = [run for run in own if run["members"] is not None and run["workflow"] == last["workflow"]]
-    beginnings = [run["time"] for run in counted if run["action"] == _MIRROR or _has_sent_all_members(run)]
-    is_shared = any(run["members"] is None and run["outcome"] == SUCCESS for run in own)
-    if last["members"] is None or last["outcome"] == FAILED or is_shared or not beginnings:
+    last_run = min(list_runs, key=lambda run: (-run["time"], run["outcome"] != FAILED, run["action"] or ""))
+    counting_runs = [run for run in list_runs if run["members"] is not None and run["workflow"] == last_run["workflow"]]
+    beginnings = [run["time"] for run in counting_runs if run["action"] == _MIRROR or _has_sent_all_members(run)]
+    is_shared = any(run["members"] is None and run["outcome"] == SUCCESS for run in list_runs)
+    if last_run["members"] is None or last_run["outcome"] == FAILED or is_shared or not beginnings:
         return None
-    writers = {run["workflow"] for run in runs if run["customer_list_id"] == list_id or run["action"] == _ERASING}
-    if any(_is_untracked_change(run, last, beginning=min(beginnings), writers=writers) for run in runs):
+    workflows = {run["workflow"] for run in runs if run["customer_list_id"] == list_id or run["action"] == _ERASING}
+    known_since = min(beginnings)
+    if any(_is_untracked_change(run, last_run, known_since=known_since, workflows=workflows) for run in runs):
         return None
-    return Members(records=last["members"], is_sent=_has_sent_all_members(last))
+    return Members(records=last_run["members"], is_sent=_has_sent_all_members(last_run))
 
 
-def _is_untracked_change(run: Row, last: Row, *, beginning: int, writers: Collection[str | None]) -> bool:
-    """Whether the list's members are unknown after `run`: an erasure, a failed or a killed run.
+def _is_untracked_change(run: Row, last_run: Row, *, known_since: int, workflows: Collection[str | None]) -> bool:
+    """Whether it is unknown which members the list has after `run`, because it erased people, failed or was killed.
 
-    `last`: the list's last run. `beginning`: the first time at which all members were known. `writers`: the workflows
-    that write to the list, or erase.
+    `last_run`: the list's. `known_since`: the first time at which all members were known. `workflows`: those that write
+    to the list, or erase.
     """
-    is_unnamed = not run["customer_list_id"] and run["audience_id"] == last["audience_id"]
+    is_unnamed = not run["customer_list_id"] and run["audience_id"] == last_run["audience_id"]
     if is_unnamed and run["action"] not in _HARMLESS:
-        return bool(run["time"] >= beginning)
-    is_killed = run["outcome"] == FAILED and not run["action"] and not run["audience_id"] and run["workflow"] in writers
+        return bool(run["time"] >= known_since)
+    is_nameless = not run["action"] and not run["audience_id"]
+    is_killed = run["outcome"] == FAILED and is_nameless and run["workflow"] in workflows
     is_change = run["action"] == _ERASING or (is_unnamed and run["action"] in _MIRRORING) or is_killed
-    return is_change and bool(run["time"] >= last["time"])
+    return is_change and bool(run["time"] >= last_run["time"])

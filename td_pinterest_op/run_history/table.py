@@ -25,7 +25,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the history table. The statistics of a run have its value by the same name once they are flat.
+    """A column of the history table. Its value for a run is the entry of that name in `flatten(statistics)`.
 
     `type` is Trino's; `json` is stored as text. `is_free`: text from elsewhere, which could name a person or a secret.
     """
@@ -101,8 +101,8 @@ def build_run_row(statistics: Mapping[str, Any]) -> Row:
     """Return the history row of a run, from its statistics."""
     values = flatten(statistics)
     # The figures of a mirror are all zero for any other action.
-    known = NAMES if values.get("mirror_mode") else NAMES - _MIRROR_NAMES
-    row = {name: values[name] for name in known & values.keys()}
+    names = NAMES if values.get("mirror_mode") else NAMES - _MIRROR_NAMES
+    row = {name: values[name] for name in names & values.keys()}
     texts = {name: json.dumps(row[name]) for name in JSON_NAMES if row.get(name) is not None}
     return {"kind": RUN, **row, **texts}
 
@@ -121,9 +121,9 @@ def build_lift_row(figures: Mapping[str, Any]) -> Row:
 def create_table(table: str) -> str:
     """Return the statements that create the history table, or add missing columns to an older one."""
     name = quote_name(table)
-    columns = ",\n".join(f"  {_format_column(column)}" for column in COLUMNS)
+    columns = ",\n".join(f"  {_format_column_definition(column)}" for column in COLUMNS)
     add = f";\nALTER TABLE {name} ADD COLUMN IF NOT EXISTS "
-    later = "".join(f"{add}{_format_column(column)}" for column in LATER_COLUMNS)
+    later = "".join(f"{add}{_format_column_definition(column)}" for column in LATER_COLUMNS)
     return f"-- td_pinterest_op: the table of the history\nCREATE TABLE IF NOT EXISTS {name} (\n{columns}\n){later}"
 
 
@@ -131,7 +131,7 @@ def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
     """Return the statement that inserts rows, unless the query `unless` returns a row. Leaves out unused columns."""
     columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
     names = ", ".join(quote_name(column.name) for column in columns)
-    tuples = ([_quote_value(column, row.get(column.name)) for column in columns] for row in rows)
+    tuples = ([_format_literal(column, row.get(column.name)) for column in columns] for row in rows)
     values = ",\n".join(f"  ({', '.join(literals)})" for literals in tuples)
     condition = f"\nWHERE NOT EXISTS ({unless})" if unless else ""
     return (
@@ -149,11 +149,12 @@ def select_failures(table: str, *, session_uuid: str, attempt_id: str, task: str
     )
 
 
-def _format_column(column: Column) -> str:
+def _format_column_definition(column: Column) -> str:
     return f"{quote_name(column.name)} {'varchar' if column.type == 'json' else column.type}"
 
 
-def _quote_value(column: Column, value: Any) -> str:
+def _format_literal(column: Column, value: Any) -> str:
+    """Return a value as an SQL literal of its column's type, with free text masked."""
     if value is None:
         return "NULL"
     if column.type == "bigint":

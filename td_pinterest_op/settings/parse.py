@@ -156,13 +156,14 @@ def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str
         _check_setting(parsed, key)
     if parsed.action:
         _check_action(parsed, parsed.action)
-    _check_records(parsed)
+    _check_records_setting(parsed)
     places = [*table.by_name, *(problem.key for problem in parsed.problems)]
     parsed.problems.sort(key=lambda problem: places.index(problem.key))
     return parsed
 
 
 def _read_value(parsed: ParsedSettings, name: str, raw: object, environ: Mapping[str, str]) -> Any:
+    """Return the value of a setting from `raw` or from the secret that it refers to. Adds a problem if it is wrong."""
     key = parsed.table.by_name[name]
     try:
         if secret := _find_secret_name(key, raw):
@@ -199,6 +200,7 @@ def _find_secret_name(key: Setting, raw: object) -> str | None:
 
 
 def _check_unknown_keys(parsed: ParsedSettings, names: Iterable[object]) -> None:
+    """Add a problem for each of these keys of `result_settings` that is not in the table."""
     unknown = [name for name in names if name not in parsed.table.by_name]
     for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
         if not isinstance(name, str):
@@ -207,7 +209,7 @@ def _check_unknown_keys(parsed: ParsedSettings, names: Iterable[object]) -> None
             text = "is not a key of result_settings; it belongs on the task, next to result_settings"
             parsed.add_problem(name, text)
         else:
-            label = name if _may_be_shown(name) else f"a key ({show_value(name)})"
+            label = name if _is_showable_name(name) else f"a key ({show_value(name)})"
             suggestion = suggest_word(name, [*parsed.table.by_name, *TASK_PARAMETERS])
             parsed.add_problem(label, f"is unknown{suggestion}", code="unknown")
     if len(unknown) > _MAXIMUM_UNKNOWN_KEYS:
@@ -215,56 +217,61 @@ def _check_unknown_keys(parsed: ParsedSettings, names: Iterable[object]) -> None
 
 
 def _check_setting(parsed: ParsedSettings, key: Setting) -> None:
+    """Add the problems of one setting: it is missing, or conflicts with its alias, its limit or its `single`."""
     value = parsed.given_values.get(key.name)
     if key.is_needed:
-        _require_one(parsed, key.name)
+        _require_any_setting(parsed, key.name)
     if key.alias:
-        _check_equal(parsed, key.name, key.alias)
+        _check_equal_settings(parsed, key.name, key.alias)
     # A lower bound that is a default gives way to the upper one.
     if key.at_most and None not in (value, upper := parsed.values[key.at_most]) and value > upper:
         by_default = "" if key.at_most in parsed.given_values else f"; {key.at_most} is {upper} by default"
         parsed.add_problem(key.at_most, f"must not be less than {key.name}{by_default}; allowed: {key.name} or more")
     if key.single:
-        _require_one(parsed, key.name, key.single, reason=f" (or {key.single})")
+        _require_any_setting(parsed, key.name, key.single, reason=f" (or {key.single})")
         single = parsed.given_values.get(key.single)
         if value and single and single not in value:
             text = f"conflicts with {key.single}, which this list does not contain; allowed: one of the two"
             parsed.add_problem(key.name, text)
 
 
-def _check_equal(parsed: ParsedSettings, name: str, other: str) -> None:
+def _check_equal_settings(parsed: ParsedSettings, name: str, other: str) -> None:
+    """Add a problem if two settings are given with different values."""
     values = parsed.given_values.get(name), parsed.given_values.get(other)
     if None not in values and values[0] != values[1]:
         text = f"conflicts with {other}, which has another value; allowed: one of the two, or equal values"
         parsed.add_problem(name, text)
 
 
-def _require_one(parsed: ParsedSettings, name: str, *others: str, reason: str = "") -> None:
-    if parsed.given_values.keys().isdisjoint((name, *others)):
+def _require_any_setting(parsed: ParsedSettings, name: str, *alternatives: str, reason: str = "") -> None:
+    """Add a problem unless a setting or one of its alternatives is given. `reason`: follows "missing" in the text."""
+    if parsed.given_values.keys().isdisjoint((name, *alternatives)):
         allowed = parsed.table.by_name[name].type.allowed
         parsed.add_problem(name, f"missing{reason}; allowed: {allowed}", code="missing")
 
 
 def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
-    given, needed_by, own = parsed.given_values, f", and {action.name} needs it", action.audience_id
+    """Add a problem for each setting that the action needs but lacks, or cannot apply, or that contradicts another."""
+    given, needed_by, id_key = parsed.given_values, f", and {action.name} needs it", action.audience_id
     for name in action.needs:
-        _require_one(parsed, name, reason=needed_by)
-    if own:
-        _check_equal(parsed, own, "audience_id")
+        _require_any_setting(parsed, name, reason=needed_by)
+    if id_key:
+        _check_equal_settings(parsed, id_key, "audience_id")
         other = "audience_name" if action.finds_by_name else "audience_id"
-        _require_one(parsed, own, "audience_id", other, reason=f"{needed_by} (or {other})")
+        _require_any_setting(parsed, id_key, "audience_id", other, reason=f"{needed_by} (or {other})")
     for name in parsed.unused_keys:
         if parsed.table.by_name[name].is_restriction(given[name], action):
             text = f"{action.name} cannot apply this setting: remove it, or choose an action that can"
             parsed.add_problem(name, text)
     names = given.get("audience_name"), given.get("expected_audience_name")
-    is_found_by_id = own and not given.keys().isdisjoint(("audience_id", own))
+    is_found_by_id = id_key and not given.keys().isdisjoint(("audience_id", id_key))
     if "new audience" in action.scopes and not is_found_by_id and None not in names and names[0] != names[1]:
         text = f"differs from audience_name, which {action.name} gives to its audience; allowed: the same name"
         parsed.add_problem("expected_audience_name", text)
 
 
-def _check_records(parsed: ParsedSettings) -> None:
+def _check_records_setting(parsed: ParsedSettings) -> None:
+    """Add a problem for each setting, and for an action, that cannot be combined with the value of `records`."""
     values, action = parsed.values, parsed.action
     has_rows = values.get("records") == "rows"
     if not has_rows and not set(ROW_ONLY_NAMES).isdisjoint((values.get("columns") or {}).values()):
@@ -280,7 +287,7 @@ def _check_records(parsed: ParsedSettings) -> None:
 
 def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
     """Return the settings without unknown keys that Audience Studio's console adds. Logs a warning with their names."""
-    unknown = [name for name in settings if name not in table.by_name and _may_be_shown(name)]
+    unknown = [name for name in settings if name not in table.by_name and _is_showable_name(name)]
     added = list(filter(_ADDED_BY_CONSOLE.fullmatch, unknown))
     if added:
         text = "the settings from the console have keys that this operator does not know, which are ignored: %s"
@@ -300,5 +307,6 @@ def find_misspelt_parameters(names: Iterable[object]) -> Mapping[str, str]:
     return {name: meant for name, meant in sorted(near.items()) if meant and meant not in name.split("_")}
 
 
-def _may_be_shown(name: object) -> TypeGuard[str]:
+def _is_showable_name(name: object) -> TypeGuard[str]:
+    """Whether a message may show the name of a key: it looks neither like a person nor like a credential."""
     return isinstance(name, str) and _PLAIN_NAME.fullmatch(name) is not None and show_value(name) == repr(name)

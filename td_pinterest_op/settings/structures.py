@@ -75,7 +75,7 @@ def parse_text(text: str) -> object:
     if len(text) > _LONGEST_TEXT:
         raise WrongValueError(f"{describe_type(text)} is longer than the maximum of {_LONGEST_TEXT} characters")
     with contextlib.suppress(ValueError, RecursionError):
-        return json.loads(text, object_pairs_hook=_build_dict)
+        return json.loads(text, object_pairs_hook=_build_dict_of_unique_keys)
     try:
         return _read_node(_Composer(text).get_single_node())
     except WrongValueError as error:
@@ -88,7 +88,8 @@ def parse_text(text: str) -> object:
     raise WrongValueError(f"{describe_type(text)} {fault}")
 
 
-def _build_dict(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+def _build_dict_of_unique_keys(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """Return the members of a JSON object as a dict. Raises ValueError if a key occurs twice."""
     if len(mapping := dict(pairs)) < len(pairs):
         raise ValueError
     return mapping
@@ -112,6 +113,7 @@ class _Composer(yaml.BaseLoader):
 
 
 def _read_node(node: yaml.Node | None) -> object:
+    """Return the value of a YAML node with all nodes in it. Raises WrongValueError for tags and repeated keys."""
     if node is None:
         return None
     if node.tag not in _PLAIN_TAGS:
@@ -140,6 +142,7 @@ def read_scalar(node: yaml.ScalarNode) -> object:
 
 
 def _format_position(mark: yaml.Mark | None) -> str:
+    """Return the place of a YAML node for a message: " (line 2, column 5)", or "" if it is unknown."""
     return "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
 
 
@@ -180,6 +183,7 @@ def _read_each(readers: Iterable[tuple[str, Callable[[], _V]]], faults: Sequence
 
 
 def _read_items(item_type: SettingType, value: object, show: Show) -> list[str]:
+    """Return each item of a list, read as `item_type`. Raises WrongValueError, which numbers the wrong items."""
     items = enumerate(read_list_items(value), start=1)
     return _read_each((f"number {position}: ", partial(item_type.read, item, show)) for position, item in items)
 
@@ -201,7 +205,7 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
     """Return the identifier type of each column, by the column's name in lower case. Raises WrongValueError."""
     columns: dict[str, str] = {}
 
-    def read_column(column: object, identifier_type: object) -> None:
+    def add_column(column: object, identifier_type: object) -> None:
         name = column.strip().lower() if isinstance(column, str) else ""
         if not name:
             raise WrongValueError("the name of a column must be a string that is not blank")
@@ -210,7 +214,7 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
         columns[name] = _IDENTIFIER_TYPE.read(identifier_type, show)
 
     pairs = read_mapping(value).items()
-    _read_each((f"column {show(column)}: ", partial(read_column, column, kind)) for column, kind in pairs)
+    _read_each((f"column {show(column)}: ", partial(add_column, column, kind)) for column, kind in pairs)
     return columns
 
 
@@ -239,9 +243,9 @@ def _read_control(value: object, show: Show) -> Control:
         faults.append("by is blank: name a column, or leave it out")
     unknown = [name for name in parts if name not in _CONTROL_PARTS]
     faults += [f"{show(name)} is unknown{suggest_word(str(name), map(str, _CONTROL_PARTS))}" for name in unknown]
-    known = [name for name in _CONTROL_PARTS if name in parts]
-    readers = ((f"{name}: ", partial(_CONTROL_PARTS[name], parts[name], show)) for name in known)
-    return Control(**dict(zip(map(str, known), _read_each(readers, faults), strict=True)))
+    given_names = [name for name in _CONTROL_PARTS if name in parts]
+    readers = ((f"{name}: ", partial(_CONTROL_PARTS[name], parts[name], show)) for name in given_names)
+    return Control(**dict(zip(map(str, given_names), _read_each(readers, faults), strict=True)))
 
 
 COLUMNS = SettingType(

@@ -253,15 +253,15 @@ class ErasureSettings(SendingSettings):
     ad_account_ids: tuple[str, ...] = declare_setting(AD_ACCOUNT_IDS, single="ad_account_id")  # one at least, each once
 
 
-def _build_table(
-    kind: type[_K], *, needs: Collection[str] = (), others: Sequence[Setting] = (), without: Collection[str] = ()
+def _build_settings_table(
+    kind: type[_K], *, needed: Collection[str] = (), extra: Sequence[Setting] = (), omitted: Collection[str] = ()
 ) -> SettingsTable[_K]:
-    """Return an entry point's settings table: first the needed settings, then `others` (not fields), then the rest."""
+    """Return a table of the fields of `kind` that are not `omitted`, and `extra` settings. Needed ones come first."""
     declared = [Setting(name="type", type=build_word_type("pinterest")), *find_declared_settings(kind)]
     keys = [
-        replace(key, is_needed=key.is_credential or key.name in needs) for key in declared if key.name not in without
+        replace(key, is_needed=key.is_credential or key.name in needed) for key in declared if key.name not in omitted
     ]
-    settings = (*(key for key in keys if key.is_needed), *others, *(key for key in keys if not key.is_needed))
+    settings = (*(key for key in keys if key.is_needed), *extra, *(key for key in keys if not key.is_needed))
     by_name = {name: key for key in settings for name in (key.name, key.alias) if name}
     return SettingsTable(kind=kind, settings=settings, by_name=by_name)
 
@@ -269,20 +269,20 @@ def _build_table(
 def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> SettingsTable[Settings]:
     """Return the settings table of an export, whose setting `action` names one of `actions`, or else `default`."""
     words = {word: action for action in actions for word in (action.name, *action.aliases)}
-    action = build_choice_type(words, allowed=", ".join(action.name for action in actions))
+    action = build_choice_type(words, allowed_text=", ".join(action.name for action in actions))
     ids = [action.audience_id for action in actions if action.audience_id not in (None, "audience_id")]
-    others = (
+    extra = (
         Setting(name="audience_type", type=build_word_type("customer_list"), is_needed=True),
         Setting(name="action", type=action, default=default),
         *(Setting(name=str(name), type=AUDIENCE_ID, scope="named") for name in ids),
     )
-    return _build_table(Settings, needs=("type", "ad_account_id"), others=others)
+    return _build_settings_table(Settings, needed=("type", "ad_account_id"), extra=extra)
 
 
 _PACE = ("requests_per_minute", "max_in_flight")
 
-STATUS = _build_table(StatusSettings, needs=("ad_account_id",), without=_PACE)
-ERASURE = _build_table(ErasureSettings)
-CONNECTION = _build_table(ConnectionSettings, without=(*_PACE, "history"))
+STATUS = _build_settings_table(StatusSettings, needed=("ad_account_id",), omitted=_PACE)
+ERASURE = _build_settings_table(ErasureSettings)
+CONNECTION = _build_settings_table(ConnectionSettings, omitted=(*_PACE, "history"))
 
 CREDENTIALS = tuple(key for key in CONNECTION.settings if key.is_credential)

@@ -139,17 +139,20 @@ def build_integer_type(minimum: int, maximum: int) -> SettingType:
     return SettingType(read=read_integer, allowed=f"a whole number from {minimum} to {maximum}")
 
 
-def build_choice_type(words: Mapping[str, object], *, allowed: str = "") -> SettingType:
-    """Return a type that reads each of `words`, in any case, as its value. Spaces, hyphens, underscores are equal."""
-    known = {_fold_word(word): value for word, value in words.items()}
+def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") -> SettingType:
+    """Return a type that reads one of `words` as its value. `allowed_text` lists the words in messages.
+
+    Letter case does not matter; spaces, hyphens and underscores are equal.
+    """
+    value_by_word = {_fold_word(word): value for word, value in words.items()}
 
     def read_choice(value: object, show: Show) -> object:
         word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
-        if word not in known:
-            raise WrongValueError(f"{show(value)} is not an allowed value{suggest_word(word, known)}")
-        return known[word]
+        if word not in value_by_word:
+            raise WrongValueError(f"{show(value)} is not an allowed value{suggest_word(word, value_by_word)}")
+        return value_by_word[word]
 
-    return SettingType(read=read_choice, allowed=allowed or ", ".join(words))
+    return SettingType(read=read_choice, allowed=allowed_text or ", ".join(words))
 
 
 def build_word_type(*words: str) -> SettingType:
@@ -158,6 +161,7 @@ def build_word_type(*words: str) -> SettingType:
 
 
 def _fold_word(word: str) -> str:
+    """Return a word in lower case, with one underscore for each run of spaces, hyphens and underscores."""
     return re.sub(r"[\s_-]+", "_", word.strip()).lower()
 
 
@@ -168,17 +172,19 @@ def _read_ratio(value: object, show: Show) -> float:
     return float(number)
 
 
-def _build_id_type(longest: int, allowed: str) -> SettingType:
+def _build_id_type(max_length: int, allowed_text: str) -> SettingType:
+    """Return the type of an id of up to `max_length` digits. `allowed_text` describes such ids in messages."""
+
     def read_id(value: object, _: Show) -> str:
         text = value.strip() if isinstance(value, str) else ""
         number = None if isinstance(value, str) else parse_number(value)
         if number is not None and number == number.to_integral_value():
             text = f"{number:.0f}"
-        if len(text) > longest or not _DIGITS.fullmatch(text):
-            raise WrongValueError(f"must be an id (only digits, at most {longest}), not {describe_type(value)}")
+        if len(text) > max_length or not _DIGITS.fullmatch(text):
+            raise WrongValueError(f"must be an id (only digits, at most {max_length}), not {describe_type(value)}")
         return text
 
-    return SettingType(read=read_id, allowed=allowed, is_id=True)
+    return SettingType(read=read_id, allowed=allowed_text, is_id=True)
 
 
 def _read_credential(value: object, _: Show) -> Secret:
@@ -198,7 +204,8 @@ def _read_numeric_credential(value: object, show: Show) -> Secret:
     return _read_credential(str(value) if is_id else value, show)
 
 
-def _read_line(value: object, _: Show) -> str:
+def _read_text_line(value: object, _: Show) -> str:
+    """Return text without the spaces around it. Raises WrongValueError unless it is a single visible line."""
     if not isinstance(value, str):
         raise WrongValueError(f"must be a string, not {describe_type(value)}")
     categories = {unicodedata.category(character) for character in value.strip()}
@@ -210,7 +217,7 @@ def _read_line(value: object, _: Show) -> str:
 
 
 def _read_page_path(value: object, show: Show) -> str:
-    path = _read_line(value, show)
+    path = _read_text_line(value, show)
     if not path.lower().endswith((".html", ".htm")):
         raise WrongValueError("the path does not end in .html")
     return path
@@ -231,12 +238,12 @@ def _read_country(value: object, show: Show) -> str:
 
 
 BOOLEAN = build_choice_type(
-    {"true": True, "false": False}, allowed="true or false, in upper or lower case (not yes, no, 1 or 0)"
+    {"true": True, "false": False}, allowed_text="true or false, in upper or lower case (not yes, no, 1 or 0)"
 )
 RATIO = SettingType(read=_read_ratio, allowed="a number from 0 to 1, such as 0.05")
 AUDIENCE_ID = _build_id_type(_LONGEST_AUDIENCE_ID, "digits, best in quotes")
 AD_ACCOUNT_ID = _build_id_type(18, "digits, at most 18, best in quotes")
-TEXT = SettingType(read=_read_line, allowed="text on one line; a number in quotes")
+TEXT = SettingType(read=_read_text_line, allowed="text on one line; a number in quotes")
 COUNTRY = SettingType(read=_read_country, allowed="two letters (ISO 3166), such as US")
 TABLE = SettingType(
     read=_read_table_name, allowed="table or database.table, in lowercase letters, digits and underscores"

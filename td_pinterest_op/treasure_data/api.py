@@ -37,12 +37,12 @@ def build_path(*parts: str) -> str:
     return "/v3/" + "/".join(urllib.parse.quote(part, safe="") for part in parts)
 
 
-def build_refusal_error(status: int, response: str, *, subject: str) -> ExportError:
+def build_refusal_error(status: int, response_text: str, *, subject: str) -> ExportError:
     """Return the error for a response that no retry would change. `subject` is what the user must correct."""
     advice = _ADVICE.get(status // 100)
     if advice is None:
-        return TreasureDataError(f"Treasure Data: {response}{RUN_AGAIN}", status=status)
-    return WorkflowError(f"Treasure Data: {response}{advice.format(subject=subject)}", status=status)
+        return TreasureDataError(f"Treasure Data: {response_text}{RUN_AGAIN}", status=status)
+    return WorkflowError(f"Treasure Data: {response_text}{advice.format(subject=subject)}", status=status)
 
 
 class TemporaryError(Exception):

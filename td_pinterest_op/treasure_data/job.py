@@ -58,14 +58,14 @@ class Source:
         return replace(self, query=query, attempt_key=secrets.token_hex(16))
 
 
-class Origin(NamedTuple):
-    """The nouns for a source of rows in messages: its name and the unit in which it is counted."""
+class SourceNouns(NamedTuple):
+    """What messages call a source of rows (`name`, such as "the file") and each of its rows (`unit`, as "line")."""
 
     name: str
     unit: str
 
 
-QUERY, FILE = Origin("the query", "row"), Origin("the file", "line")
+QUERY, FILE = SourceNouns("the query", "row"), SourceNouns("the file", "line")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,18 +73,18 @@ class Job:
     """A Treasure Data job that succeeded.
 
     `schema`: (name, type) of each column. `records` and `size` (compressed bytes) are None if Treasure Data does not
-    say. `is_judged`: the warehouse has checked the identifiers, which are digests or reasons
-    (see `records.sql.build_hashing_statement`). `file` replaces a job: then there is no id, and `line_of` returns the
-    line of a row that was read just now (both are counted from 1).
+    say. `is_hashed_by_warehouse`: the identifiers are digests, or reasons for their rejection (see
+    `records.sql.build_hashing_statement`). `file` replaces a job: then there is no id, and `find_line_number` returns
+    the line of a row that was read just now (both are counted from 1).
     """
 
     id: str
     schema: tuple[tuple[str, str], ...]
     records: int | None
     size: int | None
-    is_judged: bool = False
+    is_hashed_by_warehouse: bool = False
     file: str | None = None
-    line_of: Callable[[int], int] | None = None
+    find_line_number: Callable[[int], int] | None = None
 
     @property
     def label(self) -> str:
@@ -92,8 +92,8 @@ class Job:
         return f"the file {self.file}" if self.file else f"the result of job {self.id}"
 
     @property
-    def origin(self) -> Origin:
-        """The nouns for the source of the job's rows in messages."""
+    def source_nouns(self) -> SourceNouns:
+        """What messages call the source of the job's rows, and each row."""
         return FILE if self.file else QUERY
 
 

@@ -38,11 +38,11 @@ def read_small_result(td: TreasureData, source: Source) -> list[dict[str, Any]]:
     """Return each row of a small result by column name, with text decoded. Raises as `wait_for_job` does."""
     result = open_job_rows(td, source)
     names = [name for name, _ in result.job.schema]
-    rows = (map(_decode_text, row) for block in result.blocks for row in zip(*block, strict=True))
+    rows = (map(_decode_if_bytes, row) for block in result.blocks for row in zip(*block, strict=True))
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _decode_text(value: Any) -> Any:
+def _decode_if_bytes(value: Any) -> Any:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
@@ -77,7 +77,7 @@ class JobResult:
             tries = 0 if self._offset > before else tries + 1
             if self._at_end or tries > retry.count:
                 why = "" if self._at_end else f" (the last of {tries} tries: {failure})"
-                raise self._build_error(
+                raise self._build_result_error(
                     f"is truncated: {self._rows} of {self._job.records} rows arrived{why}; nothing was sent"
                 )
             self._td.wait_for_retry(failure, next(waits) if tries else retry.initial_wait, f"in {self._job.label}")
@@ -98,7 +98,7 @@ class JobResult:
                 if response.status == 416 or (response.status == 404 and self._job.records == 0):
                     self._at_end = True
                     return
-                skip = self._count_known_bytes(response)
+                skip = self._count_repeated_bytes(response)
                 for data in read_pieces(response):
                     new, skip = data[skip:], max(skip - len(data), 0)
                     self._offset += len(new)
@@ -115,7 +115,7 @@ class JobResult:
         is_whole = self._inflater.eof or (self._job.records == 0 and self._offset == 0)
         self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
 
-    def _count_known_bytes(self, response: RawResponse) -> int:
+    def _count_repeated_bytes(self, response: RawResponse) -> int:
         """Return how many of a response's bytes were received before. Raises TemporaryError if bytes are missing."""
         if response.status == 200:
             return self._offset
@@ -144,7 +144,7 @@ class JobResult:
                 self._unpacker.feed(self._inflater.decompress(data, self._block_bytes))
                 rows = list(self._unpacker)
             except (zlib.error, ValueError, msgpack.UnpackException):
-                raise self._build_error("cannot be read, because its data is damaged") from None
+                raise self._build_result_error("cannot be read, because its data is damaged") from None
             data = self._inflater.unconsumed_tail or self._inflater.unused_data
             if rows:
                 yield self._to_columns(rows)
@@ -160,13 +160,13 @@ class JobResult:
         except (TypeError, ValueError):
             columns = []
         if len(columns) != width:
-            raise self._build_error(f"contains a row that does not have {format_count(width, 'column')}")
+            raise self._build_result_error(f"contains a row that does not have {format_count(width, 'column')}")
         self._rows += len(rows)
         if self._job.records is not None and self._rows > self._job.records:
-            raise self._build_error(
+            raise self._build_result_error(
                 f"contains at least {self._rows} rows, but the job reports {self._job.records}; nothing was sent"
             )
         return columns
 
-    def _build_error(self, problem: str) -> TreasureDataError:
+    def _build_result_error(self, problem: str) -> TreasureDataError:
         return TreasureDataError(f"{self._job.label} {problem}. Run this task again")

@@ -41,7 +41,7 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
                     td,
                     source,
                     hash_in=settings.hash_in,
-                    choose=partial(find_list_columns, settings=settings),
+                    find_columns=partial(find_list_columns, settings=settings),
                     on_job_id=partial(stats.list_jobs.__setitem__, name),
                 )
                 columns[name], of_lists[name] = read_list(rows, settings, spools[name])
@@ -57,9 +57,9 @@ def name_query_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
 
 def find_list_columns(job: Job, settings: Settings) -> Sequence[Column]:
     """Return the identifier columns in the result of an opt-out or consent list's query. Raises JobError."""
-    own = {name.lower() for name, _ in job.schema}
+    selected = {name.lower() for name, _ in job.schema}
     # `columns` may name those of other queries too.
-    columns = {name: type_ for name, type_ in settings.columns.items() if name in own}
+    columns = {name: type_ for name, type_ in settings.columns.items() if name in selected}
     return find_identifier_columns(job, columns, types=TYPES if settings.records == "rows" else LIST_TYPES)
 
 
@@ -73,9 +73,9 @@ def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Co
 
 
 def check_list(name: str, stats: Stats, settings: Settings) -> None:
-    """Check the statistics of an opt-out or consent list.
+    """Raise LimitError if an opt-out or consent list must not be used. `stats`: the statistics of the list.
 
-    Raises LimitError if the list has no identifier, is unexpectedly plain or hashed, or has opt-outs without a hash. An
+    It must not be used if it has no identifier, is unexpectedly plain or hashed, or has opt-outs without a hash. An
     opt-out list may be empty if the settings allow that.
     """
     with name_query_in_errors(name):

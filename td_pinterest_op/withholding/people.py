@@ -51,7 +51,7 @@ def assign_control(control: Control, keys: Iterable[object]) -> list[bool]:
 
 
 class SingleIdentifierPeople:
-    """Collects people with one identifier each, and selects whom the lists and the control group allow to send."""
+    """Collects people with one identifier each, and selects by lists and control group which identifiers are sent."""
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
@@ -62,9 +62,9 @@ class SingleIdentifierPeople:
         self._everybody.close()
         self._controlled.close()
 
-    def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
-        """Add a person, in the control group or not, for each row of a block with one column. Raises OSError."""
-        (column,) = by_column
+    def add(self, column_keys: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
+        """Add a person for each row of a block. `may_be_sent`: False if no row may be sent at all. Raises OSError."""
+        (column,) = column_keys
         # With one identifier a person, the opt-out list itself withholds the identifier of an unsent person.
         if may_be_sent:
             self._everybody.add(column.identifiers)
@@ -82,111 +82,112 @@ class SingleIdentifierPeople:
             yield _select_sendable(everybody, suppressed, consented, controlled)
 
 
-# Facts about a person, as bits of a byte. SHIELDS: the row is not sent anyway, but a suppressed person shields the
-# identifiers in it from being sent for others.
-_CONTROL, _SUPPRESSED, _CONSENTS, _SHIELDS = 1, 2, 4, 8
+# Flags of a person, as bits of a byte. UNSENT: the row is not sent anyway, but if the person is suppressed, the
+# identifiers in it are not sent for others either.
+_CONTROL, _SUPPRESSED, _CONSENTS, _UNSENT = 1, 2, 4, 8
 # What happens to a person: 0 is sent, 1 + n is withheld for reason n of WITHHELD. DONE: nothing is left to do.
 DONE = 1 + len(WITHHELD)
 
 
-def _decide_outcome(facts: int, *, needs_consent: bool) -> int:
-    """Return a person's outcome from the bits in `facts`: 0 (sent), 1 + the index of a reason in WITHHELD, or DONE."""
-    if facts & _SHIELDS:
+def _decide_outcome(flags: int, *, needs_consent: bool) -> int:
+    """Return a person's outcome from the bits in `flags`: 0 (sent), 1 + the index of a reason in WITHHELD, or DONE."""
+    if flags & _UNSENT:
         return DONE
-    if facts & _SUPPRESSED:
+    if flags & _SUPPRESSED:
         return 1 + WITHHELD.index(SUPPRESSED)
-    if needs_consent and not facts & _CONSENTS:
+    if needs_consent and not flags & _CONSENTS:
         return 1 + WITHHELD.index(WITHOUT_CONSENT)
-    return 1 + WITHHELD.index(CONTROL) if facts & _CONTROL else 0
+    return 1 + WITHHELD.index(CONTROL) if flags & _CONTROL else 0
 
 
-# A table for each kind of people whose identifiers are collected: 1 for the facts of such people, 0 for all others.
-_ARE_VALID = bytes(not facts & _SHIELDS for facts in range(256))
-_ARE_SUPPRESSED = bytes(facts & _SUPPRESSED > 0 for facts in range(256))
-_GIVE_CONSENT = bytes(facts & (_CONSENTS | _SHIELDS) == _CONSENTS for facts in range(256))
-_ARE_IN_CONTROL = bytes(facts & _CONTROL > 0 for facts in range(256))
+# A table for each kind of people whose identifiers are collected: 1 for the flags of such people, 0 for all others.
+_ARE_VALID = bytes(not flags & _UNSENT for flags in range(256))
+_ARE_SUPPRESSED = bytes(flags & _SUPPRESSED > 0 for flags in range(256))
+_GIVE_CONSENT = bytes(flags & (_CONSENTS | _UNSENT) == _CONSENTS for flags in range(256))
+_ARE_IN_CONTROL = bytes(flags & _CONTROL > 0 for flags in range(256))
 
 
 class People:
-    """Collects people with any number of identifiers, and selects what lists and control group allow to send."""
+    """Collects people with all their identifiers, and selects by lists and control group which identifiers are sent."""
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
         # Pairs of an identifier and the index of a person who has it.
         self._pairs = Buckets(DIGEST_BYTES + _NUMBER_BYTES)
-        self._facts = bytearray()  # by the index of a person, from 0
-        self._outcomes = bytes(_decide_outcome(facts, needs_consent=CONSENT in lists.spools) for facts in range(256))
+        self._flags = bytearray()  # by the index of a person, from 0
+        self._outcomes = bytes(_decide_outcome(flags, needs_consent=CONSENT in lists.spools) for flags in range(256))
         self._are_sent = bytes(not outcome for outcome in self._outcomes)
 
     def close(self) -> None:
         """Free memory and delete temporary files. May be called again."""
         self._pairs.close()
-        self._facts = bytearray()
+        self._flags = bytearray()
 
-    def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
-        """Add a person, in the control group or not, with all identifiers, for each row of a block. Raises OSError.
+    def add(self, column_keys: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
+        """Add a person for each row of a block. `may_be_sent`: False if no row may be sent at all. Raises OSError.
 
         If people who may not be sent opted out, their identifiers are not sent for others either.
         """
-        first = len(self._facts)
-        self._facts += bytes(in_control) if may_be_sent else bytes([_SHIELDS]) * len(in_control)
+        first = len(self._flags)
+        self._flags += bytes(in_control) if may_be_sent else bytes([_UNSENT]) * len(in_control)
         if SUPPRESS in self._lists.spools:
             # A person whose address cannot be compared may be on the list.
-            rejected = chain.from_iterable(column.rejected for column in by_column)
-            self._add_fact(_SUPPRESSED, (first + row for row, reason in rejected if reason is Reason.UNSURE))
-        for column in by_column:
-            people = range(first, len(self._facts)) if column.rows is None else [first + row for row in column.rows]
+            rejected = chain.from_iterable(column.rejected for column in column_keys)
+            self._set_flag(_SUPPRESSED, (first + row for row, reason in rejected if reason is Reason.UNSURE))
+        for column in column_keys:
+            people = range(first, len(self._flags)) if column.rows is None else [first + row for row in column.rows]
             valid = compress(people, column.keys) if column.rejected else people
             ends = split_fixed(array("I", valid).tobytes(), _NUMBER_BYTES)
             self._pairs.add([digest + end for digest, end in zip(column.identifiers, ends, strict=True)])
 
     def compare_with_lists(self) -> None:
-        """Look up everybody's identifiers in the lists, and set the facts about each person. Raises OSError.
+        """Look up everybody's identifiers in the lists, and set the flags of each person. Raises OSError.
 
         Nobody can be added afterwards.
         """
         self._pairs.finish()
         for bucket, (suppressed, consented) in enumerate(self._lists.read_buckets()):
             for digests, people in self._read_pairs(bucket):
-                self._add_fact(_SUPPRESSED, compress(people, map(suppressed.__contains__, digests)))
+                self._set_flag(_SUPPRESSED, compress(people, map(suppressed.__contains__, digests)))
                 if consented:
-                    self._add_fact(_CONSENTS, compress(people, map(consented.__contains__, digests)))
+                    self._set_flag(_CONSENTS, compress(people, map(consented.__contains__, digests)))
 
-    def _add_fact(self, fact: int, people: Iterable[int]) -> None:
+    def _set_flag(self, flag: int, people: Iterable[int]) -> None:
+        """Set a flag, such as _SUPPRESSED, of each of these people, who are given by index."""
         for person in people:
-            self._facts[person] |= fact
+            self._flags[person] |= flag
 
     def find_outcomes(self, start: int, stop: int) -> bytearray:
         """Return the outcome of each person from index `start` to before `stop`, as one byte: see `_decide_outcome`."""
-        return self._facts[start:stop].translate(self._outcomes)
+        return self._flags[start:stop].translate(self._outcomes)
 
     def find_sendable(self) -> Iterator[Sendable]:
         """Yield for each first byte the identifiers to send, and the counts of others by reason. Raises OSError."""
         self.compare_with_lists()
         kinds = (_ARE_VALID, _ARE_SUPPRESSED, _GIVE_CONSENT, _ARE_IN_CONTROL)
         for bucket in range(BUCKETS):
-            everybody, suppressed, consented, controlled = self._find_identifiers(bucket, *kinds)
+            everybody, suppressed, consented, controlled = self._find_digests_by_flags(bucket, *kinds)
             needed = consented if CONSENT in self._lists.spools else None
             yield _select_sendable(everybody, suppressed, needed, controlled)
 
     def find_identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
         """Yield the person, reason and digest of each identifier that must be left out of the rows of a sent person."""
         for bucket in range(BUCKETS):
-            suppressed, controlled = self._find_identifiers(bucket, _ARE_SUPPRESSED, _ARE_IN_CONTROL)
+            suppressed, controlled = self._find_digests_by_flags(bucket, _ARE_SUPPRESSED, _ARE_IN_CONTROL)
             lost = suppressed | controlled
             for digests, people in self._read_pairs(bucket) if lost else ():
-                are_sent = bytes(map(self._facts.__getitem__, people)).translate(self._are_sent)
+                are_sent = bytes(map(self._flags.__getitem__, people)).translate(self._are_sent)
                 are_stripped = map(and_, are_sent, map(lost.__contains__, digests))
                 for digest, person in compress(zip(digests, people, strict=True), are_stripped):
                     yield person, SUPPRESSED if digest in suppressed else CONTROL, digest
 
-    def _find_identifiers(self, bucket: int, *kinds: bytes) -> list[set[bytes]]:
-        """Return a set of a bucket's digests for each kind of people: a table such as _ARE_SUPPRESSED."""
-        found: list[set[bytes]] = [set() for _ in kinds]
+    def _find_digests_by_flags(self, bucket: int, *flag_tables: bytes) -> list[set[bytes]]:
+        """Return, for each table such as _ARE_SUPPRESSED, the set of a bucket's digests whose people it accepts."""
+        found: list[set[bytes]] = [set() for _ in flag_tables]
         for digests, people in self._read_pairs(bucket):
-            facts = bytes(map(self._facts.__getitem__, people))
-            for identifiers, kind in zip(found, kinds, strict=True):
-                identifiers.update(compress(digests, facts.translate(kind)))
+            flags = bytes(map(self._flags.__getitem__, people))
+            for identifiers, table in zip(found, flag_tables, strict=True):
+                identifiers.update(compress(digests, flags.translate(table)))
         return found
 
     def _read_pairs(self, bucket: int) -> Iterator[tuple[list[bytes], list[int]]]:

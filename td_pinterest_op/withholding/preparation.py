@@ -43,8 +43,8 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> 
         columns=columns,
         default_country=settings.default_country,
         control=control,
-        by=find_position(by, [name for name, _ in job.schema]) if by else None,
-        line_of=job.line_of,
+        control_key_index=find_position(by, [name for name, _ in job.schema]) if by else None,
+        find_line_number=job.find_line_number,
     )
     reader: Reader
     if not lists.spools and control is None:
@@ -58,21 +58,21 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> 
         yield reader
 
 
-def find_people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
+def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
     """Return the identifier columns of the people's query.
 
     Raises JobError if there are none, if the control group cannot be chosen, and if an opt-out or consent list has no
-    type in common with them (`lists`: the columns of each list).
+    type in common with them (`list_columns`: the columns of each list).
     """
-    own = {name.lower() for name, _ in job.schema}
-    others = {column.name.lower() for columns in lists.values() for column in columns}
+    selected = {name.lower() for name, _ in job.schema}
+    selected_by_list = {column.name.lower() for columns in list_columns.values() for column in columns}
     # A name that no query has stays: it is an error.
-    named = {name: type_ for name, type_ in settings.columns.items() if name in own or name not in others}
+    named = {key: type_ for key, type_ in settings.columns.items() if key in selected or key not in selected_by_list}
     control = settings.control
     find_columns = find_row_columns if settings.records == "rows" else find_identifier_columns
-    columns = find_columns(job, named, by=control.by if control else None)
+    columns = find_columns(job, named, control_column=control.by if control else None)
     types = {column.type.name for column in columns}
-    for name, of_list in lists.items():
+    for name, of_list in list_columns.items():
         list_types = {column.type.name for column in of_list}
         if types.isdisjoint(list_types):
             raise JobError(
@@ -88,14 +88,14 @@ def find_people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequen
     return columns
 
 
-def _find_rows_in_control(settings: ReaderSettings, block: Block, by_column: Sequence[ColumnKeys]) -> Sequence[bool]:
-    """Return for each row of a block whether its person is in the control group. `by_column`: the rows' identifiers."""
-    control, by = settings.control, settings.by
+def _find_rows_in_control(settings: ReaderSettings, block: Block, column_keys: Sequence[ColumnKeys]) -> Sequence[bool]:
+    """Return for each row of a block whether its person is in the control group. `column_keys`: the rows' keys."""
+    control, index = settings.control, settings.control_key_index
     if control is None:
         return [False] * len(block[0])
-    if by is not None and by_column[0].column.is_judged:
-        return [isinstance(number, int) and number % NUMBERS < control.share_of_ten_thousand for number in block[by]]
-    return assign_control(control, map(bytes.hex, by_column[0].keys) if by is None else block[by])
+    if index is not None and column_keys[0].column.is_hashed_by_warehouse:
+        return [isinstance(number, int) and number % NUMBERS < control.share_of_ten_thousand for number in block[index]]
+    return assign_control(control, map(bytes.hex, column_keys[0].keys) if index is None else block[index])
 
 
 class _FilteredIdentifierReader(IdentifierReader):
@@ -106,22 +106,22 @@ class _FilteredIdentifierReader(IdentifierReader):
         self._people = people
         self._files.callback(people.close)
 
-    def _store_identifiers(self, block: Block, by_column: Sequence[ColumnKeys]) -> None:
-        self._people.add(by_column, _find_rows_in_control(self.settings, block, by_column))
+    def _store_identifiers(self, block: Block, column_keys: Sequence[ColumnKeys]) -> None:
+        self._people.add(column_keys, _find_rows_in_control(self.settings, block, column_keys))
 
-    def _add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        self._people.add(by_column, [False] * count, may_be_sent=False)
+    def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
+        self._people.add(column_keys, [False] * count, may_be_sent=False)
 
-    def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
+    def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         withheld: Counter[str] = Counter()
         for digests, of_part in self._people.find_sendable():
             self._spool.add(digests)
             withheld.update(of_part)
-        return super()._finish_records()[0], withheld
+        return super()._finish_and_count_withheld()[0], withheld
 
 
 class _FilteredRowReader(RowReader):
-    """Reads people's rows, and stores what lists and control group allow to send: rows, and identifiers in them.
+    """Reads people's rows, and stores those rows, and identifiers in them, that lists and control group allow to send.
 
     A temporary file keeps the rows of each part of a block until the comparison with the lists. `_offsets`: where the
     parts begin in the file, and the end. `_ends`: the numbers of people before the first part, and after each part.
@@ -138,23 +138,24 @@ class _FilteredRowReader(RowReader):
         for close in (people.close, self._file.close, self._to_strip.close):
             self._files.callback(close)
 
-    def _store_rows(self, block: Block, by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
-        self._people.add(by_column, _find_rows_in_control(self.settings, block, by_column))
+    def _store_rows(self, block: Block, column_keys: Sequence[ColumnKeys], rows: EncodedRows) -> None:
+        self._people.add(column_keys, _find_rows_in_control(self.settings, block, column_keys))
         for part in rows.parts:
-            self._store_part(part)
+            self._write_part_to_file(part)
 
-    def _add_unsent(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        self._people.add(by_column, [False] * count, may_be_sent=False)
-        self._store_part(EncodedPart(count=count, rows=[], shapes=[], positions=[]))
+    def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
+        self._people.add(column_keys, [False] * count, may_be_sent=False)
+        self._write_part_to_file(EncodedPart(count=count, rows=[], shapes=[], positions=[]))
 
-    def _store_part(self, part: EncodedPart) -> None:
+    def _write_part_to_file(self, part: EncodedPart) -> None:
+        """Write the encoded rows of a part to the temporary file, until all people are compared with the lists."""
         people, rows = [*compress(part.positions, part.shapes)], [*compress(part.rows, part.shapes)]
         data = marshal.dumps((people, [*filter(None, part.shapes)], rows))
         self._file.write(self._offsets[-1], data)
         self._offsets.append(self._offsets[-1] + len(data))
         self._ends.append(self._ends[-1] + part.count)
 
-    def _finish_records(self) -> tuple[PreparedRecords, Mapping[str, int]]:
+    def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         self._people.compare_with_lists()
         limits = zip(pairwise(self._offsets), pairwise(self._ends), self._read_identifiers_to_strip(), strict=True)
         for (offset, end), (first, last), to_strip in limits:
@@ -174,13 +175,13 @@ class _FilteredRowReader(RowReader):
         withheld = {}
         for reason, spool in self._withheld.items():
             with contextlib.closing(spool):
-                withheld[reason] = spool.finish().unique_count
-        return super()._finish_records()[0], withheld
+                withheld[reason] = spool.finish().record_count
+        return super()._finish_and_count_withheld()[0], withheld
 
     def _strip_rows(
         self, rows: Iterable[tuple[int, int, bytes]], outcomes: bytearray, to_strip: Mapping[int, _ToStrip]
     ) -> None:
-        """Store the rows of people who lose identifiers, without these, and set the outcomes of these people."""
+        """Store the rows of the people in `to_strip` without these identifiers, and set the people's outcomes."""
         by_person: defaultdict[int, _Rows] = defaultdict(list)
         for person, shape, row in rows:
             if person in to_strip:

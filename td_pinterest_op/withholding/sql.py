@@ -15,11 +15,11 @@ from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
 
 # In front of a digest of a row that is not sent: others may lose it if this person is suppressed.
-_SHIELD_MARK = "-"
-_UNSURE = f"('{Reason.UNSURE.value}', '{_SHIELD_MARK}{Reason.UNSURE.value}')"
+_UNSENT_MARK = "-"
+_UNSURE = f"('{Reason.UNSURE.value}', '{_UNSENT_MARK}{Reason.UNSURE.value}')"
 _IS_DIGEST = "length(answer) = 64"
-_IS_HASHED, _IS_SHIELD = (
-    f"CASE WHEN substr(answer, 1, 1) = '{mark}' THEN 1 ELSE 0 END" for mark in (HASHED_MARK, _SHIELD_MARK)
+_IS_HASHED, _IS_UNSENT = (
+    f"CASE WHEN substr(answer, 1, 1) = '{mark}' THEN 1 ELSE 0 END" for mark in (HASHED_MARK, _UNSENT_MARK)
 )
 _BARE = "CASE WHEN length(answer) >= 64 THEN substr(answer, -64) ELSE answer END"
 _COUNTS = ("given", "hashed", "row_count", "invalid_rows")
@@ -27,17 +27,19 @@ _UNNESTED = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place
 _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
 
 
-def people_select(query: Query, *, tables: Mapping[str, str], control: Control | None) -> str:
+def build_people_select(query: Query, *, list_tables: Mapping[str, str], control: Control | None) -> str:
     """Return a SELECT of the digests to send, and of the reasons why others are rejected or withheld, with counts.
 
     Columns: `answer`, a digest or a reason; `people`, how many digests; `given`, how many values;
     `hashed`, how many of those were digests; `row_count` and `invalid_rows`, which add up to those of the query.
-    `tables`: a table of `list_select` for each list.
+    `list_tables`: a table of `build_list_select` for each list.
     """
     has_person_column = not is_single(query.columns) or (control is not None and control.by is not None)
-    persons = _persons_select(query, control) if has_person_column else _single_persons_select(query, control)
+    persons = (
+        _build_persons_select(query, control) if has_person_column else _build_single_persons_select(query, control)
+    )
     joins = "".join(
-        f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer" for name, table in tables.items()
+        f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer" for name, table in list_tables.items()
     )
     of_person = "max({}) OVER (PARTITION BY person)" if has_person_column else "{}"
     # A person with an address that cannot be compared is suppressed: the list may have it as a hash.
@@ -56,8 +58,8 @@ FROM (
 SELECT answer, {_SUMS}, max(in_control) AS in_control, max(suppressed) AS suppressed, max(consented) AS consented
 FROM (
   SELECT persons.answer, {", ".join(f"persons.{name}" for name in _COUNTS)}, in_control,
-    {of_person.format(suppressed) if SUPPRESS in tables else "0"} AS suppressed,
-    {of_person.format(consented) if CONSENT in tables else "1"} AS consented
+    {of_person.format(suppressed) if SUPPRESS in list_tables else "0"} AS suppressed,
+    {of_person.format(consented) if CONSENT in list_tables else "1"} AS consented
   FROM ({persons}) AS persons{joins}
 )
 GROUP BY answer
@@ -66,20 +68,20 @@ HAVING sum(given) > 0
 GROUP BY answer"""
 
 
-def values_select(query: Query) -> str:
-    """Return a SELECT with the columns of `people_select`, for one identifier column if nobody must be withheld."""
+def build_values_select(query: Query) -> str:
+    """Return a SELECT with the columns of `build_people_select`, for one identifier column if nobody is withheld."""
     return f"""\
 SELECT {_BARE} AS answer, 0 AS people, 1 AS given, {_IS_HASHED} AS hashed, 1 AS row_count,
   CASE WHEN length(answer) < 64 THEN 1 ELSE 0 END AS invalid_rows
-FROM ({_single_value_select(query)})"""
+FROM ({_build_single_value_select(query)})"""
 
 
-def list_select(query: Query) -> str:
+def build_list_select(query: Query) -> str:
     """Return a SELECT of a list's different digests and reasons for rejection, each with the number of its values."""
     of_rows = (
-        _single_value_select(query)
+        _build_single_value_select(query)
         if is_single(query.columns)
-        else f"SELECT answer FROM ({_row_values_select(query)}) {_UNNESTED}"
+        else f"SELECT answer FROM ({_build_row_values_select(query)}) {_UNNESTED}"
     )
     return f"""\
 SELECT answer, count(*) AS given, sum(hashed) AS hashed
@@ -87,42 +89,42 @@ FROM (SELECT {_BARE} AS answer, {_IS_HASHED} AS hashed FROM ({of_rows}))
 GROUP BY answer"""
 
 
-def list_counts_select(tables: Mapping[str, str]) -> str:
+def build_list_counts_select(list_tables: Mapping[str, str]) -> str:
     """Return a SELECT of one row for each opt-out or consent list, with the numbers of its identifiers and values.
 
     Columns: `list`, its name; `identifiers`; `given`, how many valid values; `hashed`, how many of those were digests;
-    `reasons`, the invalid values: see `sum_by_reason`.
+    `reasons`, the invalid values: see `build_amounts_sql`.
     """
     return "\nUNION ALL ".join(
         f"""\
 SELECT {quote_literal(name)} AS list, count(CASE WHEN {_IS_DIGEST} THEN 1 END) AS identifiers,
   coalesce(sum(CASE WHEN {_IS_DIGEST} THEN given END), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
-  {sum_by_reason("answer", "given", where=f"NOT {_IS_DIGEST}")} AS reasons
+  {build_amounts_sql("answer", "given", where=f"NOT {_IS_DIGEST}")} AS reasons
 FROM {table}"""
-        for name, table in tables.items()
+        for name, table in list_tables.items()
     )
 
 
-def sum_by_reason(reason: str, amount: str, *, where: str) -> str:
-    """Return the SQL of a text that names each reason with its amount, such as `null 3, empty 1`."""
+def build_amounts_sql(reason: str, amount: str, *, where: str) -> str:
+    """Return SQL for a text such as `null 3, empty 1`: each `reason` and its `amount`, both SQL, of rows `where`."""
     return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({amount} AS varchar) ORDER BY {reason})
     FILTER (WHERE {where}), ', '), '')"""
 
 
 def parse_amounts(text: str) -> dict[str, int]:
-    """Return the amount of each reason in a text that `sum_by_reason` has made."""
+    """Return the amount of each reason in a text that the SQL of `build_amounts_sql` has made."""
     return {reason: int(amount) for reason, _, amount in (each.rpartition(" ") for each in text.split(", ") if each)}
 
 
-def _single_value_select(query: Query) -> str:
+def _build_single_value_select(query: Query) -> str:
     """Return a SELECT for rows with one identifier: its digest, or the reason for its rejection, as `answer`."""
     (column,) = query.columns
     source = build_hashing_select(query, hashed_mark=HASHED_MARK)
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"
 
 
-def _row_values_select(query: Query, *, extra_columns: str = "") -> str:
-    """Return a SELECT of each row's digests and reasons as a non-empty array `answers`: `null` without any value."""
+def _build_row_values_select(query: Query, *, extra_columns: str = "") -> str:
+    """Return a SELECT of an array `answers` for each row: its values' digests and rejections, `null` if it has none."""
     of_columns = " || ".join(
         f"coalesce(a{column.position}, ARRAY[])" if column.is_array else f"ARRAY[a{column.position}]"
         for column in query.columns
@@ -134,40 +136,40 @@ FROM (SELECT {extra_columns}filter({of_columns}, each -> each IS NOT NULL) AS fo
 ))"""
 
 
-def _in_control_sql(control: Control | None, key: str, *, condition: str = "") -> str:
-    """Return the SQL of 1 if a person with this key, itself SQL, is in the control group, and of 0 if not."""
+def _build_in_control_sql(control: Control | None, key_sql: str, *, condition: str = "") -> str:
+    """Return SQL that is 1 if a person's key is in the control group, else 0. `condition`: also needed; ends in AND."""
     if control is None:
         return "0"
-    number = build_control_number_sql(key, quote_literal(control.salt))
+    number = build_control_number_sql(key_sql, quote_literal(control.salt))
     return f"CASE WHEN {condition}{number} % {NUMBERS} < {control.share_of_ten_thousand} THEN 1 ELSE 0 END"
 
 
-def _single_persons_select(query: Query, control: Control | None) -> str:
+def _build_single_persons_select(query: Query, control: Control | None) -> str:
     """Return a SELECT of the different digests and reasons, with counts, if each person has one identifier."""
     return f"""
-  SELECT answer, {_in_control_sql(control, "answer", condition=f"{_IS_DIGEST} AND ")} AS in_control, {_SUMS}
-  FROM ({values_select(query)})
+  SELECT answer, {_build_in_control_sql(control, "answer", condition=f"{_IS_DIGEST} AND ")} AS in_control, {_SUMS}
+  FROM ({build_values_select(query)})
   GROUP BY answer"""
 
 
-def _persons_select(query: Query, control: Control | None) -> str:
+def _build_persons_select(query: Query, control: Control | None) -> str:
     """Return a SELECT of each person's different digests and reasons, with counts, if a person may have several."""
-    by, answers, in_control = "", "answers", "0"
+    key, answers, in_control = "", "answers", "0"
     if control and control.by:
         position = find_position(control.by, query.names)
-        by, in_control = f"c{position}", _in_control_sql(control, cast_to_text(position))
+        key, in_control = f"c{position}", _build_in_control_sql(control, cast_to_text(position))
         digests = f"filter(answers, each -> length(each) >= 64 OR each = '{Reason.UNSURE.value}')"
-        shields = f"transform({digests}, each -> '{_SHIELD_MARK}' || substr(each, -64))"
-        answers = f"CASE WHEN {by} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {shields} ELSE answers END"
+        unsent = f"transform({digests}, each -> '{_UNSENT_MARK}' || substr(each, -64))"
+        answers = f"CASE WHEN {key} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {unsent} ELSE answers END"
     return f"""
-  SELECT person, {_BARE} AS answer, max(in_control) AS in_control, sum(1 - {_IS_SHIELD}) AS given,
+  SELECT person, {_BARE} AS answer, max(in_control) AS in_control, sum(1 - {_IS_UNSENT}) AS given,
     sum({_IS_HASHED}) AS hashed, sum(CASE place WHEN 1 THEN 1 ELSE 0 END) AS row_count,
     sum(CASE place WHEN 1 THEN is_invalid ELSE 0 END) AS invalid_rows
   FROM (
     SELECT answers, in_control, to_hex(sha256(to_utf8(array_join(answers, ' ')))) AS person,
       CASE WHEN cardinality(filter(answers, each -> length(each) < 64)) > 0 THEN 1 ELSE 0 END AS is_invalid
     FROM (SELECT {answers} AS answers, {in_control} AS in_control FROM (
-{_row_values_select(query, extra_columns=by and f"{by}, ")}
+{_build_row_values_select(query, extra_columns=key and f"{key}, ")}
     ))
   ) {_UNNESTED}
   GROUP BY person, {_BARE}"""

@@ -89,35 +89,35 @@ class TokenStore:
         # The task's token may come from elsewhere, and the local secret may be another user's.
         self._is_local = self._read_local_token() == self.current.reveal()
 
-    def save_token(self, issued: Secret | None, seconds: float | None) -> None:
+    def save_token(self, new_token: Secret | None, valid_seconds: float | None) -> None:
         """Store a new refresh token at once. Never raises: a failure is logged as a warning.
 
-        `seconds`: validity of `issued`, or of the current token if `issued` is None.
+        `valid_seconds`: validity of `new_token`, or of the current token if `new_token` is None.
         """
-        expires = f"{self._timing.utc(seconds):%Y-%m-%d}" if seconds else "a day that Pinterest did not name"
-        if issued is None:
-            if seconds is not None and seconds <= _SOON:
+        end = f"{self._timing.utc(valid_seconds):%Y-%m-%d}" if valid_seconds else "a day that Pinterest did not name"
+        if new_token is None:
+            if valid_seconds is not None and valid_seconds <= _SOON:
                 log.warning(
                     "the refresh token expires on %s and Pinterest issued no new one: the owner of the Pinterest app "
                     "must authorise it again before that day, and store the new refresh token in %s",
-                    expires,
+                    end,
                     self._secret_name or "the task's settings",
                 )
         elif self._is_local and self._read_local_token() != self.current.reveal():
             log.info(
                 "Pinterest issued a new refresh token, but another task has already stored a newer one, which stays"
             )
-        elif problem := self._try_store(issued):
+        elif problem := self._try_save_token(new_token):
             log.warning(
                 "Pinterest issued a new refresh token, which could not be saved (%s): exports continue with the old "
                 "one until it expires, on %s at the latest, or at once if Pinterest has withdrawn it. Authorise the "
                 "app again and store its refresh token in the secret %s",
                 problem,
-                expires,
+                end,
                 self._secret_name or "pinterest.refresh_token, not in the settings",
             )
         else:
-            self.current = issued
+            self.current = new_token
             log.info("Pinterest issued a new refresh token; it is saved in the secret %s", self._secret_name)
 
     def read_token(self) -> Secret | None:
@@ -134,15 +134,15 @@ class TokenStore:
             return None
         return read_local_secret(self._secret_name, self._environ)
 
-    def _try_store(self, issued: Secret) -> str:
+    def _try_save_token(self, new_token: Secret) -> str:
         """Store a refresh token; return why that failed, or "" if it succeeded."""
         try:
             if self._secret_name is None:
                 return "the old token is written in plain text, not as a secret"
             if not self._is_local:
-                return self._put_secret(self._find_server(), self._secret_name, issued)
+                return self._put_secret(self._find_server(), self._secret_name, new_token)
             # Only the file is replaced: other users may share its folder.
-            atomic_file.replace_file(find_local_secrets_folder(self._environ) / self._secret_name, issued.reveal())
+            atomic_file.replace_file(find_local_secrets_folder(self._environ) / self._secret_name, new_token.reveal())
         except SettingsError as error:
             return str(error)
         except OSError as error:
@@ -171,13 +171,13 @@ class TokenStore:
         hosted = host.replace("api.", "api-workflow.", 1)
         return DigdagServer(url=f"https://{hosted}", authorization=Secret(f"TD1 {self._environ.get('TD_API_KEY', '')}"))
 
-    def _put_secret(self, server: DigdagServer, name: str, issued: Secret) -> str:
+    def _put_secret(self, server: DigdagServer, name: str, new_token: Secret) -> str:
         """Store a refresh token as the secret `name` on the server; return why that failed, or ""."""
         problem = ""
         for wait in _WAITS:
             self._timing.sleep(wait)
             try:
-                status = server.put_secret(self._project_id, name, issued)
+                status = server.put_secret(self._project_id, name, new_token)
             except NoResponseError as error:
                 problem = f"the workflow server cannot be reached: {error.brief_text}"
                 continue

@@ -141,7 +141,7 @@ def open_history(task: Task, table: TableName | None, timing: Timing) -> History
 
 def read_history_database(task: Task, table: TableName) -> str:
     """Return the name of a history table's database. Raises SettingsError if none is known."""
-    return table.database or read_database(task, use=f"the history {table.table}")
+    return table.database or read_database(task, needed_by=f"the history {table.table}")
 
 
 @contextlib.contextmanager

@@ -135,7 +135,7 @@ def _watch_shutdown() -> Iterator[None]:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
 
-    def wait_for_signal() -> None:
+    def end_process_after_signal() -> None:
         while (number := os.read(reader, 1)) and number[0] not in _SIGNALS:
             pass
         if not number or ended.wait(_PATIENCE):
@@ -144,7 +144,7 @@ def _watch_shutdown() -> Iterator[None]:
         if not ended.is_set():
             os._exit(128 + number[0])
 
-    thread = threading.Thread(target=wait_for_signal, name="watch", daemon=True)
+    thread = threading.Thread(target=end_process_after_signal, name="watch", daemon=True)
     before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     # If no thread can start, the handler works alone.
     with contextlib.suppress(RuntimeError):
@@ -164,8 +164,8 @@ def _silence_excepthook(failure: ExportError) -> None:
     """Keep Python from printing `failure` when the process exits: digdag has printed its message already."""
     before = sys.excepthook
 
-    def print_other_errors(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    def print_unless_failure(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         if error is not failure:
             before(kind, error, traceback)
 
-    sys.excepthook = print_other_errors
+    sys.excepthook = print_unless_failure

@@ -54,19 +54,19 @@ def connect_services(
     settings: ConnectionSettings,
     *,
     timing: Timing,
-    count: RequestCounts | None = None,
+    counts: RequestCounts | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
     on_response: OnResponse | None = None,
     scopes: Sequence[str] = (),
 ) -> Iterator[Services]:
     """Yield connections to Treasure Data and Pinterest that last until the end of the block.
 
-    `count` counts the requests that write to Pinterest. `on_new_refresh_token` gets each refresh token that Pinterest
+    `counts`: of the requests that write to Pinterest. `on_new_refresh_token` gets each refresh token that Pinterest
     issues (see `Tokens`); by default it is stored where the task's own token came from. A token that lacks one of the
     `scopes` is an AccountError before any other request, and an endpoint that is unsafe for secrets a SettingsError.
     """
     store = TokenStore(task=task, settings=settings, timing=timing)
-    with open_client(task, settings, timing=timing, count=count, on_response=on_response) as client:
+    with open_client(task, settings, timing=timing, counts=counts, on_response=on_response) as client:
         tokens = Tokens(
             client=client,
             client_id=settings.client_id,
@@ -86,7 +86,7 @@ def open_client(
     settings: ConnectionSettings,
     *,
     timing: Timing,
-    count: RequestCounts | None = None,
+    counts: RequestCounts | None = None,
     on_response: OnResponse | None = None,
 ) -> Iterator[Client]:
     """Yield a client for Pinterest's API that lasts until the end of the block. Raises as `connect_services` does."""
@@ -107,7 +107,7 @@ def open_client(
                 longest_wait=settings.max_retry_wait_millis / 1000,
             ),
             timing=timing,
-            counts=count or RequestCounts(),
+            counts=counts or RequestCounts(),
             on_response=on_response,
         )
 

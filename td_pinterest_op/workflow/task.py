@@ -70,7 +70,7 @@ class Task:
 
     @property
     def attempt_key(self) -> str:
-        """Text that identifies the task in its attempt, or random text: a retry adopts the jobs of its attempt.
+        """Text that identifies the task in its attempt, so that a retry finds its jobs. Random text outside a workflow.
 
         A new attempt issues each query again, since the rows may have changed. Session and project do not identify an
         attempt: every local project has the id 1.
@@ -159,7 +159,7 @@ def try_resubmit(error: AccountError) -> bool:
 
 
 def _count_refusals(task: Task, fingerprint: str | None) -> dict[str, Any]:
-    """Return a token's fingerprint, its refusals in a row (`times`), and the refusals of all tokens (`in_all`)."""
+    """Return a refused token's fingerprint, its refusals in a row (`times`), and those of all tokens (`in_all`)."""
     before = task.params.get(_REFUSED) or {}
     times = int(before["times"]) if before.get("fingerprint") == fingerprint else 0
     return {"fingerprint": fingerprint, "times": times + 1, "in_all": int(before.get("in_all", 0)) + 1}
@@ -180,7 +180,7 @@ def read_source(task: Task) -> Source:
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:
-        return replace(_build_source(task, "query", use="a query"), attempt_key=task.attempt_key)
+        return replace(_build_source(task, "query", needed_by="a query"), attempt_key=task.attempt_key)
     job_id = task.td.get("last_job_id") if job_id is None else job_id
     if is_left_out(job_id):
         raise SettingsError(
@@ -196,7 +196,7 @@ def read_list_source(task: Task, name: str) -> Source | None:
 
     Each retry issues the query again, so that people who opted out in between are not sent. Raises SettingsError.
     """
-    return None if _read_parameter(task, name) is None else _build_source(task, name, use=name)
+    return None if _read_parameter(task, name) is None else _build_source(task, name, needed_by=name)
 
 
 def _read_parameter(task: Task, name: str) -> object:
@@ -250,11 +250,11 @@ def _parse_job_id(value: object) -> str:
     return text
 
 
-def read_database(task: Task, *, use: str) -> str:
-    """Return the name of the task's database. Raises SettingsError without one; `use` names what needs it."""
+def read_database(task: Task, *, needed_by: str) -> str:
+    """Return the name of the task's database, which the feature `needed_by` uses. Raises SettingsError without one."""
     database = task.params.get("database", task.td.get("database"))
     if is_left_out(database):
-        raise SettingsError(f"{use} needs a database: give the task a `database`", key="database")
+        raise SettingsError(f"{needed_by} needs a database: give the task a `database`", key="database")
     if not _DATABASE.fullmatch(name := str(database).strip()):
         raise SettingsError(
             "database must be the name of a database, with only lowercase letters, digits and underscores",
@@ -263,12 +263,12 @@ def read_database(task: Task, *, use: str) -> str:
     return name
 
 
-def _build_source(task: Task, name: str, *, use: str) -> Source:
-    """Return the source for the query in the parameter `name`. `use`: what needs its database, for messages."""
+def _build_source(task: Task, name: str, *, needed_by: str) -> Source:
+    """Return the source for the query in the parameter `name`. `needed_by`: the feature that uses it."""
     sql = read_sql(str(task.params[name]), key=name)
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     errors = SettingsErrorCollector()
-    database = errors.call(read_database, task, use=use) or ""
+    database = errors.call(read_database, task, needed_by=needed_by) or ""
     if engine not in ENGINES:
         errors.append(SettingsError(f"engine must be one of {', '.join(ENGINES)}", key="engine"))
     errors.raise_any()

@@ -26,7 +26,7 @@ from td_pinterest_op.run_history.table import (
 )
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import WITHHELD
-from td_pinterest_op.withholding.sql import list_select, people_select
+from td_pinterest_op.withholding.sql import build_list_select, build_people_select
 from tests.trino.client import run
 from tests.trino.days import QUERIES, most_table_reads
 from tests.unit.records import test_sql as test_query
@@ -60,7 +60,7 @@ def check_hashing(server: str) -> Iterator[str]:
     # Trino does not keep the order of rows.
     answers.sort(key=lambda row: row[1])
     by_number = sorted(rows, key=lambda row: test_query.number_of(control, row[1]))
-    given, judged = (test_query.keys(of, is_judged=of is answers) for of in (by_number, answers))
+    given, judged = (test_query.keys(of, is_hashed_by_warehouse=of is answers) for of in (by_number, answers))
     if test_query.without_unsure(given, judged) != test_query.without_unsure(judged, judged):
         yield "the answers for identifiers"
     bytes_ = [b"j\xfcrgen@shop.example", b" \xe2\x82@b.cc ", b"\xed\xa0\x80@b.cc", b"\xff", "\ufffd@b.cc".encode()]
@@ -174,11 +174,11 @@ def check_withholding(server: str) -> Iterator[str]:
             load_table(server, name, {"email": "varchar", "maid": "varchar"}, of_list)
             tables[name] = f"of_{name}"
             run(server, f"DROP TABLE IF EXISTS of_{name}")
-            of_query = list_select(test_withholding.query_of(name, ["email", "maid"]))
+            of_query = build_list_select(test_withholding.query_of(name, ["email", "maid"]))
             run(server, f"CREATE TABLE of_{name} AS {of_query}")
         key = "customer" if control else None
         query = test_withholding.query_of("people", case.types, arrays=case.arrays, key=key)
-        answers = run(server, people_select(query, tables=tables, control=control)).rows
+        answers = run(server, build_people_select(query, list_tables=tables, control=control)).rows
         sent, counts = Oracle(case).identifiers()
         withheld = {row["answer"]: row["people"] for row in answers if row["answer"] in WITHHELD}
         if {row["answer"] for row in answers if len(row["answer"]) == 64} != sent or withheld != dict(+counts):

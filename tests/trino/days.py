@@ -20,7 +20,7 @@ from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding.people import assign_control
-from td_pinterest_op.withholding.sql import list_select
+from td_pinterest_op.withholding.sql import build_list_select
 from tests.trino.client import Cost, StatementResult, run
 from tests.unit.settings import test_parse
 
@@ -185,7 +185,7 @@ class Days:
     def _hash(self, jobs: TrinoJobs) -> None:
         job = Job(id="1", schema=(("email", "varchar"),), records=None, size=None)
         query = Query(text="SELECT email FROM people", names=["email"], columns=find_identifier_columns(job, {}))
-        jobs.create_table("hashed", HASHING, list_select(query))
+        jobs.create_table("hashed", HASHING, build_list_select(query))
 
     def _create(self, table: str, query: str) -> None:
         run(self.server, f"DROP TABLE IF EXISTS {table}")

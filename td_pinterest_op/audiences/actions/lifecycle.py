@@ -63,7 +63,7 @@ class Create(MembersAction):
             description = f'create audience "{self._new_name}" with this list'
             create = partial(self._assign_uploaded_list, target, partial(self._create_audience, target))
             steps = [fill, Step(description=description, request_count=1, run=create)]
-        people = "with {records}" if prepared.unique_count else "without people"
+        people = "with {records}" if prepared.record_count else "without people"
         self._set_summary(past=f"Created {{audience}} {people}", infinitive=f"create {{audience}} {people}")
         return steps
 

@@ -22,7 +22,7 @@ class MembersAction(AudienceAction):
 
     def _plan_list_change(self, audience: Audience, prepared: PreparedRecords) -> list[Step]:
         """Return the step that adds the records to the list that the audience uses, or removes them from it."""
-        people, adds = "{records}" if prepared.unique_count else "nobody", self.action.adds_people
+        people, adds = "{records}" if prepared.record_count else "nobody", self.action.adds_people
         verb, to = ("add", "to") if adds else ("remove", "from")
         # Pinterest does not report which of the people to remove were in the list.
         done, would = ("Added", "add") if adds else ("Asked Pinterest to remove", "ask Pinterest to remove")
@@ -52,7 +52,7 @@ class MembersAction(AudienceAction):
 
     def _plan_replacement(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
         """Return the steps that fill a list and switch the audience to it. `is_exact`: it must have no other people."""
-        if prepared.unique_count:
+        if prepared.record_count:
             people = "the members of {audience} with {records}"
             self._set_summary(past=f"Replaced {people}", infinitive=f"replace {people}")
             self._require_newer_job(audience)
@@ -81,7 +81,7 @@ class MembersAction(AudienceAction):
         description = f'create customer list "{escape(target.name)}"'
         if target.id:
             description = f"continue with customer list {target.id} of this session's earlier try"
-        if not prepared.unique_count:
+        if not prepared.record_count:
             return target, Step(description=description, request_count=0 if target.id else 1, run=target.create_empty)
         batch_count, send = prepared.count_batches(self._batch_size), partial(self._sender.send, prepared, target.add)
         return target, Step(description=description, batch_count=batch_count, run=send)

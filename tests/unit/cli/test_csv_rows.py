@@ -21,12 +21,12 @@ def test_blank_lines_are_not_rows_but_count_as_lines(tmp_path: Path, monkeypatch
     file = tmp_path / "people.csv"
     file.write_text('email,maid\n\n\na,\n\n"",b\n"two\nlines",\nc,\n')
     with csv_rows.open_csv_rows(file) as rows:
-        assert rows.job.line_of
+        assert rows.job.find_line_number
         assert [
             ([[b"a", None], [None, b"b"]], [4, 6]),
             ([[b"two\nlines", b"c"], [None, None]], [7, 9]),
         ] == [
-            (block, [rows.job.line_of(first), rows.job.line_of(first + 1)])
+            (block, [rows.job.find_line_number(first), rows.job.find_line_number(first + 1)])
             for block, first in zip(rows.blocks, (1, 3), strict=True)
         ]
 

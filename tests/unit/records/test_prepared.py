@@ -59,7 +59,7 @@ def test_the_batches_are_counted_without_reading_them(
 def test_every_row_comes_once(spool: RowSpool) -> None:
     rows = [row(number, external_id=b"A%d" % number if number % 2 else b"") for number in range(500)]
     prepared = filled(spool, rows[:300], rows[200:], rows[:1])
-    assert 500 == prepared.unique_count
+    assert 500 == prepared.record_count
     assert sorted(rows) == [each for batch in prepared.read_batches(7) for each in apart(batch)]
 
 

@@ -47,7 +47,7 @@ def test_reader_spools_every_person_once(spool: Spool) -> None:
 
 def test_an_action_that_reads_no_rows_has_nothing_to_send() -> None:
     nothing = PreparedRecords()
-    assert (0, [], 0) == (nothing.unique_count, list(nothing.read_batches(100)), nothing.count_batches(100))
+    assert (0, [], 0) == (nothing.record_count, list(nothing.read_batches(100)), nothing.count_batches(100))
 
 
 def test_row_numbers_start_at_1_and_continue_from_block_to_block(spool: Spool) -> None:

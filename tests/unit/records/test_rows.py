@@ -37,8 +37,8 @@ def encoded(types: tuple[str, ...], *of_rows: tuple[object, ...], country: str |
         for position, type_ in enumerate(types)
     ]
     values = [[in_bytes(value) for value in column] for column in zip(*of_rows, strict=True)]
-    by_column = [compute_column_keys(column, values, default_country=country) for column in columns]
-    return encode_rows(by_column, count=len(of_rows))
+    column_keys = [compute_column_keys(column, values, default_country=country) for column in columns]
+    return encode_rows(column_keys, count=len(of_rows))
 
 
 def sent(rows: list[tuple[Shape, bytes]]) -> list[dict[str, str]]:

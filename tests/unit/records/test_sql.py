@@ -55,10 +55,12 @@ def run(database: duckdb.DuckDBPyConnection, statement: str, rows: Sequence[Row]
     return database.execute(made.sql).fetchall()
 
 
-def keys(rows: Sequence[Row], *, is_judged: bool) -> list[ColumnKeys]:
+def keys(rows: Sequence[Row], *, is_hashed_by_warehouse: bool) -> list[ColumnKeys]:
     """What the operator makes of the rows of a job."""
     raw = [[_raw(value) for value in column] for column in zip(*rows, strict=True)]
-    return [compute_column_keys(replace(column, is_judged=is_judged), raw) for column in COLUMNS]
+    return [
+        compute_column_keys(replace(column, is_hashed_by_warehouse=is_hashed_by_warehouse), raw) for column in COLUMNS
+    ]
 
 
 def _raw(value: object) -> object:
@@ -89,7 +91,7 @@ def nasty_rows() -> list[Row]:
 def test_every_row_has_the_operators_answers_whatever_is_in_it(database: duckdb.DuckDBPyConnection) -> None:
     rows = nasty_rows()
     answers = run(database, build_hashing_statement(QUERY, control=None), rows)
-    given, judged = keys(rows, is_judged=False), keys(spread(answers), is_judged=True)
+    given, judged = keys(rows, is_hashed_by_warehouse=False), keys(spread(answers), is_hashed_by_warehouse=True)
     assert without_unsure(given, judged) == without_unsure(judged, judged)
     assert {64, 65} == {len(text) for text, *_ in answers if text and len(text) > 40}
 
@@ -105,8 +107,8 @@ def test_rows_of_anything_have_the_operators_answers(
     opened: duckdb.DuckDBPyConnection, values: list[tuple[str, str, str, list[str]]]
 ) -> None:
     rows = [(a, 1, c, d, e) for a, d, e, c in values]
-    judged = keys(spread(run(opened, build_hashing_statement(QUERY, control=None), rows)), is_judged=True)
-    assert without_unsure(keys(rows, is_judged=False), judged) == without_unsure(judged, judged)
+    judged = keys(spread(run(opened, build_hashing_statement(QUERY, control=None), rows)), is_hashed_by_warehouse=True)
+    assert without_unsure(keys(rows, is_hashed_by_warehouse=False), judged) == without_unsure(judged, judged)
 
 
 @pytest.mark.parametrize("type_", LIST_TYPES.values())

@@ -16,11 +16,11 @@ from td_pinterest_op.records.sql import Query
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.withholding.people import assign_control
 from td_pinterest_op.withholding.sql import (
-    list_counts_select,
-    list_select,
+    build_list_counts_select,
+    build_list_select,
+    build_people_select,
+    build_values_select,
     parse_amounts,
-    people_select,
-    values_select,
 )
 from tests.campaigns import examples
 from tests.unit.withholding.test_people import SALT, Case, Oracle, cases
@@ -46,12 +46,12 @@ def select(
         _fill(database, name, {"email": "VARCHAR", "maid": "VARCHAR"}, of_list)
         tables[name] = f"of_{name}"
         database.execute(
-            f"CREATE OR REPLACE TABLE of_{name} AS {_duckdb(list_select(query_of(name, ['email', 'maid'])))}"
+            f"CREATE OR REPLACE TABLE of_{name} AS {_duckdb(build_list_select(query_of(name, ['email', 'maid'])))}"
         )
-    rows = database.execute(_duckdb(people_select(query, tables=tables, control=control))).fetchall()
+    rows = database.execute(_duckdb(build_people_select(query, list_tables=tables, control=control))).fetchall()
     if not tables and control is None and is_single(query.columns):
         alone = "answer, 0, sum(given), sum(hashed), sum(row_count), sum(invalid_rows)"
-        plain = database.execute(f"SELECT {alone} FROM ({_duckdb(values_select(query))}) GROUP BY 1").fetchall()
+        plain = database.execute(f"SELECT {alone} FROM ({_duckdb(build_values_select(query))}) GROUP BY 1").fetchall()
         assert sorted(plain) == sorted((row[0], 0, *row[2:]) for row in rows)
     return {answer: tuple(map(int, counts)) for answer, *counts in rows}
 
@@ -157,9 +157,9 @@ def test_lists_are_counted(database: duckdb.DuckDBPyConnection) -> None:
     for name, rows in lists.items():
         _fill(database, name, {"email": "VARCHAR", "maid": "VARCHAR"}, rows)
         database.execute(
-            f"CREATE OR REPLACE TABLE of_{name} AS {_duckdb(list_select(query_of(name, ['email', 'maid'])))}"
+            f"CREATE OR REPLACE TABLE of_{name} AS {_duckdb(build_list_select(query_of(name, ['email', 'maid'])))}"
         )
         tables[name] = f"of_{name}"
-    found = sorted(database.execute(_duckdb(list_counts_select(tables))).fetchall())
+    found = sorted(database.execute(_duckdb(build_list_counts_select(tables))).fetchall())
     assert [("consent", 0, 0, 0, ""), ("suppress", 3, 4, 1, "placeholder 1")] == found
     assert {"null": 3, "empty": 1} == parse_amounts("null 3, empty 1")
