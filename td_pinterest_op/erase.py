@@ -24,11 +24,11 @@ from td_pinterest_op.records.plan import check_values
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.redaction.format import format_count, format_label
+from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.run_history.table import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import ERASURE, ErasureSettings
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.stats import Stats, format_count
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.workflow import task as workflow
@@ -69,7 +69,7 @@ def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
             erasure.is_complete = True
             receipt = erasure.to_json()
             log.info("receipt: %s", json.dumps(receipt))
-            erasure.raise_for_failed()
+            erasure.raise_if_lists_failed()
     return receipt
 
 
@@ -91,7 +91,7 @@ class _Target:
     def label(self) -> str:
         """The text that names the list in messages."""
         name, list_id = self.customer_list_name or "", self.customer_list_id
-        lists = "the lists" if list_id is None else format_label("customer list", list_id, name)
+        lists = "the lists" if list_id is None else f'customer list {list_id} "{escape(name)}"'
         return f"{lists} of ad account {self.ad_account_id}"
 
     def to_json(self) -> dict[str, Any]:
@@ -118,10 +118,12 @@ class _Erasure:
 
     @property
     def _list_count(self) -> int:
+        """The number of customer lists to remove people from."""
         return sum(target.customer_list_id is not None for target in self.targets)
 
     @property
     def _progress_text(self) -> str:
+        """How many of all customer lists were processed, for messages."""
         return f"{self.processed} of {len(self.targets)} customer lists were processed"
 
     def find_targets(self) -> None:
@@ -156,6 +158,7 @@ class _Erasure:
         return prepared
 
     def describe_plan(self) -> str:
+        """Return what the erasure will do, and how long it takes, as a text for the log."""
         records, lists, settings = self.stats.unique, self._list_count, self.settings
         accounts = len({target.ad_account_id for target in self.targets})
         requests, pace = lists * math.ceil(records / settings.limit_records_per_request), settings.requests_per_minute
@@ -176,6 +179,7 @@ class _Erasure:
             self.processed = number
 
     def _remove_from_list(self, target: _Target, list_id: str, prepared: PreparedRecords) -> None:
+        """Remove the records from a list, and store the result in `target`. Raises errors that concern all lists."""
         stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique_count)
         client, reporter = self.services.client, ProgressReporter(timing=self.services.timing)
         sender = Sender(client=client, settings=self.settings, stats=stats, reporter=reporter, phase="removing")
@@ -229,7 +233,7 @@ class _Erasure:
             "failed": [target.to_json() for target in self.targets if target.reason],
         }
 
-    def raise_for_failed(self) -> None:
+    def raise_if_lists_failed(self) -> None:
         """Raise PinterestError if lists did not accept all removals. The message names each such list."""
         failed, finished = [target for target in self.targets if target.reason], self._finished_targets
         if not failed or not self.stats.unique:

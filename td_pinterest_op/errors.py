@@ -17,19 +17,33 @@ README and the log show the first paragraph of a class's docstring, `who` must a
 """
 
 import contextlib
+import errno
+import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, ParamSpec, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
 
-from td_pinterest_op.redaction.format import break_templates
-from td_pinterest_op.redaction.secret import mask
+from td_pinterest_op.redaction.secret import break_templates, mask
 
 # `missing`: the key is left out. `unknown`: there is no such key. `environment`: a variable is missing there.
 ProblemCode = Literal["wrong", "missing", "unknown", "environment"]
-_E = TypeVar("_E", bound="ExportError")
-_P = ParamSpec("_P")
 _R = TypeVar("_R")
 _AUTHORS = "the authors of this operator"
+# What is wrong with the folder of temporary files, and what to do, by errno.
+_FOLDER_LACKS = {
+    errno.ENOSPC: ("the disk is full", "make room there"),
+    errno.EDQUOT: ("the disk quota is used up", "make room there"),
+    errno.EFBIG: ("the system does not allow files as large as this one", "raise `ulimit -f`"),
+    errno.EIO: ("the temporary file cannot be read or is incomplete", "check that the disk has space and no errors"),
+    errno.EROFS: ("the folder of temporary files is read-only", "make it writable"),
+    errno.EACCES: ("the system does not permit writing to the folder of temporary files", "permit it"),
+}
+_PROCESS_LACKS = {
+    errno.EMFILE: "the process has too many files open: raise `ulimit -n`",
+    errno.ENFILE: "the machine has too many files open: run this task again when the machine is less busy",
+}
 
 
 class ExportError(Exception):
@@ -49,10 +63,23 @@ class ExportError(Exception):
         super().__init__(break_templates(mask(message)))
         self.status, self.code, self.maybe_applied = status, code, maybe_applied
 
-    def extend(self: _E, text: str) -> _E:
+    def extend(self, text: str) -> "ExportError":
         """Add `text` to the message, and return the error."""
         self.args = (break_templates(f"{self.args[0]}{mask(text)}"),)
         return self
+
+    @staticmethod
+    def from_exception(error: Exception) -> "ExportError":
+        """Return an ExportError unchanged; for any other error, one without its text, which could quote a row."""
+        if isinstance(error, ExportError):
+            return error
+        if shortage := _describe_shortage(error):
+            return WorkflowError(shortage)
+        places = traceback.extract_tb(error.__traceback__)
+        place = f" at {Path(places[-1].filename).name}:{places[-1].lineno}, in {places[-1].name}" if places else ""
+        why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        advice = "a bug in td_pinterest_op; please report it with this line"
+        return UnexpectedError(f"{type(error).__name__}{why}{place}: {advice}")
 
 
 @contextlib.contextmanager
@@ -81,10 +108,7 @@ class Problem:
 
 
 class SettingsError(WorkflowError):
-    """`result_settings`, or the parameters of the task, are wrong. Nothing was sent.
-
-    The message names every problem; `problems` has the same for programs.
-    """
+    """`result_settings`, or the parameters of the task, are wrong. Nothing was sent."""
 
     advice = "Correct what the message lists. `td-pinterest check FILE.dig` finds the same before a run, with lines."
 
@@ -96,17 +120,13 @@ class SettingsError(WorkflowError):
 class SettingsErrorCollector(list[SettingsError]):
     """Collects the SettingsErrors of several calls, so that all of them can be raised as a single error."""
 
-    def call(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R | None:
+    def call(self, function: Callable[..., _R], *args: Any, **kwargs: Any) -> _R | None:
         """Return the result of a function. If it raises SettingsError, collect the error and return None."""
         try:
             return function(*args, **kwargs)
         except SettingsError as error:
             self.append(error)
             return None
-
-    def add(self, message: str, *, key: str) -> None:
-        """Add an error about the setting or parameter `key`."""
-        self.append(SettingsError(message, key=key))
 
     def raise_any(self) -> None:
         """Raise one SettingsError with all collected messages and problems, if there are any."""
@@ -226,3 +246,28 @@ class UnexpectedError(ExportError):
 
     who = _AUTHORS
     advice = "Report the line. It contains no data of yours."
+
+
+def _describe_shortage(error: Exception) -> str | None:
+    """Return what the machine lacks, such as memory, and what to do, or None for any other error."""
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return (
+            "the system refused to start another thread: "
+            "raise the limit of processes (`ulimit -u`, or the container's), or set max_in_flight: 1"
+        )
+    if isinstance(error, MemoryError):
+        return "out of memory: give the machine or container more memory"
+    if not isinstance(error, OSError):
+        return None
+    try:
+        folder = tempfile.gettempdir()
+    except OSError:
+        return (
+            "no folder for temporary files is writable: set the environment variable TMPDIR to a writable folder; the "
+            "operator needs 32 bytes there for each identifier"
+        )
+    if error.errno not in _FOLDER_LACKS:
+        return _PROCESS_LACKS.get(error.errno or 0)
+    what, remedy = _FOLDER_LACKS[error.errno]
+    needs = f"the operator needs 32 bytes for each identifier in {folder}"
+    return f"{what}: {needs}; {remedy}, or set the environment variable TMPDIR to another folder"

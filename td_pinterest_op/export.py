@@ -22,12 +22,11 @@ from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.plan import check_rows, describe_plan
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.records.sql import open_rows
-from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.page_file import add_run_to_page
 from td_pinterest_op.run_history.table import Row, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.stats import Stats, format_count
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding.lists import open_lists
 from td_pinterest_op.withholding.people import Lists

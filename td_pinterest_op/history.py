@@ -49,9 +49,9 @@ def write_failure(task: workflow.Task, timing: Timing) -> None:
 
 
 def write_missing_row(task: workflow.Task, timing: Timing, *, name: str, row: Row) -> None:
-    """Write the history row of a failed run, unless its attempt has one already, of the task `name` or one within it.
+    """Write a failed run's history row, unless its attempt already has one of the task `name` or of a task within it.
 
-    `row` has the known columns of the run. A failure to write is a warning.
+    `row`: the columns of the run that its caller knows. A failure to write is a warning.
     """
     try:
         history = _open_history(task, timing)
@@ -78,6 +78,7 @@ def write_lift(task: workflow.Task, timing: Timing) -> None:
 
 
 def _open_history(task: workflow.Task, timing: Timing) -> History | None:
+    """Open the table of the setting `history`, or else of the task's parameter; return None if it is not set."""
     settings = task.params.get("result_settings")
     value = settings.get("history") if isinstance(settings, Mapping) else None
     value = task.params.get("history") if is_left_out(value) else value

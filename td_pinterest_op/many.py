@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from td_pinterest_op.audiences.request import extend_task, read_settings, split_parameters
-from td_pinterest_op.errors import SettingsError, StoppedError, WorkflowError
+from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.export import export
 from td_pinterest_op.history import write_missing_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.parse import parse_settings, read_parameter
 from td_pinterest_op.settings.structures import read_list_items
 from td_pinterest_op.settings.table import CONNECTION
@@ -62,7 +61,7 @@ def renew_token(task: workflow.Task, timing: Timing) -> None:
         raise SettingsError(
             f"duplicate names in the list of audiences: {', '.join(duplicates)}. Give each entry a different name"
         )
-    _read_concurrent(task)
+    _read_concurrency(task)
     settings = parse_settings(task.params.get("result_settings"), table=CONNECTION, environ=task.environ)
     with connect_services(task, settings, timing=timing) as services:
         services.tokens.get_token()
@@ -72,20 +71,20 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
     """Export to the audience of the task's entry. Returns the entry's name, and its `ok`, `error` and `statistics`."""
     entry = _read_entry(task.params.get("audience"), "`audience` of the task")
     name = _get_entry_name(entry)
-    own_task = task
+    entry_task = task
     try:
-        own_task = _build_task(task, entry, name)
-        return name, {"ok": True, "error": "", "statistics": export(own_task, timing)}
+        entry_task = _build_task(task, entry, name)
+        return name, {"ok": True, "error": "", "statistics": export(entry_task, timing)}
     except Exception as error:
         if isinstance(error, StoppedError) or workflow.may_resubmit(task, error):
             raise
-        failure = to_export_error(error)
+        failure = ExportError.from_exception(error)
     log.error("%s: %s", name, failure)
     known = {key: entry.get(key) for key in ("action", "ad_account_id", "audience_id", "audience_name")}
     if isinstance(failure, SettingsError):
         # The export has not begun, and no `_error` task gets its failure.
         task_name = str(task.params.get("task_name") or "")
-        write_missing_row(own_task, timing, name=task_name, row={**known, "error": str(failure)})
+        write_missing_row(entry_task, timing, name=task_name, row={**known, "error": str(failure)})
     empty = Stats(action=str(known["action"]), ad_account_id=str(known["ad_account_id"]), dry_run=False)
     return name, {"ok": False, "error": str(failure), "statistics": empty.to_json()}
 
@@ -110,10 +109,12 @@ def check_outcomes(task: workflow.Task) -> None:
 
 
 def _get_entry_name(entry: Mapping[object, Any]) -> str:
+    """Return the name of an entry, or else the id or name of its audience."""
     return str(entry.get("name") or entry.get("audience_id") or entry.get("audience_name"))
 
 
 def _describe_audience(entry: Mapping[object, Any]) -> str:
+    """Return the id or name of an entry's audience, and its ad account, for messages."""
     names = (value for key, value in entry.items() if str(key).startswith(("audience_id", "audience_name")) and value)
     return f"audience {next(names, 'none')} in ad account {entry.get('ad_account_id')}"
 
@@ -152,8 +153,9 @@ def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> 
                 f"{place}: segment must be a table, such as cdp_audience_1.vip, and column must be the name of a column"
             )
         params["query"] = f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
-    return dataclasses.replace(extend_task(task, place, settings, params), concurrent=_read_concurrent(task))
+    return dataclasses.replace(extend_task(task, place, settings, params), concurrent=_read_concurrency(task))
 
 
-def _read_concurrent(task: workflow.Task) -> int:
+def _read_concurrency(task: workflow.Task) -> int:
+    """Return how many exports may run at once: the task's parameter `concurrent`."""
     return read_parameter("concurrent", task.params.get("concurrent"), _CONCURRENT) or 1

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
 from td_pinterest_op.identifiers.reasons import REASONS
-from td_pinterest_op.redaction.format import break_templates, escape, format_count
+from td_pinterest_op.redaction.secret import break_templates, escape
 
 SUPPRESSED, WITHOUT_CONSENT, CONTROL = "suppressed", "without_consent", "control"
 WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
@@ -231,3 +231,8 @@ class Stats:
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
         }
         return break_templates(statistics)
+
+
+def format_count(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: "1 record", "2,000 records"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

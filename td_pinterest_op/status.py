@@ -11,7 +11,7 @@ from typing import Any
 
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.redaction.format import format_label
+from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.run_history.audience_history import AudienceHistory, build_audience_history, select_audience_rows
 from td_pinterest_op.run_history.table import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
@@ -55,10 +55,10 @@ def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     checks: dict[str, _Check] = {}
     with record_run(history, partial(_build_history_rows, settings, checks)):
         rows = history.read_rows(select_audience_rows(history.table, settings.audience_ids)) if history else []
-        known = build_audience_history(rows)
+        past = build_audience_history(rows)
         with connect_services(task, settings, timing=timing) as services:
             for audience_id in settings.audience_ids:
-                checks[audience_id] = _check_audience(services.pinterest, audience_id, known, settings)
+                checks[audience_id] = _check_audience(services.pinterest, audience_id, past, settings)
     states = [state for state, _ in checks.values() if state]
     conditions = [state.condition for state in states]
     usable, waiting = conditions.count(Condition.READY), conditions.count(Condition.MATCHING)
@@ -132,13 +132,13 @@ class AudienceState:
         return broken
 
 
-def _read_state(api: Api, audience_id: str, known: AudienceHistory) -> AudienceState:
-    """Return the state of an audience. `known`: its history. Raises AudienceError if the audience does not exist."""
+def _read_state(api: Api, audience_id: str, past: AudienceHistory) -> AudienceState:
+    """Return the state of an audience. `past`: its history. Raises AudienceError if the audience does not exist."""
     audience = api.find_audience(audience_id)
     if audience is None:
         raise AudienceError(f"there is no audience {audience_id} in ad account {api.ad_account_id}: check both ids")
     customer_list = api.find_customer_list(audience.customer_list_id) if audience.customer_list_id else None
-    members = known.members.get(customer_list.id) if customer_list else None
+    members = past.members.get(customer_list.id) if customer_list else None
     if customer_list and members and members.is_sent:
         # Pinterest's counters show whether others changed the list since that run.
         is_changed = (customer_list.uploaded or 0) > members.records or customer_list.removed
@@ -158,18 +158,18 @@ _Check = tuple[AudienceState | None, str]
 """The state of an audience, None if it cannot be read, and its problem, "" if there is none."""
 
 
-def _check_audience(api: Api, audience_id: str, known: AudienceHistory, settings: StatusSettings) -> _Check:
+def _check_audience(api: Api, audience_id: str, past: AudienceHistory, settings: StatusSettings) -> _Check:
     """Read an audience, log its state, and check its limits. Raises errors that concern all audiences."""
     try:
-        state = _read_state(api, audience_id, known)
+        state = _read_state(api, audience_id, past)
     except (AccountError, StoppedError):
         raise
     except ExportError as error:
         problem = f"audience {audience_id} cannot be read: {error}"
         log.warning("%s", problem)
         return None, problem
-    broken = state.find_broken_limits(settings, previous_size=known.sizes.get(audience_id))
-    label = format_label("audience", audience_id, state.audience_name)
+    broken = state.find_broken_limits(settings, previous_size=past.sizes.get(audience_id))
+    label = f'audience {audience_id} "{escape(state.audience_name)}"'
     level = logging.INFO if state.condition is Condition.READY and not broken else logging.WARNING
     log.log(level, "%s: %s", label, state.summary)
     return state, f"{label}: {' and '.join(broken)}. {state.summary}" if broken else ""

@@ -24,4 +24,4 @@ class FakeTime:
 
     @property
     def timing(self) -> Timing:
-        return Timing(monotonic=self.now, wall=self.now, sleep=self.sleep)
+        return Timing(monotonic=self.now, now=self.now, sleep=self.sleep)

@@ -23,7 +23,7 @@ from tests.clock import FakeTime
 from tests.emulators.server import free_port
 from tests.exporting import Services, serve_both
 
-_encode_all = functools.cache(secret._encode_all)
+_list_all_forms = functools.cache(secret._list_all_forms)
 _home = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
 _USERS_OWN = re.compile(
     r"(TD|TREASURE_DATA|PINTEREST|DIGDAG|XDG)_|(HTTPS?|ALL|NO)_PROXY$|(REQUESTS|CURL)_CA_BUNDLE$|SSL_CERT_",
@@ -120,7 +120,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forgets the credentials of a test, so that they mask no text of another; caches their forms."""
     monkeypatch.setattr(secret, "_parts", defaultdict(set))
-    monkeypatch.setattr(secret, "_encode_all", _encode_all)
+    monkeypatch.setattr(secret, "_list_all_forms", _list_all_forms)
 
 
 @pytest.fixture(autouse=True)

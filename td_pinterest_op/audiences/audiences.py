@@ -1,23 +1,12 @@
 """Find, check, create, switch and remove audiences."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
 
-from td_pinterest_op.audiences.create_once import (
-    PATIENCE,
-    retry_until_ready,
-)
+from td_pinterest_op.audiences.create_once import PATIENCE, repeat_until_list_is_ready
 from td_pinterest_op.audiences.customer_lists import find_list
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
-
-# A request that is refused with one of these may succeed once Pinterest has finished with the list. The client itself
-# repeats a request after a 409 or 423.
-_NOT_READY = (400, 404)
-_SETTLING = ("PROCESSING", "UPLOADING")
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +38,8 @@ class Audiences:
     def create(self, name: str, *, description: str | None, list_id: str) -> Audience:
         """Create an audience that uses a customer list, once Pinterest has finished processing the list."""
         rule = {"customer_list_id": list_id}
-        return self._retry_until_ready(
-            list_id, lambda: self.api.create_audience(name=name, description=description, rule=rule)
-        )
+        create = partial(self.api.create_audience, name=name, description=description, rule=rule)
+        return repeat_until_list_is_ready(create, self.api, list_id=list_id)
 
     def remove(self, audience_id: str) -> bool:
         """Remove an audience. Returns False if Pinterest does not know it."""
@@ -65,38 +53,29 @@ class Audiences:
 
     def switch_list(self, audience_id: str, *, list_id: str) -> None:
         """Ask Pinterest to switch an audience to a customer list."""
-        self._retry_until_ready(list_id, lambda: self.api.switch_audience(audience_id, customer_list_id=list_id))
+        switch = partial(self.api.switch_audience, audience_id, customer_list_id=list_id)
+        repeat_until_list_is_ready(switch, self.api, list_id=list_id)
 
-    def confirm_list(self, audience_id: str, *, list_id: str) -> Audience:
-        """Wait until Pinterest shows that an audience uses a customer list, and return the audience.
+    def use_list(self, audience: Audience, *, list_id: str) -> Audience:
+        """Switch an audience to a customer list, unless it uses that list; return it once Pinterest shows that list.
 
         Waits for as long as the retry settings allow, at least half a minute: reads may lag behind writes.
         Raises PinterestError if it still uses another list.
         """
+        if audience.customer_list_id != list_id:
+            self.switch_list(audience.id, list_id=list_id)
         client = self.api.client
         for wait in (*client.retry.iterate_waits_for(PATIENCE), None):
-            audience = self.api.find_audience(audience_id)
-            if audience and audience.customer_list_id == list_id:
-                return audience
+            now = self.api.find_audience(audience.id)
+            if now and now.customer_list_id == list_id:
+                return now
             if wait is not None:
                 client.rate_limiter.wait(wait)
-        seen = f"it used customer list {audience.customer_list_id}" if audience else "it was not found"
+        seen = f"it used customer list {now.customer_list_id}" if now else "it was not found"
         raise PinterestError(
-            f"Pinterest accepted customer list {list_id} for audience {audience_id}, but when the audience was last "
+            f"Pinterest accepted customer list {list_id} for audience {audience.id}, but when the audience was last "
             f"read, {seen}: the change may appear later"
         )
-
-    def _retry_until_ready(self, list_id: str, request: Callable[[], _T]) -> _T:
-        """Return the result of a request, which is repeated while Pinterest has not yet finished with the list."""
-
-        def is_not_ready(error: RequestRefusedError) -> bool:
-            """Return whether the request failed because Pinterest does not find the list yet, or still processes it."""
-            if error.status not in _NOT_READY:
-                return False
-            customer_list = self.api.find_customer_list(list_id)
-            return customer_list is None or customer_list.status.upper() in _SETTLING
-
-        return retry_until_ready(request, self.api.client, list_id=list_id, is_not_ready=is_not_ready)
 
     def check_type_and_account(self, audience: Audience) -> None:
         """Raise AudienceError unless this is a customer-list audience of this ad account."""

@@ -1,12 +1,14 @@
-"""Create an audience or a list exactly once, even if a response is lost or a second run of the task creates it too."""
+"""Create an audience or a list exactly once, even if a response is lost or a second run of the task creates it too.
+
+Listings and reads may lag behind writes, and a new list is not ready at once: functions here wait for both.
+"""
 
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 from td_pinterest_op.errors import ConnectionBrokenError, ExportError, MaybeAppliedError, RequestRefusedError
-from td_pinterest_op.pinterest.api import Audience, CustomerList
+from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
 from td_pinterest_op.pinterest.client import MOST_BROKEN, Client
 from td_pinterest_op.runtime.clock import format_duration
 
@@ -14,25 +16,14 @@ log = logging.getLogger(__name__)
 
 # Seconds in which Pinterest may still show what it has just written, whatever the retry settings are.
 PATIENCE = 30.0
-# Listings may lag behind writes. Seconds before each read after a lost response, ten in all.
+# Seconds before each of the reads that look for a new entity, ten in all.
 _POLL_WAITS = (0.5, 1.5, 2.0, 3.0, 3.0)
+# So refused, a request may succeed once Pinterest has finished with the list. The client repeats it after 409 and 423.
+_NOT_READY = (400, 404)
+_SETTLING = ("PROCESSING", "UPLOADING")
 
 _T = TypeVar("_T", Audience, CustomerList)
 _Answer = TypeVar("_Answer")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateResult(Generic[_T]):
-    """An audience or list that was created. `answered`: the request got a response. `lost`: an earlier one got none."""
-
-    entity: _T
-    answered: bool
-    lost: bool
-
-
-def find_oldest(entities: Iterable[_T]) -> _T | None:
-    """Return the entity with the lowest id, or None if there are none. Each try of a task finds the same one."""
-    return min(entities, key=age_key, default=None)
 
 
 def age_key(entity: Audience | CustomerList) -> tuple[int, str]:
@@ -41,10 +32,7 @@ def age_key(entity: Audience | CustomerList) -> tuple[int, str]:
 
 
 def wait_for_consistency(client: Client) -> None:
-    """Wait until listings show everything created before this run. Returns at once if the run is old enough.
-
-    An earlier try of this task may have been killed just after it created something.
-    """
+    """Wait until listings show what an earlier try of this task, killed before this run began, may have created."""
     wait = sum(_POLL_WAITS) - client.age
     if wait > 0:
         log.info(
@@ -54,19 +42,29 @@ def wait_for_consistency(client: Client) -> None:
         client.rate_limiter.wait(wait)
 
 
-def retry_until_ready(
-    request: Callable[[], _Answer], client: Client, *, list_id: str, is_not_ready: Callable[[RequestRefusedError], bool]
+def repeat_until_list_is_ready(
+    request: Callable[[], _Answer], api: Api, *, list_id: str, has_records: bool = False
 ) -> _Answer:
-    """Return the result of a request that uses a list. The request is repeated while `is_not_ready(error)` is true."""
-    for wait in client.retry.iterate_waits_for(PATIENCE):
+    """Return a request's result; repeat it while Pinterest processes its list. `has_records`: it contains records."""
+    for wait in api.client.retry.iterate_waits_for(PATIENCE):
         try:
             return request()
         except RequestRefusedError as error:
-            if not is_not_ready(error):
+            if not _can_succeed_later(error.status, api, list_id, has_records=has_records):
                 raise
             log.info("customer list %s is not ready (%s); trying again in %s", list_id, error, format_duration(wait))
-        client.rate_limiter.wait(wait)
+        api.client.rate_limiter.wait(wait)
     return request()
+
+
+def _can_succeed_later(status: int | None, api: Api, list_id: str, *, has_records: bool) -> bool:
+    """Whether a request, refused with an HTTP `status`, may succeed once Pinterest has processed its list."""
+    if has_records:  # a 400 may be about them
+        return status == 404
+    if status not in _NOT_READY:
+        return False
+    customer_list = api.find_customer_list(list_id)
+    return customer_list is None or customer_list.status.upper() in _SETTLING
 
 
 def poll_until_found(find: Callable[[], _Answer | None], client: Client) -> _Answer | None:
@@ -79,15 +77,14 @@ def poll_until_found(find: Callable[[], _Answer | None], client: Client) -> _Ans
 
 
 def create_once(
-    *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, divisible: bool = False
-) -> CreateResult[_T]:
-    """Create an audience or a list with `create`. If the response is lost, repeat only if `find` finds nothing.
+    *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, is_divisible: bool = False
+) -> tuple[_T, int]:
+    """Return what `create` creates, and how many responses were lost. If one is, repeat only if `find` finds nothing.
 
-    If two runs of a task create at once, both find both entities afterwards, and take the one that `find` prefers.
-
-    Raises MaybeAppliedError when the retries are used up, and what `create` and `find` raise, with `maybe_applied` if
-    the entity may exist. If the request is `divisible`, raises ConnectionBrokenError after two requests without any
-    response.
+    `create` requests an audience or a list (`is_divisible`: with several records). If two runs of a task create at
+    once, both return the entity that `find` prefers. Raises MaybeAppliedError when the retries are used up,
+    ConnectionBrokenError after two requests without any response if they are divisible, and what the functions raise,
+    with `maybe_applied` if it may exist.
     """
     lost, made, wait = 0, None, format_duration(sum(_POLL_WAITS))
     try:
@@ -99,14 +96,13 @@ def create_once(
                 log.warning("%s; checking for up to %s whether the request succeeded, before repeating it", error, wait)
                 earlier = poll_until_found(find, client)
                 if earlier is not None:
-                    return CreateResult(entity=earlier, answered=False, lost=True)
+                    return earlier, lost
                 if lost > client.retry.count:
                     raise
-                if divisible and error.status is None and lost == MOST_BROKEN:
+                if is_divisible and error.status is None and lost == MOST_BROKEN:
                     raise ConnectionBrokenError(str(error)) from None
         # A listing may not show a new entity yet.
-        first = find() or made
-        return CreateResult(entity=first, answered=first.id == made.id, lost=lost > 0)
+        return find() or made, lost
     except ExportError as error:
         # If `find` fails, the entity may have been created.
         error.maybe_applied = error.maybe_applied or lost > 0 or made is not None

@@ -1,33 +1,24 @@
 """Name, find, create and fill the customer lists of this operator.
 
-Their names are `{audience name} (td {session key} {job id} {fingerprint})`. By the name, a rerun of the same workflow
-session recognises its own lists, whatever step the earlier try stopped after, and so does a second run of the same task
-(digdag is at-least-once).
+Their names are `{audience name} (td {session key} {job id} {fingerprint})`. By the name, a rerun of a workflow session,
+or a second run of its task (digdag is at-least-once), recognises the session's lists.
 """
 
 import hashlib
 import logging
 import re
 import threading
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
-from td_pinterest_op.audiences.create_once import (
-    CreateResult,
-    age_key,
-    create_once,
-    find_oldest,
-    retry_until_ready,
-    wait_for_consistency,
-)
+from td_pinterest_op.audiences.create_once import age_key, create_once, repeat_until_list_is_ready, wait_for_consistency
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
 from td_pinterest_op.records.prepared import Batch, PreparedRecords, compute_fingerprint
 from td_pinterest_op.records.rows import SINGLE_DIGEST
-from td_pinterest_op.redaction.format import escape, format_label
+from td_pinterest_op.redaction.secret import escape
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +60,8 @@ def parse_list_name(list_name: str) -> ListName | None:
 class CustomerLists:
     """The customer lists that one workflow session created for the audience with this id or name.
 
-    Audiences may share a name, so a list's name alone does not identify its audience. A list that another audience uses
-    is never filled, since both audiences would get its people. Methods raise what the API raises.
+    A list's name alone does not identify its audience, since audiences may share a name: a list that another audience
+    uses is never filled. Methods raise what the API raises.
     """
 
     api: Api
@@ -78,79 +69,66 @@ class CustomerLists:
     audience_id: str | None
     audience_name: str | None
     is_nca: bool
-    _created_ids: set[str] = field(init=False, default_factory=set)  # of lists of this session
-    _abandoned_ids: set[str] = field(init=False, default_factory=set)  # of lists that may have other members, too
+    created_ids: set[str] = field(init=False, default_factory=set)  # of lists that this run created
+    _abandoned_ids: set[str] = field(init=False, default_factory=set)  # of lists not to fill: others are in them
 
     def find_or_name_list(
-        self, audience_name: str, prepared: PreparedRecords, *, job_id: str | None, used: str | None, is_exact: bool
-    ) -> "ListToFill":
+        self, audience_name: str, prepared: PreparedRecords, *, job_id: str | None, used_id: str | None, is_exact: bool
+    ) -> "TargetList":
         """Return the list to fill: the one that an earlier try of this session made for the same records, or a new one.
 
-        Other records (of a corrected query, say) need a list of their own, or it would have both. The fingerprint
-        distinguishes them, whatever job they come from. Without records, a list of any try that is still empty will do.
-
-        `used`: the list that the audience uses now. Somebody may have added people to that list or an earlier one: if
-        `is_exact`, a list is taken only if Pinterest counts no more records in it than `prepared` has.
+        Other records (of a corrected query, say) need a list of their own; the fingerprint distinguishes them. Without
+        records, any list that is still empty will do. Somebody may have added people to the list that the audience
+        uses now (`used_id`) or to an earlier one: a list with more than the records is taken only if not `is_exact`.
         """
         is_empty = not prepared.unique_count
         prepared, job = (PreparedRecords(), _NO_JOB) if is_empty else (prepared, job_id or _FILE)
+        prefix = f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self.session_key} "
+        fingerprint = prepared.fingerprint
         started = {
             made: prepared.upload_count if name.initial_count is None else name.initial_count
-            for made, name in self._find_session_lists(audience_name).items()
-            if is_empty == (name.job == _NO_JOB) and (is_empty or name.fingerprint == prepared.fingerprint)
+            for made in self._find_fillable_lists(prefix)
+            if (name := self._parse_name_of_session(made))
+            and (name.job == _NO_JOB if is_empty else name.fingerprint == fingerprint)
         }
-        # Others may have added people to a list that was in use. Lists newer than the one in use never were.
-        in_use = {made: own for made, own in started.items() if used and age_key(made) <= (len(used), used)}
-        shared = {made.id for made, own in in_use.items() if self._may_exceed(made, limit=own)}
-        if is_exact:
+        # Lists newer than the one in use never were in use.
+        shared = {
+            made.id
+            for made, own in started.items()
+            if used_id and age_key(made) <= (len(used_id), used_id) and self._may_exceed(made, limit=own)
+        }
+        if is_exact or is_empty:
             self._abandoned_ids |= shared
-        earlier = find_oldest(made for made in started if made.id not in self._abandoned_ids)
-        name = f"{self._build_name_prefix(audience_name)}{job} {prepared.fingerprint})"
-        list_id, list_type = earlier.id if earlier else "", prepared.list_type
-        return ListToFill(lists=self, name=name, list_type=list_type, id=list_id, is_shared=list_id in shared)
+        earlier = min((made for made in started if made.id not in self._abandoned_ids), key=age_key, default=None)
+        list_id, name_to_create = earlier.id if earlier else "", f"{prefix}{job} {fingerprint})"
+        return TargetList(
+            lists=self, name=name_to_create, list_type=prepared.list_type, id=list_id, is_shared=list_id in shared
+        )
 
-    def _build_name_prefix(self, audience_name: str) -> str:
-        """Return the beginning of the names of this session's lists for an audience."""
-        return f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self.session_key} "
-
-    def _find_session_lists(self, audience_name: str) -> dict[CustomerList, ListName]:
-        """Return this session's lists for the audience, without those that another audience uses."""
-        prefix = self._build_name_prefix(audience_name)
-        named = {
-            listed: name
-            for listed in self.api.list_customer_lists()
-            if listed.name.startswith(prefix) and (name := self._parse_own_name(listed))
-        }
-        own = {listed: named[listed] for listed in self._exclude_used_lists(named)}
-        self._created_ids.update(listed.id for listed in own)
-        return own
-
-    def _parse_own_name(self, customer_list: CustomerList) -> ListName | None:
-        """Return a list's parsed name, or None if this session did not create the list."""
-        name = parse_list_name(customer_list.name)
-        return name if name and name.session == self.session_key else None
-
-    def _exclude_used_lists(self, lists: Collection[CustomerList]) -> list[CustomerList]:
-        """Return the lists that no other audience uses."""
-        if not lists:
+    def _find_fillable_lists(self, prefix: str) -> list[CustomerList]:
+        """Return lists with a name `prefix` that may be filled: not abandoned, and not in use by other audiences."""
+        named = [listed for listed in self.api.list_customer_lists() if listed.name.startswith(prefix)]
+        if not named:
             return []
         in_use = {
             audience.customer_list_id
             for audience in self.api.list_audiences()
             if audience.id != self.audience_id and audience.name != self.audience_name
         }
-        return [customer_list for customer_list in lists if customer_list.id not in in_use]
+        return [listed for listed in named if listed.id not in in_use | self._abandoned_ids]
+
+    def _parse_name_of_session(self, customer_list: CustomerList) -> ListName | None:
+        """Return a list's parsed name, or None if this session did not create the list."""
+        name = parse_list_name(customer_list.name)
+        return name if name and name.session == self.session_key else None
 
     def is_empty(self, audience: Audience) -> bool:
-        """Return whether the audience uses a list that was created empty and is still empty.
-
-        Waits until counters show the people who were added before this run.
-        """
+        """Return whether the audience uses a list that was created empty and is still empty."""
         used = find_list(self.api, audience)
         name = parse_list_name(used.name) if used else None
         if not used or not name or name.initial_count is None or self._may_exceed(used, limit=name.initial_count):
             return False
-        wait_for_consistency(self.api.client)
+        wait_for_consistency(self.api.client)  # counters then show the people who were added before this run
         return not self._may_exceed(used, limit=name.initial_count)
 
     def _may_exceed(self, customer_list: CustomerList, *, limit: int) -> bool:
@@ -162,46 +140,44 @@ class CustomerLists:
 
     def is_of_this_session(self, audience: Audience) -> bool:
         """Return whether this workflow session created the audience's list."""
-        if audience.customer_list_id not in self._created_ids:
-            customer_list = find_list(self.api, audience)
-            if customer_list is None or not self._parse_own_name(customer_list):
-                return False
-            self._created_ids.add(customer_list.id)
-        return True
+        if audience.customer_list_id in self.created_ids:  # which reads may not show yet
+            return True
+        used = find_list(self.api, audience)
+        return used is not None and self._parse_name_of_session(used) is not None
 
-    def create(self, name: str, list_type: str, records: Batch | None) -> CreateResult[CustomerList]:
-        """Create a list with its first records, or return the list of that name from an earlier try."""
+    def create(self, name: str, list_type: str, records: Batch | None) -> CustomerList:
+        """Create a list with its first records, or return the list of that name that an earlier request created."""
+
+        def create_list() -> CustomerList:
+            made = api.create_customer_list(name=name, list_type=list_type, records=records, is_nca=self.is_nca)
+            self.created_ids.add(made.id)
+            return made
 
         def find_earlier_list() -> CustomerList | None:
-            """Return the oldest list with the name that an earlier try created, or None."""
-            listed = self.api.list_customer_lists()
-            named = [made for made in listed if made.name == name and made.id not in self._abandoned_ids]
-            return find_oldest(self._exclude_used_lists(named))
+            named = (listed for listed in self._find_fillable_lists(name) if listed.name == name)
+            return min(named, key=age_key, default=None)
 
-        api = self.api
+        api, is_divisible = self.api, records is not None and len(records) > 1
         wait_for_consistency(api.client)
-        create = partial(api.create_customer_list, name=name, list_type=list_type, records=records, is_nca=self.is_nca)
-        if earlier := find_earlier_list():
-            created = CreateResult(entity=earlier, answered=False, lost=False)
-        else:
-            divisible = records is not None and len(records) > 1
-            created = create_once(create=create, find=find_earlier_list, client=api.client, divisible=divisible)
-        self._created_ids.add(created.entity.id)
-        log.info("%s", format_label("customer list", created.entity.id, name))
-        return created
+        made = find_earlier_list()
+        if made is None:
+            made, _ = create_once(
+                create=create_list, find=find_earlier_list, client=api.client, is_divisible=is_divisible
+            )
+        log.info('customer list %s "%s"', made.id, escape(name))
+        return made
 
     def add(self, list_id: str, records: Batch) -> Response:
         """Add records to a list. The request is repeated while Pinterest does not find the new list."""
         request = partial(self.api.change_records, list_id, records, operation="ADD")
-        client = self.api.client
-        return retry_until_ready(request, client, list_id=list_id, is_not_ready=lambda error: error.status == 404)
+        return repeat_until_list_is_ready(request, self.api, list_id=list_id, has_records=True)
 
 
 @dataclass(slots=True, kw_only=True)
-class ListToFill:
-    """A customer list to fill or to leave empty. `id`: its id on Pinterest, or "" until it is created.
+class TargetList:
+    """A customer list that a run fills, or creates empty. `is_shared`: somebody else may have added people to it.
 
-    `is_shared`: somebody may have added other people to it. Several threads may call `add`.
+    `id`: "" until it is created. Several threads may call `add`.
     """
 
     lists: CustomerLists
@@ -211,38 +187,26 @@ class ListToFill:
     is_shared: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    @property
-    def description(self) -> str:
-        """The plan's text for the list: whether it is created, or continued from an earlier try."""
-        if self.id:
-            return f"continue with customer list {self.id} of this session's earlier try"
-        return f'create customer list "{escape(self.name)}"'
-
     def add(self, records: Batch) -> Response | None:
         """Add records to the list, and return the response, or None if the request created the list with them."""
-        lost = False
         with self._lock:
-            if not self.id:
-                created = self.lists.create(self.name, self.list_type, records)
-                self.id, lost = created.entity.id, created.lost
-                if created.answered:
+            if is_new := not self.id:
+                self.id = self.lists.create(self.name, self.list_type, records).id
+                if self.id in self.lists.created_ids:
                     return None
-        # Also if the list was found: the request that created it may have had other records.
+        # Also if the list was found: the request that created it may have had these records, or others.
         try:
             return self.lists.add(self.id, records)
         except ExportError as error:
-            error.maybe_applied = error.maybe_applied or lost
+            error.maybe_applied = error.maybe_applied or is_new
             raise
 
     def create_empty(self) -> None:
-        """Create the list without records, unless it exists.
-
-        Where Pinterest demands records, the list gets one digest that belongs to nobody.
-        """
+        """Create the list without records, unless it exists, or with a single one if Pinterest demands records."""
         if self.id:
             return
         try:
-            created = self.lists.create(self.name, self.list_type, None)
+            made = self.lists.create(self.name, self.list_type, None)
         except RequestRefusedError as error:
             if error.status != 400:
                 raise
@@ -252,8 +216,8 @@ class ListToFill:
             # Made of the name: a second run of this task computes the same digest and the same name.
             nobody = hashlib.sha256(f"nobody in {self.name}".encode()).digest()
             name = self.name.removesuffix(f"{compute_fingerprint()})") + f"{compute_fingerprint([nobody])})"
-            created = self.lists.create(name, self.list_type, Batch([(SINGLE_DIGEST, nobody)]))
-        self.id = created.entity.id
+            made = self.lists.create(name, self.list_type, Batch([(SINGLE_DIGEST, nobody)]))
+        self.id = made.id
 
 
 def find_list(api: Api, audience: Audience) -> CustomerList | None:

@@ -14,13 +14,12 @@ from td_pinterest_op.records.sql import find_hashing_reason, require_hashable
 from td_pinterest_op.settings.parse import (
     TASK_PARAMETERS,
     drop_console_keys,
-    find_action,
     find_misspelt_parameters,
     parse_settings,
+    parse_values,
 )
-from td_pinterest_op.settings.setting import ActionSpec, SettingsTable
 from td_pinterest_op.settings.structures import read_mapping
-from td_pinterest_op.settings.table import SendingSettings, Settings
+from td_pinterest_op.settings.table import ActionSpec, SendingSettings, Settings, SettingsTable
 from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.treasure_data.job import Source
@@ -30,8 +29,7 @@ from td_pinterest_op.workflow.history import read_history_database
 
 log = logging.getLogger(__name__)
 
-# A task has one of these at most.
-_ROWS = frozenset({"query", "job_id"})
+_ROWS = frozenset({"query", "job_id"})  # a task has one of these at most
 
 _S = TypeVar("_S", bound=SendingSettings)
 
@@ -50,9 +48,9 @@ ExportRequest = Request[Settings]
 
 
 def read_settings(value: object, *, place: str) -> Mapping[object, object]:
-    """Return settings as a mapping. JSON or YAML text is parsed. Settings that are left out give an empty mapping.
+    """Return settings, a mapping or its JSON or YAML text, as a mapping. Raises SettingsError, which names `place`.
 
-    `place` names their origin in messages. Raises SettingsError for any other value.
+    Without settings (`is_left_out`), the mapping is empty.
     """
     try:
         return {} if is_left_out(value) else read_mapping(value)
@@ -88,8 +86,8 @@ def extend_task(
 ) -> workflow.Task:
     """Return the task with further settings and parameters, which override its own. `place`: their origin, for the log.
 
-    A blank setting overrides no other: a template that rendered to nothing must not lift what the task restricts. The
-    log names what is overridden.
+    The log names what they override. A blank setting overrides no other: a template that rendered to nothing must not
+    lift what the task restricts.
     """
     shared = read_settings(task.params.get("result_settings"), place="result_settings")
     new = {key: value for key, value in settings.items() if not is_left_out(value)}
@@ -102,29 +100,24 @@ def extend_task(
 
 
 def read_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | None = None) -> Request[_S]:
-    """Return the checked request of an export or an erasure. Raises SettingsError with every problem.
-
-    Args:
-        table: the settings and actions.
-        rows: what is exported instead of the task's job.
-    """
+    """Return the checked request. `rows` replace those of the task's job. Raises SettingsError with every problem."""
     raw = task.params.get("result_settings")
     if "activation_id" in task.params and isinstance(raw, str):  # the console's text
         with contextlib.suppress(WrongValueError):  # `parse_settings` reports unreadable text
             raw = drop_console_keys(read_mapping(raw), table)
-    action = find_action(raw, table=table)
+    action = parse_values(raw, table=table, environ=task.environ).action
     errors = SettingsErrorCollector()
     settings = errors.call(parse_settings, raw, table=table, environ=task.environ)
     if settings and settings.history:  # only for its problems: the history finds the database again
         errors.call(read_history_database, task, settings.history)
     errors.call(getattr, task, "endpoints")
     for name, meant in find_misspelt_parameters(task.params).items():
-        errors.add(f"{name} is not a parameter of an export; did you mean {meant}?", key=name)
+        errors.append(SettingsError(f"{name} is not a parameter of an export; did you mean {meant}?", key=name))
     source: Source | Rows | None = rows
     if source is None and (action is None or action.reads_rows):
         source = errors.call(workflow.read_source, task)
         errors.call(getattr, task, "td_api_key")
-    lists = _read_people_lists(task, action, errors) if table.actions else {}
+    lists = _read_people_lists(task, action, errors) if "action" in table.by_name else {}
     if isinstance(settings, Settings) and (needed_by := find_hashing_reason(settings.action, settings.hash_in)):
         for name, each in {**({"query": source} if source else {}), **lists}.items():
             errors.call(require_hashable, each, name=name, needed_by=needed_by)

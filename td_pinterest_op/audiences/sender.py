@@ -1,13 +1,10 @@
 """Sends batches of records: several at once, halved if Pinterest refuses one. Errors count the sent records."""
 
-import enum
 import logging
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
@@ -16,7 +13,6 @@ from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.runtime.shutdown import start_thread
-from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow.progress import Phase, ProgressReporter
@@ -25,8 +21,7 @@ log = logging.getLogger(__name__)
 
 # A 400 that every piece of a batch gets, this many halvings deep, is about the request and not about its records.
 MAX_HALVINGS = 3
-# Seconds between two reports of the progress while no request ends.
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 1.0  # between two reports of the progress while no request ends
 
 SendRecords = Callable[[Batch], Response | None]
 """Sends records in one request. Returns None if the request created the list."""
@@ -37,42 +32,32 @@ _ROWS_ADVICE = (
 )
 
 
-class _Outcome(enum.Enum):
-    """The outcome of a request that sends a part of a batch. BROKEN: the connection broke twice."""
+@dataclass(slots=True)
+class _Piece:
+    """A part of a batch, for one request. `in_doubt`: an earlier request may have sent it."""
 
-    ACCEPTED = enum.auto()
-    REFUSED = enum.auto()  # some of its records (400)
-    TOO_LARGE = enum.auto()
-    BROKEN = enum.auto()
+    records: Batch
+    in_doubt: bool = False
+
+    def split(self, size: int) -> "list[_Piece]":
+        """Divide the piece into pieces of `size` records; the last may have fewer."""
+        return [_Piece(part, self.in_doubt) for part in self.records.split(size)]
+
+    def halve(self) -> "list[_Piece]":
+        """Divide the piece into two halves. A single record cannot be divided: returns no pieces."""
+        return self.split((len(self.records) + 1) // 2) if len(self.records) > 1 else []
 
 
 @dataclass(slots=True, kw_only=True)
-class _BatchResult:
-    """The result of sending a batch. `broken`: how often in a row the outcome of a request was BROKEN."""
+class _BatchState:
+    """The state of a batch that is being sent. `broken`: how many requests in a row ended with a broken connection."""
 
     records: Batch
+    send_records: SendRecords
     accepted: int = 0
     refused: int = 0
     throttled: bool = False
-    error: ExportError | None = None
     broken: int = 0
-
-
-@dataclass(slots=True)
-class _Piece:
-    """A part of a batch, for one request. `halvings`: how often a 400 halved it. `in_doubt`: it may have been sent."""
-
-    records: Batch
-    halvings: int = 0
-    in_doubt: bool = False
-
-    def split(self, size: int, *, halvings: int = 0) -> "list[_Piece]":
-        """Return pieces of up to `size` records each. `halvings` is added to the number of their halvings."""
-        return [_Piece(part, self.halvings + halvings, self.in_doubt) for part in self.records.split(size)]
-
-    def halve(self, *, halvings: int = 0) -> "list[_Piece]":
-        """Return the two halves, or nothing for a single record. `halvings` is added to the number of halvings."""
-        return self.split((len(self.records) + 1) // 2, halvings=halvings) if len(self.records) > 1 else []
 
 
 class ConcurrencyLimit:
@@ -110,10 +95,10 @@ class Sender:
     stats: Stats
     reporter: ProgressReporter
     phase: str = "sending"
-    # Records in one request. `_largest` is set once a batch was too large, for all later batches.
+    # Records in one request. `_largest` is set once a batch was too large, for all later batches. There is no lock: if
+    # two threads set it at once, another request may be too large.
     _largest: int | None = None
     _most_accepted: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self._concurrency = ConcurrencyLimit(maximum=self.settings.max_in_flight)
@@ -121,8 +106,7 @@ class Sender:
     def send(self, prepared: PreparedRecords, send_records: SendRecords) -> None:
         """Send every batch with `send_records`: first a single request, then several at a time, in any order.
 
-        Raises the first error once the outcome of the batches in flight is known. Its message counts the records that
-        were sent and those that were not.
+        Raises the first error, whose message counts the records, once the outcome of the batches in flight is known.
         """
         settings, rate_limiter, total = self.settings, self.client.rate_limiter, prepared.unique_count
         pace = settings.records_per_second
@@ -131,7 +115,7 @@ class Sender:
             with self.reporter.show_progress(phase) as progress:
                 self._send_all(prepared.read_batches(settings.limit_records_per_request), send_records, progress)
         except Exception as error:
-            known = to_export_error(error)
+            known = ExportError.from_exception(error)
             # After a signal, or a failure of the spool: the threads must not send the batches that they have.
             rate_limiter.stop(known)
             raise known.extend(self._describe_progress()) from None
@@ -141,7 +125,7 @@ class Sender:
         before = self.stats.sent + self.stats.refused
         failure: ExportError | None = None
         # Daemon threads: a run that is stopped must not wait for a response that may take minutes.
-        running: set[Future[_BatchResult]] = set()
+        running: set[Future[bool]] = set()
         batch = next(batches, None)
         while True:
             while batch is not None and not failure and len(running) < self._concurrency.size:
@@ -159,12 +143,13 @@ class Sender:
             if not running:
                 break
             ended, running = futures.wait(running, timeout=_POLL_SECONDS, return_when=futures.FIRST_COMPLETED)
-            for result in [future.result() for future in ended]:
-                if result.error:
-                    failure = failure or result.error
+            for future in ended:
+                try:
+                    self._concurrency.record_response(throttled=future.result())
+                except Exception as error:
+                    failure = failure or ExportError.from_exception(error)
                     # No request leaves any more, nor is one repeated. Those in flight are waited for.
                     self.client.rate_limiter.stop(failure)
-                self._concurrency.record_response(throttled=result.throttled)
             progress(self.stats.sent + self.stats.refused - before)
         if failure:
             raise failure
@@ -182,105 +167,97 @@ class Sender:
             f"[last x-pinterest-rid {self.client.last_request_id}]"
         )
 
-    def _send_batch(self, records: Batch, send_records: SendRecords) -> _BatchResult:
-        """Send a batch and return its result, which has the error if there is one."""
-        batch = _BatchResult(records=records)
-        try:
-            for part in records.split(self._largest or len(records)):
-                self._send_in_pieces(part, batch, send_records)
-            self._raise_if_rejected(batch)
-        except Exception as error:
-            batch.error = to_export_error(error)
-        return batch
+    def _send_batch(self, records: Batch, send_records: SendRecords) -> bool:
+        """Send a batch, and return whether Pinterest throttled it. Raises an error also for refused records."""
+        batch = _BatchState(records=records, send_records=send_records)
+        for part in records.split(self._largest or len(records)):
+            self._send_and_isolate_invalid(part, batch)
+        self._raise_if_refused(batch)
+        return batch.throttled
 
-    def _send_in_pieces(self, records: Batch, batch: _BatchResult, send_records: SendRecords) -> None:
+    def _send_and_isolate_invalid(self, records: Batch, batch: _BatchState) -> None:
         """Send records, and halve each refused piece until every invalid record is in a piece of its own.
 
         Raises RequestRefusedError if Pinterest accepts no piece after MAX_HALVINGS: the request must be the cause.
         """
-        accepted_before, halvings = batch.accepted, 0
-        pieces = deque([_Piece(records)])
+        accepted_before, halvings, pieces = batch.accepted, 0, [_Piece(records)]
         while pieces:
-            piece = pieces.popleft()
-            if self._largest and len(piece.records) > self._largest:
-                pieces.extendleft(piece.split(self._largest))
-                continue
-            if piece.halvings > MAX_HALVINGS and batch.accepted == accepted_before:
-                break
-            outcome = self._send_piece(piece, batch, send_records)
-            if outcome is _Outcome.REFUSED:
-                halvings = piece.halvings
-                # Last in the queue: all of a batch is tried at one size before any of it at half of that.
-                pieces.extend(piece.halve(halvings=1))
-            elif outcome is not _Outcome.ACCEPTED:
-                pieces.extendleft(piece.halve())
-        if halvings >= MAX_HALVINGS and batch.accepted == accepted_before:
-            raise self._build_request_error(
-                f"Pinterest refused a batch (400), and also every part of it after {MAX_HALVINGS} halvings: the cause "
-                "seems to be the request, not its records. If Pinterest does refuse that many records, set a much "
-                "smaller limit_records_per_request to find them",
-                batch,
-            )
+            # All are tried at one size before any at half of that.
+            refused = self._send_pieces(pieces, batch)
+            if refused and halvings >= MAX_HALVINGS and batch.accepted == accepted_before:
+                raise self._build_request_error(
+                    f"Pinterest refused a batch (400), and also every part of it after {MAX_HALVINGS} halvings: the "
+                    "cause seems to be the request, not its records. If Pinterest does refuse that many records, set "
+                    "a much smaller limit_records_per_request to find them",
+                    batch,
+                )
+            pieces = [half for piece in refused for half in piece.halve()]
+            halvings += 1
 
-    def _send_piece(self, piece: _Piece, batch: _BatchResult, send_records: SendRecords) -> _Outcome:
-        """Send a piece, and return the outcome. Raises errors that do not concern the records of the piece."""
-        size, count, was_in_doubt = len(piece.records), piece.records.record_count, piece.in_doubt
+    def _send_pieces(self, pieces: Iterable[_Piece], batch: _BatchState) -> list[_Piece]:
+        """Send pieces, divided where they are too large. Returns those that Pinterest refused (400)."""
+        return [refused for piece in pieces for refused in self._send_piece(piece, batch)]
+
+    def _send_piece(self, piece: _Piece, batch: _BatchState) -> list[_Piece]:
+        """Send a piece, divided if it is too large, and return the pieces of it that Pinterest refused (400)."""
+        size, half = len(piece.records), (len(piece.records) + 1) // 2
+        if self._largest and size > self._largest:
+            return self._send_pieces(piece.split(self._largest), batch)
+        error = self._send_request(piece, batch)
+        if isinstance(error, ConnectionBrokenError):
+            self._wait_after_broken_connection(error, size, batch)
+        elif error and error.status == 413:
+            self._largest = min(half, self._largest or half)
+            log.warning(
+                "a batch of %d records is too large for Pinterest; from now on, batches have at most %d", size, half
+            )
+        else:
+            return [piece] if error else []
+        return self._send_pieces(piece.halve(), batch)
+
+    def _send_request(self, piece: _Piece, batch: _BatchState) -> ExportError | None:
+        """Send and count a piece. Returns an error that concerns its records or their number, and raises any other."""
+        size, records, was_in_doubt = len(piece.records), piece.records.record_count, piece.in_doubt
         # In doubt until the outcome is known.
-        self.stats.count_records(in_doubt=count * (not was_in_doubt))
+        self.stats.count_records(in_doubt=records * (not was_in_doubt))
         try:
-            response = send_records(piece.records)
+            response = batch.send_records(piece.records)
         except ExportError as error:
-            outcome = _classify_error(error, size)
-            refused = outcome is _Outcome.REFUSED and size == 1
-            piece.in_doubt = not refused and (was_in_doubt or error.maybe_applied or outcome is _Outcome.BROKEN)
-            self.stats.count_records(refused=count * refused, in_doubt=-count * (not piece.in_doubt))
-            batch.refused += refused
-            if outcome is None:
-                raise
-            self._learn_from_failure(error, outcome, size, batch)
-            return outcome
-        self.stats.count_records(sent=count, in_doubt=-count)
-        self._learn_from_success(response, size, batch)
-        return _Outcome.ACCEPTED
-
-    def _learn_from_success(self, response: Response | None, records: int, batch: _BatchResult) -> None:
-        """Count the accepted records. If the connection broke at larger sizes, limit all later batches to this size."""
-        batch.accepted += records
+            status = error.status if isinstance(error, RequestRefusedError) else None
+            is_refused = status == 400 and size == 1
+            piece.in_doubt = not is_refused and (was_in_doubt or error.maybe_applied)
+            self.stats.count_records(refused=records * is_refused, in_doubt=-records * (not piece.in_doubt))
+            batch.refused += is_refused
+            if status == 400 or (status == 413 and size > 1) or isinstance(error, ConnectionBrokenError):
+                return error
+            raise
+        self.stats.count_records(sent=records, in_doubt=-records)
+        batch.accepted += size
         batch.throttled = batch.throttled or bool(response and response.throttled)
-        if batch.broken and records >= self._most_accepted:
+        if batch.broken and size >= self._most_accepted:
             # No larger piece was ever accepted: the size is the cause, and not the connection.
-            self._lower_batch_size(records)
-            log.warning("a batch of %d records was accepted; from now on, batches have at most that many", records)
+            self._largest = min(size, self._largest or size)
+            log.warning("a batch of %d records was accepted; from now on, batches have at most that many", size)
         batch.broken = 0
-        self._most_accepted = max(self._most_accepted, records)
+        self._most_accepted = max(self._most_accepted, size)
+        return None
 
-    def _learn_from_failure(self, error: ExportError, outcome: _Outcome, records: int, batch: _BatchResult) -> None:
-        """Wait before the next try if the connection broke, or lower the batch size if the request was too large."""
-        half = (records + 1) // 2
-        if outcome is _Outcome.BROKEN:
-            # Wait as between retries, since a gateway that drops large bodies looks like one that is down.
-            batch.broken += 1
-            retry, tried = self.client.retry, 2 * batch.broken
-            if tried > retry.count:
-                raise error.extend(f"; tried {tried} times")
-            self.client.rate_limiter.wait(sum(islice(retry.iterate_waits(), tried - 1, tried + 1)))
-            log.warning(
-                "the connection broke twice while sending a batch of %d records; trying batches of half that size",
-                records,
-            )
-        elif outcome is _Outcome.TOO_LARGE:
-            self._lower_batch_size(half)
-            log.warning(
-                "a batch of %d records is too large for Pinterest; from now on, batches have at most %d", records, half
-            )
+    def _wait_after_broken_connection(self, error: ConnectionBrokenError, size: int, batch: _BatchState) -> None:
+        """Wait before a piece of `size` records, which broke the connection, is divided. Raises `error` after many.
 
-    def _lower_batch_size(self, records: int) -> None:
-        """Limit all later batches to this number of records."""
-        with self._lock:
-            self._largest = min(records, self._largest or records)
+        The wait is that between retries, since a gateway that drops large bodies looks like one that is down.
+        """
+        batch.broken += 1
+        retry, tried = self.client.retry, 2 * batch.broken
+        if tried > retry.count:
+            raise error.extend(f"; tried {tried} times")
+        self.client.rate_limiter.wait(sum(islice(retry.iterate_waits(), tried - 1, tried + 1)))
+        log.warning(
+            "the connection broke twice while sending a batch of %d records; trying batches of half that size", size
+        )
 
-    def _raise_if_rejected(self, batch: _BatchResult) -> None:
-        """Raise an error if refused records are not to be ignored, or if Pinterest has accepted none so far."""
+    def _raise_if_refused(self, batch: _BatchState) -> None:
+        """Raise an error if Pinterest refused records that the settings do not ignore, or has accepted none so far."""
         if batch.refused and not self.settings.ignore_invalid_records:
             raise RecordsRefusedError(
                 f"Pinterest refused {batch.refused} of the {len(batch.records)} records of a batch (400); set "
@@ -293,22 +270,11 @@ class Sender:
                 batch,
             )
 
-    def _build_request_error(self, text: str, batch: _BatchResult) -> RequestRefusedError:
-        """Return the error for a request that Pinterest refuses, whatever records it contains."""
+    def _build_request_error(self, text: str, batch: _BatchState) -> RequestRefusedError:
+        """Return an error with `text`, advice about the setting `records: rows`, and the last request's id."""
         rid = f"[x-pinterest-rid {self.client.last_request_id}]"
         return RequestRefusedError(f"{text}{self._build_rows_advice(batch)} {rid}")
 
-    def _build_rows_advice(self, batch: _BatchResult) -> str:
+    def _build_rows_advice(self, batch: _BatchState) -> str:
         """Return advice about the setting `records: rows`, or "" if it is not set or a record was accepted."""
         return "" if self.stats.sent or not batch.records.has_rows else _ROWS_ADVICE
-
-
-def _classify_error(error: ExportError, records: int) -> _Outcome | None:
-    """Return the outcome that an error means, or None if the error does not concern the records of the request."""
-    if isinstance(error, ConnectionBrokenError):
-        return _Outcome.BROKEN
-    if not isinstance(error, RequestRefusedError):
-        return None
-    if error.status == 400:
-        return _Outcome.REFUSED
-    return _Outcome.TOO_LARGE if error.status == 413 and records > 1 else None

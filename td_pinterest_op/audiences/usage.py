@@ -5,30 +5,29 @@ in its targeting_spec, its targeting template or its customer segment: by their 
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, TypeVar
 
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.api import Api, Audience, to_text
-from td_pinterest_op.redaction.format import escape, format_count
+from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.stats import format_count
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
 _MOST_NAMED = 10
-# The most that one request may name.
-_MOST_CAMPAIGNS = 250
+_MOST_CAMPAIGNS = 250  # that one request may name
 _LONGEST_NAME = 100
 ROLES = "OWNER, ADMIN, ANALYST or CAMPAIGN_MANAGER"
 """The roles that may read ad groups."""
 # Statuses of ad groups that deliver, or may again. Sent explicitly, since a default may change.
 _LIVE = ("ACTIVE", "PAUSED")
 _ALL_CAMPAIGNS = ("ACTIVE", "PAUSED", "ARCHIVED", "DRAFT")
-# "0" clears a template or a segment.
-_NONE = ("", "0")
+_NONE = ("", "0")  # "0" clears a template or a segment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,18 +53,14 @@ class AdGroup:
 
 
 def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
-    """Return the ACTIVE and PAUSED ad groups that include or exclude an audience, the active ones first, or None.
-
-    None: the token may not read ad groups, templates or segments. Raises any other error of the API.
-    """
-    groups = _read_if_permitted(lambda: list(_iterate_ad_groups(api, audience_id)))
+    """Return the ad groups that use an audience, the active ones first, or None if the token may not read them."""
+    groups = _list_if_permitted(_iterate_ad_groups(api, audience_id))
     if not groups:
         return groups
     groups.sort(key=lambda group: not group.is_active)
     ids = sorted({group.campaign_id for group in groups[:_MOST_CAMPAIGNS]})
-    campaigns = _read_if_permitted(
-        lambda: list(api.list_entities("campaigns", campaign_ids=ids, entity_statuses=_ALL_CAMPAIGNS))
-    )
+    listing = api.list_entities("campaigns", campaign_ids=ids, entity_statuses=_ALL_CAMPAIGNS)
+    campaigns = _list_if_permitted(listing)
     names = {to_text(campaign["id"]): to_text(campaign.get("name")) for campaign in campaigns or ()}
     return [replace(group, campaign_name=names.get(group.campaign_id, "")) for group in groups]
 
@@ -91,10 +86,10 @@ def require_unused(api: Api, audience: Audience) -> None:
         )
 
 
-def _read_if_permitted(read: Callable[[], _T]) -> _T | None:
-    """Return the result of `read`, or None if Pinterest answers that the token may not read this (403)."""
+def _list_if_permitted(entities: Iterable[_T]) -> list[_T] | None:
+    """Return a listing as a list, or None if the token may not read it (403)."""
     try:
-        return read()
+        return list(entities)
     except ExportError as error:
         if error.status != 403:
             raise
@@ -104,7 +99,7 @@ def _read_if_permitted(read: Callable[[], _T]) -> _T | None:
 def _iterate_ad_groups(api: Api, audience_id: str) -> Iterator[AdGroup]:
     """Yield the ad groups that include or exclude an audience, without the names of their campaigns."""
     # Most accounts have neither templates nor segments, so they are listed only if an ad group has one.
-    find_templates, find_segments = cache(_find_templates), cache(_find_segments)
+    find_templates, find_segments = cache(_find_templates), cache(_find_segment_ids)
     for group in api.list_entities("ad_groups", entity_statuses=_LIVE):
         template_ids = _parse_ids(group.get("targeting_template_ids")) - set(_NONE)
         segment_id = to_text(group.get("customer_segment_id"))
@@ -128,8 +123,8 @@ def _find_templates(api: Api, audience_id: str) -> dict[str, str]:
     }
 
 
-def _find_segments(api: Api, audience_id: str) -> set[str]:
-    """Return the ids of the customer segments that contain an audience."""
+def _find_segment_ids(api: Api, audience_id: str) -> set[str]:
+    """Return the ids of the customer segments that include an audience."""
     segments = api.list_entities("customer_segments")
     return {to_text(segment["id"]) for segment in segments if audience_id in _parse_ids(segment.get("audience_ids"))}
 
@@ -142,5 +137,5 @@ def _describe_targeting(spec: Any, audience_id: str) -> str | None:
 
 
 def _parse_ids(value: object) -> set[str]:
-    """Return the ids in a list, or no ids if the value in Pinterest's response is not a list."""
+    """Return the ids in a JSON list as texts, or an empty set if `value` is no list."""
     return set(map(to_text, value)) if isinstance(value, list) else set()

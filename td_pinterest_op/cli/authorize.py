@@ -84,7 +84,7 @@ def authorize(
             _read_pasted_code(link, state, redirect) if no_browser else _wait_for_code(link, state, redirect, timeout)
         )
         # A code is good once: no signal comes between Pinterest's tokens and where they are kept.
-        grant, stored_in = shutdown.run_shielded(
+        grant, stored_in = shutdown.run_uninterrupted(
             lambda: _exchange_and_store_tokens(client, app, store, code=code, redirect=redirect)
         )
         doctor = "td-pinterest doctor" + (f" --env-file {shlex.quote(place[0])}" if kind == "file" else "")
@@ -193,7 +193,7 @@ def _print_authorization(client: Client, grant: Grant, *, stored_in: str, next_c
         for account in accounts
     ]
     lasts, scopes = grant.refresh_expires_in, sorted(grant.scopes)
-    expires = None if lasts is None else datetime.fromtimestamp(SYSTEM.wall() + lasts, timezone.utc)
+    expires = None if lasts is None else datetime.fromtimestamp(SYSTEM.now() + lasts, timezone.utc)
     if as_json:
         screen.print_json(
             {"stored_in": stored_in, "user": user, "scopes": scopes, "expires": expires, "ad_accounts": rows}

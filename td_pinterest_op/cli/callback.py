@@ -141,7 +141,6 @@ def _make_handler(
                 arrived.put(answer)
 
         def _send_page(self, status: int, heading: str) -> None:
-            """Send the browser a page with this HTTP status and heading."""
             self.send_response(status)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Cache-Control", "no-store")

@@ -10,7 +10,7 @@ from td_pinterest_op.cli.lint import dig_file, rules
 from td_pinterest_op.cli.lint.dig_file import Finding
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.redaction.format import format_count
+from td_pinterest_op.stats import format_count
 
 
 @click.command(
@@ -48,7 +48,6 @@ def check_file(file: Path) -> list[Finding]:
 
 
 def _format_for_github(finding: Finding) -> str:
-    """Return a finding as an annotation command of GitHub Actions."""
     path, message = (text.replace("%", "%25") for text in (str(finding.path), finding.message))
     path = path.replace(":", "%3A").replace(",", "%2C")
     return f"::{finding.level} file={path},line={finding.line},title={finding.code}::{message}"

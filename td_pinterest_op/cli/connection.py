@@ -20,7 +20,7 @@ from td_pinterest_op.pinterest.client import OnResponse
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_settings
-from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ConnectionSettings
+from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ConnectionSettings, build_variable_name
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.workflow.digdag_secrets import (
     LOCAL_PROJECT,
@@ -34,9 +34,9 @@ from td_pinterest_op.workflow.task import Task
 ENVIRONMENT, LOCAL = "the environment", "the local digdag secrets"
 # The workflow's secrets, by the variable under which a task gets each.
 SECRETS: Mapping[str, str] = MappingProxyType(
-    {"TD_API_KEY": "td.apikey", **{key.variable: key.secret for key in CREDENTIALS}}
+    {"TD_API_KEY": "td.apikey", **{build_variable_name(key.secret): key.secret for key in CREDENTIALS}}
 )
-PINTEREST_SECRETS = tuple(key.variable for key in CREDENTIALS)
+PINTEREST_SECRETS = tuple(build_variable_name(key.secret) for key in CREDENTIALS)
 TOKEN = "PINTEREST_REFRESH_TOKEN"  # noqa: S105 - a name
 _OTHERS = ("TD_API_SERVER", "PINTEREST_API_ENDPOINT", "PINTEREST_AD_ACCOUNT_ID", "PINTEREST_AUDIENCE_ID")
 # Somebody waits at the terminal: fewer and shorter tries than in a task. Seconds and milliseconds, as in the settings.

@@ -16,7 +16,8 @@ from typing import IO, Any, NamedTuple
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.types import EMAIL, LIST_TYPES, join_with_or
-from td_pinterest_op.redaction.format import format_count, sanitize
+from td_pinterest_op.redaction.secret import sanitize
+from td_pinterest_op.stats import format_count
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
 
@@ -113,7 +114,6 @@ def open_csv_rows(
 
 
 def _detect_encoding(sample: bytes) -> str:
-    """Return the encoding of a file, detected from `sample`, its first bytes."""
     if marked := _MARKS.get(sample[:2]):
         return marked
     # Most text is ASCII, so that every other byte of UTF-16 is zero.

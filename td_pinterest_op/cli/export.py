@@ -190,7 +190,7 @@ def _make_session_key(
     with csv_file.open("rb") if csv_file else io.BytesIO() as file:
         while block := file.read(1 << 20):
             digest.update(block)
-    day = datetime.datetime.fromtimestamp(SYSTEM.wall(), tz=datetime.timezone.utc).date()
+    day = datetime.datetime.fromtimestamp(SYSTEM.now(), tz=datetime.timezone.utc).date()
     return json.dumps([str(day), settings, params, digest.hexdigest()], sort_keys=True, default=str)
 
 
@@ -284,7 +284,6 @@ def stop_on_signals() -> Iterator[None]:
 
 
 def _print_statistics(statistics: Mapping[str, Any]) -> None:
-    """Print an export's summary, and those of its statistics that have a value."""
     others = () if statistics["mirror"]["mode"] else ("mirror.",)
     figures = {
         name.replace("rows.invalid_by_reason.", "invalid: "): value

@@ -25,7 +25,7 @@ from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.project_folder import create_project_folder, print_next_commands
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.redaction.format import escape
+from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.settings.table import CREDENTIALS
 from td_pinterest_op.settings.types import AUDIENCE_ID, WrongValueError
 from td_pinterest_op.workflow.services import Services
@@ -84,12 +84,10 @@ def _confirm_dry_run(questions: "_Questions", answers: Answers, credentials: Cre
 
 
 def _list_needed_secrets(answers: Answers) -> Sequence[str]:
-    """Return the names of the environment variables for the secrets that an export with these answers needs."""
     return (*PINTEREST_SECRETS, *(["TD_API_KEY"] if answers.query else []))
 
 
 def _dry_run_exports(folder: Path, answers: Answers, credentials: Credentials, common: CommonOptions) -> None:
-    """Do a dry run of each export in the project folder, and print the summary of each."""
     credentials.require_variables(*_list_needed_secrets(answers))
     texts = {"query": answers.job.query, "suppress": "suppressed.sql", "consent": "consented.sql"}
     params = {
@@ -190,7 +188,6 @@ def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], servic
 
 
 def _ask_ad_account(questions: _Questions, option_value: str | None, services: Services | None) -> str:
-    """Return the id of the ad account: from the option, else from the user."""
     accounts = [*list_ad_accounts(services.pinterest)] if services and not option_value else []
     for account in accounts[:_SHOWN]:
         screen.print_note(f"  {account.label}")

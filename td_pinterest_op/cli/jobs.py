@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 import click
 
 from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Mirror, Remove, Replace, find_action
-from td_pinterest_op.settings.setting import ActionSpec
-from td_pinterest_op.settings.table import CREDENTIALS
+from td_pinterest_op.settings.table import CREDENTIALS, ActionSpec
 
 
 @dataclass(frozen=True, slots=True)

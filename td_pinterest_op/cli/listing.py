@@ -122,7 +122,6 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
 
 
 def _print_audience(row: Mapping[str, Any], used_by: Sequence[AdGroup] | None) -> None:
-    """Print an audience's properties, and the ad groups that use it."""
     known = f"not known: the token needs one of the roles {ROLES}" if used_by is None else f"{len(used_by)}"
     screen.print_properties({name.replace("_", " "): value for name, value in {**row, "ad_groups": known}.items()})
     if used_by:
@@ -138,11 +137,11 @@ def _read_history_rows(history: str, audience_id: str, env_file: Path | None) ->
             "at": entry.at,
             "what": entry.get_text("action") or entry.kind,
             "outcome": entry.outcome,
-            "sent": entry.get_count("records_sent"),
-            "rejected": entry.get_count("rows_invalid"),
+            "sent": entry.get_number("records_sent"),
+            "rejected": entry.get_number("rows_invalid"),
             "status": entry.get_text("audience_status") or None,
-            "size": entry.get_count("audience_size"),
-            "members": entry.get_count("members"),
+            "size": entry.get_number("audience_size"),
+            "members": entry.get_number("members"),
             "match_ratio": entry.get_number("match_ratio"),
         }
         for entry in reversed(read_history_entries(history, audience_id=audience_id, env_file=env_file))

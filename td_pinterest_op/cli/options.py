@@ -39,7 +39,6 @@ def _common_option(*names: str, **attributes: Any) -> Callable[[_F], _F]:
     """Return a decorator that adds an option whose value is stored in CommonOptions."""
 
     def store_in_context(context: click.Context, option: click.Parameter, value: object) -> None:
-        """Store an option's value in the CommonOptions of the command's context."""
         setattr(context.ensure_object(CommonOptions), str(option.name), value)
 
     return click.option(*names, expose_value=False, callback=store_in_context, **attributes)
@@ -65,7 +64,6 @@ def combine_options(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
     """Return a decorator that adds several options to a command, in the order in which --help lists them."""
 
     def add_to_command(function: _F) -> _F:
-        """Add the options to a command's function."""
         for option in reversed(options):
             function = option(function)
         return function

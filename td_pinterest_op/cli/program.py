@@ -17,7 +17,7 @@ from td_pinterest_op.cli.listing import accounts, audience, audiences, lists
 from td_pinterest_op.cli.rehearse.command import rehearse
 from td_pinterest_op.cli.report import report
 from td_pinterest_op.cli.sql import sql
-from td_pinterest_op.runtime.unexpected import to_export_error
+from td_pinterest_op.errors import ExportError
 
 log = logging.getLogger("td_pinterest_op")
 
@@ -68,7 +68,7 @@ def _run_command(arguments: Sequence[str] | None) -> int:
     except SystemExit:  # click's way of saying that nobody reads the output
         return 141
     except Exception as error:
-        screen.print_error(str(to_export_error(error)))
+        screen.print_error(str(ExportError.from_exception(error)))
         return 1
     return code if isinstance(code, int) else 0
 

@@ -23,7 +23,7 @@ from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import find_export_settings
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError, WorkflowError
-from td_pinterest_op.redaction.format import sanitize
+from td_pinterest_op.redaction.secret import sanitize
 from td_pinterest_op.runtime import atomic_file
 
 ROOT = Path(__file__).parent.parent.parent

@@ -11,10 +11,10 @@ from td_pinterest_op.cli.connection import find_credentials, require_id
 from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.report.page_file import PAGE_MODE
 from td_pinterest_op.runtime.atomic_file import replace_file
+from td_pinterest_op.stats import format_count
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import read_small_result
 

@@ -171,7 +171,6 @@ def print_properties(row: Row) -> None:
 
 
 def _print_pairs(out: Console, pairs: Iterable[tuple[str, object]]) -> None:
-    """Print names and values in two columns."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")

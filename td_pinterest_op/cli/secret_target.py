@@ -13,9 +13,9 @@ from td_pinterest_op.cli import files
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.http.transport import NoResponseError, is_safe_url
-from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.redaction.secret import Secret, mask
 from td_pinterest_op.runtime.atomic_file import replace_file
+from td_pinterest_op.stats import format_count
 from td_pinterest_op.workflow.digdag_secrets import DigdagServer, find_local_secrets_folder
 
 # Writes secrets, by their workflow names, and says where they are.
@@ -76,7 +76,6 @@ def _make_td_target(project: str) -> Target:
         )
 
     def store_with_td(secrets: Mapping[str, Secret]) -> str:
-        """Store secrets with `td wf secrets`; return a description of the place."""
         # `@-`: a JSON mapping from standard input. As an argument every user of this machine could read it.
         values = json.dumps({name: value.reveal() for name, value in secrets.items()})
         command = [td, "wf", "secrets", "--project", project, "--set", "@-"]
@@ -105,7 +104,6 @@ def _make_file_target(path: Path) -> Target:
         raise SettingsError(f"{path} is not a regular file: name another file")
 
     def store_in_file(secrets: Mapping[str, Secret]) -> str:
-        """Store secrets in the env file; return a description of the place."""
         files.set_env_values(
             path, {variable: secrets[name].reveal() for variable, name in SECRETS.items() if name in secrets}
         )
@@ -124,7 +122,6 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
     server = DigdagServer(url=base, authorization=Secret(environ.get("DIGDAG_AUTHORIZATION", "")))
 
     def store_on_server(secrets: Mapping[str, Secret]) -> str:
-        """Store secrets on the digdag server; return a description of the place."""
         try:
             status, project_id = _request_project_id(server, project)
             if project_id is None:

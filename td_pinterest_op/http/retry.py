@@ -43,32 +43,33 @@ class Retry:
             yield wait
 
 
-def read_retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Return the seconds that the header `Retry-After` asks to wait, or None if it is missing or invalid."""
+def read_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
+    """Return the seconds to wait by the header `Retry-After`, None if it is missing or invalid. `now`: since 1970."""
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal() and text.isascii():
         return min(float(text), _LONGEST)
     until = _parse_http_date(text)
-    return None if until is None else min(max(0.0, until - read_server_time(headers, wall=wall)), _LONGEST)
+    return None if until is None else min(max(0.0, until - read_server_time(headers, now=now)), _LONGEST)
 
 
-def read_reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Return the seconds until the time in the header `x-ratelimit-reset`, or None if it is missing or invalid."""
+def read_reset_delay(headers: Mapping[str, str], *, now: float) -> float | None:
+    """Return the seconds until the time in `x-ratelimit-reset`, None if missing or invalid. `now`: since 1970."""
     try:
         reset = float(headers.get("x-ratelimit-reset", ""))
     except ValueError:
         return None
-    seconds = reset - read_server_time(headers, wall=wall) if reset >= _LONGEST else reset
+    seconds = reset - read_server_time(headers, now=now) if reset >= _LONGEST else reset
     # NaN and infinity compare false: no delay can be read from them.
     return max(0.0, seconds) if seconds < _LONGEST else None
 
 
-def read_server_time(headers: Mapping[str, str], *, wall: float) -> float:
-    """Return the server's time (header `Date`) in seconds since 1970, or else `wall`, this machine's time."""
-    return _parse_http_date(headers.get("Date", "")) or wall
+def read_server_time(headers: Mapping[str, str], *, now: float) -> float:
+    """Return the server's time (header `Date`) in seconds since 1970, or else `now`, this machine's time."""
+    return _parse_http_date(headers.get("Date", "")) or now
 
 
 def _parse_http_date(text: str) -> float | None:
+    """Return an HTTP date in seconds since 1970, or None if it is invalid."""
     try:
         moment = email.utils.parsedate_to_datetime(text)
         # The asctime form has no zone; it is UTC as well.

@@ -20,8 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from td_pinterest_op import USER_AGENT
-from td_pinterest_op.redaction.format import sanitize
-from td_pinterest_op.redaction.secret import Secret, mask
+from td_pinterest_op.redaction.secret import Secret, mask, sanitize
 
 RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"  # by name only: urllib3 1.26 lacks this class
 # Adds credentials to a request, as an AuthBase of requests does.
@@ -116,6 +115,7 @@ class _WriteLimitedConnection(HTTPConnection):
     write_timeout: float
 
     def send(self, data: Any) -> None:
+        """Send bytes in pieces. Raises _WriteTimeoutError, and BrokenPipeError if the peer closed the connection."""
         if self.sock is None:
             self.connect()
         self.sock.settimeout(self.write_timeout)
@@ -211,6 +211,7 @@ def is_safe_url(url: str) -> bool:
 
 
 def _is_loopback(url: str) -> bool:
+    """Whether the host of a URL is this machine's loopback address."""
     with contextlib.suppress(ValueError):
         host = urllib.parse.urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -279,9 +280,10 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
 
 
 def _explain_failure(error: BaseException, url: str) -> NoResponseError:
+    """Return the error for an exception during a request to `url`. It names host, port, proxy and cause."""
     causes = _find_causes(error)
     failures = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
-    texts = [text for cause in causes if (text := _find_system_text(cause))]
+    texts = [text for cause in causes if (text := _find_os_error_text(cause))]
     peer = _describe_peer(url)
     text = f" ({sanitize(texts[-1], longest=100)})" if peer and texts else ""
     return NoResponseError(next(failures, Failure.UNUSABLE), peer + text)
@@ -300,7 +302,8 @@ def _describe_peer(url: str) -> str:
     return f": {parts.hostname}:{port}{through}" if parts.hostname else ""
 
 
-def _find_system_text(error: BaseException) -> str | None:
+def _find_os_error_text(error: BaseException) -> str | None:
+    """Return the text of an error of the operating system, or of a certificate's check; None for any other error."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate: {error.verify_message}"
     return error.strerror if isinstance(error, OSError) and isinstance(error.strerror, str) else None

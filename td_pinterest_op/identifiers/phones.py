@@ -50,14 +50,17 @@ def normalise_phone(text: str, default_country: str | None) -> str | Reason:
 def recognise_phones(lines: bytes) -> list[bytes]:
     """Return the digits of each line that a fast check accepts as a number with a plus sign, b"" for any other line."""
     return [
-        line[1:] if line[:1] == b"+" and _compile_matcher(line[1:4])(line, 1) else b""
+        line[1:] if line[:1] == b"+" and _compile_number_matcher(line[1:4])(line, 1) else b""
         for line in lines.split(b"\n")[:-1]
     ]
 
 
 @functools.lru_cache(maxsize=1000)
-def _compile_matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
-    """Return a matcher of numbers with a country code. It takes a line, and the position after the line's plus sign."""
+def _compile_number_matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
+    """Return a function that matches a valid number. `first_digits`: its first three, which have its country code.
+
+    It takes a line, and the position after the line's plus sign.
+    """
     codes = _import_phonenumbers().COUNTRY_CODE_TO_REGION_CODE
     for code in (first_digits[:length] for length in (1, 2, 3)):
         regions = codes.get(int(code)) if code.isdigit() and not code.startswith(b"0") else None
@@ -89,6 +92,7 @@ def _build_national_pattern(regions: tuple[str, ...]) -> str:
 
 
 def _build_type_pattern(description: Any) -> str:
+    """Return a regular expression for a type of numbers, such as mobile ones, from its metadata (`description`)."""
     lengths = "|".join(rf"\d{{{length}}}" for length in description.possible_length)
     return (rf"(?=(?:{lengths})\Z)" if lengths else "") + rf"(?:{description.national_number_pattern})\Z"
 

@@ -23,7 +23,7 @@ def quote_literal(text: str) -> str:
     """Return a text as an SQL literal. All but printable ASCII is escaped, so that no encoding can change the text."""
     text, prefix = text.replace("'", "''"), ""
     if not (text.isascii() and text.isprintable()):
-        text, prefix = "".join(map(_escape, text)), "U&"
+        text, prefix = "".join(map(_escape_for_literal, text)), "U&"
     return f"{prefix}'{text}'"
 
 
@@ -32,7 +32,8 @@ def quote_name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _escape(character: str) -> str:
+def _escape_for_literal(character: str) -> str:
+    """Return a character as it is written in an SQL literal of the form U&'…'."""
     if character == "\\":
         return r"\\"
     if character.isascii() and character.isprintable():
@@ -52,7 +53,7 @@ def build_lower_sql(text: str) -> str:
 
 
 def build_control_number_sql(key: str, salt: str) -> str:
-    """Return the SQL of a person's number for the control group, as `assign_control` computes it. Arguments: SQL."""
+    """Return the SQL of the number by which `assign_control` puts a person in the control group, from SQL arguments."""
     return f"from_base(substr(to_hex(sha256(to_utf8({salt} || chr(10) || {key}))), 1, 8), 16)"
 
 
@@ -82,6 +83,7 @@ def build_hashing_sql(type_: IdentifierType, *, text: str, lowered: str, hashed_
 
 
 def _format_literals(values: Iterable[str], *, indent: int) -> str:
+    """Return the SQL of a list of text literals, wrapped and indented."""
     text = ", ".join(map(quote_literal, values))
     return textwrap.indent(textwrap.fill(text, _LIST_WIDTH - indent, break_on_hyphens=False), " " * indent)
 

@@ -79,6 +79,7 @@ class IdentifierType:
 
 
 def _normalise_email(text: str, _country: str | None) -> str | Reason:
+    """Return the address in lower case, or the reason for its rejection."""
     normal = text.lower()
     if len(normal.encode()) > MAX_EMAIL_BYTES:
         return Reason.TOO_LONG
@@ -91,6 +92,7 @@ def _normalise_email(text: str, _country: str | None) -> str | Reason:
 
 
 def _normalise_device_id(text: str, _country: str | None, *, letter_case: Callable[[str], str]) -> str | Reason:
+    """Return the device id in the letter case of its type, or the reason for its rejection."""
     # Before its case is changed: upper() makes two hex digits of the ligature \ufb00.
     if SEPARATOR.search(text):
         return Reason.CONTAINS_SEPARATOR
@@ -98,6 +100,7 @@ def _normalise_device_id(text: str, _country: str | None, *, letter_case: Callab
 
 
 def _normalise_external_id(text: str, _country: str | None) -> str | Reason:
+    """Return the id unchanged, or the reason for its rejection."""
     if len(text) > MAX_EXTERNAL_ID_CHARACTERS:
         return Reason.TOO_LONG
     return Reason.CONTAINS_SEPARATOR if SEPARATOR.search(text) else text
@@ -119,7 +122,7 @@ _PLAIN_EXTERNAL_ID = rf"[^\x00-\x20,\x7f-\xff]{{1,{MAX_EXTERNAL_ID_CHARACTERS}}}
 def _recognise_lines(
     lines: bytes, *, pattern: re.Pattern[bytes], letter_case: Callable[[bytes], bytes] = bytes
 ) -> list[bytes]:
-    """Return each line that a fast check accepts, in the given letter case, b"" for any other line.
+    """Return each line that a fast check accepts after `letter_case` changed it, b"" for any other line.
 
     `pattern` matches as many consecutive valid lines as there are.
     """

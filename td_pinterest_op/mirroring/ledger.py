@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 
 from td_pinterest_op.errors import ExportError, JobError, StoppedError
 from td_pinterest_op.identifiers.sql import quote_literal, quote_name
-from td_pinterest_op.mirroring.stage import Stage
+from td_pinterest_op.mirroring.jobs import MirrorJobs
 
 log = logging.getLogger(__name__)
 
@@ -84,19 +84,20 @@ class LedgerState:
 
 @dataclass(kw_only=True)
 class Ledger:
-    """Reads and writes one audience's ledger, the table `name`, by statements of a `stage`.
+    """Reads and writes a table that records who was added to an audience and who was removed: the ledger.
 
-    `state`: as it was before the run, and then with the run's plan. Methods raise JobError and TreasureDataError.
+    `name`: of the table. `jobs`: run its statements. `state`: as it was before the run, and then with the run's plan.
+    Methods raise JobError and TreasureDataError.
     """
 
-    stage: Stage
+    jobs: MirrorJobs
     name: str
     audience_id: str
     state: LedgerState = field(init=False)
 
     def read_state(self, *, now: float, may_create: bool) -> None:
         """Read what the ledger contains about the audience. If its table is missing, `may_create` creates it."""
-        if self.name not in self.stage.drop_unused_tables(now=now):
+        if self.name not in self.jobs.drop_unused_tables(now=now):
             self.state = LedgerState(number=int(now * 1000))
             if not may_create:
                 return
@@ -106,10 +107,10 @@ CREATE TABLE IF NOT EXISTS {self._table}
 WITH (bucketed_on = array['audience_id'], bucket_count = 512) AS
 SELECT {columns} WHERE false"""
             try:
-                self.stage.run("create the ledger", statement)
+                self.jobs.run("create the ledger", statement)
             except JobError:
                 # Another run may have created it at the same moment.
-                if self.name not in self.stage.drop_unused_tables(now=now):
+                if self.name not in self.jobs.drop_unused_tables(now=now):
                     raise
         query = f"""\
 SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0) + 1) AS number,
@@ -124,7 +125,7 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
   coalesce(max_by(ad_account_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS ad_account_id,
   coalesce(max_by(customer_list_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS customer_list_id
 {self._rows_clause}"""
-        (row,) = self.stage.read_records("read the state of the ledger", query)
+        (row,) = self.jobs.read_records("read the state of the ledger", query)
         self.state = LedgerState(**{**row, "sent": [*map(int, filter(None, row["sent"].split(",")))]})
 
     def digest_rows_clause(self) -> str:
@@ -140,12 +141,12 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
         were made meanwhile, and rows that make rows of the state void.
         """
         return f"""\
-SELECT CASE WHEN session = {quote_literal(self.stage.token)} THEN op END AS op, digest, figure
+SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op END AS op, digest, figure
 {self._rows_clause} AND time >= {state.number // 1000 - _SLACK}
   AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
 
     def find_newer_plan(self) -> int | None:
-        """Return the number of the newest plan that takes this run's plan into account, or None without one.
+        """Return the number of the newest plan that was made in view of this run's plan, or None if there is none.
 
         A plan that was made at the same time and does not take this one into account is not sent: its run notices.
         """
@@ -154,7 +155,7 @@ SELECT CASE WHEN session = {quote_literal(self.stage.token)} THEN op END AS op, 
             f"SELECT coalesce(max(CASE WHEN digest IS NULL AND joined >= {plan} THEN plan END), {plan}) AS newest\n"
             f"{self._rows_clause} AND time >= {plan // 1000 - _SLACK}"
         )
-        (row,) = self.stage.read_records("read the newest plan", query)
+        (row,) = self.jobs.read_records("read the newest plan", query)
         return None if row["newest"] == plan else int(row["newest"])
 
     def insert_rows(self, purpose: str, rows: str) -> None:
@@ -162,19 +163,19 @@ SELECT CASE WHEN session = {quote_literal(self.stage.token)} THEN op END AS op, 
         statement = f"""\
 INSERT INTO {self._table} ({", ".join(_COLUMNS)})
 SELECT {quote_literal(self.audience_id)}, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id,
-  {quote_literal(self.stage.token)}, cast(to_unixtime(now()) AS bigint)
+  {quote_literal(self.jobs.token)}, cast(to_unixtime(now()) AS bigint)
 FROM (
 {rows}
 )"""
-        self.stage.run(purpose, statement)
+        self.jobs.run(purpose, statement)
 
-    def record_overtaken(self, op: str) -> None:
-        """Record people of this run's plan, which was superseded, as unsure: they may be in the audience or not.
+    def record_unsure_people(self, change: str) -> None:
+        """Record that nobody knows whether people of this run's plan, which was superseded, are in the audience.
 
-        `op`: join or leave, or replacing for a plan that replaces everybody. If it is replacing, or a compaction has
-        deleted the plan's rows, the next run replaces everybody.
+        `change`: whose: JOIN, LEAVE, or REPLACING for a plan that replaces everybody. If it is REPLACING, or a
+        compaction has deleted the plan's rows, the next run replaces everybody.
         """
-        sent = f"{self._rows_clause} AND plan = {self.state.number} AND op = '{op}'"
+        sent = f"{self._rows_clause} AND plan = {self.state.number} AND op = '{change}'"
         rows = f"""\
 SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined, {_NULLS}
 FROM (
@@ -187,7 +188,7 @@ FROM (
         self.insert_rows("note what was sent during a newer plan", rows)
 
     def compact_rows(self, *, members: int, entries: int) -> None:
-        """Replace the ledger's changes with a row for each member if there are many, and delete replaced rows.
+        """If the ledger has many rows for each member, write a single row in their place. Deletes void rows.
 
         `members`: their number. `entries`: the number of rows that are not void. Every plan must be settled. A failure
         is only a warning: the next run tries again. A compaction is the ledger's state after a settled plan, and has
@@ -200,14 +201,14 @@ FROM (
                 entries = members
             if self.state.base and self.state.entries > entries + members + _MARGIN:
                 void = f"{self._rows_clause} AND plan < {self.state.base}"
-                self.stage.run("delete void rows from the ledger", f"DELETE {void}")
+                self.jobs.run("delete void rows from the ledger", f"DELETE {void}")
         except StoppedError:
             raise
         except ExportError as error:
             log.warning("the ledger could not be compacted; the next run tries again: %s", error)
 
     def _write_members(self, members: int) -> None:
-        """Write a row for each digest that is or may be in the audience. Make them valid if they are `members`."""
+        """Write a row for each digest that is or may be in the audience. They are valid if `members` rows exist."""
         state, number = self.state, self.state.seen + 1
         rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined
@@ -221,28 +222,30 @@ WHERE state <> 'out'"""
         self.insert_rows("write a row for each member into the ledger", plan_select(rows, plan=number))
         new_rows = self.new_rows_query(LedgerState(number=number, seen=number - 1))
         count_query = f"SELECT count(digest) AS digests FROM ({new_rows}) WHERE op IN ('member', 'unsure')"
-        (row,) = self.stage.read_records("count them", count_query)
+        (row,) = self.jobs.read_records("count them", count_query)
         if row["digests"] != members:
             log.warning("the ledger could not be compacted: %s rows were written, not %s", row["digests"], members)
             return
         ids = {"ad_account_id": state.ad_account_id, "customer_list_id": state.customer_list_id}
-        mark = marker_select("compacted", plan=number, figure=members, resent=int(state.is_adopted), **ids)
+        mark = event_row_select("compacted", plan=number, figure=members, resent=int(state.is_adopted), **ids)
         self.insert_rows("let them replace the older rows", mark)
         self.state = replace(state, base=number)
 
     @property
     def _table(self) -> str:
-        return f"{quote_name(self.stage.database)}.{quote_name(self.name)}"
+        """The SQL of the name of the ledger's table."""
+        return f"{quote_name(self.jobs.database)}.{quote_name(self.name)}"
 
     @property
     def _rows_clause(self) -> str:
+        """The FROM and WHERE clauses for the audience's rows of all plans."""
         return f"FROM {self._table} WHERE audience_id = {quote_literal(self.audience_id)}"
 
 
-def marker_select(op: str, *, plan: int, **values: int | str) -> str:
-    """Return the SELECT of one ledger row, with these `values`, that records an event of a plan, such as `settled`."""
+def event_row_select(event: str, *, plan: int, **values: int | str) -> str:
+    """Return the SELECT of a ledger row that records an event of a plan, such as `settled`. `values`: by column."""
     known = {name: str(value) if isinstance(value, int) else quote_literal(value) for name, value in values.items()}
-    columns = {"plan": str(plan), "op": f"'{op}'"} | known
+    columns = {"plan": str(plan), "op": f"'{event}'"} | known
     selected = [f"cast({columns.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in [*_COLUMNS][1:-2]]
     return f"SELECT {', '.join(selected)}"
 

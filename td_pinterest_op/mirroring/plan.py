@@ -50,9 +50,10 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
 
 
 def changes_select(people: str, *, ledger: Ledger, settings: Settings) -> str:
-    """Return the SELECT that compares people with the ledger: each digest's change is join, leave, due, stay or out.
+    """Return the SELECT that compares people with the ledger, and decides whether to add or remove each digest.
 
-    A digest that is due may be sent again. Other rows are the reasons why values are rejected and people withheld.
+    Each digest's change is join, leave, due (a member to be sent again, maybe), stay, or out (no member, as before).
+    Other rows are the reasons why values are rejected and people withheld.
     Digests without a change are only counted. `turn` orders digests by their last join, the oldest first. `people`: a
     table or SELECT with the columns of `withholding.sql.people_select`.
     """

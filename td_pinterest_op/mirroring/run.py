@@ -12,19 +12,18 @@ from typing import Any
 
 from td_pinterest_op.errors import ExportError, LimitError
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, marker_select, plan_select
+from td_pinterest_op.mirroring.jobs import MirrorJobs
+from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, event_row_select, plan_select
 from td_pinterest_op.mirroring.plan import REPLACE, changes_select, choose_mode, figures_query
-from td_pinterest_op.mirroring.stage import Stage
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.columns import Column, choose_list_type, is_single
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.records.rows import SINGLE_DIGEST
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.records.sql import Query, build_columns_statement
-from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.stats import MirrorFigures, Stats
+from td_pinterest_op.stats import MirrorFigures, Stats, format_count
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.withholding import sql as withholding
 from td_pinterest_op.withholding.lists import check_lists, find_list_columns, name_query_in_errors
@@ -41,7 +40,7 @@ class MirrorRun:
     `lists`: the queries of the task's lists. Methods raise JobError and TreasureDataError, some of them LimitError.
     """
 
-    stage: Stage
+    jobs: MirrorJobs
     ledger: Ledger
     settings: Settings
     lists: Mapping[str, Source]
@@ -55,18 +54,18 @@ class MirrorRun:
     def close(self) -> None:
         """Free memory, delete temporary files, and drop the run's temporary tables."""
         self._files.close()
-        self.stage.drop_tables(self.stage.tables)
+        self.jobs.drop_tables(self.jobs.tables)
 
     def compare_with_ledger(self) -> None:
         """Hash the people, compare them with the ledger, and count changes. Raises LimitError (see `check_lists`)."""
-        tables, of_lists = self._hash_lists()
-        choose = partial(find_people_columns, settings=self.settings, lists=of_lists)
-        query = self._read_columns("query", self.stage.source, choose)
+        tables, list_columns = self._hash_lists()
+        choose = partial(find_people_columns, settings=self.settings, lists=list_columns)
+        query = self._build_query("query", self.jobs.source, choose)
         changes = changes_select(self._select_people(query, tables), ledger=self.ledger, settings=self.settings)
-        self._changes, job_id = self.stage.create_table("changes", "compare the people with the ledger", changes)
+        self._changes, job_id = self.jobs.create_table("changes", "compare the people with the ledger", changes)
         self.stats.job_id = self.stats.job_id or job_id
         counts = figures_query(self._changes, state=self.ledger.state, settings=self.settings)
-        (self._counts,) = self.stage.read_records("count who joins and who leaves", counts)
+        (self._counts,) = self.jobs.read_records("count who joins and who leaves", counts)
         self._columns = query.columns
         self._store_figures()
 
@@ -95,13 +94,14 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
   FROM {self._changes} WHERE {changed}"""
         counts = {"joined": state.seen, "figure": self.figures.change_count, "resent": self.figures.resent}
         ids = {"ad_account_id": self.settings.ad_account_id, "customer_list_id": customer_list_id}
-        proof = marker_select("replacing" if replaces else "planned", plan=state.number, **counts, **ids)
+        proof = event_row_select("replacing" if replaces else "planned", plan=state.number, **counts, **ids)
         plan = f"{plan_select(rows, plan=state.number)}\nUNION ALL {proof}"
         self.ledger.insert_rows("write the plan into the ledger", plan)
         return self._read_plan()
 
     def _read_plan(self) -> Mapping[str, PreparedRecords]:
-        rows = self.stage.read_rows("read the plan back", self.ledger.new_rows_query(self.ledger.state))
+        """Read the plan's digests back from the ledger into temporary files. Returns and raises as `write_plan`."""
+        rows = self.jobs.read_rows("read the plan back", self.ledger.new_rows_query(self.ledger.state))
         spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
         proofs = []
         for ops, digests, numbers in rows.blocks:
@@ -122,18 +122,18 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
                 f"the plan in the ledger differs from what was computed ({written:,} records, not {to_send:,}): an "
                 "INSERT was interrupted. Nothing was sent. Run this task again"
             )
-        self.stage.outcome = ""
+        self.jobs.outcome = ""
         list_type = choose_list_type(self._columns)
         return {op: PreparedRecords({SINGLE_DIGEST: spool}, list_type) for op, spool in spools.items()}
 
     def settle_plan(self, customer_list_id: str) -> None:
         """Mark the plan in the ledger as settled, once all of it has been sent to Pinterest, and compact the ledger."""
-        self.stage.outcome = (
+        self.jobs.outcome = (
             ". The whole plan was sent, but is not yet settled in the ledger: the next run sends it again"
         )
         state, replaces = self.ledger.state, self.figures.mode == REPLACE
         ids: dict[str, Any] = {"ad_account_id": self.settings.ad_account_id, "customer_list_id": customer_list_id}
-        mark = marker_select("replaced" if replaces else "settled", plan=state.number, **ids)
+        mark = event_row_select("replaced" if replaces else "settled", plan=state.number, **ids)
         self.ledger.insert_rows("settle the plan", mark)
         self.ledger.state = replace(
             state,
@@ -149,15 +149,15 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
 
     def compact_ledger(self) -> None:
         """Compact the ledger, once all its changes are sent, and store the number of members in the statistics."""
-        self.stage.outcome = ""
+        self.jobs.outcome = ""
         figures, ledger = self.figures, self.ledger
         self.stats.members = None if ledger.state.is_adopted else figures.people
         entries = 0 if figures.mode == REPLACE else self._counts["entries"]
         ledger.compact_rows(members=figures.people, entries=entries + figures.change_count)
 
-    def _read_columns(self, name: str, source: Source, choose: Callable[[Job], Sequence[Column]]) -> Query:
-        """Return the query of a source with its columns. Given its job, `choose` returns those with identifiers."""
-        job = self.stage.read_rows(f"read the columns of `{name}`", build_columns_statement(source.query)).job
+    def _build_query(self, name: str, source: Source, choose: Callable[[Job], Sequence[Column]]) -> Query:
+        """Return a source's query with its columns. `choose` selects those with identifiers. `name`: in job texts."""
+        job = self.jobs.read_rows(f"read the columns of `{name}`", build_columns_statement(source.query)).job
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=choose(job))
 
     def _hash_lists(self) -> tuple[Mapping[str, str], Mapping[str, Sequence[Column]]]:
@@ -165,12 +165,12 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         tables, columns = {}, {}
         for name, source in self.lists.items():
             with name_query_in_errors(name):
-                query = self._read_columns(name, source, partial(find_list_columns, settings=self.settings))
+                query = self._build_query(name, source, partial(find_list_columns, settings=self.settings))
                 select = withholding.list_select(query)
-                made = self.stage.create_table(name, f"hash the list `{name}`", select)
+                made = self.jobs.create_table(name, f"hash the list `{name}`", select)
             tables[name], self.stats.list_jobs[name] = made
             columns[name] = query.columns
-        counts = self.stage.read_records("count the lists", withholding.list_counts_select(tables)) if tables else ()
+        counts = self.jobs.read_records("count the lists", withholding.list_counts_select(tables)) if tables else ()
         check_lists({row["list"]: _read_list_stats(row) for row in counts}, self.settings)
         return tables, columns
 
@@ -180,10 +180,11 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         if not tables and control is None and is_single(query.columns):
             return withholding.values_select(query)
         select = withholding.people_select(query, tables=tables, control=control)
-        table, self.stats.job_id = self.stage.create_table("digests", "hash the people, without those withheld", select)
+        table, self.stats.job_id = self.jobs.create_table("digests", "hash the people, without those withheld", select)
         return f"SELECT * FROM {table}"
 
     def _store_figures(self) -> None:
+        """Store the numbers of people, values and changes in `figures` and in the statistics."""
         row, stats, mode = self._counts, self.stats, choose_mode(self.ledger.state, self.settings)
         stats.columns = len(self._columns) + sum(column.is_array for column in self._columns)
         replaces = mode == REPLACE
@@ -227,7 +228,7 @@ class PlanGuard:
         self._ledger, self._stats, self._client, self._clock = run.ledger, run.stats, client, clock
         self._waits, self._trusted_until = client.rate_limiter.waits, clock() + _TRUSTED
         self._lock = threading.Lock()
-        self._ops: list[str] = []
+        self._changes: list[str] = []
         self._newer: int | None = None
         self._wrote = False
 
@@ -240,13 +241,13 @@ class PlanGuard:
         self._waits, self._trusted_until = waits, asked_at + _TRUSTED
 
     @contextlib.contextmanager
-    def watch(self, *ops: str) -> Iterator[None]:
+    def watch(self, *changes: str) -> Iterator[None]:
         """Check before each write to Pinterest in the `with` block that this run's plan is still the newest.
 
-        `ops`: of the plan's ledger rows that the block sends. If the block fails and there is a newer plan, raises
-        LimitError in place of the error, after the ledger got what may have been sent as unsettled.
+        `changes`: those that the block sends (JOIN, LEAVE or REPLACING). If the block fails and there is a newer plan,
+        raises LimitError in place of the error, after the ledger got what may have been sent as unsettled.
         """
-        self._ops += ops
+        self._changes += changes
         try:
             with self._client.check_writes(self._check_before_write):
                 yield
@@ -264,12 +265,12 @@ class PlanGuard:
             self._wrote = True
 
     def _raise_if_superseded(self, error: ExportError) -> None:
-        """Raise LimitError if there is a newer plan. First record in the ledger whom this plan may have sent."""
+        """If there is a newer plan, record in the ledger who may have been sent, and raise LimitError, not `error`."""
         try:
             if self._wrote and (newer := self._ledger.find_newer_plan()):
                 self._newer = newer
-                for op in self._ops:
-                    self._ledger.record_overtaken(op)
+                for change in self._changes:
+                    self._ledger.record_unsure_people(change)
         except ExportError as failure:
             error.extend(
                 f". If another run has made a newer plan since, the ledger lacks what this run has sent ({failure}): "

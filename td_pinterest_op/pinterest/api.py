@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Response, parse_whole_number
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
-from td_pinterest_op.redaction.format import format_label
+from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.stats import Condition, find_condition
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Audience:
     @property
     def label(self) -> str:
         """The audience's id and name as text for messages."""
-        return format_label("audience", self.id, self.name)
+        return f'audience {self.id} "{escape(self.name)}"'
 
     @property
     def is_removed(self) -> bool:
@@ -92,7 +92,7 @@ class CustomerList:
     @property
     def label(self) -> str:
         """The customer list's id and name as text for messages."""
-        return format_label("customer list", self.id, self.name)
+        return f'customer list {self.id} "{escape(self.name)}"'
 
 
 class Records(Protocol):

@@ -15,7 +15,7 @@ from td_pinterest_op.http.retry import Retry, read_reset_delay, read_retry_after
 from td_pinterest_op.http.transport import NoResponseError, Response, Transport
 from td_pinterest_op.pinterest.policy import FAILURES, Decision, Recovery, judge_response
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
-from td_pinterest_op.redaction.format import escape, sanitize
+from td_pinterest_op.redaction.secret import escape, sanitize
 from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.stats import RequestCounts
 
@@ -75,7 +75,7 @@ class TokenSource:
         return self._auth
 
     def replace_token(self, used: AuthBase, *, has_worked: bool) -> bool:  # noqa: ARG002 - for other sources
-        """Replace `used` after a 401; return whether there are others. `has_worked`: `used` was accepted before."""
+        """Replace `used` after a 401; return whether there are new credentials. `has_worked`: `used` was accepted."""
         return False
 
 
@@ -188,7 +188,7 @@ class Client:
             return
         self.rate_limiter.block_for(requested)
         self._require_repeatable(request, failures, tries)
-        until = format_duration(max(wait, requested), wall=self.timing.wall())
+        until = format_duration(max(wait, requested), now=self.timing.now())
         log.warning("%s (attempt %d of %d); trying again in %s", failed.text, tries, self.retry.count + 1, until)
         self.rate_limiter.wait(wait)
         self.counts.add(waiting_seconds=wait)
@@ -202,7 +202,7 @@ class Client:
             raise failed.error.extend(f"; no request has succeeded for {format_duration(now - since)}")
         # Once for all requests that get the same response at the same time.
         if self.rate_limiter.block_for(wait):
-            log.warning("%s; all requests wait %s", failed.text, format_duration(wait, wall=self.timing.wall()))
+            log.warning("%s; all requests wait %s", failed.text, format_duration(wait, now=self.timing.now()))
 
     def _require_repeatable(self, request: Request, failures: Sequence[_FailedAttempt], tries: int) -> None:
         """Raise an error if a failed request must not be sent again, or was sent as often as it may be."""
@@ -216,13 +216,13 @@ class Client:
 
     def _read_requested_wait(self, failed: _FailedAttempt) -> float:
         """Return the seconds that a failed response asks to wait. Raises the error of `failed` if they are too many."""
-        wall = self.timing.wall()
-        seconds = read_retry_after(failed.headers, wall=wall)
+        now = self.timing.now()
+        seconds = read_retry_after(failed.headers, now=now)
         if seconds is None and failed.decision.recovery is Recovery.WAIT:
-            seconds = read_reset_delay(failed.headers, wall=wall)
+            seconds = read_reset_delay(failed.headers, now=now)
         if seconds and seconds > self.retry.longest_wait:
             raise failed.error.extend(
-                f"; Pinterest asks to wait {format_duration(seconds, wall=wall)}, more than max_retry_wait_millis "
+                f"; Pinterest asks to wait {format_duration(seconds, now=now)}, more than max_retry_wait_millis "
                 f"allows ({format_duration(self.retry.longest_wait)})"
             )
         return seconds or 0.0

@@ -119,12 +119,12 @@ class Tokens(TokenSource):
         """Return the access token for the next request. Raises AccountError if Pinterest issues none."""
         with self._lock:
             if self._bearer is None or self.timing.monotonic() >= self._bearer.expires_at:
-                self._bearer = shutdown.run_shielded(self._exchange_refresh_token)
+                self._bearer = shutdown.run_uninterrupted(self._exchange_refresh_token)
                 self._replaces_unaccepted = False
             return self._bearer
 
     def replace_token(self, used: AuthBase, *, has_worked: bool) -> bool:
-        """Replace the access token `used`, which Pinterest refused; return whether there is another one to try.
+        """Replace the access token `used` after a 401; return whether there is another. `has_worked`: it was accepted.
 
         The refusal of an earlier token is no evidence about the current one. The current one is renewed if it was ever
         accepted. One that never was is renewed once: if the next one is refused as well, the token is not the cause.
@@ -136,7 +136,7 @@ class Tokens(TokenSource):
                 return False
             self._replaces_unaccepted = not has_worked
             self._adopt_stored_token()
-            self._bearer = shutdown.run_shielded(self._exchange_refresh_token)
+            self._bearer = shutdown.run_uninterrupted(self._exchange_refresh_token)
             return True
 
     def _adopt_stored_token(self) -> bool:
@@ -207,6 +207,7 @@ def request_grant(
 
 
 def _read_token(content: Mapping[str, Any], name: str) -> Secret | None:
+    """Return the token in the field `name` of a response, or None if it is missing, empty or too long."""
     token = content.get(name)
     return Secret(token) if isinstance(token, str) and 0 < len(token) <= LONGEST_SECRET else None
 

@@ -43,7 +43,7 @@ class RateLimiter:
     """
 
     def __init__(self, *, requests_per_minute: int, timing: Timing) -> None:
-        self._clock, self._wall_clock, self._sleep = timing.monotonic, timing.wall, timing.sleep
+        self._clock, self._wall_clock, self._sleep = timing.monotonic, timing.now, timing.sleep
         self._windows = {MINUTE: requests_per_minute}
         self._permits: collections.deque[Permit] = collections.deque(maxlen=requests_per_minute)
         self._not_before = self._logged_until = self._clock()
@@ -53,9 +53,9 @@ class RateLimiter:
         self._lock = threading.Lock()
 
     def acquire_permit(self, *, write: bool) -> tuple[Permit, float]:
-        """Wait until a request may be sent; return its permit, for `release_permit`, and the seconds waited.
+        """Wait until a request (`write`: one that writes) may be sent; return its permit and the seconds waited.
 
-        Raises StoppedError once `stop` was called, or the run was asked to end.
+        The permit is for `release_permit`. Raises StoppedError once `stop` was called, or the run was asked to end.
         """
         waited = 0.0
         while True:
@@ -88,7 +88,7 @@ class RateLimiter:
                 return
             self._logged_until, writes = until + _LONG, self._windows[MINUTE]
         reason = f"because of the limit of {writes} writes a minute, or because the server asks to wait"
-        log.info("waiting before the next request (%s): %s", reason, format_resumption(delay, wall=self._wall_clock()))
+        log.info("waiting before the next request (%s): %s", reason, format_resumption(delay, now=self._wall_clock()))
 
     @property
     def pause(self) -> float:
@@ -97,11 +97,13 @@ class RateLimiter:
             return max(self._compute_delay(write=True), 0.0)
 
     def _raise_if_stopped(self) -> None:
+        """Raise StoppedError if `stop` was called, or the run was asked to end."""
         shutdown.raise_if_requested()
         if self._stopped:
             raise StoppedError(f"the request was not sent, because the run has failed: {self._stopped}")
 
     def _compute_delay(self, write: bool) -> float:
+        """Return the seconds until a request (a write request if `write`) is allowed; 0 or less if it is now."""
         now = self._clock()
         delay = self._not_before - now
         for window, limit in self._windows.items() if write else ():

@@ -8,7 +8,7 @@ from itertools import islice
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.types import EMAIL, LIST_TYPES, TYPES, IdentifierType, join_with_or
-from td_pinterest_op.redaction.format import sanitize
+from td_pinterest_op.redaction.secret import sanitize
 from td_pinterest_op.treasure_data.job import Job
 
 # varchar(32), char(64), string: Trino's and Hive's types for text; array(varchar), array<string>.

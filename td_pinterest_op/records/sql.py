@@ -19,9 +19,8 @@ from td_pinterest_op.identifiers.sql import (
     quote_name,
 )
 from td_pinterest_op.records.columns import Column, find_position
-from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.settings.table import HashIn
+from td_pinterest_op.settings.table import ActionSpec, HashIn
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows

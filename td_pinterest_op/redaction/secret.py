@@ -1,4 +1,4 @@
-"""Secrets that do not print themselves, and a mask for text from elsewhere.
+"""Secrets that do not print themselves, and text from elsewhere that is safe to show: masked, on one line, no template.
 
 The mask recognises a credential in every form in which an echo may show it: plain, URL-encoded, escaped as in JSON,
 HTML or Python (twice as well), in base64 (alone or inside longer encoded text) or hex, and in part. It takes linear
@@ -11,12 +11,15 @@ import html
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import TypeVar, cast
 from urllib.parse import quote, quote_plus
+
+_T = TypeVar("_T")
 
 # digdag's limit in bytes; only the beginning of a longer secret is recognised.
 LONGEST_SECRET = 16 * 1024
-# Longer texts are cut, in characters.
+# In characters: longer texts are cut at a space before that.
 LONGEST_TEXT = 100_000
 
 # In characters: shorter credentials occur in every message, and those of up to five are masked as whole words only.
@@ -45,8 +48,10 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         self._value = value
-        for form in _encode_all(value[:LONGEST_SECRET]):
-            length = _find_shortest_part(form)
+        for form in _list_all_forms(value[:LONGEST_SECRET]):
+            # The shortest part to be masked is half of a form, or all of a short form.
+            half = min(_LONGEST_PART, max(_SHORTEST_PART, (len(form) + 1) // 2))
+            length = len(form) if len(form) < _LONGEST_PART else half
             if length >= _SHORTEST_FORM:
                 _parts[length].update(form[start : start + length] for start in range(len(form) - length + 1))
 
@@ -75,13 +80,36 @@ class Secret:
 
 
 def mask(text: str) -> str:
-    """Return `text` without known credentials, and without likely e-mail addresses, device ids and digests.
-
-    Text longer than LONGEST_TEXT is cut at a space before that.
-    """
+    """Return `text` without known credentials, and without likely e-mail addresses, device ids and digests."""
     if len(text) > LONGEST_TEXT:
         text = text[:LONGEST_TEXT].rpartition(" ")[0] + " …"
     return _DEVICE_OR_DIGEST.sub("<hidden>", _WORD.sub(_hide_address, _hide_credentials(text)))
+
+
+def break_templates(value: _T) -> _T:
+    """Return JSON data with `${` changed to `$ {` in all texts, so that digdag fills in no template.
+
+    Source: digdag-core, agent/ConfigEvalEngine.java: each task evaluates all its parameters, also what others stored
+    and `error.message`; digdag-plugin-utils, UserSecretTemplate.java: `http>` then looks for secrets in the outcome.
+    """
+    if isinstance(value, str):
+        return cast(_T, value.replace("${", "$ {"))
+    if isinstance(value, Mapping):
+        return cast(_T, {break_templates(key): break_templates(entry) for key, entry in value.items()})
+    return cast(_T, list(map(break_templates, value))) if isinstance(value, (list, tuple)) else value
+
+
+def escape(text: str) -> str:
+    """Return `text` with control characters escaped and `${` changed, so that it forges no log line or template."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return break_templates(text)
+
+
+def sanitize(text: str, *, longest: int = 80) -> str:
+    """Return `text` masked, on one line, with control characters escaped, cut to `longest` characters."""
+    line = escape(mask(text))  # before it is cut, since half of an identifier would not be recognised
+    return line if len(line) <= longest else f"{line[:longest]}…"
 
 
 def _hide_address(word: re.Match[str]) -> str:
@@ -91,29 +119,29 @@ def _hide_address(word: re.Match[str]) -> str:
     return "<hidden>" if at and text.rfind(".", at.end() + 1, len(text) - 1) > 0 else text
 
 
-def _escape(value: str) -> set[str]:
+def _list_escaped_forms(value: str) -> set[str]:
     """Return the forms of `value` when it is escaped for URLs, JSON, HTML or Python source."""
     data = value.encode("utf-8", "surrogatepass")
     urls = {quote_plus(data), *(quote(data, safe=safe) for safe in ("", "/", "!~*'()"))}
     urls |= {_PERCENT.sub(lambda match: match[0].lower(), url) for url in urls}
     text = json.dumps(value)[1:-1]
-    escapes = ({ord(c): f"\\u{ord(c):04x}" for c in characters} for characters in ("", "<>&", "<>&='"))
-    in_json = {text.replace("/", "\\/"), *(text.translate(escape) for escape in escapes)}
+    tables = ({ord(c): f"\\u{ord(c):04x}" for c in characters} for characters in ("", "<>&", "<>&='"))
+    in_json = {text.replace("/", "\\/"), *(text.translate(table) for table in tables)}
     in_html = {html.escape(value), html.escape(value).replace("&#x27;", "&#39;")}
     return urls | in_json | in_html | {repr(value)[1:-1]}
 
 
-def _encode_all(value: str) -> set[str]:
+def _list_all_forms(value: str) -> set[str]:
     """Return the forms in which a response or an error may repeat a credential: escaped, in base64 or in hex."""
     data = value.encode("utf-8", "surrogatepass")
-    escaped = _escape(value) | {value, value.replace(" ", "+")}
+    escaped = _list_escaped_forms(value) | {value, value.replace(" ", "+")}
     encoded = {form for text in escaped for form in _encode_base64(text.encode("utf-8", "surrogatepass"))}
     units = value.encode("utf-16-be", "surrogatepass").hex()
     every = {re.sub("(..)", r"%\1", data.hex()), re.sub("(....)", r"\\u\1", units)}
     every |= {re.sub("[a-f]", lambda digit: digit[0].upper(), form) for form in every}
     hexadecimal = {data.hex(), data.hex().upper()} if len(data) >= _SHORTEST_IN_HEX else set[str]()
     once = escaped | encoded if len(value) <= _LONGEST_TWICE else ()
-    return escaped.union(encoded, every, hexadecimal, *map(_escape, once))
+    return escaped.union(encoded, every, hexadecimal, *map(_list_escaped_forms, once))
 
 
 def _encode_base64(data: bytes) -> Iterator[str]:
@@ -128,14 +156,8 @@ def _encode_base64(data: bytes) -> Iterator[str]:
                 yield inner
 
 
-def _find_shortest_part(form: str) -> int:
-    """Return the length of the shortest part of a credential's form to be masked: half, or all of a short form."""
-    half = (len(form) + 1) // 2
-    return len(form) if len(form) < _LONGEST_PART else min(_LONGEST_PART, max(_SHORTEST_PART, half))
-
-
 def _hide_credentials(text: str) -> str:
-    """Return `text` with known credentials, and parts of them that are long enough, replaced by `***`."""
+    """Return the text with `***` in place of known credentials, and of parts of them."""
     hidden = bytearray(len(text))
     for length, parts in tuple(_parts.items()):
         for start in range(len(text) - length + 1):

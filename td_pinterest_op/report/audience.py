@@ -1,20 +1,22 @@
-"""The histories of audiences, made from a list of entries."""
+"""What a report shows of each audience, made from a list of entries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report.entry import Entry
+from td_pinterest_op.report.funnel import Bar, build_funnel
+from td_pinterest_op.report.verdict import ReportText, choose_report_text
 from td_pinterest_op.run_history.table import FOLLOW_UP, LIFT, RUN, SUCCESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AudienceHistory:
-    """One audience's entries (runs, follow-ups, comparisons), oldest first, and the newest of each kind or None.
+class AudienceReport:
+    """What a report shows of one audience: its entries (oldest first), and the newest of each kind or None.
 
-    `audience_id` is "" if no entry has one. `title`: the newest known name, or else the id. `run` and `previous`: the
-    last two runs. `follow_up` and `size_since_run`: the newest follow-up after the last run that has the audience's
-    status, or its size. `size`: the newest entry with the size. `lift`: the newest successful comparison.
+    `audience_id` is "" if no entry has one. `title`: the newest known name, or else the id. `latest_entry`: the last
+    run or, without a run, the last follow-up. `size`, `size_since_run`: the newest with a size, of all and of those
+    after the last run. `lift`: the newest successful comparison. `bars`: the funnel of the last run.
     """
 
     audience_id: str
@@ -22,19 +24,16 @@ class AudienceHistory:
     entries: Sequence[Entry]
     run: Entry | None
     previous: Entry | None
-    follow_up: Entry | None
+    latest_entry: Entry
     size: Entry | None
     size_since_run: Entry | None
     lift: Entry | None
-
-    @property
-    def latest_entry(self) -> Entry | None:
-        """The last run, or the last follow-up if the audience has no run, or None if it has neither."""
-        return self.run or self.follow_up
+    verdict: ReportText
+    bars: Sequence[Bar]
 
 
-def build_histories(entries: Sequence[Entry], *, audience_id: str | None = None) -> list[AudienceHistory]:
-    """Return the histories of all audiences, or only the one of `audience_id`, sorted by the audiences' names.
+def build_audience_reports(entries: Sequence[Entry], *, audience_id: str | None = None) -> list[AudienceReport]:
+    """Return the reports about all audiences, or only that about `audience_id`, sorted by the audiences' names.
 
     Raises SettingsError if the audience has no entry, or if there is neither a run nor a follow-up with a status.
     """
@@ -46,57 +45,58 @@ def build_histories(entries: Sequence[Entry], *, audience_id: str | None = None)
             f"the history has no rows of audience {audience_id}: name an audience that it has rows of "
             f"({', '.join(ids) or 'there is none'})"
         )
-    if audience_id is not None or len(ids) > 1:
-        wanted = [audience_id] if audience_id else ids
-        every = [_build_history(known, _select_entries(last, known)) for known in wanted]
+    if audience_id is None and len(ids) < 2:
+        reports = [_build_report("".join(ids), last)]
     else:
-        every = [_build_history("".join(ids), last)]
-    shown = [history for history in every if history.latest_entry]
+        wanted = [audience_id] if audience_id else ids
+        reports = [_build_report(wanted_id, _select_entries(last, wanted_id)) for wanted_id in wanted]
+    shown = [report for report in reports if report]
     if not shown:
         raise SettingsError(
             "the history has no runs and no status checks of audience "
             f"{audience_id or ', '.join(ids) or 'without an id'}: run its export workflow first"
         )
-    return sorted(shown, key=lambda history: (history.title.casefold(), history.audience_id))
+    return sorted(shown, key=lambda report: (report.title.casefold(), report.audience_id))
 
 
 def _select_entries(entries: Sequence[Entry], audience_id: str) -> list[Entry]:
     """Return one audience's entries, with the runs that have no audience id but its name or its workflow."""
     own = [entry for entry in entries if entry.get_text("audience_id") == audience_id]
-    names = {name: {entry.get_text(name) for entry in own} for name in ("audience_name", "workflow")}
-
-    def is_about_audience(entry: Entry) -> bool:
-        """Whether an entry has this audience's id or, without an id, its name or its workflow."""
-        if known := entry.get_text("audience_id"):
-            return known == audience_id
+    texts = {name: {entry.get_text(name) for entry in own} for name in ("audience_id", "audience_name", "workflow")}
+    selected = {}
+    for entry in entries:
         # A run that failed early knows its audience's name, or only its workflow.
-        name = "audience_name" if entry.get_text("audience_name") else "workflow"
-        return entry.get_text(name) in names[name]
+        name = next((name for name in texts if entry.get_text(name)), "workflow")
+        if entry.get_text(name) in texts[name]:
+            selected[entry.kind, entry.key] = entry
+    return list(selected.values())
 
-    return list({(entry.kind, entry.key): entry for entry in entries if is_about_audience(entry)}.values())
 
-
-def _build_history(audience_id: str, entries: Sequence[Entry]) -> AudienceHistory:
-    """Return one audience's history, built from its entries (oldest first)."""
+def _build_report(audience_id: str, entries: Sequence[Entry]) -> AudienceReport | None:
+    """Return the report about one audience, or None if its entries have neither a run nor a status."""
     previous, run = [None, None, *(entry for entry in entries if entry.kind == RUN)][-2:]
     start = run.at if run else None
-    follow_ups = [entry for entry in entries if entry.kind == FOLLOW_UP]
-    follow_ups = [entry for entry in follow_ups if not (start and entry.at and entry.at < start)]
+    later = [entry for entry in entries if entry.kind == FOLLOW_UP and not (start and entry.at and entry.at < start)]
+    follow_up, size_since_run = _find_newest(later, "audience_status"), _find_newest(later, "audience_size")
+    latest_entry = run or follow_up
+    if latest_entry is None:
+        return None
     lifts = [entry for entry in entries if entry.kind == LIFT and entry.outcome == SUCCESS and entry.lift]
     named = _find_newest(entries, "audience_name")
-    return AudienceHistory(
+    return AudienceReport(
         audience_id=audience_id,
         title=named.get_text("audience_name") if named else f"audience {audience_id or 'without an id'}",
         entries=entries,
         run=run,
         previous=previous,
-        follow_up=_find_newest(follow_ups, "audience_status"),
+        latest_entry=latest_entry,
         size=_find_newest(entries, "audience_size"),
-        size_since_run=_find_newest(follow_ups, "audience_size"),
+        size_since_run=size_since_run,
         lift=lifts[-1] if lifts else None,
+        verdict=choose_report_text(run, follow_up),
+        bars=build_funnel(run, size=size_since_run) if run else [],
     )
 
 
 def _find_newest(entries: Sequence[Entry], name: str) -> Entry | None:
-    """Return the newest entry with a value in the column `name`, or None if no entry has one."""
     return next((entry for entry in reversed(entries) if entry.get_text(name)), None)

@@ -1,14 +1,12 @@
 """Line charts as SVG, without script or style: the page's style sheet colors them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from xml.etree.ElementTree import Element
 
 import pygal
 from markupsafe import Markup
 from pygal.style import Style
-
-from td_pinterest_op.report.figures import format_number
 
 Points = Sequence[tuple[datetime, float]]
 
@@ -17,18 +15,17 @@ Points = Sequence[tuple[datetime, float]]
 _SIZES = {"wide": (960, 300, 14, 7), "narrow": (350, 260, 12, 3)}
 
 
-def draw_line_chart(points: Points, *, label: str, formatter: Callable[[float], str] = format_number) -> Markup | None:
+def draw_line_chart(points: Points, *, label: str, value_format: str = "{:,.0f}") -> Markup | None:
     """Return a line chart in two sizes, for wide and narrow screens, or None for fewer than two points in time.
 
     `points` are in the order of time. `label` describes the chart to users of a screen reader.
     """
     if len({at for at, _ in points}) < 2:
         return None
-    return Markup("").join(_draw_chart(points, size=size, label=label, formatter=formatter) for size in _SIZES)
+    return Markup("").join(_draw_chart(points, size=size, label=label, value_format=value_format) for size in _SIZES)
 
 
-def _draw_chart(points: Points, *, size: str, label: str, formatter: Callable[[float], str]) -> Markup:
-    """Return a line chart as SVG. `size` is "wide" or "narrow"."""
+def _draw_chart(points: Points, *, size: str, label: str, value_format: str) -> Markup:
     width, height, font, most_ticks = _SIZES[size]
     ticks, form = _choose_ticks(points, maximum=most_ticks)
     chart = pygal.DateTimeLine(
@@ -47,11 +44,11 @@ def _draw_chart(points: Points, *, size: str, label: str, formatter: Callable[[f
         max_scale=5,
         dots_size=4,
         x_value_formatter=lambda at: f"{at:{form}}".lstrip("0"),
-        value_formatter=formatter,
+        value_formatter=value_format.format,
         xrange=(points[0][0], points[-1][0]),
     )
     chart.x_labels = ticks
-    chart.add("", [(at, value) for at, value in points])
+    chart.add("", points)
     chart.add_xml_filter(lambda root: _strip_to_image(root, label=label))
     return Markup(chart.render(is_unicode=True, disable_xml_declaration=True))  # noqa: S704 - pygal escapes
 

@@ -1,6 +1,7 @@
 """An entry of an audience's history: a run of the operator, a follow-up, or a comparison with the control group."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -12,17 +13,15 @@ from td_pinterest_op.stats import WITHHELD
 
 _KEY = ("session_uuid", "attempt_id", "action")
 _WORDS = {FOLLOW_UP: "Follow-up", LIFT: "Comparison"}
-# No figure of an export or of Pinterest is larger.
-_LARGEST = 10**15
+_LARGEST = 10**15  # no figure of an export or of Pinterest is larger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """A run (`kind` RUN), a check of an audience's status (FOLLOW_UP) or a comparison with its control group (LIFT).
 
-    `outcome` is SUCCESS or FAILED. `values` has every figure and id by the name of its column in the history table.
-    `lift` has the figures of a comparison, empty for other kinds. `invalid_by_reason`: the most frequent first. `key`
-    is the same for two entries of one run.
+    `outcome` is SUCCESS or FAILED. `key` is the same for two entries of one run. `values`: figures and ids, by the name
+    of their column in the history table. `invalid_by_reason`: the most frequent first. `lift`: figures of a comparison.
     """
 
     kind: str
@@ -31,7 +30,7 @@ class Entry:
     key: str
     values: Mapping[str, Any] = field(repr=False)
     invalid_by_reason: Mapping[str, int]
-    lift: Mapping[str, float | None] = field(default_factory=dict, repr=False)
+    lift: Mapping[str, float | None] = field(repr=False)
 
     def get_text(self, name: str) -> str:
         """Return the value of the column `name` as masked text, or "" if it is not known."""
@@ -39,13 +38,8 @@ class Entry:
         return "" if value is None else mask(str(value))
 
     def get_number(self, name: str) -> float | None:
-        """Return the value of the column `name` as a number, or None if it is not known."""
+        """Return the value of the column `name` as a number (a count as an `int`), or None if it is not known."""
         return _parse_number(self.values.get(name))
-
-    def get_count(self, name: str) -> int | None:
-        """Return the value of the column `name` as a whole number, or None if it is not known."""
-        number = self.get_number(name)
-        return None if number is None else round(number)
 
     @property
     def dry_run(self) -> bool:
@@ -65,15 +59,15 @@ class Entry:
             return _WORDS.get(self.kind, "Run")
         # The name of an action begins with its verb.
         verb = "activate" if action == "activation" else action.partition("_")[0]
-        ending = "" if self.dry_run or self.outcome == FAILED else "d" if verb.endswith("e") else "ed"
-        of = " a look-alike" if action == "create_actalike_audience" else ""
-        return f"{verb.capitalize()}{ending}{of}"
+        if not self.dry_run and self.outcome != FAILED:
+            verb = f"{verb.removesuffix('e')}ed"
+        return verb.capitalize() + (" a look-alike" if action == "create_actalike_audience" else "")
 
     @property
-    def allowed_count(self) -> int | None:
+    def allowed_count(self) -> float | None:
         """The number of unique people who are not withheld from Pinterest, or None if it is not known."""
-        unique = self.get_count("records_unique")
-        withheld = sum(self.get_count(f"records_withheld_{reason}") or 0 for reason in WITHHELD)
+        unique = self.get_number("records_unique")
+        withheld = sum(self.get_number(f"records_withheld_{reason}") or 0 for reason in WITHHELD)
         return None if unique is None else unique - withheld
 
 
@@ -86,18 +80,17 @@ def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str
     # Only what is known by name: an export of a table can hold anything.
     values = {name: value for name, value in every.items() if name in NAMES}
     reasons = _parse_mapping(values.pop("rows_invalid_by_reason", None))
-    counts = {str(name): int(count) for name, count in reasons.items() if 0 < int(count) <= _LARGEST}
+    counts = Counter({str(name): int(count) for name, count in reasons.items() if 0 < int(count) <= _LARGEST})
     message = str(values.get("error") or error)
-    failed = values.get("outcome") == FAILED or bool(message)
-    when = parse_time(values.get("time")) or parse_time(every.get("checked_at")) or at
-    when = when or parse_time(values.get("session_time"))
+    when = parse_time(values.get("time")) or parse_time(every.get("checked_at"))
+    when = when or at or parse_time(values.get("session_time"))
     return Entry(
         kind=str(values.get("kind") or (RUN if "rows_read" in values else FOLLOW_UP)),
-        outcome=FAILED if failed else SUCCESS,
+        outcome=FAILED if message or values.get("outcome") == FAILED else SUCCESS,
         at=when,
         key=" ".join([str(values.get(name) or when) for name in _KEY] + [str(values.get("task") or "")]),
         values=values | {"error": message},
-        invalid_by_reason=dict(sorted(counts.items(), key=lambda item: -item[1])),
+        invalid_by_reason=dict(counts.most_common()),
         lift={name: _parse_number(value) for name, value in _parse_mapping(values.get("lift")).items()},
     )
 
@@ -115,12 +108,13 @@ def parse_time(value: object) -> datetime | None:
 
 
 def _parse_number(value: Any) -> float | None:
-    """Return a value as a number, or None if it is not a number."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if abs(number) <= _LARGEST else None  # NaN compares false
+    if not abs(number) <= _LARGEST:  # NaN compares false
+        return None
+    return int(number) if number.is_integer() else number
 
 
 def _parse_mapping(value: object) -> Mapping[str, Any]:

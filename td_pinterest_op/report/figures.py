@@ -1,8 +1,6 @@
 """Numbers, durations and times as text for a report page."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from td_pinterest_op.runtime import clock
 
@@ -20,20 +18,6 @@ def format_share(part: float | None, whole: float | None) -> str:
     if 0 < percent < 0.1:
         return "< 0.1 %"
     return f"{percent:.1f} %" if 0 < percent < 10 else f"{percent:.0f} %"
-
-
-def format_rate(ratio: float | None) -> str:
-    """Return a ratio in per cent, such as "1.23 %" for `0.0123`; "–" for None."""
-    return "–" if ratio is None else f"{100 * float(ratio):.2f} %"
-
-
-def format_interval(figures: Mapping[str, Any], name: str, unit: str) -> str:
-    """Return the figure `name` with its confidence interval, "+1.20 %, between +0.40 and +2.00", or "not known"."""
-    values = [figures.get(f"{name}{end}") for end in ("", "_low", "_high")]
-    if any(value is None for value in values):
-        return "not known"
-    about, low, high = (f"{100 * float(value):+.2f}".replace("-", "−") for value in values if value is not None)
-    return f"{about} {unit}, between {low} and {high}"
 
 
 def format_change(now: float | None, before: float | None) -> str:

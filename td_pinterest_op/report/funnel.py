@@ -1,4 +1,4 @@
-"""The funnel of a run: bars from the rows of the query to the people whom Pinterest matched."""
+"""The funnel of a run, from the rows of the query to the people whom Pinterest matched."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,8 +12,7 @@ KEPT, LOST, MATCHED = "kept", "lost", "matched"
 
 _WITHHELD = {SUPPRESSED: "Opted out", WITHOUT_CONSENT: "Without consent", CONTROL: "Control group"}
 _REMOVE = "remove_people_from_current_audience"
-# More reasons than these do not fit next to a bar.
-_MOST_REASONS = 3
+_MOST_REASONS = 3  # more do not fit next to a bar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +24,7 @@ class Bar:
 
     kind: str
     label: str
-    count: int | None
+    count: float | None
     note: str = ""
     start: float = 0.0
     width: float = 0.0
@@ -36,7 +35,7 @@ def build_funnel(run: Entry, *, size: Entry | None) -> list[Bar]:
 
     `size`: the newest entry since the run that has the size of the audience.
     """
-    if not run.get_count("rows_read"):
+    if not run.get_number("rows_read"):
         return []
     bars = [bar for bar in (*_build_people_bars(run), *_build_result_bars(run)) if bar.kind == KEPT or bar.count]
     if run.outcome != FAILED and not run.dry_run and run.get_text("action") != _REMOVE:
@@ -46,8 +45,8 @@ def build_funnel(run: Entry, *, size: Entry | None) -> list[Bar]:
 
 def _build_people_bars(run: Entry) -> Iterator[Bar]:
     """Yield the first bars of a funnel: rows read, values rejected or valid, repeats, and people withheld."""
-    read, invalid = run.get_count("rows_read") or 0, run.get_count("rows_invalid") or 0
-    known, unique = run.get_count("rows_valid"), run.get_count("records_unique")
+    read, invalid = run.get_number("rows_read") or 0, run.get_number("rows_invalid") or 0
+    known, unique = run.get_number("rows_valid"), run.get_number("records_unique")
     valid = read - invalid if known is None else known
     yield Bar(kind=KEPT, label="Rows read", count=read)
     if valid + invalid != read:
@@ -59,12 +58,11 @@ def _build_people_bars(run: Entry) -> Iterator[Bar]:
         yield Bar(kind=LOST, label="Repeats", count=valid - unique)
         yield Bar(kind=KEPT, label="Different people", count=unique)
     for reason in WITHHELD:
-        count = run.get_count(f"records_withheld_{reason}")
+        count = run.get_number(f"records_withheld_{reason}")
         yield Bar(kind=LOST, label=_WITHHELD[reason], count=count, note="withheld")
 
 
 def _format_reasons(run: Entry) -> str:
-    """Return the most frequent reasons for rejected values, with their counts, as text."""
     reasons = [f"{reason.replace('_', ' ')} {format_number(count)}" for reason, count in run.invalid_by_reason.items()]
     more = [f"{len(reasons) - _MOST_REASONS} other reasons"] if len(reasons) > _MOST_REASONS else []
     return ", ".join(reasons[:_MOST_REASONS] + more)
@@ -72,12 +70,13 @@ def _format_reasons(run: Entry) -> str:
 
 def _build_result_bars(run: Entry) -> Iterator[Bar]:
     """Yield the bars about the people who are not withheld: how many were sent, refused by Pinterest or not sent."""
-    sent, refused = run.get_count("records_sent") or 0, run.get_count("records_refused") or 0
-    allowed = run.allowed_count
-    failed, removes = run.outcome == FAILED, run.get_text("action") == _REMOVE
+    sent, refused = run.get_number("records_sent") or 0, run.get_number("records_refused") or 0
+    allowed, failed, removes = run.allowed_count, run.outcome == FAILED, run.get_text("action") == _REMOVE
     if run.is_mirror:
+        names = {"mirror_joined": "joined", "mirror_left": "left", "mirror_resent": "sent again"}
+        changes = [f"{format_number(count)} {word}" for name, word in names.items() if (count := run.get_number(name))]
         label = "Should be in the audience" if failed or run.dry_run else "In the audience"
-        yield Bar(kind=KEPT, label=label, count=allowed, note=_format_changes(run))
+        yield Bar(kind=KEPT, label=label, count=allowed, note=", ".join(changes) or "nobody joined or left")
     elif run.dry_run:
         yield Bar(kind=KEPT, label="Would be taken out" if removes else "Would be sent", count=allowed)
     else:
@@ -87,17 +86,9 @@ def _build_result_bars(run: Entry) -> Iterator[Bar]:
         yield Bar(kind=KEPT, label="Taken out" if removes else "Sent", count=sent)
 
 
-def _format_changes(run: Entry) -> str:
-    """Return, as text, how many people joined the audience, left it, or were sent again."""
-    names = (("mirror_joined", "joined"), ("mirror_left", "left"), ("mirror_resent", "sent again"))
-    changes = [f"{format_number(count)} {label}" for name, label in names if (count := run.get_count(name))]
-    return ", ".join(changes) or "nobody joined or left"
-
-
 def _build_matched_bar(run: Entry, size: Entry | None) -> Bar:
     """Return the bar of the people whom Pinterest matched in the whole audience, including those of earlier runs."""
-    count = size.get_count("audience_size") if size else None
-    if size is None or count is None:
+    if size is None or (count := size.get_number("audience_size")) is None:
         return Bar(kind=MATCHED, label="Matched by Pinterest", count=None, note="not known yet")
     of = "in the whole audience, " if run.get_text("action") == "add_people_to_current_audience" else ""
     return Bar(kind=MATCHED, label="Matched, about", count=count, note=f"{of}as of {format_time(size.at)}")
@@ -105,7 +96,7 @@ def _build_matched_bar(run: Entry, size: Entry | None) -> Bar:
 
 def _place_bars(bars: list[Bar]) -> list[Bar]:
     """Return the bars with `start` and `width` set: a LOST bar starts where the next KEPT bar ends."""
-    widest, left, placed = max(bar.count or 0 for bar in bars), 0, []
+    widest, left, placed = max(bar.count or 0 for bar in bars), 0.0, []
     for bar in bars:
         count = bar.count or 0
         left = left - count if bar.kind == LOST else count

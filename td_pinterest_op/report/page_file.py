@@ -10,10 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.errors import ExportError, SettingsError
 from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.runtime.atomic_file import replace_file
-from td_pinterest_op.runtime.unexpected import to_export_error
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ def add_run_to_page(path: Path, statistics: Mapping[str, Any], *, error: str, no
     except OSError as problem:
         log.warning("no report was written to %s: %s", path, problem.strerror)
     except Exception as problem:
-        log.warning("no report was written: %s", to_export_error(problem))
+        log.warning("no report was written: %s", ExportError.from_exception(problem))
     else:
         log.info("report: %s", path.resolve())
 
@@ -66,7 +65,6 @@ def read_page_entries(page: str) -> Iterator[Entry] | None:
 
 
 def _parse_entries(data: str) -> Iterator[Entry]:
-    """Yield the entries in the JSON text that a page stores."""
     yield from map(make_entry, json.loads(data))
 
 

@@ -8,7 +8,6 @@ from td_pinterest_op.report.figures import format_number, format_time
 from td_pinterest_op.run_history.table import FAILED
 from td_pinterest_op.stats import Condition, find_condition
 
-# How long Pinterest takes to match people to accounts.
 _MATCHING_TIME = timedelta(hours=48)
 
 
@@ -16,32 +15,27 @@ _MATCHING_TIME = timedelta(hours=48)
 class ReportText:
     """The headline of a report and the text below it. `tone` (good, waiting or bad) chooses a colour and a symbol.
 
-    `next` is what to do. In the text of an action, `{sent}` and `{until}` are the number of people and the time when
-    Pinterest will have matched them. `final`: a later follow-up has nothing to add. `hides_size`: the audience no
-    longer has a size.
+    `next` is what to do. `hides_size`: the audience no longer has a size.
     """
 
     tone: str = "good"
     headline: str
     detail: str
     next: str
-    final: bool = True
     hides_size: bool = False
 
 
-_ON_THEIR_WAY = ReportText(
+# The texts of successful actions: `{sent}` people were sent, whom Pinterest will have matched at the time `{until}`.
+_SENT_TEXT = ReportText(
     tone="waiting",
     headline="{sent} people are on their way to Pinterest",
     detail="Pinterest matches them to its accounts, which takes 24 to 48 hours. Only then does the size change.",
     next="Look again after {until}: run pinterest_status.dig, or open the audience in Ads Manager.",
-    final=False,
 )
-# The texts of successful actions; the others have `_ON_THEIR_WAY`.
+# The others have `_SENT_TEXT`.
 _ACTION_TEXTS = {
-    "remove_people_from_current_audience": replace(
-        _ON_THEIR_WAY, headline="Pinterest was asked to remove {sent} people"
-    ),
-    "mirror_current_audience": replace(_ON_THEIR_WAY, headline="{sent} changes are on their way to Pinterest"),
+    "remove_people_from_current_audience": replace(_SENT_TEXT, headline="Pinterest was asked to remove {sent} people"),
+    "mirror_current_audience": replace(_SENT_TEXT, headline="{sent} changes are on their way to Pinterest"),
     "clear_current_audience": ReportText(
         headline="The audience is empty",
         detail="It uses a customer list without people (if Pinterest requires a record, one digest that belongs to "
@@ -60,7 +54,6 @@ _ACTION_TEXTS = {
         detail="Pinterest looks for people who are like those of the seed audience, which takes a day or two.",
         next="Look again in two days: run pinterest_status.dig, or open the audience in Ads Manager.",
         tone="waiting",
-        final=False,
     ),
 }
 
@@ -76,19 +69,25 @@ def choose_report_text(run: Entry | None, follow_up: Entry | None) -> ReportText
             detail=run.get_text("summary"),
             next="Remove dry_run from the settings and run the workflow again.",
         )
-    text = _ACTION_TEXTS.get(run.get_text("action"), _ON_THEIR_WAY) if run else None
-    if follow_up and not (text and text.final):
+    text = _ACTION_TEXTS.get(run.get_text("action") if run else "", _SENT_TEXT)
+    # A follow-up has nothing to add to the text of an action that needs no waiting.
+    if follow_up and text.tone == "waiting":
         return _describe_follow_up(follow_up)
-    assert run is not None and text is not None  # noqa: S101, PT018 - the caller has one of the two
-    return _describe_success(run, text)
+    assert run is not None  # noqa: S101 - the caller has one of the two
+    sent = run.get_number("records_sent")
+    if not sent and "{sent}" in text.headline:
+        # An empty result that was allowed, or one whose people are in the audience already.
+        headline = "Nobody joined or left" if run.is_mirror else "Nothing had to be sent"
+        return ReportText(headline=headline, detail=run.get_text("summary"), next="Nothing to do.")
+    until = format_time(run.at + _MATCHING_TIME) if run.at else "two days after the run"
+    return replace(text, headline=text.headline.format(sent=format_number(sent)), next=text.next.format(until=until))
 
 
 def _describe_failure(run: Entry) -> ReportText:
-    """Return the text about a failed run, with the number of people who were sent before the failure."""
-    changes = sum(run.get_count(f"mirror_{name}") or 0 for name in ("joined", "resent", "left"))
+    changes = sum(run.get_number(f"mirror_{name}") or 0 for name in ("joined", "resent", "left"))
     planned, unit = (changes, "changes") if run.is_mirror else (run.allowed_count or 0, "people")
-    sent, progress = run.get_count("records_sent"), ""
-    if run.get_count("records_unique") and planned:
+    sent, progress = run.get_number("records_sent"), ""
+    if run.get_number("records_unique") and planned:
         reached = f"{format_number(sent)} of {format_number(planned)} {unit} reached Pinterest."
         progress = reached if sent else "Nobody's data was sent."
     return ReportText(
@@ -99,19 +98,7 @@ def _describe_failure(run: Entry) -> ReportText:
     )
 
 
-def _describe_success(run: Entry, text: ReportText) -> ReportText:
-    """Return the text about a successful run: its action's `text` with the number of people and the time filled in."""
-    if not run.get_number("records_sent") and "{sent}" in text.headline:
-        # An empty result that was allowed, or one whose people are in the audience already.
-        headline = "Nobody joined or left" if run.is_mirror else "Nothing had to be sent"
-        return ReportText(headline=headline, detail=run.get_text("summary"), next="Nothing to do.")
-    sent = format_number(run.get_number("records_sent"))
-    until = format_time(run.at + _MATCHING_TIME) if run.at else "two days after the run"
-    return replace(text, headline=text.headline.format(sent=sent), next=text.next.format(until=until))
-
-
 def _describe_follow_up(follow_up: Entry) -> ReportText:
-    """Return the text about a follow-up (a status check), according to the audience's status at that time."""
     status, size = follow_up.get_text("audience_status"), follow_up.get_number("audience_size")
     people = "its size is not known yet" if size is None else f"about {format_number(size)} matched people"
     when, condition = format_time(follow_up.at), find_condition(status)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from td_pinterest_op.identifiers.sql import quote_literal, quote_name
-from td_pinterest_op.redaction.format import break_templates, sanitize
+from td_pinterest_op.redaction.secret import break_templates, sanitize
 from td_pinterest_op.stats import LISTS, WITHHELD
 
 _LONGEST_TEXT = 1000

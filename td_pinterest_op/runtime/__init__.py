@@ -1,1 +1,1 @@
-"""The process: clock, signals, threads, files, unexpected errors."""
+"""The process: clock, signals, threads, files."""

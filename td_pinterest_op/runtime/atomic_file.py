@@ -1,8 +1,8 @@
 """Atomic file replacement."""
 
 import contextlib
+import glob
 import os
-import re
 import secrets
 import time
 from pathlib import Path
@@ -24,7 +24,10 @@ def replace_file(file: Path, text: str, *, mode: int = 0o600) -> None:
         file.write_bytes(data)
         return
     file = file.resolve()
-    _remove_leftovers(file)
+    with contextlib.suppress(OSError):
+        for other in file.parent.glob(f".{glob.escape(file.name)}-*{_SUFFIX}"):
+            if time.time() - other.stat().st_mtime > _LEFT_BEHIND:
+                other.unlink()
     temporary = file.with_name(f".{file.name}-{secrets.token_hex(4)}{_SUFFIX}")
     try:
         with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as new:
@@ -35,12 +38,3 @@ def replace_file(file: Path, text: str, *, mode: int = 0o600) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def _remove_leftovers(file: Path) -> None:
-    """Remove the temporary files of `file` that a killed process has left."""
-    is_temporary = re.compile(rf"\.{re.escape(file.name)}-[0-9a-f]{{8}}{re.escape(_SUFFIX)}").fullmatch
-    with contextlib.suppress(OSError):
-        for other in file.parent.iterdir():
-            if is_temporary(other.name) and time.time() - other.stat().st_mtime > _LEFT_BEHIND:
-                other.unlink()

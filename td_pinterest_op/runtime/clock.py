@@ -6,30 +6,29 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 DAY = 86_400.0
-# No date is later than this many seconds from now.
-_LONGEST = 1000 * 365 * DAY
+_LONGEST = 1000 * 365 * DAY  # seconds; no date is later than that from now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """The clocks of a run (`monotonic` for durations, `wall` since 1970) and its `sleep`, all in seconds."""
+    """The clocks of a run (`monotonic` for durations, `now` since 1970) and its `sleep`, all in seconds."""
 
     monotonic: Callable[[], float] = time.monotonic
-    wall: Callable[[], float] = time.time
+    now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
 
     def utc(self, seconds: float = 0.0) -> datetime:
         """Return the UTC time that is `seconds` from now."""
-        return datetime.fromtimestamp(self.wall() + seconds, timezone.utc)
+        return datetime.fromtimestamp(self.now() + seconds, timezone.utc)
 
 
 SYSTEM = Timing()
 
 
-def format_duration(seconds: float, *, wall: float | None = None) -> str:
+def format_duration(seconds: float, *, now: float | None = None) -> str:
     """Return a duration as text, in two units at most: "0.4 s", "12 s", "3 min 20 s", "1 h 5 min".
 
-    With `wall`, this machine's time in seconds since 1970, a long one has its end: "2 h 5 min (until 14:05 UTC)".
+    With `now`, the time in seconds since 1970, a long one has its end: "2 h 5 min (until 14:05 UTC)".
     """
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 ", " ")
@@ -37,18 +36,17 @@ def format_duration(seconds: float, *, wall: float | None = None) -> str:
     hours, minutes = divmod(minutes, 60)
     units = ((hours, "h"), (minutes, "min"), (0 if hours else rest, "s"))
     length = " ".join(f"{count} {unit}" for count, unit in units if count)
-    if wall is None or seconds < 120:
+    if now is None or seconds < 120:
         return length
-    return f"{length} (until {_format_end(seconds, wall, '%H:%M')} UTC)"
+    return f"{length} (until {_format_end(seconds, now, '%H:%M')} UTC)"
 
 
-def format_resumption(seconds: float, *, wall: float) -> str:
-    """Return when a wait ends, as "continues at 14:05:12 UTC, in 19 s". `wall`: this machine's time."""
-    length = format_duration(seconds if seconds < 10 else round(seconds))
-    return f"continues at {_format_end(seconds, wall, '%H:%M:%S')} UTC, in {length}"
+def format_resumption(seconds: float, *, now: float) -> str:
+    """Return when a wait ends, as "continues at 14:05:12 UTC, in 19 s". `now`: the time, since 1970."""
+    return f"continues at {_format_end(seconds, now, '%H:%M:%S')} UTC, in {format_duration(seconds)}"
 
 
-def _format_end(seconds: float, wall: float, time_format: str) -> str:
-    """Return the time `seconds` after `wall` as text, with the date if it is half a day away or more."""
-    end = datetime.fromtimestamp(wall, timezone.utc) + timedelta(seconds=min(seconds, _LONGEST))
+def _format_end(seconds: float, now: float, time_format: str) -> str:
+    """Return the time `seconds` after `now` as text, with the date if it is half a day away or more."""
+    end = datetime.fromtimestamp(now, timezone.utc) + timedelta(seconds=min(seconds, _LONGEST))
     return end.strftime(time_format if seconds < DAY / 2 else f"%Y-%m-%d {time_format}")

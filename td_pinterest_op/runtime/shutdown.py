@@ -46,33 +46,27 @@ def clear_request() -> None:
     _reason = None
 
 
-def run_shielded(function: Callable[[], _T]) -> _T:
-    """Call `function` in a thread, where no signal interrupts it, and return its result.
+def run_uninterrupted(function: Callable[[], _T]) -> _T:
+    """Return `function()`, called in a thread that no signal interrupts: `wait_for_protected_work` waits for it."""
+    awaited = contextlib.ExitStack()
+    awaited.enter_context(protect_saving(_RESPONSE_SECONDS))
 
-    The caller may be interrupted; `wait_for_protected_work` then waits for the thread.
-    """
-    key = object()
-    _awaited[key] = _RESPONSE_SECONDS
-
-    def call_awaited() -> _T:
-        """Return `function()`; afterwards the end of the process no longer waits for it."""
-        try:
+    def call_protected() -> _T:
+        with awaited:
             return function()
-        finally:
-            _awaited.pop(key)
 
     try:
-        future = start_thread(call_awaited)
+        future = start_thread(call_protected)
     except RuntimeError:  # no thread can be started
-        return call_awaited()
+        return call_protected()
     return future.result()
 
 
 @contextlib.contextmanager
-def protect_saving() -> Iterator[None]:
-    """Protect a block that saves data: before the process ends, `wait_for_protected_work` waits for the block."""
+def protect_saving(seconds: float = _SAVING_SECONDS) -> Iterator[None]:
+    """Protect a block that saves data: `wait_for_protected_work` waits for its end, for `seconds` at most."""
     key = object()
-    _awaited[key] = _SAVING_SECONDS
+    _awaited[key] = seconds
     try:
         yield
     finally:
@@ -80,10 +74,7 @@ def protect_saving() -> Iterator[None]:
 
 
 def wait_for_protected_work() -> bool:
-    """Wait for the functions of `run_shielded` (at most 1 s) and the blocks of `protect_saving` (at most 10 s).
-
-    Returns False if something is still being saved.
-    """
+    """Wait for all protected blocks, for each one's `seconds` at most. Returns False if data is not saved yet."""
     begin = time.monotonic()
     while any(time.monotonic() - begin < most for most in tuple(_awaited.values())):
         time.sleep(_POLL_SECONDS)
@@ -95,7 +86,6 @@ def start_thread(function: Callable[[], _T]) -> Future[_T]:
     future: Future[_T] = Future()
 
     def complete_future() -> None:
-        """Put the function's result, or its exception, into the future."""
         try:
             future.set_result(function())
         except BaseException as error:

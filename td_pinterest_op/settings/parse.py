@@ -2,27 +2,23 @@
 
 import logging
 import re
-from collections.abc import Collection, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeGuard, TypeVar
 
-from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.settings.rules import check_rules
-from td_pinterest_op.settings.setting import (
+from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
+from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, join_with_or
+from td_pinterest_op.settings.structures import parse_text, read_mapping
+from td_pinterest_op.settings.table import (
     ActionSpec,
-    ParsedSettings,
+    ConnectionSettings,
     Setting,
     SettingsTable,
     build_variable_name,
     find_declared_settings,
 )
-from td_pinterest_op.settings.structures import read_mapping
-from td_pinterest_op.settings.table import CREDENTIALS, ConnectionSettings
-from td_pinterest_op.settings.text import parse_text
 from td_pinterest_op.settings.types import (
     SettingType,
-    Show,
     WrongValueError,
     describe_type,
     find_nearest,
@@ -31,7 +27,7 @@ from td_pinterest_op.settings.types import (
     show_value,
     suggest_word,
 )
-from td_pinterest_op.stats import LISTS
+from td_pinterest_op.stats import LISTS, format_count
 
 log = logging.getLogger(__name__)
 
@@ -42,41 +38,86 @@ _MAXIMUM_UNKNOWN_KEYS = 20
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
 _ADDED_BY_CONSOLE = re.compile(r"(?:td)?_.*|.*type", re.IGNORECASE)
-_SECRET_LITERAL = re.compile(r"\$\{secret:([^{}]*)\}")
-_SECRET_NAME = re.compile(r"(?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63}")  # not a token in place of a name
+# Not with a token in place of the name.
+_SECRET_REFERENCE = re.compile(r"\$\{secret:\s*((?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63})\s*\}")
+_LOST_DIGITS = (
+    "digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits that end in "
+    "zeros); put them in quotes where they are first written"
+)
 
 _C = TypeVar("_C", bound=ConnectionSettings)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedSettings:
+    """The keys of `result_settings` that are not left out, and all problems.
+
+    `given_values`: by name or alias, None for a wrong one. `secrets`: the workflow secrets that values came from.
+    `lost_digits`: the keys of ids that may have lost digits.
+    """
+
+    table: SettingsTable[Any]
+    given_values: dict[str, Any] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    lost_digits: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The value of each setting: its default if it is left out, None if it is wrong."""
+        given, keys = self.given_values, self.table.settings
+        return {key.name: given.get(key.name, given.get(key.alias, key.default)) for key in keys}
+
+    @property
+    def action(self) -> ActionSpec | None:
+        """The action that the settings name, or None if it is wrong or the table has no actions."""
+        return self.values.get("action")
+
+    @property
+    def unused_keys(self) -> list[str]:
+        """The keys that the action does not use, in the order of the table."""
+        action, keys = self.action, self.table.by_name.items()
+        return [name for name, key in keys if action and name in self.given_values and not key.is_used_by(action)]
+
+    def add_problem(self, name: str, text: str, *, code: ProblemCode = "wrong") -> None:
+        """Add a problem of the key `name`. `code`: the kind of problem, see `ProblemCode`."""
+        self.problems.append(Problem(key=name, code=code, text=text))
+
+
 def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[str, str]) -> _C:
-    """Parse `result_settings`, and return the settings of an entry point.
+    """Return the settings of an entry point. Raises SettingsError with every problem, a line each, and no credential.
 
     Args:
         raw: `result_settings` as digdag passes it: a mapping, or JSON or YAML text of one.
         table: the settings that there are, and the actions.
         environ: where credentials that are left out, and `${secret:…}` in any setting, are looked up.
-
-    Raises:
-        SettingsError: with every problem, a line each. It holds no credential, given or looked up.
     """
     parsed = parse_values(raw, table=table, environ=environ)
     if parsed.problems:
-        raise parsed.build_error()
-    keys = find_declared_settings(table.kind)
-    values = {key.name: parsed.values.get(key.name, key.default) for key in keys}
-    values |= {key.name: Secret(values[key.name]) for key in keys if key.is_credential}
+        lines = [f"- {problem.key}: {problem.text}" for problem in parsed.problems]
+        text = "\n".join([f"result_settings has {format_count(len(lines), 'problem')}:", *lines])
+        raise SettingsError(text, problems=parsed.problems)
+    keys, action, known = find_declared_settings(table.kind), parsed.action, parsed.values
+    values = {key.name: known.get(key.name, key.default) for key in keys}
     for key in keys:
         if key.single:
             values[key.name] = values[key.name] or (values[key.single],)
             values[key.single] = values[key.name][0]
-    values["ad_account_id"] = values["ad_account_id"] or ""
-    if action := parsed.action:
+    lost_digits, unused = ", ".join(parsed.lost_digits), ", ".join(parsed.unused_keys)
+    lost_digits_warning = lost_digits and f"{_LOST_DIGITS}: {lost_digits}"
+    warnings = [lost_digits_warning]
+    if action:
         values |= {key.name: key.default for key in keys if not key.is_used_by(action)}
-        ids = map(parsed.values.get, (action.audience_id, "audience_id") if action.audience_id else ())
-        values |= {"action": action, "audience_id": next(filter(None, ids), None)}
-        if action.least_records and "min_records" not in parsed.given:
+        values |= {"action": action, "audience_id": known.get(action.audience_id or "") or values["audience_id"]}
+        if action.least_records and "min_records" not in parsed.given_values:
             values["min_records"] = min(action.least_records, values["max_records"] or action.least_records)
-    return table.kind(**values, **_build_warnings(parsed), refresh_token_secret=parsed.secrets.get("refresh_token"))
+        warnings = [unused and f"{action.name} does not use these settings: {unused}", lost_digits_warning]
+    return table.kind(
+        **values,
+        refresh_token_secret=parsed.secrets.get("refresh_token"),
+        warnings=tuple(filter(None, warnings)),
+        lost_digits_warning=lost_digits_warning,
+    )
 
 
 def read_parameter(name: str, value: object, type_: SettingType) -> Any:
@@ -87,32 +128,10 @@ def read_parameter(name: str, value: object, type_: SettingType) -> Any:
         raise SettingsError(f"{name}: {error}; allowed: {type_.allowed}", key=name) from None
 
 
-def _build_warnings(parsed: ParsedSettings) -> dict[str, Any]:
-    """Return the warnings about the settings, as the fields `warnings` and `lost_digits_warning`."""
-    lost_digits_warning = unused_warning = ""
-    if parsed.lost_digits:
-        lost_digits_warning = (
-            "digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits that end "
-            f"in zeros); put them in quotes where they are first written: {', '.join(parsed.lost_digits)}"
-        )
-    if parsed.action and (unused := parsed.find_unused_keys(parsed.action)):
-        unused_warning = f"{parsed.action.name} does not use these settings: {', '.join(unused)}"
-    warnings = tuple(filter(None, (unused_warning, lost_digits_warning)))
-    return {"warnings": warnings, "lost_digits_warning": lost_digits_warning}
-
-
-def find_action(raw: object, *, table: SettingsTable[Any]) -> ActionSpec | None:
-    """Return the action that `result_settings` name, or None if it is unknown. Ignores problems of other settings."""
-    try:
-        return parse_values(raw, table=table, environ={}).action
-    except SettingsError:
-        return None
-
-
 def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str, str]) -> ParsedSettings:
-    """Return the parsed values of `result_settings`, with every problem. The arguments are those of `parse_settings`.
+    """Return the values of `result_settings`, with every problem. The arguments are those of `parse_settings`.
 
-    Raises SettingsError if `raw` is not a mapping.
+    The problems have the order of the table, with those of unknown keys at the end.
     """
     parsed = ParsedSettings(table=table)
     try:
@@ -120,39 +139,32 @@ def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str
         mapping = {} if is_left_out(content) else read_mapping(content)
     except WrongValueError as error:
         parsed.add_problem("result_settings", f"{error}; allowed: a mapping, or a mapping as a JSON or YAML string")
-        raise parsed.build_error() from None
+        parsed.given_values.update(dict.fromkeys(table.by_name))
+        return parsed
     if is_left_out(content):
         parsed.add_problem("result_settings", "missing; allowed: a mapping of settings", code="missing")
-    show = partial(show_value, hidden=_find_credentials(mapping, environ))
-    for name, key in table.by_name.items():
-        parsed.values[name] = _read_value(parsed, name, key, mapping.get(name), environ=environ, show=show)
-    _check_names(parsed, mapping, show)
-    check_rules(parsed)
+    # Credentials first: no message shows one that has been read.
+    for name, key in sorted(table.by_name.items(), key=lambda item: not item[1].is_credential):
+        if key.is_credential or not is_left_out(mapping.get(name)):
+            parsed.given_values[name] = _read_value(parsed, name, mapping.get(name), environ)
+    _check_unknown_keys(parsed, mapping)
+    for key in table.settings:
+        _check_setting(parsed, key)
+    if parsed.action:
+        _check_action(parsed, parsed.action)
+    _check_records(parsed)
+    places = [*table.by_name, *(problem.key for problem in parsed.problems)]
+    parsed.problems.sort(key=lambda problem: places.index(problem.key))
     return parsed
 
 
-def _find_credentials(settings: Mapping[object, object], environ: Mapping[str, str]) -> Collection[str]:
-    """Return the credentials that the settings contain or refer to, which no message may show."""
-    written = [value.strip() for value in (settings.get(key.name) for key in CREDENTIALS) if isinstance(value, str)]
-    secrets = [key.secret for key in CREDENTIALS]
-    secrets += [literal[1].strip() for literal in map(_SECRET_LITERAL.fullmatch, written) if literal]
-    values = [environ.get(build_variable_name(secret), "").strip() for secret in secrets]
-    return frozenset(text for text in written + values if len(text) >= 4)  # shorter ones are part of any text
-
-
-def _read_value(
-    parsed: ParsedSettings, name: str, key: Setting, raw: object, *, environ: Mapping[str, str], show: Show
-) -> Any:
-    """Return the value of a key, or its default if it is left out. Adds a problem and returns None if it is wrong."""
-    if is_left_out(raw) and not key.is_credential:
-        return key.default
-    parsed.given.add(name)
+def _read_value(parsed: ParsedSettings, name: str, raw: object, environ: Mapping[str, str]) -> Any:
+    key = parsed.table.by_name[name]
     try:
-        secret = _find_secret_name(key, raw)
-        if secret is not None:
-            variable, show = build_variable_name(secret), describe_type
-            raw = environ.get(variable, "")
-            if not raw.strip():
+        if secret := _find_secret_name(key, raw):
+            variable = build_variable_name(secret)
+            parsed.secrets[name], raw = secret, environ.get(variable)
+            if is_left_out(raw):
                 text = (
                     f"{variable} is {'empty' if variable in environ else 'missing'} in the environment; set the "
                     f"workflow's secret {secret}, and give it to the task as {variable}, under its _env "
@@ -160,10 +172,9 @@ def _read_value(
                 )
                 parsed.add_problem(name, text, code="environment")
                 return None
-            parsed.secrets[name] = secret
         elif key.type.is_id and has_lost_digits(raw):
             parsed.lost_digits.append(name)
-        return key.type.read(raw, show)
+        return key.type.read(raw, describe_type if secret else show_value)
     except WrongValueError as wrong:
         parsed.add_problem(name, f"{wrong}; allowed: {key.type.allowed}")
         return None
@@ -175,18 +186,16 @@ def _find_secret_name(key: Setting, raw: object) -> str | None:
         return key.secret
     if not isinstance(raw, str) or "${secret:" not in raw:
         return None
-    literal = _SECRET_LITERAL.fullmatch(raw.strip())
-    if not literal or not _SECRET_NAME.fullmatch(literal[1].strip()):
-        raise WrongValueError(
-            "the reference to a secret must be the whole value, and the secret's name may contain only letters, "
-            "digits, dots and dashes"
-        )
-    return literal[1].strip()
+    if reference := _SECRET_REFERENCE.fullmatch(raw.strip()):
+        return reference[1]
+    raise WrongValueError(
+        "the reference to a secret must be the whole value, and the secret's name may contain only letters, digits, "
+        "dots and dashes"
+    )
 
 
-def _check_names(parsed: ParsedSettings, settings: Mapping[object, object], show: Show) -> None:
-    """Add a problem to `parsed` for each unknown key of `settings`. `show`: formats a value for a message."""
-    unknown = [name for name in settings if name not in parsed.table.by_name]
+def _check_unknown_keys(parsed: ParsedSettings, names: Iterable[object]) -> None:
+    unknown = [name for name in names if name not in parsed.table.by_name]
     for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
         if not isinstance(name, str):
             parsed.add_problem("a key", f"the name of a key must be a string, not {describe_type(name)}")
@@ -194,22 +203,84 @@ def _check_names(parsed: ParsedSettings, settings: Mapping[object, object], show
             text = "is not a key of result_settings; it belongs on the task, next to result_settings"
             parsed.add_problem(name, text)
         else:
-            label = name if _may_be_shown(name, show) else f"a key ({show(name)})"
+            label = name if _may_be_shown(name) else f"a key ({show_value(name)})"
             suggestion = suggest_word(name, [*parsed.table.by_name, *TASK_PARAMETERS])
             parsed.add_problem(label, f"is unknown{suggestion}", code="unknown")
     if len(unknown) > _MAXIMUM_UNKNOWN_KEYS:
         parsed.add_problem("more keys", f"{len(unknown) - _MAXIMUM_UNKNOWN_KEYS} more keys are unknown")
 
 
+def _check_setting(parsed: ParsedSettings, key: Setting) -> None:
+    value = parsed.given_values.get(key.name)
+    if key.is_needed:
+        _require_one(parsed, key.name)
+    if key.alias:
+        _check_equal(parsed, key.name, key.alias)
+    # A lower bound that is a default gives way to the upper one.
+    if key.at_most and None not in (value, upper := parsed.values[key.at_most]) and value > upper:
+        by_default = "" if key.at_most in parsed.given_values else f"; {key.at_most} is {upper} by default"
+        parsed.add_problem(key.at_most, f"must not be less than {key.name}{by_default}; allowed: {key.name} or more")
+    if key.single:
+        _require_one(parsed, key.name, key.single, reason=f" (or {key.single})")
+        single = parsed.given_values.get(key.single)
+        if value and single and single not in value:
+            text = f"conflicts with {key.single}, which this list does not contain; allowed: one of the two"
+            parsed.add_problem(key.name, text)
+
+
+def _check_equal(parsed: ParsedSettings, name: str, other: str) -> None:
+    values = parsed.given_values.get(name), parsed.given_values.get(other)
+    if None not in values and values[0] != values[1]:
+        text = f"conflicts with {other}, which has another value; allowed: one of the two, or equal values"
+        parsed.add_problem(name, text)
+
+
+def _require_one(parsed: ParsedSettings, name: str, *others: str, reason: str = "") -> None:
+    if parsed.given_values.keys().isdisjoint((name, *others)):
+        allowed = parsed.table.by_name[name].type.allowed
+        parsed.add_problem(name, f"missing{reason}; allowed: {allowed}", code="missing")
+
+
+def _check_action(parsed: ParsedSettings, action: ActionSpec) -> None:
+    given, needed_by, own = parsed.given_values, f", and {action.name} needs it", action.audience_id
+    for name in action.needs:
+        _require_one(parsed, name, reason=needed_by)
+    if own:
+        _check_equal(parsed, own, "audience_id")
+        other = "audience_name" if action.finds_by_name else "audience_id"
+        _require_one(parsed, own, "audience_id", other, reason=f"{needed_by} (or {other})")
+    for name in parsed.unused_keys:
+        if parsed.table.by_name[name].is_restriction(given[name], action):
+            text = f"{action.name} cannot apply this setting: remove it, or choose an action that can"
+            parsed.add_problem(name, text)
+    names = given.get("audience_name"), given.get("expected_audience_name")
+    is_found_by_id = own and not given.keys().isdisjoint(("audience_id", own))
+    if "new audience" in action.scopes and not is_found_by_id and None not in names and names[0] != names[1]:
+        text = f"differs from audience_name, which {action.name} gives to its audience; allowed: the same name"
+        parsed.add_problem("expected_audience_name", text)
+
+
+def _check_records(parsed: ParsedSettings) -> None:
+    values, action = parsed.values, parsed.action
+    has_rows = values.get("records") == "rows"
+    if not has_rows and not set(ROW_ONLY_NAMES).isdisjoint((values.get("columns") or {}).values()):
+        allowed = f"allowed: {join_with_or(LIST_TYPES)}, or these with records: rows"
+        text = f"{' and '.join(ROW_ONLY_NAMES)} can be used only with records: rows; {allowed}"
+        parsed.add_problem("columns", text)
+    if has_rows and values.get("hash_in") == "warehouse":
+        text = "the warehouse cannot hash identifiers with records: rows; allowed: operator, or records: identifiers"
+        parsed.add_problem("hash_in", text)
+    if has_rows and action and action.needs_query:
+        parsed.add_problem("records", f"{action.name} cannot send records: rows; allowed: identifiers")
+
+
 def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
     """Return the settings without unknown keys that Audience Studio's console adds. Logs a warning with their names."""
-    unknown = [name for name in settings if name not in table.by_name and _may_be_shown(name, show_value)]
+    unknown = [name for name in settings if name not in table.by_name and _may_be_shown(name)]
     added = list(filter(_ADDED_BY_CONSOLE.fullmatch, unknown))
     if added:
-        log.warning(
-            "the settings from the console have keys that this operator does not know, which are ignored: %s",
-            ", ".join(added),
-        )
+        text = "the settings from the console have keys that this operator does not know, which are ignored: %s"
+        log.warning(text, ", ".join(added))
     return {name: value for name, value in settings.items() if name not in added}
 
 
@@ -225,6 +296,5 @@ def find_misspelt_parameters(names: Iterable[object]) -> Mapping[str, str]:
     return {name: meant for name, meant in sorted(near.items()) if meant and meant not in name.split("_")}
 
 
-def _may_be_shown(name: object, show: Show) -> TypeGuard[str]:
-    """Whether a message may contain the key `name` unchanged. `show`: formats a value for a message."""
-    return isinstance(name, str) and _PLAIN_NAME.fullmatch(name) is not None and show(name) == repr(name)
+def _may_be_shown(name: object) -> TypeGuard[str]:
+    return isinstance(name, str) and _PLAIN_NAME.fullmatch(name) is not None and show_value(name) == repr(name)

@@ -1,13 +1,22 @@
-"""Types of settings that hold several values: a list or a mapping, as its own type or as text."""
+"""Types of settings that hold several values: a list or a mapping, as its own type or as JSON or YAML text.
 
+YAML is read with digdag's rules where they differ from PyYAML's: only `true` and `false` are booleans, there are no
+dates, a key given twice is an error. Aliases and tags are refused, so that text neither grows nor calls anything when
+it is read.
+"""
+
+import contextlib
+import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
+import yaml
+
 from td_pinterest_op.identifiers.types import LIST_TYPES, ROW_ONLY_NAMES, TYPES, join_with_or
-from td_pinterest_op.settings.text import parse_text
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
     AUDIENCE_ID,
@@ -25,6 +34,11 @@ from td_pinterest_op.settings.types import (
 
 _V = TypeVar("_V")
 
+_LONGEST_TEXT = 100_000  # characters; PyYAML reads about that many in half a second
+_DEEPEST_NESTING = 20
+_PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq"))
+_PLAIN_WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "~": None, "": None}
+_WHOLE_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,29})")
 _MOST_PERCENT = 50  # in a control group
 _MAXIMUM_FAULTS_SHOWN = 10
 _MAXIMUM_ITEMS = 1000  # a workflow has no more tasks, and each item is one request at least
@@ -51,6 +65,82 @@ class Control:
     def share_of_ten_thousand(self) -> int:
         """The group's size in ten-thousandths. People whose hash modulo 10,000 is below it are in the group."""
         return int(self.percent * 100)
+
+
+def parse_text(text: str) -> object:
+    """Return the value of JSON or YAML text: dict, list, str, int, float, bool or None.
+
+    Raises WrongValueError, whose message does not quote the text: it could contain a credential.
+    """
+    if len(text) > _LONGEST_TEXT:
+        raise WrongValueError(f"{describe_type(text)} is longer than the maximum of {_LONGEST_TEXT} characters")
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(text, object_pairs_hook=_build_dict)
+    try:
+        return _read_node(_Composer(text).get_single_node())
+    except WrongValueError as error:
+        fault = str(error)
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        position = _format_position(getattr(error, "problem_mark", None) or getattr(error, "context_mark", None))
+        hint = "; it contains tabs, which YAML does not allow as indentation" if "\t" in text else ""
+        fault = f"is neither valid JSON nor valid YAML{position}{hint}"
+    # Raised here, so that no traceback carries PyYAML's own error, which quotes the text.
+    raise WrongValueError(f"{describe_type(text)} {fault}")
+
+
+def _build_dict(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    if len(mapping := dict(pairs)) < len(pairs):
+        raise ValueError
+    return mapping
+
+
+class _Composer(yaml.BaseLoader):
+    """Composes YAML nodes; refuses aliases and deep nesting."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            alias = self.peek_event()  # type: ignore[no-untyped-call]
+            raise WrongValueError(f"contains a YAML alias{_format_position(alias.start_mark)}; write the value itself")
+        self.depth += 1
+        if self.depth > _DEEPEST_NESTING:
+            raise WrongValueError(f"is nested more than {_DEEPEST_NESTING} levels deep")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+def _read_node(node: yaml.Node | None) -> object:
+    if node is None:
+        return None
+    if node.tag not in _PLAIN_TAGS:
+        raise WrongValueError(f"contains a YAML tag{_format_position(node.start_mark)}; remove the tag")
+    if isinstance(node, yaml.SequenceNode):
+        return [_read_node(item) for item in node.value]
+    if isinstance(node, yaml.ScalarNode):
+        return read_scalar(node)
+    mapping: dict[str, object] = {}
+    for key, value in node.value:
+        position = _format_position(key.start_mark)
+        if not isinstance(key, yaml.ScalarNode):
+            raise WrongValueError(f"contains a key that is not a string{position}; quote the key")
+        if key.value in mapping:
+            raise WrongValueError(f"contains the same key twice{position}; remove one of them")
+        mapping[key.value] = _read_node(value)
+    return mapping
+
+
+def read_scalar(node: yaml.ScalarNode) -> object:
+    """Return the value of a YAML scalar. Digits become whole numbers; quoted text stays text."""
+    text: str = node.value
+    if node.style is not None:  # quoted or a block: always a string
+        return text
+    return int(text) if _WHOLE_NUMBER.fullmatch(text) else _PLAIN_WORDS.get(text.lower(), text)
+
+
+def _format_position(mark: yaml.Mark | None) -> str:
+    return "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
 
 
 def read_list_items(value: object) -> Sequence[object]:
@@ -90,7 +180,6 @@ def _read_each(readers: Iterable[tuple[str, Callable[[], _V]]], faults: Sequence
 
 
 def _read_items(item_type: SettingType, value: object, show: Show) -> list[str]:
-    """Return the items of a list, each checked and converted as `item_type`. Raises WrongValueError."""
     items = enumerate(read_list_items(value), start=1)
     return _read_each((f"number {position}: ", partial(item_type.read, item, show)) for position, item in items)
 
@@ -99,7 +188,6 @@ def _build_id_list_type(id_type: SettingType) -> SettingType:
     """Return the setting type of a list of ids or a single id, read as a tuple without repeats, in the order given."""
 
     def read_ids(value: object, show: Show) -> tuple[str, ...]:
-        """Return a tuple of ids without repeats, or raise WrongValueError."""
         ids = tuple(dict.fromkeys(_read_items(id_type, value, show)))
         if not ids:
             raise WrongValueError("must contain at least one id")
@@ -114,7 +202,6 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
     columns: dict[str, str] = {}
 
     def read_column(column: object, identifier_type: object) -> None:
-        """Add a column and its identifier type to `columns`, or raise WrongValueError."""
         name = column.strip().lower() if isinstance(column, str) else ""
         if not name:
             raise WrongValueError("the name of a column must be a string that is not blank")
@@ -128,12 +215,10 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
 
 
 def _read_percent(value: object, show: Show) -> Decimal:
-    """Return a percentage from 0.01 to 50 with two decimals at most, or raise WrongValueError."""
     percent = parse_number(value)
     if percent is None or not 0 < percent <= _MOST_PERCENT or percent != round(percent, 2):
-        raise WrongValueError(
-            f"must be a number from 0.01 to {_MOST_PERCENT} with at most two decimals, not {show(value)}"
-        )
+        numbers = f"a number from 0.01 to {_MOST_PERCENT} with at most two decimals"
+        raise WrongValueError(f"must be {numbers}, not {show(value)}")
     return round(percent, 2)
 
 
@@ -146,7 +231,6 @@ _CONTROL_PARTS: Mapping[object, Callable[[object, Show], Any]] = {
 
 
 def _read_control(value: object, show: Show) -> Control:
-    """Return the control group that a mapping describes, or raise WrongValueError."""
     mapping = read_mapping(value)
     parts = {name: part for name, part in mapping.items() if not is_left_out(part)}
     faults = [f"{name} is missing" for name in ("percent", "salt") if name not in parts]

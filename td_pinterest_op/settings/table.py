@@ -4,19 +4,13 @@ A setting is a field of a dataclass, and the field's name is the key. Each entry
 a class and a table. A test compares README's table with that of an export.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Literal, TypeVar, get_args
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.settings.setting import (
-    ActionSpec,
-    Setting,
-    SettingsTable,
-    declare_setting,
-    find_declared_settings,
-)
 from td_pinterest_op.settings.structures import AD_ACCOUNT_IDS, AUDIENCE_IDS, COLUMNS, CONTROL, STATUS_SET, Control
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
@@ -24,25 +18,130 @@ from td_pinterest_op.settings.types import (
     BOOLEAN,
     COUNTRY,
     CREDENTIAL,
-    NUMERIC_CREDENTIAL,
     PAGE,
     RATIO,
     TABLE,
     TEXT,
+    SettingType,
     TableName,
     build_choice_type,
     build_integer_type,
     build_word_type,
 )
 
+_K = TypeVar("_K")
+
+Scope = Literal["every action", "rows", "people", "new audience", "old audience", "new list", "named"]
+"""The subject of a setting. An action uses the settings of its scopes, and those that it names.
+
+rows: those of a query. people: who are added. new audience, old audience: what is created or changed. new list: the
+customer list that is filled for an audience.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionSpec:
+    """The description of an action that `result_settings` can name.
+
+    `audience_id`: its own setting for the audience's id. `uses`: settings besides those that it `needs` and those of
+    its `scopes`. `only_once`: it fails in a second session, unless `if_exists` allows it. `leaves_lists`: each session
+    orphans a list. `drops_members`: members who are not in the rows leave. `finds_by_name`: its audience may be named
+    by `audience_name`, and is created if it does not exist. `needs_query`: the warehouse reads the rows.
+    `least_records`: the default of `min_records`.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    audience_id: str | None = None
+    scopes: tuple[Scope, ...]
+    needs: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    only_once: bool = False
+    leaves_lists: bool = False
+    drops_members: bool = False
+    finds_by_name: bool = False
+    needs_query: bool = False
+    least_records: int | None = None
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether the action exports the rows of a query."""
+        return "rows" in self.scopes
+
+    @property
+    def adds_people(self) -> bool:
+        """Whether the action may add people to an audience."""
+        return "people" in self.scopes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One setting: a row of the settings table in README.
+
+    `restricts`: a value other than `harmless` (by default the default) keeps people from being sent, or stops a run.
+    `limits_rows`: it does so by counting rows or records. `at_most`: the setting whose value this one may not exceed; a
+    setting that is left out counts with its default. `single`: the setting for one id, in place of this list of ids.
+    """
+
+    name: str = ""
+    type: SettingType
+    default: Any = None
+    alias: str = ""
+    is_needed: bool = False
+    scope: Scope = "every action"
+    is_credential: bool = False
+    restricts: bool = False
+    limits_rows: bool = False
+    harmless: Any = None
+    at_most: str | None = None
+    single: str | None = None
+
+    def is_used_by(self, action: ActionSpec) -> bool:
+        """Whether the action uses the setting."""
+        named = {*action.needs, *action.uses, action.audience_id}
+        return self.scope == "every action" or self.scope in action.scopes or self.name in named
+
+    def is_restriction(self, value: object, action: ActionSpec) -> bool:
+        """Whether this value may keep some of the action's records from being sent, or stop the run."""
+        harmless = self.default if self.harmless is None else self.harmless
+        return self.restricts and value not in (None, harmless) and (action.reads_rows or not self.limits_rows)
+
+    @property
+    def secret(self) -> str:
+        """The workflow secret that contains the credential if the setting is left out."""
+        return f"pinterest.{self.name}"
+
+
+def build_variable_name(secret: str) -> str:
+    """Return the environment variable of a workflow secret: PINTEREST_CLIENT_ID for pinterest.client_id."""
+    return re.sub(r"[.-]", "_", secret).upper()
+
+
+def declare_setting(type_: SettingType, default: Any = None, **attributes: Any) -> Any:
+    """Return a dataclass field that declares a setting of the field's name. `attributes`: those of `Setting`."""
+    return field(metadata={"setting": Setting(type=type_, default=default, **attributes)})
+
+
+def find_declared_settings(kind: type[Any]) -> list[Setting]:
+    """Return the settings that a dataclass and its base classes declare as fields."""
+    return [replace(each.metadata["setting"], name=each.name) for each in fields(kind) if "setting" in each.metadata]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsTable(Generic[_K]):
+    """The settings of one entry point, also by name and alias. `kind`: the dataclass that gets their values."""
+
+    kind: type[_K]
+    settings: tuple[Setting, ...]
+    by_name: Mapping[str, Setting]
+
+
 IfExists = Literal["fail", "add", "replace"]
-"""What `create_new_audience` does if an audience with the same name exists."""
 Begin = Literal["replace", "adopt"]
 """What a mirror's first run does with people already in the audience: removes them, or keeps them."""
 ExpectedValues = Literal["any", "plain", "hashed"]
 """What the valid values of a result are expected to be: identifiers in plain text, or their digests."""
 HashIn = Literal["operator", "warehouse"]
-"""Where identifiers are normalised, checked and hashed."""
 RecordsFormat = Literal["identifiers", "rows"]
 """What a record is: one identifier, or a row of the query with all its keys."""
 
@@ -64,11 +163,11 @@ _limit = partial(declare_setting, scope="rows", restricts=True, limits_rows=True
 class ConnectionSettings:
     """The settings for the connections to Treasure Data and Pinterest."""
 
-    client_id: Secret = _credential(NUMERIC_CREDENTIAL)
+    client_id: Secret = _credential(CREDENTIAL)
     client_secret: Secret = _credential(CREDENTIAL)
     refresh_token: Secret = _credential(CREDENTIAL)
     refresh_token_secret: str | None  # the workflow secret that it came from; None if it was given in plain text
-    ad_account_id: str = declare_setting(AD_ACCOUNT_ID)  # of several: the first; "" for none
+    ad_account_id: str = declare_setting(AD_ACCOUNT_ID, "")  # of several: the first; "" for none
     retry_count: int = declare_setting(build_integer_type(0, 100), 7)
     retry_initial_wait_millis: int = declare_setting(
         build_integer_type(0, 3_600_000), 500, at_most="max_retry_wait_millis"
@@ -153,27 +252,17 @@ class ErasureSettings(SendingSettings):
     ad_account_ids: tuple[str, ...] = declare_setting(AD_ACCOUNT_IDS, single="ad_account_id")  # one at least, each once
 
 
-_C = TypeVar("_C", bound=ConnectionSettings)
-_TYPE = Setting(name="type", type=build_word_type("pinterest"))
-_AUDIENCE_TYPE = Setting(name="audience_type", type=build_word_type("customer_list"), is_needed=True)
-
-
 def _build_table(
-    kind: type[_C],
-    *,
-    needs: Collection[str] = (),
-    others: Sequence[Setting] = (),
-    without: Collection[str] = (),
-    actions: Sequence[ActionSpec] = (),
-) -> SettingsTable[_C]:
+    kind: type[_K], *, needs: Collection[str] = (), others: Sequence[Setting] = (), without: Collection[str] = ()
+) -> SettingsTable[_K]:
     """Return an entry point's settings table: first the needed settings, then `others` (not fields), then the rest."""
+    declared = [Setting(name="type", type=build_word_type("pinterest")), *find_declared_settings(kind)]
     keys = [
-        replace(key, is_needed=key.is_credential or key.name in needs)
-        for key in (_TYPE, *find_declared_settings(kind))
-        if key.name not in without
+        replace(key, is_needed=key.is_credential or key.name in needs) for key in declared if key.name not in without
     ]
     settings = (*(key for key in keys if key.is_needed), *others, *(key for key in keys if not key.is_needed))
-    return SettingsTable(kind=kind, settings=settings, actions=tuple(actions))
+    by_name = {name: key for key in settings for name in (key.name, key.alias) if name}
+    return SettingsTable(kind=kind, settings=settings, by_name=by_name)
 
 
 def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> SettingsTable[Settings]:
@@ -182,11 +271,11 @@ def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) ->
     action = build_choice_type(words, allowed=", ".join(action.name for action in actions))
     ids = [action.audience_id for action in actions if action.audience_id not in (None, "audience_id")]
     others = (
-        _AUDIENCE_TYPE,
+        Setting(name="audience_type", type=build_word_type("customer_list"), is_needed=True),
         Setting(name="action", type=action, default=default),
         *(Setting(name=str(name), type=AUDIENCE_ID, scope="named") for name in ids),
     )
-    return _build_table(Settings, needs=("type", "ad_account_id"), others=others, actions=actions)
+    return _build_table(Settings, needs=("type", "ad_account_id"), others=others)
 
 
 _PACE = ("requests_per_minute", "max_in_flight")

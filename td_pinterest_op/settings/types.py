@@ -7,12 +7,12 @@ words of a list) and where the value cannot be a person or a credential.
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from td_pinterest_op.redaction.secret import LONGEST_SECRET
+from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, mask
 
 Show = Callable[[object], str]
 
@@ -21,7 +21,6 @@ _LONGEST_GUESSED = 64  # no key and no word of the settings is longer; difflib i
 _NOT_TO_BE_SHOWN = re.compile(
     r"@"  # an e-mail address
     r"|secret|bearer|pin[ar][._]"  # a credential, or where one is kept
-    r"|\b(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})\b"  # a digest
     r"|[0-9a-f]{8}-[0-9a-f]{4}-"  # a device id
     r"|(?=[a-z]{0,19}[0-9])[a-z0-9]{20}",  # a token
     re.IGNORECASE,
@@ -35,9 +34,8 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
 }
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,24}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
 _DIGITS = re.compile(r"[0-9]+")
-_COUNTRY = re.compile(r"[A-Z]{2}")
+_LONG_AND_ROUND = re.compile(r"[0-9]{16,39}0")
 _TABLE = re.compile(r"(?:(?P<database>[a-z0-9_]{1,255})\.)?(?P<table>[a-z0-9_]{1,255})")
-_CREDENTIAL = re.compile(r"[!-~]+")
 _LARGEST_EXACT = 2**53  # digdag's templates hold numbers as doubles: above this they skip whole numbers
 _LONGEST_AUDIENCE_ID = 40  # Pinterest sets no limit (`^\d+$` since API 5.28); ours keeps messages short
 
@@ -77,19 +75,13 @@ def has_lost_digits(value: object) -> bool:
     A number over 2^53 may have. So may text of more than 16 digits that ends in zeros: a template writes 17 digits at
     most and fills up with zeros.
     """
-    # Several ids are a list, or text with commas; a list in a list is not, however deep it goes.
-    items = value if isinstance(value, (list, tuple)) else [value]
-    return any(_may_be_rounded(id_) for item in items for id_ in (item.split(",") if isinstance(item, str) else [item]))
-
-
-def _may_be_rounded(id_: object) -> bool:
-    """Whether an id looks like a number that was rounded to a double."""
-    if isinstance(id_, (int, float)):
-        return abs(id_) > _LARGEST_EXACT
-    text = id_.strip() if isinstance(id_, str) else ""
-    if len(text) <= 16 or len(text) > _LONGEST_AUDIENCE_ID or not _DIGITS.fullmatch(text):
-        return False
-    return text.endswith("00") or (text.endswith("0") and text == f"{Decimal(repr(float(text))):f}")
+    if isinstance(value, (list, tuple)):  # a list in a list is no list of ids, however deep it goes
+        return any(has_lost_digits(item) for item in value if not isinstance(item, (list, tuple)))
+    if isinstance(value, (int, float)):
+        return abs(value) > _LARGEST_EXACT
+    ids = [text.strip() for text in value.split(",")] if isinstance(value, str) else []
+    round_ids = filter(_LONG_AND_ROUND.fullmatch, ids)
+    return any(text.endswith("00") or text == f"{Decimal(repr(float(text))):f}" for text in round_ids)
 
 
 def suggest_word(word: str, words: Iterable[str]) -> str:
@@ -104,15 +96,12 @@ def find_nearest(word: str, words: Iterable[str], *, cutoff: float) -> str:
     return near[0] if near else ""
 
 
-def show_value(value: object, *, hidden: Collection[str] = ()) -> str:
-    """Return a value as text for a message: unchanged if it is short and harmless, else only its type and size.
-
-    `hidden`: the credentials of this run; nothing that contains one of them is shown.
-    """
+def show_value(value: object) -> str:
+    """Return a value as text for a message: unchanged if it is short and harmless, else only its type and size."""
     # Python refuses to write out very large numbers.
     is_short = value.bit_length() <= 128 if isinstance(value, int) else isinstance(value, (str, float))
     text = str(value) if is_short else ""
-    if not 0 < len(text) <= _LONGEST_SHOWN or _NOT_TO_BE_SHOWN.search(text) or any(each in text for each in hidden):
+    if not 0 < len(text) <= _LONGEST_SHOWN or _NOT_TO_BE_SHOWN.search(text) or mask(text) != text:
         return describe_type(value)
     return ascii(value) if isinstance(value, str) else text.lower()
 
@@ -139,7 +128,6 @@ def build_integer_type(minimum: int, maximum: int) -> SettingType:
     """Return the setting type of an int from `minimum` to `maximum`."""
 
     def read_integer(value: object, show: Show) -> int:
-        """Return a value as an int in the range, or raise WrongValueError."""
         number = parse_number(value)
         if number is None or number != number.to_integral_value():
             raise WrongValueError(f"must be a whole number, not {show(value)}")
@@ -152,14 +140,10 @@ def build_integer_type(minimum: int, maximum: int) -> SettingType:
 
 
 def build_choice_type(words: Mapping[str, object], *, allowed: str = "") -> SettingType:
-    """Return a setting type that accepts the keys of `words`, and reads each key as its value.
-
-    Case never matters; spaces, hyphens and underscores are equivalent.
-    """
+    """Return a type that reads each of `words`, in any case, as its value. Spaces, hyphens, underscores are equal."""
     known = {_fold_word(word): value for word, value in words.items()}
 
     def read_choice(value: object, show: Show) -> object:
-        """Return the value that `words` has for the word, or raise WrongValueError."""
         word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
         if word not in known:
             raise WrongValueError(f"{show(value)} is not an allowed value{suggest_word(word, known)}")
@@ -174,12 +158,10 @@ def build_word_type(*words: str) -> SettingType:
 
 
 def _fold_word(word: str) -> str:
-    """Return a word in lower case, with one underscore in place of spaces, hyphens and underscores."""
     return re.sub(r"[\s_-]+", "_", word.strip()).lower()
 
 
 def _read_ratio(value: object, show: Show) -> float:
-    """Return a number from 0 to 1, or raise WrongValueError."""
     number = parse_number(value)
     if number is None or not 0 <= number <= 1:
         raise WrongValueError(f"must be a number from 0 to 1, not {show(value)}")
@@ -187,10 +169,7 @@ def _read_ratio(value: object, show: Show) -> float:
 
 
 def _build_id_type(longest: int, allowed: str) -> SettingType:
-    """Return the setting type of an id (a str) of at most `longest` digits."""
-
     def read_id(value: object, _: Show) -> str:
-        """Return an id as text, or raise WrongValueError."""
         text = value.strip() if isinstance(value, str) else ""
         number = None if isinstance(value, str) else parse_number(value)
         if number is not None and number == number.to_integral_value():
@@ -202,25 +181,20 @@ def _build_id_type(longest: int, allowed: str) -> SettingType:
     return SettingType(read=read_id, allowed=allowed, is_id=True)
 
 
-def _read_credential(value: object, _: Show) -> str:
-    """Return a credential without spaces around it, or raise WrongValueError."""
+def _read_credential(value: object, _: Show) -> Secret:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30:
+        value = str(value)
     if not isinstance(value, str):
         raise WrongValueError(f"must be a string, not {describe_type(value)}")
-    if not _CREDENTIAL.fullmatch(value.strip()):
+    secret = Secret(value.strip())  # before the checks: no message may show a wrong one either
+    if not re.fullmatch("[!-~]+", secret.reveal()):
         raise WrongValueError("the value contains spaces, control characters or characters that are not ASCII")
     if len(value) > LONGEST_SECRET:
         raise WrongValueError(f"the value is longer than the {LONGEST_SECRET} characters that a secret may have")
-    return value.strip()
-
-
-def _read_numeric_credential(value: object, show: Show) -> str:
-    """Return a credential that is given as text or as a number, or raise WrongValueError."""
-    is_id = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30
-    return _read_credential(str(value) if is_id else value, show)
+    return secret
 
 
 def _read_line(value: object, _: Show) -> str:
-    """Return one line of text that has a visible character, or raise WrongValueError."""
     if not isinstance(value, str):
         raise WrongValueError(f"must be a string, not {describe_type(value)}")
     categories = {unicodedata.category(character) for character in value.strip()}
@@ -232,7 +206,6 @@ def _read_line(value: object, _: Show) -> str:
 
 
 def _read_page_path(value: object, show: Show) -> str:
-    """Return the path of an HTML file, or raise WrongValueError."""
     path = _read_line(value, show)
     if not path.lower().endswith((".html", ".htm")):
         raise WrongValueError("the path does not end in .html")
@@ -240,7 +213,6 @@ def _read_page_path(value: object, show: Show) -> str:
 
 
 def _read_table_name(value: object, show: Show) -> TableName:
-    """Return the name of a table, or raise WrongValueError."""
     match = _TABLE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise WrongValueError(f"{show(value)} is not a valid table name")
@@ -248,9 +220,8 @@ def _read_table_name(value: object, show: Show) -> TableName:
 
 
 def _read_country(value: object, show: Show) -> str:
-    """Return the code of a country in upper case, or raise WrongValueError."""
     code = value.strip().upper() if isinstance(value, str) else ""
-    if not _COUNTRY.fullmatch(code):
+    if not re.fullmatch("[A-Z]{2}", code):
         raise WrongValueError(f"must be the two-letter code of a country, not {show(value)}")
     return code
 
@@ -264,9 +235,9 @@ AD_ACCOUNT_ID = _build_id_type(18, "digits, at most 18, best in quotes")
 TEXT = SettingType(read=_read_line, allowed="text on one line; a number in quotes")
 COUNTRY = SettingType(read=_read_country, allowed="two letters (ISO 3166), such as US")
 TABLE = SettingType(
-    read=_read_table_name,
-    allowed="table or database.table, in lowercase letters, digits and underscores",
+    read=_read_table_name, allowed="table or database.table, in lowercase letters, digits and underscores"
 )
 PAGE = SettingType(read=_read_page_path, allowed="the path of a file to write, ending in .html")
-CREDENTIAL = SettingType(read=_read_credential, allowed="text, as Pinterest shows it, or the template of a secret")
-NUMERIC_CREDENTIAL = SettingType(read=_read_numeric_credential, allowed=CREDENTIAL.allowed, is_id=True)
+CREDENTIAL = SettingType(
+    read=_read_credential, allowed="text, as Pinterest shows it, or the template of a secret", is_id=True
+)

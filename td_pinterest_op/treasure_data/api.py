@@ -13,9 +13,9 @@ from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import ExportError, SettingsError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.retry import Retry, read_retry_after
 from td_pinterest_op.http.transport import Failure, NoResponseError, RawResponse, Transport, read_response
-from td_pinterest_op.redaction.format import format_count, sanitize
-from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.redaction.secret import Secret, sanitize
 from td_pinterest_op.runtime.clock import Timing, format_duration
+from td_pinterest_op.stats import format_count
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class TreasureData:
     def __init__(self, *, api_key: Secret, endpoint: str, transport: Transport, retry: Retry, timing: Timing) -> None:
         # td-client logs the key at DEBUG, and raw bodies, which can be rows, at WARNING.
         logging.getLogger("tdclient").setLevel(logging.ERROR)
-        self.retry, self.sleep, self._wall_clock, self._transport = retry, timing.sleep, timing.wall, transport
+        self.retry, self.sleep, self._wall_clock, self._transport = retry, timing.sleep, timing.now, transport
         # Without the slash at its end td-client would request //v3/…
         self._api = tdclient.api.API(api_key.reveal(), user_agent=USER_AGENT, endpoint=endpoint.rstrip("/") + "/")
 
@@ -124,7 +124,7 @@ class TreasureData:
                 if advice := _ADVICE_ABOUT_KEY.get(status):
                     raise WorkflowError(f"{advice} (response {status} to {method} {path})", status=status)
                 if status == 429 or status >= 500:
-                    seconds = read_retry_after(response.headers, wall=self._wall_clock())
+                    seconds = read_retry_after(response.headers, now=self._wall_clock())
                     raise TemporaryError(f"response {status}", retry_after=seconds or 0.0)
                 yield response
         except NoResponseError as error:

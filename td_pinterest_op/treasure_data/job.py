@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.http.transport import parse_whole_number
-from td_pinterest_op.redaction.format import escape, sanitize
-from td_pinterest_op.redaction.secret import mask
+from td_pinterest_op.redaction.secret import escape, mask, sanitize
 from td_pinterest_op.runtime.clock import format_duration
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
 

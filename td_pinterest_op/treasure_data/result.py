@@ -10,7 +10,7 @@ import msgpack
 
 from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.transport import RawResponse, read_pieces
-from td_pinterest_op.redaction.format import format_count
+from td_pinterest_op.stats import format_count
 from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, build_path, build_refusal_error
 from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 

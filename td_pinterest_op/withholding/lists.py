@@ -13,9 +13,8 @@ from td_pinterest_op.records.plan import check_value_kind, format_reasons
 from td_pinterest_op.records.read import IdentifierReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.records.sql import open_rows
-from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.settings.table import Settings
-from td_pinterest_op.stats import SUPPRESS, Stats
+from td_pinterest_op.stats import SUPPRESS, Stats, format_count
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.treasure_data.result import Rows

@@ -15,13 +15,12 @@ from functools import partial
 from typing import Any
 
 from td_pinterest_op import __version__
-from td_pinterest_op.errors import JobError, StoppedError, TreasureDataError
+from td_pinterest_op.errors import ExportError, JobError, StoppedError, TreasureDataError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.run_history.table import FAILED, SUCCESS, Row, create_table, insert_rows
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing, format_duration
-from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.treasure_data.api import RUN_AGAIN, TreasureData
 from td_pinterest_op.treasure_data.job import Source, run_statement
@@ -57,7 +56,7 @@ class History:
         """The columns that have the same values in all rows of the task."""
         params, name = self.task.params, str(self.task.params.get("task_name") or "")
         return {
-            "time": int(self.timing.wall()),
+            "time": int(self.timing.now()),
             "workflow": find_workflow_name(name),
             "session_time": params.get("session_time"),
             # A run without a workflow is a session of its own.
@@ -166,7 +165,7 @@ def record_run(history: History | None, build_rows: Callable[[str], Sequence[Row
 def format_error(error: BaseException | None) -> str:
     """Return the text of an error, without anything that could quote a row, or "" for None."""
     if isinstance(error, Exception):
-        return str(to_export_error(error))
+        return str(ExportError.from_exception(error))
     return type(error).__name__ if error else ""
 
 

@@ -13,10 +13,8 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 
 from td_pinterest_op.errors import AccountError, ExportError
-from td_pinterest_op.redaction.format import break_templates
-from td_pinterest_op.redaction.secret import mask
+from td_pinterest_op.redaction.secret import break_templates, mask
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.workflow.task import try_resubmit
 
 log = logging.getLogger("td_pinterest_op")
@@ -62,7 +60,7 @@ class TaskProcess:
             is_resubmitted = isinstance(error, AccountError) and try_resubmit(error)
             if is_resubmitted or not isinstance(error, Exception):
                 return is_resubmitted
-            failure = to_export_error(error)
+            failure = ExportError.from_exception(error)
             log.error("%s. Who must act: %s. %s", type(failure).__name__, failure.who, failure.advice)
         _silence_excepthook(failure)
         raise failure.with_traceback(None) from None

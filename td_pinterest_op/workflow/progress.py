@@ -51,7 +51,7 @@ class EtaEstimator:
         left, idle = max((total or 0) - done, 0), now - self._moved_at
         if left and idle >= _IDLE:
             if pause := self._phase.pause():
-                return format_resumption(pause, wall=self._timing.wall())
+                return format_resumption(pause, now=self._timing.now())
             return f"waiting for {format_duration(idle)}"
         rate = min(self.compute_rate(), self._phase.pace or float("inf"))
         return f"{format_duration(round(left / rate))} left" if total and rate else ""

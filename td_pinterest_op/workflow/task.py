@@ -19,8 +19,7 @@ from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import AccountError, SettingsError, SettingsErrorCollector
 from td_pinterest_op.http.transport import is_safe_url
-from td_pinterest_op.redaction.format import break_templates, sanitize
-from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
+from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, break_templates, sanitize
 from td_pinterest_op.settings.types import has_lost_digits, is_left_out
 from td_pinterest_op.treasure_data.job import Source
 
@@ -271,6 +270,6 @@ def _build_source(task: Task, name: str, *, use: str) -> Source:
     errors = SettingsErrorCollector()
     database = errors.call(read_database, task, use=use) or ""
     if engine not in ENGINES:
-        errors.add(f"engine must be one of {', '.join(ENGINES)}", key="engine")
+        errors.append(SettingsError(f"engine must be one of {', '.join(ENGINES)}", key="engine"))
     errors.raise_any()
     return Source(query=sql, database=database, engine=engine)

@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from td_pinterest_op.audiences.actions import EXPORT
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
 from td_pinterest_op.cli.explain import ERRORS, get_meaning
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.many import ENTRY_KEYS
 from td_pinterest_op.settings.parse import TASK_PARAMETERS
-from td_pinterest_op.settings.setting import ActionSpec, Setting
-from td_pinterest_op.settings.table import ERASURE, STATUS
+from td_pinterest_op.settings.table import ERASURE, STATUS, ActionSpec, Setting
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.stats import LISTS, Stats
 from tests import dig
@@ -110,11 +109,11 @@ def format_default(setting: Setting) -> str:
         return default.table
     if isinstance(default, enum.Enum):
         return str(default.value)
-    return str(default).lower() if default not in (None, {}) else "–"
+    return str(default).lower() if default not in (None, "", {}) else "–"
 
 
 def test_table_of_settings_has_every_key_with_its_requirement_and_default() -> None:
-    needed = {name for action in EXPORT.actions for name in (*action.needs, action.audience_id)}
+    needed = {name for each in ACTIONS for name in (*each.action.needs, each.action.audience_id)}
     expected = [
         (f"`{key.name}`", "yes" if key.is_needed else "for" if key.name in needed else "no", format_default(key))
         for key in EXPORT.settings

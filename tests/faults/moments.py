@@ -4,7 +4,7 @@ import enum
 from dataclasses import dataclass
 
 from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Remove, Replace
-from td_pinterest_op.settings.setting import ActionSpec
+from td_pinterest_op.settings.table import ActionSpec
 
 BATCH_SIZE = 8
 BATCHES = 3

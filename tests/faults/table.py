@@ -14,7 +14,7 @@ from td_pinterest_op.errors import (
     RequestRefusedError,
     UnavailableError,
 )
-from td_pinterest_op.settings.setting import ActionSpec
+from td_pinterest_op.settings.table import ActionSpec
 from tests.emulators.pinterest import Answer, Effect, Mangle, Redirect, Reset, Stall, When
 from tests.faults.moments import ALL, BATCH, CREATING, WRITES, Moment
 

@@ -14,7 +14,7 @@ import pytest
 
 from td_pinterest_op.audiences.actions import Add, Clear, Create, Remove, Replace
 from td_pinterest_op.errors import MaybeAppliedError, UnavailableError
-from td_pinterest_op.settings.setting import ActionSpec
+from td_pinterest_op.settings.table import ActionSpec
 from tests.emulators.pinterest import Fault
 from tests.exporting import Services, digests, people
 from tests.faults.conftest import Stage

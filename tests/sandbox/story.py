@@ -25,7 +25,7 @@ def export_lines(log: str, *, query_of: Callable[[Entry], str]) -> Iterator[str]
         yield from query[:_LONGEST_QUERY]
         if len(query) > _LONGEST_QUERY:
             yield from labelled("", ["…"])
-        if export.get_count("rows_read"):
+        if export.get_number("rows_read"):
             yield from labelled("rows", [_rows_text(export)])
         error = export.get_text("error")
         yield from labelled("failed" if error else "sent", [error or export.get_text("summary")])
@@ -69,12 +69,12 @@ def _content(audience: Audience, pinterest: Pinterest) -> str:
 
 
 def _rows_text(export: Entry) -> str:
-    invalid = export.get_count("rows_invalid") or 0
+    invalid = export.get_number("rows_invalid") or 0
     reasons = [f"{name} {count:,}" for name, count in export.invalid_by_reason.items()]
     shown = ", ".join(reasons[:_MOST_REASONS] + (["…"] if len(reasons) > _MOST_REASONS else []))
     return (
-        f"{export.get_count('rows_read'):,} read, {invalid:,} invalid{f' ({shown})' if shown else ''}; "
-        f"{export.get_count('records_unique') or 0:,} unique records"
+        f"{export.get_number('rows_read'):,} read, {invalid:,} invalid{f' ({shown})' if shown else ''}; "
+        f"{export.get_number('records_unique') or 0:,} unique records"
     )
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from td_pinterest_op.audiences.actions import parse_export
+from td_pinterest_op.mirroring.jobs import MirrorJobs
 from td_pinterest_op.mirroring.ledger import Ledger
 from td_pinterest_op.mirroring.run import MirrorRun
-from td_pinterest_op.mirroring.stage import Stage
 from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.sql import Query
 from td_pinterest_op.settings.structures import Control
@@ -42,7 +42,7 @@ HASHING = "hash the people alone, to compare with"
 
 
 @dataclass(kw_only=True)
-class TrinoStage(Stage):
+class TrinoJobs(MirrorJobs):
     """Issues statements to a Trino server; `now` is its time. `costs` and `places` are by purpose of a statement."""
 
     server: str
@@ -113,12 +113,12 @@ class Days:
         """Start with an empty ledger."""
         run(self.server, f"DROP TABLE IF EXISTS {LEDGER}")
 
-    def run(self, *, first: int | None = None, thousands: int = 0, explains: bool = False) -> TrinoStage:
+    def run(self, *, first: int | None = None, thousands: int = 0, explains: bool = False) -> TrinoJobs:
         """Run the statements of the next day, from hashing to settling, with people from `first` on."""
         self.day += 1
         first = int(self.day * self.people * self.share) if first is None else first
         self._create("people", _PEOPLE.format(first=first, thousands=thousands or self.people // 1000))
-        stage = TrinoStage(
+        jobs = TrinoJobs(
             td=cast("TreasureData", None),  # no statement goes there
             source=Source(query="SELECT email, number FROM people" if self.withholds else "SELECT email FROM people"),
             database=DATABASE,
@@ -128,22 +128,22 @@ class Days:
             now=BEGIN + self.day * _DAY,
             explains=explains,
         )
-        self._hash(stage)
+        self._hash(jobs)
         self.stats = Stats(action="", ad_account_id="", dry_run=False)
         mirror = MirrorRun(
-            stage=stage,
-            ledger=Ledger(stage=stage, name=LEDGER, audience_id="1"),
+            jobs=jobs,
+            ledger=Ledger(jobs=jobs, name=LEDGER, audience_id="1"),
             settings=parse_export(self._settings, environ=test_parse.ENVIRON),
             lists={name: Source(query=query) for name, query in _LISTS.items()} if self.withholds else {},
             stats=self.stats,
         )
-        mirror.ledger.read_state(now=float(stage.now), may_create=True)
+        mirror.ledger.read_state(now=float(jobs.now), may_create=True)
         mirror.compare_with_ledger()
         mirror.write_plan("5")
         mirror.ledger.find_newer_plan()
         mirror.settle_plan("5")
         mirror.close()
-        return stage
+        return jobs
 
     @property
     def listed_values(self) -> int:
@@ -182,10 +182,10 @@ class Days:
             **({"control": control} if self.withholds else {}),
         }
 
-    def _hash(self, stage: TrinoStage) -> None:
+    def _hash(self, jobs: TrinoJobs) -> None:
         job = Job(id="1", schema=(("email", "varchar"),), records=None, size=None)
         query = Query(text="SELECT email FROM people", names=["email"], columns=find_identifier_columns(job, {}))
-        stage.create_table("hashed", HASHING, list_select(query))
+        jobs.create_table("hashed", HASHING, list_select(query))
 
     def _create(self, table: str, query: str) -> None:
         run(self.server, f"DROP TABLE IF EXISTS {table}")

@@ -44,7 +44,7 @@ WORLD: dict[str, set[str]] = {
     "urllib3": {"http", "treasure_data"},
     "backoff": {"http.retry"},
     "phonenumbers": {"identifiers.phones"},
-    "yaml": {"settings.text", "cli.lint.dig_file"},
+    "yaml": {"settings.structures", "cli.lint.dig_file"},
     "click": {"cli"},
     "pathspec": {"cli.lint"},
     "rich": {"cli"},

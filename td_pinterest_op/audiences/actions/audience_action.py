@@ -1,9 +1,9 @@
-"""The base classes of all actions: checks and preparation, then steps, and the creation of an audience."""
+"""The base class of all actions: checks and preparation, then steps, and the creation of an audience."""
 
 import abc
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,13 +15,12 @@ from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Audience
 from td_pinterest_op.records.prepared import PreparedRecords
-from td_pinterest_op.redaction.format import escape
-from td_pinterest_op.settings.setting import ActionSpec
+from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.stats import Stats, SummaryText
 from td_pinterest_op.workflow.services import Services
 
-# The most seconds between the creations of audiences by two sessions that run at the same time.
-_SIMULTANEOUS = 3600.0
+_SIMULTANEOUS = 3600.0  # the most seconds between the creations by two sessions that run at the same time
 
 log = logging.getLogger(__name__)
 
@@ -44,16 +43,21 @@ class AudienceAction(abc.ABC):
 
     The user names an audience; records go to its customer list. Methods raise AudienceError when the action cannot be
     done, and what the API raises.
+
+    A session creates an audience once, even if a run is killed or a response is lost: all its audiences of the name but
+    the oldest one are duplicates. If two sessions create audiences of one name at once, the first keeps its audience,
+    and the other fails with the message `_describe_conflict`.
     """
 
     action: ClassVar[ActionSpec]
 
     def __init__(self, *, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> None:
-        self._request, self._services, self._stats, self._sender = request, services, stats, sender
-        self._settings, self._session_key, self._api = request.settings, request.task.session_key, services.pinterest
         settings = request.settings
+        self._request, self._services, self._stats, self._sender = request, services, stats, sender
+        self._settings, self._session_key, self._api = settings, request.task.session_key, services.pinterest
         self._batch_size = settings.limit_records_per_request
         self._audience_id, self._new_name = settings.audience_id or "", settings.audience_name or ""
+        stats.audience_name = settings.audience_name
         self._audiences = Audiences(self._api)
         self._lists = CustomerLists(
             api=self._api,
@@ -93,91 +97,83 @@ class AudienceAction(abc.ABC):
             )
 
     def _set_summary(self, *, past: str, infinitive: str) -> None:
-        """Set the summary in the statistics: the text after a run (`past`) and that of a dry run (`infinitive`)."""
+        """Store the sentence that says what the run did (`past`) or, in a dry run, would do (`infinitive`)."""
         self._stats.summary_text = SummaryText(past=past, infinitive=infinitive)
 
     def _copy_to_stats(self, audience: Audience) -> None:
-        """Copy the audience's id, name, list, status and size into the statistics."""
+        """Store what is known of the audience, such as its id, name and size, in the statistics of the run."""
         self._stats.audience_id, self._stats.audience_name = audience.id, audience.name
         self._stats.customer_list_id = audience.customer_list_id
         self._stats.audience_status, self._stats.audience_size = audience.status or None, audience.size
 
-
-class CreatingAction(AudienceAction):
-    """An action that can create an audience: once in a session, even if a run is killed or a response is lost.
-
-    All audiences of a session but the oldest one are duplicates. If two sessions create audiences of one name at once,
-    the first keeps its audience, and the other fails with the message `_describe_conflict`.
-    """
-
-    _in_doubt = False
-
     def _is_of_this_session(self, audience: Audience) -> bool:
-        """Return whether this session created the audience."""
+        """Whether this workflow session created the audience."""
         return self._lists.is_of_this_session(audience)
 
     def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message for another session's audience that already has the new name."""
+        """Return the error message for another session's audience with the new name."""
         text = f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): '
         if audience.audience_type == CUSTOMER_LIST:
             text += "to put people into it use action add_people_to_current_audience or replace_current_audience with "
             text += "its id, or "
         return f"{text}choose another audience_name"
 
-    def _find_named_audiences(self) -> tuple[Sequence[Audience], Audience | None]:
-        """Return the audiences with the name: those of other sessions, the oldest first, and this session's or None."""
-        others, own = self._split_by_session(self._audiences.find_by_name(self._new_name))
-        return others, own[0] if own else None
+    def _find_namesakes(self) -> tuple[list[Audience], list[Audience]]:
+        """Return two lists of audiences with the new name, oldest first: of other sessions, and of this session."""
+        named = sorted(self._audiences.find_by_name(self._new_name), key=age_key)
+        own = list(filter(self._is_of_this_session, named))
+        return [audience for audience in named if audience not in own], own
 
-    def _create_new_audience(self, create: Callable[[], Audience]) -> Audience:
-        """Create an audience, and return this session's oldest. Raises AudienceError if another session was first."""
-        created = create_once(create=create, find=lambda: self._find_named_audiences()[1], client=self._api.client)
-        self._in_doubt = created.lost
-        return self._keep_oldest(created.entity, is_rival=lambda _: True)
+    def _create_new_audience(self, create: Callable[[], Audience], *, list_id: str | None = None) -> Audience:
+        """Call `create`, and remove duplicates. Returns the audience that stays, once it uses the list `list_id`.
 
-    def _resume_creation(self, own: Audience) -> Audience:
-        """Return this session's oldest audience if an earlier try created `own`. Raises as `_create_new_audience`."""
-        wait_for_consistency(self._api.client)
-        return self._keep_oldest(own, is_rival=lambda other: _is_simultaneous(other, own))
-
-    def _remove_late_duplicates(self) -> None:
-        """Remove duplicates of this session that Pinterest listed late. They exist only if a response was lost."""
-        if self._in_doubt:
-            self._remove_duplicates(self._split_by_session(self._audiences.find_by_name(self._new_name))[1])
-
-    def _keep_oldest(self, audience: Audience, *, is_rival: Callable[[Audience], bool]) -> Audience:
-        """Return this session's oldest audience, and remove its others. Raises AudienceError if a rival's is older.
-
-        `is_rival`: whether an audience of another session competes with it.
+        An audience without a customer list, such as a look-alike audience, has no `list_id`. Raises as `_keep_oldest`.
         """
-        # A listing that shows the audience shows every older one as well.
         client = self._api.client
-        named = self._find_namesakes(audience) or poll_until_found(lambda: self._find_namesakes(audience), client)
-        others, own = self._split_by_session(named or [])
-        rival = next((other for other in others if age_key(other) < age_key(audience) and is_rival(other)), None)
-        if rival:
+        made, lost = create_once(create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=client)
+        kept = self._keep_oldest(made)
+        if list_id:
+            kept = self._audiences.use_list(kept, list_id=list_id)
+        if lost:  # Pinterest may list a duplicate late
+            self._keep_oldest(kept)
+        self._copy_to_stats(kept)
+        return kept
+
+    def _remove_duplicates(self, audience: Audience) -> Audience:
+        """Remove duplicates of an audience, if this session created it. Returns the one that stays: `_keep_oldest`."""
+        if not self.action.only_once or not self._is_of_this_session(audience):
+            return audience
+        wait_for_consistency(self._api.client)
+        return self._keep_oldest(audience, is_from_earlier_try=True)
+
+    def _keep_oldest(self, audience: Audience, *, is_from_earlier_try: bool = False) -> Audience:
+        """Remove all audiences of the new name that this session created, except the oldest, which is returned.
+
+        Raises AudienceError, and removes that one as well, if another session created one before `audience`: at any
+        time, or within an hour before it if an earlier try of this session created it (`is_from_earlier_try`).
+        """
+
+        def find_namesakes_if_listed() -> tuple[list[Audience], list[Audience]] | None:
+            others, own = self._find_namesakes()
+            return (others, own) if audience.id in {each.id for each in others + own} else None
+
+        # A listing that shows the audience shows every older one as well.
+        others, own = (
+            find_namesakes_if_listed() or poll_until_found(find_namesakes_if_listed, self._api.client) or ([], [])
+        )
+        older = (other for other in others if age_key(other) < age_key(audience))
+        earlier = next((other for other in older if not is_from_earlier_try or _is_simultaneous(other, audience)), None)
+        if earlier:
             for made in own:
                 log.warning("removing audience %s: another session created an audience of the same name first", made.id)
                 self._audiences.remove(made.id)
-            raise AudienceError(self._describe_conflict(rival))
-        self._remove_duplicates(own)
-        return own[0] if own else audience
-
-    def _find_namesakes(self, audience: Audience) -> list[Audience] | None:
-        """Return all audiences with the name, or None while Pinterest's listing does not yet show `audience`."""
-        named = self._audiences.find_by_name(self._new_name)
-        return named if audience.id in {other.id for other in named} else None
-
-    def _split_by_session(self, named: Sequence[Audience]) -> tuple[list[Audience], list[Audience]]:
-        """Return other sessions' audiences and this session's audiences, both sorted, the oldest first."""
-        own = sorted(filter(self._is_of_this_session, named), key=age_key)
-        return sorted((audience for audience in named if audience not in own), key=age_key), own
-
-    def _remove_duplicates(self, own: Sequence[Audience]) -> None:
-        """Remove all audiences in `own` but the first, which is the oldest."""
-        for duplicate in own[1:]:
-            log.warning("removing audience %s, a duplicate of %s that this session created", duplicate.id, own[0].id)
+            raise AudienceError(self._describe_conflict(earlier))
+        kept, *duplicates = own or [audience]
+        for duplicate in duplicates:
+            log.warning("removing audience %s, a duplicate of %s that this session created", duplicate.id, kept.id)
             self._audiences.remove(duplicate.id)
+        self._copy_to_stats(kept)
+        return kept
 
 
 def _is_simultaneous(audience: Audience, other: Audience) -> bool:

@@ -3,22 +3,21 @@
 import logging
 from functools import partial
 
-from td_pinterest_op.audiences.actions.audience_action import AudienceAction, CreatingAction, Step
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.create_once import wait_for_consistency
-from td_pinterest_op.audiences.customer_lists import ListToFill
+from td_pinterest_op.audiences.customer_lists import TargetList
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import ACTALIKE, Audience
 from td_pinterest_op.records.prepared import PreparedRecords
-from td_pinterest_op.redaction.format import escape
-from td_pinterest_op.settings.setting import ActionSpec
+from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.stats import Condition, find_condition
 
 log = logging.getLogger(__name__)
 
-# Below this, the API description calls a list and an audience too small.
-_SMALLEST_SEED = 100
+_SMALLEST_SEED = 100  # below this, the API description calls a list and an audience too small
 
 
 class Create(MembersAction):
@@ -33,14 +32,13 @@ class Create(MembersAction):
     )
 
     def check_audience(self) -> tuple[Audience | None, Audience | None]:
-        """Return two audiences with the new name: another session's and this session's. Either may be None.
+        """Return the audience of the new name that another session created, and this session's; each may be None.
 
-        Raises AudienceError if `if_exists` does not allow another session's audience, or if there are several.
+        Raises AudienceError if `if_exists` is fail, or does not fit, and another session's audience exists.
         """
-        self._stats.audience_name = self._new_name
-        others, own = self._find_named_audiences()
+        others, own = self._find_namesakes()
         if own or not others:
-            return None, own
+            return None, own[0] if own else None
         if_exists = self._settings.if_exists
         if if_exists == "fail":
             raise AudienceError(self._describe_conflict(others[0]))
@@ -55,44 +53,33 @@ class Create(MembersAction):
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that create the audience, finish an earlier try, or change another session's audience."""
         existing, own = self.check_audience()
-        if_exists = self._settings.if_exists
-        if existing and if_exists == "add":
-            return self._plan_change(existing, prepared, adds=True)
         if existing:
-            return self._plan_replace(existing, prepared)
+            plan = self._plan_list_change if self._settings.if_exists == "add" else self._plan_replacement
+            return plan(existing, prepared)
         if own:
-            steps = self._plan_replace(own, prepared, is_exact=if_exists == "replace")
+            steps = self._plan_replacement(own, prepared, is_exact=self._settings.if_exists == "replace")
         else:
             target, fill = self._plan_list(self._new_name, prepared)
             description = f'create audience "{self._new_name}" with this list'
-            steps = [fill, Step(description=description, request_count=1, run=partial(self._create_audience, target))]
+            create = partial(self._assign_uploaded_list, target, partial(self._create_audience, target))
+            steps = [fill, Step(description=description, request_count=1, run=create)]
         people = "with {records}" if prepared.unique_count else "without people"
         self._set_summary(past=f"Created {{audience}} {people}", infinitive=f"create {{audience}} {people}")
         return steps
 
-    def _create_audience(self, target: ListToFill) -> None:
+    def _create_audience(self, target: TargetList) -> None:
         """Create the audience with the list `target`. If this session already created it, switch it to that list."""
-        with self._explain_failure_after_upload(target):
-            wait_for_consistency(self._api.client)
-            existing, own = self.check_audience()  # it may have been created while the records were sent
-            if existing:
-                raise AudienceError(self._describe_conflict(existing))
-            if own:
-                self._switch_list(own, target)
-                return
-            kept = self._create_new_audience(partial(self._create_audience_with_list, target))
-            self._copy_to_stats(kept)
-            if kept.customer_list_id != target.id:  # an earlier try made it, with another list
-                self._audiences.switch_list(kept.id, list_id=target.id)
-            self._copy_to_stats(self._audiences.confirm_list(kept.id, list_id=target.id))
-            self._remove_late_duplicates()
-
-    def _resolve_duplicates(self, audience: Audience) -> Audience:
-        """Remove duplicates that this session created, and return the audience to keep."""
-        return self._resume_creation(audience) if self._is_of_this_session(audience) else audience
+        wait_for_consistency(self._api.client)
+        existing, own = self.check_audience()  # it may have been created while the records were sent
+        if existing:
+            raise AudienceError(self._describe_conflict(existing))
+        if own:
+            self._switch_list(own, target)
+        else:
+            self._create_audience_with_list(target)
 
     def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message for another session's audience that already has the new name."""
+        """Return the error message for another session's audience with the new name, with advice by `if_exists`."""
         if self._settings.if_exists == "fail":
             return super()._describe_conflict(audience)
         return (
@@ -101,11 +88,10 @@ class Create(MembersAction):
         )
 
 
-class CreateActalike(CreatingAction):
+class CreateActalike(AudienceAction):
     """Create a look-alike audience: people who resemble those of a seed audience.
 
-    A look-alike audience has no customer list by which a rerun could recognise it, so its description ends with the
-    session key.
+    Its description ends with the session key, since it has no customer list by which a rerun could recognise it.
     """
 
     action = ActionSpec(
@@ -116,18 +102,17 @@ class CreateActalike(CreatingAction):
     )
 
     def _is_of_this_session(self, audience: Audience) -> bool:
-        """Return whether this session created the audience."""
+        """Whether this session created the audience: its description then ends with the session key."""
         return audience.audience_type == ACTALIKE and audience.description.endswith(f"(td {self._session_key})")
 
     def check_audience(self) -> Audience | None:
-        """Return the audience that this session created, or None after a check of the new name and the seed."""
-        self._stats.audience_name = self._new_name
-        others, own = self._find_named_audiences()
+        """Return the audience that this session created, or None. Raises AudienceError for a taken name or bad seed."""
+        others, own = self._find_namesakes()
         if others and not own:
             raise AudienceError(self._describe_conflict(others[0]))
         if not own:
             self._check_seed()
-        return own
+        return own[0] if own else None
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the step that creates the audience, unless this session already created it."""
@@ -135,7 +120,7 @@ class CreateActalike(CreatingAction):
         self._set_summary(past="Created look-alike {audience}", infinitive="create look-alike {audience}")
         if own:
             description = f"no change: this session already created {own.label}"
-            return [Step(description=description, run=lambda: self._copy_to_stats(self._resume_creation(own)))]
+            return [Step(description=description, run=partial(self._remove_duplicates, own))]
         description = (
             f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
             f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
@@ -146,31 +131,20 @@ class CreateActalike(CreatingAction):
         """Create the audience, unless Pinterest lists by now that an earlier try of this session created it."""
         wait_for_consistency(self._api.client)
         if own := self.check_audience():
-            self._copy_to_stats(self._resume_creation(own))
+            self._remove_duplicates(own)
             return
         settings = self._settings
-        create = partial(
-            self._api.create_audience,
-            name=self._new_name,
-            description=" ".join(filter(None, (settings.audience_description, f"(td {self._session_key})"))),
-            audience_type=ACTALIKE,
-            rule={
-                "seed_id": [settings.seed_audience_id],
-                "country": settings.country,
-                "percentage": settings.percentage,
-            },
-        )
-        self._copy_to_stats(self._create_new_audience(create))
-        self._remove_late_duplicates()
+        description = " ".join(filter(None, (settings.audience_description, f"(td {self._session_key})")))
+        rule = {"seed_id": [settings.seed_audience_id], "country": settings.country, "percentage": settings.percentage}
+        create = partial(self._api.create_audience, name=self._new_name, description=description, rule=rule)
+        self._create_new_audience(partial(create, audience_type=ACTALIKE))
 
     def _check_seed(self) -> None:
         """Raise AudienceError for a seed audience that Pinterest cannot use, or cannot use yet."""
-        seed_id = self._settings.seed_audience_id or ""
+        account, seed_id = self._api.ad_account_id, self._settings.seed_audience_id or ""
         seed = self._api.find_audience(seed_id)
         if seed is None or seed.is_removed:
-            raise AudienceError(
-                f"there is no seed audience {seed_id} in ad account {self._api.ad_account_id}: check both ids"
-            )
+            raise AudienceError(f"there is no seed audience {seed_id} in ad account {account}: check both ids")
         # The status first: while Pinterest fills an audience, its size is no measure.
         condition = find_condition(seed.status)
         if condition is not Condition.READY:
@@ -198,8 +172,6 @@ class Delete(AudienceAction):
         scopes=("old audience",),
         uses=("even_if_used",),
     )
-
-    _audience: Audience | None
 
     def check_audience(self) -> None:
         """Read the audience, if that is possible. Raises AudienceError if active ad groups use it."""

@@ -1,24 +1,28 @@
 """The actions that change the people of an audience: in the list that it uses, or by a switch to a new list."""
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import partial
 
-from td_pinterest_op.audiences.actions.audience_action import CreatingAction, Step, get_list_id
-from td_pinterest_op.audiences.customer_lists import ListToFill, find_list, parse_list_name
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
+from td_pinterest_op.audiences.customer_lists import TargetList, find_list, parse_list_name
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.prepared import PreparedRecords
-from td_pinterest_op.settings.setting import ActionSpec
+from td_pinterest_op.redaction.secret import escape
+from td_pinterest_op.settings.table import ActionSpec
 
 
-class MembersAction(CreatingAction):
+class MembersAction(AudienceAction):
     """An action that sends records to an audience's list, or to a new list to which it then switches the audience."""
 
-    def _plan_change(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> list[Step]:
-        """Return the step that adds the records to the audience's list (`adds`), or removes them from it."""
-        people = "{records}" if prepared.unique_count else "nobody"
+    def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
+        """Return the step that adds the records to the audience's list, or removes them from it."""
+        return self._plan_list_change(self._find_usable_audience(), prepared)
+
+    def _plan_list_change(self, audience: Audience, prepared: PreparedRecords) -> list[Step]:
+        """Return the step that adds the records to the list that the audience uses, or removes them from it."""
+        people, adds = "{records}" if prepared.unique_count else "nobody", self.action.adds_people
         verb, to = ("add", "to") if adds else ("remove", "from")
         # Pinterest does not report which of the people to remove were in the list.
         done, would = ("Added", "add") if adds else ("Asked Pinterest to remove", "ask Pinterest to remove")
@@ -28,7 +32,7 @@ class MembersAction(CreatingAction):
         return [Step(description=description, batch_count=prepared.count_batches(self._batch_size), run=send)]
 
     def _send_records(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
-        """Add or remove the records in the audience's list. Raises AudienceError if the audience has changed lists."""
+        """Add the records to the audience's list (`adds`), or remove them. Raises AudienceError if it changed lists."""
         operation = "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
         now = self._api.find_audience(audience.id)
@@ -46,76 +50,58 @@ class MembersAction(CreatingAction):
             f"effect on the audience{advice}"
         )
 
-    def _plan_replace(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
-        """Return the steps that fill a list and switch the audience to it. `is_exact`: it has these people only."""
-        if not prepared.unique_count:
-            return self._plan_clear(audience, is_empty=self._lists.is_empty(audience))
-        people = "the members of {audience} with {records}"
-        self._set_summary(past=f"Replaced {people}", infinitive=f"replace {people}")
-        self._require_newer_job(audience)
-        target, fill = self._plan_list(audience.name, prepared, used=get_list_id(audience), is_exact=is_exact)
-        return [fill, self._plan_switch(audience, target)]
-
-    def _plan_clear(self, audience: Audience, *, is_empty: bool) -> list[Step]:
-        """Return the steps that switch the audience to an empty list, or change nothing if it `is_empty` already."""
-        if is_empty:
+    def _plan_replacement(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
+        """Return the steps that fill a list and switch the audience to it. `is_exact`: it must have no other people."""
+        if prepared.unique_count:
+            people = "the members of {audience} with {records}"
+            self._set_summary(past=f"Replaced {people}", infinitive=f"replace {people}")
+            self._require_newer_job(audience)
+        elif self._lists.is_empty(audience):
             unchanged = "leave {audience} unchanged, since it is empty already"
             self._set_summary(past="{audience} was empty already", infinitive=unchanged)
             description = f"no change: {audience.label} is already empty"
-            return [Step(description=description, run=lambda: self._copy_to_stats(self._resolve_duplicates(audience)))]
-        self._set_summary(past="Cleared {audience}", infinitive="clear {audience}")
-        target, create = self._plan_list(audience.name, PreparedRecords(), used=get_list_id(audience))
-        return [create, self._plan_switch(audience, target)]
+            return [Step(description=description, run=partial(self._remove_duplicates, audience))]
+        else:
+            self._set_summary(past="Cleared {audience}", infinitive="clear {audience}")
+        used = get_list_id(audience)
+        target, fill = self._plan_list(audience.name, prepared, used_id=used, is_exact=is_exact)
+        switch = partial(self._assign_uploaded_list, target, partial(self._switch_list, audience, target))
+        if target.id == used:
+            return [fill, Step(description=f"no change: {audience.label} already uses this list", run=switch)]
+        description = f"switch {audience.label} to this list; customer list {used} is orphaned"
+        return [fill, Step(description=description, request_count=1, run=switch)]
 
     def _plan_list(
-        self, audience_name: str, prepared: PreparedRecords, *, used: str | None = None, is_exact: bool = True
-    ) -> tuple[ListToFill, Step]:
-        """Return a list for the records, and the step that fills it. `used`: the id of the audience's current list."""
+        self, audience_name: str, prepared: PreparedRecords, *, used_id: str | None = None, is_exact: bool = True
+    ) -> tuple[TargetList, Step]:
+        """Return a list for the records, and the step that fills it. `used_id`: of the list that the audience uses."""
         target = self._lists.find_or_name_list(
-            audience_name, prepared, job_id=self._stats.job_id, used=used, is_exact=is_exact
+            audience_name, prepared, job_id=self._stats.job_id, used_id=used_id, is_exact=is_exact
         )
+        description = f'create customer list "{escape(target.name)}"'
+        if target.id:
+            description = f"continue with customer list {target.id} of this session's earlier try"
         if not prepared.unique_count:
-            count = 0 if target.id else 1
-            return target, Step(description=target.description, request_count=count, run=target.create_empty)
+            return target, Step(description=description, request_count=0 if target.id else 1, run=target.create_empty)
+        batch_count, send = prepared.count_batches(self._batch_size), partial(self._sender.send, prepared, target.add)
+        return target, Step(description=description, batch_count=batch_count, run=send)
 
-        def send_records() -> None:
-            """Send the records to the list, and store its id in the statistics."""
-            self._sender.send(prepared, target.add)
-            self._stats.customer_list_id = target.id
-
-        batch_count = prepared.count_batches(self._batch_size)
-        return target, Step(description=target.description, batch_count=batch_count, run=send_records)
-
-    def _create_audience_with_list(self, target: ListToFill) -> Audience:
-        """Create the audience that the settings describe, with `target` as its customer list."""
+    def _create_audience_with_list(self, target: TargetList) -> Audience:
+        """Create an audience that uses the list, and return it, or this session's older one of the same name."""
         description = self._settings.audience_description
-        return self._audiences.create(self._new_name, description=description, list_id=target.id)
+        create = partial(self._audiences.create, self._new_name, description=description, list_id=target.id)
+        return self._create_new_audience(create, list_id=target.id)
 
-    def _plan_switch(self, audience: Audience, target: ListToFill) -> Step:
-        """Return the step that switches the audience to a list, unless it uses that list already."""
-        used = get_list_id(audience)
-        switch = partial(self._switch_list, audience, target)
-        if target.id == used:
-            return Step(description=f"no change: {audience.label} already uses this list", run=switch)
-        description = f"switch {audience.label} to this list; customer list {used} is orphaned"
-        return Step(description=description, request_count=1, run=switch)
-
-    def _switch_list(self, audience: Audience, target: ListToFill) -> None:
+    def _switch_list(self, audience: Audience, target: TargetList) -> None:
         """Switch the audience to a list, unless it uses that list already, and check that it does."""
-        with self._explain_failure_after_upload(target):
-            # Somebody else may have switched it since.
-            now = self._audiences.find_usable(self._resolve_duplicates(audience).id)
-            used = get_list_id(now)
-            self._copy_to_stats(now)
-            if used != target.id:
-                self._require_newer_job(now)
-                self._audiences.switch_list(now.id, list_id=target.id)
-                self._copy_to_stats(self._audiences.confirm_list(now.id, list_id=target.id))
-                self._stats.previous_customer_list_id = used
-
-    def _resolve_duplicates(self, audience: Audience) -> Audience:
-        """Return the audience unchanged. `Create` also removes duplicates that this session created."""
-        return audience
+        # Somebody else may have switched it since.
+        now = self._audiences.find_usable(self._remove_duplicates(audience).id)
+        used = get_list_id(now)
+        self._copy_to_stats(now)
+        if used != target.id:
+            self._require_newer_job(now)
+            self._copy_to_stats(self._audiences.use_list(now, list_id=target.id))
+            self._stats.previous_customer_list_id = used
 
     def _require_newer_job(self, audience: Audience) -> None:
         """Raise AudienceError if the audience's list was filled by a newer Treasure Data job than this task's."""
@@ -129,13 +115,12 @@ class MembersAction(CreatingAction):
                 "Treasure Data, set replace_newer: true"
             )
 
-    @contextlib.contextmanager
-    def _explain_failure_after_upload(self, target: ListToFill) -> Iterator[None]:
-        """Extend an error of the `with` block: all records are already in a customer list."""
+    def _assign_uploaded_list(self, target: TargetList, change: Callable[[], None]) -> None:
+        """Call `change`, which makes an audience use the filled list. Its errors say that the list has all records."""
+        self._stats.customer_list_id = target.id
         all_in = f"All {self._stats.sent} records are in customer list {target.id}"
         try:
-            yield
-            self._stats.members = None if target.is_shared else self._stats.sent
+            change()
         except AudienceError as error:
             # Running again would end here again.
             raise error.extend(f". {all_in}, but the audience does not use that list") from None
@@ -144,6 +129,7 @@ class MembersAction(CreatingAction):
                 f". {all_in}, but Pinterest does not yet show that the audience uses that list. Running this task "
                 "again is safe: it continues from there"
             ) from None
+        self._stats.members = None if target.is_shared else self._stats.sent
 
 
 class Add(MembersAction):
@@ -155,10 +141,6 @@ class Add(MembersAction):
         scopes=("rows", "people", "old audience"),
     )
 
-    def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the step that adds the records to the audience's list."""
-        return self._plan_change(self._find_usable_audience(), prepared, adds=True)
-
 
 class Remove(MembersAction):
     """Remove people from an audience."""
@@ -169,10 +151,6 @@ class Remove(MembersAction):
         audience_id="audience_id_remove_people",
         scopes=("rows", "old audience"),
     )
-
-    def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the step that removes the records from the audience's list."""
-        return self._plan_change(self._find_usable_audience(), prepared, adds=False)
 
 
 class Replace(MembersAction):
@@ -188,10 +166,10 @@ class Replace(MembersAction):
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that fill a list and switch the audience to it."""
-        return self._plan_replace(self._find_usable_audience(), prepared)
+        return self._plan_replacement(self._find_usable_audience(), prepared)
 
 
-class Clear(MembersAction):
+class Clear(Replace):
     """Remove all people from an audience."""
 
     action = ActionSpec(
@@ -201,16 +179,8 @@ class Clear(MembersAction):
         uses=("even_if_used",),
     )
 
-    _audience: Audience
-    _is_empty: bool
-
     def check_audience(self) -> None:
         """Find the audience. Raises AudienceError if it is not empty and active ad groups use it."""
-        self._audience = self._find_usable_audience()
-        self._is_empty = self._lists.is_empty(self._audience)
-        if not self._is_empty and not self._settings.even_if_used:
-            require_unused(self._api, self._audience)
-
-    def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
-        """Return the steps that create an empty list and switch the audience to it."""
-        return self._plan_clear(self._audience, is_empty=self._is_empty)
+        audience = self._find_usable_audience()
+        if not self._settings.even_if_used and not self._lists.is_empty(audience):
+            require_unused(self._api, audience)

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -13,16 +13,15 @@ from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.create_once import wait_for_consistency
 from td_pinterest_op.audiences.customer_lists import find_list
 from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.mirroring.jobs import NEW, MirrorJobs
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACING, Ledger
 from td_pinterest_op.mirroring.plan import REPLACE, check_state
 from td_pinterest_op.mirroring.run import MirrorRun, PlanGuard
-from td_pinterest_op.mirroring.stage import NEW, Stage
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.plan import check_rows
 from td_pinterest_op.records.prepared import PreparedRecords
-from td_pinterest_op.redaction.format import format_count
-from td_pinterest_op.settings.setting import ActionSpec
-from td_pinterest_op.stats import MirrorFigures
+from td_pinterest_op.settings.table import ActionSpec
+from td_pinterest_op.stats import MirrorFigures, format_count
 from td_pinterest_op.treasure_data.job import Source
 
 
@@ -40,16 +39,10 @@ class Mirror(MembersAction):
         least_records=100,
     )
 
-    _audience: Audience | None = None
-    _mirror: MirrorRun
-    _guard: PlanGuard
-    _plan: Mapping[str, PreparedRecords]
-
     def check_audience(self) -> None:
         """Find the audience that mirrors the query, if there is one. Raises AudienceError if several have its name."""
         audience_id, name = self._audience_id, self._settings.audience_name
         if not audience_id:
-            self._stats.audience_name = name
             ids = [audience.id for audience in self._audiences.find_by_name(self._new_name)]
             if len(ids) > 1:
                 raise AudienceError(
@@ -66,17 +59,17 @@ class Mirror(MembersAction):
 
     @property
     def _existing_audience(self) -> Audience:
-        """The audience that mirrors the query, once it was found or created."""
+        """The audience, once it exists. A run without an audience creates it in the first step."""
         assert self._audience is not None, "the first step has created it"  # noqa: S101
         return self._audience
 
     @contextlib.contextmanager
     def prepare_records(self, _read_records: ReadRecords) -> Iterator[PreparedRecords]:
-        """Compare the query's people with the ledger, and check the limits."""
+        """Compare the query's people with the ledger, and check the limits. Yields no records: they are read later."""
         settings, audience = self._settings, self._audience
         with contextlib.closing(self._open_mirror_run()) as run:
             self._mirror = run
-            run.ledger.read_state(now=self._services.timing.wall(), may_create=not settings.dry_run)
+            run.ledger.read_state(now=self._services.timing.now(), may_create=not settings.dry_run)
             if audience:
                 used = find_list(self._api, audience)
                 people = audience.size or (used and used.uploaded) or 0
@@ -84,24 +77,22 @@ class Mirror(MembersAction):
             run.compare_with_ledger()
             check_rows(settings, self._stats)
             run.check_leavers()
-            # The records are read later, once the plan is in the ledger.
+            # The records are read once the plan is in the ledger.
             yield PreparedRecords()
 
     def _open_mirror_run(self) -> MirrorRun:
-        """Return the run that compares the query with the ledger, in temporary tables of the warehouse."""
-        source = cast("Source", self._request.source)
-        database, table = self._settings.ledger
-        stage = Stage(
+        """Return the run that reads and writes the ledger of the settings. It must be closed."""
+        settings, request, source = self._settings, self._request, cast("Source", self._request.source)
+        database, table = settings.ledger
+        jobs = MirrorJobs(
             td=self._services.treasure_data,
             source=source,
             database=database or source.database,
             name=self._audience.id if self._audience else NEW,
             session_key=self._session_key,
         )
-        ledger = Ledger(stage=stage, name=table, audience_id=stage.name)
-        return MirrorRun(
-            stage=stage, ledger=ledger, settings=self._settings, lists=self._request.lists, stats=self._stats
-        )
+        ledger = Ledger(jobs=jobs, name=table, audience_id=jobs.name)
+        return MirrorRun(jobs=jobs, ledger=ledger, settings=settings, lists=request.lists, stats=self._stats)
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it there as sent."""
@@ -139,25 +130,22 @@ class Mirror(MembersAction):
             Step(
                 description=f"{verb} {format_count(count, 'record')} {preposition} {target}",
                 batch_count=math.ceil(count / self._batch_size),
-                run=partial(self._send_changes, op),
+                run=partial(self._send_changes, change),
             )
-            for verb, count, preposition, op in rows
+            for verb, count, preposition, change in rows
             if count
         ]
 
     def _create_audience(self) -> None:
-        """Create the audience that mirrors the query, with an empty list."""
+        """Create the audience of the new name, with a new customer list without people."""
         target, create_list = self._plan_list(self._new_name, PreparedRecords())
         create_list.run()
         wait_for_consistency(self._api.client)
-        kept = self._create_new_audience(partial(self._create_audience_with_list, target))
-        self._audience = self._audiences.confirm_list(kept.id, list_id=get_list_id(kept))
-        self._copy_to_stats(self._audience)
-        self._remove_late_duplicates()
-        self._mirror.ledger.audience_id = kept.id
+        self._audience = self._create_audience_with_list(target)
+        self._mirror.ledger.audience_id = self._audience.id
 
     def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message for another session's audience that already has the new name."""
+        """Return the error message for an audience of the new name that was created while this task ran."""
         return f"{audience.label} was created while this task ran: run this task again"
 
     def _write_ledger_plan(self) -> None:
@@ -167,20 +155,20 @@ class Mirror(MembersAction):
         self._guard = PlanGuard(run=run, client=self._services.client, clock=self._services.timing.monotonic)
         self._stats.mirror = replace(run.figures, plan=run.ledger.state.number)
 
-    def _send_changes(self, op: str) -> None:
-        """Send the people of the plan who join the audience (`op`: JOIN) or leave it (LEAVE)."""
-        with self._guard.watch(op):
-            self._send_records(self._existing_audience, self._plan[op], adds=op == JOIN)
+    def _send_changes(self, change: str) -> None:
+        """Send the people of the plan who join the audience (`change`: JOIN) or leave it (LEAVE)."""
+        with self._guard.watch(change):
+            self._send_records(self._existing_audience, self._plan[change], adds=change == JOIN)
 
     def _send_replacement(self) -> None:
-        """Fill a new list with all people of the plan, and switch the audience to it."""
+        """Fill a new customer list with all people of the plan, and switch the audience from its old list to it."""
         audience = self._existing_audience
         # Each plan is a session of its own, which does not take the lists of other plans of the task's session.
         key = hashlib.sha256(f"{self._session_key} {self._mirror.ledger.state.number}".encode()).hexdigest()[:8]
         self._lists = replace(self._lists, session_key=key, audience_id=audience.id, audience_name=audience.name)
         text = self._stats.summary_text
         with self._guard.watch(REPLACING):
-            for step in self._plan_replace(self._find_usable_audience(audience.id), self._plan[JOIN]):
+            for step in self._plan_replacement(self._find_usable_audience(audience.id), self._plan[JOIN]):
                 step.run()
         self._stats.summary_text = text
 

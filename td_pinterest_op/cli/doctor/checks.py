@@ -11,7 +11,7 @@ from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
 from td_pinterest_op.cli.doctor.check import ERROR, OK, CheckResult, DoctorContext, skip_check
 from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
-from td_pinterest_op.redaction.format import format_count
+from td_pinterest_op.stats import format_count
 
 # The HTTP status of a response that refuses a credential.
 _REFUSED = 401
@@ -39,13 +39,11 @@ def run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
     """Run the checks that apply; yield the name and result of each. Checks that depend on a failed one are skipped."""
     failed: dict[str, str] = {}  # each with the check that failed first
     for spec in CHECKS:
+        if not spec.applies(context):
+            continue
         cause = next((failed[name] for name in spec.depends_on if name in failed), None)
         try:
-            check = (
-                (skip_check(f"see the check {cause}") if cause else spec.run(context))
-                if spec.applies(context)
-                else None
-            )
+            check = skip_check(f"see the check {cause}") if cause else spec.run(context)
         except ExportError as failure:
             advice = _ADVICE.get(spec.name) or _find_advice(failure, context.credentials)
             check = CheckResult(ERROR, str(failure), advice)

@@ -91,7 +91,6 @@ def _read_settings(
 
 
 def _print_check_result(name: str, check: CheckResult) -> None:
-    """Print the result of a check, and its advice."""
     sign, plain, style = _SIGNS[check.status]
     is_plain = screen.make_console().options.ascii_only
     screen.print_line(

@@ -8,9 +8,8 @@ from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, Do
 from td_pinterest_op.http.retry import read_server_time
 from td_pinterest_op.pinterest.oauth import describe_missing_scopes
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
-from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.runtime.clock import DAY, SYSTEM
-from td_pinterest_op.stats import Condition, find_condition
+from td_pinterest_op.stats import Condition, find_condition, format_count
 
 # The refresh token ends soon, in seconds.
 _SOON = 14 * DAY
@@ -46,8 +45,8 @@ def check_token_expiry(context: DoctorContext) -> CheckResult:
 
 def check_clock(context: DoctorContext) -> CheckResult:
     """Check that this machine's clock agrees with Pinterest's."""
-    wall = SYSTEM.wall()
-    skew = wall - read_server_time(context.services.client.last_headers, wall=wall)
+    now = SYSTEM.now()
+    skew = now - read_server_time(context.services.client.last_headers, now=now)
     if abs(skew) > _SKEW:
         message = f"the clock of this machine is {abs(skew):,.0f} s {'ahead' if skew > 0 else 'behind'}"
         return CheckResult(ERROR, message, "set the clock, by NTP for example: certificates and schedules depend on it")

@@ -9,11 +9,10 @@ from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext
 from td_pinterest_op.records.plan import TOLERATED_SHARE, check_value_kind
-from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.run_history.table import NAMES
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, show_value
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.stats import Stats, format_count
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
 from td_pinterest_op.treasure_data.job import wait_for_job
 from td_pinterest_op.treasure_data.result import JobResult

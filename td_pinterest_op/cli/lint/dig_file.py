@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from td_pinterest_op.settings.text import read_scalar
+from td_pinterest_op.settings.structures import read_scalar
 
 # Blocks that hold tasks, besides the names that begin with +.
 BLOCKS = ("_do", "_else_do", "_error", "_check")
@@ -205,7 +205,6 @@ class _YamlReader:
         return None
 
     def _convert_node(self, node: yaml.Node, path: Path, line: int) -> Value:
-        """Return a YAML node as a Value."""
         if node.tag.startswith("!include"):
             self._dig.add_error(make_place(path, node.start_mark.line + 1), "yaml", _SPACE_MISSING)
         if isinstance(node, yaml.MappingNode):
@@ -284,16 +283,13 @@ def _merge_nested(base: Mapping[str, Any], over: object) -> dict[str, Any]:
 
 
 def _fill_templates(value: object, params: Mapping[str, Any]) -> object:
-    """Return a value with the templates in all its strings filled in from `params`."""
     if isinstance(value, dict):
         return {key: _fill_templates(member, params) for key, member in value.items()}
     if isinstance(value, list):
         return [_fill_templates(item, params) for item in value]
-    return (
-        _TEMPLATE.sub(lambda match: _look_up_parameter(match[1].strip(), params), value)
-        if isinstance(value, str)
-        else value
-    )
+    if isinstance(value, str):
+        return _TEMPLATE.sub(lambda match: _look_up_parameter(match[1].strip(), params), value)
+    return value
 
 
 def _look_up_parameter(name: str, params: Mapping[str, Any]) -> str:
@@ -306,4 +302,6 @@ def _look_up_parameter(name: str, params: Mapping[str, Any]) -> str:
     value = _fill_templates(value, params)
     if isinstance(value, dict | list):
         raise UnknownValueError
-    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)

@@ -15,8 +15,8 @@ from td_pinterest_op.cli.lint.settings import MANY, OPERATORS, TABLES, check_aud
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.sql import find_hashing_reason, require_hashable
 from td_pinterest_op.settings.parse import TASK_PARAMETERS, find_misspelt_parameters
-from td_pinterest_op.settings.setting import SettingsTable
-from td_pinterest_op.settings.types import find_nearest, has_lost_digits, suggest_word
+from td_pinterest_op.settings.table import SettingsTable
+from td_pinterest_op.settings.types import find_nearest, has_lost_digits
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.workflow import task as workflow_task
 
@@ -24,9 +24,7 @@ EXPORT_OPERATOR = "td_pinterest_op.export.PinterestExport"
 _LEAVES_NO_JOB = ("echo", "mail", "http", "if", "fail", "wait", "loop", "for_each", "for_range", "sh")
 # Operators whose effect a second run repeats.
 _ONCE = {"mail": "sends its mail", "http": "sends its request", "sh": "runs its command", "embulk": "loads its data"}
-# The schedules of digdag.
 _OFTEN = ("hourly>", "minutes_interval>")
-_SCHEDULES = (*_OFTEN, "daily>", "weekly>", "monthly>", "cron>")
 # Besides names, Java takes offsets.
 _OFFSET = re.compile(r"Z|(?:UTC|GMT|UT)?[+-][0-9]{1,2}(?::?[0-9]{2}){0,2}|UTC|GMT|UT")
 _WEBHOOK = re.compile(r"^https://(?:hooks\.slack\.com|discord\.com/api/webhooks|[\w.-]+\.webhook\.office\.com)/")
@@ -48,7 +46,7 @@ def check_workflow(dig: DigFile) -> None:
             dig.add_error(value, "unquoted-id", message)
         if isinstance(value.value, str):
             check_secret_names(dig, value)
-    _check_schedule_and_zone(dig, root)
+    _check_time_zone(dig, root)
     for position, task in enumerate(tasks):
         if task in own_tasks:
             _check_operator(dig, task, tasks[:position])
@@ -168,13 +166,9 @@ def _is_called_by_others(dig: DigFile) -> bool:
     return any(map(name.search, calls))
 
 
-def _check_schedule_and_zone(dig: DigFile, root: Value) -> None:
-    """Add findings about a kind of schedule, or a time zone, that digdag does not know."""
-    schedule, zone = root.get("schedule"), root.get("timezone")
-    for key, value in schedule.mapping.items() if schedule else ():
-        if key.endswith(">") and key not in _SCHEDULES:
-            dig.add_error(value, "schedule", f"digdag has no schedule type {key}{suggest_word(key, _SCHEDULES)}")
-    known = zoneinfo.available_timezones()
+def _check_time_zone(dig: DigFile, root: Value) -> None:
+    """Add a finding about a time zone that digdag does not know."""
+    zone, known = root.get("timezone"), zoneinfo.available_timezones()
     name = str(zone.value).strip() if zone else ""
     if zone and known and "${" not in name and name not in known and not _OFFSET.fullmatch(name):
         near = find_nearest(name, known, cutoff=0.6)

@@ -8,8 +8,8 @@ from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, Value
 from td_pinterest_op.settings.types import find_nearest
 
-# In place of the value of a secret; no message holds it.
-PLACEHOLDER = "0-placeholder-0"
+# In place of the value of a secret; so short that it is not masked in messages.
+PLACEHOLDER = "00"
 _SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
 _MISSPELT = re.compile(r"\$\{\s*secrets?\s*[.:]\s*([\w.-]+)\s*\}")
 _LARGEST_FILE = 1_000_000

@@ -6,11 +6,10 @@ from typing import Any
 from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, Value, walk_tasks
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_plain_secret
-from td_pinterest_op.errors import Problem, SettingsError
+from td_pinterest_op.errors import Problem
 from td_pinterest_op.many import ENTRY_KEYS
-from td_pinterest_op.settings.parse import TASK_PARAMETERS, parse_values
-from td_pinterest_op.settings.setting import ParsedSettings, SettingsTable
-from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS
+from td_pinterest_op.settings.parse import TASK_PARAMETERS, ParsedSettings, parse_values
+from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS, SettingsTable, build_variable_name
 
 # The operators that have settings, by what a workflow names after `py>:`.
 TABLES: Mapping[str, SettingsTable[Any]] = {
@@ -57,13 +56,9 @@ def check_settings(
     if isinstance(written.value, str) and "${" in written.value:
         return {}  # settings as one text may come from an activation, when the workflow runs
     for key in CREDENTIALS:
-        check_plain_secret(dig, written.get(key.name), name=key.name, variable=key.variable)
+        check_plain_secret(dig, written.get(key.name), name=key.name, variable=build_variable_name(key.secret))
     known, unknown = _split_known_settings(task, written)
-    try:
-        parsed = parse_values(known if written.mapping else written.to_plain(), table=table, environ=environ)
-    except SettingsError as error:  # not a mapping
-        _add_problem_findings(dig, written, error.problems)
-        return {}
+    parsed = parse_values(known if written.mapping else written.to_plain(), table=table, environ=environ)
     _add_problem_findings(dig, written, [problem for problem in parsed.problems if not _may_vanish(problem, unknown)])
     if table is not EXPORT or "action" in unknown:
         return {}
@@ -150,8 +145,8 @@ def _add_problem_findings(dig: DigFile, written: Value, problems: Iterable[Probl
 
 def _add_unused_findings(dig: DigFile, written: Value, parsed: ParsedSettings) -> None:
     """Add findings about settings that the action does not use, unless the action itself is invalid."""
-    if parsed.action and ("action" in parsed.given or not parsed.problems):
-        for name in parsed.find_unused_keys(parsed.action):
+    if parsed.action and ("action" in parsed.given_values or not parsed.problems):
+        for name in parsed.unused_keys:
             message = f"the action does not use {name}: remove the line"
             dig.add_warning(written.get(name) or written, "unused-setting", message)
 

@@ -26,6 +26,7 @@ _SCHEDULES: Mapping[str, tuple[re.Pattern[str], str]] = {
     "monthly>": (re.compile(rf"(?:[1-9]|[12]\d|3[01]),\s*{_CLOCK}"), "a day and HH:MM:SS, such as 1,09:00:00"),
     "minutes_interval>": (re.compile(r"[1-9]\d{0,4}"), "minutes, such as 30"),
 }
+_SCHEDULE_TYPES = (*_SCHEDULES, "cron>")
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
 # The fields of a cron expression: name, minimum, maximum, and words for the numbers from the minimum on.
@@ -134,11 +135,13 @@ def _ends_in_open_template(text: str) -> bool:
 
 def _find_schedule_problem(key: str, text: str) -> str:
     """Return what is wrong with an entry of a schedule, such as daily>, or "" if it is valid or has a template."""
+    if key.endswith(">") and key not in _SCHEDULE_TYPES:
+        return f"digdag has no schedule type {key}{suggest_word(key, _SCHEDULE_TYPES)}"
     if "${" in text:
         return ""
     if key == "cron>":
         return _find_cron_problem(text)
-    if f"{key}>" in (*_SCHEDULES, "cron>"):
+    if f"{key}>" in _SCHEDULE_TYPES:
         return f"digdag ignores {key}: write {key}>"
     if key in _SCHEDULES and not _SCHEDULES[key][0].fullmatch(text):
         return f"{key} must be {_SCHEDULES[key][1]}"

@@ -103,7 +103,7 @@ def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, outp
             )
         if not (common.yes or screen.ask_yes_no("Do this?")):
             raise StoppedError("you answered no: nothing was written")
-        at = datetime.fromtimestamp(SYSTEM.wall(), timezone.utc)
+        at = datetime.fromtimestamp(SYSTEM.now(), timezone.utc)
         rehearsal = Rehearsal(connection, api, response=response, timing=SYSTEM)
         steps = _run_steps(rehearsal, to_do, common)
     names = {step.name for step in wanted}
@@ -241,7 +241,6 @@ def build_advice(facts: Facts) -> list[str]:
 
 
 def _print_result(result: dict[str, Any], output: Path, common: CommonOptions) -> None:
-    """Print the result, and write it as JSON to the file `output`."""
     if common.as_json:
         screen.print_json(result)
     else:

@@ -133,7 +133,7 @@ class Rehearsal:
         records = self.make_batch(count)
         digests = (data for _, data in records.parts)
         name = f"{self.name} (td {self.name[-8:]} file {compute_fingerprint(digests)})"
-        return self.lists.create(name, "EMAIL", records).entity.id
+        return self.lists.create(name, "EMAIL", records).id
 
     def create_audience(self, list_id: str) -> None:
         """Create the rehearsal's audience, which uses the given customer list."""

@@ -67,7 +67,6 @@ def _examine_account(rehearsal: Rehearsal) -> str:
 
 
 def _try_list_without_records(rehearsal: Rehearsal) -> str:
-    """Find out whether a customer list can be created without records."""
     with _record_fact(rehearsal, "list_without_records"):
         rehearsal.api.create_customer_list(name=f"{rehearsal.name} without records", list_type="EMAIL")
     return (
@@ -100,7 +99,6 @@ def _try_list_creation(rehearsal: Rehearsal) -> str:
 
 
 def _is_listed(rehearsal: Rehearsal) -> bool:
-    """Whether Pinterest's listing of customer lists contains the rehearsal's list."""
     newest = islice(rehearsal.api.list_customer_lists(), _PAGE)
     return any(listed.id == rehearsal.require_id_of("list") for listed in newest)
 
@@ -125,7 +123,6 @@ def _try_larger_batches(rehearsal: Rehearsal) -> str:
 
 
 def _is_too_large(error: ExportError) -> bool:
-    """Whether an error means that the batch was too large."""
     return isinstance(error, ConnectionBrokenError) or error.status in _CONTENT
 
 
@@ -148,7 +145,6 @@ def _try_concurrent_batches(rehearsal: Rehearsal) -> str:
 
 @contextlib.contextmanager
 def _disable_retries(client: Client) -> Iterator[None]:
-    """Within the block, do not repeat failed requests."""
     before, client.retry = client.retry, replace(client.retry, count=0, longest_wait=0.0)
     try:
         yield
@@ -161,7 +157,6 @@ def _send_concurrently(rehearsal: Rehearsal, list_id: str, *, count: int, number
     records, errors, begin = rehearsal.make_batch(count), [], threading.Barrier(number)
 
     def send_batch() -> None:
-        """Send the batch once all threads are ready; store the error, if any."""
         begin.wait()
         try:
             rehearsal.api.change_records(list_id, records, operation="ADD")
@@ -201,7 +196,6 @@ def _record_fact(rehearsal: Rehearsal, fact: str) -> Iterator[None]:
 
 
 def _try_audience_creation(rehearsal: Rehearsal) -> str:
-    """Create the rehearsal's audience from its list."""
     rehearsal.create_audience(rehearsal.require_id_of("list"))
     return "created from the list"
 

@@ -88,7 +88,7 @@ def test_doctor_runs_a_query_and_checks_its_rows(at_terminal: Terminal, scene: S
 
 
 def set_clock_back(scene: Scene) -> None:
-    late = Timing(wall=lambda: time.time() - 3_600)
+    late = Timing(now=lambda: time.time() - 3_600)
     scene.monkeypatch.setattr("td_pinterest_op.cli.doctor.pinterest_checks.SYSTEM", late)
 
 

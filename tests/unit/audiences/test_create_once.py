@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from td_pinterest_op.audiences.create_once import CreateResult, create_once, find_oldest, wait_for_consistency
+from td_pinterest_op.audiences.create_once import age_key, create_once, wait_for_consistency
 from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, MaybeAppliedError, UnavailableError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.pinterest.api import CustomerList
@@ -33,6 +33,7 @@ class World:
     refused: ExportError | None = None
     count: int = 0
     looked: int = 0
+    lost: int = 0
     time: FakeTime = field(default_factory=FakeTime)
 
     def create(self) -> CustomerList:
@@ -49,15 +50,13 @@ class World:
         self.looked += 1
         if self.refused:
             raise self.refused
-        return None if self.looked <= self.hidden else find_oldest(self.things)
+        return None if self.looked <= self.hidden else min(self.things, key=age_key, default=None)
 
-    def once(self) -> CustomerList:
-        return self.created().entity
-
-    def created(self, *, divisible: bool = False) -> CreateResult[CustomerList]:
+    def once(self, *, is_divisible: bool = False) -> CustomerList:
         rate_limiter = types.SimpleNamespace(wait=self.time.sleep)
         client = cast(Client, types.SimpleNamespace(rate_limiter=rate_limiter, retry=RETRY))
-        return create_once(create=self.create, find=self.find, client=client, divisible=divisible)
+        made, self.lost = create_once(create=self.create, find=self.find, client=client, is_divisible=is_divisible)
+        return made
 
 
 def maybe(status: int | None = None) -> MaybeAppliedError:
@@ -66,14 +65,14 @@ def maybe(status: int | None = None) -> MaybeAppliedError:
 
 def test_thing_is_created() -> None:
     world = World()
-    assert CreateResult(entity=thing(99), answered=True, lost=False) == world.created()
-    assert (1, []) == (world.count, world.time.slept)
+    assert thing(99) == world.once()
+    assert (1, 0, []) == (world.count, world.lost, world.time.slept)
 
 
 def test_thing_is_found_after_a_lost_response() -> None:
     world = World(answers=["lost"])
-    assert CreateResult(entity=thing(99), answered=False, lost=True) == world.created()
-    assert (1, [0.5]) == (world.count, world.time.slept)
+    assert thing(99) == world.once()
+    assert (1, 1, [0.5]) == (world.count, world.lost, world.time.slept)
 
 
 @pytest.mark.parametrize(("hidden", "waited"), [(1, 2.0), (2, 4.0), (4, 10.0)])
@@ -85,8 +84,8 @@ def test_lagging_listing_is_read_for_ten_seconds_before_the_request_is_repeated(
 
 def test_thing_is_created_again_if_it_is_not_found() -> None:
     world = World(answers=[maybe(), maybe()])
-    assert CreateResult(entity=thing(99), answered=True, lost=True) == world.created()
-    assert (1, 20.0) == (world.count, sum(world.time.slept))
+    assert thing(99) == world.once()
+    assert (1, 2, 20.0) == (world.count, world.lost, sum(world.time.slept))
 
 
 def test_listing_is_read_before_each_repetition_and_after_the_last() -> None:
@@ -98,12 +97,12 @@ def test_listing_is_read_before_each_repetition_and_after_the_last() -> None:
 
 def test_lowest_id_is_taken_of_things_that_show_late() -> None:
     world = World(answers=["lost"], hidden=5)
-    assert CreateResult(entity=thing(98), answered=True, lost=True) == world.created()
+    assert thing(98) == world.once()
     assert 2 == world.count
 
 
 def test_two_runs_that_create_at_once_both_take_the_lower_id() -> None:
-    assert CreateResult(entity=thing(7), answered=False, lost=False) == World(things=[thing(7)]).created()
+    assert thing(7) == World(things=[thing(7)]).once()
     assert thing(99) == World(things=[thing(1000)]).once()
 
 
@@ -116,7 +115,7 @@ def test_new_thing_is_returned_before_a_listing_shows_it() -> None:
 def test_divisible_request_is_given_up_after_two_without_a_response(status: int | None, tries: int) -> None:
     world = World(answers=[maybe(status)] * 10)
     with pytest.raises(ConnectionBrokenError if status is None else MaybeAppliedError):
-        world.created(divisible=True)
+        world.once(is_divisible=True)
     assert tries == 10 - len(world.answers)
 
 
@@ -154,4 +153,4 @@ def test_run_waits_ten_seconds_for_things_of_an_earlier_try(age: float, waited: 
 
 
 def test_oldest_thing_has_the_lowest_number() -> None:
-    assert thing(9) == find_oldest([thing(10), thing(9), thing(100)])
+    assert thing(9) == min([thing(10), thing(9), thing(100)], key=age_key)

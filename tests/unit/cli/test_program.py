@@ -206,7 +206,7 @@ def test_a_stop_while_a_token_is_being_stored_is_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutdown, "_SAVING_SECONDS", 0.0)
-    with shutdown.protect_saving(), pytest.raises(click.exceptions.Exit), stop_on_signals():
+    with shutdown.protect_saving(0.0), pytest.raises(click.exceptions.Exit), stop_on_signals():
         signal.raise_signal(signal.SIGINT)
     said = (
         "the run was stopped (SIGINT). A new refresh token may not have been stored: if the stored one is refused, run"

@@ -39,7 +39,7 @@ def simulate(
         raise _LaterError
 
     rate_limiter = RateLimiter(
-        requests_per_minute=per_minute, timing=Timing(monotonic=lambda: now, wall=lambda: now, sleep=sleep)
+        requests_per_minute=per_minute, timing=Timing(monotonic=lambda: now, now=lambda: now, sleep=sleep)
     )
     # What is to happen: (when, number, the permit that is answered then or None for a request that wants to leave).
     events: list[tuple[float, int, Permit | None]] = [(0.0, number, None) for number in range(in_flight)]
@@ -128,8 +128,8 @@ def test_threads_share_the_limit() -> None:
     assert all(later - first >= MINUTE for first, later in zip(entered, entered[10:], strict=False))
 
 
-def paced(time: FakeTime, *, per_minute: int = 390, wall: Callable[[], float] | None = None) -> RateLimiter:
-    timing = Timing(monotonic=time.now, wall=wall or time.now, sleep=time.sleep)
+def paced(time: FakeTime, *, per_minute: int = 390, now: Callable[[], float] | None = None) -> RateLimiter:
+    timing = Timing(monotonic=time.now, now=now or time.now, sleep=time.sleep)
     return RateLimiter(requests_per_minute=per_minute, timing=timing)
 
 

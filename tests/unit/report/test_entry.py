@@ -78,3 +78,8 @@ def test_a_moment_is_read_from_seconds_or_iso_text(given: object, expected: str 
 @pytest.mark.parametrize("figure", [None, "", "many", []])
 def test_an_unknown_figure_is_none(figure: object) -> None:
     assert make_entry({"kind": "run", "rows_read": figure}).get_number("rows_read") is None
+
+
+@pytest.mark.parametrize(("figure", "expected"), [("260", "260"), (260.0, "260"), ("0.5", "0.5"), (0, "0")])
+def test_a_whole_number_has_no_decimal_point(figure: object, expected: str) -> None:
+    assert expected == str(make_entry({"kind": "run", "rows_read": figure}).get_number("rows_read"))

@@ -1,4 +1,5 @@
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -34,7 +35,7 @@ def text_of(bar: Bar) -> str:
     return f"{bar.label} {bar.count}"
 
 
-def sums(bars: list[tuple[str, int]]) -> list[tuple[int, int]]:
+def sums(bars: Sequence[tuple[str, float]]) -> list[tuple[float, float]]:
     """Between each two bars of what is left: the former without the losses, and the latter."""
     kept = [index for index, (kind, _) in enumerate(bars) if kind == KEPT]
     return [

@@ -35,9 +35,9 @@ def test_next_run_of_the_process_is_not_stopped() -> None:
 
 
 def test_shielded_function_returns_its_result_or_raises_its_error() -> None:
-    assert 7 == shutdown.run_shielded(lambda: 7)
+    assert 7 == shutdown.run_uninterrupted(lambda: 7)
     with pytest.raises(ZeroDivisionError):
-        shutdown.run_shielded(lambda: 1 // 0)
+        shutdown.run_uninterrupted(lambda: 1 // 0)
 
 
 def test_function_runs_unshielded_if_no_thread_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ def test_function_runs_unshielded_if_no_thread_starts(monkeypatch: pytest.Monkey
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(_thread, "start_new_thread", start)
-    assert 7 == shutdown.run_shielded(lambda: 7)
+    assert 7 == shutdown.run_uninterrupted(lambda: 7)
     monkeypatch.undo()
     shutdown.wait_for_protected_work()
 
@@ -86,7 +86,7 @@ def test_end_waits_for_what_is_being_saved(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_end_reports_that_something_may_not_be_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutdown, "_SAVING_SECONDS", 0.0)
-    with shutdown.protect_saving():
+    with shutdown.protect_saving(0.0):
         assert not shutdown.wait_for_protected_work()
     assert shutdown.wait_for_protected_work()
 
@@ -94,7 +94,7 @@ def test_end_reports_that_something_may_not_be_saved(monkeypatch: pytest.MonkeyP
 def test_end_does_not_wait_long_for_a_response(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutdown, "_RESPONSE_SECONDS", 0.05)
     at_end = threading.Event()
-    waiting = threading.Thread(target=shutdown.run_shielded, args=(lambda: at_end.wait(10),))
+    waiting = threading.Thread(target=shutdown.run_uninterrupted, args=(lambda: at_end.wait(10),))
     waiting.start()
     shutdown.wait_for_protected_work()
     assert not at_end.is_set()

@@ -10,8 +10,7 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings import table as tables
 from td_pinterest_op.settings.parse import parse_settings
-from td_pinterest_op.settings.setting import SettingsTable
-from td_pinterest_op.settings.table import ConnectionSettings
+from td_pinterest_op.settings.table import ConnectionSettings, SettingsTable
 from tests.unit.settings.test_parse import ENVIRON
 
 STATUS = {"ad_account_id": "549755885175", "audience_ids": ["7", "8"]}

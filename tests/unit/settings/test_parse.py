@@ -11,9 +11,8 @@ from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Clear, Creat
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.parse import drop_console_keys
-from td_pinterest_op.settings.setting import ActionSpec
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.settings.table import Settings
+from td_pinterest_op.settings.table import ActionSpec, Settings
 from td_pinterest_op.settings.types import TableName
 
 ENVIRON = {
@@ -230,7 +229,7 @@ def test_an_export_without_action_creates_an_audience() -> None:
         ("columns", {"tel": "phone"}),
         ("columns", {"crm": "external_id"}),
         ("client_id", 1.5),
-        ("client_secret", 12345),
+        ("client_secret", True),
         ("client_secret", "x" * 5_000_000),
         ("refresh_token", "two words"),
         ("refresh_token", "töken"),

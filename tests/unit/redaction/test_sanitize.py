@@ -4,8 +4,7 @@ import time
 
 import pytest
 
-from td_pinterest_op.redaction.format import sanitize
-from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.redaction.secret import Secret, sanitize
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ NEW = "new"
 
 
 @dataclass(kw_only=True)
-class Stage:
-    """Runs the SQL statements of one try of a mirror as jobs, and creates and drops its temporary tables.
+class MirrorJobs:
+    """Runs the SQL statements of one try of a mirror run as jobs. Creates and drops its temporary tables.
 
     Methods raise JobError and TreasureDataError.
 
@@ -95,5 +95,6 @@ class Stage:
             )
 
     def _build_source(self, purpose: str, statement: str) -> Source:
+        """Return a source that runs a statement, with its purpose as a comment in front of it."""
         text = f"-- td_pinterest_op: mirror of audience {self.name}: {purpose}\n{statement}"
         return replace(self.source.with_fresh_query(text), purpose=purpose)
