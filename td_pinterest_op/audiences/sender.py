@@ -130,7 +130,7 @@ class Sender:
         while True:
             while batch is not None and not failure and len(running) < self._concurrency.size:
                 try:
-                    running.add(start_thread(partial(self._send_batch, batch, send_records), name="send-batch"))
+                    running.add(start_thread(partial(self._send_batch, batch, send_records)))
                 except RuntimeError:
                     if not running:
                         raise

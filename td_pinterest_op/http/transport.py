@@ -31,7 +31,7 @@ _LARGEST_BODY = 8 * 1024 * 1024
 # The kernel is to hold little of a body, or a peer that stopped reading would go unnoticed behind its buffers.
 _PIECE = 64 * 1024
 _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE)]
-_HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip", "Accept": "*/*"}
+_HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip", "Accept": "*/*", "Connection": "keep-alive"}
 # The last is OpenSSL's, which requests does not read.
 _CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")

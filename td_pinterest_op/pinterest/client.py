@@ -102,7 +102,7 @@ class Client:
     on_response: OnResponse | None = None
     last_request_id: str = "-"
     last_headers: Mapping[str, str] = field(default_factory=dict)
-    _check_write: Callable[[], None] | None = None
+    _check_write: Callable[[], None] = lambda: None
     _throttled_since: float | None = None
     # The credentials that Pinterest has accepted, by their identity: not all can be hashed.
     _accepted_credentials: dict[int, AuthBase] = field(default_factory=dict)
@@ -118,11 +118,11 @@ class Client:
     @contextlib.contextmanager
     def check_writes(self, check: Callable[[], None]) -> Iterator[None]:
         """Call `check` before each write request that is sent in the block; an error from `check` ends that request."""
-        self._check_write = check
+        before, self._check_write = self._check_write, check
         try:
             yield
         finally:
-            self._check_write = None
+            self._check_write = before
 
     def send(self, request: Request, tokens: TokenSource) -> Response:
         """Send a request, and again after each failure that may pass; return the successful response.
@@ -155,7 +155,7 @@ class Client:
         url = self.endpoint.rstrip("/") + request.path
         headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})
         try:
-            if request.write and self._check_write:
+            if request.write:
                 self._check_write()
             # Before it leaves: a run that is stopped while it waits for the response has sent it.
             self.counts.add(sent=request.write, retried=request.write and is_retry, waiting_seconds=waited)

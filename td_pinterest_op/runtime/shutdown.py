@@ -3,8 +3,8 @@
 The signal's handler raises an exception in the main thread as well, but code in between may swallow that.
 """
 
+import _thread
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -56,7 +56,7 @@ def run_uninterrupted(function: Callable[[], _T]) -> _T:
             return function()
 
     try:
-        future = start_thread(call_protected, name="uninterrupted")
+        future = start_thread(call_protected)
     except RuntimeError:  # no thread can be started
         return call_protected()
     return future.result()
@@ -81,7 +81,7 @@ def wait_for_protected_work() -> bool:
     return _SAVING_SECONDS not in _awaited.values()
 
 
-def start_thread(function: Callable[[], _T], *, name: str) -> Future[_T]:
+def start_thread(function: Callable[[], _T]) -> Future[_T]:
     """Call `function` in a daemon thread; return a future of its result. Raises RuntimeError if no thread starts."""
     future: Future[_T] = Future()
 
@@ -91,5 +91,6 @@ def start_thread(function: Callable[[], _T], *, name: str) -> Future[_T]:
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=complete_future, name=name, daemon=True).start()
+    # Not by threading.Thread: an exception of a signal's handler within its `start` makes the new thread fail as well.
+    _thread.start_new_thread(complete_future, ())
     return future

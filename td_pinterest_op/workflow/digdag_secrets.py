@@ -84,8 +84,7 @@ class TokenStore:
         self.current = settings.refresh_token
         # The workflow's secret; None for a token in plain text, which cannot be saved.
         self._secret_name = settings.refresh_token_secret
-        is_on_server = _WORKSPACE.search(Path.cwd().as_posix())
-        self._is_local_run = self._project_id == LOCAL_PROJECT and not is_on_server
+        self._is_local_run = self._project_id == LOCAL_PROJECT and not _WORKSPACE.search(Path.cwd().as_posix())
         # The task's token may come from elsewhere, and the local secret may be another user's.
         self._is_local = self._read_local_token() == self.current.reveal()
 

@@ -86,7 +86,7 @@ class History:
         if self._given_up.is_set():
             return []
         try:
-            future = shutdown.start_thread(partial(self._run_queries, execute, queries), name="history")
+            future = shutdown.start_thread(partial(self._run_queries, execute, queries))
             if concurrent.futures.wait([future], TIME_LIMIT).done:
                 return future.result()
             problem = f"Treasure Data took longer than {format_duration(TIME_LIMIT)}"

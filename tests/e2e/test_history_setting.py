@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -452,6 +453,14 @@ def test_warehouse_without_response_delays_a_run_by_the_time_limit_only(
 def test_history_job_that_does_not_end_is_abandoned_with_a_warning(
     services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    started: list[futures.Future[Any]] = []
+    start = shutdown.start_thread
+
+    def start_thread(function: Callable[[], Any]) -> futures.Future[Any]:
+        started.append(start(function))
+        return started[-1]
+
+    monkeypatch.setattr(shutdown, "start_thread", start_thread)
     monkeypatch.setattr(writing, "TIME_LIMIT", 0.3)
     stuck = services.td.add_job(status="running", query="stuck", database="crm")
     answer = json.dumps({"job_id": stuck, "job": stuck, "database": "crm"})
@@ -459,10 +468,7 @@ def test_history_job_that_does_not_end_is_abandoned_with_a_warning(
     services.export(settings_of(services, CLEAR, people(3)) | {"history": HISTORY}, **ATTEMPT)
     assert 1 == len(logged_warnings(caplog))
     # The waiting thread notices at its next request that its result is not needed.
-    for thread in threading.enumerate():
-        if thread.name == "limited":
-            thread.join(timeout=10)
-            assert not thread.is_alive()
+    assert not futures.wait(started, timeout=10).not_done
 
 
 class Requests(list[ReceivedRequest]):

@@ -8,8 +8,10 @@ import signal
 import threading
 import types
 from collections.abc import Callable, Iterator
+from concurrent import futures
+from concurrent.futures import Future
 from types import FrameType
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -35,6 +37,7 @@ from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.records.rows import SINGLE_DIGEST
 from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow.progress import ProgressReporter
@@ -165,13 +168,18 @@ class Run:
 
 
 @pytest.fixture(autouse=True)
-def no_thread_stays() -> Iterator[None]:
-    yield
-    for thread in threading.enumerate():
-        if thread.name == "send-batch":
-            assert thread.daemon
-            thread.join(timeout=10)
-            assert not thread.is_alive()
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Future[Any]]]:
+    """What the threads of a test return; none of them stays."""
+    made: list[Future[Any]] = []
+    start = shutdown.start_thread
+
+    def start_thread(function: Callable[[], Any]) -> Future[Any]:
+        made.append(start(function))
+        return made[-1]
+
+    monkeypatch.setattr(sender, "start_thread", start_thread)
+    yield made
+    assert not futures.wait(made, timeout=10).not_done
 
 
 # -- all goes well
@@ -485,22 +493,23 @@ def test_records_in_doubt_stay_so_until_a_later_request_settles_them() -> None:
 
 @pytest.mark.parametrize("allowed", [0, 2])
 def test_sender_works_with_fewer_threads_and_sends_nothing_without_any(
-    allowed: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    allowed: int, started: list[Future[Any]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    start = threading.Thread.start
+    start = shutdown.start_thread
     refused = threading.Event()
 
-    def start_some(thread: threading.Thread) -> None:
-        if sum(other.name == "send-batch" for other in threading.enumerate()) >= allowed:
+    def start_some(function: Callable[[], Any]) -> Future[Any]:
+        if sum(not future.done() for future in started) >= allowed:
             refused.set()
             raise RuntimeError("can't start new thread")
-        start(thread)
+        started.append(start(function))
+        return started[-1]
 
     def rule(numbers: list[int]) -> None:
         if numbers[0] in (2, 3):
             assert refused.wait(10)
 
-    monkeypatch.setattr(threading.Thread, "start", start_some)
+    monkeypatch.setattr(sender, "start_thread", start_some)
     run = Run(rule, records=500, batch=1, maximum=8)
     if allowed:
         assert (500, 0) == run.send().counts
@@ -512,11 +521,14 @@ def test_sender_works_with_fewer_threads_and_sends_nothing_without_any(
         assert "0 of 500 records sent, 0 refused, 500 not sent." in str(error)
 
 
-def test_error_of_an_unreadable_spool_counts_sent_records(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_of_an_unreadable_spool_counts_sent_records(
+    started: list[Future[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     read = PreparedRecords.read_batches
 
     def failing(prepared: PreparedRecords, size: int) -> Iterator[Batch]:
         yield next(read(prepared, size))
+        futures.wait(started, timeout=10)
         raise OSError(errno.EIO, "input/output error")
 
     monkeypatch.setattr(PreparedRecords, "read_batches", failing)
