@@ -3,8 +3,8 @@
 The signal's handler raises an exception in the main thread as well, but code in between may swallow that.
 """
 
-import _thread
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -21,6 +21,8 @@ _POLL_SECONDS = 0.02
 _reason: str | None = None
 # What the end waits for, and for how many seconds at most.
 _awaited: dict[object, float] = {}
+# The threads that are starting another one: an exception of a signal's handler would break both.
+_starting: set[int] = set()
 
 
 def request_end(reason: str) -> None:
@@ -35,8 +37,8 @@ def is_requested() -> bool:
 
 
 def raise_if_requested() -> None:
-    """Raise StoppedError if the run was asked to end."""
-    if _reason is not None:
+    """Raise StoppedError if the run was asked to end, unless this thread is starting another one."""
+    if _reason is not None and threading.get_ident() not in _starting:
         raise StoppedError(f"the run was stopped ({_reason})")
 
 
@@ -82,7 +84,10 @@ def wait_for_protected_work() -> bool:
 
 
 def start_thread(function: Callable[[], _T]) -> Future[_T]:
-    """Call `function` in a daemon thread; return a future of its result. Raises RuntimeError if no thread starts."""
+    """Call `function` in a daemon thread, and return a future of its result.
+
+    Raises RuntimeError if no thread starts, and StoppedError if the run was asked to end meanwhile.
+    """
     future: Future[_T] = Future()
 
     def complete_future() -> None:
@@ -91,6 +96,12 @@ def start_thread(function: Callable[[], _T]) -> Future[_T]:
         except BaseException as error:
             future.set_exception(error)
 
-    # Not by threading.Thread: an exception of a signal's handler within its `start` makes the new thread fail as well.
-    _thread.start_new_thread(complete_future, ())
+    was_requested = is_requested()
+    _starting.add(threading.get_ident())
+    try:
+        threading.Thread(target=complete_future, daemon=True).start()
+    finally:
+        _starting.discard(threading.get_ident())
+    if not was_requested:
+        raise_if_requested()
     return future

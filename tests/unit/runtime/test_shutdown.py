@@ -1,10 +1,7 @@
 """The flag that ends a run, and what the end waits for."""
 
-import _thread
-import sys
 import threading
 from collections.abc import Iterator
-from types import FrameType
 
 import pytest
 
@@ -41,28 +38,26 @@ def test_shielded_function_returns_its_result_or_raises_its_error() -> None:
 
 
 def test_function_runs_unshielded_if_no_thread_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(*_: object) -> None:
+    def start(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(_thread, "start_new_thread", start)
+    monkeypatch.setattr(threading.Thread, "start", start)
     assert 7 == shutdown.run_uninterrupted(lambda: 7)
     monkeypatch.undo()
     shutdown.wait_for_protected_work()
 
 
-def test_thread_runs_although_a_signal_interrupts_its_start() -> None:
-    ended = threading.Event()
+def test_thread_runs_although_a_signal_arrives_during_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, ended = threading.Thread.start, threading.Event()
 
-    def interrupt_start(_frame: FrameType, event: str, function: object) -> None:
-        if event == "c_return" and "start_new_thread" in str(function):
-            raise StoppedError("the run was stopped (SIGINT)")
+    def start_during_a_signal(thread: threading.Thread) -> None:
+        shutdown.request_end("SIGINT")
+        shutdown.raise_if_requested()  # as the handler does
+        start(thread)
 
-    sys.setprofile(interrupt_start)
-    try:
-        with pytest.raises(StoppedError):
-            shutdown.start_thread(ended.set)
-    finally:
-        sys.setprofile(None)
+    monkeypatch.setattr(threading.Thread, "start", start_during_a_signal)
+    with pytest.raises(StoppedError):
+        shutdown.start_thread(ended.set)
     assert ended.wait(10)
 
 
