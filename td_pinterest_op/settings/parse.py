@@ -204,7 +204,7 @@ def _check_unknown_keys(parsed: ParsedSettings, names: Iterable[object]) -> None
     unknown = [name for name in names if name not in parsed.table.by_name]
     for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
         if not isinstance(name, str):
-            parsed.add_problem("a key", f"the name of a key must be a string, not {describe_type(name)}")
+            parsed.add_problem("a key", f"its name must be a string, not {describe_type(name)}: put it in quotes")
         elif name in TASK_PARAMETERS:
             text = "is not a key of result_settings; it belongs on the task, next to result_settings"
             parsed.add_problem(name, text)

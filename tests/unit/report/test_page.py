@@ -85,7 +85,7 @@ def test_an_audience_is_chosen_among_several() -> None:
     several = [run(0), run(1, audience_id="99", audience_name="Others")]
     assert "<h1>Others</h1>" in render_page(several, audience_id="99", now=FIRST_DAY)
     assert "<h1>Newsletter readers</h1>" in render_page(several, audience_id=AUDIENCE_ID, now=FIRST_DAY)
-    with pytest.raises(SettingsError, match=f"no rows of audience 7: .* rows of .{AUDIENCE_ID}, 99.$"):
+    with pytest.raises(SettingsError, match=f"no rows of audience 7: choose one of {AUDIENCE_ID}, 99$"):
         render_page(several, audience_id="7", now=FIRST_DAY)
 
 

@@ -352,8 +352,8 @@ def test_an_error_lists_its_problems_in_the_order_of_the_table() -> None:
         ("<<", "- a key ('<<'): is unknown"),
         ("a\nb", "- a key ('a\\nb'): is unknown"),
         ("jane@example.com", "- a key (a string of 16 characters): is unknown"),
-        (7, "- a key: the name of a key must be a string, not a number"),
-        (None, "- a key: the name of a key must be a string, not nothing"),
+        (7, "- a key: its name must be a string, not a number: put it in quotes"),
+        (None, "- a key: its name must be a string, not nothing: put it in quotes"),
         ("query", "- query: is not a key of result_settings; it belongs on the task, next to result_settings"),
     ],
 )
