@@ -43,7 +43,7 @@ class ListName(NamedTuple):
 
     @property
     def initial_count(self) -> int | None:
-        """The number of records (0 or 1) in a list that was created empty, or None for any other list."""
+        """The records of a list when created without people: 0, or 1 if Pinterest demanded it. None for other lists."""
         if self.job != _NO_JOB:
             return None
         # The name of a list that had to be created with a digest has the fingerprint of that digest.
@@ -58,7 +58,7 @@ def parse_list_name(list_name: str) -> ListName | None:
 
 @dataclass(kw_only=True)
 class CustomerLists:
-    """The customer lists that one workflow session created for the audience with this id or name.
+    """The customer lists that one workflow session created for one audience, which has an id or, if new, only a name.
 
     A list's name alone does not identify its audience, since audiences may share a name: a list that another audience
     uses is never filled. Methods raise what the API raises.
@@ -73,13 +73,20 @@ class CustomerLists:
     _abandoned_ids: set[str] = field(init=False, default_factory=set)  # of lists not to fill: others are in them
 
     def find_or_name_list(
-        self, audience_name: str, prepared: PreparedRecords, *, job_id: str | None, used_id: str | None, is_exact: bool
+        self,
+        audience_name: str,
+        prepared: PreparedRecords,
+        *,
+        job_id: str | None,
+        current_list_id: str | None,
+        is_exact: bool,
     ) -> "TargetList":
-        """Return the list to fill: the one that an earlier try of this session made for the same records, or a new one.
+        """Return an earlier try's list for the records, or one to create. `is_exact`: it must have no other people.
 
         Other records (of a corrected query, say) need a list of their own; the fingerprint distinguishes them. Without
         records, any list that is still empty will do. Somebody may have added people to the list that the audience
-        uses now (`used_id`) or to an earlier one: a list with more than the records is taken only if not `is_exact`.
+        uses now (`current_list_id`) or to an earlier one: a list with more than the records is taken only if not
+        `is_exact`.
         """
         is_empty = not prepared.record_count
         prepared, job = (PreparedRecords(), _NO_JOB) if is_empty else (prepared, job_id or _FILE)
@@ -95,7 +102,9 @@ class CustomerLists:
         shared = {
             made.id
             for made, own in started.items()
-            if used_id and age_key(made) <= (len(used_id), used_id) and self._may_exceed(made, limit=own)
+            if current_list_id
+            and age_key(made) <= (len(current_list_id), current_list_id)
+            and self._may_exceed(made, limit=own)
         }
         if is_exact or is_empty:
             self._abandoned_ids |= shared
@@ -157,12 +166,12 @@ class CustomerLists:
             named = (listed for listed in self._find_fillable_lists(name) if listed.name == name)
             return min(named, key=age_key, default=None)
 
-        api, is_divisible = self.api, records is not None and len(records) > 1
+        api, has_several_records = self.api, records is not None and len(records) > 1
         wait_for_consistency(api.client)
         made = find_earlier_list()
         if made is None:
             made, _ = create_once(
-                create=create_list, find=find_earlier_list, client=api.client, is_divisible=is_divisible
+                create=create_list, find=find_earlier_list, client=api.client, has_several_records=has_several_records
             )
         log.info('customer list %s "%s"', made.id, escape(name))
         return made
@@ -202,7 +211,7 @@ class TargetList:
             raise
 
     def create_empty(self) -> None:
-        """Create the list without records, unless it exists, or with a single one if Pinterest demands records."""
+        """Create the list without records, or with one if Pinterest demands some. Does nothing if the list exists."""
         if self.id:
             return
         try:
@@ -221,7 +230,7 @@ class TargetList:
 
 
 def find_list(api: Api, audience: Audience) -> CustomerList | None:
-    """Return the customer list that an audience uses, or None. A new list may be found only in Pinterest's listing."""
+    """Return the customer list that an audience uses, from Pinterest's listing if it cannot be read by id, or None."""
     list_id = audience.customer_list_id
     if list_id is None:
         return None

@@ -125,35 +125,39 @@ class AudienceAction(abc.ABC):
         return [audience for audience in named if audience not in own], own
 
     def _create_new_audience(self, create: Callable[[], Audience], *, list_id: str | None = None) -> Audience:
-        """Call `create`, and remove duplicates. Returns the audience that stays, once it uses the list `list_id`.
+        """Call `create`, remove duplicates, and return the audience that stays, switched to `list_id` unless None.
 
         An audience without a customer list, such as a look-alike audience, has no `list_id`. Raises as `_keep_oldest`.
         """
         client = self._api.client
         made, lost = create_once(create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=client)
-        kept = self._keep_oldest(made)
+        kept = self._keep_oldest(made, is_new=True)
         if list_id:
             kept = self._audiences.use_list(kept, list_id=list_id)
         if lost:  # Pinterest may list a duplicate late
-            self._keep_oldest(kept)
+            self._keep_oldest(kept, is_new=True)
         self._copy_to_stats(kept)
         return kept
 
     def _remove_duplicates(self, audience: Audience) -> Audience:
-        """Remove duplicates of an audience, if this session created it. Returns the one that stays: `_keep_oldest`."""
+        """If this session created the audience, remove its duplicates and return the oldest; else return `audience`.
+
+        Raises as `_keep_oldest`.
+        """
         if not self.action.only_once or not self._is_of_this_session(audience):
             return audience
         wait_for_consistency(self._api.client)
-        return self._keep_oldest(audience, is_from_earlier_try=True)
+        return self._keep_oldest(audience, is_new=False)
 
-    def _keep_oldest(self, audience: Audience, *, is_from_earlier_try: bool = False) -> Audience:
-        """Remove all audiences of the new name that this session created, except the oldest, which is returned.
+    def _keep_oldest(self, audience: Audience, *, is_new: bool) -> Audience:
+        """Return this session's oldest audience of the name; remove others. `is_new`: this run created `audience`.
 
         Raises AudienceError, and removes that one as well, if another session created one before `audience`: at any
-        time, or within an hour before it if an earlier try of this session created it (`is_from_earlier_try`).
+        time, or within an hour before it if an earlier try of this session created it (not `is_new`).
         """
 
         def find_namesakes_if_listed() -> tuple[list[Audience], list[Audience]] | None:
+            """Return all audiences of the new name, or None as long as Pinterest's listing lacks `audience`."""
             others, own = self._find_namesakes()
             return (others, own) if audience.id in {each.id for each in others + own} else None
 
@@ -162,7 +166,7 @@ class AudienceAction(abc.ABC):
             find_namesakes_if_listed() or poll_until_found(find_namesakes_if_listed, self._api.client) or ([], [])
         )
         older = (other for other in others if age_key(other) < age_key(audience))
-        earlier = next((other for other in older if not is_from_earlier_try or _is_simultaneous(other, audience)), None)
+        earlier = next((other for other in older if is_new or _is_simultaneous(other, audience)), None)
         if earlier:
             for made in own:
                 log.warning("removing audience %s: another session created an audience of the same name first", made.id)
