@@ -243,7 +243,7 @@ class Sender:
         return None
 
     def _wait_after_broken_connection(self, error: ConnectionBrokenError, size: int, batch: _BatchState) -> None:
-        """Wait before a piece of `size` records, which broke the connection, is divided. Raises `error` after many.
+        """Wait before halving a piece that broke the connection. Raises `error` if too many in a row have done so.
 
         The wait is that between retries, since a gateway that drops large bodies looks like one that is down.
         """

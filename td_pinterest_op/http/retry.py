@@ -35,7 +35,7 @@ class Retry:
             yield min(next(doubling) * (1 + self.random() / 2), self.longest_wait)
 
     def iterate_waits_for(self, seconds: float) -> Iterator[float]:
-        """Yield the seconds to wait before each of `count` retries, or of more until they add up to `seconds`."""
+        """Yield the seconds to wait before each retry: at least `count` waits, and at least `seconds` in total."""
         waits, retry, waited = self.iterate_waits(), 0, 0.0
         while retry < self.count or waited < seconds:
             wait = max(next(waits), _SHORTEST_WAIT)

@@ -176,7 +176,7 @@ class Transport:
     def open_response(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise | None = None
     ) -> Iterator[RawResponse]:
-        """Send one request, and yield its response for the block to read. Raises NoResponseError, also in the block."""
+        """Send one request, and yield its unread response. Raises NoResponseError, also while the response is read."""
         try:
             # Not by a session, which adds credentials of ~/.netrc, and parses where a redirect leads.
             request = requests.Request(method, url, headers={**_HEADERS, **headers}, data=body, auth=auth).prepare()

@@ -17,6 +17,6 @@ EXPORT = build_export_table([each.action for each in ACTIONS], default=Create.ac
 parse_export = partial(parse_settings, table=EXPORT)
 
 
-def find_action(raw: object) -> ActionSpec | None:
-    """Return the action in `result_settings`, or None if it is unknown. Problems of other settings are ignored."""
-    return parse_values(raw, table=EXPORT, environ={}).action
+def find_action(raw_settings: object) -> ActionSpec | None:
+    """Return the action that unchecked settings (a mapping, or text of one) select, or None if it is unknown."""
+    return parse_values(raw_settings, table=EXPORT, environ={}).action

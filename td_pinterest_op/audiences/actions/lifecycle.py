@@ -128,7 +128,7 @@ class CreateActalike(AudienceAction):
         return [Step(description=description, request_count=1, run=self._create_audience)]
 
     def _create_audience(self) -> None:
-        """Create the audience, unless Pinterest lists by now that an earlier try of this session created it."""
+        """Create a look-alike audience, unless Pinterest now lists one that an earlier try of this session created."""
         wait_for_consistency(self._api.client)
         if own := self.check_audience():
             self._remove_duplicates(own)
