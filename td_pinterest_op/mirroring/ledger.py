@@ -96,7 +96,7 @@ class Ledger:
     state: LedgerState = field(init=False)
 
     def read_state(self, *, now: float, may_create: bool) -> None:
-        """Read what the ledger contains about the audience. If its table is missing, `may_create` creates it."""
+        """Set `state` to what the ledger contains about the audience. `may_create`: create its table if missing."""
         if self.name not in self.jobs.drop_unused_tables(now=now):
             self.state = LedgerState(number=int(now * 1000))
             if not may_create:
@@ -146,7 +146,7 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op END AS op, d
   AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
 
     def find_newer_plan(self) -> int | None:
-        """Return the number of the newest plan that was made in view of this run's plan, or None if there is none.
+        """Return the number of the newest plan whose run found this run's plan in the ledger, or None if there is none.
 
         A plan that was made at the same time and does not take this one into account is not sent: its run notices.
         """
@@ -170,10 +170,10 @@ FROM (
         self.jobs.run(purpose, statement)
 
     def record_unsure_people(self, change: str) -> None:
-        """Record that nobody knows whether people of this run's plan, which was superseded, are in the audience.
+        """Record as unsure whom this superseded plan adds (`change`: JOIN), removes (LEAVE) or replaces (REPLACING).
 
-        `change`: whose: JOIN, LEAVE, or REPLACING for a plan that replaces everybody. If it is REPLACING, or a
-        compaction has deleted the plan's rows, the next run replaces everybody.
+        Nobody knows whether they are in the audience. If `change` is REPLACING, or a compaction has deleted the plan's
+        rows, the next run replaces everybody.
         """
         sent = f"{self._rows_clause} AND plan = {self.state.number} AND op = '{change}'"
         rows = f"""\
@@ -187,19 +187,19 @@ FROM (
 )"""
         self.insert_rows("note what was sent during a newer plan", rows)
 
-    def compact_rows(self, *, members: int, entries: int) -> None:
-        """If the ledger has many rows for each member, write a single row in their place. Deletes void rows.
+    def compact_rows(self, *, member_count: int, valid_row_count: int) -> None:
+        """If valid rows far outnumber the members, write one row for each member. Deletes rows no longer valid.
 
-        `members`: their number. `entries`: the number of rows that are not void. Every plan must be settled. A failure
-        is only a warning: the next run tries again. A compaction is the ledger's state after a settled plan, and has
-        the next number: rows that are written meanwhile have a higher one and count as well. It is valid when it is
-        complete; two at once write the same. A run that dies before leaves rows that no query reads.
+        Many plans have the same effect. Every plan must be settled. A failure is only a warning: the next run tries
+        again. A compaction is the ledger's state after a settled plan, and has the next number: rows that are written
+        meanwhile have a higher one and count as well. It is valid when it is complete; two at once write the same. A
+        run that dies before leaves rows that no query reads.
         """
         try:
-            if entries > _ROWS * members + _MARGIN or len(self.state.sent) > _PLANS:
-                self._write_members(members)
-                entries = members
-            if self.state.base and self.state.entries > entries + members + _MARGIN:
+            if valid_row_count > _ROWS * member_count + _MARGIN or len(self.state.sent) > _PLANS:
+                self._write_members(member_count)
+                valid_row_count = member_count
+            if self.state.base and self.state.entries > valid_row_count + member_count + _MARGIN:
                 void = f"{self._rows_clause} AND plan < {self.state.base}"
                 self.jobs.run("delete void rows from the ledger", f"DELETE {void}")
         except StoppedError:
@@ -207,8 +207,8 @@ FROM (
         except ExportError as error:
             log.warning("the ledger could not be compacted; the next run tries again: %s", error)
 
-    def _write_members(self, members: int) -> None:
-        """Write a row for each digest that is or may be in the audience. They are valid if `members` rows exist."""
+    def _write_members(self, member_count: int) -> None:
+        """Write a row for each digest that is or may be in the audience; make them valid if `member_count` exist."""
         state, number = self.state, self.state.seen + 1
         rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined
@@ -223,11 +223,11 @@ WHERE state <> 'out'"""
         new_rows = self.new_rows_query(LedgerState(number=number, seen=number - 1))
         count_query = f"SELECT count(digest) AS digests FROM ({new_rows}) WHERE op IN ('member', 'unsure')"
         (row,) = self.jobs.read_records("count them", count_query)
-        if row["digests"] != members:
-            log.warning("the ledger could not be compacted: %s rows were written, not %s", row["digests"], members)
+        if row["digests"] != member_count:
+            log.warning("the ledger could not be compacted: %s rows were written, not %s", row["digests"], member_count)
             return
         ids = {"ad_account_id": state.ad_account_id, "customer_list_id": state.customer_list_id}
-        counts = {"joined": state.seen, "figure": members, "resent": int(state.is_adopted)}
+        counts = {"joined": state.seen, "figure": member_count, "resent": int(state.is_adopted)}
         mark = event_row_select("compacted", plan=number, **counts, **ids)
         self.insert_rows("let them replace the older rows", mark)
         self.state = replace(state, base=number)
@@ -244,7 +244,7 @@ WHERE state <> 'out'"""
 
 
 def event_row_select(event: str, *, plan: int, **values: int | str) -> str:
-    """Return the SELECT of a ledger row that records an event of a plan, such as `settled`. `values`: by column."""
+    """Return the SELECT of a ledger row for a plan's `event`, such as `settled`. `values`: those of other columns."""
     known = {name: str(value) if isinstance(value, int) else quote_literal(value) for name, value in values.items()}
     columns = {"plan": str(plan), "op": f"'{event}'"} | known
     selected = [f"cast({columns.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in [*_COLUMNS][1:-2]]

@@ -62,7 +62,7 @@ class MirrorRun:
         self.jobs.drop_tables(self.jobs.tables)
 
     def compare_with_ledger(self) -> None:
-        """Hash the people, compare them with the ledger, and count changes. Raises LimitError (see `check_list`)."""
+        """Compare people with the ledger, count changes. Raises LimitError for an unusable opt-out or consent list."""
         # The columns of all queries first: to hash takes long.
         lists = {}
         for name, source in self.lists.items():
@@ -111,7 +111,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         return self._read_plan()
 
     def _read_plan(self) -> Mapping[str, PreparedRecords]:
-        """Read this run's plan from the ledger. Once it is complete, errors no longer say that nothing was sent."""
+        """Read this run's plan from the ledger. Errors of jobs after that no longer say that nothing was sent."""
         rows = self.jobs.read_rows("read the plan back", self.ledger.new_rows_query(self.ledger.state))
         spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
         proofs = []
@@ -164,10 +164,10 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         figures, ledger = self.figures, self.ledger
         self.stats.members = None if ledger.state.is_adopted else figures.people
         entries = 0 if figures.mode == REPLACE else self._counts["entries"]
-        ledger.compact_rows(members=figures.people, entries=entries + figures.change_count)
+        ledger.compact_rows(member_count=figures.people, valid_row_count=entries + figures.change_count)
 
     def _build_query(self, name: str, source: Source, choose: Callable[[Job], Sequence[Column]]) -> Query:
-        """Return a source's query with its columns. `choose` selects those with identifiers. `name`: in job texts."""
+        """Return a source's query. `choose` picks its identifier columns. `name`: the query's name in job comments."""
         job = self.jobs.read_rows(f"read the columns of `{name}`", build_columns_statement(source.query)).job
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=choose(job))
 
@@ -188,7 +188,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         return tables
 
     def _select_people(self, query: Query, tables: Mapping[str, str]) -> str:
-        """Return the SELECT of people's digests, without those withheld. For most queries it reads a new table."""
+        """Return a SELECT of people's digests, without those withheld, usually from a table that is created for it."""
         control = self.settings.control
         if not tables and control is None and is_single(query.columns):
             return withholding.build_values_select(query)
