@@ -34,7 +34,7 @@ class Lists:
     columns: Mapping[str, Sequence[Column]] = field(default_factory=dict)
 
     def read_buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes] | None]]:
-        """Yield for each first byte the digests of opt-outs, and those of consents (None without a consent list)."""
+        """Yield 256 pairs, by the digests' first byte: the opt-outs, and the consents (None without a consent list)."""
         sets = {name: map(frozenset, spool.read_buckets()) for name, spool in self.spools.items()}
         nobody = repeat(frozenset[bytes](), BUCKETS)
         return zip(sets.get(SUPPRESS, nobody), sets.get(CONSENT, repeat(None, BUCKETS)), strict=True)
@@ -71,7 +71,7 @@ class SingleIdentifierPeople:
             self._controlled.add([key for key in compress(column.keys, in_control) if key])
 
     def find_sendable(self) -> Iterator[Sendable]:
-        """Yield for each first byte the identifiers to send, and the counts of others by reason. Raises OSError."""
+        """Yield identifiers to send, in 256 parts by first byte, each with counts of the others. Raises OSError."""
         collected = (self._everybody, self._controlled)
         for buckets in collected:
             buckets.finish()
@@ -90,7 +90,7 @@ DONE = 1 + len(WITHHELD)
 
 
 def _decide_outcome(flags: int, *, needs_consent: bool) -> int:
-    """Return a person's outcome from the bits in `flags`: 0 (sent), 1 + the index of a reason in WITHHELD, or DONE."""
+    """Return a person's outcome: 0 (sent), 1 + index of a reason in WITHHELD, or DONE (nothing is left to be done)."""
     if flags & _UNSENT:
         return DONE
     if flags & _SUPPRESSED:
@@ -162,7 +162,7 @@ class People:
         return self._flags[start:stop].translate(self._outcomes)
 
     def find_sendable(self) -> Iterator[Sendable]:
-        """Yield for each first byte the identifiers to send, and the counts of others by reason. Raises OSError."""
+        """Yield identifiers to send, in 256 parts by first byte, each with counts of the others. Raises OSError."""
         self.compare_with_lists()
         kinds = (_ARE_VALID, _ARE_SUPPRESSED, _GIVE_CONSENT, _ARE_IN_CONTROL)
         for bucket in range(BUCKETS):
@@ -182,7 +182,7 @@ class People:
                     yield person, SUPPRESSED if digest in suppressed else CONTROL, digest
 
     def _find_digests_by_flags(self, bucket: int, *flag_tables: bytes) -> list[set[bytes]]:
-        """Return, for each table such as _ARE_SUPPRESSED, the set of a bucket's digests whose people it accepts."""
+        """Return, for each of `flag_tables`, the digests in a bucket of people whose flags have a 1 in that table."""
         found: list[set[bytes]] = [set() for _ in flag_tables]
         for digests, people in self._read_pairs(bucket):
             flags = bytes(map(self._flags.__getitem__, people))

@@ -59,10 +59,10 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> 
 
 
 def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
-    """Return the identifier columns of the people's query.
+    """Return the identifier columns of the people's query. Each list (`list_columns`) must have a type in common.
 
-    Raises JobError if there are none, if the control group cannot be chosen, and if an opt-out or consent list has no
-    type in common with them (`list_columns`: the columns of each list).
+    Raises JobError if one has not, if there are no columns, and if the control group cannot be chosen. `list_columns`:
+    the identifier columns of each opt-out or consent list.
     """
     selected = {name.lower() for name, _ in job.schema}
     selected_by_list = {column.name.lower() for columns in list_columns.values() for column in columns}
@@ -110,6 +110,7 @@ class _FilteredIdentifierReader(IdentifierReader):
         self._people.add(column_keys, _find_rows_in_control(self.settings, block, column_keys))
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
+        """Add people of `count` rows that are not sent: if they opted out, nobody's rows may have their identifiers."""
         self._people.add(column_keys, [False] * count, may_be_sent=False)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
@@ -144,11 +145,12 @@ class _FilteredRowReader(RowReader):
             self._write_part_to_file(part)
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
+        """Add people of `count` rows that are not sent: if they opted out, nobody's rows may have their identifiers."""
         self._people.add(column_keys, [False] * count, may_be_sent=False)
         self._write_part_to_file(EncodedPart(count=count, rows=[], shapes=[], positions=[]))
 
     def _write_part_to_file(self, part: EncodedPart) -> None:
-        """Write the encoded rows of a part to the temporary file, until all people are compared with the lists."""
+        """Write a part's encoded rows to the temporary file. They are read once all people are compared with lists."""
         people, rows = [*compress(part.positions, part.shapes)], [*compress(part.rows, part.shapes)]
         data = marshal.dumps((people, [*filter(None, part.shapes)], rows))
         self._file.write(self._offsets[-1], data)
@@ -181,7 +183,7 @@ class _FilteredRowReader(RowReader):
     def _strip_rows(
         self, rows: Iterable[tuple[int, int, bytes]], outcomes: bytearray, to_strip: Mapping[int, _ToStrip]
     ) -> None:
-        """Store the rows of the people in `to_strip` without these identifiers, and set the people's outcomes."""
+        """Store rows (person, shape, row) of people in `to_strip` without its identifiers; set their outcomes."""
         by_person: defaultdict[int, _Rows] = defaultdict(list)
         for person, shape, row in rows:
             if person in to_strip:
@@ -209,7 +211,7 @@ class _FilteredRowReader(RowReader):
 
 
 def _strip_person(rows: _Rows, to_strip: _ToStrip) -> tuple[int, _Rows]:
-    """Return a person's outcome (DONE, or withheld) and rows, without the identifiers that may not be sent.
+    """Remove `to_strip` from a person's rows. Returns DONE and these, or 1 + the reason's index and [] if none is left.
 
     The rows are each combination of the other identifiers once, and only the first one counts.
     """

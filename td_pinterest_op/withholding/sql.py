@@ -106,7 +106,7 @@ FROM {table}"""
 
 
 def build_amounts_sql(reason: str, amount: str, *, where: str) -> str:
-    """Return SQL for a text such as `null 3, empty 1`: each `reason` and its `amount`, both SQL, of rows `where`."""
+    """Return SQL for a text such as `null 3, empty 1`, made of SQL `reason` and `amount` of rows that meet `where`."""
     return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({amount} AS varchar) ORDER BY {reason})
     FILTER (WHERE {where}), ', '), '')"""
 
@@ -137,17 +137,18 @@ FROM (SELECT {extra_columns}filter({of_columns}, each -> each IS NOT NULL) AS fo
 
 
 def _build_in_control_sql(control: Control | None, key_sql: str, *, condition: str = "") -> str:
-    """Return SQL that is 1 if a person's key is in the control group, else 0. `condition`: also needed; ends in AND."""
+    """Return SQL: 1 if a person's key is in the control group, and the SQL `condition` (if any) holds; otherwise 0."""
     if control is None:
         return "0"
+    required = condition and f"{condition} AND "
     number = build_control_number_sql(key_sql, quote_literal(control.salt))
-    return f"CASE WHEN {condition}{number} % {NUMBERS} < {control.share_of_ten_thousand} THEN 1 ELSE 0 END"
+    return f"CASE WHEN {required}{number} % {NUMBERS} < {control.share_of_ten_thousand} THEN 1 ELSE 0 END"
 
 
 def _build_single_persons_select(query: Query, control: Control | None) -> str:
     """Return a SELECT of the different digests and reasons, with counts, if each person has one identifier."""
     return f"""
-  SELECT answer, {_build_in_control_sql(control, "answer", condition=f"{_IS_DIGEST} AND ")} AS in_control, {_SUMS}
+  SELECT answer, {_build_in_control_sql(control, "answer", condition=_IS_DIGEST)} AS in_control, {_SUMS}
   FROM ({build_values_select(query)})
   GROUP BY answer"""
 
