@@ -13,6 +13,7 @@ from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportEr
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
 from td_pinterest_op.records.rows import Shape
+from td_pinterest_op.runtime.shutdown import start_thread
 
 _LARGER_BATCHES = (20_000, 50_000, 100_000)
 _AT_ONCE = (1, 2, 4, 8)
@@ -163,12 +164,9 @@ def _send_concurrently(rehearsal: Rehearsal, list_id: str, *, count: int, number
         except ExportError as error:
             errors.append(error)
 
-    # Daemons: Ctrl-C must not wait for responses.
-    threads = [threading.Thread(target=send_batch, daemon=True) for _ in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    # In daemon threads: Ctrl-C must not wait for responses.
+    for future in [start_thread(send_batch) for _ in range(number)]:
+        future.result()
     return errors
 
 
