@@ -77,12 +77,12 @@ def poll_until_found(find: Callable[[], _Answer | None], client: Client) -> _Ans
 
 
 def create_once(
-    *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, is_divisible: bool = False
+    *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, has_several_records: bool = False
 ) -> tuple[_T, int]:
-    """Return what `create` creates, and how many responses were lost. If one is, repeat only if `find` finds nothing.
+    """Call `create`, and again if its response is lost and `find` finds nothing. Returns the entity and the losses.
 
-    `create` requests an audience or a list (`is_divisible`: with several records). If two runs of a task create at
-    once, both return the entity that `find` prefers. Raises MaybeAppliedError when the retries are used up,
+    `create` requests an audience or a list (`has_several_records`: its request could be divided). If two runs of a task
+    create at once, both return the entity that `find` prefers. Raises MaybeAppliedError when the retries are used up,
     ConnectionBrokenError after two requests without any response if they are divisible, and what the functions raise,
     with `maybe_applied` if it may exist.
     """
@@ -99,7 +99,7 @@ def create_once(
                     return earlier, lost
                 if lost > client.retry.count:
                     raise
-                if is_divisible and error.status is None and lost == MOST_BROKEN:
+                if has_several_records and error.status is None and lost == MOST_BROKEN:
                     raise ConnectionBrokenError(str(error)) from None
         # A listing may not show a new entity yet.
         return find() or made, lost

@@ -73,13 +73,20 @@ class CustomerLists:
     _abandoned_ids: set[str] = field(init=False, default_factory=set)  # of lists not to fill: others are in them
 
     def find_or_name_list(
-        self, audience_name: str, prepared: PreparedRecords, *, job_id: str | None, used_id: str | None, is_exact: bool
+        self,
+        audience_name: str,
+        prepared: PreparedRecords,
+        *,
+        job_id: str | None,
+        current_list_id: str | None,
+        is_exact: bool,
     ) -> "TargetList":
-        """Return the list to fill: the one that an earlier try of this session made for the same records, or a new one.
+        """Return an earlier try's list of these records, or a named one to create. `is_exact`: nobody else is in it.
 
-        Other records (of a corrected query, say) need a list of their own; the fingerprint distinguishes them. Without
-        records, any list that is still empty will do. Somebody may have added people to the list that the audience
-        uses now (`used_id`) or to an earlier one: a list with more than the records is taken only if not `is_exact`.
+        An earlier try is one of the same workflow session. Other records (of a corrected query, say) need a list of
+        their own; the fingerprint distinguishes them. Without records, any list that is still empty will do. Somebody
+        may have added people to the list that the audience uses now (`current_list_id`) or to an earlier one: a list
+        with more than the records is taken only if not `is_exact`.
         """
         is_empty = not prepared.record_count
         prepared, job = (PreparedRecords(), _NO_JOB) if is_empty else (prepared, job_id or _FILE)
@@ -95,7 +102,9 @@ class CustomerLists:
         shared = {
             made.id
             for made, own in started.items()
-            if used_id and age_key(made) <= (len(used_id), used_id) and self._may_exceed(made, limit=own)
+            if current_list_id
+            and age_key(made) <= (len(current_list_id), current_list_id)
+            and self._may_exceed(made, limit=own)
         }
         if is_exact or is_empty:
             self._abandoned_ids |= shared
@@ -157,12 +166,12 @@ class CustomerLists:
             named = (listed for listed in self._find_fillable_lists(name) if listed.name == name)
             return min(named, key=age_key, default=None)
 
-        api, is_divisible = self.api, records is not None and len(records) > 1
+        api, has_several_records = self.api, records is not None and len(records) > 1
         wait_for_consistency(api.client)
         made = find_earlier_list()
         if made is None:
             made, _ = create_once(
-                create=create_list, find=find_earlier_list, client=api.client, is_divisible=is_divisible
+                create=create_list, find=find_earlier_list, client=api.client, has_several_records=has_several_records
             )
         log.info('customer list %s "%s"', made.id, escape(name))
         return made

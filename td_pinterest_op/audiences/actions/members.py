@@ -64,7 +64,7 @@ class MembersAction(AudienceAction):
         else:
             self._set_summary(past="Cleared {audience}", infinitive="clear {audience}")
         used = get_list_id(audience)
-        target, fill = self._plan_list(audience.name, prepared, used_id=used, is_exact=is_exact)
+        target, fill = self._plan_list(audience.name, prepared, current_list_id=used, is_exact=is_exact)
         switch = partial(self._assign_uploaded_list, target, partial(self._switch_list, audience, target))
         if target.id == used:
             return [fill, Step(description=f"no change: {audience.label} already uses this list", run=switch)]
@@ -72,11 +72,16 @@ class MembersAction(AudienceAction):
         return [fill, Step(description=description, request_count=1, run=switch)]
 
     def _plan_list(
-        self, audience_name: str, prepared: PreparedRecords, *, used_id: str | None = None, is_exact: bool = True
+        self,
+        audience_name: str,
+        prepared: PreparedRecords,
+        *,
+        current_list_id: str | None = None,
+        is_exact: bool = True,
     ) -> tuple[TargetList, Step]:
-        """Return a list for the records, and the step that fills it. `used_id`: of the list that the audience uses."""
+        """Return a list for the records, and the step that fills it. `current_list_id`: the audience's list so far."""
         target = self._lists.find_or_name_list(
-            audience_name, prepared, job_id=self._stats.job_id, used_id=used_id, is_exact=is_exact
+            audience_name, prepared, job_id=self._stats.job_id, current_list_id=current_list_id, is_exact=is_exact
         )
         description = f'create customer list "{escape(target.name)}"'
         if target.id:

@@ -52,10 +52,12 @@ class World:
             raise self.refused
         return None if self.looked <= self.hidden else min(self.things, key=age_key, default=None)
 
-    def once(self, *, is_divisible: bool = False) -> CustomerList:
+    def once(self, *, has_several_records: bool = False) -> CustomerList:
         rate_limiter = types.SimpleNamespace(wait=self.time.sleep)
         client = cast(Client, types.SimpleNamespace(rate_limiter=rate_limiter, retry=RETRY))
-        made, self.lost = create_once(create=self.create, find=self.find, client=client, is_divisible=is_divisible)
+        made, self.lost = create_once(
+            create=self.create, find=self.find, client=client, has_several_records=has_several_records
+        )
         return made
 
 
@@ -115,7 +117,7 @@ def test_new_thing_is_returned_before_a_listing_shows_it() -> None:
 def test_divisible_request_is_given_up_after_two_without_a_response(status: int | None, tries: int) -> None:
     world = World(answers=[maybe(status)] * 10)
     with pytest.raises(ConnectionBrokenError if status is None else MaybeAppliedError):
-        world.once(is_divisible=True)
+        world.once(has_several_records=True)
     assert tries == 10 - len(world.answers)
 
 
