@@ -40,10 +40,10 @@ class PinterestActivation:
 
 
 def add_activation_settings(task: workflow.Task) -> workflow.Task:
-    """Return the task with the settings and the query of the activation in the console. Raises SettingsError.
+    """Return the task with the console's settings for its activation, and with the activation's table in its query.
 
     The task's parameter `later_runs` (add, replace or mirror) is the change of an existing audience; without it, the
-    settings may name any action.
+    settings may name any action. Raises SettingsError.
     """
     console = read_settings(task.params.get("result_connection_settings"), place="the console")
     extended = extend_task(task, "the console", drop_console_keys(console, EXPORT), {})
@@ -66,7 +66,7 @@ def add_activation_settings(task: workflow.Task) -> workflow.Task:
 
 
 def _read_later_runs(later_runs: object, settings: Mapping[object, object]) -> dict[str, str]:
-    """Return the settings `action` and `if_exists` that the parameter `later_runs` implies. Raises SettingsError."""
+    """Return the settings `action` and `if_exists` for `later_runs` (add, replace or mirror). Raises SettingsError."""
     word = str(later_runs).strip().lower()
     if word not in LATER_RUNS:
         raise SettingsError(f"later_runs must be one of {', '.join(LATER_RUNS)}", key="later_runs")
@@ -91,12 +91,15 @@ def _read_later_runs(later_runs: object, settings: Mapping[object, object]) -> d
 
 
 def _has_value(settings: Mapping[object, object], *names: str) -> bool:
-    """Whether the settings have a value for at least one of `names`."""
+    """Whether at least one of the settings called `names` has a value."""
     return not all(is_left_out(settings.get(name)) for name in names)
 
 
 def _define_table(sql: str, task: workflow.Task) -> str:
-    """Return the query with `activation_actions_table` defined in a WITH clause. Raises SettingsError."""
+    """Return the query with a WITH clause that defines `activation_actions_table` by the table's real name.
+
+    Raises SettingsError if the task has no valid table name.
+    """
     table = str(task.params.get("activation_actions_table") or "")
     whole = table if "." in table else f"{task.params.get('activation_actions_db') or ''}.{table}"
     if not _TABLE_NAME.fullmatch(whole):

@@ -127,7 +127,7 @@ class _Erasure:
         return f"{self.processed} of {len(self.targets)} customer lists were processed"
 
     def find_targets(self, services: Services) -> None:
-        """Find each customer list of the ad accounts, and each account that cannot be read."""
+        """Append to `targets` each customer list of the ad accounts, and each account whose lists cannot be read."""
         for account in self.settings.ad_account_ids:
             try:
                 lists = services.build_pinterest_api(account).list_customer_lists()

@@ -92,7 +92,7 @@ def extend_errors(text: str) -> Iterator[None]:
 
 
 class WorkflowError(ExportError):
-    """The task's environment is misconfigured: Treasure Data's key or its rights, or what the machine lacks."""
+    """The task's environment is wrong: Treasure Data refuses the API key, for example, or the disk is full."""
 
     who = "the workflow's author"
     advice = "Check the key, its region and its rights, or give the machine what it lacks, as the message says."
@@ -100,7 +100,7 @@ class WorkflowError(ExportError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """A problem in a task's settings or parameters. `key`: the wrong one's name, or "". `text`: a masked message."""
+    """A problem of a setting or parameter of a task. `key`: its name, "" if no single one. `text`: a masked message."""
 
     key: str
     code: ProblemCode
@@ -187,7 +187,7 @@ class TreasureDataError(ExportError):
 
 
 class PinterestError(ExportError):
-    """Pinterest responded, but did not do what the response says, or the response is invalid."""
+    """Pinterest accepted a request but did not carry it out completely, or sent no valid response."""
 
     who = "depends on the message"
     advice = (
@@ -226,7 +226,7 @@ class MaybeAppliedError(UnavailableError):
 
 
 class ConnectionBrokenError(UnavailableError):
-    """The connection broke at every size of batch until the retries were used up."""
+    """The connection kept breaking, even with ever smaller batches of records, until the retries were used up."""
 
     advice = "Run the task again later. If it happens each time, ask who runs the proxy for its largest body."
 

@@ -89,7 +89,7 @@ class _ExportRun:
     reporter: ProgressReporter
 
     def execute(self) -> None:
-        """Check the audience, read the rows, show the plan, and run the steps, except in a dry run."""
+        """Check the audience, read the rows, show the plan, and, except in a dry run, carry it out at Pinterest."""
         services, settings, stats = self.services, self.request.settings, self.stats
         sender = Sender(client=services.client, settings=settings, stats=stats, reporter=self.reporter)
         action_class = next(each for each in ACTIONS if each.action is settings.action)
@@ -130,7 +130,10 @@ class _ExportRun:
             yield prepared
 
     def _open_rows(self, lists: Lists) -> Rows:
-        """Wait for the task's job, store its id in the statistics, and return its rows, or those of a file."""
+        """Return the rows passed to `export`, or else those of the task's job. `lists`: opt-out and consent lists.
+
+        Waits for the job to end, and stores its id in the statistics.
+        """
         source, settings = self.request.source, self.request.settings
         if isinstance(source, Rows):
             return source

@@ -49,7 +49,7 @@ def write_failure(task: workflow.Task, timing: Timing) -> None:
 
 
 def write_missing_row(task: workflow.Task, timing: Timing, *, name: str, row: Row) -> None:
-    """Write a failed run's history row, unless its attempt already has one of the task `name` or of a task within it.
+    """Write a failed run's history row, unless the attempt already has one for the task `name` or its subtasks.
 
     `row`: the columns of the run that its caller knows. A failure to write is a warning.
     """
@@ -78,7 +78,7 @@ def write_lift(task: workflow.Task, timing: Timing) -> None:
 
 
 def _open_history(task: workflow.Task, timing: Timing) -> History | None:
-    """Open the table of the setting `history`, or else of the task's parameter; return None if it is not set."""
+    """Open the table named by the setting `history`, or else by the parameter `history`; None if neither is set."""
     settings = task.params.get("result_settings")
     value = settings.get("history") if isinstance(settings, Mapping) else None
     value = task.params.get("history") if is_left_out(value) else value

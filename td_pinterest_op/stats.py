@@ -31,7 +31,7 @@ class SummaryText(NamedTuple):
 
 
 class Condition(enum.Enum):
-    """The condition of an audience. Each value: Pinterest's statuses for it. MATCHING: all others, still in process."""
+    """The condition of an audience. A value lists the Pinterest statuses that mean it; all others mean MATCHING."""
 
     # Source: AudienceStatus of the API description 5.28, and the statuses that removed audiences were seen with.
     READY = ("READY",)
@@ -66,10 +66,10 @@ class RequestCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorFigures:
-    """The changes of a mirror's run. `mode`: replace or difference. `plan`: the plan's number in the ledger.
+    """Counts of a run that makes an audience equal to the query's people. `plan`: the plan's number in the ledger.
 
-    `people`: those of the query who may be sent. `members`: those before the run, according to the ledger. `unsure`:
-    values that the warehouse cannot hash.
+    `mode`: replace or difference. `people`: those of the query who may be sent. `members`: those before the run,
+    according to the ledger. `unsure`: values that the warehouse cannot hash.
     """
 
     mode: str | None = None

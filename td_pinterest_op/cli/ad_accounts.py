@@ -13,7 +13,7 @@ WRITER_ROLES = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdAccount:
-    """An ad account that the token may read. `roles`: those of the token's user in it, as Pinterest names them."""
+    """An ad account that the token may read. `roles`: the user's roles in it, as Pinterest names them."""
 
     id: str
     name: str

@@ -41,13 +41,13 @@ Examples:
 @click.command(epilog=_EXAMPLE)
 @click.option(
     "--to",
-    "kind",
+    "target_kind",
     type=click.Choice(_TARGETS),
     default="local",
     show_default=True,
     help="Where to store the token and the app's credentials.",
 )
-@click.argument("place", nargs=-1, metavar="[PROJECT | URL PROJECT | PATH]")
+@click.argument("target_arguments", nargs=-1, metavar="[PROJECT | URL PROJECT | PATH]")
 @click.option(
     "--redirect", default=_REDIRECT, show_default=True, help="The redirect address that is registered in the app."
 )
@@ -62,9 +62,14 @@ Examples:
 @options.combine_options(options.env_file, options.as_json)
 @options.pass_common
 def authorize(
-    common: CommonOptions, kind: str, place: tuple[str, ...], redirect: str, no_browser: bool, timeout: int
+    common: CommonOptions,
+    target_kind: str,
+    target_arguments: tuple[str, ...],
+    redirect: str,
+    no_browser: bool,
+    timeout: int,
 ) -> None:
-    """Get a refresh token from Pinterest, by consent in a browser, and store it.
+    """Get a refresh token by consent in a browser, and store it where --to specifies.
 
     Opens Pinterest's consent page, waits for the redirect to this machine, checks what was granted, and stores client
     id, client secret and refresh token: in the local digdag secrets (local), the secrets of a hosted workflow project
@@ -75,7 +80,7 @@ def authorize(
     """
     credentials = find_credentials(common.env_file)
     environ = credentials.environ
-    store = make_target(kind, place, environ)
+    store = make_target(target_kind, target_arguments, environ)
     app = _add_app_credentials(credentials).build_settings()
     with stop_on_signals(), open_client(credentials.build_task(), app, timing=SYSTEM) as client:
         state = secrets.token_urlsafe(32)
@@ -87,8 +92,10 @@ def authorize(
         grant, stored_in = shutdown.run_uninterrupted(
             lambda: _exchange_and_store_tokens(client, app, store, code=code, redirect=redirect)
         )
-        doctor = "td-pinterest doctor" + (f" --env-file {shlex.quote(place[0])}" if kind == "file" else "")
-        hidden_by = credentials.find_overriding_sources(kind)
+        doctor = "td-pinterest doctor"
+        if target_kind == "file":
+            doctor += f" --env-file {shlex.quote(target_arguments[0])}"
+        hidden_by = credentials.find_overriding_sources(target_kind)
         next_command = " && ".join([*hidden_by.values(), doctor])
         _print_authorization(client, grant, stored_in=stored_in, next_command=next_command, as_json=common.as_json)
         for earlier, cure in hidden_by.items():
@@ -211,8 +218,11 @@ def _print_authorization(client: Client, grant: Grant, *, stored_in: str, next_c
     screen.print_line(f"\nNext: {next_command}")
 
 
-def _read_accounts_and_user(client: Client, grant: Grant, stored_in: str) -> tuple[list[AdAccount], str | None]:
-    """Return the ad accounts and the user name of a token, or only what is known if a request fails."""
+def _read_accounts_and_user(client: Client, grant: Grant, token_place: str) -> tuple[list[AdAccount], str | None]:
+    """Return the ad accounts and user name of a token; [] or None for what a failed request leaves unknown.
+
+    Prints a note about a failed request. Raises StoppedError, whose text then includes `token_place`.
+    """
     tokens = TokenSource(Bearer(grant.access_token, expires_at=float("inf")))
     api = Api(client=client, tokens=tokens, ad_account_id="")
     accounts: list[AdAccount] = []
@@ -223,7 +233,7 @@ def _read_accounts_and_user(client: Client, grant: Grant, stored_in: str) -> tup
         if "user_accounts:read" in grant.scopes:
             return accounts, read_username(api)
     except StoppedError as error:
-        raise error.extend(f". The refresh token is stored in {stored_in}") from None
+        raise error.extend(f". The refresh token is stored in {token_place}") from None
     except ExportError as error:
         screen.print_note(f"The token is stored, but its user and ad accounts cannot be shown now: {error}")
     owners = {account.owner for account in accounts if "OWNER" in account.roles and account.owner}

@@ -149,6 +149,6 @@ def _make_handler(
             self.wfile.write((_PAGE % heading).encode())
 
         def log_message(self, *_: object) -> None:
-            """Log nothing: the request line contains the code."""
+            """Log nothing, because the request line contains the authorization code."""
 
     return RedirectHandler

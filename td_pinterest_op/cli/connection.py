@@ -45,7 +45,7 @@ _PATIENCE = {"retry_count": 3, "max_retry_wait_millis": 10_000, "connection_time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """Credentials for Treasure Data and Pinterest. `environ` includes them. `sources`: where each one was found."""
+    """Credentials for Treasure Data and Pinterest. `environ`: variables with them. `sources`: where each was found."""
 
     environ: Mapping[str, str]
     sources: Mapping[str, str]
@@ -86,7 +86,7 @@ class Credentials:
         return "run `td-pinterest authorize`"
 
     def find_overriding_sources(self, kind: str) -> dict[str, str]:
-        """Return the sources that override a token stored by `--to KIND`, each with a command to delete its token."""
+        """Return, by source, a command to delete each token that overrides one stored by `authorize --to KIND`."""
         in_local = kind == "file" and read_local_secret(SECRETS[TOKEN], self.environ)
         return {
             **({ENVIRONMENT: f"unset {TOKEN}"} if self.sources.get(TOKEN) == ENVIRONMENT else {}),
@@ -112,12 +112,12 @@ class Credentials:
         return replace(self, sources=sources)
 
     def build_settings(self) -> ConnectionSettings:
-        """Return connection settings for use at a terminal: with short waits, and "0" for missing credentials."""
+        """Return connection settings for a terminal: short waits, and the placeholder "0" for a missing credential."""
         environ = {**self.environ, **dict.fromkeys(self.missing_variables, "0")}
         return parse_settings({"type": "pinterest", **_PATIENCE}, table=CONNECTION, environ=environ)
 
     def build_task(self, *, session: str | None = None, **params: object) -> Task:
-        """Return a digdag task with these credentials and parameters. `session`: the session's key."""
+        """Return a digdag task with these credentials. `session`: key of its session. `params`: its parameters."""
         return Task(params={"project_id": LOCAL_PROJECT, **params}, environ=self.environ, session=session)
 
     def make_token_saver(self) -> OnNewRefreshToken:
@@ -128,7 +128,7 @@ class Credentials:
             return store.save_token
 
         def save_token(issued: Secret | None, seconds: float | None) -> None:
-            """Store a refresh token that is valid for `seconds`. `issued` is None if Pinterest issued no new one."""
+            """Store the new token `issued`. If it is None, warn if the old token, valid for `seconds`, expires soon."""
             if issued is None:
                 store.save_token(issued, seconds)
                 return
@@ -201,7 +201,7 @@ def _read_env_file(path: Path) -> dict[str, str]:
 
 
 def _can_store_token(path: Path) -> bool:
-    """Return whether a token written to this path can be read again: it is a regular file, or there is no file yet."""
+    """Return whether a token can be stored at this path: the path is a regular file or does not exist yet."""
     try:
         status = path.stat()
     except OSError:

@@ -213,7 +213,7 @@ class _CsvFile:
 
 
 def _find_wanted_columns(header: Sequence[str], options: CsvOptions) -> list[CsvColumn]:
-    """Return the columns to read: those in `options.only`, else those that their headers identify."""
+    """Return the columns to read: those in `options.only`, else those whose headers `options` recognise."""
     names = [_find_column_name(name.strip(), options) for name in header]
     return [CsvColumn(position, name) for position, name in enumerate(names) if name]
 

@@ -71,7 +71,7 @@ ERRORS: Mapping[str, type[ExportError]] = {
 @options.as_json
 @options.pass_common
 def explain(common: CommonOptions, name: str | None) -> None:
-    """Explain why a value is rejected, or what an error means.
+    """Explain a rejection reason or an error by its name: what it means, and what to do.
 
     REASON is a name under `invalid_by_reason` in the statistics, ERROR the class in a log, such as JobError. Without a
     name, all of them are listed.

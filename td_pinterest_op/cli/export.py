@@ -68,7 +68,7 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Do everything up to the plan; write nothing to Pinterest.")
 @click.option(
     "--write",
-    "folder",
+    "project_folder",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
     help="Then write a project folder with this export as a workflow, as `init` does.",
@@ -82,10 +82,10 @@ def export(
     settings: Path,
     dry_run: bool,
     columns: tuple[str, ...],
-    folder: Path | None,
+    project_folder: Path | None,
     **source: Any,
 ) -> None:
-    """Run an export once, from this terminal: a job, a query or a CSV file.
+    """Run an export of a job, a query or a CSV file once, from this terminal.
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
     audience_type may be left out, and the ids come from --ad-account and --audience where the file has none. A file
@@ -100,7 +100,7 @@ def export(
     _require_one_source(source, of_file, reads_rows=reads_rows)
     params = _merge_params(of_file, source)
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
-    answers = build_answers(raw, params) if folder else None
+    answers = build_answers(raw, params) if project_folder else None
     asks_warehouse = reads_rows and (not source["csv_file"] or any(name in params for name in LISTS))
     credentials.require_variables(*PINTEREST_SECRETS, *(["TD_API_KEY"] if asks_warehouse else []))
     common.print_note(f"Credentials: {credentials.describe_sources()}")
@@ -113,9 +113,9 @@ def export(
         screen.print_json(statistics)
     else:
         _print_statistics(statistics)
-    if folder and answers:
-        create_project_folder(folder, answers, common)
-        print_next_commands(folder, answers, common)
+    if project_folder and answers:
+        create_project_folder(project_folder, answers, common)
+        print_next_commands(project_folder, answers, common)
 
 
 def run_export_task(

@@ -56,7 +56,7 @@ _SECRETS = frozenset(key.name for key in CREDENTIALS)
 @options.combine_options(options.env_file, options.quiet)
 @options.pass_common
 def init(common: CommonOptions, /, folder: Path, **named: Any) -> int:
-    """Create a project folder: one workflow with its files, filled in.
+    """Create a project folder with one workflow and its files, and fill in your answers.
 
     Asks for everything that no option gives; with --yes it asks nothing. Files that you have changed stay
     unchanged. Nothing is written before the last question is answered.
@@ -143,7 +143,7 @@ class _Questions:
         return self._asks and click.confirm(question, err=True)
 
     def choose_job(self, name: str | None) -> Job:
-        """Return the job with this name. If `name` is None, return the user's choice, or `add` if nothing is asked."""
+        """Return the job `name`; if that is None, the one that the user chooses, or the job `add` without questions."""
         if name is None and self._asks:
             for known, job in JOBS.items():
                 screen.print_note(f"  {known:12}{job.description}")

@@ -75,7 +75,7 @@ JOBS: Mapping[str, Job] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """A user's answers that fill in a project folder. Queries are SQL. `audiences`: pairs of id and name.
+    """A user's answers for a project folder. Queries are SQL text, not file names. `audiences`: pairs of id and name.
 
     `settings`: further settings of the export. `alert`: `mail:ADDRESS`, `slack`, or "" for no alert.
     """

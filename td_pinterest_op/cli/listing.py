@@ -58,10 +58,10 @@ def audiences(common: CommonOptions, name: str | None) -> None:
 
 @click.command(epilog="\b\nExamples:\n  td-pinterest lists\n  td-pinterest lists --left-behind")
 @options.ad_account
-@click.option("--left-behind", is_flag=True, help="Only lists that no audience uses.")
+@click.option("--left-behind", "only_unused", is_flag=True, help="Only lists that no audience uses.")
 @_LISTING
 @options.pass_common
-def lists(common: CommonOptions, left_behind: bool, name: str | None) -> None:
+def lists(common: CommonOptions, only_unused: bool, name: str | None) -> None:
     """List the customer lists of the ad account, and mark those that no audience uses.
 
     Pinterest has no way to delete a customer list: a replace or a clear leaves one behind. Of the operator's own lists
@@ -76,7 +76,7 @@ def lists(common: CommonOptions, left_behind: bool, name: str | None) -> None:
             _build_list_row(content, used_by.get(str(content["id"]), []))
             for content in api.list_entities("customer_lists")
         ]
-    rows = [row for row in rows if row["left_behind"] or not left_behind]
+    rows = [row for row in rows if row["left_behind"] or not only_unused]
     columns = [
         *("id", "name", *(["list_type"] if any(row["list_type"] for row in rows) else []), "status", "uploaded"),
         *("used_by", "left_behind", "session", "job_id", "created", "changed"),
@@ -206,7 +206,7 @@ def _filter_by_name(rows: Iterable[dict[str, Any]], name: str | None) -> list[di
 
 
 def _print_rows(common: CommonOptions, rows: list[dict[str, Any]], columns: Sequence[str], *, nothing: str) -> None:
-    """Print rows as JSON or as a table. Without rows, print a note that there is `nothing` to show."""
+    """Print rows as JSON or a table, or a note if the table is empty. `nothing`: its subject, such as "no audience"."""
     if common.as_json:
         screen.print_json(rows)
     elif rows:

@@ -63,9 +63,10 @@ name_filter = click.option(
 def combine_options(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
     """Return a decorator that adds several options to a command, in the order in which --help lists them."""
 
-    def add_to_command(function: _F) -> _F:
+    def add_options(function: _F) -> _F:
+        """Add the options to the function of a command."""
         for option in reversed(options):
             function = option(function)
         return function
 
-    return add_to_command
+    return add_options

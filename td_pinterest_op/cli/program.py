@@ -32,7 +32,7 @@ Examples:
 @click.group(epilog=_EXAMPLE, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="td-pinterest")
 def program() -> None:
-    """Export people from Treasure Data to Pinterest audiences, and look after such exports."""
+    """Export people from Treasure Data to Pinterest audiences; set up, check and report on such exports."""
 
 
 _LISTINGS = (accounts, audiences, audience, lists)

@@ -128,7 +128,7 @@ def _list_code_lines(text: str) -> set[str]:
 
 
 def _build_fills(answers: Answers) -> Mapping[str, Fill]:
-    """Return, by the path of each file of the project folder, the function that fills the answers in."""
+    """Return a mapping from each project file's path to the function that fills the answers into that file."""
     job = answers.job
     fills: dict[str, Fill] = {"config/pinterest.yml": partial(_fill_ids, answers=answers)}
     if answers.database:

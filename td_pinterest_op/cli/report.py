@@ -45,7 +45,7 @@ history_option = click.option(
 def report(
     common: CommonOptions, paths: tuple[Path, ...], history: str | None, audience: str | None, output: Path
 ) -> None:
-    """Write one HTML page about the last run of an audience and its history.
+    """Write an HTML page about an audience's last run and history, from files or --history.
 
     It begins with a picture of the run: from the rows of the query to the people whom Pinterest matched. Several
     audiences share one page, with a line and a picture each; --audience adds charts, figures and the history of one.

@@ -23,9 +23,9 @@ _ERROR = re.compile(r"Error messages from python: (?P<text>.*?)(?: \(\w+\))?(?:\
 
 
 def read_entries(text: str, *, name: str) -> list[Entry]:
-    """Return the entries (runs and follow-ups) in a report page, a log, JSON or CSV, oldest first.
+    """Return the entries in a report page, log, JSON or CSV, oldest first. `name`: the text's name in errors.
 
-    `name`: that of the text, for errors. Raises the errors of `collect_entries`.
+    An entry is a run or a follow-up. Raises the errors of `collect_entries`.
     """
     return collect_entries(_parse_text(text), name=name)
 

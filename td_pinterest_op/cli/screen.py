@@ -28,7 +28,7 @@ Row = Mapping[str, object]
 
 
 def prepare_streams() -> None:
-    """Replace closed standard streams, and print characters that an encoding lacks as question marks.
+    """Replace closed standard streams; make the others write a question mark for characters outside their encoding.
 
     Raises WorkflowError when nothing can be printed. A standard input or error that is closed is an empty one.
     """

@@ -27,7 +27,7 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLE)
-@click.argument("what", type=click.Choice(["hashed", "rejected", "control"]))
+@click.argument("kind", type=click.Choice(["hashed", "rejected", "control"]))
 @click.option("--query", required=True, metavar="SQL|FILE", help="Your query, or a file with it.")
 @click.option("--database", help="Ask the warehouse for the columns of the query, by a job without rows.")
 @click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="Its engine.")
@@ -54,7 +54,7 @@ Examples:
 def sql(
     common: CommonOptions,
     /,
-    what: str,
+    kind: str,
     query: str,
     database: str | None,
     engine: str,
@@ -62,7 +62,7 @@ def sql(
     keys: Sequence[str],
     **control: str | None,
 ) -> None:
-    """Print an SQL statement that is made for your own query; nothing else is run.
+    """Print an SQL statement made from your query: hashed, rejected or control. It is not run.
 
     hashed: the query with digests in place of identifiers, NULL where one is rejected. rejected: your keys, with the
     column and the reason of each value that is rejected. control: the arm of each person, `control` or `sent`.
@@ -82,11 +82,11 @@ def sql(
             "name the query's columns with --columns, or give --database to ask the warehouse for them"
         )
     # Standard output as it is: a statement is there to be copied.
-    click.echo(_make_statement(what, text, replace(job, file="of --query"), types=types, keys=keys, control=control))
+    click.echo(_make_statement(kind, text, replace(job, file="of --query"), types=types, keys=keys, control=control))
 
 
 def _parse_columns(names: str) -> tuple[list[str], Mapping[str, str]]:
-    """Return the column names in --columns, and the types that it gives. Raises click.UsageError if it is invalid."""
+    """Return the names in --columns, and the types of those written as NAME=TYPE. Raises click.UsageError."""
     pairs = [name.strip().partition("=") for name in names.split(",") if name.strip()]
     try:
         types = COLUMNS.read({name: type_ for name, is_typed, type_ in pairs if is_typed}, repr)
@@ -108,15 +108,15 @@ def _run_without_rows(common: CommonOptions, text: str, *, database: str, engine
 
 
 def _make_statement(
-    what: str, text: str, job: Job, *, types: Mapping[str, str], keys: Sequence[str], control: Mapping[str, str | None]
+    kind: str, text: str, job: Job, *, types: Mapping[str, str], keys: Sequence[str], control: Mapping[str, str | None]
 ) -> str:
-    """Return the statement that `what` names (hashed, rejected or control) for the query `text`."""
+    """Return the statement of a `kind` (hashed, rejected or control) for the query `text`."""
     names = [name for name, _ in job.schema]
     columns = find_identifier_columns(job, types, ignores_other_columns=True)
     query = Query(text=text, names=names, columns=columns)
-    if what == "hashed":
+    if kind == "hashed":
         return build_hashed_statement(query)
-    if what == "control":
+    if kind == "control":
         chosen = _parse_control(control)
         if chosen.by is None and (len(columns) > 1 or columns[0].is_array):
             raise click.UsageError(

@@ -55,10 +55,10 @@ ORDER BY reason, {keys_alone}"""
 
 
 def build_arms_statement(query: Query, *, by: str | None, salt: str, share: str) -> str:
-    """Return SQL that selects each person's `key` and `arm`: `control` (withheld by an export) or `sent`.
+    """Return SQL that selects each person's `key` and `arm`. `by`: the key's column; None: the identifier's digest.
 
-    `by`: the column of the key; None: the digest in the only column of identifiers. `salt` and `share` (of NUMBERS) are
-    SQL.
+    The arm is `control` (withheld by an export) or `sent`. Without `by`, the query has one column of identifiers.
+    `salt` and `share` (of NUMBERS) are SQL.
     """
     key = cast_to_text(find_position(by, query.names)) if by else _build_digest_sql(query.columns[0])
     source = build_source_select(query) if by else build_hashing_select(query)
@@ -82,7 +82,7 @@ def _build_digest_sql(column: Column) -> str:
 
 
 def _build_array_sql(column: Column) -> str:
-    """Return an SQL expression for an array of the column's digests, with reasons in place of rejected values."""
+    """Return an SQL expression for the array of a row's digests in the column; a rejected value becomes its reason."""
     return f"a{column.position}" if column.is_array else f"ARRAY[a{column.position}]"
 
 

@@ -57,9 +57,9 @@ def recognise_phones(lines: bytes) -> list[bytes]:
 
 @functools.lru_cache(maxsize=1000)
 def _compile_number_matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
-    """Return a function that matches a valid number. `first_digits`: its first three, which have its country code.
+    """Return a function that matches valid numbers of one country code: the one with which `first_digits` begin.
 
-    It takes a line, and the position after the line's plus sign.
+    `first_digits`: a number's first three. The function takes a line, and the position after the line's plus sign.
     """
     codes = _import_phonenumbers().COUNTRY_CODE_TO_REGION_CODE
     for code in (first_digits[:length] for length in (1, 2, 3)):

@@ -53,18 +53,20 @@ def build_lower_sql(text: str) -> str:
 
 
 def build_control_number_sql(key: str, salt: str) -> str:
-    """Return the SQL of the number by which `assign_control` puts a person in the control group, from SQL arguments."""
+    """Return SQL that hashes a person's key to the number that decides about the control group. `key` and `salt`: SQL.
+
+    It is the number that `assign_control` computes.
+    """
     return f"from_base(substr(to_hex(sha256(to_utf8({salt} || chr(10) || {key}))), 1, 8), 16)"
 
 
-def build_hashing_sql(type_: IdentifierType, *, text: str, lowered: str, hashed_mark: str = "") -> str:
-    """Return the SQL that turns an identifier into its digest in hex, or into the reason for its rejection.
+def build_hashing_sql(type_: IdentifierType, *, text: str, lowered: str, already_hashed_prefix: str = "") -> str:
+    """Return SQL for a value's digest in hex, or rejection. `text`: SQL of the trimmed value; `lowered`: in lower case.
 
-    `text` is SQL of the trimmed value, `lowered` of the same in lower case: they replace `$text` and `$lowered` in the
-    type's SQL, which it must have, and a class of characters `$separators`. A value that is a digest gets `hashed_mark`
-    in front.
+    `text` and `lowered` replace `$text` and `$lowered` in the type's SQL, which it must have, and a class of characters
+    `$separators`. A value that is a digest already gets `already_hashed_prefix` in front.
     """
-    digest = f"'{hashed_mark}' || {lowered}" if hashed_mark else lowered
+    digest = f"'{already_hashed_prefix}' || {lowered}" if already_hashed_prefix else lowered
     hashes_of_nothing = sorted(digest.hex()[:32] for digest in HASHES_OF_NOTHING)
     cases = "".join(f"\n    WHEN {condition} THEN '{reason.value}'" for condition, reason in type_.sql_rejections)
     of_type = Template(f"{cases}\n    ELSE lower(to_hex(sha256(to_utf8({type_.sql_normal})))) END")

@@ -123,7 +123,7 @@ _PLAIN_EXTERNAL_ID = rf"[^\x00-\x20,\x7f-\xff]{{1,{MAX_EXTERNAL_ID_CHARACTERS}}}
 def _recognise_lines(
     lines: bytes, *, pattern: re.Pattern[bytes], letter_case: Callable[[bytes], bytes] = bytes
 ) -> list[bytes]:
-    """Return each line that a fast check accepts after `letter_case` changed it, b"" for any other line.
+    """Change each line by `letter_case`; return it if `pattern` then matches it, or b"" if not.
 
     `pattern` matches as many consecutive valid lines as there are.
     """

@@ -101,7 +101,7 @@ class Records(Protocol):
     def __len__(self) -> int: ...
 
     def make_json_chunks(self) -> Iterable[bytes]:
-        """Yield chunks of the member of the request's JSON that contains the records, such as `"records":"…"`."""
+        """Yield the records in chunks, as one member of the request's JSON object, such as `"records":"…"`."""
 
 
 class Api:
@@ -217,7 +217,7 @@ class Api:
     def _send_write(
         self, method: str, path: str, purpose: str, content: dict[str, Any], *, records: Records | None = None
     ) -> Response:
-        """Send a POST or PATCH; return its response. Raises PinterestError for one without id, or with `exceptions`."""
+        """Send a POST or PATCH; return the response. Raises PinterestError if its JSON has no id or has exceptions."""
         body = json.dumps(content).encode()
         request = Request(
             method=method,

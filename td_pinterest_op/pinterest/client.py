@@ -75,7 +75,7 @@ class TokenSource:
         return self._auth
 
     def replace_token(self, used: AuthBase, *, has_worked: bool) -> bool:  # noqa: ARG002 - for other sources
-        """Replace `used` after a 401; return whether there are new credentials. `has_worked`: `used` was accepted."""
+        """Replace the token `used` after a 401; return whether there is another. `has_worked`: it once was accepted."""
         return False
 
 

@@ -124,7 +124,7 @@ class Tokens(TokenSource):
             return self._bearer
 
     def replace_token(self, used: AuthBase, *, has_worked: bool) -> bool:
-        """Replace the access token `used` after a 401; return whether there is another. `has_worked`: it was accepted.
+        """Replace the token `used` after a 401; return whether there is another. `has_worked`: it once was accepted.
 
         The refusal of an earlier token is no evidence about the current one. The current one is renewed if it was ever
         accepted. One that never was is renewed once: if the next one is refused as well, the token is not the cause.
@@ -149,7 +149,7 @@ class Tokens(TokenSource):
         return True
 
     def _exchange_refresh_token(self) -> Bearer:
-        """Request an access token. No signal may interrupt this: a new refresh token may come as well."""
+        """Return an access token for the refresh token. Must run uninterrupted, or a new refresh token can get lost."""
         try:
             grant = request_grant(
                 self.client,

@@ -34,7 +34,10 @@ class Column:
 
 
 def find_row_columns(job: Job, columns: Mapping[str, str], *, control_column: str | None = None) -> Sequence[Column]:
-    """Return the identifier columns of a result whose rows are records. Raises JobError also if two share a key."""
+    """Return the identifier columns of a result whose rows are records. Raises JobError if two are the same record key.
+
+    Columns of the types maid and idfa are the same key. Also raises as `find_identifier_columns` does.
+    """
     found = find_identifier_columns(job, columns, types=TYPES, control_column=control_column)
     by_key: defaultdict[str, list[str]] = defaultdict(list)
     for column in found:

@@ -48,13 +48,13 @@ class ColumnKeys:
         return len(self.keys) - len(self.rejected)
 
     @property
-    def identifiers(self) -> list[bytes]:
-        """The digests of the valid values, for comparison with the lists and with other people."""
+    def comparable_digests(self) -> list[bytes]:
+        """The digests of the valid values, for comparison with opt-outs, consents and other people."""
         type_, keys = self.column.type, [*filter(None, self.keys)] if self.rejected else self.keys
         return keys if type_.is_hashed else [compute_comparable_digest(type_, key) for key in keys]
 
     def group_by_row(self, count: int) -> list[list[bytes]]:
-        """Return for each of `count` rows its different valid keys."""
+        """Return for each of `count` rows the digests or external ids of its valid values, without repeats."""
         if self.rows is None:
             return [[key] if key else [] for key in self.keys]
         by_row: list[list[bytes]] = [[] for _ in range(count)]
@@ -153,7 +153,7 @@ def _recognise_values(type_: IdentifierType, values: Sequence[object]) -> tuple[
 
 
 def _decode_hashes(texts: list[bytes]) -> list[bytes]:
-    """Return the digest of each text that is a SHA-256 in hex, b"" for other texts, and for the hashes of nothing."""
+    """Return the digest of each SHA-256 in hex; b"" for other texts and for hashes of empty values or placeholders."""
     try:
         # What is 64 bytes long nearly always is a digest: trying costs a quarter of looking first.
         digests = [unhexlify(text) if len(text) == 64 else b"" for text in texts]
@@ -163,7 +163,7 @@ def _decode_hashes(texts: list[bytes]) -> list[bytes]:
 
 
 def _hash_lines(type_: IdentifierType, lines: bytes, count: int) -> list[bytes]:
-    """Return the key of each of `count` lines that a fast check accepts, and b"" for every other line."""
+    """Return the digest or external id of each of `count` lines, b"" for a line that only the full check can judge."""
     values = type_.recognise(lines)
     if len(values) != count:  # a newline inside a value makes a line too many
         return [b""] * count
@@ -195,14 +195,17 @@ def _trim_to_line(value: object) -> bytes:
 
 
 def compute_comparable_digest(type_: IdentifierType, key: bytes) -> bytes:
-    """Return the digest by which an identifier is compared with lists and other people, even if it is sent unhashed."""
+    """Return an identifier's digest for comparison with opt-outs, consents and other people. Hashes an external id."""
     return key if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), key)).digest()
 
 
 def compute_column_keys(
     column: Column, block: Sequence[Sequence[object]], *, default_country: str | None = None
 ) -> ColumnKeys:
-    """Return the keys of a column in a block of rows. Raises WorkflowError (see `phones`)."""
+    """Return the keys of a column, digests or external ids, in a block of rows.
+
+    Raises WorkflowError if there are plain phone numbers, but the package phonenumbers is not installed.
+    """
     values, rows = _flatten_arrays(block[column.position]) if column.is_array else (block[column.position], None)
     if column.is_hashed_by_warehouse:
         keys = decode_hashed_values(column, values)
@@ -214,7 +217,7 @@ def compute_column_keys(
 
 
 def _flatten_arrays(arrays: Sequence[object]) -> tuple[list[object], list[int]]:
-    """Return the elements of all arrays, without nulls, and each element's row. An empty array yields one null."""
+    """Return all arrays' elements that are not null, and each one's row. A row without any gets one null instead."""
     values: list[object] = []
     rows: list[int] = []
     for row, array in enumerate(arrays):

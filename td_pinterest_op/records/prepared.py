@@ -19,7 +19,7 @@ _MAX_BATCH_BYTES = 100_000 * DIGEST_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records that are sent in one request. `parts`: pairs of a shape and its records in one string."""
+    """Records that are sent in one request. `parts`: strings of joined records, each after its layout (`Shape`)."""
 
     parts: Sequence[tuple[Shape, bytes]]
 
@@ -33,7 +33,7 @@ class Batch:
 
     @property
     def record_count(self) -> int:
-        """The number of records in the batch, in which all combinations of the values in a query's row are one."""
+        """The number of records in the batch. Of the combinations of a query row's values, only the first counts."""
         return sum(len(data) // shape.width for shape, data in self.parts if not shape.is_extra)
 
     def split(self, size: int) -> "list[Batch]":
@@ -70,14 +70,14 @@ def _make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[
 
 @dataclass(frozen=True, slots=True)
 class PreparedRecords:
-    """The records of an export that are ready to send, by shape. `list_type`: of a customer list created for them."""
+    """An export's records, ready to send, by layout (`Shape`). `list_type`: the type of a customer list for them."""
 
     files: Mapping[Shape, Spool | SortedFile] = field(default_factory=dict)
     list_type: str = choose_list_type([])
 
     @property
     def record_count(self) -> int:
-        """The number of different records. All combinations of the values in one row of the query are one record."""
+        """The number of different records. All combinations of the values in one query row count as one."""
         return sum(file.unique_count for shape, file in self.files.items() if not shape.is_extra)
 
     @property
@@ -105,7 +105,7 @@ class PreparedRecords:
         return _make_batches(self.read_chunks(), size)
 
     def read_chunks(self) -> Iterator[tuple[Shape, bytes]]:
-        """Yield the records of each shape in ascending order, joined to strings of any length. Raises OSError."""
+        """Yield pairs of a layout (`Shape`) and its next records, ascending and joined to a string. Raises OSError."""
         return ((shape, chunk) for shape, file in self.files.items() for chunk in file.read_chunks())
 
 

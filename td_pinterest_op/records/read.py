@@ -80,6 +80,7 @@ class Reader(abc.ABC):
         return [*((row, Reason.NO_CONTROL_KEY) for row in keyless), *((rows[row], reason) for row, reason in rejected)]
 
     def _compute_column_keys(self, block: Block) -> list[ColumnKeys]:
+        """Return the keys to send, digests or external ids, of each identifier column in a block of rows."""
         country = self.settings.default_country
         return [compute_column_keys(column, block, default_country=country) for column in self.settings.columns]
 
@@ -93,7 +94,7 @@ class Reader(abc.ABC):
         return self._store_valid_records(block, column_keys)
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:  # noqa: B027 - for readers with lists
-        """Add people of `count` rows that are not sent: if they opted out, nobody's rows may have their identifiers."""
+        """Store people whose rows are not sent. If they opted out, no other row is sent with their identifiers."""
 
     @abc.abstractmethod
     def _store_valid_records(self, block: Block, column_keys: Sequence[ColumnKeys]) -> Rejected:
@@ -138,9 +139,10 @@ class IdentifierReader(Reader):
     def _store_identifiers(self, _block: Block, column_keys: Sequence[ColumnKeys]) -> None:
         """Store the valid identifiers of a block. A subclass may store only those that may be sent."""
         for column in column_keys:
-            self._spool.add(column.identifiers)
+            self._spool.add(column.comparable_digests)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
+        """Return the unique identifiers as records, and no counts: this reader withholds nobody."""
         self._spool.finish()
         return PreparedRecords({SINGLE_DIGEST: self._spool}, choose_list_type(self.settings.columns)), {}
 
@@ -166,6 +168,7 @@ class RowReader(Reader):
             self._kept.add(part.rows, part.shapes)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
+        """Return the unique rows as records, and no counts: this reader withholds nobody."""
         prepared = self._kept.finish()
         self._stats.keys = sum(shape.key_count * file.unique_count for shape, file in prepared.files.items())
         if reasons := format_reasons(self._stats.invalid_keys_by_reason):

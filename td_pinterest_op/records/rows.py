@@ -68,7 +68,7 @@ class Shape(int):
         return [*chain.from_iterable(zip(*by_key, strict=True))]
 
     def split_identifiers(self, row: bytes) -> list[bytes]:
-        """Return a digest of each identifier in a row, for comparison with lists, even if it is sent unhashed."""
+        """Return a digest of each identifier in a row, also of an external id, for comparison with opt-outs."""
         digests = [row[start : start + DIGEST_BYTES] for start in range(0, self.digest_bytes, DIGEST_BYTES)]
         if self.external_id_bytes:
             external_id = compute_comparable_digest(EXTERNAL_ID, row[self.digest_bytes :].rstrip(b"\0"))
@@ -156,7 +156,7 @@ def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows
 def _encode_part(
     keys: Iterable[tuple[bytes, ...]], shapes: list[int], positions: Sequence[int], count: int
 ) -> EncodedPart:
-    """Return a part of a block, with each row's keys joined to bytes. Adds the lengths of external ids to `shapes`."""
+    """Return encoded rows, each of joined keys. Puts the length of a row's external id into its number in `shapes`."""
     rows = [*map(b"".join, keys)]
     has_external_ids = any(shape & _EXTERNAL_ID for shape in {*shapes})
     for position, shape in enumerate(shapes) if has_external_ids else ():
@@ -170,14 +170,17 @@ def _encode_part(
 
 
 def _ensure_first_digest(row: bytes, shape_number: int) -> bytes:
-    """Return a row that begins with a digest to sort it by: if its shape has no digest, the SHA-256 of the row."""
+    """Return the row, preceded by its SHA-256 (to sort it by) if it has no digest. `shape_number`: its `Shape`."""
     return row if shape_number % _EXTERNAL_ID else sha256(row).digest() + row
 
 
 def _encode_combinations(
     key_bits: Sequence[int], values_by_row: Sequence[Sequence[Sequence[bytes]]]
 ) -> Iterator[EncodedPart]:
-    """Yield encoded rows, one for each combination of a row's values. Only a row's first one counts as a record."""
+    """Yield encoded rows, one for each combination of a row's values. `key_bits`: each column's bit in a `Shape`.
+
+    The first combination of a row counts as a record. The shapes of all others have EXTRA_COMBINATION.
+    """
     keys: list[tuple[bytes, ...]] = []
     positions: list[int] = []
     shapes: list[int] = []

@@ -51,7 +51,7 @@ class SpoolFile:
             left = left[self._file.write(left) :]
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes from an offset at which, in an encrypted file, a write began. Raises OSError."""
+        """Return `length` bytes from `offset`. In an encrypted file, a write must have begun there. Raises OSError."""
         self._file.seek(offset)
         data = self._file.read(length)
         if len(data) != length:
@@ -59,7 +59,7 @@ class SpoolFile:
         return self._crypt(offset, data) if self._key else data
 
     def _crypt(self, offset: int, data: bytes | bytearray | memoryview) -> bytes:
-        """Encrypt data that is written at an offset, or decrypt it, with a keystream of the last write there."""
+        """Encrypt or decrypt (the same operation) data at an offset. Each write has a keystream of its own."""
         # SHAKE-128 of a secret key and a number that is used once. The standard library has no cipher, and the
         # packages that have one are not pure Python.
         stream = hashlib.shake_128(self._key + self._writes[offset].to_bytes(8, "big")).digest(len(data))
@@ -121,7 +121,7 @@ class Buckets:
             self.write_buffers()
 
     def _pack_incoming(self) -> None:
-        """Move new digests from objects (88 bytes) to buffers (32 bytes each), without repeats if a bucket has many."""
+        """Move new digests from objects (88 bytes) to buffers (32 bytes). Of many for one bucket, drop repeats."""
         for digests, buffer in zip(self._incoming, self._buffers, strict=True):
             kept = digests if len(digests) < _CROWD else dict.fromkeys(digests)
             buffer += b"".join(kept)
@@ -148,7 +148,7 @@ class Buckets:
         self._incoming, self._buffers = [], []
 
     def read_segments(self, bucket: int, maximum: int | None = None) -> Iterator[bytes]:
-        """Yield a bucket's digests from the file, joined to long strings, up to `maximum` digests. Raises OSError."""
+        """Yield strings of joined digests: all of a bucket, or the first `maximum` in total. Raises OSError."""
         left = self._end if maximum is None else maximum * self.width
         for offset, length in self._find_segments(bucket):
             if left:
@@ -201,7 +201,7 @@ class Spool(Buckets):
 
 
 def sort_digests(digests: list[bytes]) -> list[bytes]:
-    """Return digests in ascending order, if all of them begin with the same byte."""
+    """Return digests in ascending order. All of them must begin with the same byte."""
     if len(digests) < _FEW_DIGESTS:
         return sorted(digests)
     # Many short sorts cost half of one long one.

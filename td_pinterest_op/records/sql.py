@@ -110,25 +110,27 @@ def build_columns_statement(query: str) -> str:
 
 
 def build_hashing_statement(query: Query, *, control: Control | None) -> str:
-    """Return the statement for `hash_in: warehouse`, which selects the query's rows.
+    """Return the statement with which the warehouse hashes a query's identifiers (setting `hash_in: warehouse`).
 
-    An identifier becomes its digest (after HASHED_MARK if it was one), the reason for its rejection, or NULL. The key
-    of a control group becomes the person's number.
+    It selects each row of the query. An identifier becomes its digest (after HASHED_MARK if it was one), the reason for
+    its rejection, or NULL. The key of a control group becomes the person's number.
     """
     selected = {column.position: f"a{column.position}" for column in query.columns}
     if control and control.by:
         place = find_position(control.by, query.names)
         selected[place] = build_control_number_sql(cast_to_text(place), quote_literal(control.salt))
     comment = "td_pinterest_op: identifiers as digests or reasons"
-    return build_selecting_statement(comment, query, selected, hashed_mark=HASHED_MARK)
+    return build_selecting_statement(comment, query, selected, already_hashed_prefix=HASHED_MARK)
 
 
 def build_selecting_statement(
-    comment: str, query: Query, expressions: Mapping[int, str], *, hashed_mark: str = ""
+    comment: str, query: Query, expressions: Mapping[int, str], *, already_hashed_prefix: str = ""
 ) -> str:
-    """Return a statement that selects SQL expressions over a query. Each has the name of the column at its position."""
+    """Return a SELECT of `expressions` over a query: SQL by position of the query's column whose name it gets."""
     columns = ",\n  ".join(f"{expressions[place]} AS {quote_name(query.names[place])}" for place in sorted(expressions))
-    statement = f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query, hashed_mark=hashed_mark)}\n)"
+    statement = (
+        f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query, already_hashed_prefix=already_hashed_prefix)}\n)"
+    )
     return add_comment(statement, comment, query=query.text)
 
 
@@ -138,12 +140,12 @@ def add_comment(statement: str, comment: str, *, query: str) -> str:
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 
 
-def build_hashing_select(query: Query, *, hashed_mark: str = "") -> str:
+def build_hashing_select(query: Query, *, already_hashed_prefix: str = "") -> str:
     """Return a SELECT of a query's columns (c0, …), and of digests or rejections for its identifier columns (a0, …)."""
     plain = [column for column in query.columns if not column.is_array]
     texts = "".join(f",\n  {build_trim_sql(cast_to_text(column.position))} AS t{column.position}" for column in plain)
     lower = "".join(f", {build_lower_sql(f't{column.position}')} AS l{column.position}" for column in plain)
-    hashed = ((column.position, _build_column_hashing_sql(column, hashed_mark)) for column in query.columns)
+    hashed = ((column.position, _build_column_hashing_sql(column, already_hashed_prefix)) for column in query.columns)
     answers = "".join(f", {answer} AS a{place}" for place, answer in hashed)
     return f"SELECT *{answers}\nFROM (SELECT *{lower}\nFROM (SELECT *{texts}\nFROM (\n{build_source_select(query)}\n)))"
 
@@ -154,12 +156,16 @@ def build_source_select(query: Query) -> str:
     return f"SELECT * FROM (\n{require_one_statement(query.text)}\n) AS given ({places})"
 
 
-def _build_column_hashing_sql(column: Column, hashed_mark: str) -> str:
-    """Return SQL for a column's digests and rejections. `hashed_mark`: precedes a value that was hashed already."""
+def _build_column_hashing_sql(column: Column, already_hashed_prefix: str) -> str:
+    """Return SQL for a column's digests and rejections. The prefix precedes a value that was hashed already."""
     place = column.position
     if not column.is_array:
-        return build_hashing_sql(column.type, text=f"t{place}", lowered=f"l{place}", hashed_mark=hashed_mark)
-    of_each = build_hashing_sql(column.type, text="text", lowered=build_lower_sql("text"), hashed_mark=hashed_mark)
+        return build_hashing_sql(
+            column.type, text=f"t{place}", lowered=f"l{place}", already_hashed_prefix=already_hashed_prefix
+        )
+    of_each = build_hashing_sql(
+        column.type, text="text", lowered=build_lower_sql("text"), already_hashed_prefix=already_hashed_prefix
+    )
     texts = f"transform(CAST(c{place} AS array(varchar)), value -> {build_trim_sql('value')})"
     return f"transform({texts}, text -> {of_each})"
 

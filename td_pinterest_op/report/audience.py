@@ -58,7 +58,7 @@ def build_audience_reports(entries: Sequence[Entry], *, audience_id: str | None 
 
 
 def _select_entries(entries: Sequence[Entry], audience_id: str) -> list[Entry]:
-    """Return one audience's entries, with the runs that have no audience id but its name or its workflow."""
+    """Return the entries with an audience's id, and those without any id that have its name or its workflow."""
     own = [entry for entry in entries if entry.get_text("audience_id") == audience_id]
     texts = {name: {entry.get_text(name) for entry in own} for name in ("audience_id", "audience_name", "workflow")}
     selected = {}
@@ -92,9 +92,10 @@ def _build_report(audience_id: str, entries: Sequence[Entry]) -> AudienceReport 
         size_since_run=size_since_run,
         lift=lifts[-1] if lifts else None,
         verdict=choose_report_text(run, follow_up),
-        bars=build_funnel(run, size=size_since_run) if run else [],
+        bars=build_funnel(run, size_entry=size_since_run) if run else [],
     )
 
 
-def _find_newest(entries: Sequence[Entry], name: str) -> Entry | None:
-    return next((entry for entry in reversed(entries) if entry.get_text(name)), None)
+def _find_newest(entries: Sequence[Entry], column: str) -> Entry | None:
+    """Return the newest entry that has a value in a column, or None. `entries`: the oldest first."""
+    return next((entry for entry in reversed(entries) if entry.get_text(column)), None)

@@ -53,7 +53,7 @@ class Entry:
 
     @property
     def action_word(self) -> str:
-        """What the entry did, for a table: "Follow-up", "Replaced", or, if it failed or was a dry run, "Replace"."""
+        """The entry's action for a table, such as "Replaced" ("Replace" if failed or dry), or its kind: "Follow-up"."""
         action = self.get_text("action")
         if self.kind in _WORDS or not action:
             return _WORDS.get(self.kind, "Run")

@@ -30,16 +30,16 @@ class Bar:
     width: float = 0.0
 
 
-def build_funnel(run: Entry, *, size: Entry | None) -> list[Bar]:
-    """Return the bars of a run's funnel, without LOST bars of zero; an empty list if the run read no row.
+def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
+    """Return the bars of a run's funnel. `size_entry`: the newest entry since the run with the audience's size.
 
-    `size`: the newest entry since the run that has the size of the audience.
+    LOST bars of zero are left out. If the run read no row, the list is empty.
     """
     if not run.get_number("rows_read"):
         return []
     bars = [bar for bar in (*_build_people_bars(run), *_build_result_bars(run)) if bar.kind == KEPT or bar.count]
     if run.outcome != FAILED and not run.dry_run and run.get_text("action") != _REMOVE:
-        bars.append(_build_matched_bar(run, size))
+        bars.append(_build_matched_bar(run, size_entry))
     return _place_bars(bars)
 
 
@@ -52,7 +52,7 @@ def _build_people_bars(run: Entry) -> Iterator[Bar]:
     if valid + invalid != read:
         # Several columns of identifiers.
         yield Bar(kind=KEPT, label="Identifiers in them", count=valid + invalid)
-    yield Bar(kind=LOST, label="Rejected", count=invalid, note=_format_reasons(run))
+    yield Bar(kind=LOST, label="Rejected", count=invalid, note=_format_invalid_reasons(run))
     yield Bar(kind=KEPT, label="Valid", count=valid)
     if unique is not None:
         yield Bar(kind=LOST, label="Repeats", count=valid - unique)
@@ -62,7 +62,8 @@ def _build_people_bars(run: Entry) -> Iterator[Bar]:
         yield Bar(kind=LOST, label=_WITHHELD[reason], count=count, note="withheld")
 
 
-def _format_reasons(run: Entry) -> str:
+def _format_invalid_reasons(run: Entry) -> str:
+    """Return the most frequent reasons why values of a run were rejected, with their counts, as text."""
     reasons = [f"{reason.replace('_', ' ')} {format_number(count)}" for reason, count in run.invalid_by_reason.items()]
     more = [f"{len(reasons) - _MOST_REASONS} other reasons"] if len(reasons) > _MOST_REASONS else []
     return ", ".join(reasons[:_MOST_REASONS] + more)
@@ -86,12 +87,12 @@ def _build_result_bars(run: Entry) -> Iterator[Bar]:
         yield Bar(kind=KEPT, label="Taken out" if removes else "Sent", count=sent)
 
 
-def _build_matched_bar(run: Entry, size: Entry | None) -> Bar:
-    """Return the bar of the people whom Pinterest matched in the whole audience, including those of earlier runs."""
-    if size is None or (count := size.get_number("audience_size")) is None:
+def _build_matched_bar(run: Entry, size_entry: Entry | None) -> Bar:
+    """Return the bar of all people whom Pinterest matched in the audience. `size_entry`: the entry with its size."""
+    if size_entry is None or (count := size_entry.get_number("audience_size")) is None:
         return Bar(kind=MATCHED, label="Matched by Pinterest", count=None, note="not known yet")
     of = "in the whole audience, " if run.get_text("action") == "add_people_to_current_audience" else ""
-    return Bar(kind=MATCHED, label="Matched, about", count=count, note=f"{of}as of {format_time(size.at)}")
+    return Bar(kind=MATCHED, label="Matched, about", count=count, note=f"{of}as of {format_time(size_entry.at)}")
 
 
 def _place_bars(bars: list[Bar]) -> list[Bar]:

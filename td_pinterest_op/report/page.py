@@ -21,7 +21,7 @@ _MOST_ENTRIES, _MOST_ENTRIES_OF_ALL = 800, 4000
 
 
 def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now: datetime) -> str:
-    """Return the HTML report about one audience, or an overview of several. It carries the entries for later pages.
+    """Return the HTML report about one or several audiences. The HTML also has the entries, for later reports to read.
 
     `entries` are in the order of time. Raises SettingsError if no entry is about `audience_id`, or if there is neither
     a run nor a follow-up.

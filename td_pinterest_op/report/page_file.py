@@ -69,7 +69,7 @@ def _parse_entries(data: str) -> Iterator[Entry]:
 
 
 def collect_entries(entries: Iterable[Entry], *, name: str) -> list[Entry]:
-    """Return the parsed entries, oldest first. `name` is the file or text that they are read from.
+    """Return the history entries that a lazy iterator parses, oldest first. `name`: the parsed file, for messages.
 
     Raises SettingsError, with the `name` of the text, if the text cannot be read, or has no entry.
     """

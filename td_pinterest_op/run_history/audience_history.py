@@ -90,21 +90,25 @@ def _count_known_members(list_id: str, runs: Sequence[Row]) -> Members | None:
         return None
     workflows = {run["workflow"] for run in runs if run["customer_list_id"] == list_id or run["action"] == _ERASING}
     known_since = min(beginnings)
-    if any(_is_untracked_change(run, last_run, known_since=known_since, workflows=workflows) for run in runs):
+    if any(
+        _is_untracked_change(run, last_run, members_known_since=known_since, list_workflows=workflows) for run in runs
+    ):
         return None
     return Members(records=last_run["members"], is_sent=_has_sent_all_members(last_run))
 
 
-def _is_untracked_change(run: Row, last_run: Row, *, known_since: int, workflows: Collection[str | None]) -> bool:
-    """Whether it is unknown which members the list has after `run`, because it erased people, failed or was killed.
+def _is_untracked_change(
+    run: Row, last_run: Row, *, members_known_since: int, list_workflows: Collection[str | None]
+) -> bool:
+    """Whether `run` may have changed a list in an unknown way, because it erased people, failed or was killed.
 
-    `last_run`: the list's. `known_since`: the first time at which all members were known. `workflows`: those that write
-    to the list, or erase.
+    `last_run`: the last one that filled or changed this list. `members_known_since`: the first time at which all its
+    members were known. `list_workflows`: those that write to the list, or erase.
     """
     is_unnamed = not run["customer_list_id"] and run["audience_id"] == last_run["audience_id"]
     if is_unnamed and run["action"] not in _HARMLESS:
-        return bool(run["time"] >= known_since)
+        return bool(run["time"] >= members_known_since)
     is_nameless = not run["action"] and not run["audience_id"]
-    is_killed = run["outcome"] == FAILED and is_nameless and run["workflow"] in workflows
+    is_killed = run["outcome"] == FAILED and is_nameless and run["workflow"] in list_workflows
     is_change = run["action"] == _ERASING or (is_unnamed and run["action"] in _MIRRORING) or is_killed
     return is_change and bool(run["time"] >= last_run["time"])

@@ -26,9 +26,9 @@ SYSTEM = Timing()
 
 
 def format_duration(seconds: float, *, now: float | None = None) -> str:
-    """Return a duration as text, in two units at most: "0.4 s", "12 s", "3 min 20 s", "1 h 5 min".
+    """Return a duration as text: "3 min 20 s". `now` (in seconds since 1970) adds its end: "5 min (until 14:05 UTC)".
 
-    With `now`, the time in seconds since 1970, a long one has its end: "2 h 5 min (until 14:05 UTC)".
+    The text has two units at most. A duration of less than two minutes gets no end.
     """
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 ", " ")

@@ -37,7 +37,7 @@ def is_requested() -> bool:
 
 
 def raise_if_requested() -> None:
-    """Raise StoppedError if the run was asked to end, unless this thread is starting another one."""
+    """Raise StoppedError if the run was asked to end, but not within `start_thread`, which raises it afterwards."""
     if _reason is not None and threading.get_ident() not in _starting:
         raise StoppedError(f"the run was stopped ({_reason})")
 

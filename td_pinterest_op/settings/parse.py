@@ -52,7 +52,7 @@ _C = TypeVar("_C", bound=ConnectionSettings)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedSettings:
-    """The keys of `result_settings` that are not left out, and all problems.
+    """The values that a task gives in `result_settings`, and every problem found in its keys and values.
 
     `given_values`: by name or alias, None for a wrong one. `secrets`: the workflow secrets that values came from.
     `lost_digits`: the keys of ids that may have lost digits.
@@ -217,7 +217,7 @@ def _check_unknown_keys(parsed: ParsedSettings, names: Iterable[object]) -> None
 
 
 def _check_setting(parsed: ParsedSettings, key: Setting) -> None:
-    """Add the problems of one setting: it is missing, or conflicts with its alias, its limit or its `single`."""
+    """Add a problem if a setting is missing, exceeds another that limits it, or contradicts its alias or single id."""
     value = parsed.given_values.get(key.name)
     if key.is_needed:
         _require_any_setting(parsed, key.name)

@@ -55,7 +55,7 @@ _STATUS = build_choice_type({status.lower(): status for status in _STATUSES})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """A control group: `percent` of the people, by a hash of `salt` and column `by` (None: the identifier's digest)."""
+    """A control group of `percent` of the people. `by`: the column hashed with `salt`, None for the identifier."""
 
     percent: Decimal  # 0.01 to 50, at most two decimals
     salt: str
@@ -169,7 +169,7 @@ def read_mapping(value: object) -> Mapping[object, object]:
 
 
 def _read_each(readers: Iterable[tuple[str, Callable[[], _V]]], faults: Sequence[str] = ()) -> list[_V]:
-    """Call each reader and return the values. Raises WrongValueError with `faults` and the readers' labelled faults."""
+    """Return each reader's value. Raises WrongValueError with `faults` and the readers' errors after their labels."""
     values, faults = [], list(faults)
     for label, read in readers:
         try:
@@ -206,6 +206,7 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
     columns: dict[str, str] = {}
 
     def add_column(column: object, identifier_type: object) -> None:
+        """Add one entry of the setting to `columns`. Raises WrongValueError if it is wrong or repeats a column."""
         name = column.strip().lower() if isinstance(column, str) else ""
         if not name:
             raise WrongValueError("the name of a column must be a string that is not blank")

@@ -119,7 +119,7 @@ def build_variable_name(secret: str) -> str:
 
 
 def declare_setting(type_: SettingType, default: Any = None, **attributes: Any) -> Any:
-    """Return a dataclass field that declares a setting of the field's name. `attributes`: those of `Setting`."""
+    """Return a dataclass field that declares a setting of the same name. `**attributes`: other fields of `Setting`."""
     return field(metadata={"setting": Setting(type=type_, default=default, **attributes)})
 
 
@@ -130,7 +130,7 @@ def find_declared_settings(kind: type[Any]) -> list[Setting]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsTable(Generic[_K]):
-    """The settings of one entry point, also by name and alias. `kind`: the dataclass that gets their values."""
+    """The settings of one entry point: in order, and by name or alias. `kind`: the dataclass of their values."""
 
     kind: type[_K]
     settings: tuple[Setting, ...]

@@ -156,7 +156,7 @@ def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") ->
 
 
 def build_word_type(*words: str) -> SettingType:
-    """Return the setting type of one of several words."""
+    """Return the setting type whose allowed values are `*words`."""
     return build_choice_type(dict(zip(words, words, strict=True)))
 
 
@@ -217,6 +217,7 @@ def _read_text_line(value: object, _: Show) -> str:
 
 
 def _read_page_path(value: object, show: Show) -> str:
+    """Return the path of the file for a report page, which ends in .html or .htm. Raises WrongValueError."""
     path = _read_text_line(value, show)
     if not path.lower().endswith((".html", ".htm")):
         raise WrongValueError("the path does not end in .html")

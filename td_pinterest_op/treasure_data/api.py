@@ -33,7 +33,7 @@ RUN_AGAIN = "; run this task again later"
 
 
 def build_path(*parts: str) -> str:
-    """Return the API path `/v3/…` of the URL-encoded `parts`."""
+    """Return the API path `/v3/…` made of `*parts`, each of which is URL-encoded here."""
     return "/v3/" + "/".join(urllib.parse.quote(part, safe="") for part in parts)
 
 
@@ -66,10 +66,10 @@ class TreasureData:
     def call(
         self, method: str, path: str, *, subject: str = "the name in its path", **params: str
     ) -> tuple[int, dict[str, Any]]:
-        """Call an endpoint, with retries; return the status (200, 404 or 409) and the JSON object of the response.
+        """Call an endpoint, with retries; return status and JSON object. `subject`: what to correct if it is refused.
 
-        `path`: see `build_path`. `subject`: what to correct if Treasure Data refuses the request. A POST is repeated
-        like a GET: give it a `domain_key`, or make sure that it may be repeated.
+        The status is 200, 404 or 409. `path`: see `build_path`. `params`: a form. A POST is repeated like a GET: give
+        it a `domain_key`, or make sure that it may be repeated.
         Raises SettingsError, WorkflowError and TreasureDataError.
         """
         place = f"to {method} {path}"

@@ -103,7 +103,7 @@ def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str],
     The job of a query is the one that an earlier try of this task issued, unless that failed, or a new one. Raises
     JobError if the job did not succeed or does not exist, and TreasureDataError.
     """
-    job_id, details = _complete_job(td, source, on_job_id)
+    job_id, details = _run_or_await_job(td, source, on_job_id)
     try:
         schema = tuple((name, type_) for name, type_, *_ in json.loads(details.get("hive_result_schema") or "null"))
         "".join(chain.from_iterable(schema))  # raises TypeError unless all are text
@@ -115,7 +115,7 @@ def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str],
 
 def run_statement(td: TreasureData, source: Source) -> str:
     """Run a statement that returns no rows, such as INSERT; return its job's id. Raises as `wait_for_job` does."""
-    return _complete_job(td, source, lambda _: None)[0]
+    return _run_or_await_job(td, source, lambda _: None)[0]
 
 
 def _parse_count(value: object) -> int | None:
@@ -125,8 +125,11 @@ def _parse_count(value: object) -> int | None:
     return parse_whole_number(int(str(value)) if is_text else value)
 
 
-def _complete_job(td: TreasureData, source: Source, on_job_id: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
-    """Wait until the job of `source` has succeeded; return its id and details. Raises as `wait_for_job` does."""
+def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
+    """Issue a query, or take the existing job of `source`; wait until it has succeeded. Return its id and details.
+
+    `on_job_id` gets the id as soon as it is known. Raises as `wait_for_job` does.
+    """
     job_id, is_adopted = source.job_id or "", False
     for number in range(1, _MAXIMUM_ISSUES + 1):
         if source.job_id is None:

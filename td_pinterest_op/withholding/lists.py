@@ -73,10 +73,10 @@ def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Co
 
 
 def check_list(name: str, stats: Stats, settings: Settings) -> None:
-    """Raise LimitError if an opt-out or consent list must not be used. `stats`: the statistics of the list.
+    """Raise LimitError if an opt-out or consent list has no identifier, or values that are not as expected.
 
-    It must not be used if it has no identifier, is unexpectedly plain or hashed, or has opt-outs without a hash. An
-    opt-out list may be empty if the settings allow that.
+    Those values are unexpectedly plain or hashed, or opt-outs that the warehouse cannot hash. An opt-out list may be
+    empty if the settings allow that. `stats`: the statistics of the list.
     """
     with name_query_in_errors(name):
         check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)

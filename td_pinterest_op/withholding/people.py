@@ -67,11 +67,11 @@ class SingleIdentifierPeople:
         (column,) = column_keys
         # With one identifier a person, the opt-out list itself withholds the identifier of an unsent person.
         if may_be_sent:
-            self._everybody.add(column.identifiers)
+            self._everybody.add(column.comparable_digests)
             self._controlled.add([key for key in compress(column.keys, in_control) if key])
 
     def find_sendable(self) -> Iterator[Sendable]:
-        """Yield identifiers to send, in 256 parts by first byte, each with counts of the others. Raises OSError."""
+        """Yield, for each first byte of a digest, digests to send and counts of others by reason. Raises OSError."""
         collected = (self._everybody, self._controlled)
         for buckets in collected:
             buckets.finish()
@@ -138,7 +138,7 @@ class People:
             people = range(first, len(self._flags)) if column.rows is None else [first + row for row in column.rows]
             valid = compress(people, column.keys) if column.rejected else people
             ends = split_fixed(array("I", valid).tobytes(), _NUMBER_BYTES)
-            self._pairs.add([digest + end for digest, end in zip(column.identifiers, ends, strict=True)])
+            self._pairs.add([digest + end for digest, end in zip(column.comparable_digests, ends, strict=True)])
 
     def compare_with_lists(self) -> None:
         """Look up everybody's identifiers in the lists, and set the flags of each person. Raises OSError.
@@ -162,7 +162,7 @@ class People:
         return self._flags[start:stop].translate(self._outcomes)
 
     def find_sendable(self) -> Iterator[Sendable]:
-        """Yield identifiers to send, in 256 parts by first byte, each with counts of the others. Raises OSError."""
+        """Yield, for each first byte of a digest, digests to send and counts of others by reason. Raises OSError."""
         self.compare_with_lists()
         kinds = (_ARE_VALID, _ARE_SUPPRESSED, _GIVE_CONSENT, _ARE_IN_CONTROL)
         for bucket in range(BUCKETS):

@@ -99,7 +99,7 @@ def _find_rows_in_control(settings: ReaderSettings, block: Block, column_keys: S
 
 
 class _FilteredIdentifierReader(IdentifierReader):
-    """Reads people's identifiers, and stores those that the lists and the control group allow to send."""
+    """Reads people's identifiers. Leaves out those that an opt-out or consent list or the control group excludes."""
 
     def __init__(self, people: People | SingleIdentifierPeople, settings: ReaderSettings, stats: Stats) -> None:
         super().__init__(SortedFile(), settings, stats)
@@ -110,10 +110,11 @@ class _FilteredIdentifierReader(IdentifierReader):
         self._people.add(column_keys, _find_rows_in_control(self.settings, block, column_keys))
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
-        """Add people of `count` rows that are not sent: if they opted out, nobody's rows may have their identifiers."""
+        """Store people who are not sent. If they opted out, their identifiers are not sent for others either."""
         self._people.add(column_keys, [False] * count, may_be_sent=False)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
+        """Return the unique identifiers that may be sent, as records, and how many others are withheld, by reason."""
         withheld: Counter[str] = Counter()
         for digests, of_part in self._people.find_sendable():
             self._spool.add(digests)
@@ -122,7 +123,7 @@ class _FilteredIdentifierReader(IdentifierReader):
 
 
 class _FilteredRowReader(RowReader):
-    """Reads people's rows, and stores those rows, and identifiers in them, that lists and control group allow to send.
+    """Reads people's rows. Leaves out the people and identifiers that opt-outs, consents or the control group exclude.
 
     A temporary file keeps the rows of each part of a block until the comparison with the lists. `_offsets`: where the
     parts begin in the file, and the end. `_ends`: the numbers of people before the first part, and after each part.
@@ -145,7 +146,7 @@ class _FilteredRowReader(RowReader):
             self._write_part_to_file(part)
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
-        """Add people of `count` rows that are not sent: if they opted out, nobody's rows may have their identifiers."""
+        """Store people whose rows are not sent. If they opted out, no other row is sent with their identifiers."""
         self._people.add(column_keys, [False] * count, may_be_sent=False)
         self._write_part_to_file(EncodedPart(count=count, rows=[], shapes=[], positions=[]))
 
@@ -158,6 +159,7 @@ class _FilteredRowReader(RowReader):
         self._ends.append(self._ends[-1] + part.count)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
+        """Return the unique rows that may be sent, as records, and how many others are withheld, by reason."""
         self._people.compare_with_lists()
         limits = zip(pairwise(self._offsets), pairwise(self._ends), self._read_identifiers_to_strip(), strict=True)
         for (offset, end), (first, last), to_strip in limits:

@@ -90,7 +90,7 @@ GROUP BY answer"""
 
 
 def build_list_counts_select(list_tables: Mapping[str, str]) -> str:
-    """Return a SELECT of one row for each opt-out or consent list, with the numbers of its identifiers and values.
+    """Return a SELECT of a row for each opt-out or consent list: how many valid values, and how many different ones.
 
     Columns: `list`, its name; `identifiers`; `given`, how many valid values; `hashed`, how many of those were digests;
     `reasons`, the invalid values: see `build_amounts_sql`.
@@ -117,9 +117,9 @@ def parse_amounts(text: str) -> dict[str, int]:
 
 
 def _build_single_value_select(query: Query) -> str:
-    """Return a SELECT for rows with one identifier: its digest, or the reason for its rejection, as `answer`."""
+    """Return a SELECT over a query with one identifier a row. Column `answer`: its digest, or why it is rejected."""
     (column,) = query.columns
-    source = build_hashing_select(query, hashed_mark=HASHED_MARK)
+    source = build_hashing_select(query, already_hashed_prefix=HASHED_MARK)
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"
 
 
@@ -132,7 +132,7 @@ def _build_row_values_select(query: Query, *, extra_columns: str = "") -> str:
     return f"""\
 SELECT {extra_columns}CASE WHEN cardinality(found) > 0 THEN found ELSE ARRAY['{Reason.NULL.value}'] END AS answers
 FROM (SELECT {extra_columns}filter({of_columns}, each -> each IS NOT NULL) AS found FROM (
-{build_hashing_select(query, hashed_mark=HASHED_MARK)}
+{build_hashing_select(query, already_hashed_prefix=HASHED_MARK)}
 ))"""
 
 

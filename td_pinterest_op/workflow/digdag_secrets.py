@@ -74,7 +74,7 @@ def read_local_secret(name: str, environ: Mapping[str, str]) -> str | None:
 
 
 class TokenStore:
-    """Stores each new refresh token of a task where its old one came from."""
+    """Stores a task's new refresh tokens in the place (a secrets file or a server) from which the old one was read."""
 
     def __init__(self, *, task: Task, settings: ConnectionSettings, timing: Timing) -> None:
         project = str(task.params.get("project_id"))
@@ -89,9 +89,9 @@ class TokenStore:
         self._is_local = self._read_local_token() == self.current.reveal()
 
     def save_token(self, new_token: Secret | None, valid_seconds: float | None) -> None:
-        """Store a new refresh token at once. Never raises: a failure is logged as a warning.
+        """Store a new refresh token; for None, log a warning if the current one expires soon (in `valid_seconds`).
 
-        `valid_seconds`: validity of `new_token`, or of the current token if `new_token` is None.
+        `valid_seconds` is the validity of a new token as well. Never raises: a failure is logged as a warning.
         """
         end = f"{self._timing.utc(valid_seconds):%Y-%m-%d}" if valid_seconds else "a day that Pinterest did not name"
         if new_token is None:

@@ -112,7 +112,7 @@ class SessionLog(logging.Handler):
 
 
 def _handle_signal(number: int, _frame: FrameType | None) -> None:
-    """Ask the run to end, and stop waiting for a reader of the log that may hang."""
+    """Ask the run to end, and make stdout and stderr non-blocking, so that no stuck reader of them delays the end."""
     is_first = not shutdown.is_requested()
     shutdown.request_end(signal.Signals(number).name)
     for stream in (1, 2):

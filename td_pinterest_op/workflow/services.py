@@ -89,7 +89,7 @@ def open_client(
     counts: RequestCounts | None = None,
     on_response: OnResponse | None = None,
 ) -> Iterator[Client]:
-    """Yield a client for Pinterest's API that lasts until the end of the block. Raises as `connect_services` does."""
+    """Yield a client for Pinterest's API, closed when the block ends. Raises SettingsError for an unsafe endpoint."""
     transport = Transport(
         connect_timeout=settings.connection_timeout_secs,
         write_timeout=settings.write_timeout_secs,

@@ -40,7 +40,7 @@ _MOST_REFUSALS_IN_ALL = 30
 
 
 class Endpoints(NamedTuple):
-    """The base URLs of the APIs of Treasure Data and Pinterest, both safe for secrets."""
+    """The base URLs of Treasure Data's and Pinterest's APIs, to which secrets may be sent: https, or this machine."""
 
     treasure_data: str
     pinterest: str
@@ -159,7 +159,7 @@ def try_resubmit(error: AccountError) -> bool:
 
 
 def _count_refusals(task: Task, fingerprint: str | None) -> dict[str, Any]:
-    """Return a refused token's fingerprint, its refusals in a row (`times`), and those of all tokens (`in_all`)."""
+    """Count a refused token's refusal; return its refusals in a row (`times`), and those of any token (`in_all`)."""
     before = task.params.get(_REFUSED) or {}
     times = int(before["times"]) if before.get("fingerprint") == fingerprint else 0
     return {"fingerprint": fingerprint, "times": times + 1, "in_all": int(before.get("in_all", 0)) + 1}

@@ -31,7 +31,7 @@ class Archive:
 
     @cached_property
     def packed_bytes(self) -> int:
-        """The size of the compressed archive in bytes, or the uncompressed size if even that is within the limit."""
+        """The archive's compressed size in bytes, or its uncompressed size if that already fits the hosted limit."""
         if self.total_bytes <= HOSTED_BYTES:
             return self.total_bytes
         with tempfile.TemporaryFile() as file:

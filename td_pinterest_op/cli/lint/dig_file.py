@@ -108,7 +108,7 @@ class DigFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A task of a workflow. `operator`: None for a group of tasks. `exported`: all `_export` parameters that it has."""
+    """A task. `operator`: None for a group of tasks. `exported`: parameters from its own and its parents' `_export`."""
 
     name: str
     value: Value
@@ -122,7 +122,7 @@ class Task:
         return self.value.get(f"{self.operator}>") if self.operator else None
 
     def get_exported(self, *keys: str) -> Any:
-        """Return the exported parameter at these nested keys, or None if a key is missing."""
+        """Return the value of the `_export` parameter at the nested `keys`, or None if a key is missing."""
         value: Any = self.exported
         for key in keys:
             value = value.get(key) if isinstance(value, Mapping) else None

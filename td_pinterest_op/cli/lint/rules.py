@@ -124,7 +124,7 @@ def _check_parameters(dig: DigFile, task: Task, table: SettingsTable[Any] | None
 def _check_source(
     dig: DigFile, task: Task, environ: Mapping[str, str], earlier_tasks: list[Task], *, needed_by: str | None
 ) -> None:
-    """Add findings about the job or query that a task exports. `needed_by`: what requires hashing in the warehouse."""
+    """Add findings about a task's job or query. `needed_by`: action or setting that needs a hashed query, or None."""
     if "TD_API_KEY" not in environ:
         message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
         dig.add_error(task.value.get("_env") or task.value, "env", message)
@@ -178,7 +178,7 @@ def _check_time_zone(dig: DigFile, root: Value) -> None:
 
 
 def _check_scheduled_action(dig: DigFile, task: Task, known: Mapping[str, Any]) -> None:
-    """Add findings about an action that fails or does harm when a schedule repeats it. `known`: the known settings."""
+    """Add findings about an action unfit for a schedule. `known`: the settings whose values are known before a run."""
     schedule, action = dig.root.get("schedule") if dig.root else None, known.get("action")
     if schedule is None or action is None:
         return
@@ -210,7 +210,7 @@ def _runs_often(schedule: Value) -> bool:
 
 
 def _check_connector(dig: DigFile, task: Task) -> None:
-    """Add findings about the `result_settings` of a td> task, which Treasure Data's own connector would read."""
+    """Add a finding if a td> task has Pinterest settings: Treasure Data's connector reads them, not this operator."""
     settings = task.value.get("result_settings")
     if settings is None or str((settings.get("type") or settings).value).strip().lower() != "pinterest":
         return

@@ -168,7 +168,7 @@ def _find_cron_problem(text: str) -> str:
 
 
 def _expand_range(item: str, minimum: int, maximum: int, words: Sequence[str]) -> Iterator[int]:
-    """Yield the numbers that an item of a cron field means, such as 1-5. Raises ValueError if the item is invalid."""
+    """Yield the numbers of a cron item such as 1-5. `words`: names of numbers, from `minimum` on. Raises ValueError."""
     span, slash, step = item.partition("/")
     first, dash, last = span.partition("-")
     start = minimum if first == "*" else _parse_cron_number(first, minimum, maximum, words)

@@ -73,7 +73,7 @@ def _parse_steps(_context: click.Context, option: click.Parameter, text: str | N
 @options.combine_options(options.ad_account, options.env_file, options.as_json, options.quiet)
 @options.pass_common
 def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, output: Path) -> None:
-    """Find out what Pinterest does where its documentation is silent, on your ad account.
+    """Find out, in your ad account, what Pinterest does where its documentation is silent.
 
     Says first what it does and what it leaves behind, and asks. It creates customer lists and an audience of its own,
     with made-up people, and touches nothing of yours. It ends with a table, advice, and a file that contains no id, no

@@ -58,7 +58,7 @@ class Facts:
 
 @dataclass(slots=True, kw_only=True)
 class DecisiveResponse:
-    """HTTP status and error code of the response that decides a step: to its last write, or else to its last read."""
+    """HTTP status and Pinterest's error code for a step's last write request, or its last read if it writes nothing."""
 
     status: int | None = None
     code: int | None = None
@@ -69,7 +69,7 @@ class DecisiveResponse:
         self.status, self.code, self.is_write = None, None, False
 
     def record_response(self, request: Request, response: Response) -> None:
-        """Store the status and the code of a response, except for a read that follows a write of the same step."""
+        """Store a response's HTTP status and Pinterest error code, except for a read after a write of the same step."""
         if request.write or not self.is_write:
             self.status, self.code, self.is_write = response.status, response.code, request.write
 
@@ -170,7 +170,7 @@ class Rehearsal:
             client.rate_limiter.wait(max(_SHORTEST_LOOK, waited / 4))
 
     def remove_all_audiences(self) -> bool:
-        """Remove the audiences of this rehearsal and of interrupted ones. Return False if this rehearsal's may remain.
+        """Remove the audiences of all rehearsals. Return False if this rehearsal's audience may still exist.
 
         Raises StoppedError.
         """

@@ -13,6 +13,7 @@ from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportEr
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
 from td_pinterest_op.records.rows import Shape
+from td_pinterest_op.runtime.shutdown import start_thread
 
 _LARGER_BATCHES = (20_000, 50_000, 100_000)
 _AT_ONCE = (1, 2, 4, 8)
@@ -81,7 +82,7 @@ def _try_list_creation(rehearsal: Rehearsal) -> str:
         try:
             rehearsal.made["list"] = rehearsal.create_list(count)
         except (RequestRefusedError, ConnectionBrokenError) as error:
-            if not _is_too_large(error) or count == 1_250:
+            if not _may_mean_too_large(error) or count == 1_250:
                 raise
             too_large = error
         else:
@@ -99,6 +100,7 @@ def _try_list_creation(rehearsal: Rehearsal) -> str:
 
 
 def _is_listed(rehearsal: Rehearsal) -> bool:
+    """Return whether the rehearsal's customer list is among the newest lists that the ad account shows."""
     newest = islice(rehearsal.api.list_customer_lists(), _PAGE)
     return any(listed.id == rehearsal.require_id_of("list") for listed in newest)
 
@@ -112,7 +114,7 @@ def _try_larger_batches(rehearsal: Rehearsal) -> str:
         try:
             rehearsal.lists.add(list_id, rehearsal.make_batch(count))
         except (RequestRefusedError, ConnectionBrokenError) as error:
-            if not _is_too_large(error):
+            if not _may_mean_too_large(error):
                 raise
             rehearsal.response.record_error(error)
             facts.batch_too_large_status = error.status
@@ -122,7 +124,8 @@ def _try_larger_batches(rehearsal: Rehearsal) -> str:
     return f"{count:,} records are accepted"
 
 
-def _is_too_large(error: ExportError) -> bool:
+def _may_mean_too_large(error: ExportError) -> bool:
+    """Return whether an error may mean that Pinterest refused a batch for its size."""
     return isinstance(error, ConnectionBrokenError) or error.status in _CONTENT
 
 
@@ -132,7 +135,7 @@ def _try_concurrent_batches(rehearsal: Rehearsal) -> str:
     count = min(DEFAULT_BATCH, facts.largest_batch or DEFAULT_BATCH)
     with _disable_retries(rehearsal.services.client):
         for number in _AT_ONCE:
-            errors = _send_concurrently(rehearsal, list_id, count=count, number=number)
+            errors = _send_concurrently(rehearsal, list_id, count=count, requests=number)
             if errors and (number == 1 or isinstance(errors[0], AccountError)):
                 raise errors[0]
             if errors:
@@ -152,9 +155,9 @@ def _disable_retries(client: Client) -> Iterator[None]:
         client.retry = before
 
 
-def _send_concurrently(rehearsal: Rehearsal, list_id: str, *, count: int, number: int) -> list[ExportError]:
-    """Send the same batch in `number` concurrent requests; return the errors of those that failed."""
-    records, errors, begin = rehearsal.make_batch(count), [], threading.Barrier(number)
+def _send_concurrently(rehearsal: Rehearsal, list_id: str, *, count: int, requests: int) -> list[ExportError]:
+    """Send a batch of `count` records in each of `requests` concurrent requests; return the errors of failed ones."""
+    records, errors, begin = rehearsal.make_batch(count), [], threading.Barrier(requests)
 
     def send_batch() -> None:
         begin.wait()
@@ -163,12 +166,9 @@ def _send_concurrently(rehearsal: Rehearsal, list_id: str, *, count: int, number
         except ExportError as error:
             errors.append(error)
 
-    # Daemons: Ctrl-C must not wait for responses.
-    threads = [threading.Thread(target=send_batch, daemon=True) for _ in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    # In daemon threads: Ctrl-C must not wait for responses.
+    for future in [start_thread(send_batch) for _ in range(requests)]:
+        future.result()
     return errors
 
 

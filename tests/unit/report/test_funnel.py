@@ -46,7 +46,7 @@ def sums(bars: Sequence[tuple[str, float]]) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize("name", RUNS)
 def test_the_bars_add_up(name: str) -> None:
-    bars = [(bar.kind, bar.count or 0) for bar in build_funnel(RUNS[name], size=None) if bar.kind != MATCHED]
+    bars = [(bar.kind, bar.count or 0) for bar in build_funnel(RUNS[name], size_entry=None) if bar.kind != MATCHED]
     if name == "two columns":
         del bars[0]  # rows, of which each holds several identifiers
     assert bars
@@ -70,7 +70,7 @@ def test_a_mirror_adds_up_as_an_export_does() -> None:
     assert [
         "Rows read 2000", "Valid 2000", "Different people 2000", "Opted out 200", "Without consent 5",
         "Control group 100", "In the audience 1695", "Matched, about 900",
-    ] == [text_of(bar) for bar in build_funnel(mirror(9), size=follow_up(9))]  # fmt: skip
+    ] == [text_of(bar) for bar in build_funnel(mirror(9), size_entry=follow_up(9))]  # fmt: skip
     assert "In the audience <small>40 joined, 12 left, 56 sent again</small>" in render_page([mirror(9)], now=FIRST_DAY)
 
 
@@ -86,11 +86,11 @@ def test_a_mirror_adds_up_as_an_export_does() -> None:
     ],
 )
 def test_the_last_bars_show_the_result(last_run: Entry, end: list[str]) -> None:
-    assert end == [text_of(bar) for bar in build_funnel(last_run, size=None)][-len(end) :]
+    assert end == [text_of(bar) for bar in build_funnel(last_run, size_entry=None)][-len(end) :]
 
 
 def test_a_loss_is_drawn_right_of_the_rest_and_omitted_if_zero() -> None:
-    bars = {bar.label: bar for bar in build_funnel(run(records=RECORDS), size=None)}
+    bars = {bar.label: bar for bar in build_funnel(run(records=RECORDS), size_entry=None)}
     assert (1250 / 16, 350 / 16) == pytest.approx((bars["Rejected"].start, bars["Rejected"].width), abs=0.01)
     assert LOST == bars["Opted out"].kind
     assert "Without consent" not in bars
@@ -98,13 +98,13 @@ def test_a_loss_is_drawn_right_of_the_rest_and_omitted_if_zero() -> None:
 
 
 def test_an_audience_larger_than_the_result_fits_the_picture() -> None:
-    bars = build_funnel(run(), size=follow_up(size=16_000))
+    bars = build_funnel(run(), size_entry=follow_up(size=16_000))
     assert [10.0, 100.0] == [bars[0].width, bars[-1].width]
 
 
 @pytest.mark.parametrize("rows", [{"read": 0}, {}])
 def test_a_run_that_read_no_row_has_no_picture(rows: dict[str, Any]) -> None:
-    assert [] == build_funnel(run(rows=rows), size=None)
+    assert [] == build_funnel(run(rows=rows), size_entry=None)
 
 
 @pytest.mark.parametrize("action", [each.action.name for each in ACTIONS] + ["mirror_current_audience", "erase"])
