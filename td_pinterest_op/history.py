@@ -78,7 +78,7 @@ def write_lift(task: workflow.Task, timing: Timing) -> None:
 
 
 def _open_history(task: workflow.Task, timing: Timing) -> History | None:
-    """Open the table named by the setting `history`, or else by the parameter `history`; None if neither is set."""
+    """Open the run history in the table that the task's setting, or else its parameter, `history` names; else None."""
     settings = task.params.get("result_settings")
     value = settings.get("history") if isinstance(settings, Mapping) else None
     value = task.params.get("history") if is_left_out(value) else value

@@ -55,10 +55,10 @@ def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     checks: dict[str, _Check] = {}
     with record_run(history, partial(_build_history_rows, settings, checks)):
         rows = history.read_rows(select_audience_rows(history.table, settings.audience_ids)) if history else []
-        past = build_audience_history(rows)
+        audience_history = build_audience_history(rows)
         with connect_services(task, settings, timing=timing) as services:
             for audience_id in settings.audience_ids:
-                checks[audience_id] = _check_audience(services.pinterest, audience_id, past, settings)
+                checks[audience_id] = _check_audience(services.pinterest, audience_id, audience_history, settings)
     states = [state for state, _ in checks.values() if state]
     conditions = [state.condition for state in states]
     usable, waiting = conditions.count(Condition.READY), conditions.count(Condition.MATCHING)
@@ -132,13 +132,13 @@ class AudienceState:
         return broken
 
 
-def _read_state(api: Api, audience_id: str, past: AudienceHistory) -> AudienceState:
-    """Return the state of an audience. `past`: its history. Raises AudienceError if the audience does not exist."""
+def _read_state(api: Api, audience_id: str, history: AudienceHistory) -> AudienceState:
+    """Return the state of an audience. Raises AudienceError if the audience does not exist."""
     audience = api.find_audience(audience_id)
     if audience is None:
         raise AudienceError(f"there is no audience {audience_id} in ad account {api.ad_account_id}: check both ids")
     customer_list = api.find_customer_list(audience.customer_list_id) if audience.customer_list_id else None
-    members = past.members.get(customer_list.id) if customer_list else None
+    members = history.members.get(customer_list.id) if customer_list else None
     if customer_list and members and members.is_sent:
         # Pinterest's counters show whether others changed the list since that run.
         is_changed = (customer_list.uploaded or 0) > members.records or customer_list.removed
@@ -158,17 +158,20 @@ _Check = tuple[AudienceState | None, str]
 """The state of an audience, None if it cannot be read, and its problem, "" if there is none."""
 
 
-def _check_audience(api: Api, audience_id: str, past: AudienceHistory, settings: StatusSettings) -> _Check:
-    """Read an audience, log its state, and check its limits. Raises errors that concern all audiences."""
+def _check_audience(api: Api, audience_id: str, history: AudienceHistory, settings: StatusSettings) -> _Check:
+    """Log and return an audience's state, and its problem if unreadable or beyond a limit. Raises AccountError.
+
+    Raises StoppedError as well. Any other error concerns this audience only, and is returned as its problem.
+    """
     try:
-        state = _read_state(api, audience_id, past)
+        state = _read_state(api, audience_id, history)
     except (AccountError, StoppedError):
         raise
     except ExportError as error:
         problem = f"audience {audience_id} cannot be read: {error}"
         log.warning("%s", problem)
         return None, problem
-    broken = state.find_broken_limits(settings, previous_size=past.sizes.get(audience_id))
+    broken = state.find_broken_limits(settings, previous_size=history.sizes.get(audience_id))
     label = f'audience {audience_id} "{escape(state.audience_name)}"'
     level = logging.INFO if state.condition is Condition.READY and not broken else logging.WARNING
     log.log(level, "%s: %s", label, state.summary)

@@ -43,23 +43,26 @@ def wait_for_consistency(client: Client) -> None:
 
 
 def repeat_until_list_is_ready(
-    request: Callable[[], _Answer], api: Api, *, list_id: str, has_records: bool = False
+    request: Callable[[], _Answer], api: Api, *, list_id: str, sends_records: bool = False
 ) -> _Answer:
-    """Return a request's result; repeat it while Pinterest processes its list. `has_records`: it contains records."""
+    """Send a request about a customer list; repeat it while Pinterest refuses it and is still processing the list.
+
+    Returns the request's result. `sends_records`: the request contains records; if so, only a 404 is repeated.
+    """
     for wait in api.client.retry.iterate_waits_for(PATIENCE):
         try:
             return request()
         except RequestRefusedError as error:
-            if not _can_succeed_later(error.status, api, list_id, has_records=has_records):
+            if not _can_succeed_later(error.status, api, list_id, sends_records=sends_records):
                 raise
             log.info("customer list %s is not ready (%s); trying again in %s", list_id, error, format_duration(wait))
         api.client.rate_limiter.wait(wait)
     return request()
 
 
-def _can_succeed_later(status: int | None, api: Api, list_id: str, *, has_records: bool) -> bool:
+def _can_succeed_later(status: int | None, api: Api, list_id: str, *, sends_records: bool) -> bool:
     """Whether a request, refused with an HTTP `status`, may succeed once Pinterest has processed its list."""
-    if has_records:  # a 400 may be about them
+    if sends_records:  # a 400 may be about them
         return status == 404
     if status not in _NOT_READY:
         return False

@@ -51,7 +51,7 @@ class ListName(NamedTuple):
 
 
 def parse_list_name(list_name: str) -> ListName | None:
-    """Return the part in brackets of a list's name, or None if this operator did not name the list."""
+    """Return session, job and fingerprint from the brackets in a list's name; None if this operator did not name it."""
     match = _LIST_NAME.search(list_name)
     return ListName(**match.groupdict()) if match else None
 
@@ -115,7 +115,7 @@ class CustomerLists:
         )
 
     def _find_fillable_lists(self, prefix: str) -> list[CustomerList]:
-        """Return lists with a name `prefix` that may be filled: not abandoned, and not in use by other audiences."""
+        """Return the lists whose name begins with `prefix`, unless they are abandoned or in use by other audiences."""
         named = [listed for listed in self.api.list_customer_lists() if listed.name.startswith(prefix)]
         if not named:
             return []
@@ -179,7 +179,7 @@ class CustomerLists:
     def add(self, list_id: str, records: Batch) -> Response:
         """Add records to a list. The request is repeated while Pinterest does not find the new list."""
         request = partial(self.api.change_records, list_id, records, operation="ADD")
-        return repeat_until_list_is_ready(request, self.api, list_id=list_id, has_records=True)
+        return repeat_until_list_is_ready(request, self.api, list_id=list_id, sends_records=True)
 
 
 @dataclass(slots=True, kw_only=True)

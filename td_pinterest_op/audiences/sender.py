@@ -73,7 +73,7 @@ class ConcurrencyLimit:
         return int(self._size)
 
     def lower_maximum(self, maximum: int) -> None:
-        """Allow no more than `maximum` requests from now on."""
+        """Allow at most `maximum` requests in flight at a time from now on."""
         self._maximum, self._size = maximum, min(self._size, maximum)
 
     def record_response(self, *, throttled: bool) -> None:

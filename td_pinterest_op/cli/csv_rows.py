@@ -164,7 +164,7 @@ class _CsvFile:
 
     @property
     def description(self) -> str:
-        """Text that names the columns to read and counts the others; "" if all have the expected names."""
+        """Text for the user: which columns are read, and as what; "" if all are, and each under its header."""
         if [name for _, name in self._columns] == [header.strip() for header in self._header]:
             return ""
         read = " and ".join(

@@ -26,7 +26,7 @@ _LISTING = options.combine_options(options.name_filter, options.env_file, option
 @click.command(epilog="\b\nExample:\n  td-pinterest accounts")
 @_LISTING
 @options.pass_common
-def accounts(common: CommonOptions, name: str | None) -> None:
+def accounts(common: CommonOptions, name_part: str | None) -> None:
     """List the ad accounts that the token may read, with the user's roles."""
     with open_connection(common) as connection:
         rows = [
@@ -40,7 +40,7 @@ def accounts(common: CommonOptions, name: str | None) -> None:
             for account in list_ad_accounts(connection.services.pinterest)
         ]
     _print_rows(
-        common, _filter_by_name(rows, name), ("id", "name", "status", "roles", "owner"), nothing="no ad account"
+        common, _filter_by_name(rows, name_part), ("id", "name", "status", "roles", "owner"), nothing="no ad account"
     )
 
 
@@ -48,12 +48,12 @@ def accounts(common: CommonOptions, name: str | None) -> None:
 @options.ad_account
 @_LISTING
 @options.pass_common
-def audiences(common: CommonOptions, name: str | None) -> None:
+def audiences(common: CommonOptions, name_part: str | None) -> None:
     """List the audiences of the ad account: ids, types, status, size and customer list of each."""
     with open_connection(common) as connection:
         rows = list(map(build_audience_row, connection.make_api().list_entities("audiences")))
     columns = ("id", "name", "audience_type", "status", "size", "customer_list_id", "created", "changed")
-    _print_rows(common, _filter_by_name(rows, name), columns, nothing="no audience")
+    _print_rows(common, _filter_by_name(rows, name_part), columns, nothing="no audience")
 
 
 @click.command(epilog="\b\nExamples:\n  td-pinterest lists\n  td-pinterest lists --left-behind")
@@ -61,7 +61,7 @@ def audiences(common: CommonOptions, name: str | None) -> None:
 @click.option("--left-behind", "only_unused", is_flag=True, help="Only lists that no audience uses.")
 @_LISTING
 @options.pass_common
-def lists(common: CommonOptions, only_unused: bool, name: str | None) -> None:
+def lists(common: CommonOptions, only_unused: bool, name_part: str | None) -> None:
     """List the customer lists of the ad account, and mark those that no audience uses.
 
     Pinterest has no way to delete a customer list: a replace or a clear leaves one behind. Of the operator's own lists
@@ -81,7 +81,7 @@ def lists(common: CommonOptions, only_unused: bool, name: str | None) -> None:
         *("id", "name", *(["list_type"] if any(row["list_type"] for row in rows) else []), "status", "uploaded"),
         *("used_by", "left_behind", "session", "job_id", "created", "changed"),
     ]
-    _print_rows(common, _filter_by_name(rows, name), columns, nothing="no customer list")
+    _print_rows(common, _filter_by_name(rows, name_part), columns, nothing="no customer list")
 
 
 @click.command(epilog="\b\nExample:\n  td-pinterest audience 2542620905475")
@@ -198,9 +198,9 @@ def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[
     }
 
 
-def _filter_by_name(rows: Iterable[dict[str, Any]], name: str | None) -> list[dict[str, Any]]:
-    """Return the rows whose name contains `name`, sorted by name, then by id."""
-    wanted = (name or "").casefold()
+def _filter_by_name(rows: Iterable[dict[str, Any]], name_part: str | None) -> list[dict[str, Any]]:
+    """Return the rows whose name contains `name_part`, sorted by name, then by id."""
+    wanted = (name_part or "").casefold()
     matching = [row for row in rows if wanted in str(row["name"] or "").casefold()]
     return sorted(matching, key=lambda row: (str(row["name"] or "").casefold(), len(row["id"]), row["id"]))
 

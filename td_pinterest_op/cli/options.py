@@ -56,7 +56,7 @@ as_json = _common_option("--json", "as_json", is_flag=True, help="Print JSON for
 quiet = _common_option("--quiet", is_flag=True, help="Print the result alone, without notes about the work.")
 yes = _common_option("--yes", is_flag=True, help="Do not ask before the first write.")
 name_filter = click.option(
-    "--name", "name", metavar="TEXT", help="Only those whose name contains this, in upper or lower case."
+    "--name", "name_part", metavar="TEXT", help="Only those whose name contains this, in upper or lower case."
 )
 
 

@@ -104,6 +104,7 @@ def _make_file_target(path: Path) -> Target:
         raise SettingsError(f"{path} is not a regular file: name another file")
 
     def store_in_file(secrets: Mapping[str, Secret]) -> str:
+        """Set the secrets as variables of the env file, keep its other lines, and return a text that names the file."""
         files.set_env_values(
             path, {variable: secrets[name].reveal() for variable, name in SECRETS.items() if name in secrets}
         )

@@ -188,7 +188,7 @@ FROM (
         self.insert_rows("note what was sent during a newer plan", rows)
 
     def compact_rows(self, *, member_count: int, valid_row_count: int) -> None:
-        """If valid rows far outnumber the members, write one row for each member. Deletes rows no longer valid.
+        """If valid rows far outnumber the members, replace them by one for each. Deletes replaced rows, if many.
 
         Many plans have the same effect. Every plan must be settled. A failure is only a warning: the next run tries
         again. A compaction is the ledger's state after a settled plan, and has the next number: rows that are written

@@ -50,7 +50,7 @@ class Batch:
 
 
 def _make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[Batch]:
-    """Yield batches of up to `size` records and limited length. `chunks`: pairs as in `Batch.parts`."""
+    """Yield batches of up to `size` records and _MAX_BATCH_BYTES. `chunks`: pairs of a layout and joined records."""
     batch: list[tuple[Shape, bytes]] = []
     records_left, bytes_left = size, _MAX_BATCH_BYTES
     for shape, chunk in chunks:
@@ -70,7 +70,10 @@ def _make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[
 
 @dataclass(frozen=True, slots=True)
 class PreparedRecords:
-    """An export's records, ready to send, by layout (`Shape`). `list_type`: the type of a customer list for them."""
+    """An export's records, ready to send, in a file for each layout: which keys a record has, with how many bytes.
+
+    `list_type`: the type of the customer list that is created for them.
+    """
 
     files: Mapping[Shape, Spool | SortedFile] = field(default_factory=dict)
     list_type: str = choose_list_type([])
@@ -105,12 +108,12 @@ class PreparedRecords:
         return _make_batches(self.read_chunks(), size)
 
     def read_chunks(self) -> Iterator[tuple[Shape, bytes]]:
-        """Yield pairs of a layout (`Shape`) and its next records, ascending and joined to a string. Raises OSError."""
+        """Yield pairs of a layout and a byte string of joined records; those of a layout ascend. Raises OSError."""
         return ((shape, chunk) for shape, file in self.files.items() for chunk in file.read_chunks())
 
 
 class RowSpool:
-    """Collects encoded rows in temporary files, one for each shape, then sorts them and drops repeats (`finish`).
+    """Collects encoded rows in temporary files, one for each layout (`Shape`); `finish` sorts them and drops repeats.
 
     An external id is not a digest: rows with one are encrypted. After an OSError only `close` works.
     """

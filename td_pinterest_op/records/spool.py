@@ -82,7 +82,7 @@ class SortedFile:
         """Do nothing: the digests are sorted already, and no digest comes twice."""
 
     def read_chunks(self) -> Iterator[bytes]:
-        """Yield all digests of the file, joined to strings of any length. Raises OSError."""
+        """Yield all digests of the file in chunks: byte strings of any number of them. Raises OSError."""
         end = self.unique_count * DIGEST_BYTES
         for start in range(0, end, _CHUNK_BYTES):
             yield self._file.read(start, min(_CHUNK_BYTES, end - start))
@@ -191,7 +191,7 @@ class Spool(Buckets):
         return unique_count
 
     def read_chunks(self) -> Iterator[bytes]:
-        """Yield all different digests in ascending order, joined to strings of any length. Raises OSError."""
+        """Yield all different digests, ascending, in chunks: byte strings of any number of them. Raises OSError."""
         return chain.from_iterable(map(self.read_segments, range(BUCKETS), self._unique_counts))
 
     def read_buckets(self) -> Iterator[Iterator[bytes]]:

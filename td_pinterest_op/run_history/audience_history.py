@@ -100,9 +100,9 @@ def _count_known_members(list_id: str, runs: Sequence[Row]) -> Members | None:
 def _is_untracked_change(
     run: Row, last_run: Row, *, members_known_since: int, list_workflows: Collection[str | None]
 ) -> bool:
-    """Whether `run` may have changed a list in an unknown way, because it erased people, failed or was killed.
+    """Whether `run` may have changed the list of `last_run` in an unknown way: it erased people, failed or was killed.
 
-    `last_run`: the last one that filled or changed this list. `members_known_since`: the first time at which all its
+    `last_run`: the last one that filled or changed the list. `members_known_since`: the first time at which all its
     members were known. `list_workflows`: those that write to the list, or erase.
     """
     is_unnamed = not run["customer_list_id"] and run["audience_id"] == last_run["audience_id"]

@@ -131,9 +131,10 @@ def read_parameter(name: str, value: object, type_: SettingType) -> Any:
 
 
 def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str, str]) -> ParsedSettings:
-    """Return the values of `result_settings`, with every problem. The arguments are those of `parse_settings`.
+    """Return the parsed values of `result_settings`, and all problems found in them, which are not raised.
 
-    The problems have the order of the table, with those of unknown keys at the end.
+    The arguments are those of `parse_settings`. The problems have the order of the table, with those of unknown keys
+    at the end.
     """
     parsed = ParsedSettings(table=table)
     try:

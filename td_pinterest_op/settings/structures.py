@@ -206,7 +206,7 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
     columns: dict[str, str] = {}
 
     def add_column(column: object, identifier_type: object) -> None:
-        """Add one entry of the setting to `columns`. Raises WrongValueError if it is wrong or repeats a column."""
+        """Add a column and its type to the result, `columns`. Raises WrongValueError if one is wrong or repeated."""
         name = column.strip().lower() if isinstance(column, str) else ""
         if not name:
             raise WrongValueError("the name of a column must be a string that is not blank")

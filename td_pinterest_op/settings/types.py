@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, mask
 
 Show = Callable[[object], str]
+"""Formats a value for an error message."""
 
 _LONGEST_SHOWN = 40
 _LONGEST_GUESSED = 64  # no key and no word of the settings is longer; difflib is slow on long text
@@ -217,7 +218,7 @@ def _read_text_line(value: object, _: Show) -> str:
 
 
 def _read_page_path(value: object, show: Show) -> str:
-    """Return the path of the file for a report page, which ends in .html or .htm. Raises WrongValueError."""
+    """Return a report page's path, which ends in .html or .htm. Raises WrongValueError. `show` has no effect."""
     path = _read_text_line(value, show)
     if not path.lower().endswith((".html", ".htm")):
         raise WrongValueError("the path does not end in .html")

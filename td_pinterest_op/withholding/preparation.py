@@ -59,9 +59,9 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> 
 
 
 def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
-    """Return the identifier columns of the people's query. Each list (`list_columns`) must have a type in common.
+    """Return the people's identifier columns. Raises JobError if an opt-out or consent list shares no type with them.
 
-    Raises JobError if one has not, if there are no columns, and if the control group cannot be chosen. `list_columns`:
+    Raises it as well if there are no columns, and if the control group cannot be chosen. `list_columns`:
     the identifier columns of each opt-out or consent list.
     """
     selected = {name.lower() for name, _ in job.schema}

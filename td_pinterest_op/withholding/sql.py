@@ -154,7 +154,10 @@ def _build_single_persons_select(query: Query, control: Control | None) -> str:
 
 
 def _build_persons_select(query: Query, control: Control | None) -> str:
-    """Return a SELECT of each person's different digests and reasons, with counts, if a person may have several."""
+    """Return a SELECT with a row for each person and digest, or person and reason for rejection, and counts of values.
+
+    For people who may have several identifiers, or a key for the control group. Those with equal values are one.
+    """
     key, answers, in_control = "", "answers", "0"
     if control and control.by:
         position = find_position(control.by, query.names)

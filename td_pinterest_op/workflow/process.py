@@ -165,6 +165,7 @@ def _silence_excepthook(failure: ExportError) -> None:
     before = sys.excepthook
 
     def print_unless_failure(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        """Print an uncaught error by the previous `sys.excepthook`, unless it is `failure`."""
         if error is not failure:
             before(kind, error, traceback)
 

@@ -157,7 +157,7 @@ class AudienceAction(abc.ABC):
         """
 
         def find_namesakes_if_listed() -> tuple[list[Audience], list[Audience]] | None:
-            """Return all audiences of the new name, or None as long as Pinterest's listing lacks `audience`."""
+            """Return others' and this session's audiences of the new name; None until Pinterest lists `audience`."""
             others, own = self._find_namesakes()
             return (others, own) if audience.id in {each.id for each in others + own} else None
 

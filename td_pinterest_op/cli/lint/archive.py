@@ -31,7 +31,7 @@ class Archive:
 
     @cached_property
     def packed_bytes(self) -> int:
-        """The archive's compressed size in bytes, or its uncompressed size if that already fits the hosted limit."""
+        """The archive's size in bytes: compressed, or uncompressed if hosted Treasure Workflow accepts that size."""
         if self.total_bytes <= HOSTED_BYTES:
             return self.total_bytes
         with tempfile.TemporaryFile() as file:

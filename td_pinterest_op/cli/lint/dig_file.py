@@ -205,6 +205,7 @@ class _YamlReader:
         return None
 
     def _convert_node(self, node: yaml.Node, path: Path, line: int) -> Value:
+        """Return a YAML node, its members or items too, as a `Value`. `path`, `line`: its file and line number."""
         if node.tag.startswith("!include"):
             self._dig.add_error(make_place(path, node.start_mark.line + 1), "yaml", _SPACE_MISSING)
         if isinstance(node, yaml.MappingNode):

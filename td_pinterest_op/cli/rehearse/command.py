@@ -64,15 +64,22 @@ def _parse_steps(_context: click.Context, option: click.Parameter, text: str | N
 
 
 @click.command(epilog=_EXAMPLE)
-@click.option("--only", "wanted", metavar="STEP,…", callback=_parse_steps, help="Only these steps, and what they need.")
-@click.option("--no-large", is_flag=True, help="Leave out the step batches, those of more than 10,000 records.")
+@click.option(
+    "--only", "requested_steps", metavar="STEP,…", callback=_parse_steps, help="Only these steps, and what they need."
+)
+@click.option(
+    "--no-large",
+    "without_large_batches",
+    is_flag=True,
+    help="Leave out the step batches, those of more than 10,000 records.",
+)
 @click.option(
     "--output", type=FILE, default="rehearsal.json", show_default=True, help="The file to write the results to."
 )
 @options.yes
 @options.combine_options(options.ad_account, options.env_file, options.as_json, options.quiet)
 @options.pass_common
-def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, output: Path) -> None:
+def rehearse(common: CommonOptions, requested_steps: Sequence[Step], without_large_batches: bool, output: Path) -> None:
     """Find out, in your ad account, what Pinterest does where its documentation is silent.
 
     Says first what it does and what it leaves behind, and asks. It creates customer lists and an audience of its own,
@@ -82,12 +89,12 @@ def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, outp
 
     Steps: token, account, list_without_records, list, batches, at_once, records_v2, audience, move, remove.
     """
-    wanted = [step for step in wanted if not (no_large and step.name == LARGE)]
-    if not wanted:
+    requested = [step for step in requested_steps if not (without_large_batches and step.name == LARGE)]
+    if not requested:
         raise click.UsageError("no step is left to run: --no-large leaves out the only step that --only names")
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: create it, or name another file")
-    count, to_do = RequestCounts(), _add_needed_steps(wanted)
+    count, to_do = RequestCounts(), _add_needed_steps(requested)
     names = {step.name for step in to_do}
     writes = sum(step.writes for step in to_do) + ("audience" in names and "remove" not in names)
     response = DecisiveResponse()
@@ -106,7 +113,7 @@ def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, outp
         at = datetime.fromtimestamp(SYSTEM.now(), timezone.utc)
         rehearsal = Rehearsal(connection, api, response=response, timing=SYSTEM)
         steps = _run_steps(rehearsal, to_do, common)
-    names = {step.name for step in wanted}
+    names = {step.name for step in requested}
     result = {
         "version": __version__,
         "at": f"{at:%Y-%m-%dT%H:%M:%SZ}",

@@ -65,7 +65,7 @@ class DecisiveResponse:
     is_write: bool = False
 
     def clear_response(self) -> None:
-        """Reset the status and the code before the next step."""
+        """Reset the status and the code to None, before a step sends its first request."""
         self.status, self.code, self.is_write = None, None, False
 
     def record_response(self, request: Request, response: Response) -> None:
