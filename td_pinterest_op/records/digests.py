@@ -49,7 +49,7 @@ class ColumnKeys:
 
     @property
     def comparable_digests(self) -> list[bytes]:
-        """The valid values (also external ids) as digests, for comparison to opt-outs, consents and other rows."""
+        """The valid values (also external ids) as digests, to compare with opt-outs, consents and other rows."""
         type_, keys = self.column.type, [*filter(None, self.keys)] if self.rejected else self.keys
         return keys if type_.is_hashed else [compute_comparable_digest(type_, key) for key in keys]
 
