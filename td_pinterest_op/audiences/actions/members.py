@@ -184,8 +184,14 @@ class Clear(Replace):
         uses=("even_if_used",),
     )
 
+    _audience: Audience
+
     def check_audience(self) -> None:
         """Find the audience. Raises AudienceError if it is not empty and active ad groups use it."""
-        audience = self._find_usable_audience()
-        if not self._settings.even_if_used and not self._lists.is_empty(audience):
-            require_unused(self._api, audience)
+        self._audience = self._find_usable_audience()
+        if not self._settings.even_if_used and not self._lists.is_empty(self._audience):
+            require_unused(self._api, self._audience)
+
+    def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
+        """Return the steps that create an empty list and switch the audience to it, unless the audience is empty."""
+        return self._plan_replacement(self._audience, prepared)
