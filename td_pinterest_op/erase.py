@@ -139,7 +139,7 @@ class _Erasure:
                 self.targets.append(_Target(account, reason=str(error)))
 
     def read_people(self, services: Services, source: Source, spool: Spool) -> PreparedRecords:
-        """Read unique identifiers into the spool. Raises InvalidRowsError if invalid ones are not ignored."""
+        """Read the query's identifiers into the spool, each once. Raises InvalidRowsError (see `check_values`)."""
         stats = self.stats
         rows = open_job_rows(services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)

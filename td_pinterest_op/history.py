@@ -35,7 +35,7 @@ class Lift:
     """Writes the history row of a lift comparison. Its figures are the stored result of the td> task before it."""
 
     def run(self) -> None:
-        """Write the row, with the task's `ad_account_id` and `audience_id`. Raises SettingsError without a result."""
+        """Write the row of the comparison that the td> task before has computed. Raises SettingsError if it has not."""
         with TaskProcess():
             write_lift(workflow.get_current_task(), SYSTEM)
 

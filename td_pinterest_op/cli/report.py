@@ -67,7 +67,7 @@ def report(
     if common.as_json:
         screen.print_json({"file": str(output), "entries": len(runs)})
     elif not common.quiet:
-        screen.print_line(f"Wrote {output}, from {format_count(len(runs), runs[0].kind, 'runs and follow-ups')}")
+        screen.print_line(f"Wrote {output}, from {format_count(len(runs), runs[0].kind, 'runs and status checks')}")
 
 
 def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:

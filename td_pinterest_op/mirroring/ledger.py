@@ -146,7 +146,7 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op END AS op, d
   AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
 
     def find_newer_plan(self) -> int | None:
-        """Return the number of the newest plan whose run found this run's plan in the ledger, or None if there is none.
+        """Return the number of the newest plan that was made with knowledge of this run's plan, or None without one.
 
         A plan that was made at the same time and does not take this one into account is not sent: its run notices.
         """
@@ -208,7 +208,7 @@ FROM (
             log.warning("the ledger could not be compacted; the next run tries again: %s", error)
 
     def _write_members(self, member_count: int) -> None:
-        """Write a row for each digest that is or may be in the audience; make them valid if `member_count` exist."""
+        """Write a row for each digest that is or may be in the audience; they count once `member_count` are written."""
         state, number = self.state, self.state.seen + 1
         rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined

@@ -50,7 +50,7 @@ class Batch:
 
 
 def _make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[Batch]:
-    """Yield batches of up to `size` records and _MAX_BATCH_BYTES. `chunks`: pairs of a layout and joined records."""
+    """Yield batches of at most `size` records and _MAX_BATCH_BYTES bytes. `chunks`: a shape each, and its records."""
     batch: list[tuple[Shape, bytes]] = []
     records_left, bytes_left = size, _MAX_BATCH_BYTES
     for shape, chunk in chunks:

@@ -126,6 +126,7 @@ class IdentifierReader(Reader):
         stats.columns = len(settings.columns) + sum(column.is_array for column in settings.columns)
 
     def _store_valid_records(self, block: Block, column_keys: Sequence[ColumnKeys]) -> Rejected:
+        """Store each valid identifier of a block as a record, count them, and return rejected rows with the reasons."""
         self._store_identifiers(block, column_keys)
         self._stats.valid += sum(column.valid_count for column in column_keys)
         rejected = [rejection for column in column_keys for rejection in column.rejected]
@@ -156,6 +157,7 @@ class RowReader(Reader):
         self._files.callback(self._kept.close)
 
     def _store_valid_records(self, block: Block, column_keys: Sequence[ColumnKeys]) -> Rejected:
+        """Store each row of a block that has a valid key as a record, count them, and return the rejected rows."""
         rows = encode_rows(column_keys, count=len(block[0]))
         self._store_rows(block, column_keys, rows)
         self._stats.valid += len(block[0]) - len(rows.rejected)

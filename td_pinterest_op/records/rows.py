@@ -119,7 +119,7 @@ class EncodedRows:
 
 
 def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
-    """Return the `count` rows of a block as they are sent, encoded as bytes from the identifiers in each column.
+    """Return the `count` rows of a block as bytes, with a reason for each invalid row. `column_keys`: by column.
 
     A row without a valid key gets one reason: a null tells only that it has no such key, so any other reason precedes.
     """
@@ -156,7 +156,7 @@ def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows
 def _encode_part(
     keys: Iterable[tuple[bytes, ...]], shapes: list[int], positions: Sequence[int], count: int
 ) -> EncodedPart:
-    """Return encoded rows, each of joined keys. Puts the length of a row's external id into its number in `shapes`."""
+    """Join the keys of each row. Also adds the length of a row's external id to its shape's number in `shapes`."""
     rows = [*map(b"".join, keys)]
     has_external_ids = any(shape & _EXTERNAL_ID for shape in {*shapes})
     for position, shape in enumerate(shapes) if has_external_ids else ():

@@ -74,7 +74,7 @@ class SortedFile:
         self.close = self._file.close
 
     def add(self, digests: Sequence[bytes]) -> None:
-        """Write digests to the end of the file, all greater than those before. Raises OSError."""
+        """Append digests. They must be in ascending order, and greater than all digests before. Raises OSError."""
         self._file.write(self.unique_count * DIGEST_BYTES, b"".join(digests))
         self.unique_count += len(digests)
 

@@ -126,7 +126,7 @@ def build_hashing_statement(query: Query, *, control: Control | None) -> str:
 def build_selecting_statement(
     comment: str, query: Query, expressions: Mapping[int, str], *, already_hashed_prefix: str = ""
 ) -> str:
-    """Return a SELECT of `expressions` over a query: SQL by position of the query's column whose name it gets."""
+    """Return a SELECT from a query. `expressions`: a column's position in the query → the SQL to select for it."""
     columns = ",\n  ".join(f"{expressions[place]} AS {quote_name(query.names[place])}" for place in sorted(expressions))
     statement = (
         f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query, already_hashed_prefix=already_hashed_prefix)}\n)"

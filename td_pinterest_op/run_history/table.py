@@ -108,7 +108,7 @@ def build_run_row(statistics: Mapping[str, Any]) -> Row:
 
 
 def build_follow_up_row(audience: Mapping[str, Any]) -> Row:
-    """Return the history row of a follow-up (a status check), from the audience's state in `pinterest_status`."""
+    """Return the history row of a status check. `audience`: the audience's state, as the check stores it for digdag."""
     figures = {"audience_status": audience.get("status"), "audience_size": audience.get("size")}
     return {"kind": FOLLOW_UP, **figures, **{name: value for name, value in audience.items() if name in NAMES}}
 

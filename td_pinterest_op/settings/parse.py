@@ -131,7 +131,7 @@ def read_parameter(name: str, value: object, type_: SettingType) -> Any:
 
 
 def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str, str]) -> ParsedSettings:
-    """Return the parsed values of `result_settings`, and all problems found in them, which are not raised.
+    """Parse `result_settings` (`raw`) by a table of settings. Return the values and all problems; raise no problem.
 
     The arguments are those of `parse_settings`. The problems have the order of the table, with those of unknown keys
     at the end.

@@ -183,7 +183,7 @@ def _read_each(readers: Iterable[tuple[str, Callable[[], _V]]], faults: Sequence
 
 
 def _read_items(item_type: SettingType, value: object, show: Show) -> list[str]:
-    """Return each item of a list, read as `item_type`. Raises WrongValueError, which numbers the wrong items."""
+    """Return each item of a list, read as `item_type`. Raises WrongValueError, with the position of each wrong item."""
     items = enumerate(read_list_items(value), start=1)
     return _read_each((f"number {position}: ", partial(item_type.read, item, show)) for position, item in items)
 

@@ -63,7 +63,7 @@ class SingleIdentifierPeople:
         self._controlled.close()
 
     def add(self, column_keys: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
-        """Add a person for each row of a block. `may_be_sent`: False if no row may be sent at all. Raises OSError."""
+        """Add a person for each row of a block. `in_control`: whether each is in the control group. Raises OSError."""
         (column,) = column_keys
         # With one identifier a person, the opt-out list itself withholds the identifier of an unsent person.
         if may_be_sent:
@@ -124,9 +124,9 @@ class People:
         self._flags = bytearray()
 
     def add(self, column_keys: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
-        """Add a person for each row of a block. `may_be_sent`: False if no row may be sent at all. Raises OSError.
+        """Add a person for each row of a block. `in_control`: whether each is in the control group. Raises OSError.
 
-        If people who may not be sent opted out, their identifiers are not sent for others either.
+        `may_be_sent`: False for people who are not sent. If they opted out, others do not get their identifiers either.
         """
         first = len(self._flags)
         self._flags += bytes(in_control) if may_be_sent else bytes([_UNSENT]) * len(in_control)
@@ -141,7 +141,7 @@ class People:
             self._pairs.add([digest + end for digest, end in zip(column.comparable_digests, ends, strict=True)])
 
     def compare_with_lists(self) -> None:
-        """Look up everybody's identifiers in the lists, and set the flags of each person. Raises OSError.
+        """Look up everybody's identifiers in the opt-out and consent lists, and mark who is on which. Raises OSError.
 
         Nobody can be added afterwards.
         """

@@ -28,7 +28,7 @@ _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
 
 
 def build_people_select(query: Query, *, list_tables: Mapping[str, str], control: Control | None) -> str:
-    """Return a SELECT of the digests to send, and of the reasons why others are rejected or withheld, with counts.
+    """Return a SELECT with a row for each digest to send, and for each reason why others are rejected or withheld.
 
     Columns: `answer`, a digest or a reason; `people`, how many digests; `given`, how many values;
     `hashed`, how many of those were digests; `row_count` and `invalid_rows`, which add up to those of the query.

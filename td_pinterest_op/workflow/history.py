@@ -43,7 +43,7 @@ _Execute = Callable[[TreasureData, Source], Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """The rows about one task's runs, in a table of Treasure Data. After a failure, later calls do nothing."""
+    """The rows about one task's runs, in a table of Treasure Data. After a call that fails, later calls do nothing."""
 
     task: Task
     database: str

@@ -264,7 +264,7 @@ def read_database(task: Task, *, needed_by: str) -> str:
 
 
 def _build_source(task: Task, name: str, *, needed_by: str) -> Source:
-    """Return the source for the query in the parameter `name`. `needed_by`: the feature that uses it."""
+    """Return the source for the query in the task's parameter `name`. `needed_by`: what needs it, for messages."""
     sql = read_sql(str(task.params[name]), key=name)
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     errors = SettingsErrorCollector()

@@ -32,7 +32,7 @@ class Create(MembersAction):
     )
 
     def check_audience(self) -> tuple[Audience | None, Audience | None]:
-        """Return the audience of the new name that another session created, and this session's; each may be None.
+        """Find audiences with the name to be created: return another session's, or None, and this session's, or None.
 
         Raises AudienceError if `if_exists` is fail, or does not fit, and another session's audience exists.
         """

@@ -245,7 +245,7 @@ class _YamlReader:
             self._dig.add_error(
                 here,
                 "left-out",
-                f"{name} has a path with `..`, which digdag does not include: move the file into the project folder",
+                f"{name} has a path with `..`, so digdag does not include this file: move it into the project folder",
             )
         elif target in self._open:
             self._dig.add_error(here, "yaml", f"{name} includes itself")
