@@ -83,10 +83,9 @@ class CustomerLists:
     ) -> "TargetList":
         """Return an earlier try's list for the records, or one to create. `is_exact`: it must have no other people.
 
-        An earlier try is one of the same workflow session. Other records (of a corrected query, say) need a list of
-        their own; the fingerprint distinguishes them. Without records, any list that is still empty will do. Somebody
-        may have added people to the list that the audience uses now (`current_list_id`) or to an earlier one: a list
-        with more than the records is taken only if not `is_exact`.
+        An earlier try is one of the same session. Other records need a list of their own; the fingerprint distinguishes
+        them. Without records, any list that is still empty will do. Somebody may have added people to the list in use
+        (`current_list_id`) or to an earlier one: a list with more than the records is taken only if not `is_exact`.
         """
         is_empty = not prepared.record_count
         prepared, job = (PreparedRecords(), _NO_JOB) if is_empty else (prepared, job_id or _FILE)

@@ -53,9 +53,9 @@ def changes_select(people: str, *, ledger: Ledger, settings: Settings) -> str:
     """Return the SELECT that compares people with the ledger, and decides whether to add or remove each digest.
 
     Each digest's change is join, leave, due (a member to be sent again, maybe), stay, or out (no member, as before).
-    Other rows are the reasons why values are rejected and people withheld.
-    Digests without a change are only counted. `turn` orders digests by their last join, the oldest first. `people`: a
-    table or SELECT with the columns of `withholding.sql.build_people_select`.
+    Other rows are the reasons why values are rejected and people withheld. Digests without a change are only counted.
+    `turn` orders digests by their last join, the oldest first. `people`: a table or SELECT with the columns of
+    `withholding.sql.build_people_select`.
     """
     state, replaces = ledger.state, choose_mode(ledger.state, settings) == REPLACE
     # Without rows, the ledger's table may be missing.
