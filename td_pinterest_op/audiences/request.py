@@ -13,9 +13,9 @@ from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.records.sql import find_hashing_reason, require_hashable
 from td_pinterest_op.settings.parse import (
     TASK_PARAMETERS,
+    build_settings,
     drop_console_keys,
     find_misspelt_parameters,
-    parse_settings,
     parse_values,
 )
 from td_pinterest_op.settings.structures import read_mapping
@@ -103,11 +103,10 @@ def read_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | 
     """Return the checked request. `rows` replace those of the task's job. Raises SettingsError with every problem."""
     raw = task.params.get("result_settings")
     if "activation_id" in task.params and isinstance(raw, str):  # the console's text
-        with contextlib.suppress(WrongValueError):  # `parse_settings` reports unreadable text
+        with contextlib.suppress(WrongValueError):  # `build_settings` reports unreadable text
             raw = drop_console_keys(read_mapping(raw), table)
-    action = parse_values(raw, table=table, environ=task.environ).action
-    errors = SettingsErrorCollector()
-    settings = errors.call(parse_settings, raw, table=table, environ=task.environ)
+    parsed, errors = parse_values(raw, table=table, environ=task.environ), SettingsErrorCollector()
+    action, settings = parsed.action, errors.call(build_settings, parsed)
     if settings and settings.history:  # only for its problems: the history finds the database again
         errors.call(read_history_database, task, settings.history)
     errors.call(getattr, task, "endpoints")

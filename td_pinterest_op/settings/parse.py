@@ -94,12 +94,18 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
         table: the settings that there are, and the actions.
         environ: where credentials that are left out, and `${secret:…}` in any setting, are looked up.
     """
-    parsed = parse_values(raw, table=table, environ=environ)
+    settings: _C = build_settings(parse_values(raw, table=table, environ=environ))
+    return settings
+
+
+def build_settings(parsed: ParsedSettings) -> Any:
+    """Return parsed values as the settings class of their table. Raises SettingsError with every problem."""
     if parsed.problems:
         lines = [f"- {problem.key}: {problem.text}" for problem in parsed.problems]
         text = "\n".join([f"result_settings has {format_count(len(lines), 'problem')}:", *lines])
         raise SettingsError(text, problems=parsed.problems)
-    keys, action, known = find_declared_settings(table.kind), parsed.action, parsed.values
+    table, action, known = parsed.table, parsed.action, parsed.values
+    keys = find_declared_settings(table.kind)
     values = {key.name: known.get(key.name, key.default) for key in keys}
     for key in keys:
         if key.single:
