@@ -2,6 +2,7 @@
 
 import contextlib
 import enum
+import functools
 import ipaddress
 import json
 import os
@@ -166,6 +167,7 @@ class Transport:
     def __init__(self, *, connect_timeout: float, write_timeout: float, read_timeout: float, connections: int) -> None:
         self._timeout = (connect_timeout, read_timeout)
         self._adapter = _Adapter(write_timeout=write_timeout, connections=connections)
+        self._find_proxies = functools.cache(_find_proxies)  # of an origin: it reads the whole environment
 
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
@@ -183,7 +185,8 @@ class Transport:
             # Not by a session, which adds credentials of ~/.netrc, and parses where a redirect leads.
             request = requests.Request(method, url, headers={**_HEADERS, **headers}, data=body, auth=auth).prepare()
             verify = next(filter(None, map(os.environ.get, _CERTIFICATE_VARIABLES)), True)
-            options: dict[str, Any] = {"timeout": self._timeout, "verify": verify, "proxies": _find_proxies(url)}
+            proxies = self._find_proxies(urllib.parse.urljoin(url, "/"))
+            options: dict[str, Any] = {"timeout": self._timeout, "verify": verify, "proxies": proxies}
             with self._adapter.send(request, stream=True, **options) as response:
                 # urllib3 before 2.0 takes a body that breaks off for a whole one, unless it has to compare the lengths.
                 response.raw.enforce_content_length = True
