@@ -6,12 +6,13 @@ import hmac
 import http.server
 import queue
 import socket
-import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from td_pinterest_op.errors import AccountError, SettingsError
 from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.runtime.shutdown import start_thread
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>td-pinterest</title>
@@ -42,7 +43,7 @@ def listen_for_redirect(redirect: str, *, state: str) -> Iterator[queue.Queue[Ma
     arrived: queue.Queue[Mapping[str, str]] = queue.Queue()
     with contextlib.ExitStack() as stack:
         for server in _open_servers(port, _make_handler(path, state, arrived)):
-            threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
+            start_thread(partial(server.serve_forever, 0.1))
             stack.callback(server.server_close)
             stack.callback(server.shutdown)
         yield arrived
