@@ -155,7 +155,7 @@ def _read_state(api: Api, audience_id: str, history: AudienceHistory) -> Audienc
 
 
 _Check = tuple[AudienceState | None, str]
-"""The state of an audience, None if it cannot be read, and its problem, "" if there is none."""
+"""The state of an audience, None if it cannot be read, and its problem, or "" without one."""
 
 
 def _check_audience(api: Api, audience_id: str, history: AudienceHistory, settings: StatusSettings) -> _Check:
