@@ -16,10 +16,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     archive = collect_archive(options.folder.resolve())
     print(f"Pushing {len(archive.sizes):,} files of {archive.total_bytes:,} bytes together.")
-    excess = archive.excess_for_hosted if options.by == "td" else archive.excess_for_server
-    if excess:
-        print(f"Too large: {excess}.")
-    return 1 if excess else 0
+    problem = archive.hosted_size_problem if options.by == "td" else archive.server_size_problem
+    if problem:
+        print(f"Too large: {problem}.")
+    return 1 if problem else 0
 
 
 if __name__ == "__main__":

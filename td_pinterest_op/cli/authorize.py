@@ -218,10 +218,10 @@ def _print_authorization(client: Client, grant: Grant, *, stored_in: str, next_c
     screen.print_line(f"\nNext: {next_command}")
 
 
-def _read_accounts_and_user(client: Client, grant: Grant, token_place: str) -> tuple[list[AdAccount], str | None]:
+def _read_accounts_and_user(client: Client, grant: Grant, stored_in: str) -> tuple[list[AdAccount], str | None]:
     """Return the ad accounts and user name of a token; [] or None for what a failed request leaves unknown.
 
-    Prints a note about a failed request. Raises StoppedError, whose text then includes `token_place`.
+    Prints a note about a failed request. Raises StoppedError, whose text then includes `stored_in`.
     """
     tokens = TokenSource(Bearer(grant.access_token, expires_at=float("inf")))
     api = Api(client=client, tokens=tokens, ad_account_id="")
@@ -233,7 +233,7 @@ def _read_accounts_and_user(client: Client, grant: Grant, token_place: str) -> t
         if "user_accounts:read" in grant.scopes:
             return accounts, read_username(api)
     except StoppedError as error:
-        raise error.extend(f". The refresh token is stored in {token_place}") from None
+        raise error.extend(f". The refresh token is stored in {stored_in}") from None
     except ExportError as error:
         screen.print_note(f"The token is stored, but its user and ad accounts cannot be shown now: {error}")
     owners = {account.owner for account in accounts if "OWNER" in account.roles and account.owner}

@@ -145,14 +145,14 @@ class Credentials:
         return save_token
 
     def open_services(
-        self, *, count: RequestCounts | None = None, on_response: OnResponse | None = None, timing: Timing = SYSTEM
+        self, *, counts: RequestCounts | None = None, on_response: OnResponse | None = None, timing: Timing = SYSTEM
     ) -> contextlib.AbstractContextManager[Services]:
         """Connect to Treasure Data and Pinterest within the block. `count` counts the write requests to Pinterest."""
         return connect_services(
             self.build_task(),
             self.build_settings(),
             timing=timing,
-            counts=count,
+            counts=counts,
             on_new_refresh_token=self.make_token_saver(),
             on_response=on_response,
         )
@@ -246,7 +246,7 @@ class Connection:
 def open_connection(
     common: CommonOptions,
     *,
-    count: RequestCounts | None = None,
+    counts: RequestCounts | None = None,
     on_response: OnResponse | None = None,
     timing: Timing = SYSTEM,
 ) -> Iterator[Connection]:
@@ -254,7 +254,7 @@ def open_connection(
     credentials = find_credentials(common.env_file)
     credentials.require_variables(*PINTEREST_SECRETS)
     common.print_note(f"Credentials: {credentials.describe_sources()}")
-    with credentials.open_services(count=count, on_response=on_response, timing=timing) as services:
+    with credentials.open_services(counts=counts, on_response=on_response, timing=timing) as services:
         yield Connection(services=services, credentials=credentials, common=common)
 
 

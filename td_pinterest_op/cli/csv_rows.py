@@ -72,11 +72,11 @@ class CsvOptions:
 
 @contextlib.contextmanager
 def open_csv_rows(
-    path: Path, *, options: CsvOptions = CsvOptions(), note: Callable[[str], None] = lambda _: None
+    path: Path, *, options: CsvOptions = CsvOptions(), print_note: Callable[[str], None] = lambda _: None
 ) -> Iterator[Rows]:
     """Open a CSV file, plain or gzip, and yield its rows. A pipe is read as its data arrives.
 
-    Columns that hold no identifier are left out; `note` gets one line about that. No message shows the header of such
+    Columns that hold no identifier are left out; `print_note` gets one line about that. No message shows the header of such
     a column, since the first line of a file without a header may be a person. Raises JobError for a file that cannot
     be read.
 
@@ -93,7 +93,7 @@ def open_csv_rows(
             with io.TextIOWrapper(binary, encoding=encoding, errors=errors, newline="") as text:
                 file = _CsvFile(path, text, options)
                 if file.description:
-                    note(file.description)
+                    print_note(file.description)
                 job = Job(
                     id="-",
                     schema=file.schema,

@@ -93,12 +93,12 @@ def export(
     precedence. The same command on the same day (in UTC) continues where a stopped or killed one left off.
     """
     credentials = find_credentials(common.env_file)
-    in_file, of_file = files.read_task_file(settings)
-    raw = _complete_settings(in_file, credentials, common) | ({"dry_run": True} if dry_run else {})
+    file_settings, file_params = files.read_task_file(settings)
+    raw = _complete_settings(file_settings, credentials, common) | ({"dry_run": True} if dry_run else {})
     action = find_action(raw)
     reads_rows = action is None or action.reads_rows
-    _require_one_source(source, of_file, reads_rows=reads_rows)
-    params = _merge_params(of_file, source)
+    _require_one_source(source, file_params, reads_rows=reads_rows)
+    params = _merge_params(file_params, source)
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
     answers = build_answers(raw, params) if project_folder else None
     asks_warehouse = reads_rows and (not source["csv_file"] or any(name in params for name in LISTS))
@@ -131,10 +131,10 @@ def run_export_task(
 
 
 def _complete_settings(
-    in_file: Mapping[str, object], credentials: Credentials, common: CommonOptions
+    file_settings: Mapping[str, object], credentials: Credentials, common: CommonOptions
 ) -> dict[str, object]:
     """Return the file's settings, overridden by the command's options and completed from the environment."""
-    raw = {"type": "pinterest", "audience_type": "customer_list", **in_file}
+    raw = {"type": "pinterest", "audience_type": "customer_list", **file_settings}
     if common.ad_account or not raw.get("ad_account_id"):
         raw["ad_account_id"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     of_audience = {name for name in raw if str(name).startswith("audience_id")}
@@ -146,18 +146,18 @@ def _complete_settings(
     return raw
 
 
-def _merge_params(of_file: Mapping[str, object], source: Mapping[str, Any]) -> dict[str, object]:
+def _merge_params(file_params: Mapping[str, object], source: Mapping[str, Any]) -> dict[str, object]:
     """Return the task's parameters from the settings file, overridden by those from the command's options."""
     lists = {name: files.read_sql(source[name], f"--{name}") for name in LISTS if source[name]}
     of_options = {name: value for name, value in build_query_params(source).items() if value is not None} | lists
     of_options |= {name: source[name] for name in ("database", "engine") if source[name]}
     has_source = any(source[option] for option in _SOURCES)
-    return {name: value for name, value in of_file.items() if not (has_source and name in _SOURCES)} | of_options
+    return {name: value for name, value in file_params.items() if not (has_source and name in _SOURCES)} | of_options
 
 
-def _require_one_source(source: Mapping[str, Any], of_file: Mapping[str, object], *, reads_rows: bool) -> None:
+def _require_one_source(source: Mapping[str, Any], file_params: Mapping[str, object], *, reads_rows: bool) -> None:
     """Raise click.UsageError unless exactly one source of rows is named, or none for an action that reads no rows."""
-    known = {name for name in source if source[name]} | of_file.keys()
+    known = {name for name in source if source[name]} | file_params.keys()
     named = [option for option in _SOURCES if source[option]]
     if len(named) > 1 or (reads_rows and known.isdisjoint(_SOURCES)):
         raise click.UsageError("give exactly one of --job ID, --query FILE --database DB, or --csv FILE")
@@ -195,15 +195,15 @@ def _make_session_key(
 
 
 def _open_csv_file(
-    path: Path | None, settings: Mapping[str, object], only: Sequence[str], note: Callable[[str], None]
+    path: Path | None, settings: Mapping[str, object], column_names: Sequence[str], print_note: Callable[[str], None]
 ) -> contextlib.AbstractContextManager[Rows | None]:
     """Return a context manager that opens the file of --csv, or yields None if there is no path."""
     if path is None:
         return contextlib.nullcontext()
     takes_rows = str(settings.get("records", "")).strip().lower() == "rows"
     types = tuple(TYPES if takes_rows else LIST_TYPES)
-    columns = CsvOptions(types=types, other_columns=_find_named_columns(settings), only=only)
-    return open_csv_rows(path, options=columns, note=note)
+    columns = CsvOptions(types=types, other_columns=_find_named_columns(settings), only=column_names)
+    return open_csv_rows(path, options=columns, print_note=print_note)
 
 
 def _find_named_columns(settings: Mapping[str, object]) -> Collection[str]:

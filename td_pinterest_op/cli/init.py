@@ -18,7 +18,7 @@ from td_pinterest_op.cli.connection import (
     require_id,
 )
 from td_pinterest_op.cli.export import run_export_task
-from td_pinterest_op.cli.jobs import JOBS, Answers, Job
+from td_pinterest_op.cli.jobs import JOBS, Job, ProjectAnswers
 from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import find_export_settings
 from td_pinterest_op.cli.options import CommonOptions
@@ -64,7 +64,7 @@ def init(common: CommonOptions, /, folder: Path, **named: Any) -> int:
     questions = _Questions(asks=not common.yes)
     credentials = find_credentials(common.env_file)
     named["ad_account"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
-    with _open_pinterest(common, credentials) as connection:
+    with _open_optional_connection(common, credentials) as connection:
         answers = _ask_all_questions(questions, named, connection.services if connection else None)
     # Ctrl-C at any question leaves nothing behind: all are asked before the folder is made.
     is_wanted = answers.job.has_known_settings and _confirm_dry_run(questions, answers, credentials, named["dry_run"])
@@ -75,7 +75,9 @@ def init(common: CommonOptions, /, folder: Path, **named: Any) -> int:
     return 0 if is_right else 1
 
 
-def _confirm_dry_run(questions: "_Questions", answers: Answers, credentials: Credentials, is_requested: bool) -> bool:
+def _confirm_dry_run(
+    questions: "_Questions", answers: ProjectAnswers, credentials: Credentials, is_requested: bool
+) -> bool:
     """Return whether to do a dry run: an option requests it, or the user agrees. Asks only if no secret is missing."""
     can_run = not {*_list_needed_secrets(answers)} & {*credentials.missing_variables}
     return is_requested or (
@@ -83,11 +85,11 @@ def _confirm_dry_run(questions: "_Questions", answers: Answers, credentials: Cre
     )
 
 
-def _list_needed_secrets(answers: Answers) -> Sequence[str]:
+def _list_needed_secrets(answers: ProjectAnswers) -> Sequence[str]:
     return (*PINTEREST_SECRETS, *(["TD_API_KEY"] if answers.query else []))
 
 
-def _dry_run_exports(folder: Path, answers: Answers, credentials: Credentials, common: CommonOptions) -> None:
+def _dry_run_exports(folder: Path, answers: ProjectAnswers, credentials: Credentials, common: CommonOptions) -> None:
     credentials.require_variables(*_list_needed_secrets(answers))
     texts = {"query": answers.job.query, "suppress": "suppressed.sql", "consent": "consented.sql"}
     params = {
@@ -103,7 +105,7 @@ def _dry_run_exports(folder: Path, answers: Answers, credentials: Credentials, c
         screen.print_line(str(run_export_task(task, credentials, common)["summary"]))
 
 
-def _open_pinterest(
+def _open_optional_connection(
     common: CommonOptions, credentials: Credentials
 ) -> contextlib.AbstractContextManager[Connection | None]:
     """Return a context manager that connects to Treasure Data and Pinterest, or yields None without credentials."""
@@ -153,7 +155,7 @@ class _Questions:
         return JOBS[name or "add"]
 
 
-def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], services: Services | None) -> Answers:
+def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], services: Services | None) -> ProjectAnswers:
     """Return all answers: from the options, else from the user. Raises click.UsageError if one is missing or wrong."""
     account = _ask_ad_account(questions, options["ad_account"], services)
     api = services.build_pinterest_api(account) if services else None
@@ -174,7 +176,7 @@ def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], servic
     alert = questions.get_answer(question, options["alert"], default="")
     if alert and alert != "slack" and not (alert.startswith("mail:") and "@" in alert):
         raise click.UsageError("--alert must be mail:ADDRESS or slack")
-    return Answers(
+    return ProjectAnswers(
         job=job,
         ad_account_id=account,
         audiences=audiences,

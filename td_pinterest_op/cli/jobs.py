@@ -74,7 +74,7 @@ JOBS: Mapping[str, Job] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
+class ProjectAnswers:
     """A user's answers for a project folder. Queries are SQL text, not file names. `audiences`: pairs of id and name.
 
     `settings`: further settings of the export. `alert`: `mail:ADDRESS`, `slack`, or "" for no alert.
@@ -98,7 +98,7 @@ _ELSEWHERE = frozenset(
 )
 
 
-def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) -> Answers:
+def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) -> ProjectAnswers:
     """Return the answers to `td-pinterest init` for a workflow that repeats an export from the command line.
 
     Raises click.UsageError for an export that no workflow can repeat.
@@ -119,7 +119,7 @@ def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) 
             f"--write: {secret} is a secret: remove it from the settings; `td-pinterest authorize` stores it"
         )
     ids = [str(value) for name, value in settings.items() if name.startswith("audience_id") and value]
-    return Answers(
+    return ProjectAnswers(
         job=job,
         ad_account_id=str(settings.get("ad_account_id") or ""),
         audiences=[(each, str(settings.get("expected_audience_name") or "")) for each in ids[:1]],

@@ -18,7 +18,7 @@ import click
 from td_pinterest_op.audiences.actions import Add
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.check import check_file
-from td_pinterest_op.cli.jobs import Answers
+from td_pinterest_op.cli.jobs import ProjectAnswers
 from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import find_export_settings
 from td_pinterest_op.cli.options import CommonOptions
@@ -40,7 +40,7 @@ _TASK = re.compile(r"^( +)py>: td_pinterest_op\.(?:export|activation|many\.Many\
 _LISTS = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
 
 
-def create_project_folder(folder: Path, answers: Answers, common: CommonOptions) -> bool:
+def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonOptions) -> bool:
     """Write a project folder and check its workflow. Return whether the check found no error."""
     if kept := _write_project_folder(folder, answers):
         names = ", ".join(kept)
@@ -55,14 +55,14 @@ def create_project_folder(folder: Path, answers: Answers, common: CommonOptions)
     return not any(finding.level == "error" for finding in findings)
 
 
-def print_next_commands(folder: Path, answers: Answers, common: CommonOptions) -> None:
+def print_next_commands(folder: Path, answers: ProjectAnswers, common: CommonOptions) -> None:
     """Print the commands to run next, one per line."""
     common.print_note("Next:")
     for command in () if common.quiet else _list_next_commands(folder, answers):
         click.echo(f"  {command}", err=True)  # it is there to be copied, and stays one line
 
 
-def _list_next_commands(folder: Path, answers: Answers) -> Sequence[str]:
+def _list_next_commands(folder: Path, answers: ProjectAnswers) -> Sequence[str]:
     """Return the commands to run next: run the workflow, push it, look at its audience."""
     place, name, scripts = (
         shlex.quote(str(folder)),
@@ -86,7 +86,7 @@ def _format_shell_path(path: Path) -> str:
     return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
-def _write_project_folder(folder: Path, answers: Answers) -> list[str]:
+def _write_project_folder(folder: Path, answers: ProjectAnswers) -> list[str]:
     """Write a project folder and fill in its files. Return the files left unchanged, because a user had edited them.
 
     Raises WorkflowError where there is no checkout, and what is wrong with the folder.
@@ -127,7 +127,7 @@ def _list_code_lines(text: str) -> set[str]:
     return {line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")}
 
 
-def _build_fills(answers: Answers) -> Mapping[str, Fill]:
+def _build_fills(answers: ProjectAnswers) -> Mapping[str, Fill]:
     """Return a mapping from each project file's path to the function that fills the answers into that file."""
     job = answers.job
     fills: dict[str, Fill] = {"config/pinterest.yml": partial(_fill_ids, answers=answers)}
@@ -156,7 +156,7 @@ def _fill_query(text: str, template: str, *, sql: str) -> str:
     return f"{sql.strip()}\n" if text == template else text
 
 
-def _fill_ids(text: str, template: str, *, answers: Answers) -> str:
+def _fill_ids(text: str, template: str, *, answers: ProjectAnswers) -> str:
     """Return the text of config/pinterest.yml with the ids and names from the answers filled in."""
     keys = answers.job.ids
     values: dict[tuple[str, ...], str] = {("ad_account_id",): answers.ad_account_id}
@@ -171,7 +171,7 @@ def _fill_ids(text: str, template: str, *, answers: Answers) -> str:
     return text
 
 
-def _fill_audience_list(template: str, *, answers: Answers) -> str:
+def _fill_audience_list(template: str, *, answers: ProjectAnswers) -> str:
     """Return the text of config/audiences.yml with an entry for each audience."""
     comments = "".join(line for line in template.splitlines(keepends=True) if line.startswith("#"))
     entries = [
@@ -183,7 +183,7 @@ def _fill_audience_list(template: str, *, answers: Answers) -> str:
     return f"{comments}audiences:\n{''.join(entries)}"
 
 
-def _fill_task(template: str, *, answers: Answers) -> str:
+def _fill_task(template: str, *, answers: ProjectAnswers) -> str:
     """Return the workflow's text with the opt-out list, the consent list and other settings added to its task."""
     text, lines = template, [f"{name}: {path}" for name, path in _LISTS.items() if getattr(answers, name)]
     if lines:

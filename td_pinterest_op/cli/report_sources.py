@@ -27,16 +27,16 @@ def read_entries(text: str, *, name: str) -> list[Entry]:
 
     An entry is a run or a follow-up. Raises the errors of `collect_entries`.
     """
-    return collect_entries(_parse_text(text), name=name)
+    return collect_entries(_parse_entries(text), name=name)
 
 
-def _parse_text(text: str) -> Iterator[Entry]:
+def _parse_entries(text: str) -> Iterator[Entry]:
     """Yield the entries (runs and follow-ups) in a report page, JSON, a task's log, or rows of the history as CSV."""
     if (entries := read_page_entries(text)) is not None:
         yield from entries
     elif _JSON.match(text):
         for values in _split_json(text):
-            yield from _parse_json_entries(values)
+            yield from _find_json_entries(values)
     elif logged := [*_parse_log_entries(text)]:
         yield from logged
     else:
@@ -53,18 +53,18 @@ def _split_json(text: str) -> Iterator[Any]:
         yield value
 
 
-def _parse_json_entries(parsed: Any) -> Iterator[Entry]:
+def _find_json_entries(parsed: Any) -> Iterator[Entry]:
     """Yield the entries (runs and follow-ups) in parsed JSON, at the top level or nested in lists and mappings."""
     if isinstance(parsed, list):
         for member in parsed:
-            yield from _parse_json_entries(member)
+            yield from _find_json_entries(member)
     elif "audiences" in parsed:
         for state in parsed["audiences"]:
             yield make_entry({"checked_at": parsed.get("checked_at"), **build_follow_up_row(state)})
     elif not {"rows", "kind"} & set(parsed):
         for member in parsed.values():
             if isinstance(member, Mapping):
-                yield from _parse_json_entries(member)
+                yield from _find_json_entries(member)
     else:
         yield make_entry(parsed)
 

@@ -30,7 +30,7 @@ class Archive:
         return sum(self.sizes.values())
 
     @cached_property
-    def packed_bytes(self) -> int:
+    def archive_bytes(self) -> int:
         """The archive's size in bytes: compressed, or uncompressed if hosted Treasure Workflow accepts that size."""
         if self.total_bytes <= HOSTED_BYTES:
             return self.total_bytes
@@ -41,15 +41,15 @@ class Archive:
             return file.tell()
 
     @property
-    def excess_for_hosted(self) -> str:
+    def hosted_size_problem(self) -> str:
         """The reason why hosted Treasure Workflow would refuse the archive, and what to do; "" if it would not."""
-        if self.packed_bytes <= HOSTED_BYTES:
+        if self.archive_bytes <= HOSTED_BYTES:
             return ""
-        size = f"the archive of {self.folder} has a size of {self.packed_bytes / 1024 / 1024:.1f} MB"
+        size = f"the archive of {self.folder} has a size of {self.archive_bytes / 1024 / 1024:.1f} MB"
         return f"{size}, but hosted Treasure Workflow accepts at most 10 MB. {self._size_advice}"
 
     @property
-    def excess_for_server(self) -> str:
+    def server_size_problem(self) -> str:
         """The reason why a digdag server would refuse the archive, and what to do; "" if it would not."""
         if self.total_bytes <= SERVER_BYTES:
             return ""

@@ -88,9 +88,9 @@ def _check_archive_size(dig: DigFile, *, is_hosted: bool) -> None:
     """Add a finding if hosted Treasure Workflow or a digdag server would refuse the archive because of its size."""
     archive = collect_archive(dig.folder.resolve())
     # All workflows of a folder share one archive, and this finding.
-    if message := archive.excess_for_hosted:
+    if message := archive.hosted_size_problem:
         dig.add_error(make_place(dig.folder), "too-large", message)
-    elif not is_hosted and (message := archive.excess_for_server):
+    elif not is_hosted and (message := archive.server_size_problem):
         dig.add_warning(make_place(dig.folder), "too-large", message)
 
 

@@ -54,7 +54,7 @@ def check_workflow(dig: DigFile) -> None:
             _check_connector(dig, task)
         elif task.operator in ("mail", "http"):
             _check_alert(dig, task)
-        _check_database(dig, task, is_own=task in own_tasks)
+        _check_database(dig, task, is_own_task=task in own_tasks)
         _check_retry(dig, task, tasks, own_tasks)
     if own_tasks:
         _check_statistic_names(dig, root)
@@ -253,9 +253,9 @@ def _check_docker(dig: DigFile, own_tasks: list[Task], tasks: list[Task]) -> Non
             dig.add_warning(own or task.value, "docker", message)
 
 
-def _check_database(dig: DigFile, task: Task, *, is_own: bool) -> None:
+def _check_database(dig: DigFile, task: Task, *, is_own_task: bool) -> None:
     """Add a finding for a query without a database, unless a calling workflow may set it."""
-    query = task.value.get("query") if is_own else task.command if task.operator == "td" else None
+    query = task.value.get("query") if is_own_task else task.command if task.operator == "td" else None
     has_database = task.value.get("database") or task.exported.get("database")
     if query and not has_database and not task.get_exported("td", "database") and not _is_called_by_others(dig):
         dig.add_error(

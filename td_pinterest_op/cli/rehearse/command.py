@@ -94,12 +94,12 @@ def rehearse(common: CommonOptions, requested_steps: Sequence[Step], without_lar
         raise click.UsageError("no step is left to run: --no-large leaves out the only step that --only names")
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: create it, or name another file")
-    count, to_do = RequestCounts(), _add_needed_steps(requested)
+    counts, to_do = RequestCounts(), _add_needed_steps(requested)
     names = {step.name for step in to_do}
     writes = sum(step.writes for step in to_do) + ("audience" in names and "remove" not in names)
     response = DecisiveResponse()
     with (
-        open_connection(common, timing=SYSTEM, count=count, on_response=response.record_response) as connection,
+        open_connection(common, timing=SYSTEM, counts=counts, on_response=response.record_response) as connection,
         stop_on_signals(),
     ):
         api = connection.make_api()
@@ -117,7 +117,7 @@ def rehearse(common: CommonOptions, requested_steps: Sequence[Step], without_lar
     result = {
         "version": __version__,
         "at": f"{at:%Y-%m-%dT%H:%M:%SZ}",
-        "writes": {"announced": writes, "made": count.sent},
+        "writes": {"announced": writes, "made": counts.sent},
         "facts": {name: round(it, 2) if isinstance(it, float) else it for name, it in asdict(rehearsal.facts).items()},
         "steps": [step for step in steps if step["name"] in names],
         "advice": build_advice(rehearsal.facts),

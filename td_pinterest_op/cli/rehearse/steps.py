@@ -67,7 +67,7 @@ def _examine_account(rehearsal: Rehearsal) -> str:
     return f"{role}; {judge_tier(headers).message}"
 
 
-def _try_list_without_records(rehearsal: Rehearsal) -> str:
+def _try_empty_list_creation(rehearsal: Rehearsal) -> str:
     with _record_fact(rehearsal, "list_without_records"):
         rehearsal.api.create_customer_list(name=f"{rehearsal.name} without records", list_type="EMAIL")
     return (
@@ -230,7 +230,7 @@ def _try_removal(rehearsal: Rehearsal) -> str:
 STEPS: Sequence[Step] = (
     Step("token", "POST oauth/token three times: second with the old refresh token", _try_token_refresh),
     Step("account", "GET ad_accounts", _examine_account),
-    Step("list_without_records", "POST customer_lists without records", _try_list_without_records, writes=1),
+    Step("list_without_records", "POST customer_lists without records", _try_empty_list_creation, writes=1),
     Step("list", "POST customer_lists with 10,000 records, then GET until it shows", _try_list_creation, writes=1),
     Step(
         "batches",

@@ -88,7 +88,7 @@ def test_one_line_names_the_columns_that_are_read(
     file = tmp_path / "people.csv"
     file.write_text(f"{header}\n")
     lines: list[str] = []
-    with csv_rows.open_csv_rows(file, options=options, note=lines.append):
+    with csv_rows.open_csv_rows(file, options=options, print_note=lines.append):
         assert said == lines
 
 
