@@ -105,7 +105,7 @@ def authorize(
 
 
 def _add_app_credentials(credentials: Credentials) -> Credentials:
-    """Return the credentials with the app's client id and secret; the user is asked for those that are missing."""
+    """Return the credentials with the app's client id and secret added. Asks the user for those that are missing."""
     environ, sources = dict(credentials.environ), dict(credentials.sources)
     # Whatever it is, it is about to be replaced.
     sources.pop("PINTEREST_REFRESH_TOKEN", None)
@@ -118,7 +118,7 @@ def _add_app_credentials(credentials: Credentials) -> Credentials:
 
 
 def _ask_for_credential(variable: str, label: str) -> str:
-    """Return the app's client id or secret, as the user types it. Raises SettingsError if there is no terminal."""
+    """Ask the user for the app's client id or secret, and return it. Raises SettingsError if there is no terminal."""
     if not screen.is_interactive():
         raise SettingsError(
             f"{variable} is not set, and there is no terminal to ask for the app's {label}: set the environment "
@@ -130,7 +130,7 @@ def _ask_for_credential(variable: str, label: str) -> str:
 
 
 def _wait_for_code(link: str, state: str, redirect: str, timeout: int) -> Secret:
-    """Open `link` in the browser; wait for the code that Pinterest sends to this machine after consent."""
+    """Open the consent page `link` in a browser. Return the code that Pinterest then sends to this machine."""
     # Listening first: a browser that is logged in and has approved before comes back at once.
     with callback.listen_for_redirect(redirect, state=state) as arrived:
         screen.print_note(f"Waiting at {redirect} for your approval. If no browser opens, open this address:")
@@ -147,7 +147,7 @@ def _wait_for_code(link: str, state: str, redirect: str, timeout: int) -> Secret
 
 
 def _read_pasted_code(link: str, state: str, redirect: str) -> Secret:
-    """Print `link`; return the code in the redirect address that the user pastes into standard input."""
+    """Print the address of the consent page, `link`. Return the code in the redirect address that the user pastes."""
     screen.print_note("Open this address in any browser and approve:")
     screen.print_address(link)
     screen.print_note(
@@ -163,7 +163,7 @@ def _read_pasted_code(link: str, state: str, redirect: str) -> Secret:
 def _exchange_and_store_tokens(
     client: Client, app: ConnectionSettings, store: Target, *, code: Secret, redirect: str
 ) -> tuple[Grant, str]:
-    """Exchange the code for tokens and store them. Return the tokens and text that says where they are stored."""
+    """Exchange the consent code for tokens and store them. Return the tokens and a text that names where they are."""
     with shutdown.protect_saving():
         grant = exchange_code(
             client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
@@ -219,9 +219,9 @@ def _print_authorization(client: Client, grant: Grant, *, stored_in: str, next_c
 
 
 def _read_accounts_and_user(client: Client, grant: Grant, stored_in: str) -> tuple[list[AdAccount], str | None]:
-    """Return the ad accounts and user name of a token; [] or None for what a failed request leaves unknown.
+    """Return the token's ad accounts ([] if they cannot be read) and the name of its user (None if it is unknown).
 
-    Prints a note about a failed request. Raises StoppedError, whose text then includes `stored_in`.
+    Prints a note about a failed request. Raises StoppedError, whose text then includes `stored_in`, the token's place.
     """
     tokens = TokenSource(Bearer(grant.access_token, expires_at=float("inf")))
     api = Api(client=client, tokens=tokens, ad_account_id="")

@@ -130,7 +130,7 @@ def _make_handler(
         timeout = 10
 
         def do_GET(self) -> None:
-            """Put a valid redirect's parameters into the queue; respond to other requests with an error page."""
+            """Put the parameters of a valid redirect into the queue. Respond to other requests with an error page."""
             parts = urllib.parse.urlsplit(self.path)
             answer = dict(urllib.parse.parse_qsl(parts.query))
             if parts.path != path or not answer.keys() & {"code", "error"}:
@@ -142,6 +142,7 @@ def _make_handler(
                 arrived.put(answer)
 
         def _send_page(self, status: int, heading: str) -> None:
+            """Respond with an HTML page for the user, with this HTTP status and heading."""
             self.send_response(status)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Cache-Control", "no-store")

@@ -48,6 +48,7 @@ def check_file(file: Path) -> list[Finding]:
 
 
 def _format_for_github(finding: Finding) -> str:
+    """Return a finding as a workflow command, with which GitHub Actions annotates the line."""
     path, message = (text.replace("%", "%25") for text in (str(finding.path), finding.message))
     path = path.replace(":", "%3A").replace(",", "%2C")
     return f"::{finding.level} file={path},line={finding.line},title={finding.code}::{message}"

@@ -45,7 +45,7 @@ _PATIENCE = {"retry_count": 3, "max_retry_wait_millis": 10_000, "connection_time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """Credentials for Treasure Data and Pinterest. `environ`: variables with them. `sources`: where each was found."""
+    """Credentials for Treasure Data and Pinterest, in the variables `environ`, with the place of each in `sources`."""
 
     environ: Mapping[str, str]
     sources: Mapping[str, str]
@@ -68,13 +68,13 @@ class Credentials:
 
     @property
     def app_advice(self) -> str:
-        """Advice on correcting a wrong client id or client secret; it names the source of each."""
+        """Advice on correcting a wrong client id or client secret, which names the source of both."""
         places = (f"{name} (from {self.sources.get(name, 'nowhere')})" for name in PINTEREST_SECRETS if name != TOKEN)
         return f"correct {' or '.join(places)}: both are on the app's page at https://developers.pinterest.com/apps/"
 
     @property
     def token_advice(self) -> str:
-        """Advice on replacing a refresh token that Pinterest refuses; it depends on where the token was found."""
+        """Advice on replacing a refresh token that Pinterest refuses, which depends on where the token was found."""
         place = self.sources.get(TOKEN, "")
         if place == ENVIRONMENT:
             return (
@@ -86,7 +86,7 @@ class Credentials:
         return "run `td-pinterest authorize`"
 
     def find_overriding_sources(self, kind: str) -> dict[str, str]:
-        """Return, by source, a command to delete each token that overrides one stored by `authorize --to KIND`."""
+        """Return, by source, the command to delete a token that overrides a token stored by `authorize --to KIND`."""
         in_local = kind == "file" and read_local_secret(SECRETS[TOKEN], self.environ)
         return {
             **({ENVIRONMENT: f"unset {TOKEN}"} if self.sources.get(TOKEN) == ENVIRONMENT else {}),
@@ -94,7 +94,7 @@ class Credentials:
         }
 
     def require_variables(self, *variables: str) -> None:
-        """Raise SettingsError, which names all missing variables, if any of these variables is missing."""
+        """Raise SettingsError, which names the missing variables, unless a value was found for all `variables`."""
         missing = [name for name in variables if name in self.missing_variables]
         if missing:
             file = f"the file {self.env_file}" if self.env_file else "a file (--env-file names one)"
@@ -112,12 +112,12 @@ class Credentials:
         return replace(self, sources=sources)
 
     def build_settings(self) -> ConnectionSettings:
-        """Return connection settings for a terminal: short waits, and the placeholder "0" for a missing credential."""
+        """Return connection settings for a command at a terminal. Waits are short, and a missing credential is "0"."""
         environ = {**self.environ, **dict.fromkeys(self.missing_variables, "0")}
         return parse_settings({"type": "pinterest", **_PATIENCE}, table=CONNECTION, environ=environ)
 
     def build_task(self, *, session: str | None = None, **params: object) -> Task:
-        """Return a digdag task with these credentials. `session`: key of its session. `params`: its parameters."""
+        """Return a digdag task with these credentials and the parameters `params`. `session`: the task's session."""
         return Task(params={"project_id": LOCAL_PROJECT, **params}, environ=self.environ, session=session)
 
     def make_token_saver(self) -> OnNewRefreshToken:
@@ -147,7 +147,7 @@ class Credentials:
     def open_services(
         self, *, counts: RequestCounts | None = None, on_response: OnResponse | None = None, timing: Timing = SYSTEM
     ) -> contextlib.AbstractContextManager[Services]:
-        """Connect to Treasure Data and Pinterest within the block. `count` counts the write requests to Pinterest."""
+        """Return a context manager that connects to Treasure Data and Pinterest. `counts` counts the write requests."""
         return connect_services(
             self.build_task(),
             self.build_settings(),
@@ -159,7 +159,10 @@ class Credentials:
 
 
 def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.environ) -> Credentials:
-    """Return the credentials, each from the first source that has it. Raises SettingsError for an unusable env file."""
+    """Return the credentials, each from the environment, else from the local digdag secrets, else from the env file.
+
+    Raises SettingsError for an unusable env file.
+    """
     in_file = _read_env_file(env_file) if env_file else {}
     values, sources = dict(environ), {}
     for variable in (*SECRETS, *_OTHERS):
@@ -178,7 +181,7 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
 
 
 def _read_local_value(variable: str, environ: Mapping[str, str]) -> str:
-    """Return a variable's value from the local digdag secrets, or "" if they do not contain it."""
+    """Return the value that the local digdag secrets have for an environment variable, or "" if they have none."""
     if variable in SECRETS:
         return read_local_secret(SECRETS[variable], environ) or ""
     if variable == "TD_API_SERVER" and (host := read_local_secret("td.endpoint", environ)):
@@ -201,7 +204,7 @@ def _read_env_file(path: Path) -> dict[str, str]:
 
 
 def _can_store_token(path: Path) -> bool:
-    """Return whether a token can be stored at this path: the path is a regular file or does not exist yet."""
+    """Return whether a new token can be stored at this path: whether it is a regular file or does not exist yet."""
     try:
         status = path.stat()
     except OSError:
@@ -212,7 +215,7 @@ def _can_store_token(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """Connections to Treasure Data and Pinterest, with the credentials and the common options of the command."""
+    """A command's connections to Treasure Data and Pinterest, with its credentials and the values of common options."""
 
     services: Services
     credentials: Credentials
@@ -250,7 +253,7 @@ def open_connection(
     on_response: OnResponse | None = None,
     timing: Timing = SYSTEM,
 ) -> Iterator[Connection]:
-    """Connect to Treasure Data and Pinterest within the block. Raises SettingsError for missing credentials."""
+    """Yield connections to both services. `counts` counts the writes. Raises SettingsError for missing credentials."""
     credentials = find_credentials(common.env_file)
     credentials.require_variables(*PINTEREST_SECRETS)
     common.print_note(f"Credentials: {credentials.describe_sources()}")

@@ -51,7 +51,7 @@ _TYPE_BY_SPELLING = {spelling: type_ for type_, spellings in _SPELLINGS_OF.items
 
 
 class CsvColumn(NamedTuple):
-    """A CSV column to read: its position, counted from 0, and the column name that the export uses."""
+    """A CSV column to read: its position, counted from 0, and its name in the export (such as email)."""
 
     position: int
     name: str
@@ -59,7 +59,7 @@ class CsvColumn(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CsvOptions:
-    """Options for reading a CSV file: which of its columns are read.
+    """Options that decide which columns of a CSV file are read.
 
     `types`: the types of identifiers whose columns are recognised by their headers. `other_columns`: further columns,
     those that the settings name, in lower case. `only`: the headers of the only columns that are read; empty for all.
@@ -74,14 +74,14 @@ class CsvOptions:
 def open_csv_rows(
     path: Path, *, options: CsvOptions = CsvOptions(), print_note: Callable[[str], None] = lambda _: None
 ) -> Iterator[Rows]:
-    """Open a CSV file, plain or gzip, and yield its rows. A pipe is read as its data arrives.
+    """Yield the rows of a CSV file, plain or gzip. `print_note` gets a line about columns that are left out or renamed.
 
-    Columns that hold no identifier are left out; `print_note` gets one line about that. No message shows the header of such
-    a column, since the first line of a file without a header may be a person. Raises JobError for a file that cannot
-    be read.
+    Columns that hold no identifier are left out. No message shows the header of such a column, since the first line of
+    a file without a header may be a person. Raises JobError for a file that cannot be read.
 
-    An empty field is a null, as in an import; `""` cannot be told from it. UTF-8, UTF-16 and Windows-1252 are
-    recognised. A byte that is no UTF-8 in a file of UTF-8 makes its value invalid (bad_encoding), not the file.
+    A pipe is read as its data arrives. An empty field is a null, as in an import; `""` cannot be told from it. UTF-8,
+    UTF-16 and Windows-1252 are recognised. A byte that is no UTF-8 in a file of UTF-8 makes its value invalid
+    (bad_encoding), not the file.
     """
     try:
         with path.open("rb") as raw:
@@ -119,6 +119,7 @@ def open_csv_rows(
 
 
 def _detect_encoding(sample: bytes) -> str:
+    """Return the name of the text encoding of a file that begins with these bytes."""
     if marked := _MARKS.get(sample[:2]):
         return marked
     # Most text is ASCII, so that every other byte of UTF-16 is zero.
@@ -135,7 +136,7 @@ def _detect_encoding(sample: bytes) -> str:
 
 
 class _CsvFile:
-    """An open CSV file. `schema`: names and types of the columns that are read, in the form of a job's schema."""
+    """An open CSV file. `schema`: the columns that are read, with their types, in the form of a job's schema."""
 
     def __init__(self, path: Path, text: IO[str], options: CsvOptions) -> None:
         self._path, self._text = path, text
@@ -164,7 +165,7 @@ class _CsvFile:
 
     @property
     def description(self) -> str:
-        """Text for the user: which columns are read, and as what; "" if all are, and each under its header."""
+        """A note on which columns are read, under which names. It is "" if all are read under their own headers."""
         if [name for _, name in self._columns] == [header.strip() for header in self._header]:
             return ""
         read = " and ".join(
@@ -176,7 +177,7 @@ class _CsvFile:
         return f"Reading the column{'s' if len(self._columns) > 1 else ''} {read} of {self._path.name}{left_out}"
 
     def find_line_number(self, row: int) -> int:
-        """Return the number of the line on which a row of the last block begins. Rows and lines count from 1."""
+        """Return the number of the line on which row number `row`, one of the last block, begins. Both count from 1."""
         return self._lines[row - self._read - 1]
 
     def read_blocks(self) -> Iterator[list[list[Any]]]:
@@ -213,13 +214,13 @@ class _CsvFile:
 
 
 def _find_wanted_columns(header: Sequence[str], options: CsvOptions) -> list[CsvColumn]:
-    """Return the columns to read: those in `options.only`, else those whose headers `options` recognise."""
+    """Return the columns to read: those that `options.only` names, or else those whose headers are recognised."""
     names = [_find_column_name(name.strip(), options) for name in header]
     return [CsvColumn(position, name) for position, name in enumerate(names) if name]
 
 
 def _find_column_name(header: str, options: CsvOptions) -> str | None:
-    """Return the column name that an export uses for a header, or None if the column is not read."""
+    """Return the name that the export uses for the column with a header, or None if this column is not read."""
     if header.lower() in options.other_columns:
         return header
     type_ = _TYPE_BY_SPELLING.get(_simplify_header(header))

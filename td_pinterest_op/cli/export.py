@@ -133,7 +133,7 @@ def run_export_task(
 def _complete_settings(
     file_settings: Mapping[str, object], credentials: Credentials, common: CommonOptions
 ) -> dict[str, object]:
-    """Return the file's settings, overridden by the command's options and completed from the environment."""
+    """Return the settings of the file of --settings, overridden by options and completed from the environment."""
     raw = {"type": "pinterest", "audience_type": "customer_list", **file_settings}
     if common.ad_account or not raw.get("ad_account_id"):
         raw["ad_account_id"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
@@ -147,7 +147,7 @@ def _complete_settings(
 
 
 def _merge_params(file_params: Mapping[str, object], source: Mapping[str, Any]) -> dict[str, object]:
-    """Return the task's parameters from the settings file, overridden by those from the command's options."""
+    """Return the task's parameters from the file of --settings, overridden by the command's options in `source`."""
     lists = {name: files.read_sql(source[name], f"--{name}") for name in LISTS if source[name]}
     of_options = {name: value for name, value in build_query_params(source).items() if value is not None} | lists
     of_options |= {name: source[name] for name in ("database", "engine") if source[name]}
@@ -156,7 +156,7 @@ def _merge_params(file_params: Mapping[str, object], source: Mapping[str, Any]) 
 
 
 def _require_one_source(source: Mapping[str, Any], file_params: Mapping[str, object], *, reads_rows: bool) -> None:
-    """Raise click.UsageError unless exactly one source of rows is named, or none for an action that reads no rows."""
+    """Raise click.UsageError unless options and file name exactly one source of rows, or none if no rows are read."""
     known = {name for name in source if source[name]} | file_params.keys()
     named = [option for option in _SOURCES if source[option]]
     if len(named) > 1 or (reads_rows and known.isdisjoint(_SOURCES)):
@@ -170,7 +170,7 @@ def _require_one_source(source: Mapping[str, Any], file_params: Mapping[str, obj
 
 
 def build_query_params(source: Mapping[str, Any]) -> dict[str, object]:
-    """Return the task parameters for the job or the query that the options name, or {} if they name neither."""
+    """Return the task parameters for the job or query that the options `source` name, or {} if they name neither."""
     if not source["query"]:
         return {"job_id": source["job_id"]} if source["job_id"] else {}
     others = {name: source[name] for name in ("database", "engine") if name in source}
@@ -197,7 +197,7 @@ def _make_session_key(
 def _open_csv_file(
     path: Path | None, settings: Mapping[str, object], column_names: Sequence[str], print_note: Callable[[str], None]
 ) -> contextlib.AbstractContextManager[Rows | None]:
-    """Return a context manager that opens the file of --csv, or yields None if there is no path."""
+    """Return a context manager that yields the rows of --csv, or None without a path. `column_names`: of --column."""
     if path is None:
         return contextlib.nullcontext()
     takes_rows = str(settings.get("records", "")).strip().lower() == "rows"
@@ -207,7 +207,7 @@ def _open_csv_file(
 
 
 def _find_named_columns(settings: Mapping[str, object]) -> Collection[str]:
-    """Return the columns that the settings name, in lower case. Invalid settings are ignored."""
+    """Return the columns that the settings `columns` and `control` name, in lower case. Invalid values are ignored."""
     names: set[str] = set()
     # What is wrong is named with the other problems of the settings.
     with contextlib.suppress(WrongValueError):
@@ -236,7 +236,7 @@ class TerminalReporter(ProgressReporter):
 
     @contextlib.contextmanager
     def show_progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
-        """Show a progress bar for a phase of the export. Yields a function to call with the number of units done."""
+        """Show a progress bar for a phase of the export. Yields a function that sets the number of finished units."""
         console = Console(stderr=True)
         is_hidden = self.quiet or not console.is_terminal
         columns = (
@@ -254,11 +254,11 @@ class TerminalReporter(ProgressReporter):
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """Within the block, stop the command on Ctrl-C and SIGTERM, and print how far it got."""
+    """Within the block, stop the command on Ctrl-C and SIGTERM, and print how far the command got."""
     received: list[int] = []
 
     def handle_signal(number: int, _frame: FrameType | None) -> None:
-        """Request the shutdown; only the first signal interrupts the command."""
+        """Ask the command to end, and interrupt it at the first signal. Later signals do not interrupt it."""
         received.append(number)
         shutdown.request_end(signal.Signals(number).name)
         if len(received) == 1:  # a second one would interrupt what the first one lets finish
@@ -284,6 +284,7 @@ def stop_on_signals() -> Iterator[None]:
 
 
 def _print_statistics(statistics: Mapping[str, Any]) -> None:
+    """Print an export's figures, one per line and without those that do not apply, then the summary."""
     others = () if statistics["mirror"]["mode"] else ("mirror.",)
     figures = {
         name.replace("rows.invalid_by_reason.", "invalid: "): value

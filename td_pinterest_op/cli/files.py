@@ -24,7 +24,7 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 
 
 def read_text(path: Path, option: str = "") -> str:
-    """Return the text of a file, or of standard input for `-`. Raises SettingsError if it cannot be read."""
+    """Return the text of a file, or of standard input for `-`. Raises SettingsError, which names the `option`."""
     try:
         return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -34,7 +34,7 @@ def read_text(path: Path, option: str = "") -> str:
 
 
 def read_task_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the task's settings and its parameters, read from the --settings file (YAML or JSON).
+    """Return the settings and the parameters of the task in the file of --settings (YAML or JSON).
 
     Raises SettingsError, also for what no export takes.
     """
@@ -44,7 +44,7 @@ def read_task_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def read_sql(text: str, option: str) -> str:
-    """Return the SQL in an option's value or in the file that it names. Raises SettingsError if that is unreadable."""
+    """Return the SQL of an option, whose value `text` is SQL or the name of a file with SQL. Raises SettingsError."""
     is_sql = len(text.split()) > 1 and not text.strip().lower().endswith(".sql")
     return text if is_sql else read_text(Path(text), option)
 
@@ -55,7 +55,7 @@ def explain_error(error: OSError | UnicodeDecodeError) -> str:
 
 
 def parse_env_file(text: str, path: Path) -> dict[str, str]:
-    """Return the variables in an env file's text; a later value overrides an earlier one."""
+    """Return the variables that an env file's text sets. A later value overrides an earlier value."""
     return {
         name: "".join(map(_unquote_fragment, re.findall(_PIECE, text[word], re.VERBOSE | re.DOTALL)))
         for name, word in _find_assignments(text, path)

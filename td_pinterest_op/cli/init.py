@@ -78,7 +78,7 @@ def init(common: CommonOptions, /, folder: Path, **named: Any) -> int:
 def _confirm_dry_run(
     questions: "_Questions", answers: ProjectAnswers, credentials: Credentials, is_requested: bool
 ) -> bool:
-    """Return whether to do a dry run: an option requests it, or the user agrees. Asks only if no secret is missing."""
+    """Return whether to do a dry run, because an option or the user wants it. Asks only if no secret is missing."""
     can_run = not {*_list_needed_secrets(answers)} & {*credentials.missing_variables}
     return is_requested or (
         can_run and questions.ask_yes_no("Then try it in a dry run? Nothing is written to Pinterest")
@@ -86,10 +86,12 @@ def _confirm_dry_run(
 
 
 def _list_needed_secrets(answers: ProjectAnswers) -> Sequence[str]:
+    """Return the environment variables of the secrets that a dry run of the project needs."""
     return (*PINTEREST_SECRETS, *(["TD_API_KEY"] if answers.query else []))
 
 
 def _dry_run_exports(folder: Path, answers: ProjectAnswers, credentials: Credentials, common: CommonOptions) -> None:
+    """Do a dry run of each export in the new project folder, and print the summary of each."""
     credentials.require_variables(*_list_needed_secrets(answers))
     texts = {"query": answers.job.query, "suppress": "suppressed.sql", "consent": "consented.sql"}
     params = {
@@ -108,7 +110,7 @@ def _dry_run_exports(folder: Path, answers: ProjectAnswers, credentials: Credent
 def _open_optional_connection(
     common: CommonOptions, credentials: Credentials
 ) -> contextlib.AbstractContextManager[Connection | None]:
-    """Return a context manager that connects to Treasure Data and Pinterest, or yields None without credentials."""
+    """Return a context manager that connects to both services, or yields None if Pinterest's credentials are absent."""
     if any(name in credentials.missing_variables for name in PINTEREST_SECRETS):
         screen.print_note(
             "There are no credentials for Pinterest yet, so you must type the ids yourself. To store credentials, run "
@@ -131,7 +133,7 @@ class _Questions:
     def get_answer(
         self, question: str, option_value: str | None, *, option: str = "", default: str | None = None
     ) -> str:
-        """Return the option's value, the user's answer or the default. Raises click.UsageError without any of them."""
+        """Return the option's value, else the user's answer, else the default. Raises click.UsageError without any."""
         if option_value is not None:
             return option_value.strip()
         if self._asks:
@@ -145,7 +147,7 @@ class _Questions:
         return self._asks and click.confirm(question, err=True)
 
     def choose_job(self, name: str | None) -> Job:
-        """Return the job `name`; if that is None, the one that the user chooses, or the job `add` without questions."""
+        """Return the job `name`. If `name` is None, ask the user, or return the job `add` if no questions are asked."""
         if name is None and self._asks:
             for known, job in JOBS.items():
                 screen.print_note(f"  {known:12}{job.description}")
@@ -156,7 +158,7 @@ class _Questions:
 
 
 def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], services: Services | None) -> ProjectAnswers:
-    """Return all answers: from the options, else from the user. Raises click.UsageError if one is missing or wrong."""
+    """Return the answers from options, or else from the user. Raises click.UsageError for a missing or wrong answer."""
     account = _ask_ad_account(questions, options["ad_account"], services)
     api = services.build_pinterest_api(account) if services else None
     job = questions.choose_job(options["job"])
@@ -190,6 +192,7 @@ def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], servic
 
 
 def _ask_ad_account(questions: _Questions, option_value: str | None, services: Services | None) -> str:
+    """Return the ad account's id from the option, or else from the user, who is shown the known ad accounts."""
     accounts = [*list_ad_accounts(services.pinterest)] if services and not option_value else []
     for account in accounts[:_SHOWN]:
         screen.print_note(f"  {account.label}")
@@ -201,7 +204,7 @@ def _ask_ad_account(questions: _Questions, option_value: str | None, services: S
 def _ask_audiences(
     questions: _Questions, job: Job, option_values: Sequence[str], api: Api | None
 ) -> tuple[Sequence[tuple[str, str]], str]:
-    """Return ids and names of the existing audiences to export to, and the name of an audience to create."""
+    """Return pairs of id and name of the existing audiences to export to, and the name of an audience to create."""
     if job.creates_audience:
         return (), questions.get_answer(
             "Name of the new audience", next(iter(option_values), None), option="--audience"
@@ -226,7 +229,7 @@ def _ask_audiences(
 
 
 def _find_audience(text: str, known: Mapping[str, str] | None) -> tuple[str, str]:
-    """Return id and name of the audience with this id or name. Raises click.UsageError unless there is exactly one."""
+    """Return id and name of the audience in `known` whose id or name is `text`. Raises click.UsageError without one."""
     if known is None:
         try:
             return str(AUDIENCE_ID.read(text, repr)), ""
@@ -245,7 +248,7 @@ def _find_audience(text: str, known: Mapping[str, str] | None) -> tuple[str, str
 
 
 def _read_sql_answer(text: str, option: str) -> str:
-    """Return the SQL of an answer (SQL, or the name of a file with SQL), or "" if the answer is empty."""
+    """Return the SQL of an answer, which is SQL or the name of a file with SQL. An empty answer gives ""."""
     sql = files.read_sql(text, option) if text else ""
     if "${" in sql:
         raise SettingsError(f"{option} contains a template, which digdag fills in only in a .dig file: remove it")

@@ -11,7 +11,7 @@ from td_pinterest_op.settings.table import CREDENTIALS, ActionSpec
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job of `td-pinterest init`: a kind of workflow that it can set up, and what that workflow needs.
+    """A kind of workflow that `td-pinterest init` can set up, such as `mirror`, and what that workflow needs.
 
     `action`: that of its settings, None for a workflow that is not a single export. `ids`: the keys of
     `config/pinterest.yml` for the audience. `query`: the file of the people; None for a job without.
@@ -27,12 +27,12 @@ class Job:
 
     @property
     def creates_audience(self) -> bool:
-        """Whether the workflow creates an audience."""
+        """Whether the workflow that `init` sets up for this job creates an audience."""
         return self.action is Create.action
 
     @property
     def has_known_settings(self) -> bool:
-        """Whether the settings of the workflow's exports are known before the workflow runs."""
+        """Whether the settings of the exports in this job's workflow are known before the workflow runs."""
         return bool(self.action) or self.has_several_audiences
 
 
@@ -75,9 +75,10 @@ JOBS: Mapping[str, Job] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectAnswers:
-    """A user's answers for a project folder. Queries are SQL text, not file names. `audiences`: pairs of id and name.
+    """A user's answers to the questions of `td-pinterest init`, which fill in the new project folder.
 
-    `settings`: further settings of the export. `alert`: `mail:ADDRESS`, `slack`, or "" for no alert.
+    Queries are SQL text, not file names. `audiences`: pairs of id and name. `settings`: further settings of the export.
+    `alert`: `mail:ADDRESS`, `slack`, or "" for no alert.
     """
 
     job: Job
@@ -99,9 +100,10 @@ _ELSEWHERE = frozenset(
 
 
 def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) -> ProjectAnswers:
-    """Return the answers to `td-pinterest init` for a workflow that repeats an export from the command line.
+    """Return the answers with which `td-pinterest init` sets up a workflow for the export that `settings` describe.
 
-    Raises click.UsageError for an export that no workflow can repeat.
+    `settings`, `params`: the settings and the other task parameters of the export. Raises click.UsageError for an
+    export that no workflow can repeat.
     """
     action = find_action(settings)
     job = next((each for each in JOBS.values() if action and each.action is action), None)

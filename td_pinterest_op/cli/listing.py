@@ -122,6 +122,7 @@ def audience(common: CommonOptions, audience_id: str | None, history: str | None
 
 
 def _print_audience(row: Mapping[str, Any], used_by: Sequence[AdGroup] | None) -> None:
+    """Print an audience, one property per line, and the ad groups that use it (None: the token cannot read them)."""
     known = f"not known: the token needs one of the roles {ROLES}" if used_by is None else f"{len(used_by)}"
     screen.print_properties({name.replace("_", " "): value for name, value in {**row, "ad_groups": known}.items()})
     if used_by:
@@ -131,7 +132,7 @@ def _print_audience(row: Mapping[str, Any], used_by: Sequence[AdGroup] | None) -
 
 
 def _read_history_rows(history: str, audience_id: str, env_file: Path | None) -> list[dict[str, Any]]:
-    """Return an audience's rows in the history table, newest first."""
+    """Return an audience's entries in the history table, newest first. `history`: DATABASE.TABLE."""
     return [
         {
             "at": entry.at,
@@ -161,7 +162,7 @@ def _build_detailed_row(api: Api, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the audience that Pinterest's JSON describes, as a row for a table or JSON."""
+    """Return the audience that Pinterest's JSON describes, as a row to print."""
     rule = content.get("rule")
     rule = rule if isinstance(rule, Mapping) else {}
     return {
@@ -181,7 +182,7 @@ def _get_single_id(value: object) -> str | None:
 
 
 def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, Any]:
-    """Return the customer list that Pinterest's JSON describes, as a row. `used_by`: ids of audiences that use it."""
+    """Return the customer list that Pinterest's JSON describes, as a row to print. `used_by`: ids of its audiences."""
     name = parse_list_name(str(content.get("name") or ""))
     return {
         "id": str(content["id"]),
@@ -206,7 +207,7 @@ def _filter_by_name(rows: Iterable[dict[str, Any]], name_part: str | None) -> li
 
 
 def _print_rows(common: CommonOptions, rows: list[dict[str, Any]], columns: Sequence[str], *, nothing: str) -> None:
-    """Print rows as JSON or a table, or a note if the table is empty. `nothing`: its subject, such as "no audience"."""
+    """Print rows as JSON or a table. If there are none, print a note about `nothing`, such as "no audience"."""
     if common.as_json:
         screen.print_json(rows)
     elif rows:

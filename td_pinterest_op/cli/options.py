@@ -36,9 +36,10 @@ pass_common = click.make_pass_decorator(CommonOptions, ensure=True)
 
 
 def _common_option(*names: str, **attributes: Any) -> Callable[[_F], _F]:
-    """Return a decorator that adds an option whose value is stored in CommonOptions."""
+    """Return a decorator that adds an option to a command, and stores the option's value in CommonOptions."""
 
     def store_in_context(context: click.Context, option: click.Parameter, value: object) -> None:
+        """Store an option's value in the CommonOptions of the command's context."""
         setattr(context.ensure_object(CommonOptions), str(option.name), value)
 
     return click.option(*names, expose_value=False, callback=store_in_context, **attributes)
@@ -61,10 +62,10 @@ name_filter = click.option(
 
 
 def combine_options(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
-    """Return a decorator that adds several options to a command, in the order in which --help lists them."""
+    """Return a decorator that adds all of `options` to a command, in the order in which --help lists them."""
 
     def add_options(function: _F) -> _F:
-        """Add the options to the function of a command."""
+        """Add the combined options, those of the enclosing function, to the function of a command."""
         for option in reversed(options):
             function = option(function)
         return function

@@ -41,7 +41,7 @@ for _command in (authorize, doctor, *_LISTINGS, export, check, report, rehearse,
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line with these arguments; return the exit code.
+    """Run the command line with these arguments. Return the exit code.
 
     0: done. 1: the command ran and something is wrong. 2: wrong usage. As shells count, 130: Ctrl-C, and 141: the
     reader of the output has closed it.
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_command(arguments: Sequence[str] | None) -> int:
-    """Run the command; print its error, if any, and return the exit code."""
+    """Run a command with these arguments. Print the command's error, if any, and return the exit code."""
     try:
         screen.prepare_streams()
         code = program.main(args=arguments, prog_name="td-pinterest", standalone_mode=False)

@@ -41,7 +41,7 @@ _LISTS = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sq
 
 
 def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonOptions) -> bool:
-    """Write a project folder and check its workflow. Return whether the check found no error."""
+    """Write a project folder with the answers, and check its workflow. Return whether the check found no error."""
     if kept := _write_project_folder(folder, answers):
         names = ", ".join(kept)
         common.print_note(
@@ -56,14 +56,14 @@ def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonO
 
 
 def print_next_commands(folder: Path, answers: ProjectAnswers, common: CommonOptions) -> None:
-    """Print the commands to run next, one per line."""
+    """Print the commands with which to run, push and observe the workflow in a new project folder, one per line."""
     common.print_note("Next:")
     for command in () if common.quiet else _list_next_commands(folder, answers):
         click.echo(f"  {command}", err=True)  # it is there to be copied, and stays one line
 
 
 def _list_next_commands(folder: Path, answers: ProjectAnswers) -> Sequence[str]:
-    """Return the commands to run next: run the workflow, push it, look at its audience."""
+    """Return the commands that run the workflow of the folder, push the folder, and show the audience."""
     place, name, scripts = (
         shlex.quote(str(folder)),
         shlex.quote(folder.resolve().name),
@@ -87,9 +87,9 @@ def _format_shell_path(path: Path) -> str:
 
 
 def _write_project_folder(folder: Path, answers: ProjectAnswers) -> list[str]:
-    """Write a project folder and fill in its files. Return the files left unchanged, because a user had edited them.
+    """Write a project folder and fill in its files. Return the files that lack answers because a user had edited them.
 
-    Raises WorkflowError where there is no checkout, and what is wrong with the folder.
+    Raises WorkflowError if there is no checkout, or for an unsuitable folder.
     """
     bundle, fills = ROOT / "scripts" / "bundle.py", _build_fills(answers)
     if not bundle.is_file():
@@ -113,7 +113,10 @@ def _write_project_folder(folder: Path, answers: ProjectAnswers) -> list[str]:
 
 
 def _fill_file(path: Path, template: str, fill: Fill) -> bool:
-    """Fill in a file, except for what a user has edited. Return whether the file then contains all answers."""
+    """Fill in a file with `fill`, but keep what a user has edited. Return whether the file then has all the answers.
+
+    `template`: the file's text before any edit. A file that does not exist begins with it.
+    """
     # The bundle lays out only what the workflow names before it is filled in.
     text = path.read_text(encoding="utf-8") if path.exists() else template
     filled = fill(text, template)
@@ -123,12 +126,12 @@ def _fill_file(path: Path, template: str, fill: Fill) -> bool:
 
 
 def _list_code_lines(text: str) -> set[str]:
-    """Return the set of a file's lines, without comments, blank lines and indentation."""
+    """Return the lines of a text as a set, without comments, blank lines and indentation."""
     return {line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")}
 
 
 def _build_fills(answers: ProjectAnswers) -> Mapping[str, Fill]:
-    """Return a mapping from each project file's path to the function that fills the answers into that file."""
+    """Return the functions that fill the answers into the project's files, by the path of the file."""
     job = answers.job
     fills: dict[str, Fill] = {"config/pinterest.yml": partial(_fill_ids, answers=answers)}
     if answers.database:
@@ -147,12 +150,12 @@ def _build_fills(answers: ProjectAnswers) -> Mapping[str, Fill]:
 
 
 def _fill_unless_changed(make: Callable[[str], str]) -> Fill:
-    """Return a function that fills in the template with `make`, but leaves a file unchanged if a user has edited it."""
+    """Return a function that fills in a template with `make`, but leaves a file unchanged that a user has edited."""
     return lambda text, template: make(template) if text == template else text
 
 
 def _fill_query(text: str, template: str, *, sql: str) -> str:
-    """Return the text of a query file: `sql`, or the file's text unchanged if a user has edited it."""
+    """Return the new text of a query file: `sql`, or the unchanged text if a user has edited the file."""
     return f"{sql.strip()}\n" if text == template else text
 
 
@@ -172,7 +175,7 @@ def _fill_ids(text: str, template: str, *, answers: ProjectAnswers) -> str:
 
 
 def _fill_audience_list(template: str, *, answers: ProjectAnswers) -> str:
-    """Return the text of config/audiences.yml with an entry for each audience."""
+    """Return the text of config/audiences.yml with an entry for each audience in the answers."""
     comments = "".join(line for line in template.splitlines(keepends=True) if line.startswith("#"))
     entries = [
         f"  - name: {_quote_yaml(name)}\n    ad_account_id: {_quote_yaml(answers.ad_account_id)}\n"
@@ -198,7 +201,7 @@ def _fill_task(template: str, *, answers: ProjectAnswers) -> str:
 
 
 def _fill_setting(text: str, name: str, value: object) -> str:
-    """Return the workflow's text with a setting added to `result_settings`, or replaced in it."""
+    """Return the workflow's text with a setting added to `result_settings`, or replaced there."""
     line = f"    {name}: {json.dumps(value, ensure_ascii=False)}\n"
     text = re.sub(rf"^    {re.escape(name)}:.*\n", "", text, flags=re.MULTILINE)
     return re.sub(r"^    audience_type:.*\n", lambda match: match[0] + line, text, count=1, flags=re.MULTILINE)
@@ -220,7 +223,7 @@ def _uncomment_block(lines: Sequence[str], first: str) -> Iterator[str]:
 
 
 def _fill_value(text: str, template: str, *, keys: Sequence[str], value: str) -> str:
-    """Return YAML text with the value at these nested keys replaced, unless a user has changed the template's value.
+    """Return YAML text with the value at the nested `keys` replaced, unless a user has changed the template's value.
 
     Comments and all other lines stay. Raises SettingsError if there is no such key.
     """
@@ -233,7 +236,7 @@ def _fill_value(text: str, template: str, *, keys: Sequence[str], value: str) ->
 
 
 def _find_yaml_line(text: str, keys: Sequence[str]) -> tuple[int, re.Match[str]]:
-    """Return number and regex match of the YAML line at these nested keys. Raises SettingsError if it is missing."""
+    """Return index and regex match of the YAML line at the nested `keys`. Raises SettingsError if there is none."""
     path: list[tuple[int, str]] = []
     for number, line in enumerate(text.splitlines()):
         if match := _LINE.fullmatch(line):

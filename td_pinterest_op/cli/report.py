@@ -71,7 +71,7 @@ def report(
 
 
 def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
-    """Write the HTML report about these runs to the file `output`. `audience`: the one to show in detail, or None."""
+    """Write the HTML report about these runs to the file `output`. `audience`: id of the audience to show in detail."""
     try:
         from td_pinterest_op.report.page import render_page
     except ImportError as missing:
@@ -87,7 +87,7 @@ def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
 
 
 def read_history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:
-    """Return the newest entries of a history table, oldest first. Raises click.UsageError for an invalid table name."""
+    """Return the newest entries of the history table (`history`: its name), oldest first. Raises click.UsageError."""
     named = _TABLE.fullmatch(history)
     if named is None:
         raise click.UsageError("--history must name a database and a table, such as shop.pinterest_history")

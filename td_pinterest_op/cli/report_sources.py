@@ -1,4 +1,4 @@
-"""Reads entries from JSON, a log, an export of the history table (JSON, lines of JSON, CSV), or a page."""
+"""Reads a report's entries from JSON, a log, an export of the history table (JSON, lines of JSON, CSV), or a page."""
 
 import csv
 import io
@@ -23,15 +23,16 @@ _ERROR = re.compile(r"Error messages from python: (?P<text>.*?)(?: \(\w+\))?(?:\
 
 
 def read_entries(text: str, *, name: str) -> list[Entry]:
-    """Return the entries in a report page, log, JSON or CSV, oldest first. `name`: the text's name in errors.
+    """Return the runs and later checks in a report page, log, JSON or CSV, oldest first. `name`: for errors.
 
-    An entry is a run or a follow-up. Raises the errors of `collect_entries`.
+    A check is that of an audience's status, or a comparison with the control group. Raises the errors of
+    `collect_entries`.
     """
     return collect_entries(_parse_entries(text), name=name)
 
 
 def _parse_entries(text: str) -> Iterator[Entry]:
-    """Yield the entries (runs and follow-ups) in a report page, JSON, a task's log, or rows of the history as CSV."""
+    """Yield the runs and later checks in the text of a report page, JSON, a task's log, or the history as CSV."""
     if (entries := read_page_entries(text)) is not None:
         yield from entries
     elif _JSON.match(text):
@@ -54,7 +55,7 @@ def _split_json(text: str) -> Iterator[Any]:
 
 
 def _find_json_entries(parsed: Any) -> Iterator[Entry]:
-    """Yield the entries (runs and follow-ups) in parsed JSON, at the top level or nested in lists and mappings."""
+    """Yield the runs and later checks in parsed JSON, at the top level or nested in lists and mappings."""
     if isinstance(parsed, list):
         for member in parsed:
             yield from _find_json_entries(member)
@@ -70,7 +71,7 @@ def _find_json_entries(parsed: Any) -> Iterator[Entry]:
 
 
 def _parse_log_entries(text: str) -> Iterator[Entry]:
-    """Yield an entry for each line of a task's log that contains the statistics of an export."""
+    """Yield a run for each line of a task's log that contains the statistics of an export."""
     errors = [*_ERROR.finditer(text)]
     places = [error.start() for error in errors]
     end = -1

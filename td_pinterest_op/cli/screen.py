@@ -28,7 +28,7 @@ Row = Mapping[str, object]
 
 
 def prepare_streams() -> None:
-    """Replace closed standard streams; make the others write a question mark for characters outside their encoding.
+    """Replace closed standard streams. Make the others write a question mark for characters outside their encoding.
 
     Raises WorkflowError when nothing can be printed. A standard input or error that is closed is an empty one.
     """
@@ -90,7 +90,7 @@ _WAITING = ("treasure_data.job", "mirroring", "pinterest.rate_limit")
 
 @contextlib.contextmanager
 def print_waits(*, quiet: bool) -> Iterator[None]:
-    """Within the block, print what the command waits for: jobs, and rate limits."""
+    """Within the block, print notes on the jobs and rate limits for which the command waits, unless `quiet`."""
     handler = MessageHandler(logging.INFO)
     loggers = [logging.getLogger(f"td_pinterest_op.{name}") for name in _WAITING]
     for logger in () if quiet else loggers:
@@ -105,12 +105,12 @@ def print_waits(*, quiet: bool) -> Iterator[None]:
 
 
 def print_line(text: str | Text = "", *, indent: int = 0) -> None:
-    """Print a line of the result. If it is wrapped, the next lines are indented by `indent` spaces."""
+    """Print a line of the result on standard output, perhaps wrapped. `indent`: spaces before all further lines."""
     _print_wrapped(make_console(), text, indent)
 
 
 def print_note(text: str | Text, *, indent: int = 0) -> None:
-    """Print a note, which is not part of the result, on standard error. `indent`: see `print_line`."""
+    """Print a note, which is no part of the result, on standard error. `indent`: spaces before all further lines."""
     _print_wrapped(make_console(stderr=True), text, indent)
 
 
@@ -137,7 +137,7 @@ def _format_iso_time(time: datetime) -> str:
 
 
 def print_table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[str] = ()) -> None:
-    """Print rows as a table. `columns`: the keys to show; the columns in `prose` may be wrapped.
+    """Print rows as a table. `columns`: the keys to show. `prose`: those whose values may be wrapped.
 
     Where the terminal is too narrow for the longest values, each row becomes a block of lines instead: ids are there to
     be copied, and a cut one is of no use.
@@ -166,11 +166,12 @@ def _format_heading(key: str) -> str:
 
 
 def print_properties(row: Row) -> None:
-    """Print the properties of one object, one per line."""
+    """Print the properties of one object, such as an audience, one per line: name and value."""
     _print_pairs(make_console(), row.items())
 
 
 def _print_pairs(out: Console, pairs: Iterable[tuple[str, object]]) -> None:
+    """Print pairs of a name and a value on a console, one pair per line, in two columns."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -196,7 +197,7 @@ def format_cell(value: object) -> str:
 
 
 def _print_wrapped(out: Console, text: str | Text, indent: int) -> None:
-    """Print text, wrapped to the console's width, with `indent` spaces before all lines but the first."""
+    """Print text on a console, wrapped to its width. `indent`: spaces before all lines but the first."""
     if indent:
         lines = (Text(text) if isinstance(text, str) else text).wrap(out, out.width - indent)
         text = Text(f"\n{' ' * indent}").join(lines)
@@ -204,7 +205,7 @@ def _print_wrapped(out: Console, text: str | Text, indent: int) -> None:
 
 
 def _print_renderable(out: Console, renderable: object) -> None:
-    """Print a rich object without trailing spaces. Errors in writing to standard error are ignored."""
+    """Print a text or table of rich without trailing spaces. Errors in writing to standard error are ignored."""
     try:
         with out.capture() as capture:
             out.print(renderable)
@@ -218,7 +219,7 @@ def _print_renderable(out: Console, renderable: object) -> None:
 
 
 def redirect_to_null(descriptor: int) -> None:
-    """Point an unwritable stream at the null device, so that flushing it at exit cannot fail."""
+    """Point the file descriptor of an unwritable stream at the null device, so that a flush at exit cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 

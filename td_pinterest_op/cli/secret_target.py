@@ -18,12 +18,12 @@ from td_pinterest_op.runtime.atomic_file import replace_file
 from td_pinterest_op.stats import format_count
 from td_pinterest_op.workflow.digdag_secrets import DigdagServer, find_local_secrets_folder
 
-# Writes secrets, by their workflow names, and says where they are.
+# Stores secrets, by their workflow names, and returns a text that names the place.
 Target = Callable[[Mapping[str, Secret]], str]
 
 
 def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Target:
-    """Check the place that `--to KIND ARGUMENTS` names; return a function that stores secrets there.
+    """Return a function that stores secrets where `--to KIND ARGUMENTS` specifies, after a check of that place.
 
     Raises click.UsageError for arguments that do not fit, SettingsError for a place that cannot be used.
     """
@@ -42,7 +42,7 @@ def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str])
 
 
 def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> str:
-    """Store secrets in the local digdag secrets; return a description of the place."""
+    """Store secrets in the local digdag secrets. Return a text that names their folder."""
     try:
         stored = [write_local_secret(name, value, environ) for name, value in secrets.items()]
     except OSError as error:
@@ -55,7 +55,7 @@ def _store_locally(secrets: Mapping[str, Secret], environ: Mapping[str, str]) ->
 
 
 def write_local_secret(name: str, value: Secret, environ: Mapping[str, str]) -> Path:
-    """Store a local digdag secret in a file that only its owner can read; return the file.
+    """Store a local digdag secret in a file that only its owner can read. Return the file's path.
 
     Raises OSError, and RuntimeError if the user has no home folder.
     """
@@ -67,7 +67,7 @@ def write_local_secret(name: str, value: Secret, environ: Mapping[str, str]) -> 
 
 
 def _make_td_target(project: str) -> Target:
-    """Return a function that stores secrets with `td wf secrets`. Raises SettingsError if there is no td command."""
+    """Return a function that stores a project's secrets with `td wf secrets`. Raises SettingsError if td is missing."""
     td = shutil.which("td")
     if td is None:
         raise SettingsError(
@@ -76,6 +76,7 @@ def _make_td_target(project: str) -> Target:
         )
 
     def store_with_td(secrets: Mapping[str, Secret]) -> str:
+        """Store the secrets in the hosted workflow project by `td wf secrets`. Return a text that names the project."""
         # `@-`: a JSON mapping from standard input. As an argument every user of this machine could read it.
         values = json.dumps({name: value.reveal() for name, value in secrets.items()})
         command = [td, "wf", "secrets", "--project", project, "--set", "@-"]
@@ -104,7 +105,7 @@ def _make_file_target(path: Path) -> Target:
         raise SettingsError(f"{path} is not a regular file: name another file")
 
     def store_in_file(secrets: Mapping[str, Secret]) -> str:
-        """Set the secrets as variables of the env file, keep its other lines, and return a text that names the file."""
+        """Set the secrets as variables of the env file, whose other lines stay. Return a text that names the file."""
         files.set_env_values(
             path, {variable: secrets[name].reveal() for variable, name in SECRETS.items() if name in secrets}
         )
@@ -114,7 +115,7 @@ def _make_file_target(path: Path) -> Target:
 
 
 def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> Target:
-    """Return a function that stores secrets through the API of a digdag server."""
+    """Return a function that stores secrets of a project through the API of the digdag server at `url`."""
     if not is_safe_url(url):
         raise SettingsError(
             f"{url} must be an https address (http is allowed only for this machine), because secrets are sent there"
@@ -123,6 +124,7 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
     server = DigdagServer(url=base, authorization=Secret(environ.get("DIGDAG_AUTHORIZATION", "")))
 
     def store_on_server(secrets: Mapping[str, Secret]) -> str:
+        """Store the secrets in the project on the digdag server. Return a text that names project and server."""
         try:
             status, project_id = _request_project_id(server, project)
             if project_id is None:
@@ -146,7 +148,7 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
 
 
 def _request_project_id(server: DigdagServer, name: str) -> tuple[int, str | None]:
-    """Look up a project by name. Return the response's status, and the id, or None if there is no such project."""
+    """Look up a project by name. Return the response's HTTP status, and the project's id (None if it is unknown)."""
     response = server.send_request("GET", f"/api/projects?name={urllib.parse.quote(name)}")
     try:
         return response.status, str(response.content["projects"][0]["id"])

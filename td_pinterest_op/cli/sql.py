@@ -62,10 +62,11 @@ def sql(
     keys: Sequence[str],
     **control: str | None,
 ) -> None:
-    """Print an SQL statement made from your query: hashed, rejected or control. It is not run.
+    """Print SQL that hashes your rows, lists rejected values or assigns a control group.
 
-    hashed: the query with digests in place of identifiers, NULL where one is rejected. rejected: your keys, with the
-    column and the reason of each value that is rejected. control: the arm of each person, `control` or `sent`.
+    The SQL is made from your query, and is not run. hashed: the query with digests in place of identifiers, NULL where
+    one is rejected. rejected: your keys, with the column and the reason of each value that is rejected. control: the
+    arm of each person, `control` or `sent`.
     """
     text = require_one_statement(files.read_sql(query, "--query"))
     listed, types = _parse_columns(names)
@@ -86,7 +87,7 @@ def sql(
 
 
 def _parse_columns(names: str) -> tuple[list[str], Mapping[str, str]]:
-    """Return the names in --columns, and the types of those written as NAME=TYPE. Raises click.UsageError."""
+    """Return the names in --columns, and the identifier types of those written NAME=TYPE. Raises click.UsageError."""
     pairs = [name.strip().partition("=") for name in names.split(",") if name.strip()]
     try:
         types = COLUMNS.read({name: type_ for name, is_typed, type_ in pairs if is_typed}, repr)
@@ -98,7 +99,7 @@ def _parse_columns(names: str) -> tuple[list[str], Mapping[str, str]]:
 
 
 def _run_without_rows(common: CommonOptions, text: str, *, database: str, engine: str) -> Job:
-    """Run the query without returning rows; return its job, whose schema has the query's columns."""
+    """Run the query `text` so that it returns no rows. Return the job, whose schema has the query's columns."""
     credentials = find_credentials(common.env_file)
     credentials.require_variables("TD_API_KEY")
     common.print_note(f"Credentials: {credentials.describe_sources()}")
@@ -110,7 +111,7 @@ def _run_without_rows(common: CommonOptions, text: str, *, database: str, engine
 def _make_statement(
     kind: str, text: str, job: Job, *, types: Mapping[str, str], keys: Sequence[str], control: Mapping[str, str | None]
 ) -> str:
-    """Return the statement of a `kind` (hashed, rejected or control) for the query `text`."""
+    """Return SQL that hashes the rows of the query `text`, lists rejected values or assigns the control group."""
     names = [name for name, _ in job.schema]
     columns = find_identifier_columns(job, types, ignores_other_columns=True)
     query = Query(text=text, names=names, columns=columns)
@@ -136,7 +137,7 @@ def _make_statement(
 
 
 def _parse_control(parts: Mapping[str, str | None]) -> Control:
-    """Return the control group that --percent, --salt and --by define. Raises click.UsageError if they are invalid."""
+    """Return the control group that `parts` (--percent, --salt, --by) define. Raises click.UsageError if invalid."""
     try:
         control: Control = CONTROL.read({name: part for name, part in parts.items() if part is not None}, repr)
     except WrongValueError as error:
@@ -145,7 +146,7 @@ def _parse_control(parts: Mapping[str, str | None]) -> Control:
 
 
 def _require_column(name: str, names: Sequence[str], option: str) -> str:
-    """Return `name` if the query has a column with this name; otherwise raise click.UsageError."""
+    """Return `name` if it is in `names`, the query's columns. Raises click.UsageError about `option` if it is not."""
     if name.lower() not in map(str.lower, names):
         raise click.UsageError(f"{option}: the query has no column {name}; it has {', '.join(names)}")
     return name

@@ -19,7 +19,7 @@ _DIGEST_CHARACTERS = 64  # of a SHA-256 in hex
 
 
 def build_hashed_statement(query: Query) -> str:
-    """Return SQL that selects the query's rows with digests in place of identifiers, NULL in place of rejected ones."""
+    """Return SQL that selects the query's rows with digests in place of identifiers (NULL for a rejected value)."""
     selected = {place: f"c{place}" for place in range(len(query.names))}
     for column in query.columns:
         of_array = f"filter(a{column.position}, each -> length(each) = {_DIGEST_CHARACTERS})"
@@ -29,7 +29,7 @@ def build_hashed_statement(query: Query) -> str:
 
 
 def build_rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
-    """Return SQL that selects, for each rejected value, the key columns of its row, its column and the reason.
+    """Return SQL that selects, for each rejected value, the columns `keys` of its row, its column and the reason.
 
     A row without any identifier is one rejection.
     """
@@ -55,10 +55,10 @@ ORDER BY reason, {keys_alone}"""
 
 
 def build_arms_statement(query: Query, *, by: str | None, salt: str, share: str) -> str:
-    """Return SQL that selects each person's `key` and `arm`. `by`: the key's column; None: the identifier's digest.
+    """Return SQL that assigns each person of a query to an arm: `control` (withheld by an export) or `sent`.
 
-    The arm is `control` (withheld by an export) or `sent`. Without `by`, the query has one column of identifiers.
-    `salt` and `share` (of NUMBERS) are SQL.
+    `by`: the column with a person's key, or None for the digest in the query's only column of identifiers. `salt` and
+    `share` (of NUMBERS, the share of the control group) are SQL.
     """
     key = cast_to_text(find_position(by, query.names)) if by else _build_digest_sql(query.columns[0])
     source = build_source_select(query) if by else build_hashing_select(query)
@@ -82,7 +82,7 @@ def _build_digest_sql(column: Column) -> str:
 
 
 def _build_array_sql(column: Column) -> str:
-    """Return an SQL expression for the array of a row's digests in the column; a rejected value becomes its reason."""
+    """Return an SQL expression for the array of a row's digests in the column, with reasons for rejected values."""
     return f"a{column.position}" if column.is_array else f"ARRAY[a{column.position}]"
 
 

@@ -17,7 +17,7 @@ _NOT_CHECKED = "not checked: "
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The result of a check; `advice` is empty if there is nothing to do."""
+    """The result of one check of the doctor. `advice` is "" if there is nothing to do."""
 
     status: str
     message: str
@@ -30,15 +30,16 @@ class CheckResult:
 
 
 def skip_check(reason: str, advice: str = "fix that first") -> CheckResult:
-    """Return the result of a check that is skipped for this reason."""
+    """Return the result of a check that is skipped, with the reason why."""
     return CheckResult(WARNING, _NOT_CHECKED + reason, advice)
 
 
 @dataclass(kw_only=True)
 class DoctorContext:
-    """The doctor's input, and state that its checks share. `params`: parameters of the task whose rows are checked.
+    """The input of `td-pinterest doctor`, and what its checks share. `params`: the task whose rows are checked.
 
-    `account` is the ad account once its check has found it. `stack` closes what was opened.
+    `history`: the database and the table of the run history. `account` is the ad account once its check has found it.
+    `stack` closes what was opened.
     """
 
     credentials: Credentials

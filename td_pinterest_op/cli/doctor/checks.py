@@ -36,7 +36,7 @@ class CheckSpec:
 
 
 def run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
-    """Run the checks that apply; yield the name and result of each. Checks that depend on a failed one are skipped."""
+    """Run the checks that apply, and yield each name and result. A check that depends on a failed check is skipped."""
     failed: dict[str, str] = {}  # each with the check that failed first
     for spec in CHECKS:
         if not spec.applies(context):
@@ -54,7 +54,7 @@ def run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
 
 
 def _find_advice(failure: ExportError, credentials: Credentials) -> str:
-    """Return advice for an error; for a refused credential, the advice depends on where the credential was found."""
+    """Return advice on an error. If a credential was refused, the advice depends on where the credential was found."""
     if isinstance(failure, AccountError) and failure.status == _REFUSED:
         return credentials.app_advice if failure.code == WRONG_APP_CODE else credentials.token_advice
     return failure.advice
@@ -69,7 +69,7 @@ def _check_credentials(context: DoctorContext) -> CheckResult:
 
 
 def check_proxy(environ: Mapping[str, str]) -> CheckResult:
-    """Check the proxy that the environment variables set; show its address without the password."""
+    """Check the proxy that the environment sets. The result shows the proxy's address without the password."""
     names = [name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy") if environ.get(name)]
     if not names:
         return CheckResult(OK, "none is set")

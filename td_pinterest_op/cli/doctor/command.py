@@ -91,6 +91,7 @@ def _read_settings(
 
 
 def _print_check_result(name: str, check: CheckResult) -> None:
+    """Print the sign, the name and the message of a check, with advice if the check did not succeed."""
     sign, plain, style = _SIGNS[check.status]
     is_plain = screen.make_console().options.ascii_only
     screen.print_line(
@@ -101,7 +102,7 @@ def _print_check_result(name: str, check: CheckResult) -> None:
 
 
 def _print_summary(checks: Mapping[str, CheckResult], *, as_json: bool) -> int:
-    """Print how many checks succeeded and failed; return the exit code."""
+    """Print how many checks succeeded and failed. Return the exit code, 1 if a check failed."""
     counts = Counter(check.status for check in checks.values())
     is_ok = not counts[ERROR]
     if as_json:

@@ -67,7 +67,7 @@ def judge_tier(headers: Mapping[str, str]) -> CheckResult:
 
 
 def check_ad_account(context: DoctorContext) -> CheckResult:
-    """Check that the token can read the ad account (the named one, or the only one). Store it in the context."""
+    """Check that the token can read the named ad account, or exactly one if none is named. Store it in the context."""
     services, named = context.services, context.account_id
     if services.tokens.scopes and "ads:read" not in services.tokens.scopes:
         return skip_check("the token may not read ad accounts")
@@ -85,7 +85,7 @@ def check_ad_account(context: DoctorContext) -> CheckResult:
 
 
 def judge_role(account: AdAccount) -> CheckResult:
-    """Return a check result with the user's roles: a warning if they may not allow the user to change audiences."""
+    """Return a check result with the user's roles in the ad account: a warning if they may not allow an export."""
     roles = ", ".join(account.roles) or "not shown by Pinterest"
     if account.may_write is False:
         advice = f"ask the owner for one of the roles {', '.join(sorted(WRITER_ROLES))} in Business Manager"
@@ -94,7 +94,7 @@ def judge_role(account: AdAccount) -> CheckResult:
 
 
 def check_audience(context: DoctorContext) -> CheckResult:
-    """Check that an export could use the audience; report the audience's status and size."""
+    """Check that an export could use the audience. The result shows the audience's status and size."""
     if not (audience_id := context.audience_id):
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
         return skip_check("no audience is named", advice)

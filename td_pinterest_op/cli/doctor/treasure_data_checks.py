@@ -65,7 +65,7 @@ def check_history(context: DoctorContext) -> CheckResult | None:
 
 
 def _check_table(td: TreasureData, database: str, table: str) -> CheckResult:
-    """Check that the API key may write to a table; report whether the table exists."""
+    """Check that the API key may write to the history table. The result shows whether the table exists."""
     _, content = td.call("GET", build_path("database", "list"))
     permissions = {each.get("name"): each.get("permission") for each in content.get("databases") or ()}
     if database not in permissions:
@@ -86,7 +86,7 @@ def _check_table(td: TreasureData, database: str, table: str) -> CheckResult:
 
 
 def check_rows(context: DoctorContext) -> CheckResult:
-    """Check the first rows of the job's result against the task's `result_settings`."""
+    """Check that the first rows of the job's result are valid under the task's `result_settings`."""
     params, credentials, td = context.params, context.credentials, context.services.treasure_data
     settings = parse_export({**_ANY_EXPORT, **params["result_settings"]}, environ=credentials.environ)
     job = wait_for_job(td, workflow_task.read_source(credentials.build_task(**params)))
@@ -98,7 +98,7 @@ def check_rows(context: DoctorContext) -> CheckResult:
 
 
 def _judge_rows(label: str, settings: Settings, stats: Stats) -> CheckResult:
-    """Return the check result for the rows that `stats` has counted. `label` names the job in messages."""
+    """Return the check result for the sample of rows that `stats` has counted. `label` names the job in messages."""
     if not stats.read:
         return CheckResult(WARNING, f"{label} has no rows", "check the conditions (WHERE) of the query")
     check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
@@ -122,7 +122,7 @@ def _judge_rows(label: str, settings: Settings, stats: Stats) -> CheckResult:
 
 
 def _take_sample(blocks: Iterator[list[list[Any]]]) -> Iterator[list[list[Any]]]:
-    """Yield the blocks up to the maximum number of rows that the doctor checks; the last block may be shortened."""
+    """Yield blocks of rows up to the number that the doctor checks. The last block is shortened if necessary."""
     left = _SAMPLE
     for block in blocks:
         yield [column[:left] for column in block]

@@ -31,7 +31,7 @@ class Archive:
 
     @cached_property
     def archive_bytes(self) -> int:
-        """The archive's size in bytes: compressed, or uncompressed if hosted Treasure Workflow accepts that size."""
+        """The archive's compressed size in bytes, or the uncompressed size if that is within the hosted limit."""
         if self.total_bytes <= HOSTED_BYTES:
             return self.total_bytes
         with tempfile.TemporaryFile() as file:
@@ -42,7 +42,7 @@ class Archive:
 
     @property
     def hosted_size_problem(self) -> str:
-        """The reason why hosted Treasure Workflow would refuse the archive, and what to do; "" if it would not."""
+        """Why hosted Treasure Workflow would refuse the archive for its size, and what to do, or "" if it would not."""
         if self.archive_bytes <= HOSTED_BYTES:
             return ""
         size = f"the archive of {self.folder} has a size of {self.archive_bytes / 1024 / 1024:.1f} MB"
@@ -50,7 +50,7 @@ class Archive:
 
     @property
     def server_size_problem(self) -> str:
-        """The reason why a digdag server would refuse the archive, and what to do; "" if it would not."""
+        """Why a digdag server would refuse the archive for its size, and what to do, or "" if it would not."""
         if self.total_bytes <= SERVER_BYTES:
             return ""
         return (
@@ -71,14 +71,14 @@ class Archive:
 
     @property
     def _bundle_advice(self) -> str:
-        """Advice to leave the operator's libraries out of the archive; "" if it contains no libraries."""
+        """Advice to leave the operator's libraries out of the archive, or "" if the archive contains no libraries."""
         if not (self.folder / "requests").is_dir():
             return ""
         return "; or install the libraries in the server's Python, and run scripts/bundle without --with-dependencies"
 
 
 def collect_archive(folder: Path) -> Archive:
-    """Return the archive of a project folder: all files except hidden ones and those that `.digdagignore` excludes."""
+    """Return the archive of a project folder. It omits hidden files and those that `.digdagignore` excludes."""
     ignored = read_digdagignore(folder)
     sizes = {
         path: path.stat().st_size

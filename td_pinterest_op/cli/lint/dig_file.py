@@ -25,7 +25,7 @@ class UnknownValueError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Finding:
-    """A problem in a workflow, and its fix. `line` counts from 1. `level`: `error` or `warning`."""
+    """A problem in a workflow, with the fix in its message. `line` counts from 1. `level`: `error` or `warning`."""
 
     path: Path
     line: int
@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """A YAML value with its file and line number. `quoted`: it is in quotes, or a block scalar."""
+    """A YAML value with its file and line number. `quoted`: whether it is in quotes, or a block scalar."""
 
     value: "str | int | bool | dict[str, Value] | list[Value] | None"
     path: Path
@@ -48,7 +48,7 @@ class Value:
 
     @property
     def mapping(self) -> "dict[str, Value]":
-        """The members if the value is a mapping; otherwise an empty mapping."""
+        """The members if the value is a mapping, or else an empty mapping."""
         return self.value if isinstance(self.value, dict) else {}
 
     def get(self, *keys: str) -> "Value | None":
@@ -92,15 +92,15 @@ class DigFile:
         return self.path.parent
 
     def add_error(self, at: Value, code: str, message: str) -> None:
-        """Add an error, a finding about something that makes a run fail or does harm, at the line of the value `at`."""
+        """Add an error at the line of the value `at`: a finding about something that makes a run fail or does harm."""
         self._add_finding(at, code, message, level="error")
 
     def add_warning(self, at: Value, code: str, message: str) -> None:
-        """Add a warning, a finding about something that may be intentional, at the line of the value `at`."""
+        """Add a warning at the line of the value `at`: a finding about something that may be intentional."""
         self._add_finding(at, code, message, level="warning")
 
     def _add_finding(self, at: Value, code: str, message: str, *, level: str) -> None:
-        """Add a finding at the line of the value `at`, unless the same finding exists already."""
+        """Add a finding with these texts at the line of the value `at`, unless the same finding exists already."""
         finding = Finding(path=at.path, line=at.line, code=code, message=" ".join(message.split()), level=level)
         if finding not in self.findings:
             self.findings.append(finding)
@@ -108,7 +108,7 @@ class DigFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A task. `operator`: None for a group of tasks. `exported`: parameters from its own and its parents' `_export`."""
+    """A task or group of tasks (`operator` None). `exported`: the `_export` parameters of the task and its parents."""
 
     name: str
     value: Value
@@ -129,11 +129,11 @@ class Task:
         return value
 
     def fill_templates(self, value: Value) -> object:
-        """Return a value with its templates filled in. Raises UnknownValueError if one is known only during a run."""
+        """Return a YAML value with its templates filled in. Raises UnknownValueError if only a run can fill them in."""
         return _fill_templates(value.to_plain(), self.exported)
 
     def fill_text(self, value: Value) -> str:
-        """Return a string with its templates filled in, or "" for another value or one known only during a run."""
+        """Return a value with its templates filled in, or "" if the result is no string or known only during a run."""
         try:
             text = self.fill_templates(value)
         except UnknownValueError:
@@ -142,7 +142,7 @@ class Task:
 
 
 def read_workflow(path: Path) -> DigFile:
-    """Read a workflow file; add findings about its YAML. Raises OSError if the file cannot be opened."""
+    """Return the workflow in a file, with findings about its YAML. Raises OSError if the file cannot be opened."""
     dig = DigFile(path=path)
     dig.root = _YamlReader(dig).read_file(path)
     if not (dig.root and isinstance(dig.root.value, dict)):
@@ -162,7 +162,7 @@ def make_place(path: Path, line: int = 1) -> Value:
 
 
 class _YamlReader:
-    """Reads the YAML of a workflow and of its included files, and adds findings about it."""
+    """Reads the YAML of a workflow and of its included files, and adds findings about the YAML to the workflow."""
 
     def __init__(self, dig: DigFile) -> None:
         self._dig = dig
@@ -205,7 +205,7 @@ class _YamlReader:
         return None
 
     def _convert_node(self, node: yaml.Node, path: Path, line: int) -> Value:
-        """Return a YAML node, its members or items too, as a `Value`. `path`, `line`: its file and line number."""
+        """Return a YAML node and all nested nodes as a `Value`. `path`, `line`: the file and the line of the node."""
         if node.tag.startswith("!include"):
             self._dig.add_error(make_place(path, node.start_mark.line + 1), "yaml", _SPACE_MISSING)
         if isinstance(node, yaml.MappingNode):
@@ -239,7 +239,7 @@ class _YamlReader:
         return members
 
     def _read_included(self, name: str, here: Value) -> dict[str, Value]:
-        """Return the members of the file that `!include` names at `here`. If it cannot be included, add a finding."""
+        """Return the members of the included file `name`, or {} and a finding at `here` if it cannot be included."""
         target = here.path.parent / name
         if ".." in Path(name).parts:
             self._dig.add_error(
@@ -264,7 +264,7 @@ class _YamlReader:
 def walk_tasks(
     value: Value, name: str = "", exported: Mapping[str, Any] = MappingProxyType({}), parents: tuple[Value, ...] = ()
 ) -> Iterator[Task]:
-    """Yield the task or group of tasks in a YAML value, then all tasks and groups nested in it."""
+    """Yield the task in a YAML value, then the tasks nested in it. `exported`: `_export` parameters of its parents."""
     own = value.get("_export")
     exported = _merge_nested(exported, own.to_plain()) if own else exported
     operator = next((key[:-1] for key in value.mapping if key.endswith(">")), None)
@@ -284,6 +284,7 @@ def _merge_nested(base: Mapping[str, Any], over: object) -> dict[str, Any]:
 
 
 def _fill_templates(value: object, params: Mapping[str, Any]) -> object:
+    """Return a value with all templates in it filled in from `params`. Raises UnknownValueError."""
     if isinstance(value, dict):
         return {key: _fill_templates(member, params) for key, member in value.items()}
     if isinstance(value, list):
@@ -294,7 +295,7 @@ def _fill_templates(value: object, params: Mapping[str, Any]) -> object:
 
 
 def _look_up_parameter(name: str, params: Mapping[str, Any]) -> str:
-    """Return the value of the parameter that a template names, as text. Raises UnknownValueError if it is missing."""
+    """Return the value of the parameter `name` as text. Raises UnknownValueError if `params` has no such parameter."""
     value: object = params
     for part in name.split(".") if _DOTTED.fullmatch(name) else [""]:
         if not isinstance(value, dict) or part not in value:

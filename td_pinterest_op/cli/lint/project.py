@@ -118,7 +118,7 @@ def _find_referenced_files(dig: DigFile, tasks: list[Task]) -> Iterator[tuple[Va
 
 
 def _find_query_files(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
-    """Yield each value at `key`, in the task or an audience's entry, that names an SQL file. Reports blank values."""
+    """Yield each value of `key` that names an SQL file in a task or `audiences`, and the name. Reports blank values."""
     entries = dig.root.get("_export", "audiences") if dig.root else None
     several = entries.value if entries and isinstance(entries.value, list) else []
     for owner in (task.value, *several):
@@ -131,7 +131,7 @@ def _find_query_files(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Valu
 
 
 def _explain_omission(folder: Path, name: str, ignored: pathspec.GitIgnoreSpec) -> str:
-    """Return why a push would omit a file, and what to do; "" if the push would include it."""
+    """Return why a push would omit the file `name`, and what to do, or "" if the push would include the file."""
     path, parts = folder / name, Path(name).parts
     if Path(name).is_absolute() or ".." in parts:
         return f"{name} is outside the project folder, and a push leaves it out: move it inside"
@@ -145,7 +145,7 @@ def _explain_omission(folder: Path, name: str, ignored: pathspec.GitIgnoreSpec) 
 
 
 def _find_python(task: Task) -> tuple[Value | None, str]:
-    """Return the YAML value that sets a task's Python (None: the default), and the program's name ("" if unknown)."""
+    """Return the setting of a task's Python interpreter (None: default), and the interpreter's name ("": unknown)."""
     value = task.value.get("python") or task.value.get("py", "python")
     exported = task.exported.get("python") or task.get_exported("py", "python")
     if value is None and exported is None:
@@ -160,7 +160,7 @@ def _find_python(task: Task) -> tuple[Value | None, str]:
 
 @cache
 def explain_unusable_python(python: str, folder: Path) -> str:
-    """Return why this Python cannot run the operator in a project folder, and what to do; "" if it can."""
+    """Return why the interpreter `python` cannot run the operator in a folder, and what to do, or "" if it can."""
     other = "set another one with `_export: py: {python: /path/to/python}`"
     program = shutil.which(python)
     if program is None:

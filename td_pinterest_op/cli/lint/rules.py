@@ -65,7 +65,7 @@ def check_workflow(dig: DigFile) -> None:
 
 
 def _find_intended_operator(task: Task) -> str:
-    """Return the operator of this package that a task names, or means by a misspelt name; "" for any other task."""
+    """Return the operator of this package that a task names, perhaps misspelt, or "" if it names another operator."""
     name = str(task.command.value) if task.operator == "py" and task.command else ""
     if name == EXPORT_OPERATOR.rpartition(".")[2]:
         return EXPORT_OPERATOR
@@ -159,7 +159,7 @@ def _may_set_last_job(task: Task) -> bool:
 
 
 def _is_called_by_others(dig: DigFile) -> bool:
-    """Whether another workflow of the folder may call this one, and so pass a job or a database on to it."""
+    """Whether another workflow of the folder may call this workflow, and so pass on a job or a database."""
     others = (path for path in dig.folder.glob("*.dig") if path != dig.path and path.is_file())
     name = re.compile(rf"\$\{{|\b{re.escape(dig.path.stem)}\b")
     calls = (call for path in others for call in _CALL.findall(path.read_text(encoding="utf-8", errors="replace")))
@@ -210,7 +210,7 @@ def _runs_often(schedule: Value) -> bool:
 
 
 def _check_connector(dig: DigFile, task: Task) -> None:
-    """Add a finding if a td> task has Pinterest settings: Treasure Data's connector reads them, not this operator."""
+    """Add a finding if a td> task has Pinterest settings, which Treasure Data's connector reads, not our operator."""
     settings = task.value.get("result_settings")
     if settings is None or str((settings.get("type") or settings).value).strip().lower() != "pinterest":
         return
@@ -254,7 +254,7 @@ def _check_docker(dig: DigFile, own_tasks: list[Task], tasks: list[Task]) -> Non
 
 
 def _check_database(dig: DigFile, task: Task, *, is_own_task: bool) -> None:
-    """Add a finding for a query without a database, unless a calling workflow may set it."""
+    """Add a finding for a query without a database, unless a caller may set it. `is_own_task`: it runs our operator."""
     query = task.value.get("query") if is_own_task else task.command if task.operator == "td" else None
     has_database = task.value.get("database") or task.exported.get("database")
     if query and not has_database and not task.get_exported("td", "database") and not _is_called_by_others(dig):
@@ -285,7 +285,7 @@ def _check_retry(dig: DigFile, task: Task, tasks: list[Task], own_tasks: list[Ta
 
 
 def _describe_repetition(task: Task) -> str:
-    """Return what happens each time a task is repeated, such as "inserts its rows"; "" if it is harmless."""
+    """Return the harm that each repetition of a task does, such as "inserts its rows", or "" if there is none."""
     if task.operator != "td":
         return _ONCE.get(task.operator or "", "")
     sql = task.value.get("query") or task.value.get("td>", "data")

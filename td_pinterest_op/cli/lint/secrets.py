@@ -16,7 +16,7 @@ _LARGEST_FILE = 1_000_000
 
 
 def read_task_environ(dig: DigFile, task: Task) -> Mapping[str, str]:
-    """Return the variables in a task's `_env`, with a placeholder for each secret. Adds findings about them."""
+    """Return the variables in a task's `_env`, with placeholders for secrets. Adds findings about both of them."""
     for parent in task.parents:
         if misplaced := parent.get("_export", "_env"):
             dig.add_error(misplaced, "env", "digdag reads _env only from the task itself: move it there, next to py>")
@@ -31,7 +31,7 @@ def read_task_environ(dig: DigFile, task: Task) -> Mapping[str, str]:
 
 
 def check_plain_secret(dig: DigFile, value: Value | None, *, name: str, variable: str) -> None:
-    """Add a finding if a credential's value is plain text. `name`: its key. `variable`: its environment variable."""
+    """Add a finding if the credential under the key `name` is plain text. `variable`: its environment variable."""
     if value and value.value not in (None, "") and "${" not in str(value.value):
         secret = SECRETS[variable]
         message = (
@@ -43,7 +43,7 @@ def check_plain_secret(dig: DigFile, value: Value | None, *, name: str, variable
 
 
 def check_secret_names(dig: DigFile, value: Value, *, variable: str = "") -> None:
-    """Add findings about misspelt names of secrets in a value, which sets the environment variable `variable`."""
+    """Add findings about misspelt names of secrets in a value. `variable`: the environment variable that it sets."""
     for template in _MISSPELT.finditer(str(value.value)):
         if not _SECRET.fullmatch(template[0]):
             dig.add_error(value, "template", f"digdag does not fill in {template[0]}: write ${{secret:{template[1]}}}")
@@ -69,7 +69,7 @@ def _find_secret_names(dig: DigFile, path: Path) -> Iterator[str]:
 
 
 def _find_intended_name(name: str, known: set[str]) -> str | None:
-    """Return the known name that `name` misspells, or None if it is correct or entirely different."""
+    """Return the known name that `name` misspells, or None if `name` is correct or resembles no known name."""
     words = {re.sub(r"[._-]", "", word).lower(): word for word in known}
     plain = re.sub(r"[._-]", "", name).lower()
     if name in known or plain in words:

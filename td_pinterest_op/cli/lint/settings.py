@@ -46,7 +46,7 @@ _ALTERNATIVES = ("audience_id", "ad_account_id")
 def check_settings(
     dig: DigFile, task: Task, environ: Mapping[str, str], *, table: SettingsTable[Any] = EXPORT
 ) -> Mapping[str, Any]:
-    """Add findings about a task's settings; return the settings whose values are known before the workflow runs."""
+    """Add findings about a task's settings, which `table` defines. Return those whose values are known before a run."""
     written = task.value.get("result_settings")
     if written is None:
         dig.add_error(
@@ -91,7 +91,7 @@ def check_audience_entries(dig: DigFile, task: Task, environ: Mapping[str, str])
 
 
 def _check_audience_entry(dig: DigFile, task: Task, entry: Value, environ: Mapping[str, str]) -> None:
-    """Add findings about the settings of one entry of the list `audiences`."""
+    """Add findings about the settings of one entry of the list `audiences`, combined with those of the task."""
     own = {name: value for name, value in entry.mapping.items() if name not in {*ENTRY_KEYS, *TASK_PARAMETERS}}
     shared = task.value.get("result_settings")
     both = Value(value={**(shared.mapping if shared else {}), **own}, path=entry.path, line=entry.line)
@@ -105,7 +105,7 @@ def _check_audience_entry(dig: DigFile, task: Task, entry: Value, environ: Mappi
 
 
 def _split_known_settings(task: Task, written: Value) -> tuple[dict[str, object], set[str]]:
-    """Return the settings in `written` whose values are known before the workflow runs, and the names of all others."""
+    """Return the settings in the YAML value `written` that are known before a run, and the names of all others."""
     values = {name: _fill_setting(task, value) for name, value in written.mapping.items()}
     unknown = {name for name, value in values.items() if value is None}
     known = {name: value for name, value in values.items() if value is not None}
@@ -137,7 +137,7 @@ def _may_vanish(problem: Problem, unknown: set[str]) -> bool:
 
 
 def _add_problem_findings(dig: DigFile, written: Value, problems: Iterable[Problem]) -> None:
-    """Add a finding for each problem with a setting, at the line of that setting."""
+    """Add a finding for each problem with a setting, at the line of that setting in the YAML value `written`."""
     for problem in problems:
         code = _CODES.get(problem.code, "setting")
         dig.add_error(written.get(problem.key) or written, code, f"{problem.key}: {problem.text}")

@@ -97,14 +97,14 @@ def list_own_values(task: Task) -> Sequence[Value]:
 
 
 def _check_templates(dig: DigFile, task: Task) -> None:
-    """Add findings about a task's templates that name a key missing from an exported mapping."""
+    """Add findings about templates in a task that name a key missing from a mapping under `_export`."""
     for value in (each for member in list_own_values(task) for each in member.walk()):
         if isinstance(value.value, str):
             check_template(dig, task, value, value.value)
 
 
 def check_template(dig: DigFile, task: Task, value: Value, text: str) -> None:
-    """Add findings, at `value`, about templates in `text` that name a key missing from an exported mapping."""
+    """Add findings, at `value`, about templates in `text` that name a key missing from a mapping under `_export`."""
     for path in _SIMPLE_TEMPLATE.findall(text):
         first, *rest = path.split(".")
         known = task.exported.get(first)
@@ -117,7 +117,7 @@ def check_template(dig: DigFile, task: Task, value: Value, text: str) -> None:
 
 
 def find_missing_name(path: Sequence[str], known: object) -> str:
-    """Return the first name in `path` that the nested mappings of `known` lack, with a suggestion; "" if all exist."""
+    """Return the first name in `path` that the nested mappings `known` lack, with a suggestion, or "" if all exist."""
     for name in path:
         if not isinstance(known, dict):
             return ""  # a method of a text or of a number
@@ -134,7 +134,7 @@ def _ends_in_open_template(text: str) -> bool:
 
 
 def _find_schedule_problem(key: str, text: str) -> str:
-    """Return what is wrong with an entry of a schedule, such as daily>, or "" if it is valid or has a template."""
+    """Return what is wrong with a schedule such as `daily>: 07:00:00`, or "" if it is valid or has a template."""
     if key.endswith(">") and key not in _SCHEDULE_TYPES:
         return f"digdag has no schedule type {key}{suggest_word(key, _SCHEDULE_TYPES)}"
     if "${" in text:

@@ -80,10 +80,10 @@ def _parse_steps(_context: click.Context, option: click.Parameter, text: str | N
 @options.combine_options(options.ad_account, options.env_file, options.as_json, options.quiet)
 @options.pass_common
 def rehearse(common: CommonOptions, requested_steps: Sequence[Step], without_large_batches: bool, output: Path) -> None:
-    """Find out, in your ad account, what Pinterest does where its documentation is silent.
+    """Test with made-up people how Pinterest behaves where its documentation is silent.
 
-    Says first what it does and what it leaves behind, and asks. It creates customer lists and an audience of its own,
-    with made-up people, and touches nothing of yours. It ends with a table, advice, and a file that contains no id, no
+    Says first what it does and what it leaves behind, and asks. It creates customer lists and an audience of its own in
+    your ad account, and touches nothing of yours. It ends with a table, advice, and a file that contains no id, no
     secret and no personal data: attach it to a bug report, or give it to `scripts/sandbox --like`, which then behaves
     like your ad account.
 
@@ -126,7 +126,7 @@ def rehearse(common: CommonOptions, requested_steps: Sequence[Step], without_lar
 
 
 def _add_needed_steps(wanted: Sequence[Step]) -> list[Step]:
-    """Return the wanted steps and the steps that these need, in the order of STEPS."""
+    """Return the wanted steps, and the steps that must run before them, in the order of STEPS."""
     names = {step.name for step in wanted}
     for step in reversed(STEPS):
         if step.name in names and step.needs:
@@ -163,9 +163,10 @@ def _describe_steps(names: Collection[str], *, account: str, writes: int, can_st
 
 
 def _run_steps(rehearsal: Rehearsal, steps: Sequence[Step], common: CommonOptions) -> list[dict[str, Any]]:
-    """Run the steps and return their results; remove the rehearsal's audience at the end.
+    """Run the steps, then remove the rehearsal's audience. Return the result of each step.
 
-    Raises StoppedError, which says what is left, and what ends the whole: no access token, or an audience that stays.
+    Raises StoppedError, whose text says whether an audience is left, PinterestError if the audience cannot be removed,
+    and the errors of a refused token.
     """
     done: list[dict[str, Any]] = []
     try:
@@ -193,7 +194,7 @@ def _run_steps(rehearsal: Rehearsal, steps: Sequence[Step], common: CommonOption
 
 
 def _run_step(step: Step, rehearsal: Rehearsal) -> dict[str, Any]:
-    """Run one step. Return its name, request, status, code, duration in seconds and verdict."""
+    """Run one step. Return the step's result: name, request, HTTP status, error code, seconds and verdict."""
     rehearsal.response.clear_response()
     begin = SYSTEM.monotonic()
     try:
@@ -218,7 +219,7 @@ def _run_step(step: Step, rehearsal: Rehearsal) -> dict[str, Any]:
 
 
 def build_advice(facts: Facts) -> list[str]:
-    """Return advice that follows from the facts: settings for exports, and what to avoid."""
+    """Return advice that follows from a rehearsal's facts: settings for exports, and what to avoid."""
     batch, at_once = facts.largest_batch, facts.batches_at_once
     return [
         text
@@ -248,6 +249,7 @@ def build_advice(facts: Facts) -> list[str]:
 
 
 def _print_result(result: dict[str, Any], output: Path, common: CommonOptions) -> None:
+    """Print a rehearsal's result, as a table and advice or as JSON, and write it to the file `output`."""
     if common.as_json:
         screen.print_json(result)
     else:

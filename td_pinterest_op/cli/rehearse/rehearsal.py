@@ -35,10 +35,10 @@ PATIENCE, _SHORTEST_LOOK = 60.0, 0.5
 
 @dataclass(slots=True, kw_only=True)
 class Facts:
-    """What a rehearsal finds out about Pinterest; None: not known. `…_seconds`: how soon after a write a read shows it.
+    """What a rehearsal has found out about Pinterest (None: unknown). `…_seconds`: the time until reads show a change.
 
-    largest_batch: the most records that one request took. batch_too_large_status: of the answer to the next larger one,
-    None if there was none. batches_at_once: the most that were taken at the same time.
+    largest_batch: the most records that one request took. batch_too_large_status: of the answer to the next larger
+    request, None if there was no answer. batches_at_once: the most that were taken at the same time.
     """
 
     refresh_rotates: bool | None = None
@@ -58,7 +58,7 @@ class Facts:
 
 @dataclass(slots=True, kw_only=True)
 class DecisiveResponse:
-    """HTTP status and Pinterest's error code for a step's last write request, or its last read if it writes nothing."""
+    """HTTP status and Pinterest error code of a step's last write request, or of its last read if it does not write."""
 
     status: int | None = None
     code: int | None = None
@@ -83,10 +83,10 @@ class NotTriedError(Exception):
 
 
 class Rehearsal:
-    """A rehearsal, which tests Pinterest's behaviour in an ad account: its customer list, its audience, its findings.
+    """A test of Pinterest's behaviour in an ad account. It holds the test's customer list, audience and findings.
 
-    `response` gets every response. `made` has the ids of its `list` and its `audience`, once there are some. Every name
-    that it makes ends in a key of eight hex digits.
+    `response` gets every response. `made` has the ids of the `list` and the `audience`, once they are created. Their
+    names contain a key of eight hex digits.
     """
 
     def __init__(self, connection: Connection, api: Api, *, response: DecisiveResponse, timing: Timing) -> None:
@@ -104,7 +104,7 @@ class Rehearsal:
         self.limits: str | None = None  # those that Pinterest's header states
 
     def require_id_of(self, kind: str) -> str:
-        """Return the id of the rehearsal's `kind`: `list` or `audience`. Raises NotTriedError if it was not created."""
+        """Return the id of the rehearsal's `list` or `audience` (`kind`). Raises NotTriedError if there is none."""
         if kind not in self.made:
             raise NotTriedError(f"not tried: there is no {kind}")
         return self.made[kind]
@@ -122,21 +122,21 @@ class Rehearsal:
         )
 
     def make_batch(self, count: int, *, shape: Shape = SINGLE_DIGEST) -> Batch:
-        """Return `count` records of a shape, made of the digests of made-up e-mail addresses."""
+        """Return `count` records with the identifiers that `shape` defines: digests of made-up e-mail addresses."""
         length = count * shape.width
         for number in range(len(self._people) // DIGEST_BYTES, length // DIGEST_BYTES):
             self._people += hashlib.sha256(f"{number}@{self.name[-8:]}.invalid".encode()).digest()
         return Batch([(shape, bytes(self._people[:length]))])
 
     def create_list(self, count: int) -> str:
-        """Create a customer list of the first `count` made-up people; return its id."""
+        """Create a customer list of the first `count` made-up people. Return the id of the list."""
         records = self.make_batch(count)
         digests = (data for _, data in records.parts)
         name = f"{self.name} (td {self.name[-8:]} file {compute_fingerprint(digests)})"
         return self.lists.create(name, "EMAIL", records).id
 
     def create_audience(self, list_id: str) -> None:
-        """Create the rehearsal's audience, which uses the given customer list."""
+        """Create the rehearsal's audience, which uses the customer list `list_id`."""
         self._audience_begun = True
         try:
             self.made["audience"] = self.audiences.create(self.name, description=None, list_id=list_id).id
@@ -155,7 +155,7 @@ class Rehearsal:
         return self.api.find_audience(self.require_id_of("audience"))
 
     def measure_delays(self, *predicates: Callable[[], bool]) -> list[float | None]:
-        """Return, for each predicate, the seconds until it is true, or None if it is still false after a minute."""
+        """Return, for each predicate, the seconds until the predicate is true, or None if that takes over a minute."""
         clock, client = self._timing.monotonic, self.api.client
         begin = clock()
         seconds: list[float | None] = [None] * len(predicates)

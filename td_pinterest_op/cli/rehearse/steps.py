@@ -27,9 +27,9 @@ _CONTENT = (400, 413, 422)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of the rehearsal. `writes`: the number of its write requests. `needs`: the step that must run before it.
+    """A step of the rehearsal. `writes`: the number of write requests. `needs`: the step that must run before.
 
-    `run` returns the verdict; it raises NotTriedError and what the API raises.
+    `run` returns the verdict. Raises NotTriedError and what the API raises.
     """
 
     name: str
@@ -68,6 +68,7 @@ def _examine_account(rehearsal: Rehearsal) -> str:
 
 
 def _try_empty_list_creation(rehearsal: Rehearsal) -> str:
+    """Find out whether Pinterest creates a customer list without records. Return the verdict."""
     with _record_fact(rehearsal, "list_without_records"):
         rehearsal.api.create_customer_list(name=f"{rehearsal.name} without records", list_type="EMAIL")
     return (
@@ -76,7 +77,7 @@ def _try_empty_list_creation(rehearsal: Rehearsal) -> str:
 
 
 def _try_list_creation(rehearsal: Rehearsal) -> str:
-    """Create the rehearsal's list. Find out how many records it may be created with, and how soon reads show it."""
+    """Create the rehearsal's list. Find out how many records are accepted, and how soon reads show the new list."""
     facts, too_large = rehearsal.facts, None
     for count in (DEFAULT_BATCH, 5_000, 2_500, 1_250):
         try:
@@ -148,6 +149,7 @@ def _try_concurrent_batches(rehearsal: Rehearsal) -> str:
 
 @contextlib.contextmanager
 def _disable_retries(client: Client) -> Iterator[None]:
+    """Within the block, send each request of the client only once, even if the request fails."""
     before, client.retry = client.retry, replace(client.retry, count=0, longest_wait=0.0)
     try:
         yield
@@ -156,10 +158,11 @@ def _disable_retries(client: Client) -> Iterator[None]:
 
 
 def _send_concurrently(rehearsal: Rehearsal, list_id: str, *, count: int, requests: int) -> list[ExportError]:
-    """Send a batch of `count` records in each of `requests` concurrent requests; return the errors of failed ones."""
+    """Send a batch of `count` records in each of `requests` concurrent requests. Return the errors of the requests."""
     records, errors, begin = rehearsal.make_batch(count), [], threading.Barrier(requests)
 
     def send_batch() -> None:
+        """Add the records to the list, when all threads are ready, and store the error if the request fails."""
         begin.wait()
         try:
             rehearsal.api.change_records(list_id, records, operation="ADD")
@@ -183,7 +186,7 @@ def _try_records_v2(rehearsal: Rehearsal) -> str:
 
 @contextlib.contextmanager
 def _record_fact(rehearsal: Rehearsal, fact: str) -> Iterator[None]:
-    """Set the fact with this name to whether Pinterest accepts the request that the block sends."""
+    """Set the rehearsal's fact named `fact` to whether Pinterest accepts the request that the block sends."""
     try:
         yield
     except RequestRefusedError as error:
@@ -196,12 +199,13 @@ def _record_fact(rehearsal: Rehearsal, fact: str) -> Iterator[None]:
 
 
 def _try_audience_creation(rehearsal: Rehearsal) -> str:
+    """Create the rehearsal's audience from its customer list. Return the verdict."""
     rehearsal.create_audience(rehearsal.require_id_of("list"))
     return "created from the list"
 
 
 def _try_list_switch(rehearsal: Rehearsal) -> str:
-    """Find out whether an audience can be switched to another list, and how soon a read shows it."""
+    """Find out whether an audience can be switched to another list, and how soon a read shows the new list."""
     facts, audience_id = rehearsal.facts, rehearsal.require_id_of("audience")
     second = rehearsal.create_list(_SECOND_LIST)
     with _record_fact(rehearsal, "move_obeyed"):
@@ -216,7 +220,7 @@ def _try_list_switch(rehearsal: Rehearsal) -> str:
 
 
 def _try_removal(rehearsal: Rehearsal) -> str:
-    """Remove the audience. Find out whether it can then still be read, and whether it can be removed a second time."""
+    """Remove the audience. Find out whether a removed audience can still be read, and be removed a second time."""
     facts = rehearsal.facts
     if not rehearsal.remove_audience():
         raise NotTriedError("unknown: Pinterest no longer finds the audience that this rehearsal created")
