@@ -82,7 +82,7 @@ def parse_pasted_address(pasted: str, *, state: str) -> Mapping[str, str]:
 
 
 def _parse_redirect(url: str) -> tuple[int, str]:
-    """Return the port and the path of a redirect address. Raises SettingsError if it is not on this machine."""
+    """Return port and path of a redirect address. Raises SettingsError for an address that is not on this machine."""
     try:
         parts = urllib.parse.urlsplit(url)
         port = 80 if parts.port is None else parts.port

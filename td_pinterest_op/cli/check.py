@@ -38,7 +38,7 @@ def check(common: CommonOptions, files: tuple[Path, ...], form: str, quiet: bool
 
 
 def check_file(file: Path) -> list[Finding]:
-    """Return the findings about a workflow file, sorted by line. Raises SettingsError if it cannot be opened."""
+    """Return the findings about a workflow file, sorted by line. Raises SettingsError for an unreadable file."""
     try:
         dig = dig_file.read_workflow(file)
     except OSError as error:

@@ -128,7 +128,7 @@ class Credentials:
             return store.save_token
 
         def save_token(issued: Secret | None, seconds: float | None) -> None:
-            """Store the new token `issued`. If it is None, warn if the old token, valid for `seconds`, expires soon."""
+            """Store the new token `issued`. If None, warn if the old token, valid for `seconds`, expires soon."""
             if issued is None:
                 store.save_token(issued, seconds)
                 return
@@ -222,7 +222,7 @@ class Connection:
     common: CommonOptions
 
     def make_api(self) -> Api:
-        """Return Pinterest's API for the ad account that --ad-account or the environment names, or for the only one."""
+        """Return Pinterest's API for the ad account that --ad-account or the environment names, or the only one."""
         named = self.common.ad_account or self.credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
         return self.services.build_pinterest_api(
             require_id(named, "--ad-account") if named else self._find_only_ad_account()
@@ -262,7 +262,7 @@ def open_connection(
 
 
 def require_id(text: str, option: str) -> str:
-    """Return an id from the command line without spaces around it. Raises click.UsageError if it is not all digits."""
+    """Return the id in the text of an option, without spaces. Raises click.UsageError if the text is not all digits."""
     if not (text.isascii() and text.strip().isdecimal()):
         raise click.UsageError(
             f"{option} must be an id, which has only digits; `td-pinterest accounts` and `audiences` list the ids"

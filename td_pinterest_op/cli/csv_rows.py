@@ -181,7 +181,7 @@ class _CsvFile:
         return self._lines[row - self._read - 1]
 
     def read_blocks(self) -> Iterator[list[list[Any]]]:
-        """Yield blocks of rows, one list for each column. Raises JobError for a row with a wrong number of fields."""
+        """Yield blocks of rows, each a list per column. Raises JobError for a row with a wrong number of fields."""
         rows = self._read_numbered_rows()
         while block := list(itertools.islice(rows, _BLOCK_ROWS)):
             self._lines = [line for line, _ in block]

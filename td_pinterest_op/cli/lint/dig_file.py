@@ -52,7 +52,7 @@ class Value:
         return self.value if isinstance(self.value, dict) else {}
 
     def get(self, *keys: str) -> "Value | None":
-        """Return the value at these nested keys, or None if a key is missing."""
+        """Return the value at the nested `keys`, or None if a key is missing."""
         value: Value | None = self
         for key in keys:
             value = value.mapping.get(key) if value else None
@@ -169,7 +169,7 @@ class _YamlReader:
         self._open: list[Path] = []
 
     def read_file(self, path: Path) -> Value | None:
-        """Return a YAML file's content as a Value. If it cannot be read, add a finding and return None."""
+        """Return a YAML file's content as a Value. If the file is unreadable, add a finding and return None."""
         try:
             text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:

@@ -242,7 +242,7 @@ def _check_alert(dig: DigFile, task: Task) -> None:
 
 
 def _check_docker(dig: DigFile, own_tasks: list[Task], tasks: list[Task]) -> None:
-    """Add a finding for each of our tasks without a container image, if another task of the workflow has one."""
+    """Add a finding for each task of our operators without a container image, if another task has such an image."""
     is_hosted = any(project.has_image(task) for task in tasks if task.operator == "py")
     for task in own_tasks:
         own = task.value.get("docker")

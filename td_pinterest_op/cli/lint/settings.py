@@ -70,7 +70,7 @@ def check_settings(
 
 
 def check_audience_entries(dig: DigFile, task: Task, environ: Mapping[str, str]) -> None:
-    """Add findings about the entries of the list `audiences`, and about how many are exported at once."""
+    """Add findings about the entries of the list `audiences`, and about the number of concurrent exports."""
     written = dig.root.get("_export", "audiences") if dig.root else None
     names: set[object] = set()
     for entry in written.value if written and isinstance(written.value, list) else ():
@@ -152,7 +152,7 @@ def _add_unused_findings(dig: DigFile, written: Value, parsed: ParsedSettings) -
 
 
 def find_export_settings(dig: DigFile) -> Iterator[Mapping[str, object]]:
-    """Yield, for each export or audience entry of a workflow, those settings that are known before a run."""
+    """Yield the settings that are known before a run, for each export and each entry of `audiences` in a workflow."""
     for task in walk_tasks(dig.root) if dig.root else ():
         written, command = task.value.get("result_settings"), task.command and str(task.command.value)
         if written and command and TABLES.get(command) is EXPORT:

@@ -145,13 +145,13 @@ class Rehearsal:
             raise
 
     def remove_audience(self) -> bool:
-        """Remove the rehearsal's audience. Return False if Pinterest does not know it."""
+        """Remove the rehearsal's audience. Return False if Pinterest does not know the audience."""
         removed = self.audiences.remove(self.require_id_of("audience"))
         self._audience_begun = False
         return removed
 
     def read_audience(self) -> Audience | None:
-        """Return the rehearsal's audience as Pinterest shows it, or None if it does not exist."""
+        """Return the rehearsal's audience as Pinterest shows it, or None if the audience does not exist."""
         return self.api.find_audience(self.require_id_of("audience"))
 
     def measure_delays(self, *predicates: Callable[[], bool]) -> list[float | None]:

@@ -40,7 +40,7 @@ class Step:
 
 
 def _try_token_refresh(rehearsal: Rehearsal) -> str:
-    """Find out whether a refresh issues a new refresh token, and whether the old one then stays valid."""
+    """Find out whether a refresh issues a new refresh token, and whether the old token then stays valid."""
     tokens, facts, start = rehearsal.services.tokens, rehearsal.facts, rehearsal.make_token_source()
     used = tokens.get_token()
     facts.refresh_rotates = tokens.refresh_token != start.refresh_token
