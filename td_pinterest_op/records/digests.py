@@ -2,7 +2,7 @@
 
 Pure, and the last place where a plain identifier exists: only digests, positions and reasons leave it.
 
-The rule for a value is written down once, in `compute_key`. `hash_values` gives the same answers for a block, several
+The rule for a value is written down once, in `compute_key`. `compute_keys` gives the same answers for a block, several
 times faster: it may only *recognise* what is plainly valid, and leaves every other value to `compute_key`.
 """
 
@@ -92,7 +92,7 @@ def compute_key(type_: IdentifierType, value: object, *, default_country: str | 
     return sha256(normal.encode()).digest() if type_.is_hashed else normal.encode()
 
 
-def hash_values(column: Column, values: Sequence[object], *, default_country: str | None = None) -> ColumnKeys:
+def compute_keys(column: Column, values: Sequence[object], *, default_country: str | None = None) -> ColumnKeys:
     """Return the keys of a column's values: the same as `compute_key` returns, but faster.
 
     Values are as msgpack gives them with raw=True, best a few thousand. Raises WorkflowError (see `phones`).
@@ -210,7 +210,7 @@ def compute_column_keys(
     if column.is_hashed_by_warehouse:
         keys = decode_hashed_values(column, values)
     else:
-        keys = hash_values(column, values, default_country=default_country)
+        keys = compute_keys(column, values, default_country=default_country)
     if rows is None:
         return keys
     return replace(keys, rows=rows, rejected=[(rows[position], reason) for position, reason in keys.rejected])
