@@ -167,12 +167,12 @@ class RowReader(Reader):
     def _store_rows(self, _block: Block, _column_keys: Sequence[ColumnKeys], rows: EncodedRows) -> None:
         """Store the encoded rows of a block. A subclass may store only those that may be sent."""
         for part in rows.parts:
-            self._kept.add(part.rows, part.shapes)
+            self._kept.add(part.rows, part.layouts)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         """Return the unique rows as records, and no counts: this reader withholds nobody."""
         prepared = self._kept.finish()
-        self._stats.keys = sum(shape.key_count * file.unique_count for shape, file in prepared.files.items())
+        self._stats.keys = sum(layout.key_count * file.unique_count for layout, file in prepared.files.items())
         if reasons := format_reasons(self._stats.invalid_keys_by_reason):
             log.warning("invalid keys were left out of rows that have valid keys too: %s", reasons)
         return prepared, {}
