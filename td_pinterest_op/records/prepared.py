@@ -1,4 +1,4 @@
-"""Prepared records: those of an export, each once and in ascending order, cut into the batches that requests send."""
+"""Prepared records: an export's unique records in ascending order, cut into the batches that requests send."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,10 +19,7 @@ _MAX_BATCH_BYTES = 100_000 * DIGEST_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The records of one request. `parts`: pairs of a layout and the joined records that have it.
-
-    A layout tells which keys a record has, and how many bytes they take.
-    """
+    """The records of one request. `parts`: pairs of a layout (keys and length of a record) and joined records."""
 
     parts: Sequence[tuple[RecordLayout, bytes]]
 
@@ -36,7 +33,7 @@ class Batch:
 
     @property
     def record_count(self) -> int:
-        """The number of records in the batch. Of the combinations of a query row's values, only the first counts."""
+        """The number of records. Of records that combine the values of the same row, only the first is counted."""
         return sum(len(data) // layout.width for layout, data in self.parts if not layout.is_extra)
 
     def split(self, size: int) -> "list[Batch]":
@@ -53,7 +50,7 @@ class Batch:
 
 
 def _make_batches(chunks: Iterable[tuple[RecordLayout, bytes]], size: int) -> Iterator[Batch]:
-    """Yield batches of at most `size` records and _MAX_BATCH_BYTES bytes. `chunks`: a layout each, and its records."""
+    """Yield batches of up to `size` records. `chunks`: pairs of a layout (a record's keys and length) and records."""
     batch: list[tuple[RecordLayout, bytes]] = []
     records_left, bytes_left = size, _MAX_BATCH_BYTES
     for layout, chunk in chunks:
@@ -73,9 +70,9 @@ def _make_batches(chunks: Iterable[tuple[RecordLayout, bytes]], size: int) -> It
 
 @dataclass(frozen=True, slots=True)
 class PreparedRecords:
-    """An export's records, ready to send, in a file for each layout: which keys a record has, with how many bytes.
+    """An export's unique records, ready to send. There is a file for each layout (keys and length of a record).
 
-    `list_type`: the type of the customer list that is created for them.
+    `list_type`: the type of the customer list that is created for the records. Reading them may raise OSError.
     """
 
     files: Mapping[RecordLayout, Spool | SortedFile] = field(default_factory=dict)
@@ -83,17 +80,17 @@ class PreparedRecords:
 
     @property
     def record_count(self) -> int:
-        """The number of different records. All combinations of the values in one query row count as one."""
+        """The number of unique records. Records that combine the values of one query row count as one record."""
         return sum(file.unique_count for layout, file in self.files.items() if not layout.is_extra)
 
     @property
     def upload_count(self) -> int:
-        """The number of records as Pinterest counts them: each combination of a row's values is one."""
+        """The number of records as Pinterest counts them: each combination of a row's values is a record."""
         return sum(file.unique_count for file in self.files.values())
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits that depend on the records only, not on their job or their order. Raises OSError."""
+        """Eight hex digits that depend only on the records, not on the job or the rows' order. Raises OSError."""
         by_layout = (
             chain([b"%d %d " % (layout, file.unique_count)] if layout != SINGLE_DIGEST else [], file.read_chunks())
             for layout, file in self.files.items()
@@ -107,18 +104,19 @@ class PreparedRecords:
         return sum(1 for _ in _make_batches(cast("Iterator[tuple[RecordLayout, bytes]]", chunks), size))
 
     def read_batches(self, size: int) -> Iterator[Batch]:
-        """Yield batches of up to `size` records, fewer if they are long. Every call yields the same. Raises OSError."""
+        """Yield batches of up to `size` records, fewer if records are long. Every call yields the same batches."""
         return _make_batches(self.read_chunks(), size)
 
     def read_chunks(self) -> Iterator[tuple[RecordLayout, bytes]]:
-        """Yield pairs of a layout and a byte string of joined records; those of a layout ascend. Raises OSError."""
+        """Yield pairs of a layout (keys and length of a record) and joined records in ascending order."""
         return ((layout, chunk) for layout, file in self.files.items() for chunk in file.read_chunks())
 
 
 class RowSpool:
-    """Collects encoded rows in temporary files, one for each `RecordLayout`. Finally sorts them and drops repeats.
+    """Collects encoded rows in temporary files, one for each layout (keys and length of a row). `finish` sorts them.
 
-    An external id is not a digest: rows with one are encrypted. After an OSError only `close` works.
+    It also drops repeats. An external id is not a digest: rows with external ids are encrypted. All methods but `close`
+    may raise OSError; after that only `close` works.
     """
 
     def __init__(self) -> None:
@@ -130,7 +128,7 @@ class RowSpool:
             spool.close()
 
     def add(self, rows: Sequence[bytes], layouts: Sequence[int]) -> None:
-        """Add encoded rows. `layouts`: the number of each row's layout, 0 to leave the row out. Raises OSError."""
+        """Add encoded rows. `layouts`: the number of each row's layout (keys and length), 0 to leave the row out."""
         numbers = {*layouts}
         for number in numbers - {0}:
             layout = RecordLayout(number)
@@ -141,7 +139,7 @@ class RowSpool:
             max(self._spools.values(), key=lambda spool: spool.buffered_bytes).write_buffers()
 
     def finish(self) -> PreparedRecords:
-        """Return the different rows, sorted. No row can be added afterwards. Raises OSError."""
+        """Return the unique rows as sorted records. No row can be added afterwards. Raises OSError."""
         for spool in self._spools.values():
             spool.finish()
         # In the same order whichever row came first.
@@ -149,7 +147,7 @@ class RowSpool:
 
 
 def compute_fingerprint(chunks: Iterable[bytes] = ()) -> str:
-    """Return eight hex digits of the SHA-256 of records, which are given as chunks of bytes in ascending order."""
+    """Return eight hex digits of the SHA-256 of records. `chunks`: the records as bytes, in ascending order."""
     sha = hashlib.sha256()
     for chunk in chunks:
         sha.update(chunk)

@@ -46,7 +46,7 @@ class RecordLayout(int):
         self.is_extra = number >= EXTRA_COMBINATION
 
     def format_for_request(self, data: bytes) -> bytes:
-        """Return encoded rows of this layout as JSON objects for `records_v2`, or digests in hex for `records`."""
+        """Return encoded rows (`data`) as JSON for a request: objects of `records_v2`, or the text of `records`."""
         # Put together by hand: digests need no escapes, and a JSON encoder takes ten times as long.
         if self == SINGLE_DIGEST:
             return hexlify(data, b",", DIGEST_BYTES)
@@ -56,7 +56,7 @@ class RecordLayout(int):
         return b",".join([template] * (len(data) // self.width)) % tuple(self._format_values(data))
 
     def _format_values(self, data: bytes) -> list[bytes]:
-        """Return the values of encoded rows, row by row: digests in hex, and external ids as JSON strings."""
+        """Return the identifiers in encoded rows (`data`): digests in hex, external ids as JSON strings, row by row."""
         if not self.external_id_bytes:
             return hexlify(data, b",", DIGEST_BYTES).split(b",")
         digests, padded = zip(*iter_unpack(f"{self.digest_bytes}s{self.external_id_bytes}s", data), strict=True)
@@ -68,7 +68,7 @@ class RecordLayout(int):
         return [*chain.from_iterable(zip(*by_key, strict=True))]
 
     def compute_comparable_digests(self, row: bytes) -> list[bytes]:
-        """Return a digest of each identifier in a row, also of an external id, for comparison with opt-outs."""
+        """Return a digest of each identifier in a row, to compare with opt-outs. An external id is hashed for this."""
         digests = [row[start : start + DIGEST_BYTES] for start in range(0, self.digest_bytes, DIGEST_BYTES)]
         if self.external_id_bytes:
             external_id = compute_comparable_digest(EXTERNAL_ID, row[self.digest_bytes :].rstrip(b"\0"))
@@ -76,7 +76,7 @@ class RecordLayout(int):
         return digests
 
     def strip_identifiers(self, row: bytes, identifiers: Container[bytes]) -> tuple[int, bytes] | None:
-        """Return the new layout's number and the row without these identifiers, or None if no identifier is left."""
+        """Remove identifiers (as digests) from a row. Returns the new layout's number and row, or None if empty."""
         by_bit = zip((bit for bit in _BITS.values() if self & bit), self.compute_comparable_digests(row), strict=True)
         left = {bit: identifier for bit, identifier in by_bit if identifier not in identifiers}
         if not left:
@@ -107,7 +107,7 @@ class EncodedPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedRows:
-    """The rows of one block as they are sent, encoded as bytes, and those that were rejected.
+    """The records of one block, encoded as bytes, and the rows that were rejected.
 
     `parts`: all rows, to be iterated once. `rejected`: position (from 0) and reason of each row without a valid key.
     `rejected_keys`: how often each reason rejected a key of a valid row.
@@ -119,7 +119,7 @@ class EncodedRows:
 
 
 def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
-    """Return the `count` rows of a block as bytes, with a reason for each invalid row. `column_keys`: by column.
+    """Encode the `count` rows of a block, and list rejected rows. `column_keys`: each column's digests or external ids.
 
     A row without a valid key gets one reason: a null tells only that it has no such key, so any other reason precedes.
     """
@@ -156,7 +156,10 @@ def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows
 def _encode_part(
     keys: Iterable[tuple[bytes, ...]], layouts: list[int], positions: Sequence[int], count: int
 ) -> EncodedPart:
-    """Join the keys of each row. Also adds the length of a row's external id to its layout's number in `layouts`."""
+    """Return part of a block as records: joins each row's `keys`, and adds the length of an external id to the layout.
+
+    `keys`: the digests of a row, then the external id. `layouts`: of each row, a number without that length.
+    """
     rows = [*map(b"".join, keys)]
     has_external_ids = any(layout & _EXTERNAL_ID for layout in {*layouts})
     for position, layout in enumerate(layouts) if has_external_ids else ():
@@ -177,7 +180,7 @@ def _ensure_first_digest(row: bytes, layout_number: int) -> bytes:
 def _encode_combinations(
     key_bits: Sequence[int], values_by_row: Sequence[Sequence[Sequence[bytes]]]
 ) -> Iterator[EncodedPart]:
-    """Yield parts of a block, with a record for each way to choose one value of each column of a row.
+    """Yield a block's records in parts. A row has a record for each way to choose one value from each column.
 
     `key_bits`: the bit of each column's key in a `RecordLayout`. `values_by_row`: of each row, the digests or external
     ids of each column. The first record of a row counts. The layouts of the row's others have EXTRA_COMBINATION.
