@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, cast
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.request import read_request
+from td_pinterest_op.audiences.request import read_task_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import Response
@@ -52,7 +52,7 @@ class PinterestErase:
 def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     """Remove a query's people from every customer list. Returns the receipt. Raises ExportError, or OSError (spool)."""
     log.info("td_pinterest_op %s", __version__)
-    request = read_request(task, table=ERASURE)
+    request = read_task_request(task, table=ERASURE)
     settings = request.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     erasure = _Erasure(settings=settings, stats=stats, timing=timing)

@@ -15,7 +15,7 @@ from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT
-from td_pinterest_op.audiences.request import ExportRequest, read_request
+from td_pinterest_op.audiences.request import ExportRequest, read_task_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.oauth import SCOPES
@@ -66,7 +66,7 @@ def export(
     `connect_services`. Raises ExportError, and OSError when the spool cannot be written.
     """
     log.info("td_pinterest_op %s", __version__)
-    request = read_request(task, table=EXPORT, rows=rows)
+    request = read_task_request(task, table=EXPORT, rows=rows)
     settings = request.settings
     stats = Stats(action=settings.action.name, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     connected = connect_services(

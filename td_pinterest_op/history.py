@@ -5,7 +5,7 @@ The table is the setting `history`, or the task's parameter of that name, which 
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from td_pinterest_op.errors import ExportError, SettingsError
 from td_pinterest_op.run_history.table import FAILED, RUN, SUCCESS, Row, build_lift_row, select_failures
@@ -45,13 +45,14 @@ def write_failure(task: workflow.Task, timing: Timing) -> None:
     name = str(task.params.get("task_name") or "")
     # Outside `_error`, the failed task is the whole workflow.
     failed = name.partition("^error")[0] if "^error" in name else f"+{find_workflow_name(name) or ''}"
-    write_missing_row(task, timing, name=failed, row={"error": _read_failure_message(task)})
+    write_missing_rows(task, timing, [{"task": failed, "error": _read_failure_message(task)}])
 
 
-def write_missing_row(task: workflow.Task, timing: Timing, *, name: str, row: Row) -> None:
-    """Write a failed run's history row, unless the attempt already has one for the task `name` or its subtasks.
+def write_missing_rows(task: workflow.Task, timing: Timing, rows: Sequence[Row]) -> None:
+    """Write the history rows of failed runs, except of those whose task has a row in this attempt, or a subtask has.
 
-    `row`: the columns of the run that its caller knows. A failure to write is a warning.
+    `rows`: the columns of each run that its caller knows, and the full name of its `task`, or the beginning of that
+    name. A failure to write is a warning.
     """
     try:
         history = _open_history(task, timing)
@@ -60,8 +61,8 @@ def write_missing_row(task: workflow.Task, timing: Timing, *, name: str, row: Ro
         return
     if history:
         ids = {column: str(history.task_columns[column] or "") for column in ("session_uuid", "attempt_id")}
-        unless = select_failures(history.table, task=name, **ids)
-        history.write_rows([{"kind": RUN, "outcome": FAILED, "task": name, **row}], unless=unless)
+        unless = select_failures(history.table, **ids)
+        history.write_rows([{"kind": RUN, "outcome": FAILED, **row} for row in rows], unless=unless)
 
 
 def write_lift(task: workflow.Task, timing: Timing) -> None:

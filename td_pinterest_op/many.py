@@ -14,7 +14,8 @@ from typing import Any
 from td_pinterest_op.audiences.request import extend_task, read_settings, split_parameters
 from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.export import export
-from td_pinterest_op.history import write_missing_row
+from td_pinterest_op.history import write_missing_rows
+from td_pinterest_op.run_history.table import Row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_settings, read_parameter
 from td_pinterest_op.settings.structures import read_list_items
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 # Keys of an entry that are neither settings nor parameters of a task.
 ENTRY_KEYS = ("name", "segment", "column")
+_LOST = "no result was stored: its process was killed (usually for lack of memory), or it did not start"
 _CONCURRENT = build_integer_type(1, 1000)
 _TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -51,7 +53,7 @@ class Many:
     def gate(self) -> None:
         """Raise WorkflowError if any of the exports failed. The message names each of them."""
         with TaskProcess():
-            check_outcomes(workflow.get_current_task())
+            check_outcomes(workflow.get_current_task(), SYSTEM)
 
 
 def renew_token(task: workflow.Task, timing: Timing) -> None:
@@ -80,25 +82,35 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
             raise
         failure = ExportError.from_exception(error)
     log.error("%s: %s", name, failure)
-    known = {key: entry.get(key) for key in ("action", "ad_account_id", "audience_id", "audience_name")}
     if isinstance(failure, SettingsError):
         # The export has not begun, and no `_error` task gets its failure.
-        task_name = str(task.params.get("task_name") or "")
-        write_missing_row(entry_task, timing, name=task_name, row={**known, "error": str(failure)})
-    empty = Stats(action=str(known["action"]), ad_account_id=str(known["ad_account_id"]), dry_run=False)
+        row = _build_failed_row(entry, task=str(task.params.get("task_name") or ""), error=str(failure))
+        write_missing_rows(entry_task, timing, [row])
+    empty = Stats(action=str(entry.get("action")), ad_account_id=str(entry.get("ad_account_id")), dry_run=False)
     return name, {"ok": False, "error": str(failure), "statistics": empty.to_json()}
 
 
-def check_outcomes(task: workflow.Task) -> None:
-    """Raise WorkflowError with the error of each export that failed or stored no result, if there are any."""
+def check_outcomes(task: workflow.Task, timing: Timing) -> None:
+    """Raise WorkflowError with the error of each export that failed or stored no result, if there are any.
+
+    Those without a result get their rows in the history.
+    """
     stored = task.params.get("pinterest_many")
     outcomes = stored if isinstance(stored, Mapping) else {}
     entries = {_get_entry_name(entry): entry for entry in _read_entries(task)}
-    lost = {"error": "no result was stored: its process was killed (usually for lack of memory), or it did not start"}
+    # digdag names an entry's task after its loop, with the entry's number.
+    loop = str(task.params.get("task_name") or "").partition("^error")[0]
+    lost_rows = [
+        _build_failed_row(entry, task=f"{loop}^sub+for-0=audience={number}=", error=_LOST)
+        for number, (name, entry) in enumerate(entries.items())
+        if name not in outcomes
+    ]
+    if lost_rows:
+        write_missing_rows(task, timing, lost_rows)
     failed = [
-        f"{name} ({_describe_audience(entry)}): {outcomes.get(name, lost)['error']}"
+        f"{name} ({_describe_audience(entry)}): {outcomes.get(name, {'error': _LOST})['error']}"
         for name, entry in entries.items()
-        if not outcomes.get(name, lost).get("ok")
+        if not outcomes.get(name, {}).get("ok")
     ]
     if failed:
         raise WorkflowError(
@@ -106,6 +118,12 @@ def check_outcomes(task: workflow.Task) -> None:
             "attempt again: with `retry … --all` on a server, or with `digdag run … --rerun`"
         )
     log.info("all %d audiences were exported", len(entries))
+
+
+def _build_failed_row(entry: Mapping[object, Any], *, task: str, error: str) -> Row:
+    """Return the columns of the history row that are known of a failed export without statistics."""
+    known = {key: entry.get(key) for key in ("action", "ad_account_id", "audience_id", "audience_name")}
+    return {**known, "task": task, "error": error}
 
 
 def _get_entry_name(entry: Mapping[object, Any]) -> str:

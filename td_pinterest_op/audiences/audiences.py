@@ -32,7 +32,7 @@ class Audiences:
         return audience
 
     def find_by_name(self, name: str) -> list[Audience]:
-        """Return all audiences with a name. Pinterest allows several."""
+        """Return all audiences with a name. Pinterest allows several audiences of a name."""
         return [audience for audience in self.api.list_audiences() if audience.name == name and not audience.is_removed]
 
     def create(self, name: str, *, description: str | None, list_id: str) -> Audience:
@@ -42,7 +42,7 @@ class Audiences:
         return repeat_until_list_is_ready(create, self.api, list_id=list_id)
 
     def remove(self, audience_id: str) -> bool:
-        """Remove an audience. Returns False if Pinterest does not know it."""
+        """Remove an audience. Returns False if Pinterest does not know the audience."""
         try:
             self.api.remove_audience(audience_id)
         except RequestRefusedError as error:
@@ -57,10 +57,10 @@ class Audiences:
         repeat_until_list_is_ready(switch, self.api, list_id=list_id)
 
     def use_list(self, audience: Audience, *, list_id: str) -> Audience:
-        """Switch an audience to a customer list, unless it uses that list; return it once Pinterest shows that list.
+        """Switch an audience to a customer list if needed, and return the audience once Pinterest shows that list.
 
         Waits for as long as the retry settings allow, at least half a minute: reads may lag behind writes.
-        Raises PinterestError if it still uses another list.
+        Raises PinterestError if the audience still uses another list.
         """
         if audience.customer_list_id != list_id:
             self.switch_list(audience.id, list_id=list_id)
@@ -78,7 +78,7 @@ class Audiences:
         )
 
     def check_type_and_account(self, audience: Audience) -> None:
-        """Raise AudienceError unless this is a customer-list audience of this ad account."""
+        """Raise AudienceError if an audience is not a customer-list audience, or belongs to another ad account."""
         if audience.audience_type != CUSTOMER_LIST:
             raise AudienceError(
                 f"{audience.label} is of type {audience.audience_type}: only {CUSTOMER_LIST} audiences accept records. "

@@ -27,7 +27,7 @@ _Answer = TypeVar("_Answer")
 
 
 def age_key(entity: Audience | CustomerList) -> tuple[int, str]:
-    """Return a sort key that puts the oldest entity first. Ids are ascending numbers without leading zeros."""
+    """Return a sort key that puts the oldest audience or list first. Ids are growing numbers without leading zeros."""
     return len(entity.id), entity.id
 
 
@@ -45,9 +45,9 @@ def wait_for_consistency(client: Client) -> None:
 def repeat_until_list_is_ready(
     request: Callable[[], _Answer], api: Api, *, list_id: str, sends_records: bool = False
 ) -> _Answer:
-    """Send a request about a customer list; repeat it while Pinterest refuses it and is still processing the list.
+    """Send a request about a customer list, repeatedly while Pinterest refuses it and is still processing the list.
 
-    Returns the request's result. `sends_records`: the request contains records; if so, only a 404 is repeated.
+    Returns the result of `request`. `sends_records`: the request contains records; if so, only a 404 is repeated.
     """
     for wait in api.client.retry.iterate_waits_for(PATIENCE):
         try:
@@ -61,7 +61,7 @@ def repeat_until_list_is_ready(
 
 
 def _can_succeed_later(status: int | None, api: Api, list_id: str, *, sends_records: bool) -> bool:
-    """Whether a request, refused with an HTTP `status`, may succeed once Pinterest has processed its list."""
+    """Whether a request, refused with the HTTP `status`, may succeed once Pinterest has processed the list."""
     if sends_records:  # a 400 may be about them
         return status == 404
     if status not in _NOT_READY:
@@ -82,12 +82,12 @@ def poll_until_found(find: Callable[[], _Answer | None], client: Client) -> _Ans
 def create_once(
     *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, has_several_records: bool = False
 ) -> tuple[_T, int]:
-    """Call `create`; after a lost response, again if `find` finds nothing. Returns the entity and the responses lost.
+    """Create an audience, or a list that may have several records. Also returns the number of lost responses.
 
-    `create` requests an audience or a list (`has_several_records`: a list with them). If two runs of a task create at
-    once, both return the entity that `find` prefers. Raises MaybeAppliedError when the retries are used up,
+    After a lost response, `create` is called again only if `find` finds nothing. If two runs of a task create at once,
+    both return the audience or list that `find` prefers. Raises MaybeAppliedError when the retries are used up,
     ConnectionBrokenError after two requests with several records and without any response, and what the functions
-    raise, with `maybe_applied` if it may exist.
+    raise, with `maybe_applied` if the audience or list may exist.
     """
     lost, made, wait = 0, None, format_duration(sum(_POLL_WAITS))
     try:

@@ -43,7 +43,7 @@ class ListName(NamedTuple):
 
     @property
     def initial_count(self) -> int | None:
-        """The records of a list when created without people: 0, or 1 if Pinterest demanded it. None for other lists."""
+        """The number of records in a list created without people: 0, or 1 if Pinterest required a record. Else None."""
         if self.job != _NO_JOB:
             return None
         # The name of a list that had to be created with a digest has the fingerprint of that digest.
@@ -51,7 +51,7 @@ class ListName(NamedTuple):
 
 
 def parse_list_name(list_name: str) -> ListName | None:
-    """Return session, job and fingerprint from the brackets in a list's name; None if this operator did not name it."""
+    """Return the session, job and fingerprint in a list's name, or None if this operator did not name the list."""
     match = _LIST_NAME.search(list_name)
     return ListName(**match.groupdict()) if match else None
 
@@ -81,11 +81,11 @@ class CustomerLists:
         current_list_id: str | None,
         is_exact: bool,
     ) -> "TargetList":
-        """Return an earlier try's list for the records, or one to create. `is_exact`: it must have no other people.
+        """Return the list that an earlier try created for the records, or name a new list. `is_exact`: no other people.
 
         An earlier try is one of the same session. Other records need a list of their own; the fingerprint distinguishes
         them. Without records, any list that is still empty will do. Somebody may have added people to the list in use
-        (`current_list_id`) or to an earlier one: a list with more than the records is taken only if not `is_exact`.
+        (`current_list_id`) or to an earlier list: a list with more than the records is taken only if not `is_exact`.
         """
         is_empty = not prepared.record_count
         prepared, job = (PreparedRecords(), _NO_JOB) if is_empty else (prepared, job_id or _FILE)
@@ -94,7 +94,7 @@ class CustomerLists:
         started = {
             made: prepared.upload_count if name.initial_count is None else name.initial_count
             for made in self._find_fillable_lists(prefix)
-            if (name := self._parse_name_of_session(made))
+            if (name := self._parse_own_list_name(made))
             and (name.job == _NO_JOB if is_empty else name.fingerprint == fingerprint)
         }
         # Lists newer than the one in use never were in use.
@@ -125,8 +125,8 @@ class CustomerLists:
         }
         return [listed for listed in named if listed.id not in in_use | self._abandoned_ids]
 
-    def _parse_name_of_session(self, customer_list: CustomerList) -> ListName | None:
-        """Return a list's parsed name, or None if this session did not create the list."""
+    def _parse_own_list_name(self, customer_list: CustomerList) -> ListName | None:
+        """Parse the name of a customer list. Returns None if this session did not create the list."""
         name = parse_list_name(customer_list.name)
         return name if name and name.session == self.session_key else None
 
@@ -151,17 +151,19 @@ class CustomerLists:
         if audience.customer_list_id in self.created_ids:  # which reads may not show yet
             return True
         used = find_list(self.api, audience)
-        return used is not None and self._parse_name_of_session(used) is not None
+        return used is not None and self._parse_own_list_name(used) is not None
 
     def create(self, name: str, list_type: str, records: Batch | None) -> CustomerList:
-        """Create a list with its first records, or return the list of that name that an earlier request created."""
+        """Create a list with its first records (or None), or return the list of that name from an earlier request."""
 
         def create_list() -> CustomerList:
+            """Create the list, and remember that this run created it."""
             made = api.create_customer_list(name=name, list_type=list_type, records=records, is_nca=self.is_nca)
             self.created_ids.add(made.id)
             return made
 
         def find_earlier_list() -> CustomerList | None:
+            """Return the oldest list of that name that an earlier request created, or None."""
             named = (listed for listed in self._find_fillable_lists(name) if listed.name == name)
             return min(named, key=age_key, default=None)
 
@@ -183,7 +185,7 @@ class CustomerLists:
 
 @dataclass(slots=True, kw_only=True)
 class TargetList:
-    """A customer list that a run fills, or creates empty. `is_shared`: somebody else may have added people to it.
+    """A customer list that a run fills, or creates empty. `is_shared`: somebody else may have added people to the list.
 
     `id`: "" until it is created. Several threads may call `add`.
     """
@@ -196,7 +198,7 @@ class TargetList:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, records: Batch) -> Response | None:
-        """Add records to the list, and return the response, or None if the request created the list with them."""
+        """Add records to the list, and return the response. Returns None if the request created the list with them."""
         with self._lock:
             if is_new := not self.id:
                 self.id = self.lists.create(self.name, self.list_type, records).id
@@ -210,7 +212,7 @@ class TargetList:
             raise
 
     def create_empty(self) -> None:
-        """Create the list without records, or with one if Pinterest demands some. Does nothing if the list exists."""
+        """Create the list, unless it exists, without records, or with a single record if Pinterest requires records."""
         if self.id:
             return
         try:
@@ -229,7 +231,7 @@ class TargetList:
 
 
 def find_list(api: Api, audience: Audience) -> CustomerList | None:
-    """Return the customer list that an audience uses, from Pinterest's listing if it cannot be read by id, or None."""
+    """Return the customer list that an audience uses, or None. Searches the listing if a read by id finds no list."""
     list_id = audience.customer_list_id
     if list_id is None:
         return None

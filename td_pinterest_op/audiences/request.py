@@ -35,8 +35,8 @@ _S = TypeVar("_S", bound=SendingSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request(Generic[_S]):
-    """A task's checked settings, the source of its rows (or None), and its opt-out and consent lists by name."""
+class TaskRequest(Generic[_S]):
+    """What a task asks for: checked settings, the source of its rows (or None), opt-out and consent lists by name."""
 
     task: workflow.Task
     settings: _S
@@ -44,13 +44,13 @@ class Request(Generic[_S]):
     lists: Mapping[str, Source]
 
 
-ExportRequest = Request[Settings]
+ExportRequest = TaskRequest[Settings]
 
 
 def read_settings(value: object, *, place: str) -> Mapping[object, object]:
-    """Return settings, a mapping or its JSON or YAML text, as a mapping. Raises SettingsError, which names `place`.
+    """Return settings as a mapping, which is empty without settings. Raises SettingsError, which names their `place`.
 
-    Without settings (`is_left_out`), the mapping is empty.
+    `value`: a mapping, or its JSON or YAML text.
     """
     try:
         return {} if is_left_out(value) else read_mapping(value)
@@ -60,7 +60,7 @@ def read_settings(value: object, *, place: str) -> Mapping[object, object]:
 
 
 def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mapping[object, object], dict[str, Any]]:
-    """Split a mapping into settings and task parameters. `place` names its origin in messages.
+    """Split a mapping into settings and task parameters. `place`: where the mapping was read, for error messages.
 
     The settings are the keys that are no parameters, or the content of the key `result_settings`. Raises SettingsError.
     """
@@ -84,7 +84,7 @@ def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mappin
 def extend_task(
     task: workflow.Task, place: str, settings: Mapping[object, object], params: Mapping[str, Any]
 ) -> workflow.Task:
-    """Return the task with further settings and parameters, which override its own. `place`: their origin, for the log.
+    """Return the task with further settings and parameters, which override its own. `place`: where they were read.
 
     The log names what they override. A blank setting overrides no other: a template that rendered to nothing must not
     lift what the task restricts.
@@ -99,8 +99,11 @@ def extend_task(
     return replace(task, params={**own, **params, "result_settings": {**settings, **shared, **new}})
 
 
-def read_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | None = None) -> Request[_S]:
-    """Return the checked request. `rows` replace those of the task's job. Raises SettingsError with every problem."""
+def read_task_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | None = None) -> TaskRequest[_S]:
+    """Return what a task asks for. `table`: the settings that tasks may have. `rows`: to use in place of a job's rows.
+
+    Raises SettingsError with every problem.
+    """
     raw = task.params.get("result_settings")
     if "activation_id" in task.params and isinstance(raw, str):  # the console's text
         with contextlib.suppress(WrongValueError):  # `build_settings` reports unreadable text
@@ -125,13 +128,13 @@ def read_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | 
     for warning in settings.warnings:
         log.warning("%s", warning)
     settings = replace(settings, requests_per_minute=max(settings.requests_per_minute // task.concurrent, 1))
-    return Request(task=task, settings=settings, source=source, lists=lists)
+    return TaskRequest(task=task, settings=settings, source=source, lists=lists)
 
 
 def _read_people_lists(
     task: workflow.Task, action: ActionSpec | None, errors: SettingsErrorCollector
 ) -> Mapping[str, Source]:
-    """Return the task's opt-out and consent lists by parameter name. Logs which of them the action ignores."""
+    """Return the task's opt-out and consent lists by parameter name. Logs which lists the action ignores."""
     if action is None or action.adds_people:
         queries = {name: errors.call(workflow.read_list_source, task, name) for name in LISTS}
         return {name: query for name, query in queries.items() if query}

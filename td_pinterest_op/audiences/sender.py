@@ -19,7 +19,7 @@ from td_pinterest_op.workflow.progress import Phase, ProgressReporter
 
 log = logging.getLogger(__name__)
 
-# A 400 that every piece of a batch gets, this many halvings deep, is about the request and not about its records.
+# A 400 that every part of a batch gets, this many halvings deep, is about the request and not about its records.
 MAX_HALVINGS = 3
 _POLL_SECONDS = 1.0  # between two reports of the progress while no request ends
 
@@ -33,18 +33,18 @@ _ROWS_ADVICE = (
 
 
 @dataclass(slots=True)
-class _Piece:
-    """A part of a batch, for one request. `in_doubt`: an earlier request may have sent it."""
+class _BatchPart:
+    """A part of a batch, for one request. `in_doubt`: an earlier request may have sent the records."""
 
     records: Batch
     in_doubt: bool = False
 
-    def split(self, size: int) -> "list[_Piece]":
-        """Divide the piece into pieces of `size` records; the last may have fewer."""
-        return [_Piece(part, self.in_doubt) for part in self.records.split(size)]
+    def split(self, size: int) -> "list[_BatchPart]":
+        """Divide this part of a batch into smaller parts of `size` records. The last part may have fewer."""
+        return [_BatchPart(records, self.in_doubt) for records in self.records.split(size)]
 
-    def halve(self) -> "list[_Piece]":
-        """Divide the piece into two halves. A single record cannot be divided: returns no pieces."""
+    def halve(self) -> "list[_BatchPart]":
+        """Divide this part of a batch into two halves. Returns no halves of a single record."""
         return self.split((len(self.records) + 1) // 2) if len(self.records) > 1 else []
 
 
@@ -88,7 +88,7 @@ class ConcurrencyLimit:
 
 @dataclass(kw_only=True)
 class Sender:
-    """Sends the records of one run, in batches. `phase`: the name of this work in messages about the progress."""
+    """Sends the records of one run, in batches. `phase`: the name of the sending in messages about the progress."""
 
     client: Client
     settings: SendingSettings
@@ -168,7 +168,7 @@ class Sender:
         )
 
     def _send_batch(self, records: Batch, send_records: SendRecords) -> bool:
-        """Send a batch, and return whether Pinterest throttled it. Raises an error also for refused records."""
+        """Send a batch by `send_records`. Returns whether it was throttled (429). Refused records are an error."""
         batch = _BatchState(records=records, send_records=send_records)
         for part in records.split(self._largest or len(records)):
             self._send_and_isolate_invalid(part, batch)
@@ -176,14 +176,14 @@ class Sender:
         return batch.throttled
 
     def _send_and_isolate_invalid(self, records: Batch, batch: _BatchState) -> None:
-        """Send records, and halve each refused piece until every invalid record is in a piece of its own.
+        """Send records, and halve each refused part until every invalid record is in a part of its own.
 
-        Raises RequestRefusedError if Pinterest accepts no piece after MAX_HALVINGS: the request must be the cause.
+        Raises RequestRefusedError if Pinterest accepts no part after MAX_HALVINGS: the request must be the cause.
         """
-        accepted_before, halvings, pieces = batch.accepted, 0, [_Piece(records)]
-        while pieces:
+        accepted_before, halvings, parts = batch.accepted, 0, [_BatchPart(records)]
+        while parts:
             # All are tried at one size before any at half of that.
-            refused = self._send_pieces(pieces, batch)
+            refused = self._send_parts(parts, batch)
             if refused and halvings >= MAX_HALVINGS and batch.accepted == accepted_before:
                 raise self._build_request_error(
                     f"Pinterest refused a batch (400), and also every part of it after {MAX_HALVINGS} halvings: the "
@@ -191,19 +191,19 @@ class Sender:
                     "a much smaller limit_records_per_request to find them",
                     batch,
                 )
-            pieces = [half for piece in refused for half in piece.halve()]
+            parts = [half for part in refused for half in part.halve()]
             halvings += 1
 
-    def _send_pieces(self, pieces: Iterable[_Piece], batch: _BatchState) -> list[_Piece]:
-        """Send pieces, divided where they are too large. Returns those that Pinterest refused (400)."""
-        return [refused for piece in pieces for refused in self._send_piece(piece, batch)]
+    def _send_parts(self, parts: Iterable[_BatchPart], batch: _BatchState) -> list[_BatchPart]:
+        """Send parts of a batch, divided where too large. Returns the parts that Pinterest refused (400)."""
+        return [refused for part in parts for refused in self._send_part(part, batch)]
 
-    def _send_piece(self, piece: _Piece, batch: _BatchState) -> list[_Piece]:
-        """Send a piece, divided if it is too large, and return the pieces of it that Pinterest refused (400)."""
-        size, half = len(piece.records), (len(piece.records) + 1) // 2
+    def _send_part(self, part: _BatchPart, batch: _BatchState) -> list[_BatchPart]:
+        """Send a part of a batch, divided if too large. Returns those of its parts that Pinterest refused (400)."""
+        size, half = len(part.records), (len(part.records) + 1) // 2
         if self._largest and size > self._largest:
-            return self._send_pieces(piece.split(self._largest), batch)
-        error = self._send_request(piece, batch)
+            return self._send_parts(part.split(self._largest), batch)
+        error = self._send_request(part, batch)
         if isinstance(error, ConnectionBrokenError):
             self._wait_after_broken_connection(error, size, batch)
         elif error and error.status == 413:
@@ -212,21 +212,21 @@ class Sender:
                 "a batch of %d records is too large for Pinterest; from now on, batches have at most %d", size, half
             )
         else:
-            return [piece] if error else []
-        return self._send_pieces(piece.halve(), batch)
+            return [part] if error else []
+        return self._send_parts(part.halve(), batch)
 
-    def _send_request(self, piece: _Piece, batch: _BatchState) -> ExportError | None:
-        """Send and count a piece. Returns an error that concerns its records or their number, and raises any other."""
-        size, records, was_in_doubt = len(piece.records), piece.records.record_count, piece.in_doubt
+    def _send_request(self, part: _BatchPart, batch: _BatchState) -> ExportError | None:
+        """Send and count a part of a batch. Returns an error that smaller parts may avoid, or None. Raises others."""
+        size, records, was_in_doubt = len(part.records), part.records.record_count, part.in_doubt
         # In doubt until the outcome is known.
         self.stats.count_records(in_doubt=records * (not was_in_doubt))
         try:
-            response = batch.send_records(piece.records)
+            response = batch.send_records(part.records)
         except ExportError as error:
             status = error.status if isinstance(error, RequestRefusedError) else None
             is_refused = status == 400 and size == 1
-            piece.in_doubt = not is_refused and (was_in_doubt or error.maybe_applied)
-            self.stats.count_records(refused=records * is_refused, in_doubt=-records * (not piece.in_doubt))
+            part.in_doubt = not is_refused and (was_in_doubt or error.maybe_applied)
+            self.stats.count_records(refused=records * is_refused, in_doubt=-records * (not part.in_doubt))
             batch.refused += is_refused
             if status == 400 or (status == 413 and size > 1) or isinstance(error, ConnectionBrokenError):
                 return error
@@ -235,7 +235,7 @@ class Sender:
         batch.accepted += size
         batch.throttled = batch.throttled or bool(response and response.throttled)
         if batch.broken and size >= self._most_accepted:
-            # No larger piece was ever accepted: the size is the cause, and not the connection.
+            # No larger part was ever accepted: the size is the cause, and not the connection.
             self._largest = min(size, self._largest or size)
             log.warning("a batch of %d records was accepted; from now on, batches have at most that many", size)
         batch.broken = 0
@@ -243,9 +243,10 @@ class Sender:
         return None
 
     def _wait_after_broken_connection(self, error: ConnectionBrokenError, size: int, batch: _BatchState) -> None:
-        """Wait before halving a piece that broke the connection. Raises `error` if too many in a row have done so.
+        """Wait before halving a part of `size` records that broke the connection. Raises `error` after too many breaks.
 
-        The wait is that between retries, since a gateway that drops large bodies looks like one that is down.
+        A request of `batch` that succeeds ends the count. The wait is that between retries, since a gateway that drops
+        large bodies looks like a gateway that is down.
         """
         batch.broken += 1
         retry, tried = self.client.retry, 2 * batch.broken
@@ -276,5 +277,5 @@ class Sender:
         return RequestRefusedError(f"{text}{self._build_rows_advice(batch)} {rid}")
 
     def _build_rows_advice(self, batch: _BatchState) -> str:
-        """Return advice about the setting `records: rows`, or "" if it is not set or a record was accepted."""
+        """Return advice about the setting `records: rows`, or "" without that setting or after an accepted record."""
         return "" if self.stats.sent or not batch.records.has_rows else _ROWS_ADVICE

@@ -32,7 +32,7 @@ _NONE = ("", "0")  # "0" clears a template or a segment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdGroup:
-    """An ad group that uses an audience. `how`: if it includes or excludes it, and by which template or segment."""
+    """An ad group that uses an audience. `how`: "includes" or "excludes", with the template or segment, if any."""
 
     id: str
     name: str
@@ -87,7 +87,7 @@ def require_unused(api: Api, audience: Audience) -> None:
 
 
 def _list_if_permitted(entities: Iterable[_T]) -> list[_T] | None:
-    """Return a listing as a list, or None if the token may not read it (403)."""
+    """Return the entities of a listing as a list, or None if the token may not read them (403)."""
     try:
         return list(entities)
     except ExportError as error:
@@ -115,7 +115,7 @@ def _iterate_ad_groups(api: Api, audience_id: str) -> Iterator[AdGroup]:
 
 
 def _find_templates(api: Api, audience_id: str) -> dict[str, str]:
-    """Return the targeting templates that name an audience: by id, whether each "includes" or "excludes" it."""
+    """Return the ids of the targeting templates that name an audience, mapped to "includes" or "excludes"."""
     return {
         to_text(template["id"]): how
         for template in api.list_entities("targeting_templates")
@@ -130,7 +130,7 @@ def _find_segment_ids(api: Api, audience_id: str) -> set[str]:
 
 
 def _describe_targeting(spec: Any, audience_id: str) -> str | None:
-    """Return whether a targeting spec "includes" or "excludes" an audience, or None if it does not name it."""
+    """Return how a targeting spec uses an audience, "includes" or "excludes", or None if the spec does not."""
     targeting = spec if isinstance(spec, dict) else {}
     verbs = {"AUDIENCE_INCLUDE": "includes", "AUDIENCE_EXCLUDE": "excludes"}
     return next((verb for key, verb in verbs.items() if audience_id in _parse_ids(targeting.get(key))), None)

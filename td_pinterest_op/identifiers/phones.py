@@ -15,7 +15,7 @@ _NUMBER_TYPES = "premium_rate toll_free shared_cost voip personal_number pager u
 
 
 def require_known_country(default_country: str | None) -> None:
-    """Raise WorkflowError if the default country is not one that the phone library knows."""
+    """Raise WorkflowError if there is a default country that the phone library does not know."""
     if default_country is not None and default_country not in _import_phonenumbers().SUPPORTED_REGIONS:
         raise WorkflowError(
             f"default_country: {default_country} is not the code of a country (ISO 3166 alpha-2, such as US)"
@@ -25,7 +25,7 @@ def require_known_country(default_country: str | None) -> None:
 def normalise_phone(text: str, default_country: str | None) -> str | Reason:
     """Return the digits of a phone number, country code first, or the reason for its rejection.
 
-    A number with a plus sign or a leading 00 has its country; any other one is of `default_country` (ISO 3166 alpha-2).
+    A number with a plus sign or a leading 00 has its country. Others are of `default_country` (ISO 3166 alpha-2).
     The library phonenumbers has the rules of each country. An extension is dropped: E.164 has none.
     Source: Pinterest's page on conversions ("digits with country code, no plus, symbols or leading zeros").
     Raises WorkflowError when the library is missing.
@@ -48,7 +48,7 @@ def normalise_phone(text: str, default_country: str | None) -> str | Reason:
 
 
 def recognise_phones(lines: bytes) -> list[bytes]:
-    """Return the digits of each line that a fast check accepts as a number with a plus sign, b"" for any other line."""
+    """Return the digits of each line that is plainly a phone number with a plus sign, and b"" for any other line."""
     return [
         line[1:] if line[:1] == b"+" and _compile_number_matcher(line[1:4])(line, 1) else b""
         for line in lines.split(b"\n")[:-1]
@@ -57,9 +57,9 @@ def recognise_phones(lines: bytes) -> list[bytes]:
 
 @functools.lru_cache(maxsize=1000)
 def _compile_number_matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
-    """Return a function that matches valid numbers of one country code: the one with which `first_digits` begin.
+    """Return a function that matches valid phone numbers of the country code with which `first_digits` begin.
 
-    `first_digits`: a number's first three. The function takes a line, and the position after the line's plus sign.
+    `first_digits`: the first three of a number. The function takes a line, and the position after the line's plus sign.
     """
     codes = _import_phonenumbers().COUNTRY_CODE_TO_REGION_CODE
     for code in (first_digits[:length] for length in (1, 2, 3)):

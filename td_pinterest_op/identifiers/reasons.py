@@ -1,4 +1,4 @@
-"""The reasons for which values are rejected, and what each one means. A test compares the meanings with the rules."""
+"""The reasons for which values are rejected, and what each means. A test compares the meanings with the rules."""
 
 import enum
 from collections.abc import Mapping

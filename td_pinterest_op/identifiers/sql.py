@@ -1,7 +1,7 @@
-r"""Trino's SQL: literals and names, and hashing in the warehouse, so that no plain identifier has to leave it.
+r"""SQL for Trino: literals, names, and the hashing of identifiers, so that plain ones need not leave the warehouse.
 
-Tests compare it with `compute_key`, value by value. It has the first 128 bits of the hashes of nothing: that is enough
-to recognise them, and a log that prints the query shows nothing that could be a person's.
+Tests compare it with `compute_key`, value by value. It contains the first 128 bits of hashes of empty values and
+placeholders: that is enough to recognise them, and a log that prints the query shows nothing that could be a person's.
 
 JONI, Trino's engine for regular expressions, reads `\x80` to `\xff` as bytes: every character is written as `\x{…}`.
 """
@@ -15,7 +15,7 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import HASHES_OF_NOTHING, PLACEHOLDERS, SEPARATORS, TRIMMED, IdentifierType
 
 HASHED_MARK = "="
-"""In front of the digest of a value that was hashed already, where a statement has to tell it from others."""
+"""The prefix of the digest of a value that was hashed already, in statements that have to mark such digests."""
 _LIST_WIDTH = 117
 
 
@@ -53,18 +53,18 @@ def build_lower_sql(text: str) -> str:
 
 
 def build_control_number_sql(key: str, salt: str) -> str:
-    """Return SQL that hashes a person's key to the number that decides about the control group. `key` and `salt`: SQL.
+    """Return SQL for the number that decides whether a person is in the control group. `key` and `salt`: SQL.
 
-    It is the number that `assign_control` computes.
+    The number is a hash of the person's key. `assign_control` computes the same.
     """
     return f"from_base(substr(to_hex(sha256(to_utf8({salt} || chr(10) || {key}))), 1, 8), 16)"
 
 
 def build_hashing_sql(type_: IdentifierType, *, text: str, lowered: str, already_hashed_prefix: str = "") -> str:
-    """Return SQL for a value's digest in hex, or rejection. `text`: SQL of the trimmed value; `lowered`: in lower case.
+    """Return SQL for a value's digest in hex, or the reason for its rejection. Values hashed before get the prefix.
 
-    `text` and `lowered` replace `$text` and `$lowered` in the type's SQL, which it must have, and a class of characters
-    `$separators`. A value that is a digest already gets `already_hashed_prefix` in front.
+    `text`: SQL of the trimmed value. `lowered`: SQL of the text in lower case. They replace `$text` and `$lowered` in
+    the type's SQL, which it must have, and a class of characters replaces `$separators`.
     """
     digest = f"'{already_hashed_prefix}' || {lowered}" if already_hashed_prefix else lowered
     hashes_of_nothing = sorted(digest.hex()[:32] for digest in HASHES_OF_NOTHING)
@@ -91,7 +91,7 @@ def _format_literals(values: Iterable[str], *, indent: int) -> str:
 
 
 def _build_character_class(characters: str) -> str:
-    """Return a regular expression's character class of these characters, with a range for consecutive ones."""
+    """Return a character class of all `characters` for a regular expression. Consecutive characters become a range."""
     codes = sorted(set(map(ord, characters)))
     runs = [[code for _, code in run] for _, run in groupby(enumerate(codes), key=lambda each: each[1] - each[0])]
     parts = [f"\\x{{{run[0]:x}}}" + (f"-\\x{{{run[-1]:x}}}" if len(run) > 1 else "") for run in runs]

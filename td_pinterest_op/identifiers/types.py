@@ -1,4 +1,4 @@
-"""The types of identifiers: names, which values are valid, what is hashed and sent; and what no type accepts."""
+"""The types of identifiers: their names, valid values, and what is hashed and sent. No type accepts a placeholder."""
 
 import hashlib
 import re
@@ -45,9 +45,9 @@ _ZERO_WIDTH = (
     "\u2066\u2067\u2068\u2069\ufeff"
 )
 TRIMMED = _WHITE_SPACE + _ZERO_WIDTH
-"""Removed from both ends of a value. `identifiers.sql` makes its SQL from this and from `SEPARATORS`."""
+"""Characters that are removed from both ends of a value. `identifiers.sql` uses these and `SEPARATORS` in its SQL."""
 SEPARATORS = "," + "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0)))) + TRIMMED
-"""A plain identifier has none of these: a comma, control characters of both blocks, DEL, white space."""
+"""Characters that no plain identifier contains: a comma, control characters of both blocks, DEL, white space."""
 SEPARATOR = re.compile(f"[{re.escape(SEPARATORS)}]")
 
 _DEVICE_ID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -65,8 +65,8 @@ class IdentifierType:
     recognise what is plainly valid, and placeholders, which its caller finds. `is_hashed`: whether a digest is sent,
     and a value may be hashed already.
 
-    `sql_rejections`: conditions in Trino's SQL, and reasons; the first one that a value meets rejects it. `sql_normal`:
-    the text to hash, "" where a warehouse cannot hash it. Their placeholders: see `build_hashing_sql`.
+    `sql_rejections`: conditions in Trino's SQL, and reasons. The first condition that a value meets rejects it.
+    `sql_normal`: the text to hash, "" where a warehouse cannot hash it. Their placeholders: see `build_hashing_sql`.
     """
 
     name: str
@@ -123,7 +123,7 @@ _PLAIN_EXTERNAL_ID = rf"[^\x00-\x20,\x7f-\xff]{{1,{MAX_EXTERNAL_ID_CHARACTERS}}}
 def _recognise_lines(
     lines: bytes, *, pattern: re.Pattern[bytes], letter_case: Callable[[bytes], bytes] = bytes
 ) -> list[bytes]:
-    """Change each line by `letter_case`; return it if `pattern` then matches it, or b"" if not.
+    """Return the lines, changed by `letter_case` (such as bytes.lower), b"" for lines that `pattern` does not match.
 
     `pattern` matches as many consecutive valid lines as there are.
     """

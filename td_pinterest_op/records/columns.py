@@ -34,9 +34,9 @@ class Column:
 
 
 def find_row_columns(job: Job, columns: Mapping[str, str], *, control_column: str | None = None) -> Sequence[Column]:
-    """Return the identifier columns of a result whose rows are records. Raises JobError if two are the same record key.
+    """Return the identifier columns of rows that are sent as one record each. Raises JobError if two have equal types.
 
-    Columns of the types maid and idfa are the same key. Also raises as `find_identifier_columns` does.
+    The types maid and idfa are equal here: their record key is the same. Also raises as `find_identifier_columns` does.
     """
     found = find_identifier_columns(job, columns, types=TYPES, control_column=control_column)
     by_key: defaultdict[str, list[str]] = defaultdict(list)
@@ -59,7 +59,7 @@ def find_identifier_columns(
     control_column: str | None = None,
     ignores_other_columns: bool = False,
 ) -> Sequence[Column]:
-    """Return the columns of a job's result with identifiers: named as one of `types`, or mapped to one by `columns`.
+    """Return the identifier columns of a job's result: those named like a type, or that `columns` maps to a type.
 
     `columns` maps other lower-case names to types. `control_column`, which assigns the control group, is not returned.
     Raises JobError, which names every column that is missing, or does not contain text, or (unless
@@ -93,7 +93,7 @@ def find_identifier_columns(
 def _describe_column_problems(
     job: Job, columns: Iterable[str], usable: Container[str], *, control_column: str | None, ignores_other_columns: bool
 ) -> Iterator[str]:
-    """Yield a message for each named column that is missing, and each column that has a wrong type or is not usable."""
+    """Yield a message for each column that a setting names but the job lacks, and for each column that is unusable."""
     names = {name.lower() for name, _ in job.schema}
     controls = [("control", control_column)] if control_column else []
     for setting, name in [*(("columns", name) for name in columns), *controls]:

@@ -2,8 +2,8 @@
 
 Pure, and the last place where a plain identifier exists: only digests, positions and reasons leave it.
 
-The rule for a value is written down once, in `compute_key`. `hash_values` gives the same answers for a block, several
-times faster: it may only *recognise* what is plainly valid, and leaves every other value to `compute_key`.
+The rule for a value is written down once, in `compute_key`. `compute_keys` returns the same for a block, several times
+faster: it may only *recognise* what is plainly valid, and leaves every other value to `compute_key`.
 """
 
 import contextlib
@@ -30,10 +30,10 @@ _OTHER_HASH = re.compile(rb"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnKeys:
-    """What to send for each value of a column in a block of rows, called its key: a digest or an external id.
+    """The keys to send for the values of a column in a block of rows. A key is a digest or an external id.
 
-    `keys`: b"" for a rejected value. `rejected`: the rows of these, from 0, in order, with the reasons. `rows`: the row
-    of each key, None where each row has one value. `hashed_count`: how many were already hashed.
+    `keys`: b"" for a rejected value. `rejected`: the rows of such values, from 0, in order, with the reasons. `rows`:
+    the row of each key, None where each row has one value. `hashed_count`: how many values were already hashed.
     """
 
     column: Column
@@ -49,7 +49,7 @@ class ColumnKeys:
 
     @property
     def comparable_digests(self) -> list[bytes]:
-        """The valid values (also external ids) as digests, to compare with opt-outs, consents and other rows."""
+        """A digest of each valid value, also of external ids, to compare with opt-outs, consents and other rows."""
         type_, keys = self.column.type, [*filter(None, self.keys)] if self.rejected else self.keys
         return keys if type_.is_hashed else [compute_comparable_digest(type_, key) for key in keys]
 
@@ -92,8 +92,8 @@ def compute_key(type_: IdentifierType, value: object, *, default_country: str | 
     return sha256(normal.encode()).digest() if type_.is_hashed else normal.encode()
 
 
-def hash_values(column: Column, values: Sequence[object], *, default_country: str | None = None) -> ColumnKeys:
-    """Return the keys of a column's values: the same as `compute_key` returns, but faster.
+def compute_keys(column: Column, values: Sequence[object], *, default_country: str | None = None) -> ColumnKeys:
+    """Return the keys (digests or external ids) of a column's values, as `compute_key` does, but faster.
 
     Values are as msgpack gives them with raw=True, best a few thousand. Raises WorkflowError (see `phones`).
     """
@@ -119,7 +119,7 @@ def hash_values(column: Column, values: Sequence[object], *, default_country: st
 
 
 def decode_hashed_values(column: Column, values: Sequence[object]) -> ColumnKeys:
-    """Return the keys of values that the warehouse has hashed: each is a digest in hex, or a reason for rejection.
+    """Return the digests of a column. `values`: from the warehouse, each a digest in hex or a reason for rejection.
 
     HASHED_MARK precedes a digest of a value that was hashed already. Raises UnexpectedError for any other value.
     """
@@ -138,7 +138,7 @@ def decode_hashed_values(column: Column, values: Sequence[object]) -> ColumnKeys
 
 
 def _recognise_values(type_: IdentifierType, values: Sequence[object]) -> tuple[list[bytes], int]:
-    """Return the key of each value that a fast check accepts (b"" for others), and how many arrived hashed."""
+    """Return the digest or external id of each plainly valid value (else b""), and how many were hashed already."""
     texts = cast("list[bytes]", values)
     try:
         lines = b"\n".join(texts) + b"\n"
@@ -153,7 +153,7 @@ def _recognise_values(type_: IdentifierType, values: Sequence[object]) -> tuple[
 
 
 def _decode_hashes(texts: list[bytes]) -> list[bytes]:
-    """Return the digest of each SHA-256 in hex; b"" for other texts and for hashes of empty values or placeholders."""
+    """Return the bytes of each SHA-256 in hex. Return b"" for other texts, and for hashes of placeholders."""
     try:
         # What is 64 bytes long nearly always is a digest: trying costs a quarter of looking first.
         digests = [unhexlify(text) if len(text) == 64 else b"" for text in texts]
@@ -163,7 +163,7 @@ def _decode_hashes(texts: list[bytes]) -> list[bytes]:
 
 
 def _hash_lines(type_: IdentifierType, lines: bytes, count: int) -> list[bytes]:
-    """Return the digest or external id of each of `count` lines, b"" for a line that only the full check can judge."""
+    """Return the digest or external id of each of `count` lines in a text, or b"" if a line is not plainly valid."""
     values = type_.recognise(lines)
     if len(values) != count:  # a newline inside a value makes a line too many
         return [b""] * count
@@ -189,20 +189,20 @@ def _find_empty_key_positions(keys: list[bytes]) -> list[int]:
 
 
 def _trim_to_line(value: object) -> bytes:
-    """Return a text without the white space around it, and b"" for any other value or a text of several lines."""
+    """Return a value without the white space around it, or b"" if it is not bytes or has several lines."""
     trimmed = value.strip() if isinstance(value, bytes) else b""
     return b"" if b"\n" in trimmed else trimmed
 
 
 def compute_comparable_digest(type_: IdentifierType, key: bytes) -> bytes:
-    """Return an identifier's digest for comparison with opt-outs, consents and other people. Hashes an external id."""
+    """Return the digest by which an identifier is compared. `key`: the same digest, or an external id to be hashed."""
     return key if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), key)).digest()
 
 
 def compute_column_keys(
     column: Column, block: Sequence[Sequence[object]], *, default_country: str | None = None
 ) -> ColumnKeys:
-    """Return the keys of a column, digests or external ids, in a block of rows.
+    """Return the keys to send, digests or external ids, for a column in a block of rows.
 
     Raises WorkflowError if there are plain phone numbers, but the package phonenumbers is not installed.
     """
@@ -210,14 +210,14 @@ def compute_column_keys(
     if column.is_hashed_by_warehouse:
         keys = decode_hashed_values(column, values)
     else:
-        keys = hash_values(column, values, default_country=default_country)
+        keys = compute_keys(column, values, default_country=default_country)
     if rows is None:
         return keys
     return replace(keys, rows=rows, rejected=[(rows[position], reason) for position, reason in keys.rejected])
 
 
 def _flatten_arrays(arrays: Sequence[object]) -> tuple[list[object], list[int]]:
-    """Return all arrays' elements that are not null, and each one's row. A row without any gets one null instead."""
+    """Return the elements of all arrays except nulls, and each element's row. A row without elements gets one null."""
     values: list[object] = []
     rows: list[int] = []
     for row, array in enumerate(arrays):

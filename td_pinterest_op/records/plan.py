@@ -53,7 +53,7 @@ def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Se
 
 
 def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[int], nouns: SourceNouns = QUERY) -> None:
-    """Raise InvalidRowsError for any invalid value or, with `skip_invalid`, only if there is no valid value."""
+    """Raise InvalidRowsError if a value (with `skip_invalid`: each) is invalid. `nouns`: what messages call rows."""
     invalid, fix = _describe_invalid_values(stats, first_invalid, nouns), f"Nothing was sent. Correct {nouns.name}"
     if stats.invalid_count and not skip_invalid:
         raise InvalidRowsError(f"{invalid}. {fix}, or set ignore_invalid_records: true to skip and count such rows")
@@ -65,7 +65,7 @@ def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[in
 def check_rows(
     settings: Settings, stats: Stats, *, first_invalid: Sequence[int] = (), nouns: SourceNouns = QUERY
 ) -> None:
-    """Raise InvalidRowsError for invalid rows that must not be skipped, and LimitError for a broken limit."""
+    """Raise InvalidRowsError or LimitError if rows violate the settings' limits. `nouns`: what messages call rows."""
     check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=first_invalid, nouns=nouns)
     cure = f"Nothing was sent. Check {nouns.name}"
     share = stats.invalid_rows / max(stats.read, 1)
@@ -95,7 +95,7 @@ def check_rows(
 
 
 def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> None:
-    """Raise LimitError if too many valid values are hashed where plain ones are expected, or the reverse."""
+    """Raise LimitError if too many valid values are hashed although plain values are expected, or the reverse."""
     other = hashed if expected == "plain" else plain
     if expected in _UNEXPECTED_VALUES and other > (plain + hashed) * TOLERATED_SHARE:
         state, cause = _UNEXPECTED_VALUES[expected]
@@ -104,7 +104,7 @@ def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> No
 
 
 def _describe_invalid_values(stats: Stats, first_invalid: Sequence[int], nouns: SourceNouns) -> str:
-    """Return how many values are invalid, for which reasons, and the numbers of the first invalid rows or lines."""
+    """Return a text: how many values are invalid, why, and the numbers of the first invalid rows or lines."""
     rows = ", ".join(map(str, first_invalid[:NAMED_ROWS])) + (", …" if len(first_invalid) > NAMED_ROWS else "")
     values = stats.valid + stats.invalid_count
     # With several columns a row has several values, or none.
@@ -118,5 +118,5 @@ def _describe_invalid_values(stats: Stats, first_invalid: Sequence[int], nouns: 
 
 
 def format_reasons(counts: Counter[str]) -> str:
-    """Return how often each reason for rejection occurs, the most frequent first: "null 3, empty 1"."""
+    """Return as text how often each reason for rejection occurs, the most frequent first: "null 3, empty 1"."""
     return ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())

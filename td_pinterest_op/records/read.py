@@ -27,7 +27,7 @@ Rejected = Sequence[tuple[int, Reason]]  # rows of a block, counted from 0, each
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderSettings:
-    """Settings of a reader. `control_key_index`: position of the column whose values assign the control group."""
+    """Settings for reading rows. `control_key_index`: position of the column that chooses the control group."""
 
     columns: Sequence[Column]
     default_country: str | None = None
@@ -68,7 +68,7 @@ class Reader(abc.ABC):
         return prepared
 
     def _read_block(self, block: Block) -> Rejected:
-        """Read a block, and return its rejected rows, among them those without a key for the control group."""
+        """Read a block. Returns the rejected rows, also those that are NULL in the column for the control group."""
         index = self.settings.control_key_index
         keys = () if index is None else block[index]
         keyless = [row for row, key in enumerate(keys) if key is None]
@@ -94,18 +94,18 @@ class Reader(abc.ABC):
         return self._store_valid_records(block, column_keys)
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:  # noqa: B027 - for readers with lists
-        """Store people whose rows are not sent. If they opted out, no other row is sent with their identifiers."""
+        """Store `count` people who are not sent. If they opted out, other rows are sent without their identifiers."""
 
     @abc.abstractmethod
     def _store_valid_records(self, block: Block, column_keys: Sequence[ColumnKeys]) -> Rejected:
-        """Store and count the valid records of a block, and return its rejected rows with the reasons."""
+        """Store and count a block's valid records, made of its identifiers (`column_keys`). Returns rejected rows."""
 
     @abc.abstractmethod
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         """Return the unique records, once all blocks are read, and how many records are withheld, by reason."""
 
     def _count_rejected(self, rejected: Rejected) -> None:
-        """Count the rejected rows of a block by reason, and store the numbers of the first ones for messages."""
+        """Count the rejected rows of a block by reason, and store the first rows' numbers for messages."""
         self._stats.invalid_by_reason.update(reason.value for _, reason in rejected)
         rows = {self._stats.read + position + 1 for position, _ in rejected}
         self._stats.invalid_rows += len(rows)
@@ -126,7 +126,7 @@ class IdentifierReader(Reader):
         stats.columns = len(settings.columns) + sum(column.is_array for column in settings.columns)
 
     def _store_valid_records(self, block: Block, column_keys: Sequence[ColumnKeys]) -> Rejected:
-        """Store each valid identifier of a block as a record, count them, and return rejected rows with the reasons."""
+        """Store and count each valid identifier in `column_keys` as a record. Returns the block's rejected rows."""
         self._store_identifiers(block, column_keys)
         self._stats.valid += sum(column.valid_count for column in column_keys)
         rejected = [rejection for column in column_keys for rejection in column.rejected]
@@ -138,7 +138,7 @@ class IdentifierReader(Reader):
         return [rejection for rejection in rejected if rejection[1] is not Reason.NULL] + null_rows
 
     def _store_identifiers(self, _block: Block, column_keys: Sequence[ColumnKeys]) -> None:
-        """Store the valid identifiers of a block. A subclass may store only those that may be sent."""
+        """Store the valid identifiers in `column_keys`. A subclass may store only those that may be sent."""
         for column in column_keys:
             self._spool.add(column.comparable_digests)
 
@@ -157,7 +157,7 @@ class RowReader(Reader):
         self._files.callback(self._kept.close)
 
     def _store_valid_records(self, block: Block, column_keys: Sequence[ColumnKeys]) -> Rejected:
-        """Store each row of a block that has a valid key as a record, count them, and return the rejected rows."""
+        """Store and count each row with a valid identifier as a record. Returns the block's rejected rows."""
         rows = encode_rows(column_keys, count=len(block[0]))
         self._store_rows(block, column_keys, rows)
         self._stats.valid += len(block[0]) - len(rows.rejected)
@@ -167,17 +167,17 @@ class RowReader(Reader):
     def _store_rows(self, _block: Block, _column_keys: Sequence[ColumnKeys], rows: EncodedRows) -> None:
         """Store the encoded rows of a block. A subclass may store only those that may be sent."""
         for part in rows.parts:
-            self._kept.add(part.rows, part.shapes)
+            self._kept.add(part.rows, part.layouts)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         """Return the unique rows as records, and no counts: this reader withholds nobody."""
         prepared = self._kept.finish()
-        self._stats.keys = sum(shape.key_count * file.unique_count for shape, file in prepared.files.items())
+        self._stats.keys = sum(layout.key_count * file.unique_count for layout, file in prepared.files.items())
         if reasons := format_reasons(self._stats.invalid_keys_by_reason):
             log.warning("invalid keys were left out of rows that have valid keys too: %s", reasons)
         return prepared, {}
 
 
-def _select_rows(block: Block, rows: Sequence[int]) -> Block:
-    """Return a block of only those rows of `block`, counted from 0."""
-    return [[column[row] for row in rows] for column in block]
+def _select_rows(block: Block, positions: Sequence[int]) -> Block:
+    """Return a block with only those rows of `block` that are at `positions`, counted from 0."""
+    return [[column[position] for position in positions] for column in block]

@@ -17,7 +17,7 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import EXTERNAL_ID, TYPES
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys, compute_comparable_digest
 
-# A shape is a number: a bit for each key, above them the length of its (padded) external ids, and EXTRA_COMBINATION.
+# A layout is a number: a bit for each key, above them the length of its (padded) external ids, and EXTRA_COMBINATION.
 _BITS = {key: 1 << place for place, key in enumerate(dict.fromkeys(type_.key for type_ in TYPES.values()))}
 _EXTERNAL_ID = _BITS[EXTERNAL_ID.key]  # the highest
 _LENGTH_UNIT = 2 * _EXTERNAL_ID
@@ -29,7 +29,7 @@ MOST_COMBINATIONS = 1_000
 """A row with more combinations of its values is invalid: nobody has that many, and memory must stay flat."""
 
 
-class Shape(int):
+class RecordLayout(int):
     """The layout that records share, encoded as an int: which keys each record has, and how many bytes they take.
 
     A row is its digests in the order of the keys, then its external id, padded with NUL, which no valid id contains. A
@@ -45,8 +45,8 @@ class Shape(int):
         self.width = self.digest_bytes + self.external_id_bytes
         self.is_extra = number >= EXTRA_COMBINATION
 
-    def format_json(self, data: bytes) -> bytes:
-        """Return encoded rows of this shape as JSON objects for `records_v2`, or digests in hex for `records`."""
+    def format_for_request(self, data: bytes) -> bytes:
+        """Return encoded rows (`data`) as JSON for a request: objects of `records_v2`, or the text of `records`."""
         # Put together by hand: digests need no escapes, and a JSON encoder takes ten times as long.
         if self == SINGLE_DIGEST:
             return hexlify(data, b",", DIGEST_BYTES)
@@ -56,7 +56,7 @@ class Shape(int):
         return b",".join([template] * (len(data) // self.width)) % tuple(self._format_values(data))
 
     def _format_values(self, data: bytes) -> list[bytes]:
-        """Return the values of encoded rows, row by row: digests in hex, and external ids as JSON strings."""
+        """Return the identifiers in encoded rows (`data`): digests in hex, external ids as JSON strings, row by row."""
         if not self.external_id_bytes:
             return hexlify(data, b",", DIGEST_BYTES).split(b",")
         digests, padded = zip(*iter_unpack(f"{self.digest_bytes}s{self.external_id_bytes}s", data), strict=True)
@@ -67,8 +67,8 @@ class Shape(int):
         by_key = [*(in_hex[place::hashed_count] for place in range(hashed_count)), external_ids]
         return [*chain.from_iterable(zip(*by_key, strict=True))]
 
-    def split_identifiers(self, row: bytes) -> list[bytes]:
-        """Return a digest of each identifier in a row, also of an external id, for comparison with opt-outs."""
+    def compute_comparable_digests(self, row: bytes) -> list[bytes]:
+        """Return a digest of each identifier in a row, to compare with opt-outs. An external id is hashed for this."""
         digests = [row[start : start + DIGEST_BYTES] for start in range(0, self.digest_bytes, DIGEST_BYTES)]
         if self.external_id_bytes:
             external_id = compute_comparable_digest(EXTERNAL_ID, row[self.digest_bytes :].rstrip(b"\0"))
@@ -76,8 +76,8 @@ class Shape(int):
         return digests
 
     def strip_identifiers(self, row: bytes, identifiers: Container[bytes]) -> tuple[int, bytes] | None:
-        """Return the new shape's number and the row without these identifiers, or None if no identifier is left."""
-        by_bit = zip((bit for bit in _BITS.values() if self & bit), self.split_identifiers(row), strict=True)
+        """Remove identifiers (as digests) from a row. Returns the new layout's number and row, or None if empty."""
+        by_bit = zip((bit for bit in _BITS.values() if self & bit), self.compute_comparable_digests(row), strict=True)
         left = {bit: identifier for bit, identifier in by_bit if identifier not in identifiers}
         if not left:
             return None
@@ -87,27 +87,27 @@ class Shape(int):
         return number, _ensure_first_digest(b"".join(left.values()) + external_id, number)
 
 
-SINGLE_DIGEST = Shape(0)
-"""The shape of identifiers that are sent alone, as digests: the type of their list tells the key."""
+SINGLE_DIGEST = RecordLayout(0)
+"""The layout of identifiers that are sent alone, as digests: the type of their list tells the key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedPart:
     """The records to send for `count` consecutive rows of a block, encoded as bytes.
 
-    `rows` and `shapes` (their numbers, 0: no valid key) have an entry for each row, or, if a key has several values,
+    `rows` and `layouts` (their numbers, 0: no valid key) have an entry for each row, or, if a key has several values,
     for each combination of values; `positions` are the rows that the entries belong to.
     """
 
     count: int
     rows: list[bytes]
-    shapes: list[int]
+    layouts: list[int]
     positions: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedRows:
-    """The rows of one block as they are sent, encoded as bytes, and those that were rejected.
+    """The records of one block, encoded as bytes, and the rows that were rejected.
 
     `parts`: all rows, to be iterated once. `rejected`: position (from 0) and reason of each row without a valid key.
     `rejected_keys`: how often each reason rejected a key of a valid row.
@@ -119,7 +119,7 @@ class EncodedRows:
 
 
 def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
-    """Return the `count` rows of a block as bytes, with a reason for each invalid row. `column_keys`: by column.
+    """Encode the `count` rows of a block, and list rejected rows. `column_keys`: each column's digests or external ids.
 
     A row without a valid key gets one reason: a null tells only that it has no such key, so any other reason precedes.
     """
@@ -130,13 +130,13 @@ def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows
         for position, reason in column.rejected:
             reasons[position].append(reason)
     if all(column.rows is None for column in column_keys):
-        shapes = [sum(bits)] * count
+        layouts = [sum(bits)] * count
         for bit, column in zip(bits, column_keys, strict=True):
             for position, _ in column.rejected:
-                shapes[position] -= bit
-        valid = {position for position in reasons if shapes[position]}
+                layouts[position] -= bit
+        valid = {position for position in reasons if layouts[position]}
         keys = zip(*(column.keys for column in column_keys), strict=True)
-        parts = iter([_encode_part(keys, shapes, range(count), count)])
+        parts = iter([_encode_part(keys, layouts, range(count), count)])
     else:
         values = [*zip(*(column.group_by_row(count) for column in column_keys), strict=True)]
         for position, of_row in enumerate(values):
@@ -154,45 +154,49 @@ def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows
 
 
 def _encode_part(
-    keys: Iterable[tuple[bytes, ...]], shapes: list[int], positions: Sequence[int], count: int
+    keys: Iterable[tuple[bytes, ...]], layouts: list[int], positions: Sequence[int], count: int
 ) -> EncodedPart:
-    """Join the keys of each row. Also adds the length of a row's external id to its shape's number in `shapes`."""
+    """Return part of a block as records: joins each row's `keys`, and adds the length of an external id to the layout.
+
+    `keys`: the digests of a row, then the external id. `layouts`: of each row, a number without that length.
+    """
     rows = [*map(b"".join, keys)]
-    has_external_ids = any(shape & _EXTERNAL_ID for shape in {*shapes})
-    for position, shape in enumerate(shapes) if has_external_ids else ():
-        if shape & _EXTERNAL_ID:
+    has_external_ids = any(layout & _EXTERNAL_ID for layout in {*layouts})
+    for position, layout in enumerate(layouts) if has_external_ids else ():
+        if layout & _EXTERNAL_ID:
             row = rows[position]
-            length = len(row) - (shape % _EXTERNAL_ID).bit_count() * DIGEST_BYTES
+            length = len(row) - (layout % _EXTERNAL_ID).bit_count() * DIGEST_BYTES
             padded_length = max(_SHORTEST_EXTERNAL_ID, 1 << (length - 1).bit_length())
-            shapes[position] += padded_length * _LENGTH_UNIT
-            rows[position] = _ensure_first_digest(row + bytes(padded_length - length), shape)
-    return EncodedPart(count=count, rows=rows, shapes=shapes, positions=positions)
+            layouts[position] += padded_length * _LENGTH_UNIT
+            rows[position] = _ensure_first_digest(row + bytes(padded_length - length), layout)
+    return EncodedPart(count=count, rows=rows, layouts=layouts, positions=positions)
 
 
-def _ensure_first_digest(row: bytes, shape_number: int) -> bytes:
-    """Return the row, preceded by its SHA-256 (to sort it by) if it has no digest. `shape_number`: its `Shape`."""
-    return row if shape_number % _EXTERNAL_ID else sha256(row).digest() + row
+def _ensure_first_digest(row: bytes, layout_number: int) -> bytes:
+    """Return an encoded row, preceded by its SHA-256 as a sort key if its layout (`layout_number`) has no digest."""
+    return row if layout_number % _EXTERNAL_ID else sha256(row).digest() + row
 
 
 def _encode_combinations(
     key_bits: Sequence[int], values_by_row: Sequence[Sequence[Sequence[bytes]]]
 ) -> Iterator[EncodedPart]:
-    """Yield encoded rows, one for each combination of a row's values. `key_bits`: each column's bit in a `Shape`.
+    """Yield a block's records in parts. A row has a record for each way to choose one value from each column.
 
-    The first combination of a row counts as a record. The shapes of all others have EXTRA_COMBINATION.
+    `key_bits`: the bit of each column's key in a `RecordLayout`. `values_by_row`: of each row, the digests or external
+    ids of each column. The first record of a row counts. The layouts of the row's others have EXTRA_COMBINATION.
     """
     keys: list[tuple[bytes, ...]] = []
     positions: list[int] = []
-    shapes: list[int] = []
+    layouts: list[int] = []
     first = 0
     for row, of_row in enumerate(values_by_row):
-        if len(shapes) >= _COMBINATIONS_AT_ONCE:
-            yield _encode_part(keys, shapes, positions, row - first)
-            keys, positions, shapes, first = [], [], [], row
+        if len(layouts) >= _COMBINATIONS_AT_ONCE:
+            yield _encode_part(keys, layouts, positions, row - first)
+            keys, positions, layouts, first = [], [], [], row
         if any(of_row):
             keys += product(*(sorted(of_key) or [b""] for of_key in of_row))
-            extra_count = len(keys) - len(shapes) - 1
-            shape = sum(compress(key_bits, of_row))
-            shapes += [shape, *[shape + EXTRA_COMBINATION] * extra_count]
+            extra_count = len(keys) - len(layouts) - 1
+            layout = sum(compress(key_bits, of_row))
+            layouts += [layout, *[layout + EXTRA_COMBINATION] * extra_count]
             positions += [row - first] * (1 + extra_count)
-    yield _encode_part(keys, shapes, positions, len(values_by_row) - first)
+    yield _encode_part(keys, layouts, positions, len(values_by_row) - first)

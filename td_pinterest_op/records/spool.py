@@ -1,4 +1,4 @@
-"""Sort and deduplicate digests, or strings that begin with one, through a private temporary file.
+"""Sort and deduplicate digests, or byte strings that begin with a digest, through a private temporary file.
 
 Digests go into 256 buckets by their first byte, so that repeats are in the same bucket, and memory holds one bucket at
 a time. The same digests make the same batches in any order. On disk: 32 bytes a digest, never a plain identifier.
@@ -20,7 +20,7 @@ BUCKETS = 256  # one for each value of a digest's first byte
 _INCOMING_DIGESTS = 1 << 13  # as objects, before they are packed: a processor's cache holds that many
 _BUFFERED_BYTES = 4 << 20  # in memory between two writes: 16 KB to a bucket's next segment
 _CROWD = 1 << 7  # incoming digests of a bucket: four times its share, so that many may be repeats
-_LARGE_BUCKET_BYTES = 8 << 20  # more go through a set: it is slower, but grows with the different digests only
+_LARGE_BUCKET_BYTES = 8 << 20  # more go through a set: it is slower, but grows with the unique digests only
 _CHUNK_BYTES = 1 << 18  # read at once
 _FEW_DIGESTS = 1 << 10  # of a bucket that is sorted at once, without 256 lists
 
@@ -82,14 +82,14 @@ class SortedFile:
         """Do nothing: the digests are sorted already, and no digest comes twice."""
 
     def read_chunks(self) -> Iterator[bytes]:
-        """Yield all digests of the file in chunks: byte strings of any number of them. Raises OSError."""
+        """Yield all digests of the file, joined to byte strings. Raises OSError."""
         end = self.unique_count * DIGEST_BYTES
         for start in range(0, end, _CHUNK_BYTES):
             yield self._file.read(start, min(_CHUNK_BYTES, end - start))
 
 
 class Buckets:
-    """Collects digests in a temporary file, in 256 buckets by their first byte. A bucket is read as a whole.
+    """Collects digests in a temporary file, in 256 buckets by the digests' first byte. A bucket is read as a whole.
 
     `width`: the bytes of each string, if more follow the digest. `encrypted`: see `SpoolFile`. `buffered_bytes`: packed
     in memory, before they are written. After an OSError only `close` works. For one thread only.
@@ -121,7 +121,7 @@ class Buckets:
             self.write_buffers()
 
     def _pack_incoming(self) -> None:
-        """Move new digests from objects (88 bytes) to buffers (32 bytes). Of many for one bucket, drop repeats."""
+        """Join new digests, objects of 88 bytes, into buffers (32 bytes each). Drops repeats in crowded buckets."""
         for digests, buffer in zip(self._incoming, self._buffers, strict=True):
             kept = digests if len(digests) < _CROWD else dict.fromkeys(digests)
             buffer += b"".join(kept)
@@ -148,7 +148,7 @@ class Buckets:
         self._incoming, self._buffers = [], []
 
     def read_segments(self, bucket: int, maximum: int | None = None) -> Iterator[bytes]:
-        """Yield strings of joined digests: all of a bucket, or the first `maximum` in total. Raises OSError."""
+        """Yield a bucket's digests, or only the first `maximum` of them, joined to byte strings. Raises OSError."""
         left = self._end if maximum is None else maximum * self.width
         for offset, length in self._find_segments(bucket):
             if left:
@@ -157,7 +157,7 @@ class Buckets:
                 yield data
 
     def _find_segments(self, bucket: int) -> Iterator[tuple[int, int]]:
-        """Yield the offset and length in bytes of each place in the file to which digests of a bucket were written."""
+        """Yield the offset and length in bytes of each segment of the file that has digests of a bucket."""
         for offsets in self._segment_offsets:
             if length := offsets[bucket + 1] - offsets[bucket]:
                 yield offsets[bucket], length
@@ -176,7 +176,7 @@ class Spool(Buckets):
         self.unique_count = sum(self._unique_counts)
 
     def _deduplicate_bucket(self, bucket: int) -> int:
-        """Sort the digests of a bucket in the file, drop repeats, and return how many are left."""
+        """Sort the digests of a bucket in the file, drop repeats, and return how many digests are left."""
         segments = self.read_segments(bucket)
         if sum(length for _, length in self._find_segments(bucket)) > _LARGE_BUCKET_BYTES:
             digests = [*set(chain.from_iterable(split_fixed(segment, self.width) for segment in segments))]
@@ -191,11 +191,11 @@ class Spool(Buckets):
         return unique_count
 
     def read_chunks(self) -> Iterator[bytes]:
-        """Yield all different digests, ascending, in chunks: byte strings of any number of them. Raises OSError."""
+        """Yield all unique digests in ascending order, joined to byte strings. Raises OSError."""
         return chain.from_iterable(map(self.read_segments, range(BUCKETS), self._unique_counts))
 
     def read_buckets(self) -> Iterator[Iterator[bytes]]:
-        """Yield for each bucket an iterator of its different digests, in ascending order. Raises OSError."""
+        """Yield for each bucket an iterator of the bucket's unique digests, in ascending order. Raises OSError."""
         for bucket, unique_count in enumerate(self._unique_counts):
             yield split_fixed(b"".join(self.read_segments(bucket, unique_count)), self.width)
 
@@ -214,7 +214,7 @@ def sort_digests(digests: list[bytes]) -> list[bytes]:
 
 
 def split_fixed(data: bytes | bytearray, width: int = DIGEST_BYTES, skipped: int = 0) -> Iterator[bytes]:
-    """Yield the pieces of `width` bytes in a string, but skip `skipped` bytes after each piece."""
+    """Split `data` into byte strings of `width` bytes each. Leaves out `skipped` bytes after each of them."""
     piece, view = f"{width}s{skipped}x", memoryview(data)
     # Thirty-two at a time costs a third of slicing one by one.
     tail = len(view) - len(view) % (32 * (width + skipped))

@@ -1,7 +1,7 @@
 """A query whose identifiers the warehouse checks and hashes, so that no plain one leaves it: statements and rows.
 
-Every statement reads the query once. Its columns are named by their places (`c0`, `c1`, …); `a0` is the digest of the
-first one, or the reason for its rejection: see `identifiers.sql.build_hashing_sql`.
+Every statement reads the query once. The query's columns are named by position (`c0`, `c1`, …). `a0` is the digest of
+a value of the first column, or the reason for its rejection: see `identifiers.sql.build_hashing_sql`.
 """
 
 import re
@@ -50,7 +50,7 @@ def find_hashing_reason(action: ActionSpec | None, hash_in: object) -> str | Non
 
 
 def require_hashable(source: object, *, name: str, needed_by: str) -> None:
-    """Raise SettingsError unless a source's rows come from a single query for Trino, which the warehouse can hash.
+    """Raise SettingsError unless `source` is one Trino query, which hashing in the warehouse (for `needed_by`) needs.
 
     `name`: the parameter of the query. `needed_by`: HASH_SETTING, or the action that needs hashed rows.
     """
@@ -71,7 +71,7 @@ def require_hashable(source: object, *, name: str, needed_by: str) -> None:
 
 
 def require_one_statement(query: str) -> str:
-    """Return a query without its final semicolon. Raises SettingsError if it has several statements."""
+    """Return a query without its final semicolon. Raises SettingsError if the query has several statements."""
     pieces: list[str] = _PIECE.findall(query)
     end = pieces.index(";") if ";" in pieces else len(pieces)
     if any(not piece.isspace() and not piece.startswith((";", "--", "/*")) for piece in pieces[end:]):
@@ -90,7 +90,7 @@ def open_rows(
     control: Control | None = None,
     on_job_id: Callable[[str], None],
 ) -> Rows:
-    """Run a query and return its rows, with digests or reasons in place of identifiers if the warehouse hashes them.
+    """Run a query and return its rows. If `hash_in` is warehouse, digests or reasons for rejection replace identifiers.
 
     `find_columns` returns the columns of identifiers in a job's result. Raises as `wait_for_job` and `find_columns` do.
     """
@@ -112,8 +112,8 @@ def build_columns_statement(query: str) -> str:
 def build_hashing_statement(query: Query, *, control: Control | None) -> str:
     """Return the statement with which the warehouse hashes a query's identifiers (setting `hash_in: warehouse`).
 
-    It selects each row of the query. An identifier becomes its digest (after HASHED_MARK if it was one), the reason for
-    its rejection, or NULL. The key of a control group becomes the person's number.
+    It selects each row of the query. An identifier becomes its digest (after HASHED_MARK if it was a digest already),
+    the reason for its rejection, or NULL. The key of a control group becomes the person's number.
     """
     selected = {column.position: f"a{column.position}" for column in query.columns}
     if control and control.by:
@@ -126,7 +126,7 @@ def build_hashing_statement(query: Query, *, control: Control | None) -> str:
 def build_selecting_statement(
     comment: str, query: Query, expressions: Mapping[int, str], *, already_hashed_prefix: str = ""
 ) -> str:
-    """Return a SELECT from a query. `expressions`: a column's position in the query → the SQL to select for it."""
+    """Return a SELECT of `expressions` (by column position), after `comment`. Values hashed before get the prefix."""
     columns = ",\n  ".join(f"{expressions[place]} AS {quote_name(query.names[place])}" for place in sorted(expressions))
     statement = (
         f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query, already_hashed_prefix=already_hashed_prefix)}\n)"
@@ -135,13 +135,13 @@ def build_selecting_statement(
 
 
 def add_comment(statement: str, comment: str, *, query: str) -> str:
-    """Return a statement preceded by the comments with which the user's query begins, and then by this comment."""
+    """Return a statement preceded by the comments with which the user's query begins, and then by `comment`."""
     first = match[0].strip() if (match := _FIRST_COMMENTS.match(query)) else ""
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 
 
 def build_hashing_select(query: Query, *, already_hashed_prefix: str = "") -> str:
-    """Return a SELECT of a query's columns (c0, …), and of digests or rejections for its identifier columns (a0, …)."""
+    """Return a SELECT of a query's columns and (a0, …) digests or rejections. Values hashed before get the prefix."""
     plain = [column for column in query.columns if not column.is_array]
     texts = "".join(f",\n  {build_trim_sql(cast_to_text(column.position))} AS t{column.position}" for column in plain)
     lower = "".join(f", {build_lower_sql(f't{column.position}')} AS l{column.position}" for column in plain)
@@ -157,7 +157,7 @@ def build_source_select(query: Query) -> str:
 
 
 def _build_column_hashing_sql(column: Column, already_hashed_prefix: str) -> str:
-    """Return SQL for a column's digests and rejections. The prefix precedes a value that was hashed already."""
+    """Return SQL for a column's digests and rejections. Digests of values that were hashed already get the prefix."""
     place = column.position
     if not column.is_array:
         return build_hashing_sql(

@@ -128,7 +128,10 @@ def create_table(table: str) -> str:
 
 
 def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
-    """Return the statement that inserts rows, unless the query `unless` returns a row. Leaves out unused columns."""
+    """Return the statement that inserts each row, unless the query `unless` returns one. Leaves out unused columns.
+
+    `unless` may refer to the columns of the row to insert, as `given.NAME`.
+    """
     columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
     names = ", ".join(quote_name(column.name) for column in columns)
     tuples = ([_format_literal(column, row.get(column.name)) for column in columns] for row in rows)
@@ -140,12 +143,15 @@ def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
     )
 
 
-def select_failures(table: str, *, session_uuid: str, attempt_id: str, task: str) -> str:
-    """Return the query for failed runs of one attempt, in tasks whose full names begin with `task`."""
+def select_failures(table: str, *, session_uuid: str, attempt_id: str) -> str:
+    """Return the query for the failed runs of an attempt in the task of a row to insert, or in its subtasks.
+
+    It refers to that row, and so belongs into the parameter `unless` of `insert_rows`.
+    """
     return (
-        f"SELECT 1 FROM {quote_name(table)} WHERE session_uuid = {quote_literal(session_uuid)} "
-        f"AND attempt_id = {quote_literal(attempt_id)} AND outcome = {quote_literal(FAILED)} "
-        f"AND starts_with(task, {quote_literal(task)})"
+        f"SELECT 1 FROM {quote_name(table)} AS earlier WHERE earlier.session_uuid = {quote_literal(session_uuid)} "
+        f"AND earlier.attempt_id = {quote_literal(attempt_id)} AND earlier.outcome = {quote_literal(FAILED)} "
+        "AND starts_with(earlier.task, given.task)"
     )
 
 

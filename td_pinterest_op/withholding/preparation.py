@@ -12,7 +12,7 @@ from td_pinterest_op.records.columns import Column, find_identifier_columns, fin
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.prepared import PreparedRecords, RowSpool
 from td_pinterest_op.records.read import Block, IdentifierReader, Reader, ReaderSettings, RowReader
-from td_pinterest_op.records.rows import EXTRA_COMBINATION, EncodedPart, EncodedRows, Shape
+from td_pinterest_op.records.rows import EXTRA_COMBINATION, EncodedPart, EncodedRows, RecordLayout
 from td_pinterest_op.records.spool import SortedFile, Spool, SpoolFile
 from td_pinterest_op.records.sql import NUMBERS
 from td_pinterest_op.settings.table import Settings
@@ -23,7 +23,7 @@ from td_pinterest_op.withholding.people import DONE, Lists, People, SingleIdenti
 _NUMBER_BYTES = 4
 
 _Rows = list[tuple[int, bytes]]
-"""A person's rows, each after the number of its shape."""
+"""A person's rows, each after the number of its layout."""
 _ToStrip = dict[bytes, str]
 """Identifiers that may not be sent for a person, with the reasons."""
 
@@ -148,12 +148,12 @@ class _FilteredRowReader(RowReader):
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
         """Store people whose rows are not sent. If they opted out, no other row is sent with their identifiers."""
         self._people.add(column_keys, [False] * count, may_be_sent=False)
-        self._write_part_to_file(EncodedPart(count=count, rows=[], shapes=[], positions=[]))
+        self._write_part_to_file(EncodedPart(count=count, rows=[], layouts=[], positions=[]))
 
     def _write_part_to_file(self, part: EncodedPart) -> None:
         """Write a part's encoded rows to the temporary file. They are read once all people are compared with lists."""
-        people, rows = [*compress(part.positions, part.shapes)], [*compress(part.rows, part.shapes)]
-        data = marshal.dumps((people, [*filter(None, part.shapes)], rows))
+        people, rows = [*compress(part.positions, part.layouts)], [*compress(part.rows, part.layouts)]
+        data = marshal.dumps((people, [*filter(None, part.layouts)], rows))
         self._file.write(self._offsets[-1], data)
         self._offsets.append(self._offsets[-1] + len(data))
         self._ends.append(self._ends[-1] + part.count)
@@ -164,15 +164,15 @@ class _FilteredRowReader(RowReader):
         limits = zip(pairwise(self._offsets), pairwise(self._ends), self._read_identifiers_to_strip(), strict=True)
         for (offset, end), (first, last), to_strip in limits:
             # The file is private and has no name: nobody else can have written it.
-            people, shapes, rows = marshal.loads(self._file.read(offset, end - offset))  # noqa: S302
+            people, layouts, rows = marshal.loads(self._file.read(offset, end - offset))  # noqa: S302
             outcomes = self._people.find_outcomes(first, last)
             if to_strip:
-                self._strip_rows(zip(people, shapes, rows, strict=True), outcomes, to_strip)
+                self._strip_rows(zip(people, layouts, rows, strict=True), outcomes, to_strip)
             of_rows = bytes(map(outcomes.__getitem__, people))
             for outcome, spool in enumerate((self._kept, *self._withheld.values())):
                 if outcome in of_rows:
                     is_selected = [*map(outcome.__eq__, of_rows)]
-                    spool.add([*compress(rows, is_selected)], [*compress(shapes, is_selected)])
+                    spool.add([*compress(rows, is_selected)], [*compress(layouts, is_selected)])
         # They are large, and it takes long to send the rest.
         for close in (self._people.close, self._file.close, self._to_strip.close):
             close()
@@ -185,11 +185,11 @@ class _FilteredRowReader(RowReader):
     def _strip_rows(
         self, rows: Iterable[tuple[int, int, bytes]], outcomes: bytearray, to_strip: Mapping[int, _ToStrip]
     ) -> None:
-        """Store rows (person, shape, row) of people in `to_strip` without its identifiers; set their outcomes."""
+        """Store rows (person, layout, row) of people in `to_strip` without its identifiers; set their outcomes."""
         by_person: defaultdict[int, _Rows] = defaultdict(list)
-        for person, shape, row in rows:
+        for person, layout, row in rows:
             if person in to_strip:
-                by_person[person].append((shape, row))
+                by_person[person].append((layout, row))
         for person, of_person in by_person.items():
             outcomes[person], left = _strip_person(of_person, to_strip[person])
             self._kept.add([row for _, row in left], [number for number, _ in left])
@@ -217,10 +217,10 @@ def _strip_person(rows: _Rows, to_strip: _ToStrip) -> tuple[int, _Rows]:
 
     The rows are each combination of the other identifiers once, and only the first one counts.
     """
-    left = {stripped for number, row in rows if (stripped := Shape(number).strip_identifiers(row, to_strip))}
+    left = {stripped for number, row in rows if (stripped := RecordLayout(number).strip_identifiers(row, to_strip))}
     if not left:
         return 1 + WITHHELD.index(SUPPRESSED if SUPPRESSED in to_strip.values() else CONTROL), []
-    identifiers = {(number, row): {*Shape(number).split_identifiers(row)} for number, row in left}
+    identifiers = {(number, row): {*RecordLayout(number).compute_comparable_digests(row)} for number, row in left}
     # A row that lost a key may be part of another one.
     largest = sorted(row for row in left if not any(identifiers[row] < other for other in identifiers.values()))
     return DONE, [largest[0], *((number | EXTRA_COMBINATION, row) for number, row in largest[1:])]

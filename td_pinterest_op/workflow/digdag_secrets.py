@@ -45,12 +45,12 @@ class DigdagServer:
     authorization: Secret  # the header's value, or empty
 
     def put_secret(self, project_id: object, name: str, value: Secret) -> int:
-        """Store a secret of a project on the server; return the response's status."""
+        """Store a secret of a project on the server, and return the status of the response."""
         path = f"/api/projects/{urllib.parse.quote(str(project_id), safe='')}/secrets/{name}"
         return self.send_request("PUT", path, json.dumps({"value": value.reveal()}).encode()).status
 
     def send_request(self, method: str, path: str, body: bytes | None = None) -> Response:
-        """Send one request to the API; return its response."""
+        """Send a request to the API, and return the response."""
         values = {"Content-Type": "application/json" if body else "", "Authorization": self.authorization.reveal()}
         headers = {name: value for name, value in values.items() if value}
         limits = {"connect_timeout": _TIMEOUT, "write_timeout": _TIMEOUT, "read_timeout": _TIMEOUT}
@@ -74,7 +74,7 @@ def read_local_secret(name: str, environ: Mapping[str, str]) -> str | None:
 
 
 class TokenStore:
-    """Stores a task's new refresh tokens in the place (a secrets file or a server) from which the old one was read."""
+    """Stores a task's new refresh tokens where the old token was read: in a secrets file or on a workflow server."""
 
     def __init__(self, *, task: Task, settings: ConnectionSettings, timing: Timing) -> None:
         project = str(task.params.get("project_id"))
@@ -89,7 +89,7 @@ class TokenStore:
         self._is_local = self._read_local_token() == self.current.reveal()
 
     def save_token(self, new_token: Secret | None, valid_seconds: float | None) -> None:
-        """Store a new refresh token; for None, log a warning if the current one expires soon (in `valid_seconds`).
+        """Store a new refresh token. For None, log a warning if the current token expires soon, in `valid_seconds`.
 
         `valid_seconds` is the validity of a new token as well. Never raises: a failure is logged as a warning.
         """
@@ -120,7 +120,7 @@ class TokenStore:
             log.info("Pinterest issued a new refresh token; it is saved in the secret %s", self._secret_name)
 
     def read_token(self) -> Secret | None:
-        """Return the stored refresh token, or None if it is unknown: a workflow server does not show its secrets."""
+        """Return the stored refresh token, or None if the token is unknown: a server shows no secrets."""
         text = self._read_local_token() if self._is_local else None
         if not text:
             return None
@@ -128,13 +128,13 @@ class TokenStore:
         return self.current
 
     def _read_local_token(self) -> str | None:
-        """Return the refresh token in the local digdag secrets, or None unless the run is local and has one."""
+        """Return the refresh token in the local digdag secrets, or None. Only a local run has such secrets."""
         if self._secret_name is None or not self._is_local_run:
             return None
         return read_local_secret(self._secret_name, self._environ)
 
     def _try_save_token(self, new_token: Secret) -> str:
-        """Store a refresh token; return why that failed, or "" if it succeeded."""
+        """Store a refresh token. Returns the reason of a failure, or "" if the token is stored."""
         try:
             if self._secret_name is None:
                 return "the old token is written in plain text, not as a secret"
@@ -151,7 +151,7 @@ class TokenStore:
         return ""
 
     def _find_server(self) -> DigdagServer:
-        """Return the task's workflow server. Raises SettingsError if it is unknown, or must not receive secrets."""
+        """Return the task's workflow server. Raises SettingsError if the server is unknown or must get no secrets."""
         if self._is_local_run:
             raise SettingsError(
                 "the old token is not in a local secrets file, and a local run stores no token on a server"
@@ -171,7 +171,7 @@ class TokenStore:
         return DigdagServer(url=f"https://{hosted}", authorization=Secret(f"TD1 {self._environ.get('TD_API_KEY', '')}"))
 
     def _put_secret(self, server: DigdagServer, name: str, new_token: Secret) -> str:
-        """Store a refresh token as the secret `name` on the server; return why that failed, or ""."""
+        """Store a refresh token as the secret `name` on the server. Returns the reason of a failure, or ""."""
         problem = ""
         for wait in _WAITS:
             self._timing.sleep(wait)

@@ -49,11 +49,11 @@ class History:
     database: str
     table: str
     timing: Timing
-    _given_up: threading.Event = field(default_factory=threading.Event)
+    _disabled: threading.Event = field(default_factory=threading.Event)
 
     @property
     def task_columns(self) -> dict[str, Any]:
-        """The columns that have the same values in all rows of the task."""
+        """The columns that describe the task, equal in all rows of one write: a mapping from names to values."""
         params, name = self.task.params, str(self.task.params.get("task_name") or "")
         return {
             "time": int(self.timing.now()),
@@ -67,7 +67,7 @@ class History:
         }
 
     def write_rows(self, rows: Sequence[Row], *, unless: str = "") -> None:
-        """Add rows with the task's columns, unless the query `unless` returns a row. Never raises."""
+        """Add rows to the history, with the task's columns, unless the query `unless` returns a row. Never raises."""
         task = self.task_columns
         rows = [task | {name: value for name, value in row.items() if value is not None} for row in rows]
         batches = [rows[start : start + _ROWS_AT_A_TIME] for start in range(0, len(rows), _ROWS_AT_A_TIME)]
@@ -82,8 +82,8 @@ class History:
         return [row for rows in results for row in rows]
 
     def _try_queries(self, execute: _Execute, queries: Sequence[str], *, failure: str) -> list[Any]:
-        """Return the results of `execute` for the queries, or [] after a warning that begins with `failure`."""
-        if self._given_up.is_set():
+        """Return the result of calling `execute` for each query, or [] after a warning that begins with `failure`."""
+        if self._disabled.is_set():
             return []
         try:
             future = shutdown.start_thread(partial(self._run_queries, execute, queries))
@@ -91,21 +91,21 @@ class History:
                 return future.result()
             problem = f"Treasure Data took longer than {format_duration(TIME_LIMIT)}"
         except StoppedError:
-            self._given_up.set()
+            self._disabled.set()
             raise
         except Exception as error:
             problem = format_error(error).removesuffix(RUN_AGAIN)
-        self._given_up.set()
+        self._disabled.set()
         log.warning("%s %s.%s: %s. The run continues without its history", failure, self.database, self.table, problem)
         return []
 
     def _run_queries(self, execute: _Execute, queries: Sequence[str]) -> list[Any]:
-        """Return the results of `execute` for the queries, over a separate connection to Treasure Data."""
+        """Return the result of calling `execute` for each query, over a separate connection to Treasure Data."""
         # Without retries, which would log warnings.
         limits = {"connect_timeout": _CONNECT_TIMEOUT, "write_timeout": TIME_LIMIT, "read_timeout": TIME_LIMIT}
         with contextlib.closing(Transport(**limits, connections=1)) as transport:
             retry = Retry(count=0, initial_wait=1.0, longest_wait=TIME_LIMIT)
-            timing = replace(self.timing, sleep=self._sleep_unless_given_up)
+            timing = replace(self.timing, sleep=self._sleep_unless_disabled)
             td = build_treasure_data_api(self.task, transport=transport, retry=retry, timing=timing)
             return [self._run_query(td, execute, query) for query in queries]
 
@@ -125,9 +125,9 @@ class History:
             td.sleep(wait)
         return execute(td, source)
 
-    def _sleep_unless_given_up(self, seconds: float) -> None:
-        """Sleep before a retry. Raises TimeoutError if the history was given up after a failure."""
-        if self._given_up.is_set():
+    def _sleep_unless_disabled(self, seconds: float) -> None:
+        """Sleep before a retry. Raises TimeoutError if a failure has disabled the history for the rest of this run."""
+        if self._disabled.is_set():
             raise TimeoutError
         self.timing.sleep(seconds)
 
@@ -140,13 +140,13 @@ def open_history(task: Task, table: TableName | None, timing: Timing) -> History
 
 
 def read_history_database(task: Task, table: TableName) -> str:
-    """Return the name of a history table's database. Raises SettingsError if none is known."""
+    """Return the name of a history table's database. Raises SettingsError if no database is known."""
     return table.database or read_database(task, needed_by=f"the history {table.table}")
 
 
 @contextlib.contextmanager
 def record_run(history: History | None, build_rows: Callable[[str], Sequence[Row]]) -> Iterator[None]:
-    """When the block ends, write the run's rows to the history. `build_rows` gets the error's text, "" for success.
+    """When the `with` block ends, write the history rows that `build_rows` returns for the error's text (or "").
 
     A row without an outcome gets that of the run. No row is written for a run that was ended by a signal, which leaves
     no time, nor for a task that is resubmitted.

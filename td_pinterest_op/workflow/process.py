@@ -30,7 +30,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 
 
 class TaskProcess:
-    """Context manager for a task's run: sets up its log, ends it on SIGTERM and SIGINT, raises only ExportError.
+    """Context manager of a task's run. Sets up the log, ends the run on SIGTERM or SIGINT, and raises only ExportError.
 
     Any other exception could quote a row: the error that replaces it names only its type and place. The error's
     traceback, which digdag prints, has no frame of the run. A task whose refresh token is refused starts again if
@@ -126,7 +126,7 @@ def _handle_signal(number: int, _frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def _watch_shutdown() -> Iterator[None]:
-    """End the process if the block has not ended within `_PATIENCE` seconds after a signal.
+    """Context manager: end the process if the `with` block still runs `_PATIENCE` seconds after SIGTERM or SIGINT.
 
     Python calls a signal's handler between two steps of the main thread, which may be stuck looking up a host or
     writing. The system writes the signal's number to the wake-up pipe at once, and a thread reads the number there.
@@ -136,6 +136,7 @@ def _watch_shutdown() -> Iterator[None]:
     os.set_blocking(writer, False)
 
     def end_process_after_signal() -> None:
+        """Wait for a signal. End the process if the `with` block then runs for too long."""
         while (number := os.read(reader, 1)) and number[0] not in _SIGNALS:
             pass
         if not number or ended.wait(_PATIENCE):
@@ -164,9 +165,9 @@ def _silence_excepthook(failure: ExportError) -> None:
     """Keep Python from printing `failure` when the process exits: digdag has printed its message already."""
     before = sys.excepthook
 
-    def print_unless_failure(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        """Print an uncaught error by the previous `sys.excepthook`, unless it is `failure`."""
+    def print_unless_reported(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        """Pass an uncaught error to the previous `sys.excepthook`, except the error that digdag has printed."""
         if error is not failure:
             before(kind, error, traceback)
 
-    sys.excepthook = print_unless_failure
+    sys.excepthook = print_unless_reported

@@ -44,7 +44,10 @@ class EtaEstimator:
         return self._done / max(self._timing.monotonic() - self._begin, 1e-9)
 
     def format_eta(self, done: int) -> str:
-        """Return the remaining time, such as "4 min 10 s left", or when a wait ends; "" if neither is known."""
+        """Return the remaining time after `done` units, such as "4 min 10 s left". Returns "" if the time is unknown.
+
+        During a wait, returns when the wait ends, or how long the phase has been waiting.
+        """
         now, total = self._timing.monotonic(), self._phase.total
         if done != self._done:
             self._done, self._moved_at = done, now
@@ -69,14 +72,12 @@ class ProgressReporter:
 
     @contextlib.contextmanager
     def show_progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
-        """Show the progress of a phase during the block, and yield a function to call with the number of units done.
-
-        That function logs a line every 10 s. It raises StoppedError once the run is asked to end.
-        """
+        """Show the progress of a phase during the block. Yields a function to call with the number of units done."""
         logged_at = self.timing.monotonic()
         eta = EtaEstimator(phase, self.timing)
 
         def log_progress(done: int) -> None:
+            """Log that `done` units of the phase are done, at most every 10 s. Raises StoppedError if asked to end."""
             nonlocal logged_at
             shutdown.raise_if_requested()
             now, left = self.timing.monotonic(), eta.format_eta(done)

@@ -130,7 +130,7 @@ def store_values(**values: object) -> None:
 
 
 def may_resubmit(task: Task, error: BaseException) -> bool:
-    """Whether the task may run again: its refresh token was refused, but another task may have renewed the token."""
+    """Whether the task may run again after `error`: a refused refresh token, which another task may have renewed."""
     if not isinstance(error, AccountError) or error.refused_token is None:
         return False
     refused = _count_refusals(task, error.refused_token)
@@ -139,7 +139,7 @@ def may_resubmit(task: Task, error: BaseException) -> bool:
 
 
 def try_resubmit(error: AccountError) -> bool:
-    """Add the current task as its own subtask if `may_resubmit` allows it; return whether it was added."""
+    """Have digdag run the current task again, as a subtask, if `may_resubmit` allows that. Returns whether it will."""
     import digdag
 
     task = get_current_task()
@@ -159,7 +159,7 @@ def try_resubmit(error: AccountError) -> bool:
 
 
 def _count_refusals(task: Task, fingerprint: str | None) -> dict[str, Any]:
-    """Count a refused token's refusal; return its refusals in a row (`times`), and those of any token (`in_all`)."""
+    """Return the numbers of refusals, with this refusal: of this token in a row (`times`), of any token (`in_all`)."""
     before = task.params.get(_REFUSED) or {}
     times = int(before["times"]) if before.get("fingerprint") == fingerprint else 0
     return {"fingerprint": fingerprint, "times": times + 1, "in_all": int(before.get("in_all", 0)) + 1}
@@ -192,7 +192,7 @@ def read_source(task: Task) -> Source:
 
 
 def read_list_source(task: Task, name: str) -> Source | None:
-    """Return the query for an opt-out or consent list from the parameter `name`, or None if that is not set.
+    """Return the query for an opt-out or consent list from the parameter `name`, or None if the parameter is not set.
 
     Each retry issues the query again, so that people who opted out in between are not sent. Raises SettingsError.
     """
@@ -200,7 +200,7 @@ def read_list_source(task: Task, name: str) -> Source | None:
 
 
 def _read_parameter(task: Task, name: str) -> object:
-    """Return a parameter of a task, or None if it is not set. Raises SettingsError for a blank one.
+    """Return a parameter of a task, or None if it is not set. Raises SettingsError for a blank value.
 
     A template that rendered to nothing must neither export the people of an earlier job nor disable a list.
     """
@@ -211,7 +211,7 @@ def _read_parameter(task: Task, name: str) -> object:
 
 
 def read_sql(text: str, *, key: str) -> str:
-    """Return SQL: `text` itself, or the content of the project's `.sql` file named by it. Raises SettingsError."""
+    """Return SQL: `text`, or the content of the project's `.sql` file that `text` names. Raises SettingsError."""
     text = text.strip()
     if not text.lower().endswith(".sql"):
         return text
@@ -251,7 +251,7 @@ def _parse_job_id(value: object) -> str:
 
 
 def read_database(task: Task, *, needed_by: str) -> str:
-    """Return the name of the task's database, which the feature `needed_by` uses. Raises SettingsError without one."""
+    """Return the name of the task's database, which the feature `needed_by` uses. Raises SettingsError if unknown."""
     database = task.params.get("database", task.td.get("database"))
     if is_left_out(database):
         raise SettingsError(f"{needed_by} needs a database: give the task a `database`", key="database")
@@ -264,7 +264,7 @@ def read_database(task: Task, *, needed_by: str) -> str:
 
 
 def _build_source(task: Task, name: str, *, needed_by: str) -> Source:
-    """Return the source for the query in the task's parameter `name`. `needed_by`: what needs it, for messages."""
+    """Return the source for the query in a task's parameter `name`. `needed_by`: what needs a database, for errors."""
     sql = read_sql(str(task.params[name]), key=name)
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     errors = SettingsErrorCollector()

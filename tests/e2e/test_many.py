@@ -12,7 +12,7 @@ import pytest
 
 from tests import children, dig
 from tests.campaigns import campaign
-from tests.e2e.project import ENGINES, SESSION, Run, edit_file, secrets_for
+from tests.e2e.project import ENGINES, SESSION, Run, edit_file, read_history, secrets_for
 from tests.emulators.environment import HURRY, digdag_home
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
@@ -46,9 +46,14 @@ def write_entries(services: Services, project: Path, audiences: Sequence[str]) -
     (project / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
 
 
+@pytest.mark.parametrize("first_fails", [False, True])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_killed_task_and_those_that_did_not_start_are_named(run: Run, services: Services, project: Path) -> None:
+def test_killed_task_and_those_that_did_not_start_are_named(
+    run: Run, services: Services, project: Path, first_fails: bool
+) -> None:
     audiences = [services.audience(name=f"audience {number}") for number in range(4)]
+    if first_fails:
+        audiences[0] = "77"
     write_entries(services, project, audiences)
     (project / "killed.py").write_text(_KILLED)
     edit_file(
@@ -59,9 +64,17 @@ def test_killed_task_and_those_that_did_not_start_are_named(run: Run, services: 
     ran = run("pinterest_many")
     assert not ran.succeeded
     place = f"audience {audiences[1]} in ad account {AD_ACCOUNT_ID}"
-    failed = f"3 of 4 audiences failed: entry 1 ({place}): no result was stored: its process was killed"
-    assert f"pinterest_many of 2026-11-25T00:00:00+00:00 failed: {failed}" in ran.log, ran.log
-    assert digests(1) == services.pinterest.members_of_audience(audiences[0])
+    lost = "no result was stored: its process was killed"
+    assert f"pinterest_many of 2026-11-25T00:00:00+00:00 failed: {3 + first_fails} of 4 audiences failed: " in ran.log
+    assert f"entry 1 ({place}): {lost}" in ran.log, ran.log
+    rows = {row["audience_id"]: row for row in read_history(services)}
+    assert dict.fromkeys(audiences, "failed") | ({} if first_fails else {audiences[0]: "success"}) == {
+        name: row["outcome"] for name, row in rows.items()
+    }
+    assert all(rows[name]["error"].startswith(lost) for name in audiences[1:]), rows
+    assert len(audiences) == len(read_history(services))
+    if not first_fails:
+        assert digests(1) == services.pinterest.members_of_audience(audiences[0])
 
 
 class Finished:

@@ -12,6 +12,7 @@ import yaml
 from td_pinterest_op import many
 from td_pinterest_op.audiences.actions import Add
 from td_pinterest_op.errors import AccountError, ExportError, SettingsError, StoppedError, WorkflowError
+from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.workflow.task import Task
 from tests.clock import FakeTime
 from tests.exporting import Services, digests, people
@@ -194,8 +195,8 @@ def test_gate_names_entries_that_failed_or_stored_nothing() -> None:
     place = r"\(audience none in ad account 549755885175\)"
     failed = f"2 of 3 audiences failed: two {place}: the disk is full; three {place}: no result was stored"
     with pytest.raises(WorkflowError, match=failed):
-        many.check_outcomes(Task(params={"audiences": entries, "pinterest_many": stored}, environ={}))
-    many.check_outcomes(Task(params={"audiences": entries[:1], "pinterest_many": stored}, environ={}))
+        many.check_outcomes(Task(params={"audiences": entries, "pinterest_many": stored}, environ={}), SYSTEM)
+    many.check_outcomes(Task(params={"audiences": entries[:1], "pinterest_many": stored}, environ={}), SYSTEM)
 
 
 @pytest.mark.parametrize("audiences", [None, [], "[]", ["vip"], "vip", [entry(), entry()], json.dumps([entry()] * 2)])

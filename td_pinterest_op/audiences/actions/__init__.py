@@ -18,5 +18,5 @@ parse_export = partial(parse_settings, table=EXPORT)
 
 
 def find_action(raw_settings: object) -> ActionSpec | None:
-    """Return the action that unchecked settings (a mapping, or text of one) select, or None if it is unknown."""
+    """Return the action in unchecked settings, a mapping or its JSON or YAML text. Returns None if it is unknown."""
     return parse_values(raw_settings, table=EXPORT, environ={}).action

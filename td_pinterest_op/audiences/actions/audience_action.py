@@ -30,7 +30,7 @@ ReadRecords = Callable[[], contextlib.AbstractContextManager[PreparedRecords]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of an action. `description`: its text in the plan. `request_count`: its requests besides the batches."""
+    """One step of an action. `description`: its text in the plan. `request_count`: its requests that send no batch."""
 
     description: str
     request_count: int = 0
@@ -80,7 +80,7 @@ class AudienceAction(abc.ABC):
         """Return the steps of the action, and set the summary of the run. Writes nothing to Pinterest."""
 
     def _find_usable_audience(self, audience_id: str | None = None) -> Audience:
-        """Return an audience (default: that of the settings). Raises AudienceError if it cannot take records."""
+        """Return an audience, by default that of the settings. Raises AudienceError if its list cannot take records."""
         audience = self._audiences.find_usable(audience_id or self._audience_id)
         self._copy_to_stats(audience)
         self._check_audience_name(audience)
@@ -111,7 +111,7 @@ class AudienceAction(abc.ABC):
         return self._lists.is_of_this_session(audience)
 
     def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message for another session's audience with the new name."""
+        """Return the error message for an audience of another session that has the name in the settings."""
         text = f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): '
         if audience.audience_type == CUSTOMER_LIST:
             text += "to put people into it use action add_people_to_current_audience or replace_current_audience with "
@@ -119,15 +119,15 @@ class AudienceAction(abc.ABC):
         return f"{text}choose another audience_name"
 
     def _find_namesakes(self) -> tuple[list[Audience], list[Audience]]:
-        """Return two lists of audiences with the new name, oldest first: of other sessions, and of this session."""
+        """Return the audiences with the name in the settings, oldest first: other sessions', and this session's."""
         named = sorted(self._audiences.find_by_name(self._new_name), key=age_key)
         own = list(filter(self._is_of_this_session, named))
         return [audience for audience in named if audience not in own], own
 
     def _create_new_audience(self, create: Callable[[], Audience], *, list_id: str | None = None) -> Audience:
-        """Call `create`, remove duplicates, and return the audience that stays, switched to `list_id` unless None.
+        """Create an audience by `create`, and remove duplicates that retries created. Returns the audience that stays.
 
-        An audience without a customer list, such as a look-alike audience, has no `list_id`. Raises as `_keep_oldest`.
+        Switches that audience to `list_id`, unless None: a look-alike audience has no list. Raises as `_keep_oldest`.
         """
         client = self._api.client
         made, lost = create_once(create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=client)
@@ -140,9 +140,9 @@ class AudienceAction(abc.ABC):
         return kept
 
     def _remove_duplicates(self, audience: Audience) -> Audience:
-        """If this session created the audience, remove its duplicates and return the oldest; else return `audience`.
+        """Remove the duplicates of an audience that this session created, and return the audience that stays.
 
-        Raises as `_keep_oldest`.
+        Returns any other `audience` unchanged. Raises as `_keep_oldest`.
         """
         if not self.action.only_once or not self._is_of_this_session(audience):
             return audience
@@ -150,14 +150,15 @@ class AudienceAction(abc.ABC):
         return self._keep_oldest(audience, is_new=False)
 
     def _keep_oldest(self, audience: Audience, *, is_new: bool) -> Audience:
-        """Return this session's oldest audience of the name; remove others. `is_new`: this run created `audience`.
+        """Remove all but the oldest of this session's audiences with the name in the settings, and return the oldest.
 
-        Raises AudienceError, and removes that one as well, if another session created one before `audience`: at any
-        time, or within an hour before it if an earlier try of this session created it (not `is_new`).
+        `is_new`: this run created `audience`, not an earlier try of this session. Raises AudienceError, and removes the
+        oldest as well, if another session created an audience of the name before: at any time, or, if not `is_new`,
+        within the hour before `audience`.
         """
 
         def find_namesakes_if_listed() -> tuple[list[Audience], list[Audience]] | None:
-            """Return others' and this session's audiences of the new name; None until Pinterest lists `audience`."""
+            """Return other sessions' and this session's audiences of the name, or None until Pinterest lists ours."""
             others, own = self._find_namesakes()
             return (others, own) if audience.id in {each.id for each in others + own} else None
 

@@ -21,7 +21,7 @@ _SMALLEST_SEED = 100  # below this, the API description calls a list and an audi
 
 
 class Create(MembersAction):
-    """Create an audience. If another session created one of that name, `if_exists` decides: fail, add or replace."""
+    """Create an audience. If another session's audience has its name, `if_exists` decides: fail, add or replace."""
 
     action = ActionSpec(
         name="create_new_audience",
@@ -32,9 +32,10 @@ class Create(MembersAction):
     )
 
     def check_audience(self) -> tuple[Audience | None, Audience | None]:
-        """Find audiences with the name to be created: return another session's, or None, and this session's, or None.
+        """Check the name in the settings. Return another session's and this session's audience of that name, or None.
 
-        Raises AudienceError if `if_exists` is fail, or does not fit, and another session's audience exists.
+        The other session's is None if this session has an audience. Raises AudienceError if only another session has
+        an audience, and `if_exists` is fail or does not fit.
         """
         others, own = self._find_namesakes()
         if own or not others:
@@ -79,7 +80,7 @@ class Create(MembersAction):
             self._create_audience_with_list(target)
 
     def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message for another session's audience with the new name, with advice by `if_exists`."""
+        """Return the error message if another session has an audience of the name. The advice fits `if_exists`."""
         if self._settings.if_exists == "fail":
             return super()._describe_conflict(audience)
         return (
@@ -102,7 +103,7 @@ class CreateActalike(AudienceAction):
     )
 
     def _is_of_this_session(self, audience: Audience) -> bool:
-        """Whether this session created the audience: its description then ends with the session key."""
+        """Whether this session created the audience. The audience's description then ends with the session key."""
         return audience.audience_type == ACTALIKE and audience.description.endswith(f"(td {self._session_key})")
 
     def check_audience(self) -> Audience | None:
@@ -128,7 +129,7 @@ class CreateActalike(AudienceAction):
         return [Step(description=description, request_count=1, run=self._create_audience)]
 
     def _create_audience(self) -> None:
-        """Create a look-alike audience, unless Pinterest now lists one that an earlier try of this session created."""
+        """Create a look-alike audience, unless Pinterest now lists an audience that an earlier try created."""
         wait_for_consistency(self._api.client)
         if own := self.check_audience():
             self._remove_duplicates(own)
@@ -202,7 +203,7 @@ class Delete(AudienceAction):
         return [Step(description=description, request_count=1, run=partial(self._audiences.remove, audience.id))]
 
     def _remove_unreadable_audience(self) -> None:
-        """Remove an audience that cannot be read. Raises AudienceError if Pinterest does not know it."""
+        """Remove an audience that cannot be read. Raises AudienceError if Pinterest does not know the audience."""
         audience_id = self._audience_id
         if not self._audiences.remove(audience_id):
             raise AudienceError(

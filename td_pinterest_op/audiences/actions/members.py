@@ -32,7 +32,10 @@ class MembersAction(AudienceAction):
         return [Step(description=description, batch_count=prepared.count_batches(self._batch_size), run=send)]
 
     def _send_records(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
-        """Add (`adds`) or remove the records. Raises AudienceError if the audience then uses another list."""
+        """Add the records to the audience's list if `adds`, else remove them from that list.
+
+        Raises AudienceError if the audience no longer uses that list when all records are sent.
+        """
         operation = "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
         now = self._api.find_audience(audience.id)
@@ -51,7 +54,7 @@ class MembersAction(AudienceAction):
         )
 
     def _plan_replacement(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
-        """Return the steps that fill a list and switch the audience to it. `is_exact`: it must have no other people."""
+        """Return the steps that fill a list and switch the audience to it. `is_exact`: the list has no other people."""
         if prepared.record_count:
             people = "the members of {audience} with {records}"
             self._set_summary(past=f"Replaced {people}", infinitive=f"replace {people}")
@@ -79,7 +82,7 @@ class MembersAction(AudienceAction):
         current_list_id: str | None = None,
         is_exact: bool = True,
     ) -> tuple[TargetList, Step]:
-        """Return a list for the records, and the step that fills it. `is_exact`: the list must have no other people."""
+        """Return a customer list, new or an earlier try's, and a step to fill it. `is_exact`: without other people."""
         target = self._lists.find_or_name_list(
             audience_name, prepared, job_id=self._stats.job_id, current_list_id=current_list_id, is_exact=is_exact
         )
@@ -92,13 +95,13 @@ class MembersAction(AudienceAction):
         return target, Step(description=description, batch_count=batch_count, run=send)
 
     def _create_audience_with_list(self, target: TargetList) -> Audience:
-        """Create an audience that uses the list, and return it, or this session's older one of the same name."""
+        """Create and return an audience that uses the list. If an earlier try created such an audience, return that."""
         description = self._settings.audience_description
         create = partial(self._audiences.create, self._new_name, description=description, list_id=target.id)
         return self._create_new_audience(create, list_id=target.id)
 
     def _switch_list(self, audience: Audience, target: TargetList) -> None:
-        """Switch the audience to a list, unless it uses that list already, and check that it does."""
+        """Switch the audience to the list `target` if it uses another list, and wait until Pinterest shows `target`."""
         # Somebody else may have switched it since.
         now = self._audiences.find_usable(self._remove_duplicates(audience).id)
         used = get_list_id(now)
@@ -121,7 +124,7 @@ class MembersAction(AudienceAction):
             )
 
     def _assign_uploaded_list(self, target: TargetList, change: Callable[[], None]) -> None:
-        """Call `change`, which assigns the filled list. If it fails, the error adds that the list has all records."""
+        """Call `change`, which gives the audience the list `target`. An error adds that the list has all records."""
         self._stats.customer_list_id = target.id
         all_in = f"All {self._stats.sent} records are in customer list {target.id}"
         try:

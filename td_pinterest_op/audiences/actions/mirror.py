@@ -40,7 +40,7 @@ class Mirror(MembersAction):
     )
 
     def check_audience(self) -> None:
-        """Find the audience that mirrors the query, if there is one. Raises AudienceError if several have its name."""
+        """Find the audience that mirrors the query, if there is one. Raises AudienceError if several have the name."""
         audience_id, name = self._audience_id, self._settings.audience_name
         if not audience_id:
             ids = [audience.id for audience in self._audiences.find_by_name(self._new_name)]
@@ -59,13 +59,13 @@ class Mirror(MembersAction):
 
     @property
     def _existing_audience(self) -> Audience:
-        """The audience that mirrors the query. Only for steps after the first, which creates a missing one."""
+        """The audience that mirrors the query. Only for steps after the first, which creates a missing audience."""
         assert self._audience is not None, "the first step has created it"  # noqa: S101
         return self._audience
 
     @contextlib.contextmanager
     def prepare_records(self, _read_records: ReadRecords) -> Iterator[PreparedRecords]:
-        """Compare the query's people with the ledger, and check the limits. Yields no records: they are read later."""
+        """Compare the query's people with the ledger, and check the limits. Yields an empty `PreparedRecords`."""
         settings, audience = self._settings, self._audience
         with contextlib.closing(self._open_mirror_run()) as run:
             self._mirror = run
@@ -77,11 +77,10 @@ class Mirror(MembersAction):
             run.compare_with_ledger()
             check_rows(settings, self._stats)
             run.check_leavers()
-            # The records are read once the plan is in the ledger.
-            yield PreparedRecords()
+            yield PreparedRecords()  # the steps read the records, once the plan is in the ledger
 
     def _open_mirror_run(self) -> MirrorRun:
-        """Return the run that reads and writes the ledger of the settings. It must be closed."""
+        """Return a `MirrorRun` on the ledger that the settings name. The caller must close the run."""
         settings, request, source = self._settings, self._request, cast("Source", self._request.source)
         database, table = settings.ledger
         jobs = MirrorJobs(
@@ -137,7 +136,7 @@ class Mirror(MembersAction):
         ]
 
     def _create_audience(self) -> None:
-        """Create the audience of the new name, with a new customer list without people."""
+        """Create an audience with the name in the settings, which no audience has yet, and an empty customer list."""
         target, create_list = self._plan_list(self._new_name, PreparedRecords())
         create_list.run()
         wait_for_consistency(self._api.client)
@@ -145,7 +144,7 @@ class Mirror(MembersAction):
         self._mirror.ledger.audience_id = self._audience.id
 
     def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message for an audience of the new name that was created while this task ran."""
+        """Return the error message if another session created an audience of the same name while this task ran."""
         return f"{audience.label} was created while this task ran: run this task again"
 
     def _write_ledger_plan(self) -> None:

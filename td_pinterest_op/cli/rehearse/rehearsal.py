@@ -19,7 +19,7 @@ from td_pinterest_op.pinterest.client import Request
 from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.prepared import Batch, compute_fingerprint
-from td_pinterest_op.records.rows import SINGLE_DIGEST, Shape
+from td_pinterest_op.records.rows import SINGLE_DIGEST, RecordLayout
 from td_pinterest_op.runtime.clock import Timing
 
 log = logging.getLogger(__name__)
@@ -121,12 +121,12 @@ class Rehearsal:
             timing=self._timing,
         )
 
-    def make_batch(self, count: int, *, shape: Shape = SINGLE_DIGEST) -> Batch:
-        """Return `count` records with the identifiers that `shape` defines: digests of made-up e-mail addresses."""
-        length = count * shape.width
+    def make_batch(self, count: int, *, layout: RecordLayout = SINGLE_DIGEST) -> Batch:
+        """Return a batch of `count` records with the keys of `layout`: digests of made-up e-mail addresses."""
+        length = count * layout.width
         for number in range(len(self._people) // DIGEST_BYTES, length // DIGEST_BYTES):
             self._people += hashlib.sha256(f"{number}@{self.name[-8:]}.invalid".encode()).digest()
-        return Batch([(shape, bytes(self._people[:length]))])
+        return Batch([(layout, bytes(self._people[:length]))])
 
     def create_list(self, count: int) -> str:
         """Create a customer list of the first `count` made-up people. Return the id of the list."""

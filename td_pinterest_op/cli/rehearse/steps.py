@@ -12,13 +12,13 @@ from td_pinterest_op.cli.rehearse.rehearsal import DEFAULT_BATCH, NotTriedError,
 from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
-from td_pinterest_op.records.rows import Shape
+from td_pinterest_op.records.rows import RecordLayout
 from td_pinterest_op.runtime.shutdown import start_thread
 
 _LARGER_BATCHES = (20_000, 50_000, 100_000)
 _AT_ONCE = (1, 2, 4, 8)
 _SECOND_LIST = 1_000
-_ROWS, _TWO_KEYS = 100, Shape(0b11)
+_ROWS, _TWO_KEYS = 100, RecordLayout(0b11)
 # Of a listing, the newest are looked through: its first page.
 _PAGE = 250
 # Refusals of what a request holds, not of the user, the path or the pace.
@@ -177,7 +177,7 @@ def _send_concurrently(rehearsal: Rehearsal, list_id: str, *, count: int, reques
 
 def _try_records_v2(rehearsal: Rehearsal) -> str:
     """Find out whether Pinterest accepts rows that combine several identifiers of one person."""
-    rows = rehearsal.make_batch(_ROWS, shape=_TWO_KEYS)
+    rows = rehearsal.make_batch(_ROWS, layout=_TWO_KEYS)
     list_id = rehearsal.require_id_of("list")
     with _record_fact(rehearsal, "records_v2"):
         rehearsal.api.change_records(list_id, rows, operation="ADD")

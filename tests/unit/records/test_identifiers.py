@@ -7,7 +7,7 @@ import pytest
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import _WHITE_SPACE, EMAIL, IDFA, LIST_TYPES, MAID, PLACEHOLDERS, IdentifierType
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.digests import ColumnKeys, compute_key, hash_values
+from td_pinterest_op.records.digests import ColumnKeys, compute_key, compute_keys
 
 UUID = "0123abcd-89ef-4cde-8f01-23456789abcd"
 HASH = hashlib.sha256(b"ann@lee.org").hexdigest()
@@ -27,7 +27,7 @@ def both_ways(type_: IdentifierType, value: object) -> bytes | Reason:
         rejected=[(row, alone) for row in range(3)] if isinstance(alone, Reason) else [],
         hashed_count=3 * (isinstance(alone, bytes) and isinstance(value, bytes) and HASH.encode() in value.lower()),
     )
-    assert as_block == hash_values(column, [value] * 3)
+    assert as_block == compute_keys(column, [value] * 3)
     return alone
 
 
@@ -211,7 +211,7 @@ BLOCKS: list[tuple[str, Sequence[object], list[str], list[tuple[int, Reason]]]] 
 def test_a_block_names_each_rejected_row_and_digests_the_others(
     values: Sequence[object], hashed: list[str], rejected: list[tuple[int, Reason]]
 ) -> None:
-    block = hash_values(Column(name="", type=EMAIL, position=0), values)
+    block = compute_keys(Column(name="", type=EMAIL, position=0), values)
     assert sorted(map(sha, hashed)) == sorted(filter(None, block.keys))
     assert rejected == block.rejected
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.types import TYPES, IdentifierType
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.digests import compute_key, hash_values
+from td_pinterest_op.records.digests import compute_key, compute_keys
 from tests.campaigns import examples
 
 HEX = "0123456789abcdefABCDEF"
@@ -50,6 +50,6 @@ blocks = st.one_of(
 @settings(max_examples=examples(400))
 def test_a_block_gives_what_its_values_give_one_by_one(type_: IdentifierType, block: list[object]) -> None:
     answers = [compute_key(type_, value) for value in block]
-    result = hash_values(Column(name="", type=type_, position=0), block)
+    result = compute_keys(Column(name="", type=type_, position=0), block)
     assert [b"" if isinstance(answer, Reason) else answer for answer in answers] == result.keys
     assert [(row, answer) for row, answer in enumerate(answers) if isinstance(answer, Reason)] == result.rejected

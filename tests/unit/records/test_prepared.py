@@ -12,9 +12,9 @@ from td_pinterest_op.identifiers.types import TYPES
 from td_pinterest_op.records import prepared as module
 from td_pinterest_op.records import spool as spool_module
 from td_pinterest_op.records.prepared import Batch, PreparedRecords, RowSpool
-from td_pinterest_op.records.rows import SINGLE_DIGEST, Shape
+from td_pinterest_op.records.rows import SINGLE_DIGEST, RecordLayout
 
-Row = tuple[Shape, bytes]
+Row = tuple[RecordLayout, bytes]
 # The position of the external id among the keys of a row.
 _LAST_KEY = len({type_.key for type_ in TYPES.values()}) - 1
 
@@ -23,8 +23,8 @@ def row(number: int, *, external_id: bytes = b"") -> Row:
     """A row with an e-mail; every third has a device id as well, if there is no external id."""
     digest = random.Random(number).randbytes(32)
     if external_id:
-        return Shape(1 + (1 << _LAST_KEY) + (32 << _LAST_KEY + 1)), digest + external_id.ljust(32, b"\0")
-    return (Shape(0b11), digest * 2) if number % 3 == 0 else (Shape(0b1), digest)
+        return RecordLayout(1 + (1 << _LAST_KEY) + (32 << _LAST_KEY + 1)), digest + external_id.ljust(32, b"\0")
+    return (RecordLayout(0b11), digest * 2) if number % 3 == 0 else (RecordLayout(0b1), digest)
 
 
 @pytest.fixture(params=[8 << 20, 100], ids=["in one piece", "in many small pieces"])
@@ -37,12 +37,12 @@ def spool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 def filled(spool: RowSpool, *blocks: list[Row]) -> PreparedRecords:
     for block in blocks:
-        spool.add([encoded for _, encoded in block], [shape for shape, _ in block])
+        spool.add([encoded for _, encoded in block], [layout for layout, _ in block])
     return spool.finish()
 
 
 def apart(batch: Batch) -> list[Row]:
-    return [(shape, row) for shape, data in batch.parts for row in spool_module.split_fixed(data, shape.width)]
+    return [(layout, row) for layout, data in batch.parts for row in spool_module.split_fixed(data, layout.width)]
 
 
 @pytest.mark.parametrize("most_bytes", [2 << 20, 1000, 150, 64])

@@ -13,7 +13,7 @@ from td_pinterest_op.identifiers.types import TYPES
 from td_pinterest_op.records import rows as rows_module
 from td_pinterest_op.records.columns import Column, find_row_columns
 from td_pinterest_op.records.digests import compute_column_keys
-from td_pinterest_op.records.rows import EncodedRows, Shape, encode_rows
+from td_pinterest_op.records.rows import EncodedRows, RecordLayout, encode_rows
 from td_pinterest_op.treasure_data.job import Job
 
 DEVICE = "0123abcd-89ef-4cde-8f01-23456789abcd"
@@ -41,13 +41,16 @@ def encoded(types: tuple[str, ...], *of_rows: tuple[object, ...], country: str |
     return encode_rows(column_keys, count=len(of_rows))
 
 
-def sent(rows: list[tuple[Shape, bytes]]) -> list[dict[str, str]]:
-    return [json.loads(shape.format_json(row)) for shape, row in rows]
+def sent(rows: list[tuple[RecordLayout, bytes]]) -> list[dict[str, str]]:
+    return [json.loads(layout.format_for_request(row)) for layout, row in rows]
 
 
-def rows_of(block: EncodedRows) -> list[tuple[Shape, bytes]]:
+def rows_of(block: EncodedRows) -> list[tuple[RecordLayout, bytes]]:
     return [
-        (Shape(shape), row) for part in block.parts for row, shape in zip(part.rows, part.shapes, strict=True) if shape
+        (RecordLayout(layout), row)
+        for part in block.parts
+        for row, layout in zip(part.rows, part.layouts, strict=True)
+        if layout
     ]
 
 
@@ -138,7 +141,7 @@ def test_rows_keep_their_keys_in_every_combination() -> None:
     rows = rows_of(encoded(ALL, *people))
     assert Counter(sum(value is not None for value in person) for person in people) == Counter(map(len, sent(rows)))
     assert {json.dumps(*sent(rows_of(encoded(ALL, person)))) for person in people} == set(map(json.dumps, sent(rows)))
-    assert {shape.key_count for shape, _ in rows} == {1, 2, 3, 4}
+    assert {layout.key_count for layout, _ in rows} == {1, 2, 3, 4}
 
 
 class TestArrays:
@@ -151,7 +154,7 @@ class TestArrays:
         ]
         rows = rows_of(block)
         assert combinations == sorted(sent(rows), key=combinations.index)
-        assert ([], 1) == (block.rejected, sum(not shape.is_extra for shape, _ in rows))
+        assert ([], 1) == (block.rejected, sum(not layout.is_extra for layout, _ in rows))
 
     @pytest.mark.parametrize("at_once", [1, 5, 5_000])
     def test_combinations_are_encoded_in_parts(self, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:

@@ -140,6 +140,7 @@ def test_a_comparison_gets_a_row_with_its_figures_as_one_text(warehouse: Warehou
     [
         ({}, 1),
         ({"task": "+pinterest_export+export^sub"}, 1),
+        ({"task": "+pinterest"}, 2),
         ({"task": "+pinterest_other"}, 2),
         ({"task": None}, 2),
         ({"attempt_id": "9"}, 2),
@@ -152,9 +153,10 @@ def test_a_failure_is_written_once_for_an_attempt_of_a_task(
 ) -> None:
     write(warehouse, FAILED | other)
     about = {name: FAILED[name] for name in ("session_uuid", "attempt_id")}
+    other_task = FAILED | {"task": "+another"}
     for _ in range(2):
-        write(warehouse, FAILED, unless=select_failures(TABLE, task="+pinterest_export", **about))
-    assert rows == len(warehouse.rows())
+        write(warehouse, FAILED | {"task": "+pinterest_export"}, other_task, unless=select_failures(TABLE, **about))
+    assert rows + 1 == len(warehouse.rows())
 
 
 def test_the_usual_questions_count_a_row_that_was_written_twice_once(warehouse: Warehouse) -> None:
