@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 from td_pinterest_op.errors import ExportError, SettingsError
-from td_pinterest_op.run_history.table import FAILED, RUN, SUCCESS, Row, build_lift_row, select_failures
+from td_pinterest_op.run_history.table import FAILED, RUN, SUCCESS, Row, build_failures_query, build_lift_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import read_parameter
 from td_pinterest_op.settings.types import TABLE, is_left_out
@@ -60,7 +60,7 @@ def write_missing_row(task: workflow.Task, timing: Timing, *, name: str, row: Ro
         return
     if history:
         ids = {column: str(history.task_columns[column] or "") for column in ("session_uuid", "attempt_id")}
-        unless = select_failures(history.table, task=name, **ids)
+        unless = build_failures_query(history.table, task=name, **ids)
         history.write_rows([{"kind": RUN, "outcome": FAILED, "task": name, **row}], unless=unless)
 
 
