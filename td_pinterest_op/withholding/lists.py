@@ -36,7 +36,7 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
     with contextlib.ExitStack() as stack:
         for name, source in sources.items():
             spools[name] = stack.enter_context(contextlib.closing(Spool()))
-            with name_query_in_errors(name):
+            with name_list_in_errors(name):
                 rows = open_rows(
                     td,
                     source,
@@ -50,7 +50,7 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
         yield Lists(spools=spools, columns=columns)
 
 
-def name_query_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
+def name_list_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
     """Add the name of an opt-out or consent list to the message of each error that leaves the `with` block."""
     return extend_errors(f" [the query of `{name}`]")
 
@@ -78,7 +78,7 @@ def check_list(name: str, stats: Stats, settings: Settings) -> None:
     Those values are unexpectedly plain or hashed, or opt-outs that the warehouse cannot hash. An opt-out list may be
     empty if the settings allow that. `stats`: the statistics of the list.
     """
-    with name_query_in_errors(name):
+    with name_list_in_errors(name):
         check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
     log.info("%s: %s", name, format_count(stats.unique, "identifier"))
     if name == SUPPRESS and (unsure := stats.invalid_by_reason[Reason.UNSURE.value]):

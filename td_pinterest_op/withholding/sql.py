@@ -93,26 +93,26 @@ def build_list_counts_select(list_tables: Mapping[str, str]) -> str:
     """Return a SELECT of a row for each opt-out or consent list: how many valid values, and how many different ones.
 
     Columns: `list`, its name; `identifiers`; `given`, how many valid values; `hashed`, how many of those were digests;
-    `reasons`, the invalid values: see `build_amounts_sql`.
+    `reasons`, the invalid values: see `build_counts_sql`.
     """
     return "\nUNION ALL ".join(
         f"""\
 SELECT {quote_literal(name)} AS list, count(CASE WHEN {_IS_DIGEST} THEN 1 END) AS identifiers,
   coalesce(sum(CASE WHEN {_IS_DIGEST} THEN given END), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
-  {build_amounts_sql("answer", "given", where=f"NOT {_IS_DIGEST}")} AS reasons
+  {build_counts_sql("answer", "given", where=f"NOT {_IS_DIGEST}")} AS reasons
 FROM {table}"""
         for name, table in list_tables.items()
     )
 
 
-def build_amounts_sql(reason: str, amount: str, *, where: str) -> str:
+def build_counts_sql(reason: str, amount: str, *, where: str) -> str:
     """Return SQL for a text such as `null 3, empty 1`, made of SQL `reason` and `amount` of rows that meet `where`."""
     return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({amount} AS varchar) ORDER BY {reason})
     FILTER (WHERE {where}), ', '), '')"""
 
 
-def parse_amounts(text: str) -> dict[str, int]:
-    """Return the amount of each reason in a text that the SQL of `build_amounts_sql` has made."""
+def parse_counts(text: str) -> dict[str, int]:
+    """Return the amount of each reason in a text that the SQL of `build_counts_sql` has made."""
     return {reason: int(amount) for reason, _, amount in (each.rpartition(" ") for each in text.split(", ") if each)}
 
 
