@@ -131,10 +131,7 @@ def build_create_statements(table: str) -> str:
 
 
 def build_insert_statement(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
-    """Return an INSERT of rows into the history table, without columns that are NULL in every row.
-
-    `unless`: a query. If it returns a row, the statement inserts nothing.
-    """
+    """Return an INSERT of rows, without columns that are NULL in all rows, unless the query `unless` finds a row."""
     columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
     names = ", ".join(quote_name(column.name) for column in columns)
     tuples = ([_format_literal(column, row.get(column.name)) for column in columns] for row in rows)
