@@ -79,7 +79,7 @@ def _has_sent_whole_list(run: Row) -> bool:
 
 
 def _find_list_size(list_id: str, runs: Sequence[Row]) -> ListSize | None:
-    """Return the number of records in a customer list, or None if rows of runs do not determine that number."""
+    """Return the number of records in a customer list, or None if the rows of `runs` leave the number open."""
     list_runs = [run for run in runs if run["customer_list_id"] == list_id]
     # Of runs of the same second: a failure, then an add after a remove.
     last_run = min(list_runs, key=lambda run: (-run["time"], run["outcome"] != FAILED, run["action"] or ""))
@@ -98,9 +98,8 @@ def _find_list_size(list_id: str, runs: Sequence[Row]) -> ListSize | None:
 def _is_untracked_change(run: Row, last_run: Row, *, size_known_since: int, workflows: Collection[str | None]) -> bool:
     """Whether `run` may have changed the list of `last_run` by an unknown number of records: by an erasure or failure.
 
-    `last_run`: the last run that wrote to the list. `size_known_since`: when the size of the list was first known, in
-    seconds since 1970. `workflows`: the workflows that write to the list or erase people; a run that was killed is
-    known by its workflow only.
+    `last_run`: the last run that wrote to the list. `size_known_since`: time of the first run after which the size of
+    the list was known. `workflows`: those that write to the list or erase people. A killed run's row names no more.
     """
     is_unnamed = not run["customer_list_id"] and run["audience_id"] == last_run["audience_id"]
     if is_unnamed and run["action"] not in _HARMLESS:

@@ -86,7 +86,7 @@ _MIRROR_NAMES = frozenset(name for name in NAMES if name.startswith("mirror_"))
 def flatten(
     mapping: Mapping[str, Any], prefix: str = "", *, separator: str = "_", kept: Collection[str] = JSON_NAMES
 ) -> dict[str, Any]:
-    """Return a nested mapping as a flat one: `{"rows": {"read": 1}}` as `{"rows_read": 1}`.
+    """Return a nested mapping as a flat mapping: `{"rows": {"read": 1}}` as `{"rows_read": 1}`.
 
     Names are in lower case. A mapping whose flat name is in `kept` stays nested. `prefix` precedes all names.
     """
@@ -122,7 +122,7 @@ def build_lift_row(figures: Mapping[str, Any]) -> Row:
 
 
 def build_create_statements(table: str) -> str:
-    """Return SQL statements that create the history table, or add missing columns to one of an earlier version."""
+    """Return SQL statements that create the history table, or add the columns that an earlier version's table lacks."""
     name = quote_name(table)
     columns = ",\n".join(f"  {_format_column_definition(column)}" for column in COLUMNS)
     add = f";\nALTER TABLE {name} ADD COLUMN IF NOT EXISTS "
