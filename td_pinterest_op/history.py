@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from td_pinterest_op.errors import ExportError, SettingsError
-from td_pinterest_op.run_history.table import FAILED, RUN, SUCCESS, Row, build_lift_row, select_failures
+from td_pinterest_op.run_history.table import FAILED, RUN, SUCCESS, Row, build_failures_query, build_lift_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import read_parameter
 from td_pinterest_op.settings.types import TABLE, is_left_out
@@ -61,7 +61,7 @@ def write_missing_rows(task: workflow.Task, timing: Timing, rows: Sequence[Row])
         return
     if history:
         ids = {column: str(history.task_columns[column] or "") for column in ("session_uuid", "attempt_id")}
-        unless = select_failures(history.table, **ids)
+        unless = build_failures_query(history.table, **ids)
         history.write_rows([{"kind": RUN, "outcome": FAILED, **row} for row in rows], unless=unless)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.redaction.secret import escape
-from td_pinterest_op.run_history.audience_history import AudienceHistory, build_audience_history, select_audience_rows
+from td_pinterest_op.run_history.audience_history import AudienceHistory, build_audience_history, build_history_query
 from td_pinterest_op.run_history.table import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_settings
@@ -54,7 +54,7 @@ def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
         log.warning("%s", warning)
     checks: dict[str, _Check] = {}
     with record_run(history, partial(_build_history_rows, settings, checks)):
-        rows = history.read_rows(select_audience_rows(history.table, settings.audience_ids)) if history else []
+        rows = history.read_rows(build_history_query(history.table, settings.audience_ids)) if history else []
         audience_history = build_audience_history(rows)
         with connect_services(task, settings, timing=timing) as services:
             for audience_id in settings.audience_ids:
@@ -138,11 +138,11 @@ def _read_state(api: Api, audience_id: str, history: AudienceHistory) -> Audienc
     if audience is None:
         raise AudienceError(f"there is no audience {audience_id} in ad account {api.ad_account_id}: check both ids")
     customer_list = api.find_customer_list(audience.customer_list_id) if audience.customer_list_id else None
-    members = history.members.get(customer_list.id) if customer_list else None
-    if customer_list and members and members.is_sent:
+    list_size = history.list_sizes.get(customer_list.id) if customer_list else None
+    if customer_list and list_size and list_size.is_from_one_run:
         # Pinterest's counters show whether others changed the list since that run.
-        is_changed = (customer_list.uploaded or 0) > members.records or customer_list.removed
-        members = None if is_changed else members
+        is_changed = (customer_list.uploaded or 0) > list_size.record_count or customer_list.removed
+        list_size = None if is_changed else list_size
     return AudienceState(
         audience_id=audience.id,
         audience_name=audience.name,
@@ -150,7 +150,7 @@ def _read_state(api: Api, audience_id: str, history: AudienceHistory) -> Audienc
         size=audience.size,
         customer_list_id=audience.customer_list_id,
         customer_list_status=customer_list.status if customer_list else "",
-        members=members.records if members else None,
+        members=list_size.record_count if list_size else None,
     )
 
 
@@ -171,7 +171,7 @@ def _check_audience(api: Api, audience_id: str, history: AudienceHistory, settin
         problem = f"audience {audience_id} cannot be read: {error}"
         log.warning("%s", problem)
         return None, problem
-    broken = state.find_broken_limits(settings, previous_size=history.sizes.get(audience_id))
+    broken = state.find_broken_limits(settings, previous_size=history.audience_sizes.get(audience_id))
     label = f'audience {audience_id} "{escape(state.audience_name)}"'
     level = logging.INFO if state.condition is Condition.READY and not broken else logging.WARNING
     log.log(level, "%s: %s", label, state.summary)

@@ -4,7 +4,7 @@ from td_pinterest_op.errors import LimitError
 from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, LedgerState, membership_sql
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import WITHHELD
-from td_pinterest_op.withholding.sql import build_amounts_sql
+from td_pinterest_op.withholding.sql import build_counts_sql
 
 REPLACE, DIFFERENCE = "replace", "difference"
 _DAY = 86_400_000  # milliseconds
@@ -96,15 +96,15 @@ def figures_query(changes: str, *, state: LedgerState, settings: Settings) -> st
     """Return the query, of one row, for the counts of a mirror run: values, people, members and changes.
 
     `changes`: a table of `changes_select`. `given`: values, of which `hashed` were digests. `rejected` and `withheld`:
-    see `build_amounts_sql`. `people`: those of the query who may be sent. `members`: by the ledger. `resent_to`:
+    see `build_counts_sql`. `people`: those of the query who may be sent. `members`: by the ledger. `resent_to`:
     the last turn that is sent again. `entries`: rows of the ledger that are not void.
     """
     settled_day = state.settled // _DAY
     return f"""\
 SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
   coalesce(sum(row_count), 0) AS row_count, coalesce(sum(invalid_rows), 0) AS invalid_rows,
-  {build_amounts_sql("reason", "given", where="op = 'rejected'")} AS rejected,
-  {build_amounts_sql("reason", "people", where="op = 'withheld'")} AS withheld,
+  {build_counts_sql("reason", "given", where="op = 'rejected'")} AS rejected,
+  {build_counts_sql("reason", "people", where="op = 'withheld'")} AS withheld,
   coalesce(sum(CASE WHEN op IN ('join', 'stay', 'due') THEN people END), 0) AS people,
   coalesce(sum(CASE WHEN member THEN people END), 0) AS members,
   coalesce(sum(CASE WHEN op = 'join' THEN people END), 0) AS "join",

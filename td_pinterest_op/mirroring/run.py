@@ -29,7 +29,7 @@ from td_pinterest_op.withholding import sql as withholding
 from td_pinterest_op.withholding.lists import (
     check_list,
     find_list_columns,
-    name_query_in_errors,
+    name_list_in_errors,
     warn_of_invalid_values,
 )
 from td_pinterest_op.withholding.preparation import find_people_columns
@@ -66,7 +66,7 @@ class MirrorRun:
         # The columns of all queries first: to hash takes long.
         lists = {}
         for name, source in self.lists.items():
-            with name_query_in_errors(name):
+            with name_list_in_errors(name):
                 lists[name] = self._build_query(name, source, partial(find_list_columns, settings=self.settings))
         list_columns = {name: query.columns for name, query in lists.items()}
         choose = partial(find_people_columns, settings=self.settings, list_columns=list_columns)
@@ -175,7 +175,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         """Hash the opt-out and consent lists into new tables, check them, and return the tables by the lists' names."""
         tables = {}
         for name, query in lists.items():
-            with name_query_in_errors(name):
+            with name_list_in_errors(name):
                 made = self.jobs.create_table(name, f"hash the list `{name}`", withholding.build_list_select(query))
             tables[name], self.stats.list_jobs[name] = made
         counts = (
@@ -202,9 +202,9 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         stats.columns = len(self._columns) + sum(column.is_array for column in self._columns)
         replaces = mode == REPLACE
         stats.read, stats.invalid_rows, stats.hashed_values = row["row_count"], row["invalid_rows"], row["hashed"]
-        stats.invalid_by_reason = Counter(withholding.parse_amounts(row["rejected"]))
+        stats.invalid_by_reason = Counter(withholding.parse_counts(row["rejected"]))
         stats.valid = row["given"] - stats.invalid_count
-        stats.withheld = Counter(withholding.parse_amounts(row["withheld"]))
+        stats.withheld = Counter(withholding.parse_counts(row["withheld"]))
         stats.unique = row["people"] + stats.withheld.total()
         stats.duplicate = stats.valid - stats.unique
         stats.plain_values = stats.valid - stats.hashed_values
@@ -221,7 +221,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
 
 def _read_list_stats(row: Mapping[str, Any]) -> Stats:
     """Return the statistics of an opt-out or consent list from a row of `build_list_counts_select`."""
-    invalid = Counter(withholding.parse_amounts(row["reasons"]))
+    invalid = Counter(withholding.parse_counts(row["reasons"]))
     return Stats(
         action="",
         ad_account_id="",
