@@ -105,7 +105,7 @@ def build_settings(parsed: ParsedSettings) -> Any:
         text = "\n".join([f"result_settings has {format_count(len(lines), 'problem')}:", *lines])
         raise SettingsError(text, problems=parsed.problems)
     table, action, known = parsed.table, parsed.action, parsed.values
-    keys = find_declared_settings(table.kind)
+    keys = find_declared_settings(table.settings_class)
     values = {key.name: known.get(key.name, key.default) for key in keys}
     for key in keys:
         if key.single:
@@ -120,7 +120,7 @@ def build_settings(parsed: ParsedSettings) -> Any:
         if action.least_records and "min_records" not in parsed.given_values:
             values["min_records"] = min(action.least_records, values["max_records"] or action.least_records)
         warnings = [unused and f"{action.name} does not use these settings: {unused}", lost_digits_warning]
-    return table.kind(
+    return table.settings_class(
         **values,
         refresh_token_secret=parsed.secrets.get("refresh_token"),
         warnings=tuple(filter(None, warnings)),
