@@ -130,7 +130,7 @@ def find_declared_settings(class_: type[Any]) -> list[Setting]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsTable(Generic[_K]):
-    """The settings of an entry point, in order, and by name or alias. `settings_class`: the dataclass for the values."""
+    """The settings of an entry point, in order and by name or alias. `settings_class`: the dataclass of the values."""
 
     settings_class: type[_K]
     settings: tuple[Setting, ...]
@@ -256,10 +256,7 @@ class ErasureSettings(SendingSettings):
 def _build_settings_table(
     class_: type[_K], *, needed: Collection[str] = (), extra: Sequence[Setting] = (), omitted: Collection[str] = ()
 ) -> SettingsTable[_K]:
-    """Return a table of the settings that dataclass `class_` declares, without `omitted`, and of `extra` settings.
-
-    `needed` settings, and credentials, are required and come first.
-    """
+    """Return a table of the settings of a dataclass, without `omitted`, and of `extra`. Needed settings come first."""
     declared = [Setting(name="type", type=build_word_type("pinterest")), *find_declared_settings(class_)]
     keys = [
         replace(key, is_needed=key.is_credential or key.name in needed) for key in declared if key.name not in omitted
