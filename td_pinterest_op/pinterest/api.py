@@ -11,7 +11,7 @@ from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Response, parse_whole_number
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
 from td_pinterest_op.redaction.secret import escape
-from td_pinterest_op.stats import Condition, find_condition
+from td_pinterest_op.stats import Condition, classify_status
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Audience:
     @property
     def is_removed(self) -> bool:
         """Whether the audience has been removed. A removed audience can be read, but not changed."""
-        return find_condition(self.status) is Condition.REMOVED
+        return classify_status(self.status) is Condition.REMOVED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
