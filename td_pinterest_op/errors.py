@@ -100,7 +100,7 @@ class WorkflowError(ExportError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """A problem with a task's setting or parameter. `key`: the name, "" for none or several. `text`: a masked message."""
+    """A problem with a task's setting or parameter. `key`: the name, "" for none or several. `text`: masked message."""
 
     key: str
     code: ProblemCode

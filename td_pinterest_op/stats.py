@@ -24,7 +24,7 @@ LISTS = (SUPPRESS, CONSENT)
 
 
 class SummaryText(NamedTuple):
-    """What a run did (`past`) or, if it is dry, would do (`infinitive`). Placeholders: `{audience}` and `{records}`."""
+    """What a run did (`past`), or a dry run would do (`infinitive`). Placeholders: `{audience}` and `{records}`."""
 
     past: str
     infinitive: str

@@ -93,7 +93,6 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
 
     Args:
         raw: `result_settings` as digdag passes it: a mapping, or a mapping as JSON or YAML text.
-        table: the settings that there are, and the actions.
         environ: where credentials that are left out, and `${secret:…}` in any setting, are looked up.
     """
     settings: _C = build_settings(parse_values(raw, table=table, environ=environ))

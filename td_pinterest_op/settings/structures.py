@@ -169,7 +169,7 @@ def read_mapping(value: object) -> Mapping[object, object]:
 
 
 def _read_parts(readers: Iterable[tuple[str, Callable[[], _V]]], faults: Sequence[str] = ()) -> list[_V]:
-    """Return each reader's value. Raises one WrongValueError: earlier `faults`, then each reader's label and error."""
+    """Return what labelled `readers` return. Raises one WrongValueError of earlier `faults` and all errors."""
     values, faults = [], list(faults)
     for label, read in readers:
         try:

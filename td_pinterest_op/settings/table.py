@@ -103,7 +103,7 @@ class Setting:
         return self.scope == "every action" or self.scope in action.scopes or self.name in named
 
     def is_restriction(self, value: object, action: ActionSpec) -> bool:
-        """Whether this value may keep some of the action's records from being sent, or stop the run."""
+        """Whether the value may keep some of the action's records from being sent, or stop the run."""
         harmless = self.default if self.harmless is None else self.harmless
         return self.restricts and value not in (None, harmless) and (action.reads_rows or not self.limits_rows)
 
