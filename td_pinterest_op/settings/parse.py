@@ -100,7 +100,7 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
 
 
 def build_settings(parsed: ParsedSettings) -> Any:
-    """Return the parsed values as an instance of the entry point's settings class. SettingsError lists all problems."""
+    """Return parsed values as an instance of the entry point's settings class. Raises SettingsError for problems."""
     if parsed.problems:
         lines = [f"- {problem.key}: {problem.text}" for problem in parsed.problems]
         text = "\n".join([f"result_settings has {format_count(len(lines), 'problem')}:", *lines])

@@ -256,7 +256,7 @@ class ErasureSettings(SendingSettings):
 def _build_settings_table(
     class_: type[_K], *, needed: Collection[str] = (), extra: Sequence[Setting] = (), omitted: Collection[str] = ()
 ) -> SettingsTable[_K]:
-    """Return a table of the settings of a dataclass, without `omitted`, and of `extra`. Needed settings come first."""
+    """Return a SettingsTable of a dataclass, without `omitted` settings, plus `extra`. Needed settings come first."""
     declared = [Setting(name="type", type=build_word_type("pinterest")), *find_declared_settings(class_)]
     keys = [
         replace(key, is_needed=key.is_credential or key.name in needed) for key in declared if key.name not in omitted
@@ -267,7 +267,7 @@ def _build_settings_table(
 
 
 def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> SettingsTable[Settings]:
-    """Return the table of an export's settings. The setting `action` allows `actions`, and is `default` if left out."""
+    """Return the SettingsTable of an export. The setting `action` allows `actions`, and is `default` if left out."""
     words = {word: action for action in actions for word in (action.name, *action.aliases)}
     action = build_choice_type(words, allowed_text=", ".join(action.name for action in actions))
     ids = [action.audience_id for action in actions if action.audience_id not in (None, "audience_id")]
