@@ -187,7 +187,7 @@ class Tokens(TokenSource):
 def request_grant(
     client: Client, form: Mapping[str, str], *, client_id: Secret, client_secret: Secret, purpose: str, advice: Advice
 ) -> Grant:
-    """Return the tokens issued for a form. Raises PinterestError, or AccountError with `purpose` and `advice`."""
+    """Return the tokens issued for a form. A refusal raises AccountError, whose message has `purpose` and `advice`."""
     app = HTTPBasicAuth(client_id.reveal(), client_secret.reveal())
     Secret(f"{client_id.reveal()}:{client_secret.reveal()}")  # masked in base64 as well, as a pair
     request = Request(
