@@ -17,7 +17,7 @@ from td_pinterest_op.run_history.table import FAILED, SUCCESS, Row, build_follow
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import STATUS, StatusSettings
-from td_pinterest_op.stats import Condition, find_condition
+from td_pinterest_op.stats import Condition, classify_status
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run
 from td_pinterest_op.workflow.process import TaskProcess
@@ -95,7 +95,7 @@ class AudienceState:
     @property
     def condition(self) -> Condition:
         """The condition of the audience: an ad group can use it once it is READY."""
-        return find_condition(self.status)
+        return classify_status(self.status)
 
     @property
     def summary(self) -> str:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import format_number, format_time
 from td_pinterest_op.run_history.table import FAILED
-from td_pinterest_op.stats import Condition, find_condition
+from td_pinterest_op.stats import Condition, classify_status
 
 _MATCHING_TIME = timedelta(hours=48)
 
@@ -101,7 +101,7 @@ def _describe_failure(run: Entry) -> ReportText:
 def _describe_follow_up(follow_up: Entry) -> ReportText:
     status, size = follow_up.get_text("audience_status"), follow_up.get_number("audience_size")
     people = "its size is not known yet" if size is None else f"about {format_number(size)} matched people"
-    when, condition = format_time(follow_up.at), find_condition(status)
+    when, condition = format_time(follow_up.at), classify_status(status)
     if condition is Condition.READY:
         return ReportText(
             headline=f"The audience is ready: {people}",
