@@ -77,7 +77,7 @@ class LedgerState:
     customer_list_id: str = ""
 
     @property
-    def is_adopted(self) -> bool:
+    def may_have_unknown_people(self) -> bool:
         """Whether the audience may contain people who are not in the ledger."""
         return not self.base or self.adopted > 0
 
@@ -128,13 +128,13 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
         (row,) = self.jobs.read_records("read the state of the ledger", query)
         self.state = LedgerState(**{**row, "sent": [*map(int, filter(None, row["sent"].split(",")))]})
 
-    def digest_rows_clause(self) -> str:
+    def build_digest_rows_clause(self) -> str:
         """Return the FROM and WHERE clauses for rows with a digest, without those that later rows have replaced."""
         return f"""{self._rows_clause}
     AND digest IS NOT NULL AND plan BETWEEN {self.state.base} AND {self.state.seen}
     AND (op IN ('join', 'leave') OR plan = {self.state.compacted})"""
 
-    def new_rows_query(self, state: LedgerState) -> str:
+    def build_new_rows_query(self, state: LedgerState) -> str:
         """Return the query that reads all ledger rows written since `state` was read.
 
         Its columns are `op` (NULL for rows that another try wrote), `digest` and `figure`. The rows include plans that
@@ -158,14 +158,14 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op END AS op, d
         (row,) = self.jobs.read_records("read the newest plan", query)
         return None if row["newest"] == plan else int(row["newest"])
 
-    def insert_rows(self, purpose: str, rows: str) -> None:
-        """Insert `rows`, a SELECT of the ledger's columns from `plan` to `customer_list_id`."""
+    def insert_from_select(self, purpose: str, select: str) -> None:
+        """Insert rows into the ledger: those of `select`, which has all columns but audience_id, session and time."""
         statement = f"""\
 INSERT INTO {self._table} ({", ".join(_COLUMNS)})
 SELECT {quote_literal(self.audience_id)}, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id,
   {quote_literal(self.jobs.token)}, cast(to_unixtime(now()) AS bigint)
 FROM (
-{rows}
+{select}
 )"""
         self.jobs.run(purpose, statement)
 
@@ -185,7 +185,7 @@ FROM (
   SELECT max(plan) AS newest, greatest(cast(to_unixtime(now()) * 1000 AS bigint), max(plan) + 1) AS number
   {self._rows_clause}
 )"""
-        self.insert_rows("note what was sent during a newer plan", rows)
+        self.insert_from_select("note what was sent during a newer plan", rows)
 
     def compact_rows(self, *, member_count: int, valid_row_count: int) -> None:
         """If valid rows far outnumber the members, replace them by one for each. Deletes replaced rows, if many.
@@ -213,23 +213,24 @@ FROM (
         rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined
 FROM (
-  SELECT digest, joined, {membership_sql(state)}
+  SELECT digest, joined, {build_membership_sql(state.sent)}
   FROM (
     SELECT digest, {NEWEST}
-    FROM (SELECT digest, plan, op, coalesce(joined, plan) AS joined {self.digest_rows_clause()}) AS entries
+    FROM (SELECT digest, plan, op, coalesce(joined, plan) AS joined {self.build_digest_rows_clause()}) AS entries
     GROUP BY digest))
 WHERE state <> 'out'"""
-        self.insert_rows("write a row for each member into the ledger", plan_select(rows, plan=number))
-        new_rows = self.new_rows_query(LedgerState(number=number, seen=number - 1))
+        select = build_plan_rows_select(rows, plan=number)
+        self.insert_from_select("write a row for each member into the ledger", select)
+        new_rows = self.build_new_rows_query(LedgerState(number=number, seen=number - 1))
         count_query = f"SELECT count(digest) AS digests FROM ({new_rows}) WHERE op IN ('member', 'unsure')"
         (row,) = self.jobs.read_records("count them", count_query)
         if row["digests"] != member_count:
             log.warning("the ledger could not be compacted: %s rows were written, not %s", row["digests"], member_count)
             return
         ids = {"ad_account_id": state.ad_account_id, "customer_list_id": state.customer_list_id}
-        counts = {"joined": state.seen, "figure": member_count, "resent": int(state.is_adopted)}
-        mark = event_row_select("compacted", plan=number, **counts, **ids)
-        self.insert_rows("let them replace the older rows", mark)
+        counts = {"joined": state.seen, "figure": member_count, "resent": int(state.may_have_unknown_people)}
+        mark = build_event_row_select("compacted", plan=number, **counts, **ids)
+        self.insert_from_select("let them replace the older rows", mark)
         self.state = replace(state, base=number)
 
     @property
@@ -243,7 +244,7 @@ WHERE state <> 'out'"""
         return f"FROM {self._table} WHERE audience_id = {quote_literal(self.audience_id)}"
 
 
-def event_row_select(event: str, *, plan: int, **values: int | str) -> str:
+def build_event_row_select(event: str, *, plan: int, **values: int | str) -> str:
     """Return the SELECT of a ledger row for a plan's `event`, such as `settled`. `values`: those of other columns."""
     known = {name: str(value) if isinstance(value, int) else quote_literal(value) for name, value in values.items()}
     columns = {"plan": str(plan), "op": f"'{event}'"} | known
@@ -251,9 +252,9 @@ def event_row_select(event: str, *, plan: int, **values: int | str) -> str:
     return f"SELECT {', '.join(selected)}"
 
 
-def membership_sql(state: LedgerState) -> str:
-    """Return an SQL column `state`: whether a digest's newest ledger row says `in` the audience, `out` or `unsure`."""
-    sent = ", ".join(map(str, state.sent or (0,)))
+def build_membership_sql(sent_plans: Sequence[int]) -> str:
+    """Return SQL for a column `state`: whether a digest is "in" the audience, "out" or "unsure", by its newest row."""
+    sent = ", ".join(map(str, sent_plans or (0,)))
     return f"""CASE
         WHEN plan IS NULL THEN 'out'
         WHEN op = 'member' OR (op = 'join' AND plan IN ({sent})) THEN 'in'
@@ -261,6 +262,6 @@ def membership_sql(state: LedgerState) -> str:
         ELSE 'unsure' END AS state"""
 
 
-def plan_select(rows: str, *, plan: int) -> str:
-    """Return the SELECT that adds a plan's number and empty columns to `rows`, a SELECT of `op`, `digest`, `joined`."""
-    return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, {_NULLS} FROM ({rows})"
+def build_plan_rows_select(select: str, *, plan: int) -> str:
+    """Return a SELECT of a plan's whole ledger rows: the `op`, `digest`, `joined` of `select`, its number and NULLs."""
+    return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, {_NULLS} FROM ({select})"

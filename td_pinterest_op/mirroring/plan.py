@@ -1,7 +1,7 @@
 """Compare the people of the query with the ledger, in the warehouse: what a run changes."""
 
 from td_pinterest_op.errors import LimitError
-from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, LedgerState, membership_sql
+from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, LedgerState, build_membership_sql
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.withholding.sql import build_amounts_sql
@@ -49,7 +49,7 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
         )
 
 
-def changes_select(people: str, *, ledger: Ledger, settings: Settings) -> str:
+def build_changes_select(people: str, *, ledger: Ledger, settings: Settings) -> str:
     """Return the SELECT that compares people with the ledger, and decides whether to add or remove each digest.
 
     Each digest's change is join, leave, due (a member to be sent again, maybe), stay, or out (no member, as before).
@@ -62,7 +62,7 @@ def changes_select(people: str, *, ledger: Ledger, settings: Settings) -> str:
     ledger_rows = f"""\
       SELECT digest, plan, op, coalesce(joined, plan) AS joined, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count,
         0 AS invalid_rows, 1 AS entries
-      {ledger.digest_rows_clause()}
+      {ledger.build_digest_rows_clause()}
       UNION ALL """
     due_before = f"(cast(floor(to_unixtime(now()) / 86400) AS bigint) - {settings.resend_days} + 1) * {_DAY}"
     due = "" if replaces or not settings.resend_days else f"\n      WHEN joined < {due_before} THEN 'due'"
@@ -81,7 +81,7 @@ FROM (
       WHEN state <> 'in' THEN 'join'{due}
       ELSE 'stay' END AS op
     FROM (
-      SELECT digest, joined, {", ".join(_AMOUNTS)}, {membership_sql(state)}
+      SELECT digest, joined, {", ".join(_AMOUNTS)}, {build_membership_sql(state.sent)}
       FROM (
       SELECT digest, {NEWEST}, {_SUMS}
       FROM ({ledger_rows if state.entries else ""}
@@ -92,12 +92,12 @@ FROM (
 GROUP BY op, member, turn, digest"""
 
 
-def figures_query(changes: str, *, state: LedgerState, settings: Settings) -> str:
+def build_figures_query(changes: str, *, state: LedgerState, settings: Settings) -> str:
     """Return the query, of one row, for the counts of a mirror run: values, people, members and changes.
 
-    `changes`: a table of `changes_select`. `given`: values, of which `hashed` were digests. `rejected` and `withheld`:
-    see `build_amounts_sql`. `people`: those of the query who may be sent. `members`: by the ledger. `resent_to`:
-    the last turn that is sent again. `entries`: rows of the ledger that are not void.
+    `changes`: a table of `build_changes_select`. `given`: values, of which `hashed` were digests. `rejected` and
+    `withheld`: see `build_amounts_sql`. `people`: those of the query who may be sent. `members`: by the ledger.
+    `resent_to`: the last turn that is sent again. `entries`: rows of the ledger that are not void.
     """
     settled_day = state.settled // _DAY
     return f"""\

@@ -13,8 +13,8 @@ from typing import Any
 from td_pinterest_op.errors import ExportError, LimitError
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.mirroring.jobs import MirrorJobs
-from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, event_row_select, plan_select
-from td_pinterest_op.mirroring.plan import REPLACE, changes_select, choose_mode, figures_query
+from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, build_event_row_select, build_plan_rows_select
+from td_pinterest_op.mirroring.plan import REPLACE, build_changes_select, build_figures_query, choose_mode
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.columns import Column, choose_list_type, is_single
 from td_pinterest_op.records.prepared import PreparedRecords
@@ -72,10 +72,10 @@ class MirrorRun:
         choose = partial(find_people_columns, settings=self.settings, list_columns=list_columns)
         query = self._build_query("query", self.jobs.source, choose)
         people = self._select_people(query, self._hash_lists(lists))
-        changes = changes_select(people, ledger=self.ledger, settings=self.settings)
+        changes = build_changes_select(people, ledger=self.ledger, settings=self.settings)
         self._changes, job_id = self.jobs.create_table("changes", "compare the people with the ledger", changes)
         self.stats.job_id = self.stats.job_id or job_id
-        counts = figures_query(self._changes, state=self.ledger.state, settings=self.settings)
+        counts = build_figures_query(self._changes, state=self.ledger.state, settings=self.settings)
         (self._counts,) = self.jobs.read_records("count who joins and who leaves", counts)
         self._columns = query.columns
         self._store_figures()
@@ -105,14 +105,14 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
   FROM {self._changes} WHERE {changed}"""
         counts = {"joined": state.seen, "figure": self.figures.change_count, "resent": self.figures.resent}
         ids = {"ad_account_id": self.settings.ad_account_id, "customer_list_id": customer_list_id}
-        proof = event_row_select("replacing" if replaces else "planned", plan=state.number, **counts, **ids)
-        plan = f"{plan_select(rows, plan=state.number)}\nUNION ALL {proof}"
-        self.ledger.insert_rows("write the plan into the ledger", plan)
+        proof = build_event_row_select("replacing" if replaces else "planned", plan=state.number, **counts, **ids)
+        plan = f"{build_plan_rows_select(rows, plan=state.number)}\nUNION ALL {proof}"
+        self.ledger.insert_from_select("write the plan into the ledger", plan)
         return self._read_plan()
 
     def _read_plan(self) -> Mapping[str, PreparedRecords]:
         """Read this run's plan from the ledger. Errors of jobs after that no longer say that nothing was sent."""
-        rows = self.jobs.read_rows("read the plan back", self.ledger.new_rows_query(self.ledger.state))
+        rows = self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query(self.ledger.state))
         spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
         proofs = []
         for ops, digests, numbers in rows.blocks:
@@ -144,8 +144,8 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         )
         state, replaces = self.ledger.state, self.figures.mode == REPLACE
         ids: dict[str, Any] = {"ad_account_id": self.settings.ad_account_id, "customer_list_id": customer_list_id}
-        mark = event_row_select("replaced" if replaces else "settled", plan=state.number, **ids)
-        self.ledger.insert_rows("settle the plan", mark)
+        mark = build_event_row_select("replaced" if replaces else "settled", plan=state.number, **ids)
+        self.ledger.insert_from_select("settle the plan", mark)
         self.ledger.state = replace(
             state,
             seen=state.number,
@@ -162,7 +162,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         """Compact the ledger, once all its changes are sent, and store the number of members in the statistics."""
         self.jobs.outcome = ""
         figures, ledger = self.figures, self.ledger
-        self.stats.members = None if ledger.state.is_adopted else figures.people
+        self.stats.members = None if ledger.state.may_have_unknown_people else figures.people
         entries = 0 if figures.mode == REPLACE else self._counts["entries"]
         ledger.compact_rows(member_count=figures.people, valid_row_count=entries + figures.change_count)
 
