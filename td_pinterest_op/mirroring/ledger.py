@@ -56,7 +56,7 @@ _ROWS, _MARGIN, _PLANS = 3, 100, 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerState:
-    """What the ledger contains about one audience before a mirror run: plan numbers, row count and ids.
+    """The state of an audience's ledger before a mirror run: the numbers of the latest plans, and how many rows it has.
 
     `number`: of the plan to make. Numbers of plans, 0 without one: `seen` is the newest, `settled` the newest that
     ended, `base` the one with which the ledger begins (`adopted` is 1 if the audience had other people then),
@@ -78,7 +78,7 @@ class LedgerState:
 
     @property
     def may_have_unknown_people(self) -> bool:
-        """Whether the audience may contain people who are not in the ledger."""
+        """Whether the audience may contain people who are not in the ledger: those from before the first mirror run."""
         return not self.base or self.adopted > 0
 
 
@@ -129,13 +129,13 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
         self.state = LedgerState(**{**row, "sent": [*map(int, filter(None, row["sent"].split(",")))]})
 
     def build_digest_rows_clause(self) -> str:
-        """Return the FROM and WHERE clauses for rows with a digest, without those that later rows have replaced."""
+        """Return the FROM and WHERE clauses for ledger rows with a digest, except those that later rows make void."""
         return f"""{self._rows_clause}
     AND digest IS NOT NULL AND plan BETWEEN {self.state.base} AND {self.state.seen}
     AND (op IN ('join', 'leave') OR plan = {self.state.compacted})"""
 
     def build_new_rows_query(self, state: LedgerState) -> str:
-        """Return the query that reads all ledger rows written since `state` was read.
+        """Return the query that reads all ledger rows written since `state` was read, by this run and by others.
 
         Its columns are `op` (NULL for rows that another try wrote), `digest` and `figure`. The rows include plans that
         were made meanwhile, and rows that make rows of the state void.
@@ -146,7 +146,7 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op END AS op, d
   AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
 
     def find_newer_plan(self) -> int | None:
-        """Return the number of the newest plan that was made with knowledge of this run's plan, or None without one.
+        """Return the number of the newest plan that takes this run's plan into account, or None without such a plan.
 
         A plan that was made at the same time and does not take this one into account is not sent: its run notices.
         """
@@ -170,10 +170,10 @@ FROM (
         self.jobs.run(purpose, statement)
 
     def record_unsure_people(self, change: str) -> None:
-        """Record as unsure whom this superseded plan adds (`change`: JOIN), removes (LEAVE) or replaces (REPLACING).
+        """Write into the ledger that a change by this run's plan is unsure, as another run has made a newer plan.
 
-        Nobody knows whether they are in the audience. If `change` is REPLACING, or a compaction has deleted the plan's
-        rows, the next run replaces everybody.
+        `change`: JOIN (the people to add), LEAVE (those to remove) or REPLACING (everybody). For REPLACING, or if a
+        compaction has deleted the plan's rows, the next run replaces everybody.
         """
         sent = f"{self._rows_clause} AND plan = {self.state.number} AND op = '{change}'"
         rows = f"""\
@@ -188,12 +188,12 @@ FROM (
         self.insert_from_select("note what was sent during a newer plan", rows)
 
     def compact_rows(self, *, member_count: int, valid_row_count: int) -> None:
-        """If valid rows far outnumber the members, replace them by one for each. Deletes replaced rows, if many.
+        """If the ledger has far more valid rows than members, write a single row for each member to replace the others.
 
-        Many plans have the same effect. Every plan must be settled. A failure is only a warning: the next run tries
-        again. A compaction is the ledger's state after a settled plan, and has the next number: rows that are written
-        meanwhile have a higher one and count as well. It is valid when it is complete; two at once write the same. A
-        run that dies before leaves rows that no query reads.
+        Many plans have the same effect. Void rows are deleted if there are many. Every plan must be settled. A failure
+        is only a warning: the next run tries again. A compaction is the ledger's state after a settled plan, and has
+        the next number: rows that are written meanwhile have a higher number and count as well. It is valid when it is
+        complete, and two at once write the same. A run that dies before leaves rows that no query reads.
         """
         try:
             if valid_row_count > _ROWS * member_count + _MARGIN or len(self.state.sent) > _PLANS:
@@ -208,7 +208,7 @@ FROM (
             log.warning("the ledger could not be compacted; the next run tries again: %s", error)
 
     def _write_members(self, member_count: int) -> None:
-        """Write a row for each digest that is or may be in the audience; they count once `member_count` are written."""
+        """Write a row for each digest that may be in the audience. If `member_count` were written, make them valid."""
         state, number = self.state, self.state.seen + 1
         rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined
@@ -235,7 +235,7 @@ WHERE state <> 'out'"""
 
     @property
     def _table(self) -> str:
-        """The SQL of the name of the ledger's table."""
+        """The name of the ledger's table and database, quoted for SQL."""
         return f"{quote_name(self.jobs.database)}.{quote_name(self.name)}"
 
     @property
@@ -245,7 +245,7 @@ WHERE state <> 'out'"""
 
 
 def build_event_row_select(event: str, *, plan: int, **values: int | str) -> str:
-    """Return the SELECT of a ledger row for a plan's `event`, such as `settled`. `values`: those of other columns."""
+    """Return the SELECT of a ledger row about an `event` of a plan, such as "settled". `values`: its other columns."""
     known = {name: str(value) if isinstance(value, int) else quote_literal(value) for name, value in values.items()}
     columns = {"plan": str(plan), "op": f"'{event}'"} | known
     selected = [f"cast({columns.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in [*_COLUMNS][1:-2]]

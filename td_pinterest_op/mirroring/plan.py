@@ -26,7 +26,7 @@ def choose_mode(state: LedgerState, settings: Settings) -> str:
 def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str, people: int) -> None:
     """Raise LimitError if the ledger is of another ad account or customer list, or a first run would remove people.
 
-    `customer_list_id` and `people`: what the audience has now. A plan that replaces everybody needs no ledger.
+    `customer_list_id`, `people`: the audience's list and size at Pinterest. To replace everybody needs no ledger.
     """
     if state.settled and choose_mode(state, settings) == DIFFERENCE:
         if state.ad_account_id not in ("", settings.ad_account_id):
@@ -50,9 +50,9 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
 
 
 def build_changes_select(people: str, *, ledger: Ledger, settings: Settings) -> str:
-    """Return the SELECT that compares people with the ledger, and decides whether to add or remove each digest.
+    """Return the SELECT that compares the query's people with the ledger, and decides on the change of each digest.
 
-    Each digest's change is join, leave, due (a member to be sent again, maybe), stay, or out (no member, as before).
+    The change of a digest is join, leave, due (a member, perhaps sent again), stay, or out (no member, as before).
     Other rows are the reasons why values are rejected and people withheld. Digests without a change are only counted.
     `turn` orders digests by their last join, the oldest first. `people`: a table or SELECT with the columns of
     `withholding.sql.build_people_select`.
