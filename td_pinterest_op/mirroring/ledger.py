@@ -170,7 +170,7 @@ FROM (
         self.jobs.run(purpose, statement)
 
     def record_unsure_people(self, change: str) -> None:
-        """Write into the ledger that a change by this run's plan is unsure, as another run has made a newer plan.
+        """Mark people of this run's plan as unsure in the ledger, because another run has made a newer plan.
 
         `change`: JOIN (the people to add), LEAVE (those to remove) or REPLACING (everybody). For REPLACING, or if a
         compaction has deleted the plan's rows, the next run replaces everybody.
@@ -208,7 +208,7 @@ FROM (
             log.warning("the ledger could not be compacted; the next run tries again: %s", error)
 
     def _write_members(self, member_count: int) -> None:
-        """Write a row for each digest that may be in the audience. If `member_count` were written, make them valid."""
+        """Write a row for each digest that may be in the audience. If `member_count` rows exist, make them valid."""
         state, number = self.state, self.state.seen + 1
         rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined

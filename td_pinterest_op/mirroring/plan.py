@@ -93,7 +93,7 @@ GROUP BY op, member, turn, digest"""
 
 
 def build_figures_query(changes: str, *, state: LedgerState, settings: Settings) -> str:
-    """Return the query, of one row, for the counts of a mirror run: values, people, members and changes.
+    """Return the query for the counts of a mirror run, in one row: values, people, members and changes.
 
     `changes`: a table of `build_changes_select`. `given`: values, of which `hashed` were digests. `rejected` and
     `withheld`: see `build_amounts_sql`. `people`: those of the query who may be sent. `members`: by the ledger.

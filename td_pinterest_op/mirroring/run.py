@@ -167,7 +167,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         ledger.compact_rows(member_count=figures.people, valid_row_count=entries + figures.change_count)
 
     def _build_query(self, name: str, source: Source, find_columns: Callable[[Job], Sequence[Column]]) -> Query:
-        """Return the query of `source` with its columns. `find_columns` finds those of identifiers in its result."""
+        """Return the query of `source` with its columns, of which `find_columns` returns those with identifiers."""
         job = self.jobs.read_rows(f"read the columns of `{name}`", build_columns_statement(source.query)).job
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=find_columns(job))
 

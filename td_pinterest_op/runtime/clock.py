@@ -42,7 +42,7 @@ def format_duration(seconds: float, *, now: float | None = None) -> str:
 
 
 def format_resumption(seconds: float, *, now: float) -> str:
-    """Return when a wait ends, as "continues at 14:05:12 UTC, in 19 s". `now`: the time, since 1970."""
+    """Return when a wait ends, as "continues at 14:05:12 UTC, in 19 s". `now`: seconds since 1970."""
     return f"continues at {_format_end(seconds, now, '%H:%M:%S')} UTC, in {format_duration(seconds)}"
 
 

@@ -37,7 +37,7 @@ def is_requested() -> bool:
 
 
 def raise_if_requested() -> None:
-    """Raise StoppedError if the run was asked to end. While a thread starts another, `start_thread` does so later."""
+    """Raise StoppedError if the run was asked to end. A thread that starts another does so afterwards."""
     if _reason is not None and threading.get_ident() not in _starting:
         raise StoppedError(f"the run was stopped ({_reason})")
 
@@ -49,12 +49,12 @@ def clear_request() -> None:
 
 
 def run_uninterrupted(function: Callable[[], _T]) -> _T:
-    """Return `function()`, called in a thread that no signal interrupts. The process's end waits a second for it."""
+    """Return `function()`, called in a thread that no signal interrupts. A process that must end waits for it."""
     awaited = contextlib.ExitStack()
     awaited.enter_context(protect_saving(_RESPONSE_SECONDS))
 
     def call_protected() -> _T:
-        """Return `function()`. Until then, the end of the process waits for the call."""
+        """Call `function`, for which a process that must end waits a second, and return the result."""
         with awaited:
             return function()
 
@@ -67,7 +67,7 @@ def run_uninterrupted(function: Callable[[], _T]) -> _T:
 
 @contextlib.contextmanager
 def protect_saving(seconds: float = _SAVING_SECONDS) -> Iterator[None]:
-    """Protect a `with` block that saves data: the process's end waits for the block, for `seconds` at most."""
+    """Protect a `with` block that saves data: a process that must end waits for it, `seconds` at most."""
     key = object()
     _awaited[key] = seconds
     try:
@@ -77,7 +77,7 @@ def protect_saving(seconds: float = _SAVING_SECONDS) -> Iterator[None]:
 
 
 def wait_for_protected_work() -> bool:
-    """Wait for the work that must not be cut off, until its time limits. Returns False if data is not saved yet."""
+    """Before the process ends, wait for work that must not be cut off, within limits. False if data is not saved."""
     begin = time.monotonic()
     while any(time.monotonic() - begin < most for most in tuple(_awaited.values())):
         time.sleep(_POLL_SECONDS)

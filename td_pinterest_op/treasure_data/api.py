@@ -91,7 +91,7 @@ class TreasureData:
         return status, content
 
     def wait_for_retry(self, failure: TemporaryError, wait: float, where: str) -> None:
-        """Sleep `wait` seconds, or for the longer Retry-After of a response. `where` follows `failure` in messages.
+        """Sleep `wait` seconds, or a response's longer Retry-After. `where`: such as "in the result of job 12".
 
         Raises TreasureDataError if the response asks for too long a wait.
         """

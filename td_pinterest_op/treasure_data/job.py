@@ -98,7 +98,7 @@ class Job:
 
 
 def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str], None] = lambda _: None) -> Job:
-    """Wait until the job of `source` has succeeded, and return it. `on_job_id` gets its id as soon as it is known.
+    """Wait until the job of `source` has succeeded, and return the job. `on_job_id` gets the id as soon as it is known.
 
     The job of a query is the one that an earlier try of this task issued, unless that failed, or a new one. Raises
     JobError if the job did not succeed or does not exist, and TreasureDataError.

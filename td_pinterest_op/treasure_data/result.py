@@ -29,10 +29,7 @@ class Rows:
 
 
 def open_job_rows(td: TreasureData, source: Source, *, on_job_id: Callable[[str], None] = lambda _: None) -> Rows:
-    """Wait for the job of `source`, and return its rows, which are downloaded while the caller iterates over them.
-
-    `on_job_id` gets the job's id as soon as it is known. Raises as `wait_for_job` does.
-    """
+    """Wait for the job of `source`, and return its rows, downloaded when iterated. Raises as `wait_for_job` does."""
     job = wait_for_job(td, source, on_job_id=on_job_id)
     return Rows(job=job, blocks=JobResult(td, job))
 
@@ -50,7 +47,7 @@ def _decode_if_bytes(value: Any) -> Any:
 
 
 class JobResult:
-    """Downloads the blocks of a job's rows, to be iterated once. See `Rows`.
+    """Downloads the rows of a job in blocks, to be iterated once. A block is a list of columns.
 
     Values are bytes (text is not decoded: one bad byte would cost the whole block), None, or other msgpack types.
     Raises JobError and TreasureDataError. After the last block, all rows that Treasure Data reports were read.
