@@ -59,7 +59,7 @@ class MirrorJobs:
             return read_small_result(self.td, self._build_source(purpose, statement))
 
     def create_table(self, kind: str, purpose: str, select: str) -> tuple[str, str]:
-        """Create a temporary table from a SELECT. Return its quoted name and the job's id. `kind`: such as "digests"."""
+        """Create a temporary table from a SELECT. Return its quoted name and the job's id. `kind`: e.g. "digests"."""
         table = f"pinterest_{kind}_{self.name}_{self.session_key}_{self.token}"
         self.tables.append(table)
         name = f"{quote_name(self.database)}.{quote_name(table)}"
