@@ -30,7 +30,7 @@ class AudienceStatus:
     """Checks the audiences of the task's `result_settings`, and stores their state under `pinterest_status`."""
 
     def run(self) -> None:
-        """Check the audiences and store their state. Raises AudienceError if one breaks a limit, or cannot be read."""
+        """Check the audiences and store their state. Raises AudienceError if any breaks a limit or cannot be read."""
         with TaskProcess():
             stored = check_audiences(workflow.get_current_task(), SYSTEM)
             workflow.store_values(pinterest_status=stored)
@@ -44,9 +44,9 @@ class AudienceStatus:
 
 
 def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
-    """Read every audience of the settings. Returns the state of each that can be read, and all problems.
+    """Read and check every audience of the settings. Returns the audiences' states, and the problems as texts.
 
-    The history, if there is one, has earlier sizes, and gets a row about each. Raises SettingsError and AccountError.
+    A history, if there is one, has earlier sizes, and gets a row for each audience. Raises SettingsError, AccountError.
     """
     settings = parse_settings(task.params.get("result_settings"), table=STATUS, environ=task.environ)
     history = open_history(task, settings.history, timing)
@@ -75,7 +75,7 @@ def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceState:
-    """The state of an audience. `size` (matched people) and `members` (records in its list) are None if not known."""
+    """An audience's state. `size` (matched people) and `members` (records in the list) are None if not known."""
 
     audience_id: str
     audience_name: str
@@ -159,9 +159,9 @@ _Check = tuple[AudienceState | None, str]
 
 
 def _check_audience(api: Api, audience_id: str, history: AudienceHistory, settings: StatusSettings) -> _Check:
-    """Log and return an audience's state, and its problem if unreadable or beyond a limit. Raises AccountError.
+    """Log and return an audience's state, and its problem (unreadable, or beyond a limit) or "" without a problem.
 
-    Raises StoppedError as well. Any other error concerns this audience only, and is returned as its problem.
+    Raises AccountError and StoppedError. Any other error concerns only this audience, and is returned as the problem.
     """
     try:
         state = _read_state(api, audience_id, history)
@@ -179,7 +179,7 @@ def _check_audience(api: Api, audience_id: str, history: AudienceHistory, settin
 
 
 def _build_history_rows(settings: StatusSettings, checks: Mapping[str, _Check], error: str) -> list[Row]:
-    """Return a history row for each audience. `error`: the message of the error that ended the run, or ""."""
+    """Return a history row for each audience of the settings. `error`: the message of the run's error, or ""."""
     rows: list[Row] = []
     for audience_id in settings.audience_ids:
         state, problem = checks.get(audience_id, (None, error))
