@@ -40,10 +40,11 @@ class PinterestActivation:
 
 
 def add_activation_settings(task: workflow.Task) -> workflow.Task:
-    """Return the task with the console's settings for its activation, and with the activation's table in its query.
+    """Return an activation's task with the settings that Audience Studio's console passes for the activation.
 
-    The task's parameter `later_runs` (add, replace or mirror) is the change of an existing audience; without it, the
-    settings may name any action. Raises SettingsError.
+    If the query reads `activation_actions_table`, a definition of that table is added. The parameter `later_runs` (add,
+    replace or mirror) is the change of an existing audience. Without it, the settings may name any action. Raises
+    SettingsError.
     """
     console = read_settings(task.params.get("result_connection_settings"), place="the console")
     extended = extend_task(task, "the console", drop_console_keys(console, EXPORT), {})
@@ -96,7 +97,7 @@ def _has_value(settings: Mapping[object, object], *names: str) -> bool:
 
 
 def _define_table(sql: str, task: workflow.Task) -> str:
-    """Return the query with a WITH clause that defines `activation_actions_table` by the table's real name.
+    """Return the query `sql` with a WITH clause that defines `activation_actions_table` by the table's real name.
 
     Raises SettingsError if the task has no valid table name.
     """

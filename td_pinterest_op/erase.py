@@ -44,13 +44,16 @@ class PinterestErase:
     """Removes a query's people from every customer list, by the task's `result_settings`."""
 
     def run(self) -> None:
-        """Erase the people and store the receipt under `pinterest_erasure`. Raises ExportError, naming failed lists."""
+        """Erase the people, and store what was removed from each list as `pinterest_erasure`. Raises ExportError."""
         with TaskProcess():
             workflow.store_values(pinterest_erasure=erase_people(workflow.get_current_task(), SYSTEM))
 
 
 def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
-    """Remove a query's people from every customer list. Returns the receipt. Raises ExportError, or OSError (spool)."""
+    """Remove the people of the task's query from every customer list, and return the removals of each list as JSON.
+
+    Raises ExportError, whose message names the failed lists, and OSError if the temporary file cannot be written.
+    """
     log.info("td_pinterest_op %s", __version__)
     request = read_task_request(task, table=ERASURE)
     settings = request.settings
@@ -95,13 +98,13 @@ class _Target:
         return f"{lists} of ad account {self.ad_account_id}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the target as plain JSON types, without any identifier or digest of a person."""
+        """Return the removals from the list as plain JSON types, without any identifier or digest of a person."""
         return {name: value for name, value in asdict(self).items() if name != "reason" or value}
 
 
 @dataclass(slots=True, kw_only=True)
 class _Erasure:
-    """The run of an erasure. Each of the `targets` gets its result in turn; `processed` counts the results."""
+    """The run of an erasure, which removes people from customer lists, the `targets`. `processed` of them are done."""
 
     settings: ErasureSettings
     stats: Stats
@@ -112,7 +115,7 @@ class _Erasure:
 
     @property
     def _finished_targets(self) -> list[_Target]:
-        """The lists that accepted all removals; none in a dry run, or if there is nobody to remove."""
+        """The customer lists that accepted all removals. Empty in a dry run, and if there is nobody to remove."""
         is_sent = self.stats.unique and not self.settings.dry_run
         return [target for target in self.targets if is_sent and not target.reason]
 
@@ -139,7 +142,7 @@ class _Erasure:
                 self.targets.append(_Target(account, reason=str(error)))
 
     def read_people(self, services: Services, source: Source, spool: Spool) -> PreparedRecords:
-        """Read the query's identifiers into the spool, each once. Raises InvalidRowsError (see `check_values`)."""
+        """Read each distinct identifier of a query into the spool. Raises InvalidRowsError as `check_values` does."""
         stats = self.stats
         rows = open_job_rows(services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)
@@ -169,7 +172,7 @@ class _Erasure:
         )
 
     def remove_from_all_lists(self, services: Services, prepared: PreparedRecords) -> None:
-        """Remove the records from one list after the other. Continues after an error that concerns one list."""
+        """Remove the records from all customer lists in turn. Continues after an error that concerns only one list."""
         try:
             for number, target in enumerate(self.targets, start=1):
                 if target.customer_list_id is not None:
@@ -190,6 +193,7 @@ class _Erasure:
         api = services.build_pinterest_api(target.ad_account_id)
 
         def remove_batch(records: Batch) -> Response:
+            """Request the removal of a batch of records from the list, and keep the request's id."""
             response = api.change_records(list_id, records, operation="REMOVE")
             # Called from several threads: append is atomic.
             target.request_ids.append(response.request_id)
@@ -214,7 +218,7 @@ class _Erasure:
 
     @property
     def _summary(self) -> str:
-        """The requested removals in one sentence. Pinterest does not report how many of the people a list had."""
+        """The requested removals, in a sentence. Pinterest does not report how many of the people a list had."""
         records, lists = format_count(self.stats.unique, "record"), format_count(self._list_count, "customer list")
         unread = len(self.targets) - self._list_count
         more = f"; the lists of {format_count(unread, 'ad account')} cannot be read" if unread else ""
@@ -223,7 +227,7 @@ class _Erasure:
         return f"Pinterest was asked to remove {records} from {len(self._finished_targets):,} of {lists}{more}."
 
     def to_json(self) -> dict[str, Any]:
-        """Return the receipt as plain JSON types, for the workflow store."""
+        """Return the receipt, with the removals of each list, as plain JSON types, for the workflow store."""
         statistics = self.stats.to_json()
         return {
             "erased_at": self.timing.utc().isoformat(timespec="seconds"),
@@ -250,7 +254,7 @@ class _Erasure:
         )
 
     def build_history_rows(self, _error: str) -> list[Row]:
-        """Return the only history row of the erasure."""
+        """Return the erasure's row for the run history, the only item of a list."""
         statistics = self.stats.to_json()
         # The records sent are counted list by list, in the receipt.
         for name in ("sent", "refused"):

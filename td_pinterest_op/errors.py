@@ -70,7 +70,7 @@ class ExportError(Exception):
 
     @staticmethod
     def from_exception(error: Exception) -> "ExportError":
-        """Return an ExportError unchanged; for any other error, one without its text, which could quote a row."""
+        """Return an ExportError unchanged, or convert another error without its text, which could quote a row."""
         if isinstance(error, ExportError):
             return error
         if shortage := _describe_shortage(error):
@@ -100,7 +100,7 @@ class WorkflowError(ExportError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """A problem of a setting or parameter of a task. `key`: its name, "" if no single one. `text`: a masked message."""
+    """A problem with a task's setting or parameter. `key`: the name, "" for none or several. `text`: masked message."""
 
     key: str
     code: ProblemCode
@@ -121,7 +121,7 @@ class SettingsErrorCollector(list[SettingsError]):
     """Collects the SettingsErrors of several calls, so that all of them can be raised as a single error."""
 
     def call(self, function: Callable[..., _R], *args: Any, **kwargs: Any) -> _R | None:
-        """Return the result of a function. If it raises SettingsError, collect the error and return None."""
+        """Call a function and return the result, or collect the SettingsError that it raises and return None."""
         try:
             return function(*args, **kwargs)
         except SettingsError as error:

@@ -44,7 +44,7 @@ _TELLS_SENT = re.compile(r"Partly sent|All \d+ records")
 
 
 class PinterestExport:
-    """Exports a query's result to a Pinterest audience, by the task's `result_settings`."""
+    """Exports a query's result to a Pinterest audience, as the task's `result_settings` say."""
 
     def run(self) -> None:
         """Run the export, and store its statistics under `pinterest`. Raises ExportError, which says what to do."""
@@ -60,9 +60,9 @@ def export(
     reporter: ProgressReporter | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
 ) -> dict[str, Any]:
-    """Export the result of the task's query: check it, show the plan, and send the records. Returns the statistics.
+    """Check the result of the task's query, show the plan, and send the records. Returns the run's statistics.
 
-    `rows`: what is exported in place of the task's job. `reporter`: by default the log. `on_new_refresh_token`: see
+    `rows`: exported in place of the rows of the task's job. `reporter`: by default the log. `on_new_refresh_token`: see
     `connect_services`. Raises ExportError, and OSError when the spool cannot be written.
     """
     log.info("td_pinterest_op %s", __version__)
@@ -89,7 +89,7 @@ class _ExportRun:
     reporter: ProgressReporter
 
     def execute(self) -> None:
-        """Check the audience, read the rows, show the plan, and, except in a dry run, carry it out at Pinterest."""
+        """Check the audience, read the rows, and show the plan. Except in a dry run, carry out the plan."""
         services, settings, stats = self.services, self.request.settings, self.stats
         sender = Sender(client=services.client, settings=settings, stats=stats, reporter=self.reporter)
         action_class = next(each for each in ACTIONS if each.action is settings.action)
@@ -130,7 +130,7 @@ class _ExportRun:
             yield prepared
 
     def _open_rows(self, lists: Lists) -> Rows:
-        """Return the rows passed to `export`, or else those of the task's job. `lists`: opt-out and consent lists.
+        """Return the rows passed to `export`, or else the rows of the task's job. `lists`: opt-outs and consents.
 
         Waits for the job to end, and stores its id in the statistics.
         """

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from td_pinterest_op.errors import ExportError, SettingsError
-from td_pinterest_op.run_history.table import FAILED, RUN, SUCCESS, Row, build_lift_row, select_failures
+from td_pinterest_op.run_history.table import FAILED, RUN, SUCCESS, Row, build_failures_query, build_lift_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import read_parameter
 from td_pinterest_op.settings.types import TABLE, is_left_out
@@ -26,16 +26,16 @@ class Failed:
     """Writes, from an `_error` task, the history row of a run that was killed or did not start."""
 
     def run(self) -> None:
-        """Write the failed run's row, unless the attempt already has a row of the failed task. Never fails."""
+        """Write the failed run's history row, unless the attempt already has a row of the failed task. Never fails."""
         with TaskProcess():
             write_failure(workflow.get_current_task(), SYSTEM)
 
 
 class Lift:
-    """Writes the history row of a lift comparison. Its figures are the stored result of the td> task before it."""
+    """Writes a row of the run history: the comparison with the control group that an earlier td> task has stored."""
 
     def run(self) -> None:
-        """Write the row of the comparison that the td> task before has computed. Raises SettingsError if it has not."""
+        """Write to the run history the comparison that the preceding td> task has computed. Raises SettingsError."""
         with TaskProcess():
             write_lift(workflow.get_current_task(), SYSTEM)
 
@@ -61,12 +61,12 @@ def write_missing_rows(task: workflow.Task, timing: Timing, rows: Sequence[Row])
         return
     if history:
         ids = {column: str(history.task_columns[column] or "") for column in ("session_uuid", "attempt_id")}
-        unless = select_failures(history.table, **ids)
+        unless = build_failures_query(history.table, **ids)
         history.write_rows([{"kind": RUN, "outcome": FAILED, **row} for row in rows], unless=unless)
 
 
 def write_lift(task: workflow.Task, timing: Timing) -> None:
-    """Write the history row of a lift comparison. Raises SettingsError without a result or with a wrong table."""
+    """Write the last td> task's result, a comparison with the control group, to the history. Raises SettingsError."""
     figures = task.td.get("last_results")
     if not isinstance(figures, Mapping) or not figures:
         raise SettingsError(
@@ -79,7 +79,7 @@ def write_lift(task: workflow.Task, timing: Timing) -> None:
 
 
 def _open_history(task: workflow.Task, timing: Timing) -> History | None:
-    """Open the run history in the table that the task's setting, or else its parameter, `history` names; else None."""
+    """Return the history in the table that setting or parameter `history` names (first the setting), or None."""
     settings = task.params.get("result_settings")
     value = settings.get("history") if isinstance(settings, Mapping) else None
     value = task.params.get("history") if is_left_out(value) else value
@@ -87,7 +87,7 @@ def _open_history(task: workflow.Task, timing: Timing) -> History | None:
 
 
 def _read_failure_message(task: workflow.Task) -> str:
-    """Return the operator's error message from the task's `error`, else the first line of digdag's message."""
+    """Return the message of the operator's error in the task's `error`, or else the first line of digdag's message."""
     error = task.params.get("error")
     text = str(error.get("message") or "") if isinstance(error, Mapping) else ""
     raised = text.partition(_BEFORE)[2]

@@ -70,7 +70,7 @@ def renew_token(task: workflow.Task, timing: Timing) -> None:
 
 
 def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, Any]]:
-    """Export to the audience of the task's entry. Returns the entry's name, and its `ok`, `error` and `statistics`."""
+    """Export to the entry `audience` of the task. Returns the entry's name, and a dict: `ok`, `error`, `statistics`."""
     entry = _read_entry(task.params.get("audience"), "`audience` of the task")
     name = _get_entry_name(entry)
     entry_task = task
@@ -127,12 +127,12 @@ def _build_failed_row(entry: Mapping[object, Any], *, task: str, error: str) -> 
 
 
 def _get_entry_name(entry: Mapping[object, Any]) -> str:
-    """Return the name of an entry, or else the id or name of its audience."""
+    """Return the name of an entry of the list `audiences`, or else the id or name of the entry's audience."""
     return str(entry.get("name") or entry.get("audience_id") or entry.get("audience_name"))
 
 
 def _describe_audience(entry: Mapping[object, Any]) -> str:
-    """Return the id or name of an entry's audience, and its ad account, for messages."""
+    """Return the audience (id or name) and the ad account of an entry of `audiences`, as text for messages."""
     names = (value for key, value in entry.items() if str(key).startswith(("audience_id", "audience_name")) and value)
     return f"audience {next(names, 'none')} in ad account {entry.get('ad_account_id')}"
 
@@ -151,14 +151,14 @@ def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
 
 
 def _read_entry(value: object, place: str) -> Mapping[object, Any]:
-    """Return an entry of the list `audiences` as a mapping. Raises SettingsError, whose message names its `place`."""
+    """Return an entry of the list `audiences` as a mapping. `place` names the entry in a SettingsError."""
     if not (entry := read_settings(value, place=place)):
         raise SettingsError(f"{place} is empty: write the settings of an audience into it")
     return entry
 
 
 def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> workflow.Task:
-    """Return `task` with the settings and parameters of one entry of `audiences`. Raises SettingsError."""
+    """Return `task` with the settings and parameters of an `entry` of `audiences`. Raises SettingsError."""
     place = f"entry {name}"
     others = {key: value for key, value in entry.items() if key not in ENTRY_KEYS}
     settings, params = split_parameters(others, place=place)

@@ -24,14 +24,14 @@ LISTS = (SUPPRESS, CONSENT)
 
 
 class SummaryText(NamedTuple):
-    """What a run did (`past`) or, if it is dry, would do (`infinitive`). Placeholders: `{audience}` and `{records}`."""
+    """What a run did (`past`), or a dry run would do (`infinitive`). Placeholders: `{audience}` and `{records}`."""
 
     past: str
     infinitive: str
 
 
 class Condition(enum.Enum):
-    """The condition of an audience. A value lists the Pinterest statuses that mean it; all others mean MATCHING."""
+    """The condition of an audience. Each member's value lists Pinterest's statuses. Any other status means MATCHING."""
 
     # Source: AudienceStatus of the API description 5.28, and the statuses that removed audiences were seen with.
     READY = ("READY",)
@@ -40,8 +40,8 @@ class Condition(enum.Enum):
     MATCHING = ()
 
 
-def find_condition(status: str) -> Condition:
-    """Return the condition that Pinterest's status of an audience means, or MATCHING for an unknown status."""
+def classify_status(status: str) -> Condition:
+    """Return the Condition of an audience that has this Pinterest status. An unknown status means MATCHING."""
     return next((condition for condition in Condition if status.upper() in condition.value), Condition.MATCHING)
 
 
@@ -156,14 +156,14 @@ class Stats:
         return self.invalid_by_reason.total()
 
     def count_records(self, *, sent: int = 0, refused: int = 0, in_doubt: int = 0) -> None:
-        """Add to the counts of records. Thread-safe. `in_doubt` is negative once the outcome of a request is known."""
+        """Add these numbers to the counts. Thread-safe. `in_doubt` is negative once a request's outcome is known."""
         with self._lock:
             self.sent += sent
             self.refused += refused
             self.in_doubt += in_doubt
 
     def check_sums(self, *, complete: bool) -> None:
-        """Raise UnexpectedError if the counts do not add up. `complete`: everything was sent."""
+        """Raise UnexpectedError if the counts do not add up. `complete`: whether the run has sent all records."""
         sums = {
             "rows.read = rows.valid + rows.invalid": self.columns != 1 or self.read == self.valid + self.invalid_count,
             "identifiers = unique + duplicate": self.valid == self.unique + self.duplicate,
@@ -234,5 +234,5 @@ class Stats:
 
 
 def format_count(number: int, noun: str, plural: str = "") -> str:
-    """Return a number with its noun: "1 record", "2,000 records"."""
+    """Return a number with its noun: "1 record", "2,000 records". `plural`: by default, the noun with an "s"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -12,12 +12,12 @@ from typing import Any
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.redaction.secret import escape
-from td_pinterest_op.run_history.audience_history import AudienceHistory, build_audience_history, select_audience_rows
+from td_pinterest_op.run_history.audience_history import AudienceHistory, build_audience_history, build_history_query
 from td_pinterest_op.run_history.table import FAILED, SUCCESS, Row, build_follow_up_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import STATUS, StatusSettings
-from td_pinterest_op.stats import Condition, find_condition
+from td_pinterest_op.stats import Condition, classify_status
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run
 from td_pinterest_op.workflow.process import TaskProcess
@@ -30,7 +30,7 @@ class AudienceStatus:
     """Checks the audiences of the task's `result_settings`, and stores their state under `pinterest_status`."""
 
     def run(self) -> None:
-        """Check the audiences and store their state. Raises AudienceError if one breaks a limit, or cannot be read."""
+        """Check the audiences and store their state. Raises AudienceError if any breaks a limit or cannot be read."""
         with TaskProcess():
             stored = check_audiences(workflow.get_current_task(), SYSTEM)
             workflow.store_values(pinterest_status=stored)
@@ -44,9 +44,9 @@ class AudienceStatus:
 
 
 def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
-    """Read every audience of the settings. Returns the state of each that can be read, and all problems.
+    """Read and check every audience of the settings. Returns the audiences' states, and the problems as texts.
 
-    The history, if there is one, has earlier sizes, and gets a row about each. Raises SettingsError and AccountError.
+    A history, if there is one, has earlier sizes, and gets a row for each audience. Raises SettingsError, AccountError.
     """
     settings = parse_settings(task.params.get("result_settings"), table=STATUS, environ=task.environ)
     history = open_history(task, settings.history, timing)
@@ -54,7 +54,7 @@ def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
         log.warning("%s", warning)
     checks: dict[str, _Check] = {}
     with record_run(history, partial(_build_history_rows, settings, checks)):
-        rows = history.read_rows(select_audience_rows(history.table, settings.audience_ids)) if history else []
+        rows = history.read_rows(build_history_query(history.table, settings.audience_ids)) if history else []
         audience_history = build_audience_history(rows)
         with connect_services(task, settings, timing=timing) as services:
             for audience_id in settings.audience_ids:
@@ -75,7 +75,7 @@ def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceState:
-    """The state of an audience. `size` (matched people) and `members` (records in its list) are None if not known."""
+    """An audience's state. `size` (matched people) and `members` (records in the list) are None if not known."""
 
     audience_id: str
     audience_name: str
@@ -95,7 +95,7 @@ class AudienceState:
     @property
     def condition(self) -> Condition:
         """The condition of the audience: an ad group can use it once it is READY."""
-        return find_condition(self.status)
+        return classify_status(self.status)
 
     @property
     def summary(self) -> str:
@@ -138,11 +138,11 @@ def _read_state(api: Api, audience_id: str, history: AudienceHistory) -> Audienc
     if audience is None:
         raise AudienceError(f"there is no audience {audience_id} in ad account {api.ad_account_id}: check both ids")
     customer_list = api.find_customer_list(audience.customer_list_id) if audience.customer_list_id else None
-    members = history.members.get(customer_list.id) if customer_list else None
-    if customer_list and members and members.is_sent:
+    list_size = history.list_sizes.get(customer_list.id) if customer_list else None
+    if customer_list and list_size and list_size.is_from_one_run:
         # Pinterest's counters show whether others changed the list since that run.
-        is_changed = (customer_list.uploaded or 0) > members.records or customer_list.removed
-        members = None if is_changed else members
+        is_changed = (customer_list.uploaded or 0) > list_size.record_count or customer_list.removed
+        list_size = None if is_changed else list_size
     return AudienceState(
         audience_id=audience.id,
         audience_name=audience.name,
@@ -150,7 +150,7 @@ def _read_state(api: Api, audience_id: str, history: AudienceHistory) -> Audienc
         size=audience.size,
         customer_list_id=audience.customer_list_id,
         customer_list_status=customer_list.status if customer_list else "",
-        members=members.records if members else None,
+        members=list_size.record_count if list_size else None,
     )
 
 
@@ -159,9 +159,9 @@ _Check = tuple[AudienceState | None, str]
 
 
 def _check_audience(api: Api, audience_id: str, history: AudienceHistory, settings: StatusSettings) -> _Check:
-    """Log and return an audience's state, and its problem if unreadable or beyond a limit. Raises AccountError.
+    """Log and return an audience's state, and its problem (unreadable, or beyond a limit) or "" without a problem.
 
-    Raises StoppedError as well. Any other error concerns this audience only, and is returned as its problem.
+    Raises AccountError and StoppedError. Any other error concerns only this audience, and is returned as the problem.
     """
     try:
         state = _read_state(api, audience_id, history)
@@ -171,7 +171,7 @@ def _check_audience(api: Api, audience_id: str, history: AudienceHistory, settin
         problem = f"audience {audience_id} cannot be read: {error}"
         log.warning("%s", problem)
         return None, problem
-    broken = state.find_broken_limits(settings, previous_size=history.sizes.get(audience_id))
+    broken = state.find_broken_limits(settings, previous_size=history.audience_sizes.get(audience_id))
     label = f'audience {audience_id} "{escape(state.audience_name)}"'
     level = logging.INFO if state.condition is Condition.READY and not broken else logging.WARNING
     log.log(level, "%s: %s", label, state.summary)
@@ -179,7 +179,7 @@ def _check_audience(api: Api, audience_id: str, history: AudienceHistory, settin
 
 
 def _build_history_rows(settings: StatusSettings, checks: Mapping[str, _Check], error: str) -> list[Row]:
-    """Return a history row for each audience. `error`: the message of the error that ended the run, or ""."""
+    """Return a history row for each audience of the settings. `error`: the message of the run's error, or ""."""
     rows: list[Row] = []
     for audience_id in settings.audience_ids:
         state, problem = checks.get(audience_id, (None, error))

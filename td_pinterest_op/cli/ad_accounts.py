@@ -44,8 +44,8 @@ class AdAccount:
 
 def list_ad_accounts(api: Api) -> Iterator[AdAccount]:
     """Yield all ad accounts that the token may read, including shared ones."""
-    pages = api.list_pages("/ad_accounts", purpose="list ad accounts", include_shared_accounts="true")
-    return map(AdAccount.parse, pages)
+    items = api.list_items("/ad_accounts", purpose="list ad accounts", include_shared_accounts="true")
+    return map(AdAccount.parse, items)
 
 
 def read_username(api: Api) -> str | None:

@@ -28,7 +28,7 @@ class Retry:
     random: Callable[[], float] = random.random
 
     def iterate_waits(self) -> Iterator[float]:
-        """Yield, without end, the seconds to wait before each retry: about twice the last, up to `longest_wait`."""
+        """Yield, without end, the seconds to wait before each retry: about double each time, up to `longest_wait`."""
         doubling = backoff.expo(base=2, factor=self.initial_wait, max_value=self.longest_wait)
         next(doubling)  # its first value is no wait
         while True:
@@ -44,7 +44,7 @@ class Retry:
 
 
 def read_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Return the seconds to wait by the header `Retry-After`, None if it is missing or invalid. `now`: since 1970."""
+    """Return the seconds that `Retry-After` asks to wait, or None without a valid time. `now`: seconds since 1970."""
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal() and text.isascii():
         return min(float(text), _LONGEST)
@@ -53,7 +53,7 @@ def read_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
 
 
 def read_reset_delay(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Return the seconds until the time in `x-ratelimit-reset`, None if missing or invalid. `now`: since 1970."""
+    """Return the seconds until `x-ratelimit-reset`, or None without a valid time there. `now`: seconds since 1970."""
     try:
         reset = float(headers.get("x-ratelimit-reset", ""))
     except ValueError:
@@ -69,7 +69,7 @@ def read_server_time(headers: Mapping[str, str], *, now: float) -> float:
 
 
 def _parse_http_date(text: str) -> float | None:
-    """Return an HTTP date in seconds since 1970, or None if it is invalid."""
+    """Return an HTTP date in seconds since 1970, or None for an invalid date."""
     try:
         moment = email.utils.parsedate_to_datetime(text)
         # The asctime form has no zone; it is UTC as well.

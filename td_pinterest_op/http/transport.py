@@ -52,14 +52,14 @@ class Failure(enum.Enum):
 
 
 class NoResponseError(Exception):
-    """A request got no usable response. `peer` is the end of the message: host, port, proxy and cause.
+    """A request got no usable response. `details` (host, port, proxy and cause) is appended to the message.
 
-    `brief_text` names no setting, such as "connect timeout: api.pinterest.com:443".
+    `brief_text`: a message that names no setting, such as "connect timeout: api.pinterest.com:443".
     """
 
-    def __init__(self, failure: Failure, peer: str = "") -> None:
-        super().__init__(f"{failure.value}{peer}")
-        self.failure, self.brief_text = failure, failure.name.lower().replace("_", " ") + peer
+    def __init__(self, failure: Failure, details: str = "") -> None:
+        super().__init__(f"{failure.value}{details}")
+        self.failure, self.brief_text = failure, failure.name.lower().replace("_", " ") + details
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,13 +200,13 @@ class Transport:
 
 
 def parse_whole_number(value: object) -> int | None:
-    """Return a value from a response's JSON, such as a count, or None unless it is a whole number up to 10^15."""
+    """Return a value from a response's JSON, such as a count, or None if the value is no whole number up to 10^15."""
     # Below 2^53, so that a float holds every number exactly.
     return value if type(value) is int and 0 <= value <= 10**15 else None
 
 
 def is_safe_url(url: str) -> bool:
-    """Whether secrets may be sent to a URL: it is https, or plain http to this machine's loopback address."""
+    """Whether secrets may be sent to a URL: to https, or by plain http to this machine's loopback address."""
     with contextlib.suppress(ValueError):
         parts = urllib.parse.urlsplit(url)
         # A name and a port, nothing that two parsers could read in two ways.
@@ -224,7 +224,7 @@ def _is_loopback(url: str) -> bool:
 
 
 def _find_proxies(url: str) -> dict[str, str]:
-    """Return the environment's proxies for a URL. Their passwords are masked from then on."""
+    """Return the environment's proxies for a URL, and have their passwords masked in logs and errors from then on."""
     # The loop-back of a proxy is that of another machine.
     proxies = {} if _is_loopback(url) else requests.utils.get_environ_proxies(url)
     for proxy in proxies.values():
@@ -245,7 +245,7 @@ def read_pieces(response: RawResponse) -> Iterator[bytes]:
 
 
 def read_response(raw: RawResponse) -> Response:
-    """Read and decompress a response's body, and return the whole response."""
+    """Read and decompress the body of the unread response `raw`, and return the whole response."""
     data = bytearray()
     for piece in read_pieces(raw):
         data += piece
@@ -263,7 +263,7 @@ def read_response(raw: RawResponse) -> Response:
 
 
 def _find_causes(error: BaseException) -> list[BaseException]:
-    """Return an exception and those that caused it, which requests and urllib3 keep in `args` or `reason`."""
+    """Return an exception and all exceptions that caused it: requests and urllib3 keep them in `args` or `reason`."""
     causes = [error]
     for outer in causes:
         inner = (*outer.args, getattr(outer, "reason", None), outer.__cause__ or outer.__context__)
@@ -285,7 +285,7 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
 
 
 def _explain_failure(error: BaseException, url: str) -> NoResponseError:
-    """Return the error for an exception during a request to `url`. It names host, port, proxy and cause."""
+    """Return the error for an exception during a request to `url`. The message names host, port, proxy and cause."""
     causes = _find_causes(error)
     failures = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
     texts = [text for cause in causes if (text := _find_os_error_text(cause))]
@@ -295,7 +295,7 @@ def _explain_failure(error: BaseException, url: str) -> NoResponseError:
 
 
 def _describe_peer(url: str) -> str:
-    """Return the host and port of a URL, and its proxy's if any, as the end of a message; "" for an invalid URL."""
+    """Return the end of a message: host and port of a URL and of its proxy, if any. For an invalid URL, return ""."""
     try:
         parts = urllib.parse.urlsplit(url)
         selected = requests.utils.select_proxy(url, _find_proxies(url)) or ""
@@ -308,7 +308,7 @@ def _describe_peer(url: str) -> str:
 
 
 def _find_os_error_text(error: BaseException) -> str | None:
-    """Return the text of an error of the operating system, or of a certificate's check; None for any other error."""
+    """Return the text of an operating system's error or of a failed certificate check, or None for any other error."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate: {error.verify_message}"
     return error.strerror if isinstance(error, OSError) and isinstance(error.strerror, str) else None

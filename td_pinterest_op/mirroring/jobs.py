@@ -44,7 +44,7 @@ class MirrorJobs:
     tables: list[str] = field(default_factory=list)
 
     def run(self, purpose: str, statement: str) -> str:
-        """Run a statement that returns no rows, and return its job's id. `purpose` is added to it as a comment."""
+        """Run a statement that returns no rows, and return its job's id. `purpose` is added as a comment in front."""
         with extend_errors(self.outcome):
             return run_statement(self.td, self._build_source(purpose, statement))
 
@@ -59,7 +59,7 @@ class MirrorJobs:
             return read_small_result(self.td, self._build_source(purpose, statement))
 
     def create_table(self, kind: str, purpose: str, select: str) -> tuple[str, str]:
-        """Create a temporary table from a SELECT; return its quoted name and the job's id. `kind`: part of the name."""
+        """Create a temporary table from a SELECT. Return its quoted name and the job's id. `kind`: e.g. "digests"."""
         table = f"pinterest_{kind}_{self.name}_{self.session_key}_{self.token}"
         self.tables.append(table)
         name = f"{quote_name(self.database)}.{quote_name(table)}"
@@ -95,6 +95,6 @@ class MirrorJobs:
             )
 
     def _build_source(self, purpose: str, statement: str) -> Source:
-        """Return a source that runs a statement, with its purpose as a comment in front of it."""
+        """Return the `Source` of a job that runs a statement, with the statement's purpose as a comment in front."""
         text = f"-- td_pinterest_op: mirror of audience {self.name}: {purpose}\n{statement}"
         return replace(self.source.with_fresh_query(text), purpose=purpose)

@@ -56,7 +56,7 @@ _ROWS, _MARGIN, _PLANS = 3, 100, 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerState:
-    """What the ledger contains about one audience before a mirror run: plan numbers, row count and ids.
+    """The state of an audience's ledger before a mirror run: the numbers of the latest plans, and how many rows it has.
 
     `number`: of the plan to make. Numbers of plans, 0 without one: `seen` is the newest, `settled` the newest that
     ended, `base` the one with which the ledger begins (`adopted` is 1 if the audience had other people then),
@@ -77,8 +77,8 @@ class LedgerState:
     customer_list_id: str = ""
 
     @property
-    def is_adopted(self) -> bool:
-        """Whether the audience may contain people who are not in the ledger."""
+    def may_have_unknown_people(self) -> bool:
+        """Whether the audience may contain people who are not in the ledger: those from before the first mirror run."""
         return not self.base or self.adopted > 0
 
 
@@ -128,14 +128,14 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
         (row,) = self.jobs.read_records("read the state of the ledger", query)
         self.state = LedgerState(**{**row, "sent": [*map(int, filter(None, row["sent"].split(",")))]})
 
-    def digest_rows_clause(self) -> str:
-        """Return the FROM and WHERE clauses for rows with a digest, without those that later rows have replaced."""
+    def build_digest_rows_clause(self) -> str:
+        """Return the FROM and WHERE clauses for ledger rows with a digest, except those that later rows make void."""
         return f"""{self._rows_clause}
     AND digest IS NOT NULL AND plan BETWEEN {self.state.base} AND {self.state.seen}
     AND (op IN ('join', 'leave') OR plan = {self.state.compacted})"""
 
-    def new_rows_query(self, state: LedgerState) -> str:
-        """Return the query that reads all ledger rows written since `state` was read.
+    def build_new_rows_query(self, state: LedgerState) -> str:
+        """Return the query that reads all ledger rows written since `state` was read, by this run and by others.
 
         Its columns are `op` (NULL for rows that another try wrote), `digest` and `figure`. The rows include plans that
         were made meanwhile, and rows that make rows of the state void.
@@ -146,7 +146,7 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op END AS op, d
   AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
 
     def find_newer_plan(self) -> int | None:
-        """Return the number of the newest plan that was made with knowledge of this run's plan, or None without one.
+        """Return the number of the newest plan that takes this run's plan into account, or None without such a plan.
 
         A plan that was made at the same time and does not take this one into account is not sent: its run notices.
         """
@@ -158,22 +158,22 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op END AS op, d
         (row,) = self.jobs.read_records("read the newest plan", query)
         return None if row["newest"] == plan else int(row["newest"])
 
-    def insert_rows(self, purpose: str, rows: str) -> None:
-        """Insert `rows`, a SELECT of the ledger's columns from `plan` to `customer_list_id`."""
+    def insert_from_select(self, purpose: str, select: str) -> None:
+        """Insert rows into the ledger: those of `select`, which has all columns but audience_id, session and time."""
         statement = f"""\
 INSERT INTO {self._table} ({", ".join(_COLUMNS)})
 SELECT {quote_literal(self.audience_id)}, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id,
   {quote_literal(self.jobs.token)}, cast(to_unixtime(now()) AS bigint)
 FROM (
-{rows}
+{select}
 )"""
         self.jobs.run(purpose, statement)
 
     def record_unsure_people(self, change: str) -> None:
-        """Record as unsure whom this superseded plan adds (`change`: JOIN), removes (LEAVE) or replaces (REPLACING).
+        """Mark people of this run's plan as unsure in the ledger, because another run has made a newer plan.
 
-        Nobody knows whether they are in the audience. If `change` is REPLACING, or a compaction has deleted the plan's
-        rows, the next run replaces everybody.
+        `change`: JOIN (the people to add), LEAVE (those to remove) or REPLACING (everybody). For REPLACING, or if a
+        compaction has deleted the plan's rows, the next run replaces everybody.
         """
         sent = f"{self._rows_clause} AND plan = {self.state.number} AND op = '{change}'"
         rows = f"""\
@@ -185,15 +185,15 @@ FROM (
   SELECT max(plan) AS newest, greatest(cast(to_unixtime(now()) * 1000 AS bigint), max(plan) + 1) AS number
   {self._rows_clause}
 )"""
-        self.insert_rows("note what was sent during a newer plan", rows)
+        self.insert_from_select("note what was sent during a newer plan", rows)
 
     def compact_rows(self, *, member_count: int, valid_row_count: int) -> None:
-        """If valid rows far outnumber the members, replace them by one for each. Deletes replaced rows, if many.
+        """If the ledger has far more valid rows than members, write a single row for each member to replace the others.
 
-        Many plans have the same effect. Every plan must be settled. A failure is only a warning: the next run tries
-        again. A compaction is the ledger's state after a settled plan, and has the next number: rows that are written
-        meanwhile have a higher one and count as well. It is valid when it is complete; two at once write the same. A
-        run that dies before leaves rows that no query reads.
+        Many plans have the same effect. Void rows are deleted if there are many. Every plan must be settled. A failure
+        is only a warning: the next run tries again. A compaction is the ledger's state after a settled plan, and has
+        the next number: rows that are written meanwhile have a higher number and count as well. It is valid when it is
+        complete, and two at once write the same. A run that dies before leaves rows that no query reads.
         """
         try:
             if valid_row_count > _ROWS * member_count + _MARGIN or len(self.state.sent) > _PLANS:
@@ -208,33 +208,34 @@ FROM (
             log.warning("the ledger could not be compacted; the next run tries again: %s", error)
 
     def _write_members(self, member_count: int) -> None:
-        """Write a row for each digest that is or may be in the audience; they count once `member_count` are written."""
+        """Write a row for each digest that may be in the audience. If `member_count` rows exist, make them valid."""
         state, number = self.state, self.state.seen + 1
         rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined
 FROM (
-  SELECT digest, joined, {membership_sql(state)}
+  SELECT digest, joined, {build_membership_sql(state.sent)}
   FROM (
     SELECT digest, {NEWEST}
-    FROM (SELECT digest, plan, op, coalesce(joined, plan) AS joined {self.digest_rows_clause()}) AS entries
+    FROM (SELECT digest, plan, op, coalesce(joined, plan) AS joined {self.build_digest_rows_clause()}) AS entries
     GROUP BY digest))
 WHERE state <> 'out'"""
-        self.insert_rows("write a row for each member into the ledger", plan_select(rows, plan=number))
-        new_rows = self.new_rows_query(LedgerState(number=number, seen=number - 1))
+        select = build_plan_rows_select(rows, plan=number)
+        self.insert_from_select("write a row for each member into the ledger", select)
+        new_rows = self.build_new_rows_query(LedgerState(number=number, seen=number - 1))
         count_query = f"SELECT count(digest) AS digests FROM ({new_rows}) WHERE op IN ('member', 'unsure')"
         (row,) = self.jobs.read_records("count them", count_query)
         if row["digests"] != member_count:
             log.warning("the ledger could not be compacted: %s rows were written, not %s", row["digests"], member_count)
             return
         ids = {"ad_account_id": state.ad_account_id, "customer_list_id": state.customer_list_id}
-        counts = {"joined": state.seen, "figure": member_count, "resent": int(state.is_adopted)}
-        mark = event_row_select("compacted", plan=number, **counts, **ids)
-        self.insert_rows("let them replace the older rows", mark)
+        counts = {"joined": state.seen, "figure": member_count, "resent": int(state.may_have_unknown_people)}
+        mark = build_event_row_select("compacted", plan=number, **counts, **ids)
+        self.insert_from_select("let them replace the older rows", mark)
         self.state = replace(state, base=number)
 
     @property
     def _table(self) -> str:
-        """The SQL of the name of the ledger's table."""
+        """The name of the ledger's table and database, quoted for SQL."""
         return f"{quote_name(self.jobs.database)}.{quote_name(self.name)}"
 
     @property
@@ -243,17 +244,17 @@ WHERE state <> 'out'"""
         return f"FROM {self._table} WHERE audience_id = {quote_literal(self.audience_id)}"
 
 
-def event_row_select(event: str, *, plan: int, **values: int | str) -> str:
-    """Return the SELECT of a ledger row for a plan's `event`, such as `settled`. `values`: those of other columns."""
+def build_event_row_select(event: str, *, plan: int, **values: int | str) -> str:
+    """Return the SELECT of a ledger row about an `event` of a plan, such as "settled". `values`: its other columns."""
     known = {name: str(value) if isinstance(value, int) else quote_literal(value) for name, value in values.items()}
     columns = {"plan": str(plan), "op": f"'{event}'"} | known
     selected = [f"cast({columns.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in [*_COLUMNS][1:-2]]
     return f"SELECT {', '.join(selected)}"
 
 
-def membership_sql(state: LedgerState) -> str:
-    """Return an SQL column `state`: whether a digest's newest ledger row says `in` the audience, `out` or `unsure`."""
-    sent = ", ".join(map(str, state.sent or (0,)))
+def build_membership_sql(sent_plans: Sequence[int]) -> str:
+    """Return SQL for a column `state`: whether a digest is "in" the audience, "out" or "unsure", by its newest row."""
+    sent = ", ".join(map(str, sent_plans or (0,)))
     return f"""CASE
         WHEN plan IS NULL THEN 'out'
         WHEN op = 'member' OR (op = 'join' AND plan IN ({sent})) THEN 'in'
@@ -261,6 +262,6 @@ def membership_sql(state: LedgerState) -> str:
         ELSE 'unsure' END AS state"""
 
 
-def plan_select(rows: str, *, plan: int) -> str:
-    """Return the SELECT that adds a plan's number and empty columns to `rows`, a SELECT of `op`, `digest`, `joined`."""
-    return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, {_NULLS} FROM ({rows})"
+def build_plan_rows_select(select: str, *, plan: int) -> str:
+    """Return a SELECT of a plan's whole ledger rows: the `op`, `digest`, `joined` of `select`, its number and NULLs."""
+    return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, {_NULLS} FROM ({select})"

@@ -1,10 +1,10 @@
 """Compare the people of the query with the ledger, in the warehouse: what a run changes."""
 
 from td_pinterest_op.errors import LimitError
-from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, LedgerState, membership_sql
+from td_pinterest_op.mirroring.ledger import NEWEST, Ledger, LedgerState, build_membership_sql
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import WITHHELD
-from td_pinterest_op.withholding.sql import build_amounts_sql
+from td_pinterest_op.withholding.sql import build_counts_sql
 
 REPLACE, DIFFERENCE = "replace", "difference"
 _DAY = 86_400_000  # milliseconds
@@ -26,7 +26,7 @@ def choose_mode(state: LedgerState, settings: Settings) -> str:
 def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str, people: int) -> None:
     """Raise LimitError if the ledger is of another ad account or customer list, or a first run would remove people.
 
-    `customer_list_id` and `people`: what the audience has now. A plan that replaces everybody needs no ledger.
+    `customer_list_id`, `people`: the audience's list and size at Pinterest. To replace everybody needs no ledger.
     """
     if state.settled and choose_mode(state, settings) == DIFFERENCE:
         if state.ad_account_id not in ("", settings.ad_account_id):
@@ -49,10 +49,10 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
         )
 
 
-def changes_select(people: str, *, ledger: Ledger, settings: Settings) -> str:
-    """Return the SELECT that compares people with the ledger, and decides whether to add or remove each digest.
+def build_changes_select(people: str, *, ledger: Ledger, settings: Settings) -> str:
+    """Return the SELECT that compares the query's people with the ledger, and decides on the change of each digest.
 
-    Each digest's change is join, leave, due (a member to be sent again, maybe), stay, or out (no member, as before).
+    The change of a digest is join, leave, due (a member, perhaps sent again), stay, or out (no member, as before).
     Other rows are the reasons why values are rejected and people withheld. Digests without a change are only counted.
     `turn` orders digests by their last join, the oldest first. `people`: a table or SELECT with the columns of
     `withholding.sql.build_people_select`.
@@ -62,7 +62,7 @@ def changes_select(people: str, *, ledger: Ledger, settings: Settings) -> str:
     ledger_rows = f"""\
       SELECT digest, plan, op, coalesce(joined, plan) AS joined, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count,
         0 AS invalid_rows, 1 AS entries
-      {ledger.digest_rows_clause()}
+      {ledger.build_digest_rows_clause()}
       UNION ALL """
     due_before = f"(cast(floor(to_unixtime(now()) / 86400) AS bigint) - {settings.resend_days} + 1) * {_DAY}"
     due = "" if replaces or not settings.resend_days else f"\n      WHEN joined < {due_before} THEN 'due'"
@@ -81,7 +81,7 @@ FROM (
       WHEN state <> 'in' THEN 'join'{due}
       ELSE 'stay' END AS op
     FROM (
-      SELECT digest, joined, {", ".join(_AMOUNTS)}, {membership_sql(state)}
+      SELECT digest, joined, {", ".join(_AMOUNTS)}, {build_membership_sql(state.sent)}
       FROM (
       SELECT digest, {NEWEST}, {_SUMS}
       FROM ({ledger_rows if state.entries else ""}
@@ -92,19 +92,19 @@ FROM (
 GROUP BY op, member, turn, digest"""
 
 
-def figures_query(changes: str, *, state: LedgerState, settings: Settings) -> str:
-    """Return the query, of one row, for the counts of a mirror run: values, people, members and changes.
+def build_figures_query(changes: str, *, state: LedgerState, settings: Settings) -> str:
+    """Return the query for the counts of a mirror run, in one row: values, people, members and changes.
 
-    `changes`: a table of `changes_select`. `given`: values, of which `hashed` were digests. `rejected` and `withheld`:
-    see `build_amounts_sql`. `people`: those of the query who may be sent. `members`: by the ledger. `resent_to`:
-    the last turn that is sent again. `entries`: rows of the ledger that are not void.
+    `changes`: a table of `build_changes_select`. `given`: values, of which `hashed` were digests. `rejected` and
+    `withheld`: see `build_counts_sql`. `people`: those of the query who may be sent. `members`: by the ledger.
+    `resent_to`: the last turn that is sent again. `entries`: rows of the ledger that are not void.
     """
     settled_day = state.settled // _DAY
     return f"""\
 SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
   coalesce(sum(row_count), 0) AS row_count, coalesce(sum(invalid_rows), 0) AS invalid_rows,
-  {build_amounts_sql("reason", "given", where="op = 'rejected'")} AS rejected,
-  {build_amounts_sql("reason", "people", where="op = 'withheld'")} AS withheld,
+  {build_counts_sql("reason", "given", where="op = 'rejected'")} AS rejected,
+  {build_counts_sql("reason", "people", where="op = 'withheld'")} AS withheld,
   coalesce(sum(CASE WHEN op IN ('join', 'stay', 'due') THEN people END), 0) AS people,
   coalesce(sum(CASE WHEN member THEN people END), 0) AS members,
   coalesce(sum(CASE WHEN op = 'join' THEN people END), 0) AS "join",

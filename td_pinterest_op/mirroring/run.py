@@ -13,8 +13,8 @@ from typing import Any
 from td_pinterest_op.errors import ExportError, LimitError
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.mirroring.jobs import MirrorJobs
-from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, event_row_select, plan_select
-from td_pinterest_op.mirroring.plan import REPLACE, changes_select, choose_mode, figures_query
+from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, build_event_row_select, build_plan_rows_select
+from td_pinterest_op.mirroring.plan import REPLACE, build_changes_select, build_figures_query, choose_mode
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.columns import Column, choose_list_type, is_single
 from td_pinterest_op.records.prepared import PreparedRecords
@@ -29,7 +29,7 @@ from td_pinterest_op.withholding import sql as withholding
 from td_pinterest_op.withholding.lists import (
     check_list,
     find_list_columns,
-    name_query_in_errors,
+    name_list_in_errors,
     warn_of_invalid_values,
 )
 from td_pinterest_op.withholding.preparation import find_people_columns
@@ -42,7 +42,7 @@ _TRUSTED = 10.0
 class MirrorRun:
     """The steps of a mirror run that take place in the warehouse. They fill `stats`.
 
-    `lists`: the queries of the task's lists. Methods raise JobError and TreasureDataError, some of them LimitError.
+    `lists`: the queries of opt-out and consent lists. Methods raise JobError, TreasureDataError, some also LimitError.
     """
 
     jobs: MirrorJobs
@@ -62,20 +62,20 @@ class MirrorRun:
         self.jobs.drop_tables(self.jobs.tables)
 
     def compare_with_ledger(self) -> None:
-        """Compare people with the ledger, count changes. Raises LimitError for an unusable opt-out or consent list."""
+        """Compare the query's people with the ledger. Raises LimitError if an opt-out or consent list is not valid."""
         # The columns of all queries first: to hash takes long.
         lists = {}
         for name, source in self.lists.items():
-            with name_query_in_errors(name):
+            with name_list_in_errors(name):
                 lists[name] = self._build_query(name, source, partial(find_list_columns, settings=self.settings))
         list_columns = {name: query.columns for name, query in lists.items()}
-        choose = partial(find_people_columns, settings=self.settings, list_columns=list_columns)
-        query = self._build_query("query", self.jobs.source, choose)
+        find_columns = partial(find_people_columns, settings=self.settings, list_columns=list_columns)
+        query = self._build_query("query", self.jobs.source, find_columns)
         people = self._select_people(query, self._hash_lists(lists))
-        changes = changes_select(people, ledger=self.ledger, settings=self.settings)
+        changes = build_changes_select(people, ledger=self.ledger, settings=self.settings)
         self._changes, job_id = self.jobs.create_table("changes", "compare the people with the ledger", changes)
         self.stats.job_id = self.stats.job_id or job_id
-        counts = figures_query(self._changes, state=self.ledger.state, settings=self.settings)
+        counts = build_figures_query(self._changes, state=self.ledger.state, settings=self.settings)
         (self._counts,) = self.jobs.read_records("count who joins and who leaves", counts)
         self._columns = query.columns
         self._store_figures()
@@ -105,14 +105,14 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
   FROM {self._changes} WHERE {changed}"""
         counts = {"joined": state.seen, "figure": self.figures.change_count, "resent": self.figures.resent}
         ids = {"ad_account_id": self.settings.ad_account_id, "customer_list_id": customer_list_id}
-        proof = event_row_select("replacing" if replaces else "planned", plan=state.number, **counts, **ids)
-        plan = f"{plan_select(rows, plan=state.number)}\nUNION ALL {proof}"
-        self.ledger.insert_rows("write the plan into the ledger", plan)
+        proof = build_event_row_select("replacing" if replaces else "planned", plan=state.number, **counts, **ids)
+        plan = f"{build_plan_rows_select(rows, plan=state.number)}\nUNION ALL {proof}"
+        self.ledger.insert_from_select("write the plan into the ledger", plan)
         return self._read_plan()
 
     def _read_plan(self) -> Mapping[str, PreparedRecords]:
-        """Read this run's plan from the ledger. Errors of jobs after that no longer say that nothing was sent."""
-        rows = self.jobs.read_rows("read the plan back", self.ledger.new_rows_query(self.ledger.state))
+        """Return this run's plan, read from the ledger. From then on, job errors do not add "Nothing was sent"."""
+        rows = self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query(self.ledger.state))
         spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
         proofs = []
         for ops, digests, numbers in rows.blocks:
@@ -144,8 +144,8 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         )
         state, replaces = self.ledger.state, self.figures.mode == REPLACE
         ids: dict[str, Any] = {"ad_account_id": self.settings.ad_account_id, "customer_list_id": customer_list_id}
-        mark = event_row_select("replaced" if replaces else "settled", plan=state.number, **ids)
-        self.ledger.insert_rows("settle the plan", mark)
+        mark = build_event_row_select("replaced" if replaces else "settled", plan=state.number, **ids)
+        self.ledger.insert_from_select("settle the plan", mark)
         self.ledger.state = replace(
             state,
             seen=state.number,
@@ -162,20 +162,20 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         """Compact the ledger, once all its changes are sent, and store the number of members in the statistics."""
         self.jobs.outcome = ""
         figures, ledger = self.figures, self.ledger
-        self.stats.members = None if ledger.state.is_adopted else figures.people
+        self.stats.members = None if ledger.state.may_have_unknown_people else figures.people
         entries = 0 if figures.mode == REPLACE else self._counts["entries"]
         ledger.compact_rows(member_count=figures.people, valid_row_count=entries + figures.change_count)
 
-    def _build_query(self, name: str, source: Source, choose: Callable[[Job], Sequence[Column]]) -> Query:
-        """Return a source's query. `choose` picks its identifier columns. `name`: the query's name in job comments."""
+    def _build_query(self, name: str, source: Source, find_columns: Callable[[Job], Sequence[Column]]) -> Query:
+        """Return the query of `source` with its columns, of which `find_columns` returns those with identifiers."""
         job = self.jobs.read_rows(f"read the columns of `{name}`", build_columns_statement(source.query)).job
-        return Query(text=source.query, names=[column for column, _ in job.schema], columns=choose(job))
+        return Query(text=source.query, names=[column for column, _ in job.schema], columns=find_columns(job))
 
     def _hash_lists(self, lists: Mapping[str, Query]) -> Mapping[str, str]:
         """Hash the opt-out and consent lists into new tables, check them, and return the tables by the lists' names."""
         tables = {}
         for name, query in lists.items():
-            with name_query_in_errors(name):
+            with name_list_in_errors(name):
                 made = self.jobs.create_table(name, f"hash the list `{name}`", withholding.build_list_select(query))
             tables[name], self.stats.list_jobs[name] = made
         counts = (
@@ -187,24 +187,24 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         warn_of_invalid_values(list_stats)
         return tables
 
-    def _select_people(self, query: Query, tables: Mapping[str, str]) -> str:
-        """Return a SELECT of people's digests, without those withheld, usually from a table that is created for it."""
+    def _select_people(self, query: Query, list_tables: Mapping[str, str]) -> str:
+        """Return a SELECT of the digests of people not withheld. In all but the simplest case, it reads a new table."""
         control = self.settings.control
-        if not tables and control is None and is_single(query.columns):
+        if not list_tables and control is None and is_single(query.columns):
             return withholding.build_values_select(query)
-        select = withholding.build_people_select(query, list_tables=tables, control=control)
+        select = withholding.build_people_select(query, list_tables=list_tables, control=control)
         table, self.stats.job_id = self.jobs.create_table("digests", "hash the people, without those withheld", select)
         return f"SELECT * FROM {table}"
 
     def _store_figures(self) -> None:
-        """Store the numbers of people, values and changes in `figures` and in the statistics."""
+        """Store the counted people, values and changes of the run in `figures` and in the statistics."""
         row, stats, mode = self._counts, self.stats, choose_mode(self.ledger.state, self.settings)
         stats.columns = len(self._columns) + sum(column.is_array for column in self._columns)
         replaces = mode == REPLACE
         stats.read, stats.invalid_rows, stats.hashed_values = row["row_count"], row["invalid_rows"], row["hashed"]
-        stats.invalid_by_reason = Counter(withholding.parse_amounts(row["rejected"]))
+        stats.invalid_by_reason = Counter(withholding.parse_counts(row["rejected"]))
         stats.valid = row["given"] - stats.invalid_count
-        stats.withheld = Counter(withholding.parse_amounts(row["withheld"]))
+        stats.withheld = Counter(withholding.parse_counts(row["withheld"]))
         stats.unique = row["people"] + stats.withheld.total()
         stats.duplicate = stats.valid - stats.unique
         stats.plain_values = stats.valid - stats.hashed_values
@@ -220,8 +220,8 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
 
 
 def _read_list_stats(row: Mapping[str, Any]) -> Stats:
-    """Return the statistics of an opt-out or consent list from a row of `build_list_counts_select`."""
-    invalid = Counter(withholding.parse_amounts(row["reasons"]))
+    """Return an opt-out or consent list's statistics, from the list's row in the result of the query that counts."""
+    invalid = Counter(withholding.parse_counts(row["reasons"]))
     return Stats(
         action="",
         ad_account_id="",
@@ -255,10 +255,10 @@ class PlanGuard:
 
     @contextlib.contextmanager
     def watch(self, *changes: str) -> Iterator[None]:
-        """Check before each write to Pinterest in the `with` block that this run's plan is still the newest.
+        """In a `with` block that sends `changes` (JOIN, LEAVE or REPLACING), check before each write for a newer plan.
 
-        `changes`: those that the block sends (JOIN, LEAVE or REPLACING). If the block fails and there is a newer plan,
-        raises LimitError in place of the error, after the ledger got what may have been sent as unsettled.
+        If the block fails and there is a newer plan, raises LimitError in place of the error, after the ledger got what
+        may have been sent as unsettled.
         """
         self._changes += changes
         try:
@@ -278,7 +278,7 @@ class PlanGuard:
             self._wrote = True
 
     def _raise_if_superseded(self, error: ExportError) -> None:
-        """If there is a newer plan, record in the ledger who may have been sent, and raise LimitError, not `error`."""
+        """If there is a newer plan, write into the ledger who may have been sent, and raise LimitError, not `error`."""
         try:
             if self._wrote and (newer := self._ledger.find_newer_plan()):
                 self._newer = newer

@@ -11,7 +11,7 @@ from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Response, parse_whole_number
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
 from td_pinterest_op.redaction.secret import escape
-from td_pinterest_op.stats import Condition, find_condition
+from td_pinterest_op.stats import Condition, classify_status
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _QUERIES = {"audiences": {"ownership_type": "OWNED"}}
 class Audience:
     """An audience. `customer_list_id` is None unless the audience's rule names a customer list.
 
-    `size`: matched people, None while Pinterest does not know. `created`: seconds since 1970, None if it does not say.
+    `size`: matched people, None while Pinterest does not know. `created`: seconds since 1970, None if unknown.
     """
 
     id: str
@@ -65,12 +65,12 @@ class Audience:
     @property
     def is_removed(self) -> bool:
         """Whether the audience has been removed. A removed audience can be read, but not changed."""
-        return find_condition(self.status) is Condition.REMOVED
+        return classify_status(self.status) is Condition.REMOVED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerList:
-    """A customer list. `uploaded` and `removed` count all records ever sent; None if Pinterest reports no count."""
+    """A customer list. `uploaded` and `removed` count all records ever sent, or are None if Pinterest has no count."""
 
     id: str
     name: str
@@ -156,26 +156,26 @@ class Api:
     def create_customer_list(
         self, *, name: str, list_type: str, records: Records | None = None, is_nca: bool = False
     ) -> CustomerList:
-        """Create and return a customer list with its first records. `is_nca`: it is for new-customer acquisition."""
+        """Create and return a customer list with `records`. `is_nca`: the list is for new-customer acquisition."""
         purpose = f'create customer list "{name}"' + (f" with {len(records)} records" if records else "")
         content = {"name": name, "list_type": list_type} | ({"is_nca": True} if is_nca else {})
         response = self._send_write("POST", "/customer_lists", purpose, content, records=records)
         return CustomerList.parse(response.content)
 
     def change_records(self, list_id: str, records: Records, *, operation: str) -> Response:
-        """Add records to a customer list, or remove them (`operation` is ADD or REMOVE); return the response."""
+        """Add records to a customer list, or remove them (`operation` is ADD or REMOVE). Returns the response."""
         change = "add {} records to" if operation == "ADD" else "remove {} records from"
         purpose = f"{change.format(len(records))} customer list {list_id}"
         content = {"operation_type": operation}
         return self._send_write("PATCH", f"/customer_lists/{list_id}", purpose, content, records=records)
 
     def list_entities(self, kind: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the JSON object of every entity of one kind, such as `audiences`, newest first.
+        """Yield the JSON objects of all entities of a `kind`, such as `audiences`, in the ad account, newest first.
 
         `query` is added to the URL; a sequence gives one parameter several values.
         """
         query = {"order": "DESCENDING", **_QUERIES.get(kind, {}), **query}
-        return self.list_pages(f"{self._account}/{kind}", purpose=f"list {kind.replace('_', ' ')}", **query)
+        return self.list_items(f"{self._account}/{kind}", purpose=f"list {kind.replace('_', ' ')}", **query)
 
     def get_entity(self, kind: str, entity_id: str) -> dict[str, Any] | None:
         """Return an entity's JSON object, or None if the ad account has no such entity. `kind`: such as `audiences`."""
@@ -192,8 +192,8 @@ class Api:
         _require_content(response.content.get("id"), response, purpose, _NO_ID)
         return response.content
 
-    def list_pages(self, path: str, *, purpose: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the JSON objects on all pages of a listing. Raises PinterestError for an invalid page."""
+    def list_items(self, path: str, *, purpose: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield the items on all pages of a listing as JSON objects. `purpose` completes "request to …" in errors."""
         query["page_size"] = "250"
         seen: set[str] = set()
         while True:
@@ -211,13 +211,13 @@ class Api:
             query["bookmark"] = bookmark
 
     def get(self, path: str, *, purpose: str) -> Response:
-        """Send a GET request, and return its response."""
+        """Send a GET request and return the response. `purpose` completes "the request to …" in errors."""
         return self.client.send(Request(method="GET", path=path, purpose=purpose), self._tokens)
 
     def _send_write(
         self, method: str, path: str, purpose: str, content: dict[str, Any], *, records: Records | None = None
     ) -> Response:
-        """Send a POST or PATCH; return the response. Raises PinterestError if its JSON has no id or has exceptions."""
+        """Send a POST or PATCH and return the response. Raises PinterestError for exceptions or no id in the JSON."""
         body = json.dumps(content).encode()
         request = Request(
             method=method,
@@ -236,7 +236,7 @@ class Api:
 
 
 def _require_content(is_valid: object, response: Response, purpose: str, problem: str) -> None:
-    """Raise PinterestError unless the content of a successful response is valid. `problem` ends the message."""
+    """Raise PinterestError "Pinterest answered … to the request to `purpose`, but `problem`" if not `is_valid`."""
     if not is_valid:
         text = f"Pinterest answered {response.status} to the request to {purpose}, but {problem}"
         rid = f" [x-pinterest-rid {response.request_id}]"
@@ -244,5 +244,5 @@ def _require_content(is_valid: object, response: Response, purpose: str, problem
 
 
 def to_text(value: object) -> str:
-    """Return a value of Pinterest's JSON as text; "" for null."""
+    """Return a value of Pinterest's JSON as text, or "" for null."""
     return "" if value is None else str(value)

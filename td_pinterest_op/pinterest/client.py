@@ -37,10 +37,10 @@ Advice = Mapping[int | None, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request to Pinterest. `path` is below the endpoint. `purpose` completes "the request to …".
+    """A request to Pinterest. `path`: what follows the endpoint in the URL. `purpose` completes "the request to …".
 
-    `advice`: where there is more to say than the policy does. `records`: how many it has; more than one can be sent in
-    several requests.
+    `advice`: replaces the policy's advice, by Pinterest's code. `records`: how many the request has. More than one
+    can be sent in several requests.
     """
 
     method: str
@@ -75,7 +75,7 @@ class TokenSource:
         return self._auth
 
     def replace_token(self, used: AuthBase, *, has_worked: bool) -> bool:  # noqa: ARG002 - for other sources
-        """Replace the token `used` after a 401; return whether there is another. `has_worked`: it once was accepted."""
+        """Replace token `used` after a 401, or return False if that cannot help. `has_worked`: `used` once worked."""
         return False
 
 
@@ -117,7 +117,7 @@ class Client:
 
     @contextlib.contextmanager
     def check_writes(self, check: Callable[[], None]) -> Iterator[None]:
-        """Call `check` before each write request that is sent in the block; an error from `check` ends that request."""
+        """Call `check` before each write request in the `with` block. An error from `check` stops the request."""
         before, self._check_write = self._check_write, check
         try:
             yield
@@ -125,7 +125,7 @@ class Client:
             self._check_write = before
 
     def send(self, request: Request, tokens: TokenSource) -> Response:
-        """Send a request, and again after each failure that may pass; return the successful response.
+        """Send a request, and repeat it after each failure that may pass. Returns the successful response.
 
         Raises the error of the policy, MaybeAppliedError, ConnectionBrokenError, and StoppedError.
         """
@@ -149,7 +149,7 @@ class Client:
             raise
 
     def _send_once(self, request: Request, auth: AuthBase, *, is_retry: bool) -> Response | _FailedAttempt:
-        """Send the request once, when the rate limits allow it, and count it."""
+        """Send a request once, when the rate limits allow, and count it. Returns the response or the failed attempt."""
         permit, waited = self.rate_limiter.acquire_permit(write=request.write)
         response: Response | None = None
         url = self.endpoint.rstrip("/") + request.path
@@ -163,7 +163,7 @@ class Client:
             self.last_request_id, self.last_headers = response.request_id, response.headers
             if self.on_response:
                 self.on_response(request, response)
-            return _explain_refusal(request, response) or response
+            return _build_failed_attempt(request, response) or response
         except NoResponseError as error:
             decision = FAILURES[error.failure]
             text = f"no response from Pinterest ({error}) to the request to {request.label}"
@@ -194,7 +194,7 @@ class Client:
         self.counts.add(waiting_seconds=wait)
 
     def _wait_out_throttling(self, failed: _FailedAttempt, wait: float) -> None:
-        """Delay all requests after a 429 response. Raises its error if no request has succeeded for a long time."""
+        """Delay all requests by `wait` seconds after a 429. Raises `failed.error` if all failed for a long time."""
         now, since = self.timing.monotonic(), self._throttled_since  # which another thread may change meanwhile
         if since is None:
             since = self._throttled_since = now
@@ -215,7 +215,7 @@ class Client:
             raise ConnectionBrokenError(str(error), status=error.status, code=error.code)
 
     def _read_requested_wait(self, failed: _FailedAttempt) -> float:
-        """Return the seconds that a failed response asks to wait. Raises the error of `failed` if they are too many."""
+        """Return the seconds that a failed response asks to wait. Raises `failed.error` for more than is allowed."""
         now = self.timing.now()
         seconds = read_retry_after(failed.headers, now=now)
         if seconds is None and failed.decision.recovery is Recovery.WAIT:
@@ -228,8 +228,8 @@ class Client:
         return seconds or 0.0
 
 
-def _explain_refusal(request: Request, response: Response) -> _FailedAttempt | None:
-    """Return the failed attempt for a response that reports a failure, or None for a success."""
+def _build_failed_attempt(request: Request, response: Response) -> _FailedAttempt | None:
+    """Return a _FailedAttempt that describes a failed response, or None for a success."""
     status, code, message = response.status, response.code, response.message
     decision = judge_response(status, code, message)
     if decision is None:

@@ -67,7 +67,7 @@ class Grant:
 
 
 def describe_missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCOPES) -> str:
-    """Return the needed scopes that were not granted, such as "scope ads:write"; "" if `granted` is empty (unknown)."""
+    """Return the missing scopes as text ("scope ads:write"), or "" for none, or if `granted` is empty (unknown)."""
     missing = [scope for scope in needed if granted and scope not in granted]
     return f"scope{'' if len(missing) == 1 else 's'} {' and '.join(missing)}" if missing else ""
 
@@ -89,8 +89,8 @@ class Bearer(AuthBase):
 class Tokens(TokenSource):
     """Supplies the access tokens of a run, and renews them with a refresh token. May be used from several threads.
 
-    `refresh_token`: the one to use next. `on_new_refresh_token(token, seconds)` is called at once for each new one, and
-    with None when Pinterest sent no new one. `seconds`: how long the one to use next is valid, None if unknown.
+    `refresh_token`: for the next renewal. `on_new_refresh_token(token, seconds)` is called at once for each new token,
+    and with None when Pinterest sent no new token. `seconds`: how long `refresh_token` is valid, None if unknown.
     `read_stored_token()` returns the token that is stored now, None if unknown: another task may have renewed it.
     `scopes` and `refresh_expires_in` (in seconds, None if unknown) come from the last response.
     """
@@ -124,10 +124,10 @@ class Tokens(TokenSource):
             return self._bearer
 
     def replace_token(self, used: AuthBase, *, has_worked: bool) -> bool:
-        """Replace the token `used` after a 401; return whether there is another. `has_worked`: it once was accepted.
+        """Replace token `used` after a 401, or return False if that cannot help. `has_worked`: `used` once worked.
 
-        The refusal of an earlier token is no evidence about the current one. The current one is renewed if it was ever
-        accepted. One that never was is renewed once: if the next one is refused as well, the token is not the cause.
+        The refusal of an earlier token is no evidence about the current token. A token that has worked is renewed. A
+        token that has not is renewed once: if the next token is refused as well, the token is not the cause.
         """
         with self._lock:
             if self._bearer is not used:
@@ -140,7 +140,7 @@ class Tokens(TokenSource):
             return True
 
     def _adopt_stored_token(self) -> bool:
-        """Switch to the stored refresh token; return False if it is unknown, or this run has used it already."""
+        """Switch to the stored refresh token. Return False if that token is unknown or was already used."""
         stored = self.read_stored_token()
         if stored is None or stored in self._seen_tokens:
             return False
@@ -168,7 +168,7 @@ class Tokens(TokenSource):
         return self._accept_grant(grant)
 
     def _accept_grant(self, grant: Grant) -> Bearer:
-        """Store a grant's new refresh token; return its access token. Raises AccountError if a scope is missing."""
+        """Store a grant's new refresh token and return the access token. Raises AccountError for a missing scope."""
         issued = None if grant.refresh_token == self.refresh_token else grant.refresh_token
         if issued:
             self.refresh_token = issued
@@ -187,7 +187,7 @@ class Tokens(TokenSource):
 def request_grant(
     client: Client, form: Mapping[str, str], *, client_id: Secret, client_secret: Secret, purpose: str, advice: Advice
 ) -> Grant:
-    """Send a form to the token endpoint; return the issued tokens. Raises AccountError and PinterestError."""
+    """Return the tokens issued for a form. A refusal raises AccountError, whose message has `purpose` and `advice`."""
     app = HTTPBasicAuth(client_id.reveal(), client_secret.reveal())
     Secret(f"{client_id.reveal()}:{client_secret.reveal()}")  # masked in base64 as well, as a pair
     request = Request(

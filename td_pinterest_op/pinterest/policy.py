@@ -88,11 +88,11 @@ _OTHER_RESPONSES = {
 }
 
 
-def judge_response(status: int, code: int | None, message: str = "") -> Decision | None:
-    """Return the decision about a failed response, or None for a success (2xx). `message`: Pinterest's, not masked."""
+def judge_response(status: int, code: int | None, unmasked_message: str = "") -> Decision | None:
+    """Return the Decision (retry, renew the token or give up) after a response, or None for a success (2xx)."""
     if 200 <= status < 300:
         return None
     for of_status, of_code, pattern, decision in RESPONSES:
-        if status == of_status and of_code in (None, code) and re.search(pattern, message, re.IGNORECASE):
+        if status == of_status and of_code in (None, code) and re.search(pattern, unmasked_message, re.IGNORECASE):
             return decision
     return _OTHER_RESPONSES.get(status // 100, _IN_DOUBT)

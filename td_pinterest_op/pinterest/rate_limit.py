@@ -53,7 +53,7 @@ class RateLimiter:
         self._lock = threading.Lock()
 
     def acquire_permit(self, *, write: bool) -> tuple[Permit, float]:
-        """Wait until a request (`write`: one that writes) may be sent; return its permit and the seconds waited.
+        """Wait until a request (a write request if `write`) may be sent. Returns a permit and the seconds waited.
 
         The permit is for `release_permit`. Raises StoppedError once `stop` was called, or the run was asked to end.
         """
@@ -73,7 +73,7 @@ class RateLimiter:
             waited += step
 
     def wait(self, seconds: float) -> None:
-        """Wait `seconds` before one request, without delaying others. Raises StoppedError like `acquire_permit`."""
+        """Wait `seconds` before a request, without delaying others. Raises StoppedError like `acquire_permit`."""
         until = self._clock() + seconds
         self.waits += 1
         while (left := until - self._clock()) > 0:
@@ -81,7 +81,7 @@ class RateLimiter:
             self._sleep(min(left, _POLL_SECONDS))
 
     def _log_wait(self, delay: float) -> None:
-        """Log that requests wait, if the wait is long: once for all that wait at the same time."""
+        """Log a long wait, once for all requests that wait at the same time."""
         with self._lock:
             until = self._clock() + delay
             if delay < _LONG or until <= self._logged_until:
@@ -92,7 +92,7 @@ class RateLimiter:
 
     @property
     def pause(self) -> float:
-        """The seconds until the next write request may be sent; 0 if it may be sent now."""
+        """The seconds until the next write request may be sent, or 0 if that is now."""
         with self._lock:
             return max(self._compute_delay(write=True), 0.0)
 
@@ -103,7 +103,7 @@ class RateLimiter:
             raise StoppedError(f"the request was not sent, because the run has failed: {self._stopped}")
 
     def _compute_delay(self, write: bool) -> float:
-        """Return the seconds until a request (a write request if `write`) is allowed; 0 or less if it is now."""
+        """Return the seconds until a request (a write request if `write`) is allowed. 0 or less means now."""
         now = self._clock()
         delay = self._not_before - now
         for window, limit in self._windows.items() if write else ():
@@ -114,7 +114,7 @@ class RateLimiter:
         return delay
 
     def release_permit(self, permit: Permit, headers: Mapping[str, str] | None = None) -> None:
-        """Record that a permitted request has ended. Its response's `headers` may lower the limits for writes."""
+        """Record that a permit's request has ended. The response's `headers` may lower the limits for writes."""
         with self._lock:
             permit.completed_at = self._clock()
             for quota, window in parse_quotas(headers or {}) if permit.write else ():
@@ -123,7 +123,7 @@ class RateLimiter:
                     self._windows[float(window)] = min(max(quota, 1), self._permits.maxlen or 1)
 
     def block_for(self, seconds: float) -> bool:
-        """Delay all requests by `seconds`; return False if an earlier call already delays them for about as long."""
+        """Delay all requests by `seconds`. Return False if an earlier call already delays all about as long."""
         with self._lock:
             now, before = self._clock(), self._not_before
             self.waits += 1

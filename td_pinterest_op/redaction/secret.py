@@ -42,7 +42,7 @@ _parts: defaultdict[int, set[str]] = defaultdict(set)
 
 
 class Secret:
-    """A credential. It is shown as `***` wherever it is printed, formatted or logged; only `reveal()` returns it."""
+    """A credential that is shown as `***` wherever it is printed, formatted or logged. Only `reveal()` returns it."""
 
     __slots__ = ("_value",)
 
@@ -56,7 +56,7 @@ class Secret:
                 _parts[length].update(form[start : start + length] for start in range(len(form) - length + 1))
 
     def reveal(self) -> str:
-        """Return the credential itself, for the request that needs it."""
+        """Return the credential as plain text, for the request that needs it."""
         return self._value
 
     @property

@@ -12,11 +12,11 @@ from td_pinterest_op.run_history.table import FOLLOW_UP, LIFT, RUN, SUCCESS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceReport:
-    """What a report shows of one audience: its entries (oldest first), and the newest of each kind or None.
+    """What a report shows of one audience: its history (`entries`, oldest first), and the newest entry of each kind.
 
-    `audience_id` is "" if no entry has one. `title`: the newest known name, or else the id. `latest_entry`: the last
-    run or, without a run, the last follow-up. `size`, `size_since_run`: the newest with a size, of all and of those
-    after the last run. `lift`: the newest successful comparison. `bars`: the funnel of the last run.
+    `audience_id` is "" if no entry has an id. `title`: the newest known name, or else the id. `latest_entry`: the last
+    run or, without a run, the last follow-up. `size`, `size_since_run`: the newest entry with a size, of all and of
+    those after the last run. `lift`: the newest successful comparison. `bars`: the funnel of the last run.
     """
 
     audience_id: str
@@ -33,7 +33,7 @@ class AudienceReport:
 
 
 def build_audience_reports(entries: Sequence[Entry], *, audience_id: str | None = None) -> list[AudienceReport]:
-    """Return the reports about all audiences, or only that about `audience_id`, sorted by the audiences' names.
+    """Return the reports about all audiences, or only the one about `audience_id`, sorted by the audiences' names.
 
     Raises SettingsError if the audience has no entry, or if there is neither a run nor a follow-up with a status.
     """
@@ -58,7 +58,7 @@ def build_audience_reports(entries: Sequence[Entry], *, audience_id: str | None 
 
 
 def _select_entries(entries: Sequence[Entry], audience_id: str) -> list[Entry]:
-    """Return the entries with an audience's id, and those without any id that have its name or its workflow."""
+    """Return the entries of an audience: those with its id, and those without any id but with its name or workflow."""
     own = [entry for entry in entries if entry.get_text("audience_id") == audience_id]
     texts = {name: {entry.get_text(name) for entry in own} for name in ("audience_id", "audience_name", "workflow")}
     selected = {}
@@ -71,7 +71,7 @@ def _select_entries(entries: Sequence[Entry], audience_id: str) -> list[Entry]:
 
 
 def _build_report(audience_id: str, entries: Sequence[Entry]) -> AudienceReport | None:
-    """Return the report about one audience, or None if its entries have neither a run nor a status."""
+    """Return the report about one audience, or None if its `entries` contain neither a run nor a known status."""
     previous, run = [None, None, *(entry for entry in entries if entry.kind == RUN)][-2:]
     start = run.at if run else None
     later = [entry for entry in entries if entry.kind == FOLLOW_UP and not (start and entry.at and entry.at < start)]
@@ -97,5 +97,5 @@ def _build_report(audience_id: str, entries: Sequence[Entry]) -> AudienceReport 
 
 
 def _find_newest(entries: Sequence[Entry], column: str) -> Entry | None:
-    """Return the newest entry that has a value in a column, or None. `entries`: the oldest first."""
+    """Return the newest entry that has a value in a column of the history, or None. `entries`: the oldest first."""
     return next((entry for entry in reversed(entries) if entry.get_text(column)), None)

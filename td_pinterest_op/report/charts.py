@@ -26,6 +26,7 @@ def draw_line_chart(points: Points, *, label: str, value_format: str = "{:,.0f}"
 
 
 def _draw_chart(points: Points, *, size: str, label: str, value_format: str) -> Markup:
+    """Return a line chart in one `size` ("wide" or "narrow"). Other parameters: see `draw_line_chart`."""
     width, height, font, most_ticks = _SIZES[size]
     ticks, form = _choose_ticks(points, maximum=most_ticks)
     chart = pygal.DateTimeLine(

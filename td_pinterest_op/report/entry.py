@@ -18,7 +18,7 @@ _LARGEST = 10**15  # no figure of an export or of Pinterest is larger
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A run (`kind` RUN), a check of an audience's status (FOLLOW_UP) or a comparison with its control group (LIFT).
+    """An entry of a report: a run (`kind` RUN), an audience's status (FOLLOW_UP) or a control group comparison (LIFT).
 
     `outcome` is SUCCESS or FAILED. `key` is the same for two entries of one run. `values`: figures and ids, by the name
     of their column in the history table. `invalid_by_reason`: the most frequent first. `lift`: figures of a comparison.
@@ -53,7 +53,7 @@ class Entry:
 
     @property
     def action_word(self) -> str:
-        """The entry's action for a table, such as "Replaced" ("Replace" if failed or dry), or its kind: "Follow-up"."""
+        """The entry in a word, for a page: "Replaced" ("Replace" for a failed or dry run), or "Follow-up" (a check)."""
         action = self.get_text("action")
         if self.kind in _WORDS or not action:
             return _WORDS.get(self.kind, "Run")
@@ -72,9 +72,9 @@ class Entry:
 
 
 def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str = "") -> Entry:
-    """Return the entry for a history row, for a run's statistics, or for an audience's state in `pinterest_status`.
+    """Return the report entry for `row`: a history row, a run's statistics, or an audience's state.
 
-    `at` and `error` are used if the row has no time or no error.
+    The state is that of `pinterest_status`. `at` and `error` are used if the row has no time or no error.
     """
     every = flatten(row)
     # Only what is known by name: an export of a table can hold anything.
@@ -108,6 +108,7 @@ def parse_time(value: object) -> datetime | None:
 
 
 def _parse_number(value: Any) -> float | None:
+    """Return a value as a number, or None if the value is not a number, or larger than any figure can be."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -118,6 +119,6 @@ def _parse_number(value: Any) -> float | None:
 
 
 def _parse_mapping(value: object) -> Mapping[str, Any]:
-    """Return a value as a mapping, parsed if it is JSON text; an empty mapping for any other value."""
+    """Return a value as a mapping, parsed if it is JSON text, or an empty mapping for any other value."""
     parsed = json.loads(value) if isinstance(value, str) and value.strip() else value
     return parsed if isinstance(parsed, Mapping) else {}

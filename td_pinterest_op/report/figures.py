@@ -6,12 +6,12 @@ from td_pinterest_op.runtime import clock
 
 
 def format_number(value: float | None) -> str:
-    """Return a number as text: `12345.0` as "12,345"; "–" for None."""
+    """Return a number as text, such as "12,345", or "–" for None."""
     return "–" if value is None else f"{value:,.0f}"
 
 
 def format_share(part: float | None, whole: float | None) -> str:
-    """Return `part` in per cent of `whole`, such as "1.2 %" or "12 %"; "–" if either is missing or `whole` is 0."""
+    """Return `part` in per cent of `whole`, as "1.2 %" or "12 %", or "–" if either is missing or `whole` is 0."""
     if part is None or not whole:
         return "–"
     percent = 100 * part / whole
@@ -21,7 +21,7 @@ def format_share(part: float | None, whole: float | None) -> str:
 
 
 def format_change(now: float | None, before: float | None) -> str:
-    """Return the change of a figure from `before` to `now`: "+12", "−3" or "same"; "" if one of them is None."""
+    """Return the change of a figure from `before` to `now`: "+12", "−3", "same", or "" if either is None."""
     if now is None or before is None:
         return ""
     difference = round(now - before)
@@ -29,10 +29,10 @@ def format_change(now: float | None, before: float | None) -> str:
 
 
 def format_duration(seconds: float | None) -> str:
-    """Return a duration in seconds as text; "–" for None."""
+    """Return a duration in seconds as text, or "–" for None."""
     return "–" if seconds is None else clock.format_duration(seconds)
 
 
 def format_time(at: datetime | None) -> str:
-    """Return a time as "25 Nov 2026, 07:00 UTC" with no-break spaces; "at an unknown time" for None."""
+    """Return a time as "25 Nov 2026, 07:00 UTC" with no-break spaces, or "at an unknown time" for None."""
     return f"{at:%d %b %Y, %H:%M} UTC".lstrip("0").replace(" ", "\N{NO-BREAK SPACE}") if at else "at an unknown time"

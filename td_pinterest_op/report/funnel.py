@@ -31,7 +31,7 @@ class Bar:
 
 
 def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
-    """Return the bars of a run's funnel. `size_entry`: the newest entry since the run with the audience's size.
+    """Return the bars of a run's funnel chart. `size_entry`: the latest entry after the run with the audience's size.
 
     LOST bars of zero are left out. If the run read no row, the list is empty.
     """
@@ -88,7 +88,7 @@ def _build_result_bars(run: Entry) -> Iterator[Bar]:
 
 
 def _build_matched_bar(run: Entry, size_entry: Entry | None) -> Bar:
-    """Return the bar of all people whom Pinterest matched in the audience. `size_entry`: the entry with its size."""
+    """Return the bar of the audience's matched people. `size_entry`: the history entry with their number, if any."""
     if size_entry is None or (count := size_entry.get_number("audience_size")) is None:
         return Bar(kind=MATCHED, label="Matched by Pinterest", count=None, note="not known yet")
     of = "in the whole audience, " if run.get_text("action") == "add_people_to_current_audience" else ""
@@ -96,7 +96,7 @@ def _build_matched_bar(run: Entry, size_entry: Entry | None) -> Bar:
 
 
 def _place_bars(bars: list[Bar]) -> list[Bar]:
-    """Return the bars with `start` and `width` set: a LOST bar starts where the next KEPT bar ends."""
+    """Return the bars with `start` and `width` set. A bar of lost people starts at the end of the remaining people."""
     widest, left, placed = max(bar.count or 0 for bar in bars), 0.0, []
     for bar in bars:
         count = bar.count or 0

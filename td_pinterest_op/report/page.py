@@ -21,10 +21,10 @@ _MOST_ENTRIES, _MOST_ENTRIES_OF_ALL = 800, 4000
 
 
 def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now: datetime) -> str:
-    """Return the HTML report about one or several audiences. The HTML also has the entries, for later reports to read.
+    """Return the HTML report about one audience, or about all (`audience_id` None), made of the history's `entries`.
 
-    `entries` are in the order of time. Raises SettingsError if no entry is about `audience_id`, or if there is neither
-    a run nor a follow-up.
+    `entries` are in the order of time. The page stores them for later reports. Raises SettingsError if no entry is
+    about `audience_id`, or if there is neither a run nor a follow-up.
     """
     audiences = build_audience_reports(entries, audience_id=audience_id)
     if len(audiences) == 1:
@@ -53,13 +53,13 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
 
 
 def _draw_charts(entries: Sequence[Entry]) -> dict[str, Markup]:
-    """Return charts over time by their headings, without those of fewer than two points."""
+    """Return a report's line charts over time by their headings. Charts of fewer than two points are left out."""
     read = [(entry, entry.at, entry.get_number("rows_read")) for entry in entries]
     rejected = [(at, 100 * (entry.get_number("rows_invalid") or 0) / rows) for entry, at, rows in read if at and rows]
-    matched = [(at, 100 * share) for at, share in _build_points(entries, "match_ratio")]
+    matched = [(at, 100 * share) for at, share in _build_chart_points(entries, "match_ratio")]
     # Charts of shares that are all zero are left out.
     rejected, matched = (points if any(share for _, share in points) else [] for points in (rejected, matched))
-    sizes, members = _build_points(entries, "audience_size"), _build_points(entries, "members")
+    sizes, members = (_build_chart_points(entries, column) for column in ("audience_size", "members"))
     ratio = "Share of these records that Pinterest matched, about"
     rows = (
         ("People matched by Pinterest", "Matched people over time, as Pinterest counts them", "{:,.0f}", sizes),
@@ -74,12 +74,13 @@ def _draw_charts(entries: Sequence[Entry]) -> dict[str, Markup]:
     return {heading: chart for heading, chart in charts.items() if chart}
 
 
-def _build_points(entries: Sequence[Entry], name: str) -> list[tuple[datetime, float]]:
-    return [(entry.at, number) for entry in entries if entry.at and (number := entry.get_number(name)) is not None]
+def _build_chart_points(entries: Sequence[Entry], column: str) -> list[tuple[datetime, float]]:
+    """Return the time and the number in a `column` of each history entry that has both."""
+    return [(entry.at, number) for entry in entries if entry.at and (number := entry.get_number(column)) is not None]
 
 
 def _build_stored_row(entry: Entry) -> dict[str, Any]:
-    """Return an entry's known values, masked, in the form in which a page stores them."""
+    """Return an entry's known values, masked, in the form in which a page stores them for later reports."""
     values = {name: value for name, value in entry.values.items() if value is not None and value != ""}
     return {
         **{name: mask(value) if isinstance(value, str) else value for name, value in values.items()},

@@ -47,7 +47,7 @@ def add_run_to_page(path: Path, statistics: Mapping[str, Any], *, error: str, no
 
 
 def _read_earlier_entries(path: Path) -> list[Entry]:
-    """Return the entries in the existing page, or none if there is no file. Raises OSError, SettingsError."""
+    """Return the entries stored in the page `path`, or [] if there is no file. Raises OSError, SettingsError."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -65,13 +65,14 @@ def read_page_entries(page: str) -> Iterator[Entry] | None:
 
 
 def _parse_entries(data: str) -> Iterator[Entry]:
+    """Yield the entries of the JSON list that a report page contains."""
     yield from map(make_entry, json.loads(data))
 
 
 def collect_entries(entries: Iterable[Entry], *, name: str) -> list[Entry]:
     """Return the history entries that a lazy iterator parses, oldest first. `name`: the parsed file, for messages.
 
-    Raises SettingsError, with the `name` of the text, if the text cannot be read, or has no entry.
+    Raises SettingsError, whose message has the `name`, if the file cannot be parsed, or has no entry.
     """
     try:
         read = list(entries)

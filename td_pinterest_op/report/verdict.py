@@ -6,7 +6,7 @@ from datetime import timedelta
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import format_number, format_time
 from td_pinterest_op.run_history.table import FAILED
-from td_pinterest_op.stats import Condition, find_condition
+from td_pinterest_op.stats import Condition, classify_status
 
 _MATCHING_TIME = timedelta(hours=48)
 
@@ -72,7 +72,7 @@ def choose_report_text(run: Entry | None, follow_up: Entry | None) -> ReportText
     text = _ACTION_TEXTS.get(run.get_text("action") if run else "", _SENT_TEXT)
     # A follow-up has nothing to add to the text of an action that needs no waiting.
     if follow_up and text.tone == "waiting":
-        return _describe_follow_up(follow_up)
+        return _describe_status_check(follow_up)
     assert run is not None  # noqa: S101 - the caller has one of the two
     sent = run.get_number("records_sent")
     if not sent and "{sent}" in text.headline:
@@ -84,6 +84,7 @@ def choose_report_text(run: Entry | None, follow_up: Entry | None) -> ReportText
 
 
 def _describe_failure(run: Entry) -> ReportText:
+    """Return the report's text about a failed run: what was sent, why the run failed, and what to do."""
     changes = sum(run.get_number(f"mirror_{name}") or 0 for name in ("joined", "resent", "left"))
     planned, unit = (changes, "changes") if run.is_mirror else (run.allowed_count or 0, "people")
     sent, progress = run.get_number("records_sent"), ""
@@ -98,10 +99,11 @@ def _describe_failure(run: Entry) -> ReportText:
     )
 
 
-def _describe_follow_up(follow_up: Entry) -> ReportText:
+def _describe_status_check(follow_up: Entry) -> ReportText:
+    """Return the report's text about an audience at its last status check: its state, its size, and what to do."""
     status, size = follow_up.get_text("audience_status"), follow_up.get_number("audience_size")
     people = "its size is not known yet" if size is None else f"about {format_number(size)} matched people"
-    when, condition = format_time(follow_up.at), find_condition(status)
+    when, condition = format_time(follow_up.at), classify_status(status)
     if condition is Condition.READY:
         return ReportText(
             headline=f"The audience is ready: {people}",

@@ -1,7 +1,7 @@
 """Derives from history rows the size of each audience at the last follow-up, and the number of records in each list.
 
-The number of records in a list is known if it was written by nothing but one create or replace, or by a mirror that
-began with its own list, and no failure or erasure came later.
+The number of records in a list is known if nothing wrote the list but one create or replace, or a mirror that began
+without other people in the list, and no failure or erasure came later.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ COLUMNS_READ = (
     *("time", "kind", "outcome", "workflow", "action", "audience_id", "audience_size", "audience_status"),
     *("customer_list_id", "dry_run", "requests_sent", "members", "mirror_mode"),
 )
-"""The columns that `build_audience_history` needs."""
+"""The columns of the history table that `build_audience_history` needs."""
 
 _FILLING = frozenset({"create_new_audience", "replace_current_audience", "clear_current_audience"})
 _MIRROR = "mirror_current_audience"
@@ -25,22 +25,22 @@ _ERASING = "erase"
 _HARMLESS = frozenset({*_FILLING, *_MIRRORING, _ERASING, "delete_current_audience"})
 
 
-class Members(NamedTuple):
-    """The known number of records in a customer list. `is_sent`: a single run sent all of them."""
+class ListSize(NamedTuple):
+    """The known number of records in a customer list. `is_from_one_run`: whether a single run sent all of them."""
 
-    records: int
-    is_sent: bool
+    record_count: int
+    is_from_one_run: bool
 
 
 class AudienceHistory(NamedTuple):
-    """The sizes of audiences, by audience id, and the known `members` of customer lists, by list id."""
+    """The size of each audience at the last follow-up, by audience id, and the known sizes of lists, by list id."""
 
-    sizes: Mapping[str, int]
-    members: Mapping[str, Members]
+    audience_sizes: Mapping[str, int]
+    list_sizes: Mapping[str, ListSize]
 
 
-def select_audience_rows(table: str, audience_ids: Collection[str]) -> str:
-    """Return the query for the rows that `build_audience_history` needs about some audiences."""
+def build_history_query(table: str, audience_ids: Collection[str]) -> str:
+    """Return a query for the rows of the history table that `build_audience_history` needs about some audiences."""
     name, ids = quote_name(table), ", ".join(map(quote_literal, audience_ids))
     return (
         "-- td_pinterest_op: what the history knows of these audiences\n"
@@ -52,9 +52,9 @@ def select_audience_rows(table: str, audience_ids: Collection[str]) -> str:
 
 
 def build_audience_history(rows: Iterable[Row]) -> AudienceHistory:
-    """Return the audience sizes and list members that the history's rows show; the rows may be in any order."""
+    """Return the audience sizes and list sizes that rows of the history show. The rows may be in any order."""
     ordered = sorted(rows, key=lambda row: int(row["time"] or 0))
-    sizes = {
+    audience_sizes = {
         str(row["audience_id"]): int(row["audience_size"])
         for row in ordered
         if row["kind"] == FOLLOW_UP
@@ -63,52 +63,48 @@ def build_audience_history(rows: Iterable[Row]) -> AudienceHistory:
     }
     runs = [row for row in ordered if row["kind"] == RUN and _may_have_written(row)]
     lists = dict.fromkeys(run["customer_list_id"] for run in runs if run["customer_list_id"])
-    members = {list_id: known for list_id in lists if (known := _count_known_members(list_id, runs))}
-    return AudienceHistory(sizes=sizes, members=members)
+    list_sizes = {list_id: size for list_id in lists if (size := _find_list_size(list_id, runs))}
+    return AudienceHistory(audience_sizes=audience_sizes, list_sizes=list_sizes)
 
 
 def _may_have_written(run: Row) -> bool:
-    """Whether the run may have changed the audience. True for a failed run without statistics."""
+    """Whether a run may have changed its audience. True for a failed run without statistics."""
     is_unknown = run["outcome"] == FAILED and run["requests_sent"] is None
     return not run["dry_run"] and bool(run["requests_sent"] or run["members"] is not None or is_unknown)
 
 
-def _has_sent_all_members(run: Row) -> bool:
-    """Whether this run alone sent all the records that the list contains after it."""
+def _has_sent_whole_list(run: Row) -> bool:
+    """Whether a run alone sent all the records that its customer list contained afterwards."""
     return run["members"] is not None and (run["action"] in _FILLING or run["mirror_mode"] == "replace")
 
 
-def _count_known_members(list_id: str, runs: Sequence[Row]) -> Members | None:
-    """Return the number of records in a customer list, or None if the runs do not determine it."""
+def _find_list_size(list_id: str, runs: Sequence[Row]) -> ListSize | None:
+    """Return the number of records in a customer list, or None if the rows of `runs` leave the number open."""
     list_runs = [run for run in runs if run["customer_list_id"] == list_id]
     # Of runs of the same second: a failure, then an add after a remove.
     last_run = min(list_runs, key=lambda run: (-run["time"], run["outcome"] != FAILED, run["action"] or ""))
     counting_runs = [run for run in list_runs if run["members"] is not None and run["workflow"] == last_run["workflow"]]
-    beginnings = [run["time"] for run in counting_runs if run["action"] == _MIRROR or _has_sent_all_members(run)]
+    beginnings = [run["time"] for run in counting_runs if run["action"] == _MIRROR or _has_sent_whole_list(run)]
     is_shared = any(run["members"] is None and run["outcome"] == SUCCESS for run in list_runs)
     if last_run["members"] is None or last_run["outcome"] == FAILED or is_shared or not beginnings:
         return None
     workflows = {run["workflow"] for run in runs if run["customer_list_id"] == list_id or run["action"] == _ERASING}
     known_since = min(beginnings)
-    if any(
-        _is_untracked_change(run, last_run, members_known_since=known_since, list_workflows=workflows) for run in runs
-    ):
+    if any(_is_untracked_change(run, last_run, size_known_since=known_since, workflows=workflows) for run in runs):
         return None
-    return Members(records=last_run["members"], is_sent=_has_sent_all_members(last_run))
+    return ListSize(record_count=last_run["members"], is_from_one_run=_has_sent_whole_list(last_run))
 
 
-def _is_untracked_change(
-    run: Row, last_run: Row, *, members_known_since: int, list_workflows: Collection[str | None]
-) -> bool:
-    """Whether `run` may have changed the list of `last_run` in an unknown way: it erased people, failed or was killed.
+def _is_untracked_change(run: Row, last_run: Row, *, size_known_since: int, workflows: Collection[str | None]) -> bool:
+    """Whether `run` may have changed the list of `last_run` by an unknown number of records: by an erasure or failure.
 
-    `last_run`: the last one that filled or changed the list. `members_known_since`: the first time at which all its
-    members were known. `list_workflows`: those that write to the list, or erase.
+    `last_run`: the last run that wrote to the list. `size_known_since`: time of the first run after which the size of
+    the list was known. `workflows`: those that write to the list or erase people. A killed run's row names no more.
     """
     is_unnamed = not run["customer_list_id"] and run["audience_id"] == last_run["audience_id"]
     if is_unnamed and run["action"] not in _HARMLESS:
-        return bool(run["time"] >= members_known_since)
+        return bool(run["time"] >= size_known_since)
     is_nameless = not run["action"] and not run["audience_id"]
-    is_killed = run["outcome"] == FAILED and is_nameless and run["workflow"] in list_workflows
+    is_killed = run["outcome"] == FAILED and is_nameless and run["workflow"] in workflows
     is_change = run["action"] == _ERASING or (is_unnamed and run["action"] in _MIRRORING) or is_killed
     return is_change and bool(run["time"] >= last_run["time"])

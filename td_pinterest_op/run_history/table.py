@@ -1,7 +1,7 @@
-"""The history table: its columns, its rows (for each run, audience of a follow-up, and lift comparison), and its SQL.
+"""The columns, rows and SQL of the history table. A row is about a run, an audience's follow-up or a lift comparison.
 
 Each statement begins with a line that names its purpose. A retried attempt may write a row twice: readers take the last
-one of each session, attempt, task, audience and action.
+row of each session, attempt, task, audience and action.
 """
 
 import json
@@ -20,14 +20,14 @@ RUN, FOLLOW_UP, LIFT = "run", "follow-up", "lift"
 SUCCESS, FAILED = "success", "failed"
 
 Row = Mapping[str, Any]
-"""A row of the table, by the names of its columns. A missing column is NULL."""
+"""A row of the history table: its values by column name. A missing column is NULL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the history table. Its value for a run is the entry of that name in `flatten(statistics)`.
+    """A column of the history table. For a run, it holds the statistic whose flat name (see `flatten`) is `name`.
 
-    `type` is Trino's; `json` is stored as text. `is_free`: text from elsewhere, which could name a person or a secret.
+    `type` is Trino's, or `json`, stored as text. `is_free`: text from elsewhere, which could name a person or a secret.
     """
 
     name: str
@@ -86,7 +86,10 @@ _MIRROR_NAMES = frozenset(name for name in NAMES if name.startswith("mirror_"))
 def flatten(
     mapping: Mapping[str, Any], prefix: str = "", *, separator: str = "_", kept: Collection[str] = JSON_NAMES
 ) -> dict[str, Any]:
-    """Return a nested mapping as a flat one, such as `{"rows_read": 1}`. Mappings named in `kept` stay nested."""
+    """Return a nested mapping as a flat mapping: `{"rows": {"read": 1}}` as `{"rows_read": 1}`.
+
+    Names are in lower case. A mapping whose flat name is in `kept` stays nested. `prefix` precedes all names.
+    """
     values: dict[str, Any] = {}
     for name, value in mapping.items():
         full = f"{prefix}{name}".lower()
@@ -114,12 +117,12 @@ def build_follow_up_row(audience: Mapping[str, Any]) -> Row:
 
 
 def build_lift_row(figures: Mapping[str, Any]) -> Row:
-    """Return the history row for the figures of a comparison with the control group."""
+    """Return the history row of a lift comparison. `figures`: the comparison's result, by column name."""
     return {"kind": LIFT, "summary": figures.get("summary"), "lift": json.dumps(figures)}
 
 
-def create_table(table: str) -> str:
-    """Return the statements that create the history table, or add missing columns to an older one."""
+def build_create_statements(table: str) -> str:
+    """Return SQL statements that create the history table, or add the columns that an earlier version's table lacks."""
     name = quote_name(table)
     columns = ",\n".join(f"  {_format_column_definition(column)}" for column in COLUMNS)
     add = f";\nALTER TABLE {name} ADD COLUMN IF NOT EXISTS "
@@ -127,8 +130,8 @@ def create_table(table: str) -> str:
     return f"-- td_pinterest_op: the table of the history\nCREATE TABLE IF NOT EXISTS {name} (\n{columns}\n){later}"
 
 
-def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
-    """Return the statement that inserts each row, unless the query `unless` returns one. Leaves out unused columns.
+def build_insert_statement(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
+    """Return an INSERT of each row for which the query `unless` finds none, without columns that are NULL in all rows.
 
     `unless` may refer to the columns of the row to insert, as `given.NAME`.
     """
@@ -143,10 +146,10 @@ def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
     )
 
 
-def select_failures(table: str, *, session_uuid: str, attempt_id: str) -> str:
-    """Return the query for the failed runs of an attempt in the task of a row to insert, or in its subtasks.
+def build_failures_query(table: str, *, session_uuid: str, attempt_id: str) -> str:
+    """Return a query with a row for each failed run of an attempt in the task of a row to insert, or in its subtasks.
 
-    It refers to that row, and so belongs into the parameter `unless` of `insert_rows`.
+    It refers to that row: use it as the parameter `unless` of `build_insert_statement`.
     """
     return (
         f"SELECT 1 FROM {quote_name(table)} AS earlier WHERE earlier.session_uuid = {quote_literal(session_uuid)} "
@@ -156,6 +159,7 @@ def select_failures(table: str, *, session_uuid: str, attempt_id: str) -> str:
 
 
 def _format_column_definition(column: Column) -> str:
+    """Return a column's name and type as SQL."""
     return f"{quote_name(column.name)} {'varchar' if column.type == 'json' else column.type}"
 
 

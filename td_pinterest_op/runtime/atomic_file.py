@@ -16,7 +16,7 @@ _SUFFIX = ".td_pinterest_op-new"
 def replace_file(file: Path, text: str, *, mode: int = 0o600) -> None:
     """Replace a file's text atomically: at any moment the file contains either the old or the new text.
 
-    A link is followed. Something else than a file, such as a pipe, is written to. Raises OSError, UnicodeEncodeError.
+    A link is followed. Anything other than a file, such as a pipe, is written to. Raises OSError, UnicodeEncodeError.
     """
     data = text.encode()
     # Before `resolve`: the target of a name like /dev/stdout may have no name of its own.

@@ -1,4 +1,4 @@
-"""The clocks and the sleep of a run, which tests replace; durations as text."""
+"""The clocks and the sleep of a run, which tests replace, and durations as text."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ _LONGEST = 1000 * 365 * DAY  # seconds; no date is later than that from now
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """The clocks of a run (`monotonic` for durations, `now` since 1970) and its `sleep`, all in seconds."""
+    """The clocks of a run (`monotonic` for durations, `now` since 1970) and its function `sleep`, all in seconds."""
 
     monotonic: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
@@ -26,9 +26,9 @@ SYSTEM = Timing()
 
 
 def format_duration(seconds: float, *, now: float | None = None) -> str:
-    """Return a duration as text: "3 min 20 s". `now` (in seconds since 1970) adds its end: "5 min (until 14:05 UTC)".
+    """Return a duration as text, such as "3 min 20 s", and with `now` the time of its end: "5 min (until 14:05 UTC)".
 
-    The text has two units at most. A duration of less than two minutes gets no end.
+    `now`: seconds since 1970. The text has two units at most. A duration of less than two minutes gets no end.
     """
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 ", " ")
@@ -42,7 +42,7 @@ def format_duration(seconds: float, *, now: float | None = None) -> str:
 
 
 def format_resumption(seconds: float, *, now: float) -> str:
-    """Return when a wait ends, as "continues at 14:05:12 UTC, in 19 s". `now`: the time, since 1970."""
+    """Return when a wait ends, as "continues at 14:05:12 UTC, in 19 s". `now`: seconds since 1970."""
     return f"continues at {_format_end(seconds, now, '%H:%M:%S')} UTC, in {format_duration(seconds)}"
 
 

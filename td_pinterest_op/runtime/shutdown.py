@@ -26,7 +26,7 @@ _starting: set[int] = set()
 
 
 def request_end(reason: str) -> None:
-    """Ask the run to end. The error that ends it says "the run was stopped (…)", with `reason`."""
+    """Ask the run to end. The error that ends the run names the `reason`, such as the signal "SIGTERM"."""
     global _reason
     _reason = _reason or reason
 
@@ -37,7 +37,7 @@ def is_requested() -> bool:
 
 
 def raise_if_requested() -> None:
-    """Raise StoppedError if the run was asked to end, but not within `start_thread`, which raises it afterwards."""
+    """Raise StoppedError if the run was asked to end. A thread that starts another does so afterwards."""
     if _reason is not None and threading.get_ident() not in _starting:
         raise StoppedError(f"the run was stopped ({_reason})")
 
@@ -49,11 +49,12 @@ def clear_request() -> None:
 
 
 def run_uninterrupted(function: Callable[[], _T]) -> _T:
-    """Return `function()`, called in a thread that no signal interrupts: `wait_for_protected_work` waits for it."""
+    """Return `function()`, called in a thread that no signal interrupts. A process that must end waits for it."""
     awaited = contextlib.ExitStack()
     awaited.enter_context(protect_saving(_RESPONSE_SECONDS))
 
     def call_protected() -> _T:
+        """Call `function`, for which a process that must end waits a second, and return the result."""
         with awaited:
             return function()
 
@@ -66,7 +67,7 @@ def run_uninterrupted(function: Callable[[], _T]) -> _T:
 
 @contextlib.contextmanager
 def protect_saving(seconds: float = _SAVING_SECONDS) -> Iterator[None]:
-    """Protect a block that saves data: `wait_for_protected_work` waits for its end, for `seconds` at most."""
+    """Protect a `with` block that saves data: a process that must end waits for it, `seconds` at most."""
     key = object()
     _awaited[key] = seconds
     try:
@@ -76,7 +77,7 @@ def protect_saving(seconds: float = _SAVING_SECONDS) -> Iterator[None]:
 
 
 def wait_for_protected_work() -> bool:
-    """Wait for all protected blocks, for each one's `seconds` at most. Returns False if data is not saved yet."""
+    """Before the process ends, wait for work that must not be cut off, within limits. False if data is not saved."""
     begin = time.monotonic()
     while any(time.monotonic() - begin < most for most in tuple(_awaited.values())):
         time.sleep(_POLL_SECONDS)
@@ -84,13 +85,14 @@ def wait_for_protected_work() -> bool:
 
 
 def start_thread(function: Callable[[], _T]) -> Future[_T]:
-    """Call `function` in a daemon thread, and return a future of its result.
+    """Call `function` in a new daemon thread, and return a future with its result or exception.
 
     Raises RuntimeError if no thread starts, and StoppedError if the run was asked to end meanwhile.
     """
     future: Future[_T] = Future()
 
     def complete_future() -> None:
+        """Call `function` in the new thread, and set its result or exception in the future."""
         try:
             future.set_result(function())
         except BaseException as error:

@@ -52,10 +52,10 @@ _C = TypeVar("_C", bound=ConnectionSettings)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedSettings:
-    """The values that a task gives in `result_settings`, and every problem found in its keys and values.
+    """The values that a task gives in `result_settings`, and every problem found in the keys and values.
 
-    `given_values`: by name or alias, None for a wrong one. `secrets`: the workflow secrets that values came from.
-    `lost_digits`: the keys of ids that may have lost digits.
+    `given_values`: by name or alias, None for a wrong value. `secrets`: by setting, the workflow secret that the value
+    came from. `lost_digits`: the keys of ids that may have lost digits.
     """
 
     table: SettingsTable[Any]
@@ -66,32 +66,33 @@ class ParsedSettings:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The value of each setting: its default if it is left out, None if it is wrong."""
+        """The value of each setting, by name: the default for a setting that is left out, None for a wrong value."""
         given, keys = self.given_values, self.table.settings
         return {key.name: given.get(key.name, given.get(key.alias, key.default)) for key in keys}
 
     @property
     def action(self) -> ActionSpec | None:
-        """The action that the settings name, or None if it is wrong or the table has no actions."""
+        """The action that the settings name, or the default. None for a wrong name, or for a task without actions."""
         return self.values.get("action")
 
     @property
     def unused_keys(self) -> list[str]:
-        """The keys that the action does not use, in the order of the table."""
+        """The keys in `result_settings` that the action does not use, in the order in which settings are declared."""
         action, keys = self.action, self.table.by_name.items()
         return [name for name, key in keys if action and name in self.given_values and not key.is_used_by(action)]
 
     def add_problem(self, name: str, text: str, *, code: ProblemCode = "wrong") -> None:
-        """Add a problem of the key `name`. `code`: the kind of problem, see `ProblemCode`."""
+        """Add a problem with the setting `name`. `text`: the message. `code`: the kind, see `ProblemCode`."""
         self.problems.append(Problem(key=name, code=code, text=text))
 
 
 def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[str, str]) -> _C:
-    """Return the settings of an entry point. Raises SettingsError with every problem, a line each, and no credential.
+    """Return the settings in `raw`, checked by `table`, which declares the settings of an entry point.
+
+    Raises SettingsError with every problem, a line each, and no credential.
 
     Args:
-        raw: `result_settings` as digdag passes it: a mapping, or JSON or YAML text of one.
-        table: the settings that there are, and the actions.
+        raw: `result_settings` as digdag passes it: a mapping, or a mapping as JSON or YAML text.
         environ: where credentials that are left out, and `${secret:…}` in any setting, are looked up.
     """
     settings: _C = build_settings(parse_values(raw, table=table, environ=environ))
@@ -99,13 +100,13 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
 
 
 def build_settings(parsed: ParsedSettings) -> Any:
-    """Return parsed values as the settings class of their table. Raises SettingsError with every problem."""
+    """Return parsed values as an instance of the entry point's settings class. Raises SettingsError for problems."""
     if parsed.problems:
         lines = [f"- {problem.key}: {problem.text}" for problem in parsed.problems]
         text = "\n".join([f"result_settings has {format_count(len(lines), 'problem')}:", *lines])
         raise SettingsError(text, problems=parsed.problems)
     table, action, known = parsed.table, parsed.action, parsed.values
-    keys = find_declared_settings(table.kind)
+    keys = find_declared_settings(table.settings_class)
     values = {key.name: known.get(key.name, key.default) for key in keys}
     for key in keys:
         if key.single:
@@ -120,7 +121,7 @@ def build_settings(parsed: ParsedSettings) -> Any:
         if action.least_records and "min_records" not in parsed.given_values:
             values["min_records"] = min(action.least_records, values["max_records"] or action.least_records)
         warnings = [unused and f"{action.name} does not use these settings: {unused}", lost_digits_warning]
-    return table.kind(
+    return table.settings_class(
         **values,
         refresh_token_secret=parsed.secrets.get("refresh_token"),
         warnings=tuple(filter(None, warnings)),
@@ -137,10 +138,10 @@ def read_parameter(name: str, value: object, type_: SettingType) -> Any:
 
 
 def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str, str]) -> ParsedSettings:
-    """Parse `result_settings` (`raw`) by a table of settings. Return the values and all problems; raise no problem.
+    """Return the values in `raw` (`result_settings`) with all problems. `table`: the entry point's allowed settings.
 
-    The arguments are those of `parse_settings`. The problems have the order of the table, with those of unknown keys
-    at the end.
+    No problem is raised as an error. The arguments are those of `parse_settings`. The problems have the order of the
+    table, with those of unknown keys at the end.
     """
     parsed = ParsedSettings(table=table)
     try:
@@ -170,7 +171,7 @@ def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str
 
 
 def _read_value(parsed: ParsedSettings, name: str, raw: object, environ: Mapping[str, str]) -> Any:
-    """Return the value of a setting from `raw` or from the secret that it refers to. Adds a problem if it is wrong."""
+    """Return a setting's value, from `raw` or the secret to which `raw` refers. Adds a problem for a wrong value."""
     key = parsed.table.by_name[name]
     try:
         if secret := _find_secret_name(key, raw):
@@ -192,10 +193,10 @@ def _read_value(parsed: ParsedSettings, name: str, raw: object, environ: Mapping
         return None
 
 
-def _find_secret_name(key: Setting, raw: object) -> str | None:
-    """Return the name of the workflow secret that contains the value, or None. Raises WrongValueError."""
-    if is_left_out(raw):  # a credential
-        return key.secret
+def _find_secret_name(setting: Setting, raw: object) -> str | None:
+    """Return which secret a setting's value `raw` names, or None. Raises WrongValueError for a malformed reference."""
+    if is_left_out(raw):  # a credential, which then has a secret of its own
+        return setting.secret
     if not isinstance(raw, str) or "${secret:" not in raw:
         return None
     if reference := _SECRET_REFERENCE.fullmatch(raw.strip()):
@@ -207,7 +208,7 @@ def _find_secret_name(key: Setting, raw: object) -> str | None:
 
 
 def _check_unknown_keys(parsed: ParsedSettings, names: Iterable[object]) -> None:
-    """Add a problem for each of these keys of `result_settings` that is not in the table."""
+    """Add a problem to `parsed` for each of `names`, the keys of `result_settings`, that names no known setting."""
     unknown = [name for name in names if name not in parsed.table.by_name]
     for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
         if not isinstance(name, str):
@@ -223,27 +224,28 @@ def _check_unknown_keys(parsed: ParsedSettings, names: Iterable[object]) -> None
         parsed.add_problem("more keys", f"{len(unknown) - _MAXIMUM_UNKNOWN_KEYS} more keys are unknown")
 
 
-def _check_setting(parsed: ParsedSettings, key: Setting) -> None:
-    """Add a problem if a setting is missing, exceeds another that limits it, or contradicts its alias or single id."""
-    value = parsed.given_values.get(key.name)
-    if key.is_needed:
-        _require_any_setting(parsed, key.name)
-    if key.alias:
-        _check_equal_settings(parsed, key.name, key.alias)
+def _check_setting(parsed: ParsedSettings, setting: Setting) -> None:
+    """Add a problem if a setting is missing, or conflicts with the setting named by `alias`, `at_most` or `single`."""
+    value = parsed.given_values.get(setting.name)
+    if setting.is_needed:
+        _require_any_setting(parsed, setting.name)
+    if setting.alias:
+        _check_equal_settings(parsed, setting.name, setting.alias)
     # A lower bound that is a default gives way to the upper one.
-    if key.at_most and None not in (value, upper := parsed.values[key.at_most]) and value > upper:
-        by_default = "" if key.at_most in parsed.given_values else f"; {key.at_most} is {upper} by default"
-        parsed.add_problem(key.at_most, f"must not be less than {key.name}{by_default}; allowed: {key.name} or more")
-    if key.single:
-        _require_any_setting(parsed, key.name, key.single, reason=f" (or {key.single})")
-        single = parsed.given_values.get(key.single)
+    if setting.at_most and None not in (value, upper := parsed.values[setting.at_most]) and value > upper:
+        by_default = "" if setting.at_most in parsed.given_values else f"; {setting.at_most} is {upper} by default"
+        text = f"must not be less than {setting.name}{by_default}; allowed: {setting.name} or more"
+        parsed.add_problem(setting.at_most, text)
+    if setting.single:
+        _require_any_setting(parsed, setting.name, setting.single, reason=f" (or {setting.single})")
+        single = parsed.given_values.get(setting.single)
         if value and single and single not in value:
-            text = f"conflicts with {key.single}, which this list does not contain; allowed: one of the two"
-            parsed.add_problem(key.name, text)
+            text = f"conflicts with {setting.single}, which this list does not contain; allowed: one of the two"
+            parsed.add_problem(setting.name, text)
 
 
 def _check_equal_settings(parsed: ParsedSettings, name: str, other: str) -> None:
-    """Add a problem if two settings are given with different values."""
+    """Add a problem if the settings `name` and `other` are given with different values."""
     values = parsed.given_values.get(name), parsed.given_values.get(other)
     if None not in values and values[0] != values[1]:
         text = f"conflicts with {other}, which has another value; allowed: one of the two, or equal values"
@@ -251,7 +253,7 @@ def _check_equal_settings(parsed: ParsedSettings, name: str, other: str) -> None
 
 
 def _require_any_setting(parsed: ParsedSettings, name: str, *alternatives: str, reason: str = "") -> None:
-    """Add a problem unless a setting or one of its alternatives is given. `reason`: follows "missing" in the text."""
+    """Add a problem unless the setting `name` or an alternative is given. Its message is "missing" and `reason`."""
     if parsed.given_values.keys().isdisjoint((name, *alternatives)):
         allowed = parsed.table.by_name[name].type.allowed
         parsed.add_problem(name, f"missing{reason}; allowed: {allowed}", code="missing")
@@ -293,7 +295,7 @@ def _check_records_setting(parsed: ParsedSettings) -> None:
 
 
 def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
-    """Return the settings without unknown keys that Audience Studio's console adds. Logs a warning with their names."""
+    """Return the settings without unknown keys that Audience Studio's console adds. Logs a warning with these keys."""
     unknown = [name for name in settings if name not in table.by_name and _is_showable_name(name)]
     added = list(filter(_ADDED_BY_CONSOLE.fullmatch, unknown))
     if added:

@@ -22,7 +22,7 @@ from td_pinterest_op.settings.types import (
     AUDIENCE_ID,
     TEXT,
     SettingType,
-    Show,
+    ValueFormatter,
     WrongValueError,
     build_choice_type,
     build_word_type,
@@ -96,7 +96,7 @@ def _build_dict_of_unique_keys(pairs: Sequence[tuple[str, object]]) -> dict[str,
 
 
 class _Composer(yaml.BaseLoader):
-    """Composes YAML nodes; refuses aliases and deep nesting."""
+    """Composes YAML nodes, and refuses aliases and deep nesting."""
 
     depth = 0
 
@@ -134,7 +134,7 @@ def _read_node(node: yaml.Node | None) -> object:
 
 
 def read_scalar(node: yaml.ScalarNode) -> object:
-    """Return the value of a YAML scalar. Digits become whole numbers; quoted text stays text."""
+    """Return the value of a YAML scalar: a string, whole number, boolean or None. Quoted text is always a string."""
     text: str = node.value
     if node.style is not None:  # quoted or a block: always a string
         return text
@@ -142,12 +142,12 @@ def read_scalar(node: yaml.ScalarNode) -> object:
 
 
 def _format_position(mark: yaml.Mark | None) -> str:
-    """Return the place of a YAML node for a message: " (line 2, column 5)", or "" if it is unknown."""
+    """Return the position of a YAML node for a message, such as " (line 2, column 5)", or "" if `mark` is None."""
     return "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
 
 
 def read_list_items(value: object) -> Sequence[object]:
-    """Return a value as a list of items; JSON or YAML text, or text with commas, is parsed. Raises WrongValueError."""
+    """Return the items of a list, or of JSON, YAML or comma-separated text. Raises WrongValueError for other values."""
     if isinstance(value, str):
         is_list = value.lstrip().startswith(("[", "- "))
         value = parse_text(value) if is_list else [item.strip() for item in value.split(",") if item.strip()]
@@ -161,15 +161,15 @@ def read_list_items(value: object) -> Sequence[object]:
 
 
 def read_mapping(value: object) -> Mapping[object, object]:
-    """Return a value as a mapping; JSON or YAML text is parsed. Raises WrongValueError for any other value."""
+    """Return a mapping unchanged, or the mapping in JSON or YAML text. Raises WrongValueError for any other value."""
     mapping = parse_text(value) if isinstance(value, str) else value
     if not isinstance(mapping, Mapping):
         raise WrongValueError(f"must be a mapping, not {describe_type(value)}")
     return mapping
 
 
-def _read_each(readers: Iterable[tuple[str, Callable[[], _V]]], faults: Sequence[str] = ()) -> list[_V]:
-    """Return each reader's value. Raises WrongValueError with `faults` and the readers' errors after their labels."""
+def _read_parts(readers: Iterable[tuple[str, Callable[[], _V]]], faults: Sequence[str] = ()) -> list[_V]:
+    """Return what labelled `readers` return. Raises one WrongValueError of earlier `faults` and all errors."""
     values, faults = [], list(faults)
     for label, read in readers:
         try:
@@ -182,17 +182,19 @@ def _read_each(readers: Iterable[tuple[str, Callable[[], _V]]], faults: Sequence
     return values
 
 
-def _read_items(item_type: SettingType, value: object, show: Show) -> list[str]:
+def _read_items(item_type: SettingType, value: object, format_for_error: ValueFormatter) -> list[str]:
     """Return each item of a list, read as `item_type`. Raises WrongValueError, with the position of each wrong item."""
     items = enumerate(read_list_items(value), start=1)
-    return _read_each((f"number {position}: ", partial(item_type.read, item, show)) for position, item in items)
+    readers = ((f"number {position}: ", partial(item_type.read, item, format_for_error)) for position, item in items)
+    return _read_parts(readers)
 
 
 def _build_id_list_type(id_type: SettingType) -> SettingType:
     """Return the setting type of a list of ids or a single id, read as a tuple without repeats, in the order given."""
 
-    def read_ids(value: object, show: Show) -> tuple[str, ...]:
-        ids = tuple(dict.fromkeys(_read_items(id_type, value, show)))
+    def read_ids(value: object, format_for_error: ValueFormatter) -> tuple[str, ...]:
+        """Return the distinct ids of a list as text, in order. Raises WrongValueError for a wrong id or no id."""
+        ids = tuple(dict.fromkeys(_read_items(id_type, value, format_for_error)))
         if not ids:
             raise WrongValueError("must contain at least one id")
         return ids
@@ -201,41 +203,43 @@ def _build_id_list_type(id_type: SettingType) -> SettingType:
     return SettingType(read=read_ids, allowed=allowed, is_id=True)
 
 
-def _read_columns(value: object, show: Show) -> Mapping[str, str]:
-    """Return the identifier type of each column, by the column's name in lower case. Raises WrongValueError."""
+def _read_columns(value: object, format_for_error: ValueFormatter) -> Mapping[str, str]:
+    """Return a mapping from lower-case column names to identifier types. Raises WrongValueError for a wrong mapping."""
     columns: dict[str, str] = {}
 
     def add_column(column: object, identifier_type: object) -> None:
-        """Add a column and its type to the result, `columns`. Raises WrongValueError if one is wrong or repeated."""
+        """Add a column to `columns`. Raises WrongValueError for a wrong or repeated name, or a wrong type."""
         name = column.strip().lower() if isinstance(column, str) else ""
         if not name:
             raise WrongValueError("the name of a column must be a string that is not blank")
         if name in columns:
             raise WrongValueError("the column is named twice (upper and lower case are equal)")
-        columns[name] = _IDENTIFIER_TYPE.read(identifier_type, show)
+        columns[name] = _IDENTIFIER_TYPE.read(identifier_type, format_for_error)
 
     pairs = read_mapping(value).items()
-    _read_each((f"column {show(column)}: ", partial(add_column, column, kind)) for column, kind in pairs)
+    _read_parts((f"column {format_for_error(column)}: ", partial(add_column, column, kind)) for column, kind in pairs)
     return columns
 
 
-def _read_percent(value: object, show: Show) -> Decimal:
+def _read_percent(value: object, format_for_error: ValueFormatter) -> Decimal:
+    """Return the percentage of a control group, such as 2.5 for 2.5 %. Raises WrongValueError for a wrong value."""
     percent = parse_number(value)
     if percent is None or not 0 < percent <= _MOST_PERCENT or percent != round(percent, 2):
         numbers = f"a number from 0.01 to {_MOST_PERCENT} with at most two decimals"
-        raise WrongValueError(f"must be {numbers}, not {show(value)}")
+        raise WrongValueError(f"must be {numbers}, not {format_for_error(value)}")
     return round(percent, 2)
 
 
-_CONTROL_PARTS: Mapping[object, Callable[[object, Show], Any]] = {
+_CONTROL_PARTS: Mapping[object, Callable[[object, ValueFormatter], Any]] = {
     "percent": _read_percent,
     # With its spaces: a query that computes the same group has them as well.
-    "salt": lambda value, show: TEXT.read(value, show) and value,
-    "by": lambda value, show: TEXT.read(value, show).lower(),
+    "salt": lambda value, format_for_error: TEXT.read(value, format_for_error) and value,
+    "by": lambda value, format_for_error: TEXT.read(value, format_for_error).lower(),
 }
 
 
-def _read_control(value: object, show: Show) -> Control:
+def _read_control(value: object, format_for_error: ValueFormatter) -> Control:
+    """Return a control group from a mapping of percent, salt and by. Raises one WrongValueError for all faults."""
     mapping = read_mapping(value)
     parts = {name: part for name, part in mapping.items() if not is_left_out(part)}
     faults = [f"{name} is missing" for name in ("percent", "salt") if name not in parts]
@@ -243,10 +247,11 @@ def _read_control(value: object, show: Show) -> Control:
         # A template that rendered to nothing must not choose another group, that of the digests.
         faults.append("by is blank: name a column, or leave it out")
     unknown = [name for name in parts if name not in _CONTROL_PARTS]
-    faults += [f"{show(name)} is unknown{suggest_word(str(name), map(str, _CONTROL_PARTS))}" for name in unknown]
+    known_names = list(map(str, _CONTROL_PARTS))
+    faults += [f"{format_for_error(name)} is unknown{suggest_word(str(name), known_names)}" for name in unknown]
     given_names = [name for name in _CONTROL_PARTS if name in parts]
-    readers = ((f"{name}: ", partial(_CONTROL_PARTS[name], parts[name], show)) for name in given_names)
-    return Control(**dict(zip(map(str, given_names), _read_each(readers, faults), strict=True)))
+    readers = ((f"{name}: ", partial(_CONTROL_PARTS[name], parts[name], format_for_error)) for name in given_names)
+    return Control(**dict(zip(map(str, given_names), _read_parts(readers, faults), strict=True)))
 
 
 COLUMNS = SettingType(
@@ -255,7 +260,7 @@ COLUMNS = SettingType(
     + ", ".join(ROW_ONLY_NAMES),
 )
 STATUS_SET = SettingType(
-    read=lambda value, show: frozenset(_read_items(_STATUS, value, show)),
+    read=lambda value, format_for_error: frozenset(_read_items(_STATUS, value, format_for_error)),
     allowed=f"a list, or a comma-separated string, of {', '.join(_STATUSES)}",
 )
 AUDIENCE_IDS = _build_id_list_type(AUDIENCE_ID)

@@ -103,7 +103,7 @@ class Setting:
         return self.scope == "every action" or self.scope in action.scopes or self.name in named
 
     def is_restriction(self, value: object, action: ActionSpec) -> bool:
-        """Whether this value may keep some of the action's records from being sent, or stop the run."""
+        """Whether the value may keep some of the action's records from being sent, or stop the run."""
         harmless = self.default if self.harmless is None else self.harmless
         return self.restricts and value not in (None, harmless) and (action.reads_rows or not self.limits_rows)
 
@@ -123,16 +123,16 @@ def declare_setting(type_: SettingType, default: Any = None, **attributes: Any) 
     return field(metadata={"setting": Setting(type=type_, default=default, **attributes)})
 
 
-def find_declared_settings(kind: type[Any]) -> list[Setting]:
+def find_declared_settings(class_: type[Any]) -> list[Setting]:
     """Return the settings that a dataclass and its base classes declare as fields."""
-    return [replace(each.metadata["setting"], name=each.name) for each in fields(kind) if "setting" in each.metadata]
+    return [replace(each.metadata["setting"], name=each.name) for each in fields(class_) if "setting" in each.metadata]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsTable(Generic[_K]):
-    """The settings of one entry point: in order, and by name or alias. `kind`: the dataclass of their values."""
+    """The settings of an entry point, in order and by name or alias. `settings_class`: the dataclass of the values."""
 
-    kind: type[_K]
+    settings_class: type[_K]
     settings: tuple[Setting, ...]
     by_name: Mapping[str, Setting]
 
@@ -254,20 +254,20 @@ class ErasureSettings(SendingSettings):
 
 
 def _build_settings_table(
-    kind: type[_K], *, needed: Collection[str] = (), extra: Sequence[Setting] = (), omitted: Collection[str] = ()
+    class_: type[_K], *, needed: Collection[str] = (), extra: Sequence[Setting] = (), omitted: Collection[str] = ()
 ) -> SettingsTable[_K]:
-    """Return a table of the fields of `kind` that are not `omitted`, and `extra` settings. Needed ones come first."""
-    declared = [Setting(name="type", type=build_word_type("pinterest")), *find_declared_settings(kind)]
+    """Return a SettingsTable of a dataclass, without `omitted` settings, plus `extra`. Needed settings come first."""
+    declared = [Setting(name="type", type=build_word_type("pinterest")), *find_declared_settings(class_)]
     keys = [
         replace(key, is_needed=key.is_credential or key.name in needed) for key in declared if key.name not in omitted
     ]
     settings = (*(key for key in keys if key.is_needed), *extra, *(key for key in keys if not key.is_needed))
     by_name = {name: key for key in settings for name in (key.name, key.alias) if name}
-    return SettingsTable(kind=kind, settings=settings, by_name=by_name)
+    return SettingsTable(settings_class=class_, settings=settings, by_name=by_name)
 
 
 def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> SettingsTable[Settings]:
-    """Return the settings table of an export, whose setting `action` names one of `actions`, or else `default`."""
+    """Return the SettingsTable of an export. The setting `action` allows `actions`, and is `default` if left out."""
     words = {word: action for action in actions for word in (action.name, *action.aliases)}
     action = build_choice_type(words, allowed_text=", ".join(action.name for action in actions))
     ids = [action.audience_id for action in actions if action.audience_id not in (None, "audience_id")]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, mask
 
-Show = Callable[[object], str]
+ValueFormatter = Callable[[object], str]
 """Formats a value for an error message."""
 
 _LONGEST_SHOWN = 40
@@ -49,11 +49,11 @@ class WrongValueError(ValueError):
 class SettingType:
     """A type of setting: how its values are read, and which values are allowed, in words.
 
-    `read(value, show)` returns the value or raises `WrongValueError`; `show` turns a value into text for its message.
-    `is_id`: a damaged number still looks right, so damage is worth a warning.
+    `read(value, format_for_error)` returns the value or raises `WrongValueError`. `format_for_error` turns a value into
+    text for the error's message. `is_id`: a damaged number still looks right, so damage is worth a warning.
     """
 
-    read: Callable[[object, Show], Any]
+    read: Callable[[object, ValueFormatter], Any]
     allowed: str
     is_id: bool = False
 
@@ -116,7 +116,7 @@ def describe_type(value: object) -> str:
 
 
 def parse_number(value: object) -> Decimal | None:
-    """Return a number, or a text that contains one, as a finite Decimal. For any other value, return None."""
+    """Return a number, or text that is a number, as a finite Decimal. Return None for any other value."""
     if isinstance(value, str):
         return Decimal(value.strip()) if _DECIMAL.fullmatch(value.strip()) else None
     if not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -128,29 +128,32 @@ def parse_number(value: object) -> Decimal | None:
 def build_integer_type(minimum: int, maximum: int) -> SettingType:
     """Return the setting type of an int from `minimum` to `maximum`."""
 
-    def read_integer(value: object, show: Show) -> int:
+    def read_integer(value: object, format_for_error: ValueFormatter) -> int:
+        """Return a whole number from `minimum` to `maximum` as an int. Raises WrongValueError for any other value."""
         number = parse_number(value)
         if number is None or number != number.to_integral_value():
-            raise WrongValueError(f"must be a whole number, not {show(value)}")
+            raise WrongValueError(f"must be a whole number, not {format_for_error(value)}")
         if not minimum <= number <= maximum:
             bound = f"at least {minimum}" if number < minimum else f"at most {maximum}"
-            raise WrongValueError(f"must be {bound}, not {show(value)}")
+            raise WrongValueError(f"must be {bound}, not {format_for_error(value)}")
         return int(number)
 
     return SettingType(read=read_integer, allowed=f"a whole number from {minimum} to {maximum}")
 
 
 def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") -> SettingType:
-    """Return a type that reads one of `words` as its value. `allowed_text` lists the words in messages.
+    """Return a setting type that reads a word as its value in `words`. `allowed_text` lists the words in messages.
 
-    Letter case does not matter; spaces, hyphens and underscores are equal.
+    Letter case does not matter. Spaces, hyphens and underscores are equal.
     """
     value_by_word = {_fold_word(word): value for word, value in words.items()}
 
-    def read_choice(value: object, show: Show) -> object:
+    def read_choice(value: object, format_for_error: ValueFormatter) -> object:
+        """Return the setting's value for an allowed word. Raises WrongValueError for any other word."""
         word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
         if word not in value_by_word:
-            raise WrongValueError(f"{show(value)} is not an allowed value{suggest_word(word, value_by_word)}")
+            suggestion = suggest_word(word, value_by_word)
+            raise WrongValueError(f"{format_for_error(value)} is not an allowed value{suggestion}")
         return value_by_word[word]
 
     return SettingType(read=read_choice, allowed=allowed_text or ", ".join(words))
@@ -166,17 +169,19 @@ def _fold_word(word: str) -> str:
     return re.sub(r"[\s_-]+", "_", word.strip()).lower()
 
 
-def _read_ratio(value: object, show: Show) -> float:
+def _read_ratio(value: object, format_for_error: ValueFormatter) -> float:
+    """Return a number from 0 to 1 as a float. Raises WrongValueError for any other value."""
     number = parse_number(value)
     if number is None or not 0 <= number <= 1:
-        raise WrongValueError(f"must be a number from 0 to 1, not {show(value)}")
+        raise WrongValueError(f"must be a number from 0 to 1, not {format_for_error(value)}")
     return float(number)
 
 
 def _build_id_type(max_length: int, allowed_text: str) -> SettingType:
-    """Return the type of an id of up to `max_length` digits. `allowed_text` describes such ids in messages."""
+    """Return the setting type of an id of up to `max_length` digits. `allowed_text` describes such ids in messages."""
 
-    def read_id(value: object, _: Show) -> str:
+    def read_id(value: object, _format_for_error: ValueFormatter) -> str:
+        """Return an id, given as text or as a number, as text of digits. Raises WrongValueError for any other value."""
         text = value.strip() if isinstance(value, str) else ""
         number = None if isinstance(value, str) else parse_number(value)
         if number is not None and number == number.to_integral_value():
@@ -188,7 +193,8 @@ def _build_id_type(max_length: int, allowed_text: str) -> SettingType:
     return SettingType(read=read_id, allowed=allowed_text, is_id=True)
 
 
-def _read_credential(value: object, _: Show) -> Secret:
+def _read_credential(value: object, _format_for_error: ValueFormatter) -> Secret:
+    """Return a credential, given as text, as a Secret. Raises WrongValueError, which never quotes the value."""
     if not isinstance(value, str):
         raise WrongValueError(f"must be a string, not {describe_type(value)}")
     secret = Secret(value.strip())  # before the checks: no message may show a wrong one either
@@ -199,14 +205,14 @@ def _read_credential(value: object, _: Show) -> Secret:
     return secret
 
 
-def _read_numeric_credential(value: object, show: Show) -> Secret:
-    """Return a credential that is given as text or as a number, or raise WrongValueError."""
+def _read_numeric_credential(value: object, format_for_error: ValueFormatter) -> Secret:
+    """Return a credential, given as text or as a number, as a Secret. Raises WrongValueError for any other value."""
     is_id = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30
-    return _read_credential(str(value) if is_id else value, show)
+    return _read_credential(str(value) if is_id else value, format_for_error)
 
 
-def _read_text_line(value: object, _: Show) -> str:
-    """Return text without the spaces around it. Raises WrongValueError unless it is a single visible line."""
+def _read_text_line(value: object, _format_for_error: ValueFormatter) -> str:
+    """Return text without surrounding spaces. Raises WrongValueError unless the text is a single visible line."""
     if not isinstance(value, str):
         raise WrongValueError(f"must be a string, not {describe_type(value)}")
     categories = {unicodedata.category(character) for character in value.strip()}
@@ -217,25 +223,27 @@ def _read_text_line(value: object, _: Show) -> str:
     return value.strip()
 
 
-def _read_page_path(value: object, show: Show) -> str:
-    """Return a report page's path, which ends in .html or .htm. Raises WrongValueError. `show` has no effect."""
-    path = _read_text_line(value, show)
+def _read_page_path(value: object, format_for_error: ValueFormatter) -> str:
+    """Return the path of a report page. Raises WrongValueError unless the path ends in .html or .htm."""
+    path = _read_text_line(value, format_for_error)
     if not path.lower().endswith((".html", ".htm")):
         raise WrongValueError("the path does not end in .html")
     return path
 
 
-def _read_table_name(value: object, show: Show) -> TableName:
+def _read_table_name(value: object, format_for_error: ValueFormatter) -> TableName:
+    """Return the name of a table, given as table or database.table. Raises WrongValueError for any other value."""
     match = _TABLE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise WrongValueError(f"{show(value)} is not a valid table name")
+        raise WrongValueError(f"{format_for_error(value)} is not a valid table name")
     return TableName(**match.groupdict())
 
 
-def _read_country(value: object, show: Show) -> str:
+def _read_country(value: object, format_for_error: ValueFormatter) -> str:
+    """Return the two-letter code of a country in upper case. Raises WrongValueError for any other value."""
     code = value.strip().upper() if isinstance(value, str) else ""
     if not re.fullmatch("[A-Z]{2}", code):
-        raise WrongValueError(f"must be the two-letter code of a country, not {show(value)}")
+        raise WrongValueError(f"must be the two-letter code of a country, not {format_for_error(value)}")
     return code
 
 

@@ -38,7 +38,7 @@ def build_path(*parts: str) -> str:
 
 
 def build_refusal_error(status: int, response_text: str, *, subject: str) -> ExportError:
-    """Return the error for a response that no retry would change. `subject` is what the user must correct."""
+    """Return the error for a response that refuses a request for good. `subject`: what the user must correct."""
     advice = _ADVICE.get(status // 100)
     if advice is None:
         return TreasureDataError(f"Treasure Data: {response_text}{RUN_AGAIN}", status=status)
@@ -54,7 +54,7 @@ class TemporaryError(Exception):
 
 
 class TreasureData:
-    """A client for Treasure Data's API, with retries."""
+    """A client for Treasure Data's API. Repeats requests that fail for a reason that may pass."""
 
     def __init__(self, *, api_key: Secret, endpoint: str, transport: Transport, retry: Retry, timing: Timing) -> None:
         # td-client logs the key at DEBUG, and raw bodies, which can be rows, at WARNING.
@@ -66,13 +66,13 @@ class TreasureData:
     def call(
         self, method: str, path: str, *, subject: str = "the name in its path", **params: str
     ) -> tuple[int, dict[str, Any]]:
-        """Call an endpoint, with retries; return status and JSON object. `subject`: what to correct if it is refused.
+        """Call an endpoint, with retries. Return the response's status (200, 404 or 409) and JSON object.
 
-        The status is 200, 404 or 409. `path`: see `build_path`. `params`: a form. A POST is repeated like a GET: give
-        it a `domain_key`, or make sure that it may be repeated.
+        `path`: see `build_path`. `subject`: what the user must correct if the request is refused. `params`: a form. A
+        POST is repeated like a GET: give it a `domain_key`, or make sure that it may be repeated.
         Raises SettingsError, WorkflowError and TreasureDataError.
         """
-        place = f"to {method} {path}"
+        request = f"to {method} {path}"
         for wait in (*islice(self.retry.iterate_waits(), self.retry.count), None):
             try:
                 with self.open_response(method, path, params=params) as raw:
@@ -82,23 +82,26 @@ class TreasureData:
             except TemporaryError as error:
                 if wait is None:
                     tries = format_count(self.retry.count + 1, "attempt")
-                    raise TreasureDataError(f"Treasure Data: {error} {place}, after {tries}{RUN_AGAIN}") from None
-                self.wait_for_retry(error, wait, place)
+                    raise TreasureDataError(f"Treasure Data: {error} {request}, after {tries}{RUN_AGAIN}") from None
+                self.wait_for_retry(error, wait, request)
         if status not in (200, 404, 409):
             text = str(content.get("error") or content.get("message") or content.get("text") or "")
-            response_text = f'response {status} "{sanitize(text, longest=300)}" {place}'
+            response_text = f'response {status} "{sanitize(text, longest=300)}" {request}'
             raise build_refusal_error(status, response_text, subject=subject)
         return status, content
 
-    def wait_for_retry(self, failure: TemporaryError, wait: float, place: str) -> None:
-        """Sleep `wait` seconds, or longer if `failure` asks. Raises TreasureDataError if that is too long."""
+    def wait_for_retry(self, failure: TemporaryError, wait: float, where: str) -> None:
+        """Sleep `wait` seconds, or a response's longer Retry-After. `where`: such as "in the result of job 12".
+
+        Raises TreasureDataError if the response asks for too long a wait.
+        """
         if failure.retry_after > self.retry.longest_wait:
             raise TreasureDataError(
-                f"Treasure Data: {failure} {place}; Treasure Data asks to wait {format_duration(failure.retry_after)}, "
+                f"Treasure Data: {failure} {where}; Treasure Data asks to wait {format_duration(failure.retry_after)}, "
                 f"more than max_retry_wait_millis allows ({format_duration(self.retry.longest_wait)}){RUN_AGAIN}"
             )
         wait = max(wait, failure.retry_after)
-        log.warning("Treasure Data: %s %s; trying again in %s", failure, place, format_duration(wait))
+        log.warning("Treasure Data: %s %s; trying again in %s", failure, where, format_duration(wait))
         self.sleep(wait)
 
     @contextlib.contextmanager
@@ -131,11 +134,11 @@ class TreasureData:
             raise _explain_no_response(error, f"to {method} {path}") from None
 
 
-def _explain_no_response(error: NoResponseError, place: str) -> Exception:
-    """Return the error to raise, a TemporaryError if a retry may help. `place`: such as "to GET /v3/job/status/12"."""
+def _explain_no_response(error: NoResponseError, request_text: str) -> Exception:
+    """Return what to raise for a request without a response. `request_text`: such as "to GET /v3/job/status/12"."""
     text = f"Treasure Data: {error}"
     if error.failure is Failure.OVERSIZED:
-        return TreasureDataError(f"{text}, {place}")
+        return TreasureDataError(f"{text}, {request_text}")
     # Any other failure of TLS may pass.
     if error.failure is Failure.TLS and "certificate" in text.lower():
         return TreasureDataError(

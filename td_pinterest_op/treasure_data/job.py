@@ -54,12 +54,12 @@ class Source:
         return f"td_pinterest_op-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
 
     def with_fresh_query(self, query: str) -> "Source":
-        """Return this source with another query, issued again if the task runs again: its rows may have changed."""
+        """Return a copy with another query. A rerun of the task issues that query again: its rows may have changed."""
         return replace(self, query=query, attempt_key=secrets.token_hex(16))
 
 
 class SourceNouns(NamedTuple):
-    """What messages call a source of rows (`name`, such as "the file") and each of its rows (`unit`, as "line")."""
+    """The words for a source of rows in messages (`name`, such as "the file") and for a row of it (`unit`: "line")."""
 
     name: str
     unit: str
@@ -93,12 +93,12 @@ class Job:
 
     @property
     def source_nouns(self) -> SourceNouns:
-        """What messages call the source of the job's rows, and each row."""
+        """The words for the job's source and a row in messages: ("the query", "row") or ("the file", "line")."""
         return FILE if self.file else QUERY
 
 
 def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str], None] = lambda _: None) -> Job:
-    """Wait until the job of `source` has succeeded, and return it. `on_job_id` gets its id as soon as it is known.
+    """Wait until the job of `source` has succeeded, and return the job. `on_job_id` gets the id as soon as it is known.
 
     The job of a query is the one that an earlier try of this task issued, unless that failed, or a new one. Raises
     JobError if the job did not succeed or does not exist, and TreasureDataError.
@@ -114,19 +114,19 @@ def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str],
 
 
 def run_statement(td: TreasureData, source: Source) -> str:
-    """Run a statement that returns no rows, such as INSERT; return its job's id. Raises as `wait_for_job` does."""
+    """Run a statement that returns no rows, such as INSERT, and return its job's id. Raises as `wait_for_job` does."""
     return _run_or_await_job(td, source, lambda _: None)[0]
 
 
 def _parse_count(value: object) -> int | None:
-    """Return a count that came as a number or as text; None for any other value."""
+    """Return a job's count that came as a number or as digits, or None for any other value."""
     # Without its count, nothing shows that a result has lost rows.
     is_text = isinstance(value, str) and re.fullmatch("[0-9]{1,15}", value)
     return parse_whole_number(int(str(value)) if is_text else value)
 
 
 def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
-    """Issue a query, or take the existing job of `source`; wait until it has succeeded. Return its id and details.
+    """Wait until the job of `source`, a new or an existing one, has succeeded. Return the job's id and details.
 
     `on_job_id` gets the id as soon as it is known. Raises as `wait_for_job` does.
     """
@@ -145,7 +145,7 @@ def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str
 
 
 def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]:
-    """Issue a query with a domain key; return its job's id, and whether the job is an earlier one with that key."""
+    """Issue a query with a domain key. Return its job's id, and whether an earlier request had made that job."""
     path = build_path("job", "issue", source.engine, source.database)
     status, content = td.call("POST", path, subject="the query", query=source.query, domain_key=key)
     conflict = content.get("details")

@@ -29,13 +29,13 @@ class Rows:
 
 
 def open_job_rows(td: TreasureData, source: Source, *, on_job_id: Callable[[str], None] = lambda _: None) -> Rows:
-    """Wait for a job, and return its rows, downloaded when iterated. Arguments, errors: see `wait_for_job`."""
+    """Wait for the job of `source`, and return its rows, downloaded when iterated. Raises as `wait_for_job` does."""
     job = wait_for_job(td, source, on_job_id=on_job_id)
     return Rows(job=job, blocks=JobResult(td, job))
 
 
 def read_small_result(td: TreasureData, source: Source) -> list[dict[str, Any]]:
-    """Return each row of a small result by column name, with text decoded. Raises as `wait_for_job` does."""
+    """Return the few rows of a job as dicts by column name, with text decoded. Raises as `wait_for_job` does."""
     result = open_job_rows(td, source)
     names = [name for name, _ in result.job.schema]
     rows = (map(_decode_if_bytes, row) for block in result.blocks for row in zip(*block, strict=True))
@@ -47,7 +47,7 @@ def _decode_if_bytes(value: Any) -> Any:
 
 
 class JobResult:
-    """Downloads the blocks of a job's rows, to be iterated once. See `Rows`.
+    """Downloads the rows of a job in blocks, to be iterated once. A block is a list of columns.
 
     Values are bytes (text is not decoded: one bad byte would cost the whole block), None, or other msgpack types.
     Raises JobError and TreasureDataError. After the last block, all rows that Treasure Data reports were read.
@@ -169,4 +169,5 @@ class JobResult:
         return columns
 
     def _build_result_error(self, problem: str) -> TreasureDataError:
+        """Return the error for an unusable result. `problem` follows "the result of job 12" in the message."""
         return TreasureDataError(f"{self._job.label} {problem}. Run this task again")

@@ -1,4 +1,4 @@
-"""Read the lists of a task: the queries of people who opted out, and of those who consent."""
+"""Read a task's opt-out and consent lists: the results of queries for people who opted out, or who consent."""
 
 import contextlib
 import logging
@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settings, stats: Stats) -> Iterator[Lists]:
     """Read the opt-out and consent lists of a task, check them, and yield their digests.
 
-    `stats` gets the ids of their jobs. Raises LimitError (see `check_list`), JobError, TreasureDataError and OSError;
-    the message names the list.
+    `stats` gets the ids of the lists' jobs. Raises LimitError (see `check_list`), JobError, TreasureDataError and
+    OSError. Each message names the list.
     """
     spools: dict[str, Spool] = {}
     columns: dict[str, Sequence[Column]] = {}
@@ -36,7 +36,7 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
     with contextlib.ExitStack() as stack:
         for name, source in sources.items():
             spools[name] = stack.enter_context(contextlib.closing(Spool()))
-            with name_query_in_errors(name):
+            with name_list_in_errors(name):
                 rows = open_rows(
                     td,
                     source,
@@ -50,7 +50,7 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
         yield Lists(spools=spools, columns=columns)
 
 
-def name_query_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
+def name_list_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
     """Add the name of an opt-out or consent list to the message of each error that leaves the `with` block."""
     return extend_errors(f" [the query of `{name}`]")
 
@@ -73,12 +73,12 @@ def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Co
 
 
 def check_list(name: str, stats: Stats, settings: Settings) -> None:
-    """Raise LimitError if an opt-out or consent list has no identifier, or values that are not as expected.
+    """Raise LimitError if an opt-out or consent list has no identifiers, or values that make the list unusable.
 
-    Those values are unexpectedly plain or hashed, or opt-outs that the warehouse cannot hash. An opt-out list may be
-    empty if the settings allow that. `stats`: the statistics of the list.
+    Such values are plain or hashed against `expect_values`, or opt-outs that the warehouse cannot hash. An opt-out list
+    may be empty if the settings allow that. `stats`: the statistics of the list.
     """
-    with name_query_in_errors(name):
+    with name_list_in_errors(name):
         check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
     log.info("%s: %s", name, format_count(stats.unique, "identifier"))
     if name == SUPPRESS and (unsure := stats.invalid_by_reason[Reason.UNSURE.value]):

@@ -1,6 +1,6 @@
 """Compare the identifiers of people with the lists: who is withheld, and why.
 
-Identifiers are in buckets by their first byte, as in the lists: one bucket of each is compared at a time.
+The digests of people and of lists are in buckets by their first byte, and are compared bucket by bucket.
 """
 
 from array import array
@@ -23,7 +23,7 @@ _NUMBER_BYTES = 4
 _PAIRS_AT_ONCE = 1 << 13  # of a bucket, as objects
 
 Sendable = tuple[list[bytes], Counter[str]]
-"""Identifiers that may be sent, in ascending order, and how many may not, by reason."""
+"""Digests that may be sent, in ascending order, and the number of digests that are withheld, by reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Lists:
     columns: Mapping[str, Sequence[Column]] = field(default_factory=dict)
 
     def read_buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes] | None]]:
-        """Yield 256 pairs, by the digests' first byte: the opt-outs, and the consents (None without a consent list)."""
+        """Yield 256 pairs of sets of digests, by first byte: opt-outs, and consents (None without a consent list)."""
         sets = {name: map(frozenset, spool.read_buckets()) for name, spool in self.spools.items()}
         nobody = repeat(frozenset[bytes](), BUCKETS)
         return zip(sets.get(SUPPRESS, nobody), sets.get(CONSENT, repeat(None, BUCKETS)), strict=True)
@@ -51,7 +51,7 @@ def assign_control(control: Control, keys: Iterable[object]) -> list[bool]:
 
 
 class SingleIdentifierPeople:
-    """Collects people with one identifier each, and selects by lists and control group which identifiers are sent."""
+    """Collects people with one identifier each. Withholds people by opt-out list, consent list and control group."""
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
@@ -63,7 +63,7 @@ class SingleIdentifierPeople:
         self._controlled.close()
 
     def add(self, column_keys: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
-        """Add a person for each row of a block. `in_control`: whether each is in the control group. Raises OSError."""
+        """Add a person for each row of a block of one column. `in_control`: a flag for each row. Raises OSError."""
         (column,) = column_keys
         # With one identifier a person, the opt-out list itself withholds the identifier of an unsent person.
         if may_be_sent:
@@ -71,7 +71,7 @@ class SingleIdentifierPeople:
             self._controlled.add([key for key in compress(column.keys, in_control) if key])
 
     def find_sendable(self) -> Iterator[Sendable]:
-        """Yield, for each first byte of a digest, digests to send and counts of others by reason. Raises OSError."""
+        """Yield 256 pairs, by first byte: digests to send, and counts of withheld digests by reason. Raises OSError."""
         collected = (self._everybody, self._controlled)
         for buckets in collected:
             buckets.finish()
@@ -85,12 +85,12 @@ class SingleIdentifierPeople:
 # Flags of a person, as bits of a byte. UNSENT: the row is not sent anyway, but if the person is suppressed, the
 # identifiers in it are not sent for others either.
 _CONTROL, _SUPPRESSED, _CONSENTS, _UNSENT = 1, 2, 4, 8
-# What happens to a person: 0 is sent, 1 + n is withheld for reason n of WITHHELD. DONE: nothing is left to do.
+# What happens to a person: 0 is sent, 1 + n is withheld for reason n of WITHHELD. DONE: rejected, or stored already.
 DONE = 1 + len(WITHHELD)
 
 
 def _decide_outcome(flags: int, *, needs_consent: bool) -> int:
-    """Return a person's outcome: 0 (sent), 1 + index of a reason in WITHHELD, or DONE (nothing is left to be done)."""
+    """Return 0 (sent), 1 + index of a reason in WITHHELD, or DONE (rejected). `flags`: bits such as _CONTROL."""
     if flags & _UNSENT:
         return DONE
     if flags & _SUPPRESSED:
@@ -108,7 +108,7 @@ _ARE_IN_CONTROL = bytes(flags & _CONTROL > 0 for flags in range(256))
 
 
 class People:
-    """Collects people with all their identifiers, and selects by lists and control group which identifiers are sent."""
+    """Collects people with all their identifiers. Withholds people by opt-out list, consent list and control group."""
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
@@ -124,9 +124,10 @@ class People:
         self._flags = bytearray()
 
     def add(self, column_keys: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
-        """Add a person for each row of a block. `in_control`: whether each is in the control group. Raises OSError.
+        """Add a person for each row of a block. `column_keys`: digests or external ids, by column. Raises OSError.
 
-        `may_be_sent`: False for people who are not sent. If they opted out, others do not get their identifiers either.
+        `in_control`: for each row, whether the person is in the control group. `may_be_sent`: False if nobody in the
+        block is sent. If people in such a block opted out, their identifiers are not sent for others either.
         """
         first = len(self._flags)
         self._flags += bytes(in_control) if may_be_sent else bytes([_UNSENT]) * len(in_control)
@@ -141,7 +142,7 @@ class People:
             self._pairs.add([digest + end for digest, end in zip(column.comparable_digests, ends, strict=True)])
 
     def compare_with_lists(self) -> None:
-        """Look up everybody's identifiers in the opt-out and consent lists, and mark who is on which. Raises OSError.
+        """Compare people's identifiers with the opt-out and consent lists, and flag who is in which. Raises OSError.
 
         Nobody can be added afterwards.
         """
@@ -153,16 +154,16 @@ class People:
                     self._set_flag(_CONSENTS, compress(people, map(consented.__contains__, digests)))
 
     def _set_flag(self, flag: int, people: Iterable[int]) -> None:
-        """Set a flag, such as _SUPPRESSED, of each of these people, who are given by index."""
+        """Set a flag, such as _SUPPRESSED, of people. `people`: their indices, from 0 in the order of `add`."""
         for person in people:
             self._flags[person] |= flag
 
     def find_outcomes(self, start: int, stop: int) -> bytearray:
-        """Return the outcome of each person from index `start` to before `stop`, as one byte: see `_decide_outcome`."""
+        """Return a byte for each person in the index range `start:stop`: 0 if sent, or a code of `_decide_outcome`."""
         return self._flags[start:stop].translate(self._outcomes)
 
     def find_sendable(self) -> Iterator[Sendable]:
-        """Yield, for each first byte of a digest, digests to send and counts of others by reason. Raises OSError."""
+        """Yield 256 pairs, by first byte: digests to send, and counts of withheld digests by reason. Raises OSError."""
         self.compare_with_lists()
         kinds = (_ARE_VALID, _ARE_SUPPRESSED, _GIVE_CONSENT, _ARE_IN_CONTROL)
         for bucket in range(BUCKETS):
@@ -171,7 +172,7 @@ class People:
             yield _select_sendable(everybody, suppressed, needed, controlled)
 
     def find_identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
-        """Yield the person, reason and digest of each identifier that must be left out of the rows of a sent person."""
+        """Yield (person index, SUPPRESSED or CONTROL, digest) for identifiers not to send for a person who is sent."""
         for bucket in range(BUCKETS):
             suppressed, controlled = self._find_digests_by_flags(bucket, _ARE_SUPPRESSED, _ARE_IN_CONTROL)
             lost = suppressed | controlled
@@ -182,7 +183,7 @@ class People:
                     yield person, SUPPRESSED if digest in suppressed else CONTROL, digest
 
     def _find_digests_by_flags(self, bucket: int, *flag_tables: bytes) -> list[set[bytes]]:
-        """Return, for each of `flag_tables`, the digests in a bucket of people whose flags have a 1 in that table."""
+        """Return for each table, which maps a person's flags to 0 or 1, the digests in a bucket of people who get 1."""
         found: list[set[bytes]] = [set() for _ in flag_tables]
         for digests, people in self._read_pairs(bucket):
             flags = bytes(map(self._flags.__getitem__, people))
@@ -191,7 +192,7 @@ class People:
         return found
 
     def _read_pairs(self, bucket: int) -> Iterator[tuple[list[bytes], list[int]]]:
-        """Yield the pairs in a bucket, some at a time: digests, and for each the index of a person who has it."""
+        """Yield a bucket's pairs of digest and person in batches: a list of digests, and a list of people's indices."""
         step = self._pairs.width // _NUMBER_BYTES
         most = _PAIRS_AT_ONCE * self._pairs.width
         for segment in self._pairs.read_segments(bucket):
@@ -203,7 +204,7 @@ class People:
 def _select_sendable(
     identifiers: Set[bytes], suppressed: Set[bytes], consented: Set[bytes] | None, controlled: Set[bytes]
 ) -> Sendable:
-    """Return those of the identifiers that may be sent, in ascending order, and how many may not, by reason."""
+    """Return the `identifiers` that may be sent, in ascending order, and the numbers of the others by reason."""
     opted_out = identifiers & suppressed
     left = identifiers - opted_out
     without_consent = set() if consented is None else left - consented

@@ -23,16 +23,16 @@ from td_pinterest_op.withholding.people import DONE, Lists, People, SingleIdenti
 _NUMBER_BYTES = 4
 
 _Rows = list[tuple[int, bytes]]
-"""A person's rows, each after the number of its layout."""
+"""A person's encoded rows, each after the number of the row's `RecordLayout`."""
 _ToStrip = dict[bytes, str]
-"""Identifiers that may not be sent for a person, with the reasons."""
+"""Digests of identifiers not to send for a person, with the reasons: SUPPRESSED or CONTROL."""
 
 
 @contextlib.contextmanager
 def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> Iterator[Reader]:
-    """Yield a reader that stores the valid records in a job's result, except those of people to withhold.
+    """Yield a reader that stores a job's valid records, except those of people whom `lists` or control group withhold.
 
-    Raises JobError for its columns, WorkflowError (see `phones`), OSError.
+    `lists`: the opt-outs and consents. Raises JobError for the job's columns, WorkflowError (see `phones`), OSError.
     """
     control, are_rows = settings.control, settings.records == "rows"
     if are_rows:
@@ -59,10 +59,10 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> 
 
 
 def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
-    """Return the people's identifier columns. Raises JobError if an opt-out or consent list shares no type with them.
+    """Return the people's identifier columns in the result of `job`. `list_columns`: those of opt-outs and consents.
 
-    Raises it as well if there are no columns, and if the control group cannot be chosen. `list_columns`:
-    the identifier columns of each opt-out or consent list.
+    Raises JobError if an opt-out or consent list has no type of identifier in common with these columns, if there are
+    no identifier columns, and if the control group cannot be chosen.
     """
     selected = {name.lower() for name, _ in job.schema}
     selected_by_list = {column.name.lower() for columns in list_columns.values() for column in columns}
@@ -89,7 +89,7 @@ def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str,
 
 
 def _find_rows_in_control(settings: ReaderSettings, block: Block, column_keys: Sequence[ColumnKeys]) -> Sequence[bool]:
-    """Return for each row of a block whether its person is in the control group. `column_keys`: the rows' keys."""
+    """Return for each row of a block whether the person is in the control group. `column_keys`: the block's keys."""
     control, index = settings.control, settings.control_key_index
     if control is None:
         return [False] * len(block[0])
@@ -107,10 +107,11 @@ class _FilteredIdentifierReader(IdentifierReader):
         self._files.callback(people.close)
 
     def _store_identifiers(self, block: Block, column_keys: Sequence[ColumnKeys]) -> None:
+        """Collect a block's people with their valid identifiers, for the comparison with the lists after all blocks."""
         self._people.add(column_keys, _find_rows_in_control(self.settings, block, column_keys))
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
-        """Store people who are not sent. If they opted out, their identifiers are not sent for others either."""
+        """Collect `count` people whose rows are rejected. Identifiers of whoever opted out are not sent for others."""
         self._people.add(column_keys, [False] * count, may_be_sent=False)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
@@ -141,17 +142,18 @@ class _FilteredRowReader(RowReader):
             self._files.callback(close)
 
     def _store_rows(self, block: Block, column_keys: Sequence[ColumnKeys], rows: EncodedRows) -> None:
+        """Collect a block's people, and write the block's encoded `rows` to a file until the comparison with lists."""
         self._people.add(column_keys, _find_rows_in_control(self.settings, block, column_keys))
         for part in rows.parts:
             self._write_part_to_file(part)
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
-        """Store people whose rows are not sent. If they opted out, no other row is sent with their identifiers."""
+        """Collect `count` people whose rows are rejected. No row is sent with an identifier of whoever opted out."""
         self._people.add(column_keys, [False] * count, may_be_sent=False)
         self._write_part_to_file(EncodedPart(count=count, rows=[], layouts=[], positions=[]))
 
     def _write_part_to_file(self, part: EncodedPart) -> None:
-        """Write a part's encoded rows to the temporary file. They are read once all people are compared with lists."""
+        """Write encoded rows, part of a block, to the temporary file, which is read after the comparison with lists."""
         people, rows = [*compress(part.positions, part.layouts)], [*compress(part.rows, part.layouts)]
         data = marshal.dumps((people, [*filter(None, part.layouts)], rows))
         self._file.write(self._offsets[-1], data)
@@ -185,7 +187,10 @@ class _FilteredRowReader(RowReader):
     def _strip_rows(
         self, rows: Iterable[tuple[int, int, bytes]], outcomes: bytearray, to_strip: Mapping[int, _ToStrip]
     ) -> None:
-        """Store rows (person, layout, row) of people in `to_strip` without its identifiers; set their outcomes."""
+        """Store the rows of people in `to_strip` without the identifiers there, and set these people's `outcomes`.
+
+        `rows`: (person, the number of its `RecordLayout`, row). `outcomes`: see `_decide_outcome`. People are indices.
+        """
         by_person: defaultdict[int, _Rows] = defaultdict(list)
         for person, layout, row in rows:
             if person in to_strip:
@@ -195,7 +200,7 @@ class _FilteredRowReader(RowReader):
             self._kept.add([row for _, row in left], [number for number, _ in left])
 
     def _read_identifiers_to_strip(self) -> Iterator[Mapping[int, _ToStrip]]:
-        """Yield for each stored part the identifiers to remove from people's rows, by person. Raises OSError."""
+        """Yield for each part in the file the identifiers to remove, by person's index in the part. Raises OSError."""
         # The spool sorts by the first bytes, and has as many buckets as the first of them has values.
         shift = 8 * _NUMBER_BYTES - self._ends[-1].bit_length()
         for person, reason, digest in self._people.find_identifiers_to_strip():
@@ -213,9 +218,9 @@ class _FilteredRowReader(RowReader):
 
 
 def _strip_person(rows: _Rows, to_strip: _ToStrip) -> tuple[int, _Rows]:
-    """Remove `to_strip` from a person's rows. Returns DONE and these, or 1 + the reason's index and [] if none is left.
+    """Return DONE and a person's rows without the identifiers in `to_strip`, or a reason's code and [] if none is left.
 
-    The rows are each combination of the other identifiers once, and only the first one counts.
+    The rows are the distinct combinations of the remaining identifiers. Only the first row counts as a record.
     """
     left = {stripped for number, row in rows if (stripped := RecordLayout(number).strip_identifiers(row, to_strip))}
     if not left:

@@ -28,11 +28,11 @@ _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
 
 
 def build_people_select(query: Query, *, list_tables: Mapping[str, str], control: Control | None) -> str:
-    """Return a SELECT with a row for each digest to send, and for each reason why others are rejected or withheld.
+    """Return a SELECT with a row for each digest to send, and with counts for each reason to reject or withhold others.
 
     Columns: `answer`, a digest or a reason; `people`, how many digests; `given`, how many values;
     `hashed`, how many of those were digests; `row_count` and `invalid_rows`, which add up to those of the query.
-    `list_tables`: a table of `build_list_select` for each list.
+    `list_tables`: a table of `build_list_select` for each opt-out or consent list.
     """
     has_person_column = not is_single(query.columns) or (control is not None and control.by is not None)
     persons = (
@@ -69,7 +69,10 @@ GROUP BY answer"""
 
 
 def build_values_select(query: Query) -> str:
-    """Return a SELECT with the columns of `build_people_select`, for one identifier column if nobody is withheld."""
+    """Return a SELECT with a row for each value of a query's single identifier column, if nobody is withheld.
+
+    The columns are those of `build_people_select`.
+    """
     return f"""\
 SELECT {_BARE} AS answer, 0 AS people, 1 AS given, {_IS_HASHED} AS hashed, 1 AS row_count,
   CASE WHEN length(answer) < 64 THEN 1 ELSE 0 END AS invalid_rows
@@ -77,7 +80,10 @@ FROM ({_build_single_value_select(query)})"""
 
 
 def build_list_select(query: Query) -> str:
-    """Return a SELECT of a list's different digests and reasons for rejection, each with the number of its values."""
+    """Return a SELECT with a row for each distinct digest and each reason for rejection in an opt-out or consent list.
+
+    Columns: `answer`, the digest or reason; `given`, how many values; `hashed`, how many of those were digests.
+    """
     of_rows = (
         _build_single_value_select(query)
         if is_single(query.columns)
@@ -90,41 +96,44 @@ GROUP BY answer"""
 
 
 def build_list_counts_select(list_tables: Mapping[str, str]) -> str:
-    """Return a SELECT of a row for each opt-out or consent list: how many valid values, and how many different ones.
+    """Return a SELECT with a row for each opt-out or consent list: the numbers of identifiers and of values.
 
-    Columns: `list`, its name; `identifiers`; `given`, how many valid values; `hashed`, how many of those were digests;
-    `reasons`, the invalid values: see `build_amounts_sql`.
+    Columns: `list`, the name; `identifiers`, the number of distinct digests; `given`, how many valid values;
+    `hashed`, how many of those were digests; `reasons`, the invalid values: see `build_counts_sql`.
     """
     return "\nUNION ALL ".join(
         f"""\
 SELECT {quote_literal(name)} AS list, count(CASE WHEN {_IS_DIGEST} THEN 1 END) AS identifiers,
   coalesce(sum(CASE WHEN {_IS_DIGEST} THEN given END), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
-  {build_amounts_sql("answer", "given", where=f"NOT {_IS_DIGEST}")} AS reasons
+  {build_counts_sql("answer", "given", where=f"NOT {_IS_DIGEST}")} AS reasons
 FROM {table}"""
         for name, table in list_tables.items()
     )
 
 
-def build_amounts_sql(reason: str, amount: str, *, where: str) -> str:
-    """Return SQL for a text such as `null 3, empty 1`, made of SQL `reason` and `amount` of rows that meet `where`."""
-    return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({amount} AS varchar) ORDER BY {reason})
+def build_counts_sql(reason: str, count: str, *, where: str) -> str:
+    """Return SQL for a text such as `null 3, empty 1`: SQL `reason` and `count` of each row that meets SQL `where`."""
+    return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({count} AS varchar) ORDER BY {reason})
     FILTER (WHERE {where}), ', '), '')"""
 
 
-def parse_amounts(text: str) -> dict[str, int]:
-    """Return the amount of each reason in a text that the SQL of `build_amounts_sql` has made."""
-    return {reason: int(amount) for reason, _, amount in (each.rpartition(" ") for each in text.split(", ") if each)}
+def parse_counts(text: str) -> dict[str, int]:
+    """Return the counts by reason in a text such as `null 3, empty 1`, which SQL of `build_counts_sql` returns."""
+    return {reason: int(count) for reason, _, count in (each.rpartition(" ") for each in text.split(", ") if each)}
 
 
 def _build_single_value_select(query: Query) -> str:
-    """Return a SELECT over a query with one identifier a row. Column `answer`: its digest, or why it is rejected."""
+    """Return a SELECT of `answer` for a query with one identifier per row: the digest, or the reason for rejection."""
     (column,) = query.columns
     source = build_hashing_select(query, already_hashed_prefix=HASHED_MARK)
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"
 
 
 def _build_row_values_select(query: Query, *, extra_columns: str = "") -> str:
-    """Return a SELECT of an array `answers` for each row: its values' digests and rejections, `null` if it has none."""
+    """Return a SELECT with an array `answers` for each row: the digest of each value, or the reason for rejection.
+
+    The reason of a row without values is `null`. `extra_columns`: SQL of more columns to select, each with a comma.
+    """
     of_columns = " || ".join(
         f"coalesce(a{column.position}, ARRAY[])" if column.is_array else f"ARRAY[a{column.position}]"
         for column in query.columns
@@ -137,7 +146,7 @@ FROM (SELECT {extra_columns}filter({of_columns}, each -> each IS NOT NULL) AS fo
 
 
 def _build_in_control_sql(control: Control | None, key_sql: str, *, condition: str = "") -> str:
-    """Return SQL: 1 if a person's key is in the control group, and the SQL `condition` (if any) holds; otherwise 0."""
+    """Return SQL that is 1 if a person's key is in the control group and SQL `condition` (if any) holds, or else 0."""
     if control is None:
         return "0"
     required = condition and f"{condition} AND "
@@ -146,7 +155,7 @@ def _build_in_control_sql(control: Control | None, key_sql: str, *, condition: s
 
 
 def _build_single_persons_select(query: Query, control: Control | None) -> str:
-    """Return a SELECT of the different digests and reasons, with counts, if each person has one identifier."""
+    """Return a SELECT for a query with one identifier per person: distinct digests and rejections, with counts."""
     return f"""
   SELECT answer, {_build_in_control_sql(control, "answer", condition=_IS_DIGEST)} AS in_control, {_SUMS}
   FROM ({build_values_select(query)})
@@ -154,9 +163,9 @@ def _build_single_persons_select(query: Query, control: Control | None) -> str:
 
 
 def _build_persons_select(query: Query, control: Control | None) -> str:
-    """Return a SELECT with a row for each person and digest, or person and reason for rejection, and counts of values.
+    """Return a SELECT with a row for each digest and each reason for rejection of each person, with counts of values.
 
-    For people who may have several identifiers, or a key for the control group. Those with equal values are one.
+    For people who may have several identifiers, or a key for the control group. People with equal values are the same.
     """
     key, answers, in_control = "", "answers", "0"
     if control and control.by:

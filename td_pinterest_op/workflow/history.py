@@ -18,7 +18,7 @@ from td_pinterest_op import __version__
 from td_pinterest_op.errors import ExportError, JobError, StoppedError, TreasureDataError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport
-from td_pinterest_op.run_history.table import FAILED, SUCCESS, Row, create_table, insert_rows
+from td_pinterest_op.run_history.table import FAILED, SUCCESS, Row, build_create_statements, build_insert_statement
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.settings.types import TableName
@@ -71,7 +71,7 @@ class History:
         task = self.task_columns
         rows = [task | {name: value for name, value in row.items() if value is not None} for row in rows]
         batches = [rows[start : start + _ROWS_AT_A_TIME] for start in range(0, len(rows), _ROWS_AT_A_TIME)]
-        queries = [insert_rows(self.table, batch, unless=unless) for batch in batches]
+        queries = [build_insert_statement(self.table, batch, unless=unless) for batch in batches]
         # The run is over: a signal interrupts only the writing of the history.
         with contextlib.suppress(StoppedError):
             self._try_queries(run_statement, queries, failure="this run has no row in the history")
@@ -119,7 +119,7 @@ class History:
             except JobError:
                 # Another run may do the same: the next try shows whether the table is there.
                 with contextlib.suppress(JobError, TreasureDataError):
-                    run_statement(td, source.with_fresh_query(create_table(self.table)))
+                    run_statement(td, source.with_fresh_query(build_create_statements(self.table)))
             except TreasureDataError:
                 pass
             td.sleep(wait)

@@ -14,15 +14,15 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records.sql import build_hashing_statement
-from td_pinterest_op.run_history.audience_history import build_audience_history, select_audience_rows
+from td_pinterest_op.run_history.audience_history import build_audience_history, build_history_query
 from td_pinterest_op.run_history.table import (
     COLUMNS,
+    build_create_statements,
+    build_failures_query,
     build_follow_up_row,
+    build_insert_statement,
     build_lift_row,
     build_run_row,
-    create_table,
-    insert_rows,
-    select_failures,
 )
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import WITHHELD
@@ -200,10 +200,11 @@ def check_history(server: str) -> Iterator[str]:
     seen = session | dict(build_follow_up_row(test_history.AUDIENCE)) | {"ad_account_id": "5"}
     about = {name: failed[name] for name in ("session_uuid", "attempt_id")}
     for _ in range(2):
-        ask(create_table(table))
-        ask(insert_rows(table, [session | dict(build_run_row(statistics())), seen]))
-        ask(insert_rows(table, [failed], unless=select_failures(table, **about)))
-    ask(insert_rows(table, [session | dict(build_lift_row({"summary": test_history.NASTY, "split_p": 0.5}))]))
+        ask(build_create_statements(table))
+        ask(build_insert_statement(table, [session | dict(build_run_row(statistics())), seen]))
+        ask(build_insert_statement(table, [failed], unless=build_failures_query(table, **about)))
+    lift_row = session | dict(build_lift_row({"summary": test_history.NASTY, "split_p": 0.5}))
+    ask(build_insert_statement(table, [lift_row]))
     expected: dict[str, tuple[str, list[object]]] = {
         "history_people": ("audience_size", [40]),
         "history_rejected": ("rejected_percent", [21.88]),
@@ -226,12 +227,12 @@ def check_history(server: str) -> Iterator[str]:
 
 def check_known_members(server: str) -> Iterator[str]:
     types = {column.name: "varchar" if column.type == "json" else column.type for column in COLUMNS}
-    query = select_audience_rows(TABLE, ("12", "13"))
+    query = build_history_query(TABLE, ("12", "13"))
     for runs, filled, mirrored in test_audience_history.RUNS:
         rows = [test_audience_history.OF_RUN | {"time": time} | run_ for time, run_ in enumerate(runs, start=1)]
         load_table(server, TABLE, types, [[row.get(name) for name in types] for row in rows])
-        found = build_audience_history(run(server, query).rows).members
-        if filled | mirrored != {name: held.records for name, held in found.items()}:
+        found = build_audience_history(run(server, query).rows).list_sizes
+        if filled | mirrored != {name: held.record_count for name, held in found.items()}:
             yield f"known is {found} of {runs}"
     if (named := most_table_reads(server, query)) > 2:
         yield f"what is known reads its table {named} times"

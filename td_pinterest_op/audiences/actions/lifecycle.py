@@ -13,7 +13,7 @@ from td_pinterest_op.pinterest.api import ACTALIKE, Audience
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.stats import Condition, find_condition
+from td_pinterest_op.stats import Condition, classify_status
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ class CreateActalike(AudienceAction):
         if seed is None or seed.is_removed:
             raise AudienceError(f"there is no seed audience {seed_id} in ad account {account}: check both ids")
         # The status first: while Pinterest fills an audience, its size is no measure.
-        condition = find_condition(seed.status)
+        condition = classify_status(seed.status)
         if condition is not Condition.READY:
             why = (
                 f"Pinterest needs at least {_SMALLEST_SEED} matched people in a seed audience; add people to it"

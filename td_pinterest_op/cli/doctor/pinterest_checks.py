@@ -9,7 +9,7 @@ from td_pinterest_op.http.retry import read_server_time
 from td_pinterest_op.pinterest.oauth import describe_missing_scopes
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
 from td_pinterest_op.runtime.clock import DAY, SYSTEM
-from td_pinterest_op.stats import Condition, find_condition, format_count
+from td_pinterest_op.stats import Condition, classify_status, format_count
 
 # The refresh token ends soon, in seconds.
 _SOON = 14 * DAY
@@ -103,7 +103,7 @@ def check_audience(context: DoctorContext) -> CheckResult:
     message = (
         f'{audience.id} "{audience.name}": {audience.status}, size {size}, customer list {audience.customer_list_id}'
     )
-    condition = find_condition(audience.status)
+    condition = classify_status(audience.status)
     if condition is Condition.TOO_SMALL:
         return CheckResult(WARNING, message, "ads need at least 100 matched people: export more people")
     if condition is not Condition.READY:

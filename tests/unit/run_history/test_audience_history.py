@@ -7,9 +7,9 @@ import pytest
 from td_pinterest_op.run_history.audience_history import (
     COLUMNS_READ,
     AudienceHistory,
-    Members,
+    ListSize,
     build_audience_history,
-    select_audience_rows,
+    build_history_query,
 )
 from tests.unit.run_history.conftest import TABLE, Warehouse
 
@@ -121,7 +121,7 @@ RUNS: list[tuple[list[dict[str, Any]], dict[str, int], dict[str, int]]] = [
 
 
 def known_in(warehouse: Warehouse, *audience_ids: str) -> AudienceHistory:
-    return build_audience_history(warehouse.run(select_audience_rows(TABLE, audience_ids)))
+    return build_audience_history(warehouse.run(build_history_query(TABLE, audience_ids)))
 
 
 @pytest.mark.parametrize(("runs", "filled", "mirrored"), RUNS)
@@ -130,9 +130,9 @@ def test_members_of_a_list_are_known_only_if_nothing_else_was_written_to_it(
 ) -> None:
     for time, run in enumerate(runs, start=1):
         warehouse.insert(**OF_RUN | {"time": time} | run)
-    members = {list_id: Members(records=count, is_sent=True) for list_id, count in filled.items()}
-    members |= {list_id: Members(records=count, is_sent=False) for list_id, count in mirrored.items()}
-    assert members == known_in(warehouse, "12", "13").members
+    members = {list_id: ListSize(record_count=count, is_from_one_run=True) for list_id, count in filled.items()}
+    members |= {list_id: ListSize(record_count=count, is_from_one_run=False) for list_id, count in mirrored.items()}
+    assert members == known_in(warehouse, "12", "13").list_sizes
 
 
 def test_order_of_the_rows_does_not_matter() -> None:
@@ -140,14 +140,14 @@ def test_order_of_the_rows_does_not_matter() -> None:
     for runs, filled, mirrored in RUNS:
         rows = [empty | OF_RUN | {"time": time} | run for time, run in enumerate(runs, start=1)]
         assert filled | mirrored == {
-            name: held.records for name, held in build_audience_history(reversed(rows)).members.items()
+            name: held.record_count for name, held in build_audience_history(reversed(rows)).list_sizes.items()
         }
 
 
 def test_the_last_known_size_of_an_audience_is_that_of_a_follow_up_that_knew_it(warehouse: Warehouse) -> None:
-    assert AudienceHistory(sizes={}, members={}) == known_in(warehouse, "12")
+    assert AudienceHistory(audience_sizes={}, list_sizes={}) == known_in(warehouse, "12")
     for time, (size, status) in enumerate(((10, "READY"), (0, "INITIALIZING"), (None, "READY")), start=1):
         warehouse.insert(**SEEN | {"audience_id": "12", "audience_size": size, "audience_status": status, "time": time})
         warehouse.insert(**SEEN | {"audience_id": "13", "audience_size": 7, "time": time})
-    assert {"12": 10} == known_in(warehouse, "12").sizes
-    assert {"12": 10, "13": 7} == known_in(warehouse, "12", "13").sizes
+    assert {"12": 10} == known_in(warehouse, "12").audience_sizes
+    assert {"12": 10, "13": 7} == known_in(warehouse, "12", "13").audience_sizes

@@ -12,13 +12,13 @@ from td_pinterest_op.report.entry import make_entry
 from td_pinterest_op.run_history.table import (
     COLUMNS,
     LATER_COLUMNS,
+    build_create_statements,
+    build_failures_query,
     build_follow_up_row,
+    build_insert_statement,
     build_lift_row,
     build_run_row,
-    create_table,
     flatten,
-    insert_rows,
-    select_failures,
 )
 from tests.unit.report.samples import statistics
 from tests.unit.run_history.conftest import TABLE, Warehouse
@@ -43,7 +43,7 @@ OF_0_3.remove(next(column for column in COLUMNS if column.name == "records_inval
 
 
 def write(warehouse: Warehouse, *rows: dict[str, Any], unless: str = "") -> None:
-    warehouse.run(insert_rows(TABLE, rows, unless=unless))
+    warehouse.run(build_insert_statement(TABLE, rows, unless=unless))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_table_that_an_older_version_made_gets_the_later_columns_and_keeps_its
 
 def test_making_the_table_twice_changes_nothing(warehouse: Warehouse) -> None:
     write(warehouse, FAILED)
-    warehouse.run(create_table(TABLE))
+    warehouse.run(build_create_statements(TABLE))
     assert ["It failed."] == [row["error"] for row in warehouse.rows()]
 
 
@@ -155,7 +155,8 @@ def test_a_failure_is_written_once_for_an_attempt_of_a_task(
     about = {name: FAILED[name] for name in ("session_uuid", "attempt_id")}
     other_task = FAILED | {"task": "+another"}
     for _ in range(2):
-        write(warehouse, FAILED | {"task": "+pinterest_export"}, other_task, unless=select_failures(TABLE, **about))
+        failed = FAILED | {"task": "+pinterest_export"}
+        write(warehouse, failed, other_task, unless=build_failures_query(TABLE, **about))
     assert rows + 1 == len(warehouse.rows())
 
 

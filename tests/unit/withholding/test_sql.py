@@ -20,7 +20,7 @@ from td_pinterest_op.withholding.sql import (
     build_list_select,
     build_people_select,
     build_values_select,
-    parse_amounts,
+    parse_counts,
 )
 from tests.campaigns import examples
 from tests.unit.withholding.test_people import SALT, Case, Oracle, cases
@@ -162,4 +162,4 @@ def test_lists_are_counted(database: duckdb.DuckDBPyConnection) -> None:
         tables[name] = f"of_{name}"
     found = sorted(database.execute(_duckdb(build_list_counts_select(tables))).fetchall())
     assert [("consent", 0, 0, 0, ""), ("suppress", 3, 4, 1, "placeholder 1")] == found
-    assert {"null": 3, "empty": 1} == parse_amounts("null 3, empty 1")
+    assert {"null": 3, "empty": 1} == parse_counts("null 3, empty 1")
