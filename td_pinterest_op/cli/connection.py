@@ -253,7 +253,10 @@ def open_connection(
     on_response: OnResponse | None = None,
     timing: Timing = SYSTEM,
 ) -> Iterator[Connection]:
-    """Yield connections to both services. `counts` counts the writes. Raises SettingsError for missing credentials."""
+    """Yield connections to both services. `common`: values of common options. `counts` counts writes to Pinterest.
+
+    Raises SettingsError for missing credentials of Pinterest.
+    """
     credentials = find_credentials(common.env_file)
     credentials.require_variables(*PINTEREST_SECRETS)
     common.print_note(f"Credentials: {credentials.describe_sources()}")

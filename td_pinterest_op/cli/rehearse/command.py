@@ -80,12 +80,12 @@ def _parse_steps(_context: click.Context, option: click.Parameter, text: str | N
 @options.combine_options(options.ad_account, options.env_file, options.as_json, options.quiet)
 @options.pass_common
 def rehearse(common: CommonOptions, requested_steps: Sequence[Step], without_large_batches: bool, output: Path) -> None:
-    """Test with made-up people how Pinterest behaves where its documentation is silent.
+    """Send test requests to find out what Pinterest does where its documentation is silent.
 
     Says first what it does and what it leaves behind, and asks. It creates customer lists and an audience of its own in
-    your ad account, and touches nothing of yours. It ends with a table, advice, and a file that contains no id, no
-    secret and no personal data: attach it to a bug report, or give it to `scripts/sandbox --like`, which then behaves
-    like your ad account.
+    your ad account, with made-up people, and touches nothing of yours. It ends with a table, advice, and a file that
+    contains no id, no secret and no personal data: attach it to a bug report, or give it to `scripts/sandbox --like`,
+    which then behaves like your ad account.
 
     Steps: token, account, list_without_records, list, batches, at_once, records_v2, audience, move, remove.
     """
