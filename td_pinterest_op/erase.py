@@ -104,7 +104,7 @@ class _Target:
 
 @dataclass(slots=True, kw_only=True)
 class _Erasure:
-    """The run of an erasure, which removes people from customer lists, the `targets`. `processed` of them are done."""
+    """An erasure: removes people from the customer lists `targets`. `processed`: how many of the lists are done."""
 
     settings: ErasureSettings
     stats: Stats
@@ -193,7 +193,7 @@ class _Erasure:
         api = services.build_pinterest_api(target.ad_account_id)
 
         def remove_batch(records: Batch) -> Response:
-            """Request the removal of a batch of records from the list, and keep the request's id."""
+            """Request the removal of a batch of records from the current customer list, and keep the request's id."""
             response = api.change_records(list_id, records, operation="REMOVE")
             # Called from several threads: append is atomic.
             target.request_ids.append(response.request_id)
@@ -227,7 +227,7 @@ class _Erasure:
         return f"Pinterest was asked to remove {records} from {len(self._finished_targets):,} of {lists}{more}."
 
     def to_json(self) -> dict[str, Any]:
-        """Return the receipt, with the removals of each list, as plain JSON types, for the workflow store."""
+        """Return the erasure's receipt (what was removed from each list) as JSON types, for the workflow store."""
         statistics = self.stats.to_json()
         return {
             "erased_at": self.timing.utc().isoformat(timespec="seconds"),
@@ -254,7 +254,7 @@ class _Erasure:
         )
 
     def build_history_rows(self, _error: str) -> list[Row]:
-        """Return the erasure's row for the run history, the only item of a list."""
+        """Return a list with one item: the erasure's row for the run history."""
         statistics = self.stats.to_json()
         # The records sent are counted list by list, in the receipt.
         for name in ("sent", "refused"):

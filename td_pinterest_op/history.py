@@ -35,7 +35,7 @@ class Lift:
     """Writes a row of the run history: the comparison with the control group that an earlier td> task has stored."""
 
     def run(self) -> None:
-        """Write to the run history the comparison that the preceding td> task has computed. Raises SettingsError."""
+        """Write the preceding td> task's comparison with the control group to the run history. Raises SettingsError."""
         with TaskProcess():
             write_lift(workflow.get_current_task(), SYSTEM)
 
@@ -49,7 +49,7 @@ def write_failure(task: workflow.Task, timing: Timing) -> None:
 
 
 def write_missing_rows(task: workflow.Task, timing: Timing, rows: Sequence[Row]) -> None:
-    """Write the history rows of failed runs, except of those whose task has a row in this attempt, or a subtask has.
+    """Write a history row for each failed run, unless its task or a subtask already has a row in this attempt.
 
     `rows`: the columns of each run that its caller knows, and the full name of its `task`, or the beginning of that
     name. A failure to write is a warning.

@@ -70,7 +70,7 @@ def renew_token(task: workflow.Task, timing: Timing) -> None:
 
 
 def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, Any]]:
-    """Export to the entry `audience` of the task. Returns the entry's name, and a dict: `ok`, `error`, `statistics`."""
+    """Run the export that parameter `audience` describes. Returns its name, and a dict: `ok`, `error`, `statistics`."""
     entry = _read_entry(task.params.get("audience"), "`audience` of the task")
     name = _get_entry_name(entry)
     entry_task = task
@@ -121,7 +121,7 @@ def check_outcomes(task: workflow.Task, timing: Timing) -> None:
 
 
 def _build_failed_row(entry: Mapping[object, Any], *, task: str, error: str) -> Row:
-    """Return the columns of the history row that are known of a failed export without statistics."""
+    """Return the columns of the history row for an export that failed without statistics."""
     known = {key: entry.get(key) for key in ("action", "ad_account_id", "audience_id", "audience_name")}
     return {**known, "task": task, "error": error}
 

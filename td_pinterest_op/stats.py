@@ -152,7 +152,7 @@ class Stats:
 
     @property
     def invalid_count(self) -> int:
-        """The number of invalid values."""
+        """The number of values in the query's rows that are not valid identifiers."""
         return self.invalid_by_reason.total()
 
     def count_records(self, *, sent: int = 0, refused: int = 0, in_doubt: int = 0) -> None:

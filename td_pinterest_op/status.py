@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class AudienceStatus:
-    """Checks the audiences of the task's `result_settings`, and stores their state under `pinterest_status`."""
+    """Checks status and size of the audiences in `result_settings`. Stores both as the parameter `pinterest_status`."""
 
     def run(self) -> None:
         """Check the audiences and store their state. Raises AudienceError if any breaks a limit or cannot be read."""
@@ -117,7 +117,7 @@ class AudienceState:
         return asdict(self) | {"usable": is_usable, "match_ratio": self.match_ratio, "summary": self.summary}
 
     def find_broken_limits(self, settings: StatusSettings, *, previous_size: int | None) -> list[str]:
-        """Return a text for each limit that the audience breaks. Its size is judged once Pinterest has matched it."""
+        """Return a text for each limit that the audience breaks. Size limits apply only after Pinterest's matching."""
         broken = [f"its status is {self.status}"] if self.status in settings.fail_on else []
         if self.condition is Condition.MATCHING or self.size is None:
             return broken

@@ -95,7 +95,7 @@ def authorize(
         doctor = "td-pinterest doctor"
         if target_kind == "file":
             doctor += f" --env-file {shlex.quote(target_arguments[0])}"
-        hidden_by = credentials.find_overriding_sources(target_kind)
+        hidden_by = credentials.find_delete_commands(target_kind)
         next_command = " && ".join([*hidden_by.values(), doctor])
         _print_authorization(client, grant, stored_in=stored_in, next_command=next_command, as_json=common.as_json)
         for earlier, cure in hidden_by.items():

@@ -85,8 +85,8 @@ class Credentials:
             return f"run `td-pinterest authorize --to file {shlex.quote(str(self.env_file))}`"
         return "run `td-pinterest authorize`"
 
-    def find_overriding_sources(self, kind: str) -> dict[str, str]:
-        """Return, by source, the command to delete a token that overrides a token stored by `authorize --to KIND`."""
+    def find_delete_commands(self, kind: str) -> dict[str, str]:
+        """Return commands to delete tokens that override the token of `authorize --to KIND`, by the tokens' sources."""
         in_local = kind == "file" and read_local_secret(SECRETS[TOKEN], self.environ)
         return {
             **({ENVIRONMENT: f"unset {TOKEN}"} if self.sources.get(TOKEN) == ENVIRONMENT else {}),
@@ -127,13 +127,13 @@ class Credentials:
         if path is None or self.sources.get(TOKEN) != f"the file {path}":
             return store.save_token
 
-        def save_token(issued: Secret | None, seconds: float | None) -> None:
-            """Store the new token `issued`. If None, warn if the old token, valid for `seconds`, expires soon."""
-            if issued is None:
-                store.save_token(issued, seconds)
+        def save_token(new_token: Secret | None, valid_seconds: float | None) -> None:
+            """Store a new refresh token. For None, warn if the old token, valid for `valid_seconds`, expires soon."""
+            if new_token is None:
+                store.save_token(new_token, valid_seconds)
                 return
             try:
-                files.set_env_values(path, {TOKEN: issued.reveal()})
+                files.set_env_values(path, {TOKEN: new_token.reveal()})
             except SettingsError as error:
                 screen.print_note(
                     f"Pinterest issued a new refresh token, which could not be stored: {error}. Run `td-pinterest "
@@ -253,7 +253,7 @@ def open_connection(
     on_response: OnResponse | None = None,
     timing: Timing = SYSTEM,
 ) -> Iterator[Connection]:
-    """Yield connections to both services. `common`: values of common options. `counts` counts writes to Pinterest.
+    """Yield a Connection to Treasure Data and Pinterest. `counts` counts the requests that write to Pinterest.
 
     Raises SettingsError for missing credentials of Pinterest.
     """

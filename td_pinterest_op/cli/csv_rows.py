@@ -177,7 +177,7 @@ class _CsvFile:
         return f"Reading the column{'s' if len(self._columns) > 1 else ''} {read} of {self._path.name}{left_out}"
 
     def find_line_number(self, row: int) -> int:
-        """Return the number of the line on which row number `row`, one of the last block, begins. Both count from 1."""
+        """Return the number of the line on which row `row` of the block read last begins. Both numbers count from 1."""
         return self._lines[row - self._read - 1]
 
     def read_blocks(self) -> Iterator[list[list[Any]]]:
@@ -220,7 +220,7 @@ def _find_wanted_columns(header: Sequence[str], options: CsvOptions) -> list[Csv
 
 
 def _find_column_name(header: str, options: CsvOptions) -> str | None:
-    """Return the name that the export uses for the column with a header, or None if this column is not read."""
+    """Return the export's name for the CSV column headed `header`, or None if the column is not read."""
     if header.lower() in options.other_columns:
         return header
     type_ = _TYPE_BY_SPELLING.get(_simplify_header(header))

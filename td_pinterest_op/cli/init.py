@@ -110,7 +110,7 @@ def _dry_run_exports(folder: Path, answers: ProjectAnswers, credentials: Credent
 def _open_optional_connection(
     common: CommonOptions, credentials: Credentials
 ) -> contextlib.AbstractContextManager[Connection | None]:
-    """Return a context manager that connects to both services, or yields None if Pinterest's credentials are absent."""
+    """Return a context manager that opens a Connection, or yields None if Pinterest's credentials are absent."""
     if any(name in credentials.missing_variables for name in PINTEREST_SECRETS):
         screen.print_note(
             "There are no credentials for Pinterest yet, so you must type the ids yourself. To store credentials, run "
@@ -146,8 +146,8 @@ class _Questions:
         """Return the user's answer to a yes-or-no question, or False if no questions are asked."""
         return self._asks and click.confirm(question, err=True)
 
-    def choose_job(self, name: str | None) -> Job:
-        """Return the job `name`. If `name` is None, ask the user, or return the job `add` if no questions are asked."""
+    def choose_workflow_kind(self, name: str | None) -> Job:
+        """Return the kind of workflow to set up: `name`, else the user's choice, or `add` if no questions are asked."""
         if name is None and self._asks:
             for known, job in JOBS.items():
                 screen.print_note(f"  {known:12}{job.description}")
@@ -161,7 +161,7 @@ def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], servic
     """Return the answers from options, or else from the user. Raises click.UsageError for a missing or wrong answer."""
     account = _ask_ad_account(questions, options["ad_account"], services)
     api = services.build_pinterest_api(account) if services else None
-    job = questions.choose_job(options["job"])
+    job = questions.choose_workflow_kind(options["job"])
     audiences, new_name = _ask_audiences(questions, job, options["audiences"], api)
     database = query = suppress = consent = ""
     if job.query or job.takes_lists:

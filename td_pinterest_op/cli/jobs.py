@@ -32,7 +32,7 @@ class Job:
 
     @property
     def has_known_settings(self) -> bool:
-        """Whether the settings of the exports in this job's workflow are known before the workflow runs."""
+        """Whether a workflow of this kind has exports whose settings are known before the workflow runs."""
         return bool(self.action) or self.has_several_audiences
 
 
@@ -100,10 +100,9 @@ _ELSEWHERE = frozenset(
 
 
 def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) -> ProjectAnswers:
-    """Return the answers with which `td-pinterest init` sets up a workflow for the export that `settings` describe.
+    """Return the answers to init's questions that give an export with these `settings` and task parameters (`params`).
 
-    `settings`, `params`: the settings and the other task parameters of the export. Raises click.UsageError for an
-    export that no workflow can repeat.
+    Raises click.UsageError for an export that no workflow can repeat.
     """
     action = find_action(settings)
     job = next((each for each in JOBS.values() if action and each.action is action), None)

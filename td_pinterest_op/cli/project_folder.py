@@ -113,7 +113,7 @@ def _write_project_folder(folder: Path, answers: ProjectAnswers) -> list[str]:
 
 
 def _fill_file(path: Path, template: str, fill: Fill) -> bool:
-    """Fill in a file with `fill`, but keep what a user has edited. Return whether the file then has all the answers.
+    """Fill the user's answers into a file by `fill`, which keeps edits. Return whether the file then has all answers.
 
     `template`: the file's text before any edit. A file that does not exist begins with it.
     """
@@ -160,7 +160,7 @@ def _fill_query(text: str, template: str, *, sql: str) -> str:
 
 
 def _fill_ids(text: str, template: str, *, answers: ProjectAnswers) -> str:
-    """Return the text of config/pinterest.yml with the ids and names from the answers filled in."""
+    """Return config/pinterest.yml's `text` with ids and names from a user's answers. `template`: the unedited text."""
     keys = answers.job.ids
     values: dict[tuple[str, ...], str] = {("ad_account_id",): answers.ad_account_id}
     if answers.new_name and answers.job.creates_audience:

@@ -87,7 +87,10 @@ def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
 
 
 def read_history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:
-    """Return the newest entries of the history table (`history`: its name), oldest first. Raises click.UsageError."""
+    """Return the latest entries of the table `history`, oldest first, for one audience or all (`audience_id` None).
+
+    Raises click.UsageError for a wrong table name.
+    """
     named = _TABLE.fullmatch(history)
     if named is None:
         raise click.UsageError("--history must name a database and a table, such as shop.pinterest_history")

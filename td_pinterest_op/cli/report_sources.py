@@ -23,7 +23,7 @@ _ERROR = re.compile(r"Error messages from python: (?P<text>.*?)(?: \(\w+\))?(?:\
 
 
 def read_entries(text: str, *, name: str) -> list[Entry]:
-    """Return the runs and later checks in a report page, log, JSON or CSV, oldest first. `name`: for errors.
+    """Return the runs and audience checks in a report page, log, JSON or CSV, oldest first. `name`: for errors.
 
     A check is that of an audience's status, or a comparison with the control group. Raises the errors of
     `collect_entries`.
@@ -32,7 +32,7 @@ def read_entries(text: str, *, name: str) -> list[Entry]:
 
 
 def _parse_entries(text: str) -> Iterator[Entry]:
-    """Yield the runs and later checks in the text of a report page, JSON, a task's log, or the history as CSV."""
+    """Yield the runs and audience checks in the text of a report page, JSON, a task's log, or the history as CSV."""
     if (entries := read_page_entries(text)) is not None:
         yield from entries
     elif _JSON.match(text):
@@ -55,7 +55,7 @@ def _split_json(text: str) -> Iterator[Any]:
 
 
 def _find_json_entries(parsed: Any) -> Iterator[Entry]:
-    """Yield the runs and later checks in parsed JSON, at the top level or nested in lists and mappings."""
+    """Yield the history entries (runs, and checks of audiences after a run) at any depth of parsed JSON."""
     if isinstance(parsed, list):
         for member in parsed:
             yield from _find_json_entries(member)

@@ -217,7 +217,7 @@ class Api:
     def _send_write(
         self, method: str, path: str, purpose: str, content: dict[str, Any], *, records: Records | None = None
     ) -> Response:
-        """Send a POST or PATCH and return the response. Raises PinterestError for exceptions or no id in the JSON."""
+        """Send a POST or PATCH and return the response. Raises PinterestError if the JSON has `exceptions` or no id."""
         body = json.dumps(content).encode()
         request = Request(
             method=method,

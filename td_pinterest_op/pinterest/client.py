@@ -74,8 +74,8 @@ class TokenSource:
         """Return the credentials for the next request."""
         return self._auth
 
-    def replace_token(self, used: AuthBase, *, has_worked: bool) -> bool:  # noqa: ARG002 - for other sources
-        """Replace token `used` after a 401, or return False if that cannot help. `has_worked`: `used` once worked."""
+    def replace_token(self, token: AuthBase, *, has_worked: bool) -> bool:  # noqa: ARG002 - for other sources
+        """Replace a token after a 401. Returns False if that cannot help. `has_worked`: the token worked before."""
         return False
 
 
@@ -172,7 +172,7 @@ class Client:
             self.rate_limiter.release_permit(permit, response.headers if response else None)
 
     def _prepare_retry(self, request: Request, failures: Sequence[_FailedAttempt], refresh: Callable[[], bool]) -> None:
-        """Wait, or `refresh` the token, before the next attempt. Raises an error if no attempt may follow."""
+        """Wait or call `refresh` for a new token before the next attempt. Raises an error if no attempt may follow."""
         failed = failures[-1]
         recovery = failed.decision.recovery
         tries = sum(failure.decision.recovery is recovery for failure in failures)

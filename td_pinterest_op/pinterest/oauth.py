@@ -123,14 +123,14 @@ class Tokens(TokenSource):
                 self._replaces_unaccepted = False
             return self._bearer
 
-    def replace_token(self, used: AuthBase, *, has_worked: bool) -> bool:
-        """Replace token `used` after a 401, or return False if that cannot help. `has_worked`: `used` once worked.
+    def replace_token(self, token: AuthBase, *, has_worked: bool) -> bool:
+        """Replace a token after a 401. Returns False if that cannot help. `has_worked`: the token worked before.
 
         The refusal of an earlier token is no evidence about the current token. A token that has worked is renewed. A
         token that has not is renewed once: if the next token is refused as well, the token is not the cause.
         """
         with self._lock:
-            if self._bearer is not used:
+            if self._bearer is not token:
                 return True
             if not has_worked and self._replaces_unaccepted:
                 return False

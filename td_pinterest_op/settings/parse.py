@@ -225,7 +225,7 @@ def _check_unknown_keys(parsed: ParsedSettings, names: Iterable[object]) -> None
 
 
 def _check_setting(parsed: ParsedSettings, setting: Setting) -> None:
-    """Add a problem if a setting is missing, or conflicts with the setting named by `alias`, `at_most` or `single`."""
+    """Add a problem if a needed setting is missing, or conflicts with another setting that its declaration names."""
     value = parsed.given_values.get(setting.name)
     if setting.is_needed:
         _require_any_setting(parsed, setting.name)

@@ -113,7 +113,7 @@ class _Composer(yaml.BaseLoader):
 
 
 def _read_node(node: yaml.Node | None) -> object:
-    """Return the value of a YAML node with all nodes in it. Raises WrongValueError for tags and repeated keys."""
+    """Return a YAML node and its nested nodes as a Python value. Raises WrongValueError for tags and repeated keys."""
     if node is None:
         return None
     if node.tag not in _PLAIN_TAGS:
@@ -169,7 +169,7 @@ def read_mapping(value: object) -> Mapping[object, object]:
 
 
 def _read_parts(readers: Iterable[tuple[str, Callable[[], _V]]], faults: Sequence[str] = ()) -> list[_V]:
-    """Return what labelled `readers` return. Raises one WrongValueError of earlier `faults` and all errors."""
+    """Return the readers' values. Raises one WrongValueError: `faults`, and each reader's error after its label."""
     values, faults = [], list(faults)
     for label, read in readers:
         try:
@@ -193,7 +193,7 @@ def _build_id_list_type(id_type: SettingType) -> SettingType:
     """Return the setting type of a list of ids or a single id, read as a tuple without repeats, in the order given."""
 
     def read_ids(value: object, format_for_error: ValueFormatter) -> tuple[str, ...]:
-        """Return the distinct ids of a list as text, in order. Raises WrongValueError for a wrong id or no id."""
+        """Return a list's ids as strings, without repeats, in the given order. Raises WrongValueError."""
         ids = tuple(dict.fromkeys(_read_items(id_type, value, format_for_error)))
         if not ids:
             raise WrongValueError("must contain at least one id")
@@ -208,7 +208,7 @@ def _read_columns(value: object, format_for_error: ValueFormatter) -> Mapping[st
     columns: dict[str, str] = {}
 
     def add_column(column: object, identifier_type: object) -> None:
-        """Add a column to `columns`. Raises WrongValueError for a wrong or repeated name, or a wrong type."""
+        """Map a column to an identifier type. Raises WrongValueError for a wrong or repeated name, or a wrong type."""
         name = column.strip().lower() if isinstance(column, str) else ""
         if not name:
             raise WrongValueError("the name of a column must be a string that is not blank")

@@ -129,7 +129,7 @@ def build_integer_type(minimum: int, maximum: int) -> SettingType:
     """Return the setting type of an int from `minimum` to `maximum`."""
 
     def read_integer(value: object, format_for_error: ValueFormatter) -> int:
-        """Return a whole number from `minimum` to `maximum` as an int. Raises WrongValueError for any other value."""
+        """Return a whole number within the type's limits as an int. Raises WrongValueError for any other value."""
         number = parse_number(value)
         if number is None or number != number.to_integral_value():
             raise WrongValueError(f"must be a whole number, not {format_for_error(value)}")
@@ -149,7 +149,7 @@ def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") ->
     value_by_word = {_fold_word(word): value for word, value in words.items()}
 
     def read_choice(value: object, format_for_error: ValueFormatter) -> object:
-        """Return the setting's value for an allowed word. Raises WrongValueError for any other word."""
+        """Return the value that an allowed word means in the setting. Raises WrongValueError for any other word."""
         word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
         if word not in value_by_word:
             suggestion = suggest_word(word, value_by_word)

@@ -134,7 +134,7 @@ class TokenStore:
         return read_local_secret(self._secret_name, self._environ)
 
     def _try_save_token(self, new_token: Secret) -> str:
-        """Store a refresh token. Returns the reason of a failure, or "" if the token is stored."""
+        """Store a refresh token. Returns the reason for a failure, or "" if the token is stored."""
         try:
             if self._secret_name is None:
                 return "the old token is written in plain text, not as a secret"
@@ -171,7 +171,7 @@ class TokenStore:
         return DigdagServer(url=f"https://{hosted}", authorization=Secret(f"TD1 {self._environ.get('TD_API_KEY', '')}"))
 
     def _put_secret(self, server: DigdagServer, name: str, new_token: Secret) -> str:
-        """Store a refresh token as the secret `name` on the server. Returns the reason of a failure, or ""."""
+        """Store a refresh token as the secret `name` on the server. Returns the reason for a failure, or ""."""
         problem = ""
         for wait in _WAITS:
             self._timing.sleep(wait)

@@ -136,7 +136,7 @@ def _watch_shutdown() -> Iterator[None]:
     os.set_blocking(writer, False)
 
     def end_process_after_signal() -> None:
-        """Wait for a signal. End the process if the `with` block then runs for too long."""
+        """Wait for a signal. Then end the process if the `with` block of `_watch_shutdown` runs for too long."""
         while (number := os.read(reader, 1)) and number[0] not in _SIGNALS:
             pass
         if not number or ended.wait(_PATIENCE):

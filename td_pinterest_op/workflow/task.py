@@ -130,7 +130,7 @@ def store_values(**values: object) -> None:
 
 
 def may_resubmit(task: Task, error: BaseException) -> bool:
-    """Whether the task may run again after `error`: a refused refresh token, which another task may have renewed."""
+    """Whether the task may run again: only if `error` is a refused refresh token that another task may have renewed."""
     if not isinstance(error, AccountError) or error.refused_token is None:
         return False
     refused = _count_refusals(task, error.refused_token)
@@ -159,7 +159,7 @@ def try_resubmit(error: AccountError) -> bool:
 
 
 def _count_refusals(task: Task, fingerprint: str | None) -> dict[str, Any]:
-    """Return the numbers of refusals, with this refusal: of this token in a row (`times`), of any token (`in_all`)."""
+    """Return the numbers of refusals up to this refusal: `times` (of this token in a row), `in_all` (of all tokens)."""
     before = task.params.get(_REFUSED) or {}
     times = int(before["times"]) if before.get("fingerprint") == fingerprint else 0
     return {"fingerprint": fingerprint, "times": times + 1, "in_all": int(before.get("in_all", 0)) + 1}
@@ -264,7 +264,7 @@ def read_database(task: Task, *, needed_by: str) -> str:
 
 
 def _build_source(task: Task, name: str, *, needed_by: str) -> Source:
-    """Return the source for the query in a task's parameter `name`. `needed_by`: what needs a database, for errors."""
+    """Return the query in the task's parameter `name` as a source of rows. `needed_by`: the query's name in errors."""
     sql = read_sql(str(task.params[name]), key=name)
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     errors = SettingsErrorCollector()

@@ -111,9 +111,9 @@ class Keys(TokenSource):
     def get_token(self) -> AuthBase:
         return self._keys[0]
 
-    def replace_token(self, used: AuthBase, *, has_worked: bool) -> bool:
+    def replace_token(self, token: AuthBase, *, has_worked: bool) -> bool:
         self.refused_tokens_worked.append(has_worked)
-        if used is self._keys[0] and len(self._keys) == 1:
+        if token is self._keys[0] and len(self._keys) == 1:
             return False
         self._keys.pop(0)
         return True

@@ -36,7 +36,7 @@ def skip_check(reason: str, advice: str = "fix that first") -> CheckResult:
 
 @dataclass(kw_only=True)
 class DoctorContext:
-    """The input of `td-pinterest doctor`, and what its checks share. `params`: the task whose rows are checked.
+    """The options of `td-pinterest doctor`, and what its checks share. `params`: parameters of the checked task.
 
     `history`: the database and the table of the run history. `account` is the ad account once its check has found it.
     `stack` closes what was opened.

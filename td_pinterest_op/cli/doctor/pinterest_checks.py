@@ -85,7 +85,7 @@ def check_ad_account(context: DoctorContext) -> CheckResult:
 
 
 def judge_role(account: AdAccount) -> CheckResult:
-    """Return a check result with the user's roles in the ad account: a warning if they may not allow an export."""
+    """Return a result with the user's roles in the ad account: a warning if the shown roles allow no export."""
     roles = ", ".join(account.roles) or "not shown by Pinterest"
     if account.may_write is False:
         advice = f"ask the owner for one of the roles {', '.join(sorted(WRITER_ROLES))} in Business Manager"

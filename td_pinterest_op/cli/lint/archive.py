@@ -31,7 +31,7 @@ class Archive:
 
     @cached_property
     def archive_bytes(self) -> int:
-        """The archive's compressed size in bytes, or the uncompressed size if that is within the hosted limit."""
+        """The archive's compressed size in bytes, or the uncompressed size if hosted Treasure Workflow accepts that."""
         if self.total_bytes <= HOSTED_BYTES:
             return self.total_bytes
         with tempfile.TemporaryFile() as file:

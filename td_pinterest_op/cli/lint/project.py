@@ -118,7 +118,10 @@ def _find_referenced_files(dig: DigFile, tasks: list[Task]) -> Iterator[tuple[Va
 
 
 def _find_query_files(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
-    """Yield each value of `key` that names an SQL file in a task or `audiences`, and the name. Reports blank values."""
+    """Yield each YAML value under `key` in a task or an `audiences` entry that names an SQL file, and that name.
+
+    Adds findings for blank values.
+    """
     entries = dig.root.get("_export", "audiences") if dig.root else None
     several = entries.value if entries and isinstance(entries.value, list) else []
     for owner in (task.value, *several):

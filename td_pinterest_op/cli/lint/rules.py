@@ -39,7 +39,7 @@ def check_workflow(dig: DigFile) -> None:
     if (root := dig.root) is None:
         return
     tasks = list(walk_tasks(root))
-    own_tasks = list(filter(_is_own_task, tasks))
+    package_tasks = list(filter(_is_package_task, tasks))
     for value in root.walk():
         if not value.quoted and not isinstance(value.value, bool) and has_lost_digits(value.value):
             message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
@@ -48,18 +48,18 @@ def check_workflow(dig: DigFile) -> None:
             check_secret_names(dig, value)
     _check_time_zone(dig, root)
     for position, task in enumerate(tasks):
-        if task in own_tasks:
+        if task in package_tasks:
             _check_operator(dig, task, tasks[:position])
         elif task.operator == "td":
             _check_connector(dig, task)
         elif task.operator in ("mail", "http"):
             _check_alert(dig, task)
-        _check_database(dig, task, is_own_task=task in own_tasks)
-        _check_retry(dig, task, tasks, own_tasks)
-    if own_tasks:
+        _check_database(dig, task, is_package_task=task in package_tasks)
+        _check_retry(dig, task, tasks, package_tasks)
+    if package_tasks:
         _check_statistic_names(dig, root)
-        _check_early_statistics(dig, itertools.takewhile(lambda task: task not in own_tasks, tasks))
-        _check_docker(dig, own_tasks, tasks)
+        _check_early_statistics(dig, itertools.takewhile(lambda task: task not in package_tasks, tasks))
+        _check_docker(dig, package_tasks, tasks)
     structure.check_structure(dig, root, tasks)
     project.check_project(dig, tasks)
 
@@ -72,7 +72,7 @@ def _find_intended_operator(task: Task) -> str:
     return find_nearest(name.removesuffix(".run"), OPERATORS, cutoff=0.8)
 
 
-def _is_own_task(task: Task) -> bool:
+def _is_package_task(task: Task) -> bool:
     """Whether a task runs an operator of this package, or misspells its name."""
     return bool(_find_intended_operator(task)) or project.runs_package(task)
 
@@ -155,7 +155,7 @@ def _check_source(
 def _may_set_last_job(task: Task) -> bool:
     """Whether a task may set `td.last_job_id`, as td> and calls of other workflows can."""
     operator = task.operator or "echo"
-    return operator.startswith("td") or not (operator in _LEAVES_NO_JOB or _is_own_task(task))
+    return operator.startswith("td") or not (operator in _LEAVES_NO_JOB or _is_package_task(task))
 
 
 def _is_called_by_others(dig: DigFile) -> bool:
@@ -241,10 +241,10 @@ def _check_alert(dig: DigFile, task: Task) -> None:
         dig.add_error(command, "plain-secret", message)
 
 
-def _check_docker(dig: DigFile, own_tasks: list[Task], tasks: list[Task]) -> None:
+def _check_docker(dig: DigFile, package_tasks: list[Task], tasks: list[Task]) -> None:
     """Add a finding for each task of our operators without a container image, if another task has such an image."""
     is_hosted = any(project.has_image(task) for task in tasks if task.operator == "py")
-    for task in own_tasks:
+    for task in package_tasks:
         own = task.value.get("docker")
         if not project.has_image(task) and (is_hosted or own or "docker" in task.exported):
             message = (
@@ -253,9 +253,9 @@ def _check_docker(dig: DigFile, own_tasks: list[Task], tasks: list[Task]) -> Non
             dig.add_warning(own or task.value, "docker", message)
 
 
-def _check_database(dig: DigFile, task: Task, *, is_own_task: bool) -> None:
-    """Add a finding for a query without a database, unless a caller may set it. `is_own_task`: it runs our operator."""
-    query = task.value.get("query") if is_own_task else task.command if task.operator == "td" else None
+def _check_database(dig: DigFile, task: Task, *, is_package_task: bool) -> None:
+    """Add a finding for a query without a database, unless another workflow may call this one and set the database."""
+    query = task.value.get("query") if is_package_task else task.command if task.operator == "td" else None
     has_database = task.value.get("database") or task.exported.get("database")
     if query and not has_database and not task.get_exported("td", "database") and not _is_called_by_others(dig):
         dig.add_error(
@@ -265,8 +265,8 @@ def _check_database(dig: DigFile, task: Task, *, is_own_task: bool) -> None:
         )
 
 
-def _check_retry(dig: DigFile, task: Task, tasks: list[Task], own_tasks: list[Task]) -> None:
-    """Add findings about a `_retry` that has no effect, or that also repeats tasks other than the export."""
+def _check_retry(dig: DigFile, task: Task, tasks: list[Task], package_tasks: list[Task]) -> None:
+    """Add findings about a `_retry` without effect, or that repeats side effects of tasks besides `package_tasks`."""
     retry = task.value.get("_retry")
     if retry is None:
         return
@@ -275,7 +275,7 @@ def _check_retry(dig: DigFile, task: Task, tasks: list[Task], own_tasks: list[Ta
             "_retry on a td> task checks the same failed job again: use job_retry, or _retry on the group around it"
         )
         dig.add_warning(retry, "retry", message)
-    elif any(task.value in other.parents for other in own_tasks):
+    elif any(task.value in other.parents for other in package_tasks):
         for other in tasks:
             if task.value in other.parents and (effect := _describe_repetition(other)):
                 message = (

@@ -16,7 +16,7 @@ _LARGEST_FILE = 1_000_000
 
 
 def read_task_environ(dig: DigFile, task: Task) -> Mapping[str, str]:
-    """Return the variables in a task's `_env`, with placeholders for secrets. Adds findings about both of them."""
+    """Return a task's `_env` with secrets as placeholders. Adds findings about a misplaced `_env` and wrong secrets."""
     for parent in task.parents:
         if misplaced := parent.get("_export", "_env"):
             dig.add_error(misplaced, "env", "digdag reads _env only from the task itself: move it there, next to py>")
@@ -43,7 +43,7 @@ def check_plain_secret(dig: DigFile, value: Value | None, *, name: str, variable
 
 
 def check_secret_names(dig: DigFile, value: Value, *, variable: str = "") -> None:
-    """Add findings about misspelt names of secrets in a value. `variable`: the environment variable that it sets."""
+    """Add findings about misspelt secret names in `value`, the value of the environment variable `variable`, if any."""
     for template in _MISSPELT.finditer(str(value.value)):
         if not _SECRET.fullmatch(template[0]):
             dig.add_error(value, "template", f"digdag does not fill in {template[0]}: write ${{secret:{template[1]}}}")

@@ -46,7 +46,7 @@ _ALTERNATIVES = ("audience_id", "ad_account_id")
 def check_settings(
     dig: DigFile, task: Task, environ: Mapping[str, str], *, table: SettingsTable[Any] = EXPORT
 ) -> Mapping[str, Any]:
-    """Add findings about a task's settings, which `table` defines. Return those whose values are known before a run."""
+    """Check a task's settings by `table`, and add findings. Return the settings whose values are known before a run."""
     written = task.value.get("result_settings")
     if written is None:
         dig.add_error(

@@ -122,7 +122,7 @@ class Rehearsal:
         )
 
     def make_batch(self, count: int, *, layout: RecordLayout = SINGLE_DIGEST) -> Batch:
-        """Return a batch of `count` records with the keys of `layout`: digests of made-up e-mail addresses."""
+        """Return a batch of `count` records in `layout`. The records' keys are digests of made-up e-mail addresses."""
         length = count * layout.width
         for number in range(len(self._people) // DIGEST_BYTES, length // DIGEST_BYTES):
             self._people += hashlib.sha256(f"{number}@{self.name[-8:]}.invalid".encode()).digest()

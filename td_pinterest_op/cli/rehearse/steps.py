@@ -186,7 +186,7 @@ def _try_records_v2(rehearsal: Rehearsal) -> str:
 
 @contextlib.contextmanager
 def _record_fact(rehearsal: Rehearsal, fact: str) -> Iterator[None]:
-    """Set the rehearsal's fact named `fact` to whether Pinterest accepts the request that the block sends."""
+    """Context manager: set the fact named `fact` to whether Pinterest accepts the request of the `with` block."""
     try:
         yield
     except RequestRefusedError as error:
