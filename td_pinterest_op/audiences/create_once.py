@@ -82,11 +82,11 @@ def poll_until_found(find: Callable[[], _Answer | None], client: Client) -> _Ans
 def create_once(
     *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, has_several_records: bool = False
 ) -> tuple[_T, int]:
-    """Create an audience, or a list that may have several records. Also returns the number of lost responses.
+    """Create and return an audience or list, once despite lost responses. Also returns the number of lost responses.
 
     After a lost response, `create` is called again only if `find` finds nothing. If two runs of a task create at once,
     both return the audience or list that `find` prefers. Raises MaybeAppliedError when the retries are used up,
-    ConnectionBrokenError after two requests with several records and without any response, and what the functions
+    ConnectionBrokenError after two requests with `has_several_records` and without any response, and what the functions
     raise, with `maybe_applied` if the audience or list may exist.
     """
     lost, made, wait = 0, None, format_duration(sum(_POLL_WAITS))

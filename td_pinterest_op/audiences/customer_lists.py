@@ -43,7 +43,7 @@ class ListName(NamedTuple):
 
     @property
     def initial_count(self) -> int | None:
-        """The number of records in a list created without people: 0, or 1 if Pinterest required a record. Else None."""
+        """How many records a list without people was created with (0, or 1 if required). None for any other list."""
         if self.job != _NO_JOB:
             return None
         # The name of a list that had to be created with a digest has the fingerprint of that digest.
@@ -81,7 +81,7 @@ class CustomerLists:
         current_list_id: str | None,
         is_exact: bool,
     ) -> "TargetList":
-        """Return the list that an earlier try created for the records, or name a new list. `is_exact`: no other people.
+        """Return an earlier try's list for the records, or name a new list. `is_exact`: the list may hold nobody else.
 
         An earlier try is one of the same session. Other records need a list of their own; the fingerprint distinguishes
         them. Without records, any list that is still empty will do. Somebody may have added people to the list in use
@@ -126,7 +126,7 @@ class CustomerLists:
         return [listed for listed in named if listed.id not in in_use | self._abandoned_ids]
 
     def _parse_own_list_name(self, customer_list: CustomerList) -> ListName | None:
-        """Parse the name of a customer list. Returns None if this session did not create the list."""
+        """Return the parts of a customer list's name, or None if this session did not create the list."""
         name = parse_list_name(customer_list.name)
         return name if name and name.session == self.session_key else None
 
@@ -157,13 +157,13 @@ class CustomerLists:
         """Create a list with its first records (or None), or return the list of that name from an earlier request."""
 
         def create_list() -> CustomerList:
-            """Create the list, and remember that this run created it."""
+            """Create the customer list `name` with its first records, and store its id in `created_ids`."""
             made = api.create_customer_list(name=name, list_type=list_type, records=records, is_nca=self.is_nca)
             self.created_ids.add(made.id)
             return made
 
         def find_earlier_list() -> CustomerList | None:
-            """Return the oldest list of that name that an earlier request created, or None."""
+            """Return the oldest list that has the new list's name and that an earlier request created, or None."""
             named = (listed for listed in self._find_fillable_lists(name) if listed.name == name)
             return min(named, key=age_key, default=None)
 
@@ -198,7 +198,7 @@ class TargetList:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, records: Batch) -> Response | None:
-        """Add records to the list, and return the response. Returns None if the request created the list with them."""
+        """Add records, or create a missing list with them. Returns the response, or None if the list was created."""
         with self._lock:
             if is_new := not self.id:
                 self.id = self.lists.create(self.name, self.list_type, records).id

@@ -48,7 +48,7 @@ ExportRequest = TaskRequest[Settings]
 
 
 def read_settings(value: object, *, place: str) -> Mapping[object, object]:
-    """Return settings as a mapping, which is empty without settings. Raises SettingsError, which names their `place`.
+    """Return settings as a mapping, {} if `value` is blank. Raises SettingsError, with `place`, if `value` is invalid.
 
     `value`: a mapping, or its JSON or YAML text.
     """
@@ -100,7 +100,7 @@ def extend_task(
 
 
 def read_task_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | None = None) -> TaskRequest[_S]:
-    """Return what a task asks for. `table`: the settings that tasks may have. `rows`: to use in place of a job's rows.
+    """Return a task's settings, source of rows, and lists. `table`: allowed settings. `rows`: replace a job's rows.
 
     Raises SettingsError with every problem.
     """

@@ -44,7 +44,7 @@ class _BatchPart:
         return [_BatchPart(records, self.in_doubt) for records in self.records.split(size)]
 
     def halve(self) -> "list[_BatchPart]":
-        """Divide this part of a batch into two halves. Returns no halves of a single record."""
+        """Return the two halves of this part of a batch, or an empty list if the part has only one record."""
         return self.split((len(self.records) + 1) // 2) if len(self.records) > 1 else []
 
 
@@ -168,7 +168,7 @@ class Sender:
         )
 
     def _send_batch(self, records: Batch, send_records: SendRecords) -> bool:
-        """Send a batch by `send_records`. Returns whether it was throttled (429). Refused records are an error."""
+        """Send a batch, and return whether it was throttled (429). Raises ExportError for refused records."""
         batch = _BatchState(records=records, send_records=send_records)
         for part in records.split(self._largest or len(records)):
             self._send_and_isolate_invalid(part, batch)
@@ -258,7 +258,7 @@ class Sender:
         )
 
     def _raise_if_refused(self, batch: _BatchState) -> None:
-        """Raise an error if Pinterest refused records that the settings do not ignore, or has accepted none so far."""
+        """Raise an error for refused records that the settings do not ignore, or if all records so far were refused."""
         if batch.refused and not self.settings.ignore_invalid_records:
             raise RecordsRefusedError(
                 f"Pinterest refused {batch.refused} of the {len(batch.records)} records of a batch (400); set "
@@ -277,5 +277,5 @@ class Sender:
         return RequestRefusedError(f"{text}{self._build_rows_advice(batch)} {rid}")
 
     def _build_rows_advice(self, batch: _BatchState) -> str:
-        """Return advice about the setting `records: rows`, or "" without that setting or after an accepted record."""
+        """Return advice against the setting `records: rows`, or "" if it is not set or Pinterest accepted a record."""
         return "" if self.stats.sent or not batch.records.has_rows else _ROWS_ADVICE

@@ -60,28 +60,30 @@ def build_control_number_sql(key: str, salt: str) -> str:
     return f"from_base(substr(to_hex(sha256(to_utf8({salt} || chr(10) || {key}))), 1, 8), 16)"
 
 
-def build_hashing_sql(type_: IdentifierType, *, text: str, lowered: str, already_hashed_prefix: str = "") -> str:
-    """Return SQL for a value's digest in hex, or the reason for its rejection. Values hashed before get the prefix.
+def build_hashing_sql(
+    type_: IdentifierType, *, text_sql: str, lowered_sql: str, marks_hashed_values: bool = False
+) -> str:
+    """Return SQL for a value's digest in hex (with a mark if the value was a digest), or the reason for rejection.
 
-    `text`: SQL of the trimmed value. `lowered`: SQL of the text in lower case. They replace `$text` and `$lowered` in
+    `text_sql`: of the trimmed value. `lowered_sql`: of this text in lower case. They replace `$text` and `$lowered` in
     the type's SQL, which it must have, and a class of characters replaces `$separators`.
     """
-    digest = f"'{already_hashed_prefix}' || {lowered}" if already_hashed_prefix else lowered
+    digest = f"'{HASHED_MARK}' || {lowered_sql}" if marks_hashed_values else lowered_sql
     hashes_of_nothing = sorted(digest.hex()[:32] for digest in HASHES_OF_NOTHING)
     cases = "".join(f"\n    WHEN {condition} THEN '{reason.value}'" for condition, reason in type_.sql_rejections)
     of_type = Template(f"{cases}\n    ELSE lower(to_hex(sha256(to_utf8({type_.sql_normal})))) END")
     return f"""CASE
-    WHEN {text} IS NULL THEN NULL
-    WHEN from_utf8(to_utf8({text})) <> {text} THEN '{Reason.BAD_ENCODING.value}'
-    WHEN {text} = '' THEN '{Reason.EMPTY.value}'
-    WHEN {lowered} IN (
+    WHEN {text_sql} IS NULL THEN NULL
+    WHEN from_utf8(to_utf8({text_sql})) <> {text_sql} THEN '{Reason.BAD_ENCODING.value}'
+    WHEN {text_sql} = '' THEN '{Reason.EMPTY.value}'
+    WHEN {lowered_sql} IN (
 {_format_literals(sorted(PLACEHOLDERS), indent=6)}) THEN '{Reason.PLACEHOLDER.value}'
-    WHEN regexp_like({text}, '\\A[0-9A-Fa-f]{{64}}\\z') THEN CASE
-      WHEN substr({lowered}, 1, 32) IN (
+    WHEN regexp_like({text_sql}, '\\A[0-9A-Fa-f]{{64}}\\z') THEN CASE
+      WHEN substr({lowered_sql}, 1, 32) IN (
 {_format_literals(hashes_of_nothing, indent=8)}) THEN '{Reason.HASH_OF_NOTHING.value}'
       ELSE {digest} END
-    WHEN regexp_like({text}, '\\A([0-9A-Fa-f]{{32}}|[0-9A-Fa-f]{{40}})\\z') THEN '{Reason.UNSUPPORTED_HASH.value}'\
-{of_type.substitute(text=text, lowered=lowered, separators=_build_character_class(SEPARATORS))}"""
+    WHEN regexp_like({text_sql}, '\\A([0-9A-Fa-f]{{32}}|[0-9A-Fa-f]{{40}})\\z') THEN '{Reason.UNSUPPORTED_HASH.value}'\
+{of_type.substitute(text=text_sql, lowered=lowered_sql, separators=_build_character_class(SEPARATORS))}"""
 
 
 def _format_literals(values: Iterable[str], *, indent: int) -> str:

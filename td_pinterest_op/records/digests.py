@@ -163,7 +163,7 @@ def _decode_hashes(texts: list[bytes]) -> list[bytes]:
 
 
 def _hash_lines(type_: IdentifierType, lines: bytes, count: int) -> list[bytes]:
-    """Return the digest or external id of each of `count` lines in a text, or b"" if a line is not plainly valid."""
+    """Return the digest or external id of each of `count` lines, or b"" for a line that needs the slower full check."""
     values = type_.recognise(lines)
     if len(values) != count:  # a newline inside a value makes a line too many
         return [b""] * count

@@ -80,7 +80,7 @@ class PreparedRecords:
 
     @property
     def record_count(self) -> int:
-        """The number of unique records. Records that combine the values of one query row count as one record."""
+        """The number of unique records. Of records that combine values of the same row, only the first counts."""
         return sum(file.unique_count for layout, file in self.files.items() if not layout.is_extra)
 
     @property

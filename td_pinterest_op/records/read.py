@@ -68,7 +68,7 @@ class Reader(abc.ABC):
         return prepared
 
     def _read_block(self, block: Block) -> Rejected:
-        """Read a block. Returns the rejected rows, also those that are NULL in the column for the control group."""
+        """Store a block's valid records. Returns the rejected rows, including rows without a control-group key."""
         index = self.settings.control_key_index
         keys = () if index is None else block[index]
         keyless = [row for row, key in enumerate(keys) if key is None]
@@ -94,7 +94,7 @@ class Reader(abc.ABC):
         return self._store_valid_records(block, column_keys)
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:  # noqa: B027 - for readers with lists
-        """Store `count` people who are not sent. If they opted out, other rows are sent without their identifiers."""
+        """Store `count` people of rejected rows. If they opted out, other rows are sent without their identifiers."""
 
     @abc.abstractmethod
     def _store_valid_records(self, block: Block, column_keys: Sequence[ColumnKeys]) -> Rejected:
@@ -138,7 +138,7 @@ class IdentifierReader(Reader):
         return [rejection for rejection in rejected if rejection[1] is not Reason.NULL] + null_rows
 
     def _store_identifiers(self, _block: Block, column_keys: Sequence[ColumnKeys]) -> None:
-        """Store the valid identifiers in `column_keys`. A subclass may store only those that may be sent."""
+        """Store a block's valid identifiers (`column_keys`). A subclass may store only identifiers that may be sent."""
         for column in column_keys:
             self._spool.add(column.comparable_digests)
 

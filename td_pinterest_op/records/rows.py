@@ -46,7 +46,7 @@ class RecordLayout(int):
         self.is_extra = number >= EXTRA_COMBINATION
 
     def format_for_request(self, data: bytes) -> bytes:
-        """Return encoded rows (`data`) as JSON for a request: objects of `records_v2`, or the text of `records`."""
+        """Return encoded rows (`data`) as JSON for the request's field `records_v2` (objects) or `records` (text)."""
         # Put together by hand: digests need no escapes, and a JSON encoder takes ten times as long.
         if self == SINGLE_DIGEST:
             return hexlify(data, b",", DIGEST_BYTES)
@@ -76,7 +76,7 @@ class RecordLayout(int):
         return digests
 
     def strip_identifiers(self, row: bytes, identifiers: Container[bytes]) -> tuple[int, bytes] | None:
-        """Remove identifiers (as digests) from a row. Returns the new layout's number and row, or None if empty."""
+        """Return a row's new layout (an int) and bytes without `identifiers` (digests), or None if nothing is left."""
         by_bit = zip((bit for bit in _BITS.values() if self & bit), self.compute_comparable_digests(row), strict=True)
         left = {bit: identifier for bit, identifier in by_bit if identifier not in identifiers}
         if not left:
@@ -156,9 +156,10 @@ def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows
 def _encode_part(
     keys: Iterable[tuple[bytes, ...]], layouts: list[int], positions: Sequence[int], count: int
 ) -> EncodedPart:
-    """Return part of a block as records: joins each row's `keys`, and adds the length of an external id to the layout.
+    """Encode the records of `count` rows of a block. `positions`: the row of each record, from 0 in these `count` rows.
 
-    `keys`: the digests of a row, then the external id. `layouts`: of each row, a number without that length.
+    `keys`: of each record, the digests, then the external id. `layouts`: of each, a number to which the length of the
+    external id is added.
     """
     rows = [*map(b"".join, keys)]
     has_external_ids = any(layout & _EXTERNAL_ID for layout in {*layouts})

@@ -17,7 +17,7 @@ from struct import iter_unpack
 from td_pinterest_op.records.digests import DIGEST_BYTES
 
 BUCKETS = 256  # one for each value of a digest's first byte
-_INCOMING_DIGESTS = 1 << 13  # as objects, before they are packed: a processor's cache holds that many
+_INCOMING_DIGESTS = 1 << 13  # as objects of 88 bytes, before they are packed: a processor's cache holds that many
 _BUFFERED_BYTES = 4 << 20  # in memory between two writes: 16 KB to a bucket's next segment
 _CROWD = 1 << 7  # incoming digests of a bucket: four times its share, so that many may be repeats
 _LARGE_BUCKET_BYTES = 8 << 20  # more go through a set: it is slower, but grows with the unique digests only
@@ -82,7 +82,7 @@ class SortedFile:
         """Do nothing: the digests are sorted already, and no digest comes twice."""
 
     def read_chunks(self) -> Iterator[bytes]:
-        """Yield all digests of the file, joined to byte strings. Raises OSError."""
+        """Yield all digests of the file, many joined in each byte string. Raises OSError."""
         end = self.unique_count * DIGEST_BYTES
         for start in range(0, end, _CHUNK_BYTES):
             yield self._file.read(start, min(_CHUNK_BYTES, end - start))
@@ -121,7 +121,7 @@ class Buckets:
             self.write_buffers()
 
     def _pack_incoming(self) -> None:
-        """Join new digests, objects of 88 bytes, into buffers (32 bytes each). Drops repeats in crowded buckets."""
+        """Move new digests from Python objects into byte buffers. Drops repeats in buckets with many new digests."""
         for digests, buffer in zip(self._incoming, self._buffers, strict=True):
             kept = digests if len(digests) < _CROWD else dict.fromkeys(digests)
             buffer += b"".join(kept)
@@ -130,7 +130,7 @@ class Buckets:
         self._incoming_count = 0
 
     def write_buffers(self) -> None:
-        """Write the buffered digests to the temporary file. Raises OSError, or ValueError for a wrong length."""
+        """Write buffered digests to the temporary file. Raises OSError, or ValueError if a digest's length is wrong."""
         offsets = array("Q", accumulate(map(len, self._buffers), initial=self._end))
         # The last check before anything is on the disk: a string of another length could be a person's value.
         if offsets[-1] - self._end != self.buffered_bytes:
@@ -148,7 +148,7 @@ class Buckets:
         self._incoming, self._buffers = [], []
 
     def read_segments(self, bucket: int, maximum: int | None = None) -> Iterator[bytes]:
-        """Yield a bucket's digests, or only the first `maximum` of them, joined to byte strings. Raises OSError."""
+        """Yield a bucket's digests, or the first `maximum` of them, many joined in each byte string. Raises OSError."""
         left = self._end if maximum is None else maximum * self.width
         for offset, length in self._find_segments(bucket):
             if left:
@@ -191,7 +191,7 @@ class Spool(Buckets):
         return unique_count
 
     def read_chunks(self) -> Iterator[bytes]:
-        """Yield all unique digests in ascending order, joined to byte strings. Raises OSError."""
+        """Yield all unique digests in ascending order, many joined in each byte string. Raises OSError."""
         return chain.from_iterable(map(self.read_segments, range(BUCKETS), self._unique_counts))
 
     def read_buckets(self) -> Iterator[Iterator[bytes]]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.identifiers.sql import (
-    HASHED_MARK,
     build_control_number_sql,
     build_hashing_sql,
     build_lower_sql,
@@ -50,9 +49,9 @@ def find_hashing_reason(action: ActionSpec | None, hash_in: object) -> str | Non
 
 
 def require_hashable(source: object, *, name: str, needed_by: str) -> None:
-    """Raise SettingsError unless `source` is one Trino query, which hashing in the warehouse (for `needed_by`) needs.
+    """Raise SettingsError unless `source`, which the parameter `name` contains, is a query that the warehouse can hash.
 
-    `name`: the parameter of the query. `needed_by`: HASH_SETTING, or the action that needs hashed rows.
+    That is a single Trino query. `needed_by`: HASH_SETTING, or the action that needs hashed rows.
     """
     key, cure = ("hash_in", ", or set hash_in: operator") if needed_by == HASH_SETTING else ("action", "")
     if not isinstance(source, Source):
@@ -120,16 +119,16 @@ def build_hashing_statement(query: Query, *, control: Control | None) -> str:
         place = find_position(control.by, query.names)
         selected[place] = build_control_number_sql(cast_to_text(place), quote_literal(control.salt))
     comment = "td_pinterest_op: identifiers as digests or reasons"
-    return build_selecting_statement(comment, query, selected, already_hashed_prefix=HASHED_MARK)
+    return build_selecting_statement(comment, query, selected, marks_hashed_values=True)
 
 
 def build_selecting_statement(
-    comment: str, query: Query, expressions: Mapping[int, str], *, already_hashed_prefix: str = ""
+    comment: str, query: Query, expressions: Mapping[int, str], *, marks_hashed_values: bool = False
 ) -> str:
-    """Return a SELECT of `expressions` (by column position), after `comment`. Values hashed before get the prefix."""
+    """Return a SELECT of `expressions` (SQL by column position) from a query with its identifiers hashed."""
     columns = ",\n  ".join(f"{expressions[place]} AS {quote_name(query.names[place])}" for place in sorted(expressions))
     statement = (
-        f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query, already_hashed_prefix=already_hashed_prefix)}\n)"
+        f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query, marks_hashed_values=marks_hashed_values)}\n)"
     )
     return add_comment(statement, comment, query=query.text)
 
@@ -140,12 +139,12 @@ def add_comment(statement: str, comment: str, *, query: str) -> str:
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 
 
-def build_hashing_select(query: Query, *, already_hashed_prefix: str = "") -> str:
-    """Return a SELECT of a query's columns and (a0, …) digests or rejections. Values hashed before get the prefix."""
+def build_hashing_select(query: Query, *, marks_hashed_values: bool = False) -> str:
+    """Return a SELECT of a query's columns and of each identifier's digest or reason for rejection (a0, a1, …)."""
     plain = [column for column in query.columns if not column.is_array]
     texts = "".join(f",\n  {build_trim_sql(cast_to_text(column.position))} AS t{column.position}" for column in plain)
     lower = "".join(f", {build_lower_sql(f't{column.position}')} AS l{column.position}" for column in plain)
-    hashed = ((column.position, _build_column_hashing_sql(column, already_hashed_prefix)) for column in query.columns)
+    hashed = ((column.position, _build_column_hashing_sql(column, marks_hashed_values)) for column in query.columns)
     answers = "".join(f", {answer} AS a{place}" for place, answer in hashed)
     return f"SELECT *{answers}\nFROM (SELECT *{lower}\nFROM (SELECT *{texts}\nFROM (\n{build_source_select(query)}\n)))"
 
@@ -156,15 +155,15 @@ def build_source_select(query: Query) -> str:
     return f"SELECT * FROM (\n{require_one_statement(query.text)}\n) AS given ({places})"
 
 
-def _build_column_hashing_sql(column: Column, already_hashed_prefix: str) -> str:
-    """Return SQL for a column's digests and rejections. Digests of values that were hashed already get the prefix."""
+def _build_column_hashing_sql(column: Column, marks_hashed_values: bool) -> str:
+    """Return an SQL expression for the digest or reason for rejection of a column's value, or of each array element."""
     place = column.position
     if not column.is_array:
         return build_hashing_sql(
-            column.type, text=f"t{place}", lowered=f"l{place}", already_hashed_prefix=already_hashed_prefix
+            column.type, text_sql=f"t{place}", lowered_sql=f"l{place}", marks_hashed_values=marks_hashed_values
         )
     of_each = build_hashing_sql(
-        column.type, text="text", lowered=build_lower_sql("text"), already_hashed_prefix=already_hashed_prefix
+        column.type, text_sql="text", lowered_sql=build_lower_sql("text"), marks_hashed_values=marks_hashed_values
     )
     texts = f"transform(CAST(c{place} AS array(varchar)), value -> {build_trim_sql('value')})"
     return f"transform({texts}, text -> {of_each})"

@@ -68,7 +68,7 @@ def check_hashing(server: str) -> Iterator[str]:
         server, "given", {"number": "integer", "hex": "varchar"}, [[n, raw.hex()] for n, raw in enumerate(bytes_)]
     )
     source = f"SELECT number, {build_trim_sql('raw_varchar(from_hex(hex))')} AS text FROM given"
-    of_each = build_hashing_sql(EMAIL, text="text", lowered="lowered")
+    of_each = build_hashing_sql(EMAIL, text_sql="text", lowered_sql="lowered")
     lowered = f"SELECT *, {build_lower_sql('text')} AS lowered FROM ({source})"
     found = f"SELECT {of_each} AS answer FROM ({lowered}) ORDER BY number"
     (*bad, good) = run(server, found).rows

@@ -119,7 +119,7 @@ class AudienceAction(abc.ABC):
         return f"{text}choose another audience_name"
 
     def _find_namesakes(self) -> tuple[list[Audience], list[Audience]]:
-        """Return the audiences with the name in the settings, oldest first: other sessions', and this session's."""
+        """Return two lists of audiences with the settings' name, oldest first: other sessions', and this session's."""
         named = sorted(self._audiences.find_by_name(self._new_name), key=age_key)
         own = list(filter(self._is_of_this_session, named))
         return [audience for audience in named if audience not in own], own
@@ -158,7 +158,7 @@ class AudienceAction(abc.ABC):
         """
 
         def find_namesakes_if_listed() -> tuple[list[Audience], list[Audience]] | None:
-            """Return other sessions' and this session's audiences of the name, or None until Pinterest lists ours."""
+            """Return other sessions' and this session's audiences of the name. None if `audience` is not listed."""
             others, own = self._find_namesakes()
             return (others, own) if audience.id in {each.id for each in others + own} else None
 

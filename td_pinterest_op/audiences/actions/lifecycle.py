@@ -32,7 +32,7 @@ class Create(MembersAction):
     )
 
     def check_audience(self) -> tuple[Audience | None, Audience | None]:
-        """Check the name in the settings. Return another session's and this session's audience of that name, or None.
+        """Return two audiences with the settings' name: another session's, and this session's. Each may be None.
 
         The other session's is None if this session has an audience. Raises AudienceError if only another session has
         an audience, and `if_exists` is fail or does not fit.
@@ -80,7 +80,7 @@ class Create(MembersAction):
             self._create_audience_with_list(target)
 
     def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message if another session has an audience of the name. The advice fits `if_exists`."""
+        """Return the error message, with advice by `if_exists`, for another session's audience of the same name."""
         if self._settings.if_exists == "fail":
             return super()._describe_conflict(audience)
         return (

@@ -54,7 +54,7 @@ class MembersAction(AudienceAction):
         )
 
     def _plan_replacement(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
-        """Return the steps that fill a list and switch the audience to it. `is_exact`: the list has no other people."""
+        """Return the steps that fill a list and switch the audience to it. `is_exact`: it may hold nobody else."""
         if prepared.record_count:
             people = "the members of {audience} with {records}"
             self._set_summary(past=f"Replaced {people}", infinitive=f"replace {people}")
@@ -82,7 +82,7 @@ class MembersAction(AudienceAction):
         current_list_id: str | None = None,
         is_exact: bool = True,
     ) -> tuple[TargetList, Step]:
-        """Return a customer list, new or an earlier try's, and a step to fill it. `is_exact`: without other people."""
+        """Return a new list or an earlier try's, and a step to fill it. `is_exact`: the list may hold nobody else."""
         target = self._lists.find_or_name_list(
             audience_name, prepared, job_id=self._stats.job_id, current_list_id=current_list_id, is_exact=is_exact
         )
@@ -124,7 +124,7 @@ class MembersAction(AudienceAction):
             )
 
     def _assign_uploaded_list(self, target: TargetList, change: Callable[[], None]) -> None:
-        """Call `change`, which gives the audience the list `target`. An error adds that the list has all records."""
+        """Call `change`, which assigns the list `target`. If this fails, the error says the list has all records."""
         self._stats.customer_list_id = target.id
         all_in = f"All {self._stats.sent} records are in customer list {target.id}"
         try:

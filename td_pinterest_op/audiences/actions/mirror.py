@@ -40,7 +40,7 @@ class Mirror(MembersAction):
     )
 
     def check_audience(self) -> None:
-        """Find the audience that mirrors the query, if there is one. Raises AudienceError if several have the name."""
+        """Find and store the audience that mirrors the query, if any. Raises AudienceError for an ambiguous name."""
         audience_id, name = self._audience_id, self._settings.audience_name
         if not audience_id:
             ids = [audience.id for audience in self._audiences.find_by_name(self._new_name)]
@@ -65,7 +65,7 @@ class Mirror(MembersAction):
 
     @contextlib.contextmanager
     def prepare_records(self, _read_records: ReadRecords) -> Iterator[PreparedRecords]:
-        """Compare the query's people with the ledger, and check the limits. Yields an empty `PreparedRecords`."""
+        """Compare the query's people with the ledger, and check limits. Yields no records: later steps read them."""
         settings, audience = self._settings, self._audience
         with contextlib.closing(self._open_mirror_run()) as run:
             self._mirror = run
@@ -144,7 +144,7 @@ class Mirror(MembersAction):
         self._mirror.ledger.audience_id = self._audience.id
 
     def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message if another session created an audience of the same name while this task ran."""
+        """Return the error message for another session's audience of the same name, created while this task ran."""
         return f"{audience.label} was created while this task ran: run this task again"
 
     def _write_ledger_plan(self) -> None:

@@ -53,7 +53,7 @@ def in_duckdb(query: str) -> str:
 
 
 def statement(type_: IdentifierType) -> str:
-    judged = build_hashing_sql(type_, text="text", lowered="lowered")
+    judged = build_hashing_sql(type_, text_sql="text", lowered_sql="lowered")
     return in_duckdb(f"""SELECT {judged} FROM (SELECT *, {build_lower_sql("text")} AS lowered
         FROM (SELECT number, {build_trim_sql("value")} AS text FROM given)) ORDER BY number""")
 
