@@ -288,7 +288,7 @@ def _print_statistics(statistics: Mapping[str, Any]) -> None:
     others = () if statistics["mirror"]["mode"] else ("mirror.",)
     figures = {
         name.replace("rows.invalid_by_reason.", "invalid: "): value
-        for name, value in flatten(statistics, separator=".", kept=()).items()
+        for name, value in flatten(statistics, separator=".", nested_names=()).items()
         # Reasons that did not occur are left out.
         if value is not None and name != "summary" and (value or "by_reason." not in name)
         if not name.startswith(others)

@@ -146,9 +146,9 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op END AS op, d
   AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
 
     def find_newer_plan(self) -> int | None:
-        """Return the number of the newest plan that takes this run's plan into account, or None without such a plan.
+        """Return the number of the newest plan whose run had read this run's plan in the ledger, or None.
 
-        A plan that was made at the same time and does not take this one into account is not sent: its run notices.
+        A plan that was computed at the same time, without this run's plan, is not sent: the other run notices.
         """
         plan = self.state.number
         query = (
@@ -159,7 +159,7 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op END AS op, d
         return None if row["newest"] == plan else int(row["newest"])
 
     def insert_from_select(self, purpose: str, select: str) -> None:
-        """Insert rows into the ledger: those of `select`, which has all columns but audience_id, session and time."""
+        """Insert the rows of `select` into the ledger. `select` has all columns but audience_id, session and time."""
         statement = f"""\
 INSERT INTO {self._table} ({", ".join(_COLUMNS)})
 SELECT {quote_literal(self.audience_id)}, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id,
@@ -170,7 +170,7 @@ FROM (
         self.jobs.run(purpose, statement)
 
     def record_unsure_people(self, change: str) -> None:
-        """Mark people of this run's plan as unsure in the ledger, because another run has made a newer plan.
+        """Mark all people with a `change` in this run's plan as unsure in the ledger: another run made a newer plan.
 
         `change`: JOIN (the people to add), LEAVE (those to remove) or REPLACING (everybody). For REPLACING, or if a
         compaction has deleted the plan's rows, the next run replaces everybody.
@@ -208,7 +208,7 @@ FROM (
             log.warning("the ledger could not be compacted; the next run tries again: %s", error)
 
     def _write_members(self, member_count: int) -> None:
-        """Write a row for each digest that may be in the audience. If `member_count` rows exist, make them valid."""
+        """Write rows for `member_count` digests that may be in the audience. Mark the rows valid if all exist."""
         state, number = self.state, self.state.seen + 1
         rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined
@@ -263,5 +263,5 @@ def build_membership_sql(sent_plans: Sequence[int]) -> str:
 
 
 def build_plan_rows_select(select: str, *, plan: int) -> str:
-    """Return a SELECT of a plan's whole ledger rows: the `op`, `digest`, `joined` of `select`, its number and NULLs."""
+    """Return a SELECT of ledger rows: op, digest, joined of `select`, the number `plan`, NULL in the other columns."""
     return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, {_NULLS} FROM ({select})"

@@ -62,7 +62,10 @@ class MirrorRun:
         self.jobs.drop_tables(self.jobs.tables)
 
     def compare_with_ledger(self) -> None:
-        """Compare the query's people with the ledger. Raises LimitError if an opt-out or consent list is not valid."""
+        """Compare the query's people with the ledger: write who joins and who leaves to a table, and set `figures`.
+
+        Raises LimitError if an opt-out or consent list is not valid.
+        """
         # The columns of all queries first: to hash takes long.
         lists = {}
         for name, source in self.lists.items():
@@ -166,9 +169,9 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         entries = 0 if figures.mode == REPLACE else self._counts["entries"]
         ledger.compact_rows(member_count=figures.people, valid_row_count=entries + figures.change_count)
 
-    def _build_query(self, name: str, source: Source, find_columns: Callable[[Job], Sequence[Column]]) -> Query:
-        """Return the query of `source` with its columns, of which `find_columns` returns those with identifiers."""
-        job = self.jobs.read_rows(f"read the columns of `{name}`", build_columns_statement(source.query)).job
+    def _build_query(self, query_name: str, source: Source, find_columns: Callable[[Job], Sequence[Column]]) -> Query:
+        """Return the query of `source` with its column names, and the identifier columns that `find_columns` picks."""
+        job = self.jobs.read_rows(f"read the columns of `{query_name}`", build_columns_statement(source.query)).job
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=find_columns(job))
 
     def _hash_lists(self, lists: Mapping[str, Query]) -> Mapping[str, str]:
@@ -220,7 +223,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
 
 
 def _read_list_stats(row: Mapping[str, Any]) -> Stats:
-    """Return an opt-out or consent list's statistics, from the list's row in the result of the query that counts."""
+    """Return the statistics of an opt-out or consent list. `row`: the counts of the list's values, by column name."""
     invalid = Counter(withholding.parse_counts(row["reasons"]))
     return Stats(
         action="",

@@ -1,4 +1,4 @@
-"""Derives from history rows the size of each audience at the last follow-up, and the number of records in each list.
+"""Derives from history rows the size of each audience at its last status check, and the number of records in each list.
 
 The number of records in a list is known if nothing wrote the list but one create or replace, or a mirror that began
 without other people in the list, and no failure or erasure came later.
@@ -33,7 +33,7 @@ class ListSize(NamedTuple):
 
 
 class AudienceHistory(NamedTuple):
-    """The size of each audience at the last follow-up, by audience id, and the known sizes of lists, by list id."""
+    """Sizes of audiences at their last status checks, by audience id, and known sizes of customer lists, by list id."""
 
     audience_sizes: Mapping[str, int]
     list_sizes: Mapping[str, ListSize]
@@ -96,10 +96,10 @@ def _find_list_size(list_id: str, runs: Sequence[Row]) -> ListSize | None:
 
 
 def _is_untracked_change(run: Row, last_run: Row, *, size_known_since: int, workflows: Collection[str | None]) -> bool:
-    """Whether `run` may have changed the list of `last_run` by an unknown number of records: by an erasure or failure.
+    """Whether `run`, a failure or an erasure, may have changed the list of `last_run` by an unknown number of records.
 
-    `last_run`: the last run that wrote to the list. `size_known_since`: time of the first run after which the size of
-    the list was known. `workflows`: those that write to the list or erase people. A killed run's row names no more.
+    `last_run`: the last run that wrote to the list. `size_known_since`: time of the first run that made the size known.
+    `workflows`: of the runs that write to the list or erase people: a killed run's row names only its workflow.
     """
     is_unnamed = not run["customer_list_id"] and run["audience_id"] == last_run["audience_id"]
     if is_unnamed and run["action"] not in _HARMLESS:

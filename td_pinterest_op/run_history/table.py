@@ -25,7 +25,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the history table. For a run, it holds the statistic whose flat name (see `flatten`) is `name`.
+    """A column of the history table. Most hold a statistic of a run: `rows_read` holds the figure `read` of `rows`.
 
     `type` is Trino's, or `json`, stored as text. `is_free`: text from elsewhere, which could name a person or a secret.
     """
@@ -84,17 +84,17 @@ _MIRROR_NAMES = frozenset(name for name in NAMES if name.startswith("mirror_"))
 
 
 def flatten(
-    mapping: Mapping[str, Any], prefix: str = "", *, separator: str = "_", kept: Collection[str] = JSON_NAMES
+    mapping: Mapping[str, Any], prefix: str = "", *, separator: str = "_", nested_names: Collection[str] = JSON_NAMES
 ) -> dict[str, Any]:
-    """Return a nested mapping as a flat mapping: `{"rows": {"read": 1}}` as `{"rows_read": 1}`.
+    """Return a mapping flat: {"rows": {"read": 1}} as {"rows_read": 1}. Mappings named in `nested_names` stay nested.
 
-    Names are in lower case. A mapping whose flat name is in `kept` stays nested. `prefix` precedes all names.
+    Names are in lower case. `nested_names` are flat names. `prefix` precedes all names.
     """
     values: dict[str, Any] = {}
     for name, value in mapping.items():
         full = f"{prefix}{name}".lower()
-        if isinstance(value, Mapping) and full not in kept:
-            values |= flatten(value, f"{full}{separator}", separator=separator, kept=kept)
+        if isinstance(value, Mapping) and full not in nested_names:
+            values |= flatten(value, f"{full}{separator}", separator=separator, nested_names=nested_names)
         else:
             values[full] = value
     return values
@@ -131,9 +131,9 @@ def build_create_statements(table: str) -> str:
 
 
 def build_insert_statement(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
-    """Return an INSERT of each row for which the query `unless` finds none, without columns that are NULL in all rows.
+    """Return an INSERT of each row for which query `unless` returns nothing. Omits columns that are NULL in all rows.
 
-    `unless` may refer to the columns of the row to insert, as `given.NAME`.
+    `unless` may refer to the columns of the row to insert, as `given.NAME`. Without `unless`, all rows are inserted.
     """
     columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
     names = ", ".join(quote_name(column.name) for column in columns)
@@ -147,9 +147,9 @@ def build_insert_statement(table: str, rows: Sequence[Row], *, unless: str = "")
 
 
 def build_failures_query(table: str, *, session_uuid: str, attempt_id: str) -> str:
-    """Return a query with a row for each failed run of an attempt in the task of a row to insert, or in its subtasks.
+    """Return a query for an attempt's failed runs in the task of a row to insert, or in subtasks of that task.
 
-    It refers to that row: use it as the parameter `unless` of `build_insert_statement`.
+    The query refers to the row to insert: use it as the parameter `unless` of `build_insert_statement`.
     """
     return (
         f"SELECT 1 FROM {quote_name(table)} AS earlier WHERE earlier.session_uuid = {quote_literal(session_uuid)} "

@@ -37,7 +37,7 @@ def is_requested() -> bool:
 
 
 def raise_if_requested() -> None:
-    """Raise StoppedError if the run was asked to end. A thread that starts another does so afterwards."""
+    """Raise StoppedError if the run was asked to end. A thread that is starting another thread gets the error later."""
     if _reason is not None and threading.get_ident() not in _starting:
         raise StoppedError(f"the run was stopped ({_reason})")
 
@@ -49,12 +49,12 @@ def clear_request() -> None:
 
 
 def run_uninterrupted(function: Callable[[], _T]) -> _T:
-    """Return `function()`, called in a thread that no signal interrupts. A process that must end waits for it."""
+    """Return `function()`, called in a thread that no signal interrupts. A process that must end waits for the call."""
     awaited = contextlib.ExitStack()
     awaited.enter_context(protect_saving(_RESPONSE_SECONDS))
 
     def call_protected() -> _T:
-        """Call `function`, for which a process that must end waits a second, and return the result."""
+        """Return the result of the outer `function`. A process that must end waits up to a second for the call."""
         with awaited:
             return function()
 
@@ -92,7 +92,7 @@ def start_thread(function: Callable[[], _T]) -> Future[_T]:
     future: Future[_T] = Future()
 
     def complete_future() -> None:
-        """Call `function` in the new thread, and set its result or exception in the future."""
+        """Call the `function` of `start_thread` in the new thread. Its result or exception completes the future."""
         try:
             future.set_result(function())
         except BaseException as error:

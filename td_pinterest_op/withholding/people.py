@@ -82,15 +82,15 @@ class SingleIdentifierPeople:
             yield _select_sendable(everybody, suppressed, consented, controlled)
 
 
-# Flags of a person, as bits of a byte. UNSENT: the row is not sent anyway, but if the person is suppressed, the
-# identifiers in it are not sent for others either.
+# Flags of a person, as bits of a byte. UNSENT: the row is not sent anyway, but if the person is suppressed, other
+# rows are sent without the person's identifiers.
 _CONTROL, _SUPPRESSED, _CONSENTS, _UNSENT = 1, 2, 4, 8
 # What happens to a person: 0 is sent, 1 + n is withheld for reason n of WITHHELD. DONE: rejected, or stored already.
 DONE = 1 + len(WITHHELD)
 
 
 def _decide_outcome(flags: int, *, needs_consent: bool) -> int:
-    """Return 0 (sent), 1 + index of a reason in WITHHELD, or DONE (rejected). `flags`: bits such as _CONTROL."""
+    """Return a person's outcome from flag bits: 0 to send, 1 + index of the reason in WITHHELD, or DONE if rejected."""
     if flags & _UNSENT:
         return DONE
     if flags & _SUPPRESSED:
@@ -127,7 +127,7 @@ class People:
         """Add a person for each row of a block. `column_keys`: digests or external ids, by column. Raises OSError.
 
         `in_control`: for each row, whether the person is in the control group. `may_be_sent`: False if nobody in the
-        block is sent. If people in such a block opted out, their identifiers are not sent for others either.
+        block is sent. If people in such a block opted out, other people are sent without these identifiers.
         """
         first = len(self._flags)
         self._flags += bytes(in_control) if may_be_sent else bytes([_UNSENT]) * len(in_control)
@@ -172,7 +172,7 @@ class People:
             yield _select_sendable(everybody, suppressed, needed, controlled)
 
     def find_identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
-        """Yield (person index, SUPPRESSED or CONTROL, digest) for identifiers not to send for a person who is sent."""
+        """Yield (person index, SUPPRESSED or CONTROL, digest) for each identifier to remove from a person to send."""
         for bucket in range(BUCKETS):
             suppressed, controlled = self._find_digests_by_flags(bucket, _ARE_SUPPRESSED, _ARE_IN_CONTROL)
             lost = suppressed | controlled
@@ -183,7 +183,7 @@ class People:
                     yield person, SUPPRESSED if digest in suppressed else CONTROL, digest
 
     def _find_digests_by_flags(self, bucket: int, *flag_tables: bytes) -> list[set[bytes]]:
-        """Return for each table, which maps a person's flags to 0 or 1, the digests in a bucket of people who get 1."""
+        """Return a set of a bucket's digests for each table: the digests of people whose flags the table maps to 1."""
         found: list[set[bytes]] = [set() for _ in flag_tables]
         for digests, people in self._read_pairs(bucket):
             flags = bytes(map(self._flags.__getitem__, people))
@@ -204,7 +204,7 @@ class People:
 def _select_sendable(
     identifiers: Set[bytes], suppressed: Set[bytes], consented: Set[bytes] | None, controlled: Set[bytes]
 ) -> Sendable:
-    """Return the `identifiers` that may be sent, in ascending order, and the numbers of the others by reason."""
+    """Return `identifiers` that may be sent, in ascending order, and the numbers of withheld identifiers by reason."""
     opted_out = identifiers & suppressed
     left = identifiers - opted_out
     without_consent = set() if consented is None else left - consented

@@ -30,7 +30,7 @@ _ToStrip = dict[bytes, str]
 
 @contextlib.contextmanager
 def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> Iterator[Reader]:
-    """Yield a reader that stores a job's valid records, except those of people whom `lists` or control group withhold.
+    """Yield a reader that stores a job's valid records, except for people withheld by `lists` or by the control group.
 
     `lists`: the opt-outs and consents. Raises JobError for the job's columns, WorkflowError (see `phones`), OSError.
     """
@@ -59,7 +59,7 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> 
 
 
 def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
-    """Return the people's identifier columns in the result of `job`. `list_columns`: those of opt-outs and consents.
+    """Return the people's identifier columns in the result of `job`. `list_columns`: the opt-out and consent columns.
 
     Raises JobError if an opt-out or consent list has no type of identifier in common with these columns, if there are
     no identifier columns, and if the control group cannot be chosen.
@@ -89,7 +89,7 @@ def find_people_columns(job: Job, settings: Settings, list_columns: Mapping[str,
 
 
 def _find_rows_in_control(settings: ReaderSettings, block: Block, column_keys: Sequence[ColumnKeys]) -> Sequence[bool]:
-    """Return for each row of a block whether the person is in the control group. `column_keys`: the block's keys."""
+    """Return for each row whether its person is in the control group. `column_keys`: digests or ids, by column."""
     control, index = settings.control, settings.control_key_index
     if control is None:
         return [False] * len(block[0])
@@ -99,7 +99,7 @@ def _find_rows_in_control(settings: ReaderSettings, block: Block, column_keys: S
 
 
 class _FilteredIdentifierReader(IdentifierReader):
-    """Reads people's identifiers. Leaves out those that an opt-out or consent list or the control group excludes."""
+    """Reads people's identifiers. Leaves out identifiers that opt-outs, consents or the control group exclude."""
 
     def __init__(self, people: People | SingleIdentifierPeople, settings: ReaderSettings, stats: Stats) -> None:
         super().__init__(SortedFile(), settings, stats)
@@ -107,15 +107,15 @@ class _FilteredIdentifierReader(IdentifierReader):
         self._files.callback(people.close)
 
     def _store_identifiers(self, block: Block, column_keys: Sequence[ColumnKeys]) -> None:
-        """Collect a block's people with their valid identifiers, for the comparison with the lists after all blocks."""
+        """Collect a block's people and valid identifiers, to compare with opt-outs and consents after all blocks."""
         self._people.add(column_keys, _find_rows_in_control(self.settings, block, column_keys))
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
-        """Collect `count` people whose rows are rejected. Identifiers of whoever opted out are not sent for others."""
+        """Collect `count` people of rejected rows. If they opted out, other rows are sent without their identifiers."""
         self._people.add(column_keys, [False] * count, may_be_sent=False)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
-        """Return the unique identifiers that may be sent, as records, and how many others are withheld, by reason."""
+        """Return the unique identifiers to send, as records, and how many identifiers are withheld, by reason."""
         withheld: Counter[str] = Counter()
         for digests, of_part in self._people.find_sendable():
             self._spool.add(digests)
@@ -126,8 +126,8 @@ class _FilteredIdentifierReader(IdentifierReader):
 class _FilteredRowReader(RowReader):
     """Reads people's rows. Leaves out the people and identifiers that opt-outs, consents or the control group exclude.
 
-    A temporary file keeps the rows of each part of a block until the comparison with the lists. `_offsets`: where the
-    parts begin in the file, and the end. `_ends`: the numbers of people before the first part, and after each part.
+    A temporary file keeps the rows of each part of a block until people are compared with the lists. `_offsets`: where
+    the parts begin in the file, and the end. `_ends`: the numbers of people before the first part, and after each part.
     """
 
     def __init__(self, people: People, settings: ReaderSettings, stats: Stats) -> None:
@@ -142,18 +142,18 @@ class _FilteredRowReader(RowReader):
             self._files.callback(close)
 
     def _store_rows(self, block: Block, column_keys: Sequence[ColumnKeys], rows: EncodedRows) -> None:
-        """Collect a block's people, and write the block's encoded `rows` to a file until the comparison with lists."""
+        """Collect a block's people. Keep the encoded `rows` in a file until opt-outs and consents are applied."""
         self._people.add(column_keys, _find_rows_in_control(self.settings, block, column_keys))
         for part in rows.parts:
             self._write_part_to_file(part)
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
-        """Collect `count` people whose rows are rejected. No row is sent with an identifier of whoever opted out."""
+        """Collect `count` people of rejected rows. If they opted out, other rows are sent without their identifiers."""
         self._people.add(column_keys, [False] * count, may_be_sent=False)
         self._write_part_to_file(EncodedPart(count=count, rows=[], layouts=[], positions=[]))
 
     def _write_part_to_file(self, part: EncodedPart) -> None:
-        """Write encoded rows, part of a block, to the temporary file, which is read after the comparison with lists."""
+        """Write a part of a block's encoded rows to the temporary file, which is read after the last block."""
         people, rows = [*compress(part.positions, part.layouts)], [*compress(part.rows, part.layouts)]
         data = marshal.dumps((people, [*filter(None, part.layouts)], rows))
         self._file.write(self._offsets[-1], data)
@@ -161,7 +161,7 @@ class _FilteredRowReader(RowReader):
         self._ends.append(self._ends[-1] + part.count)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
-        """Return the unique rows that may be sent, as records, and how many others are withheld, by reason."""
+        """Return the unique rows to send, as records, and how many rows are withheld, by reason."""
         self._people.compare_with_lists()
         limits = zip(pairwise(self._offsets), pairwise(self._ends), self._read_identifiers_to_strip(), strict=True)
         for (offset, end), (first, last), to_strip in limits:
@@ -187,7 +187,7 @@ class _FilteredRowReader(RowReader):
     def _strip_rows(
         self, rows: Iterable[tuple[int, int, bytes]], outcomes: bytearray, to_strip: Mapping[int, _ToStrip]
     ) -> None:
-        """Store the rows of people in `to_strip` without the identifiers there, and set these people's `outcomes`.
+        """Store rows of people in `to_strip` without the identifiers to strip. Set the `outcomes` of these people.
 
         `rows`: (person, the number of its `RecordLayout`, row). `outcomes`: see `_decide_outcome`. People are indices.
         """
@@ -200,7 +200,10 @@ class _FilteredRowReader(RowReader):
             self._kept.add([row for _, row in left], [number for number, _ in left])
 
     def _read_identifiers_to_strip(self) -> Iterator[Mapping[int, _ToStrip]]:
-        """Yield for each part in the file the identifiers to remove, by person's index in the part. Raises OSError."""
+        """Yield a dict for each stored part of the rows: the identifiers to remove, by the person's index in the part.
+
+        Raises OSError.
+        """
         # The spool sorts by the first bytes, and has as many buckets as the first of them has values.
         shift = 8 * _NUMBER_BYTES - self._ends[-1].bit_length()
         for person, reason, digest in self._people.find_identifiers_to_strip():
@@ -218,7 +221,7 @@ class _FilteredRowReader(RowReader):
 
 
 def _strip_person(rows: _Rows, to_strip: _ToStrip) -> tuple[int, _Rows]:
-    """Return DONE and a person's rows without the identifiers in `to_strip`, or a reason's code and [] if none is left.
+    """Return a person's outcome, and rows without identifiers `to_strip`. The outcome is DONE, or why no row is left.
 
     The rows are the distinct combinations of the remaining identifiers. Only the first row counts as a record.
     """

@@ -28,16 +28,15 @@ _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
 
 
 def build_people_select(query: Query, *, list_tables: Mapping[str, str], control: Control | None) -> str:
-    """Return a SELECT with a row for each digest to send, and with counts for each reason to reject or withhold others.
+    """Return a SELECT with a row for each digest to send, and a row with counts for each reason not to send values.
 
     Columns: `answer`, a digest or a reason; `people`, how many digests; `given`, how many values;
     `hashed`, how many of those were digests; `row_count` and `invalid_rows`, which add up to those of the query.
     `list_tables`: a table of `build_list_select` for each opt-out or consent list.
     """
     has_person_column = not is_single(query.columns) or (control is not None and control.by is not None)
-    persons = (
-        _build_persons_select(query, control) if has_person_column else _build_single_persons_select(query, control)
-    )
+    build_select = _build_persons_select if has_person_column else _build_single_identifier_persons_select
+    persons = build_select(query, control)
     joins = "".join(
         f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer" for name, table in list_tables.items()
     )
@@ -69,7 +68,7 @@ GROUP BY answer"""
 
 
 def build_values_select(query: Query) -> str:
-    """Return a SELECT with a row for each value of a query's single identifier column, if nobody is withheld.
+    """Return a SELECT with a row for each value of a query's single identifier column. The SELECT withholds nobody.
 
     The columns are those of `build_people_select`.
     """
@@ -96,7 +95,7 @@ GROUP BY answer"""
 
 
 def build_list_counts_select(list_tables: Mapping[str, str]) -> str:
-    """Return a SELECT with a row for each opt-out or consent list: the numbers of identifiers and of values.
+    """Return a SELECT with a row for each opt-out or consent list: the numbers of digests, valid and invalid values.
 
     Columns: `list`, the name; `identifiers`, the number of distinct digests; `given`, how many valid values;
     `hashed`, how many of those were digests; `reasons`, the invalid values: see `build_counts_sql`.
@@ -154,8 +153,8 @@ def _build_in_control_sql(control: Control | None, key_sql: str, *, condition: s
     return f"CASE WHEN {required}{number} % {NUMBERS} < {control.share_of_ten_thousand} THEN 1 ELSE 0 END"
 
 
-def _build_single_persons_select(query: Query, control: Control | None) -> str:
-    """Return a SELECT for a query with one identifier per person: distinct digests and rejections, with counts."""
+def _build_single_identifier_persons_select(query: Query, control: Control | None) -> str:
+    """Return a SELECT of the distinct digests and reasons for rejection of a query with one identifier per person."""
     return f"""
   SELECT answer, {_build_in_control_sql(control, "answer", condition=_IS_DIGEST)} AS in_control, {_SUMS}
   FROM ({build_values_select(query)})
@@ -163,7 +162,7 @@ def _build_single_persons_select(query: Query, control: Control | None) -> str:
 
 
 def _build_persons_select(query: Query, control: Control | None) -> str:
-    """Return a SELECT with a row for each digest and each reason for rejection of each person, with counts of values.
+    """Return a SELECT that counts each person's values, in a row for each digest or rejection reason of the person.
 
     For people who may have several identifiers, or a key for the control group. People with equal values are the same.
     """
