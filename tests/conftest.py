@@ -70,6 +70,14 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ |= {"HOME": home.name, "DIGDAG_CONFIG_HOME": f"{home.name}/digdag", "PATH": path}
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Stop what measures a worker before pytest-cov does: tests marked `no_cover` would not pause it."""
+    coverage = sys.modules.get("coverage")
+    if coverage and hasattr(session.config, "workerinput"):
+        while measurement := coverage.Coverage.current():
+            measurement.stop()
+
+
 class _CompiledTemplates(BytecodeCache):
     """The report's templates: to compile them takes most of the time of a page."""
 
