@@ -18,7 +18,7 @@ from td_pinterest_op.cli.connection import (
     require_id,
 )
 from td_pinterest_op.cli.export import run_export_task
-from td_pinterest_op.cli.jobs import JOBS, Job, ProjectAnswers
+from td_pinterest_op.cli.jobs import JOBS, ProjectAnswers, WorkflowKind
 from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import find_export_settings
 from td_pinterest_op.cli.options import CommonOptions
@@ -146,7 +146,7 @@ class _Questions:
         """Return the user's answer to a yes-or-no question, or False if no questions are asked."""
         return self._asks and click.confirm(question, err=True)
 
-    def choose_workflow_kind(self, name: str | None) -> Job:
+    def choose_workflow_kind(self, name: str | None) -> WorkflowKind:
         """Return the kind of workflow to set up: `name`, else the user's choice, or `add` if no questions are asked."""
         if name is None and self._asks:
             for known, job in JOBS.items():
@@ -202,7 +202,7 @@ def _ask_ad_account(questions: _Questions, option_value: str | None, services: S
 
 
 def _ask_audiences(
-    questions: _Questions, job: Job, option_values: Sequence[str], api: Api | None
+    questions: _Questions, job: WorkflowKind, option_values: Sequence[str], api: Api | None
 ) -> tuple[Sequence[tuple[str, str]], str]:
     """Return pairs of id and name of the existing audiences to export to, and the name of an audience to create."""
     if job.creates_audience:

@@ -10,7 +10,7 @@ from td_pinterest_op.settings.table import CREDENTIALS, ActionSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class WorkflowKind:
     """A kind of workflow that `td-pinterest init` can set up, such as `mirror`, and what that workflow needs.
 
     `action`: that of its settings, None for a workflow that is not a single export. `ids`: the keys of
@@ -27,27 +27,29 @@ class Job:
 
     @property
     def creates_audience(self) -> bool:
-        """Whether the workflow that `init` sets up for this job creates an audience."""
+        """Whether the kind's workflows create an audience."""
         return self.action is Create.action
 
     @property
     def has_known_settings(self) -> bool:
-        """Whether a workflow of this kind has exports whose settings are known before the workflow runs."""
+        """Whether the kind's workflows have exports with settings that are known before a run."""
         return bool(self.action) or self.has_several_audiences
 
 
 _PEOPLE = "people.sql"
-JOBS: Mapping[str, Job] = {
-    "add": Job("pinterest_export.dig", "add people to an audience", Add.action, ("audience_id",), _PEOPLE, True),
-    "remove": Job(
+JOBS: Mapping[str, WorkflowKind] = {
+    "add": WorkflowKind(
+        "pinterest_export.dig", "add people to an audience", Add.action, ("audience_id",), _PEOPLE, True
+    ),
+    "remove": WorkflowKind(
         "pinterest_remove.dig",
         "remove people from an audience",
         Remove.action,
         ("remove", "audience_id"),
         "remove_people.sql",
     ),
-    "create": Job("pinterest_create.dig", "create an audience", Create.action, (), _PEOPLE, True),
-    "replace": Job(
+    "create": WorkflowKind("pinterest_create.dig", "create an audience", Create.action, (), _PEOPLE, True),
+    "replace": WorkflowKind(
         "pinterest_replace.dig",
         "replace the people of an audience",
         Replace.action,
@@ -55,7 +57,7 @@ JOBS: Mapping[str, Job] = {
         "replace_people.sql",
         takes_lists=True,
     ),
-    "mirror": Job(
+    "mirror": WorkflowKind(
         "pinterest_mirror.dig",
         "keep an audience in sync with a query, sending only changes",
         Mirror.action,
@@ -63,13 +65,17 @@ JOBS: Mapping[str, Job] = {
         _PEOPLE,
         takes_lists=True,
     ),
-    "clear": Job("pinterest_clear.dig", "remove everybody from an audience", Clear.action, ("clear", "audience_id")),
-    "delete": Job("pinterest_delete.dig", "delete an audience", Delete.action, ("delete", "audience_id")),
-    "many": Job(
+    "clear": WorkflowKind(
+        "pinterest_clear.dig", "remove everybody from an audience", Clear.action, ("clear", "audience_id")
+    ),
+    "delete": WorkflowKind("pinterest_delete.dig", "delete an audience", Delete.action, ("delete", "audience_id")),
+    "many": WorkflowKind(
         "pinterest_many.dig", "export to several audiences", query=_PEOPLE, takes_lists=True, has_several_audiences=True
     ),
-    "activation": Job("pinterest_activation.dig", "export the activations of Audience Studio", takes_lists=True),
-    "erase": Job("pinterest_erase.dig", "remove opt-outs from every customer list", query="erase.sql"),
+    "activation": WorkflowKind(
+        "pinterest_activation.dig", "export the activations of Audience Studio", takes_lists=True
+    ),
+    "erase": WorkflowKind("pinterest_erase.dig", "remove opt-outs from every customer list", query="erase.sql"),
 }
 
 
@@ -81,7 +87,7 @@ class ProjectAnswers:
     `alert`: `mail:ADDRESS`, `slack`, or "" for no alert.
     """
 
-    job: Job
+    job: WorkflowKind
     ad_account_id: str
     audiences: Sequence[tuple[str, str]] = ()
     new_name: str = ""
@@ -100,7 +106,7 @@ _ELSEWHERE = frozenset(
 
 
 def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) -> ProjectAnswers:
-    """Return the answers to init's questions that give an export with these `settings` and task parameters (`params`).
+    """Return the answers with which `init` would write an export with these `settings` and task parameters (`params`).
 
     Raises click.UsageError for an export that no workflow can repeat.
     """
