@@ -114,9 +114,9 @@ def print_note(text: str | Text, *, indent: int = 0) -> None:
     _print_wrapped(make_console(stderr=True), text, indent)
 
 
-def print_address(text: str) -> None:
-    """Print an address on standard error in one line, so that it can be copied."""
-    click.echo(f"\n  {text}\n", err=True)
+def print_url(url: str) -> None:
+    """Print a URL on standard error in one line, so that the user can copy the URL."""
+    click.echo(f"\n  {url}\n", err=True)
 
 
 def print_error(message: str) -> None:
