@@ -168,9 +168,9 @@ def read_mapping(value: object) -> Mapping[object, object]:
     return mapping
 
 
-def _read_parts(readers: Iterable[tuple[str, Callable[[], _V]]], faults: Sequence[str] = ()) -> list[_V]:
-    """Return the readers' values. Raises one WrongValueError: `faults`, and each reader's error after its label."""
-    values, faults = [], list(faults)
+def _read_parts(readers: Iterable[tuple[str, Callable[[], _V]]], other_faults: Sequence[str] = ()) -> list[_V]:
+    """Call each (label, reader) and return the values. Raises WrongValueError for reader errors and `other_faults`."""
+    values, faults = [], list(other_faults)
     for label, read in readers:
         try:
             values.append(read())

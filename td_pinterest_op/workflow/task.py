@@ -158,11 +158,11 @@ def try_resubmit(error: AccountError) -> bool:
     return True
 
 
-def _count_refusals(task: Task, fingerprint: str | None) -> dict[str, Any]:
-    """Return the numbers of refusals up to this refusal: `times` (of this token in a row), `in_all` (of all tokens)."""
+def _count_refusals(task: Task, token_fingerprint: str | None) -> dict[str, Any]:
+    """Count a token refusal. Return Pinterest's refusals: `times` (of `token_fingerprint` in a row) and `in_all`."""
     before = task.params.get(_REFUSED) or {}
-    times = int(before["times"]) if before.get("fingerprint") == fingerprint else 0
-    return {"fingerprint": fingerprint, "times": times + 1, "in_all": int(before.get("in_all", 0)) + 1}
+    times = int(before["times"]) if before.get("fingerprint") == token_fingerprint else 0
+    return {"fingerprint": token_fingerprint, "times": times + 1, "in_all": int(before.get("in_all", 0)) + 1}
 
 
 def _escape_templates(value: Any) -> Any:
@@ -180,7 +180,7 @@ def read_source(task: Task) -> Source:
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:
-        return replace(_build_source(task, "query", needed_by="a query"), attempt_key=task.attempt_key)
+        return replace(_build_source(task, "query", query_label="a query"), attempt_key=task.attempt_key)
     job_id = task.td.get("last_job_id") if job_id is None else job_id
     if is_left_out(job_id):
         raise SettingsError(
@@ -196,7 +196,7 @@ def read_list_source(task: Task, name: str) -> Source | None:
 
     Each retry issues the query again, so that people who opted out in between are not sent. Raises SettingsError.
     """
-    return None if _read_parameter(task, name) is None else _build_source(task, name, needed_by=name)
+    return None if _read_parameter(task, name) is None else _build_source(task, name, query_label=name)
 
 
 def _read_parameter(task: Task, name: str) -> object:
@@ -263,12 +263,12 @@ def read_database(task: Task, *, needed_by: str) -> str:
     return name
 
 
-def _build_source(task: Task, name: str, *, needed_by: str) -> Source:
-    """Return the query in the task's parameter `name` as a source of rows. `needed_by`: the query's name in errors."""
+def _build_source(task: Task, name: str, *, query_label: str) -> Source:
+    """Return the query in the task's parameter `name` as a source of rows. `query_label` names the query in errors."""
     sql = read_sql(str(task.params[name]), key=name)
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     errors = SettingsErrorCollector()
-    database = errors.call(read_database, task, needed_by=needed_by) or ""
+    database = errors.call(read_database, task, needed_by=query_label) or ""
     if engine not in ENGINES:
         errors.append(SettingsError(f"engine must be one of {', '.join(ENGINES)}", key="engine"))
     errors.raise_any()

@@ -30,8 +30,8 @@ class Archive:
         return sum(self.sizes.values())
 
     @cached_property
-    def archive_bytes(self) -> int:
-        """The archive's compressed size in bytes, or the uncompressed size if hosted Treasure Workflow accepts that."""
+    def bytes_for_hosted_limit(self) -> int:
+        """The size to compare with HOSTED_BYTES: uncompressed if that is within the limit, or else compressed."""
         if self.total_bytes <= HOSTED_BYTES:
             return self.total_bytes
         with tempfile.TemporaryFile() as file:
@@ -43,9 +43,9 @@ class Archive:
     @property
     def hosted_size_problem(self) -> str:
         """Why hosted Treasure Workflow would refuse the archive for its size, and what to do, or "" if it would not."""
-        if self.archive_bytes <= HOSTED_BYTES:
+        if self.bytes_for_hosted_limit <= HOSTED_BYTES:
             return ""
-        size = f"the archive of {self.folder} has a size of {self.archive_bytes / 1024 / 1024:.1f} MB"
+        size = f"the archive of {self.folder} has a size of {self.bytes_for_hosted_limit / 1024 / 1024:.1f} MB"
         return f"{size}, but hosted Treasure Workflow accepts at most 10 MB. {self._size_advice}"
 
     @property

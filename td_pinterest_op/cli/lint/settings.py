@@ -131,9 +131,9 @@ def _fill_setting(task: Task, value: Value) -> object:
     return None if filled == "" and value.value != "" else filled
 
 
-def _may_vanish(problem: Problem, unknown: set[str]) -> bool:
-    """Whether a problem may disappear in a run, because it is about a setting whose value is `unknown` until then."""
-    return problem.key in unknown or (problem.code == "missing" and "action" in unknown)
+def _may_vanish(problem: Problem, unknown_names: set[str]) -> bool:
+    """Whether a problem may vanish in a run. `unknown_names`: the settings whose values are known only then."""
+    return problem.key in unknown_names or (problem.code == "missing" and "action" in unknown_names)
 
 
 def _add_problem_findings(dig: DigFile, written: Value, problems: Iterable[Problem]) -> None:
