@@ -177,11 +177,11 @@ class _CsvFile:
         return f"Reading the column{'s' if len(self._columns) > 1 else ''} {read} of {self._path.name}{left_out}"
 
     def find_line_number(self, row: int) -> int:
-        """Return the number of the line on which row `row` of the block read last begins. Both numbers count from 1."""
+        """Return the line number at which row `row`, in the latest block, begins. Lines and rows count from 1."""
         return self._lines[row - self._read - 1]
 
     def read_blocks(self) -> Iterator[list[list[Any]]]:
-        """Yield blocks of rows, each a list per column. Raises JobError for a row with a wrong number of fields."""
+        """Yield blocks of rows. A block is a list of columns. Raises JobError if a row has a wrong number of fields."""
         rows = self._read_numbered_rows()
         while block := list(itertools.islice(rows, _BLOCK_ROWS)):
             self._lines = [line for line, _ in block]

@@ -156,7 +156,7 @@ def _merge_params(file_params: Mapping[str, object], source: Mapping[str, Any]) 
 
 
 def _require_one_source(source: Mapping[str, Any], file_params: Mapping[str, object], *, reads_rows: bool) -> None:
-    """Raise click.UsageError unless the options and the file give one source of rows (none if no rows are read)."""
+    """Raise click.UsageError unless options and `file_params` give one source of rows, or none without `reads_rows`."""
     known = {name for name in source if source[name]} | file_params.keys()
     named = [option for option in _SOURCES if source[option]]
     if len(named) > 1 or (reads_rows and known.isdisjoint(_SOURCES)):
@@ -170,7 +170,7 @@ def _require_one_source(source: Mapping[str, Any], file_params: Mapping[str, obj
 
 
 def build_query_params(source: Mapping[str, Any]) -> dict[str, object]:
-    """Return the task parameters for the job or query that the options `source` name, or {} if they name neither."""
+    """Return the task parameters for the job or query that the options in `source` give, or {} if they give neither."""
     if not source["query"]:
         return {"job_id": source["job_id"]} if source["job_id"] else {}
     others = {name: source[name] for name in ("database", "engine") if name in source}
@@ -197,7 +197,7 @@ def _make_session_key(
 def _open_csv_file(
     path: Path | None, settings: Mapping[str, object], column_names: Sequence[str], print_note: Callable[[str], None]
 ) -> contextlib.AbstractContextManager[Rows | None]:
-    """Return a context manager that yields the rows of --csv, or None without a path. `column_names`: of --column."""
+    """Return a context manager that yields --csv's rows (None without `path`). `column_names`: values of --column."""
     if path is None:
         return contextlib.nullcontext()
     takes_rows = str(settings.get("records", "")).strip().lower() == "rows"

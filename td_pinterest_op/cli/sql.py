@@ -111,7 +111,7 @@ def _run_without_rows(common: CommonOptions, text: str, *, database: str, engine
 def _make_statement(
     kind: str, text: str, job: Job, *, types: Mapping[str, str], keys: Sequence[str], control: Mapping[str, str | None]
 ) -> str:
-    """Return SQL that hashes the rows of the query `text`, lists rejected values or assigns the control group."""
+    """Return SQL of a `kind` (hashed, rejected or control) for the query `text`, whose columns `job.schema` lists."""
     names = [name for name, _ in job.schema]
     columns = find_identifier_columns(job, types, ignores_other_columns=True)
     query = Query(text=text, names=names, columns=columns)

@@ -82,7 +82,7 @@ def _build_digest_sql(column: Column) -> str:
 
 
 def _build_array_sql(column: Column) -> str:
-    """Return an SQL expression for the array of a row's digests in the column, with reasons for rejected values."""
+    """Return an SQL expression for an array of a row's digests in the column, where reasons replace rejected values."""
     return f"a{column.position}" if column.is_array else f"ARRAY[a{column.position}]"
 
 

@@ -239,7 +239,7 @@ class _YamlReader:
         return members
 
     def _read_included(self, name: str, here: Value) -> dict[str, Value]:
-        """Return the members of the included file `name`, or {} and a finding at `here` if it cannot be included."""
+        """Return the members of the included file `name`. If that fails, add a finding at `here` and return {}."""
         target = here.path.parent / name
         if ".." in Path(name).parts:
             self._dig.add_error(

@@ -118,7 +118,7 @@ def _find_referenced_files(dig: DigFile, tasks: list[Task]) -> Iterator[tuple[Va
 
 
 def _find_query_files(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
-    """Yield each YAML value under `key` in a task or an `audiences` entry that names an SQL file, and that name.
+    """Yield (YAML value, file name) for each SQL file named under `key` in a task or an entry of `audiences`.
 
     Adds findings for blank values.
     """
@@ -148,7 +148,7 @@ def _explain_omission(folder: Path, name: str, ignored: pathspec.GitIgnoreSpec) 
 
 
 def _find_python(task: Task) -> tuple[Value | None, str]:
-    """Return the setting of a task's Python interpreter (None: default), and the interpreter's name ("": unknown)."""
+    """Return the YAML value with which a task sets Python (None: not set), and the interpreter's name ("": unknown)."""
     value = task.value.get("python") or task.value.get("py", "python")
     exported = task.exported.get("python") or task.get_exported("py", "python")
     if value is None and exported is None:

@@ -124,7 +124,7 @@ def _check_parameters(dig: DigFile, task: Task, table: SettingsTable[Any] | None
 def _check_source(
     dig: DigFile, task: Task, environ: Mapping[str, str], earlier_tasks: list[Task], *, needed_by: str | None
 ) -> None:
-    """Add findings about a task's job or query. `needed_by`: action or setting that needs a hashed query, or None."""
+    """Add findings about a task's source of rows. `needed_by`: what requires hashing in the warehouse, or None."""
     if "TD_API_KEY" not in environ:
         message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
         dig.add_error(task.value.get("_env") or task.value, "env", message)
@@ -266,7 +266,7 @@ def _check_database(dig: DigFile, task: Task, *, is_package_task: bool) -> None:
 
 
 def _check_retry(dig: DigFile, task: Task, tasks: list[Task], package_tasks: list[Task]) -> None:
-    """Add findings about a `_retry` without effect, or that repeats side effects of tasks besides `package_tasks`."""
+    """Add findings about a task's `_retry` that has no effect, or repeats side effects of tasks other than exports."""
     retry = task.value.get("_retry")
     if retry is None:
         return

@@ -29,7 +29,7 @@ _CONTENT = (400, 413, 422)
 class Step:
     """A step of the rehearsal. `writes`: the number of write requests. `needs`: the step that must run before.
 
-    `run` returns the verdict. Raises NotTriedError and what the API raises.
+    `run` returns the result as text for the user. Raises NotTriedError and what the API raises.
     """
 
     name: str
@@ -68,7 +68,7 @@ def _examine_account(rehearsal: Rehearsal) -> str:
 
 
 def _try_empty_list_creation(rehearsal: Rehearsal) -> str:
-    """Find out whether Pinterest creates a customer list without records. Return the verdict."""
+    """Find out whether Pinterest creates a customer list without records. Return the result as text for the user."""
     with _record_fact(rehearsal, "list_without_records"):
         rehearsal.api.create_customer_list(name=f"{rehearsal.name} without records", list_type="EMAIL")
     return (
@@ -199,7 +199,7 @@ def _record_fact(rehearsal: Rehearsal, fact: str) -> Iterator[None]:
 
 
 def _try_audience_creation(rehearsal: Rehearsal) -> str:
-    """Create the rehearsal's audience from its customer list. Return the verdict."""
+    """Create the rehearsal's audience from the rehearsal's customer list. Return the result as text for the user."""
     rehearsal.create_audience(rehearsal.require_id_of("list"))
     return "created from the list"
 
