@@ -97,7 +97,7 @@ def _has_value(settings: Mapping[object, object], *names: str) -> bool:
 
 
 def _define_table(sql: str, task: workflow.Task) -> str:
-    """Return the query `sql` with a WITH clause that defines `activation_actions_table` by the table's real name.
+    """Return `sql` with a WITH clause that makes `activation_actions_table` an alias of the activation's own table.
 
     Raises SettingsError if the task has no valid table name.
     """

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class PinterestErase:
-    """Removes a query's people from every customer list, by the task's `result_settings`."""
+    """Removes the people of a query from every customer list of the ad accounts in the task's `result_settings`."""
 
     def run(self) -> None:
         """Erase the people, and store what was removed from each list as `pinterest_erasure`. Raises ExportError."""

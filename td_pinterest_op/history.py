@@ -79,7 +79,7 @@ def write_lift(task: workflow.Task, timing: Timing) -> None:
 
 
 def _open_history(task: workflow.Task, timing: Timing) -> History | None:
-    """Return the history in the table that setting or parameter `history` names (first the setting), or None."""
+    """Return the history in the table named by the setting `history`, else by the parameter `history`, else None."""
     settings = task.params.get("result_settings")
     value = settings.get("history") if isinstance(settings, Mapping) else None
     value = task.params.get("history") if is_left_out(value) else value

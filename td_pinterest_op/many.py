@@ -70,7 +70,7 @@ def renew_token(task: workflow.Task, timing: Timing) -> None:
 
 
 def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, Any]]:
-    """Run the export that parameter `audience` describes. Returns its name, and a dict: `ok`, `error`, `statistics`."""
+    """Run the export in the task's `audience`. Return the export's name and a dict: `ok`, `error`, `statistics`."""
     entry = _read_entry(task.params.get("audience"), "`audience` of the task")
     name = _get_entry_name(entry)
     entry_task = task

@@ -31,7 +31,7 @@ class SummaryText(NamedTuple):
 
 
 class Condition(enum.Enum):
-    """The condition of an audience. Each member's value lists Pinterest's statuses. Any other status means MATCHING."""
+    """An audience's condition. Each value lists the condition's Pinterest statuses. Other statuses mean MATCHING."""
 
     # Source: AudienceStatus of the API description 5.28, and the statuses that removed audiences were seen with.
     READY = ("READY",)

@@ -101,7 +101,7 @@ class Records(Protocol):
     def __len__(self) -> int: ...
 
     def make_json_chunks(self) -> Iterable[bytes]:
-        """Yield the records in chunks, as one member of the request's JSON object, such as `"records":"…"`."""
+        """Yield, in pieces, one member of the request's JSON object, with all records, such as `"records":"…"`."""
 
 
 class Api:

@@ -140,7 +140,7 @@ class Tokens(TokenSource):
             return True
 
     def _adopt_stored_token(self) -> bool:
-        """Switch to the stored refresh token. Return False if that token is unknown or was already used."""
+        """Switch to the stored refresh token. Return False if none can be read, or this run already had that token."""
         stored = self.read_stored_token()
         if stored is None or stored in self._seen_tokens:
             return False

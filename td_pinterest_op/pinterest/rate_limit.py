@@ -73,7 +73,7 @@ class RateLimiter:
             waited += step
 
     def wait(self, seconds: float) -> None:
-        """Wait `seconds` before a request, without delaying others. Raises StoppedError like `acquire_permit`."""
+        """Wait `seconds` before a request, and delay no other request. Raises StoppedError like `acquire_permit`."""
         until = self._clock() + seconds
         self.waits += 1
         while (left := until - self._clock()) > 0:
@@ -123,7 +123,7 @@ class RateLimiter:
                     self._windows[float(window)] = min(max(quota, 1), self._permits.maxlen or 1)
 
     def block_for(self, seconds: float) -> bool:
-        """Delay all requests by `seconds`. Return False if an earlier call already delays all about as long."""
+        """Delay all requests by `seconds`. Return False if all requests were already delayed for about that long."""
         with self._lock:
             now, before = self._clock(), self._not_before
             self.waits += 1

@@ -55,7 +55,7 @@ def _draw_chart(points: Points, *, size: str, label: str, value_format: str) -> 
 
 
 def _choose_ticks(points: Points, *, maximum: int) -> tuple[list[datetime], str]:
-    """Return at most `maximum` times to label on the axis, and their format: days, or hours for less than two days."""
+    """Return up to `maximum` points in time to label on the axis, and a strftime format: days, or also hours."""
     first, span = points[0][0], points[-1][0] - points[0][0]
     unit, form = (timedelta(days=1), "%d %b") if span >= timedelta(days=2) else (timedelta(hours=1), "%d %b, %H:%M")
     count = span // unit

@@ -31,7 +31,7 @@ class Bar:
 
 
 def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
-    """Return the bars of a run's funnel chart. `size_entry`: the latest entry after the run with the audience's size.
+    """Return the bars of a run's funnel chart. `size_entry`: the newest audience size after the run, a history entry.
 
     LOST bars of zero are left out. If the run read no row, the list is empty.
     """
@@ -96,7 +96,7 @@ def _build_matched_bar(run: Entry, size_entry: Entry | None) -> Bar:
 
 
 def _place_bars(bars: list[Bar]) -> list[Bar]:
-    """Return the bars with `start` and `width` set. A bar of lost people starts at the end of the remaining people."""
+    """Return the bars with `start` and `width` set. A LOST bar starts where the bar of the remaining people ends."""
     widest, left, placed = max(bar.count or 0 for bar in bars), 0.0, []
     for bar in bars:
         count = bar.count or 0

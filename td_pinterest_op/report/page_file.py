@@ -70,7 +70,7 @@ def _parse_entries(data: str) -> Iterator[Entry]:
 
 
 def collect_entries(entries: Iterable[Entry], *, name: str) -> list[Entry]:
-    """Return the history entries that a lazy iterator parses, oldest first. `name`: the parsed file, for messages.
+    """Return the history entries of the lazy iterator `entries`, sorted oldest first. `name`: the file, for messages.
 
     Raises SettingsError, whose message has the `name`, if the file cannot be parsed, or has no entry.
     """

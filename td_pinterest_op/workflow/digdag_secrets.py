@@ -39,7 +39,7 @@ _TD_HOST = re.compile(r"api\.(?:[a-z0-9-]+\.)?treasuredata\.(?:com|co\.jp)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigdagServer:
-    """The REST API of a digdag server at `url` (without `/api`). Every method raises NoResponseError."""
+    """The REST API of a digdag server at `url` (without `/api`). Any method may raise NoResponseError."""
 
     url: str
     authorization: Secret  # the header's value, or empty

@@ -67,7 +67,7 @@ class History:
         }
 
     def write_rows(self, rows: Sequence[Row], *, unless: str = "") -> None:
-        """Add rows to the history, with the task's columns, unless the query `unless` returns a row. Never raises."""
+        """Add rows, completed with columns about the task, unless the query `unless` returns a row. Never raises."""
         task = self.task_columns
         rows = [task | {name: value for name, value in row.items() if value is not None} for row in rows]
         batches = [rows[start : start + _ROWS_AT_A_TIME] for start in range(0, len(rows), _ROWS_AT_A_TIME)]
@@ -82,7 +82,7 @@ class History:
         return [row for rows in results for row in rows]
 
     def _try_queries(self, execute: _Execute, queries: Sequence[str], *, failure: str) -> list[Any]:
-        """Return the result of calling `execute` for each query, or [] after a warning that begins with `failure`."""
+        """Return a list of `execute`'s results for the queries. On errors, warn with `failure` in front, return []."""
         if self._disabled.is_set():
             return []
         try:
@@ -100,7 +100,7 @@ class History:
         return []
 
     def _run_queries(self, execute: _Execute, queries: Sequence[str]) -> list[Any]:
-        """Return the result of calling `execute` for each query, over a separate connection to Treasure Data."""
+        """Return a list of `execute`'s results for the queries, over a separate connection to Treasure Data."""
         # Without retries, which would log warnings.
         limits = {"connect_timeout": _CONNECT_TIMEOUT, "write_timeout": TIME_LIMIT, "read_timeout": TIME_LIMIT}
         with contextlib.closing(Transport(**limits, connections=1)) as transport:
