@@ -184,7 +184,7 @@ def _encode_combinations(
     """Yield the encoded records of some rows at a time. Each choice of a value from every column of a row is a record.
 
     `layout_bits`: the bit of each column's key in a `RecordLayout`. `values_by_row`: of each row, the digests or
-    external ids of each column. The first record of a row counts. The layouts of further ones have EXTRA_COMBINATION.
+    external ids of each column. The layouts of a row's further records have EXTRA_COMBINATION.
     """
     keys: list[tuple[bytes, ...]] = []
     positions: list[int] = []
