@@ -83,11 +83,14 @@ class AudienceAction(abc.ABC):
         """Return an audience, by default that of the settings. Raises AudienceError if its list cannot take records."""
         audience = self._audiences.find_usable(audience_id or self._audience_id)
         self._copy_to_stats(audience)
-        self._check_audience_name(audience)
+        self._check_expected_audience(audience)
         return audience
 
-    def _check_audience_name(self, audience: Audience | None) -> None:
-        """Raise AudienceError if the audience does not have the name that the settings expect."""
+    def _check_expected_audience(self, audience: Audience | None) -> None:
+        """Compare an existing audience with what the settings expect of it. Raises AudienceError if its name differs.
+
+        Every action that has an existing audience calls this, Delete included. `audience`: None if it cannot be read.
+        """
         expected = self._settings.expected_audience_name
         if expected is not None and (audience is None or audience.name != expected):
             seen = f'is named "{escape(audience.name)}"' if audience else "cannot be read, so its name is unknown"
