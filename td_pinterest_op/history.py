@@ -70,7 +70,8 @@ def write_lift(task: workflow.Task, timing: Timing) -> None:
     figures = task.td.get("last_results")
     if not isinstance(figures, Mapping) or not figures:
         raise SettingsError(
-            "there is no comparison to record: put the td> task with store_last_results: true before this task"
+            "td.last_results is empty, so there is no comparison with the control group to record: run "
+            "queries/lift.sql in a td> task with store_last_results: true before this task"
         )
     log.info("%s", figures.get("summary"))
     if history := _open_history(task, timing):

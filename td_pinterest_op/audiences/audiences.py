@@ -73,8 +73,8 @@ class Audiences:
                 client.rate_limiter.wait(wait)
         seen = f"it used customer list {now.customer_list_id}" if now else "it was not found"
         raise PinterestError(
-            f"Pinterest accepted customer list {list_id} for audience {audience.id}, but when the audience was last "
-            f"read, {seen}: the change may appear later"
+            f"Pinterest accepted customer list {list_id} for audience {audience.id} but does not show it yet: when the "
+            f"audience was last read, {seen}. The change may appear later"
         )
 
     def check_type_and_account(self, audience: Audience) -> None:

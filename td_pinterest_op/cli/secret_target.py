@@ -141,7 +141,9 @@ def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> T
                         "digdag.secret-encryption-key"
                     )
         except NoResponseError as error:
-            raise SettingsError(f"the digdag server {base} cannot be reached ({error.brief_text})") from None
+            raise SettingsError(
+                f"the digdag server {base} gave no answer ({error.brief_text}): check that it runs and has this address"
+            ) from None
         return f"the secrets of project {project} on {base}"
 
     return store_on_server

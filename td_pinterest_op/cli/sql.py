@@ -72,7 +72,8 @@ def sql(
     listed, types = _parse_columns(names)
     if database and len(types) < len(listed):
         raise click.UsageError(
-            "with --database, write --columns only as NAME=TYPE: the warehouse supplies the other columns"
+            "--columns has a name without =TYPE: with --database, the warehouse supplies the columns. Name only "
+            "identifiers in columns of other names, as NAME=TYPE"
         )
     if database:
         job = _run_without_rows(common, text, database=database, engine=engine)
@@ -89,13 +90,16 @@ def sql(
 def _parse_columns(names: str) -> tuple[list[str], Mapping[str, str]]:
     """Return the names in --columns, and the identifier types of those written NAME=TYPE. Raises click.UsageError."""
     pairs = [name.strip().partition("=") for name in names.split(",") if name.strip()]
+    listed = [name for name, _, _ in pairs]
+    if repeated := [name for number, name in enumerate(listed) if name in listed[:number]]:
+        raise click.UsageError(f"--columns: {repeated[0]} is named twice")
     try:
         types = COLUMNS.read({name: type_ for name, is_typed, type_ in pairs if is_typed}, repr)
     except WrongValueError as error:
         raise click.UsageError(f"--columns: {error}") from None
     if not set(ROW_ONLY_NAMES).isdisjoint(types.values()):
         raise click.UsageError(f"--columns: the warehouse can hash only {join_with_or(LIST_TYPES)}")
-    return [name for name, _, _ in pairs], types
+    return listed, types
 
 
 def _run_without_rows(common: CommonOptions, text: str, *, database: str, engine: str) -> Job:

@@ -93,7 +93,7 @@ REASONS: Mapping[str, Explanation] = {
         sql=r"SELECT * FROM people WHERE regexp_like(trim(email), '[\s,\p{Z}\p{Cc}\p{Cf}]')",
     ),
     "too_long": Explanation(
-        meaning="is an address of more than 254 bytes, which no mail server accepts",
+        meaning="is longer than any e-mail address (254 bytes), external id (256 characters) or phone number (80)",
         advice="Look at the rows: usually the field contains a whole text.",
         sql="SELECT * FROM people WHERE length(to_hex(to_utf8(lower(email)))) > 508",
     ),

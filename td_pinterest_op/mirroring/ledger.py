@@ -56,7 +56,7 @@ _ROWS, _MARGIN, _PLANS = 3, 100, 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerState:
-    """The state of an audience's ledger before a mirror run: the numbers of the latest plans, and how many rows it has.
+    """The state of an audience's ledger before a mirror run: the ids (numbers) of the latest plans, and the row count.
 
     `number`: of the plan to make. Numbers of plans, 0 without one: `seen` is the newest, `settled` the newest that
     ended, `base` the one with which the ledger begins (`adopted` is 1 if the audience had other people then),
@@ -146,7 +146,7 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op END AS op, d
   AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
 
     def find_newer_plan(self) -> int | None:
-        """Return the number of the newest plan whose run had read this run's plan in the ledger, or None.
+        """Return the number of the newest plan that another run made after it had read this run's plan, or None.
 
         A plan that was computed at the same time, without this run's plan, is not sent: the other run notices.
         """
@@ -170,7 +170,7 @@ FROM (
         self.jobs.run(purpose, statement)
 
     def record_unsure_people(self, change: str) -> None:
-        """Mark all people with a `change` in this run's plan as unsure in the ledger: another run made a newer plan.
+        """Mark people whose planned change is `change` as perhaps in the audience, since another run made a newer plan.
 
         `change`: JOIN (the people to add), LEAVE (those to remove) or REPLACING (everybody). For REPLACING, or if a
         compaction has deleted the plan's rows, the next run replaces everybody.
@@ -208,7 +208,7 @@ FROM (
             log.warning("the ledger could not be compacted; the next run tries again: %s", error)
 
     def _write_members(self, member_count: int) -> None:
-        """Write rows for `member_count` digests that may be in the audience. Mark the rows valid if all exist."""
+        """Write a ledger row per digest that may be in the audience. Mark the rows valid if `member_count` exist."""
         state, number = self.state, self.state.seen + 1
         rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined
@@ -252,9 +252,9 @@ def build_event_row_select(event: str, *, plan: int, **values: int | str) -> str
     return f"SELECT {', '.join(selected)}"
 
 
-def build_membership_sql(sent_plans: Sequence[int]) -> str:
-    """Return SQL for a column `state`: whether a digest is "in" the audience, "out" or "unsure", by its newest row."""
-    sent = ", ".join(map(str, sent_plans or (0,)))
+def build_membership_sql(sent_plan_numbers: Sequence[int]) -> str:
+    """Return SQL for a column `state`: "in" the audience, "out" or "unsure", by the newest ledger row of a digest."""
+    sent = ", ".join(map(str, sent_plan_numbers or (0,)))
     return f"""CASE
         WHEN plan IS NULL THEN 'out'
         WHEN op = 'member' OR (op = 'join' AND plan IN ({sent})) THEN 'in'
@@ -263,5 +263,5 @@ def build_membership_sql(sent_plans: Sequence[int]) -> str:
 
 
 def build_plan_rows_select(select: str, *, plan: int) -> str:
-    """Return a SELECT of ledger rows: op, digest, joined of `select`, the number `plan`, NULL in the other columns."""
+    """Return a SELECT of ledger rows of plan number `plan`, with columns `op`, `digest` and `joined` from `select`."""
     return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, {_NULLS} FROM ({select})"

@@ -114,7 +114,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         return self._read_plan()
 
     def _read_plan(self) -> Mapping[str, PreparedRecords]:
-        """Return this run's plan, read from the ledger. From then on, job errors do not add "Nothing was sent"."""
+        """Return this run's plan from the ledger. Messages of later job errors no longer say "Nothing was sent"."""
         rows = self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query(self.ledger.state))
         spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
         proofs = []
@@ -162,16 +162,16 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         self.compact_ledger()
 
     def compact_ledger(self) -> None:
-        """Compact the ledger, once all its changes are sent, and store the number of members in the statistics."""
+        """Compact a large ledger, and store the member count in `stats`. Only for use once all changes are sent."""
         self.jobs.outcome = ""
         figures, ledger = self.figures, self.ledger
         self.stats.members = None if ledger.state.may_have_unknown_people else figures.people
         entries = 0 if figures.mode == REPLACE else self._counts["entries"]
         ledger.compact_rows(member_count=figures.people, valid_row_count=entries + figures.change_count)
 
-    def _build_query(self, query_name: str, source: Source, find_columns: Callable[[Job], Sequence[Column]]) -> Query:
-        """Return the query of `source` with its column names, and the identifier columns that `find_columns` picks."""
-        job = self.jobs.read_rows(f"read the columns of `{query_name}`", build_columns_statement(source.query)).job
+    def _build_query(self, setting_name: str, source: Source, find_columns: Callable[[Job], Sequence[Column]]) -> Query:
+        """Return a `Query`: the SQL of `source`, its column names, and its identifier columns (from `find_columns`)."""
+        job = self.jobs.read_rows(f"read the columns of `{setting_name}`", build_columns_statement(source.query)).job
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=find_columns(job))
 
     def _hash_lists(self, lists: Mapping[str, Query]) -> Mapping[str, str]:
@@ -191,7 +191,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         return tables
 
     def _select_people(self, query: Query, list_tables: Mapping[str, str]) -> str:
-        """Return a SELECT of the digests of people not withheld. In all but the simplest case, it reads a new table."""
+        """Return a SELECT of digests to send. To withhold people or combine values of a row, first create a table."""
         control = self.settings.control
         if not list_tables and control is None and is_single(query.columns):
             return withholding.build_values_select(query)
@@ -258,7 +258,7 @@ class PlanGuard:
 
     @contextlib.contextmanager
     def watch(self, *changes: str) -> Iterator[None]:
-        """In a `with` block that sends `changes` (JOIN, LEAVE or REPLACING), check before each write for a newer plan.
+        """Stop the `with` block, which sends `changes` (JOIN, LEAVE, REPLACING), before a write if a newer plan exists.
 
         If the block fails and there is a newer plan, raises LimitError in place of the error, after the ledger got what
         may have been sent as unsettled.
@@ -281,7 +281,7 @@ class PlanGuard:
             self._wrote = True
 
     def _raise_if_superseded(self, error: ExportError) -> None:
-        """If there is a newer plan, write into the ledger who may have been sent, and raise LimitError, not `error`."""
+        """If a newer plan exists, note in the ledger whom the run may have sent, and replace `error` by LimitError."""
         try:
             if self._wrote and (newer := self._ledger.find_newer_plan()):
                 self._newer = newer

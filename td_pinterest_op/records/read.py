@@ -174,7 +174,7 @@ class RowReader(Reader):
         prepared = self._kept.finish()
         self._stats.keys = sum(layout.key_count * file.unique_count for layout, file in prepared.files.items())
         if reasons := format_reasons(self._stats.invalid_keys_by_reason):
-            log.warning("invalid keys were left out of rows that have valid keys too: %s", reasons)
+            log.warning("invalid identifiers were left out of rows that also have valid identifiers: %s", reasons)
         return prepared, {}
 
 

@@ -1,6 +1,7 @@
 """An entry of an audience's history: a run of the operator, a follow-up, or a comparison with the control group."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,7 +61,7 @@ class Entry:
         # The name of an action begins with its verb.
         verb = "activate" if action == "activation" else action.partition("_")[0]
         if not self.dry_run and self.outcome != FAILED:
-            verb = f"{verb.removesuffix('e')}ed"
+            verb = re.sub(r"(?<![aeiou])y$", "i", verb.removesuffix("e")) + "ed"
         return verb.capitalize() + (" a look-alike" if action == "create_actalike_audience" else "")
 
     @property

@@ -53,7 +53,10 @@ def _read_earlier_entries(path: Path) -> list[Entry]:
     except FileNotFoundError:
         return []
     if (entries := read_page_entries(text)) is None:
-        raise FileExistsError(errno.EEXIST, "the file already exists, but is not a report of td_pinterest_op")
+        raise FileExistsError(
+            errno.EEXIST,
+            "the file already exists, but is not a report of td_pinterest_op: choose another file, or move this one",
+        )
     return collect_entries(entries, name=str(path))
 
 

@@ -25,7 +25,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the history table. Most hold a statistic of a run: `rows_read` holds the figure `read` of `rows`.
+    """A column of the history table. Most columns hold a statistic of a run: `rows_read` is the statistic `rows.read`.
 
     `type` is Trino's, or `json`, stored as text. `is_free`: text from elsewhere, which could name a person or a secret.
     """
@@ -131,9 +131,9 @@ def build_create_statements(table: str) -> str:
 
 
 def build_insert_statement(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
-    """Return an INSERT of each row for which query `unless` returns nothing. Omits columns that are NULL in all rows.
+    """Return an INSERT of each of the `rows` for which `unless`, a query that may refer to the row, finds nothing.
 
-    `unless` may refer to the columns of the row to insert, as `given.NAME`. Without `unless`, all rows are inserted.
+    `unless` refers to columns as `given.NAME`. Without `unless`, inserts all rows. Omits columns without any value.
     """
     columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
     names = ", ".join(quote_name(column.name) for column in columns)
@@ -147,7 +147,7 @@ def build_insert_statement(table: str, rows: Sequence[Row], *, unless: str = "")
 
 
 def build_failures_query(table: str, *, session_uuid: str, attempt_id: str) -> str:
-    """Return a query for an attempt's failed runs in the task of a row to insert, or in subtasks of that task.
+    """Return a subquery for an INSERT of history rows: the attempt's failed runs in the new row's task and subtasks.
 
     The query refers to the row to insert: use it as the parameter `unless` of `build_insert_statement`.
     """

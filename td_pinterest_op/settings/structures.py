@@ -245,7 +245,7 @@ def _read_control(value: object, format_for_error: ValueFormatter) -> Control:
     faults = [f"{name} is missing" for name in ("percent", "salt") if name not in parts]
     if "by" not in parts and mapping.get("by") is not None:
         # A template that rendered to nothing must not choose another group, that of the digests.
-        faults.append("by is blank: name a column, or leave it out")
+        faults.append("`by` is blank (name a column, or leave `by` out)")
     unknown = [name for name in parts if name not in _CONTROL_PARTS]
     known_names = list(map(str, _CONTROL_PARTS))
     faults += [f"{format_for_error(name)} is unknown{suggest_word(str(name), known_names)}" for name in unknown]

@@ -159,7 +159,7 @@ class People:
             self._flags[person] |= flag
 
     def find_outcomes(self, start: int, stop: int) -> bytearray:
-        """Return a byte for each person in the index range `start:stop`: 0 if sent, or a code of `_decide_outcome`."""
+        """Return a byte per person with an index in `start:stop`: 0 to send, or a code for the reason not to send."""
         return self._flags[start:stop].translate(self._outcomes)
 
     def find_sendable(self) -> Iterator[Sendable]:
@@ -183,7 +183,7 @@ class People:
                     yield person, SUPPRESSED if digest in suppressed else CONTROL, digest
 
     def _find_digests_by_flags(self, bucket: int, *flag_tables: bytes) -> list[set[bytes]]:
-        """Return a set of a bucket's digests for each table: the digests of people whose flags the table maps to 1."""
+        """Return a set of a bucket's digests per table. A table maps a person's flags to 1 to include the digests."""
         found: list[set[bytes]] = [set() for _ in flag_tables]
         for digests, people in self._read_pairs(bucket):
             flags = bytes(map(self._flags.__getitem__, people))

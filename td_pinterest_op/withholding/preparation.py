@@ -111,7 +111,7 @@ class _FilteredIdentifierReader(IdentifierReader):
         self._people.add(column_keys, _find_rows_in_control(self.settings, block, column_keys))
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
-        """Collect `count` people of rejected rows. If they opted out, other rows are sent without their identifiers."""
+        """Collect people of `count` rejected rows, so that their opt-outs remove their identifiers from other rows."""
         self._people.add(column_keys, [False] * count, may_be_sent=False)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
@@ -148,7 +148,7 @@ class _FilteredRowReader(RowReader):
             self._write_part_to_file(part)
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
-        """Collect `count` people of rejected rows. If they opted out, other rows are sent without their identifiers."""
+        """Collect people of `count` rejected rows, so that their opt-outs remove their identifiers from other rows."""
         self._people.add(column_keys, [False] * count, may_be_sent=False)
         self._write_part_to_file(EncodedPart(count=count, rows=[], layouts=[], positions=[]))
 
@@ -185,18 +185,18 @@ class _FilteredRowReader(RowReader):
         return super()._finish_and_count_withheld()[0], withheld
 
     def _strip_rows(
-        self, rows: Iterable[tuple[int, int, bytes]], outcomes: bytearray, to_strip: Mapping[int, _ToStrip]
+        self, rows: Iterable[tuple[int, int, bytes]], outcomes: bytearray, identifiers_by_person: Mapping[int, _ToStrip]
     ) -> None:
-        """Store rows of people in `to_strip` without the identifiers to strip. Set the `outcomes` of these people.
+        """Remove `identifiers_by_person` from rows of these people. Store the rows, and set the people's `outcomes`.
 
         `rows`: (person, the number of its `RecordLayout`, row). `outcomes`: see `_decide_outcome`. People are indices.
         """
         by_person: defaultdict[int, _Rows] = defaultdict(list)
         for person, layout, row in rows:
-            if person in to_strip:
+            if person in identifiers_by_person:
                 by_person[person].append((layout, row))
         for person, of_person in by_person.items():
-            outcomes[person], left = _strip_person(of_person, to_strip[person])
+            outcomes[person], left = _strip_person(of_person, identifiers_by_person[person])
             self._kept.add([row for _, row in left], [number for number, _ in left])
 
     def _read_identifiers_to_strip(self) -> Iterator[Mapping[int, _ToStrip]]:
@@ -221,7 +221,7 @@ class _FilteredRowReader(RowReader):
 
 
 def _strip_person(rows: _Rows, to_strip: _ToStrip) -> tuple[int, _Rows]:
-    """Return a person's outcome, and rows without identifiers `to_strip`. The outcome is DONE, or why no row is left.
+    """Strip a person's rows of identifiers. Return DONE and the rows, or a code for the reason if no row is left.
 
     The rows are the distinct combinations of the remaining identifiers. Only the first row counts as a record.
     """

@@ -111,7 +111,7 @@ FROM {table}"""
 
 
 def build_counts_sql(reason: str, count: str, *, where: str) -> str:
-    """Return SQL for a text such as `null 3, empty 1`: SQL `reason` and `count` of each row that meets SQL `where`."""
+    """Return SQL that joins columns `reason` and `count` of rows that meet SQL `where` as text: `null 3, empty 1`."""
     return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({count} AS varchar) ORDER BY {reason})
     FILTER (WHERE {where}), ', '), '')"""
 
@@ -154,7 +154,7 @@ def _build_in_control_sql(control: Control | None, key_sql: str, *, condition: s
 
 
 def _build_single_identifier_persons_select(query: Query, control: Control | None) -> str:
-    """Return a SELECT of the distinct digests and reasons for rejection of a query with one identifier per person."""
+    """Return a SELECT with a row for each distinct digest or rejection reason in `query` (one identifier per row)."""
     return f"""
   SELECT answer, {_build_in_control_sql(control, "answer", condition=_IS_DIGEST)} AS in_control, {_SUMS}
   FROM ({build_values_select(query)})
@@ -162,7 +162,7 @@ def _build_single_identifier_persons_select(query: Query, control: Control | Non
 
 
 def _build_persons_select(query: Query, control: Control | None) -> str:
-    """Return a SELECT that counts each person's values, in a row for each digest or rejection reason of the person.
+    """Return a SELECT with a row for each digest or rejection reason of each person, and counts of values and rows.
 
     For people who may have several identifiers, or a key for the control group. People with equal values are the same.
     """

@@ -586,7 +586,7 @@ def test_failure_task_without_a_usable_table_writes_nothing_and_succeeds(
 
 
 def test_comparison_without_a_result_is_an_error(services: Services) -> None:
-    with pytest.raises(SettingsError, match="there is no comparison"):
+    with pytest.raises(SettingsError, match="there is no comparison with the control group to record"):
         door.write_lift(task_of(services, {}, history=HISTORY, td={"last_results": {}}), services.time.timing)
 
 

@@ -227,7 +227,7 @@ def test_ignored_switch_is_an_error(services: Services, action: str) -> None:
     assert digests(5, first=100) == services.pinterest.members_of_audience(audience_id)
     for part in (
         audience_id,
-        f"when the audience was last read, it used customer list {before}:",
+        f"when the audience was last read, it used customer list {before}. The change",
         "may appear later",
         "again is safe",
     ):

@@ -82,7 +82,12 @@ def test_array_column_is_recognised_from_the_warehouse(at_terminal: Terminal, se
             "use --by to name the column that identifies each person",
         ),
         (["control", "--columns", "email", "--percent", "5", "--salt", "x", "--by", "id"], "--by: the query has no co"),
-        (["hashed", "--database", "shop", "--columns", COLUMNS], "with --database, write --columns only as NAME=TYPE"),
+        (
+            ["hashed", "--database", "shop", "--columns", COLUMNS],
+            "--columns has a name without =TYPE: with --database,",
+        ),
+        (["hashed", "--columns", "a=email,a=maid"], "--columns: a is named twice"),
+        (["hashed", "--columns", "a=email,A=maid"], "named twice"),
         (["all"], "'all' is not one of 'hashed', 'rejected', 'control'"),
     ],
 )

@@ -105,6 +105,7 @@ def test_an_error_names_the_server_that_does_not_answer(values: dict[str, str]) 
         with pytest.raises(SettingsError) as failure:
             _store(values, "server", url, "shop")
     where = url.removeprefix("http://")
-    assert f"the digdag server {url} cannot be reached (not connected: {where} (Connection refused))" == str(
+    advice = "check that it runs and has this address"
+    assert f"the digdag server {url} gave no answer (not connected: {where} (Connection refused)): {advice}" == str(
         failure.value
     )

@@ -42,6 +42,24 @@ def test_an_entry_has_its_kind_and_its_outcome(given: dict[str, object], kind: s
     assert (kind, outcome) == (made.kind, made.outcome)
 
 
+@pytest.mark.parametrize(
+    ("action", "past", "infinitive"),
+    [
+        ("add_people_to_current_audience", "Added", "Add"),
+        ("replace_current_audience", "Replaced", "Replace"),
+        ("copy_audience", "Copied", "Copy"),
+        ("deploy_audience", "Deployed", "Deploy"),
+        ("create_actalike_audience", "Created a look-alike", "Create a look-alike"),
+        ("activation", "Activated", "Activate"),
+        ("", "Run", "Run"),
+    ],
+)
+def test_action_word_is_in_the_past_only_for_what_was_done(action: str, past: str, infinitive: str) -> None:
+    changes: list[dict[str, str]] = [{}, {"dry_run": "true"}, {"outcome": "failed"}]
+    given = [{"kind": "run", "action": action, **change} for change in changes]
+    assert [past, infinitive, infinitive] == [make_entry(each).action_word for each in given]
+
+
 def test_reasons_that_did_not_occur_are_left_out_and_the_most_frequent_is_first() -> None:
     assert {"null": 260, "not_an_email": 90} == dict(make_entry(statistics()).invalid_by_reason)
     assert ["null", "not_an_email"] == list(make_entry(statistics()).invalid_by_reason)

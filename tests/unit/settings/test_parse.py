@@ -678,7 +678,7 @@ WRONG_PERCENT = "percent: must be a number from 0.01 to 50 with at most two deci
     [
         ({"percent": 0, "salt": "x"}, f"{WRONG_PERCENT} 0"),
         ({"percent": 50.01, "salt": "x"}, f"{WRONG_PERCENT} 50.01"),
-        ({"percent": 10, "salt": "x", "by": " "}, "by is blank: name a column, or leave it out"),
+        ({"percent": 10, "salt": "x", "by": " "}, "`by` is blank (name a column, or leave `by` out)"),
         ({"percent": "12.345", "salt": "x"}, f"{WRONG_PERCENT} '12.345'"),
         ({"percent": -1, "salt": "x"}, f"{WRONG_PERCENT} -1"),
         ({"percent": True, "salt": "x"}, f"{WRONG_PERCENT} true"),
