@@ -43,7 +43,7 @@ class ListName(NamedTuple):
 
     @property
     def initial_count(self) -> int | None:
-        """How many records a list without people was created with (0, or 1 if required). None for any other list."""
+        """Number of dummy records (0, or 1 if Pinterest requires it) in a list made without people, else None."""
         if self.job != _NO_JOB:
             return None
         # The name of a list that had to be created with a digest has the fingerprint of that digest.
@@ -81,7 +81,7 @@ class CustomerLists:
         current_list_id: str | None,
         is_exact: bool,
     ) -> "TargetList":
-        """Return an earlier try's list for the records, or name a new list. `is_exact`: the list may hold nobody else.
+        """Return an earlier try's list for `prepared`, or a list to create. `is_exact`: it must have no other records.
 
         An earlier try is one of the same session. Other records need a list of their own; the fingerprint distinguishes
         them. Without records, any list that is still empty will do. Somebody may have added people to the list in use
@@ -113,9 +113,9 @@ class CustomerLists:
             lists=self, name=name_to_create, list_type=prepared.list_type, id=list_id, is_shared=list_id in shared
         )
 
-    def _find_fillable_lists(self, prefix: str) -> list[CustomerList]:
-        """Return the lists whose name begins with `prefix`, unless they are abandoned or in use by other audiences."""
-        named = [listed for listed in self.api.list_customer_lists() if listed.name.startswith(prefix)]
+    def _find_fillable_lists(self, name_prefix: str) -> list[CustomerList]:
+        """Return lists with a `name_prefix`, except lists this run gave up or audiences other than the target use."""
+        named = [listed for listed in self.api.list_customer_lists() if listed.name.startswith(name_prefix)]
         if not named:
             return []
         in_use = {
@@ -212,7 +212,7 @@ class TargetList:
             raise
 
     def create_empty(self) -> None:
-        """Create the list, unless it exists, without records, or with a single record if Pinterest requires records."""
+        """Create the list if it does not exist: empty, or with a single dummy record if Pinterest requires records."""
         if self.id:
             return
         try:

@@ -100,9 +100,9 @@ def extend_task(
 
 
 def read_task_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | None = None) -> TaskRequest[_S]:
-    """Return a task's settings, source of rows, and lists. `table`: allowed settings. `rows`: replace a job's rows.
+    """Return a task's settings, source of rows, and opt-out and consent lists. `rows`: used in place of a job's rows.
 
-    Raises SettingsError with every problem.
+    `table`: the allowed settings. Raises SettingsError with every problem.
     """
     raw = task.params.get("result_settings")
     if "activation_id" in task.params and isinstance(raw, str):  # the console's text

@@ -32,7 +32,7 @@ _NONE = ("", "0")  # "0" clears a template or a segment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdGroup:
-    """An ad group that uses an audience. `how`: "includes" or "excludes", with the template or segment, if any."""
+    """An ad group using an audience. `how`: "includes" or "excludes", and any targeting template or segment used."""
 
     id: str
     name: str

@@ -61,14 +61,14 @@ def build_control_number_sql(key: str, salt: str) -> str:
 
 
 def build_hashing_sql(
-    type_: IdentifierType, *, text_sql: str, lowered_sql: str, marks_hashed_values: bool = False
+    type_: IdentifierType, *, text_sql: str, lowered_sql: str, prefixes_hashed_values: bool = False
 ) -> str:
-    """Return SQL for a value's digest in hex (with a mark if the value was a digest), or the reason for rejection.
+    """Return SQL for a value's digest in hex (with a prefix if the value was a digest), or the reason for rejection.
 
     `text_sql`: of the trimmed value. `lowered_sql`: of this text in lower case. They replace `$text` and `$lowered` in
     the type's SQL, which it must have, and a class of characters replaces `$separators`.
     """
-    digest = f"'{HASHED_MARK}' || {lowered_sql}" if marks_hashed_values else lowered_sql
+    digest = f"'{HASHED_MARK}' || {lowered_sql}" if prefixes_hashed_values else lowered_sql
     hashes_of_nothing = sorted(digest.hex()[:32] for digest in HASHES_OF_NOTHING)
     cases = "".join(f"\n    WHEN {condition} THEN '{reason.value}'" for condition, reason in type_.sql_rejections)
     of_type = Template(f"{cases}\n    ELSE lower(to_hex(sha256(to_utf8({type_.sql_normal})))) END")

@@ -153,7 +153,7 @@ def _recognise_values(type_: IdentifierType, values: Sequence[object]) -> tuple[
 
 
 def _decode_hashes(texts: list[bytes]) -> list[bytes]:
-    """Return the bytes of each SHA-256 in hex. Return b"" for other texts, and for hashes of placeholders."""
+    """Return each SHA-256 in hex as bytes. Return b"" for other texts, and for hashes of values such as "null"."""
     try:
         # What is 64 bytes long nearly always is a digest: trying costs a quarter of looking first.
         digests = [unhexlify(text) if len(text) == 64 else b"" for text in texts]
@@ -173,7 +173,7 @@ def _hash_lines(type_: IdentifierType, lines: bytes, count: int) -> list[bytes]:
 
 
 def _clear_hashes_of_nothing(digests: list[bytes]) -> list[bytes]:
-    """Return the digests, with b"" in place of each that is the hash of an empty value or a placeholder."""
+    """Return the digests, with b"" in place of each hash of an empty value, or of a placeholder such as "null"."""
     if HASHES_OF_NOTHING.isdisjoint(digests):
         return digests
     return [b"" if digest in HASHES_OF_NOTHING else digest for digest in digests]

@@ -19,7 +19,7 @@ _MAX_BATCH_BYTES = 100_000 * DIGEST_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The records of one request. `parts`: pairs of a layout (keys and length of a record) and joined records."""
+    """The records of one request. `parts`: pairs of a record's layout (keys and length) and the bytes of records."""
 
     parts: Sequence[tuple[RecordLayout, bytes]]
 
@@ -33,7 +33,7 @@ class Batch:
 
     @property
     def record_count(self) -> int:
-        """The number of records. Of records that combine the values of the same row, only the first is counted."""
+        """The number of records. The records made of combinations of one row's values count as one record."""
         return sum(len(data) // layout.width for layout, data in self.parts if not layout.is_extra)
 
     def split(self, size: int) -> "list[Batch]":
@@ -50,7 +50,7 @@ class Batch:
 
 
 def _make_batches(chunks: Iterable[tuple[RecordLayout, bytes]], size: int) -> Iterator[Batch]:
-    """Yield batches of up to `size` records. `chunks`: pairs of a layout (a record's keys and length) and records."""
+    """Yield batches of up to `size` records. `chunks`: pairs of a record's layout (keys and length) and bytes."""
     batch: list[tuple[RecordLayout, bytes]] = []
     records_left, bytes_left = size, _MAX_BATCH_BYTES
     for layout, chunk in chunks:
@@ -80,7 +80,7 @@ class PreparedRecords:
 
     @property
     def record_count(self) -> int:
-        """The number of unique records. Of records that combine values of the same row, only the first counts."""
+        """The number of unique records. The records made of combinations of one row's values count as one record."""
         return sum(file.unique_count for layout, file in self.files.items() if not layout.is_extra)
 
     @property
@@ -108,7 +108,7 @@ class PreparedRecords:
         return _make_batches(self.read_chunks(), size)
 
     def read_chunks(self) -> Iterator[tuple[RecordLayout, bytes]]:
-        """Yield pairs of a layout (keys and length of a record) and joined records in ascending order."""
+        """Yield pairs of a record's layout (keys and length) and bytes: concatenated records in ascending order."""
         return ((layout, chunk) for layout, file in self.files.items() for chunk in file.read_chunks())
 
 

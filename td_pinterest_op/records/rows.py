@@ -119,7 +119,7 @@ class EncodedRows:
 
 
 def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
-    """Encode the `count` rows of a block, and list rejected rows. `column_keys`: each column's digests or external ids.
+    """Return a block's `count` rows, encoded as records, and the rejected rows. `column_keys`: identifiers by column.
 
     A row without a valid key gets one reason: a null tells only that it has no such key, so any other reason precedes.
     """
@@ -156,10 +156,10 @@ def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows
 def _encode_part(
     keys: Iterable[tuple[bytes, ...]], layouts: list[int], positions: Sequence[int], count: int
 ) -> EncodedPart:
-    """Encode the records of `count` rows of a block. `positions`: the row of each record, from 0 in these `count` rows.
+    """Return the encoded records of a block's next `count` rows. Each has a layout number, and a row position from 0.
 
-    `keys`: of each record, the digests, then the external id. `layouts`: of each, a number to which the length of the
-    external id is added.
+    `keys`: of each record, the digests, then the external id. `layouts`: of each, the number of its layout, to which
+    the length of the external id is added. `positions`: of each, its row, counted from 0 in these `count` rows.
     """
     rows = [*map(b"".join, keys)]
     has_external_ids = any(layout & _EXTERNAL_ID for layout in {*layouts})
@@ -179,12 +179,12 @@ def _ensure_first_digest(row: bytes, layout_number: int) -> bytes:
 
 
 def _encode_combinations(
-    key_bits: Sequence[int], values_by_row: Sequence[Sequence[Sequence[bytes]]]
+    layout_bits: Sequence[int], values_by_row: Sequence[Sequence[Sequence[bytes]]]
 ) -> Iterator[EncodedPart]:
-    """Yield a block's records in parts. A row has a record for each way to choose one value from each column.
+    """Yield the encoded records of some rows at a time. Each choice of a value from every column of a row is a record.
 
-    `key_bits`: the bit of each column's key in a `RecordLayout`. `values_by_row`: of each row, the digests or external
-    ids of each column. The first record of a row counts. The layouts of the row's others have EXTRA_COMBINATION.
+    `layout_bits`: the bit of each column's key in a `RecordLayout`. `values_by_row`: of each row, the digests or
+    external ids of each column. The layouts of a row's further records have EXTRA_COMBINATION.
     """
     keys: list[tuple[bytes, ...]] = []
     positions: list[int] = []
@@ -197,7 +197,7 @@ def _encode_combinations(
         if any(of_row):
             keys += product(*(sorted(of_key) or [b""] for of_key in of_row))
             extra_count = len(keys) - len(layouts) - 1
-            layout = sum(compress(key_bits, of_row))
+            layout = sum(compress(layout_bits, of_row))
             layouts += [layout, *[layout + EXTRA_COMBINATION] * extra_count]
             positions += [row - first] * (1 + extra_count)
     yield _encode_part(keys, layouts, positions, len(values_by_row) - first)

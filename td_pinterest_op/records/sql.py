@@ -119,16 +119,16 @@ def build_hashing_statement(query: Query, *, control: Control | None) -> str:
         place = find_position(control.by, query.names)
         selected[place] = build_control_number_sql(cast_to_text(place), quote_literal(control.salt))
     comment = "td_pinterest_op: identifiers as digests or reasons"
-    return build_selecting_statement(comment, query, selected, marks_hashed_values=True)
+    return build_selecting_statement(comment, query, selected, prefixes_hashed_values=True)
 
 
 def build_selecting_statement(
-    comment: str, query: Query, expressions: Mapping[int, str], *, marks_hashed_values: bool = False
+    comment: str, query: Query, expressions: Mapping[int, str], *, prefixes_hashed_values: bool = False
 ) -> str:
-    """Return a SELECT of `expressions` (SQL by column position) from a query with its identifiers hashed."""
+    """Return a SELECT that hashes a query's identifiers. `expressions`: the SQL for each result column, by position."""
     columns = ",\n  ".join(f"{expressions[place]} AS {quote_name(query.names[place])}" for place in sorted(expressions))
     statement = (
-        f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query, marks_hashed_values=marks_hashed_values)}\n)"
+        f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query, prefixes_hashed_values=prefixes_hashed_values)}\n)"
     )
     return add_comment(statement, comment, query=query.text)
 
@@ -139,12 +139,15 @@ def add_comment(statement: str, comment: str, *, query: str) -> str:
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 
 
-def build_hashing_select(query: Query, *, marks_hashed_values: bool = False) -> str:
-    """Return a SELECT of a query's columns and of each identifier's digest or reason for rejection (a0, a1, …)."""
+def build_hashing_select(query: Query, *, prefixes_hashed_values: bool = False) -> str:
+    """Return a SELECT of a query's columns and, as a0, a1, …, each identifier's digest or reason for its rejection.
+
+    `prefixes_hashed_values`: HASHED_MARK precedes the digest of a value that was hashed already.
+    """
     plain = [column for column in query.columns if not column.is_array]
     texts = "".join(f",\n  {build_trim_sql(cast_to_text(column.position))} AS t{column.position}" for column in plain)
     lower = "".join(f", {build_lower_sql(f't{column.position}')} AS l{column.position}" for column in plain)
-    hashed = ((column.position, _build_column_hashing_sql(column, marks_hashed_values)) for column in query.columns)
+    hashed = ((column.position, _build_column_hashing_sql(column, prefixes_hashed_values)) for column in query.columns)
     answers = "".join(f", {answer} AS a{place}" for place, answer in hashed)
     return f"SELECT *{answers}\nFROM (SELECT *{lower}\nFROM (SELECT *{texts}\nFROM (\n{build_source_select(query)}\n)))"
 
@@ -155,15 +158,15 @@ def build_source_select(query: Query) -> str:
     return f"SELECT * FROM (\n{require_one_statement(query.text)}\n) AS given ({places})"
 
 
-def _build_column_hashing_sql(column: Column, marks_hashed_values: bool) -> str:
+def _build_column_hashing_sql(column: Column, prefixes_hashed_values: bool) -> str:
     """Return an SQL expression for the digest or reason for rejection of a column's value, or of each array element."""
     place = column.position
     if not column.is_array:
         return build_hashing_sql(
-            column.type, text_sql=f"t{place}", lowered_sql=f"l{place}", marks_hashed_values=marks_hashed_values
+            column.type, text_sql=f"t{place}", lowered_sql=f"l{place}", prefixes_hashed_values=prefixes_hashed_values
         )
     of_each = build_hashing_sql(
-        column.type, text_sql="text", lowered_sql=build_lower_sql("text"), marks_hashed_values=marks_hashed_values
+        column.type, text_sql="text", lowered_sql=build_lower_sql("text"), prefixes_hashed_values=prefixes_hashed_values
     )
     texts = f"transform(CAST(c{place} AS array(varchar)), value -> {build_trim_sql('value')})"
     return f"transform({texts}, text -> {of_each})"

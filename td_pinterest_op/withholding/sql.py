@@ -124,7 +124,7 @@ def parse_counts(text: str) -> dict[str, int]:
 def _build_single_value_select(query: Query) -> str:
     """Return a SELECT of `answer` for a query with one identifier per row: the digest, or the reason for rejection."""
     (column,) = query.columns
-    source = build_hashing_select(query, marks_hashed_values=True)
+    source = build_hashing_select(query, prefixes_hashed_values=True)
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"
 
 
@@ -140,7 +140,7 @@ def _build_row_values_select(query: Query, *, extra_columns: str = "") -> str:
     return f"""\
 SELECT {extra_columns}CASE WHEN cardinality(found) > 0 THEN found ELSE ARRAY['{Reason.NULL.value}'] END AS answers
 FROM (SELECT {extra_columns}filter({of_columns}, each -> each IS NOT NULL) AS found FROM (
-{build_hashing_select(query, marks_hashed_values=True)}
+{build_hashing_select(query, prefixes_hashed_values=True)}
 ))"""
 
 

@@ -83,11 +83,14 @@ class AudienceAction(abc.ABC):
         """Return an audience, by default that of the settings. Raises AudienceError if its list cannot take records."""
         audience = self._audiences.find_usable(audience_id or self._audience_id)
         self._copy_to_stats(audience)
-        self._check_audience_name(audience)
+        self._check_expected_audience(audience)
         return audience
 
-    def _check_audience_name(self, audience: Audience | None) -> None:
-        """Raise AudienceError if the audience does not have the name that the settings expect."""
+    def _check_expected_audience(self, audience: Audience | None) -> None:
+        """Compare an existing audience with what the settings expect of it. Raises AudienceError if its name differs.
+
+        Every action that has an existing audience calls this, Delete included. `audience`: None if it cannot be read.
+        """
         expected = self._settings.expected_audience_name
         if expected is not None and (audience is None or audience.name != expected):
             seen = f'is named "{escape(audience.name)}"' if audience else "cannot be read, so its name is unknown"
@@ -150,15 +153,15 @@ class AudienceAction(abc.ABC):
         return self._keep_oldest(audience, is_new=False)
 
     def _keep_oldest(self, audience: Audience, *, is_new: bool) -> Audience:
-        """Remove all but the oldest of this session's audiences with the name in the settings, and return the oldest.
+        """Return the oldest of `audience` and its duplicates by this session, and remove the rest. `is_new`: just made.
 
-        `is_new`: this run created `audience`, not an earlier try of this session. Raises AudienceError, and removes the
-        oldest as well, if another session created an audience of the name before: at any time, or, if not `is_new`,
-        within the hour before `audience`.
+        If not `is_new`, an earlier try of this session created `audience`. Raises AudienceError, and removes the oldest
+        as well, if another session created an audience of the name before: at any time, or, if not `is_new`, within the
+        hour before `audience`.
         """
 
         def find_namesakes_if_listed() -> tuple[list[Audience], list[Audience]] | None:
-            """Return other sessions' and this session's audiences of the name. None if `audience` is not listed."""
+            """Return other sessions' and this session's namesakes of an audience, or None if it is not yet listed."""
             others, own = self._find_namesakes()
             return (others, own) if audience.id in {each.id for each in others + own} else None
 

@@ -180,7 +180,7 @@ class Delete(AudienceAction):
         self._audience = audience = self._api.find_audience(self._audience_id)
         if audience:
             self._copy_to_stats(audience)
-        self._check_audience_name(audience)
+        self._check_expected_audience(audience)
         if audience and not audience.is_removed:
             self._audiences.check_type_and_account(audience)
             if not self._settings.even_if_used:

@@ -54,7 +54,7 @@ class MembersAction(AudienceAction):
         )
 
     def _plan_replacement(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
-        """Return the steps that fill a list and switch the audience to it. `is_exact`: it may hold nobody else."""
+        """Return the steps to fill a list and switch `audience` to it. `is_exact`: the list has only `prepared`."""
         if prepared.record_count:
             people = "the members of {audience} with {records}"
             self._set_summary(past=f"Replaced {people}", infinitive=f"replace {people}")
@@ -82,7 +82,7 @@ class MembersAction(AudienceAction):
         current_list_id: str | None = None,
         is_exact: bool = True,
     ) -> tuple[TargetList, Step]:
-        """Return a new list or an earlier try's, and a step to fill it. `is_exact`: the list may hold nobody else."""
+        """Return a new or an earlier try's list, and the step to fill it. `is_exact`: the list has only `prepared`."""
         target = self._lists.find_or_name_list(
             audience_name, prepared, job_id=self._stats.job_id, current_list_id=current_list_id, is_exact=is_exact
         )

@@ -136,7 +136,7 @@ class Mirror(MembersAction):
         ]
 
     def _create_audience(self) -> None:
-        """Create an audience with the name in the settings, which no audience has yet, and an empty customer list."""
+        """Create an audience that uses an empty customer list. No audience may have the name in the settings yet."""
         target, create_list = self._plan_list(self._new_name, PreparedRecords())
         create_list.run()
         wait_for_consistency(self._api.client)
