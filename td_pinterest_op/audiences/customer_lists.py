@@ -43,7 +43,7 @@ class ListName(NamedTuple):
 
     @property
     def initial_count(self) -> int | None:
-        """Number of dummy records (0, or 1 if Pinterest requires it) in a list made without people, else None."""
+        """The number of dummy records (0 or 1) with which an empty list was created, or None for a list with people."""
         if self.job != _NO_JOB:
             return None
         # The name of a list that had to be created with a digest has the fingerprint of that digest.
@@ -114,7 +114,7 @@ class CustomerLists:
         )
 
     def _find_fillable_lists(self, name_prefix: str) -> list[CustomerList]:
-        """Return lists with a `name_prefix`, except lists this run gave up or audiences other than the target use."""
+        """Return lists with this prefix that the run may fill: those not in other use, and not given up."""
         named = [listed for listed in self.api.list_customer_lists() if listed.name.startswith(name_prefix)]
         if not named:
             return []

@@ -277,5 +277,5 @@ class Sender:
         return RequestRefusedError(f"{text}{self._build_rows_advice(batch)} {rid}")
 
     def _build_rows_advice(self, batch: _BatchState) -> str:
-        """Return advice against the setting `records: rows`, or "" if it is not set or Pinterest accepted a record."""
+        """Return the advice not to send rows with several keys, or "" if Pinterest has accepted such a row."""
         return "" if self.stats.sent or not batch.records.has_rows else _ROWS_ADVICE

@@ -156,7 +156,7 @@ def _merge_params(file_params: Mapping[str, object], source: Mapping[str, Any]) 
 
 
 def _require_one_source(source: Mapping[str, Any], file_params: Mapping[str, object], *, reads_rows: bool) -> None:
-    """Raise click.UsageError unless options and `file_params` give one source of rows, or none without `reads_rows`."""
+    """Raise click.UsageError unless one source of rows is given, or none for an action that reads no rows."""
     known = {name for name in source if source[name]} | file_params.keys()
     named = [option for option in _SOURCES if source[option]]
     if len(named) > 1 or (reads_rows and known.isdisjoint(_SOURCES)):

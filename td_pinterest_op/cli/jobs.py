@@ -106,7 +106,7 @@ _ELSEWHERE = frozenset(
 
 
 def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) -> ProjectAnswers:
-    """Return the answers with which `init` would write an export with these `settings` and task parameters (`params`).
+    """Return the answers to the questions of `init` that make it write a workflow with these settings and parameters.
 
     Raises click.UsageError for an export that no workflow can repeat.
     """

@@ -41,7 +41,7 @@ _LISTS = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sq
 
 
 def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonOptions) -> bool:
-    """Write a project folder with the answers, and check its workflow. Return whether the check found no error."""
+    """Write the project folder that `answers` describes, and check its workflow. Return whether that has no error."""
     if kept := _write_project_folder(folder, answers):
         names = ", ".join(kept)
         common.print_note(

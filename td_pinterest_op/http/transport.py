@@ -64,7 +64,7 @@ class NoResponseError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A complete HTTP response. `body` is empty if the request failed and the body is larger than 8 MB."""
+    """An HTTP response that was read to its end. For a failed request, a body of more than 8 MB is left empty."""
 
     status: int
     headers: Mapping[str, str]

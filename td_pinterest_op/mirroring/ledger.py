@@ -170,7 +170,7 @@ FROM (
         self.jobs.run(purpose, statement)
 
     def record_unsure_people(self, change: str) -> None:
-        """Mark people whose planned change is `change` as perhaps in the audience, since another run made a newer plan.
+        """Record that it is unknown whether people of a planned `change` are in the audience, as a newer plan exists.
 
         `change`: JOIN (the people to add), LEAVE (those to remove) or REPLACING (everybody). For REPLACING, or if a
         compaction has deleted the plan's rows, the next run replaces everybody.

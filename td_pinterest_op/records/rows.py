@@ -56,7 +56,7 @@ class RecordLayout(int):
         return b",".join([template] * (len(data) // self.width)) % tuple(self._format_values(data))
 
     def _format_values(self, data: bytes) -> list[bytes]:
-        """Return the identifiers in encoded rows (`data`): digests in hex, external ids as JSON strings, row by row."""
+        """Return the identifiers of encoded rows, row by row: digests as hex text, external ids as JSON strings."""
         if not self.external_id_bytes:
             return hexlify(data, b",", DIGEST_BYTES).split(b",")
         digests, padded = zip(*iter_unpack(f"{self.digest_bytes}s{self.external_id_bytes}s", data), strict=True)

@@ -49,9 +49,9 @@ def find_hashing_reason(action: ActionSpec | None, hash_in: object) -> str | Non
 
 
 def require_hashable(source: object, *, name: str, needed_by: str) -> None:
-    """Raise SettingsError unless `source`, which the parameter `name` contains, is a query that the warehouse can hash.
+    """Raise SettingsError unless `source` is a query whose identifiers the warehouse can hash: a single Trino query.
 
-    That is a single Trino query. `needed_by`: HASH_SETTING, or the action that needs hashed rows.
+    `name`: the task's parameter with the source. `needed_by`: HASH_SETTING, or the action that needs hashed rows.
     """
     key, cure = ("hash_in", ", or set hash_in: operator") if needed_by == HASH_SETTING else ("action", "")
     if not isinstance(source, Source):
@@ -125,7 +125,7 @@ def build_hashing_statement(query: Query, *, control: Control | None) -> str:
 def build_selecting_statement(
     comment: str, query: Query, expressions: Mapping[int, str], *, prefixes_hashed_values: bool = False
 ) -> str:
-    """Return a SELECT that hashes a query's identifiers. `expressions`: the SQL for each result column, by position."""
+    """Return a SELECT that hashes a query's identifiers. `expressions`: SQL of the selected columns, by position."""
     columns = ",\n  ".join(f"{expressions[place]} AS {quote_name(query.names[place])}" for place in sorted(expressions))
     statement = (
         f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query, prefixes_hashed_values=prefixes_hashed_values)}\n)"

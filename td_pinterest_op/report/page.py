@@ -80,7 +80,7 @@ def _build_chart_points(entries: Sequence[Entry], column: str) -> list[tuple[dat
 
 
 def _build_stored_row(entry: Entry) -> dict[str, Any]:
-    """Return an entry's known values, masked, in the form in which a page stores them for later reports."""
+    """Return a history entry as JSON values, without empty ones, for the data that a page keeps for later reports."""
     values = {name: value for name, value in entry.values.items() if value is not None and value != ""}
     return {
         **{name: mask(value) if isinstance(value, str) else value for name, value in values.items()},

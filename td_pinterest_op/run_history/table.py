@@ -131,9 +131,9 @@ def build_create_statements(table: str) -> str:
 
 
 def build_insert_statement(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
-    """Return an INSERT of each of the `rows` for which `unless`, a query that may refer to the row, finds nothing.
+    """Return one INSERT of `rows`. It leaves out each row for which the query `unless` finds an existing row.
 
-    `unless` refers to columns as `given.NAME`. Without `unless`, inserts all rows. Omits columns without any value.
+    `unless` may refer to the row to insert, as `given.COLUMN`. Columns without any value are left out.
     """
     columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
     names = ", ".join(quote_name(column.name) for column in columns)

@@ -207,9 +207,9 @@ def _find_secret_name(setting: Setting, raw: object) -> str | None:
     )
 
 
-def _check_unknown_keys(parsed: ParsedSettings, names: Iterable[object]) -> None:
-    """Add a problem to `parsed` for each of `names`, the keys of `result_settings`, that names no known setting."""
-    unknown = [name for name in names if name not in parsed.table.by_name]
+def _check_unknown_keys(parsed: ParsedSettings, keys: Iterable[object]) -> None:
+    """Add a problem to `parsed` for each of the `keys` of `result_settings` that is unknown."""
+    unknown = [key for key in keys if key not in parsed.table.by_name]
     for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
         if not isinstance(name, str):
             parsed.add_problem("a key", f"its name must be a string, not {describe_type(name)}: put it in quotes")

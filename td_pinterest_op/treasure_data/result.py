@@ -150,7 +150,7 @@ class JobResult:
                 yield self._to_columns(rows)
 
     def _to_columns(self, rows: list[Any]) -> list[list[Any]]:
-        """Return rows as columns, and count the rows. Raises TreasureDataError if a row is too long or short."""
+        """Return rows as columns, and count the rows so far. Raises TreasureDataError if a row has a wrong length."""
         width = len(self._job.schema)
         try:
             # One column, the usual case, takes a third of the time that turning rows into columns takes.

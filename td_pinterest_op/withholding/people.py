@@ -63,7 +63,7 @@ class SingleIdentifierPeople:
         self._controlled.close()
 
     def add(self, column_keys: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
-        """Add a person for each row of a block of one column. `in_control`: a flag for each row. Raises OSError."""
+        """Add a person for each row of a block. `in_control`: for each row, whether it is in the control group."""
         (column,) = column_keys
         # With one identifier a person, the opt-out list itself withholds the identifier of an unsent person.
         if may_be_sent:
@@ -172,7 +172,7 @@ class People:
             yield _select_sendable(everybody, suppressed, needed, controlled)
 
     def find_identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
-        """Yield (person index, SUPPRESSED or CONTROL, digest) for each identifier to remove from a person to send."""
+        """Yield (person's index, SUPPRESSED or CONTROL, digest) for each identifier to leave out of a person's rows."""
         for bucket in range(BUCKETS):
             suppressed, controlled = self._find_digests_by_flags(bucket, _ARE_SUPPRESSED, _ARE_IN_CONTROL)
             lost = suppressed | controlled

@@ -122,7 +122,7 @@ def parse_counts(text: str) -> dict[str, int]:
 
 
 def _build_single_value_select(query: Query) -> str:
-    """Return a SELECT of `answer` for a query with one identifier per row: the digest, or the reason for rejection."""
+    """Return a SELECT of one column: the digest of each row's only identifier, or the reason for its rejection."""
     (column,) = query.columns
     source = build_hashing_select(query, prefixes_hashed_values=True)
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"

@@ -114,7 +114,7 @@ class AudienceAction(abc.ABC):
         return self._lists.is_of_this_session(audience)
 
     def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message for an audience of another session that has the name in the settings."""
+        """Return the error message for another session's audience that has the name in the settings."""
         text = f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): '
         if audience.audience_type == CUSTOMER_LIST:
             text += "to put people into it use action add_people_to_current_audience or replace_current_audience with "

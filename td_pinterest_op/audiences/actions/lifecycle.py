@@ -52,7 +52,7 @@ class Create(MembersAction):
         return self._find_usable_audience(others[0].id), None
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the steps that create the audience, finish an earlier try, or change another session's audience."""
+        """Return the steps that create the audience, finish an earlier try, or fill the existing audience."""
         existing, own = self.check_audience()
         if existing:
             plan = self._plan_list_change if self._settings.if_exists == "add" else self._plan_replacement
@@ -80,7 +80,7 @@ class Create(MembersAction):
             self._create_audience_with_list(target)
 
     def _describe_conflict(self, audience: Audience) -> str:
-        """Return the error message, with advice by `if_exists`, for another session's audience of the same name."""
+        """Return the error message for another session's audience of this name. Its advice depends on `if_exists`."""
         if self._settings.if_exists == "fail":
             return super()._describe_conflict(audience)
         return (

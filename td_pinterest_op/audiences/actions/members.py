@@ -54,7 +54,7 @@ class MembersAction(AudienceAction):
         )
 
     def _plan_replacement(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
-        """Return the steps to fill a list and switch `audience` to it. `is_exact`: the list has only `prepared`."""
+        """Return the steps to fill a list and switch `audience` to it. `is_exact`: it may have no other records."""
         if prepared.record_count:
             people = "the members of {audience} with {records}"
             self._set_summary(past=f"Replaced {people}", infinitive=f"replace {people}")
