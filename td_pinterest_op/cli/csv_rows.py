@@ -59,15 +59,11 @@ class CsvColumn(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CsvOptions:
-    """Options that decide which columns of a CSV file are read.
+    """Options that decide which columns of a CSV file are read."""
 
-    `types`: the types of identifiers whose columns are recognised by their headers. `other_columns`: further columns,
-    those that the settings name, in lower case. `only`: the headers of the only columns that are read; empty for all.
-    """
-
-    types: Sequence[str] = tuple(LIST_TYPES)
-    other_columns: Collection[str] = ()
-    only: Sequence[str] = ()
+    types: Sequence[str] = tuple(LIST_TYPES)  # the types of identifiers whose columns are recognised by their headers
+    other_columns: Collection[str] = ()  # further columns, which the settings name, in lower case
+    only: Sequence[str] = ()  # the headers of the only columns that are read; empty for all columns
 
 
 @contextlib.contextmanager
@@ -79,8 +75,8 @@ def open_csv_rows(
     Columns that hold no identifier are left out. No message shows the header of such a column, since the first line of
     a file without a header may be a person. Raises JobError for a file that cannot be read.
 
-    A pipe is read as its data arrives. An empty field is a null, as in an import; `""` cannot be told from it. UTF-8,
-    UTF-16 and Windows-1252 are recognised. A byte that is no UTF-8 in a file of UTF-8 makes its value invalid
+    A pipe is read as its data arrives. An empty field is a null, as in an import; `""` is read as an empty field.
+    UTF-8, UTF-16 and Windows-1252 are recognised. A byte that is no UTF-8 in a file of UTF-8 makes its value invalid
     (bad_encoding), not the file.
     """
     try:

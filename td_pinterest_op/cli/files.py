@@ -36,7 +36,7 @@ def read_text(path: Path, option: str = "") -> str:
 def read_task_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the settings and the parameters of the task in the file of --settings (YAML or JSON).
 
-    Raises SettingsError, also for what no export takes.
+    Raises SettingsError, also for a key that no export takes.
     """
     place = f"the file {path} of --settings"
     settings, params = split_parameters(read_settings(read_text(path, "--settings"), place=place), place=place)

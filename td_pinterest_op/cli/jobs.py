@@ -11,17 +11,13 @@ from td_pinterest_op.settings.table import CREDENTIALS, ActionSpec
 
 @dataclass(frozen=True, slots=True)
 class WorkflowKind:
-    """A kind of workflow that `td-pinterest init` can set up, such as `mirror`, and what that workflow needs.
+    """A kind of workflow that `td-pinterest init` can set up, such as `mirror`, and what that workflow needs."""
 
-    `action`: that of its settings, None for a workflow that is not a single export. `ids`: the keys of
-    `config/pinterest.yml` for the audience. `query`: the file of the people; None for a job without.
-    """
-
-    workflow: str
+    workflow: str  # the name of the .dig file
     description: str
-    action: ActionSpec | None = None
-    ids: tuple[str, ...] = ()
-    query: str | None = None
+    action: ActionSpec | None = None  # of the workflow's settings; None if the workflow is not a single export
+    ids: tuple[str, ...] = ()  # the keys of `config/pinterest.yml` with the audience's ids
+    query: str | None = None  # the SQL file that selects the people, if the workflow has such a file
     takes_lists: bool = False
     has_several_audiences: bool = False
 
@@ -81,22 +77,18 @@ JOBS: Mapping[str, WorkflowKind] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectAnswers:
-    """A user's answers to the questions of `td-pinterest init`, which fill in the new project folder.
-
-    Queries are SQL text, not file names. `audiences`: pairs of id and name. `settings`: further settings of the export.
-    `alert`: `mail:ADDRESS`, `slack`, or "" for no alert.
-    """
+    """A user's answers to the questions of `td-pinterest init`, which fill in the new project folder."""
 
     job: WorkflowKind
     ad_account_id: str
-    audiences: Sequence[tuple[str, str]] = ()
+    audiences: Sequence[tuple[str, str]] = ()  # pairs of id and name
     new_name: str = ""
     database: str = ""
-    query: str = ""
+    query: str = ""  # SQL text, not a file name, as `suppress` and `consent` are
     suppress: str = ""
     consent: str = ""
-    alert: str = ""
-    settings: Mapping[str, object] = field(default_factory=dict)
+    alert: str = ""  # `mail:ADDRESS`, `slack`, or "" for no alert
+    settings: Mapping[str, object] = field(default_factory=dict)  # further settings of the export
 
 
 # Settings of an export that a folder has in another form than as lines of the task.

@@ -65,7 +65,7 @@ def combine_options(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
     """Return a decorator that adds all of `options` to a command, in the order in which --help lists them."""
 
     def add_options(function: _F) -> _F:
-        """Add all options that were passed to `combine_options` to the function of a command."""
+        """Return the function of a command, decorated with all `options` of `combine_options`."""
         for option in reversed(options):
             function = option(function)
         return function

@@ -30,7 +30,7 @@ Row = Mapping[str, object]
 def prepare_streams() -> None:
     """Replace closed standard streams. Make the others write a question mark for characters outside their encoding.
 
-    Raises WorkflowError when nothing can be printed. A standard input or error that is closed is an empty one.
+    Raises WorkflowError when nothing can be printed. A closed standard input or error is replaced by an empty stream.
     """
     for name, mode in (("stdin", "r"), ("stderr", "w"), ("stdout", "w")):
         if getattr(sys, name) is None:
@@ -137,10 +137,10 @@ def _format_iso_time(time: datetime) -> str:
 
 
 def print_table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[str] = ()) -> None:
-    """Print rows as a table. `columns`: the keys to show. `prose`: those whose values may be wrapped.
+    """Print rows as a table. `columns`: the keys to show. `prose`: the keys whose values may be wrapped.
 
     Where the terminal is too narrow for the longest values, each row becomes a block of lines instead: ids are there to
-    be copied, and a cut one is of no use.
+    be copied, and a cut id is of no use.
     """
     out = make_console()
     made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)

@@ -57,8 +57,8 @@ ORDER BY reason, {keys_alone}"""
 def build_arms_statement(query: Query, *, by: str | None, salt: str, share: str) -> str:
     """Return SQL that assigns each person of a query to an arm: `control` (withheld by an export) or `sent`.
 
-    `by`: the column with a person's key, or None for the digest in the query's only column of identifiers. `salt` and
-    `share` (of NUMBERS, the share of the control group) are SQL.
+    `by`: the column with a person's key. If None, the key is the digest in the query's only column of identifiers.
+    `salt` and `share` are SQL expressions. The control group is `share` of 10,000 people (NUMBERS).
     """
     key = cast_to_text(find_position(by, query.names)) if by else _build_digest_sql(query.columns[0])
     source = build_source_select(query) if by else build_hashing_select(query)

@@ -36,20 +36,16 @@ def skip_check(reason: str, advice: str = "fix that first") -> CheckResult:
 
 @dataclass(kw_only=True)
 class DoctorContext:
-    """The options of `td-pinterest doctor`, and what its checks share. `params`: parameters of the checked task.
-
-    `history`: the database and the table of the run history. `account` is the ad account once its check has found it.
-    `stack` closes what was opened.
-    """
+    """The options of `td-pinterest doctor`, and what its checks share."""
 
     credentials: Credentials
     account_id: str | None
     audience_id: str | None
-    params: Mapping[str, Any]
+    params: Mapping[str, Any]  # of the checked task
     workflow: Path | None
-    history: tuple[str | None, object] = (None, None)
-    account: AdAccount = field(init=False)
-    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    history: tuple[str | None, object] = (None, None)  # the database and the table of the run history
+    account: AdAccount = field(init=False)  # the ad account, once its check has found it
+    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # closes what was opened
 
     @cached_property
     def services(self) -> Services:

@@ -76,14 +76,11 @@ class Value:
 
 @dataclass(slots=True, kw_only=True)
 class DigFile:
-    """A workflow file and its findings. `root` is None if the file is not valid YAML.
-
-    `included`: the files that it includes, each with the place of the first include.
-    """
+    """A workflow file and its findings."""
 
     path: Path
-    root: Value | None = None
-    included: dict[Path, Value] = field(default_factory=dict)
+    root: Value | None = None  # None if the file is not valid YAML
+    included: dict[Path, Value] = field(default_factory=dict)  # included file: place of the first include
     findings: list[Finding] = field(default_factory=list)
 
     @property

@@ -120,7 +120,8 @@ def _split_known_settings(task: Task, written: Value) -> tuple[dict[str, object]
 def _fill_setting(task: Task, value: Value) -> object:
     """Return a setting's value with its templates filled in, or None if the value is known only during a run.
 
-    A template that is blank yet gets its value in a file of settings: the run itself insists on it.
+    A template that is still blank counts as unknown (None): the user may yet enter its value in a file of settings, and
+    a run rejects a blank value.
     """
     try:
         filled = task.fill_templates(value)

@@ -35,19 +35,18 @@ PATIENCE, _SHORTEST_LOOK = 60.0, 0.5
 
 @dataclass(slots=True, kw_only=True)
 class Facts:
-    """What a rehearsal has found out about Pinterest (None: unknown). `…_seconds`: the time until reads show a change.
+    """What a rehearsal has found out about Pinterest (None: unknown).
 
-    largest_batch: the most records that one request took. batch_too_large_status: of the answer to the next larger
-    request, None if there was no answer. batches_at_once: the most that were taken at the same time.
+    `…_seconds`: the time until reads show a change.
     """
 
     refresh_rotates: bool | None = None
     old_refresh_token_lives: bool | None = None
     list_without_records: bool | None = None
     records_v2: bool | None = None
-    largest_batch: int | None = None
-    batch_too_large_status: int | None = None
-    batches_at_once: int | None = None
+    largest_batch: int | None = None  # the most records that one request took
+    batch_too_large_status: int | None = None  # of the response to the next larger request; None without a response
+    batches_at_once: int | None = None  # the most batches that were taken at the same time
     list_readable_seconds: float | None = None
     list_listed_seconds: float | None = None
     move_obeyed: bool | None = None
