@@ -43,8 +43,8 @@ def add_activation_settings(task: workflow.Task) -> workflow.Task:
     """Return an activation's task with the settings that Audience Studio's console passes for the activation.
 
     If the query reads `activation_actions_table`, a definition of that table is added. The parameter `later_runs` (add,
-    replace or mirror) is the change of an existing audience. Without it, the settings may name any action. Raises
-    SettingsError.
+    replace or mirror) is the change of an existing audience. Without this parameter, the settings may name any action.
+    Raises SettingsError.
     """
     console = read_settings(task.params.get("result_connection_settings"), place="the console")
     extended = extend_task(task, "the console", drop_console_keys(console, EXPORT), {})

@@ -78,17 +78,14 @@ def erase_people(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Target:
-    """A customer list to remove people from, or an ad account whose lists cannot be read (`customer_list_id` is None).
-
-    `records`: how many removals the list accepted, in `request_ids`. `reason`: why not all, "" if nothing is wrong.
-    """
+    """A customer list to remove people from, or an ad account (`customer_list_id` is None) with unreadable lists."""
 
     ad_account_id: str
     customer_list_id: str | None = None
     customer_list_name: str | None = None
-    records: int = 0
-    request_ids: list[str] = field(default_factory=list)
-    reason: str = ""
+    records: int = 0  # how many removals the list accepted
+    request_ids: list[str] = field(default_factory=list)  # of the accepted removals
+    reason: str = ""  # why not all were accepted, "" if nothing is wrong
 
     @property
     def label(self) -> str:

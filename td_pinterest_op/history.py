@@ -51,8 +51,8 @@ def write_failure(task: workflow.Task, timing: Timing) -> None:
 def write_missing_rows(task: workflow.Task, timing: Timing, rows: Sequence[Row]) -> None:
     """Write a history row for each failed run, unless its task or a subtask already has a row in this attempt.
 
-    `rows`: the columns of each run that its caller knows, and the full name of its `task`, or the beginning of that
-    name. A failure to write is a warning.
+    `rows`: the columns of each run that the caller knows. The column `task` is the full name of the run's task, or the
+    beginning of that name. A failure to write is only logged as a warning.
     """
     try:
         history = _open_history(task, timing)

@@ -70,7 +70,7 @@ def renew_token(task: workflow.Task, timing: Timing) -> None:
 
 
 def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, Any]]:
-    """Run the export in the task's `audience`. Return the export's name and a dict: `ok`, `error`, `statistics`."""
+    """Run the export that `audience` of the task describes. Return its name and a dict: `ok`, `error`, `statistics`."""
     entry = _read_entry(task.params.get("audience"), "`audience` of the task")
     name = _get_entry_name(entry)
     entry_task = task
@@ -93,7 +93,7 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
 def check_outcomes(task: workflow.Task, timing: Timing) -> None:
     """Raise WorkflowError with the error of each export that failed or stored no result, if there are any.
 
-    Those without a result get their rows in the history.
+    A history row is written for each export that stored no result.
     """
     stored = task.params.get("pinterest_many")
     outcomes = stored if isinstance(stored, Mapping) else {}

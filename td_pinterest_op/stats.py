@@ -66,20 +66,16 @@ class RequestCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorFigures:
-    """Counts of a run that makes an audience equal to the query's people. `plan`: the plan's number in the ledger.
+    """Counts of a run that makes an audience equal to the query's people."""
 
-    `mode`: replace or difference. `people`: those of the query who may be sent. `members`: those before the run,
-    according to the ledger. `unsure`: values that the warehouse cannot hash.
-    """
-
-    mode: str | None = None
-    plan: int | None = None
-    people: int = 0
-    members: int = 0
+    mode: str | None = None  # replace or difference
+    plan: int | None = None  # the plan's number in the ledger
+    people: int = 0  # the query's people who may be sent
+    members: int = 0  # the audience's people before the run, according to the ledger
     joined: int = 0
     resent: int = 0
     left: int = 0
-    unsure: int = 0
+    unsure: int = 0  # values that the warehouse cannot hash
 
     @property
     def change_count(self) -> int:
@@ -91,11 +87,7 @@ class MirrorFigures:
 class Stats:
     """The counters and results of one run. Only `count_records` and `requests` may be used by several threads.
 
-    `members`: records that are in the audience, None unless this run knows of all that are. `columns`: how many columns
-    of the result hold identifiers. `invalid_rows`: rows with an invalid value, which can be fewer than the invalid
-    values. `in_doubt`: records of requests without a known outcome. `keys`: keys of the unique rows, None if every
-    record is one key. `invalid_keys_by_reason`: keys that valid rows go without. `withheld`: unique records, by a
-    reason of WITHHELD. `list_jobs`: the jobs of the LISTS. `mirror`: None for any other action.
+    A record is what is sent for a row of the query. A record has one or more keys: digests or an external id.
     """
 
     action: str
@@ -109,25 +101,25 @@ class Stats:
     job_id: str | None = None
     audience_status: str | None = None
     audience_size: int | None = None
-    members: int | None = None
+    members: int | None = None  # records in the audience; None unless this run knows all of them
 
-    columns: int = 1
+    columns: int = 1  # columns of identifiers in the result; a column of arrays counts twice
     read: int = 0
     valid: int = 0
     invalid_by_reason: Counter[str] = field(default_factory=Counter)
-    invalid_rows: int = 0
+    invalid_rows: int = 0  # rows with an invalid value; a row may have several such values
     unique: int = 0
     duplicate: int = 0
     sent: int = 0
     refused: int = 0
-    in_doubt: int = 0
-    keys: int | None = None
-    invalid_keys_by_reason: Counter[str] = field(default_factory=Counter)
-    withheld: Counter[str] = field(default_factory=Counter)
-    list_jobs: dict[str, str] = field(default_factory=dict)
+    in_doubt: int = 0  # records of requests without a known outcome
+    keys: int | None = None  # keys of all unique records; None if each record has a single key
+    invalid_keys_by_reason: Counter[str] = field(default_factory=Counter)  # of rows that also have valid keys
+    withheld: Counter[str] = field(default_factory=Counter)  # unique records not sent, by reason (of WITHHELD)
+    list_jobs: dict[str, str] = field(default_factory=dict)  # the ids of the jobs of `suppress` and `consent`
     plain_values: int = 0
     hashed_values: int = 0
-    mirror: MirrorFigures | None = None
+    mirror: MirrorFigures | None = None  # None unless the action is mirror
     failed: bool = False
     reading_seconds: float = 0.0
     sending_seconds: float = 0.0
@@ -201,7 +193,8 @@ class Stats:
     def to_json(self) -> dict[str, Any]:
         """Return the statistics as plain JSON types, in the order of README's table.
 
-        Every reason is in it, even with zero: digdag merges what two tasks store, key by key.
+        Each reason is a key, even with a count of zero. Otherwise an earlier task's count would stay, since digdag
+        merges what two tasks store, key by key.
         """
         ids = ("audience_id", "audience_name", "customer_list_id", "previous_customer_list_id", "job_id")
         keys = {"keys": self.keys, "invalid_keys": self.invalid_keys_by_reason.total()}

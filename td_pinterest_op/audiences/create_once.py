@@ -85,9 +85,9 @@ def create_once(
     """Create and return an audience or list, once despite lost responses. Also returns the number of lost responses.
 
     After a lost response, `create` is called again only if `find` finds nothing. If two runs of a task create at once,
-    both return the audience or list that `find` prefers. Raises MaybeAppliedError when the retries are used up,
-    ConnectionBrokenError after two requests with `has_several_records` and without any response, and what the functions
-    raise, with `maybe_applied` if the audience or list may exist.
+    both return the audience or list that `find` prefers. Raises MaybeAppliedError when the retries are used up, and
+    ConnectionBrokenError after two requests with `has_several_records` and without any response. Also raises what the
+    functions raise, with `maybe_applied` if the audience or list may exist.
     """
     lost, made, wait = 0, None, format_duration(sum(_POLL_WAITS))
     try:

@@ -83,9 +83,10 @@ class CustomerLists:
     ) -> "TargetList":
         """Return an earlier try's list for `prepared`, or a list to create. `is_exact`: it must have no other records.
 
-        An earlier try is one of the same session. Other records need a list of their own; the fingerprint distinguishes
-        them. Without records, any list that is still empty will do. Somebody may have added people to the list in use
-        (`current_list_id`) or to an earlier list: a list with more than the records is taken only if not `is_exact`.
+        An earlier try is one of the same session. Its list is used for the same records only, which the fingerprint in
+        the list's name shows. Without records, any list that is still empty will do. Somebody may have added people to
+        the list in use (`current_list_id`) or to an earlier list: a list with more than the records is taken only if
+        not `is_exact`.
         """
         is_empty = not prepared.record_count
         prepared, job = (PreparedRecords(), _NO_JOB) if is_empty else (prepared, job_id or _FILE)
@@ -140,7 +141,7 @@ class CustomerLists:
         return not self._may_exceed(used, limit=name.initial_count)
 
     def _may_exceed(self, customer_list: CustomerList, *, limit: int) -> bool:
-        """Return False only if Pinterest counts at most `limit` records in the list. Without a count, return True."""
+        """Return whether the list may have more than `limit` records. Also True if Pinterest gives no count."""
         read = self.api.find_customer_list(customer_list.id)
         listed = (listed for listed in self.api.list_customer_lists() if listed.id == customer_list.id)
         counts = [seen.uploaded for seen in (customer_list, read, *listed) if seen and seen.uploaded is not None]
@@ -178,7 +179,10 @@ class CustomerLists:
         return made
 
     def add(self, list_id: str, records: Batch) -> Response:
-        """Add records to a list. The request is repeated while Pinterest does not find the new list."""
+        """Add records to a customer list. Returns the response.
+
+        While Pinterest does not find the list, which may be new, the request is repeated, for a limited time.
+        """
         request = partial(self.api.change_records, list_id, records, operation="ADD")
         return repeat_until_list_is_ready(request, self.api, list_id=list_id, sends_records=True)
 

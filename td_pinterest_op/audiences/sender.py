@@ -106,7 +106,8 @@ class Sender:
     def send(self, prepared: PreparedRecords, send_records: SendRecords) -> None:
         """Send every batch with `send_records`: first a single request, then several at a time, in any order.
 
-        Raises the first error, whose message counts the records, once the outcome of the batches in flight is known.
+        After an error, no further batch is sent. Once the outcome of the batches in flight is known, raises the first
+        error, whose message says how many records were sent, refused and not sent.
         """
         settings, rate_limiter, total = self.settings, self.client.rate_limiter, prepared.record_count
         pace = settings.records_per_second
@@ -245,8 +246,8 @@ class Sender:
     def _wait_after_broken_connection(self, error: ConnectionBrokenError, size: int, batch: _BatchState) -> None:
         """Wait before halving a part of `size` records that broke the connection. Raises `error` after too many breaks.
 
-        A request of `batch` that succeeds ends the count. The wait is that between retries, since a gateway that drops
-        large bodies looks like a gateway that is down.
+        A request of `batch` that succeeds resets the count of breaks. The wait is as long as between retries, since a
+        gateway that drops large bodies looks like a gateway that is down.
         """
         batch.broken += 1
         retry, tried = self.client.retry, 2 * batch.broken

@@ -18,8 +18,9 @@ _LONGEST = 1_000_000_000.0
 class Retry:
     """The number of retries of a request, and the waits before them in seconds. `random` returns a number from 0 to 1.
 
-    backoff's decorators are not used: they repeat one function, while here a wait may come from the response, is shared
-    by all requests of a run, ends with a signal, and does not count for every status. Its wait generator is.
+    The waits come from backoff's generator. backoff's decorators are not used, since they repeat one function. Here,
+    the response may set the wait, all requests of a run share the wait, a signal ends the wait, and some statuses use
+    up no retry.
     """
 
     count: int

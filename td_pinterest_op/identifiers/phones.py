@@ -25,8 +25,8 @@ def require_known_country(default_country: str | None) -> None:
 def normalise_phone(text: str, default_country: str | None) -> str | Reason:
     """Return the digits of a phone number, country code first, or the reason for its rejection.
 
-    A number with a plus sign or a leading 00 has its country. Others are of `default_country` (ISO 3166 alpha-2).
-    The library phonenumbers has the rules of each country. An extension is dropped: E.164 has none.
+    A number with a plus sign or a leading 00 has its country. Other numbers are of `default_country`, in ISO 3166
+    alpha-2. The library phonenumbers has the rules of each country. An extension is dropped: E.164 has none.
     Source: Pinterest's page on conversions ("digits with country code, no plus, symbols or leading zeros").
     Raises WorkflowError when the library is missing.
     """

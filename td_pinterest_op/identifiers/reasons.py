@@ -32,16 +32,16 @@ class Reason(str, enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Explains a reason for which values are rejected. `meaning` continues the sentence "the value …".
+    """Explains a reason for which values are rejected.
 
-    `example` is made up. `sql` is Trino's, for a table `people` with a column `email` or `maid`, or with arrays,
-    `emails` and `maids`. It finds all rows of its reason, and maybe more.
+    `sql` is a query in Trino's SQL that finds all rows of the reason, and maybe more, in a table `people` with a column
+    `email` or `maid`, or with columns of arrays, `emails` and `maids`.
     """
 
-    meaning: str
+    meaning: str  # continues the sentence "the value …"
     advice: str
     sql: str
-    example: str | None = None
+    example: str | None = None  # made up
 
 
 REASONS: Mapping[str, Explanation] = {

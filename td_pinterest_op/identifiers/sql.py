@@ -55,7 +55,7 @@ def build_lower_sql(text: str) -> str:
 def build_control_number_sql(key: str, salt: str) -> str:
     """Return SQL for the number that decides whether a person is in the control group. `key` and `salt`: SQL.
 
-    The number is a hash of the person's key. `assign_control` computes the same.
+    The number is a hash of the person's key. `assign_control` computes the same number.
     """
     return f"from_base(substr(to_hex(sha256(to_utf8({salt} || chr(10) || {key}))), 1, 8), 16)"
 
@@ -65,8 +65,8 @@ def build_hashing_sql(
 ) -> str:
     """Return SQL for a value's digest in hex (with a prefix if the value was a digest), or the reason for rejection.
 
-    `text_sql`: of the trimmed value. `lowered_sql`: of this text in lower case. They replace `$text` and `$lowered` in
-    the type's SQL, which it must have, and a class of characters replaces `$separators`.
+    `text_sql`: SQL for the trimmed value. `lowered_sql`: SQL for the same in lower case. In the SQL of the type, they
+    replace `$text` and `$lowered`, and a class of characters replaces `$separators`. The type must have such SQL.
     """
     digest = f"'{HASHED_MARK}' || {lowered_sql}" if prefixes_hashed_values else lowered_sql
     hashes_of_nothing = sorted(digest.hex()[:32] for digest in HASHES_OF_NOTHING)

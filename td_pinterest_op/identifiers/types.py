@@ -57,26 +57,22 @@ _DEVICE_ID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 class IdentifierType:
     """A type of identifier, such as an e-mail address: its names, and the functions that check its values.
 
-    `name`: of its column. `key`: in a record with several keys (CustomerListRecordRow of the API description).
-    `list_type`: of a customer list for it; "": it can be sent in such a record only.
+    `normalise` takes a trimmed text that is no placeholder, and a country. It returns the text to hash, or the reason
+    for the rejection. `recognise` takes lines with their newlines. For each line it returns the text to hash, or b"" to
+    leave the decision to `normalise`. It may recognise only plainly valid text, and placeholders, which the caller
+    finds.
 
-    `normalise`: a trimmed text that is no placeholder, and a country → the text to hash, or the reason for a rejection.
-    `recognise`: lines with their newlines → for each the text to hash, or b"" for `normalise` to decide. It may only
-    recognise what is plainly valid, and placeholders, which its caller finds. `is_hashed`: whether a digest is sent,
-    and a value may be hashed already.
-
-    `sql_rejections`: conditions in Trino's SQL, and reasons. The first condition that a value meets rejects it.
-    `sql_normal`: the text to hash, "" where a warehouse cannot hash it. Their placeholders: see `build_hashing_sql`.
+    For the placeholders in the SQL, see `build_hashing_sql`.
     """
 
-    name: str
-    key: str
-    list_type: str = ""
+    name: str  # of the type's column
+    key: str  # in a record with several keys (CustomerListRecordRow of the API description)
+    list_type: str = ""  # of the customer lists for the type; "" if it is sent only in records with several keys
     normalise: Callable[[str, str | None], str | Reason]
     recognise: Callable[[bytes], list[bytes]]
-    is_hashed: bool = True
-    sql_rejections: tuple[tuple[str, Reason], ...] = ()
-    sql_normal: str = ""
+    is_hashed: bool = True  # a digest is sent, and a value may be hashed already
+    sql_rejections: tuple[tuple[str, Reason], ...] = ()  # condition in Trino's SQL, and reason; the first counts
+    sql_normal: str = ""  # the text to hash; "" if the warehouse cannot hash the type
 
 
 def _normalise_email(text: str, _country: str | None) -> str | Reason:

@@ -29,19 +29,16 @@ class MirrorJobs:
     """Runs the SQL statements of one try of a mirror run as jobs. Creates and drops its temporary tables.
 
     Methods raise JobError and TreasureDataError.
-
-    `source`: the engine and the database of the statements. `database`: of the tables and the ledger. `name`: the
-    audience's id, or NEW. `outcome`: added to the error of a statement that fails. `tables`: those of this try.
     """
 
     td: TreasureData
-    source: Source
-    database: str
-    name: str
+    source: Source  # the engine and the database of the statements
+    database: str  # of the temporary tables and the ledger
+    name: str  # the audience's id, or NEW
     session_key: str
-    outcome: str = ". Nothing was sent"
+    outcome: str = ". Nothing was sent"  # added to the error of a statement that fails
     token: str = field(default_factory=lambda: secrets.token_hex(4))
-    tables: list[str] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)  # the names of this try's tables
 
     def run(self, purpose: str, statement: str) -> str:
         """Run a statement that returns no rows, and return its job's id. `purpose` is added as a comment in front."""
@@ -66,7 +63,10 @@ class MirrorJobs:
         return name, self.run(purpose, f"CREATE TABLE {name} AS\n{select}")
 
     def drop_unused_tables(self, *, now: float) -> set[str]:
-        """Drop temporary tables that other runs did not drop, and return the names of all tables in the database."""
+        """Drop temporary tables that earlier tries or other runs left. Return the names of all tables in the database.
+
+        The tables of other runs are dropped once they are six hours old. `now`: seconds since 1970.
+        """
         pattern = re.compile(rf"pinterest_({_KINDS})_({self.name}|{NEW})(_[a-z0-9]+)*")
         # As Treasure Data writes the time at which a table was created.
         before = datetime.fromtimestamp(now - _UNUSED_AFTER, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -56,25 +56,19 @@ _ROWS, _MARGIN, _PLANS = 3, 100, 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerState:
-    """The state of an audience's ledger before a mirror run: the ids (numbers) of the latest plans, and the row count.
+    """The state of an audience's ledger before a mirror run. Plans are named by their numbers; 0 is no plan."""
 
-    `number`: of the plan to make. Numbers of plans, 0 without one: `seen` is the newest, `settled` the newest that
-    ended, `base` the one with which the ledger begins (`adopted` is 1 if the audience had other people then),
-    `compacted` the newest valid compaction, `replacing` the newest that replaces everybody. `sent`: the plans that are
-    on Pinterest. `entries`: the number of all rows. The ids are those of the newest ended plan, "" without one.
-    """
-
-    number: int
-    seen: int = 0
-    settled: int = 0
-    base: int = 0
-    adopted: int = 0
-    compacted: int = 0
-    replacing: int = 0
-    sent: Sequence[int] = ()
-    entries: int = 0
-    ad_account_id: str = ""
-    customer_list_id: str = ""
+    number: int  # the plan to make
+    seen: int = 0  # the newest plan
+    settled: int = 0  # the newest plan that ended
+    base: int = 0  # the plan with which the ledger begins
+    adopted: int = 0  # 1 if the audience had other people when the ledger began
+    compacted: int = 0  # the newest valid compaction
+    replacing: int = 0  # the newest plan that replaces everybody
+    sent: Sequence[int] = ()  # the plans that are on Pinterest
+    entries: int = 0  # the number of all rows
+    ad_account_id: str = ""  # of the newest ended plan, "" without such a plan
+    customer_list_id: str = ""  # of the newest ended plan, "" without such a plan
 
     @property
     def may_have_unknown_people(self) -> bool:
@@ -86,14 +80,13 @@ class LedgerState:
 class Ledger:
     """Reads and writes a table that records who was added to an audience and who was removed: the ledger.
 
-    `name`: of the table. `jobs`: run its statements. `state`: as it was before the run, and then with the run's plan.
     Methods raise JobError and TreasureDataError.
     """
 
-    jobs: MirrorJobs
-    name: str
+    jobs: MirrorJobs  # runs the statements
+    name: str  # of the table
     audience_id: str
-    state: LedgerState = field(init=False)
+    state: LedgerState = field(init=False)  # before the run, and then with the run's plan
 
     def read_state(self, *, now: float, may_create: bool) -> None:
         """Set `state` to what the ledger contains about the audience. `may_create`: create its table if missing."""
@@ -190,10 +183,11 @@ FROM (
     def compact_rows(self, *, member_count: int, valid_row_count: int) -> None:
         """If the ledger has far more valid rows than members, write a single row for each member to replace the others.
 
-        Many plans have the same effect. Void rows are deleted if there are many. Every plan must be settled. A failure
-        is only a warning: the next run tries again. A compaction is the ledger's state after a settled plan, and has
-        the next number: rows that are written meanwhile have a higher number and count as well. It is valid when it is
-        complete, and two at once write the same. A run that dies before leaves rows that no query reads.
+        Many plans are a reason to compact, too. Void rows are deleted if there are many. Every plan must be settled. A
+        failure is only a warning: the next run tries again. A compaction is the ledger's state after a settled plan,
+        and has the next number: rows that are written meanwhile have a higher number and count as well. A compaction is
+        valid once it is complete. Two compactions at once write the same rows. A run that dies before leaves rows that
+        no query reads.
         """
         try:
             if valid_row_count > _ROWS * member_count + _MARGIN or len(self.state.sent) > _PLANS:

@@ -26,7 +26,8 @@ def choose_mode(state: LedgerState, settings: Settings) -> str:
 def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str, people: int) -> None:
     """Raise LimitError if the ledger is of another ad account or customer list, or a first run would remove people.
 
-    `customer_list_id`, `people`: the audience's list and size at Pinterest. To replace everybody needs no ledger.
+    `customer_list_id`, `people`: the audience's list and size at Pinterest. A run that replaces everybody needs no
+    ledger.
     """
     if state.settled and choose_mode(state, settings) == DIFFERENCE:
         if state.ad_account_id not in ("", settings.ad_account_id):
@@ -95,9 +96,10 @@ GROUP BY op, member, turn, digest"""
 def build_figures_query(changes: str, *, state: LedgerState, settings: Settings) -> str:
     """Return the query for the counts of a mirror run, in one row: values, people, members and changes.
 
-    `changes`: a table of `build_changes_select`. `given`: values, of which `hashed` were digests. `rejected` and
-    `withheld`: see `build_counts_sql`. `people`: those of the query who may be sent. `members`: by the ledger.
-    `resent_to`: the last turn that is sent again. `entries`: rows of the ledger that are not void.
+    `changes`: a table of `build_changes_select`. Columns of the row: `given` (values), `hashed` (values that were
+    digests already), `rejected` and `withheld` (see `build_counts_sql`), `people` (the query's people who may be sent),
+    `members` (by the ledger), `resent_to` (the last turn that is sent again), and `entries` (rows of the ledger that
+    are not void).
     """
     settled_day = state.settled // _DAY
     return f"""\

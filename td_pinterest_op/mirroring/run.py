@@ -40,9 +40,10 @@ _TRUSTED = 10.0
 
 @dataclass(kw_only=True)
 class MirrorRun:
-    """The steps of a mirror run that take place in the warehouse. They fill `stats`.
+    """The steps of a mirror run that take place in the warehouse. The steps fill `stats`.
 
-    `lists`: the queries of opt-out and consent lists. Methods raise JobError, TreasureDataError, some also LimitError.
+    `lists`: the queries of opt-out and consent lists. Methods raise JobError and TreasureDataError. Some also raise
+    LimitError.
     """
 
     jobs: MirrorJobs
@@ -260,8 +261,8 @@ class PlanGuard:
     def watch(self, *changes: str) -> Iterator[None]:
         """Stop the `with` block, which sends `changes` (JOIN, LEAVE, REPLACING), before a write if a newer plan exists.
 
-        If the block fails and there is a newer plan, raises LimitError in place of the error, after the ledger got what
-        may have been sent as unsettled.
+        If the block fails and there is a newer plan, the ledger records what may have been sent as unsettled, and
+        LimitError is raised in place of the error.
         """
         self._changes += changes
         try:

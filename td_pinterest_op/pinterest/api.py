@@ -25,20 +25,17 @@ _QUERIES = {"audiences": {"ownership_type": "OWNED"}}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audience:
-    """An audience. `customer_list_id` is None unless the audience's rule names a customer list.
-
-    `size`: matched people, None while Pinterest does not know. `created`: seconds since 1970, None if unknown.
-    """
+    """An audience as Pinterest reports it."""
 
     id: str
     name: str
     audience_type: str
     ad_account_id: str | None
-    customer_list_id: str | None
+    customer_list_id: str | None  # None unless the audience's rule names a customer list
     status: str
-    size: int | None = None
+    size: int | None = None  # matched people; None while Pinterest does not know
     description: str = ""
-    created: int | None = None
+    created: int | None = None  # seconds since 1970; None if unknown
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "Audience":
@@ -107,8 +104,8 @@ class Records(Protocol):
 class Api:
     """Pinterest's API for one ad account. Every method may raise PinterestError and the errors of `Client.send`.
 
-    A call that creates is not repeated if it may have been applied: it raises MaybeAppliedError. One with records that
-    Pinterest rejects raises RequestRefusedError with the status 400 or 413.
+    A call that creates is not repeated if it may have been applied, but raises MaybeAppliedError. A call with records
+    that Pinterest rejects raises RequestRefusedError with the status 400 or 413.
     """
 
     def __init__(self, *, client: Client, tokens: TokenSource, ad_account_id: str) -> None:

@@ -37,21 +37,17 @@ Advice = Mapping[int | None, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request to Pinterest. `path`: what follows the endpoint in the URL. `purpose` completes "the request to …".
-
-    `advice`: replaces the policy's advice, by Pinterest's code. `records`: how many the request has. More than one
-    can be sent in several requests.
-    """
+    """A request to Pinterest."""
 
     method: str
-    path: str
-    purpose: str
+    path: str  # what follows the endpoint in the URL
+    purpose: str  # completes "the request to …"
     body: bytes | None = None
     content_type: str = "application/json"
     write: bool = False
-    records: int = 0
+    records: int = 0  # how many the request has; more than one can be sent in several requests
     repeatable: bool = True
-    advice: Advice = field(default_factory=dict)
+    advice: Advice = field(default_factory=dict)  # replaces the policy's advice, by Pinterest's error code
 
     @property
     def label(self) -> str:

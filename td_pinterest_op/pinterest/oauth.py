@@ -89,22 +89,21 @@ class Bearer(AuthBase):
 class Tokens(TokenSource):
     """Supplies the access tokens of a run, and renews them with a refresh token. May be used from several threads.
 
-    `refresh_token`: for the next renewal. `on_new_refresh_token(token, seconds)` is called at once for each new token,
-    and with None when Pinterest sent no new token. `seconds`: how long `refresh_token` is valid, None if unknown.
-    `read_stored_token()` returns the token that is stored now, None if unknown: another task may have renewed it.
-    `scopes` and `refresh_expires_in` (in seconds, None if unknown) come from the last response.
+    `on_new_refresh_token(token, seconds)` is called at once for each new token, and with None when Pinterest sent no
+    new token. `seconds`: how long `refresh_token` is valid, None if unknown. `read_stored_token()` returns the token
+    that is stored now, None if unknown: another task may have renewed it.
     """
 
     client: Client
     client_id: Secret
     client_secret: Secret
-    refresh_token: Secret
+    refresh_token: Secret  # for the next renewal
     on_new_refresh_token: Callable[[Secret | None, float | None], None]
     timing: Timing
     read_stored_token: Callable[[], Secret | None] = lambda: None
     needed_scopes: Sequence[str] = ()
-    scopes: frozenset[str] = frozenset()
-    refresh_expires_in: float | None = None
+    scopes: frozenset[str] = frozenset()  # from the last response
+    refresh_expires_in: float | None = None  # in seconds, from the last response; None if unknown
     _bearer: Bearer | None = None
     # Whether the current access token replaces one that Pinterest refused and had never accepted.
     _replaces_unaccepted: bool = False

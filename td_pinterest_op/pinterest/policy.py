@@ -23,16 +23,13 @@ class Recovery(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How the client continues after a failed attempt, and the error and its advice if no further attempt follows.
-
-    `maybe_applied`: Pinterest may have carried out the request. `is_broken`: its body may be too large for a proxy.
-    """
+    """How the client continues after a failed attempt, and the error and its advice if no further attempt follows."""
 
     recovery: Recovery
     error: type[ExportError]
     advice: str
-    maybe_applied: bool = False
-    is_broken: bool = False
+    maybe_applied: bool = False  # Pinterest may have carried out the request
+    is_broken: bool = False  # the request's body may be too large for a proxy
 
 
 _LATER = "run this task again later"

@@ -38,8 +38,9 @@ class Permit:
 class RateLimiter:
     """Delays requests until the rate limits allow them. Every method may be called from several threads.
 
-    Write number n may be sent one minute after the *response* to write n − requests_per_minute. Whatever the network
-    does to either, they arrive more than a minute apart: no window of 60 s sees more than the limit.
+    With a limit of N writes a minute, each write is sent at least one minute after the *response* to the N-th write
+    before. These two writes arrive more than a minute apart, whatever the network does: no 60 s contain more than N
+    writes.
     """
 
     def __init__(self, *, requests_per_minute: int, timing: Timing) -> None:

@@ -20,17 +20,13 @@ _MAXIMUM_SHOWN = 20  # columns or problems, in a message
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of a query's result that contains identifiers.
-
-    `position`: from 0. `is_array`: a row may have several values. `is_hashed_by_warehouse`:
-    see `Job`.
-    """
+    """A column of a query's result that contains identifiers."""
 
     name: str
     type: IdentifierType
-    position: int
-    is_array: bool = False
-    is_hashed_by_warehouse: bool = False
+    position: int  # from 0
+    is_array: bool = False  # a row may have several values
+    is_hashed_by_warehouse: bool = False  # see `Job`
 
 
 def find_row_columns(job: Job, columns: Mapping[str, str], *, control_column: str | None = None) -> Sequence[Column]:
@@ -93,7 +89,12 @@ def find_identifier_columns(
 def _describe_column_problems(
     job: Job, columns: Iterable[str], usable: Container[str], *, control_column: str | None, ignores_other_columns: bool
 ) -> Iterator[str]:
-    """Yield a message for each column that a setting names but the job lacks, and for each column that is unusable."""
+    """Yield a message for each column that a setting names but the job lacks, and for each column that is unusable.
+
+    `columns`: those that the setting `columns` names. `usable`: the names of columns with identifiers. `control_column`
+    assigns the control group. A column of these is unusable if its SQL type does not fit. Any other column of the job
+    is unusable unless `ignores_other_columns`.
+    """
     names = {name.lower() for name, _ in job.schema}
     controls = [("control", control_column)] if control_column else []
     for setting, name in [*(("columns", name) for name in columns), *controls]:

@@ -30,17 +30,13 @@ _OTHER_HASH = re.compile(rb"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnKeys:
-    """The keys to send for the values of a column in a block of rows. A key is a digest or an external id.
-
-    `keys`: b"" for a rejected value. `rejected`: the rows of such values, from 0, in order, with the reasons. `rows`:
-    the row of each key, None where each row has one value. `hashed_count`: how many values were already hashed.
-    """
+    """The keys to send for the values of a column in a block of rows. A key is a digest or an external id."""
 
     column: Column
-    keys: list[bytes]
-    rejected: list[tuple[int, Reason]]
-    hashed_count: int
-    rows: Sequence[int] | None = None
+    keys: list[bytes]  # a key for each value, b"" for a rejected value
+    rejected: list[tuple[int, Reason]]  # for each rejected value, in order: the row (from 0) and the reason
+    hashed_count: int  # how many values were digests already
+    rows: Sequence[int] | None = None  # the row of each key; None if each row has exactly one value
 
     @property
     def valid_count(self) -> int:
@@ -68,7 +64,7 @@ def compute_key(type_: IdentifierType, value: object, *, default_country: str | 
     """Return the key of a value (a digest of 32 bytes, or an external id as UTF-8), or the reason for its rejection.
 
     A value is trimmed, then read as a hash, and only then checked by the rules of its type: the first rule that it
-    breaks is the reason. Raises WorkflowError (see `phones`).
+    breaks is the reason. Raises WorkflowError for a plain phone number if the package phonenumbers is not installed.
     """
     if value is None:
         return Reason.NULL
@@ -95,7 +91,7 @@ def compute_key(type_: IdentifierType, value: object, *, default_country: str | 
 def compute_keys(column: Column, values: Sequence[object], *, default_country: str | None = None) -> ColumnKeys:
     """Return the keys (digests or external ids) of a column's values, as `compute_key` does, but faster.
 
-    Values are as msgpack gives them with raw=True, best a few thousand. Raises WorkflowError (see `phones`).
+    `values` are as msgpack gives them with raw=True. A few thousand in a call are best. Raises as `compute_key` does.
     """
     type_ = column.type
     keys, hashed_count = _recognise_values(type_, values)

@@ -72,7 +72,7 @@ def _make_batches(chunks: Iterable[tuple[RecordLayout, bytes]], size: int) -> It
 class PreparedRecords:
     """An export's unique records, ready to send. There is a file for each layout (keys and length of a record).
 
-    `list_type`: the type of the customer list that is created for the records. Reading them may raise OSError.
+    `list_type`: the type of the customer list that is created for the records. Reading the records may raise OSError.
     """
 
     files: Mapping[RecordLayout, Spool | SortedFile] = field(default_factory=dict)
@@ -113,10 +113,10 @@ class PreparedRecords:
 
 
 class RowSpool:
-    """Collects encoded rows in temporary files, one for each layout (keys and length of a row). `finish` sorts them.
+    """Collects encoded rows in temporary files, one for each layout (keys and length of a row).
 
-    It also drops repeats. An external id is not a digest: rows with external ids are encrypted. All methods but `close`
-    may raise OSError; after that only `close` works.
+    `finish` sorts the rows and drops repeats. Rows with external ids are encrypted, since an external id is not a
+    digest. All methods but `close` may raise OSError; after that only `close` works.
     """
 
     def __init__(self) -> None:

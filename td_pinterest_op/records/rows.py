@@ -32,9 +32,9 @@ MOST_COMBINATIONS = 1_000
 class RecordLayout(int):
     """The layout that records share, encoded as an int: which keys each record has, and how many bytes they take.
 
-    A row is its digests in the order of the keys, then its external id, padded with NUL, which no valid id contains. A
-    row without a digest begins with one that is not sent: like all others it is then put into a bucket by its first
-    byte. `is_extra`: see EXTRA_COMBINATION.
+    A row consists of its digests in the order of the keys, and its external id, padded with NUL, which no valid id
+    contains. A row without a digest begins with a digest that is not sent, by whose first byte the row is put into a
+    bucket, like all other rows. `is_extra`: see EXTRA_COMBINATION.
     """
 
     def __init__(self, number: int) -> None:
@@ -93,35 +93,28 @@ SINGLE_DIGEST = RecordLayout(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedPart:
-    """The records to send for `count` consecutive rows of a block, encoded as bytes.
-
-    `rows` and `layouts` (their numbers, 0: no valid key) have an entry for each row, or, if a key has several values,
-    for each combination of values; `positions` are the rows that the entries belong to.
-    """
+    """The records to send for `count` consecutive rows of a block, encoded as bytes."""
 
     count: int
-    rows: list[bytes]
-    layouts: list[int]
-    positions: Sequence[int]
+    rows: list[bytes]  # one for each row or, if a key has several values, for each combination of values
+    layouts: list[int]  # each record's layout number; 0 if there is no valid key
+    positions: Sequence[int]  # the row that each record belongs to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedRows:
-    """The records of one block, encoded as bytes, and the rows that were rejected.
+    """The records of one block, encoded as bytes, and the rows that were rejected."""
 
-    `parts`: all rows, to be iterated once. `rejected`: position (from 0) and reason of each row without a valid key.
-    `rejected_keys`: how often each reason rejected a key of a valid row.
-    """
-
-    parts: Iterator[EncodedPart]
-    rejected: list[tuple[int, Reason]]
-    rejected_keys: Counter[Reason]
+    parts: Iterator[EncodedPart]  # all rows, to be iterated once
+    rejected: list[tuple[int, Reason]]  # position (from 0) and reason of each row without a valid key
+    rejected_keys: Counter[Reason]  # how often each reason rejected a key of a valid row
 
 
 def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
     """Return a block's `count` rows, encoded as records, and the rejected rows. `column_keys`: identifiers by column.
 
-    A row without a valid key gets one reason: a null tells only that it has no such key, so any other reason precedes.
+    A row without a valid key gets a single reason. The reason is NULL only if no other reason applies: a NULL merely
+    means that the row lacks an identifier.
     """
     column_keys = sorted(column_keys, key=lambda column: _BITS[column.column.type.key])
     bits = [_BITS[column.column.type.key] for column in column_keys]
@@ -158,8 +151,8 @@ def _encode_part(
 ) -> EncodedPart:
     """Return the encoded records of a block's next `count` rows. Each has a layout number, and a row position from 0.
 
-    `keys`: of each record, the digests, then the external id. `layouts`: of each, the number of its layout, to which
-    the length of the external id is added. `positions`: of each, its row, counted from 0 in these `count` rows.
+    `keys`: the digests of each record, then its external id. `layouts`: the number of each record's layout, to which
+    the length of the external id is added. `positions`: the row of each record, counted from 0 in these `count` rows.
     """
     rows = [*map(b"".join, keys)]
     has_external_ids = any(layout & _EXTERNAL_ID for layout in {*layouts})
@@ -183,8 +176,8 @@ def _encode_combinations(
 ) -> Iterator[EncodedPart]:
     """Yield the encoded records of some rows at a time. Each choice of a value from every column of a row is a record.
 
-    `layout_bits`: the bit of each column's key in a `RecordLayout`. `values_by_row`: of each row, the digests or
-    external ids of each column. The layouts of a row's further records have EXTRA_COMBINATION.
+    `layout_bits`: the bit of each column's key in a `RecordLayout`. `values_by_row`: for each row, the digests or
+    external ids in each column. The layouts of all records of a row but the first have EXTRA_COMBINATION.
     """
     keys: list[tuple[bytes, ...]] = []
     positions: list[int] = []

@@ -91,8 +91,8 @@ class SortedFile:
 class Buckets:
     """Collects digests in a temporary file, in 256 buckets by the digests' first byte. A bucket is read as a whole.
 
-    `width`: the bytes of each string, if more follow the digest. `encrypted`: see `SpoolFile`. `buffered_bytes`: packed
-    in memory, before they are written. After an OSError only `close` works. For one thread only.
+    `width`: the bytes of a digest and what follows the digest. `encrypted`: see `SpoolFile`. `buffered_bytes`: how many
+    bytes are in memory and not yet written. After an OSError only `close` works. For one thread only.
     """
 
     def __init__(self, width: int = DIGEST_BYTES, *, encrypted: bool = False) -> None:

@@ -12,24 +12,19 @@ from td_pinterest_op.run_history.table import FOLLOW_UP, LIFT, RUN, SUCCESS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceReport:
-    """What a report shows of one audience: its history (`entries`, oldest first), and the newest entry of each kind.
+    """What a report shows of one audience: its history (`entries`), and the newest entry of each kind."""
 
-    `audience_id` is "" if no entry has an id. `title`: the newest known name, or else the id. `latest_entry`: the last
-    run or, without a run, the last follow-up. `size`, `size_since_run`: the newest entry with a size, of all and of
-    those after the last run. `lift`: the newest successful comparison. `bars`: the funnel of the last run.
-    """
-
-    audience_id: str
-    title: str
-    entries: Sequence[Entry]
-    run: Entry | None
-    previous: Entry | None
-    latest_entry: Entry
-    size: Entry | None
-    size_since_run: Entry | None
-    lift: Entry | None
+    audience_id: str  # "" if no entry has an id
+    title: str  # the newest known name, or else the id
+    entries: Sequence[Entry]  # oldest first
+    run: Entry | None  # the last run
+    previous: Entry | None  # the run before the last run
+    latest_entry: Entry  # the last run or, without a run, the last follow-up
+    size: Entry | None  # the newest entry with a size
+    size_since_run: Entry | None  # the newest entry with a size after the last run
+    lift: Entry | None  # the newest successful comparison with the control group
     verdict: ReportText
-    bars: Sequence[Bar]
+    bars: Sequence[Bar]  # the funnel of the last run
 
 
 def build_audience_reports(entries: Sequence[Entry], *, audience_id: str | None = None) -> list[AudienceReport]:
@@ -58,7 +53,10 @@ def build_audience_reports(entries: Sequence[Entry], *, audience_id: str | None 
 
 
 def _select_entries(entries: Sequence[Entry], audience_id: str) -> list[Entry]:
-    """Return the entries of an audience: those with its id, and those without any id but with its name or workflow."""
+    """Return the entries of an audience: those with its id, and some entries without any id.
+
+    An entry without an id belongs to the audience if an entry with the audience's id has the same name or workflow.
+    """
     own = [entry for entry in entries if entry.get_text("audience_id") == audience_id]
     texts = {name: {entry.get_text(name) for entry in own} for name in ("audience_id", "audience_name", "workflow")}
     selected = {}

@@ -19,19 +19,15 @@ _LARGEST = 10**15  # no figure of an export or of Pinterest is larger
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """An entry of a report: a run (`kind` RUN), an audience's status (FOLLOW_UP) or a control group comparison (LIFT).
+    """An entry of a report: a run, an audience's status, or a comparison with the control group."""
 
-    `outcome` is SUCCESS or FAILED. `key` is the same for two entries of one run. `values`: figures and ids, by the name
-    of their column in the history table. `invalid_by_reason`: the most frequent first. `lift`: figures of a comparison.
-    """
-
-    kind: str
-    outcome: str
+    kind: str  # RUN, FOLLOW_UP (a status) or LIFT (a comparison)
+    outcome: str  # SUCCESS or FAILED
     at: datetime | None
-    key: str
-    values: Mapping[str, Any] = field(repr=False)
-    invalid_by_reason: Mapping[str, int]
-    lift: Mapping[str, float | None] = field(repr=False)
+    key: str  # the same for two entries of one run
+    values: Mapping[str, Any] = field(repr=False)  # figures and ids, by column of the history table
+    invalid_by_reason: Mapping[str, int]  # the most frequent first
+    lift: Mapping[str, float | None] = field(repr=False)  # figures of a comparison
 
     def get_text(self, name: str) -> str:
         """Return the value of the column `name` as masked text, or "" if it is not known."""

@@ -17,17 +17,14 @@ _MOST_REASONS = 3  # more do not fit next to a bar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """A bar of the funnel chart: the people who remain (`kind` KEPT), drop out (LOST), or are matched (MATCHED).
-
-    `count` is None if it is not known yet. `start` and `width` are in per cent of the whole width.
-    """
+    """A bar of the funnel chart: the people who remain (`kind` KEPT), drop out (LOST), or are matched (MATCHED)."""
 
     kind: str
     label: str
-    count: float | None
+    count: float | None  # None if it is not known yet
     note: str = ""
-    start: float = 0.0
-    width: float = 0.0
+    start: float = 0.0  # in per cent of the whole width
+    width: float = 0.0  # in per cent of the whole width
 
 
 def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:

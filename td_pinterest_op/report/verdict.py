@@ -13,16 +13,13 @@ _MATCHING_TIME = timedelta(hours=48)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportText:
-    """The headline of a report and the text below it. `tone` (good, waiting or bad) chooses a colour and a symbol.
+    """The headline of a report and the text below it."""
 
-    `next` is what to do. `hides_size`: the audience no longer has a size.
-    """
-
-    tone: str = "good"
+    tone: str = "good"  # good, waiting or bad: chooses a colour and a symbol
     headline: str
     detail: str
-    next: str
-    hides_size: bool = False
+    next: str  # what to do
+    hides_size: bool = False  # the audience no longer has a size
 
 
 # The texts of successful actions: `{sent}` people were sent, whom Pinterest will have matched at the time `{until}`.

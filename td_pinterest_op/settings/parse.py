@@ -52,16 +52,12 @@ _C = TypeVar("_C", bound=ConnectionSettings)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedSettings:
-    """The values that a task gives in `result_settings`, and every problem found in the keys and values.
-
-    `given_values`: by name or alias, None for a wrong value. `secrets`: by setting, the workflow secret that the value
-    came from. `lost_digits`: the keys of ids that may have lost digits.
-    """
+    """The values that a task gives in `result_settings`, and every problem found in the keys and values."""
 
     table: SettingsTable[Any]
-    given_values: dict[str, Any] = field(default_factory=dict)
-    secrets: dict[str, str] = field(default_factory=dict)
-    lost_digits: list[str] = field(default_factory=list)
+    given_values: dict[str, Any] = field(default_factory=dict)  # by name or alias; None for a wrong value
+    secrets: dict[str, str] = field(default_factory=dict)  # by setting: the workflow secret with its value
+    lost_digits: list[str] = field(default_factory=list)  # the keys of ids that may have lost digits
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -307,8 +303,8 @@ def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[An
 def find_misspelt_parameters(names: Iterable[object]) -> Mapping[str, str]:
     """Return the names that look like misspelt task parameters, with the parameter that each resembles.
 
-    A variable of the workflow that contains a parameter's name (`td_database`) is not a misspelling, nor is a name like
-    a parameter that is given as well.
+    Two kinds of names are not misspelt: a workflow's variable that contains a parameter's name (`td_database`), and a
+    name that resembles a parameter which is also in `names`.
     """
     keys = {name for name in names if isinstance(name, str)}
     left = [name for name in TASK_PARAMETERS if name not in keys]

@@ -169,7 +169,10 @@ def read_mapping(value: object) -> Mapping[object, object]:
 
 
 def _read_parts(readers: Iterable[tuple[str, Callable[[], _V]]], other_faults: Sequence[str] = ()) -> list[_V]:
-    """Call each (label, reader) and return the values. Raises WrongValueError for reader errors and `other_faults`."""
+    """Return the value that each reader returns. A reader is a pair of a label and a function.
+
+    Raises one WrongValueError with `other_faults` and the message of each reader that fails, preceded by its label.
+    """
     values, faults = [], list(other_faults)
     for label, read in readers:
         try:
@@ -239,7 +242,10 @@ _CONTROL_PARTS: Mapping[object, Callable[[object, ValueFormatter], Any]] = {
 
 
 def _read_control(value: object, format_for_error: ValueFormatter) -> Control:
-    """Return a control group from a mapping of percent, salt and by. Raises one WrongValueError for all faults."""
+    """Return a control group from a mapping with the keys `percent`, `salt` and `by`.
+
+    Raises one WrongValueError for all faults.
+    """
     mapping = read_mapping(value)
     parts = {name: part for name, part in mapping.items() if not is_left_out(part)}
     faults = [f"{name} is missing" for name in ("percent", "salt") if name not in parts]

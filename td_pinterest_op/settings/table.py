@@ -42,27 +42,20 @@ customer list that is filled for an audience.
 
 @dataclass(frozen=True, kw_only=True)
 class ActionSpec:
-    """The description of an action that `result_settings` can name.
-
-    `audience_id`: its own setting for the audience's id. `uses`: settings besides those that it `needs` and those of
-    its `scopes`. `only_once`: it fails in a second session, unless `if_exists` allows it. `leaves_lists`: each session
-    orphans a list. `drops_members`: members who are not in the rows leave. `finds_by_name`: its audience may be named
-    by `audience_name`, and is created if it does not exist. `needs_query`: the warehouse reads the rows.
-    `least_records`: the default of `min_records`.
-    """
+    """The description of an action that `result_settings` can name."""
 
     name: str
     aliases: tuple[str, ...] = ()
-    audience_id: str | None = None
+    audience_id: str | None = None  # the action's own setting for the audience's id
     scopes: tuple[Scope, ...]
     needs: tuple[str, ...] = ()
-    uses: tuple[str, ...] = ()
-    only_once: bool = False
-    leaves_lists: bool = False
-    drops_members: bool = False
-    finds_by_name: bool = False
-    needs_query: bool = False
-    least_records: int | None = None
+    uses: tuple[str, ...] = ()  # settings besides those in `needs` and those of the `scopes`
+    only_once: bool = False  # fails in a second session, unless `if_exists` allows it
+    leaves_lists: bool = False  # each session orphans a list
+    drops_members: bool = False  # members who are not in the rows leave
+    finds_by_name: bool = False  # `audience_name` may name its audience, which is created if it does not exist
+    needs_query: bool = False  # the warehouse reads the rows
+    least_records: int | None = None  # the default of `min_records`
 
     @property
     def reads_rows(self) -> bool:
@@ -77,12 +70,7 @@ class ActionSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One setting: a row of the settings table in README.
-
-    `restricts`: a value other than `harmless` (by default the default) keeps people from being sent, or stops a run.
-    `limits_rows`: it does so by counting rows or records. `at_most`: the setting whose value this one may not exceed; a
-    setting that is left out counts with its default. `single`: the setting for one id, in place of this list of ids.
-    """
+    """One setting: a row of the settings table in README."""
 
     name: str = ""
     type: SettingType
@@ -91,11 +79,11 @@ class Setting:
     is_needed: bool = False
     scope: Scope = "every action"
     is_credential: bool = False
-    restricts: bool = False
-    limits_rows: bool = False
-    harmless: Any = None
-    at_most: str | None = None
-    single: str | None = None
+    restricts: bool = False  # a value other than `harmless` keeps people from being sent, or stops a run
+    limits_rows: bool = False  # restricts by counting rows or records
+    harmless: Any = None  # the value that restricts nothing; None: the default
+    at_most: str | None = None  # the setting whose value (if left out, the default) this one may not exceed
+    single: str | None = None  # for a list of ids: the setting for a single id
 
     def is_used_by(self, action: ActionSpec) -> bool:
         """Whether the action uses the setting."""

@@ -50,12 +50,12 @@ class SettingType:
     """A type of setting: how its values are read, and which values are allowed, in words.
 
     `read(value, format_for_error)` returns the value or raises `WrongValueError`. `format_for_error` turns a value into
-    text for the error's message. `is_id`: a damaged number still looks right, so damage is worth a warning.
+    text for the error's message.
     """
 
     read: Callable[[object, ValueFormatter], Any]
     allowed: str
-    is_id: bool = False
+    is_id: bool = False  # the value is an id: if it may have lost digits (see `has_lost_digits`), a warning follows
 
 
 class TableName(NamedTuple):
@@ -73,8 +73,8 @@ def is_left_out(value: object) -> bool:
 def has_lost_digits(value: object) -> bool:
     """Whether digdag may have changed the last digits of an id: its templates hold unquoted numbers as doubles.
 
-    A number over 2^53 may have. So may text of more than 16 digits that ends in zeros: a template writes 17 digits at
-    most and fills up with zeros.
+    This is so for a number over 2^53, and for text of more than 16 digits that ends in zeros: a template writes 17
+    digits at most and fills up with zeros.
     """
     if isinstance(value, (list, tuple)):  # a list in a list is no list of ids, however deep it goes
         return any(has_lost_digits(item) for item in value if not isinstance(item, (list, tuple)))

@@ -91,9 +91,10 @@ class TreasureData:
         return status, content
 
     def wait_for_retry(self, failure: TemporaryError, wait: float, where: str) -> None:
-        """Sleep `wait` seconds, or the failed response's Retry-After if longer. `where`: text for messages.
+        """Sleep `wait` seconds, or the failed response's Retry-After if longer.
 
-        `where`: such as "in the result of job 12". Raises TreasureDataError if the response asks for too long a wait.
+        `where`: text for messages, such as "in the result of job 12". Raises TreasureDataError if the response asks for
+        too long a wait.
         """
         if failure.retry_after > self.retry.longest_wait:
             raise TreasureDataError(

@@ -36,8 +36,9 @@ _LONGEST_ENGINE_TEXT = 600
 class Source:
     """The source of rows: the id of an existing job, or a query to issue (then `job_id` is None).
 
-    `attempt_key` identifies the attempt of a task, whose retries adopt the query's job; by default it is random.
-    `purpose`: what a statement of the operator itself is for; an error about it does not mention the export.
+    `attempt_key` identifies the attempt of a task, whose tries all use the same job of a query. By default it is
+    random. `purpose`: what one of the operator's own statements is for. An error about such a statement does not
+    mention the export.
     """
 
     job_id: str | None = None
@@ -70,21 +71,15 @@ QUERY, FILE = SourceNouns("the query", "row"), SourceNouns("the file", "line")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A Treasure Data job that succeeded.
-
-    `schema`: (name, type) of each column. `records` and `size` (compressed bytes) are None if Treasure Data does not
-    say. `is_hashed_by_warehouse`: the identifiers are digests, or reasons for their rejection (see
-    `records.sql.build_hashing_statement`). `file` replaces a job: then there is no id, and `find_line_number` returns
-    the line of a row that was read just now (both are counted from 1).
-    """
+    """A Treasure Data job that succeeded, or a file that is read in place of a job."""
 
     id: str
-    schema: tuple[tuple[str, str], ...]
-    records: int | None
-    size: int | None
-    is_hashed_by_warehouse: bool = False
-    file: str | None = None
-    find_line_number: Callable[[int], int] | None = None
+    schema: tuple[tuple[str, str], ...]  # (name, type) of each column
+    records: int | None  # None if Treasure Data does not say
+    size: int | None  # compressed bytes; None if Treasure Data does not say
+    is_hashed_by_warehouse: bool = False  # identifiers are digests or reasons (see `build_hashing_statement`)
+    file: str | None = None  # the path of the file, if it replaces a job
+    find_line_number: Callable[[int], int] | None = None  # of a row read just now (both from 1), in the file
 
     @property
     def label(self) -> str:
@@ -100,8 +95,9 @@ class Job:
 def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str], None] = lambda _: None) -> Job:
     """Wait until the job of `source` has succeeded, and return the job. `on_job_id` gets the id as soon as it is known.
 
-    The job of a query is the one that an earlier try of this task issued, unless that failed, or a new one. Raises
-    JobError if the job did not succeed or does not exist, and TreasureDataError.
+    If an earlier try of this task issued the query, and its job did not fail, that job is used. Otherwise the query is
+    issued. Raises JobError if the job does not exist or did not succeed, and TreasureDataError if requests to Treasure
+    Data fail.
     """
     job_id, details = _run_or_await_job(td, source, on_job_id)
     try:
@@ -126,7 +122,7 @@ def _parse_count(value: object) -> int | None:
 
 
 def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
-    """Wait until the job of `source`, a new or an existing one, has succeeded. Return the job's id and details.
+    """Issue the query of `source`, or use an existing job. Wait until the job succeeds, and return its id and details.
 
     `on_job_id` gets the id as soon as it is known. Raises as `wait_for_job` does.
     """

@@ -75,8 +75,9 @@ def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Co
 def check_list(name: str, stats: Stats, settings: Settings) -> None:
     """Raise LimitError if an opt-out or consent list has no identifiers, or values that make the list unusable.
 
-    Such values are plain or hashed against `expect_values`, or opt-outs that the warehouse cannot hash. An opt-out list
-    may be empty if the settings allow that. `stats`: the statistics of the list.
+    Such values are plain although the setting `expect_values` demands digests, or the reverse. An opt-out list is also
+    unusable if it has addresses that the warehouse cannot hash. It may be without rows if the settings allow that.
+    `stats`: the statistics of the list.
     """
     with name_list_in_errors(name):
         check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)

@@ -32,7 +32,8 @@ _ToStrip = dict[bytes, str]
 def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> Iterator[Reader]:
     """Yield a reader that stores a job's valid records, except for people withheld by `lists` or by the control group.
 
-    `lists`: the opt-outs and consents. Raises JobError for the job's columns, WorkflowError (see `phones`), OSError.
+    `lists`: the opt-outs and consents. Raises JobError for the job's columns, OSError, and WorkflowError if there are
+    plain phone numbers, but the package phonenumbers is not installed.
     """
     control, are_rows = settings.control, settings.records == "rows"
     if are_rows:
@@ -127,7 +128,8 @@ class _FilteredRowReader(RowReader):
     """Reads people's rows. Leaves out the people and identifiers that opt-outs, consents or the control group exclude.
 
     A temporary file keeps the rows of each part of a block until people are compared with the lists. `_offsets`: where
-    the parts begin in the file, and the end. `_ends`: the numbers of people before the first part, and after each part.
+    each part begins in the file, and where the file ends. `_ends`: the number of people before the first part, and up
+    to the end of each part.
     """
 
     def __init__(self, people: People, settings: ReaderSettings, stats: Stats) -> None:
@@ -189,7 +191,8 @@ class _FilteredRowReader(RowReader):
     ) -> None:
         """Remove `identifiers_by_person` from rows of these people. Store the rows, and set the people's `outcomes`.
 
-        `rows`: (person, the number of its `RecordLayout`, row). `outcomes`: see `_decide_outcome`. People are indices.
+        `rows`: tuples of a person's index, the number of the row's `RecordLayout`, and the row. `outcomes`: see
+        `_decide_outcome`, by the person's index.
         """
         by_person: defaultdict[int, _Rows] = defaultdict(list)
         for person, layout, row in rows:

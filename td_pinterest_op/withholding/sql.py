@@ -30,9 +30,10 @@ _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
 def build_people_select(query: Query, *, list_tables: Mapping[str, str], control: Control | None) -> str:
     """Return a SELECT with a row for each digest to send, and a row with counts for each reason not to send values.
 
-    Columns: `answer`, a digest or a reason; `people`, how many digests; `given`, how many values;
-    `hashed`, how many of those were digests; `row_count` and `invalid_rows`, which add up to those of the query.
-    `list_tables`: a table of `build_list_select` for each opt-out or consent list.
+    `answer` is the digest or the reason. The other columns are counts for the digest or the reason: `people` (digests),
+    `given` (values), `hashed` (values that were digests already), `row_count` and `invalid_rows` (each row of the query
+    is counted once). `list_tables`: for the name of each opt-out or consent list, a table with the rows of
+    `build_list_select`.
     """
     has_person_column = not is_single(query.columns) or (control is not None and control.by is not None)
     build_select = _build_persons_select if has_person_column else _build_single_identifier_persons_select
@@ -81,7 +82,7 @@ FROM ({_build_single_value_select(query)})"""
 def build_list_select(query: Query) -> str:
     """Return a SELECT with a row for each distinct digest and each reason for rejection in an opt-out or consent list.
 
-    Columns: `answer`, the digest or reason; `given`, how many values; `hashed`, how many of those were digests.
+    `answer` is the digest or the reason. `given` (values) and `hashed` (values that were digests already) are counts.
     """
     of_rows = (
         _build_single_value_select(query)
@@ -97,8 +98,9 @@ GROUP BY answer"""
 def build_list_counts_select(list_tables: Mapping[str, str]) -> str:
     """Return a SELECT with a row for each opt-out or consent list: the numbers of digests, valid and invalid values.
 
-    Columns: `list`, the name; `identifiers`, the number of distinct digests; `given`, how many valid values;
-    `hashed`, how many of those were digests; `reasons`, the invalid values: see `build_counts_sql`.
+    The columns are `list` (the list's name), `identifiers` (the number of distinct digests), `given` (the number of
+    valid values), `hashed` (how many of them were digests already), and `reasons` (invalid values: see
+    `build_counts_sql`).
     """
     return "\nUNION ALL ".join(
         f"""\
@@ -111,7 +113,10 @@ FROM {table}"""
 
 
 def build_counts_sql(reason: str, count: str, *, where: str) -> str:
-    """Return SQL that joins columns `reason` and `count` of rows that meet SQL `where` as text: `null 3, empty 1`."""
+    """Return SQL for a text like `null 3, empty 1`: the columns `reason` and `count` of some rows.
+
+    `where`: an SQL condition that these rows meet.
+    """
     return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({count} AS varchar) ORDER BY {reason})
     FILTER (WHERE {where}), ', '), '')"""
 
@@ -162,9 +167,10 @@ def _build_single_identifier_persons_select(query: Query, control: Control | Non
 
 
 def _build_persons_select(query: Query, control: Control | None) -> str:
-    """Return a SELECT with a row for each digest or rejection reason of each person, and counts of values and rows.
+    """Return a SELECT with a row for each digest or rejection reason of each person, with counts of values and rows.
 
-    For people who may have several identifiers, or a key for the control group. People with equal values are the same.
+    The SELECT is for people who may have several identifiers, or a key for the control group. Rows of the query with
+    equal identifiers are one person.
     """
     key, answers, in_control = "", "answers", "0"
     if control and control.by:

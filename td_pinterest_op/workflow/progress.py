@@ -18,17 +18,13 @@ _IDLE = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A long phase of a run, such as reading or sending, whose progress is shown.
-
-    `total` (None if unknown) and `pace`, the most a second, are numbers of its `unit`. `pause` returns the seconds
-    until a rate limit lets the phase continue, 0 without one.
-    """
+    """A long phase of a run, such as reading or sending, whose progress is shown."""
 
     name: str
-    unit: str
-    total: int | None
-    pace: float | None = None
-    pause: Callable[[], float] = lambda: 0.0
+    unit: str  # the plural of what is counted
+    total: int | None  # how many units the phase has; None if unknown
+    pace: float | None = None  # the most units a second
+    pause: Callable[[], float] = lambda: 0.0  # returns the seconds until a rate limit lets the phase continue, or 0
 
 
 class EtaEstimator:

@@ -62,8 +62,8 @@ def connect_services(
     """Yield connections to Treasure Data and Pinterest that last until the end of the block.
 
     `counts`: of the requests that write to Pinterest. `on_new_refresh_token` gets each refresh token that Pinterest
-    issues (see `Tokens`); by default it is stored where the task's own token came from. A token that lacks one of the
-    `scopes` is an AccountError before any other request, and an endpoint that is unsafe for secrets a SettingsError.
+    issues (see `Tokens`); by default it is stored where the task's own token came from. Raises AccountError before any
+    other request if the token lacks one of the `scopes`, and SettingsError for an endpoint that is unsafe for secrets.
     """
     store = TokenStore(task=task, settings=settings, timing=timing)
     with open_client(task, settings, timing=timing, counts=counts, on_response=on_response) as client:

@@ -50,14 +50,14 @@ class Endpoints(NamedTuple):
 class Task:
     """A digdag task: its merged parameters, and its environment variables.
 
-    `session` replaces the session where there is no workflow; it does not let a query's earlier job be adopted.
-    `concurrent`: how many tasks share the requests that Pinterest allows.
+    `session`: text that identifies the session where there is no workflow, so that a repeated command continues its
+    export. Queries are issued again nevertheless: `attempt_key` does not use this text.
     """
 
     params: Mapping[str, Any]
     environ: Mapping[str, str]
     session: str | None = None
-    concurrent: int = 1
+    concurrent: int = 1  # how many tasks share the requests that Pinterest allows
     _random: str = field(default_factory=lambda: secrets.token_hex(16), compare=False, repr=False)
 
     @property

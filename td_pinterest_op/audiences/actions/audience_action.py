@@ -30,10 +30,10 @@ ReadRecords = Callable[[], contextlib.AbstractContextManager[PreparedRecords]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of an action. `description`: its text in the plan. `request_count`: its requests that send no batch."""
+    """One step of an action: its text in the plan, the numbers of its requests, and its work."""
 
-    description: str
-    request_count: int = 0
+    description: str  # the step's text in the plan
+    request_count: int = 0  # how many requests the step sends, without those that send batches of records
     batch_count: int = 0
     run: Callable[[], object]
 
@@ -41,12 +41,12 @@ class Step:
 class AudienceAction(abc.ABC):
     """An action on an audience. Running it twice gives the same result.
 
-    The user names an audience; records go to its customer list. Methods raise AudienceError when the action cannot be
-    done, and what the API raises.
+    The user names an audience. Records go to the customer list of the audience. Methods raise AudienceError when the
+    action cannot be done, and what the API raises.
 
-    A session creates an audience once, even if a run is killed or a response is lost: all its audiences of the name but
-    the oldest one are duplicates. If two sessions create audiences of one name at once, the first keeps its audience,
-    and the other fails with the message `_describe_conflict`.
+    A session creates an audience once, even if a run is killed or a response is lost: of the session's audiences with
+    the same name, all but the oldest are duplicates. If two sessions create audiences of one name at once, the first
+    keeps its audience, and the other fails with the message of `_describe_conflict`.
     """
 
     action: ClassVar[ActionSpec]
@@ -130,7 +130,8 @@ class AudienceAction(abc.ABC):
     def _create_new_audience(self, create: Callable[[], Audience], *, list_id: str | None = None) -> Audience:
         """Create an audience by `create`, and remove duplicates that retries created. Returns the audience that stays.
 
-        Switches that audience to `list_id`, unless None: a look-alike audience has no list. Raises as `_keep_oldest`.
+        That audience may be an older duplicate with another list, so it is switched to the list `list_id`. A look-alike
+        audience has no list (None). Raises as `_keep_oldest` does.
         """
         client = self._api.client
         made, lost = create_once(create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=client)
@@ -143,9 +144,9 @@ class AudienceAction(abc.ABC):
         return kept
 
     def _remove_duplicates(self, audience: Audience) -> Audience:
-        """Remove the duplicates of an audience that this session created, and return the audience that stays.
+        """If this session created an audience, remove the duplicates of that audience. Returns the audience that stays.
 
-        Returns any other `audience` unchanged. Raises as `_keep_oldest`.
+        Otherwise returns `audience` unchanged, as for actions that are not `only_once`. Raises as `_keep_oldest` does.
         """
         if not self.action.only_once or not self._is_of_this_session(audience):
             return audience
@@ -155,9 +156,9 @@ class AudienceAction(abc.ABC):
     def _keep_oldest(self, audience: Audience, *, is_new: bool) -> Audience:
         """Return the oldest of `audience` and its duplicates by this session, and remove the rest. `is_new`: just made.
 
-        If not `is_new`, an earlier try of this session created `audience`. Raises AudienceError, and removes the oldest
-        as well, if another session created an audience of the name before: at any time, or, if not `is_new`, within the
-        hour before `audience`.
+        If not `is_new`, an earlier try of this session created `audience`. Raises AudienceError if another session
+        created an audience of the same name before (if not `is_new`, within the hour before `audience`). In that case,
+        all audiences of this session with the name are removed.
         """
 
         def find_namesakes_if_listed() -> tuple[list[Audience], list[Audience]] | None:
