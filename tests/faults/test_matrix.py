@@ -6,6 +6,7 @@ a rerun without faults all is as if there had been none. That nothing leaks is f
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +74,7 @@ def is_meaningful(row: Row, often: Often, action: ActionSpec, moment: Moment) ->
 
 
 def _actions(number: int, moment: Moment) -> Iterator[ActionSpec]:
-    """Return the actions that have a fault at a step; `number` counts the faults.
+    """Return the actions that have a fault at a step; `number` counts the faults at this step.
 
     All actions ask for a token and look before they write, by the same code: one of them meets the fault there. Later,
     one action of each way does. They take turns, so that each action meets faults at each of its moments.
@@ -90,10 +91,12 @@ def _actions(number: int, moment: Moment) -> Iterator[ActionSpec]:
 def cells() -> Iterator[Cell]:
     """Yield all meaningful cells: steps that the action has and the fault applies to."""
     slow: set[tuple[str, Moment]] = set()
-    for number, row in enumerate(rows()):
+    faults_at: Counter[Moment] = Counter()
+    for row in rows():
+        faults_at.update(row.at)
         for often in row.ends:
             for moment in (Moment.ANY,) if often is Often.THIRD else ALL:
-                for action in _actions(number, moment):
+                for action in _actions(faults_at[moment], moment):
                     if not is_meaningful(row, often, action, moment) or (row.fault, moment) in slow:
                         continue
                     if row.slow:
