@@ -191,7 +191,7 @@ def lay_out(folder: Path, *, code: Contents, yours: Contents, marks: Sequence[st
         )
     for name in before.keys() - contents.keys() - set(changed):
         _remove(folder, name)
-    for name in contents.keys() - set(changed):
+    for name in sorted(contents.keys() - set(changed)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(contents[name])
     hashes = {name: _hash(content) for name, content in contents.items() if name not in changed}
