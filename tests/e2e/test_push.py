@@ -93,9 +93,10 @@ def test_push_needs_no_secret_that_only_a_comment_names(bin_folder: Path) -> Non
         "# ${secret:first}\n+a:\n  http>: '${secret:used.url}'  # ${secret:second}\n"
         "  content: 'see #ops # ${secret: used.token }'\n"
     )
+    (folder / "broken.dig").write_text("# ${secret:third}\n+a: [${secret:broken}\n")
     ran = run_push(bin_folder)
     assert 0 == ran.returncode, ran.stderr
-    assert "lacks these secrets: used.token used.url\n" in ran.stdout
+    assert "lacks these secrets: broken used.token used.url\n" in ran.stdout
 
 
 def test_push_into_a_file_is_an_error_of_one_sentence(bin_folder: Path) -> None:
