@@ -28,11 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _values(text: str) -> Iterator[str]:
     """Yield the keys and values of a YAML text, without its comments; the text itself if it is not valid YAML."""
     try:
-        tokens = [*yaml.scan(text, Loader=yaml.BaseLoader)]
+        events = [*yaml.parse(text, Loader=yaml.BaseLoader)]
     except yaml.YAMLError:
         yield _COMMENT_LINE.sub("", text)
     else:
-        yield from (token.value for token in tokens if isinstance(token, yaml.ScalarToken))
+        yield from (event.value for event in events if isinstance(event, yaml.ScalarEvent))
 
 
 if __name__ == "__main__":
