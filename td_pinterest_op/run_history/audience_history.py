@@ -16,8 +16,7 @@ COLUMNS_READ = (
 )
 """The columns of the history table that `build_audience_history` needs."""
 
-_CREATING = "create_new_audience"
-_FILLING = frozenset({_CREATING, "replace_current_audience", "clear_current_audience"})
+_FILLING = frozenset({"create_new_audience", "replace_current_audience", "clear_current_audience"})
 _MIRROR = "mirror_current_audience"
 # In 0.3, a mirror was a workflow of several actions; the workflow wrote rows as well.
 _MIRRORING = frozenset({"mirror", _MIRROR})
@@ -106,9 +105,8 @@ def _is_untracked_change(run: Row, last_run: Row, *, size_known_since: int, work
     is_unnamed = not run["customer_list_id"] and run["audience_id"] == last_run["audience_id"]
     is_nameless = is_killed and not run["audience_id"] and run["workflow"] in workflows
     # A killed create by name may have added people to an existing audience (`if_exists`).
-    is_harmless = action in _HARMLESS and not (is_nameless and action == _CREATING)
-    if is_harmless or not (is_unnamed or is_nameless or action == _ERASING):
-        return False
+    is_harmless = action in _HARMLESS and not (is_nameless and action == "create_new_audience")
+    is_change = (is_unnamed or is_nameless or action == _ERASING) and not is_harmless
     # A mirror's next run makes the size known again. A row without an action may be a mirror's.
     is_mirror = action in _MIRRORING or (is_nameless and not action)
-    return bool(run["time"] >= (last_run["time"] if is_mirror else size_known_since))
+    return is_change and bool(run["time"] >= (last_run["time"] if is_mirror else size_known_since))
