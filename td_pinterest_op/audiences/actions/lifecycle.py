@@ -51,6 +51,11 @@ class Create(MembersAction):
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that create the audience, finish an earlier try, or fill the existing audience."""
         existing, own = self.check_audience()
+        if own and self._settings.if_exists == "add":
+            used = find_list(self._api, own)
+            name = parse_list_name(used.name) if used else None
+            if not (name and prepared.record_count) or name.fingerprint != prepared.fingerprint:
+                existing = own  # other sessions may have added people to it, and they stay
         if existing:
             plan = self._plan_list_change if self._settings.if_exists == "add" else self._plan_replacement
             return plan(existing, prepared)
