@@ -86,6 +86,7 @@ SHARED_DEVICE = values_of(
 WITHOUT_KEYS = values_of(
     "email maid id", (A, DEVICE(1), None), (B, DEVICE(1), 1), (C, DEVICE(2), None), (None, DEVICE(2), 2)
 )
+REJECTED_DEVICES = values_of("email maid", (A, "no-device"), (B, None), (C, "n/a"), (None, "no-device"))
 CASES = {
     "opt-outs in other spellings": Case(
         people=values_of("email", *((person,) for person in people(9))),
@@ -136,6 +137,18 @@ CASES = {
         )
         for form in ("identifiers", "rows")
     },
+    "values that are rejected for the same reason give no consent": Case(
+        people=REJECTED_DEVICES,
+        consent=values_of("email maid", (B, None), (D, "n0-device")),
+        sent={B},
+        withheld=(0, 2, 0),
+    ),
+    "values that are rejected for the same reason suppress nobody": Case(
+        people=REJECTED_DEVICES,
+        suppress=values_of("email maid", (B, None), (D, "n0-device")),
+        sent={A, C},
+        withheld=(1, 0, 0),
+    ),
     "each element of an array": Case(
         people=f"SELECT UNNEST([['{A}', NULL, '{B}'], [], [NULL], NULL, ['{C}', 'no'], ['{D}']]) AS email",
         suppress=values_of("email", (B,)),
