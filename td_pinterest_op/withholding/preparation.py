@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, compress, pairwise
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.phones import require_known_country
 from td_pinterest_op.records.columns import Column, find_identifier_columns, find_position, find_row_columns, is_single
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.prepared import PreparedRecords, RowSpool
@@ -36,8 +35,6 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> 
     plain phone numbers, but the package phonenumbers is not installed.
     """
     control, are_rows = settings.control, settings.records == "rows"
-    if are_rows:
-        require_known_country(settings.default_country)
     columns = find_people_columns(job, settings, lists.columns)
     by = control.by if control else None
     reading = ReaderSettings(
