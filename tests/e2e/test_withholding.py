@@ -155,6 +155,18 @@ CASES = {
         sent={C, D},
         withheld=(2, 0, 0),
     ),
+    "a row that is withheld for two reasons counts for the first": Case(
+        people=values_of(
+            "email maid id",
+            *((A, DEVICE(9), OUT), (B, DEVICE(1), OUT), (C, None, OUT)),
+            *((A, DEVICE(1), n) for n in (IN, OUT)),
+        ),
+        suppress=values_of("email maid", (B, None), (None, DEVICE(9))),
+        settings={"records": "rows", "control": CONTROL},
+        sent={C},
+        withheld=(3, 0, 0),
+        levels=("operator",),
+    ),
     "a row of which nothing is left": Case(
         people=values_of("email phone", (A, "+12025550101"), (None, "+12025550101"), (B, "+12025550101"), (B, None)),
         suppress=values_of("email", (A,)),
@@ -184,6 +196,12 @@ BOTH = ("suppress", "consent")
 CONSENT_ELSEWHERE = {("consent", "warehouse"), ("consent", "mirror")}
 UNUSABLE = [
     *((BOTH, blank, "{} of the task is blank", LEVELS) for blank in ("", " \n")),
+    (
+        BOTH,
+        f"{values_query([A])}; SELECT 1",
+        "{} has several statements, but only the result of one",
+        LEVELS,
+    ),
     (BOTH, "SELECT nothing", "[the query of `{}`]", LEVELS),
     (BOTH, "SELECT 'x' AS name", "there is no column", LEVELS),
     (BOTH, empty_query(), "`{}` has no rows. Nothing was sent", LEVELS),
