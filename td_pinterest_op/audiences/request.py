@@ -122,8 +122,8 @@ def read_task_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Ro
     lists = _read_people_lists(task, action, errors) if "action" in table.by_name else {}
     if source and isinstance(settings, Settings) and (reason := find_hashing_reason(settings.action, settings.hash_in)):
         errors.call(require_hashable, source, needed_by=reason)
-    for name, each in lists.items():
-        if each.engine in ENGINES:  # Treasure Data runs several statements, but only one result would count
+    for name, each in {"query": source, **lists}.items():
+        if isinstance(each, Source) and each.query and each.engine in ENGINES:  # of several, one result would count
             errors.call(require_one_statement, each.query, name=name)
     errors.raise_any()
     assert settings, "its problem was raised"  # noqa: S101
