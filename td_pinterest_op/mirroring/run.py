@@ -118,17 +118,20 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         """Return this run's plan from the ledger. Messages of later job errors no longer say "Nothing was sent"."""
         rows = self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query(self.ledger.state))
         spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
-        proofs = []
+        proofs, others = [], set[bytes | None]()
         for ops, digests, numbers in rows.blocks:
-            if None in ops:
-                raise LimitError(
-                    f"another run has made a newer plan for audience {self.ledger.audience_id}. Nothing was sent. Run "
-                    "this task again"
-                )
+            others |= {None, b""}.intersection(ops)
             for op, spool in spools.items():
                 code = op.encode()
                 spool.add([*map(unhexlify, compress(digests, [each == code for each in ops]))])
             proofs += [number for op, number in zip(ops, numbers, strict=True) if op in PROOFS]
+        if b"" in others:  # once the other try settles its plan, the rows of both count
+            self.ledger.record_unsure_people(JOIN, LEAVE)
+        if others:
+            raise LimitError(
+                f"another run has made a newer plan for audience {self.ledger.audience_id}. Nothing was sent. Run this "
+                "task again"
+            )
         for spool in spools.values():
             spool.finish()
         written, to_send = sum(spool.unique_count for spool in spools.values()), self.figures.change_count
@@ -286,8 +289,7 @@ class PlanGuard:
         try:
             if self._wrote and (newer := self._ledger.find_newer_plan()):
                 self._newer = newer
-                for change in self._changes:
-                    self._ledger.record_unsure_people(change)
+                self._ledger.record_unsure_people(*self._changes)
         except ExportError as failure:
             error.extend(
                 f". If another run has made a newer plan since, the ledger lacks what this run has sent ({failure}): "
