@@ -86,8 +86,8 @@ class MirrorRun:
 
     def check_leavers(self) -> None:
         """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows."""
-        # Members who are no longer in the query, also if everybody is replaced.
-        leavers, figures, ratio = self._counts["leave"], self.figures, self.settings.max_leave_ratio
+        # Members who are no longer in the query, also if everybody is replaced. Changes of a killed run do not count.
+        leavers, figures, ratio = self._counts["leavers"], self.figures, self.settings.max_leave_ratio
         if self.ledger.state.settled and leavers > ratio * figures.members:
             raise LimitError(
                 f"{leavers:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
@@ -207,7 +207,6 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         """Store the counted people, values and changes of the run in `figures` and in the statistics."""
         row, stats, mode = self._counts, self.stats, choose_mode(self.ledger.state, self.settings)
         stats.columns = len(self._columns) + sum(column.is_array for column in self._columns)
-        replaces = mode == REPLACE
         stats.read, stats.invalid_rows, stats.hashed_values = row["row_count"], row["invalid_rows"], row["hashed"]
         stats.invalid_by_reason = Counter(withholding.parse_counts(row["rejected"]))
         stats.valid = row["given"] - stats.invalid_count
@@ -219,9 +218,9 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
             mode=mode,
             people=row["people"],
             members=row["members"],
-            joined=row["people"] if replaces else row["join"],
+            joined=row["people"] if mode == REPLACE else row["join"],
             resent=row["resent"],
-            left=0 if replaces else row["leave"],
+            left=0 if mode == REPLACE else row["leave"],
             unsure=stats.invalid_by_reason[Reason.UNSURE.value],
         )
 
