@@ -146,9 +146,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
 
     def settle_plan(self, customer_list_id: str) -> None:
         """Mark the plan in the ledger as settled, once all of it has been sent to Pinterest, and compact the ledger."""
-        self.jobs.outcome = (
-            ". The whole plan was sent, but is not yet settled in the ledger: the next run sends it again"
-        )
+        self.jobs.outcome = ". The whole plan was sent, but is not settled in the ledger: the next run sends it again"
         state, replaces = self.ledger.state, self.figures.mode == REPLACE
         ids: dict[str, Any] = {"ad_account_id": self.settings.ad_account_id, "customer_list_id": customer_list_id}
         mark = build_event_row_select("replaced" if replaces else "settled", plan=state.number, **ids)
@@ -185,10 +183,8 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
             with name_list_in_errors(name):
                 made = self.jobs.create_table(name, f"hash the list `{name}`", withholding.build_list_select(query))
             tables[name], self.stats.list_jobs[name] = made
-        counts = (
-            self.jobs.read_records("count the lists", withholding.build_list_counts_select(tables)) if tables else ()
-        )
-        list_stats = {row["list"]: _read_list_stats(row) for row in counts}
+        rows = self.jobs.read_records("count the lists", withholding.build_list_counts_select(tables)) if tables else ()
+        list_stats = {row["list"]: _read_list_stats(row) for row in rows}
         for name, stats in list_stats.items():
             check_list(name, stats, self.settings)
         warn_of_invalid_values(list_stats)

@@ -246,6 +246,52 @@ def test_audience_switched_while_its_plan_is_sent_is_an_error(mirror_world: Worl
     assert not mirror_world.run(2).succeeded
 
 
+def test_refused_removal_fails_the_run_and_is_repeated_by_the_next(mirror_world: World, audience_id: str) -> None:
+    refused = digest(people(1)[0])
+    mirror_world.pinterest.switches.poison = frozenset([refused])
+    mirror_world.set_people(people(200, first=10))
+    for day in (1, 2):
+        stopped = mirror_world.run(day)
+        assert not stopped.succeeded
+        assert "Pinterest refused to remove 1 record (400) from the audience" in stopped.output
+        assert digests(200, first=10) | {refused} == mirror_world.members(audience_id)
+    mirror_world.pinterest.switches.poison = frozenset()
+    assert mirror_world.run(3).succeeded
+    assert digests(200, first=10) == mirror_world.members(audience_id)
+    with mirror_world.count_sent() as sent:
+        assert mirror_world.run(4).succeeded
+    assert not sent
+
+
+@pytest.mark.parametrize(
+    ("killed", "settings", "found", "error"),
+    [
+        (people(300), {}, people(200), ""),
+        (people(165), {}, people(140), ""),
+        (people(200), {"rebuild": True}, people(150), "50 of 200 members would leave"),
+        (people(300), {"rebuild": True}, people(190), ""),
+        (people(300), {}, people(150), "50 of 200 members would leave"),
+    ],
+    ids=["joiners", "leavers", "rebuild", "joiners of a rebuild", "members next to joiners"],
+)
+def test_only_people_of_settled_plans_count_for_max_leave_ratio(
+    mirror_world: World,
+    audience_id: str,
+    killed: list[str],
+    settings: dict[str, Any],
+    found: list[str],
+    error: str,
+) -> None:
+    mirror_world.set_people(killed)
+    died = mirror_world.run(1, death=Death(step=5, how="after"), **settings)
+    assert "write the plan into the ledger" == died.steps[-1]
+    mirror_world.set_people(found)
+    for _ in range(2):
+        ran = mirror_world.run(2)
+        assert (not error, error in ran.output) == (ran.succeeded, True)
+    assert (digests(200) if error else {digest(person) for person in found}) == mirror_world.members(audience_id)
+
+
 def test_changed_ad_account_is_rejected(mirror_world: World, audience_id: str) -> None:
     mirror_world.sql(f"UPDATE {LEDGER} SET ad_account_id = '549755885999' WHERE ad_account_id IS NOT NULL")
     stopped = mirror_world.run(1)

@@ -11,8 +11,8 @@ from typing import cast
 from td_pinterest_op.audiences.actions.audience_action import ReadRecords, Step, get_list_id
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.create_once import wait_for_consistency
-from td_pinterest_op.audiences.customer_lists import find_list
-from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.audiences.customer_lists import find_list, parse_list_name
+from td_pinterest_op.errors import AudienceError, PinterestError
 from td_pinterest_op.mirroring.jobs import NEW, MirrorJobs
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACING, Ledger
 from td_pinterest_op.mirroring.plan import REPLACE, check_state
@@ -153,11 +153,14 @@ class Mirror(MembersAction):
         self._plan = run.write_plan(get_list_id(self._existing_audience))
         self._guard = PlanGuard(run=run, client=self._services.client, clock=self._services.timing.monotonic)
         self._stats.mirror = replace(run.figures, plan=run.ledger.state.number)
+        self._refused_leavers = 0
 
     def _send_changes(self, change: str) -> None:
         """Send the people of the plan who join the audience (`change`: JOIN) or leave it (LEAVE)."""
         with self._guard.watch(change):
             self._send_records(self._existing_audience, self._plan[change], adds=change == JOIN)
+        if change == LEAVE:
+            self._refused_leavers = self._stats.refused
 
     def _send_replacement(self) -> None:
         """Fill a new customer list with all people of the plan, and switch the audience from its old list to it."""
@@ -175,6 +178,11 @@ class Mirror(MembersAction):
         """Mark the plan in the ledger as sent, and compact the ledger. Raises LimitError if there is a newer plan."""
         with self._guard.watch():
             self._guard.require_newest()
+        if refused := self._refused_leavers:
+            raise PinterestError(
+                f"Pinterest refused to remove {format_count(refused, 'record')} (400) from the audience. All else was "
+                "sent; the next run sends the plan again. If that fails too, set rebuild: true for one run"
+            )
         self._mirror.settle_plan(self._stats.customer_list_id or "")
 
 
