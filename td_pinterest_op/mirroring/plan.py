@@ -8,8 +8,6 @@ from td_pinterest_op.withholding.sql import build_counts_sql
 
 REPLACE, DIFFERENCE = "replace", "difference"
 _DAY = 86_400_000  # milliseconds
-# Where Pinterest demands a record, an empty list has one that belongs to nobody.
-_NOBODY = 1
 _REBUILD = "set rebuild: true for one run to replace the people of the audience and start the ledger again"
 _WITHHELD = "({})".format(", ".join(f"'{why}'" for why in WITHHELD))
 # The counts of a change: digests; values, hashed values, rows, and rows with an invalid value; rows of the ledger.
@@ -23,11 +21,11 @@ def choose_mode(state: LedgerState, settings: Settings) -> str:
     return REPLACE if settings.rebuild or must_replace else DIFFERENCE
 
 
-def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str, people: int) -> None:
+def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str, people: int | None) -> None:
     """Raise LimitError if the ledger is of another ad account or customer list, or a first run would remove people.
 
-    `customer_list_id`, `people`: the audience's list and size at Pinterest. A run that replaces everybody needs no
-    ledger.
+    `customer_list_id`, `people`: the audience's list at Pinterest, and the number of people in it; None if unknown. A
+    run that replaces everybody needs no ledger.
     """
     if state.settled and choose_mode(state, settings) == DIFFERENCE:
         if state.ad_account_id not in ("", settings.ad_account_id):
@@ -43,10 +41,11 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
             )
     # A first replace that was not settled was allowed.
     is_first = not state.settled and not state.replacing
-    if is_first and people > _NOBODY and not settings.rebuild and settings.begin is None:
+    if is_first and (people is None or people > 0) and not settings.rebuild and settings.begin is None:
+        has = "may have people: how many is not known" if people is None else f"already has {people:,} people"
         raise LimitError(
-            f"the mirror has not filled this audience yet, but the audience already has {people:,} people. Nothing was "
-            "sent. Set begin: replace to replace them with the people of the query, or begin: adopt to keep them"
+            f"the mirror has not filled this audience yet, but the audience {has}. Nothing was sent. Set begin: "
+            "replace to replace them with the people of the query, or begin: adopt to keep them"
         )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from td_pinterest_op.records.prepared import compute_fingerprint
 from tests import guard
 from tests.campaigns import campaign
 from tests.emulators.td import JobFault
@@ -389,6 +390,36 @@ def test_list_of_device_ids_has_their_type(mirror_world: World) -> None:
     behind = mirror_world.pinterest.lists[mirror_world.pinterest.audiences[audience_id].rule["customer_list_id"]]
     assert "IDFA" == behind.list_type
     assert {digest(one.upper()) for one in ids} == mirror_world.members(audience_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "counters", "size", "stops_at"),
+    [
+        ("Shop's", 60, True, 1, "already has 60 people"),
+        ("Shop's", 60, True, None, "already has 60 people"),
+        ("Shop's", 60, True, 70, "already has 70 people"),
+        ("Shop's", 60, False, 1, "already has 1 people"),
+        ("Shop's", 60, False, 0, "may have people: how many is not known"),
+        ("Shop's", 1, True, 0, "already has 1 people"),
+        ("Shop's", 0, True, 0, ""),
+        ("Shop's (td 0a0a0a0a 12 0b0b0b0b)", 1, True, 0, "already has 1 people"),
+        (f"Shop's (td 0a0a0a0a - {compute_fingerprint()})", 0, False, None, ""),
+        (f"Shop's (td 0a0a0a0a - {compute_fingerprint()})", 1, True, 0, "already has 1 people"),
+        ("Shop's (td 0a0a0a0a - 0b0b0b0b)", 1, True, 0, ""),
+        ("Shop's (td 0a0a0a0a - 0b0b0b0b)", 2, True, 0, "already has 1 people"),
+    ],
+)
+def test_first_run_without_begin_stops_if_the_audience_may_have_people(
+    mirror_world: World, name: str, members: int, counters: bool, size: int | None, stops_at: str
+) -> None:
+    audience_id = mirror_world.audience(people(members, first=1000))
+    audience = mirror_world.pinterest.audiences[audience_id]
+    mirror_world.pinterest.lists[audience.rule["customer_list_id"]].name = name
+    mirror_world.pinterest.switches.upload_counters, audience.size = counters, size
+    mirror_world.set_people(people(200))
+    ran = mirror_world.run(0, begin=None)
+    assert (not stops_at, stops_at in ran.output) == (ran.succeeded, True), ran.output[-2000:]
+    assert (digests(members, first=1000) if stops_at else digests(200)) == mirror_world.members(audience_id)
 
 
 def test_first_run_with_present_members_stops_until_begin_is_set(mirror_world: World) -> None:

@@ -21,7 +21,7 @@ from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.plan import check_rows
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.stats import MirrorFigures, format_count
+from td_pinterest_op.stats import SUPPRESS, MirrorFigures, format_count
 from td_pinterest_op.treasure_data.job import Source
 
 
@@ -71,13 +71,21 @@ class Mirror(MembersAction):
             self._mirror = run
             run.ledger.read_state(now=self._services.timing.now(), may_create=not settings.dry_run)
             if audience:
-                used = find_list(self._api, audience)
-                people = audience.size or (used and used.uploaded) or 0
-                check_state(run.ledger.state, settings, customer_list_id=get_list_id(audience), people=people)
+                people, list_id = self._count_people(audience), get_list_id(audience)
+                check_state(run.ledger.state, settings, customer_list_id=list_id, people=people)
             run.compare_with_ledger()
             check_rows(settings, self._stats)
             run.check_leavers()
             yield PreparedRecords()  # the steps read the records, once the plan is in the ledger
+
+    def _count_people(self, audience: Audience) -> int | None:
+        """Return how many people may be in an audience, or None if that is unknown: a new audience has the size 0."""
+        used = find_list(self._api, audience)
+        name = parse_list_name(used.name) if used else None
+        dummies = name.initial_count if name else None  # None, unless this operator created the list empty
+        if not used or (used.uploaded, dummies) == (None, None):
+            return audience.size or None
+        return max(audience.size or 0, used.uploaded or 0) - (dummies or 0)
 
     def _open_mirror_run(self) -> MirrorRun:
         """Return a `MirrorRun` on the ledger that the settings name. The caller must close the run."""
@@ -103,6 +111,9 @@ class Mirror(MembersAction):
             f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {changes.people:,} people, "
             f"{changes.members:,} members; {planned}"
         )
+        is_adopted = changes.mode != REPLACE and self._mirror.ledger.state.may_have_unknown_people
+        if is_adopted and SUPPRESS in self._stats.list_jobs:
+            compared += "; adopted people who opted out remain in the audience: pinterest_erase.dig removes them"
         if changes.mode != REPLACE and not changes.change_count:
             return [Step(description=f"no change: {compared}", run=self._mirror.compact_ledger)]
         creates = f'create audience "{self._new_name}" without people'
