@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 TASK_PARAMETERS = ("query", "database", "engine", "job_id", *LISTS)
 """The parameters that an export reads; digdag passes on every other parameter of the workflow as well."""
 
+_ENDING = re.compile(r"(?<=s)(?:ions?|ing|ed)$")  # of suppression
+# Names of variables that resemble a parameter by chance.
+_COMMON_WORDS = frozenset({"constant", "content", "contents", "dataset", "engineer"})
 _MAXIMUM_UNKNOWN_KEYS = 20
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
@@ -300,16 +303,19 @@ def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[An
     return {name: value for name, value in settings.items() if name not in added}
 
 
-def find_misspelt_parameters(names: Iterable[object]) -> Mapping[str, str]:
+def find_misspelt_parameters(
+    names: Iterable[object], *, parameters: Iterable[str] = TASK_PARAMETERS
+) -> Mapping[str, str]:
     """Return the names that look like misspelt task parameters, with the parameter that each resembles.
 
-    Two kinds of names are not misspelt: a workflow's variable that contains a parameter's name (`td_database`), and a
-    name that resembles a parameter which is also in `names`.
+    Three kinds of names are not misspelt: a workflow's variable that contains a parameter's name (`td_database`), a
+    common word, and a name that resembles a parameter which is also in `names`.
     """
     keys = {name for name in names if isinstance(name, str)}
-    left = [name for name in TASK_PARAMETERS if name not in keys]
-    near = {name: find_nearest(name.lower(), left, cutoff=0.8) for name in keys.difference(TASK_PARAMETERS)}
-    return {name: meant for name, meant in sorted(near.items()) if meant and meant not in name.split("_")}
+    left = [name for name in parameters if name not in keys]
+    words = {name: _ENDING.sub("", name.lower()) for name in keys.difference(parameters, _COMMON_WORDS)}
+    near = {name: find_nearest(word, left, cutoff=0.8) for name, word in words.items()}
+    return {name: meant for name, meant in sorted(near.items()) if meant and f"_{meant}_" not in f"_{name}_"}
 
 
 def _is_showable_name(name: object) -> TypeGuard[str]:
