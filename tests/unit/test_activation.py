@@ -43,7 +43,7 @@ def settings(*, later: str | None = "add", **params: Any) -> dict[str, Any]:
         (
             "add",
             {"audience_name": "VIP", "td_x": 1, "_v": 3, "dry_run": ""},
-            {"action": CREATE, "audience_name": "VIP", "if_exists": "add", "dry_run": ""},
+            {"action": CREATE, "audience_name": "VIP", "if_exists": "add", "dry_run": None},
         ),
         ("add", {"audience_id": "7"}, {"action": ADD, "audience_id": "7"}),
         ("add", {"audience_id_add_people": "7"}, {"action": ADD, "audience_id_add_people": "7"}),
@@ -107,8 +107,8 @@ def test_invalid_activation_is_an_error_that_names_the_problem(params: dict[str,
 
 def test_a_setting_of_the_console_is_used_and_a_blank_one_lifts_nothing(caplog: pytest.LogCaptureFixture) -> None:
     own = OWN | {"dry_run": True, "max_records": 9}
-    given = settings(console={"max_records": "5", "dry_run": ""}, result_settings=own)
-    assert ("5", True) == (given["max_records"], given["dry_run"])
+    given = settings(console={"max_records": "5", "dry_run": "", "control": " "}, result_settings=own)
+    assert ("5", True, None) == (given["max_records"], given["dry_run"], given["control"])
     assert "the console overrides the task's max_records" in caplog.text
 
 
