@@ -75,7 +75,7 @@ def require_one_statement(query: str) -> str:
     end = pieces.index(";") if ";" in pieces else len(pieces)
     if any(not piece.isspace() and not piece.startswith((";", "--", "/*")) for piece in pieces[end:]):
         raise SettingsError(
-            "the query has several statements, but the warehouse can hash the result of only one: leave out the others"
+            "the query has several statements, but only the result of one can be exported: leave out the others"
         )
     return "".join(pieces[:end]).strip()
 
