@@ -199,10 +199,11 @@ def check_history(server: str) -> Iterator[str]:
     session, failed = test_history.SESSION, test_history.FAILED | {"audience_id": "12", "error": test_history.NASTY}
     seen = session | dict(build_follow_up_row(test_history.AUDIENCE)) | {"ad_account_id": "5"}
     about = {name: failed[name] for name in ("session_uuid", "attempt_id")}
-    for _ in range(2):
+    for or_success in (False, True):
         ask(build_create_statements(table))
         ask(build_insert_statement(table, [session | dict(build_run_row(statistics())), seen]))
-        ask(build_insert_statement(table, [failed], unless=build_failures_query(table, **about)))
+        unless = build_failures_query(table, **about, or_success=or_success)
+        ask(build_insert_statement(table, [failed], unless=unless))
     lift_row = session | dict(build_lift_row({"summary": test_history.NASTY, "split_p": 0.5}))
     ask(build_insert_statement(table, [lift_row]))
     expected: dict[str, tuple[str, list[object]]] = {
