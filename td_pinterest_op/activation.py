@@ -12,15 +12,17 @@ from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Create, Mirr
 from td_pinterest_op.audiences.request import extend_task, read_settings
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
+from td_pinterest_op.records.sql import require_one_statement
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.parse import drop_console_keys
+from td_pinterest_op.settings.parse import drop_console_keys, find_misspelt_parameters
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.process import TaskProcess
 
 _IDS = {"audience_id", *(each.action.audience_id for each in ACTIONS if each.action.audience_id)}
-_TABLE = re.compile(r"\bactivation_actions_table\b")  # in a query
+_TABLE = re.compile(r"\bactivation_actions_table\b", re.IGNORECASE)  # in a query
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_]+\.[A-Za-z0-9_]+")
+PARAMETERS = ("later_runs", "segment_name", "activation_actions_db", "activation_actions_table")  # an activation's own
 
 # The values of the parameter `later_runs`: the action for an audience that the settings name by id, and by name.
 LATER_RUNS = {
@@ -46,6 +48,8 @@ def add_activation_settings(task: workflow.Task) -> workflow.Task:
     replace or mirror) is the change of an existing audience. Without this parameter, the settings may name any action.
     Raises SettingsError.
     """
+    for name, meant in find_misspelt_parameters(task.params, PARAMETERS).items():
+        raise SettingsError(f"{name} is not a parameter of an activation; did you mean {meant}?", key=name)
     console = read_settings(task.params.get("result_connection_settings"), place="the console")
     extended = extend_task(task, "the console", drop_console_keys(console, EXPORT), {})
     settings = extended.params["result_settings"]
@@ -109,5 +113,5 @@ def _define_table(sql: str, task: workflow.Task) -> str:
             "activation_actions_table to the names of the database and the table that the query reads",
             key="query",
         )
-    people = sql.rstrip().removesuffix(";")
+    people = require_one_statement(sql)
     return f"WITH activation_actions_table AS (SELECT * FROM {whole})\nSELECT * FROM (\n{people}\n) AS people"  # noqa: S608

@@ -176,10 +176,12 @@ def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> 
     place = f"entry {name}"
     others = {key: value for key, value in entry.items() if key not in ENTRY_KEYS}
     settings, params = split_parameters(others, place=place)
-    if "segment" in entry:
-        if not {"query", "job_id"}.isdisjoint(params):
-            raise SettingsError(f"{place} has both a segment and a query or job_id: leave one of them out")
-        segment, column = str(entry["segment"]).strip(), str(entry.get("column") or "email").strip()
+    has_rows = not {"query", "job_id"}.isdisjoint(params)
+    segment, column = (str(entry.get(key) or "").strip() for key in ("segment", "column"))
+    if segment and has_rows:
+        raise SettingsError(f"{place} has both a segment and a query or job_id: leave one of them out")
+    if "segment" in entry and not has_rows:  # a blank one must not export the task's rows
+        column = column or "email"
         if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column):
             raise SettingsError(
                 f"{place}: segment must be a table, such as cdp_audience_1.vip, and column must be the name of a column"

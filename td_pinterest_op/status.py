@@ -4,6 +4,7 @@ It reads audiences, checks them against limits, and writes nothing to Pinterest.
 """
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -122,13 +123,14 @@ class AudienceState:
         broken = [f"its status is {self.status}"] if self.status in settings.fail_on else []
         if self.condition is Condition.MATCHING or self.size is None:
             return broken
-        smallest, max_drop = settings.min_size, settings.max_drop_ratio
+        smallest, max_drop, before = settings.min_size, settings.max_drop_ratio, previous_size or 0
         if smallest is not None and self.size < smallest:
             broken.append(f"it has {self.size:,} people, fewer than min_size ({smallest:,})")
-        if max_drop is not None and previous_size and self.size < previous_size * (1 - max_drop):
+        least = 0 if max_drop is None else math.ceil(round(before * (1 - max_drop), 6))  # 1 - 0.7 is not 0.3 (float)
+        if self.size < least:
             broken.append(
-                f"its size fell from {previous_size:,} to {self.size:,} people, by "
-                f"{(previous_size - self.size) / previous_size:.0%}: more than max_drop_ratio allows ({max_drop})"
+                f"its size fell from {before:,} to {self.size:,} people, by {(before - self.size) / before:.0%}: "
+                f"max_drop_ratio ({max_drop}) allows no fewer than {least:,}"
             )
         return broken
 

@@ -96,7 +96,7 @@ def extend_task(
     if replaced:
         log.info("%s overrides the task's %s", place, ", ".join(replaced))
     own = {name: value for name, value in task.params.items() if name not in _ROWS or _ROWS.isdisjoint(params)}
-    return replace(task, params={**own, **params, "result_settings": {**settings, **shared, **new}})
+    return replace(task, params={**own, **params, "result_settings": {**dict.fromkeys(settings), **shared, **new}})
 
 
 def read_task_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Rows | None = None) -> TaskRequest[_S]:

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 TASK_PARAMETERS = ("query", "database", "engine", "job_id", *LISTS)
 """The parameters that an export reads; digdag passes on every other parameter of the workflow as well."""
 
+_ENDING = re.compile(r"(?<=s)(?:ions?|ing|ed)$")  # of suppression
+_COMMON_WORDS = frozenset({"constant", "content", "contents", "dataset", "engineer"})  # near a parameter by chance
 _MAXIMUM_UNKNOWN_KEYS = 20
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
@@ -58,6 +60,7 @@ class ParsedSettings:
     given_values: dict[str, Any] = field(default_factory=dict)  # by name or alias; None for a wrong value
     secrets: dict[str, str] = field(default_factory=dict)  # by setting: the workflow secret with its value
     lost_digits: list[str] = field(default_factory=list)  # the keys of ids that may have lost digits
+    blank: list[str] = field(default_factory=list)  # settings that would restrict what is sent, but are blank text
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -108,15 +111,15 @@ def build_settings(parsed: ParsedSettings) -> Any:
         if key.single:
             values[key.name] = values[key.name] or (values[key.single],)
             values[key.single] = values[key.name][0]
-    lost_digits, unused = ", ".join(parsed.lost_digits), ", ".join(parsed.unused_keys)
+    lost_digits, unused, blank = map(", ".join, (parsed.lost_digits, parsed.unused_keys, parsed.blank))
     lost_digits_warning = lost_digits and f"{_LOST_DIGITS}: {lost_digits}"
-    warnings = [lost_digits_warning]
+    warnings = [lost_digits_warning, blank and f"these settings are blank, and so have no effect: {blank}"]
     if action:
         values |= {key.name: key.default for key in keys if not key.is_used_by(action)}
         values |= {"action": action, "audience_id": known.get(action.audience_id or "") or values["audience_id"]}
         if action.least_records and "min_records" not in parsed.given_values:
             values["min_records"] = min(action.least_records, values["max_records"] or action.least_records)
-        warnings = [unused and f"{action.name} does not use these settings: {unused}", lost_digits_warning]
+        warnings.insert(0, unused and f"{action.name} does not use these settings: {unused}")
     return table.settings_class(
         **values,
         refresh_token_secret=parsed.secrets.get("refresh_token"),
@@ -155,6 +158,8 @@ def parse_values(raw: object, *, table: SettingsTable[Any], environ: Mapping[str
     for name, key in sorted(table.by_name.items(), key=lambda item: not item[1].is_credential):
         if key.is_credential or not is_left_out(mapping.get(name)):
             parsed.given_values[name] = _read_value(parsed, name, mapping.get(name), environ)
+        elif key.restricts and mapping.get(name) is not None:
+            parsed.blank.append(name)
     _check_unknown_keys(parsed, mapping)
     for key in table.settings:
         _check_setting(parsed, key)
@@ -193,13 +198,13 @@ def _find_secret_name(setting: Setting, raw: object) -> str | None:
     """Return which secret a setting's value `raw` names, or None. Raises WrongValueError for a malformed reference."""
     if is_left_out(raw):  # a credential, which then has a secret of its own
         return setting.secret
-    if not isinstance(raw, str) or "${secret:" not in raw:
+    if not isinstance(raw, str) or not re.search(r"\$\{\s*secret:", raw):
         return None
     if reference := _SECRET_REFERENCE.fullmatch(raw.strip()):
         return reference[1]
     raise WrongValueError(
-        "the reference to a secret must be the whole value, and the secret's name may contain only letters, digits, "
-        "dots and dashes"
+        "the reference to a secret must be the whole value, without a space before `secret:`, and the secret's name "
+        "may contain only letters, digits, dots and dashes"
     )
 
 
@@ -291,25 +296,26 @@ def _check_records_setting(parsed: ParsedSettings) -> None:
 
 
 def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
-    """Return the settings without unknown keys that Audience Studio's console adds. Logs a warning with these keys."""
+    """Return the settings of Audience Studio's console, None for blank ones, without the keys that it adds (logged)."""
     unknown = [name for name in settings if name not in table.by_name and _is_showable_name(name)]
     added = list(filter(_ADDED_BY_CONSOLE.fullmatch, unknown))
     if added:
         text = "the settings from the console have keys that this operator does not know, which are ignored: %s"
         log.warning(text, ", ".join(added))
-    return {name: value for name, value in settings.items() if name not in added}
+    return {name: None if is_left_out(value) else value for name, value in settings.items() if name not in added}
 
 
-def find_misspelt_parameters(names: Iterable[object]) -> Mapping[str, str]:
+def find_misspelt_parameters(names: Iterable[object], parameters: Iterable[str] = TASK_PARAMETERS) -> dict[str, str]:
     """Return the names that look like misspelt task parameters, with the parameter that each resembles.
 
-    Two kinds of names are not misspelt: a workflow's variable that contains a parameter's name (`td_database`), and a
-    name that resembles a parameter which is also in `names`.
+    Three kinds of names are not misspelt: a workflow's variable that contains a parameter's name (`td_database`), a
+    common word, and a name that resembles a parameter which is also in `names`.
     """
     keys = {name for name in names if isinstance(name, str)}
-    left = [name for name in TASK_PARAMETERS if name not in keys]
-    near = {name: find_nearest(name.lower(), left, cutoff=0.8) for name in keys.difference(TASK_PARAMETERS)}
-    return {name: meant for name, meant in sorted(near.items()) if meant and meant not in name.split("_")}
+    left = [name for name in parameters if name not in keys]
+    words = {name: _ENDING.sub("", name.lower()) for name in keys.difference(parameters, _COMMON_WORDS)}
+    near = {name: find_nearest(word, left, cutoff=0.8) for name, word in words.items()}
+    return {name: meant for name, meant in sorted(near.items()) if meant and f"_{meant}_" not in f"_{name}_"}
 
 
 def _is_showable_name(name: object) -> TypeGuard[str]:

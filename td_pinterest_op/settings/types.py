@@ -88,7 +88,7 @@ def has_lost_digits(value: object) -> bool:
 
 def suggest_word(word: str, words: Iterable[str]) -> str:
     """Return "; did you mean …?" with the most similar of `words`, or "" if none is similar."""
-    near = find_nearest(_fold_word(word), words, cutoff=0.6)
+    near = find_nearest(_fold_word(word), words, cutoff=0.65)
     return f"; did you mean {near}?" if near else ""
 
 

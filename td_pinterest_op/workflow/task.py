@@ -103,9 +103,9 @@ class Task:
                 "there is no TD_API_KEY: set the workflow's secret td.apikey, and give it to the task as TD_API_KEY, "
                 "under its _env (config/environment.yml has the line)"
             )
-        if len(key) > LONGEST_SECRET:
+        if not re.fullmatch(f"[!-~]{{1,{LONGEST_SECRET}}}", key):
             raise SettingsError(
-                f"TD_API_KEY is longer than the {LONGEST_SECRET} characters allowed for a secret: check td.apikey"
+                f"TD_API_KEY has characters other than visible ASCII, or more than {LONGEST_SECRET}: check td.apikey"
             )
         return Secret(key)
 

@@ -139,7 +139,9 @@ def test_follow_up_compares_a_shrinking_audience_with_its_last_size_in_the_histo
     held.size = 1000
     ran = run("pinterest_status")
     assert not ran.succeeded
-    assert "its size fell from 4,000 to 1,000 people, by 75%: more than max_drop_ratio allows (0.5)" in ran.log
+    assert (
+        "its size fell from 4,000 to 1,000 people, by 75%: max_drop_ratio (0.5) allows no fewer than 2,000" in ran.log
+    )
 
 
 def test_follow_up_knows_the_members_of_a_replace_until_people_are_added(

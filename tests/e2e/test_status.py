@@ -98,7 +98,7 @@ def test_members_are_known_from_the_history_until_the_list_changes(
         ({"min_size": "121"}, "fewer than min_size"),
         ({"max_drop_ratio": 0.5, "history": "crm.pinterest_history"}, None),
         ({"max_drop_ratio": 0.1}, None),
-        ({"max_drop_ratio": 0.1, "history": "crm.pinterest_history"}, "more than max_drop_ratio"),
+        ({"max_drop_ratio": 0.1, "history": "crm.pinterest_history"}, "max_drop_ratio (0.1) allows no fewer than"),
         ({"fail_on": ["READY"]}, "its status is READY"),
     ],
 )

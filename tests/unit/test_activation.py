@@ -43,7 +43,7 @@ def settings(*, later: str | None = "add", **params: Any) -> dict[str, Any]:
         (
             "add",
             {"audience_name": "VIP", "td_x": 1, "_v": 3, "dry_run": ""},
-            {"action": CREATE, "audience_name": "VIP", "if_exists": "add", "dry_run": ""},
+            {"action": CREATE, "audience_name": "VIP", "if_exists": "add", "dry_run": None},
         ),
         ("add", {"audience_id": "7"}, {"action": ADD, "audience_id": "7"}),
         ("add", {"audience_id_add_people": "7"}, {"action": ADD, "audience_id_add_people": "7"}),
@@ -94,6 +94,14 @@ def test_setting_that_contradicts_later_runs_is_an_error(
     [
         ({"later": "append"}, "later_runs must be one of add, replace, mirror"),
         ({"later": ""}, "later_runs must be one of"),
+        (
+            {"later": None, "later_run": "replace"},
+            "later_run is not a parameter of an activation; did you mean later_r",
+        ),
+        (
+            {"later": None, "Late_Runs": "replace"},
+            "Late_Runs is not a parameter of an activation; did you mean later_r",
+        ),
         ({"segment_name": " "}, "the audience has no name"),
         ({"console": "[1]"}, "the console: must be a mapping, not a string of 3 characters"),
         ({"console": "{"}, "the console: a string of 1 character is neither valid JSON nor valid YAML"),
@@ -107,8 +115,8 @@ def test_invalid_activation_is_an_error_that_names_the_problem(params: dict[str,
 
 def test_a_setting_of_the_console_is_used_and_a_blank_one_lifts_nothing(caplog: pytest.LogCaptureFixture) -> None:
     own = OWN | {"dry_run": True, "max_records": 9}
-    given = settings(console={"max_records": "5", "dry_run": ""}, result_settings=own)
-    assert ("5", True) == (given["max_records"], given["dry_run"])
+    given = settings(console={"max_records": "5", "dry_run": "", "control": " "}, result_settings=own)
+    assert ("5", True, None) == (given["max_records"], given["dry_run"], given["control"])
     assert "the console overrides the task's max_records" in caplog.text
 
 
@@ -124,6 +132,8 @@ def test_a_setting_of_the_console_is_used_and_a_blank_one_lifts_nothing(caplog: 
             "SELECT email FROM activation_actions_table\n) AS people",
         ),
         ("SELECT email FROM activation_actions_table", "other_db.t", "(SELECT * FROM other_db.t)"),
+        ("SELECT email FROM ACTIVATION_ACTIONS_TABLE", "t", "AS (SELECT * FROM cdp_audience_1.t)\nSELECT * FROM ("),
+        ("SELECT 'a; -- b' FROM activation_actions_table; -- c\n/* d; */\n", "t", "_table\n) AS people"),
     ],
 )
 def test_query_may_name_the_table_of_the_activation(query: str, table: str, expected: str | None) -> None:

@@ -43,6 +43,8 @@ def outcome(services: Services, listed: object, **params: Any) -> dict[str, Any]
         ({"query": None, "job_id": 7, "segment": "vip"}, "entry vip has both a segment and a query or job_id"),
         ({"job_id": 7}, "the task has both job_id and query"),
         ({"query": None, "segment": "a; DROP TABLE b"}, "entry vip: segment must be a table"),
+        ({"query": None, "segment": " "}, "entry vip: segment must be a table"),
+        ({"query": " ", "segment": None}, "query of the task is blank"),
         ({"query": None, "segment": "vip", "column": "a, b"}, "entry vip: segment must be a table"),
         ({"query": "queries/none.sql"}, "query: there is no file queries/none.sql in the project"),
         ({"supress": "queries/opt_outs.sql"}, "supress: is unknown; did you mean suppress?"),
@@ -103,11 +105,23 @@ def test_an_entry_exports_its_segment_and_keeps_to_its_share_of_the_requests(
     share: int,
 ) -> None:
     services.td.create("sandbox", "vip", [{"email": person} for person in people(3)])
-    listed = entry(query=None, segment="sandbox.vip", audience_id=services.audience())
+    listed = entry(query=None, segment="sandbox.vip", column=" ", audience_id=services.audience())
     stored = outcome(services, listed | {"requests_per_minute": requests_per_minute}, concurrent=concurrent)
     assert stored["ok"], stored["error"]
     assert 3 == stored["statistics"]["records"]["sent"]
     assert f"at most {share} a minute" in caplog.text
+
+
+def test_blank_keys_of_an_entry_override_nothing_and_give_no_warning(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    services.td.create("sandbox", "vip", [{"email": person} for person in people(3)])
+    blanks = {"segment": " ", "column": "", "dry_run": "", "max_records": " "}
+    listed = entry(query="SELECT email FROM vip", audience_id=services.audience(), **blanks)
+    shared = {"type": "pinterest", "audience_type": "customer_list", "dry_run": True, "control": ""}
+    stored = outcome(services, listed, result_settings=shared)
+    assert (True, 3) == (stored["statistics"]["dry_run"], stored["statistics"]["rows"]["read"])
+    assert "these settings are blank, and so have no effect: control\n" in caplog.text
 
 
 @pytest.mark.parametrize("concurrent", [0, "four", 1.5, True, [4]])

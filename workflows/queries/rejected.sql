@@ -48,13 +48,13 @@ SELECT *, CASE
       ELSE l0 END
     WHEN regexp_like(t0, '\A([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40})\z') THEN 'unsupported_hash'
     WHEN length(to_hex(to_utf8(l0))) > 508 THEN 'too_long'
-    WHEN regexp_like(t0, '[\x{0}-\x{20}\x{2c}\x{7f}-\x{a0}\x{1680}\x{180e}\x{2000}-\x{200f}\x{2028}-\x{202f}\x{205f}-\x{2064}\x{2066}-\x{2069}\x{3000}\x{feff}]') THEN 'contains_separator'
+    WHEN regexp_like(t0, '[\x{0}-\x{20}\x{2c}\x{7f}-\x{a0}\x{ad}\x{34f}\x{61c}\x{115f}-\x{1160}\x{1680}\x{17b4}-\x{17b5}\x{180b}-\x{180f}\x{2000}-\x{200f}\x{2028}-\x{202f}\x{205f}-\x{206f}\x{3000}\x{3164}\x{fe00}-\x{fe0f}\x{feff}\x{ffa0}\x{fff9}-\x{fffb}\x{e0001}]') THEN 'contains_separator'
     WHEN NOT regexp_like(l0, '\A[^@]+@[^@.]+(\.[^@.]+)+\z') THEN 'not_an_email'
     WHEN regexp_like(t0, '[\x{3a3}\x{2c2f}\x{2c5f}\x{a7c0}\x{a7c1}\x{a7cb}-\x{a7dc}\x{10570}-\x{105bf}\x{10d50}-\x{10d85}]') THEN 'unsure'
     ELSE lower(to_hex(sha256(to_utf8(l0)))) END AS a0
 FROM (SELECT *, lower(replace(t0, U&'\0130', U&'i\0307')) AS l0
 FROM (SELECT *,
-  trim(BOTH U&'\0009\000a\000b\000c\000d\001c\001d\001e\001f \0085\00a0\1680\180e\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\200b\200c\200d\200e\200f\2028\2029\202a\202b\202c\202d\202e\202f\205f\2060\2061\2062\2063\2064\2066\2067\2068\2069\3000\feff' FROM CAST(c0 AS varchar)) AS t0
+  trim(BOTH U&'\0009\000a\000b\000c\000d\001c\001d\001e\001f \0085\00a0\00ad\034f\061c\115f\1160\1680\17b4\17b5\180b\180c\180d\180e\180f\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\200b\200c\200d\200e\200f\2028\2029\202a\202b\202c\202d\202e\202f\205f\2060\2061\2062\2063\2064\2065\2066\2067\2068\2069\206a\206b\206c\206d\206e\206f\3000\3164\fe00\fe01\fe02\fe03\fe04\fe05\fe06\fe07\fe08\fe09\fe0a\fe0b\fe0c\fe0d\fe0e\fe0f\feff\ffa0\fff9\fffa\fffb\+0e0001' FROM CAST(c0 AS varchar)) AS t0
 FROM (
 SELECT * FROM (
 SELECT email, customer_id FROM people WHERE opted_in

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from td_pinterest_op.activation import LATER_RUNS
+from td_pinterest_op.activation import PARAMETERS as ACTIVATION_PARAMETERS
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS
 from td_pinterest_op.cli.lint import project, structure
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, Value, walk_tasks
@@ -15,7 +16,6 @@ from td_pinterest_op.cli.lint.settings import MANY, OPERATORS, TABLES, check_aud
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.sql import find_hashing_reason, require_hashable
 from td_pinterest_op.settings.parse import TASK_PARAMETERS, find_misspelt_parameters
-from td_pinterest_op.settings.table import SettingsTable
 from td_pinterest_op.settings.types import find_nearest, has_lost_digits
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.workflow import task as workflow_task
@@ -84,7 +84,7 @@ def _check_operator(dig: DigFile, task: Task, earlier_tasks: list[Task]) -> None
     if command and written not in OPERATORS:
         suggestion = f"did you mean {name}?" if name else f"an export is {EXPORT_OPERATOR}"
         dig.add_error(command, "class", f"{written} is not an operator of td_pinterest_op: {suggestion}")
-    _check_parameters(dig, task, TABLES.get(name))
+    _check_parameters(dig, task, name)
     environ = read_task_environ(dig, task)
     if name == MANY:
         check_audience_entries(dig, task, environ)
@@ -106,10 +106,12 @@ def _check_operator(dig: DigFile, task: Task, earlier_tasks: list[Task]) -> None
         _check_source(dig, task, environ, earlier_tasks, needed_by=needed_by)
 
 
-def _check_parameters(dig: DigFile, task: Task, table: SettingsTable[Any] | None) -> None:
+def _check_parameters(dig: DigFile, task: Task, operator: str) -> None:
     """Add findings about misspelt parameters, settings outside `result_settings`, and an invalid `later_runs`."""
-    for key, near in find_misspelt_parameters([*task.value.mapping, *task.exported]).items():
-        message = f"{key} is not a parameter of an export; did you mean {near}?"
+    table, own = TABLES.get(operator), ACTIVATION_PARAMETERS if operator.endswith("PinterestActivation") else ()
+    names = [*task.value.mapping, *task.exported]
+    for key, near in find_misspelt_parameters(names, [*TASK_PARAMETERS, *own]).items():
+        message = f"{key} is not a parameter of this task; did you mean {near}?"
         dig.add_error(task.value.get(key) or task.value, "unknown-parameter", message)
     for key, value in task.value.mapping.items() if table else ():
         if table and key in table.by_name and key not in {*TASK_PARAMETERS, "history"}:

@@ -66,6 +66,12 @@ def check_settings(
     if has_audience and known.get("expected_audience_name") == _TEMPLATE_NAME:
         dig.add_error(written.get("expected_audience_name") or written, "placeholder", _FILL_IN_NAME)
     _add_unused_findings(dig, written, parsed)
+    for name in parsed.blank:
+        dig.add_warning(
+            written.get(name) or written,
+            "blank-setting",
+            f"{name} is blank and has no effect: give it a value, or remove the line",
+        )
     return {name: value for name, value in parsed.values.items() if name not in unknown}
 
 

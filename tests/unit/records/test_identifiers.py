@@ -1,11 +1,21 @@
 import hashlib
 import sys
+import unicodedata
 from collections.abc import Sequence
 
 import pytest
 
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.identifiers.types import _WHITE_SPACE, EMAIL, IDFA, LIST_TYPES, MAID, PLACEHOLDERS, IdentifierType
+from td_pinterest_op.identifiers.types import (
+    _WHITE_SPACE,
+    EMAIL,
+    IDFA,
+    LIST_TYPES,
+    MAID,
+    PLACEHOLDERS,
+    TRIMMED,
+    IdentifierType,
+)
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import ColumnKeys, compute_key, compute_keys
 
@@ -40,6 +50,8 @@ def both_ways(type_: IdentifierType, value: object) -> bytes | Reason:
         ("ann@lee.org\r\n", "ann@lee.org"),
         ("\ufeffann@lee.org", "ann@lee.org"),
         ("\u00a0\u200bann@lee.org\u200d\u2060\u3000", "ann@lee.org"),
+        ("\u00ad\u061cann@lee.org\u034f\ufe0f", "ann@lee.org"),
+        ("\u3164\ufff9ann@lee.org\u206a\uffa0\U000e0001", "ann@lee.org"),
         ("ann.b+tag@lee.org", "ann.b+tag@lee.org"),
         ("ann..b.@lee.co.uk", "ann..b.@lee.co.uk"),
         ("ann@a.b.c.d.e.f.lee.org", "ann@a.b.c.d.e.f.lee.org"),
@@ -134,11 +146,11 @@ def test_a_value_that_is_no_identifier_of_any_kind_has_its_own_reason(
         (" " + "a" * 64 + "@" + ".".join(["b" * 63] * 3) + " ", Reason.TOO_LONG),
         *[
             (f"an{char}n@lee.org", Reason.CONTAINS_SEPARATOR)
-            for char in " ,\t\n\r\0\x1f\x7f\x85\u00a0\u200b\u2028\ufeff"
+            for char in " ,\t\n\r\0\x1f\x7f\x85\u00a0\u200b\u2028\ufeff\u00ad\u061c\u034f\ufe0f"
         ],
         *[
             (f"ann@le{char}e.org", Reason.CONTAINS_SEPARATOR)
-            for char in " ,\t\n\r\0\x1f\x7f\x9f\u3000\u200d\u2060\u202e"
+            for char in " ,\t\n\r\0\x1f\x7f\x9f\u3000\u200d\u2060\u202e\u3164\u115f\ufffb\U000e0001"
         ],
         ("\x01ann@lee.org", Reason.CONTAINS_SEPARATOR),
         ("ann@lee.org\nbob@lee.org", Reason.CONTAINS_SEPARATOR),
@@ -227,3 +239,10 @@ def test_every_placeholder_is_refused_plain_and_hashed() -> None:
 def test_all_white_space_of_unicode_is_trimmed() -> None:
     expected = {chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()}
     assert expected == set(_WHITE_SPACE)
+
+
+def test_invisible_format_characters_of_the_basic_plane_are_trimmed() -> None:
+    shown = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2}  # marks that enclose or precede a number
+    codes = {code for code in range(0x10000) if unicodedata.category(chr(code)) == "Cf"}
+    assert set() == codes - shown - set(map(ord, TRIMMED))
+    assert set() == {code for code in map(ord, TRIMMED) if chr(code).isalnum()} - {0x115F, 0x1160, 0x3164, 0xFFA0}

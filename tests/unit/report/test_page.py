@@ -115,6 +115,13 @@ def test_a_run_that_failed_before_it_read_a_row_shows_no_figures_of_rows() -> No
     assert "Rows rejected" not in text
 
 
+def test_a_killed_run_whose_row_has_no_statistics_shows_that_nothing_is_known_of_it() -> None:
+    killed = make_entry({"kind": RUN, "outcome": FAILED, "audience_id": AUDIENCE_ID, "error": "no result was stored"})
+    text = shown(render_page([run(0), killed], now=FIRST_DAY))
+    assert "People sent by this run – nothing is known of what it did" in text
+    assert "before it read any row" not in text
+
+
 @pytest.mark.parametrize(
     ("earlier", "last", "title"),
     [

@@ -72,7 +72,7 @@ def test_the_least_settings_get_every_default() -> None:
         "\n".join(f"{key}: '{value}'" for key, value in LEAST.items()),
         "{" + ", ".join(f"{key}: {value}" for key, value in LEAST.items()) + "}",
         {**LEAST, "ad_account_id": 549755885175, "audience_id_add_people": 2542620905475.0},
-        {**LEAST, "audience_name": None, "min_records": "", "columns": "  "},
+        {**LEAST, "audience_name": None, "ignore_error": "", "columns": "  "},
         {key: f" {value} " for key, value in LEAST.items()},
     ],
     ids=["mapping", "JSON", "YAML", "YAML quoted", "YAML flow", "ids as numbers", "blanks left out", "padded"],
@@ -490,6 +490,21 @@ def test_an_id_that_may_have_lost_digits_gives_a_warning(given: object, warned: 
     assert all("the last digits" in text and text.endswith(": audience_id_add_people") for text in warnings)
 
 
+@pytest.mark.parametrize(
+    ("blanks", "named"),
+    [
+        ({"control": " ", "dry_run": "", "expected_audience_name": ""}, "dry_run, expected_audience_name, control"),
+        ({"max_records": "", "max_invalid_ratio": "\n", "columns": ""}, "max_invalid_ratio, max_records"),
+        ({"dry_run": None, "audience_name": "", "history": "", "report": " "}, None),
+    ],
+)
+def test_blank_settings_that_would_restrict_the_export_are_named_in_a_warning(
+    blanks: dict[str, Any], named: str | None
+) -> None:
+    expected = f"these settings are blank, and so have no effect: {named}"
+    assert ((expected,) if named else ()) == read({**LEAST, **blanks}).warnings
+
+
 def test_an_id_from_a_secret_gives_no_warning() -> None:
     raw = {**LEAST, "audience_id_add_people": "${secret:audience}"}
     assert () == read(raw, {**ENVIRON, "AUDIENCE": "549755885175000000"}).warnings
@@ -499,7 +514,9 @@ def test_an_id_from_a_secret_gives_no_warning() -> None:
 def test_a_key_that_audience_studio_adds_is_a_warning_there_and_an_error_elsewhere(
     key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert LEAST == drop_console_keys(dict([*LEAST.items(), (key, "x")]), EXPORT)
+    console: dict[object, object] = dict(LEAST.items())
+    console |= {"dry_run": "", "control": " ", key: "x"}
+    assert LEAST | {"dry_run": None, "control": None} == drop_console_keys(console, EXPORT)
     assert (
         "the settings from the console have keys that this operator does not know, which are "
         f"ignored: {key}" in caplog.text
@@ -588,7 +605,15 @@ def test_an_error_about_a_missing_secret_names_its_variable(
 
 
 @pytest.mark.parametrize(
-    "value", ["x ${secret:a}", "${secret:}", "${secret:pinr.token}", "${secret:a b}", "${secret:a"]
+    "value",
+    [
+        "x ${secret:a}",
+        " ${ secret:pinterest.refresh_token } ",
+        "${secret:}",
+        "${secret:pinr.token}",
+        "${secret:a b}",
+        "${secret:a",
+    ],
 )
 def test_a_secret_must_be_the_whole_value(value: str) -> None:
     assert problems_of({**NEW, "audience_name": value}) == ["audience_name"]

@@ -9,6 +9,8 @@ OTHERS = (
     *("session_id", "session_uuid", "session_time", "project_id", "attempt_id", "task_name", "timezone", "td", "py"),
     *("result_settings", "result_connection_settings", "activation_id", "segment_name", "later_runs", "concurrent"),
     *("td_database", "my_query", "suppress_job", "queries", "audiences", "last_job_id", "job", "jobs", "list", "_env"),
+    *("suppress_table", "suppress_query", "suppress_", "query_", "td_job_id", "job_id_1", "express"),
+    *("content", "contents", "context", "constant", "dataset", "queue", "expression", "impression", "compression"),
 )
 
 
@@ -18,9 +20,15 @@ OTHERS = (
         ("supress", "suppress"),
         ("suppres", "suppress"),
         ("suppressed", "suppress"),
+        ("supression", "suppress"),
+        ("suppresion", "suppress"),
+        ("Supressions", "suppress"),
+        ("surpressed", "suppress"),
+        ("supressing", "suppress"),
         ("SUPPRESS", "suppress"),
         ("consents", "consent"),
         ("Consent", "consent"),
+        ("concent", "consent"),
         ("querry", "query"),
         ("databse", "database"),
         ("enigne", "engine"),

@@ -154,9 +154,16 @@ class TestEnvironment:
 
     def test_an_api_key_has_a_limit(self) -> None:
         with pytest.raises(
-            SettingsError, match=r"^TD_API_KEY is longer than the 16384 characters allowed for a secret: check"
+            SettingsError, match=r"^TD_API_KEY has characters other than visible ASCII, or more than 16384: check td"
         ):
             Task(params={}, environ={"TD_API_KEY": "x" * 5_000_000}).td_api_key  # noqa: B018 - a property that raises
+
+    @pytest.mark.parametrize("key", ["1/a b", "1/a\nb: c", "1/\u00e9\u2603", "1/a\x7f"])
+    def test_an_api_key_with_other_than_visible_ascii_is_an_error_that_does_not_show_it(self, key: str) -> None:
+        with pytest.raises(
+            SettingsError, match=r"^TD_API_KEY has characters other than visible ASCII, or .*: check td\.apikey$"
+        ):
+            Task(params={}, environ={"TD_API_KEY": key}).td_api_key  # noqa: B018 - a property that raises
 
     def test_no_task_outside_digdag(self) -> None:
         with pytest.raises(SettingsError, match=r"only as a py> task of a digdag workflow"):

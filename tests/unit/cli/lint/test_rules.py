@@ -191,6 +191,13 @@ QUERY = "td>:\n    data: SELECT email FROM people"
         ),
         (
             "td_pinterest_op.export.PinterestExport",
+            "td_pinterest_op.activation.PinterestActivation\n  later_run: replace",
+            [(13, "unknown-parameter")],
+        ),
+        ('"2542620905475"\n', '"2542620905475"\n    dry_run: ""\n', [(19, "blank-setting")]),
+        ('"2542620905475"\n', '"2542620905475"\n    dry_run: ${nothing}\n', []),
+        (
+            "td_pinterest_op.export.PinterestExport",
             "td_pinterest_op.activation.PinterestActivation\n  later_runs: mirror",
             [],
         ),
