@@ -47,8 +47,7 @@ class AudienceStatus:
 def check_audiences(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     """Read and check every audience of the settings. Returns the audiences' states, and the problems as texts.
 
-    The run history, if the settings name its table, has earlier sizes, and gets a row for each audience. Raises
-    SettingsError and AccountError.
+    The run history, if any, has earlier sizes, and gets a row for each audience. Raises SettingsError and AccountError.
     """
     settings = parse_settings(task.params.get("result_settings"), table=STATUS, environ=task.environ)
     history = open_history(task, settings.history, timing)

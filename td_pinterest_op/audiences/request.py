@@ -86,8 +86,7 @@ def extend_task(
 ) -> workflow.Task:
     """Return the task with further settings and parameters, which override its own. `place`: where they were read.
 
-    The log names what they override. A blank setting overrides no other: a template that rendered to nothing must not
-    lift what the task restricts.
+    The log names what they override. A blank setting overrides none: it must not lift what the task restricts.
     """
     shared = read_settings(task.params.get("result_settings"), place="result_settings")
     new = {key: value for key, value in settings.items() if not is_left_out(value)}

@@ -18,9 +18,8 @@ _LONGEST = 1_000_000_000.0
 class Retry:
     """The number of retries of a request, and the waits before them in seconds. `random` returns a number from 0 to 1.
 
-    The waits come from backoff's generator. backoff's decorators are not used, since they repeat one function. Here,
-    the response may set the wait, all requests of a run share the wait, a signal ends the wait, and some statuses use
-    up no retry.
+    The waits come from backoff's generator. Its decorators are not used: here, a response may set the wait, all
+    requests of a run share it, a signal ends it, and some statuses use up no retry.
     """
 
     count: int

@@ -42,8 +42,7 @@ _TRUSTED = 10.0
 class MirrorRun:
     """The steps of a mirror run that take place in the warehouse. The steps fill `stats`.
 
-    `lists`: the queries of opt-out and consent lists. Methods raise JobError and TreasureDataError. Some also raise
-    LimitError.
+    `lists`: the queries of opt-out and consent lists. Methods raise JobError, TreasureDataError and LimitError.
     """
 
     jobs: MirrorJobs

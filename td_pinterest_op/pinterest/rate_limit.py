@@ -39,8 +39,7 @@ class RateLimiter:
     """Delays requests until the rate limits allow them. Every method may be called from several threads.
 
     With a limit of N writes a minute, each write is sent at least one minute after the *response* to the N-th write
-    before. These two writes arrive more than a minute apart, whatever the network does: no 60 s contain more than N
-    writes.
+    before. So no 60 s contain more than N writes, whatever the network does.
     """
 
     def __init__(self, *, requests_per_minute: int, timing: Timing) -> None:

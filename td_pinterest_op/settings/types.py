@@ -50,8 +50,7 @@ class WrongValueError(ValueError):
 class SettingType:
     """A type of setting: how its values are read, and which values are allowed, in words.
 
-    `read(value, format_for_error)` returns the value or raises `WrongValueError`. `format_for_error` turns a value into
-    text for the error's message.
+    `read(value, format_for_error)` returns the value or raises `WrongValueError`, with the value as formatted.
     """
 
     read: Callable[[object, ValueFormatter], Any]

@@ -93,8 +93,7 @@ class TreasureData:
     def wait_for_retry(self, failure: TemporaryError, wait: float, where: str) -> None:
         """Sleep `wait` seconds, or the failed response's Retry-After if longer.
 
-        `where`: text for messages, such as "in the result of job 12". Raises TreasureDataError if the response asks for
-        too long a wait.
+        `where`: text for messages, such as "in the result of job 12". Raises TreasureDataError if the wait is too long.
         """
         if failure.retry_after > self.retry.longest_wait:
             raise TreasureDataError(

@@ -38,9 +38,8 @@ _LONG_NUMBER = re.compile(r"(?<!\w)(?!\d{4}-\d\d-\d\d[T ]\d\d:)\+?\(?\d(?:(?:/|[
 class Source:
     """The source of rows: the id of an existing job, or a query to issue (then `job_id` is None).
 
-    `attempt_key` identifies the attempt of a task, whose tries all use the same job of a query. By default it is
-    random. `purpose`: what one of the operator's own statements is for. An error about such a statement does not
-    mention the export.
+    `attempt_key` identifies the attempt of a task, whose tries all use the same job of a query (default: random).
+    `purpose`: what a statement of the operator's own is for; errors about it do not mention the export.
     """
 
     job_id: str | None = None
@@ -97,9 +96,8 @@ class Job:
 def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str], None] = lambda _: None) -> Job:
     """Wait until the job of `source` has succeeded, and return the job. `on_job_id` gets the id as soon as it is known.
 
-    If an earlier try of this task issued the query, and its job did not fail, that job is used. Otherwise the query is
-    issued. Raises JobError if the job does not exist or did not succeed, and TreasureDataError if requests to Treasure
-    Data fail.
+    A query's job from an earlier try of this task is used, unless the job failed. Raises JobError if the job does not
+    exist or did not succeed, and TreasureDataError if requests to Treasure Data fail.
     """
     job_id, details = _run_or_await_job(td, source, on_job_id)
     try:

@@ -50,8 +50,7 @@ class JobResult:
     """Downloads the rows of a job in blocks, to be iterated once. A block is a list of columns.
 
     Values are bytes (text is not decoded: one bad byte would cost the whole block), None, or other msgpack types.
-    Raises JobError and TreasureDataError. If neither is raised, all rows that Treasure Data reports for the job were
-    yielded.
+    Raises JobError and TreasureDataError. Without an error, all rows that the job has were yielded.
     """
 
     def __init__(self, td: TreasureData, job: Job) -> None:

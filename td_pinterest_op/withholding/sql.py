@@ -100,9 +100,8 @@ GROUP BY answer"""
 def build_list_counts_select(list_tables: Mapping[str, str]) -> str:
     """Return a SELECT with a row for each opt-out or consent list: the numbers of digests, valid and invalid values.
 
-    The columns are `list` (the list's name), `identifiers` (the number of distinct digests), `given` (the number of
-    valid values), `hashed` (how many of them were digests already), and `reasons` (invalid values: see
-    `build_counts_sql`).
+    The columns are `list` (the list's name), `identifiers` (distinct digests), `given` (valid values), `hashed`
+    (valid values that were digests already), and `reasons` (invalid values: see `build_counts_sql`).
     """
     return "\nUNION ALL ".join(
         f"""\
@@ -171,8 +170,7 @@ def _build_single_identifier_persons_select(query: Query, control: Control | Non
 def _build_persons_select(query: Query, control: Control | None) -> str:
     """Return a SELECT with a row for each digest or rejection reason of each person, with counts of values and rows.
 
-    The SELECT is for people who may have several identifiers, or a key for the control group. Rows of the query with
-    equal identifiers are one person.
+    For people with several identifiers or a key for the control group. Rows with equal identifiers are one person.
     """
     key, answers, in_control = "", "answers", "0"
     if control and control.by:
