@@ -31,7 +31,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EXAMPLE)
+@click.command(cls=options.Command, epilog=_EXAMPLE)
 @options.combine_options(options.ad_account, options.audience)
 @click.option("--job", "job_id", metavar="ID", help="Check the result of this Treasure Data job too.")
 @click.option("--query", metavar="SQL|FILE", help="Run this query (SQL, or a file with it), and check its rows.")

@@ -63,7 +63,7 @@ def _parse_steps(_context: click.Context, option: click.Parameter, text: str | N
     return [step for step in STEPS if step.name in names]
 
 
-@click.command(epilog=_EXAMPLE)
+@click.command(cls=options.Command, epilog=_EXAMPLE)
 @click.option(
     "--only", "requested_steps", metavar="STEP,…", callback=_parse_steps, help="Only these steps, and what they need."
 )

@@ -270,8 +270,23 @@ def test_csv_file_is_exported_without_the_key_of_treasure_data(
     assert 0 == ran.code, ran.err
 
 
-def test_export_without_a_terminal_requires_the_option_yes(export: Export, services: Services, csv_file: Path) -> None:
-    assert export("--csv", csv_file).failed("use --yes to continue without it", code=2)
+def test_export_without_a_terminal_requires_the_option_yes_before_the_query_runs(
+    export: Export, services: Services, csv_file: Path
+) -> None:
+    services.td.create("shop", "people", [{"email": person} for person in people(4)])
+    for source in (["--csv", csv_file], ["--query", "SELECT email FROM people", "--database", "shop"]):
+        assert export(*source).failed("use --yes to continue without it", code=2)
+    assert ([], []) == (services.pinterest.calls.all(), services.td.requests)
+
+
+def test_blank_opt_outs_are_wrong_usage_and_nothing_is_sent(
+    export: Export, services: Services, csv_file: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "opted_out.sql"
+    file.write_text("\n")
+    for option in ("--suppress", "--consent"):
+        assert export("--csv", csv_file, "--yes", "--database", "shop", option, "").failed(f"'{option}'", code=2)
+        assert export("--csv", csv_file, "--yes", "--database", "shop", option, file).failed(f"of {option} is blank")
     assert [] == services.pinterest.calls.writes()
 
 
