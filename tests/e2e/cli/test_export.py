@@ -117,9 +117,11 @@ def test_export_reads_a_compressed_file_with_a_byte_order_mark(
         ),
         (b"email,maid\n\nonly one\n", "people.csv has 1 field, but the header has 2: nothing was sent"),
         (b"email\n" + b"x" * 1_000_001, "line 2 of the file"),
-        (b'email\n"open\n', "cannot be read as CSV"),
+        (b'email\n"two\nlines"\n\n"open\nat the end\n', "line 5 of the file"),
+        (b'email\n"a" b\n', "people.csv cannot be read as CSV: ',' expected after '\"'; nothing was sent"),
+        (gzip.compress(b"email\n", mtime=0) + b"jane", "compressed data is damaged, or is followed by other data; not"),
         (gzip.compress(b"email\n" + b"x" * 100, mtime=0)[:-12], "its compressed data is cut off"),
-        (gzip.compress(b"email\n", mtime=0)[:10] + b"\xff", "people.csv cannot be read as CSV: "),
+        (gzip.compress(b"email\n", mtime=0)[:10] + b"\xff", "its compressed data is damaged"),
         (None, "people.csv cannot be opened: No such file or directory"),
     ],
 )
