@@ -401,25 +401,39 @@ def test_a_list_of_one_person_from_a_file_is_not_empty(
     assert digests(1).isdisjoint(services.pinterest.members_of_audience(_audience(services)))
 
 
+@pytest.mark.parametrize(
+    ("action", "number", "said"),
+    [
+        ("add_people_to_current_audience", 10, "of 200 records sent, 0 refused, "),
+        # It looks for a list that an earlier run may have created.
+        ("create_new_audience", 5, "0 of 200 records sent, 0 refused, 199 not sent, 1 unknown."),
+    ],
+)
 def test_ctrl_c_reports_how_many_records_were_sent_and_exits_with_130(
-    services: Services, settings: Path, tmp_path: Path
+    services: Services, settings: Path, tmp_path: Path, action: str, number: int, said: str
 ) -> None:
     file = tmp_path / "people.csv"
     file.write_text("email\n" + "\n".join(people(200)) + "\n")
-    settings.write_text(settings.read_text() + "limit_records_per_request: 1\n")
+    settings.write_text(
+        f"ad_account_id: '{AD_ACCOUNT_ID}'\naction: {action}\nlimit_records_per_request: 1\n"
+        + ("audience_name: Newcomers\n" if action.startswith("create") else f"audience_id: '{_audience(services)}'\n")
+    )
     services.pinterest.switches.latency_seconds = 0.2
     with children.run_in_background(
         [sys.executable, "-m", "td_pinterest_op", "export", "--settings", settings, "--csv", file, "--yes"],
         cwd=ROOT,
-        env=os.environ | services.environ,
+        env=os.environ | services.environ | {"PYTHONPATH": HURRY},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        services.pinterest.on_request(lambda call: process.send_signal(signal.SIGINT) if call.number == 10 else None)
+        services.pinterest.on_request(
+            lambda call: process.send_signal(signal.SIGINT) if call.number == number else None
+        )
         _, err = process.communicate(timeout=60)
     assert 130 == process.returncode, err
     assert "the run was stopped" in err
-    assert " of 200 records sent, " in err
+    assert said in err
+    assert "Nothing was sent" not in err
     assert "statistics" not in err
     assert "Traceback" not in err
