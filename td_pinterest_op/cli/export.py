@@ -95,7 +95,7 @@ def export(
     """
     credentials = find_credentials(common.env_file)
     file_settings, file_params = files.read_task_file(settings)
-    raw = _complete_settings(file_settings, credentials, common) | ({"dry_run": True} if dry_run else {})
+    raw = complete_settings(file_settings, credentials, common) | ({"dry_run": True} if dry_run else {})
     action = find_action(raw)
     reads_rows = action is None or action.reads_rows
     _require_one_source(source, file_params, reads_rows=reads_rows)
@@ -134,7 +134,7 @@ def run_export_task(
         )
 
 
-def _complete_settings(
+def complete_settings(
     file_settings: Mapping[str, object], credentials: Credentials, common: CommonOptions
 ) -> dict[str, object]:
     """Return the settings of the file of --settings, overridden by options and completed from the environment."""
