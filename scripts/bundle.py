@@ -50,7 +50,7 @@ Contents = Mapping[str, bytes]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make the folder and print its path; returns the exit code."""
+    """Make the folder and print its path; returns the exit code. Exits with a sentence if it cannot be written."""
     parser = _parser()
     options = parser.parse_intermixed_args(arguments)
     folder, templates = options.folder, dict(project_files())
@@ -59,6 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := [name for name in options.workflows if name not in templates]:
         known = ", ".join(sorted(name for name in templates if name.endswith(".dig")))
         parser.error(f"there is no workflow {unknown[0]}: there are {known}")
+    try:
+        _bundle(folder, templates, options)
+    except OSError as error:
+        reason = f"{error.filename or folder}: {error.strerror or type(error).__name__}"
+        sys.exit(f"{folder} cannot be created ({reason}): name another folder")
+    print(folder)
+    return 0
+
+
+def _bundle(folder: Path, templates: Contents, options: argparse.Namespace) -> None:
     before = _manifest(folder)
     keeps_form = options.update or options.workflows
     yours = chosen_files(folder, templates, options.workflows, before) if keeps_form else templates
@@ -69,8 +79,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     code = dict(operator_files(libraries, follow=is_complete))
     if kept := lay_out(folder, code=code, yours=yours, marks=[KEPT_PHONE_NUMBERS] if is_asked else []):
         print(f"kept, since they were filled in or changed: {', '.join(kept)}", file=sys.stderr)
-    print(folder)
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -101,10 +109,11 @@ def _parser() -> argparse.ArgumentParser:
 def chosen_files(folder: Path, templates: Contents, named: Collection[str], before: Collection[str]) -> Contents:
     """Return the named workflows with the files that they need, and what the folder has of earlier calls.
 
-    In a folder that was never laid out, and without names, it is everything.
+    In a folder without any workflow, and without names, it is everything.
     """
     held = {name for name in before if name in templates and (folder / name).exists()}
-    workflows = {*named, *(name for name in held if name.endswith(".dig"))}
+    # A workflow that the user changed is no longer in `before`, and one may be the user's own.
+    workflows = {*named, *(path.name for path in folder.glob("*.dig"))}
     if not workflows:
         return templates
     return {name: templates[name] for name in sorted(held | needed_files(folder, templates, workflows))}
@@ -182,7 +191,7 @@ def lay_out(folder: Path, *, code: Contents, yours: Contents, marks: Sequence[st
         )
     for name in before.keys() - contents.keys() - set(changed):
         _remove(folder, name)
-    for name in contents.keys() - set(changed):
+    for name in sorted(contents.keys() - set(changed)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(contents[name])
     hashes = {name: _hash(content) for name, content in contents.items() if name not in changed}

@@ -48,11 +48,11 @@ def write_failure(task: workflow.Task, timing: Timing) -> None:
     write_missing_rows(task, timing, [{"task": failed, "error": _read_failure_message(task)}])
 
 
-def write_missing_rows(task: workflow.Task, timing: Timing, rows: Sequence[Row]) -> None:
-    """Write a history row for each failed run, unless its task or a subtask already has a row in this attempt.
+def write_missing_rows(task: workflow.Task, timing: Timing, rows: Sequence[Row], *, or_success: bool = False) -> None:
+    """Write a history row for each failed run, unless its task or a subtask has a failed row in this attempt already.
 
-    `rows`: the columns of each run that the caller knows. The column `task` is the full name of the run's task, or the
-    beginning of that name. A failure to write is only logged as a warning.
+    `rows`: known columns of each run; the column `task` is the beginning of the task's full name, or all of it.
+    `or_success`: a successful row in any attempt of the session counts too. A failure to write only logs a warning.
     """
     try:
         history = _open_history(task, timing)
@@ -61,7 +61,7 @@ def write_missing_rows(task: workflow.Task, timing: Timing, rows: Sequence[Row])
         return
     if history:
         ids = {column: str(history.task_columns[column] or "") for column in ("session_uuid", "attempt_id")}
-        unless = build_failures_query(history.table, **ids)
+        unless = build_failures_query(history.table, **ids, or_success=or_success)
         history.write_rows([{"kind": RUN, "outcome": FAILED, **row} for row in rows], unless=unless)
 
 

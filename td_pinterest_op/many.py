@@ -30,7 +30,10 @@ log = logging.getLogger(__name__)
 
 # Keys of an entry that are neither settings nor parameters of a task.
 ENTRY_KEYS = ("name", "segment", "column")
-_LOST = "no result was stored: its process was killed (usually for lack of memory), or it did not start"
+_LOST = (
+    "no result was stored: its process was killed (usually for lack of memory), it did not start, or the attempt was "
+    "resumed, which loses the result of an entry that had started again after a refused token"
+)
 _CONCURRENT = build_integer_type(1, 1000)
 _TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -83,9 +86,9 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
         failure = ExportError.from_exception(error)
     log.error("%s: %s", name, failure)
     if isinstance(failure, SettingsError):
-        # The export has not begun, and no `_error` task gets its failure.
-        row = _build_failed_row(entry, task=str(task.params.get("task_name") or ""), error=str(failure))
-        write_missing_rows(entry_task, timing, [row])
+        # The export has sent nothing, and no `_error` task gets its failure.
+        entries = {str(task.params.get("task_name") or ""): entry}
+        _write_failed_rows(entry_task, timing, entries, {"error": str(failure), "requests_sent": 0})
     empty = Stats(action=str(entry.get("action")), ad_account_id=str(entry.get("ad_account_id")), dry_run=False)
     return name, {"ok": False, "error": str(failure), "statistics": empty.to_json()}
 
@@ -93,22 +96,22 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
 def check_outcomes(task: workflow.Task, timing: Timing) -> None:
     """Raise WorkflowError with the error of each export that failed or stored no result, if there are any.
 
-    A history row is written for each export that stored no result.
+    In an `_error` task, a history row is written for each export that stored no result and has no row.
     """
     stored = task.params.get("pinterest_many")
     outcomes = stored if isinstance(stored, Mapping) else {}
     entries = {_get_entry_name(entry): entry for entry in _read_entries(task)}
-    # digdag names an entry's task after its loop, with the entry's number.
-    loop = str(task.params.get("task_name") or "").partition("^error")[0]
-    lost_rows = [
-        _build_failed_row(entry, task=f"{loop}^sub+for-0=audience={number}=", error=_LOST)
+    # digdag names an entry's task after its loop, with the entry's number. Without `_error`, no entry was killed.
+    loop, error, _ = str(task.params.get("task_name") or "").partition("^error")
+    lost = {
+        f"{loop}^sub+for-0=audience={number}=": entry
         for number, (name, entry) in enumerate(entries.items())
-        if name not in outcomes
-    ]
-    if lost_rows:
-        write_missing_rows(task, timing, lost_rows)
+        if error and name not in outcomes
+    }
+    _write_failed_rows(task, timing, lost, {"error": _LOST}, or_success=True)
     failed = [
-        f"{name} ({_describe_audience(entry)}): {outcomes.get(name, {'error': _LOST})['error']}"
+        f"{name} (audience {(_find_audiences(entry) or ['none'])[0]} in ad account {entry.get('ad_account_id')}): "
+        f"{outcomes.get(name, {'error': _LOST})['error']}"
         for name, entry in entries.items()
         if not outcomes.get(name, {}).get("ok")
     ]
@@ -120,21 +123,32 @@ def check_outcomes(task: workflow.Task, timing: Timing) -> None:
     log.info("all %d audiences were exported", len(entries))
 
 
-def _build_failed_row(entry: Mapping[object, Any], *, task: str, error: str) -> Row:
-    """Return the columns of the history row for an export that failed without statistics."""
-    known = {key: entry.get(key) for key in ("action", "ad_account_id", "audience_id", "audience_name")}
-    return {**known, "task": task, "error": error}
+def _write_failed_rows(
+    task: workflow.Task, timing: Timing, entries: Mapping[str, Mapping[object, Any]], columns: Row, **options: bool
+) -> None:
+    """Write a history row of each entry, by the name of its task, to the history of the entry, or else of the task."""
+    rows: dict[tuple[str, ...], list[Row]] = {}
+    for task_name, entry in entries.items():
+        ids = _find_audiences(entry, "audience_id")
+        known = {key: entry.get(key) for key in ("action", "ad_account_id", "audience_name")} | dict(columns)
+        known |= {"task": task_name, "audience_id": ids[0] if len(ids) == 1 else None}  # the action uses one of several
+        own = tuple(str(entry.get(key) or "").strip() for key in ("history", "database"))
+        rows.setdefault(own, []).append(known)
+    for history, database in rows:
+        own_params = {"result_settings": history and {"history": history}, "database": database}
+        params = {**task.params, **{key: value for key, value in own_params.items() if value}}
+        write_missing_rows(dataclasses.replace(task, params=params), timing, rows[history, database], **options)
 
 
 def _get_entry_name(entry: Mapping[object, Any]) -> str:
     """Return the name of an entry of the list `audiences`, or else the id or name of the entry's audience."""
-    return str(entry.get("name") or entry.get("audience_id") or entry.get("audience_name"))
+    return str(entry.get("name") or next(iter(_find_audiences(entry)), None))
 
 
-def _describe_audience(entry: Mapping[object, Any]) -> str:
-    """Return the audience (id or name) and the ad account of an entry of `audiences`, as text for messages."""
-    names = (value for key, value in entry.items() if str(key).startswith(("audience_id", "audience_name")) and value)
-    return f"audience {next(names, 'none')} in ad account {entry.get('ad_account_id')}"
+def _find_audiences(entry: Mapping[object, Any], *prefixes: str) -> Sequence[str]:
+    """Return the different ids, then names, of an entry's audiences: of `audience_id`, `audience_id_add_people` etc."""
+    keys = sorted(str(key) for key in entry if str(key).startswith(prefixes or ("audience_id", "audience_name")))
+    return list(dict.fromkeys(text for key in keys if (text := str(entry[key] or "").strip())))
 
 
 def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:

@@ -104,7 +104,7 @@ class CustomerLists:
             for made, own in started.items()
             if current_list_id
             and age_key(made) <= (len(current_list_id), current_list_id)
-            and self._may_exceed(made, limit=own)
+            and self._may_exceed(made, limit=own, is_final=is_exact and made.id == current_list_id)
         }
         if is_exact or is_empty:
             self._abandoned_ids |= shared
@@ -135,17 +135,23 @@ class CustomerLists:
         """Return whether the audience uses a list that was created empty and is still empty."""
         used = find_list(self.api, audience)
         name = parse_list_name(used.name) if used else None
-        if not used or not name or name.initial_count is None or self._may_exceed(used, limit=name.initial_count):
+        if not used or not name or name.initial_count is None:
             return False
-        wait_for_consistency(self.api.client)  # counters then show the people who were added before this run
-        return not self._may_exceed(used, limit=name.initial_count)
+        return not self._may_exceed(used, limit=name.initial_count, is_final=True)
 
-    def _may_exceed(self, customer_list: CustomerList, *, limit: int) -> bool:
-        """Return whether the list may have more than `limit` records. Also True if Pinterest gives no count."""
+    def _may_exceed(self, customer_list: CustomerList, *, limit: int, is_final: bool) -> bool:
+        """Return whether the list may have more than `limit` records. Also True if Pinterest gives no count.
+
+        `is_final`: returns False only once the counters show the people who were added before this run.
+        """
         read = self.api.find_customer_list(customer_list.id)
         listed = (listed for listed in self.api.list_customer_lists() if listed.id == customer_list.id)
         counts = [seen.uploaded for seen in (customer_list, read, *listed) if seen and seen.uploaded is not None]
-        return not counts or max(counts) > limit
+        may_exceed = not counts or max(counts) > limit
+        if may_exceed or not is_final:
+            return may_exceed
+        wait_for_consistency(self.api.client)
+        return self._may_exceed(customer_list, limit=limit, is_final=False)
 
     def is_of_this_session(self, audience: Audience) -> bool:
         """Return whether this workflow session created the audience's list."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
-from td_pinterest_op.records.sql import find_hashing_reason, require_hashable
+from td_pinterest_op.records.sql import ENGINES, find_hashing_reason, require_hashable, require_one_statement
 from td_pinterest_op.settings.parse import (
     TASK_PARAMETERS,
     build_settings,
@@ -120,9 +120,11 @@ def read_task_request(task: workflow.Task, *, table: SettingsTable[_S], rows: Ro
         source = errors.call(workflow.read_source, task)
         errors.call(getattr, task, "td_api_key")
     lists = _read_people_lists(task, action, errors) if "action" in table.by_name else {}
-    if isinstance(settings, Settings) and (needed_by := find_hashing_reason(settings.action, settings.hash_in)):
-        for name, each in {**({"query": source} if source else {}), **lists}.items():
-            errors.call(require_hashable, each, name=name, needed_by=needed_by)
+    if source and isinstance(settings, Settings) and (reason := find_hashing_reason(settings.action, settings.hash_in)):
+        errors.call(require_hashable, source, needed_by=reason)
+    for name, each in {"query": source, **lists}.items():
+        if isinstance(each, Source) and each.query and each.engine in ENGINES:  # of several, one result would count
+            errors.call(require_one_statement, each.query, name=name)
     errors.raise_any()
     assert settings, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:

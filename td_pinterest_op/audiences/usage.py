@@ -5,10 +5,10 @@ in its targeting_spec, its targeting template or its customer segment: by their 
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.api import Api, Audience, to_text
@@ -17,7 +17,7 @@ from td_pinterest_op.stats import format_count
 
 log = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
+_Iterate = Callable[..., Iterator[dict[str, Any]]]  # as `Api.list_entities`
 
 _MOST_NAMED = 10
 _MOST_CAMPAIGNS = 250  # that one request may name
@@ -53,15 +53,24 @@ class AdGroup:
 
 
 def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
-    """Return the ad groups that use an audience, the active ones first, or None if the token may not read them."""
-    groups = _list_if_permitted(_iterate_ad_groups(api, audience_id))
-    if not groups:
-        return groups
-    groups.sort(key=lambda group: not group.is_active)
+    """Return the ad groups that use an audience, active ones first, or None if a 403 hides some and none is active."""
+    denied: list[ExportError] = []
+
+    def iterate(kind: str, **query: Any) -> Iterator[dict[str, Any]]:
+        """Yield the entities of a listing, up to a 403, which is appended to `denied`."""
+        try:
+            yield from api.list_entities(kind, **query)
+        except ExportError as error:
+            if error.status != 403:
+                raise
+            denied.append(error)
+
+    groups = sorted(_iterate_ad_groups(iterate, audience_id), key=lambda group: not group.is_active)
+    if denied and not any(group.is_active for group in groups):
+        return None
     ids = sorted({group.campaign_id for group in groups[:_MOST_CAMPAIGNS]})
-    listing = api.list_entities("campaigns", campaign_ids=ids, entity_statuses=_ALL_CAMPAIGNS)
-    campaigns = _list_if_permitted(listing)
-    names = {to_text(campaign["id"]): to_text(campaign.get("name")) for campaign in campaigns or ()}
+    campaigns = iterate("campaigns", campaign_ids=ids, entity_statuses=_ALL_CAMPAIGNS) if ids else ()
+    names = {to_text(campaign["id"]): to_text(campaign.get("name")) for campaign in campaigns}
     return [replace(group, campaign_name=names.get(group.campaign_id, "")) for group in groups]
 
 
@@ -86,46 +95,36 @@ def require_unused(api: Api, audience: Audience) -> None:
         )
 
 
-def _list_if_permitted(entities: Iterable[_T]) -> list[_T] | None:
-    """Return the entities of a listing as a list, or None if the token may not read them (403)."""
-    try:
-        return list(entities)
-    except ExportError as error:
-        if error.status != 403:
-            raise
-        return None
-
-
-def _iterate_ad_groups(api: Api, audience_id: str) -> Iterator[AdGroup]:
+def _iterate_ad_groups(iterate: _Iterate, audience_id: str) -> Iterator[AdGroup]:
     """Yield the ad groups that include or exclude an audience, without the names of their campaigns."""
     # Most accounts have neither templates nor segments, so they are listed only if an ad group has one.
     find_templates, find_segments = cache(_find_templates), cache(_find_segment_ids)
-    for group in api.list_entities("ad_groups", entity_statuses=_LIVE):
+    for group in iterate("ad_groups", entity_statuses=_LIVE):
         template_ids = _parse_ids(group.get("targeting_template_ids")) - set(_NONE)
         segment_id = to_text(group.get("customer_segment_id"))
         how = _describe_targeting(group.get("targeting_spec"), audience_id)
         if not how and template_ids:
-            templates = find_templates(api, audience_id)
+            templates = find_templates(iterate, audience_id)
             how = next((f"{templates[id_]} by template {id_}" for id_ in template_ids & templates.keys()), None)
-        if not how and segment_id not in _NONE and segment_id in find_segments(api, audience_id):
+        if not how and segment_id not in _NONE and segment_id in find_segments(iterate, audience_id):
             how = f"includes by segment {segment_id}"
         if how:
             texts = {key: to_text(group.get(key)) for key in ("id", "name", "status", "campaign_id")}
             yield AdGroup(**texts, how=how)
 
 
-def _find_templates(api: Api, audience_id: str) -> dict[str, str]:
+def _find_templates(iterate: _Iterate, audience_id: str) -> dict[str, str]:
     """Return the ids of the targeting templates that name an audience, mapped to "includes" or "excludes"."""
     return {
         to_text(template["id"]): how
-        for template in api.list_entities("targeting_templates")
+        for template in iterate("targeting_templates")
         if (how := _describe_targeting(template.get("targeting_attributes"), audience_id))
     }
 
 
-def _find_segment_ids(api: Api, audience_id: str) -> set[str]:
+def _find_segment_ids(iterate: _Iterate, audience_id: str) -> set[str]:
     """Return the ids of the customer segments that include an audience."""
-    segments = api.list_entities("customer_segments")
+    segments = iterate("customer_segments")
     return {to_text(segment["id"]) for segment in segments if audience_id in _parse_ids(segment.get("audience_ids"))}
 
 

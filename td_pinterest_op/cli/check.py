@@ -33,8 +33,8 @@ def check(common: CommonOptions, files: tuple[Path, ...], form: str, quiet: bool
     elif not quiet:
         for finding in every:
             screen.print_line(_format_for_github(finding) if form == "github" else str(finding))
-        if not every:
-            screen.print_note(f"{format_count(len(files), 'workflow')}: no findings")
+        findings = format_count(len(every), "finding") if every else "no findings"
+        screen.print_note(f"{format_count(len(files), 'workflow')}: {findings}")
     return 1 if every else 0
 
 

@@ -29,6 +29,7 @@ from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.settings.table import CREDENTIALS
 from td_pinterest_op.settings.types import AUDIENCE_ID, WrongValueError
 from td_pinterest_op.workflow.services import Services
+from td_pinterest_op.workflow.task import Task, read_database
 
 _EXAMPLE = """\b
 Examples:
@@ -162,10 +163,13 @@ def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], servic
     account = _ask_ad_account(questions, options["ad_account"], services)
     api = services.build_pinterest_api(account) if services else None
     job = questions.choose_workflow_kind(options["job"])
+    _require_used_options(job, options)
     audiences, new_name = _ask_audiences(questions, job, options["audiences"], api)
     database = query = suppress = consent = ""
     if job.query or job.takes_lists:
-        database = questions.get_answer("Database of the query", options["database"], option="--database")
+        database = _require_database(
+            questions.get_answer("Database of the query", options["database"], option="--database")
+        )
     if job.query:
         query = _read_sql_answer(
             questions.get_answer("Query (SQL, or a file)", options["query"], option="--query"), "--query"
@@ -189,6 +193,27 @@ def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], servic
         consent=_read_sql_answer(consent, "--consent"),
         alert=alert,
     )
+
+
+def _require_used_options(job: WorkflowKind, options: Mapping[str, Any]) -> None:
+    """Raise click.UsageError for an option that the job does not use: it is an answer that would be ignored."""
+    for option, value, is_used in (
+        ("--audience", options["audiences"], job.creates_audience or job.ids or job.has_several_audiences),
+        ("--database", options["database"], job.query or job.takes_lists),
+        ("--query", options["query"], job.query),
+        ("--suppress", options["suppress"], job.takes_lists),
+        ("--consent", options["consent"], job.takes_lists),
+    ):
+        if value and not is_used:
+            raise click.UsageError(f"{option} has no effect in a workflow to {job.description}: leave it out")
+
+
+def _require_database(name: str) -> str:
+    """Return the name of a database as the operator reads it. Raises click.UsageError for an invalid name."""
+    try:
+        return read_database(Task(params={"database": name}, environ={}), needed_by="the query")
+    except SettingsError as error:
+        raise click.UsageError(f"--database: {error.problems[0].text}") from None
 
 
 def _ask_ad_account(questions: _Questions, option_value: str | None, services: Services | None) -> str:

@@ -108,7 +108,7 @@ def _write_project_folder(folder: Path, answers: ProjectAnswers) -> list[str]:
         check=False,
     )
     if done.returncode:
-        raise WorkflowError(f"the folder {folder} cannot be created: {sanitize(done.stderr.strip(), longest=600)}")
+        raise WorkflowError(sanitize(done.stderr.strip(), longest=600))
     return [name for name, fill in fills.items() if not _fill_file(folder / name, templates[name], fill)]
 
 

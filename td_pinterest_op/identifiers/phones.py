@@ -1,5 +1,6 @@
 """Phone numbers as Pinterest matches them: E.164 digits without the plus sign, hashed."""
 
+import contextlib
 import functools
 import re
 from collections.abc import Callable
@@ -14,12 +15,11 @@ _MAX_CHARACTERS = 80  # no number is longer, and the library takes much longer f
 _NUMBER_TYPES = "premium_rate toll_free shared_cost voip personal_number pager uan voicemail fixed_line mobile"
 
 
-def require_known_country(default_country: str | None) -> None:
-    """Raise WorkflowError if there is a default country that the phone library does not know."""
-    if default_country is not None and default_country not in _import_phonenumbers().SUPPORTED_REGIONS:
-        raise WorkflowError(
-            f"default_country: {default_country} is not the code of a country (ISO 3166 alpha-2, such as US)"
-        )
+def can_be_country(code: str) -> bool:
+    """Return whether the phone library knows a country's code in upper case. Without the library, any code can be."""
+    with contextlib.suppress(WorkflowError):
+        return code in _import_phonenumbers().SUPPORTED_REGIONS
+    return True
 
 
 def normalise_phone(text: str, default_country: str | None) -> str | Reason:

@@ -130,11 +130,12 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
     def build_new_rows_query(self, state: LedgerState) -> str:
         """Return the query that reads all ledger rows written since `state` was read, by this run and by others.
 
-        Its columns are `op` (NULL for rows that another try wrote), `digest` and `figure`. The rows include plans that
-        were made meanwhile, and rows that make rows of the state void.
+        Its columns are `op` (of another try NULL, or '' if its plan has our number), `digest` and `figure`. The rows
+        include plans that were made meanwhile, and rows that make rows of the state void.
         """
         return f"""\
-SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op END AS op, digest, figure
+SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op WHEN plan = {state.number} THEN '' END AS op,
+  digest, figure
 {self._rows_clause} AND time >= {state.number // 1000 - _SLACK}
   AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
 
@@ -162,13 +163,14 @@ FROM (
 )"""
         self.jobs.run(purpose, statement)
 
-    def record_unsure_people(self, change: str) -> None:
-        """Record that it is unknown whether people of a planned `change` are in the audience, as a newer plan exists.
+    def record_unsure_people(self, *changes: str) -> None:
+        """Record that it is unknown whether people of planned `changes` are in the audience, as a newer plan exists.
 
-        `change`: JOIN (the people to add), LEAVE (those to remove) or REPLACING (everybody). For REPLACING, or if a
+        `changes`: JOIN (the people to add), LEAVE (those to remove) or REPLACING (everybody). For REPLACING, or if a
         compaction has deleted the plan's rows, the next run replaces everybody.
         """
-        sent = f"{self._rows_clause} AND plan = {self.state.number} AND op = '{change}'"
+        ops = ", ".join(map(quote_literal, changes))
+        sent = f"{self._rows_clause} AND plan = {self.state.number} AND op IN ({ops})"
         rows = f"""\
 SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined, {_NULLS}
 FROM (

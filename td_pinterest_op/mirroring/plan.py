@@ -8,8 +8,6 @@ from td_pinterest_op.withholding.sql import build_counts_sql
 
 REPLACE, DIFFERENCE = "replace", "difference"
 _DAY = 86_400_000  # milliseconds
-# Where Pinterest demands a record, an empty list has one that belongs to nobody.
-_NOBODY = 1
 _REBUILD = "set rebuild: true for one run to replace the people of the audience and start the ledger again"
 _WITHHELD = "({})".format(", ".join(f"'{why}'" for why in WITHHELD))
 # The counts of a change: digests; values, hashed values, rows, and rows with an invalid value; rows of the ledger.
@@ -23,11 +21,11 @@ def choose_mode(state: LedgerState, settings: Settings) -> str:
     return REPLACE if settings.rebuild or must_replace else DIFFERENCE
 
 
-def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str, people: int) -> None:
+def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str, people: int | None) -> None:
     """Raise LimitError if the ledger is of another ad account or customer list, or a first run would remove people.
 
-    `customer_list_id`, `people`: the audience's list and size at Pinterest. A run that replaces everybody needs no
-    ledger.
+    `customer_list_id`, `people`: the audience's list at Pinterest, and the number of people in it; None if unknown. A
+    run that replaces everybody needs no ledger.
     """
     if state.settled and choose_mode(state, settings) == DIFFERENCE:
         if state.ad_account_id not in ("", settings.ad_account_id):
@@ -43,10 +41,11 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
             )
     # A first replace that was not settled was allowed.
     is_first = not state.settled and not state.replacing
-    if is_first and people > _NOBODY and not settings.rebuild and settings.begin is None:
+    if is_first and (people is None or people > 0) and not settings.rebuild and settings.begin is None:
+        has = "may have people: how many is not known" if people is None else f"already has {people:,} people"
         raise LimitError(
-            f"the mirror has not filled this audience yet, but the audience already has {people:,} people. Nothing was "
-            "sent. Set begin: replace to replace them with the people of the query, or begin: adopt to keep them"
+            f"the mirror has not filled this audience yet, but the audience {has}. Nothing was sent. Set begin: "
+            "replace to replace them with the people of the query, or begin: adopt to keep them"
         )
 
 
@@ -67,30 +66,29 @@ def build_changes_select(people: str, *, ledger: Ledger, settings: Settings) -> 
       UNION ALL """
     due_before = f"(cast(floor(to_unixtime(now()) / 86400) AS bigint) - {settings.resend_days} + 1) * {_DAY}"
     due = "" if replaces or not settings.resend_days else f"\n      WHEN joined < {due_before} THEN 'due'"
+    sent = ", ".join(map(str, state.sent or (0,)))
     return f"""\
-SELECT op, member, turn, digest, {_SUMS}
+SELECT op, member, CASE WHEN op = 'due' THEN cast(joined AS varchar) || substr(digest, 1, 4) END AS turn,
+  CASE WHEN op NOT IN ('out'{"" if replaces else ", 'stay'"}) THEN digest END AS digest, {_SUMS}
 FROM (
-  SELECT op, member, {", ".join(_AMOUNTS)},
-    CASE WHEN op = 'due' THEN cast(joined AS varchar) || substr(digest, 1, 4) END AS turn,
-    CASE WHEN op NOT IN ('out'{"" if replaces else ", 'stay'"}) THEN digest END AS digest
-  FROM (
-    SELECT digest, joined, state <> 'out' AS member, given, hashed, row_count, invalid_rows, entries,
-      CASE WHEN digest IN {_WITHHELD} THEN people ELSE 1 END AS people, CASE
+    SELECT digest, joined, coalesce(was_member AND last_op <> 'leave', false) AS member, given, hashed, row_count,
+      invalid_rows, entries, CASE WHEN digest IN {_WITHHELD} THEN people ELSE 1 END AS people, CASE
       WHEN digest IN {_WITHHELD} THEN 'withheld'
       WHEN length(digest) < 64 THEN 'rejected'
       WHEN given = 0 THEN CASE state WHEN 'out' THEN 'out' ELSE 'leave' END
       WHEN state <> 'in' THEN 'join'{due}
       ELSE 'stay' END AS op
     FROM (
-      SELECT digest, joined, {", ".join(_AMOUNTS)}, {build_membership_sql(state.sent)}
+      SELECT digest, joined, was_member, op AS last_op, {", ".join(_AMOUNTS)}, {build_membership_sql(state.sent)}
       FROM (
-      SELECT digest, {NEWEST}, {_SUMS}
+      SELECT digest, {NEWEST}, {_SUMS},
+        max_by(op <> 'leave', CASE WHEN op = 'member' OR entries.plan IN ({sent}) THEN entries.plan END) AS was_member
       FROM ({ledger_rows if state.entries else ""}
       SELECT answer AS digest, cast(NULL AS bigint) AS plan, cast(NULL AS varchar) AS op,
         cast(NULL AS bigint) AS joined, people, given, hashed, row_count, invalid_rows, 0 AS entries
       FROM ({people})) AS entries
-      GROUP BY digest))))
-GROUP BY op, member, turn, digest"""
+      GROUP BY digest)))
+GROUP BY 1, 2, 3, 4"""
 
 
 def build_figures_query(changes: str, *, state: LedgerState, settings: Settings) -> str:
@@ -98,8 +96,8 @@ def build_figures_query(changes: str, *, state: LedgerState, settings: Settings)
 
     `changes`: a table of `build_changes_select`. Columns of the row: `given` (values), `hashed` (values that were
     digests already), `rejected` and `withheld` (see `build_counts_sql`), `people` (the query's people who may be sent),
-    `members` (by the ledger), `resent_to` (the last turn that is sent again), and `entries` (rows of the ledger that
-    are not void).
+    `members` (by the ledger; those who leave are `leavers`), `resent_to` (the last turn that is sent again), and
+    `entries` (rows of the ledger that are not void).
     """
     settled_day = state.settled // _DAY
     return f"""\
@@ -111,6 +109,7 @@ SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
   coalesce(sum(CASE WHEN member THEN people END), 0) AS members,
   coalesce(sum(CASE WHEN op = 'join' THEN people END), 0) AS "join",
   coalesce(sum(CASE WHEN op = 'leave' THEN people END), 0) AS leave,
+  coalesce(sum(CASE WHEN op = 'leave' AND member THEN people END), 0) AS leavers,
   coalesce(sum(CASE WHEN op = 'due' AND earlier < share THEN people END), 0) AS resent,
   coalesce(max(CASE WHEN op = 'due' AND earlier < share THEN turn END), '') AS resent_to,
   coalesce(sum(entries), 0) AS entries
@@ -124,9 +123,6 @@ FROM (
       floor(cast(substr(min(turn) OVER (), 1, 13) AS bigint) / {_DAY}e0) AS first_day,
       floor(to_unixtime(now()) / 86400) AS day, {max(settings.resend_days, 1)}e0 AS days
     FROM (
-      SELECT op, member, turn, reason, {_SUMS}
-      FROM (
-        SELECT op, member, turn, CASE WHEN op IN ('rejected', 'withheld') THEN digest END AS reason,
-          {", ".join(_AMOUNTS)}
-        FROM {changes})
-      GROUP BY op, member, turn, reason)))"""
+      SELECT op, member, turn, CASE WHEN op IN ('rejected', 'withheld') THEN digest END AS reason, {_SUMS}
+      FROM {changes}
+      GROUP BY 1, 2, 3, 4)))"""

@@ -86,8 +86,8 @@ class MirrorRun:
 
     def check_leavers(self) -> None:
         """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows."""
-        # Members who are no longer in the query, also if everybody is replaced.
-        leavers, figures, ratio = self._counts["leave"], self.figures, self.settings.max_leave_ratio
+        # Members who are no longer in the query, also if everybody is replaced. Changes of a killed run do not count.
+        leavers, figures, ratio = self._counts["leavers"], self.figures, self.settings.max_leave_ratio
         if self.ledger.state.settled and leavers > ratio * figures.members:
             raise LimitError(
                 f"{leavers:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
@@ -118,17 +118,20 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         """Return this run's plan from the ledger. Messages of later job errors no longer say "Nothing was sent"."""
         rows = self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query(self.ledger.state))
         spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
-        proofs = []
+        proofs, others = [], set[bytes | None]()
         for ops, digests, numbers in rows.blocks:
-            if None in ops:
-                raise LimitError(
-                    f"another run has made a newer plan for audience {self.ledger.audience_id}. Nothing was sent. Run "
-                    "this task again"
-                )
+            others |= {None, b""}.intersection(ops)
             for op, spool in spools.items():
                 code = op.encode()
                 spool.add([*map(unhexlify, compress(digests, [each == code for each in ops]))])
             proofs += [number for op, number in zip(ops, numbers, strict=True) if op in PROOFS]
+        if b"" in others:  # once the other try settles its plan, the rows of both count
+            self.ledger.record_unsure_people(JOIN, LEAVE)
+        if others:
+            raise LimitError(
+                f"another run has made a newer plan for audience {self.ledger.audience_id}. Nothing was sent. Run this "
+                "task again"
+            )
         for spool in spools.values():
             spool.finish()
         written, to_send = sum(spool.unique_count for spool in spools.values()), self.figures.change_count
@@ -143,9 +146,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
 
     def settle_plan(self, customer_list_id: str) -> None:
         """Mark the plan in the ledger as settled, once all of it has been sent to Pinterest, and compact the ledger."""
-        self.jobs.outcome = (
-            ". The whole plan was sent, but is not yet settled in the ledger: the next run sends it again"
-        )
+        self.jobs.outcome = ". The whole plan was sent, but is not settled in the ledger: the next run sends it again"
         state, replaces = self.ledger.state, self.figures.mode == REPLACE
         ids: dict[str, Any] = {"ad_account_id": self.settings.ad_account_id, "customer_list_id": customer_list_id}
         mark = build_event_row_select("replaced" if replaces else "settled", plan=state.number, **ids)
@@ -182,10 +183,8 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
             with name_list_in_errors(name):
                 made = self.jobs.create_table(name, f"hash the list `{name}`", withholding.build_list_select(query))
             tables[name], self.stats.list_jobs[name] = made
-        counts = (
-            self.jobs.read_records("count the lists", withholding.build_list_counts_select(tables)) if tables else ()
-        )
-        list_stats = {row["list"]: _read_list_stats(row) for row in counts}
+        rows = self.jobs.read_records("count the lists", withholding.build_list_counts_select(tables)) if tables else ()
+        list_stats = {row["list"]: _read_list_stats(row) for row in rows}
         for name, stats in list_stats.items():
             check_list(name, stats, self.settings)
         warn_of_invalid_values(list_stats)
@@ -204,7 +203,6 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         """Store the counted people, values and changes of the run in `figures` and in the statistics."""
         row, stats, mode = self._counts, self.stats, choose_mode(self.ledger.state, self.settings)
         stats.columns = len(self._columns) + sum(column.is_array for column in self._columns)
-        replaces = mode == REPLACE
         stats.read, stats.invalid_rows, stats.hashed_values = row["row_count"], row["invalid_rows"], row["hashed"]
         stats.invalid_by_reason = Counter(withholding.parse_counts(row["rejected"]))
         stats.valid = row["given"] - stats.invalid_count
@@ -216,9 +214,9 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
             mode=mode,
             people=row["people"],
             members=row["members"],
-            joined=row["people"] if replaces else row["join"],
+            joined=row["people"] if mode == REPLACE else row["join"],
             resent=row["resent"],
-            left=0 if replaces else row["leave"],
+            left=0 if mode == REPLACE else row["leave"],
             unsure=stats.invalid_by_reason[Reason.UNSURE.value],
         )
 
@@ -286,8 +284,7 @@ class PlanGuard:
         try:
             if self._wrote and (newer := self._ledger.find_newer_plan()):
                 self._newer = newer
-                for change in self._changes:
-                    self._ledger.record_unsure_people(change)
+                self._ledger.record_unsure_people(*self._changes)
         except ExportError as failure:
             error.extend(
                 f". If another run has made a newer plan since, the ledger lacks what this run has sent ({failure}): "

@@ -116,15 +116,15 @@ class RowSpool:
     """Collects encoded rows in temporary files, one for each layout (keys and length of a row).
 
     `finish` sorts the rows and drops repeats. Rows with external ids are encrypted, since an external id is not a
-    digest. All methods but `close` may raise OSError; after that only `close` works.
+    digest. All methods but `close` may raise OSError; after that only `close` works. `spools`: the files, by layout.
     """
 
     def __init__(self) -> None:
-        self._spools: dict[RecordLayout, Spool] = {}
+        self.spools: dict[RecordLayout, Spool] = {}
 
     def close(self) -> None:
         """Delete the temporary files and free memory. May be called again."""
-        for spool in self._spools.values():
+        for spool in self.spools.values():
             spool.close()
 
     def add(self, rows: Sequence[bytes], layouts: Sequence[int]) -> None:
@@ -132,18 +132,18 @@ class RowSpool:
         numbers = {*layouts}
         for number in numbers - {0}:
             layout = RecordLayout(number)
-            if layout not in self._spools:
-                self._spools[layout] = Spool(layout.width, encrypted=layout.external_id_bytes > 0)
-            self._spools[layout].add(rows if len(numbers) == 1 else [*compress(rows, map(number.__eq__, layouts))])
-        if sum(spool.buffered_bytes for spool in self._spools.values()) > _BUFFERED_BYTES:
-            max(self._spools.values(), key=lambda spool: spool.buffered_bytes).write_buffers()
+            if layout not in self.spools:
+                self.spools[layout] = Spool(layout.width, encrypted=layout.external_id_bytes > 0)
+            self.spools[layout].add(rows if len(numbers) == 1 else [*compress(rows, map(number.__eq__, layouts))])
+        if sum(spool.buffered_bytes for spool in self.spools.values()) > _BUFFERED_BYTES:
+            max(self.spools.values(), key=lambda spool: spool.buffered_bytes).write_buffers()
 
     def finish(self) -> PreparedRecords:
         """Return the unique rows as sorted records. No row can be added afterwards. Raises OSError."""
-        for spool in self._spools.values():
+        for spool in self.spools.values():
             spool.finish()
         # In the same order whichever row came first.
-        return PreparedRecords(dict(sorted(self._spools.items())))
+        return PreparedRecords(dict(sorted(self.spools.items())))
 
 
 def compute_fingerprint(chunks: Iterable[bytes] = ()) -> str:

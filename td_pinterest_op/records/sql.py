@@ -48,10 +48,10 @@ def find_hashing_reason(action: ActionSpec | None, hash_in: object) -> str | Non
     return HASH_SETTING if hash_in == "warehouse" else None
 
 
-def require_hashable(source: object, *, name: str, needed_by: str) -> None:
+def require_hashable(source: object, *, needed_by: str) -> None:
     """Raise SettingsError unless `source` is a query whose identifiers the warehouse can hash: a single Trino query.
 
-    `name`: the task's parameter with the source. `needed_by`: HASH_SETTING, or the action that needs hashed rows.
+    `needed_by`: HASH_SETTING, or the action that needs hashed rows.
     """
     key, cure = ("hash_in", ", or set hash_in: operator") if needed_by == HASH_SETTING else ("action", "")
     if not isinstance(source, Source):
@@ -64,18 +64,17 @@ def require_hashable(source: object, *, name: str, needed_by: str) -> None:
         )
     if source.engine not in ENGINES:
         raise SettingsError(
-            f"{needed_by} needs the engine {' or '.join(ENGINES)}, but {name} uses the engine {source.engine}", key=key
+            f"{needed_by} needs the engine {' or '.join(ENGINES)}, but query uses the engine {source.engine}", key=key
         )
-    require_one_statement(source.query)
 
 
-def require_one_statement(query: str) -> str:
-    """Return a query without its final semicolon. Raises SettingsError if the query has several statements."""
+def require_one_statement(query: str, *, name: str = "query") -> str:
+    """Return a query without its final semicolon. Raises SettingsError, with `name`, if it has several statements."""
     pieces: list[str] = _PIECE.findall(query)
     end = pieces.index(";") if ";" in pieces else len(pieces)
     if any(not piece.isspace() and not piece.startswith((";", "--", "/*")) for piece in pieces[end:]):
         raise SettingsError(
-            "the query has several statements, but the warehouse can hash the result of only one: leave out the others"
+            f"{name} has several statements, but only the result of one can be used: leave out the others", key=name
         )
     return "".join(pieces[:end]).strip()
 

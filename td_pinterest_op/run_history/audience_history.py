@@ -22,7 +22,7 @@ _MIRROR = "mirror_current_audience"
 _MIRRORING = frozenset({"mirror", _MIRROR})
 _ERASING = "erase"
 # Actions that have not changed the audience's list if they fail and their row names no list.
-_HARMLESS = frozenset({*_FILLING, *_MIRRORING, _ERASING, "delete_current_audience"})
+_HARMLESS = frozenset({*_FILLING, "create_actalike_audience", "delete_current_audience"})
 
 
 class ListSize(NamedTuple):
@@ -99,12 +99,14 @@ def _is_untracked_change(run: Row, last_run: Row, *, size_known_since: int, work
     """Whether `run`, a failure or an erasure, may have changed the list of `last_run` by an unknown number of records.
 
     `last_run`: the last run that wrote to the list. `size_known_since`: time of the first run that made the size known.
-    `workflows`: of the runs that write to the list or erase people: a killed run's row names only its workflow.
+    `workflows`: of the runs that write to the list or erase people: the row of a killed run may name no audience.
     """
+    action, is_killed = run["action"], run["outcome"] == FAILED and run["requests_sent"] is None
     is_unnamed = not run["customer_list_id"] and run["audience_id"] == last_run["audience_id"]
-    if is_unnamed and run["action"] not in _HARMLESS:
-        return bool(run["time"] >= size_known_since)
-    is_nameless = not run["action"] and not run["audience_id"]
-    is_killed = run["outcome"] == FAILED and is_nameless and run["workflow"] in workflows
-    is_change = run["action"] == _ERASING or (is_unnamed and run["action"] in _MIRRORING) or is_killed
-    return is_change and bool(run["time"] >= last_run["time"])
+    is_nameless = is_killed and not run["audience_id"] and run["workflow"] in workflows
+    # A killed create by name may have added people to an existing audience (`if_exists`).
+    is_harmless = action in _HARMLESS and not (is_nameless and action == "create_new_audience")
+    is_change = (is_unnamed or is_nameless or action == _ERASING) and not is_harmless
+    # A mirror's next run makes the size known again. A row without an action may be a mirror's.
+    is_mirror = action in _MIRRORING or (is_nameless and not action)
+    return is_change and bool(run["time"] >= (last_run["time"] if is_mirror else size_known_since))

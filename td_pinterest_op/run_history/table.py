@@ -146,15 +146,16 @@ def build_insert_statement(table: str, rows: Sequence[Row], *, unless: str = "")
     )
 
 
-def build_failures_query(table: str, *, session_uuid: str, attempt_id: str) -> str:
+def build_failures_query(table: str, *, session_uuid: str, attempt_id: str, or_success: bool) -> str:
     """Return a subquery for an INSERT of history rows: the attempt's failed runs in the new row's task and subtasks.
 
-    The query refers to the row to insert: use it as the parameter `unless` of `build_insert_statement`.
+    Use it as the parameter `unless` of `build_insert_statement`. `or_success`: also the session's successful runs.
     """
+    success = f" OR earlier.outcome = {quote_literal(SUCCESS)}" if or_success else ""
     return (
         f"SELECT 1 FROM {quote_name(table)} AS earlier WHERE earlier.session_uuid = {quote_literal(session_uuid)} "
-        f"AND earlier.attempt_id = {quote_literal(attempt_id)} AND earlier.outcome = {quote_literal(FAILED)} "
-        "AND starts_with(earlier.task, given.task)"
+        f"AND (earlier.outcome = {quote_literal(FAILED)} AND earlier.attempt_id = {quote_literal(attempt_id)}{success})"
+        " AND starts_with(earlier.task, given.task)"
     )
 
 

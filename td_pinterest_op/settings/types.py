@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from td_pinterest_op.identifiers.phones import can_be_country
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret, mask
 
 ValueFormatter = Callable[[object], str]
@@ -242,7 +243,7 @@ def _read_table_name(value: object, format_for_error: ValueFormatter) -> TableNa
 def _read_country(value: object, format_for_error: ValueFormatter) -> str:
     """Return the two-letter code of a country in upper case. Raises WrongValueError for any other value."""
     code = value.strip().upper() if isinstance(value, str) else ""
-    if not re.fullmatch("[A-Z]{2}", code):
+    if not re.fullmatch("[A-Z]{2}", code) or not can_be_country(code):
         raise WrongValueError(f"must be the two-letter code of a country, not {format_for_error(value)}")
     return code
 

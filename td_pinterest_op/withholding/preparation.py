@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, compress, pairwise
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.phones import require_known_country
 from td_pinterest_op.records.columns import Column, find_identifier_columns, find_position, find_row_columns, is_single
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.prepared import PreparedRecords, RowSpool
@@ -36,8 +35,6 @@ def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> 
     plain phone numbers, but the package phonenumbers is not installed.
     """
     control, are_rows = settings.control, settings.records == "rows"
-    if are_rows:
-        require_known_country(settings.default_country)
     columns = find_people_columns(job, settings, lists.columns)
     by = control.by if control else None
     reading = ReaderSettings(
@@ -129,7 +126,7 @@ class _FilteredRowReader(RowReader):
 
     A temporary file keeps the rows of each part of a block until people are compared with the lists. `_offsets`: where
     each part begins in the file, and where the file ends. `_ends`: the number of people before the first part, and up
-    to the end of each part.
+    to the end of each part. `_early`: closes the files that are not sent.
     """
 
     def __init__(self, people: People, settings: ReaderSettings, stats: Stats) -> None:
@@ -139,9 +136,10 @@ class _FilteredRowReader(RowReader):
         self._file = SpoolFile(encrypted=not all(column.type.is_hashed for column in settings.columns))
         self._offsets, self._ends = [0], [0]
         self._to_strip = Spool(_NUMBER_BYTES + 1 + DIGEST_BYTES)
-        self._withheld = {reason: self._files.enter_context(contextlib.closing(RowSpool())) for reason in WITHHELD}
+        self._early = self._files.enter_context(contextlib.ExitStack())
+        self._withheld = {reason: self._early.enter_context(contextlib.closing(RowSpool())) for reason in WITHHELD}
         for close in (people.close, self._file.close, self._to_strip.close):
-            self._files.callback(close)
+            self._early.callback(close)
 
     def _store_rows(self, block: Block, column_keys: Sequence[ColumnKeys], rows: EncodedRows) -> None:
         """Collect a block's people. Keep the encoded `rows` in a file until opt-outs and consents are applied."""
@@ -177,13 +175,9 @@ class _FilteredRowReader(RowReader):
                 if outcome in of_rows:
                     is_selected = [*map(outcome.__eq__, of_rows)]
                     spool.add([*compress(rows, is_selected)], [*compress(layouts, is_selected)])
+        withheld = _count_by_first_reason(self._withheld)
         # They are large, and it takes long to send the rest.
-        for close in (self._people.close, self._file.close, self._to_strip.close):
-            close()
-        withheld = {}
-        for reason, spool in self._withheld.items():
-            with contextlib.closing(spool):
-                withheld[reason] = spool.finish().record_count
+        self._early.close()
         return super()._finish_and_count_withheld()[0], withheld
 
     def _strip_rows(
@@ -221,6 +215,19 @@ class _FilteredRowReader(RowReader):
                 to_strip[person - start][entry[_NUMBER_BYTES + 1 :]] = WITHHELD[entry[_NUMBER_BYTES]]
                 entry = next(entries, b"")
             yield to_strip
+
+
+def _count_by_first_reason(rows: Mapping[str, RowSpool]) -> Mapping[str, int]:
+    """Return the numbers of different `rows` by reason. A row that has several reasons counts for the first of them."""
+    counts = Counter({reason: of_reason.finish().record_count for reason, of_reason in rows.items()})
+    for layout in {layout for of_reason in rows.values() for layout in of_reason.spools if not layout.is_extra}:
+        spools = {reason: of_reason.spools[layout] for reason, of_reason in rows.items() if layout in of_reason.spools}
+        for buckets in zip(*(spool.read_buckets() for spool in spools.values() if len(spools) > 1), strict=True):
+            counted: frozenset[bytes] = frozenset()
+            for reason, bucket in zip(spools, map(frozenset, buckets), strict=True):
+                counts[reason] -= len(counted & bucket)
+                counted |= bucket
+    return counts
 
 
 def _strip_person(rows: _Rows, to_strip: _ToStrip) -> tuple[int, _Rows]:

@@ -38,8 +38,10 @@ def build_people_select(query: Query, *, list_tables: Mapping[str, str], control
     has_person_column = not is_single(query.columns) or (control is not None and control.by is not None)
     build_select = _build_persons_select if has_person_column else _build_single_identifier_persons_select
     persons = build_select(query, control)
+    # A list's reasons are not identifiers: people with a value that is rejected for the same reason are not on it.
     joins = "".join(
-        f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer" for name, table in list_tables.items()
+        f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer AND length({name}.answer) = 64"
+        for name, table in list_tables.items()
     )
     of_person = "max({}) OVER (PARTITION BY person)" if has_person_column else "{}"
     # A person with an address that cannot be compared is suppressed: the list may have it as a hash.
@@ -177,7 +179,7 @@ def _build_persons_select(query: Query, control: Control | None) -> str:
         position = find_position(control.by, query.names)
         key, in_control = f"c{position}", _build_in_control_sql(control, cast_to_text(position))
         digests = f"filter(answers, each -> length(each) >= 64 OR each = '{Reason.UNSURE.value}')"
-        unsent = f"transform({digests}, each -> '{_UNSENT_MARK}' || substr(each, -64))"
+        unsent = f"transform({digests}, each -> '{_UNSENT_MARK}' || each)"
         answers = f"CASE WHEN {key} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {unsent} ELSE answers END"
     return f"""
   SELECT person, {_BARE} AS answer, max(in_control) AS in_control, sum(1 - {_IS_UNSENT}) AS given,

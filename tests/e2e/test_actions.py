@@ -72,14 +72,14 @@ class TestDelete:
         ("removed_audiences", "second_remove"), [("readable", "accepted"), ("readable", "404"), ("gone", "accepted")]
     )
     def test_delete_of_a_removed_audience_succeeds_and_is_reported(
-        self, services: Services, caplog: pytest.LogCaptureFixture, removed_audiences: str, second_remove: str
+        self, services: Services, removed_audiences: str, second_remove: str
     ) -> None:
         services.pinterest.switches.set({"removed_audiences": removed_audiences, "second_remove": second_remove})
         audience_id = services.audience(people(5))
         for _ in range(2):
             stored = services.export({"action": DELETE, "audience_id": audience_id})
         assert audience_id == stored["audience_id"]
-        assert "was already removed" in caplog.text
+        assert stored["summary"].endswith(" was deleted already.")
 
     @pytest.mark.parametrize("known", [True, False], ids=["deleted before", "never there"])
     def test_removal_with_status_404_names_both_causes(self, services: Services, known: bool) -> None:
@@ -93,6 +93,14 @@ class TestDelete:
         for part in (audience_id, AD_ACCOUNT_ID, "deleted before", "never existed"):
             assert part in str(caught.value)
 
+    def test_removal_with_status_404_of_an_audience_that_stays_is_an_error(self, services: Services) -> None:
+        audience_id = services.audience()
+        services.pinterest.inject(Fault(effect=Answer(status=404), operation="audiences/update"))
+        with pytest.raises(
+            AudienceError, match=r"\(404\), although it can still be read: either it was deleted before, or"
+        ):
+            services.export({"action": DELETE, "audience_id": audience_id})
+
     def test_rejected_removal_is_an_error_and_the_audience_stays(self, services: Services) -> None:
         audience_id = services.audience(people(5))
         services.pinterest.inject(Fault(effect=Answer(status=422), operation="audiences/update", times=None))
@@ -100,9 +108,13 @@ class TestDelete:
             services.export({"action": DELETE, "audience_id": audience_id})
         assert not services.pinterest.audiences[audience_id].removed
 
-    def test_removal_whose_response_was_lost_is_a_success(self, services: Services) -> None:
-        services.pinterest.switches.set({"removed_audiences": "gone", "second_remove": "404"})
+    @pytest.mark.parametrize("lag", [0.0, 5.0])
+    @pytest.mark.parametrize("removed", ["gone", "readable"])
+    def test_removal_whose_response_was_lost_is_a_success(self, services: Services, removed: str, lag: float) -> None:
         audience_id = services.audience(people(5))
+        services.time.sleep(60)
+        services.pinterest.switches.set({"removed_audiences": removed, "second_remove": "404"})
+        services.pinterest.switches.reading_lag_seconds = lag
         services.pinterest.inject(Fault(effect=Reset(), when=When.AFTER, operation="audiences/update"))
         services.export({"action": DELETE, "audience_id": audience_id})
         assert services.pinterest.audiences[audience_id].removed

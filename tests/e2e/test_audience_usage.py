@@ -99,6 +99,31 @@ def test_token_that_may_not_read_ad_groups_causes_one_warning(
 
 
 @pytest.mark.parametrize(
+    ("operation", "through"),
+    [
+        ("targeting_template/list", "include"),
+        ("targeting_template/list", "segment"),
+        ("customer_segment/list", "exclude"),
+        ("customer_segment/list", "template"),
+    ],
+)
+@pytest.mark.parametrize("action", ACTIONS)
+def test_active_ad_group_counts_although_the_token_may_not_read_other_listings(
+    services: Services, action: str, operation: str, through: str
+) -> None:
+    audience_id = services.audience()
+    for way in ("template", "segment"):
+        add_ad_group(services, audience_id, way, status="PAUSED")
+    add_ad_group(services, audience_id, through)
+    for way in ("template", "segment"):
+        add_ad_group(services, audience_id, way, status="PAUSED")
+    services.pinterest.inject(Fault(effect=Answer(status=403), operation=operation, times=None))
+    with pytest.raises(AudienceError, match="is used by 1 active ad group"):
+        run_action(services, action, audience_id)
+    assert [] == services.pinterest.calls.writes()
+
+
+@pytest.mark.parametrize(
     "operation", ["ad_groups/list", "targeting_template/list", "customer_segment/list", "campaigns/list"]
 )
 @pytest.mark.parametrize("action", ACTIONS)

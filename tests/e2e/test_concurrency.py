@@ -229,6 +229,23 @@ def test_create_with_if_exists_works_on_the_first_day_and_later(
     assert members == services.pinterest.members_of_audience(only_audience_id(services))
 
 
+@pytest.mark.parametrize(
+    ("again", "others"),
+    [(people(6), set()), (people(9, first=50), digests(9, first=50)), ([], set())],
+    ids=["the same people", "other people", "nobody"],
+)
+def test_rerun_of_create_with_if_exists_add_keeps_people_of_other_sessions(
+    services: Services, again: list[str], others: set[str]
+) -> None:
+    settings = NEW | {"if_exists": "add", "allow_empty": True}
+    first = services.export(settings, job_id=services.job(people(6)))
+    services.export(settings, job_id=services.job(people(6, first=6)), session_time=NEXT_DAY)
+    stored = services.export(settings, job_id=services.job(again))
+    assert digests(12) | others == services.pinterest.members_of_audience(only_audience_id(services))
+    assert first["customer_list_id"] == stored["customer_list_id"]
+    assert (None, 1) == (stored["members"], len(services.pinterest.lists))
+
+
 def test_several_audiences_of_one_name_are_an_error_with_their_ids(services: Services) -> None:
     ids = [services.audience(name="Spring"), services.audience(name="Spring")]
     with pytest.raises(AudienceError) as caught:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import AudienceError, PinterestError
+from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
 from tests.e2e.audiences import ADD, NEW, NEXT_DAY, REPLACE, current_list_id, list_name, only_audience_id
-from tests.emulators.pinterest import AD_ACCOUNT_ID, Fault, Mangle, When
+from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Fault, Mangle, When
 from tests.exporting import SESSION, Services, digest, digests, people
 
 # A device id that is hashed unchanged: lower case for Android, upper case for iOS.
@@ -102,8 +102,14 @@ class TestCreate:
         assert digests(3) == services.pinterest.members_of_audience(stored["audience_id"])
 
 
-@pytest.mark.parametrize("second", [SESSION, NEXT_DAY], ids=["of one session", "of two sessions"])
-def test_rerun_keeps_the_oldest_of_two_audiences_that_appear_late(services: Services, second: str) -> None:
+@pytest.mark.parametrize(
+    ("second", "last"),
+    [(SESSION, {}), (NEXT_DAY, {}), (SESSION, {"if_exists": "add"})],
+    ids=["of one session", "of two sessions", "before others are added"],
+)
+def test_rerun_keeps_the_oldest_of_two_audiences_that_appear_late(
+    services: Services, second: str, last: dict[str, str]
+) -> None:
     job_id = services.job(people(10))
     services.pinterest.switches.listing_lag_seconds = 60
     mangled = Fault(effect=Mangle(how="no_id"), operation="audiences/create", when=When.AFTER, times=2)
@@ -116,7 +122,24 @@ def test_rerun_keeps_the_oldest_of_two_audiences_that_appear_late(services: Serv
     if second != SESSION:
         with pytest.raises(AudienceError, match=rf'"Spring" already exists \(id {older.id}\)'):
             services.export(NEW, job_id=job_id, session_time=second)
-    services.export(NEW, job_id=job_id)
+    services.export(NEW | last, job_id=services.job(people(12)) if last else job_id)
     assert [older.id] == [audience.id for audience in services.pinterest.audiences_named("Spring")]
     assert newer.removed
-    assert digests(10) == services.pinterest.members_of_audience(older.id)
+    assert digests(12 if last else 10) == services.pinterest.members_of_audience(older.id)
+
+
+def test_rerun_keeps_its_audience_when_an_older_one_gets_its_name_later(services: Services) -> None:
+    other, job_id = services.pinterest.add_audience("Other"), services.job(people(10))
+    first = services.export(NEW, job_id=job_id)
+    services.time.sleep(86_400)
+    other.name = "Spring"
+    services.export(NEW, job_id=job_id)
+    assert not services.pinterest.audiences[first["audience_id"]].removed
+
+
+def test_refused_creation_of_the_audience_names_the_list_with_the_records(services: Services) -> None:
+    services.pinterest.inject(Fault(effect=Answer(status=400), operation="audiences/create", times=None))
+    with pytest.raises(
+        RequestRefusedError, match=r"All 10 records are in customer list \d+\. Running .* again is safe"
+    ):
+        services.export(NEW, job_id=services.job(people(10)))

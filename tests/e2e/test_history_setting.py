@@ -1,5 +1,6 @@
 """The setting `history`: a row for each run, and runs that succeed although the history cannot be written."""
 
+import contextlib
 import json
 import logging
 import signal
@@ -16,9 +17,16 @@ import pytest
 from td_pinterest_op import history as door
 from td_pinterest_op.activation import add_activation_settings
 from td_pinterest_op.erase import erase_people
-from td_pinterest_op.errors import AudienceError, ExportError, LimitError, PinterestError, SettingsError
+from td_pinterest_op.errors import (
+    AudienceError,
+    ExportError,
+    LimitError,
+    PinterestError,
+    SettingsError,
+    WorkflowError,
+)
 from td_pinterest_op.export import export
-from td_pinterest_op.many import export_entry
+from td_pinterest_op.many import check_outcomes, export_entry
 from td_pinterest_op.run_history.table import COLUMNS
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing
@@ -253,6 +261,115 @@ def test_entry_of_several_writes_one_row_whatever_its_outcome(
     )
     assert outcome["ok"] == (error is None)
     assert (row["error"] is None) if error is None else (error in row["error"])
+
+
+def test_entry_with_a_wrong_setting_writes_to_its_own_history_that_nothing_was_sent(services: Services) -> None:
+    entry = {"name": "vip", "audience_id_add_people": "12", "segment": "not a table", "history": "crm.own"}
+    shared = {"type": "pinterest", "history": TABLE}
+    assert not export_entry(task_of(services, shared, audience=entry), services.time.timing)[1]["ok"]
+    (row,) = read_rows(services, "crm.own")
+    assert ("failed", "12", 0) == tuple(row[name] for name in ("outcome", "audience_id", "requests_sent"))
+
+
+# -- the rows of entries that were killed
+
+LOOP, ENTRY = "+pinterest_many+each", "^sub+for-0=audience=0="
+
+
+def check_lost_entries(services: Services, entries: list[dict[str, Any]], **params: Any) -> None:
+    """Run the gate after all of the entries were killed."""
+    given = {"history": HISTORY, "task_name": f"{LOOP}^error", "audiences": entries} | params
+    with pytest.raises(WorkflowError):
+        check_outcomes(task_of(services, {}, **given), services.time.timing)
+
+
+@pytest.mark.parametrize(
+    ("keys", "audience_id"),
+    [
+        ({"audience_id": "12"}, "12"),
+        ({"audience_id_remove_people": "12"}, "12"),
+        ({"audience_id": 12, "audience_id_add_people": " 12"}, "12"),
+        ({"audience_id": "", "audience_id_clear": "12"}, "12"),
+        ({"audience_id_add_people": "12", "audience_id_remove_people": "13"}, None),
+        ({"audience_name": "Shoppers"}, None),
+    ],
+)
+def test_row_of_a_killed_entry_has_the_id_of_its_only_audience(
+    services: Services, keys: dict[str, Any], audience_id: str | None
+) -> None:
+    check_lost_entries(services, [{"name": "vip", "action": ADD} | keys])
+    (row,) = read_rows(services)
+    assert (LOOP + ENTRY, ADD, audience_id) == tuple(row[name] for name in ("task", "action", "audience_id"))
+
+
+@pytest.mark.parametrize(
+    ("succeeded", "params", "outcomes"),
+    [
+        (True, {}, ["success"]),
+        (True, {"attempt_id": 8}, ["success"]),
+        (True, {"session_uuid": "another"}, ["success", "failed"]),
+        (False, {}, ["failed"]),
+        (False, {"attempt_id": 8}, ["failed", "failed"]),
+        (False, {"task_name": "+pinterest_many+gate", "attempt_id": 8}, ["failed"]),
+    ],
+)
+def test_entry_without_a_result_gets_no_row_after_its_own_row(
+    services: Services, succeeded: bool, params: dict[str, Any], outcomes: list[str]
+) -> None:
+    settings = {} if succeeded else {"min_records": 9}
+    with contextlib.nullcontext() if succeeded else pytest.raises(LimitError):
+        run_add(services, settings=settings, task_name=f"{LOOP}{ENTRY}x")
+    for _ in range(2):
+        check_lost_entries(services, [{"name": "vip", "audience_id": "12"}], **params)
+    assert outcomes == [row["outcome"] for row in read_rows(services)]
+
+
+def test_killed_entries_write_to_the_histories_that_they_name_in_one_statement_each(services: Services) -> None:
+    services.td.warehouse.load("crm_eu", "others", "SELECT 1 AS n")
+    others = [
+        {},
+        {"history": " "},
+        {"history": "own"},
+        {"history": "own", "database": "crm_eu"},
+        {"database": "crm_eu"},
+    ]
+    entries = [{"name": str(n), "audience_id": str(n)} | others[n % len(others)] for n in range(60)]
+    check_lost_entries(services, entries, history=TABLE, database="crm")
+    tables = (HISTORY, "crm.own", "crm_eu.own", f"crm_eu.{TABLE}")
+    rows = [[int(row["audience_id"]) for row in read_rows(services, table)] for table in tables]
+    assert [[n for n in range(60) if n % 5 in places] for places in ((0, 1), (2,), (3,), (4,))] == rows
+    assert 4 == len({job.query for job in services.td.jobs.all() if "INSERT INTO" in job.query})
+
+
+@pytest.mark.parametrize("history", ["a.b.c", {"keep": True}])
+def test_killed_entry_with_an_unusable_history_causes_one_warning_and_others_get_their_row(
+    services: Services, history: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    check_lost_entries(
+        services, [{"name": "one", "audience_id": "12", "history": history}, {"name": "two", "audience_id": "13"}]
+    )
+    assert ["13"] == [row["audience_id"] for row in read_rows(services)]
+    assert 1 == len([text for text in logged_warnings(caplog) if "could not be recorded" in text])
+
+
+@pytest.mark.parametrize("key", ["audience_id_remove_people", "audience_name"])
+def test_follow_up_knows_no_members_after_a_killed_entry_whatever_names_its_audience(
+    services: Services, key: str
+) -> None:
+    audience_id = services.audience(people(3), name="Shoppers")
+    replace = settings_of(services, REPLACE) | {"audience_id": audience_id, "history": HISTORY}
+    services.export(replace, job_id=services.job(people(5)), task_name=f"{LOOP}^sub+for-0=audience=1=x", **ATTEMPT)
+    status = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": [audience_id], "history": HISTORY}
+    members = []
+    for _ in range(2):
+        services.time.sleep(99)
+        members += [
+            each["members"] for each in check_audiences(task_of(services, status), services.time.timing)["audiences"]
+        ]
+        services.time.sleep(99)
+        named = {key: "Shoppers" if key == "audience_name" else audience_id}
+        check_lost_entries(services, [{"name": "vip", "action": REMOVE if named[key] == audience_id else ADD} | named])
+    assert [5, None] == members
 
 
 def test_resubmitted_task_writes_no_row(services: Services) -> None:

@@ -76,6 +76,36 @@ def test_push_keeps_the_layout_of_the_folder(bin_folder: Path) -> None:
     assert Path("requests/__init__.py") in before
 
 
+def test_push_adds_no_workflow_after_the_only_one_was_changed(bin_folder: Path) -> None:
+    folder = bin_folder.parent / "bundle"
+    bundle.main([str(folder), "pinterest_clear.dig"])
+    with (folder / "pinterest_clear.dig").open("a") as dig:
+        dig.write("# mine\n")
+    for _ in range(2):
+        assert 0 == run_push(bin_folder).returncode
+        assert ["pinterest_clear.dig"] == [path.name for path in folder.glob("*.dig")]
+
+
+def test_push_needs_no_secret_that_only_a_comment_names(bin_folder: Path) -> None:
+    folder = bin_folder.parent / "bundle"
+    folder.mkdir()
+    (folder / "mine.dig").write_text(
+        "# ${secret:first}\n+a:\n  http>: '${secret:used.url}'  # ${secret:second}\n"
+        "  content: 'see #ops # ${secret: used.token }'\n"
+    )
+    (folder / "broken.dig").write_text("# ${secret:third}\n+a: [${secret:broken}\n")
+    ran = run_push(bin_folder)
+    assert 0 == ran.returncode, ran.stderr
+    assert "lacks these secrets: broken used.token used.url\n" in ran.stdout
+
+
+def test_push_into_a_file_is_an_error_of_one_sentence(bin_folder: Path) -> None:
+    (bin_folder.parent / "bundle").write_text("")
+    ran = run_push(bin_folder)
+    assert (1, False) == (ran.returncode, (bin_folder.parent / "calls").exists())
+    assert re.fullmatch(r"\S+/bundle cannot be created \(.*\): name another folder\n", ran.stderr)
+
+
 _SERVER = "a digdag server accepts at most 2,097,152 unless its api.max_archive_total_size_limit is greater"
 _HOSTED = "but hosted Treasure Workflow accepts at most 10 MB."
 

@@ -46,15 +46,18 @@ class TestReplace:
     @pytest.mark.parametrize(
         "settings", [{"action": REPLACE}, NEW | {"if_exists": "replace"}], ids=["replace", "create"]
     )
-    @pytest.mark.parametrize("counters", [True, False])
+    @pytest.mark.parametrize(
+        "switches", [{}, {"upload_counters": False}, {"reading_lag_seconds": 5.0, "listing_lag_seconds": 5.0}]
+    )
     def test_replace_repeated_in_its_session_removes_people_added_since(
-        self, services: Services, settings: dict[str, Any], counters: bool
+        self, services: Services, settings: dict[str, Any], switches: dict[str, Any]
     ) -> None:
-        services.pinterest.switches.upload_counters = counters
         if settings["action"] == REPLACE:
             settings = settings | {"audience_id": services.audience(people(3, first=900))}
         job = services.job(people(60))
         first = services.export(settings, job_id=job)
+        services.time.sleep(60)
+        services.pinterest.switches.set(switches)
         by_mistake = {"action": ADD, "audience_id": first["audience_id"]}
         services.export(by_mistake, job_id=services.job(people(50, first=100)))
         dry = services.export({**settings, "dry_run": True}, job_id=job)
@@ -233,3 +236,4 @@ def test_ignored_switch_is_an_error(services: Services, action: str) -> None:
     ):
         assert part in str(caught.value)
     assert "delete" not in str(caught.value).lower()
+    assert (action == REPLACE) == ("records are in customer list" in str(caught.value))

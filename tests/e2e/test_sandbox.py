@@ -223,6 +223,44 @@ def test_unknown_ids_are_listed_or_rejected(
     assert bool(line) is any(word in said for word in ("made up ", "unknown ", "failed "))
 
 
+def test_a_created_audience_never_gets_an_id_that_the_project_names(
+    sandbox: Sandbox, project: Path, tmp_path: Path
+) -> None:
+    text = (project / "buyers.dig").read_text().replace("expected_audience_name", "audience_name")
+    text = text.replace("replace_current_audience", "create_new_audience")
+    (project / "create.dig").write_text(re.sub(r" +audience_id: .*\n", "", text))
+    # The emulator's second id: the new audience's, after its list's.
+    (project / "config" / "ours.yml").write_text(_CONFIG.replace("2542620905475", "549755885175000002"))
+    options = ["--project", project, *_tables(tmp_path), "create", "readers", "--known=987654321", "--strict"]
+    code, said, _ = sandbox(*options)
+    assert (1, True) == (code, "unknown   audience 549755885175000002: --strict takes only" in said), said
+    assert 'audience  549755885175000003 "Käufer" holds 2 people' in said
+
+
+@pytest.mark.parametrize(
+    ("audience", "workflows", "options", "said"),
+    [
+        ("", ["failing"], [], "people: Pinterest holds no audience to compare with"),
+        ("", ["buyers"], ["--known=987654321", "--strict"], "people: Pinterest holds no audience to compare with"),
+        (
+            "VIP=",
+            ["buyers", "failing"],
+            [],
+            "AUDIENCE=people: an id or a name is wanted; Pinterest holds 2542620905473",
+        ),
+    ],
+)
+def test_expectation_after_a_failure_ends_with_code_1_and_names_the_log(
+    sandbox: Sandbox, project: Path, tmp_path: Path, audience: str, workflows: list[str], options: list[str], said: str
+) -> None:
+    (project / "failing.dig").write_text("+failing:\n  fail>: on purpose\n")
+    (tmp_path / "people").write_text("anna@shop.example\n")
+    expected = f"--expect={audience}{tmp_path / 'people'}"
+    code, shown, _ = sandbox("--project", project, *_tables(tmp_path), *workflows, expected, *options)
+    assert (1, True) == (code, f" expected --expect {said}" in " ".join(shown.split())), shown
+    assert f"  log       {tmp_path}/log\n" in shown
+
+
 def test_wrong_expectation_names_missing_people_by_line(sandbox: Sandbox, project: Path, tmp_path: Path) -> None:
     (tmp_path / "people").write_text("anna@shop.example\nbela@shop.example\n\ndora@shop.example\n")
     code, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers", "--expect", tmp_path / "people")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import InvalidRowsError, JobError, PinterestError, WorkflowError
+from td_pinterest_op.errors import InvalidRowsError, JobError, PinterestError
 from td_pinterest_op.records import prepared
 from tests.campaigns import select_rows
 from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, current_list_id, settings_of
@@ -153,7 +153,6 @@ def test_national_number_gets_the_default_country(services: Services) -> None:
 @pytest.mark.parametrize(
     ("settings", "columns", "error", "message"),
     [
-        ({"default_country": "XX"}, KEYS, WorkflowError, "default_country: XX is not the code of a country"),
         ({"records": "identifiers"}, KEYS, JobError, 'column "phone" is not an identifier'),
         ({}, [*KEYS, ("idfa", "varchar")], JobError, "maid and idfa are both maid"),
     ],

@@ -86,6 +86,7 @@ SHARED_DEVICE = values_of(
 WITHOUT_KEYS = values_of(
     "email maid id", (A, DEVICE(1), None), (B, DEVICE(1), 1), (C, DEVICE(2), None), (None, DEVICE(2), 2)
 )
+REJECTED_DEVICES = values_of("email maid", (A, "no-device"), (B, None), (C, "n/a"), (None, "no-device"))
 CASES = {
     "opt-outs in other spellings": Case(
         people=values_of("email", *((person,) for person in people(9))),
@@ -136,11 +137,35 @@ CASES = {
         )
         for form in ("identifiers", "rows")
     },
+    "values that are rejected for the same reason give no consent": Case(
+        people=REJECTED_DEVICES,
+        consent=values_of("email maid", (B, None), (D, "n0-device")),
+        sent={B},
+        withheld=(0, 2, 0),
+    ),
+    "values that are rejected for the same reason suppress nobody": Case(
+        people=REJECTED_DEVICES,
+        suppress=values_of("email maid", (B, None), (D, "n0-device")),
+        sent={A, C},
+        withheld=(1, 0, 0),
+    ),
     "each element of an array": Case(
         people=f"SELECT UNNEST([['{A}', NULL, '{B}'], [], [NULL], NULL, ['{C}', 'no'], ['{D}']]) AS email",
         suppress=values_of("email", (B,)),
         sent={C, D},
         withheld=(2, 0, 0),
+    ),
+    "a row that is withheld for two reasons counts for the first": Case(
+        people=values_of(
+            "email maid id",
+            *((A, DEVICE(9), OUT), (B, DEVICE(1), OUT), (C, None, OUT)),
+            *((A, DEVICE(1), n) for n in (IN, OUT)),
+        ),
+        suppress=values_of("email maid", (B, None), (None, DEVICE(9))),
+        settings={"records": "rows", "control": CONTROL},
+        sent={C},
+        withheld=(3, 0, 0),
+        levels=("operator",),
     ),
     "a row of which nothing is left": Case(
         people=values_of("email phone", (A, "+12025550101"), (None, "+12025550101"), (B, "+12025550101"), (B, None)),
@@ -171,6 +196,12 @@ BOTH = ("suppress", "consent")
 CONSENT_ELSEWHERE = {("consent", "warehouse"), ("consent", "mirror")}
 UNUSABLE = [
     *((BOTH, blank, "{} of the task is blank", LEVELS) for blank in ("", " \n")),
+    (
+        BOTH,
+        f"{values_query([A])}; SELECT 1",
+        "{} has several statements, but only the result of one",
+        LEVELS,
+    ),
     (BOTH, "SELECT nothing", "[the query of `{}`]", LEVELS),
     (BOTH, "SELECT 'x' AS name", "there is no column", LEVELS),
     (BOTH, empty_query(), "`{}` has no rows. Nothing was sent", LEVELS),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from td_pinterest_op.records.prepared import compute_fingerprint
 from tests import guard
 from tests.campaigns import campaign
 from tests.emulators.td import JobFault
@@ -246,6 +247,52 @@ def test_audience_switched_while_its_plan_is_sent_is_an_error(mirror_world: Worl
     assert not mirror_world.run(2).succeeded
 
 
+def test_refused_removal_fails_the_run_and_is_repeated_by_the_next(mirror_world: World, audience_id: str) -> None:
+    refused = digest(people(1)[0])
+    mirror_world.pinterest.switches.poison = frozenset([refused])
+    mirror_world.set_people(people(200, first=10))
+    for day in (1, 2):
+        stopped = mirror_world.run(day)
+        assert not stopped.succeeded
+        assert "Pinterest refused to remove 1 record (400) from the audience" in stopped.output
+        assert digests(200, first=10) | {refused} == mirror_world.members(audience_id)
+    mirror_world.pinterest.switches.poison = frozenset()
+    assert mirror_world.run(3).succeeded
+    assert digests(200, first=10) == mirror_world.members(audience_id)
+    with mirror_world.count_sent() as sent:
+        assert mirror_world.run(4).succeeded
+    assert not sent
+
+
+@pytest.mark.parametrize(
+    ("killed", "settings", "found", "error"),
+    [
+        (people(300), {}, people(200), ""),
+        (people(165), {}, people(140), ""),
+        (people(200), {"rebuild": True}, people(150), "50 of 200 members would leave"),
+        (people(300), {"rebuild": True}, people(190), ""),
+        (people(300), {}, people(150), "50 of 200 members would leave"),
+    ],
+    ids=["joiners", "leavers", "rebuild", "joiners of a rebuild", "members next to joiners"],
+)
+def test_only_people_of_settled_plans_count_for_max_leave_ratio(
+    mirror_world: World,
+    audience_id: str,
+    killed: list[str],
+    settings: dict[str, Any],
+    found: list[str],
+    error: str,
+) -> None:
+    mirror_world.set_people(killed)
+    died = mirror_world.run(1, death=Death(step=5, how="after"), **settings)
+    assert "write the plan into the ledger" == died.steps[-1]
+    mirror_world.set_people(found)
+    for _ in range(2):
+        ran = mirror_world.run(2)
+        assert (not error, error in ran.output) == (ran.succeeded, True)
+    assert (digests(200) if error else {digest(person) for person in found}) == mirror_world.members(audience_id)
+
+
 def test_changed_ad_account_is_rejected(mirror_world: World, audience_id: str) -> None:
     mirror_world.sql(f"UPDATE {LEDGER} SET ad_account_id = '549755885999' WHERE ad_account_id IS NOT NULL")
     stopped = mirror_world.run(1)
@@ -343,6 +390,36 @@ def test_list_of_device_ids_has_their_type(mirror_world: World) -> None:
     behind = mirror_world.pinterest.lists[mirror_world.pinterest.audiences[audience_id].rule["customer_list_id"]]
     assert "IDFA" == behind.list_type
     assert {digest(one.upper()) for one in ids} == mirror_world.members(audience_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "counters", "size", "stops_at"),
+    [
+        ("Shop's", 60, True, 1, "already has 60 people"),
+        ("Shop's", 60, True, None, "already has 60 people"),
+        ("Shop's", 60, True, 70, "already has 70 people"),
+        ("Shop's", 60, False, 1, "already has 1 people"),
+        ("Shop's", 60, False, 0, "may have people: how many is not known"),
+        ("Shop's", 1, True, 0, "already has 1 people"),
+        ("Shop's", 0, True, 0, ""),
+        ("Shop's (td 0a0a0a0a 12 0b0b0b0b)", 1, True, 0, "already has 1 people"),
+        (f"Shop's (td 0a0a0a0a - {compute_fingerprint()})", 0, False, None, ""),
+        (f"Shop's (td 0a0a0a0a - {compute_fingerprint()})", 1, True, 0, "already has 1 people"),
+        ("Shop's (td 0a0a0a0a - 0b0b0b0b)", 1, True, 0, ""),
+        ("Shop's (td 0a0a0a0a - 0b0b0b0b)", 2, True, 0, "already has 1 people"),
+    ],
+)
+def test_first_run_without_begin_stops_if_the_audience_may_have_people(
+    mirror_world: World, name: str, members: int, counters: bool, size: int | None, stops_at: str
+) -> None:
+    audience_id = mirror_world.audience(people(members, first=1000))
+    audience = mirror_world.pinterest.audiences[audience_id]
+    mirror_world.pinterest.lists[audience.rule["customer_list_id"]].name = name
+    mirror_world.pinterest.switches.upload_counters, audience.size = counters, size
+    mirror_world.set_people(people(200))
+    ran = mirror_world.run(0, begin=None)
+    assert (not stops_at, stops_at in ran.output) == (ran.succeeded, True), ran.output[-2000:]
+    assert (digests(members, first=1000) if stops_at else digests(200)) == mirror_world.members(audience_id)
 
 
 def test_first_run_with_present_members_stops_until_begin_is_set(mirror_world: World) -> None:

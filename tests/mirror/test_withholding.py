@@ -54,6 +54,20 @@ def test_only_members_who_opt_out_leave_at_the_next_run(mirror_world: World, aud
     assert {"people", "suppress", LEDGER} == mirror_world.tables()
 
 
+@pytest.mark.parametrize(("begin", "remains"), [("adopt", True), ("replace", False)])
+def test_mirror_says_whether_adopted_people_who_opted_out_remain(
+    mirror_world: World, begin: str, remains: bool
+) -> None:
+    audience_id = mirror_world.audience(people(5))
+    mirror_world.settings["min_records"] = 0
+    mirror_world.set_people(people(20))
+    set_lists(mirror_world, suppress=[{"email": people(1)[0]}])
+    for day in (0, 1):
+        ran = mirror_world.run(day, begin=begin)
+        assert (True, remains) == (ran.succeeded, "adopted people who opted out remain in the audience" in ran.output)
+        assert remains == (digest(people(1)[0]) in mirror_world.members(audience_id))
+
+
 def test_query_without_identifiers_stops_the_mirror_before_it_hashes_lists(
     mirror_world: World, audience_id: str
 ) -> None:

@@ -30,6 +30,7 @@ _TD_ENDPOINT = re.compile(r"\b(endpoint\s*:\s*)[\"']?[\w.-]*treasuredata[\w.-]*[
 _SECRET = re.compile(rf"\b({'|'.join(SECRETS.values())})[\"']?\s*:\s*[\"']?\$\{{secret:([\w.-]+)\}}")
 _TEMPLATE = re.compile(r"\$\{([\w.]+)\}")
 _DATABASE = re.compile(r"[a-z0-9_]+")
+_ID = re.compile(r"\d{6,}")
 MAIN_JOB = "pinterest_export.dig"
 
 
@@ -38,7 +39,7 @@ class Project:
     """A copy, in `folder`, that can be run. `names`: of the audiences, by id, as the workflows expect them.
 
     `databases`: all that its files name. `secrets`: the names of the secrets that it uses, and the variable of each.
-    `mappings`: all that its files hold.
+    `mappings`: all that its files hold. `ids`: all numbers in its files that may be ids.
     """
 
     source: Path
@@ -48,6 +49,7 @@ class Project:
     databases: tuple[str, ...]
     secrets: Mapping[str, str]
     mappings: Sequence[Mapping[str, Any]]
+    ids: frozenset[str]
 
     def task_of(self, run: Entry) -> dict[str, object]:
         """Return the settings and queries that decide who is in the audience of a run, as the files have them."""
@@ -107,6 +109,7 @@ def copy_project(source: Path, into: Path, *, workflows: tuple[str, ...], enviro
         databases=tuple(sorted(_databases(mappings))) or ("sandbox",),
         secrets={name: variable for variable, name in secrets},
         mappings=mappings,
+        ids=frozenset(id_ for text in texts.values() for id_ in _ID.findall(text)),
     )
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.identifiers.sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from td_pinterest_op.identifiers.types import EMAIL
-from td_pinterest_op.records.sql import build_hashing_statement
+from td_pinterest_op.records.sql import Query, build_hashing_statement
 from td_pinterest_op.run_history.audience_history import build_audience_history, build_history_query
 from td_pinterest_op.run_history.table import (
     COLUMNS,
@@ -27,6 +27,7 @@ from td_pinterest_op.run_history.table import (
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.withholding.sql import build_list_select, build_people_select
+from tests.exporting import digest
 from tests.trino.client import run
 from tests.trino.days import QUERIES, most_table_reads
 from tests.unit.records import test_sql as test_query
@@ -169,23 +170,37 @@ def check_withholding(server: str) -> Iterator[str]:
         types = dict.fromkeys(case.types, "array(varchar)" if case.arrays else "varchar")
         rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)]
         load_table(server, "people", types | {"customer": "bigint"}, rows)
-        tables = {}
-        for name, of_list in case.list_rows.items():
-            load_table(server, name, {"email": "varchar", "maid": "varchar"}, of_list)
-            tables[name] = f"of_{name}"
-            run(server, f"DROP TABLE IF EXISTS of_{name}")
-            of_query = build_list_select(test_withholding.query_of(name, ["email", "maid"]))
-            run(server, f"CREATE TABLE of_{name} AS {of_query}")
         key = "customer" if control else None
         query = test_withholding.query_of("people", case.types, arrays=case.arrays, key=key)
-        answers = run(server, build_people_select(query, list_tables=tables, control=control)).rows
         sent, counts = Oracle(case).identifiers()
-        withheld = {row["answer"]: row["people"] for row in answers if row["answer"] in WITHHELD}
-        if {row["answer"] for row in answers if len(row["answer"]) == 64} != sent or withheld != dict(+counts):
+        if (sent, dict(+counts)) != select_people(server, query, case.list_rows, control):
             found.append(repr(case))
 
     compare()
     yield from found
+    types = {"email": "varchar", "maid": "varchar", "customer": "bigint"}
+    load_table(server, "people", types, test_withholding.REJECTED_PEOPLE)
+    query = test_withholding.query_of("people", ["email", "maid"], key="customer")
+    for lists, values, withheld in test_withholding.REJECTED:
+        answers = select_people(server, query, lists, test_withholding.REJECTED_CONTROL)
+        if (set(map(digest, values)), withheld) != answers:
+            yield f"rejected values and {lists}: {answers}"
+
+
+def select_people(
+    server: str, query: Query, lists: Mapping[str, Sequence[Sequence[object]]], control: Control | None
+) -> tuple[set[str], dict[str, int]]:
+    """Return the digests to send, and the number of withheld digests by reason. `lists`: rows of email and maid."""
+    tables = {}
+    for name, of_list in lists.items():
+        load_table(server, name, {"email": "varchar", "maid": "varchar"}, of_list)
+        tables[name] = f"of_{name}"
+        run(server, f"DROP TABLE IF EXISTS of_{name}")
+        of_query = build_list_select(test_withholding.query_of(name, ["email", "maid"]))
+        run(server, f"CREATE TABLE of_{name} AS {of_query}")
+    answers = run(server, build_people_select(query, list_tables=tables, control=control)).rows
+    withheld = {row["answer"]: row["people"] for row in answers if row["answer"] in WITHHELD}
+    return {row["answer"] for row in answers if len(row["answer"]) == 64}, withheld
 
 
 def check_history(server: str) -> Iterator[str]:
@@ -199,10 +214,11 @@ def check_history(server: str) -> Iterator[str]:
     session, failed = test_history.SESSION, test_history.FAILED | {"audience_id": "12", "error": test_history.NASTY}
     seen = session | dict(build_follow_up_row(test_history.AUDIENCE)) | {"ad_account_id": "5"}
     about = {name: failed[name] for name in ("session_uuid", "attempt_id")}
-    for _ in range(2):
+    for or_success in (False, True):
         ask(build_create_statements(table))
         ask(build_insert_statement(table, [session | dict(build_run_row(statistics())), seen]))
-        ask(build_insert_statement(table, [failed], unless=build_failures_query(table, **about)))
+        unless = build_failures_query(table, **about, or_success=or_success)
+        ask(build_insert_statement(table, [failed], unless=unless))
     lift_row = session | dict(build_lift_row({"summary": test_history.NASTY, "split_p": 0.5}))
     ask(build_insert_statement(table, [lift_row]))
     expected: dict[str, tuple[str, list[object]]] = {

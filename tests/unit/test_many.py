@@ -199,6 +199,23 @@ def test_gate_names_entries_that_failed_or_stored_nothing() -> None:
     many.check_outcomes(Task(params={"audiences": entries[:1], "pinterest_many": stored}, environ={}), SYSTEM)
 
 
+def test_gate_says_that_a_resumed_attempt_loses_results_and_how_to_repeat_them() -> None:
+    task = Task(params={"audiences": [entry()], "task_name": "+pinterest_many+gate"}, environ={})
+    resumed = "or the attempt was resumed, which loses the result of an entry that had started again after a refused"
+    with pytest.raises(WorkflowError, match=f"{resumed} token. To repeat .* with `retry … --all`"):
+        many.check_outcomes(task, SYSTEM)
+
+
+@pytest.mark.parametrize("key", ["audience_id", "audience_id_add_people", "audience_name"])
+def test_entries_without_a_name_are_named_by_the_audience(services: Services, key: str) -> None:
+    entries = [entry(name=None) | {key: number} for number in ("12", "13")]
+    params = {"audiences": entries, "result_settings": {"type": "pinterest"}}
+    many.renew_token(Task(params=params, environ=services.environ), services.time.timing)
+    task = Task(params={"audiences": entries, "pinterest_many": {"13": {"ok": True}}}, environ={})
+    with pytest.raises(WorkflowError, match=r"^1 of 2 audiences failed: 12 \(audience 12 in ad account"):
+        many.check_outcomes(task, SYSTEM)
+
+
 @pytest.mark.parametrize("audiences", [None, [], "[]", ["vip"], "vip", [entry(), entry()], json.dumps([entry()] * 2)])
 def test_empty_list_or_duplicate_name_is_an_error(services: Services, audiences: object) -> None:
     task = Task(params={"audiences": audiences, "result_settings": {"type": "pinterest"}}, environ=services.environ)

@@ -157,8 +157,8 @@ class AudienceAction(abc.ABC):
         """Return the oldest of `audience` and its duplicates by this session, and remove the rest. `is_new`: just made.
 
         If not `is_new`, an earlier try of this session created `audience`. Raises AudienceError if another session
-        created an audience of the same name before (if not `is_new`, within the hour before `audience`). In that case,
-        all audiences of this session with the name are removed.
+        created an audience of the same name before (if not `is_new`, within the hour before `audience`, and that was at
+        most an hour ago). In that case, all audiences of this session with the name are removed.
         """
 
         def find_namesakes_if_listed() -> tuple[list[Audience], list[Audience]] | None:
@@ -171,7 +171,9 @@ class AudienceAction(abc.ABC):
             find_namesakes_if_listed() or poll_until_found(find_namesakes_if_listed, self._api.client) or ([], [])
         )
         older = (other for other in others if age_key(other) < age_key(audience))
-        earlier = next((other for other in older if is_new or _is_simultaneous(other, audience)), None)
+        # An audience that is older than an hour stays: another audience may have been renamed to its name since.
+        is_young = is_new or (audience.created or 0) >= self._api.client.timing.now() - _SIMULTANEOUS
+        earlier = next((each for each in older if is_new or (is_young and _is_simultaneous(each, audience))), None)
         if earlier:
             for made in own:
                 log.warning("removing audience %s: another session created an audience of the same name first", made.id)

@@ -1,12 +1,11 @@
 """The actions that create or delete an audience."""
 
-import logging
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
 from td_pinterest_op.audiences.actions.members import MembersAction
-from td_pinterest_op.audiences.create_once import wait_for_consistency
-from td_pinterest_op.audiences.customer_lists import TargetList
+from td_pinterest_op.audiences.create_once import poll_until_found, wait_for_consistency
+from td_pinterest_op.audiences.customer_lists import TargetList, find_list, parse_list_name
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import ACTALIKE, Audience
@@ -14,8 +13,6 @@ from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.stats import Condition, classify_status
-
-log = logging.getLogger(__name__)
 
 _SMALLEST_SEED = 100  # below this, the API description calls a list and an audience too small
 
@@ -54,6 +51,11 @@ class Create(MembersAction):
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that create the audience, finish an earlier try, or fill the existing audience."""
         existing, own = self.check_audience()
+        if own and self._settings.if_exists == "add":
+            used = find_list(self._api, own)
+            name = parse_list_name(used.name) if used else None
+            if not (name and prepared.record_count) or name.fingerprint != prepared.fingerprint:
+                existing = own  # other sessions may have added people to it, and they stay
         if existing:
             plan = self._plan_list_change if self._settings.if_exists == "add" else self._plan_replacement
             return plan(existing, prepared)
@@ -192,24 +194,29 @@ class Delete(AudienceAction):
         self._set_summary(past="Deleted {audience}", infinitive="delete {audience}")
         if audience is None:
             description = f"remove audience {self._audience_id}, which cannot be read and may be deleted already"
-            return [Step(description=description, request_count=1, run=self._remove_unreadable_audience)]
+            self._set_summary(past="{audience} was deleted already", infinitive="delete {audience}, if it still exists")
+            return [Step(description=description, request_count=1, run=self._remove_audience)]
         if audience.is_removed:
             unchanged = "leave {audience} unchanged, since it is deleted already"
             self._set_summary(past="{audience} was deleted already", infinitive=unchanged)
             description = f"no change: {audience.label} was already removed"
             return [Step(description=description, run=partial(self._copy_to_stats, audience))]
         description = f"remove {audience.label}; its customer list stays"
-        # Whatever the answer, an audience that has just been read is gone now.
-        return [Step(description=description, request_count=1, run=partial(self._audiences.remove, audience.id))]
+        return [Step(description=description, request_count=1, run=self._remove_audience)]
 
-    def _remove_unreadable_audience(self) -> None:
-        """Remove an audience that cannot be read. Raises AudienceError if Pinterest does not know the audience."""
-        audience_id = self._audience_id
-        if not self._audiences.remove(audience_id):
+    def _remove_audience(self) -> None:
+        """Remove the audience. Raises AudienceError after a 404, unless it was read before and is gone now."""
+        audience_id, was_read = self._audience_id, self._audience is not None
+        is_known = self._audiences.remove(audience_id)
+        # A request that is repeated, since its response was lost, gets a 404 too.
+        if not is_known and not (was_read and poll_until_found(self._find_removal, self._api.client)):
+            still = " to remove (404), although it can still be read" if was_read else ""
             raise AudienceError(
-                f"there is no audience {audience_id} in ad account {self._settings.ad_account_id}: either it was "
-                "deleted before, or it never existed there. Check audience_id_delete and ad_account_id"
+                f"there is no audience {audience_id} in ad account {self._settings.ad_account_id}{still}: either it "
+                "was deleted before, or it never existed there. Check audience_id_delete and ad_account_id"
             )
-        log.info(
-            "audience %s could not be read, but Pinterest accepted its removal: it was already removed", audience_id
-        )
+
+    def _find_removal(self) -> bool | None:
+        """Return True if the audience can no longer be read, or is shown as removed, else None. Reads may lag."""
+        audience = self._api.find_audience(self._audience_id)
+        return audience is None or audience.is_removed or None

@@ -6,7 +6,7 @@ from functools import partial
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
 from td_pinterest_op.audiences.customer_lists import TargetList, find_list, parse_list_name
 from td_pinterest_op.audiences.usage import require_unused
-from td_pinterest_op.errors import AudienceError, ExportError
+from td_pinterest_op.errors import AudienceError, ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import escape
@@ -36,7 +36,7 @@ class MembersAction(AudienceAction):
 
         Raises AudienceError if the audience no longer uses that list when all records are sent.
         """
-        operation = "ADD" if adds else "REMOVE"
+        audience, operation = self._remove_duplicates(audience), "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
         now = self._api.find_audience(audience.id)
         if now and not now.is_removed and now.customer_list_id == audience.customer_list_id:
@@ -126,17 +126,16 @@ class MembersAction(AudienceAction):
     def _assign_uploaded_list(self, target: TargetList, change: Callable[[], None]) -> None:
         """Call `change`, which assigns the list `target`. If this fails, the error says the list has all records."""
         self._stats.customer_list_id = target.id
-        all_in = f"All {self._stats.sent} records are in customer list {target.id}"
+        all_in = f". All {self._stats.sent} records are in customer list {target.id}" if self._stats.sent else ""
         try:
             change()
         except AudienceError as error:
             # Running again would end here again.
-            raise error.extend(f". {all_in}, but the audience does not use that list") from None
+            raise error.extend(f"{all_in}, but the audience does not use that list" if all_in else "") from None
         except ExportError as error:
-            raise error.extend(
-                f". {all_in}, but Pinterest does not yet show that the audience uses that list. Running this task "
-                "again is safe: it continues from there"
-            ) from None
+            if all_in and not isinstance(error, RequestRefusedError):
+                all_in += ", but Pinterest does not yet show that the audience uses that list"
+            raise error.extend(f"{all_in}. Running this task again is safe: it continues from there") from None
         self._stats.members = None if target.is_shared else self._stats.sent
 
 

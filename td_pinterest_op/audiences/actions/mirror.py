@@ -11,8 +11,8 @@ from typing import cast
 from td_pinterest_op.audiences.actions.audience_action import ReadRecords, Step, get_list_id
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.create_once import wait_for_consistency
-from td_pinterest_op.audiences.customer_lists import find_list
-from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.audiences.customer_lists import find_list, parse_list_name
+from td_pinterest_op.errors import AudienceError, PinterestError
 from td_pinterest_op.mirroring.jobs import NEW, MirrorJobs
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACING, Ledger
 from td_pinterest_op.mirroring.plan import REPLACE, check_state
@@ -21,7 +21,7 @@ from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.plan import check_rows
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.stats import MirrorFigures, format_count
+from td_pinterest_op.stats import SUPPRESS, MirrorFigures, format_count
 from td_pinterest_op.treasure_data.job import Source
 
 
@@ -71,13 +71,21 @@ class Mirror(MembersAction):
             self._mirror = run
             run.ledger.read_state(now=self._services.timing.now(), may_create=not settings.dry_run)
             if audience:
-                used = find_list(self._api, audience)
-                people = audience.size or (used and used.uploaded) or 0
-                check_state(run.ledger.state, settings, customer_list_id=get_list_id(audience), people=people)
+                people, list_id = self._count_people(audience), get_list_id(audience)
+                check_state(run.ledger.state, settings, customer_list_id=list_id, people=people)
             run.compare_with_ledger()
             check_rows(settings, self._stats)
             run.check_leavers()
             yield PreparedRecords()  # the steps read the records, once the plan is in the ledger
+
+    def _count_people(self, audience: Audience) -> int | None:
+        """Return how many people may be in an audience, or None if that is unknown: a new audience has the size 0."""
+        used = find_list(self._api, audience)
+        name = parse_list_name(used.name) if used else None
+        dummies = name.initial_count if name else None  # None, unless this operator created the list empty
+        if not used or (used.uploaded, dummies) == (None, None):
+            return audience.size or None
+        return max(audience.size or 0, used.uploaded or 0) - (dummies or 0)
 
     def _open_mirror_run(self) -> MirrorRun:
         """Return a `MirrorRun` on the ledger that the settings name. The caller must close the run."""
@@ -103,6 +111,9 @@ class Mirror(MembersAction):
             f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: "
             f"{format_count(changes.people, 'person', 'people')}, {format_count(changes.members, 'member')}; {planned}"
         )
+        is_adopted = changes.mode != REPLACE and self._mirror.ledger.state.may_have_unknown_people
+        if is_adopted and SUPPRESS in self._stats.list_jobs:
+            compared += "; adopted people who opted out remain in the audience: pinterest_erase.dig removes them"
         if changes.mode != REPLACE and not changes.change_count:
             return [Step(description=f"no change: {compared}", run=self._mirror.compact_ledger)]
         creates = f'create audience "{self._new_name}" without people'
@@ -153,11 +164,14 @@ class Mirror(MembersAction):
         self._plan = run.write_plan(get_list_id(self._existing_audience))
         self._guard = PlanGuard(run=run, client=self._services.client, clock=self._services.timing.monotonic)
         self._stats.mirror = replace(run.figures, plan=run.ledger.state.number)
+        self._refused_leavers = 0
 
     def _send_changes(self, change: str) -> None:
         """Send the people of the plan who join the audience (`change`: JOIN) or leave it (LEAVE)."""
         with self._guard.watch(change):
             self._send_records(self._existing_audience, self._plan[change], adds=change == JOIN)
+        if change == LEAVE:
+            self._refused_leavers = self._stats.refused
 
     def _send_replacement(self) -> None:
         """Fill a new customer list with all people of the plan, and switch the audience from its old list to it."""
@@ -175,6 +189,11 @@ class Mirror(MembersAction):
         """Mark the plan in the ledger as sent, and compact the ledger. Raises LimitError if there is a newer plan."""
         with self._guard.watch():
             self._guard.require_newest()
+        if refused := self._refused_leavers:
+            raise PinterestError(
+                f"Pinterest refused to remove {format_count(refused, 'record')} (400) from the audience. All else was "
+                "sent; the next run sends the plan again. If that fails too, set rebuild: true for one run"
+            )
         self._mirror.settle_plan(self._stats.customer_list_id or "")
 
 

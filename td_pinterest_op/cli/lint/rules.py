@@ -143,7 +143,7 @@ def _check_source(
     try:
         source = workflow_task.read_source(workflow_task.Task(params=params, environ={}))
         if needed_by:
-            require_hashable(source, name="query", needed_by=needed_by)
+            require_hashable(source, needed_by=needed_by)
     except SettingsError as error:
         settings = task.value.get("result_settings") or task.value
         for problem in error.problems:

@@ -10,7 +10,7 @@ from td_pinterest_op.settings.types import find_nearest
 
 # In place of the value of a secret; so short that it is not masked in messages.
 PLACEHOLDER = "00"
-_SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
+SECRET_TEMPLATE = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
 _MISSPELT = re.compile(r"\$\{\s*secrets?\s*[.:]\s*([\w.-]+)\s*\}")
 _LARGEST_FILE = 1_000_000
 
@@ -26,7 +26,7 @@ def read_task_environ(dig: DigFile, task: Task) -> Mapping[str, str]:
         if name in SECRETS:
             check_plain_secret(dig, value, name=name, variable=name)
         check_secret_names(dig, value, variable=name)
-        environ[name] = "" if value.value is None else _SECRET.sub(PLACEHOLDER, str(value.value))
+        environ[name] = "" if value.value is None else SECRET_TEMPLATE.sub(PLACEHOLDER, str(value.value))
     return environ
 
 
@@ -45,9 +45,9 @@ def check_plain_secret(dig: DigFile, value: Value | None, *, name: str, variable
 def check_secret_names(dig: DigFile, value: Value, *, variable: str = "") -> None:
     """Add findings about misspelt secret names in `value`, the value of the environment variable `variable`, if any."""
     for template in _MISSPELT.finditer(str(value.value)):
-        if not _SECRET.fullmatch(template[0]):
+        if not SECRET_TEMPLATE.fullmatch(template[0]):
             dig.add_error(value, "template", f"digdag does not fill in {template[0]}: write ${{secret:{template[1]}}}")
-    for name in _SECRET.findall(str(value.value)):
+    for name in SECRET_TEMPLATE.findall(str(value.value)):
         usual = {SECRETS[variable]} if variable in SECRETS else set()
         if name == "http.uri":
             dig.add_error(
@@ -65,7 +65,7 @@ def _find_secret_names(dig: DigFile, path: Path) -> Iterator[str]:
     for pattern in ("*.dig", "*/*.yml", "*/*.dig"):
         for other in dig.folder.glob(pattern):
             if other != path and other.is_file() and other.stat().st_size < _LARGEST_FILE:
-                yield from _SECRET.findall(other.read_text(encoding="utf-8", errors="replace"))
+                yield from SECRET_TEMPLATE.findall(other.read_text(encoding="utf-8", errors="replace"))
 
 
 def _find_intended_name(name: str, known: set[str]) -> str | None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from td_pinterest_op.cli.lint.dig_file import BLOCKS, DigFile, Task, Value
-from td_pinterest_op.settings.types import suggest_word
+from td_pinterest_op.settings.types import find_nearest, suggest_word
 
 # The keys of digdag that begin with an underscore.
 _KEYWORDS = (*BLOCKS, "_export", "_parallel", "_retry", "_env", "_after", "_background", "_workdir")
@@ -13,10 +13,12 @@ _MISTAKEN = frozenset({"export", "env", "do", "parallel"})
 _OPERATORS = frozenset({"py", "td", "echo", "http", "mail", "call", "for_each", "if", "fail", "sh", "td_ddl"})
 _TASK_NAME = re.compile(r"\+[a-zA-Z_0-9\-=\[\]{}%&@`,.]{0,254}")
 _SIMPLE_TEMPLATE = re.compile(r"\$\{\s*([A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*)\s*\}")
+# What td> tasks add to the mapping `td`.
+_SET_BY_TD = frozenset({"last_job_id", "last_job", "last_results", "each"})
 # Mappings to which an earlier task or digdag itself adds while a workflow runs.
 _GROWING = frozenset({"td", "pinterest", "error", "http", "docker", "py", "mail"})
 
-_CLOCK = r"(?:[01]?\d|2[0-3]):[0-5]?\d(?::[0-5]?\d)?"
+_CLOCK = r"(?:[01]?\d|2[0-3]):[0-5]?\d:[0-5]?\d"
 _WEEKDAY = r"(?:Sun|Mon|Tue|Wed|Thu|Fri|Sat)[a-z]*"
 # Source: digdag's documentation, "Setting up a schedule".
 _SCHEDULES: Mapping[str, tuple[re.Pattern[str], str]] = {
@@ -45,6 +47,9 @@ def check_structure(dig: DigFile, root: Value, tasks: Sequence[Task]) -> None:
     for task in tasks:
         _check_names(dig, task)
         _check_templates(dig, task)
+    has_hidden_tasks = any(finding.code in ("task-name", "left-out", "yaml") for finding in dig.findings)
+    if not has_hidden_tasks and not any(name.startswith("+") for name in root.mapping):
+        dig.add_error(root, "task-name", "the workflow has no task: the name of a task begins with +")
     for value in root.walk():
         if isinstance(value.value, str) and _ends_in_open_template(value.value):
             dig.add_error(value, "template", "a template `${` is not closed: add the `}`")
@@ -108,12 +113,19 @@ def check_template(dig: DigFile, task: Task, value: Value, text: str) -> None:
     for path in _SIMPLE_TEMPLATE.findall(text):
         first, *rest = path.split(".")
         known = task.exported.get(first)
-        if first in _GROWING:
+        if first in _GROWING and not _is_misspelt_td_key(first, rest, known):
             continue
         if isinstance(known, dict) and (missing := find_missing_name(rest, known)):
             dig.add_error(value, "template", f"${{{path}}}: {first} has no {missing}")
         elif isinstance(known, str) and "${" not in known and rest not in ([], ["length"]):
             dig.add_error(value, "template", f"${{{path}}}: {first} is a string, so it has no {rest[0]}")
+
+
+def _is_misspelt_td_key(first: str, rest: Sequence[str], known: object) -> bool:
+    """Whether a template names a key of the mapping `td` that no task adds, and that resembles an exported key."""
+    if first != "td" or not rest or rest[0] in _SET_BY_TD or not isinstance(known, dict):
+        return False
+    return rest[0] not in known and bool(find_nearest(rest[0].lower(), known, cutoff=0.75))
 
 
 def find_missing_name(path: Sequence[str], known: object) -> str:

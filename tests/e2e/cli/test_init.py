@@ -130,6 +130,12 @@ def test_a_second_call_keeps_files_that_somebody_changed(init: Init, folder: Pat
         (["--job", "add"], "Audience (its id, or its name): give --audience"),
         (["--job", "add", "--audience", "Nobody", *OPTIONS], 'has no audience "Nobody"'),
         (["--job", "create", "--audience", "New"], "Database of the query: give --database"),
+        (["--job", "erase", "--database", "../x", "--query", "SELECT 1"], "--database: database must be the name of"),
+        (["--job", "delete", "--audience", "Twice", "--query", "x"], "--query has no effect in a workflow to delete"),
+        (["--job", "clear", "--database", "x"], "--database has no effect in a workflow to remove everybody"),
+        (["--job", "remove", "--suppress", "x"], "--suppress has no effect in a workflow to remove people"),
+        (["--job", "erase", "--consent", "x"], "--consent has no effect in a workflow to remove opt-outs"),
+        (["--job", "erase", "--audience", "x"], "--audience has no effect in a workflow to remove opt-outs"),
         (["--job", "create", "--audience", "${x}", *OPTIONS], "contains a template"),
         (
             ["--job", "create", "--audience", "New", *OPTIONS, "--alert", "pager"],
@@ -209,7 +215,9 @@ def test_a_folder_that_cannot_be_laid_out_is_an_error(
     arguments = ("--job", "delete", "--audience", services.audience())
     folder.mkdir()
     (folder / "td_pinterest_op").write_text("")
-    assert init(*arguments).failed("cannot be created")
+    ran = init(*arguments)
+    assert ran.failed(f"{folder} cannot be created ({folder / 'td_pinterest_op'}: File exists)")
+    assert "Traceback" not in ran.err
     monkeypatch.setattr(project_folder, "ROOT", tmp_path)
     assert init(*arguments).failed("`init` needs a checkout of td_pinterest_op")
 

@@ -104,14 +104,17 @@ class World:
         self.past_audiences: PastVersions[Audience] = PastVersions()
         # What was asked for and did not exist, with `Switches.unknown_audiences`: "ad account" or "audience" by id.
         self.unknown: dict[str, str] = {}
+        # Ids that nothing new gets.
+        self.reserved_ids: set[str] = set()
         # No id ends in a zero: the operator warns of ids that a template seems to have rounded.
         self._ids = (number for number in itertools.count(_FIRST_ID) if number % 10)
         self.advertising = Advertising(new_id=self._new_id)
         self.add_ad_account(AD_ACCOUNT_ID, name="Emulated ad account")
 
-    def _new_id(self) -> str:
+    def _new_id(self, *, offset: int = 0) -> str:
         # A test may have chosen any id of the row.
-        return next(id_ for id_ in map(str, self._ids) if id_ not in self.audiences)
+        ids = (str(number + offset) for number in self._ids)
+        return next(id_ for id_ in ids if id_ not in self.audiences and id_ not in self.reserved_ids)
 
     # -- additions, by the API and by tests ---------------------------------------------------------------------------
 
@@ -178,8 +181,7 @@ class World:
                 "updated": now,
             } | fields
             values["shared_with"] = frozenset(values.get("shared_with", ()))
-            long = _LONG_ID if self.switches.long_audience_ids else 0
-            values.setdefault("id", str(int(self._new_id()) + long))
+            values.setdefault("id", self._new_id(offset=_LONG_ID if self.switches.long_audience_ids else 0))
             audience = Audience(ad_account_id=ad_account_id, name=name, **values)
             self.audiences[audience.id] = audience
             return audience

@@ -145,5 +145,6 @@ def test_missing_library_error_tells_what_to_install(monkeypatch: pytest.MonkeyP
         WorkflowError, match=r"needs the package phonenumbers, .* `scripts/bundle FOLDER --update --with-phone-numbers`"
     ):
         compute_key(PHONE, b"+12025550143", default_country=None)
+    assert phones.can_be_country("ZZ")
     monkeypatch.undo()
     phones._import_phonenumbers.cache_clear()

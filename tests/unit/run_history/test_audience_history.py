@@ -22,7 +22,8 @@ ERASE = {"action": "erase", "audience_id": None, "customer_list_id": None}
 ERASING = {"workflow": "pinterest_erase"}
 FAILED = {"outcome": "failed", "customer_list_id": None, "requests_sent": None}
 NOTHING = {"requests_sent": 0}
-KILLED = FAILED | {"action": None, "audience_id": None}
+BY_NAME = FAILED | {"audience_id": None}
+KILLED = BY_NAME | {"action": None}
 FOLLOWING, BEGINS = {"action": "mirror_current_audience"}, {"mirror_mode": "replace"}
 MIRROR = {"workflow": "pinterest_mirror"}
 UNCHANGED = MIRROR | {"action": "mirror", "requests_sent": None, "members": 100}
@@ -63,7 +64,7 @@ RUNS: list[tuple[list[dict[str, Any]], dict[str, int], dict[str, int]]] = [
     ([CREATE | {"members": 90}, ADD | FAILED], {}, {}),
     ([CREATE | {"members": 90}, {"action": None} | FAILED], {}, {}),
     ([CREATE | {"members": 90}, ADD | FAILED | {"audience_id": "13"}], {"77": 90}, {}),
-    ([CREATE | {"members": 90}, ADD | FAILED | {"audience_id": None}], {"77": 90}, {}),
+    ([CREATE | {"members": 90}, ADD | FAILED | {"audience_id": None}], {}, {}),
     ([CREATE | {"members": 90}, REPLACE | FAILED], {"77": 90}, {}),
     ([CREATE | {"members": 90}, CREATE | {"members": 90, "outcome": "failed"}], {}, {}),
     ([ADD | FAILED, REPLACE | {"members": 90}], {"77": 90}, {}),
@@ -89,7 +90,8 @@ RUNS: list[tuple[list[dict[str, Any]], dict[str, int], dict[str, int]]] = [
     ([MIRROR | REPLACE | {"members": 90}, MIRROR_FAILED], {}, {}),
     ([MIRROR | REPLACE | {"members": 90}, MIRROR | REMOVE | {"members": 85, "outcome": "failed"}], {}, {}),
     ([MIRROR | REPLACE | {"members": 90}, MIRROR_FAILED, UNCHANGED], {}, {"77": 100}),
-    ([MIRROR | REPLACE | {"members": 90}, ERASE, UNCHANGED], {}, {"77": 100}),
+    ([MIRROR | REPLACE | {"members": 90}, ERASE, UNCHANGED], {}, {}),
+    ([ERASE, MIRROR | REPLACE | {"members": 90}, UNCHANGED], {}, {"77": 100}),
     ([MIRROR | REPLACE | {"members": 90}, UNCHANGED, ERASE], {}, {}),
     ([MIRROR | REPLACE | {"members": 90}, ADD, UNCHANGED], {}, {}),
     ([MIRROR | REPLACE | {"members": 90}, ADD | FAILED, UNCHANGED], {}, {}),
@@ -117,6 +119,16 @@ RUNS: list[tuple[list[dict[str, Any]], dict[str, int], dict[str, int]]] = [
         {},
         {},
     ),
+    # A killed run that names its audience by name, or nowhere, may have changed any list of its workflow.
+    ([CREATE | {"members": 90}, CREATE | BY_NAME], {}, {}),
+    ([CREATE | {"members": 90}, REPLACE | BY_NAME], {"77": 90}, {}),
+    ([CREATE | {"members": 90}, ADD | BY_NAME | {"workflow": "pinterest_other"}], {"77": 90}, {}),
+    ([CREATE | {"members": 90}, ADD | BY_NAME | {"requests_sent": 0}], {"77": 90}, {}),
+    ([FOLLOWING | BEGINS | {"members": 90}, ADD | BY_NAME, FOLLOWING | {"members": 91}], {}, {}),
+    ([FOLLOWING | BEGINS | {"members": 90}, CREATE | BY_NAME, FOLLOWING | {"members": 91}], {}, {}),
+    ([FOLLOWING | BEGINS | {"members": 90}, FOLLOWING | BY_NAME], {}, {}),
+    ([FOLLOWING | BEGINS | {"members": 90}, FOLLOWING | BY_NAME, FOLLOWING | {"members": 91}], {}, {"77": 91}),
+    ([FOLLOWING | BEGINS | {"members": 90}, KILLED, FOLLOWING | {"members": 91}], {}, {"77": 91}),
 ]
 
 

@@ -136,27 +136,33 @@ def test_a_comparison_gets_a_row_with_its_figures_as_one_text(warehouse: Warehou
 
 
 @pytest.mark.parametrize(
-    ("other", "rows"),
+    ("other", "rows", "or_success"),
     [
-        ({}, 1),
-        ({"task": "+pinterest_export+export^sub"}, 1),
-        ({"task": "+pinterest"}, 2),
-        ({"task": "+pinterest_other"}, 2),
-        ({"task": None}, 2),
-        ({"attempt_id": "9"}, 2),
-        ({"session_uuid": "another"}, 2),
-        ({"outcome": "success"}, 2),
+        ({}, 1, False),
+        ({"task": "+pinterest_export+export^sub"}, 1, False),
+        ({"task": "+pinterest"}, 2, False),
+        ({"task": "+pinterest_other"}, 2, False),
+        ({"task": None}, 2, False),
+        ({"attempt_id": "9"}, 2, False),
+        ({"session_uuid": "another"}, 2, False),
+        ({"outcome": "success"}, 2, False),
+        ({}, 1, True),
+        ({"attempt_id": "9"}, 2, True),
+        ({"outcome": "success"}, 1, True),
+        ({"outcome": "success", "attempt_id": "9"}, 1, True),
+        ({"outcome": "success", "task": "+pinterest_other"}, 2, True),
+        ({"outcome": "success", "session_uuid": "another"}, 2, True),
     ],
 )
 def test_a_failure_is_written_once_for_an_attempt_of_a_task(
-    warehouse: Warehouse, other: dict[str, Any], rows: int
+    warehouse: Warehouse, other: dict[str, Any], rows: int, or_success: bool
 ) -> None:
     write(warehouse, FAILED | other)
     about = {name: FAILED[name] for name in ("session_uuid", "attempt_id")}
     other_task = FAILED | {"task": "+another"}
     for _ in range(2):
         failed = FAILED | {"task": "+pinterest_export"}
-        write(warehouse, failed, other_task, unless=build_failures_query(TABLE, **about))
+        write(warehouse, failed, other_task, unless=build_failures_query(TABLE, **about, or_success=or_success))
     assert rows + 1 == len(warehouse.rows())
 
 

@@ -115,6 +115,27 @@ def test_update_adds_files_that_a_changed_workflow_names(tmp_path: Path) -> None
     assert (tmp_path / "queries" / "people.sql").exists()
 
 
+@pytest.mark.parametrize("is_own", [False, True])
+def test_update_adds_no_workflow_to_a_folder_whose_only_workflow_was_changed(tmp_path: Path, is_own: bool) -> None:
+    bundle.main([str(tmp_path), "pinterest_export.dig"])
+    workflow = tmp_path / "pinterest_export.dig"
+    workflow.write_text(f"{workflow.read_text()}\n# mine\n")
+    if is_own:
+        workflow.rename(tmp_path / "mine.dig")
+    before = list_user_files(tmp_path)
+    for _ in range(3):
+        bundle.main([str(tmp_path), "--update"])
+        assert before == list_user_files(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["file", "file/project", "/dev/null/project"])
+def test_a_folder_that_cannot_be_created_ends_the_bundle_with_a_sentence(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    said = rf"^{re.escape(str(tmp_path / place))} cannot be created \(/\S+: [A-Z][a-z ]+\): name another folder$"
+    with pytest.raises(SystemExit, match=said):
+        bundle.main([str(tmp_path / place), "pinterest_export.dig"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

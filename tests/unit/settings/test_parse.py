@@ -225,6 +225,7 @@ def test_an_export_without_action_creates_an_audience() -> None:
         ("percentage", 0),
         ("percentage", "11"),
         ("default_country", "Germany"),
+        ("default_country", "ZZ"),
         ("default_country", 49),
         ("columns", {"tel": "phone"}),
         ("columns", {"crm": "external_id"}),

@@ -16,6 +16,13 @@ QUERY = Source(query="select email from customers", database="crm", engine="pres
 EMAIL = '[["email","varchar"]]'
 UNKNOWN_COUNTS: list[object] = [None, "", "many", [], float("inf"), float("nan"), "Infinity", 1e300, -1, 10**400]
 
+NUMBERS = ["+12025550101", "12025550101", "(202) 555-0101", "202.555.0101", "030/9018 20", "1234567", "\uff11" * 7]
+NAMES_AND_POSITIONS = [
+    "line 1:8: no column c20260101 in customers_20260101 or 20260101_customers",
+    "started at 2026-11-27 16:50:15 UTC and at 2026-11-27T16:50:15Z",
+    "20261127_165015_00012_abcde failed: 123456 rows, 1.5GB at (Query.java:1234)",
+]
+
 
 class Scripted(TreasureData):
     """Answers each call from a script, the last answer of a path again and again; nothing is sent."""
@@ -97,6 +104,21 @@ class TestFinishedJob:
             finished(fake_time, shown("error", debug={"stderr": words}))
         assert "abab" not in str(caught.value)
         assert str(caught.value).endswith("x <hidden>")
+
+    @pytest.mark.parametrize(
+        ("words", "expected"),
+        [
+            *((f'invalid date: "{value}"', 'invalid date: "<hidden>"') for value in NUMBERS),
+            *((words, words) for words in NAMES_AND_POSITIONS),
+            ("1234567\n1:8: 89\n7654321 1", "<hidden> / 1:8: 89 / <hidden>"),
+        ],
+    )
+    def test_the_engines_last_lines_show_no_number_that_may_be_a_persons(
+        self, fake_time: FakeTime, words: str, expected: str
+    ) -> None:
+        with pytest.raises(JobError) as caught:
+            finished(fake_time, shown("error", debug={"stderr": words}))
+        assert expected == str(caught.value).partition("the engine's last lines: ")[2]
 
     def test_missing_job_is_an_error_that_names_the_region(self, fake_time: FakeTime) -> None:
         with pytest.raises(JobError, match=r"has no job 5: check the job id, and that TD_API_SERVER is the region"):

@@ -23,7 +23,7 @@ from td_pinterest_op.records.digests import ColumnKeys
 from td_pinterest_op.records.prepared import Batch
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.stats import WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding import lists
@@ -194,7 +194,8 @@ class Oracle:
                 sent.add(frozenset(left))
             else:
                 lost = "suppressed" if person & self.lost_to_suppressed else "control"
-                withheld[frozenset(person)] = reason or lost
+                reasons = [reason or lost, withheld.get(frozenset(person), "control")]
+                withheld[frozenset(person)] = min(reasons, key=WITHHELD.index)
         return sent, Counter(withheld.values())
 
 

@@ -23,6 +23,7 @@ from td_pinterest_op.withholding.sql import (
     parse_counts,
 )
 from tests.campaigns import examples
+from tests.exporting import digest
 from tests.unit.withholding.test_people import SALT, Case, Oracle, cases
 
 KEYS = st.one_of(st.integers(-(2**63), 2**63 - 1), st.text(st.characters(codec="utf-8", exclude_characters="\0")))
@@ -121,19 +122,19 @@ def test_without_a_column_for_the_key_the_group_is_chosen_by_the_digest(database
     control, query = Control(percent=Decimal(10), salt=SALT), query_of("people", ["email"])
     _fill(database, "people", {"email": "VARCHAR"}, [[f"person{number}@shop.example"] for number in range(300)])
     everybody = sorted(sent(select(database, query, lists={}, control=None)))
-    kept = assign_control(control, [digest.encode() for digest in everybody])
-    left = {digest for digest, chosen in zip(everybody, kept, strict=True) if not chosen}
+    kept = assign_control(control, [answer.encode() for answer in everybody])
+    left = {answer for answer, chosen in zip(everybody, kept, strict=True) if not chosen}
     assert left == sent(select(database, query, lists={}, control=control))
     assert len(left) < 300 == len(everybody)
 
 
 def test_values_rows_and_digests_are_counted(database: duckdb.DuckDBPyConnection) -> None:
-    digest = "5eed" * 16
-    rows: ROWS = [["A@b.cc", None], ["a@b.cc", "n/a"], ["x", "y"], [digest.upper(), DEVICE], [None, None]]
+    hashed = "5eed" * 16
+    rows: ROWS = [["A@b.cc", None], ["a@b.cc", "n/a"], ["x", "y"], [hashed.upper(), DEVICE], [None, None]]
     _fill(database, "people", {"email": "VARCHAR", "maid": "VARCHAR"}, rows)
     answers = select(database, query_of("people", ["email", "maid"]), lists={}, control=None)
     assert 3 == len(sent(answers))
-    assert (1, 1, 1) == answers[digest][:3]
+    assert (1, 1, 1) == answers[hashed][:3]
     assert {"placeholder": 1, "not_an_email": 1, "not_a_device_id": 1, "null": 1} == reasons(answers)
     # Values, digests among them, rows, rows with an invalid value.
     assert [8, 1, 5, 3] == [sum(each[n] for each in answers.values()) for n in range(1, 5)]
@@ -149,6 +150,32 @@ def test_row_with_an_unsure_address_counts_as_suppressed(
     answers = select(database, query, lists={"suppress": [["else@shop.example", None]]}, control=control)
     assert 1 == len(sent(answers))
     assert {"suppressed": 1, "no_control_key" if control else "unsure": 1} == reasons(answers)
+
+
+REJECTED_CONTROL = Control(percent=Decimal("0.01"), salt=SALT, by="customer")
+REJECTED_PEOPLE: ROWS = [
+    ["SOFI\u03a3@shop.example", DEVICE, None],
+    ["a@b.cc", "no-device", 1],
+    ["b@b.cc", DEVICE, 2],
+]
+REJECTED_LIST: ROWS = [["b@b.cc", None], ["x@b.cc", "n0-device"]]
+REJECTED = [
+    # The row without a key shields its device, since its address cannot be compared.
+    ({"suppress": REJECTED_LIST[1:]}, ["a@b.cc", "b@b.cc"], {"suppressed": 1}),
+    ({"suppress": REJECTED_LIST}, ["a@b.cc"], {"suppressed": 2}),
+    ({"consent": REJECTED_LIST}, ["b@b.cc", DEVICE], {"without_consent": 1}),
+]
+
+
+@pytest.mark.parametrize(("lists", "values", "withheld"), REJECTED)
+def test_value_rejected_for_the_same_reason_as_a_value_of_a_list_matches_nobody(
+    database: duckdb.DuckDBPyConnection, lists: Mapping[str, ROWS], values: Sequence[str], withheld: dict[str, int]
+) -> None:
+    _fill(database, "people", {"email": "VARCHAR", "maid": "VARCHAR", "customer": "BIGINT"}, REJECTED_PEOPLE)
+    query = query_of("people", ["email", "maid"], key="customer")
+    answers = select(database, query, lists=lists, control=REJECTED_CONTROL)
+    assert set(map(digest, values)) == sent(answers)
+    assert withheld | {"not_a_device_id": 1, "no_control_key": 1} == reasons(answers)
 
 
 def test_lists_are_counted(database: duckdb.DuckDBPyConnection) -> None:

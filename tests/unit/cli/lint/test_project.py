@@ -54,6 +54,11 @@ def test_a_file_that_is_not_a_workflow_is_a_finding(project: Path, text: str) ->
     assert [(1, "yaml")] == found_in(project, text)
 
 
+@pytest.mark.parametrize("text", ["a: 1\n", "{}\n", "timezone: UTC\n_error:\n  echo>: failed\n", "echo>: hello\n"])
+def test_a_workflow_without_a_task_is_a_finding(project: Path, text: str) -> None:
+    assert [(1, "task-name")] == found_in(project, text)
+
+
 @pytest.mark.parametrize("name", [".hidden/people.sql", "link.sql", "ignored.sql"])
 def test_a_file_that_a_push_leaves_out_is_found(
     project: Path, tmp_path_factory: pytest.TempPathFactory, name: str

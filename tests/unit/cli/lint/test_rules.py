@@ -136,6 +136,10 @@ QUERY = "td>:\n    data: SELECT email FROM people"
         ("timezone: UTC", "schedule: {cron>: '${when}'}", []),
         ("timezone: UTC", "schedule: {daily>: '25:00:00'}", [(1, "schedule")]),
         ("timezone: UTC", "schedule: {daily>: 7 am}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {daily>: '7:00'}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {daily>: '7:0:0'}", []),
+        ("timezone: UTC", "schedule: {weekly>: 'Sun,09:00'}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {monthly>: '1,09:00'}", [(1, "schedule")]),
         ("timezone: UTC", "schedule: {hourly>: '07:00:00'}", [(1, "schedule")]),
         ("timezone: UTC", "schedule: {weekly>: 'Sun,09:00:00'}", []),
         ("timezone: UTC", "schedule: {weekly>: '09:00:00'}", [(1, "schedule")]),
@@ -209,6 +213,10 @@ def test_a_mistake_of_any_workflow_is_found_at_its_line(
         ("target.of.di", ["${target.of.di}: target has no di"]),
         ("target.audience_id.length", []),
         ("td.last_job_id", []),
+        ("td.last_job.num_records", []),
+        ("td.last_results.database", []),
+        ("td.table", []),
+        ("td.databse", ["${td.databse}: td has no databse; did you mean database?"]),
         ("pinterest.records.sent", []),
         ("moment.x", []),
         ("target.audienceid || 1", []),
@@ -220,6 +228,21 @@ def test_a_misspelt_key_of_an_included_file_is_found(project: Path, name: str, e
     file = project / "export.dig"
     file.write_text(f"{text}\n+report:\n  echo>: '${{{name}}}'\n")
     assert expected == [finding.message for finding in check_file(file)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        (QUERY, "td>: people.sql\n  database: ${td.databse}", 10),
+        (QUERY, "td>: {data: 'SELECT email FROM ${td.databse}.people'}", 9),
+        ("  _env:\n", "  database: ${td.databse}\n  _env:\n", 20),
+        ("  _env:\n", "  query: SELECT email FROM ${td.databse}.people\n  _env:\n", 20),
+    ],
+)
+def test_a_misspelt_database_is_found_where_a_query_uses_it(project: Path, old: str, new: str, line: int) -> None:
+    (project / "people.sql").write_text("SELECT email FROM people")
+    text = GOOD.replace("  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "  region: a\n")
+    assert [(line, "template")] == found_in(project, text.replace(old, new, 1))
 
 
 @pytest.mark.parametrize(
@@ -461,7 +484,7 @@ def test_check_prints_a_line_for_each_finding(terminal: Terminal, project: Path)
     assert Ran(code=0, out="", err="1 workflow: no findings\n") == terminal("check", file)
     file.write_text(CONNECTOR.replace("\t", "  "))
     ran = terminal("check", file)
-    assert (1, "") == (ran.code, ran.err)
+    assert (1, "1 workflow: 5 findings\n") == (ran.code, ran.err)
     assert ran.out.startswith(f"{file}:10: connector: a td> task does not run this operator")
     assert 5 == len(ran.out.splitlines())
     assert (
