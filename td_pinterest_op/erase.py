@@ -163,8 +163,9 @@ class _Erasure:
         accounts = len({target.ad_account_id for target in self.targets})
         requests, pace = lists * math.ceil(records / settings.limit_records_per_request), settings.requests_per_minute
         return (
-            f"plan: remove {records:,} records from each of {lists:,} customer lists in {accounts:,} ad accounts, "
-            f"{requests:,} requests, at most {pace:,} a minute: about {math.ceil(requests / pace):,} min"
+            f"plan: remove {format_count(records, 'record')} from each of {format_count(lists, 'customer list')} in "
+            f"{format_count(accounts, 'ad account')}, {format_count(requests, 'request')}, "
+            f"at most {pace:,} a minute: about {math.ceil(requests / pace):,} min"
             + (" (dry run: nothing is written)" if settings.dry_run else "")
         )
 

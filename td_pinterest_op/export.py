@@ -185,9 +185,10 @@ def _build_history_row(stats: Stats, settings: Settings) -> Row:
 
 def _find_extra_advice(error: ExportError, stats: Stats, settings: Settings) -> str:
     """Return advice to append to an error's message, for readers who see only the message and not the log."""
-    if stats.sent and not _TELLS_SENT.search(str(error)):
+    tells_sent = _TELLS_SENT.search(str(error))
+    if stats.sent and not tells_sent:
         return f". Before that, {stats.sent:,} of {format_count(stats.to_send_count, 'record')} were sent"
-    if isinstance(error, StoppedError) and not stats.requests.sent:
+    if isinstance(error, StoppedError) and not (stats.requests.sent or tells_sent):
         return ". Nothing was sent"
     if settings.lost_digits_warning and (isinstance(error, AudienceError) or error.status in (403, 404)):
         return f". Beware: {settings.lost_digits_warning}"

@@ -38,7 +38,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EXAMPLE)
+@click.command(cls=options.Command, epilog=_EXAMPLE)
 @click.option(
     "--to",
     "target_kind",

@@ -14,7 +14,8 @@ from td_pinterest_op.stats import format_count
 
 
 @click.command(
-    epilog="\b\nExamples:\n  td-pinterest check pinterest_export.dig\n  td-pinterest check *.dig --format github"
+    cls=options.Command,
+    epilog="\b\nExamples:\n  td-pinterest check pinterest_export.dig\n  td-pinterest check *.dig --format github",
 )
 @click.argument("files", metavar="FILE.dig...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(["text", "github"]), default="text", help="How findings are shown.")

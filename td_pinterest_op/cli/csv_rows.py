@@ -6,13 +6,14 @@ import csv
 import gzip
 import io
 import itertools
+import logging
 import unicodedata
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.types import EMAIL, LIST_TYPES, join_with_or
@@ -20,6 +21,8 @@ from td_pinterest_op.redaction.secret import sanitize
 from td_pinterest_op.stats import format_count
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
+
+log = logging.getLogger(__name__)
 
 _GZIP = b"\x1f\x8b"
 _BLOCK_ROWS = 4_000
@@ -75,15 +78,16 @@ def open_csv_rows(
     Columns that hold no identifier are left out. No message shows the header of such a column, since the first line of
     a file without a header may be a person. Raises JobError for a file that cannot be read.
 
-    A pipe is read as its data arrives. An empty field is a null, as in an import; `""` is read as an empty field.
-    UTF-8, UTF-16 and Windows-1252 are recognised. A byte that is no UTF-8 in a file of UTF-8 makes its value invalid
-    (bad_encoding), not the file.
+    A pipe is read as its data arrives, in blocks. An empty field is a null, as in an import; `""` is read as an empty
+    field. UTF-8, UTF-16 and Windows-1252 are recognised by the first 64 KB. A byte that is no UTF-8 in a file of UTF-8
+    makes its value invalid (bad_encoding), not the file. A warning names such a line.
     """
     try:
         with path.open("rb") as raw:
             is_gzip = raw.peek(len(_GZIP)).startswith(_GZIP)
-            binary = gzip.GzipFile(fileobj=raw) if is_gzip else raw
-            encoding = _detect_encoding(binary.peek(_SAMPLE_BYTES))
+            # Its buffer is filled completely before `peek` returns, whatever the file and its own buffer are.
+            binary = io.BufferedReader(gzip.GzipFile(fileobj=raw) if is_gzip else raw, _SAMPLE_BYTES)
+            encoding = _detect_encoding(binary.peek())
             # A damaged pair of bytes in UTF-16 shifts the rest: no value after it could be trusted.
             errors = "strict" if encoding.startswith("utf-16") else "surrogateescape"
             with io.TextIOWrapper(binary, encoding=encoding, errors=errors, newline="") as text:
@@ -104,10 +108,12 @@ def open_csv_rows(
             f"the file {path} begins as UTF-16 but contains bytes that are not UTF-16: save it again as UTF-8. "
             "Nothing was sent"
         ) from None
-    except (csv.Error, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        # The words of these errors hold no data of the file.
-        why = "its compressed data is cut off" if isinstance(error, EOFError) else error
-        raise JobError(f"the file {path} cannot be read as CSV: {why}; nothing was sent") from None
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        # The words of these errors may quote data of the file.
+        why = "cut off" if isinstance(error, EOFError) else "damaged, or is followed by other data"
+        raise JobError(
+            f"the file {path} cannot be read as CSV: its compressed data is {why}; nothing was sent"
+        ) from None
     except OSError as error:
         if error.filename != str(path):
             raise
@@ -134,15 +140,19 @@ def _detect_encoding(sample: bytes) -> str:
 class _CsvFile:
     """An open CSV file. `schema`: the columns that are read, with their types, in the form of a job's schema."""
 
-    def __init__(self, path: Path, text: IO[str], options: CsvOptions) -> None:
+    def __init__(self, path: Path, text: TextIO, options: CsvOptions) -> None:
         self._path, self._text = path, text
         self._read = 0  # rows before the block
         self._lines: list[int] = []  # on which the block's rows begin
+        self._has_warned = False
         lines = self._read_lines()
         first = next(lines, "").removeprefix("\ufeff")
         if not first.strip():
             raise JobError(f"the file {path} is empty: its first line must be the names of the columns")
-        headers = {separator: next(csv.reader([first], delimiter=separator)) for separator in _SEPARATORS}
+        try:
+            headers = {separator: next(csv.reader([first], delimiter=separator)) for separator in _SEPARATORS}
+        except csv.Error as error:
+            raise self._make_error(1, error) from None
         candidates = {separator: _find_wanted_columns(header, options) for separator, header in headers.items()}
         separator = max(candidates, key=lambda each: len(candidates[each]))
         self._header, self._columns = headers[separator], candidates[separator]
@@ -181,14 +191,42 @@ class _CsvFile:
         rows = self._read_numbered_rows()
         while block := list(itertools.islice(rows, _BLOCK_ROWS)):
             self._lines = [line for line, _ in block]
-            columns = [[row[column.position] for _, row in block] for column in self._columns]
-            yield [[field.encode(errors="surrogateescape") or None for field in column] for column in columns]
+            yield [self._encode_fields([row[column.position] for _, row in block]) for column in self._columns]
             self._read += len(block)
+
+    def _encode_fields(self, fields: Sequence[str]) -> list[bytes | None]:
+        """Return the fields of a column as UTF-8, None for an empty one. Warns once of bytes in another encoding."""
+        try:
+            return [field.encode() or None for field in fields]
+        except UnicodeEncodeError as error:
+            if not self._has_warned:
+                self._has_warned = True
+                line = self._lines[next(number for number, field in enumerate(fields) if field == error.object)]
+                is_utf8 = self._text.encoding == "utf-8"
+                log.warning(
+                    "line %d of the file %s has bytes that are not %s: such values are invalid "
+                    "(bad_encoding), and are not sent%s",
+                    line,
+                    self._path,
+                    "UTF-8" if is_utf8 else "Windows-1252",
+                    ". The file may be in Windows-1252: if so, save it again as UTF-8" if is_utf8 else "",
+                )
+            return [field.encode(errors="surrogateescape") or None for field in fields]
+
+    def _make_error(self, line: int, error: csv.Error) -> JobError:
+        """Return the error for a row, beginning on this line, that is not CSV. Its text holds no data of the file."""
+        return JobError(f"line {line} of the file {self._path} cannot be read as CSV: {error}; nothing was sent")
 
     def _read_numbered_rows(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the line number and the fields of each row that is not blank."""
         line = 2  # under the header
-        for row in self._reader:
+        while True:
+            try:
+                row = next(self._reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise self._make_error(line, error) from None
             if any(row):
                 if len(row) != len(self._header):
                     raise JobError(

@@ -66,7 +66,10 @@ ERRORS: Mapping[str, type[ExportError]] = {
 }
 
 
-@click.command(epilog="\b\nExamples:\n  td-pinterest explain not_an_email\n  td-pinterest explain AudienceError")
+@click.command(
+    cls=options.Command,
+    epilog="\b\nExamples:\n  td-pinterest explain not_an_email\n  td-pinterest explain AudienceError",
+)
 @click.argument("name", metavar="[REASON|ERROR]", required=False)
 @options.as_json
 @options.pass_common

@@ -40,6 +40,7 @@ from td_pinterest_op.workflow.task import Task
 _SOURCES = ("job_id", "query", "csv_file")
 # The indentation of the plan's facts.
 _FACTS = 12
+_QUESTION = "Write this to Pinterest?"
 _EXAMPLE = """\b
 Examples:
   td-pinterest export --settings export.yml --csv people.csv --dry-run
@@ -48,7 +49,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EXAMPLE)
+@click.command(cls=options.Command, epilog=_EXAMPLE)
 @click.option(
     "--settings",
     type=FILE,
@@ -94,7 +95,7 @@ def export(
     """
     credentials = find_credentials(common.env_file)
     file_settings, file_params = files.read_task_file(settings)
-    raw = _complete_settings(file_settings, credentials, common) | ({"dry_run": True} if dry_run else {})
+    raw = complete_settings(file_settings, credentials, common) | ({"dry_run": True} if dry_run else {})
     action = find_action(raw)
     reads_rows = action is None or action.reads_rows
     _require_one_source(source, file_params, reads_rows=reads_rows)
@@ -123,14 +124,17 @@ def run_export_task(
 ) -> Mapping[str, Any]:
     """Run an export that asks the user before its first write to Pinterest. Return the export's statistics."""
     is_dry = str(task.params["result_settings"].get("dry_run", "")).lower() == "true"
-    reporter = TerminalReporter(timing=SYSTEM, ask=not (common.yes or is_dry), quiet=common.quiet)
+    asks = not (common.yes or is_dry)
+    if asks:  # before the query's job runs in vain
+        screen.require_terminal(_QUESTION)
+    reporter = TerminalReporter(timing=SYSTEM, ask=asks, quiet=common.quiet)
     with stop_on_signals(), screen.print_waits(quiet=common.quiet):
         return run_export(
             task, SYSTEM, rows=rows, reporter=reporter, on_new_refresh_token=credentials.make_token_saver()
         )
 
 
-def _complete_settings(
+def complete_settings(
     file_settings: Mapping[str, object], credentials: Credentials, common: CommonOptions
 ) -> dict[str, object]:
     """Return the settings of the file of --settings, overridden by options and completed from the environment."""
@@ -231,7 +235,7 @@ class TerminalReporter(ProgressReporter):
             screen.print_note(first[0].upper() + first[1:])
             for fact in facts:
                 screen.print_note(fact, indent=_FACTS)
-        if self.ask and not screen.ask_yes_no("Write this to Pinterest?"):
+        if self.ask and not screen.ask_yes_no(_QUESTION):
             raise StoppedError("you answered no")
 
     @contextlib.contextmanager

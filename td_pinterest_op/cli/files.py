@@ -17,6 +17,7 @@ from td_pinterest_op.audiences.request import read_settings, split_parameters
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime import atomic_file
 
+_BYTE_ORDER_MARK = "\ufeff"
 _PIECE = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
 _WORD = rf"(?: {_PIECE} )+"
 _TOKEN = re.compile(rf"[ \t\r\n;]+ | \\\n | \#[^\n]* | (?P<word>{_WORD})", re.VERBOSE | re.DOTALL)
@@ -24,9 +25,12 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 
 
 def read_text(path: Path, option: str = "") -> str:
-    """Return the text of a file, or of standard input for `-`. Raises SettingsError, which names the `option`."""
+    """Return the text of a file, without a byte order mark, or of standard input for `-`.
+
+    Raises SettingsError, which names the `option`.
+    """
     try:
-        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"the file {path}{option and f' of {option}'} cannot be read: {explain_error(error)}"
@@ -44,9 +48,15 @@ def read_task_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def read_sql(text: str, option: str) -> str:
-    """Return the SQL of an option, whose value `text` is SQL or the name of a file with SQL. Raises SettingsError."""
+    """Return the SQL of an option, whose value `text` is SQL or the name of a file with SQL.
+
+    Raises SettingsError, also for a blank file: without a query, `--suppress` would withhold nobody.
+    """
     is_sql = len(text.split()) > 1 and not text.strip().lower().endswith(".sql")
-    return text if is_sql else read_text(Path(text), option)
+    sql = text if is_sql else read_text(Path(text), option)
+    if not sql.strip():
+        raise SettingsError(f"the file {text} of {option} is blank: write a query into it")
+    return sql
 
 
 def explain_error(error: OSError | UnicodeDecodeError) -> str:
@@ -91,7 +101,7 @@ def _replace_env_values(text: str, path: Path, new: Mapping[str, str]) -> str:
 
 def _find_assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
     """Yield the name of each variable that an env file's text assigns, and the slice of the text with its value."""
-    position = 0
+    position = len(_BYTE_ORDER_MARK) if text.startswith(_BYTE_ORDER_MARK) else 0
     while position < len(text):
         token, assignment = _TOKEN.match(text, position), _ASSIGNMENT.match(text, position)
         if token is None or not (assignment or token["word"] in (None, "export")):

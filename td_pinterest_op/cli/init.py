@@ -40,7 +40,7 @@ _SHOWN = 20
 _SECRETS = frozenset(key.name for key in CREDENTIALS)
 
 
-@click.command(epilog=_EXAMPLE)
+@click.command(cls=options.Command, epilog=_EXAMPLE)
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("build") / "audiences")
 @click.option("--job", type=click.Choice(tuple(JOBS)), help="What the workflow does.")
 @options.ad_account

@@ -23,7 +23,7 @@ _EXPORT_STATUS = {None: "roles not shown", True: "may export", False: "may read 
 _LISTING = options.combine_options(options.name_filter, options.env_file, options.as_json, options.quiet)
 
 
-@click.command(epilog="\b\nExample:\n  td-pinterest accounts")
+@click.command(cls=options.Command, epilog="\b\nExample:\n  td-pinterest accounts")
 @_LISTING
 @options.pass_common
 def accounts(common: CommonOptions, name_part: str | None) -> None:
@@ -44,7 +44,10 @@ def accounts(common: CommonOptions, name_part: str | None) -> None:
     )
 
 
-@click.command(epilog="\b\nExamples:\n  td-pinterest audiences\n  td-pinterest audiences --name shoppers --json")
+@click.command(
+    cls=options.Command,
+    epilog="\b\nExamples:\n  td-pinterest audiences\n  td-pinterest audiences --name shoppers --json",
+)
 @options.ad_account
 @_LISTING
 @options.pass_common
@@ -56,7 +59,7 @@ def audiences(common: CommonOptions, name_part: str | None) -> None:
     _print_rows(common, _filter_by_name(rows, name_part), columns, nothing="no audience")
 
 
-@click.command(epilog="\b\nExamples:\n  td-pinterest lists\n  td-pinterest lists --left-behind")
+@click.command(cls=options.Command, epilog="\b\nExamples:\n  td-pinterest lists\n  td-pinterest lists --left-behind")
 @options.ad_account
 @click.option("--left-behind", "only_unused", is_flag=True, help="Only lists that no audience uses.")
 @_LISTING
@@ -84,7 +87,7 @@ def lists(common: CommonOptions, only_unused: bool, name_part: str | None) -> No
     _print_rows(common, _filter_by_name(rows, name_part), columns, nothing="no customer list")
 
 
-@click.command(epilog="\b\nExample:\n  td-pinterest audience 2542620905475")
+@click.command(cls=options.Command, epilog="\b\nExample:\n  td-pinterest audience 2542620905475")
 @click.argument("audience_id", metavar="[ID]", required=False)
 @options.ad_account
 @history_option

@@ -31,6 +31,26 @@ class CommonOptions:
             screen.print_note(text)
 
 
+class Command(click.Command):
+    """A command that accepts no blank option or argument.
+
+    A blank value is most often an unset variable of the shell, such as `--suppress "$OPTOUTS"`. As a missing option, it
+    would lift what the option restricts.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command's arguments. Raises click.BadParameter, which names the parameter, for a blank one."""
+        values, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter in self.get_params(ctx):
+            value = values.get(str(parameter.name))
+            texts = value if isinstance(value, (list, tuple)) else [value]
+            if any(isinstance(text, str) and not text.strip() for text in texts):
+                raise click.BadParameter(
+                    "it is blank, perhaps because a variable is not set; give a value, or leave it out", ctx, parameter
+                )
+        return super().parse_args(ctx, args)
+
+
 # The command takes them as its first argument.
 pass_common = click.make_pass_decorator(CommonOptions, ensure=True)
 

@@ -29,10 +29,18 @@ Examples:
 """
 
 
-@click.group(epilog=_EXAMPLE, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    epilog=_EXAMPLE,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="td-pinterest")
-def program() -> None:
+@click.pass_context
+def program(context: click.Context) -> None:
     """Export people from Treasure Data to Pinterest audiences; set up, check and report on such exports."""
+    if context.invoked_subcommand is None:
+        screen.print_note(context.get_help())
+        context.exit(2)
 
 
 _LISTINGS = (accounts, audiences, audience, lists)

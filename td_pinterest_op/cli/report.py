@@ -35,7 +35,7 @@ history_option = click.option(
 )
 
 
-@click.command(epilog=_EXAMPLE)
+@click.command(cls=options.Command, epilog=_EXAMPLE)
 @click.argument("paths", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
 @history_option
 @click.option("--audience", metavar="ID", help="The audience to report, if there are several.")

@@ -228,13 +228,18 @@ def is_interactive() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
+def require_terminal(question: str) -> None:
+    """Raise click.UsageError, with the question, if there is no terminal at which a user can answer it."""
+    if not is_interactive():
+        raise click.UsageError(
+            f"{question} There is no terminal to answer this question on: use --yes to continue without it"
+        )
+
+
 def ask_yes_no(question: str) -> bool:
     """Ask a yes-or-no question on standard error, so that standard output contains only the result.
 
     Raises click.UsageError without a terminal.
     """
-    if not is_interactive():
-        raise click.UsageError(
-            f"{question} There is no terminal to answer this question on: use --yes to continue without it"
-        )
+    require_terminal(question)
     return click.confirm(question, err=True)

@@ -26,7 +26,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EXAMPLE)
+@click.command(cls=options.Command, epilog=_EXAMPLE)
 @click.argument("kind", type=click.Choice(["hashed", "rejected", "control"]))
 @click.option("--query", required=True, metavar="SQL|FILE", help="Your query, or a file with it.")
 @click.option("--database", help="Ask the warehouse for the columns of the query, by a job without rows.")
@@ -68,6 +68,7 @@ def sql(
     one is rejected. rejected: your keys, with the column and the reason of each value that is rejected. control: the
     arm of each person, `control` or `sent`.
     """
+    _require_options_of_kind(kind, {"key": keys, **control})
     text = require_one_statement(files.read_sql(query, "--query"))
     listed, types = _parse_columns(names)
     if database and len(types) < len(listed):
@@ -85,6 +86,14 @@ def sql(
         )
     # Standard output as it is: a statement is there to be copied.
     click.echo(_make_statement(kind, text, replace(job, file="of --query"), types=types, keys=keys, control=control))
+
+
+def _require_options_of_kind(kind: str, options: Mapping[str, object]) -> None:
+    """Raise click.UsageError if one of the `options` of a single kind of statement is used for another kind."""
+    for name, value in options.items():
+        of_kind = "rejected" if name == "key" else "control"
+        if value and kind != of_kind:
+            raise click.UsageError(f"--{name} is an option of `sql {of_kind}`, not of `sql {kind}`: leave it out")
 
 
 def _parse_columns(names: str) -> tuple[list[str], Mapping[str, str]]:

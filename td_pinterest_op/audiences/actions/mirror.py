@@ -108,8 +108,8 @@ class Mirror(MembersAction):
         done = _describe_changes(changes, ("joined", "left", "sent again"))
         self._set_summary(past=f"Mirrored {{audience}}: {done}", infinitive=f"mirror {{audience}}: {planned}")
         compared = (
-            f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {changes.people:,} people, "
-            f"{changes.members:,} members; {planned}"
+            f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: "
+            f"{format_count(changes.people, 'person', 'people')}, {format_count(changes.members, 'member')}; {planned}"
         )
         is_adopted = changes.mode != REPLACE and self._mirror.ledger.state.may_have_unknown_people
         if is_adopted and SUPPRESS in self._stats.list_jobs:

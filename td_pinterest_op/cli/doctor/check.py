@@ -41,6 +41,7 @@ class DoctorContext:
     credentials: Credentials
     account_id: str | None
     audience_id: str | None
+    settings: Mapping[str, object] | None  # of the file of --settings
     params: Mapping[str, Any]  # of the checked task
     workflow: Path | None
     history: tuple[str | None, object] = (None, None)  # the database and the table of the run history

@@ -5,10 +5,11 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
 from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
-from td_pinterest_op.cli.doctor.check import ERROR, OK, CheckResult, DoctorContext, skip_check
+from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext, skip_check
 from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
 from td_pinterest_op.stats import format_count
@@ -17,6 +18,7 @@ from td_pinterest_op.stats import format_count
 _REFUSED = 401
 # What to do about an error of these checks, in place of the error's own advice.
 _ADVICE = {
+    "settings": "correct the file of --settings: an export would stop with the same error",
     "endpoints": "correct the variables, or unset them for the defaults",
     "workflow": "name an existing .dig file",
 }
@@ -87,6 +89,14 @@ def _check_endpoints(context: DoctorContext) -> None:
     _ = context.credentials.build_task().endpoints
 
 
+def _check_settings(context: DoctorContext) -> CheckResult:
+    """Check the settings in the file of --settings, as an export does. Raises SettingsError with every problem."""
+    warnings = parse_export(context.settings, environ=context.credentials.environ).warnings
+    if warnings:
+        return CheckResult(WARNING, "; ".join(warnings), "correct the file of --settings")
+    return CheckResult(OK, "the file of --settings has no problems")
+
+
 def _check_workflow(context: DoctorContext) -> CheckResult | None:
     """Return the most severe finding of `td-pinterest check` about the workflow, or None if no workflow is named."""
     path = context.workflow
@@ -112,8 +122,14 @@ CHECKS = (
     CheckSpec("tier", lambda context: pinterest_checks.judge_tier(context.services.client.last_headers), ("token",)),
     CheckSpec("role", lambda context: pinterest_checks.judge_role(context.account), ("ad_account",)),
     CheckSpec("audience", pinterest_checks.check_audience, ("ad_account",)),
+    CheckSpec("settings", _check_settings, ("credentials",), lambda context: context.settings is not None),
     CheckSpec("treasure_data", treasure_data_checks.check_api_key, ("endpoints",)),
     CheckSpec("history", treasure_data_checks.check_history, ("treasure_data",)),
-    CheckSpec("rows", treasure_data_checks.check_rows, ("treasure_data", "credentials"), lambda it: bool(it.params)),
+    CheckSpec(
+        "rows",
+        treasure_data_checks.check_rows,
+        ("treasure_data", "credentials", "settings"),
+        lambda context: bool(context.params),
+    ),
     CheckSpec("workflow", _check_workflow),
 )

@@ -13,7 +13,7 @@ from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import find_credentials
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext
 from td_pinterest_op.cli.doctor.checks import run_checks
-from td_pinterest_op.cli.export import build_query_params
+from td_pinterest_op.cli.export import build_query_params, complete_settings
 from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import find_export_settings, find_history
 from td_pinterest_op.cli.options import FILE, CommonOptions
@@ -31,7 +31,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EXAMPLE)
+@click.command(cls=options.Command, epilog=_EXAMPLE)
 @options.combine_options(options.ad_account, options.audience)
 @click.option("--job", "job_id", metavar="ID", help="Check the result of this Treasure Data job too.")
 @click.option("--query", metavar="SQL|FILE", help="Run this query (SQL, or a file with it), and check its rows.")
@@ -40,7 +40,8 @@ Examples:
     "--settings",
     "settings_file",
     type=FILE,
-    help="Check the rows against these result_settings, a YAML or JSON file.  [default: those in --workflow]",
+    help="Check these result_settings, a YAML or JSON file, and the rows against them.  [default: the rows against "
+    "those in --workflow]",
 )
 @click.option("--workflow", type=FILE, help="Check this .dig file too.")
 @options.combine_options(options.env_file, options.as_json)
@@ -53,11 +54,14 @@ def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path 
     if bool(source["query"]) != bool(source["database"]) or (source["query"] and source["job_id"]):
         raise click.UsageError("--query and --database must be given together, and without --job")
     credentials = find_credentials(common.env_file)
-    rows, (settings, history) = build_query_params(source), _read_settings(settings_file, workflow)
+    file_settings, params = files.read_task_file(settings_file) if settings_file else (None, {})
+    settings, history = _find_row_settings(file_settings, params, workflow)
+    rows = build_query_params(source)
     context = DoctorContext(
         credentials=credentials,
         account_id=common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID"),
         audience_id=common.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID"),
+        settings=None if file_settings is None else complete_settings(file_settings, credentials, common),
         params=rows and {**rows, "result_settings": settings},
         workflow=workflow,
         history=history,
@@ -71,21 +75,18 @@ def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path 
     return _print_summary(checks, as_json=common.as_json)
 
 
-def _read_settings(
-    settings_file: Path | None, workflow: Path | None
+def _find_row_settings(
+    file_settings: Mapping[str, object] | None, params: Mapping[str, Any], workflow: Path | None
 ) -> tuple[Mapping[str, object], tuple[str | None, object]]:
     """Return the settings that decide which rows are valid, and the database and the table of the run history.
 
-    Both come from the settings file, else from the workflow.
+    Both come from the settings file, whose task has the parameters `params`, else from the workflow.
     """
-    settings: Mapping[str, object] = {}
-    params: Mapping[str, str] = {}
-    if settings_file:
-        settings, params = files.read_task_file(settings_file)
+    settings = file_settings or {}
     history = (params.get("database"), settings.get("history"))
     if workflow and workflow.is_file():
         dig = dig_file.read_workflow(workflow)
-        settings = settings if settings_file else next(find_export_settings(dig), {})
+        settings = next(find_export_settings(dig), {}) if file_settings is None else settings
         history = history if history[1] else find_history(dig)
     return {name: settings[name] for name in _OF_ROWS if name in settings}, history
 

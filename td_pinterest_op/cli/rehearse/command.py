@@ -27,7 +27,7 @@ from td_pinterest_op.cli.rehearse.steps import LARGE, STEPS, Step
 from td_pinterest_op.errors import ExportError, PinterestError, SettingsError, StoppedError
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.stats import RequestCounts
+from td_pinterest_op.stats import RequestCounts, format_count
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def _parse_steps(_context: click.Context, option: click.Parameter, text: str | N
     return [step for step in STEPS if step.name in names]
 
 
-@click.command(epilog=_EXAMPLE)
+@click.command(cls=options.Command, epilog=_EXAMPLE)
 @click.option(
     "--only", "requested_steps", metavar="STEP,…", callback=_parse_steps, help="Only these steps, and what they need."
 )
@@ -149,15 +149,19 @@ def _describe_steps(names: Collection[str], *, account: str, writes: int, can_st
                 "refresh tokens, store it first, with `td-pinterest authorize --to local`"
             )
     if lists:
+        named = f'named "{NAME} …"'
+        created = format_count(
+            lists, f"customer list {named} is created, and stays", f"customer lists {named} are created, and stay"
+        )
         lines.append(
-            f'- up to {lists} customer lists named "{NAME} …" are created, and stay: Pinterest has no way to delete '
-            "them. The people in them are made up: digests of addresses under .invalid"
+            f"- up to {created}: Pinterest has no way to delete them. The people in them are made up: digests of "
+            "addresses under .invalid"
         )
     if "audience" in names:
         lines.append("- an audience of that name is created, and removed at the end, also after Ctrl-C")
     lines.append(
-        f"- {writes} requests write (a trial app has {_TRIAL_WRITES} a day), and more if some must be repeated, or if "
-        "an interrupted rehearsal left an audience to remove"
+        f"- {format_count(writes, 'request writes', 'requests write')} (a trial app has {_TRIAL_WRITES} a day), and "
+        "more if some must be repeated, or if an interrupted rehearsal left an audience to remove"
     )
     return "\n".join([*lines, "Nothing else in the ad account is touched. It takes a few minutes."])
 

@@ -285,7 +285,8 @@ def test_doctor_checks_the_rows_of_a_job(
     assert cure in f"{checks['rows']['message']} {checks['rows']['advice']}"
 
 
-_SETTINGS = "columns: {mail: email, tel: phone}\nrecords: rows\ndefault_country: DE\n"
+_ACTION = "action: add_people_to_current_audience\n"
+_SETTINGS = f"{_ACTION}columns: {{mail: email, tel: phone}}\nrecords: rows\ndefault_country: DE\n"
 
 
 def test_doctor_checks_rows_by_the_settings_of_a_file_or_a_workflow(at_terminal: Terminal, scene: Scene) -> None:
@@ -311,11 +312,11 @@ def test_doctor_checks_rows_by_the_settings_of_a_file_or_a_workflow(at_terminal:
             "(email): invalid rows among the first 1: 0",
         ),
         ("control: {percent: 10, salt: s, by: nr}", [("a@b.example", "1")], "error", "which `control` names"),
-        ("{expect_values: plain, columns: {id: maid}}", [("a@b.example", None)], "ok", "among the first 1: 0"),
-        ("{expect_values: plain, columns: {id: maid}}", [("e" * 64, None)], "error", "1 of 1 valid values look hashed"),
-        ("{expect_values: hashed, columns: {id: maid}}", [("e" * 64, "f" * 64)], "ok", "among the first 1: 0"),
+        ("expect_values: plain\ncolumns: {id: maid}", [("a@b.example", None)], "ok", "among the first 1: 0"),
+        ("expect_values: plain\ncolumns: {id: maid}", [("e" * 64, None)], "error", "1 of 1 valid values look hashed"),
+        ("expect_values: hashed\ncolumns: {id: maid}", [("e" * 64, "f" * 64)], "ok", "among the first 1: 0"),
         (
-            "{expect_values: hashed, columns: {id: maid}}",
+            "expect_values: hashed\ncolumns: {id: maid}",
             [("a@b.example", None)],
             "error",
             "1 of 1 valid values are plain",
@@ -327,19 +328,38 @@ def test_doctor_checks_rows_for_the_control_group_and_expected_values(
 ) -> None:
     job = scene.services.td.add_job(columns=[("email", "varchar"), ("id", "varchar")], rows=rows)
     file = scene.folder / "export.yml"
-    file.write_text(settings)
+    file.write_text(_ACTION + settings)
     checks = json.loads(at_terminal("doctor", "--json", "--job", job, "--settings", file).out)["checks"]
     (check,) = (check for check in checks if check["name"] == "rows")
     assert status == check["status"]
     assert said in check["message"]
 
 
-def test_unusable_settings_are_an_error_of_the_rows(at_terminal: Terminal, scene: Scene) -> None:
-    settings = scene.folder / "export.yml"
-    settings.write_text("columns: {tel: phone}\n")
-    ran = at_terminal("doctor", "--job", scene.job, "--settings", settings)
-    assert 1 == ran.code
-    assert "rows: result_settings has 1 problem" in ran.out
+@pytest.mark.parametrize(
+    ("settings", "status", "said"),
+    [
+        ("action: nope\nfoo: 1\n", "error", ["result_settings has 2 problems", "- action: ", "- foo: is unknown"]),
+        ("columns: {email: email}\n", "error", ["- audience_name: missing, and create_new_audience needs it"]),
+        (f"{_ACTION}columns: {{tel: phone}}\n", "error", ["result_settings has 1 problem"]),
+        (f"{_ACTION}audience_name: Spring\n", "warning", ["does not use these settings: audience_name"]),
+        (_ACTION, "ok", []),
+    ],
+)
+def test_doctor_checks_the_settings_of_a_file_as_an_export_does(
+    at_terminal: Terminal, scene: Scene, settings: str, status: str, said: list[str]
+) -> None:
+    file = scene.folder / "export.yml"
+    file.write_text(settings)
+    for source in ([], ["--job", scene.job]):
+        ran = at_terminal("doctor", "--json", "--settings", file, *source)
+        checks = {check["name"]: check for check in json.loads(ran.out)["checks"]}
+        others = {name for name, check in checks.items() if check["status"] != "ok" and not is_skipped(check)}
+        assert (status, others - {"settings"}) == (checks["settings"]["status"], set())
+        assert all(part in checks["settings"]["message"] for part in said)
+        assert (int(status == "error"), not source or status == "error") == (
+            ran.code,
+            "rows" not in checks or is_skipped(checks["rows"]),
+        )
 
 
 _HISTORY_IN = """\
@@ -371,7 +391,9 @@ def test_doctor_checks_the_history_named_in_a_workflow_or_a_file(
     for database, name in (("shop", "others"), ("crm", "old")):
         scene.services.td.create(database, name, [{"kind": "run"}])
     scene.workflow.write_text(_HISTORY_IN % table)
-    (scene.folder / "task.yml").write_text(f"database: shop\nresult_settings: {{history: {table}}}\n")
+    (scene.folder / "task.yml").write_text(
+        f"database: shop\nresult_settings: {{{_ACTION.strip()}, history: {table}}}\n"
+    )
     named = ["--workflow", scene.workflow] if of_workflow else ["--settings", scene.folder / "task.yml"]
     checks = {check["name"]: check for check in json.loads(at_terminal("doctor", *named, "--json").out)["checks"]}
     assert status == checks["history"]["status"], checks["history"]
@@ -381,14 +403,14 @@ def test_doctor_checks_the_history_named_in_a_workflow_or_a_file(
 
 def test_a_history_that_cannot_be_written_does_not_fail_the_export_checks(at_terminal: Terminal, scene: Scene) -> None:
     settings = scene.folder / "settings.yml"
-    settings.write_text("history: pinterest_history\n")
+    settings.write_text(f"{_ACTION}history: pinterest_history\n")
     ran = at_terminal("doctor", "--settings", settings)
     assert 1 == ran.code
     assert "the setting `history` names the table pinterest_history without a database" in ran.out
     assert "An export would run, but would leave no row in the history." in ran.out
     listed = json.dumps({"databases": [{"name": "shop", "permission": "query_only"}]})
     scene.services.td.faults.add(TdFault(kind="status", status=200, body=listed, path="/v3/database/list", times=None))
-    settings.write_text("history: shop.pinterest_history\n")
+    settings.write_text(f"{_ACTION}history: shop.pinterest_history\n")
     assert (
         "the key has only the permission query_only on database shop: no row would be written"
         in at_terminal("doctor", "--settings", settings).out

@@ -117,9 +117,11 @@ def test_export_reads_a_compressed_file_with_a_byte_order_mark(
         ),
         (b"email,maid\n\nonly one\n", "people.csv has 1 field, but the header has 2: nothing was sent"),
         (b"email\n" + b"x" * 1_000_001, "line 2 of the file"),
-        (b'email\n"open\n', "cannot be read as CSV"),
+        (b'email\n"two\nlines"\n\n"open\nat the end\n', "line 5 of the file"),
+        (b'email\n"a" b\n', "people.csv cannot be read as CSV: ',' expected after '\"'; nothing was sent"),
+        (gzip.compress(b"email\n", mtime=0) + b"jane", "compressed data is damaged, or is followed by other data; not"),
         (gzip.compress(b"email\n" + b"x" * 100, mtime=0)[:-12], "its compressed data is cut off"),
-        (gzip.compress(b"email\n", mtime=0)[:10] + b"\xff", "people.csv cannot be read as CSV: "),
+        (gzip.compress(b"email\n", mtime=0)[:10] + b"\xff", "its compressed data is damaged"),
         (None, "people.csv cannot be opened: No such file or directory"),
     ],
 )
@@ -270,8 +272,23 @@ def test_csv_file_is_exported_without_the_key_of_treasure_data(
     assert 0 == ran.code, ran.err
 
 
-def test_export_without_a_terminal_requires_the_option_yes(export: Export, services: Services, csv_file: Path) -> None:
-    assert export("--csv", csv_file).failed("use --yes to continue without it", code=2)
+def test_export_without_a_terminal_requires_the_option_yes_before_the_query_runs(
+    export: Export, services: Services, csv_file: Path
+) -> None:
+    services.td.create("shop", "people", [{"email": person} for person in people(4)])
+    for source in (["--csv", csv_file], ["--query", "SELECT email FROM people", "--database", "shop"]):
+        assert export(*source).failed("use --yes to continue without it", code=2)
+    assert ([], []) == (services.pinterest.calls.all(), services.td.requests)
+
+
+def test_blank_opt_outs_are_wrong_usage_and_nothing_is_sent(
+    export: Export, services: Services, csv_file: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "opted_out.sql"
+    file.write_text("\n")
+    for option in ("--suppress", "--consent"):
+        assert export("--csv", csv_file, "--yes", "--database", "shop", option, "").failed(f"'{option}'", code=2)
+        assert export("--csv", csv_file, "--yes", "--database", "shop", option, file).failed(f"of {option} is blank")
     assert [] == services.pinterest.calls.writes()
 
 
@@ -384,25 +401,39 @@ def test_a_list_of_one_person_from_a_file_is_not_empty(
     assert digests(1).isdisjoint(services.pinterest.members_of_audience(_audience(services)))
 
 
+@pytest.mark.parametrize(
+    ("action", "number", "said"),
+    [
+        ("add_people_to_current_audience", 10, "of 200 records sent, 0 refused, "),
+        # It looks for a list that an earlier run may have created.
+        ("create_new_audience", 5, "0 of 200 records sent, 0 refused, 199 not sent, 1 unknown."),
+    ],
+)
 def test_ctrl_c_reports_how_many_records_were_sent_and_exits_with_130(
-    services: Services, settings: Path, tmp_path: Path
+    services: Services, settings: Path, tmp_path: Path, action: str, number: int, said: str
 ) -> None:
     file = tmp_path / "people.csv"
     file.write_text("email\n" + "\n".join(people(200)) + "\n")
-    settings.write_text(settings.read_text() + "limit_records_per_request: 1\n")
+    settings.write_text(
+        f"ad_account_id: '{AD_ACCOUNT_ID}'\naction: {action}\nlimit_records_per_request: 1\n"
+        + ("audience_name: Newcomers\n" if action.startswith("create") else f"audience_id: '{_audience(services)}'\n")
+    )
     services.pinterest.switches.latency_seconds = 0.2
     with children.run_in_background(
         [sys.executable, "-m", "td_pinterest_op", "export", "--settings", settings, "--csv", file, "--yes"],
         cwd=ROOT,
-        env=os.environ | services.environ,
+        env=os.environ | services.environ | {"PYTHONPATH": HURRY},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        services.pinterest.on_request(lambda call: process.send_signal(signal.SIGINT) if call.number == 10 else None)
+        services.pinterest.on_request(
+            lambda call: process.send_signal(signal.SIGINT) if call.number == number else None
+        )
         _, err = process.communicate(timeout=60)
     assert 130 == process.returncode, err
     assert "the run was stopped" in err
-    assert " of 200 records sent, " in err
+    assert said in err
+    assert "Nothing was sent" not in err
     assert "statistics" not in err
     assert "Traceback" not in err

@@ -165,6 +165,9 @@ def test_rehearse_announces_what_it_leaves_behind_and_asks(
     assert "- 26 requests write" in ran.err
     assert "found in the environment, where no new one can be stored" in ran.err
     assert "you answered no: nothing was written" in ran.err
+    few = at_terminal("rehearse", "--only", "list_without_records", "--output", tmp_path / "r.json").err
+    assert '- up to 1 customer list named "td_pinterest_op rehearsal …" is created, and stays: Pinterest' in few
+    assert "- 1 request writes (a trial app" in few
 
 
 @pytest.mark.parametrize(

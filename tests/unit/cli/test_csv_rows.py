@@ -5,7 +5,8 @@ import gzip
 import os
 import threading
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,46 @@ def test_one_line_names_the_columns_that_are_read(
     lines: list[str] = []
     with csv_rows.open_csv_rows(file, options=options, print_note=lines.append):
         assert said == lines
+
+
+MANY = "".join(f"{number},p{number}@shop.example\n" for number in range(1_000))  # more than a file's own buffer
+
+
+@pytest.mark.parametrize("is_pipe", [False, True])
+@pytest.mark.parametrize("encode", [bytes, partial(gzip.compress, mtime=0)])
+def test_windows_1252_is_recognised_in_the_first_64_kilobytes(
+    tmp_path: Path, encode: Callable[[bytes], bytes], is_pipe: bool
+) -> None:
+    path, content = tmp_path / "people.csv", encode(f"id,email\n{MANY}x,jürgen@shop.example\n".encode("cp1252"))
+    if is_pipe:
+        os.mkfifo(path)
+        threading.Thread(target=path.write_bytes, args=(content,)).start()
+    else:
+        path.write_bytes(content)
+    with csv_rows.open_csv_rows(path) as rows:
+        assert "jürgen@shop.example".encode() == [*rows.blocks][-1][0][-1]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            f"id,email\n{MANY * 4}".encode() + b"x,j\xfcrgen@shop.example\ny,j\xfcrgen@shop.example\n",
+            ["line 4002 of", "(bad_encoding), and are not sent. The file may be in Windows-1252: if so, save it again"],
+        ),
+        (b"id,email\n\xfc,j\x81rgen@shop.example\n", ["line 2 of", "not Windows-1252: such values are invalid"]),
+        (f"id,email\n{MANY * 4}".encode() + b"j\xfcrgen,jane@shop.example\n", []),
+    ],
+)
+def test_a_value_in_another_encoding_is_named_once_in_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes, said: list[str]
+) -> None:
+    file = tmp_path / "people.csv"
+    file.write_bytes(content)
+    with csv_rows.open_csv_rows(file) as rows:
+        assert [*rows.blocks]
+    assert bool(said) == len(caplog.messages)
+    assert all(part in caplog.messages[0] for part in said)
 
 
 def test_a_pipe_is_read_as_its_data_comes(tmp_path: Path) -> None:

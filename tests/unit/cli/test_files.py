@@ -18,6 +18,7 @@ READ = {
     'A=\'1\n2\' B="$HOME \\"x\\" \\n" C=a\\ b\\\nc': {"A": "1\n2", "B": '$HOME "x" \\n', "C": "a bc"},
     "A=x'y z'\"'\" A=last": {"A": "last"},
     "# A='\n\nB=": {"B": ""},
+    "\ufeffA=1\n": {"A": "1"},
     "A=1 \\\nB=2\r\nC='3'\r\n": {"A": "1", "B": "2", "C": "3"},
 }
 
@@ -44,6 +45,7 @@ def test_a_written_value_is_read_back_exactly_by_us_and_by_a_shell(value: str, t
 @pytest.mark.parametrize(
     ("before", "after"),
     [
+        ("\ufeffTOKEN=a\n", "\ufeffTOKEN=new\n"),
         ("TOKEN=a TD_API_KEY=b", "TOKEN=new TD_API_KEY=b"),
         ("export TD_API_KEY='b' TOKEN='a b' # mine\r\n", "export TD_API_KEY='b' TOKEN=new # mine\r\n"),
         ("TOKEN=1\nTOKEN=2 ", "TOKEN=new\nTOKEN=new "),
@@ -58,3 +60,11 @@ def test_a_written_value_leaves_every_other_character_unchanged(before: str, aft
     file.write_bytes(before.encode())
     files.set_env_values(file, {"TOKEN": "new"})
     assert after == file.read_bytes().decode()
+
+
+@pytest.mark.parametrize("content", ["", " \n", "\ufeff\n"])
+def test_a_blank_file_of_a_query_is_an_error(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "opted_out.sql"
+    file.write_text(content)
+    with pytest.raises(SettingsError, match=r"opted_out\.sql of --suppress is blank"):
+        files.read_sql(str(file), "--suppress")

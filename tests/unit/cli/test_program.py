@@ -52,6 +52,35 @@ def test_wrong_usage_is_one_paragraph_and_code_2(terminal: Terminal, arguments: 
     assert 1 == len(ran.err.splitlines())
 
 
+VALUES = [
+    (command, parameter)
+    for command in COMMANDS
+    for parameter in program.commands[command].params
+    if not getattr(parameter, "is_flag", False)
+]
+
+
+@pytest.mark.parametrize(("command", "parameter"), VALUES, ids=[f"{name} {each.name}" for name, each in VALUES])
+def test_a_blank_option_or_argument_is_wrong_usage_that_names_it(
+    terminal: Terminal, command: str, parameter: click.Parameter
+) -> None:
+    option = [parameter.opts[0]] if isinstance(parameter, click.Option) else []
+    name = parameter.get_error_hint(click.Context(program.commands[command]))
+    for blank in ("", " \t"):
+        assert terminal(command, *option, blank).failed(f"Invalid value for {name}: it is blank", code=2)
+
+
+def test_one_blank_value_of_several_is_wrong_usage(terminal: Terminal) -> None:
+    for arguments in (["init", "--audience", "1", "--audience", ""], ["report", "a.json", ""]):
+        assert terminal(*arguments).failed("it is blank", code=2)
+
+
+def test_the_program_without_a_command_prints_its_help(terminal: Terminal) -> None:
+    ran = terminal()
+    assert (2, "") == (ran.code, ran.out)
+    assert terminal("--help").out == ran.err
+
+
 @pytest.mark.parametrize(
     ("raised", "code", "said"),
     [
