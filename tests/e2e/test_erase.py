@@ -193,6 +193,13 @@ def test_invalid_rows_stop_an_erasure_before_the_first_write(
     assert [] == services.pinterest.calls.writes()
 
 
+def test_query_of_several_statements_is_an_error_before_any_request(services: Services) -> None:
+    params = {"query": "SELECT email FROM a; SELECT email FROM b", "database": "crm", "result_settings": {}}
+    with pytest.raises(SettingsError, match="query has several statements"):
+        erase_people(Task(params=params, environ=services.environ), services.time.timing)
+    assert [] == services.td.requests
+
+
 def test_all_problems_of_the_task_are_reported_together(services: Services) -> None:
     services.environ.pop("TD_API_KEY")
     with pytest.raises(SettingsError) as raised:
