@@ -45,8 +45,7 @@ def add_activation_settings(task: workflow.Task) -> workflow.Task:
     """Return an activation's task with the settings that Audience Studio's console passes for the activation.
 
     If the query reads `activation_actions_table`, a definition of that table is added. The parameter `later_runs` (add,
-    replace or mirror) is the change of an existing audience; without it the settings may name any action. Raises
-    SettingsError.
+    replace or mirror) says how to change an existing audience. Without it any action is possible. Raises SettingsError.
     """
     for name, meant in find_misspelt_parameters(task.params, PARAMETERS).items():
         raise SettingsError(f"{name} is not a parameter of an activation; did you mean {meant}?", key=name)

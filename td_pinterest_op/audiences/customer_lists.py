@@ -56,6 +56,11 @@ def parse_list_name(list_name: str) -> ListName | None:
     return ListName(**match.groupdict()) if match else None
 
 
+def get_list_name(customer_list: CustomerList | None) -> ListName | None:
+    """Return the parsed name of a customer list, or None without a list or if this operator did not name it."""
+    return parse_list_name(customer_list.name) if customer_list else None
+
+
 @dataclass(kw_only=True)
 class CustomerLists:
     """The customer lists that one workflow session created for one audience, which has an id or, if new, only a name.
@@ -128,13 +133,13 @@ class CustomerLists:
 
     def _parse_own_list_name(self, customer_list: CustomerList) -> ListName | None:
         """Return the parts of a customer list's name, or None if this session did not create the list."""
-        name = parse_list_name(customer_list.name)
+        name = get_list_name(customer_list)
         return name if name and name.session == self.session_key else None
 
     def is_empty(self, audience: Audience) -> bool:
         """Return whether the audience uses a list that was created empty and is still empty."""
         used = find_list(self.api, audience)
-        name = parse_list_name(used.name) if used else None
+        name = get_list_name(used)
         if not used or not name or name.initial_count is None:
             return False
         return not self._may_exceed(used, limit=name.initial_count, is_final=True)

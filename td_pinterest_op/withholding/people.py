@@ -142,10 +142,7 @@ class People:
             self._pairs.add([digest + end for digest, end in zip(column.comparable_digests, ends, strict=True)])
 
     def compare_with_lists(self) -> None:
-        """Compare people's identifiers with the opt-out and consent lists, and flag who is in which. Raises OSError.
-
-        Nobody can be added afterwards.
-        """
+        """Flag who is in the opt-out and consent lists. Nobody can be added afterwards. Raises OSError."""
         self._pairs.finish()
         for bucket, (suppressed, consented) in enumerate(self._lists.read_buckets()):
             for digests, people in self._read_pairs(bucket):

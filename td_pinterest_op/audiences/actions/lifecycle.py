@@ -5,7 +5,7 @@ from functools import partial
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.create_once import poll_until_found, wait_for_consistency
-from td_pinterest_op.audiences.customer_lists import TargetList, find_list, parse_list_name
+from td_pinterest_op.audiences.customer_lists import TargetList, find_list, get_list_name
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import ACTALIKE, Audience
@@ -52,8 +52,7 @@ class Create(MembersAction):
         """Return the steps that create the audience, finish an earlier try, or fill the existing audience."""
         existing, own = self.check_audience()
         if own and self._settings.if_exists == "add":
-            used = find_list(self._api, own)
-            name = parse_list_name(used.name) if used else None
+            name = get_list_name(find_list(self._api, own))
             if not (name and prepared.record_count) or name.fingerprint != prepared.fingerprint:
                 existing = own  # other sessions may have added people to it, and they stay
         if existing:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
-from td_pinterest_op.audiences.customer_lists import TargetList, find_list, parse_list_name
+from td_pinterest_op.audiences.customer_lists import TargetList, find_list, get_list_name
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Audience
@@ -113,8 +113,7 @@ class MembersAction(AudienceAction):
 
     def _require_newer_job(self, audience: Audience) -> None:
         """Raise AudienceError if the audience's list was filled by a newer Treasure Data job than this task's."""
-        customer_list = find_list(self._api, audience)
-        name = parse_list_name(customer_list.name) if customer_list else None
+        name = get_list_name(find_list(self._api, audience))
         own, other = self._stats.job_id, name and name.job_id
         if own and other and int(other) > int(own) and not self._settings.replace_newer:
             raise AudienceError(

@@ -11,7 +11,7 @@ from typing import cast
 from td_pinterest_op.audiences.actions.audience_action import ReadRecords, Step, get_list_id
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.create_once import wait_for_consistency
-from td_pinterest_op.audiences.customer_lists import find_list, parse_list_name
+from td_pinterest_op.audiences.customer_lists import find_list, get_list_name
 from td_pinterest_op.errors import AudienceError, PinterestError
 from td_pinterest_op.mirroring.jobs import NEW, MirrorJobs
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACING, Ledger
@@ -81,7 +81,7 @@ class Mirror(MembersAction):
     def _count_people(self, audience: Audience) -> int | None:
         """Return how many people may be in an audience, or None if that is unknown: a new audience has the size 0."""
         used = find_list(self._api, audience)
-        name = parse_list_name(used.name) if used else None
+        name = get_list_name(used)
         dummies = name.initial_count if name else None  # None, unless this operator created the list empty
         if not used or (used.uploaded, dummies) == (None, None):
             return audience.size or None
