@@ -126,7 +126,7 @@ def check_outcomes(task: workflow.Task, timing: Timing) -> None:
 def _write_failed_rows(
     task: workflow.Task, timing: Timing, entries: Mapping[str, Mapping[object, Any]], columns: Row, **options: bool
 ) -> None:
-    """Write a history row of each entry, by the name of its task, to the history of the entry, or else of the task."""
+    """Write a history row for each of `entries` (by task name), to the entry's history, or else to that of `task`."""
     rows: dict[tuple[str, ...], list[Row]] = {}
     for task_name, entry in entries.items():
         ids = _find_audiences(entry, "audience_id")
@@ -146,7 +146,7 @@ def _get_entry_name(entry: Mapping[object, Any]) -> str:
 
 
 def _find_audiences(entry: Mapping[object, Any], *prefixes: str) -> Sequence[str]:
-    """Return the different ids, then names, of an entry's audiences: of `audience_id`, `audience_id_add_people` etc."""
+    """Return the distinct audience ids, then names, in an entry. Reads keys that begin with one of `prefixes`."""
     keys = sorted(str(key) for key in entry if str(key).startswith(prefixes or ("audience_id", "audience_name")))
     return list(dict.fromkeys(text for key in keys if (text := str(entry[key] or "").strip())))
 

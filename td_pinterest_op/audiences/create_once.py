@@ -32,7 +32,7 @@ def age_key(entity: Audience | CustomerList) -> tuple[int, str]:
 
 
 def wait_for_consistency(client: Client) -> None:
-    """Wait until listings show what an earlier try of this task, killed before this run began, may have created."""
+    """Wait until listings are up to date. They then show what an earlier try of this task created before it died."""
     wait = sum(_POLL_WAITS) - client.age
     if wait > 0:
         log.info(
@@ -85,9 +85,9 @@ def create_once(
     """Create and return an audience or list, once despite lost responses. Also returns the number of lost responses.
 
     After a lost response, `create` is called again only if `find` finds nothing. If two runs of a task create at once,
-    both return the audience or list that `find` prefers. Raises MaybeAppliedError when the retries are used up, and
-    ConnectionBrokenError after two requests with `has_several_records` and without any response. Also raises what the
-    functions raise, with `maybe_applied` if the audience or list may exist.
+    both return the audience or list that `find` prefers. Raises MaybeAppliedError when the retries are used up, and, if
+    `has_several_records`, ConnectionBrokenError after two requests without a response. Also raises what the functions
+    raise, with `maybe_applied` if the audience or list may exist.
     """
     lost, made, wait = 0, None, format_duration(sum(_POLL_WAITS))
     try:

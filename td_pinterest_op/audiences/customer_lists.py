@@ -147,7 +147,7 @@ class CustomerLists:
     def _may_exceed(self, customer_list: CustomerList, *, limit: int, is_final: bool) -> bool:
         """Return whether the list may have more than `limit` records. Also True if Pinterest gives no count.
 
-        `is_final`: returns False only once the counters show the people who were added before this run.
+        `is_final`: before it returns False, wait until Pinterest's counters include all that was added before this run.
         """
         read = self.api.find_customer_list(customer_list.id)
         listed = (listed for listed in self.api.list_customer_lists() if listed.id == customer_list.id)

@@ -217,7 +217,7 @@ class Sender:
         return self._send_parts(part.halve(), batch)
 
     def _send_request(self, part: _BatchPart, batch: _BatchState) -> ExportError | None:
-        """Send and count a part of a batch. Returns an error that smaller parts may avoid, or None. Raises others."""
+        """Send and count a part of a batch. Returns an error that splitting the part may avoid, raises all others."""
         size, records, was_in_doubt = len(part.records), part.records.record_count, part.in_doubt
         # In doubt until the outcome is known.
         self.stats.count_records(in_doubt=records * (not was_in_doubt))

@@ -53,11 +53,11 @@ class AdGroup:
 
 
 def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
-    """Return the ad groups that use an audience, active ones first, or None if a 403 hides some and none is active."""
+    """Return ad groups that use an audience, active first. None if a 403 hides some, and no active one is seen."""
     denied: list[ExportError] = []
 
     def iterate(kind: str, **query: Any) -> Iterator[dict[str, Any]]:
-        """Yield the entities of a listing, up to a 403, which is appended to `denied`."""
+        """Yield the entities of a `kind`, such as ad_groups. A 403 ends them early, and is appended to `denied`."""
         try:
             yield from api.list_entities(kind, **query)
         except ExportError as error:

@@ -78,9 +78,9 @@ def open_csv_rows(
     Columns that hold no identifier are left out. No message shows the header of such a column, since the first line of
     a file without a header may be a person. Raises JobError for a file that cannot be read.
 
-    A pipe is read as its data arrives, in blocks. An empty field is a null, as in an import; `""` is read as an empty
-    field. UTF-8, UTF-16 and Windows-1252 are recognised by the first 64 KB. A byte that is no UTF-8 in a file of UTF-8
-    makes its value invalid (bad_encoding), not the file. A warning names such a line.
+    A pipe is read as its data arrives, in blocks. An empty field is a null, with or without quotation marks, as in an
+    import. UTF-8, UTF-16 and Windows-1252 are recognised by the first 64 KB. If a value in a UTF-8 file has other
+    bytes, only that value is invalid (bad_encoding), and a warning names its line.
     """
     try:
         with path.open("rb") as raw:

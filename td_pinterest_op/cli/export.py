@@ -262,7 +262,7 @@ def stop_on_signals() -> Iterator[None]:
     received: list[int] = []
 
     def handle_signal(number: int, _frame: FrameType | None) -> None:
-        """Ask the command to end, and interrupt it at the first signal. Later signals do not interrupt it."""
+        """Request the end of the command. Only the first signal also interrupts what the command is doing."""
         received.append(number)
         shutdown.request_end(signal.Signals(number).name)
         if len(received) == 1:  # a second one would interrupt what the first one lets finish

@@ -113,9 +113,9 @@ def _write_project_folder(folder: Path, answers: ProjectAnswers) -> list[str]:
 
 
 def _fill_file(path: Path, template: str, fill: Fill) -> bool:
-    """Fill answers into a file by `fill`, which keeps the user's edits. Return whether the file then has all answers.
+    """Fill answers into a file, or create it. Return whether the file then has all answers, despite a user's edits.
 
-    `fill` makes the new text of the file's text and `template` (the text before any edit). A missing file is created.
+    `fill(text, template)` returns the file's new text. `template`: the file's text before anybody edited it.
     """
     # The bundle lays out only what the workflow names before it is filled in.
     text = path.read_text(encoding="utf-8") if path.exists() else template

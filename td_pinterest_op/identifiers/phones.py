@@ -72,8 +72,8 @@ def _compile_number_matcher(first_digits: bytes) -> Callable[[bytes, int], objec
 def _build_national_pattern(regions: tuple[str, ...]) -> str:
     """Return a regular expression for the valid national numbers of regions with the same country code.
 
-    It does not match a number that phonenumbers would change. Of the regions of a country code, the library takes the
-    first whose leading digits a number has, or, where a region has none, the first with a matching type of numbers.
+    It does not match a number that the library phonenumbers would change. The pattern picks a region as the library
+    does: the first whose leading digits match or, for a region without leading digits, whose number types match.
     """
     metadata = [_import_phonenumbers().PhoneMetadata.metadata_for_region(region) for region in regions]
     # The library may remove a prefix that is dialled within the country.

@@ -63,10 +63,10 @@ def build_control_number_sql(key: str, salt: str) -> str:
 def build_hashing_sql(
     type_: IdentifierType, *, text_sql: str, lowered_sql: str, prefixes_hashed_values: bool = False
 ) -> str:
-    """Return SQL for a value's digest in hex (with a prefix if the value was a digest), or the reason for rejection.
+    """Return an SQL expression that gives a value's digest in hex, or the reason why the value is rejected.
 
-    `text_sql`: SQL for the trimmed value. `lowered_sql`: SQL for the same in lower case. In the SQL of the type, they
-    replace `$text` and `$lowered`, and a class of characters replaces `$separators`. The type must have such SQL.
+    `text_sql`: SQL for the trimmed value. `lowered_sql`: SQL for the same in lower case. They are inserted for `$text`
+    and `$lowered` in the SQL of the type. `prefixes_hashed_values`: see `build_hashing_select`.
     """
     digest = f"'{HASHED_MARK}' || {lowered_sql}" if prefixes_hashed_values else lowered_sql
     hashes_of_nothing = sorted(digest.hex()[:32] for digest in HASHES_OF_NOTHING)

@@ -59,8 +59,8 @@ class IdentifierType:
 
     `normalise` takes a trimmed text that is no placeholder, and a country. It returns the text to hash, or the reason
     for the rejection. `recognise` takes lines with their newlines. For each line it returns the text to hash, or b"" to
-    leave the decision to `normalise`. It may recognise only plainly valid text, and placeholders, which the caller
-    finds.
+    leave the decision to `normalise`. What it recognises must be valid beyond doubt, except for placeholders, which
+    the caller excludes.
 
     For the placeholders in the SQL, see `build_hashing_sql`.
     """

@@ -140,9 +140,9 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op WHEN plan = 
   AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
 
     def find_newer_plan(self) -> int | None:
-        """Return the number of the newest plan that another run made after it had read this run's plan, or None.
+        """Return the number of the newest plan by another run that took this run's plan into account, or None.
 
-        A plan that was computed at the same time, without this run's plan, is not sent: the other run notices.
+        A plan that was made at the same time without it does not count: the run that made it notices, and stops.
         """
         plan = self.state.number
         query = (
@@ -164,10 +164,10 @@ FROM (
         self.jobs.run(purpose, statement)
 
     def record_unsure_people(self, *changes: str) -> None:
-        """Record that it is unknown whether people of planned `changes` are in the audience, as a newer plan exists.
+        """Record that it is uncertain which people of this run's plan are in the audience, since a newer plan exists.
 
-        `changes`: JOIN (the people to add), LEAVE (those to remove) or REPLACING (everybody). For REPLACING, or if a
-        compaction has deleted the plan's rows, the next run replaces everybody.
+        `changes` may have been sent: JOIN (people to add), LEAVE (people to remove) or REPLACING (everybody). The next
+        run sends these people again, or everybody after REPLACING or if a compaction has deleted the plan's rows.
         """
         ops = ", ".join(map(quote_literal, changes))
         sent = f"{self._rows_clause} AND plan = {self.state.number} AND op IN ({ops})"
@@ -183,13 +183,12 @@ FROM (
         self.insert_from_select("note what was sent during a newer plan", rows)
 
     def compact_rows(self, *, member_count: int, valid_row_count: int) -> None:
-        """If the ledger has far more valid rows than members, write a single row for each member to replace the others.
+        """If the ledger has far more valid rows than members, or many plans, write one row for each member instead.
 
-        Many plans are a reason to compact, too. Void rows are deleted if there are many. Every plan must be settled. A
-        failure is only a warning: the next run tries again. A compaction is the ledger's state after a settled plan,
-        and has the next number: rows that are written meanwhile have a higher number and count as well. A compaction is
-        valid once it is complete. Two compactions at once write the same rows. A run that dies before leaves rows that
-        no query reads.
+        Deletes replaced rows if there are many. Every plan must be settled. A failure is only a warning: the next run
+        tries again. The new rows get the next plan number, and count once all of them are written: if the process dies
+        before, no query reads them. Rows that other runs write meanwhile have a higher number, and count as well. Two
+        compactions at once write the same rows.
         """
         try:
             if valid_row_count > _ROWS * member_count + _MARGIN or len(self.state.sent) > _PLANS:
@@ -204,7 +203,7 @@ FROM (
             log.warning("the ledger could not be compacted; the next run tries again: %s", error)
 
     def _write_members(self, member_count: int) -> None:
-        """Write a ledger row per digest that may be in the audience. Mark the rows valid if `member_count` exist."""
+        """Write a row for each digest that may be in the audience. If they are `member_count` rows, mark them valid."""
         state, number = self.state, self.state.seen + 1
         rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined

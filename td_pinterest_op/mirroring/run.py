@@ -190,7 +190,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         return tables
 
     def _select_people(self, query: Query, list_tables: Mapping[str, str]) -> str:
-        """Return a SELECT of digests to send. To withhold people or combine values of a row, first create a table."""
+        """Return a SELECT of the digests to send, if necessary from a table that this method creates first."""
         control = self.settings.control
         if not list_tables and control is None and is_single(query.columns):
             return withholding.build_values_select(query)

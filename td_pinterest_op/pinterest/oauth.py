@@ -123,10 +123,10 @@ class Tokens(TokenSource):
             return self._bearer
 
     def replace_token(self, token: AuthBase, *, has_worked: bool) -> bool:
-        """Replace a token after a 401. Returns False if that cannot help. `has_worked`: the token worked before.
+        """Replace a token after a 401. Returns whether to retry the request. `has_worked`: the token worked before.
 
-        The refusal of an earlier token is no evidence about the current token. A token that has worked is renewed. A
-        token that has not is renewed once: if the next token is refused as well, the token is not the cause.
+        If the token has been replaced meanwhile, a retry is enough. If it never worked, it is replaced, but the token
+        after it is not: two new tokens that are refused show that the token is not the cause.
         """
         with self._lock:
             if self._bearer is not token:

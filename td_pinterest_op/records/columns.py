@@ -91,9 +91,9 @@ def _describe_column_problems(
 ) -> Iterator[str]:
     """Yield a message for each column that a setting names but the job lacks, and for each column that is unusable.
 
-    `columns`: those that the setting `columns` names. `usable`: the names of columns with identifiers. `control_column`
-    assigns the control group. A column of these is unusable if its SQL type does not fit. Any other column of the job
-    is unusable unless `ignores_other_columns`.
+    `columns`: names from the setting `columns`. `usable`: names that columns of identifiers may have. `control_column`:
+    the column that assigns people to the control group. These columns are unusable if their SQL type does not fit. Any
+    other column of the job is unusable, unless `ignores_other_columns`.
     """
     names = {name.lower() for name, _ in job.schema}
     controls = [("control", control_column)] if control_column else []

@@ -32,9 +32,9 @@ MOST_COMBINATIONS = 1_000
 class RecordLayout(int):
     """The layout that records share, encoded as an int: which keys each record has, and how many bytes they take.
 
-    A row consists of its digests in the order of the keys, and its external id, padded with NUL, which no valid id
-    contains. A row without a digest begins with a digest that is not sent, by whose first byte the row is put into a
-    bucket, like all other rows. `is_extra`: see EXTRA_COMBINATION.
+    A row consists of its digests in the order of the keys, then its external id, padded with NUL, which no valid id
+    contains. The first byte of a row's first digest decides the bucket of the row; so a row without digests begins
+    with a digest that is not sent. `is_extra`: see EXTRA_COMBINATION.
     """
 
     def __init__(self, number: int) -> None:
@@ -149,10 +149,10 @@ def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows
 def _encode_part(
     keys: Iterable[tuple[bytes, ...]], layouts: list[int], positions: Sequence[int], count: int
 ) -> EncodedPart:
-    """Return the encoded records of a block's next `count` rows. Each has a layout number, and a row position from 0.
+    """Encode the records of a block's next `count` rows.
 
-    `keys`: the digests of each record, then its external id. `layouts`: the number of each record's layout, to which
-    the length of the external id is added. `positions`: the row of each record, counted from 0 in these `count` rows.
+    `keys`: for each record its digests, then its external id. `layouts`: for each record the number of its layout,
+    without the length of the external id, which is added in place. `positions`: for each record its row, from 0.
     """
     rows = [*map(b"".join, keys)]
     has_external_ids = any(layout & _EXTERNAL_ID for layout in {*layouts})

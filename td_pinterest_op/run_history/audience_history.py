@@ -99,7 +99,8 @@ def _is_untracked_change(run: Row, last_run: Row, *, size_known_since: int, work
     """Whether `run`, a failure or an erasure, may have changed the list of `last_run` by an unknown number of records.
 
     `last_run`: the last run that wrote to the list. `size_known_since`: time of the first run that made the size known.
-    `workflows`: of the runs that write to the list or erase people: the row of a killed run may name no audience.
+    `workflows`: those whose runs write to the list or erase people. If the row of a killed run names no audience, only
+    its workflow tells whether it may have written to the list.
     """
     action, is_killed = run["action"], run["outcome"] == FAILED and run["requests_sent"] is None
     is_unnamed = not run["customer_list_id"] and run["audience_id"] == last_run["audience_id"]

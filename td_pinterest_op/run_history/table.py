@@ -147,9 +147,10 @@ def build_insert_statement(table: str, rows: Sequence[Row], *, unless: str = "")
 
 
 def build_failures_query(table: str, *, session_uuid: str, attempt_id: str, or_success: bool) -> str:
-    """Return a subquery for an INSERT of history rows: the attempt's failed runs in the new row's task and subtasks.
+    """Return a subquery that finds rows of failed runs of the same task and attempt, so that no second row is inserted.
 
-    Use it as the parameter `unless` of `build_insert_statement`. `or_success`: also the session's successful runs.
+    It is meant for the parameter `unless` of `build_insert_statement`: "the same task" is that of the row to insert, or
+    one of its subtasks. `or_success`: the subquery also finds successful runs of any attempt of the session.
     """
     success = f" OR earlier.outcome = {quote_literal(SUCCESS)}" if or_success else ""
     return (

@@ -296,7 +296,7 @@ def _check_records_setting(parsed: ParsedSettings) -> None:
 
 
 def drop_console_keys(settings: Mapping[object, object], table: SettingsTable[Any]) -> dict[object, object]:
-    """Return the settings of Audience Studio's console, None for blank ones, without the keys that it adds (logged)."""
+    """Return the settings from a console: blank ones as None, and without keys that the console adds (logged)."""
     unknown = [name for name in settings if name not in table.by_name and _is_showable_name(name)]
     added = list(filter(_ADDED_BY_CONSOLE.fullmatch, unknown))
     if added:

@@ -38,8 +38,8 @@ _LONG_NUMBER = re.compile(r"(?<!\w)(?!\d{4}-\d\d-\d\d[T ]\d\d:)\+?\(?\d(?:(?:/|[
 class Source:
     """The source of rows: the id of an existing job, or a query to issue (then `job_id` is None).
 
-    `attempt_key` identifies the attempt of a task, whose tries all use the same job of a query (default: random).
-    `purpose`: what a statement of the operator's own is for; errors about it do not mention the export.
+    `attempt_key` identifies the task's attempt (default: random). A query that is issued again with the same key does
+    not start a second job. `purpose` is set if the operator wrote the SQL itself: what the SQL does, for errors.
     """
 
     job_id: str | None = None

@@ -109,7 +109,7 @@ class _FilteredIdentifierReader(IdentifierReader):
         self._people.add(column_keys, _find_rows_in_control(self.settings, block, column_keys))
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
-        """Collect people of `count` rejected rows, so that their opt-outs remove their identifiers from other rows."""
+        """Collect people of `count` rejected rows. If they opted out, remove their identifiers from other rows too."""
         self._people.add(column_keys, [False] * count, may_be_sent=False)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
@@ -124,9 +124,9 @@ class _FilteredIdentifierReader(IdentifierReader):
 class _FilteredRowReader(RowReader):
     """Reads people's rows. Leaves out the people and identifiers that opt-outs, consents or the control group exclude.
 
-    A temporary file keeps the rows of each part of a block until people are compared with the lists. `_offsets`: where
-    each part begins in the file, and where the file ends. `_ends`: the number of people before the first part, and up
-    to the end of each part. `_early`: closes the files that are not sent.
+    A temporary file keeps all rows until people are compared with the lists. It consists of parts. `_offsets`: where
+    each part begins in the file, then the file's size. `_ends`: 0, then the number of people in the first part, in the
+    first two parts, and so on. `_early`: closes the files that are not needed to send records.
     """
 
     def __init__(self, people: People, settings: ReaderSettings, stats: Stats) -> None:
@@ -148,7 +148,7 @@ class _FilteredRowReader(RowReader):
             self._write_part_to_file(part)
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
-        """Collect people of `count` rejected rows, so that their opt-outs remove their identifiers from other rows."""
+        """Collect people of `count` rejected rows. If they opted out, remove their identifiers from other rows too."""
         self._people.add(column_keys, [False] * count, may_be_sent=False)
         self._write_part_to_file(EncodedPart(count=count, rows=[], layouts=[], positions=[]))
 
@@ -183,10 +183,10 @@ class _FilteredRowReader(RowReader):
     def _strip_rows(
         self, rows: Iterable[tuple[int, int, bytes]], outcomes: bytearray, identifiers_by_person: Mapping[int, _ToStrip]
     ) -> None:
-        """Remove `identifiers_by_person` from rows of these people. Store the rows, and set the people's `outcomes`.
+        """Remove identifiers from people's rows, store the rows that are left, and set the people's `outcomes`.
 
-        `rows`: tuples of a person's index, the number of the row's `RecordLayout`, and the row. `outcomes`: see
-        `_decide_outcome`, by the person's index.
+        `identifiers_by_person`: the identifiers to remove, by the person's index. `rows`: tuples of a person's index,
+        the number of the row's `RecordLayout`, and the row. `outcomes`: see `_decide_outcome`, by the person's index.
         """
         by_person: defaultdict[int, _Rows] = defaultdict(list)
         for person, layout, row in rows:
@@ -197,10 +197,7 @@ class _FilteredRowReader(RowReader):
             self._kept.add([row for _, row in left], [number for number, _ in left])
 
     def _read_identifiers_to_strip(self) -> Iterator[Mapping[int, _ToStrip]]:
-        """Yield a dict for each stored part of the rows: the identifiers to remove, by the person's index in the part.
-
-        Raises OSError.
-        """
+        """Yield a dict for each part of the file: identifiers to remove by the person's index in it. Raises OSError."""
         # The spool sorts by the first bytes, and has as many buckets as the first of them has values.
         shift = 8 * _NUMBER_BYTES - self._ends[-1].bit_length()
         for person, reason, digest in self._people.find_identifiers_to_strip():
@@ -218,7 +215,7 @@ class _FilteredRowReader(RowReader):
 
 
 def _count_by_first_reason(rows: Mapping[str, RowSpool]) -> Mapping[str, int]:
-    """Return the numbers of different `rows` by reason. A row that has several reasons counts for the first of them."""
+    """Return how many distinct rows are withheld for each reason. A row with several reasons counts for the first."""
     counts = Counter({reason: of_reason.finish().record_count for reason, of_reason in rows.items()})
     for layout in {layout for of_reason in rows.values() for layout in of_reason.spools if not layout.is_extra}:
         spools = {reason: of_reason.spools[layout] for reason, of_reason in rows.items() if layout in of_reason.spools}
@@ -231,9 +228,10 @@ def _count_by_first_reason(rows: Mapping[str, RowSpool]) -> Mapping[str, int]:
 
 
 def _strip_person(rows: _Rows, to_strip: _ToStrip) -> tuple[int, _Rows]:
-    """Strip a person's rows of identifiers. Return DONE and the rows, or a code for the reason if no row is left.
+    """Remove the identifiers `to_strip` from a person's rows. Return the outcome and the rows that are left.
 
-    The rows are the distinct combinations of the remaining identifiers. Only the first row counts as a record.
+    The outcome is DONE, or the code of a reason if no row is left. The rows are distinct, and none is part of another.
+    Only the first counts as a record.
     """
     left = {stripped for number, row in rows if (stripped := RecordLayout(number).strip_identifiers(row, to_strip))}
     if not left:

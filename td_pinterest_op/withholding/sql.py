@@ -30,9 +30,9 @@ _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
 def build_people_select(query: Query, *, list_tables: Mapping[str, str], control: Control | None) -> str:
     """Return a SELECT with a row for each digest to send, and a row with counts for each reason not to send values.
 
-    `answer` is the digest or the reason. The other columns are counts for the digest or the reason: `people` (digests),
-    `given` (values), `hashed` (values that were digests already), `row_count` and `invalid_rows` (each row of the query
-    is counted once). `list_tables`: for the name of each opt-out or consent list, a table with the rows of
+    The column `answer` is the digest or the reason. The other columns are counts for it: `people` (digests), `given`
+    (values), `hashed` (values that were digests already), `row_count` and `invalid_rows` (rows of the query, each in
+    one count only). `list_tables`: by the name of each opt-out or consent list, a table with the rows of
     `build_list_select`.
     """
     has_person_column = not is_single(query.columns) or (control is not None and control.by is not None)

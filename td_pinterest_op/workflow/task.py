@@ -50,8 +50,8 @@ class Endpoints(NamedTuple):
 class Task:
     """A digdag task: its merged parameters, and its environment variables.
 
-    `session`: text that identifies the session where there is no workflow, so that a repeated command continues its
-    export. Queries are issued again nevertheless: `attempt_key` does not use this text.
+    `session`: on the command line, text in place of the workflow's session: if a command is repeated with the same
+    text, it continues its export. It issues its queries again, since `attempt_key` does not depend on this text.
     """
 
     params: Mapping[str, Any]
@@ -159,7 +159,7 @@ def try_resubmit(error: AccountError) -> bool:
 
 
 def _count_refusals(task: Task, token_fingerprint: str | None) -> dict[str, Any]:
-    """Count a token refusal. Return Pinterest's refusals: `times` (of `token_fingerprint` in a row) and `in_all`."""
+    """Count one more refused token. Return `times` (this token, in a row), `in_all` (any token) and the fingerprint."""
     before = task.params.get(_REFUSED) or {}
     times = int(before["times"]) if before.get("fingerprint") == token_fingerprint else 0
     return {"fingerprint": token_fingerprint, "times": times + 1, "in_all": int(before.get("in_all", 0)) + 1}
@@ -202,7 +202,8 @@ def read_list_source(task: Task, name: str) -> Source | None:
 def _read_parameter(task: Task, name: str) -> object:
     """Return a parameter of a task, or None if it is not set. Raises SettingsError for a blank value.
 
-    A template that rendered to nothing must neither export the people of an earlier job nor disable a list.
+    A blank value may be a template that rendered to nothing. If it counted as not set, the task would export an earlier
+    job's people, or apply no opt-out list.
     """
     value = task.params.get(name)
     if name in task.params and is_left_out(value):

@@ -144,9 +144,10 @@ class AudienceAction(abc.ABC):
         return kept
 
     def _remove_duplicates(self, audience: Audience) -> Audience:
-        """If this session created an audience, remove the duplicates of that audience. Returns the audience that stays.
+        """If this session created `audience`, remove its duplicates. Returns the audience that is kept.
 
-        Otherwise returns `audience` unchanged, as for actions that are not `only_once`. Raises as `_keep_oldest` does.
+        Returns `audience` itself if another session created it, or if the action is not `only_once`. Raises as
+        `_keep_oldest` does.
         """
         if not self.action.only_once or not self._is_of_this_session(audience):
             return audience
@@ -154,11 +155,11 @@ class AudienceAction(abc.ABC):
         return self._keep_oldest(audience, is_new=False)
 
     def _keep_oldest(self, audience: Audience, *, is_new: bool) -> Audience:
-        """Return the oldest of `audience` and its duplicates by this session, and remove the rest. `is_new`: just made.
+        """Keep the oldest of this session's audiences with the name of `audience`. Return it, and remove the others.
 
-        If not `is_new`, an earlier try of this session created `audience`. Raises AudienceError if another session
-        created an audience of the same name before (if not `is_new`, within the hour before `audience`, and that was at
-        most an hour ago). In that case, all audiences of this session with the name are removed.
+        Raises AudienceError if another session created an audience of that name earlier; then none of this session's is
+        kept. `is_new`: this try created `audience`. Otherwise another session's audience counts only if both were
+        created within the same hour, and `audience` within the last hour.
         """
 
         def find_namesakes_if_listed() -> tuple[list[Audience], list[Audience]] | None:

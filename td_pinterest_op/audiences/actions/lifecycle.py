@@ -29,10 +29,10 @@ class Create(MembersAction):
     )
 
     def check_audience(self) -> tuple[Audience | None, Audience | None]:
-        """Return two audiences with the settings' name: another session's, and this session's. Each may be None.
+        """Find the audience with the settings' name. Return (another session's, this session's); one or both are None.
 
-        The other session's is None if this session has an audience. Raises AudienceError if only another session has
-        an audience, and `if_exists` is fail or does not fit.
+        If both exist, only this session's is returned. Raises AudienceError if only other sessions' audiences exist,
+        and either `if_exists` is fail or there are several of them.
         """
         others, own = self._find_namesakes()
         if own or not others:
@@ -204,7 +204,7 @@ class Delete(AudienceAction):
         return [Step(description=description, request_count=1, run=self._remove_audience)]
 
     def _remove_audience(self) -> None:
-        """Remove the audience. Raises AudienceError after a 404, unless it was read before and is gone now."""
+        """Remove the audience. A 404 is an AudienceError, unless somebody else has removed it since it was read."""
         audience_id, was_read = self._audience_id, self._audience is not None
         is_known = self._audiences.remove(audience_id)
         # A request that is repeated, since its response was lost, gets a 404 too.

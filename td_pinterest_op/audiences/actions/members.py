@@ -82,7 +82,7 @@ class MembersAction(AudienceAction):
         current_list_id: str | None = None,
         is_exact: bool = True,
     ) -> tuple[TargetList, Step]:
-        """Return a new or an earlier try's list, and the step to fill it. `is_exact`: the list has only `prepared`."""
+        """Return the list to fill, new or reused, and the step for it. `is_exact`: no other records may be in it."""
         target = self._lists.find_or_name_list(
             audience_name, prepared, job_id=self._stats.job_id, current_list_id=current_list_id, is_exact=is_exact
         )

@@ -78,9 +78,10 @@ def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path 
 def _find_row_settings(
     file_settings: Mapping[str, object] | None, params: Mapping[str, Any], workflow: Path | None
 ) -> tuple[Mapping[str, object], tuple[str | None, object]]:
-    """Return the settings that decide which rows are valid, and the database and the table of the run history.
+    """Return the settings that decide which rows are valid, and (database, table) of the run history.
 
-    Both come from the settings file, whose task has the parameters `params`, else from the workflow.
+    Each is read from the settings file, or from the workflow if the file does not have it. `params`: the parameters of
+    the task in the settings file.
     """
     settings = file_settings or {}
     history = (params.get("database"), settings.get("history"))

@@ -49,10 +49,10 @@ class Facts:
     batches_at_once: int | None = None  # the most batches that were taken at the same time
     list_readable_seconds: float | None = None
     list_listed_seconds: float | None = None
-    move_obeyed: bool | None = None
+    move_obeyed: bool | None = None  # whether an audience uses a list to which it was switched
     move_seconds: float | None = None
-    removed_readable: bool | None = None
-    removed_again: bool | None = None
+    removed_readable: bool | None = None  # whether a removed audience can still be read
+    removed_again: bool | None = None  # whether it can be removed a second time
 
 
 @dataclass(slots=True, kw_only=True)
