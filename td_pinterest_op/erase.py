@@ -216,7 +216,7 @@ class _Erasure:
 
     @property
     def _summary(self) -> str:
-        """The requested removals, in a sentence. Pinterest does not report how many of the people a list had."""
+        """A sentence about the requested removals. It gives no number of people removed: Pinterest reports none."""
         records, lists = format_count(self.stats.unique, "record"), format_count(self._list_count, "customer list")
         unread = len(self.targets) - self._list_count
         more = f"; the lists of {format_count(unread, 'ad account')} cannot be read" if unread else ""

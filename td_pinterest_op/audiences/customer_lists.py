@@ -63,10 +63,10 @@ def get_list_name(customer_list: CustomerList | None) -> ListName | None:
 
 @dataclass(kw_only=True)
 class CustomerLists:
-    """The customer lists that one workflow session created for one audience, which has an id or, if new, only a name.
+    """The customer lists that one workflow session created for one audience. A new audience has no id yet.
 
-    A list's name alone does not identify its audience, since audiences may share a name: a list that another audience
-    uses is never filled. Methods raise what the API raises.
+    Since audiences may share a name, and lists are named after audiences, a list that another audience uses is never
+    filled. Methods raise what the API raises.
     """
 
     api: Api
@@ -75,7 +75,7 @@ class CustomerLists:
     audience_name: str | None
     is_nca: bool
     created_ids: set[str] = field(init=False, default_factory=set)  # of lists that this run created
-    _abandoned_ids: set[str] = field(init=False, default_factory=set)  # of lists not to fill: others are in them
+    _abandoned_ids: set[str] = field(init=False, default_factory=set)  # of lists to which others added people
 
     def find_or_name_list(
         self,
@@ -86,12 +86,11 @@ class CustomerLists:
         current_list_id: str | None,
         is_exact: bool,
     ) -> "TargetList":
-        """Return an earlier try's list for `prepared`, or a list to create. `is_exact`: it must have no other records.
+        """Return the list to fill: one that an earlier try of this session made for the same records, or a new one.
 
-        An earlier try is one of the same session. Its list is used for the same records only, which the fingerprint in
-        the list's name shows. Without records, any list that is still empty will do. Somebody may have added people to
-        the list in use (`current_list_id`) or to an earlier list: a list with more than the records is taken only if
-        not `is_exact`.
+        The fingerprint in a list's name tells for which records it was made. Without records, any list that is still
+        empty will do. Others may have added people to the list that the audience uses (`current_list_id`), or used
+        before: with `is_exact`, a list that may contain more than `prepared` is not returned.
         """
         is_empty = not prepared.record_count
         prepared, job = (PreparedRecords(), _NO_JOB) if is_empty else (prepared, job_id or _FILE)
@@ -186,7 +185,7 @@ class CustomerLists:
             made, _ = create_once(
                 create=create_list, find=find_earlier_list, client=api.client, has_several_records=has_several_records
             )
-        log.info('customer list %s "%s"', made.id, escape(name))
+        log.info('using customer list %s "%s"', made.id, escape(name))
         return made
 
     def add(self, list_id: str, records: Batch) -> Response:

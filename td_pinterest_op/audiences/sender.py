@@ -238,7 +238,7 @@ class Sender:
         if batch.broken and size >= self._most_accepted:
             # No larger part was ever accepted: the size is the cause, and not the connection.
             self._largest = min(size, self._largest or size)
-            log.warning("a batch of %d records was accepted; from now on, batches have at most that many", size)
+            log.warning("the largest accepted batch has %d records; from now on, batches have at most that many", size)
         batch.broken = 0
         self._most_accepted = max(self._most_accepted, size)
         return None

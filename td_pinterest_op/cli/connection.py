@@ -86,7 +86,7 @@ class Credentials:
         return "run `td-pinterest authorize`"
 
     def find_delete_commands(self, kind: str) -> dict[str, str]:
-        """Return, by source, commands that delete tokens which would be used before the one that `--to KIND` stores."""
+        """Return commands that delete tokens with precedence over the one that `--to KIND` stores, by their source."""
         in_local = kind == "file" and read_local_secret(SECRETS[TOKEN], self.environ)
         return {
             **({ENVIRONMENT: f"unset {TOKEN}"} if self.sources.get(TOKEN) == ENVIRONMENT else {}),

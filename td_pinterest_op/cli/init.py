@@ -209,7 +209,7 @@ def _require_used_options(job: WorkflowKind, options: Mapping[str, Any]) -> None
 
 
 def _require_database(name: str) -> str:
-    """Return the name of a database as the operator reads it. Raises click.UsageError for an invalid name."""
+    """Return the name of a database as text. Raises click.UsageError if it is not a valid name."""
     try:
         return read_database(Task(params={"database": name}, environ={}), needed_by="the query")
     except SettingsError as error:

@@ -85,7 +85,7 @@ def combine_options(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
     """Return a decorator that adds all of `options` to a command, in the order in which --help lists them."""
 
     def add_options(function: _F) -> _F:
-        """Add the options that `combine_options` was given to the function of a command."""
+        """Decorate a command's function with the `options` of `combine_options`."""
         for option in reversed(options):
             function = option(function)
         return function

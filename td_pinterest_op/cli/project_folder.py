@@ -113,7 +113,7 @@ def _write_project_folder(folder: Path, answers: ProjectAnswers) -> list[str]:
 
 
 def _fill_file(path: Path, template: str, fill: Fill) -> bool:
-    """Fill answers into a file, or create it. Return whether the file then has all answers, despite a user's edits.
+    """Fill answers into a file, or create it. Return False if a user's edits kept some of the answers out.
 
     `fill(text, template)` returns the file's new text. `template`: the file's text before anybody edited it.
     """
@@ -245,7 +245,7 @@ def _find_yaml_line(text: str, keys: Sequence[str]) -> tuple[int, re.Match[str]]
             if [key for _, key in path] == [*keys]:
                 return number, match
     raise SettingsError(
-        f"a configuration file has no key {'.'.join(keys)}, where an answer belongs: create the folder again"
+        f"a file in config has no key {'.'.join(keys)}, to which init writes an answer: create the folder again"
     )
 
 

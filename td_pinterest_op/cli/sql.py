@@ -73,8 +73,8 @@ def sql(
     listed, types = _parse_columns(names)
     if database and len(types) < len(listed):
         raise click.UsageError(
-            "--columns has a name without =TYPE: with --database, the warehouse supplies the columns. Name only "
-            "identifiers in columns of other names, as NAME=TYPE"
+            "--columns has a name without =TYPE: with --database, the warehouse supplies the columns. Give "
+            "--columns only for identifiers in columns with other names, as NAME=TYPE"
         )
     if database:
         job = _run_without_rows(common, text, database=database, engine=engine)
@@ -89,7 +89,7 @@ def sql(
 
 
 def _require_options_of_kind(kind: str, options: Mapping[str, object]) -> None:
-    """Raise click.UsageError if one of the `options` of a single kind of statement is used for another kind."""
+    """Raise click.UsageError if one of the `options` was given, but does not apply to this `kind` of statement."""
     for name, value in options.items():
         of_kind = "rejected" if name == "key" else "control"
         if value and kind != of_kind:
@@ -134,7 +134,7 @@ def _make_statement(
         chosen = _parse_control(control)
         if chosen.by is None and (len(columns) > 1 or columns[0].is_array):
             raise click.UsageError(
-                "the query has several identifiers in a row: use --by to name the column that identifies each person"
+                "rows of this query have several identifiers: use --by to name the column that identifies each person"
             )
         by = _require_column(chosen.by, names, "--by") if chosen.by else None
         return build_arms_statement(

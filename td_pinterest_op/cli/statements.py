@@ -29,7 +29,7 @@ def build_hashed_statement(query: Query) -> str:
 
 
 def build_rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
-    """Return SQL that selects, for each rejected value, the columns `keys` of its row, its column and the reason.
+    """Return SQL with a row for each rejected value: the columns `keys` of its row, the value's column, the reason.
 
     A row without any identifier is one rejection.
     """

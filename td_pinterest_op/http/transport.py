@@ -69,7 +69,7 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
-    throttled: bool = field(default=False, compare=False)  # by the client: an earlier attempt was answered with 429
+    throttled: bool = field(default=False, compare=False)  # set by the client if an earlier attempt got a 429
 
     @property
     def request_id(self) -> str:

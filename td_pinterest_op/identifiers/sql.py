@@ -48,7 +48,7 @@ def build_trim_sql(value: str) -> str:
 
 
 def build_lower_sql(text: str) -> str:
-    """Return the SQL that puts `text`, itself SQL, into lower case as Python does: "İ" becomes two characters."""
+    """Return SQL for the lower case of the SQL expression `text`. As in Python, "İ" becomes two characters."""
     return f"lower(replace({text}, {quote_literal(chr(0x130))}, {quote_literal('i' + chr(0x307))}))"
 
 

@@ -57,12 +57,11 @@ _DEVICE_ID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 class IdentifierType:
     """A type of identifier, such as an e-mail address: its names, and the functions that check its values.
 
-    `normalise` takes a trimmed text that is no placeholder, and a country. It returns the text to hash, or the reason
-    for the rejection. `recognise` takes lines with their newlines. For each line it returns the text to hash, or b"" to
-    leave the decision to `normalise`. What it recognises must be valid beyond doubt, except for placeholders, which
-    the caller excludes.
+    Callers exclude placeholders such as "n/a" first. `recognise` is fast: it takes lines with their newlines, and
+    returns for each the text to hash if the line is valid beyond doubt, else b"". `normalise` decides about the others:
+    it takes a trimmed text and a country, and returns the text to hash, or the reason for a rejection.
 
-    For the placeholders in the SQL, see `build_hashing_sql`.
+    For the variables in the SQL, see `build_hashing_sql`.
     """
 
     name: str  # of the type's column
@@ -119,7 +118,7 @@ _PLAIN_EXTERNAL_ID = rf"[^\x00-\x20,\x7f-\xff]{{1,{MAX_EXTERNAL_ID_CHARACTERS}}}
 def _recognise_lines(
     lines: bytes, *, pattern: re.Pattern[bytes], letter_case: Callable[[bytes], bytes] = bytes
 ) -> list[bytes]:
-    """Return the lines, changed by `letter_case` (such as bytes.lower), b"" for lines that `pattern` does not match.
+    """Return each line, changed by `letter_case` (such as bytes.lower), or b"" if `pattern` does not match the line.
 
     `pattern` matches as many consecutive valid lines as there are.
     """

@@ -90,9 +90,7 @@ class MirrorJobs:
             for table in tables:
                 self.td.call("POST", build_path("table", "delete", self.database, table))
         except ExportError as error:
-            log.warning(
-                "temporary tables of the mirror could not be deleted from database %s: %s", self.database, error
-            )
+            log.warning("could not delete temporary tables in %s; a later run tries again: %s", self.database, error)
 
     def _build_source(self, purpose: str, statement: str) -> Source:
         """Return the `Source` of a job that runs a statement, with the statement's purpose as a comment in front."""

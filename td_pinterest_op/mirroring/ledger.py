@@ -130,8 +130,8 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
     def build_new_rows_query(self, state: LedgerState) -> str:
         """Return the query that reads all ledger rows written since `state` was read, by this run and by others.
 
-        Its columns are `op` (of another try NULL, or '' if its plan has our number), `digest` and `figure`. The rows
-        include plans that were made meanwhile, and rows that make rows of the state void.
+        Its columns are `op`, `digest` and `figure`. In rows of another run, `op` is NULL, or '' if that run's plan has
+        our number. The rows include new plans, and those by which another run replaced rows of `state`.
         """
         return f"""\
 SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op WHEN plan = {state.number} THEN '' END AS op,
@@ -140,9 +140,9 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op WHEN plan = 
   AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
 
     def find_newer_plan(self) -> int | None:
-        """Return the number of the newest plan by another run that took this run's plan into account, or None.
+        """Return the number of the newest plan that another run made after it had read this run's plan, or None.
 
-        A plan that was made at the same time without it does not count: the run that made it notices, and stops.
+        The run of any other newer plan finds this run's plan, and stops.
         """
         plan = self.state.number
         query = (
@@ -183,13 +183,12 @@ FROM (
         self.insert_from_select("note what was sent during a newer plan", rows)
 
     def compact_rows(self, *, member_count: int, valid_row_count: int) -> None:
-        """If the ledger has far more valid rows than members, or many plans, write one row for each member instead.
+        """Replace the rows of all plans by one row for each member, if the ledger has far more rows or many plans.
 
-        Deletes replaced rows if there are many. Every plan must be settled. A failure is only a warning: the next run
-        tries again. The new rows get the next plan number, and count once all of them are written: if the process dies
-        before, no query reads them. Rows that other runs write meanwhile have a higher number, and count as well. Two
-        compactions at once write the same rows.
+        Every plan must be settled. If this fails, it logs a warning, and the next run tries again.
         """
+        # The new rows have the next plan number, and no query reads them before all are written. Rows that other runs
+        # write meanwhile have a higher number, and count as well. Two compactions at once write the same rows.
         try:
             if valid_row_count > _ROWS * member_count + _MARGIN or len(self.state.sent) > _PLANS:
                 self._write_members(member_count)
@@ -220,7 +219,8 @@ WHERE state <> 'out'"""
         count_query = f"SELECT count(digest) AS digests FROM ({new_rows}) WHERE op IN ('member', 'unsure')"
         (row,) = self.jobs.read_records("count them", count_query)
         if row["digests"] != member_count:
-            log.warning("the ledger could not be compacted: %s rows were written, not %s", row["digests"], member_count)
+            text = "the ledger was not compacted; the next run tries again: %s rows were written, not %s"
+            log.warning(text, row["digests"], member_count)
             return
         ids = {"ad_account_id": state.ad_account_id, "customer_list_id": state.customer_list_id}
         counts = {"joined": state.seen, "figure": member_count, "resent": int(state.may_have_unknown_people)}

@@ -52,10 +52,10 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
 def build_changes_select(people: str, *, ledger: Ledger, settings: Settings) -> str:
     """Return the SELECT that compares the query's people with the ledger, and decides on the change of each digest.
 
-    The change (column `op`) is join, leave, due (a member who may be sent again), stay (a member), or out (no member
-    before or after). Digests that stay or are out have one row with their number, as have the reasons why values are
-    rejected and people withheld. `turn` is the order in which those due are sent again: the oldest join first.
-    `people`: a table or SELECT with the columns of `withholding.sql.build_people_select`.
+    The column `op` is the change: join, leave, due (a member who may be sent again), stay (any other member) or out (no
+    member, before or after). Each digest that joins, leaves or is due has a row. One row counts all that stay, another
+    all that are out, and one row (`op` rejected or withheld) counts each reason. `turn` sorts the digests that are due:
+    the oldest join first. `people`: a SELECT or table as of `withholding.sql.build_people_select`.
     """
     state, replaces = ledger.state, choose_mode(ledger.state, settings) == REPLACE
     # Without rows, the ledger's table may be missing.
@@ -97,7 +97,7 @@ def build_figures_query(changes: str, *, state: LedgerState, settings: Settings)
     `changes`: a table of `build_changes_select`. Columns of the row: `given` (values), `hashed` (values that were
     digests already), `rejected` and `withheld` (see `build_counts_sql`), `people` (the query's people who may be sent),
     `members` (people who are in the audience according to the ledger), `leavers` (members who leave), `resent_to` (the
-    last `turn` to send again), and `entries` (rows of the ledger that still count).
+    `turn` up to which those due are sent again), and `entries` (rows of the ledger that count).
     """
     settled_day = state.settled // _DAY
     return f"""\

@@ -256,10 +256,10 @@ class PlanGuard:
 
     @contextlib.contextmanager
     def watch(self, *changes: str) -> Iterator[None]:
-        """Stop the `with` block, which sends `changes` (JOIN, LEAVE, REPLACING), before a write if a newer plan exists.
+        """Guard a `with` block that sends `changes` (JOIN, LEAVE or REPLACING): its writes fail if a newer plan exists.
 
-        If the block fails and there is a newer plan, the ledger records what may have been sent as unsettled, and
-        LimitError is raised in place of the error.
+        If the block fails and a newer plan exists, the ledger records that these changes are unsettled, and LimitError
+        replaces the error.
         """
         self._changes += changes
         try:

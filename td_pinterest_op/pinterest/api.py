@@ -98,7 +98,7 @@ class Records(Protocol):
     def __len__(self) -> int: ...
 
     def make_json_chunks(self) -> Iterable[bytes]:
-        """Yield, in pieces, one member of the request's JSON object, with all records, such as `"records":"…"`."""
+        """Yield pieces of the request's JSON: the field with all records, such as `"records":"…"`."""
 
 
 class Api:

@@ -125,8 +125,8 @@ class Tokens(TokenSource):
     def replace_token(self, token: AuthBase, *, has_worked: bool) -> bool:
         """Replace a token after a 401. Returns whether to retry the request. `has_worked`: the token worked before.
 
-        If the token has been replaced meanwhile, a retry is enough. If it never worked, it is replaced, but the token
-        after it is not: two new tokens that are refused show that the token is not the cause.
+        Returns False for the second token in a row that never worked: then the token is not the cause. If another
+        thread has replaced the token already, it is not replaced again.
         """
         with self._lock:
             if self._bearer is not token:

@@ -92,8 +92,8 @@ def _describe_column_problems(
     """Yield a message for each column that a setting names but the job lacks, and for each column that is unusable.
 
     `columns`: names from the setting `columns`. `usable`: names that columns of identifiers may have. `control_column`:
-    the column that assigns people to the control group. These columns are unusable if their SQL type does not fit. Any
-    other column of the job is unusable, unless `ignores_other_columns`.
+    the column that assigns people to the control group. A column with one of these names is unusable if its SQL type
+    does not fit. A column with another name is unusable, unless `ignores_other_columns`.
     """
     names = {name.lower() for name, _ in job.schema}
     controls = [("control", control_column)] if control_column else []

@@ -191,7 +191,7 @@ def _trim_to_line(value: object) -> bytes:
 
 
 def compute_comparable_digest(type_: IdentifierType, key: bytes) -> bytes:
-    """Return the digest by which an identifier is compared. `key`: the same digest, or an external id to be hashed."""
+    """Return the digest of a key to send, for comparison with lists. An external id is hashed, a digest returned."""
     return key if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), key)).digest()
 
 

@@ -55,7 +55,7 @@ def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Se
 def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[int], nouns: SourceNouns = QUERY) -> None:
     """Raise InvalidRowsError if any value is invalid, or with `skip_invalid` only if no value is valid.
 
-    With `skip_invalid`, NULL alone is no error: `allow_empty` decides about it. `nouns`: words for rows in messages.
+    With `skip_invalid`, it is no error if all values are NULL: `allow_empty` decides. `nouns`: words for messages.
     """
     invalid, fix = _describe_invalid_values(stats, first_invalid, nouns), f"Nothing was sent. Correct {nouns.name}"
     if stats.invalid_count and not skip_invalid:

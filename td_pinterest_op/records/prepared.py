@@ -19,7 +19,7 @@ _MAX_BATCH_BYTES = 100_000 * DIGEST_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The records of one request. `parts`: pairs of a record's layout (keys and length) and the bytes of records."""
+    """The records of one request. `parts`: pairs of a layout (keys and length) and the joined bytes of its records."""
 
     parts: Sequence[tuple[RecordLayout, bytes]]
 
@@ -108,7 +108,7 @@ class PreparedRecords:
         return _make_batches(self.read_chunks(), size)
 
     def read_chunks(self) -> Iterator[tuple[RecordLayout, bytes]]:
-        """Yield pairs of a record's layout (keys and length) and bytes: concatenated records in ascending order."""
+        """Yield pairs of a layout (keys and length) and the joined bytes of many of its records, in ascending order."""
         return ((layout, chunk) for layout, file in self.files.items() for chunk in file.read_chunks())
 
 

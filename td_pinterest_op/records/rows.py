@@ -33,8 +33,8 @@ class RecordLayout(int):
     """The layout that records share, encoded as an int: which keys each record has, and how many bytes they take.
 
     A row consists of its digests in the order of the keys, then its external id, padded with NUL, which no valid id
-    contains. The first byte of a row's first digest decides the bucket of the row; so a row without digests begins
-    with a digest that is not sent. `is_extra`: see EXTRA_COMBINATION.
+    contains. A row without digests begins with a digest that is not sent, since digests sort rows into buckets.
+    `is_extra`: see EXTRA_COMBINATION.
     """
 
     def __init__(self, number: int) -> None:
@@ -149,10 +149,10 @@ def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows
 def _encode_part(
     keys: Iterable[tuple[bytes, ...]], layouts: list[int], positions: Sequence[int], count: int
 ) -> EncodedPart:
-    """Encode the records of a block's next `count` rows.
+    """Encode the records of a block's next `count` rows. Adds the length of external ids to `layouts`.
 
-    `keys`: for each record its digests, then its external id. `layouts`: for each record the number of its layout,
-    without the length of the external id, which is added in place. `positions`: for each record its row, from 0.
+    For each record, `keys` has its digests and then its external id, `layouts` has the number of its layout, and
+    `positions` has its row, counted from 0.
     """
     rows = [*map(b"".join, keys)]
     has_external_ids = any(layout & _EXTERNAL_ID for layout in {*layouts})
@@ -174,10 +174,10 @@ def _ensure_first_digest(row: bytes, layout_number: int) -> bytes:
 def _encode_combinations(
     layout_bits: Sequence[int], values_by_row: Sequence[Sequence[Sequence[bytes]]]
 ) -> Iterator[EncodedPart]:
-    """Yield the encoded records of some rows at a time. Each choice of a value from every column of a row is a record.
+    """Yield parts of encoded rows. Each combination of values, one from every column of a row, becomes a record.
 
     `layout_bits`: the bit of each column's key in a `RecordLayout`. `values_by_row`: for each row, the digests or
-    external ids in each column. The layouts of all records of a row but the first have EXTRA_COMBINATION.
+    external ids in each column. EXTRA_COMBINATION marks the layouts of all records of a row except its first.
     """
     keys: list[tuple[bytes, ...]] = []
     positions: list[int] = []

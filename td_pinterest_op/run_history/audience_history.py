@@ -96,11 +96,11 @@ def _find_list_size(list_id: str, runs: Sequence[Row]) -> ListSize | None:
 
 
 def _is_untracked_change(run: Row, last_run: Row, *, size_known_since: int, workflows: Collection[str | None]) -> bool:
-    """Whether `run`, a failure or an erasure, may have changed the list of `last_run` by an unknown number of records.
+    """Whether a `run` that failed, or erased people, may have changed the size of a list by an unknown number.
 
-    `last_run`: the last run that wrote to the list. `size_known_since`: time of the first run that made the size known.
-    `workflows`: those whose runs write to the list or erase people. If the row of a killed run names no audience, only
-    its workflow tells whether it may have written to the list.
+    `last_run`: the last run that wrote to the list. `size_known_since`: since when the list's size is known.
+    `workflows`: names of the workflows that write to the list or erase people, since the row of a killed run may name
+    no audience.
     """
     action, is_killed = run["action"], run["outcome"] == FAILED and run["requests_sent"] is None
     is_unnamed = not run["customer_list_id"] and run["audience_id"] == last_run["audience_id"]

@@ -147,10 +147,10 @@ def build_insert_statement(table: str, rows: Sequence[Row], *, unless: str = "")
 
 
 def build_failures_query(table: str, *, session_uuid: str, attempt_id: str, or_success: bool) -> str:
-    """Return a subquery that finds rows of failed runs of the same task and attempt, so that no second row is inserted.
+    """Return a subquery that finds rows of failed runs in this attempt, of the task of the row to insert.
 
-    It is meant for the parameter `unless` of `build_insert_statement`: "the same task" is that of the row to insert, or
-    one of its subtasks. `or_success`: the subquery also finds successful runs of any attempt of the session.
+    As `unless` of `build_insert_statement`, it prevents a second row. It finds runs of the task's subtasks as well.
+    `or_success`: also find successful runs, in all attempts of the session.
     """
     success = f" OR earlier.outcome = {quote_literal(SUCCESS)}" if or_success else ""
     return (

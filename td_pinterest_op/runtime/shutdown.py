@@ -54,7 +54,7 @@ def run_uninterrupted(function: Callable[[], _T]) -> _T:
     awaited.enter_context(protect_saving(_RESPONSE_SECONDS))
 
     def call_protected() -> _T:
-        """Call the `function` of `run_uninterrupted`. A process that must end waits up to a second for the call."""
+        """Call `function`. A process that is ending waits for the call, but for a second at most."""
         with awaited:
             return function()
 

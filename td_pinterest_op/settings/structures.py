@@ -101,6 +101,7 @@ class _Composer(yaml.BaseLoader):
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Compose a node. Raises WrongValueError for an alias, or for nodes that are nested too deeply."""
         if self.check_event(yaml.AliasEvent):
             alias = self.peek_event()  # type: ignore[no-untyped-call]
             raise WrongValueError(f"contains a YAML alias{_format_position(alias.start_mark)}; write the value itself")

@@ -50,7 +50,7 @@ class WrongValueError(ValueError):
 class SettingType:
     """A type of setting: how its values are read, and which values are allowed, in words.
 
-    `read(value, format_for_error)` returns the value or raises `WrongValueError`, with the value as formatted.
+    `read(value, format_for_error)` returns the value, or raises `WrongValueError` with `format_for_error(value)`.
     """
 
     read: Callable[[object, ValueFormatter], Any]
@@ -149,7 +149,7 @@ def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") ->
     value_by_word = {_fold_word(word): value for word, value in words.items()}
 
     def read_choice(value: object, format_for_error: ValueFormatter) -> object:
-        """Return the value for a word that the choice type allows. Raises WrongValueError for any other word."""
+        """Return the value that an allowed word means. Raises WrongValueError for any other word."""
         word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
         if word not in value_by_word:
             suggestion = suggest_word(word, value_by_word)

@@ -78,9 +78,9 @@ class Job:
     schema: tuple[tuple[str, str], ...]  # (name, type) of each column
     records: int | None  # None if Treasure Data does not say
     size: int | None  # compressed bytes; None if Treasure Data does not say
-    is_hashed_by_warehouse: bool = False  # identifiers are digests or reasons (see `build_hashing_statement`)
+    is_hashed_by_warehouse: bool = False  # values are digests or reasons (see `build_hashing_statement`)
     file: str | None = None  # the path of the file, if it replaces a job
-    find_line_number: Callable[[int], int] | None = None  # of a row read just now (both from 1), in the file
+    find_line_number: Callable[[int], int] | None = None  # from the number of a row just read to its line
 
     @property
     def label(self) -> str:

@@ -75,9 +75,9 @@ def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Co
 def check_list(name: str, stats: Stats, settings: Settings) -> None:
     """Raise LimitError if an opt-out or consent list has no identifiers, or values that make the list unusable.
 
-    Such values are plain although the setting `expect_values` demands digests, or the reverse. An opt-out list is also
-    unusable if it has addresses that the warehouse cannot hash. It may be without rows if the settings allow that.
-    `stats`: the statistics of the list.
+    A list is unusable if its values are plain and the setting `expect_values` is `hashed`, or the reverse. An opt-out
+    list is unusable, too, if it has addresses that only the operator can hash. With `allow_empty_suppress`, it may have
+    no rows. `stats`: the statistics of the list.
     """
     with name_list_in_errors(name):
         check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
@@ -100,4 +100,4 @@ def warn_of_invalid_values(list_stats: Mapping[str, Stats]) -> None:
     """Log one warning with the number of invalid values in each opt-out or consent list, by reason."""
     invalid = {name: format_reasons(stats.invalid_by_reason) for name, stats in list_stats.items()}
     if by_list := "; ".join(f"{name}: {reasons}" for name, reasons in invalid.items() if reasons):
-        log.warning("these lists contain values that are not valid identifiers and were ignored: %s", by_list)
+        log.warning("the lists contain values that are not valid identifiers; these values were ignored: %s", by_list)

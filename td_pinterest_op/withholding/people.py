@@ -126,8 +126,8 @@ class People:
     def add(self, column_keys: Sequence[ColumnKeys], in_control: Sequence[bool], *, may_be_sent: bool = True) -> None:
         """Add a person for each row of a block. `column_keys`: digests or external ids, by column. Raises OSError.
 
-        `in_control`: for each row, whether the person is in the control group. `may_be_sent`: False for rejected rows.
-        If one of their people opted out, the person's identifiers are not sent for other people either.
+        `in_control`: for each row, whether the person is in the control group. `may_be_sent`: False for rejected rows,
+        whose people are only compared with the opt-out list.
         """
         first = len(self._flags)
         self._flags += bytes(in_control) if may_be_sent else bytes([_UNSENT]) * len(in_control)
@@ -180,7 +180,7 @@ class People:
                     yield person, SUPPRESSED if digest in suppressed else CONTROL, digest
 
     def _find_digests_by_flags(self, bucket: int, *flag_tables: bytes) -> list[set[bytes]]:
-        """Return, for each table, the set of a bucket's digests of people whose flags the table maps to 1."""
+        """Return a set of digests for each table: those of the bucket's people with `table[flags] == 1`."""
         found: list[set[bytes]] = [set() for _ in flag_tables]
         for digests, people in self._read_pairs(bucket):
             flags = bytes(map(self._flags.__getitem__, people))

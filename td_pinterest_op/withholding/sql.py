@@ -30,10 +30,9 @@ _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
 def build_people_select(query: Query, *, list_tables: Mapping[str, str], control: Control | None) -> str:
     """Return a SELECT with a row for each digest to send, and a row with counts for each reason not to send values.
 
-    The column `answer` is the digest or the reason. The other columns are counts for it: `people` (digests), `given`
-    (values), `hashed` (values that were digests already), `row_count` and `invalid_rows` (rows of the query, each in
-    one count only). `list_tables`: by the name of each opt-out or consent list, a table with the rows of
-    `build_list_select`.
+    The column `answer` is the digest or the reason. The other columns count: `people` (digests), `given` (values),
+    `hashed` (values that were digests already), `row_count` and `invalid_rows`. The sum of each over all rows is the
+    total. `list_tables`: tables with the rows of `build_list_select`, by the names of the opt-out and consent lists.
     """
     has_person_column = not is_single(query.columns) or (control is not None and control.by is not None)
     build_select = _build_persons_select if has_person_column else _build_single_identifier_persons_select
@@ -170,7 +169,8 @@ def _build_single_identifier_persons_select(query: Query, control: Control | Non
 def _build_persons_select(query: Query, control: Control | None) -> str:
     """Return a SELECT with a row for each digest or rejection reason of each person, with counts of values and rows.
 
-    For people with several identifiers or a key for the control group. Rows with equal identifiers are one person.
+    Needed if people have several identifiers, or a key for the control group. Rows with the same identifiers are one
+    person.
     """
     key, answers, in_control = "", "answers", "0"
     if control and control.by:

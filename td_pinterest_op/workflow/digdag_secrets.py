@@ -89,9 +89,9 @@ class TokenStore:
         self._is_local = self._read_local_token() == self.current.reveal()
 
     def save_token(self, new_token: Secret | None, valid_seconds: float | None) -> None:
-        """Store a new refresh token. For None, log a warning if the current token expires soon, in `valid_seconds`.
+        """Store a new refresh token. Without one, log a warning if the current token expires soon.
 
-        `valid_seconds` is the validity of a new token as well. Never raises: a failure is logged as a warning.
+        `valid_seconds`: of the new token, or else of the current one. Never raises: a failure is logged as a warning.
         """
         end = f"{self._timing.utc(valid_seconds):%Y-%m-%d}" if valid_seconds else "a day that Pinterest did not name"
         if new_token is None:

@@ -42,7 +42,7 @@ class EtaEstimator:
     def format_eta(self, done: int) -> str:
         """Return the remaining time after `done` units, such as "4 min 10 s left". Returns "" if the time is unknown.
 
-        During a wait, returns when the wait ends, or how long the phase has been waiting.
+        During a wait, the text says when the wait ends, or how long it has lasted.
         """
         now, total = self._timing.monotonic(), self._phase.total
         if done != self._done:

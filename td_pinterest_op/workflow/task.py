@@ -50,8 +50,8 @@ class Endpoints(NamedTuple):
 class Task:
     """A digdag task: its merged parameters, and its environment variables.
 
-    `session`: on the command line, text in place of the workflow's session: if a command is repeated with the same
-    text, it continues its export. It issues its queries again, since `attempt_key` does not depend on this text.
+    `session`: identifies the session on the command line, where there is no workflow. A command that is repeated with
+    the same text continues its export, but issues its queries again.
     """
 
     params: Mapping[str, Any]

@@ -157,13 +157,12 @@ class AudienceAction(abc.ABC):
     def _keep_oldest(self, audience: Audience, *, is_new: bool) -> Audience:
         """Keep the oldest of this session's audiences with the name of `audience`. Return it, and remove the others.
 
-        Raises AudienceError if another session created an audience of that name earlier; then none of this session's is
-        kept. `is_new`: this try created `audience`. Otherwise another session's audience counts only if both were
-        created within the same hour, and `audience` within the last hour.
+        If another session created an audience of that name first, removes all of this session's and raises
+        AudienceError. If `audience` is not new, this holds only if both were created within the last hour or so.
         """
 
         def find_namesakes_if_listed() -> tuple[list[Audience], list[Audience]] | None:
-            """Return other sessions' and this session's namesakes of an audience, or None if it is not yet listed."""
+            """Return other sessions' and this session's audiences of this name, or None if `audience` is not listed."""
             others, own = self._find_namesakes()
             return (others, own) if audience.id in {each.id for each in others + own} else None
 

@@ -54,7 +54,7 @@ class MembersAction(AudienceAction):
         )
 
     def _plan_replacement(self, audience: Audience, prepared: PreparedRecords, *, is_exact: bool = True) -> list[Step]:
-        """Return the steps to fill a list and switch `audience` to it. `is_exact`: it may have no other records."""
+        """Return the steps to fill a list and switch `audience` to it. `is_exact`: it must contain nobody else."""
         if prepared.record_count:
             people = "the members of {audience} with {records}"
             self._set_summary(past=f"Replaced {people}", infinitive=f"replace {people}")
@@ -82,7 +82,7 @@ class MembersAction(AudienceAction):
         current_list_id: str | None = None,
         is_exact: bool = True,
     ) -> tuple[TargetList, Step]:
-        """Return the list to fill, new or reused, and the step for it. `is_exact`: no other records may be in it."""
+        """Return the list to fill, new or reused, and the step for it. `is_exact`: it must contain nobody else."""
         target = self._lists.find_or_name_list(
             audience_name, prepared, job_id=self._stats.job_id, current_list_id=current_list_id, is_exact=is_exact
         )

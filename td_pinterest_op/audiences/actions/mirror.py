@@ -59,7 +59,7 @@ class Mirror(MembersAction):
 
     @property
     def _existing_audience(self) -> Audience:
-        """The audience that mirrors the query. Only for steps after the first, which creates a missing audience."""
+        """The audience that mirrors the query. If it was missing, the first step has created it."""
         assert self._audience is not None, "the first step has created it"  # noqa: S101
         return self._audience
 

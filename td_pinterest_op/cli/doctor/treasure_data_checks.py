@@ -75,7 +75,7 @@ def _check_table(td: TreasureData, database: str, table: str) -> CheckResult:
         )
     if (permission := permissions[database]) in _READ_ONLY:
         message = f"the key has only the permission {permission} on database {database}: no row would be written"
-        return CheckResult(ERROR, message, "give its user full access there, or name another database")
+        return CheckResult(ERROR, message, "give the user of the key full access to this database, or name another one")
     _, content = td.call("GET", build_path("table", "list", database))
     schema = next((each.get("schema") for each in content.get("tables") or () if each.get("name") == table), None)
     if schema is None:
@@ -108,7 +108,7 @@ def _judge_rows(label: str, settings: Settings, stats: Stats) -> CheckResult:
             WARNING,
             f"{message}; {stats.hashed_values:,} values look hashed already",
             "a policy of Treasure Data may mask the column: digests of masked values match nobody. "
-            "expect_values: plain stops an export of such values, and expect_values: hashed says that they are digests",
+            "Set expect_values: plain to stop an export of such values, or hashed if the column does contain digests",
         )
     reasons = {reason: count for reason, count in sorted(stats.invalid_by_reason.items()) if count}
     if not reasons:

@@ -148,7 +148,7 @@ def _explain_omission(folder: Path, name: str, ignored: pathspec.GitIgnoreSpec) 
 
 
 def _find_python(task: Task) -> tuple[Value | None, str]:
-    """Return the YAML value with which a task sets Python (None: not set), and the interpreter's name ("": unknown)."""
+    """Return the YAML value that names a task's Python interpreter (None: not set), and its name ("": unknown)."""
     value = task.value.get("python") or task.value.get("py", "python")
     exported = task.exported.get("python") or task.get_exported("py", "python")
     if value is None and exported is None:

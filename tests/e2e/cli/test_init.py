@@ -228,7 +228,7 @@ def test_a_configuration_without_the_key_of_the_audience_is_an_error(
     arguments = ("--job", "delete", "--audience", services.audience())
     assert 0 == init(*arguments).code
     (folder / "config" / "pinterest.yml").write_text("ad_account_id: '1'\n")
-    assert init(*arguments).failed("a configuration file has no key delete.audience_id, where an answer belongs")
+    assert init(*arguments).failed("a file in config has no key delete.audience_id, to which init writes an answer")
 
 
 ANSWERS = ["549755885175", "add", "{audience}", DATABASE, "SELECT email FROM people", "", "", "", "y"]
