@@ -41,7 +41,7 @@ class Lift:
 
 
 def write_failure(task: workflow.Task, timing: Timing) -> None:
-    """Write the history row of the failed task that has this `_error` task. If that fails, only log a warning."""
+    """Write the history row of a failed task, whose `_error` task is `task`. If that fails, only log a warning."""
     name = str(task.params.get("task_name") or "")
     # Outside `_error`, the failed task is the whole workflow.
     failed = name.partition("^error")[0] if "^error" in name else f"+{find_workflow_name(name) or ''}"
@@ -49,10 +49,10 @@ def write_failure(task: workflow.Task, timing: Timing) -> None:
 
 
 def write_missing_rows(task: workflow.Task, timing: Timing, rows: Sequence[Row], *, or_success: bool = False) -> None:
-    """Write a history row for each failed run, unless its task or a subtask has a failed row in this attempt already.
+    """Write a history row for each failed run, unless this attempt has written a row of the failure already.
 
-    `rows`: known columns of each run; the column `task` is the beginning of the task's full name, or all of it.
-    `or_success`: a successful row in any attempt of the session counts too. A failure to write only logs a warning.
+    `rows`: known columns of each run; the column `task` is the task's full name, or its beginning. `or_success`: also
+    leave out runs that succeeded in another attempt of the session. A failure to write only logs a warning.
     """
     try:
         history = _open_history(task, timing)

@@ -85,9 +85,9 @@ def create_once(
     """Create and return an audience or list, once despite lost responses. Also returns the number of lost responses.
 
     After a lost response, `create` is called again only if `find` finds nothing. If two runs of a task create at once,
-    both return the audience or list that `find` prefers. Raises MaybeAppliedError when the retries are used up, and, if
-    `has_several_records`, ConnectionBrokenError after two requests without a response. Also raises what the functions
-    raise, with `maybe_applied` if the audience or list may exist.
+    both return what `find` returns. Raises what the functions raise, with `maybe_applied` if the audience or list may
+    exist, and MaybeAppliedError when the retries are used up. `has_several_records`: after two requests without a
+    response, raise ConnectionBrokenError, so that the caller can send fewer.
     """
     lost, made, wait = 0, None, format_duration(sum(_POLL_WAITS))
     try:

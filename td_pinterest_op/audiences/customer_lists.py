@@ -89,8 +89,8 @@ class CustomerLists:
         """Return the list to fill: one that an earlier try of this session made for the same records, or a new one.
 
         The fingerprint in a list's name tells for which records it was made. Without records, any list that is still
-        empty will do. Others may have added people to the list that the audience uses (`current_list_id`), or used
-        before: with `is_exact`, a list that may contain more than `prepared` is not returned.
+        empty will do. `current_list_id`: the list that the audience uses. `is_exact`: do not return an earlier list to
+        which others may have added people.
         """
         is_empty = not prepared.record_count
         prepared, job = (PreparedRecords(), _NO_JOB) if is_empty else (prepared, job_id or _FILE)

@@ -221,7 +221,7 @@ def _print_authorization(client: Client, grant: Grant, *, stored_in: str, next_c
 def _read_accounts_and_user(client: Client, grant: Grant, stored_in: str) -> tuple[list[AdAccount], str | None]:
     """Return the token's ad accounts ([] if they cannot be read) and the name of its user (None if it is unknown).
 
-    Prints a note about a failed request. Raises StoppedError, whose text then includes `stored_in`, the token's place.
+    Prints a note about a failed request. `stored_in`: where the token is, for the text of a StoppedError.
     """
     tokens = TokenSource(Bearer(grant.access_token, expires_at=float("inf")))
     api = Api(client=client, tokens=tokens, ad_account_id="")

@@ -86,7 +86,7 @@ class Credentials:
         return "run `td-pinterest authorize`"
 
     def find_delete_commands(self, kind: str) -> dict[str, str]:
-        """Return commands that delete tokens with precedence over the one that `--to KIND` stores, by their source."""
+        """Return commands, by source, to delete stored tokens: those that commands find before one from `--to KIND`."""
         in_local = kind == "file" and read_local_secret(SECRETS[TOKEN], self.environ)
         return {
             **({ENVIRONMENT: f"unset {TOKEN}"} if self.sources.get(TOKEN) == ENVIRONMENT else {}),

@@ -34,8 +34,8 @@ class CommonOptions:
 class Command(click.Command):
     """A command that accepts no blank option or argument.
 
-    A blank value is most often an unset variable of the shell, such as `--suppress "$OPTOUTS"`. As a missing option, it
-    would lift what the option restricts.
+    A blank value is most often an unset variable of the shell, such as `--suppress "$OPTOUTS"`. If it counted as a
+    missing option, the command would send people who must not be sent.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

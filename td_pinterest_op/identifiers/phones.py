@@ -72,8 +72,8 @@ def _compile_number_matcher(first_digits: bytes) -> Callable[[bytes, int], objec
 def _build_national_pattern(regions: tuple[str, ...]) -> str:
     """Return a regular expression for the valid national numbers of regions with the same country code.
 
-    It does not match a number that the library phonenumbers would change. The pattern picks a region as the library
-    does: the first whose leading digits match or, for a region without leading digits, whose number types match.
+    It does not match a number that the library phonenumbers would change. As in the library, a number belongs to the
+    first region whose leading digits or, if the region has none, whose types of numbers match.
     """
     metadata = [_import_phonenumbers().PhoneMetadata.metadata_for_region(region) for region in regions]
     # The library may remove a prefix that is dialled within the country.

@@ -118,9 +118,9 @@ _PLAIN_EXTERNAL_ID = rf"[^\x00-\x20,\x7f-\xff]{{1,{MAX_EXTERNAL_ID_CHARACTERS}}}
 def _recognise_lines(
     lines: bytes, *, pattern: re.Pattern[bytes], letter_case: Callable[[bytes], bytes] = bytes
 ) -> list[bytes]:
-    """Return each line, changed by `letter_case` (such as bytes.lower), or b"" if `pattern` does not match the line.
+    """Return each valid line, changed by `letter_case` (such as bytes.lower), and b"" for each other line.
 
-    `pattern` matches as many consecutive valid lines as there are.
+    `pattern` matches a valid line, and all valid lines that follow it.
     """
     lines = letter_case(lines)
     values = lines.split(b"\n")[:-1]

@@ -131,7 +131,7 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
         """Return the query that reads all ledger rows written since `state` was read, by this run and by others.
 
         Its columns are `op`, `digest` and `figure`. In rows of another run, `op` is NULL, or '' if that run's plan has
-        our number. The rows include new plans, and those by which another run replaced rows of `state`.
+        our number. Rows of other runs are new plans, and compactions of the rows in `state`.
         """
         return f"""\
 SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op WHEN plan = {state.number} THEN '' END AS op,
@@ -140,9 +140,9 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op WHEN plan = 
   AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
 
     def find_newer_plan(self) -> int | None:
-        """Return the number of the newest plan that another run made after it had read this run's plan, or None.
+        """Return the number of the newest plan that another run made with knowledge of this run's plan, or None.
 
-        The run of any other newer plan finds this run's plan, and stops.
+        A newer plan that was made without this knowledge is not sent: its run finds this run's plan, and stops.
         """
         plan = self.state.number
         query = (
@@ -166,8 +166,8 @@ FROM (
     def record_unsure_people(self, *changes: str) -> None:
         """Record that it is uncertain which people of this run's plan are in the audience, since a newer plan exists.
 
-        `changes` may have been sent: JOIN (people to add), LEAVE (people to remove) or REPLACING (everybody). The next
-        run sends these people again, or everybody after REPLACING or if a compaction has deleted the plan's rows.
+        `changes`: JOIN, LEAVE or REPLACING, if they may have been sent. The next run sends the people of JOIN and LEAVE
+        again. After REPLACING, or if a compaction has deleted the plan's rows, it replaces everybody.
         """
         ops = ", ".join(map(quote_literal, changes))
         sent = f"{self._rows_clause} AND plan = {self.state.number} AND op IN ({ops})"
@@ -202,7 +202,7 @@ FROM (
             log.warning("the ledger could not be compacted; the next run tries again: %s", error)
 
     def _write_members(self, member_count: int) -> None:
-        """Write a row for each digest that may be in the audience. If they are `member_count` rows, mark them valid."""
+        """Write a row for each digest that may be in the audience. They are valid only if there are `member_count`."""
         state, number = self.state, self.state.seen + 1
         rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined

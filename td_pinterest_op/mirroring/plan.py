@@ -52,10 +52,10 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
 def build_changes_select(people: str, *, ledger: Ledger, settings: Settings) -> str:
     """Return the SELECT that compares the query's people with the ledger, and decides on the change of each digest.
 
-    The column `op` is the change: join, leave, due (a member who may be sent again), stay (any other member) or out (no
-    member, before or after). Each digest that joins, leaves or is due has a row. One row counts all that stay, another
-    all that are out, and one row (`op` rejected or withheld) counts each reason. `turn` sorts the digests that are due:
-    the oldest join first. `people`: a SELECT or table as of `withholding.sql.build_people_select`.
+    The column `op` is join, leave, due (a member who may be sent again), stay (any other member), out (not a member,
+    before or after), or, with a reason in place of a digest, rejected or withheld. Only digests that join, leave or are
+    due have rows of their own. The column `turn` sorts those due by their last join.
+    `people`: a SELECT or table as of `withholding.sql.build_people_select`.
     """
     state, replaces = ledger.state, choose_mode(ledger.state, settings) == REPLACE
     # Without rows, the ledger's table may be missing.
@@ -94,10 +94,8 @@ GROUP BY 1, 2, 3, 4"""
 def build_figures_query(changes: str, *, state: LedgerState, settings: Settings) -> str:
     """Return the query for the counts of a mirror run, in one row: values, people, members and changes.
 
-    `changes`: a table of `build_changes_select`. Columns of the row: `given` (values), `hashed` (values that were
-    digests already), `rejected` and `withheld` (see `build_counts_sql`), `people` (the query's people who may be sent),
-    `members` (people who are in the audience according to the ledger), `leavers` (members who leave), `resent_to` (the
-    `turn` up to which those due are sent again), and `entries` (rows of the ledger that count).
+    `changes`: a table of `build_changes_select`. The column `given` counts values, and `hashed` those that were digests
+    already. `leavers` are members who leave. Those due are sent again up to the `turn` in `resent_to`.
     """
     settled_day = state.settled // _DAY
     return f"""\

@@ -279,7 +279,7 @@ class PlanGuard:
             self._wrote = True
 
     def _raise_if_superseded(self, error: ExportError) -> None:
-        """If a newer plan exists, note in the ledger whom the run may have sent, and replace `error` by LimitError."""
+        """If a newer plan exists, record in the ledger what may have been sent, and raise LimitError, not `error`."""
         try:
             if self._wrote and (newer := self._ledger.find_newer_plan()):
                 self._newer = newer

@@ -186,7 +186,7 @@ class Tokens(TokenSource):
 def request_grant(
     client: Client, form: Mapping[str, str], *, client_id: Secret, client_secret: Secret, purpose: str, advice: Advice
 ) -> Grant:
-    """Return the tokens issued for a form. A refusal raises AccountError, whose message has `purpose` and `advice`."""
+    """Send a token request with the fields `form`, and return the tokens. Raises AccountError after a refusal."""
     app = HTTPBasicAuth(client_id.reveal(), client_secret.reveal())
     Secret(f"{client_id.reveal()}:{client_secret.reveal()}")  # masked in base64 as well, as a pair
     request = Request(

@@ -89,11 +89,10 @@ def find_identifier_columns(
 def _describe_column_problems(
     job: Job, columns: Iterable[str], usable: Container[str], *, control_column: str | None, ignores_other_columns: bool
 ) -> Iterator[str]:
-    """Yield a message for each column that a setting names but the job lacks, and for each column that is unusable.
+    """Yield a message for each column that a setting names but the job lacks, and for each that cannot be exported.
 
-    `columns`: names from the setting `columns`. `usable`: names that columns of identifiers may have. `control_column`:
-    the column that assigns people to the control group. A column with one of these names is unusable if its SQL type
-    does not fit. A column with another name is unusable, unless `ignores_other_columns`.
+    `columns`, `control_column`: names from the settings. `usable`: names that columns of identifiers may have.
+    `ignores_other_columns`: yield no message for a column with any other name.
     """
     names = {name.lower() for name, _ in job.schema}
     controls = [("control", control_column)] if control_column else []

@@ -191,7 +191,7 @@ def _trim_to_line(value: object) -> bytes:
 
 
 def compute_comparable_digest(type_: IdentifierType, key: bytes) -> bytes:
-    """Return the digest of a key to send, for comparison with lists. An external id is hashed, a digest returned."""
+    """Return the digest for comparing a key with lists. An external id is hashed; other keys are digests already."""
     return key if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), key)).digest()
 
 

@@ -33,7 +33,7 @@ class Batch:
 
     @property
     def record_count(self) -> int:
-        """The number of records. The records made of combinations of one row's values count as one record."""
+        """The number of records. If a row was split into several records, they count as one."""
         return sum(len(data) // layout.width for layout, data in self.parts if not layout.is_extra)
 
     def split(self, size: int) -> "list[Batch]":

@@ -32,9 +32,8 @@ MOST_COMBINATIONS = 1_000
 class RecordLayout(int):
     """The layout that records share, encoded as an int: which keys each record has, and how many bytes they take.
 
-    A row consists of its digests in the order of the keys, then its external id, padded with NUL, which no valid id
-    contains. A row without digests begins with a digest that is not sent, since digests sort rows into buckets.
-    `is_extra`: see EXTRA_COMBINATION.
+    A record consists of its digests in the order of the keys, then its external id, padded with NUL, which no valid id
+    contains.
     """
 
     def __init__(self, number: int) -> None:
@@ -149,7 +148,7 @@ def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows
 def _encode_part(
     keys: Iterable[tuple[bytes, ...]], layouts: list[int], positions: Sequence[int], count: int
 ) -> EncodedPart:
-    """Encode the records of a block's next `count` rows. Adds the length of external ids to `layouts`.
+    """Encode the records of a block's next `count` rows. Completes `layouts` by the length of external ids.
 
     For each record, `keys` has its digests and then its external id, `layouts` has the number of its layout, and
     `positions` has its row, counted from 0.

@@ -111,7 +111,7 @@ def build_hashing_statement(query: Query, *, control: Control | None) -> str:
     """Return the statement with which the warehouse hashes a query's identifiers (setting `hash_in: warehouse`).
 
     It selects each row of the query. An identifier becomes its digest (after HASHED_MARK if it was a digest already),
-    the reason for its rejection, or NULL. The key of a control group becomes the person's number.
+    the reason for its rejection, or NULL. The control-group key becomes the number that decides about the group.
     """
     selected = {column.position: f"a{column.position}" for column in query.columns}
     if control and control.by:

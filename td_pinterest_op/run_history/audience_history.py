@@ -96,11 +96,11 @@ def _find_list_size(list_id: str, runs: Sequence[Row]) -> ListSize | None:
 
 
 def _is_untracked_change(run: Row, last_run: Row, *, size_known_since: int, workflows: Collection[str | None]) -> bool:
-    """Whether a `run` that failed, or erased people, may have changed the size of a list by an unknown number.
+    """Whether a run that failed, or erased people, may have changed a list in a way that the history does not tell.
 
     `last_run`: the last run that wrote to the list. `size_known_since`: since when the list's size is known.
-    `workflows`: names of the workflows that write to the list or erase people, since the row of a killed run may name
-    no audience.
+    `workflows`: names of the workflows that write to the list or erase people. They matter for killed runs, whose rows
+    may name no audience.
     """
     action, is_killed = run["action"], run["outcome"] == FAILED and run["requests_sent"] is None
     is_unnamed = not run["customer_list_id"] and run["audience_id"] == last_run["audience_id"]

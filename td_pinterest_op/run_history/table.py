@@ -147,10 +147,10 @@ def build_insert_statement(table: str, rows: Sequence[Row], *, unless: str = "")
 
 
 def build_failures_query(table: str, *, session_uuid: str, attempt_id: str, or_success: bool) -> str:
-    """Return a subquery that finds rows of failed runs in this attempt, of the task of the row to insert.
+    """Return a subquery that finds rows of failed runs of a task or its subtasks, in this attempt.
 
-    As `unless` of `build_insert_statement`, it prevents a second row. It finds runs of the task's subtasks as well.
-    `or_success`: also find successful runs, in all attempts of the session.
+    The task is that of the row to insert: see `unless` of `build_insert_statement`. `or_success`: also find successful
+    runs, in all attempts of the session.
     """
     success = f" OR earlier.outcome = {quote_literal(SUCCESS)}" if or_success else ""
     return (

@@ -54,7 +54,7 @@ def run_uninterrupted(function: Callable[[], _T]) -> _T:
     awaited.enter_context(protect_saving(_RESPONSE_SECONDS))
 
     def call_protected() -> _T:
-        """Call `function`. A process that is ending waits for the call, but for a second at most."""
+        """Call `function`, and return its result. A process that must end waits up to a second for it."""
         with awaited:
             return function()
 

@@ -149,7 +149,7 @@ def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") ->
     value_by_word = {_fold_word(word): value for word, value in words.items()}
 
     def read_choice(value: object, format_for_error: ValueFormatter) -> object:
-        """Return the value that an allowed word means. Raises WrongValueError for any other word."""
+        """Return the value of an allowed word, in any spelling. Raises WrongValueError for other words."""
         word = _fold_word(str(value)) if isinstance(value, (str, bool)) else ""
         if word not in value_by_word:
             suggestion = suggest_word(word, value_by_word)

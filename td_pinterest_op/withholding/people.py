@@ -180,7 +180,7 @@ class People:
                     yield person, SUPPRESSED if digest in suppressed else CONTROL, digest
 
     def _find_digests_by_flags(self, bucket: int, *flag_tables: bytes) -> list[set[bytes]]:
-        """Return a set of digests for each table: those of the bucket's people with `table[flags] == 1`."""
+        """Return sets of a bucket's digests, one for each table. A table selects people by their flags."""
         found: list[set[bytes]] = [set() for _ in flag_tables]
         for digests, people in self._read_pairs(bucket):
             flags = bytes(map(self._flags.__getitem__, people))

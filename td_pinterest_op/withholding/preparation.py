@@ -31,8 +31,8 @@ _ToStrip = dict[bytes, str]
 def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists) -> Iterator[Reader]:
     """Yield a reader that stores a job's valid records, except for people withheld by `lists` or by the control group.
 
-    `lists`: the opt-outs and consents. Raises JobError for the job's columns, OSError, and WorkflowError if there are
-    plain phone numbers, but the package phonenumbers is not installed.
+    `lists`: the opt-outs and consents. Raises OSError, JobError if the job's columns cannot be exported, and
+    WorkflowError if phone numbers need the package phonenumbers, which is not installed.
     """
     control, are_rows = settings.control, settings.records == "rows"
     columns = find_people_columns(job, settings, lists.columns)
@@ -109,7 +109,7 @@ class _FilteredIdentifierReader(IdentifierReader):
         self._people.add(column_keys, _find_rows_in_control(self.settings, block, column_keys))
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
-        """Collect the people of `count` rejected rows, whose opt-outs apply to their identifiers in other rows, too."""
+        """Record people of `count` rejected rows. Opt-outs among them also withhold their identifiers in other rows."""
         self._people.add(column_keys, [False] * count, may_be_sent=False)
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
@@ -148,7 +148,7 @@ class _FilteredRowReader(RowReader):
             self._write_part_to_file(part)
 
     def _add_unsent_people(self, column_keys: Sequence[ColumnKeys], count: int) -> None:
-        """Collect the people of `count` rejected rows, whose opt-outs apply to their identifiers in other rows, too."""
+        """Record people of `count` rejected rows. Opt-outs among them also withhold their identifiers in other rows."""
         self._people.add(column_keys, [False] * count, may_be_sent=False)
         self._write_part_to_file(EncodedPart(count=count, rows=[], layouts=[], positions=[]))
 
@@ -197,7 +197,7 @@ class _FilteredRowReader(RowReader):
             self._kept.add([row for _, row in left], [number for number, _ in left])
 
     def _read_identifiers_to_strip(self) -> Iterator[Mapping[int, _ToStrip]]:
-        """Yield a dict for each part of the file: for a person's index in the part, the identifiers to remove."""
+        """Yield a dict for each part of the file, with the identifiers to remove from each person's rows."""
         # The spool sorts by the first bytes, and has as many buckets as the first of them has values.
         shift = 8 * _NUMBER_BYTES - self._ends[-1].bit_length()
         for person, reason, digest in self._people.find_identifiers_to_strip():
@@ -228,11 +228,7 @@ def _count_by_first_reason(rows: Mapping[str, RowSpool]) -> Mapping[str, int]:
 
 
 def _strip_person(rows: _Rows, to_strip: _ToStrip) -> tuple[int, _Rows]:
-    """Remove the identifiers `to_strip` from a person's rows. Return the outcome and the rows that are left.
-
-    The outcome is DONE, or the code of a reason if no row is left. A row whose identifiers are all in another row is
-    left out. Only the first row counts as a record.
-    """
+    """Remove identifiers from a person's rows. Return DONE and the rows left, or a reason's code and no rows."""
     left = {stripped for number, row in rows if (stripped := RecordLayout(number).strip_identifiers(row, to_strip))}
     if not left:
         return 1 + WITHHELD.index(SUPPRESSED if SUPPRESSED in to_strip.values() else CONTROL), []

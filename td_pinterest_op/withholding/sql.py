@@ -70,7 +70,7 @@ GROUP BY answer"""
 
 
 def build_values_select(query: Query) -> str:
-    """Return a SELECT with a row for each value of a query's single identifier column. The SELECT withholds nobody.
+    """Return a SELECT with a row for each value of a query's single identifier column. It applies no list.
 
     The columns are those of `build_people_select`.
     """
@@ -113,9 +113,9 @@ FROM {table}"""
 
 
 def build_counts_sql(reason: str, count: str, *, where: str) -> str:
-    """Return SQL for a text like `null 3, empty 1`: the columns `reason` and `count` of some rows.
+    """Return an SQL expression for reasons with their counts as a text, such as `null 3, empty 1`.
 
-    `where`: an SQL condition that these rows meet.
+    `reason`, `count`: the columns with them. `where`: a condition for the rows.
     """
     return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({count} AS varchar) ORDER BY {reason})
     FILTER (WHERE {where}), ', '), '')"""
@@ -167,7 +167,7 @@ def _build_single_identifier_persons_select(query: Query, control: Control | Non
 
 
 def _build_persons_select(query: Query, control: Control | None) -> str:
-    """Return a SELECT with a row for each digest or rejection reason of each person, with counts of values and rows.
+    """Return a SELECT with a row for each identifier of each person: its digest or rejection reason, and counts.
 
     Needed if people have several identifiers, or a key for the control group. Rows with the same identifiers are one
     person.

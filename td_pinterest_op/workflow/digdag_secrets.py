@@ -120,7 +120,7 @@ class TokenStore:
             log.info("Pinterest issued a new refresh token; it is saved in the secret %s", self._secret_name)
 
     def read_token(self) -> Secret | None:
-        """Return the stored refresh token, or None if the token is unknown: a server shows no secrets."""
+        """Return the stored refresh token, or None if it cannot be read: a digdag server does not show secrets."""
         text = self._read_local_token() if self._is_local else None
         if not text:
             return None

@@ -158,11 +158,11 @@ class AudienceAction(abc.ABC):
         """Keep the oldest of this session's audiences with the name of `audience`. Return it, and remove the others.
 
         If another session created an audience of that name first, removes all of this session's and raises
-        AudienceError. If `audience` is not new, this holds only if both were created within the last hour or so.
+        AudienceError. For an `audience` that is not new, only other audiences of the same hour are considered.
         """
 
         def find_namesakes_if_listed() -> tuple[list[Audience], list[Audience]] | None:
-            """Return other sessions' and this session's audiences of this name, or None if `audience` is not listed."""
+            """Return other sessions' and this session's audiences of the name, or None until `audience` is listed."""
             others, own = self._find_namesakes()
             return (others, own) if audience.id in {each.id for each in others + own} else None
 

@@ -65,7 +65,7 @@ class Mirror(MembersAction):
 
     @contextlib.contextmanager
     def prepare_records(self, _read_records: ReadRecords) -> Iterator[PreparedRecords]:
-        """Compare the query's people with the ledger, and check limits. Yields no records: steps read them later."""
+        """Compare the query's people with the ledger, and check limits. Yields an empty PreparedRecords."""
         settings, audience = self._settings, self._audience
         with contextlib.closing(self._open_mirror_run()) as run:
             self._mirror = run
@@ -79,7 +79,7 @@ class Mirror(MembersAction):
             yield PreparedRecords()  # the steps read the records, once the plan is in the ledger
 
     def _count_people(self, audience: Audience) -> int | None:
-        """Return how many people an audience may have, or None if unknown (a new audience reports a size of 0)."""
+        """Return the greatest number of people that can be in an audience, or None if unknown, as for a new one."""
         used = find_list(self._api, audience)
         name = get_list_name(used)
         dummies = name.initial_count if name else None  # None, unless this operator created the list empty

@@ -122,7 +122,7 @@ def check_template(dig: DigFile, task: Task, value: Value, text: str) -> None:
 
 
 def _is_misspelt_td_key(first: str, rest: Sequence[str], known: object) -> bool:
-    """Whether the key of a template `td.…` is misspelt: no task sets or exports it, but it is like an exported key."""
+    """Whether a template names a key of `td` that no task sets or exports, but that resembles an exported key."""
     if first != "td" or not rest or rest[0] in _SET_BY_TD or not isinstance(known, dict):
         return False
     return rest[0] not in known and bool(find_nearest(rest[0].lower(), known, cutoff=0.75))
