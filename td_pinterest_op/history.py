@@ -51,8 +51,8 @@ def write_failure(task: workflow.Task, timing: Timing) -> None:
 def write_missing_rows(task: workflow.Task, timing: Timing, rows: Sequence[Row], *, or_success: bool = False) -> None:
     """Write a history row for each failed run, unless this attempt has written a row of the failure already.
 
-    `rows`: known columns of each run; the column `task` is the task's full name, or its beginning. `or_success`: also
-    leave out runs that succeeded in another attempt of the session. A failure to write only logs a warning.
+    `rows`: known columns of each run; the column `task` is the task's full name, or its beginning. `or_success`:
+    write no row either if the session has a row of the task's success. A failure to write only logs a warning.
     """
     try:
         history = _open_history(task, timing)

@@ -126,7 +126,7 @@ def check_outcomes(task: workflow.Task, timing: Timing) -> None:
 def _write_failed_rows(
     task: workflow.Task, timing: Timing, entries: Mapping[str, Mapping[object, Any]], columns: Row, **options: bool
 ) -> None:
-    """Write a history row for each of `entries` (by task name), to the entry's history, or else to that of `task`."""
+    """Write a history row for each of the failed `entries` (by task name), to its own history or else to the task's."""
     rows: dict[tuple[str, ...], list[Row]] = {}
     for task_name, entry in entries.items():
         ids = _find_audiences(entry, "audience_id")

@@ -168,7 +168,7 @@ class CustomerLists:
         """Create a list with its first records (or None), or return the list of that name from an earlier request."""
 
         def create_list() -> CustomerList:
-            """Create the customer list `name` with its first records, and store its id in `created_ids`."""
+            """Create the list with its first records, and store its id in `created_ids`."""
             made = api.create_customer_list(name=name, list_type=list_type, records=records, is_nca=self.is_nca)
             self.created_ids.add(made.id)
             return made

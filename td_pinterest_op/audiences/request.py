@@ -60,9 +60,10 @@ def read_settings(value: object, *, place: str) -> Mapping[object, object]:
 
 
 def split_parameters(whole: Mapping[object, Any], *, place: str) -> tuple[Mapping[object, object], dict[str, Any]]:
-    """Split a mapping into settings and task parameters. `place`: where the mapping was read, for error messages.
+    """Split a mapping into settings and task parameters, such as `query`. Raises SettingsError.
 
-    The settings are the keys that are no parameters, or the content of the key `result_settings`. Raises SettingsError.
+    The settings are the content of the key `result_settings` or, without this key, all keys that are no parameters.
+    `place`: where the mapping was read, for error messages.
     """
     params = {name: whole[name] for name in TASK_PARAMETERS if name in whole}
     others = {key: value for key, value in whole.items() if key not in params}

@@ -28,7 +28,7 @@ class WorkflowKind:
 
     @property
     def has_known_settings(self) -> bool:
-        """Whether the kind's workflows have exports with settings that are known before a run."""
+        """Whether the workflow's settings are in its files, and not passed to it by an activation."""
         return bool(self.action) or self.has_several_audiences
 
 

@@ -124,7 +124,7 @@ def _run_without_rows(common: CommonOptions, text: str, *, database: str, engine
 def _make_statement(
     kind: str, text: str, job: Job, *, types: Mapping[str, str], keys: Sequence[str], control: Mapping[str, str | None]
 ) -> str:
-    """Return SQL of a `kind` (hashed, rejected or control) for the query `text`, whose columns `job.schema` lists."""
+    """Return the SQL that `sql KIND` prints for the query `text`. `job`: a run of the query, with its columns."""
     names = [name for name, _ in job.schema]
     columns = find_identifier_columns(job, types, ignores_other_columns=True)
     query = Query(text=text, names=names, columns=columns)

@@ -29,9 +29,9 @@ def build_hashed_statement(query: Query) -> str:
 
 
 def build_rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
-    """Return SQL with a row for each rejected value: the columns `keys` of its row, the value's column, the reason.
+    """Return SQL that selects a query's rejected values, each with the `keys` of its row, its column and the reason.
 
-    A row without any identifier is one rejection.
+    A row without any identifier is listed once.
     """
     named = [f"c{find_position(key, query.names)} AS {quote_name(key)}" for key in keys]
     nothing = " AND ".join(f"NOT {_build_presence_sql(column)}" for column in query.columns)

@@ -142,7 +142,7 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op WHEN plan = 
     def find_newer_plan(self) -> int | None:
         """Return the number of the newest plan that another run made with knowledge of this run's plan, or None.
 
-        A newer plan that was made without this knowledge is not sent: its run finds this run's plan, and stops.
+        A run that made a newer plan without this knowledge stops as soon as it finds this run's plan.
         """
         plan = self.state.number
         query = (
@@ -240,7 +240,7 @@ WHERE state <> 'out'"""
 
 
 def build_event_row_select(event: str, *, plan: int, **values: int | str) -> str:
-    """Return the SELECT of a ledger row about an `event` of a plan, such as "settled". `values`: its other columns."""
+    """Return a SELECT of one row to insert: an `event` of a plan, such as "settled". `values`: its other columns."""
     known = {name: str(value) if isinstance(value, int) else quote_literal(value) for name, value in values.items()}
     columns = {"plan": str(plan), "op": f"'{event}'"} | known
     selected = [f"cast({columns.get(name, 'NULL')} AS {_COLUMNS[name]}) AS {name}" for name in [*_COLUMNS][1:-2]]
@@ -248,7 +248,10 @@ def build_event_row_select(event: str, *, plan: int, **values: int | str) -> str
 
 
 def build_membership_sql(sent_plan_numbers: Sequence[int]) -> str:
-    """Return SQL for a column `state`: "in" the audience, "out" or "unsure", by the newest ledger row of a digest."""
+    """Return SQL for a digest's `state`, by its newest ledger row: "in" the audience, "out", or "unsure".
+
+    It is unsure if the row's plan is not one of those sent.
+    """
     sent = ", ".join(map(str, sent_plan_numbers or (0,)))
     return f"""CASE
         WHEN plan IS NULL THEN 'out'

@@ -111,10 +111,12 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         proof = build_event_row_select("replacing" if replaces else "planned", plan=state.number, **counts, **ids)
         plan = f"{build_plan_rows_select(rows, plan=state.number)}\nUNION ALL {proof}"
         self.ledger.insert_from_select("write the plan into the ledger", plan)
-        return self._read_plan()
+        records = self._read_plan()
+        self.jobs.outcome = ""  # later errors do not say "Nothing was sent"
+        return records
 
     def _read_plan(self) -> Mapping[str, PreparedRecords]:
-        """Return this run's plan from the ledger. Messages of later job errors no longer say "Nothing was sent"."""
+        """Return this run's plan from the ledger. Raises LimitError if it is incomplete, or another plan is newer."""
         rows = self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query(self.ledger.state))
         spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOIN, LEAVE)}
         proofs, others = [], set[bytes | None]()
@@ -139,7 +141,6 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
                 f"the plan in the ledger differs from what was computed ({written:,} records, not {to_send:,}): an "
                 "INSERT was interrupted. Nothing was sent. Run this task again"
             )
-        self.jobs.outcome = ""
         list_type = choose_list_type(self._columns)
         return {op: PreparedRecords({SINGLE_DIGEST: spool}, list_type) for op, spool in spools.items()}
 

@@ -29,7 +29,7 @@ class Decision:
     error: type[ExportError]
     advice: str
     maybe_applied: bool = False  # Pinterest may have carried out the request
-    is_broken: bool = False  # the request's body may be too large for a proxy
+    is_broken: bool = False  # the connection broke: a proxy may refuse large bodies
 
 
 _LATER = "run this task again later"

@@ -80,7 +80,7 @@ class PreparedRecords:
 
     @property
     def record_count(self) -> int:
-        """The number of unique records. The records made of combinations of one row's values count as one record."""
+        """The number of unique records. If a row was split into several records, they count as one."""
         return sum(file.unique_count for layout, file in self.files.items() if not layout.is_extra)
 
     @property

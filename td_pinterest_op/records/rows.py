@@ -112,8 +112,7 @@ class EncodedRows:
 def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
     """Return a block's `count` rows, encoded as records, and the rejected rows. `column_keys`: identifiers by column.
 
-    A row without a valid key gets a single reason. The reason is NULL only if no other reason applies: a NULL merely
-    means that the row lacks an identifier.
+    A row without a valid key is rejected for a single reason. It is NULL only if all identifiers of the row are null.
     """
     column_keys = sorted(column_keys, key=lambda column: _BITS[column.column.type.key])
     bits = [_BITS[column.column.type.key] for column in column_keys]
@@ -148,7 +147,7 @@ def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows
 def _encode_part(
     keys: Iterable[tuple[bytes, ...]], layouts: list[int], positions: Sequence[int], count: int
 ) -> EncodedPart:
-    """Encode the records of a block's next `count` rows. Completes `layouts` by the length of external ids.
+    """Encode the records of a block's next `count` rows. Adds the length of external ids to the numbers in `layouts`.
 
     For each record, `keys` has its digests and then its external id, `layouts` has the number of its layout, and
     `positions` has its row, counted from 0.

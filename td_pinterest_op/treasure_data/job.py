@@ -56,7 +56,7 @@ class Source:
         return f"td_pinterest_op-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
 
     def with_fresh_query(self, query: str) -> "Source":
-        """Return a copy with another query. A rerun of the task issues that query again: its rows may have changed."""
+        """Return a copy with another query, which each try of the task issues again, since the rows may change."""
         return replace(self, query=query, attempt_key=secrets.token_hex(16))
 
 

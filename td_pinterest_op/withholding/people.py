@@ -180,7 +180,7 @@ class People:
                     yield person, SUPPRESSED if digest in suppressed else CONTROL, digest
 
     def _find_digests_by_flags(self, bucket: int, *flag_tables: bytes) -> list[set[bytes]]:
-        """Return sets of a bucket's digests, one for each table. A table selects people by their flags."""
+        """Return a bucket's digests as one set per table. A table has a 1 for the flags of the people in its set."""
         found: list[set[bytes]] = [set() for _ in flag_tables]
         for digests, people in self._read_pairs(bucket):
             flags = bytes(map(self._flags.__getitem__, people))

@@ -70,7 +70,7 @@ GROUP BY answer"""
 
 
 def build_values_select(query: Query) -> str:
-    """Return a SELECT with a row for each value of a query's single identifier column. It applies no list.
+    """Return a SELECT with a row for each value of a query's single identifier column, before lists are applied.
 
     The columns are those of `build_people_select`.
     """

@@ -146,10 +146,10 @@ def read_history_database(task: Task, table: TableName) -> str:
 
 @contextlib.contextmanager
 def record_run(history: History | None, build_rows: Callable[[str], Sequence[Row]]) -> Iterator[None]:
-    """When the `with` block ends, write the history rows that `build_rows` returns for the error's text (or "").
+    """Write history rows when the `with` block ends. `build_rows` gets the error's text, or "" after success.
 
-    A row without an outcome gets the outcome of the run. No row is written for a run that was ended by a signal, which
-    leaves no time, nor for a task that is resubmitted.
+    A row without an outcome gets that of the run. Nothing is written if a signal ended the run, since there is no time
+    left, or if the task is resubmitted.
     """
     try:
         yield

@@ -31,7 +31,7 @@ class Archive:
 
     @cached_property
     def bytes_for_hosted_limit(self) -> int:
-        """The size to compare with HOSTED_BYTES: compressed, unless the uncompressed size is within the limit."""
+        """The archive's compressed size in bytes. If the uncompressed size is within HOSTED_BYTES, that size."""
         if self.total_bytes <= HOSTED_BYTES:
             return self.total_bytes
         with tempfile.TemporaryFile() as file:
