@@ -57,7 +57,7 @@ def find_ad_groups(api: Api, audience_id: str) -> list[AdGroup] | None:
     denied: list[ExportError] = []
 
     def iterate(kind: str, **query: Any) -> Iterator[dict[str, Any]]:
-        """Yield the entities of a `kind`, such as ad_groups. At a 403, stop, and append the error to `denied`."""
+        """Yield the entities of a `kind`, such as ad_groups. After a 403, stop, and remember the error."""
         try:
             yield from api.list_entities(kind, **query)
         except ExportError as error:

@@ -140,9 +140,9 @@ SELECT CASE WHEN session = {quote_literal(self.jobs.token)} THEN op WHEN plan = 
   AND (plan > {state.seen} OR (op IN {_BASES} AND plan > {state.base}))"""
 
     def find_newer_plan(self) -> int | None:
-        """Return the number of the newest plan that another run made with knowledge of this run's plan, or None.
+        """Return the number of the newest plan that another run made after it had read this run's plan, or None.
 
-        A run that made a newer plan without this knowledge stops as soon as it finds this run's plan.
+        Other newer plans do not matter: their runs stop when they find this run's plan.
         """
         plan = self.state.number
         query = (

@@ -52,10 +52,9 @@ def check_state(state: LedgerState, settings: Settings, *, customer_list_id: str
 def build_changes_select(people: str, *, ledger: Ledger, settings: Settings) -> str:
     """Return the SELECT that compares the query's people with the ledger, and decides on the change of each digest.
 
-    The column `op` is join, leave, due (a member who may be sent again), stay (any other member), out (not a member,
-    before or after), or, with a reason in place of a digest, rejected or withheld. Only digests that join, leave or are
-    due have rows of their own. The column `turn` sorts those due by their last join.
-    `people`: a SELECT or table as of `withholding.sql.build_people_select`.
+    The column `op` is the change: join, leave, due (a member who may be sent again), stay (any other member) or out
+    (not a member, before or after). Rows with `op` rejected or withheld have a reason in place of a digest. The column
+    `turn` sorts those due by their last join. `people`: a SELECT or table as of `withholding.sql.build_people_select`.
     """
     state, replaces = ledger.state, choose_mode(ledger.state, settings) == REPLACE
     # Without rows, the ledger's table may be missing.
@@ -95,7 +94,7 @@ def build_figures_query(changes: str, *, state: LedgerState, settings: Settings)
     """Return the query for the counts of a mirror run, in one row: values, people, members and changes.
 
     `changes`: a table of `build_changes_select`. The column `given` counts values, and `hashed` those that were digests
-    already. `leavers` are members who leave. Those due are sent again up to the `turn` in `resent_to`.
+    already. `leavers` counts members who leave. `resent_to` is the highest `turn` of the digests to send again.
     """
     settled_day = state.settled // _DAY
     return f"""\

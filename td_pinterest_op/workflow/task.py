@@ -50,8 +50,7 @@ class Endpoints(NamedTuple):
 class Task:
     """A digdag task: its merged parameters, and its environment variables.
 
-    `session`: identifies the session on the command line, where there is no workflow. A command that is repeated with
-    the same text continues its export, but issues its queries again.
+    `session`: identifies an export from the command line, so that the same command, if repeated, continues it.
     """
 
     params: Mapping[str, Any]
