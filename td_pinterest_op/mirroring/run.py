@@ -87,7 +87,7 @@ class MirrorRun:
         """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows."""
         # Members who are no longer in the query, also if everybody is replaced. Changes of a killed run do not count.
         leavers, figures, ratio = self._counts["leavers"], self.figures, self.settings.max_leave_ratio
-        if self.ledger.state.settled and leavers > ratio * figures.members:
+        if self.ledger.state.settled and leavers / max(figures.members, 1) > ratio:
             raise LimitError(
                 f"{leavers:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
                 f"allows ({ratio}); the query finds {figures.people:,} people. Nothing was sent. "
