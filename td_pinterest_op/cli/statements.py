@@ -31,8 +31,8 @@ def build_hashed_statement(query: Query) -> str:
 def build_rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
     """Return SQL that selects a query's rejected values, each with the `keys` of its row, its column and the reason.
 
-    A row without any identifier is listed once. If a key is named `reason`, the reason's column is `rejected_reason`; the
-    same applies to `identifier`.
+    A row without any identifier is listed once. If a key is named `reason` or `identifier`, the statement's own column
+    of that name has the prefix `rejected_`.
     """
     identifier, reason, answers = (_find_free_name(name, keys) for name in ("identifier", "reason", "answers"))
     named = [f"c{find_position(key, query.names)} AS {quote_name(key)}" for key in keys]
