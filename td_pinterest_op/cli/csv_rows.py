@@ -145,6 +145,7 @@ class _CsvFile:
         self._read = 0  # rows before the block
         self._lines: list[int] = []  # on which the block's rows begin
         self._has_warned = False
+        csv.field_size_limit(_LONGEST_LINE)  # of a quoted field, which may have several lines
         lines = self._read_lines()
         first = next(lines, "").removeprefix("\ufeff")
         if not first.strip():

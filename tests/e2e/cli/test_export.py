@@ -116,7 +116,11 @@ def test_export_reads_a_compressed_file_with_a_byte_order_mark(
             "contains bytes that are not UTF-16: save it again as UTF-8. Nothing was sent",
         ),
         (b"email,maid\n\nonly one\n", "people.csv has 1 field, but the header has 2: nothing was sent"),
+        (
+            b"email,maid\n,\n,,\n",
+        ),
         (b"email\n" + b"x" * 1_000_001, "line 2 of the file"),
+        (b'email\n"' + b"x\n" * 500_001, "line 2 of the file {}/people.csv cannot be read as CSV: field larger than"),
         (b'email\n"two\nlines"\n\n"open\nat the end\n', "line 5 of the file"),
         (b'email\n"a" b\n', "people.csv cannot be read as CSV: ',' expected after '\"'; nothing was sent"),
         (gzip.compress(b"email\n", mtime=0) + b"jane", "compressed data is damaged, or is followed by other data; not"),
@@ -131,7 +135,7 @@ def test_an_unusable_csv_file_is_an_error_and_nothing_is_sent(
     file = tmp_path / "people.csv"
     if content is not None:
         file.write_bytes(content)
-    assert export("--csv", file, "--yes").failed(said)
+    assert export("--csv", file, "--yes").failed(said.format(tmp_path))
     assert [] == services.pinterest.calls.writes()
 
 
