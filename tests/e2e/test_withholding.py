@@ -579,3 +579,17 @@ def test_array_row_is_a_record_for_each_combination_and_counts_once(services: Se
     (call,) = services.pinterest.calls.writes()
     assert 5 == call.records
     assert (2, 2, 2, 0) == tuple(stored["records"][name] for name in ("unique", "sent", "sent", "duplicate"))
+
+
+@pytest.mark.parametrize("lowest", ["a" * 20, "a", "b", "c"])
+@pytest.mark.parametrize("lost", [[], ["gone"]])
+def test_array_row_counts_by_its_lowest_combination_also_if_it_loses_an_identifier(
+    services: Services, lowest: str, lost: list[str]
+) -> None:
+    settings = {"action": ADD, "audience_id": services.audience(), "records": "rows"}
+    (opted_out,) = people(1)
+    services.td.create("crm", "opt_outs", [{"email": opted_out}])
+    rows = [([opted_out], ["gone"]), (None, ["zz", lowest, *lost]), (None, ["zz"])]
+    job = services.td.add_job(columns=[("email", "array(varchar)"), ("external_id", "array(varchar)")], rows=rows)
+    stored = services.export(settings, job_id=job, suppress="SELECT email FROM opt_outs", **DATABASE)
+    assert (3, 2, 0) == tuple(stored["records"][name] for name in ("unique", "sent", "duplicate"))
