@@ -233,8 +233,7 @@ def _strip_person(rows: _Rows, to_strip: _ToStrip) -> tuple[int, _Rows]:
     if not left:
         return 1 + WITHHELD.index(SUPPRESSED if SUPPRESSED in to_strip.values() else CONTROL), []
     identifiers = {(number, row): {*RecordLayout(number).compute_comparable_digests(row)} for number, row in left}
-    # A row that lost a key may be part of another one.
+    # A row that lost a key may be part of another one. The lowest is first; before external ids alone is a sort key.
     largest = [row for row in left if not any(identifiers[row] < other for other in identifiers.values())]
-    # The lowest identifiers first, as in rows that lost none. Before an external id alone is a sort key.
     largest.sort(key=lambda of_row: of_row[1][0 if RecordLayout(of_row[0]).hashed_keys else DIGEST_BYTES :])
     return DONE, [largest[0], *((number | EXTRA_COMBINATION, row) for number, row in largest[1:])]

@@ -509,6 +509,19 @@ class TestControl:
             services.export(settings, job_id=job)
         assert digests(5) == members_of(services, settings)
 
+    @pytest.mark.parametrize("hash_in", ["operator", "warehouse"])
+    def test_one_warning_says_that_an_identifier_that_chooses_the_control_group_is_not_sent(
+        self, services: Services, caplog: pytest.LogCaptureFixture, hash_in: str
+    ) -> None:
+        rows = [{"email": person, "maid": DEVICE(number)} for number, person in enumerate(people(20))]
+        services.td.create("crm", "people", rows)
+        control = {"percent": 50, "salt": "spring", "by": "email"}
+        settings = {"action": ADD, "audience_id": services.audience(), "control": control, "hash_in": hash_in}
+        services.export(settings, query="SELECT email, maid FROM people", **DATABASE)
+        sent = {digest(row["maid"]) for row in rows if not is_in_control(row["email"], 50)}
+        assert sent == members_of(services, settings)
+        assert 1 == len([message for message in caplog.messages if message.startswith('column "email" chooses')])
+
     def test_control_key_that_is_neither_text_nor_integer_is_an_error(self, services: Services) -> None:
         job = add_job(services, (people(1)[0], 1.5), columns={"email": "varchar", "id": "double"})
         with pytest.raises(JobError, match='column "id" is of type double'):
