@@ -85,7 +85,7 @@ def poll_until_found(find: Callable[[], _Answer | None], client: Client) -> _Ans
 def create_once(
     *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, has_several_records: bool = False
 ) -> tuple[_T, int]:
-    """Create and return an audience or list, once despite lost responses. Also returns the number of lost responses.
+    """Create and return an audience or list, once despite lost responses. Also returns how many duplicates may exist.
 
     After a lost response, `create` is called again only if `find` finds nothing. If two runs of a task create at once,
     both return what `find` returns. Raises what the functions raise, with `maybe_applied` if the audience or list may
@@ -107,9 +107,11 @@ def create_once(
                     raise
                 if has_several_records and error.status is None and lost == MOST_BROKEN:
                     raise ConnectionBrokenError(str(error)) from None
-        # A listing may not show a new entity yet.
-        return find() or made, lost
+        kept = find() or made  # a listing may not show a new entity yet
+        if kept.id != made.id:  # another run created it: wait until listings show both
+            client.rate_limiter.wait(sum(_POLL_WAITS))
     except ExportError as error:
         # If `find` fails, the entity may have been created.
         error.maybe_applied = error.maybe_applied or lost > 0 or made is not None
         raise
+    return kept, lost + (kept.id != made.id)
