@@ -197,7 +197,9 @@ class Api:
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
             content = response.content
             _require_content(isinstance(content.get("items"), list), response, purpose, "the answer has no items")
-            yield from (item for item in content["items"] if isinstance(item, dict) and "id" in item)
+            items = [item for item in content["items"] if isinstance(item, dict) and item.get("id")]
+            yield from items
+            _require_content(len(items) == len(content["items"]), response, purpose, "an item of the answer has no id")
             bookmark = to_text(content.get("bookmark"))
             if not bookmark:
                 return

@@ -174,9 +174,12 @@ def test_a_listing_without_items_is_an_error(content: object) -> None:
         list(api(answer(200, content))[0].list_customer_lists())
 
 
-def test_invalid_items_of_a_listing_are_skipped() -> None:
-    calls, _ = api(answer(200, {"items": [None, 7, {"name": "no id"}, {"id": "1"}]}))
-    assert ["1"] == [audience.id for audience in calls.list_audiences()]
+@pytest.mark.parametrize("item", [None, 7, {"name": "no id"}, {"id": None}, {"id": ""}])
+def test_item_without_an_id_is_an_error_after_the_other_items_of_its_page(item: object) -> None:
+    listed = api(answer(200, {"items": [item, {"id": "1"}], "bookmark": "next"}))[0].list_customer_lists()
+    assert "1" == next(listed).id
+    with pytest.raises(PinterestError, match="list customer lists, but an item of the answer has no id"):
+        next(listed)
 
 
 # -- writing
