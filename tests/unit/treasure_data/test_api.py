@@ -1,5 +1,6 @@
 """One call to Treasure Data, retried until it succeeds or the retries are used up."""
 
+import json
 import logging
 from collections.abc import Iterator
 
@@ -196,6 +197,24 @@ def test_a_query_that_is_refused_is_for_the_workflows_author(
 def test_response_without_a_json_object_is_empty(emulator: Emulator, td: TreasureData, body: str) -> None:
     emulator.faults.add(Fault(kind="status", status=200, body=body))
     assert (200, {}) == td.call("GET", OPEN)
+@pytest.mark.parametrize(
+    ("words", "quoted"),
+    [
+        ("phone = '+49 170 1234567'", "phone = '<hidden>'"),
+        (f"{'x' * 290} 12025550101", f"{'x' * 290} <hidden>"),
+        ("near erika.muster%2540x.example", "near <hidden>"),
+        ("line 12:8: customers_20260101", "line 12:8: customers_20260101"),
+    ],
+)
+def test_text_of_a_refusal_shows_nothing_that_may_be_a_persons(
+    emulator: Emulator, td: TreasureData, words: str, quoted: str
+) -> None:
+    emulator.faults.add(Fault(kind="status", status=422, body=json.dumps({"error": words})))
+    with pytest.raises(WorkflowError) as caught:
+        td.call("GET", OPEN)
+    assert quoted == str(caught.value).split('"')[1]
+
+
 
 
 @pytest.mark.parametrize("status", [429, 500])
