@@ -46,7 +46,7 @@ def build_refusal_error(status: int, response_text: str, *, subject: str) -> Exp
 
 
 class TemporaryError(Exception):
-    """A failure that may pass (429, 5xx, no response). `retry_after`: the seconds that the response asks to wait."""
+    """A failure that may pass, such as a 429. `retry_after`: the seconds that the response asks to wait."""
 
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -126,7 +126,7 @@ class TreasureData:
                 status = response.status
                 if advice := _ADVICE_ABOUT_KEY.get(status):
                     raise WorkflowError(f"{advice} (response {status} to {method} {path})", status=status)
-                if status == 429 or status >= 500:
+                if status in (408, 421, 423, 425, 429) or status >= 500:
                     seconds = read_retry_after(response.headers, now=self._wall_clock())
                     raise TemporaryError(f"response {status}", retry_after=seconds or 0.0)
                 yield response

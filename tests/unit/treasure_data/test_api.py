@@ -80,6 +80,10 @@ def test_post_sends_its_fields_and_a_404_is_returned(emulator: Emulator, td: Tre
     "fault",
     [
         Fault(kind="status", status=429, times=3),
+        Fault(kind="status", status=408, times=3),
+        Fault(kind="status", status=421, times=3),
+        Fault(kind="status", status=423, times=3),
+        Fault(kind="status", status=425, times=3),
         Fault(kind="status", status=500, times=3),
         Fault(kind="status", status=503, times=3),
         Fault(kind="reset", times=3),
@@ -193,10 +197,6 @@ def test_a_query_that_is_refused_is_for_the_workflows_author(
         wait_for_job(td, Source(query="select email from where", database="crm"))
 
 
-@pytest.mark.parametrize("body", ["", "no JSON", "[1]", '"x"', "\x00"])
-def test_response_without_a_json_object_is_empty(emulator: Emulator, td: TreasureData, body: str) -> None:
-    emulator.faults.add(Fault(kind="status", status=200, body=body))
-    assert (200, {}) == td.call("GET", OPEN)
 @pytest.mark.parametrize(
     ("words", "quoted"),
     [
@@ -215,6 +215,10 @@ def test_text_of_a_refusal_shows_nothing_that_may_be_a_persons(
     assert quoted == str(caught.value).split('"')[1]
 
 
+@pytest.mark.parametrize("body", ["", "no JSON", "[1]", '"x"', "\x00"])
+def test_response_without_a_json_object_is_empty(emulator: Emulator, td: TreasureData, body: str) -> None:
+    emulator.faults.add(Fault(kind="status", status=200, body=body))
+    assert (200, {}) == td.call("GET", OPEN)
 
 
 @pytest.mark.parametrize("status", [429, 500])
