@@ -203,9 +203,10 @@ class Transport:
 
 
 def parse_whole_number(value: object) -> int | None:
-    """Return a value from a response's JSON, such as a count, or None if the value is no whole number up to 10^15."""
+    """Return a number or digits from a response's JSON, such as a count, or None for no whole number up to 10^15."""
+    number = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,15}", value) else value
     # Below 2^53, so that a float holds every number exactly.
-    return value if type(value) is int and 0 <= value <= 10**15 else None
+    return number if type(number) is int and 0 <= number <= 10**15 else None
 
 
 def is_safe_url(url: str) -> bool:
@@ -293,10 +294,10 @@ def _explain_failure(error: BaseException, url: str) -> NoResponseError:
     failures = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
     texts = [text for cause in causes if (text := _find_os_error_text(cause))]
     peer = _describe_peer(url)
-    text = f" ({sanitize(texts[-1], longest=100)})" if peer and texts else ""
     if refusal := _PROXY_REFUSAL.search(str(error)):
         failure = Failure.UNUSABLE if refusal[1] in ("403", "407") else Failure.NOT_CONNECTED
         return NoResponseError(failure, f"{peer} (the proxy answered {refusal[1]})")
+    text = f" ({sanitize(texts[-1], longest=100)})" if peer and texts else ""
     return NoResponseError(next(failures, Failure.UNUSABLE), peer + text)
 
 

@@ -103,20 +103,13 @@ def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str],
         "".join(chain.from_iterable(schema))  # raises TypeError unless all are text
     except (TypeError, ValueError, RecursionError):
         raise JobError(f"job {job_id} succeeded but has no result: its query must be a SELECT") from None
-    records, size = (_parse_count(details.get(name)) for name in ("num_records", "result_size"))
+    records, size = (parse_whole_number(details.get(name)) for name in ("num_records", "result_size"))
     return Job(id=job_id, schema=schema, records=records, size=size)
 
 
 def run_statement(td: TreasureData, source: Source) -> str:
     """Run a statement that returns no rows, such as INSERT, and return its job's id. Raises as `wait_for_job` does."""
     return _run_or_await_job(td, source, lambda _: None)[0]
-
-
-def _parse_count(value: object) -> int | None:
-    """Return a job's count that came as a number or as digits, or None for any other value."""
-    # Without its count, nothing shows that a result has lost rows.
-    is_text = isinstance(value, str) and re.fullmatch("[0-9]{1,15}", value)
-    return parse_whole_number(int(str(value)) if is_text else value)
 
 
 def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str], None]) -> tuple[str, dict[str, Any]]:

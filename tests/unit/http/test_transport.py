@@ -293,7 +293,7 @@ def test_invalid_length_breaks_the_response_or_ends_it_with_the_connection(head:
         assert exchange(client, server.address).body.startswith(b"{")
 
 
-@pytest.mark.parametrize(("code", "expected"), [(283, 283), (-1, None), (10**400, None), (1e999, None), ("283", None)])
+@pytest.mark.parametrize(("code", "expected"), [(283, 283), (-1, None), (10**400, None), (1e999, None), ("283", 283)])
 def test_error_code_is_a_whole_number(code: object, expected: int | None) -> None:
     assert expected == Response(status=400, headers={}, body=json.dumps({"code": code}).encode()).code
 

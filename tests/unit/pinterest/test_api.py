@@ -76,7 +76,8 @@ def test_an_audience_is_read_and_unknown_fields_are_tolerated() -> None:
         ({"rule": {"customer_list_id": 643}}, READ),
         ({"ad_account_id": int(ACCOUNT)}, READ),
         ({"size": 0}, replace(READ, size=0)),
-        *(({"size": size}, replace(READ, size=None)) for size in (None, "12", True, -1, 10**16, 10**400)),
+        *(({"size": size}, replace(READ, size=None)) for size in (None, "x", True, -1, 10**16, 10**400)),
+        ({"size": str(READ.size)}, READ),
     ],
 )
 def test_ids_may_be_numbers_and_an_invalid_size_is_unknown(change: dict[str, object], expected: Audience) -> None:
@@ -111,7 +112,9 @@ def test_unknown_id_gives_none_and_any_other_refusal_an_error() -> None:
         (0, 0),
         (12, 12),
         (None, None),
-        ("12", None),
+        ("12", 12),
+        ("-1", None),
+        ("9" * 16, None),
         (float("nan"), None),
         (float("inf"), None),
         ([], None),
