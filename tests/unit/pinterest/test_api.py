@@ -178,10 +178,11 @@ def test_a_listing_without_items_is_an_error(content: object) -> None:
 
 
 @pytest.mark.parametrize("item", [None, 7, {"name": "no id"}, {"id": None}, {"id": ""}])
-def test_item_without_an_id_is_an_error_after_the_other_items_of_its_page(item: object) -> None:
-    listed = api(answer(200, {"items": [item, {"id": "1"}], "bookmark": "next"}))[0].list_customer_lists()
-    assert "1" == next(listed).id
-    with pytest.raises(PinterestError, match="list customer lists, but an item of the answer has no id"):
+def test_item_without_an_id_is_an_error_after_all_other_items(item: object) -> None:
+    first = answer(200, {"items": [item, {"id": "1"}], "bookmark": "next"})
+    listed = api(first, page("2"))[0].list_customer_lists()
+    assert ["1", "2"] == [next(listed).id, next(listed).id]
+    with pytest.raises(PinterestError, match="list customer lists, but the listing has 1 item without an id"):
         next(listed)
 
 
