@@ -202,9 +202,7 @@ class Api:
             unusable += len(content["items"]) - len(items)
             bookmark = to_text(content.get("bookmark"))
             if not bookmark:
-                _require_content(
-                    not unusable, response, purpose, f"the listing has {format_count(unusable, 'item')} without an id"
-                )
+                _require_content(not unusable, response, purpose, f"{format_count(unusable, 'item')} had no id")
                 return
             _require_content(bookmark not in seen, response, purpose, "the answer names the same next page again")
             seen.add(bookmark)

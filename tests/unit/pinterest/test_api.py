@@ -182,7 +182,7 @@ def test_item_without_an_id_is_an_error_after_all_other_items(item: object) -> N
     first = answer(200, {"items": [item, {"id": "1"}], "bookmark": "next"})
     listed = api(first, page("2"))[0].list_customer_lists()
     assert ["1", "2"] == [next(listed).id, next(listed).id]
-    with pytest.raises(PinterestError, match="list customer lists, but the listing has 1 item without an id"):
+    with pytest.raises(PinterestError, match="list customer lists, but 1 item had no id"):
         next(listed)
 
 
