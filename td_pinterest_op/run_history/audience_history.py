@@ -53,7 +53,7 @@ def build_history_query(table: str, audience_ids: Collection[str]) -> str:
 
 def build_audience_history(rows: Iterable[Row]) -> AudienceHistory:
     """Return the audience sizes and list sizes that rows of the history show. The rows may be in any order."""
-    ordered = sorted(rows, key=lambda row: int(row["time"] or 0))
+    ordered = sorted(({**row, "time": int(row["time"] or 0)} for row in rows), key=lambda row: row["time"])
     audience_sizes = {
         str(row["audience_id"]): int(row["audience_size"])
         for row in ordered
