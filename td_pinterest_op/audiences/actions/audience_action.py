@@ -130,8 +130,8 @@ class AudienceAction(abc.ABC):
     def _create_new_audience(self, create: Callable[[], Audience], *, list_id: str | None = None) -> Audience:
         """Create an audience by `create`, and remove duplicates that retries created. Returns the audience that stays.
 
-        That audience may be an older duplicate with another list, so it is switched to the list `list_id`. A look-alike
-        audience has no list (None). Raises as `_keep_oldest` does.
+        That audience may be an older duplicate with another list: `list_id`, unless None, is the list to switch it to.
+        Raises as `_keep_oldest` does.
         """
         client = self._api.client
         made, extra = create_once(

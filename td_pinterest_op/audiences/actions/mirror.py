@@ -160,9 +160,7 @@ class Mirror(MembersAction):
         target, create_list = self._plan_list(self._new_name, PreparedRecords())
         create_list.run()
         wait_for_consistency(self._api.client)
-        description = self._settings.audience_description
-        create = partial(self._audiences.create, self._new_name, description=description, list_id=target.id)
-        self._audience = self._create_new_audience(create)
+        self._audience = self._create_audience_with_list(target, may_switch=False)
         if get_list_id(self._audience) != target.id:  # another run of this session fills it
             raise AudienceError(self._describe_conflict(self._audience))
         self._mirror.ledger.audience_id = self._audience.id
