@@ -38,6 +38,7 @@ class Source:
 
     `attempt_key` identifies the task's attempt (default: random). A query that is issued again with the same key does
     not start a second job. `purpose` is set if the operator wrote the SQL itself: what the SQL does, for errors.
+    `list_name`: the parameter `suppress` or `consent`, if it has the query.
     """
 
     job_id: str | None = None
@@ -46,6 +47,7 @@ class Source:
     engine: str = "presto"
     attempt_key: str = field(default_factory=lambda: secrets.token_hex(16), compare=False)
     purpose: str = ""
+    list_name: str = ""
 
     @property
     def domain_key(self) -> str:
@@ -139,7 +141,8 @@ def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]
     job_id = content.get("job_id") if status == 200 else isinstance(conflict, dict) and conflict.get("conflicts_with")
     if job_id and _JOB_ID.fullmatch(str(job_id)):
         origin = f"{'adopted' if status == 409 else 'issued'} ({source.engine} on database {source.database})"
-        log.info("job %s %s%s", job_id, origin, source.purpose and f": {source.purpose}")
+        subject = source.purpose or source.list_name
+        log.info("job %s %s%s", job_id, origin, subject and f": {subject}")
         return str(job_id), status == 409
     if status == 404:
         raise JobError(
