@@ -357,15 +357,21 @@ class TestLists:
         assert warning.endswith("suppress: not_an_email 1, empty 1, null 1; consent: placeholder 1")
         assert people(1)[0] not in caplog.text
 
+    @pytest.mark.parametrize(
+        ("name", "of_list", "reason"),
+        [("suppress", people(1), "suppressed"), ("consent", people(2), "without_consent")],
+    )
     def test_plan_counts_withheld_people_and_warns_that_nobody_is_removed(
-        self, services: Services, caplog: pytest.LogCaptureFixture
+        self, services: Services, caplog: pytest.LogCaptureFixture, name: str, of_list: list[str], reason: str
     ) -> None:
         caplog.set_level("INFO")
         settings = {"action": ADD, "audience_id": services.audience(), "dry_run": True}
-        stored = services.export(settings, job_id=services.job(people(3)), suppress=values_query(people(1)), **DATABASE)
-        assert "withheld  1 record (suppressed 1)" in caplog.text
-        assert "people who opted out but are already in the audience remain in it: pinterest_erase.dig" in caplog.text
-        assert "nothing was written; 1 record (suppressed 1) was withheld." in stored["summary"]
+        task = {name: values_query(of_list)} | DATABASE
+        stored = services.export(settings, job_id=services.job(people(3)), **task)
+        assert f"withheld  1 record ({reason} 1)" in caplog.text
+        assert "withheld people who are already in the audience remain in it: pinterest_erase.dig" in caplog.text
+        assert f"nothing was written; 1 record ({reason} 1) was withheld." in stored["summary"]
+        assert f"job {stored['lists'][name]} issued (presto on database {DATABASE['database']}): {name}" in caplog.text
 
     def test_report_shows_the_number_of_withheld_people(self, services: Services, tmp_path: Path) -> None:
         page = tmp_path / "page.html"

@@ -81,7 +81,7 @@ def test_mirror_shows_its_statements_and_figures(
     planned = export(*query, "--dry-run")
     assert (0, []) == (planned.code, services.pinterest.calls.writes())
     assert "compare the people with the ledger" in planned.err
-    assert "120 people, 0 members; 120 join, 0 leave" in planned.err
+    assert "120 people, 0 known members; all members are replaced by 120 people" in planned.err
     assert 0 == export(*query, "--yes").code
     assert digests(120) == services.pinterest.members_of_audience(_audience(services))
 
