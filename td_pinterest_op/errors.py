@@ -196,8 +196,9 @@ class PinterestError(ExportError):
 
 
 class RequestRefusedError(PinterestError):
-    """Pinterest rejects this request, however often it is sent."""
+    """Pinterest rejects this request, however often it is sent. `is_read`: the request only reads."""
 
+    is_read = False
     who = _AUTHORS
     advice = "Read Pinterest's text in the message. If the settings are right, report it with the x-pinterest-rid."
 

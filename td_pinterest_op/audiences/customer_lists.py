@@ -232,7 +232,7 @@ class TargetList:
         try:
             made = self.lists.create(self.name, self.list_type, None)
         except RequestRefusedError as error:
-            if error.status != 400:
+            if error.status != 400 or error.is_read:
                 raise
             log.info(
                 "Pinterest refuses a customer list without records: the new list gets one digest that belongs to nobody"

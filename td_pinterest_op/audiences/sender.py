@@ -224,7 +224,7 @@ class Sender:
         try:
             response = batch.send_records(part.records)
         except ExportError as error:
-            status = error.status if isinstance(error, RequestRefusedError) else None
+            status = error.status if isinstance(error, RequestRefusedError) and not error.is_read else None
             is_refused = status == 400 and size == 1
             part.in_doubt = not is_refused and (was_in_doubt or error.maybe_applied)
             self.stats.count_records(refused=records * is_refused, in_doubt=-records * (not part.in_doubt))

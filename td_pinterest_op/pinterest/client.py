@@ -10,7 +10,7 @@ from itertools import islice
 
 from requests.auth import AuthBase
 
-from td_pinterest_op.errors import ConnectionBrokenError, ExportError, MaybeAppliedError
+from td_pinterest_op.errors import ConnectionBrokenError, ExportError, MaybeAppliedError, RequestRefusedError
 from td_pinterest_op.http.retry import Retry, read_reset_delay, read_retry_after
 from td_pinterest_op.http.transport import NoResponseError, Response, Transport
 from td_pinterest_op.pinterest.policy import FAILURES, Decision, Recovery, judge_response
@@ -240,4 +240,6 @@ def _build_failed_attempt(request: Request, response: Response) -> _FailedAttemp
     advice = request.advice.get(code, request.advice.get(None)) if is_about_request else None
     request_id = "" if request.path.startswith("/oauth/") else f" [x-pinterest-rid {response.request_id}]"
     error = decision.error(f"{text}; {advice or decision.advice}{request_id}", status=status, code=code)
+    if isinstance(error, RequestRefusedError):
+        error.is_read = request.method == "GET"
     return _FailedAttempt(decision=decision, text=text + request_id, error=error, headers=response.headers)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import AudienceError, ExportError
+from td_pinterest_op.errors import AudienceError, ExportError, RequestRefusedError
 from tests.e2e.audiences import (
     ADD,
     CLEAR,
@@ -218,6 +218,19 @@ def test_export_waits_for_a_new_list_to_become_ready(services: Services, action:
     services.pinterest.switches.set(switches)
     services.export(settings | {"limit_records_per_request": 4}, job_id=services.job(people(9)))
     assert digests(9) == services.pinterest.members_of_audience(audience_id_of(services, settings))
+
+
+@pytest.mark.parametrize("status", [400, 413])
+@pytest.mark.parametrize("listing", ["audiences/list", "customer_lists/list"])
+def test_listing_refused_after_a_new_list_loses_nobody(services: Services, listing: str, status: int) -> None:
+    services.pinterest.switches.max_records = 6
+    job = services.job(people(9))
+    fault = Fault(effect=Answer(status=status), operation=listing)
+    run_during(services, "customer_lists/create", lambda: services.pinterest.inject(fault), when=When.AFTER)
+    with pytest.raises(RequestRefusedError, match=r"Partly sent: 0 of 9 records sent, 0 refused"):
+        services.export(NEW, job_id=job)
+    services.export(NEW, job_id=job)
+    assert digests(9) == services.pinterest.members_of_audience(only_audience_id(services))
 
 
 @pytest.mark.parametrize("retries", [0, 7])
