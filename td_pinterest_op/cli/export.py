@@ -7,7 +7,7 @@ import io
 import json
 import signal
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -85,7 +85,7 @@ def export(
     columns: tuple[str, ...],
     project_folder: Path | None,
     **source: Any,
-) -> None:
+) -> int:
     """Run an export of a job, a query or a CSV file once, from this terminal.
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
@@ -95,13 +95,14 @@ def export(
     """
     credentials = find_credentials(common.env_file)
     file_settings, file_params = files.read_task_file(settings)
-    raw = complete_settings(file_settings, credentials, common) | ({"dry_run": True} if dry_run else {})
+    of_workflow = complete_settings(file_settings, credentials, common)
+    raw = of_workflow | ({"dry_run": True} if dry_run else {})
     action = find_action(raw)
     reads_rows = action is None or action.reads_rows
     _require_one_source(source, file_params, reads_rows=reads_rows)
     params = _merge_params(file_params, source)
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
-    answers = build_answers(raw, params) if project_folder else None
+    answers = build_answers(of_workflow, params) if project_folder else None
     asks_warehouse = reads_rows and (not source["csv_file"] or any(name in params for name in LISTS))
     credentials.require_variables(*PINTEREST_SECRETS, *(["TD_API_KEY"] if asks_warehouse else []))
     common.print_note(f"Credentials: {credentials.describe_sources()}")
@@ -114,9 +115,13 @@ def export(
         screen.print_json(statistics)
     else:
         _print_statistics(statistics)
-    if project_folder and answers:
-        create_project_folder(project_folder, answers, common)
-        print_next_commands(project_folder, answers, common)
+    if project_folder is None or answers is None:
+        return 0
+    audiences = [(audience_id, statistics["audience_name"] or "") for audience_id, _ in answers.audiences]
+    answers = replace(answers, audiences=audiences)
+    is_right = create_project_folder(project_folder, answers, common)
+    print_next_commands(project_folder, answers, common)
+    return 0 if is_right else 1
 
 
 def run_export_task(

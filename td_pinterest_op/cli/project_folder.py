@@ -37,6 +37,7 @@ _LINE = re.compile(
     r"""(?P<indent>\s*)(?P<key>[\w.]+):(?P<value>\s+("[^"]*"|'[^']*'|[^#\n]*?))?(?P<end>\s*(?:\s#.*)?)"""
 )
 _TASK = re.compile(r"^( +)py>: td_pinterest_op\.(?:export|activation|many\.Many\.export)\b.*\n", re.MULTILINE)
+_SETTING = re.compile(r"^    (?P<name>\w+): .*\n", re.MULTILINE)
 _LISTS = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
 
 
@@ -51,8 +52,10 @@ def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonO
     findings = check_file(folder / answers.job.workflow)
     for finding in findings:
         screen.print_note(str(finding))
-    common.print_note(f"{folder} contains {answers.job.workflow} and everything that it needs")
-    return not any(finding.level == "error" for finding in findings)
+    is_right = not any(finding.level == "error" for finding in findings)
+    text = "and everything that it needs" if is_right else "but it would fail: correct what is named above"
+    common.print_note(f"{folder} contains {answers.job.workflow}{'' if is_right else ','} {text}")
+    return is_right
 
 
 def print_next_commands(folder: Path, answers: ProjectAnswers, common: CommonOptions) -> None:
@@ -167,7 +170,7 @@ def _fill_ids(text: str, template: str, *, answers: ProjectAnswers) -> str:
         values["audience_name",] = answers.new_name
     elif keys and answers.audiences:
         values[keys], name = answers.audiences[0]
-        if len(keys) > 1 and name:
+        if answers.job.checks_name and (name or answers.settings is not None):
             values[keys[0], "audience_name"] = name
     for key, value in values.items():
         text = _fill_value(text, template, keys=key, value=value)
@@ -192,19 +195,27 @@ def _fill_task(template: str, *, answers: ProjectAnswers) -> str:
     if lines:
         # The template shows them in comments.
         text = re.sub(r"^ *# *(?:suppress|consent): queries/.*\n", "", text, flags=re.MULTILINE)
-        if not re.search(r"^ +database:", text, re.MULTILINE):
-            lines.insert(0, "database: ${td.database}")
-        text = _TASK.sub(lambda match: match[0] + "".join(f"{match[1]}{line}\n" for line in lines), text, count=1)
-    for name, value in answers.settings.items():
-        text = _fill_setting(text, name, value)
-    return text
+    if answers.settings is not None:
+        # As the command did: the export issues the query, and has no setting that the command had not.
+        text, is_moved = re.subn(r"^\+query:\n  td>:.*\n\n", "", text, flags=re.MULTILINE)
+        lines = [f"query: queries/{answers.job.query}"] * is_moved + lines
+        lines += [f"engine: {_quote_yaml(answers.engine)}"] * bool(answers.engine)
+        text = _fill_settings(text, answers.settings, answers)
+    if lines and not re.search(r"^ +database:", text, re.MULTILINE):
+        lines.insert(0, "database: ${td.database}")
+    return _TASK.sub(lambda match: match[0] + "".join(f"{match[1]}{line}\n" for line in lines), text, count=1)
 
 
-def _fill_setting(text: str, name: str, value: object) -> str:
-    """Return the workflow's text with a setting added to `result_settings`, or replaced there."""
-    line = f"    {name}: {json.dumps(value, ensure_ascii=False)}\n"
-    text = re.sub(rf"^    {re.escape(name)}:.*\n", "", text, flags=re.MULTILINE)
-    return re.sub(r"^    audience_type:.*\n", lambda match: match[0] + line, text, count=1, flags=re.MULTILINE)
+def _fill_settings(text: str, settings: Mapping[str, object], answers: ProjectAnswers) -> str:
+    """Return the workflow's text with `settings` in `result_settings`, in place of the template's own values."""
+    kept = {"type", "ad_account_id", "audience_type", "action", "audience_name", "history"} - settings.keys()
+    if any(name for _, name in answers.audiences):
+        kept.add("expected_audience_name")
+    if answers.audiences and answers.job.action:
+        kept.add(str(answers.job.action.audience_id))
+    text = _SETTING.sub(lambda match: match[0] if match["name"] in kept else "", text)
+    lines = "".join(f"    {name}: {_quote_yaml(value)}\n" for name, value in settings.items())
+    return re.sub(r"^    audience_type:.*\n", lambda match: match[0] + lines, text, count=1, flags=re.MULTILINE)
 
 
 def _fill_alert(template: str, *, alert: str) -> str:
@@ -249,8 +260,8 @@ def _find_yaml_line(text: str, keys: Sequence[str]) -> tuple[int, re.Match[str]]
     )
 
 
-def _quote_yaml(value: str) -> str:
-    """Return a value as a YAML string in double quotes. Raises SettingsError for a digdag template."""
-    if "${" in value:
-        raise SettingsError(f"{sanitize(value)} contains a template, which digdag would fill in: leave it out")
+def _quote_yaml(value: object) -> str:
+    """Return a value as YAML on one line, strings in double quotes. Raises SettingsError for a digdag template."""
+    if "${" in str(value):
+        raise SettingsError(f"{sanitize(str(value))} contains a template, which digdag would fill in: leave it out")
     return json.dumps(value, ensure_ascii=False)

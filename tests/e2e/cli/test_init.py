@@ -14,11 +14,14 @@ import pytest
 from td_pinterest_op.cli import project_folder, screen
 from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.jobs import JOBS
+from td_pinterest_op.cli.lint import dig_file
+from td_pinterest_op.cli.lint.settings import find_export_settings
 from tests import children, dig
 from tests.campaigns import select_rows
 from tests.dig import warm
 from tests.e2e.project import ROOT, secrets_for
 from tests.emulators.environment import HURRY
+from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 from tests.unit.cli.running import Terminal
 
@@ -299,14 +302,93 @@ def test_export_with_write_creates_a_workflow_that_runs(
     ran = at_terminal("export", *given, "--query", query, "--database", DATABASE)
     assert (0, 5) == (ran.code, json.loads(ran.out)["records"]["sent"])
     text = (folder / "pinterest_export.dig").read_text()
-    assert "    audience_type: customer_list\n    min_records: 3\n    limit_records_per_request: 2\n" in text
+    assert "    audience_type: customer_list\n    limit_records_per_request: 2\n    min_records: 3\n" in text
     assert [] == check_workflow(folder / "pinterest_export.dig")
     run_workflow(folder, "pinterest_export.dig", services)
 
 
 @pytest.mark.parametrize(
+    ("action", "others", "added"),
+    [
+        ("add_people_to_current_audience", {}, {}),
+        ("add_people_to_current_audience", {"ignore_error": False, "expected_audience_name": "Shoppers"}, {}),
+        ("add_people_to_current_audience", {"audience_id_replace": "1"}, {}),
+        ("add_people_to_current_audience", {"control": {"percent": 5, "salt": 'a: "b"'}, "dry_run": True}, {}),
+        ("remove_people_from_current_audience", {}, {"expected_audience_name": "Shoppers"}),
+        ("replace_current_audience", {"history": ""}, {"expected_audience_name": "Shoppers"}),
+        ("mirror_current_audience", {"audience_name": "New", "min_records": 1}, {}),
+        (
+            "mirror_current_audience",
+            {"begin": "adopt", "min_records": 1, "ledger": "shop.led"},
+            {"expected_audience_name": "Shoppers"},
+        ),
+        ("create_new_audience", {"audience_name": "New", "expected_audience_name": "New"}, {}),
+        ("clear_current_audience", {}, {"expected_audience_name": "Shoppers"}),
+        ("delete_current_audience", {"even_if_used": True}, {"expected_audience_name": "Shoppers"}),
+    ],
+)
+def test_written_workflow_has_the_settings_of_the_command_and_the_name_of_its_audience(
+    at_terminal: Terminal,
+    services: Services,
+    folder: Path,
+    tmp_path: Path,
+    action: str,
+    others: dict[str, Any],
+    added: dict[str, Any],
+) -> None:
+    services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
+    settings: dict[str, Any] = {"action": action, "ad_account_id": AD_ACCOUNT_ID, **others}
+    if "audience_name" not in others:
+        settings["audience_id"] = services.audience(members=people(2))
+    task: dict[str, Any] = {"result_settings": settings}
+    if not action.startswith(("clear", "delete")):
+        task |= {"query": "SELECT email FROM people", "database": DATABASE}
+    file = tmp_path / "export.yml"
+    file.write_text(json.dumps(task))
+    ran = at_terminal("export", "--settings", file, "--write", folder, "--yes", "--json")
+    assert 0 == ran.code, ran.err
+    [workflow] = folder.glob("*.dig")
+    assert [] == check_workflow(workflow)
+    [written] = find_export_settings(dig_file.read_workflow(workflow))
+    written = {"audience_id" if name.startswith("audience_id") else name: value for name, value in written.items()}
+    settings.pop("audience_id_replace", None)  # the action does not use it
+    shared = {"type": "pinterest", "audience_type": "customer_list", "history": "pinterest_history"}
+    assert {**shared, **settings, **added} == written
+
+
+def test_written_workflow_sends_the_people_of_the_command(
+    at_terminal: Terminal, services: Services, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
+    services.td.create(DATABASE, "opt_outs", [{"email": person} for person in people(2)])
+    audience, file = services.audience(), tmp_path / "export.yml"
+    (tmp_path / "people.sql").write_text("SELECT email FROM people\n")
+    (tmp_path / "opt_outs.sql").write_text("SELECT email FROM opt_outs\n")
+    file.write_text(
+        "result_settings: {action: replace_current_audience, hash_in: warehouse}\nengine: trino\n"
+        f"query: people.sql\nsuppress: opt_outs.sql\ndatabase: {DATABASE}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    arguments = ("--settings", file, "--audience", audience, "--ad-account", AD_ACCOUNT_ID, "--write", folder, "--yes")
+    assert 0 == at_terminal("export", *arguments, "--dry-run").code
+    assert set() == services.pinterest.members_of_audience(audience)
+    run_workflow(folder, "pinterest_replace.dig", services)
+    assert digests(5) - digests(2) == services.pinterest.members_of_audience(audience)
+    workflow = folder / "pinterest_replace.dig"
+    assert '  engine: "trino"\n' in workflow.read_text()
+    workflow.write_text(workflow.read_text().replace("  py>:", "\tpy>:"))
+    ran = at_terminal("export", *arguments)
+    assert (1, True) == (ran.code, "pinterest_replace.dig, but it would fail" in ran.err)
+
+
+@pytest.mark.parametrize(
     ("settings", "source", "said"),
     [
+        (
+            "{action: add_people_to_current_audience, audience_description: '${x}'}",
+            ["--query", "SELECT 1 AS email", "--database", DATABASE],
+            "--write: audience_description contains a template",
+        ),
         ("action: add_people_to_current_audience", ["--job", "1"], "--write needs --query"),
         (
             "{action: add_people_to_current_audience, client_secret: x}",
