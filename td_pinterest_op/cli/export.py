@@ -82,7 +82,6 @@ def export(
     /,
     settings: Path,
     dry_run: bool,
-    columns: tuple[str, ...],
     project_folder: Path | None,
     **source: Any,
 ) -> int:
@@ -106,7 +105,7 @@ def export(
     asks_warehouse = reads_rows and (not source["csv_file"] or any(name in params for name in LISTS))
     credentials.require_variables(*PINTEREST_SECRETS, *(["TD_API_KEY"] if asks_warehouse else []))
     common.print_note(f"Credentials: {credentials.describe_sources()}")
-    with _open_csv_file(source["csv_file"], raw, columns, common.print_note) as rows:
+    with _open_csv_file(source["csv_file"], raw, source["columns"], common.print_note) as rows:
         task = credentials.build_task(
             session=_make_session_key(raw, params, source["csv_file"]), result_settings=raw, **params
         )
@@ -165,17 +164,23 @@ def _merge_params(file_params: Mapping[str, object], source: Mapping[str, Any]) 
 
 
 def _require_one_source(source: Mapping[str, Any], file_params: Mapping[str, object], *, reads_rows: bool) -> None:
-    """Raise click.UsageError unless one source of rows is given, or none for an action that reads no rows."""
-    known = {name for name in source if source[name]} | file_params.keys()
+    """Raise click.UsageError unless one source of rows is given, or none for an action that reads no rows.
+
+    An option that would be ignored is an error too.
+    """
     named = [option for option in _SOURCES if source[option]]
+    known = {name for name in source if source[name]} | (file_params.keys() - (_SOURCES if named else ()))
     if len(named) > 1 or (reads_rows and known.isdisjoint(_SOURCES)):
         raise click.UsageError("give exactly one of --job ID, --query FILE --database DB, or --csv FILE")
     if not reads_rows and named:
         raise click.UsageError("the action in the settings reads no rows: leave out --job, --query and --csv")
     if source["query"] and "database" not in known:
         raise click.UsageError("--query and --database must be given together")
-    if source["database"] and known.isdisjoint(("query", *LISTS)):
-        raise click.UsageError("--database is used only with --query, --suppress or --consent: leave it out")
+    for name in ("database", "engine"):
+        if source[name] and known.isdisjoint(("query", *LISTS)):
+            raise click.UsageError(f"--{name} is used only with --query, --suppress or --consent: leave it out")
+    if source["columns"] and not source["csv_file"]:
+        raise click.UsageError("--column is used only with --csv: leave it out, and name the columns in the query")
 
 
 def build_query_params(source: Mapping[str, Any]) -> dict[str, object]:
