@@ -203,6 +203,12 @@ def test_a_planted_fault_is_reported_with_its_cure_and_no_other_check_fails(
     assert int(status == "error") == ran.code
 
 
+def test_doctor_prints_an_audience_name_without_its_control_characters(at_terminal: Terminal, scene: Scene) -> None:
+    name = "Sh\x1b[31mop\u202e\nper"
+    ran = at_terminal("doctor", "--audience", scene.services.audience(people(200), name=name))
+    assert '"Sh\\x1b[31mop\\u202e\\nper": READY' in ran.out
+
+
 @pytest.mark.parametrize(
     ("place", "advice"),
     [
