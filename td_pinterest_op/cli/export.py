@@ -20,7 +20,7 @@ from td_pinterest_op.audiences.actions import find_action
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials
 from td_pinterest_op.cli.csv_rows import CsvOptions, open_csv_rows
-from td_pinterest_op.cli.jobs import build_answers
+from td_pinterest_op.cli.jobs import build_answers, is_writable_name
 from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.cli.project_folder import create_project_folder, print_next_commands
 from td_pinterest_op.errors import StoppedError
@@ -116,7 +116,8 @@ def export(
         _print_statistics(statistics)
     if project_folder is None or answers is None:
         return 0
-    audiences = [(audience_id, statistics["audience_name"] or "") for audience_id, _ in answers.audiences]
+    name = statistics["audience_name"] or ""
+    audiences = [(audience_id, name if is_writable_name(name) else "") for audience_id, _ in answers.audiences]
     answers = replace(answers, audiences=audiences)
     is_right = create_project_folder(project_folder, answers, common)
     print_next_commands(project_folder, answers, common)

@@ -7,6 +7,7 @@ import click
 
 from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Mirror, Remove, Replace, find_action
 from td_pinterest_op.settings.table import CREDENTIALS, ActionSpec
+from td_pinterest_op.settings.types import TEXT, WrongValueError
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.workflow.task import read_sql
 
@@ -97,6 +98,14 @@ class ProjectAnswers:
     alert: str = ""  # `mail:ADDRESS`, `slack`, or "" for no alert
     engine: str = ""  # of the queries; "" for the default
     settings: Mapping[str, object] | None = None  # the export's other settings; None: those of the template
+
+
+def is_writable_name(name: str) -> bool:
+    """Whether a workflow can contain and compare an audience's name: one line, no template, no spaces at its ends."""
+    try:
+        return TEXT.read(name, repr) == name and "${" not in name
+    except WrongValueError:
+        return False
 
 
 # Settings that the template's task has anyway.

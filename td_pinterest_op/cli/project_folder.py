@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ import click
 from td_pinterest_op.audiences.actions import Add
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.check import check_file
-from td_pinterest_op.cli.jobs import ProjectAnswers
+from td_pinterest_op.cli.jobs import ProjectAnswers, is_writable_name
 from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import find_export_settings
 from td_pinterest_op.cli.options import CommonOptions
@@ -180,12 +181,16 @@ def _fill_ids(text: str, template: str, *, answers: ProjectAnswers) -> str:
 def _fill_audience_list(template: str, *, answers: ProjectAnswers) -> str:
     """Return the text of config/audiences.yml with an entry for each audience in the answers."""
     comments = "".join(line for line in template.splitlines(keepends=True) if line.startswith("#"))
-    entries = [
-        f"  - name: {_quote_yaml(name)}\n    ad_account_id: {_quote_yaml(answers.ad_account_id)}\n"
-        f"    audience_id: {_quote_yaml(audience_id)}\n    action: {Add.action.name}\n"
-        f"    query: queries/people.sql\n"
-        for audience_id, name in answers.audiences
-    ]
+    counts = Counter(name for _, name in answers.audiences)
+    entries = []
+    for audience_id, name in answers.audiences:
+        is_good = is_writable_name(name) and counts[name] == 1
+        entries.append(
+            f"  - name: {_quote_yaml(name if is_good else f'audience {audience_id}')}\n"
+            f"    ad_account_id: {_quote_yaml(answers.ad_account_id)}\n"
+            f"    audience_id: {_quote_yaml(audience_id)}\n    action: {Add.action.name}\n"
+            f"    query: queries/people.sql\n"
+        )
     return f"{comments}audiences:\n{''.join(entries)}"
 
 
@@ -222,7 +227,7 @@ def _fill_alert(template: str, *, alert: str) -> str:
     """Return the text of config/failed.yml with the task for a mail or Slack alert uncommented."""
     kind, _, address = alert.partition(":")
     text = "".join(_uncomment_block(template.splitlines(keepends=True), f"# +{kind}:"))
-    return text.replace("[you@example.com]", json.dumps([address])) if address else text
+    return text.replace("[you@example.com]", _quote_yaml([address])) if address else text
 
 
 def _uncomment_block(lines: Sequence[str], first: str) -> Iterator[str]:
@@ -264,4 +269,5 @@ def _quote_yaml(value: object) -> str:
     """Return a value as YAML on one line, strings in double quotes. Raises SettingsError for a digdag template."""
     if "${" in str(value):
         raise SettingsError(f"{sanitize(str(value))} contains a template, which digdag would fill in: leave it out")
-    return json.dumps(value, ensure_ascii=False)
+    # YAML allows only some of the other characters.
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in json.dumps(value, ensure_ascii=False))

@@ -88,6 +88,27 @@ def test_init_writes_the_name_of_a_new_audience(init: Init, folder: Path, servic
     assert ["Spring: readers"] == [audience.name for audience in services.pinterest.audiences.values()]
 
 
+def test_audiences_without_a_name_of_their_own_are_named_by_their_id(
+    init: Init, folder: Path, services: Services
+) -> None:
+    ids = [services.audience(name=name) for name in ("Same", "Same", "A\x7fb", "Tab\tname", "Other")]
+    assert 0 == init("--job", "many", *(part for each in ids for part in ("--audience", each)), *OPTIONS).code
+    entries = re.findall(r"- name: (.*)", (folder / "config" / "audiences.yml").read_text())
+    assert [*(f'"audience {each}"' for each in ids[:4]), '"Other"'] == entries
+    run_workflow(folder, "pinterest_many.dig", services)
+    assert [digests(5)] * 5 == [services.pinterest.members_of_audience(each) for each in ids]
+
+
+@pytest.mark.parametrize("name", ["no\u00a0break", "a\u00adb", "tag \U000e0041"])
+def test_name_with_invisible_characters_is_checked_by_the_workflow(
+    init: Init, folder: Path, services: Services, name: str
+) -> None:
+    audience = services.audience(people(2), name=name)
+    assert 0 == init("--job", "clear", "--audience", audience).code
+    run_workflow(folder, "pinterest_clear.dig", services)
+    assert digests(2).isdisjoint(services.pinterest.members_of_audience(audience))
+
+
 def test_several_audiences_become_one_entry_each(init: Init, folder: Path, services: Services) -> None:
     ids = [services.audience(name=name) for name in ("One", "Two")]
     assert 0 == init("--job", "many", "--audience", ids[0], "--audience", "Two", "--audience", "One", *OPTIONS).code
