@@ -160,7 +160,13 @@ def test_a_second_call_keeps_files_that_somebody_changed(init: Init, folder: Pat
         (["--job", "remove", "--suppress", "x"], "--suppress has no effect in a workflow to remove people"),
         (["--job", "erase", "--consent", "x"], "--consent has no effect in a workflow to remove opt-outs"),
         (["--job", "erase", "--audience", "x"], "--audience has no effect in a workflow to remove opt-outs"),
-        (["--job", "create", "--audience", "${x}", *OPTIONS], "contains a template"),
+        (["--job", "create", "--audience", "${x}", *OPTIONS], "must be one line of text without a template"),
+        (["--job", "create", "--audience", "a\nb", *OPTIONS], "must be one line of text without a template"),
+        (["--job", "clear", "--audience", "Tab\tname"], "a workflow cannot check the name of audience"),
+        (
+            ["--job", "create", "--audience", "New", *OPTIONS, "--alert", "mail:${secret:td.apikey}@x"],
+            "--alert contains a template",
+        ),
         (
             ["--job", "create", "--audience", "New", *OPTIONS, "--alert", "pager"],
             "--alert must be mail:ADDRESS or slack",
@@ -176,8 +182,8 @@ def test_a_second_call_keeps_files_that_somebody_changed(init: Init, folder: Pat
 def test_a_missing_or_wrong_answer_is_an_error_and_nothing_is_written(
     init: Init, folder: Path, services: Services, arguments: list[str], said: str
 ) -> None:
-    for _ in range(2):
-        services.audience(name="Twice")
+    for name in ("Twice", "Twice", "Tab\tname"):
+        services.audience(name=name)
     ran = init(*arguments)
     assert said in ran.err
     assert ran.code in (1, 2)
@@ -292,12 +298,14 @@ def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path)
         command, cwd=ROOT, env=environ, stdin=theirs, stdout=theirs, stderr=theirs
     ) as process:
         os.close(theirs)
-        os.write(ours, f"\nadd\nNobody\nShoppers\n{DATABASE}\nSELECT email FROM people\n\n\nslack\ny\n".encode())
+        answers = ("12x", "", "add", "Nobody", "Shoppers", "../x", DATABASE, "no.sql", "SELECT email FROM people")
+        os.write(ours, "\n".join((*answers, "none.sql", "", "", "joe", "slack", "y", "")).encode())
         shown = b""
         while part := read_terminal(ours):
             shown += part
         assert 0 == process.wait(30), shown.decode()
-    assert b'has no audience "Nobody"' in shown
+    for said in ("must be an id", 'has no audience "Nobody"', "no.sql of", "none.sql of", "mail:ADDRESS or slack"):
+        assert said in " ".join(shown.decode().split())
     assert b"would add 5 records" in shown
     assert f'audience_id: "{audience}"' in (folder / "config" / "pinterest.yml").read_text()
 
