@@ -368,6 +368,30 @@ def test_doctor_checks_the_settings_of_a_file_as_an_export_does(
         )
 
 
+@pytest.mark.parametrize(
+    ("siblings", "has_rows", "expected"),
+    [
+        ("", False, ""),
+        ("database: shop\n", False, ""),
+        ("query: SELECT 1\ndatabase: shop\n", True, ""),
+        ("job_id: 1\n", False, "not checked: job_id in the file of --settings"),
+        ("query: a.sql\nsuppress: b.sql\n", False, "not checked: query and suppress in the file of --settings"),
+        ("query: a.sql\nconsent: b.sql\n", True, "not checked: consent in the file of --settings"),
+    ],
+)
+def test_doctor_names_the_queries_of_a_file_that_it_does_not_check(
+    at_terminal: Terminal, scene: Scene, siblings: str, has_rows: bool, expected: str
+) -> None:
+    file = scene.folder / "export.yml"
+    file.write_text(f"result_settings: {{{_ACTION.strip()}}}\n{siblings}")
+    arguments = ["--settings", file, *(["--job", scene.job] if has_rows else [])]
+    checks = {check["name"]: check for check in json.loads(at_terminal("doctor", "--json", *arguments).out)["checks"]}
+    assert expected == checks.get("task", {"message": ""})["message"]
+    ran = at_terminal("doctor", *arguments)
+    assert (0, not expected) == (ran.code, "Everything that an export needs is in place." in ran.out)
+    assert bool(expected) == ("Everything that was checked is in place." in ran.out)
+
+
 _HISTORY_IN = """\
 _export: {td: {database: shop}, table: %s}
 +export:
