@@ -89,11 +89,7 @@ def find_identifier_columns(
 def _describe_column_problems(
     job: Job, columns: Iterable[str], usable: Container[str], *, control_column: str | None, ignores_other_columns: bool
 ) -> Iterator[str]:
-    """Yield a message for each column that a setting names but the job lacks, and for each that cannot be exported.
-
-    `columns`, `control_column`: names from the settings. `usable`: names that columns of identifiers may have.
-    `ignores_other_columns`: yield no message for a column with any other name.
-    """
+    """Yield a message for each column that a setting names but the job lacks, and for each that cannot be exported."""
     names = {name.lower() for name, _ in job.schema}
     controls = [("control", control_column)] if control_column else []
     for setting, name in [*(("columns", name) for name in columns), *controls]:

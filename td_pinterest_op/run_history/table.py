@@ -156,7 +156,8 @@ def build_failures_query(table: str, *, session_uuid: str, attempt_id: str, or_s
     return (
         f"SELECT 1 FROM {quote_name(table)} AS earlier WHERE earlier.session_uuid = {quote_literal(session_uuid)} "
         f"AND (earlier.outcome = {quote_literal(FAILED)} AND earlier.attempt_id = {quote_literal(attempt_id)}{success})"
-        " AND starts_with(earlier.task, given.task)"
+        " AND starts_with(earlier.task, given.task) AND (given.task LIKE '%=' "
+        "OR substr(earlier.task || '+', length(given.task) + 1, 1) IN ('+', '^'))"
     )
 
 

@@ -124,9 +124,8 @@ class _FilteredIdentifierReader(IdentifierReader):
 class _FilteredRowReader(RowReader):
     """Reads people's rows. Leaves out the people and identifiers that opt-outs, consents or the control group exclude.
 
-    A temporary file keeps all rows until people are compared with the lists. It consists of parts. `_offsets`: where
-    each part begins in the file, then the file's size. `_ends`: 0, then the number of people in the first part, in the
-    first two parts, and so on. `_early`: closes the files that are not needed to send records.
+    A temporary file keeps the rows, in parts, until people are compared with the lists. `_offsets` and `_ends`: where
+    the parts begin and end in the file, and among all people. `_early`: closes files that are not needed for sending.
     """
 
     def __init__(self, people: People, settings: ReaderSettings, stats: Stats) -> None:

@@ -615,10 +615,12 @@ def test_failed_compaction_is_a_warning(mirror_world: World, audience_with_large
 
 
 def test_tables_left_by_earlier_attempts_are_dropped(mirror_world: World, audience_id: str) -> None:
-    for name in ("pinterest_people_{}_0ld", "pinterest_digests_{}", "pinterest_changes_{}_0ld_1"):
-        mirror_world.td.create(DATABASE, name.format(audience_id), [{"email": "a@b.cc"}])
-    stays = {f"pinterest_people_{audience_id}1_0ld", LEDGER, "people"}
-    mirror_world.td.create(DATABASE, f"pinterest_people_{audience_id}1_0ld", [{"email": "a@b.cc"}])
-    assert len(mirror_world.tables()) == 6
+    kinds = ("changes", "digests", "suppress", "consent")
+    ours = {f"pinterest_{kind}_{audience_id}_0123abcd_4567cdef" for kind in kinds}
+    ends = ("", "_crm", "1_0123abcd_4567cdef", "_0123abcd_vip_2026")
+    others = {f"pinterest_digests_{audience_id}{end}" for end in ends} | {"pinterest_digests_new_customers"}
+    for name in ours | others:
+        mirror_world.td.create(DATABASE, name, [{"email": "a@b.cc"}])
+    assert ours < mirror_world.tables()
     assert mirror_world.run(1).succeeded
-    assert stays == mirror_world.tables()
+    assert others | {LEDGER, "people"} == mirror_world.tables()

@@ -151,7 +151,9 @@ class Mirror(MembersAction):
         target, create_list = self._plan_list(self._new_name, PreparedRecords())
         create_list.run()
         wait_for_consistency(self._api.client)
-        self._audience = self._create_audience_with_list(target)
+        self._audience = self._create_audience_with_list(target, may_switch=False)
+        if get_list_id(self._audience) != target.id:  # another run of this session fills it
+            raise AudienceError(self._describe_conflict(self._audience))
         self._mirror.ledger.audience_id = self._audience.id
 
     def _describe_conflict(self, audience: Audience) -> str:
