@@ -354,6 +354,7 @@ def test_export_with_write_creates_a_workflow_that_runs(
         ("create_new_audience", {"audience_name": "New", "expected_audience_name": "New"}, {}),
         ("clear_current_audience", {}, {"expected_audience_name": "Shoppers"}),
         ("delete_current_audience", {"even_if_used": True}, {"expected_audience_name": "Shoppers"}),
+        ("delete_current_audience", {"tab in name": True}, {}),
     ],
 )
 def test_written_workflow_has_the_settings_of_the_command_and_the_name_of_its_audience(
@@ -367,8 +368,9 @@ def test_written_workflow_has_the_settings_of_the_command_and_the_name_of_its_au
 ) -> None:
     services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
     settings: dict[str, Any] = {"action": action, "ad_account_id": AD_ACCOUNT_ID, **others}
+    name = "Tab\tname" if settings.pop("tab in name", False) else "Shoppers"  # no setting can have the first
     if "audience_name" not in others:
-        settings["audience_id"] = services.audience(members=people(2))
+        settings["audience_id"] = services.audience(members=people(2), name=name)
     task: dict[str, Any] = {"result_settings": settings}
     if not action.startswith(("clear", "delete")):
         task |= {"query": "SELECT email FROM people", "database": DATABASE}
