@@ -184,8 +184,7 @@ class _FilteredRowReader(RowReader):
     ) -> None:
         """Remove identifiers from people's rows, store the rows that are left, and set the people's `outcomes`.
 
-        `identifiers_by_person`: the identifiers to remove, by the person's index. `rows`: tuples of a person's index,
-        the number of the row's `RecordLayout`, and the row. `outcomes`: see `_decide_outcome`, by the person's index.
+        `rows`: tuples of a person's index, the number of the row's `RecordLayout`, and the row.
         """
         by_person: defaultdict[int, _Rows] = defaultdict(list)
         for person, layout, row in rows:
@@ -232,6 +231,7 @@ def _strip_person(rows: _Rows, to_strip: _ToStrip) -> tuple[int, _Rows]:
     if not left:
         return 1 + WITHHELD.index(SUPPRESSED if SUPPRESSED in to_strip.values() else CONTROL), []
     identifiers = {(number, row): {*RecordLayout(number).compute_comparable_digests(row)} for number, row in left}
-    # A row that lost a key may be part of another one.
-    largest = sorted(row for row in left if not any(identifiers[row] < other for other in identifiers.values()))
+    # A row that lost a key may be part of another one. The lowest is first; before external ids alone is a sort key.
+    largest = [row for row in left if not any(identifiers[row] < other for other in identifiers.values())]
+    largest.sort(key=lambda of_row: of_row[1][0 if RecordLayout(of_row[0]).hashed_keys else DIGEST_BYTES :])
     return DONE, [largest[0], *((number | EXTRA_COMBINATION, row) for number, row in largest[1:])]

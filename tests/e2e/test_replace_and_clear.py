@@ -179,6 +179,12 @@ class TestClear:
         assert digests(5) == services.pinterest.members(before)
         assert [] == services.td.requests
 
+    def test_clear_works_for_a_name_with_half_an_emoji(self, services: Services) -> None:
+        services.pinterest.switches.records_required = True
+        audience_id = services.audience(people(5), name="Shop \ud83d")
+        services.export({"action": CLEAR, "audience_id": audience_id})
+        assert is_cleared(services, audience_id)
+
     @pytest.mark.parametrize("session_time", [SESSION, NEXT_DAY], ids=["the same session", "another session"])
     def test_clear_of_a_cleared_audience_writes_nothing(self, services: Services, session_time: str) -> None:
         audience_id = services.audience(people(5))

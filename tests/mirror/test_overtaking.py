@@ -129,6 +129,7 @@ def test_overtaken_replace_is_followed_by_a_replace(mirror_world: World, audienc
     with run_at_write(number, second):
         older = mirror_world.run(1, rebuild=True)
     assert not older.succeeded, number
+    assert '"members": null' in older.output
     check_later_days(mirror_world, audience_id)
 
 

@@ -20,7 +20,10 @@ from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.stats import LISTS
 
 # The settings by which the rows of an export are judged.
-_OF_ROWS = ("columns", "records", "default_country", "expect_values", "control")
+_OF_ROWS = (
+    *("columns", "records", "default_country", "expect_values", "control"),
+    *("ignore_invalid_records", "ignore_error", "allow_empty", "max_invalid_ratio", "min_records"),
+)
 # The sign of each status, its replacement on a terminal that has only ASCII, and its style.
 _SIGNS = {OK: ("✓", "ok", "green"), WARNING: ("!", "!", "yellow"), ERROR: ("✗", "x", "bold red")}
 
