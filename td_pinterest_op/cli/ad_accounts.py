@@ -6,6 +6,7 @@ from typing import Any
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.pinterest.api import Api, to_text
+from td_pinterest_op.redaction.secret import escape
 
 # Roles that may change customer lists and audiences.
 WRITER_ROLES = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
@@ -34,7 +35,7 @@ class AdAccount:
     @property
     def label(self) -> str:
         """The ad account's id and name, for messages."""
-        return f'{self.id} "{self.name}"'
+        return f'{self.id} "{escape(self.name)}"'
 
     @property
     def may_write(self) -> bool | None:

@@ -7,7 +7,7 @@ import io
 import json
 import signal
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,7 +20,7 @@ from td_pinterest_op.audiences.actions import find_action
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, find_credentials
 from td_pinterest_op.cli.csv_rows import CsvOptions, open_csv_rows
-from td_pinterest_op.cli.jobs import build_answers
+from td_pinterest_op.cli.jobs import build_answers, is_writable_name
 from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.cli.project_folder import create_project_folder, print_next_commands
 from td_pinterest_op.errors import StoppedError
@@ -82,10 +82,9 @@ def export(
     /,
     settings: Path,
     dry_run: bool,
-    columns: tuple[str, ...],
     project_folder: Path | None,
     **source: Any,
-) -> None:
+) -> int:
     """Run an export of a job, a query or a CSV file once, from this terminal.
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
@@ -95,17 +94,18 @@ def export(
     """
     credentials = find_credentials(common.env_file)
     file_settings, file_params = files.read_task_file(settings)
-    raw = complete_settings(file_settings, credentials, common) | ({"dry_run": True} if dry_run else {})
+    of_workflow = complete_settings(file_settings, credentials, common)
+    raw = of_workflow | ({"dry_run": True} if dry_run else {})
     action = find_action(raw)
     reads_rows = action is None or action.reads_rows
     _require_one_source(source, file_params, reads_rows=reads_rows)
     params = _merge_params(file_params, source)
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
-    answers = build_answers(raw, params) if project_folder else None
+    answers = build_answers(of_workflow, params) if project_folder else None
     asks_warehouse = reads_rows and (not source["csv_file"] or any(name in params for name in LISTS))
     credentials.require_variables(*PINTEREST_SECRETS, *(["TD_API_KEY"] if asks_warehouse else []))
     common.print_note(f"Credentials: {credentials.describe_sources()}")
-    with _open_csv_file(source["csv_file"], raw, columns, common.print_note) as rows:
+    with _open_csv_file(source["csv_file"], raw, source["columns"], common.print_note) as rows:
         task = credentials.build_task(
             session=_make_session_key(raw, params, source["csv_file"]), result_settings=raw, **params
         )
@@ -114,9 +114,14 @@ def export(
         screen.print_json(statistics)
     else:
         _print_statistics(statistics)
-    if project_folder and answers:
-        create_project_folder(project_folder, answers, common)
-        print_next_commands(project_folder, answers, common)
+    if project_folder is None or answers is None:
+        return 0
+    name = statistics["audience_name"] or ""
+    audiences = [(audience_id, name if is_writable_name(name) else "") for audience_id, _ in answers.audiences]
+    answers = replace(answers, audiences=audiences)
+    is_right = create_project_folder(project_folder, answers, common)
+    print_next_commands(project_folder, answers, common)
+    return 0 if is_right else 1
 
 
 def run_export_task(
@@ -160,17 +165,23 @@ def _merge_params(file_params: Mapping[str, object], source: Mapping[str, Any]) 
 
 
 def _require_one_source(source: Mapping[str, Any], file_params: Mapping[str, object], *, reads_rows: bool) -> None:
-    """Raise click.UsageError unless one source of rows is given, or none for an action that reads no rows."""
-    known = {name for name in source if source[name]} | file_params.keys()
+    """Raise click.UsageError unless one source of rows is given, or none for an action that reads no rows.
+
+    An option that would be ignored is an error too.
+    """
     named = [option for option in _SOURCES if source[option]]
+    known = {name for name in source if source[name]} | (file_params.keys() - (_SOURCES if named else ()))
     if len(named) > 1 or (reads_rows and known.isdisjoint(_SOURCES)):
         raise click.UsageError("give exactly one of --job ID, --query FILE --database DB, or --csv FILE")
     if not reads_rows and named:
         raise click.UsageError("the action in the settings reads no rows: leave out --job, --query and --csv")
     if source["query"] and "database" not in known:
         raise click.UsageError("--query and --database must be given together")
-    if source["database"] and known.isdisjoint(("query", *LISTS)):
-        raise click.UsageError("--database is used only with --query, --suppress or --consent: leave it out")
+    for name in ("database", "engine"):
+        if source[name] and known.isdisjoint(("query", *LISTS)):
+            raise click.UsageError(f"--{name} is used only with --query, --suppress or --consent: leave it out")
+    if source["columns"] and not source["csv_file"]:
+        raise click.UsageError("--column is used only with --csv: leave it out, and name the columns in the query")
 
 
 def build_query_params(source: Mapping[str, Any]) -> dict[str, object]:

@@ -1,9 +1,10 @@
 """`td-pinterest init`: a project folder for one job, made by asking."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -18,7 +19,7 @@ from td_pinterest_op.cli.connection import (
     require_id,
 )
 from td_pinterest_op.cli.export import run_export_task
-from td_pinterest_op.cli.jobs import JOBS, ProjectAnswers, WorkflowKind
+from td_pinterest_op.cli.jobs import JOBS, ProjectAnswers, WorkflowKind, is_writable_name
 from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import find_export_settings
 from td_pinterest_op.cli.options import CommonOptions
@@ -36,6 +37,7 @@ Examples:
   td-pinterest init build/audiences
   td-pinterest init build/audiences --job mirror --audience 2542620905475 --database shop --query people.sql --yes
 """
+_T = TypeVar("_T")
 _SHOWN = 20
 _SECRETS = frozenset(key.name for key in CREDENTIALS)
 
@@ -132,16 +134,29 @@ class _Questions:
             )
 
     def get_answer(
-        self, question: str, option_value: str | None, *, option: str = "", default: str | None = None
-    ) -> str:
-        """Return the option's value, else the user's answer, else the default. Raises click.UsageError without any."""
-        if option_value is not None:
-            return option_value.strip()
-        if self._asks:
-            return str(click.prompt(question, default=default, err=True, show_default=bool(default))).strip()
-        if default is None:
-            raise click.UsageError(f"{question}: give {option}")
-        return default
+        self,
+        question: str,
+        option_value: str | None,
+        read: Callable[[str], _T],
+        *,
+        option: str = "",
+        default: str | None = None,
+    ) -> _T:
+        """Return what `read` makes of the option's value, else of the user's answer, else of the default.
+
+        A user's wrong answer is asked again. Raises click.UsageError without any answer, and the errors of `read`
+        (click.UsageError and SettingsError for a wrong answer) if it is not the user's.
+        """
+        if option_value is not None or not self._asks:
+            if (text := default if option_value is None else option_value) is None:
+                raise click.UsageError(f"{question}: give {option}")
+            return read(text.strip())
+        while True:
+            text = click.prompt(question, default=default, err=True, show_default=bool(default))
+            try:
+                return read(text.strip())
+            except (click.UsageError, SettingsError) as error:
+                screen.print_note(error.message if isinstance(error, click.UsageError) else str(error))
 
     def ask_yes_no(self, question: str) -> bool:
         """Return the user's answer to a yes-or-no question, or False if no questions are asked."""
@@ -167,21 +182,25 @@ def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], servic
     audiences, new_name = _ask_audiences(questions, job, options["audiences"], api)
     database = query = suppress = consent = ""
     if job.query or job.takes_lists:
-        database = _require_database(
-            questions.get_answer("Database of the query", options["database"], option="--database")
+        database = questions.get_answer(
+            "Database of the query", options["database"], _require_database, option="--database"
         )
     if job.query:
-        query = _read_sql_answer(
-            questions.get_answer("Query (SQL, or a file)", options["query"], option="--query"), "--query"
-        )
+        read = partial(_read_sql_answer, option="--query")
+        query = questions.get_answer("Query (SQL, or a file)", options["query"], read, option="--query")
     if job.takes_lists:
         optional = "SQL or a file; press Enter for none"
-        suppress = questions.get_answer(f"People who must not be sent ({optional})", options["suppress"], default="")
-        consent = questions.get_answer(f"The only people who may be sent ({optional})", options["consent"], default="")
+        suppress, consent = (
+            questions.get_answer(
+                f"{text} ({optional})", options[name], partial(_read_sql_answer, option=f"--{name}"), default=""
+            )
+            for name, text in (
+                ("suppress", "People who must not be sent"),
+                ("consent", "The only people who may be sent"),
+            )
+        )
     question = "Who is notified of a failure (mail:ADDRESS, slack; press Enter for the log alone)"
-    alert = questions.get_answer(question, options["alert"], default="")
-    if alert and alert != "slack" and not (alert.startswith("mail:") and "@" in alert):
-        raise click.UsageError("--alert must be mail:ADDRESS or slack")
+    alert = questions.get_answer(question, options["alert"], _require_alert, default="")
     return ProjectAnswers(
         job=job,
         ad_account_id=account,
@@ -189,8 +208,8 @@ def _ask_all_questions(questions: _Questions, options: Mapping[str, Any], servic
         new_name=new_name,
         database=database,
         query=query,
-        suppress=_read_sql_answer(suppress, "--suppress"),
-        consent=_read_sql_answer(consent, "--consent"),
+        suppress=suppress,
+        consent=consent,
         alert=alert,
     )
 
@@ -216,14 +235,30 @@ def _require_database(name: str) -> str:
         raise click.UsageError(f"--database: {error.problems[0].text}") from None
 
 
+def _require_alert(text: str) -> str:
+    """Return the answer about alerts unchanged. Raises click.UsageError if it names no alert that a folder has."""
+    if text and text != "slack" and not (text.startswith("mail:") and "@" in text):
+        raise click.UsageError("--alert must be mail:ADDRESS or slack")
+    if "${" in text:
+        raise click.UsageError("--alert contains a template, which digdag would fill in: give the address itself")
+    return text
+
+
+def _require_name(text: str) -> str:
+    """Return the name of a new audience unchanged. Raises click.UsageError if a workflow cannot contain it."""
+    if not is_writable_name(text):
+        raise click.UsageError("--audience: the name of the new audience must be one line of text without a template")
+    return text
+
+
 def _ask_ad_account(questions: _Questions, option_value: str | None, services: Services | None) -> str:
     """Return the ad account's id from the option, or else from the user, who is shown the known ad accounts."""
     accounts = [*list_ad_accounts(services.pinterest)] if services and not option_value else []
     for account in accounts[:_SHOWN]:
         screen.print_note(f"  {account.label}")
     only = accounts[0].id if len(accounts) == 1 else None
-    account_id = questions.get_answer("Ad account (its id)", option_value, option="--ad-account", default=only)
-    return require_id(account_id, "--ad-account")
+    read = partial(require_id, option="--ad-account")
+    return questions.get_answer("Ad account (its id)", option_value, read, option="--ad-account", default=only)
 
 
 def _ask_audiences(
@@ -231,9 +266,8 @@ def _ask_audiences(
 ) -> tuple[Sequence[tuple[str, str]], str]:
     """Return pairs of id and name of the existing audiences to export to, and the name of an audience to create."""
     if job.creates_audience:
-        return (), questions.get_answer(
-            "Name of the new audience", next(iter(option_values), None), option="--audience"
-        )
+        name = next(iter(option_values), None)
+        return (), questions.get_answer("Name of the new audience", name, _require_name, option="--audience")
     if not job.ids and not job.has_several_audiences:
         return (), ""
     known = {str(row["id"]): str(row.get("name") or "") for row in api.list_entities("audiences")} if api else None
@@ -242,15 +276,21 @@ def _ask_audiences(
             screen.print_note(f"  {audience_id:20}{escape(name)}")
     several = job.has_several_audiences
     question = "Audiences (ids, separated by commas)" if several else "Audience (its id, or its name)"
-    while True:
-        text = questions.get_answer(question, ",".join(option_values) or None, option="--audience")
-        try:
-            found = [_find_audience(each.strip(), known) for each in (text.split(",") if several else [text])]
-            return [*dict.fromkeys(found)], ""
-        except click.UsageError as error:
-            if option_values:
-                raise
-            screen.print_note(error.message)
+    read = partial(_find_audiences, job=job, known=known)
+    return questions.get_answer(question, ",".join(option_values) or None, read, option="--audience"), ""
+
+
+def _find_audiences(text: str, job: WorkflowKind, known: Mapping[str, str] | None) -> Sequence[tuple[str, str]]:
+    """Return id and name of each audience that an answer names, once each. Raises click.UsageError for a wrong one."""
+    texts = text.split(",") if job.has_several_audiences else [text]
+    found = [*dict.fromkeys(_find_audience(each.strip(), known) for each in texts)]
+    for audience_id, name in found:
+        if job.checks_name and name and not is_writable_name(name):
+            raise click.UsageError(
+                f'a workflow cannot check the name of audience {audience_id}, "{escape(name)}": remove control '
+                "characters, templates and surrounding spaces from it, in Pinterest"
+            )
+    return found
 
 
 def _find_audience(text: str, known: Mapping[str, str] | None) -> tuple[str, str]:

@@ -1,12 +1,15 @@
 """The jobs of `td-pinterest init`: what each workflow does, and the answers that fill in its folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import click
 
 from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Mirror, Remove, Replace, find_action
 from td_pinterest_op.settings.table import CREDENTIALS, ActionSpec
+from td_pinterest_op.settings.types import TEXT, WrongValueError
+from td_pinterest_op.stats import LISTS
+from td_pinterest_op.workflow.task import read_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,11 @@ class WorkflowKind:
     def creates_audience(self) -> bool:
         """Whether the kind's workflows create an audience."""
         return self.action is Create.action
+
+    @property
+    def checks_name(self) -> bool:
+        """Whether the workflow stops unless the audience has the name in `config/pinterest.yml`."""
+        return len(self.ids) > 1
 
     @property
     def has_known_settings(self) -> bool:
@@ -88,41 +96,54 @@ class ProjectAnswers:
     suppress: str = ""
     consent: str = ""
     alert: str = ""  # `mail:ADDRESS`, `slack`, or "" for no alert
-    settings: Mapping[str, object] = field(default_factory=dict)  # further settings of the export
+    engine: str = ""  # of the queries; "" for the default
+    settings: Mapping[str, object] | None = None  # the export's other settings; None: those of the template
 
 
-# Settings of an export that a folder has in another form than as lines of the task.
-_ELSEWHERE = frozenset(
-    {"type", "ad_account_id", "audience_type", "action", "audience_name", "dry_run", "expected_audience_name"}
-)
+def is_writable_name(name: str) -> bool:
+    """Whether a workflow can contain and compare an audience's name: one line, no template, no spaces at its ends."""
+    try:
+        return TEXT.read(name, repr) == name and "${" not in name
+    except WrongValueError:
+        return False
+
+
+# Settings that the template's task has anyway.
+_IN_TEMPLATE = frozenset({"type", "ad_account_id", "audience_type", "action"})
 
 
 def build_answers(settings: Mapping[str, object], params: Mapping[str, object]) -> ProjectAnswers:
     """Return the answers to the questions of `init` that make it write a workflow with these settings and parameters.
 
-    Raises click.UsageError for an export that no workflow can repeat.
+    The audience's name is "": the export finds it. Raises click.UsageError for an export that no workflow can repeat.
     """
     action = find_action(settings)
     job = next((each for each in JOBS.values() if action and each.action is action), None)
-    if job is None:
+    if job is None or action is None:
         raise click.UsageError(
             "--write: none of the shipped workflows runs the action in the settings; leave out --write"
         )
     if job.query and "query" not in params:
         raise click.UsageError("--write needs --query, because a workflow reads people from a query")
-    others = {
-        name: value for name, value in settings.items() if name not in _ELSEWHERE and not name.startswith("audience_id")
-    }
-    if secret := next((key.name for key in CREDENTIALS if key.name in others), None):
+    if secret := next((key.name for key in CREDENTIALS if key.name in settings), None):
         raise click.UsageError(
             f"--write: {secret} is a secret: remove it from the settings; `td-pinterest authorize` stores it"
         )
-    ids = [str(value) for name, value in settings.items() if name.startswith("audience_id") and value]
+    if template := next((name for name, value in {**settings, **params}.items() if "${" in str(value)), None):
+        raise click.UsageError(f"--write: {template} contains a template, which digdag would fill in: remove it")
+    audience_id = str((settings.get(str(action.audience_id)) or settings.get("audience_id") or "") if job.ids else "")
+    elsewhere = set() if action.finds_by_name else {"audience_name"}
+    elsewhere |= {"expected_audience_name"} if audience_id and job.checks_name else set()
     return ProjectAnswers(
         job=job,
         ad_account_id=str(settings.get("ad_account_id") or ""),
-        audiences=[(each, str(settings.get("expected_audience_name") or "")) for each in ids[:1]],
+        audiences=[(audience_id, "")] if audience_id else [],
         new_name=str(settings.get("audience_name") or ""),
-        settings=others,
-        **{name: str(params.get(name) or "") for name in ("database", "query", "suppress", "consent")},
+        settings={
+            name: value
+            for name, value in settings.items()
+            if name not in _IN_TEMPLATE | elsewhere and not name.startswith("audience_id")
+        },
+        **{name: str(params.get(name) or "") for name in ("database", "engine")},
+        **{name: read_sql(str(params[name]), key=name) for name in ("query", *LISTS) if name in params},
     )

@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ import click
 from td_pinterest_op.audiences.actions import Add
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.check import check_file
-from td_pinterest_op.cli.jobs import ProjectAnswers
+from td_pinterest_op.cli.jobs import ProjectAnswers, is_writable_name
 from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import find_export_settings
 from td_pinterest_op.cli.options import CommonOptions
@@ -37,6 +38,7 @@ _LINE = re.compile(
     r"""(?P<indent>\s*)(?P<key>[\w.]+):(?P<value>\s+("[^"]*"|'[^']*'|[^#\n]*?))?(?P<end>\s*(?:\s#.*)?)"""
 )
 _TASK = re.compile(r"^( +)py>: td_pinterest_op\.(?:export|activation|many\.Many\.export)\b.*\n", re.MULTILINE)
+_SETTING = re.compile(r"^    (?P<name>\w+): .*\n", re.MULTILINE)
 _LISTS = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
 
 
@@ -51,8 +53,10 @@ def create_project_folder(folder: Path, answers: ProjectAnswers, common: CommonO
     findings = check_file(folder / answers.job.workflow)
     for finding in findings:
         screen.print_note(str(finding))
-    common.print_note(f"{folder} contains {answers.job.workflow} and everything that it needs")
-    return not any(finding.level == "error" for finding in findings)
+    is_right = not any(finding.level == "error" for finding in findings)
+    text = "and everything that it needs" if is_right else "but it would fail: correct what is named above"
+    common.print_note(f"{folder} contains {answers.job.workflow}{'' if is_right else ','} {text}")
+    return is_right
 
 
 def print_next_commands(folder: Path, answers: ProjectAnswers, common: CommonOptions) -> None:
@@ -167,7 +171,7 @@ def _fill_ids(text: str, template: str, *, answers: ProjectAnswers) -> str:
         values["audience_name",] = answers.new_name
     elif keys and answers.audiences:
         values[keys], name = answers.audiences[0]
-        if len(keys) > 1 and name:
+        if answers.job.checks_name and (name or answers.settings is not None):
             values[keys[0], "audience_name"] = name
     for key, value in values.items():
         text = _fill_value(text, template, keys=key, value=value)
@@ -177,12 +181,16 @@ def _fill_ids(text: str, template: str, *, answers: ProjectAnswers) -> str:
 def _fill_audience_list(template: str, *, answers: ProjectAnswers) -> str:
     """Return the text of config/audiences.yml with an entry for each audience in the answers."""
     comments = "".join(line for line in template.splitlines(keepends=True) if line.startswith("#"))
-    entries = [
-        f"  - name: {_quote_yaml(name)}\n    ad_account_id: {_quote_yaml(answers.ad_account_id)}\n"
-        f"    audience_id: {_quote_yaml(audience_id)}\n    action: {Add.action.name}\n"
-        f"    query: queries/people.sql\n"
-        for audience_id, name in answers.audiences
-    ]
+    counts = Counter(name for _, name in answers.audiences)
+    entries = []
+    for audience_id, name in answers.audiences:
+        is_good = is_writable_name(name) and counts[name] == 1
+        entries.append(
+            f"  - name: {_quote_yaml(name if is_good else f'audience {audience_id}')}\n"
+            f"    ad_account_id: {_quote_yaml(answers.ad_account_id)}\n"
+            f"    audience_id: {_quote_yaml(audience_id)}\n    action: {Add.action.name}\n"
+            f"    query: queries/people.sql\n"
+        )
     return f"{comments}audiences:\n{''.join(entries)}"
 
 
@@ -192,26 +200,34 @@ def _fill_task(template: str, *, answers: ProjectAnswers) -> str:
     if lines:
         # The template shows them in comments.
         text = re.sub(r"^ *# *(?:suppress|consent): queries/.*\n", "", text, flags=re.MULTILINE)
-        if not re.search(r"^ +database:", text, re.MULTILINE):
-            lines.insert(0, "database: ${td.database}")
-        text = _TASK.sub(lambda match: match[0] + "".join(f"{match[1]}{line}\n" for line in lines), text, count=1)
-    for name, value in answers.settings.items():
-        text = _fill_setting(text, name, value)
-    return text
+    if answers.settings is not None:
+        # As the command did: the export issues the query, and has no setting that the command had not.
+        text, is_moved = re.subn(r"^\+query:\n  td>:.*\n\n", "", text, flags=re.MULTILINE)
+        lines = [f"query: queries/{answers.job.query}"] * is_moved + lines
+        lines += [f"engine: {_quote_yaml(answers.engine)}"] * bool(answers.engine)
+        text = _fill_settings(text, answers.settings, answers)
+    if lines and not re.search(r"^ +database:", text, re.MULTILINE):
+        lines.insert(0, "database: ${td.database}")
+    return _TASK.sub(lambda match: match[0] + "".join(f"{match[1]}{line}\n" for line in lines), text, count=1)
 
 
-def _fill_setting(text: str, name: str, value: object) -> str:
-    """Return the workflow's text with a setting added to `result_settings`, or replaced there."""
-    line = f"    {name}: {json.dumps(value, ensure_ascii=False)}\n"
-    text = re.sub(rf"^    {re.escape(name)}:.*\n", "", text, flags=re.MULTILINE)
-    return re.sub(r"^    audience_type:.*\n", lambda match: match[0] + line, text, count=1, flags=re.MULTILINE)
+def _fill_settings(text: str, settings: Mapping[str, object], answers: ProjectAnswers) -> str:
+    """Return the workflow's text with `settings` in `result_settings`, in place of the template's own values."""
+    kept = {"type", "ad_account_id", "audience_type", "action", "audience_name", "history"} - settings.keys()
+    if any(name for _, name in answers.audiences):
+        kept.add("expected_audience_name")
+    if answers.audiences and answers.job.action:
+        kept.add(str(answers.job.action.audience_id))
+    text = _SETTING.sub(lambda match: match[0] if match["name"] in kept else "", text)
+    lines = "".join(f"    {name}: {_quote_yaml(value)}\n" for name, value in settings.items())
+    return re.sub(r"^    audience_type:.*\n", lambda match: match[0] + lines, text, count=1, flags=re.MULTILINE)
 
 
 def _fill_alert(template: str, *, alert: str) -> str:
     """Return the text of config/failed.yml with the task for a mail or Slack alert uncommented."""
     kind, _, address = alert.partition(":")
     text = "".join(_uncomment_block(template.splitlines(keepends=True), f"# +{kind}:"))
-    return text.replace("[you@example.com]", json.dumps([address])) if address else text
+    return text.replace("[you@example.com]", _quote_yaml([address])) if address else text
 
 
 def _uncomment_block(lines: Sequence[str], first: str) -> Iterator[str]:
@@ -249,8 +265,9 @@ def _find_yaml_line(text: str, keys: Sequence[str]) -> tuple[int, re.Match[str]]
     )
 
 
-def _quote_yaml(value: str) -> str:
-    """Return a value as a YAML string in double quotes. Raises SettingsError for a digdag template."""
-    if "${" in value:
-        raise SettingsError(f"{sanitize(value)} contains a template, which digdag would fill in: leave it out")
-    return json.dumps(value, ensure_ascii=False)
+def _quote_yaml(value: object) -> str:
+    """Return a value as YAML on one line, strings in double quotes. Raises SettingsError for a digdag template."""
+    if "${" in str(value):
+        raise SettingsError(f"{sanitize(str(value))} contains a template, which digdag would fill in: leave it out")
+    # YAML allows only some of the other characters.
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in json.dumps(value, ensure_ascii=False))

@@ -191,9 +191,13 @@ def format_cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, str):
-        # Names come from Pinterest: a control character in one must not reach the terminal.
-        return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in value)
+        return replace_unprintable(value)
     return ", ".join(map(format_cell, value)) if isinstance(value, list) else str(value)
+
+
+def replace_unprintable(text: str) -> str:
+    """Return a text of others, such as an audience's name, without characters that would control the terminal."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _print_wrapped(out: Console, text: str | Text, indent: int) -> None:

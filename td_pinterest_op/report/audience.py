@@ -36,7 +36,7 @@ def build_audience_reports(entries: Sequence[Entry], *, audience_id: str | None 
     last = list({(entry.kind, entry.key, entry.get_text("audience_id")): entry for entry in entries}.values())
     ids = [*dict.fromkeys(entry.get_text("audience_id") for entry in last if entry.get_text("audience_id"))]
     if audience_id is not None and audience_id not in ids:
-        advice = f"choose one of {', '.join(ids)}" if ids else "run its export workflow first"
+        advice = f"choose one of {', '.join(ids[:9])}{' …' * bool(ids[9:])}" if ids else "run its export workflow first"
         raise SettingsError(f"the history has no rows of audience {audience_id}: {advice}")
     if audience_id is None and len(ids) < 2:
         reports = [_build_report("".join(ids), last)]

@@ -1,7 +1,7 @@
 """The result of one check of the doctor, and what all checks share."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +44,7 @@ class DoctorContext:
     settings: Mapping[str, object] | None  # of the file of --settings
     params: Mapping[str, Any]  # of the checked task
     workflow: Path | None
+    unchecked: Sequence[str] = ()  # the parameters in the file of --settings that no check uses
     history: tuple[str | None, object] = (None, None)  # the database and the table of the run history
     account: AdAccount = field(init=False)  # the ad account, once its check has found it
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # closes what was opened

@@ -97,6 +97,12 @@ def _check_settings(context: DoctorContext) -> CheckResult:
     return CheckResult(OK, "the file of --settings has no problems")
 
 
+def _name_unchecked_parameters(context: DoctorContext) -> CheckResult:
+    """Return the result that names what is in the file of --settings and is not checked."""
+    names = " and ".join(context.unchecked)
+    return skip_check(f"{names} in the file of --settings", "`td-pinterest export --settings FILE --dry-run` runs them")
+
+
 def _check_workflow(context: DoctorContext) -> CheckResult | None:
     """Return the most severe finding of `td-pinterest check` about the workflow, or None if no workflow is named."""
     path = context.workflow
@@ -123,6 +129,7 @@ CHECKS = (
     CheckSpec("role", lambda context: pinterest_checks.judge_role(context.account), ("ad_account",)),
     CheckSpec("audience", pinterest_checks.check_audience, ("ad_account",)),
     CheckSpec("settings", _check_settings, ("credentials",), lambda context: context.settings is not None),
+    CheckSpec("task", _name_unchecked_parameters, applies=lambda context: bool(context.unchecked)),
     CheckSpec("treasure_data", treasure_data_checks.check_api_key, ("endpoints",)),
     CheckSpec("history", treasure_data_checks.check_history, ("treasure_data",)),
     CheckSpec(

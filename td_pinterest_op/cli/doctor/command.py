@@ -17,6 +17,7 @@ from td_pinterest_op.cli.export import build_query_params, complete_settings
 from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import find_export_settings, find_history
 from td_pinterest_op.cli.options import FILE, CommonOptions
+from td_pinterest_op.stats import LISTS
 
 # The settings by which the rows of an export are judged.
 _OF_ROWS = (
@@ -67,6 +68,7 @@ def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path 
         settings=None if file_settings is None else complete_settings(file_settings, credentials, common),
         params=rows and {**rows, "result_settings": settings},
         workflow=workflow,
+        unchecked=[name for name in params if name in LISTS or (name in ("query", "job_id") and not rows)],
         history=history,
     )
     checks: dict[str, CheckResult] = {}
@@ -114,7 +116,8 @@ def _print_summary(checks: Mapping[str, CheckResult], *, as_json: bool) -> int:
         screen.print_json({"ok": is_ok, "checks": [{"name": name, **asdict(check)} for name, check in checks.items()]})
     else:
         wrong = {name for name, check in checks.items() if check.status == ERROR}
-        ending = "Everything that an export needs is in place." if is_ok else "An export would fail."
+        whole = "Everything that was checked" if "task" in checks else "Everything that an export needs"
+        ending = f"{whole} is in place." if is_ok else "An export would fail."
         ending = "An export would run, but would leave no row in the history." if wrong == {"history"} else ending
         screen.print_line(f"\n{ending} {counts[OK]} passed, {counts[WARNING]} with a warning, {counts[ERROR]} failed")
         if is_ok and not Path("rehearsal.json").exists():

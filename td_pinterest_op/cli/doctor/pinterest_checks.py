@@ -8,6 +8,7 @@ from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, Do
 from td_pinterest_op.http.retry import read_server_time
 from td_pinterest_op.pinterest.oauth import describe_missing_scopes
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
+from td_pinterest_op.redaction.secret import escape
 from td_pinterest_op.runtime.clock import DAY, SYSTEM
 from td_pinterest_op.stats import Condition, classify_status, format_count
 
@@ -100,9 +101,8 @@ def check_audience(context: DoctorContext) -> CheckResult:
         return skip_check("no audience is named", advice)
     audience = Audiences(context.services.build_pinterest_api(context.account.id)).find_usable(audience_id)
     size = "unknown" if audience.size is None else f"{audience.size:,}"
-    message = (
-        f'{audience.id} "{audience.name}": {audience.status}, size {size}, customer list {audience.customer_list_id}'
-    )
+    label = f'{audience.id} "{escape(audience.name)}"'
+    message = f"{label}: {audience.status}, size {size}, customer list {audience.customer_list_id}"
     condition = classify_status(audience.status)
     if condition is Condition.TOO_SMALL:
         return CheckResult(WARNING, message, "ads need at least 100 matched people: export more people")

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from td_pinterest_op.cli.screen import replace_unprintable
 from td_pinterest_op.settings.structures import read_scalar
 
 # Blocks that hold tasks, besides the names that begin with +.
@@ -98,7 +99,8 @@ class DigFile:
 
     def _add_finding(self, at: Value, code: str, message: str, *, level: str) -> None:
         """Add a finding with these texts at the line of the value `at`, unless the same finding exists already."""
-        finding = Finding(path=at.path, line=at.line, code=code, message=" ".join(message.split()), level=level)
+        text = replace_unprintable(" ".join(message.split()))
+        finding = Finding(path=at.path, line=at.line, code=code, message=text, level=level)
         if finding not in self.findings:
             self.findings.append(finding)
 

@@ -203,6 +203,12 @@ def test_a_planted_fault_is_reported_with_its_cure_and_no_other_check_fails(
     assert int(status == "error") == ran.code
 
 
+def test_doctor_prints_an_audience_name_without_its_control_characters(at_terminal: Terminal, scene: Scene) -> None:
+    name = "Sh\x1b[31mop\u202e\nper"
+    ran = at_terminal("doctor", "--audience", scene.services.audience(people(200), name=name))
+    assert '"Sh\\x1b[31mop\\u202e\\nper": READY' in ran.out
+
+
 @pytest.mark.parametrize(
     ("place", "advice"),
     [
@@ -385,6 +391,30 @@ def test_doctor_checks_the_settings_of_a_file_as_an_export_does(
             ran.code,
             "rows" not in checks or is_skipped(checks["rows"]),
         )
+
+
+@pytest.mark.parametrize(
+    ("siblings", "has_rows", "expected"),
+    [
+        ("", False, ""),
+        ("database: shop\n", False, ""),
+        ("query: SELECT 1\ndatabase: shop\n", True, ""),
+        ("job_id: 1\n", False, "not checked: job_id in the file of --settings"),
+        ("query: a.sql\nsuppress: b.sql\n", False, "not checked: query and suppress in the file of --settings"),
+        ("query: a.sql\nconsent: b.sql\n", True, "not checked: consent in the file of --settings"),
+    ],
+)
+def test_doctor_names_the_queries_of_a_file_that_it_does_not_check(
+    at_terminal: Terminal, scene: Scene, siblings: str, has_rows: bool, expected: str
+) -> None:
+    file = scene.folder / "export.yml"
+    file.write_text(f"result_settings: {{{_ACTION.strip()}}}\n{siblings}")
+    arguments = ["--settings", file, *(["--job", scene.job] if has_rows else [])]
+    checks = {check["name"]: check for check in json.loads(at_terminal("doctor", "--json", *arguments).out)["checks"]}
+    assert expected == checks.get("task", {"message": ""})["message"]
+    ran = at_terminal("doctor", *arguments)
+    assert (0, not expected) == (ran.code, "Everything that an export needs is in place." in ran.out)
+    assert bool(expected) == ("Everything that was checked is in place." in ran.out)
 
 
 _HISTORY_IN = """\

@@ -304,6 +304,21 @@ def test_two_sources_of_rows_are_wrong_usage_of_export(export: Export, arguments
     assert 2 == export(*arguments).code
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--query", "SELECT email FROM people", "--database", "shop", "--column", "email"], "--column is used only"),
+        (["--csv", "people.csv", "--engine", "hive"], "--engine is used only with --query, --suppress or --consent"),
+        (["--csv", "people.csv", "--database", "shop"], "--database is used only with --query, --suppress or"),
+    ],
+)
+def test_option_that_the_export_would_ignore_is_wrong_usage(
+    export: Export, settings: Path, arguments: list[str], said: str
+) -> None:
+    write_task_file(settings, query="SELECT nothing")  # the options win
+    assert export(*arguments).failed(said, code=2)
+
+
 def test_action_without_rows_rejects_a_source(at_terminal: Terminal, tmp_path: Path, csv_file: Path) -> None:
     file = tmp_path / "clear.yml"
     file.write_text("action: clear_current_audience\n")

@@ -14,11 +14,14 @@ import pytest
 from td_pinterest_op.cli import project_folder, screen
 from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.jobs import JOBS
+from td_pinterest_op.cli.lint import dig_file
+from td_pinterest_op.cli.lint.settings import find_export_settings
 from tests import children, dig
 from tests.campaigns import select_rows
 from tests.dig import warm
 from tests.e2e.project import ROOT, secrets_for
 from tests.emulators.environment import HURRY
+from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 from tests.unit.cli.running import Terminal
 
@@ -85,6 +88,27 @@ def test_init_writes_the_name_of_a_new_audience(init: Init, folder: Path, servic
     assert ["Spring: readers"] == [audience.name for audience in services.pinterest.audiences.values()]
 
 
+def test_audiences_without_a_name_of_their_own_are_named_by_their_id(
+    init: Init, folder: Path, services: Services
+) -> None:
+    ids = [services.audience(name=name) for name in ("Same", "Same", "A\x7fb", "Tab\tname", "Other")]
+    assert 0 == init("--job", "many", *(part for each in ids for part in ("--audience", each)), *OPTIONS).code
+    entries = re.findall(r"- name: (.*)", (folder / "config" / "audiences.yml").read_text())
+    assert [*(f'"audience {each}"' for each in ids[:4]), '"Other"'] == entries
+    run_workflow(folder, "pinterest_many.dig", services)
+    assert [digests(5)] * 5 == [services.pinterest.members_of_audience(each) for each in ids]
+
+
+@pytest.mark.parametrize("name", ["no\u00a0break", "a\u00adb", "tag \U000e0041"])
+def test_name_with_invisible_characters_is_checked_by_the_workflow(
+    init: Init, folder: Path, services: Services, name: str
+) -> None:
+    audience = services.audience(people(2), name=name)
+    assert 0 == init("--job", "clear", "--audience", audience).code
+    run_workflow(folder, "pinterest_clear.dig", services)
+    assert digests(2).isdisjoint(services.pinterest.members_of_audience(audience))
+
+
 def test_several_audiences_become_one_entry_each(init: Init, folder: Path, services: Services) -> None:
     ids = [services.audience(name=name) for name in ("One", "Two")]
     assert 0 == init("--job", "many", "--audience", ids[0], "--audience", "Two", "--audience", "One", *OPTIONS).code
@@ -136,7 +160,13 @@ def test_a_second_call_keeps_files_that_somebody_changed(init: Init, folder: Pat
         (["--job", "remove", "--suppress", "x"], "--suppress has no effect in a workflow to remove people"),
         (["--job", "erase", "--consent", "x"], "--consent has no effect in a workflow to remove opt-outs"),
         (["--job", "erase", "--audience", "x"], "--audience has no effect in a workflow to remove opt-outs"),
-        (["--job", "create", "--audience", "${x}", *OPTIONS], "contains a template"),
+        (["--job", "create", "--audience", "${x}", *OPTIONS], "must be one line of text without a template"),
+        (["--job", "create", "--audience", "a\nb", *OPTIONS], "must be one line of text without a template"),
+        (["--job", "clear", "--audience", "Tab\tname"], "a workflow cannot check the name of audience"),
+        (
+            ["--job", "create", "--audience", "New", *OPTIONS, "--alert", "mail:${secret:td.apikey}@x"],
+            "--alert contains a template",
+        ),
         (
             ["--job", "create", "--audience", "New", *OPTIONS, "--alert", "pager"],
             "--alert must be mail:ADDRESS or slack",
@@ -152,8 +182,8 @@ def test_a_second_call_keeps_files_that_somebody_changed(init: Init, folder: Pat
 def test_a_missing_or_wrong_answer_is_an_error_and_nothing_is_written(
     init: Init, folder: Path, services: Services, arguments: list[str], said: str
 ) -> None:
-    for _ in range(2):
-        services.audience(name="Twice")
+    for name in ("Twice", "Twice", "Tab\tname"):
+        services.audience(name=name)
     ran = init(*arguments)
     assert said in ran.err
     assert ran.code in (1, 2)
@@ -268,12 +298,14 @@ def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path)
         command, cwd=ROOT, env=environ, stdin=theirs, stdout=theirs, stderr=theirs
     ) as process:
         os.close(theirs)
-        os.write(ours, f"\nadd\nNobody\nShoppers\n{DATABASE}\nSELECT email FROM people\n\n\nslack\ny\n".encode())
+        answers = ("12x", "", "add", "Nobody", "Shoppers", "../x", DATABASE, "no.sql", "SELECT email FROM people")
+        os.write(ours, "\n".join((*answers, "none.sql", "", "", "joe", "slack", "y", "")).encode())
         shown = b""
         while part := read_terminal(ours):
             shown += part
         assert 0 == process.wait(30), shown.decode()
-    assert b'has no audience "Nobody"' in shown
+    for said in ("must be an id", 'has no audience "Nobody"', "no.sql of", "none.sql of", "mail:ADDRESS or slack"):
+        assert said in " ".join(shown.decode().split())
     assert b"would add 5 records" in shown
     assert f'audience_id: "{audience}"' in (folder / "config" / "pinterest.yml").read_text()
 
@@ -299,14 +331,95 @@ def test_export_with_write_creates_a_workflow_that_runs(
     ran = at_terminal("export", *given, "--query", query, "--database", DATABASE)
     assert (0, 5) == (ran.code, json.loads(ran.out)["records"]["sent"])
     text = (folder / "pinterest_export.dig").read_text()
-    assert "    audience_type: customer_list\n    min_records: 3\n    limit_records_per_request: 2\n" in text
+    assert "    audience_type: customer_list\n    limit_records_per_request: 2\n    min_records: 3\n" in text
     assert [] == check_workflow(folder / "pinterest_export.dig")
     run_workflow(folder, "pinterest_export.dig", services)
 
 
 @pytest.mark.parametrize(
+    ("action", "others", "added"),
+    [
+        ("add_people_to_current_audience", {}, {}),
+        ("add_people_to_current_audience", {"ignore_error": False, "expected_audience_name": "Shoppers"}, {}),
+        ("add_people_to_current_audience", {"audience_id_replace": "1"}, {}),
+        ("add_people_to_current_audience", {"control": {"percent": 5, "salt": 'a: "b"'}, "dry_run": True}, {}),
+        ("remove_people_from_current_audience", {}, {"expected_audience_name": "Shoppers"}),
+        ("replace_current_audience", {"history": ""}, {"expected_audience_name": "Shoppers"}),
+        ("mirror_current_audience", {"audience_name": "New", "min_records": 1}, {}),
+        (
+            "mirror_current_audience",
+            {"begin": "adopt", "min_records": 1, "ledger": "shop.led"},
+            {"expected_audience_name": "Shoppers"},
+        ),
+        ("create_new_audience", {"audience_name": "New", "expected_audience_name": "New"}, {}),
+        ("clear_current_audience", {}, {"expected_audience_name": "Shoppers"}),
+        ("delete_current_audience", {"even_if_used": True}, {"expected_audience_name": "Shoppers"}),
+        ("delete_current_audience", {"tab in name": True}, {}),
+    ],
+)
+def test_written_workflow_has_the_settings_of_the_command_and_the_name_of_its_audience(
+    at_terminal: Terminal,
+    services: Services,
+    folder: Path,
+    tmp_path: Path,
+    action: str,
+    others: dict[str, Any],
+    added: dict[str, Any],
+) -> None:
+    services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
+    settings: dict[str, Any] = {"action": action, "ad_account_id": AD_ACCOUNT_ID, **others}
+    name = "Tab\tname" if settings.pop("tab in name", False) else "Shoppers"  # no setting can have the first
+    if "audience_name" not in others:
+        settings["audience_id"] = services.audience(members=people(2), name=name)
+    task: dict[str, Any] = {"result_settings": settings}
+    if not action.startswith(("clear", "delete")):
+        task |= {"query": "SELECT email FROM people", "database": DATABASE}
+    file = tmp_path / "export.yml"
+    file.write_text(json.dumps(task))
+    ran = at_terminal("export", "--settings", file, "--write", folder, "--yes", "--json")
+    assert 0 == ran.code, ran.err
+    [workflow] = folder.glob("*.dig")
+    assert [] == check_workflow(workflow)
+    [written] = find_export_settings(dig_file.read_workflow(workflow))
+    written = {"audience_id" if name.startswith("audience_id") else name: value for name, value in written.items()}
+    settings.pop("audience_id_replace", None)  # the action does not use it
+    shared = {"type": "pinterest", "audience_type": "customer_list", "history": "pinterest_history"}
+    assert {**shared, **settings, **added} == written
+
+
+def test_written_workflow_sends_the_people_of_the_command(
+    at_terminal: Terminal, services: Services, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
+    services.td.create(DATABASE, "opt_outs", [{"email": person} for person in people(2)])
+    audience, file = services.audience(), tmp_path / "export.yml"
+    (tmp_path / "people.sql").write_text("SELECT email FROM people\n")
+    (tmp_path / "opt_outs.sql").write_text("SELECT email FROM opt_outs\n")
+    file.write_text(
+        "result_settings: {action: replace_current_audience, hash_in: warehouse}\nengine: trino\n"
+        f"query: people.sql\nsuppress: opt_outs.sql\ndatabase: {DATABASE}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    arguments = ("--settings", file, "--audience", audience, "--ad-account", AD_ACCOUNT_ID, "--write", folder, "--yes")
+    assert 0 == at_terminal("export", *arguments, "--dry-run").code
+    assert set() == services.pinterest.members_of_audience(audience)
+    run_workflow(folder, "pinterest_replace.dig", services)
+    assert digests(5) - digests(2) == services.pinterest.members_of_audience(audience)
+    workflow = folder / "pinterest_replace.dig"
+    assert '  engine: "trino"\n' in workflow.read_text()
+    workflow.write_text(workflow.read_text().replace("  py>:", "\tpy>:"))
+    ran = at_terminal("export", *arguments)
+    assert (1, True) == (ran.code, "pinterest_replace.dig, but it would fail" in ran.err)
+
+
+@pytest.mark.parametrize(
     ("settings", "source", "said"),
     [
+        (
+            "{action: add_people_to_current_audience, audience_description: '${x}'}",
+            ["--query", "SELECT 1 AS email", "--database", DATABASE],
+            "--write: audience_description contains a template",
+        ),
         ("action: add_people_to_current_audience", ["--job", "1"], "--write needs --query"),
         (
             "{action: add_people_to_current_audience, client_secret: x}",

@@ -36,12 +36,13 @@ def test_username_raises_any_other_refusal(response: Response | Failure) -> None
 def test_an_ad_account_is_read_whatever_pinterest_leaves_out() -> None:
     full = {
         "id": "1",
-        "name": "Shop",
+        "name": "Sh\x1bop",
         "owner": {"username": "agency", "id": "77"},
         "permissions": ["ANALYST", "AUDIENCE_MANAGER"],
     }
     page = {"items": [full, {"id": 2, "owner": "agency", "permissions": "OWNER"}]}
     first, other = list_ad_accounts(api(answer(200, page)))
-    assert first == AdAccount(id="1", name="Shop", owner="agency", roles=("ANALYST", "AUDIENCE_MANAGER"))
+    assert first == AdAccount(id="1", name="Sh\x1bop", owner="agency", roles=("ANALYST", "AUDIENCE_MANAGER"))
     assert other == AdAccount(id="2", name="", owner="", roles=())
+    assert '1 "Sh\\x1bop"' == first.label
     assert (True, None) == (first.may_write, other.may_write)

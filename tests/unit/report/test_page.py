@@ -87,6 +87,9 @@ def test_an_audience_is_chosen_among_several() -> None:
     assert "<h1>Newsletter readers</h1>" in render_page(several, audience_id=AUDIENCE_ID, now=FIRST_DAY)
     with pytest.raises(SettingsError, match=f"no rows of audience 7: choose one of {AUDIENCE_ID}, 99$"):
         render_page(several, audience_id="7", now=FIRST_DAY)
+    many = [run(day, audience_id=str(100 + day)) for day in range(12)]
+    with pytest.raises(SettingsError, match=r"choose one of 100, 101, 102, 103, 104, 105, 106, 107, 108 …$"):
+        render_page(many, audience_id="7", now=FIRST_DAY)
 
 
 @pytest.mark.parametrize(

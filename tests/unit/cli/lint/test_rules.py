@@ -27,6 +27,12 @@ def test_the_sample_of_the_connectors_documentation_has_each_problem_at_its_line
     ] == found_in(project, CONNECTOR.replace("\t", "  "))
 
 
+def test_finding_quotes_no_control_character_of_a_workflow(project: Path) -> None:
+    (project / "odd.dig").write_text('+e:\n  py>: "td_pinterest_op.export.Nope\\e[31m\\n::error::"\n')
+    [finding] = [finding for finding in check_file(project / "odd.dig") if finding.code == "class"]
+    assert (True, True) == (finding.message.isprintable(), "Nope\N{REPLACEMENT CHARACTER}[31m" in finding.message)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
