@@ -61,11 +61,7 @@ class Many:
 
 def renew_token(task: workflow.Task, timing: Timing) -> None:
     """Renew the refresh token once, before the exports of all entries of `audiences` start. Raises ExportError."""
-    names = list(map(_get_entry_name, _read_entries(task)))
-    if duplicates := sorted({name for name in names if names.count(name) > 1}):
-        raise SettingsError(
-            f"duplicate names in the list of audiences: {', '.join(duplicates)}. Give each entry a different name"
-        )
+    read_entries(task)
     _read_concurrency(task)
     settings = parse_settings(task.params.get("result_settings"), table=CONNECTION, environ=task.environ)
     with connect_services(task, settings, timing=timing) as services:
@@ -78,7 +74,7 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
     name = _get_entry_name(entry)
     entry_task = task
     try:
-        entry_task = _build_task(task, entry, name)
+        entry_task = build_entry_task(task, entry, name)
         return name, {"ok": True, "error": "", "statistics": export(entry_task, timing)}
     except Exception as error:
         if isinstance(error, StoppedError) or workflow.may_resubmit(task, error):
@@ -100,7 +96,7 @@ def check_outcomes(task: workflow.Task, timing: Timing) -> None:
     """
     stored = task.params.get("pinterest_many")
     outcomes = stored if isinstance(stored, Mapping) else {}
-    entries = {_get_entry_name(entry): entry for entry in _read_entries(task)}
+    entries = read_entries(task)
     # digdag names an entry's task after its loop, with the entry's number. Without `_error`, no entry was killed.
     loop, error, _ = str(task.params.get("task_name") or "").partition("^error")
     lost = {
@@ -151,17 +147,23 @@ def _find_audiences(entry: Mapping[object, Any], *prefixes: str) -> Sequence[str
     return list(dict.fromkeys(text for key in keys if (text := str(entry[key] or "").strip())))
 
 
-def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
-    """Return the entries of the task's list `audiences`, a mapping for each audience. Raises SettingsError."""
+def read_entries(task: workflow.Task) -> Mapping[str, Mapping[object, Any]]:
+    """Return the entries of the task's list `audiences` by name. Raises SettingsError, also for duplicate names."""
     try:
-        entries = read_list_items(task.params.get("audiences"))
+        items = read_list_items(task.params.get("audiences"))
     except WrongValueError as error:
         raise SettingsError(f"`audiences` in config/audiences.yml cannot be read as a list: {error}") from None
-    if not entries:
+    if not items:
         raise SettingsError(
             "the list `audiences` in config/audiences.yml is empty: add a mapping of settings for each audience"
         )
-    return [_read_entry(entry, f"entry {number} of `audiences`") for number, entry in enumerate(entries, 1)]
+    entries = [_read_entry(item, f"entry {number} of `audiences`") for number, item in enumerate(items, 1)]
+    names = list(map(_get_entry_name, entries))
+    if duplicates := sorted({name for name in names if names.count(name) > 1}):
+        raise SettingsError(
+            f"duplicate names in the list of audiences: {', '.join(duplicates)}. Give each entry a different name"
+        )
+    return dict(zip(names, entries, strict=True))
 
 
 def _read_entry(value: object, place: str) -> Mapping[object, Any]:
@@ -171,7 +173,7 @@ def _read_entry(value: object, place: str) -> Mapping[object, Any]:
     return entry
 
 
-def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> workflow.Task:
+def build_entry_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> workflow.Task:
     """Return `task` with the settings and parameters of an `entry` of `audiences`. Raises SettingsError."""
     place = f"entry {name}"
     others = {key: value for key, value in entry.items() if key not in ENTRY_KEYS}
