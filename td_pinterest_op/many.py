@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from td_pinterest_op.audiences.request import extend_task, read_settings, split_parameters
-from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, WorkflowError
+from td_pinterest_op.errors import EntriesError, ExportError, SettingsError, StoppedError
 from td_pinterest_op.export import export
 from td_pinterest_op.history import write_missing_rows
 from td_pinterest_op.run_history.table import Row
@@ -54,7 +54,7 @@ class Many:
             workflow.store_values(pinterest_many={name: outcome})
 
     def gate(self) -> None:
-        """Raise WorkflowError if any of the exports failed. The message names each of them."""
+        """Raise EntriesError if any of the exports failed. The message names each of them."""
         with TaskProcess():
             check_outcomes(workflow.get_current_task(), SYSTEM)
 
@@ -72,6 +72,8 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
     """Run the export that `audience` of the task describes. Return its name and a dict: `ok`, `error`, `statistics`."""
     entry = _read_entry(task.params.get("audience"), "`audience` of the task")
     name = _get_entry_name(entry)
+    for handler in logging.getLogger("td_pinterest_op").handlers:  # a local log mixes the lines of parallel exports
+        handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {name.replace('%', '%%')}: %(message)s"))
     entry_task = task
     try:
         entry_task = build_entry_task(task, entry, name)
@@ -80,7 +82,7 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
         if isinstance(error, StoppedError) or workflow.may_resubmit(task, error):
             raise
         failure = ExportError.from_exception(error)
-    log.error("%s: %s", name, failure)
+    log.error("%s (%s). Who must act: %s. %s", failure, type(failure).__name__, failure.who, failure.advice)
     if isinstance(failure, SettingsError):
         # The export has sent nothing, and no `_error` task gets its failure.
         entries = {str(task.params.get("task_name") or ""): entry}
@@ -90,7 +92,7 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
 
 
 def check_outcomes(task: workflow.Task, timing: Timing) -> None:
-    """Raise WorkflowError with the error of each export that failed or stored no result, if there are any.
+    """Raise EntriesError with the error of each export that failed or stored no result, if there are any.
 
     In an `_error` task, a history row is written for each export that stored no result and has no row.
     """
@@ -112,7 +114,7 @@ def check_outcomes(task: workflow.Task, timing: Timing) -> None:
         if not outcomes.get(name, {}).get("ok")
     ]
     if failed:
-        raise WorkflowError(
+        raise EntriesError(
             f"{len(failed)} of {len(entries)} audiences failed: {'; '.join(failed)}. To repeat them, run the whole "
             "attempt again: with `retry … --all` on a server, or with `digdag run … --rerun`"
         )
@@ -154,15 +156,11 @@ def read_entries(task: workflow.Task) -> Mapping[str, Mapping[object, Any]]:
     except WrongValueError as error:
         raise SettingsError(f"`audiences` in config/audiences.yml cannot be read as a list: {error}") from None
     if not items:
-        raise SettingsError(
-            "the list `audiences` in config/audiences.yml is empty: add a mapping of settings for each audience"
-        )
+        raise SettingsError("`audiences` in config/audiences.yml is empty: add a mapping of settings for each audience")
     entries = [_read_entry(item, f"entry {number} of `audiences`") for number, item in enumerate(items, 1)]
     names = list(map(_get_entry_name, entries))
     if duplicates := sorted({name for name in names if names.count(name) > 1}):
-        raise SettingsError(
-            f"duplicate names in the list of audiences: {', '.join(duplicates)}. Give each entry a different name"
-        )
+        raise SettingsError(f"duplicate names in `audiences`: {', '.join(duplicates)}. Give each entry its own name")
     return dict(zip(names, entries, strict=True))
 
 
