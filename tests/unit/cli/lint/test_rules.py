@@ -351,7 +351,7 @@ def test_a_mistake_in_the_list_of_audiences_is_found(
         ("later_runs: add", "later_runs: ${later}\n  engine: ${engine}", []),
         ("  later_runs: add\n", "", []),
         ("later_runs: add", "later_runs: ''", [(9, "setting")]),
-        ("later_runs: add", "later_runs: repalce", [(9, "setting")]),
+        ("later_runs: add", "later_runs: replac", [(9, "setting")]),
         ("later_runs: add", "later_runs: add\n  activation_actions_table: ''", [(11, "setting")]),
         ("_table", "_table; SELECT 1", [(10, "setting")]),
         ("_table", "_table WHERE name = '${name}'", []),
@@ -366,7 +366,7 @@ def test_a_mistake_in_the_list_of_audiences_is_found(
         ("\n    type: pinterest\n    ad_account_id: ${target.account}", " ${result_connection_settings}", []),
         (
             "\n    type: pinterest\n    ad_account_id: ${target.account}",
-            " '{\"tpye\": 1}'",
+            " '{\"kind\": 1}'",
             [(11, "unknown-setting")],
         ),
     ],
