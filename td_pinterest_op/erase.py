@@ -91,7 +91,7 @@ class _Target:
     def label(self) -> str:
         """The text that names the list in messages."""
         name, list_id = self.customer_list_name or "", self.customer_list_id
-        lists = "the lists" if list_id is None else f'customer list {list_id} "{escape(name)}"'
+        lists = "unread lists" if list_id is None else f'customer list {list_id} "{escape(name)}"'
         return f"{lists} of ad account {self.ad_account_id}"
 
     def to_json(self) -> dict[str, Any]:
@@ -127,15 +127,15 @@ class _Erasure:
         return f"{self.processed} of {len(self.targets)} customer lists were processed"
 
     def find_targets(self, services: Services) -> None:
-        """Append to `targets` each customer list of the ad accounts, and each account whose lists cannot be read."""
+        """Append to `targets` each customer list of the ad accounts, and each account with unreadable lists."""
         for account in self.settings.ad_account_ids:
             try:
-                lists = services.build_pinterest_api(account).list_customer_lists()
-                self.targets += [_Target(account, each.id, each.name) for each in lists]
+                for each in services.build_pinterest_api(account).list_customer_lists():
+                    self.targets.append(_Target(account, each.id, each.name))
             except StoppedError:
                 raise
             except ExportError as error:
-                log.warning("the customer lists of ad account %s cannot be read: %s", account, error)
+                log.warning("customer lists of ad account %s cannot be read: %s", account, error)
                 self.targets.append(_Target(account, reason=str(error)))
 
     def read_people(self, services: Services, source: Source, spool: Spool) -> PreparedRecords:
@@ -219,7 +219,7 @@ class _Erasure:
         """A sentence about the requested removals. It gives no number of people removed: Pinterest reports none."""
         records, lists = format_count(self.stats.unique, "record"), format_count(self._list_count, "customer list")
         unread = len(self.targets) - self._list_count
-        more = f"; the lists of {format_count(unread, 'ad account')} cannot be read" if unread else ""
+        more = f"; lists of {format_count(unread, 'ad account')} cannot be read" if unread else ""
         if self.settings.dry_run:
             return f"Dry run: Pinterest would be asked to remove {records} from {lists}{more}; nothing was written."
         return f"Pinterest was asked to remove {records} from {len(self._finished_targets):,} of {lists}{more}."

@@ -113,7 +113,7 @@ class Stats:
     sent: int = 0
     refused: int = 0
     in_doubt: int = 0  # records of requests without a known outcome
-    keys: int | None = None  # keys of all unique records; None if each record has a single key
+    keys: int | None = None  # keys of the records that are not withheld; None if each record has a single key
     invalid_keys_by_reason: Counter[str] = field(default_factory=Counter)  # of rows that also have valid keys
     withheld: Counter[str] = field(default_factory=Counter)  # unique records not sent, by reason (of WITHHELD)
     list_jobs: dict[str, str] = field(default_factory=dict)  # the ids of the jobs of `suppress` and `consent`

@@ -45,28 +45,31 @@ def wait_for_consistency(client: Client) -> None:
 def repeat_until_list_is_ready(
     request: Callable[[], _Answer], api: Api, *, list_id: str, sends_records: bool = False
 ) -> _Answer:
-    """Send a request about a customer list, repeatedly while Pinterest refuses it and is still processing the list.
+    """Send a request about a customer list, repeatedly while Pinterest refuses it and may still process the list.
 
     Returns the result of `request`. `sends_records`: the request contains records; if so, only a 404 is repeated.
     """
+    waited = 0.0
     for wait in api.client.retry.iterate_waits_for(PATIENCE):
         try:
             return request()
         except RequestRefusedError as error:
-            if not _can_succeed_later(error.status, api, list_id, sends_records=sends_records):
+            is_stale = waited < sum(_POLL_WAITS)
+            if not _can_succeed_later(error.status, api, list_id, sends_records=sends_records, is_stale=is_stale):
                 raise
-            log.info("customer list %s is not ready (%s); trying again in %s", list_id, error, format_duration(wait))
+            log.info("list %s may not be ready (%s); trying again in %s", list_id, error, format_duration(wait))
         api.client.rate_limiter.wait(wait)
+        waited += wait
     return request()
 
 
-def _can_succeed_later(status: int | None, api: Api, list_id: str, *, sends_records: bool) -> bool:
-    """Whether a request, refused with the HTTP `status`, may succeed once Pinterest has processed the list."""
+def _can_succeed_later(status: int | None, api: Api, list_id: str, *, sends_records: bool, is_stale: bool) -> bool:
+    """Whether a request, refused with the HTTP `status`, may succeed later. `is_stale`: reads may still lag."""
     if sends_records:  # a 400 may be about them
         return status == 404
     if status not in _NOT_READY:
         return False
-    customer_list = api.find_customer_list(list_id)
+    customer_list = None if is_stale else api.find_customer_list(list_id)
     return customer_list is None or customer_list.status.upper() in _SETTLING
 
 
@@ -82,7 +85,7 @@ def poll_until_found(find: Callable[[], _Answer | None], client: Client) -> _Ans
 def create_once(
     *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, has_several_records: bool = False
 ) -> tuple[_T, int]:
-    """Create and return an audience or list, once despite lost responses. Also returns the number of lost responses.
+    """Create and return an audience or list, once despite lost responses. Also returns how many duplicates may exist.
 
     After a lost response, `create` is called again only if `find` finds nothing. If two runs of a task create at once,
     both return what `find` returns. Raises what the functions raise, with `maybe_applied` if the audience or list may
@@ -104,9 +107,11 @@ def create_once(
                     raise
                 if has_several_records and error.status is None and lost == MOST_BROKEN:
                     raise ConnectionBrokenError(str(error)) from None
-        # A listing may not show a new entity yet.
-        return find() or made, lost
+        kept = find() or made  # a listing may not show a new entity yet
+        if kept.id != made.id:  # another run created it: wait until listings show both
+            client.rate_limiter.wait(sum(_POLL_WAITS))
     except ExportError as error:
         # If `find` fails, the entity may have been created.
         error.maybe_applied = error.maybe_applied or lost > 0 or made is not None
         raise
+    return kept, lost + (kept.id != made.id)

@@ -238,7 +238,7 @@ class TargetList:
                 "Pinterest refuses a customer list without records: the new list gets one digest that belongs to nobody"
             )
             # Made of the name: a second run of this task computes the same digest and the same name.
-            nobody = hashlib.sha256(f"nobody in {self.name}".encode()).digest()
+            nobody = hashlib.sha256(f"nobody in {self.name}".encode("utf-8", "surrogatepass")).digest()
             name = self.name.removesuffix(f"{compute_fingerprint()})") + f"{compute_fingerprint([nobody])})"
             made = self.lists.create(name, self.list_type, Batch([(SINGLE_DIGEST, nobody)]))
         self.id = made.id

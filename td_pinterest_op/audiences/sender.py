@@ -253,7 +253,7 @@ class Sender:
         retry, tried = self.client.retry, 2 * batch.broken
         if tried > retry.count:
             raise error.extend(f"; tried {tried} times")
-        self.client.rate_limiter.wait(sum(islice(retry.iterate_waits(), tried - 1, tried + 1)))
+        self.client.rate_limiter.wait(min(sum(islice(retry.iterate_waits(), tried - 1, tried + 1)), retry.longest_wait))
         log.warning(
             "the connection broke twice while sending a batch of %d records; trying batches of half that size", size
         )

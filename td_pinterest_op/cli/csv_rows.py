@@ -79,8 +79,9 @@ def open_csv_rows(
     a file without a header may be a person. Raises JobError for a file that cannot be read.
 
     A pipe is read as its data arrives, in blocks. An empty field is a null, with or without quotation marks, as in an
-    import. UTF-8, UTF-16 and Windows-1252 are recognised by the first 64 KB. If a value in a UTF-8 file has other
-    bytes, only that value is invalid (bad_encoding), and a warning names its line.
+    import. Blank lines and rows of empty fields alone, as spreadsheets write them, are left out and not counted. UTF-8,
+    UTF-16 and Windows-1252 are recognised by the first 64 KB. If a value in a UTF-8 file has other bytes, only that
+    value is invalid (bad_encoding), and a warning names its line.
     """
     try:
         with path.open("rb") as raw:
@@ -145,6 +146,7 @@ class _CsvFile:
         self._read = 0  # rows before the block
         self._lines: list[int] = []  # on which the block's rows begin
         self._has_warned = False
+        csv.field_size_limit(_LONGEST_LINE)  # of a quoted field, which may have several lines
         lines = self._read_lines()
         first = next(lines, "").removeprefix("\ufeff")
         if not first.strip():
@@ -218,7 +220,7 @@ class _CsvFile:
         return JobError(f"line {line} of the file {self._path} cannot be read as CSV: {error}; nothing was sent")
 
     def _read_numbered_rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the line number and the fields of each row that is not blank."""
+        """Yield the line number and the fields of each row that has a field that is not empty."""
         line = 2  # under the header
         while True:
             try:
@@ -227,12 +229,12 @@ class _CsvFile:
                 return
             except csv.Error as error:
                 raise self._make_error(line, error) from None
+            if row and len(row) != len(self._header):
+                raise JobError(
+                    f"line {line} of the file {self._path} has {format_count(len(row), 'field')}, but the header "
+                    f"has {len(self._header):,}: nothing was sent"
+                )
             if any(row):
-                if len(row) != len(self._header):
-                    raise JobError(
-                        f"line {line} of the file {self._path} has {format_count(len(row), 'field')}, but the header "
-                        f"has {len(self._header):,}: nothing was sent"
-                    )
                 yield line, row
             line = self._reader.line_num + 2
 

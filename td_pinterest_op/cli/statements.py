@@ -31,25 +31,27 @@ def build_hashed_statement(query: Query) -> str:
 def build_rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
     """Return SQL that selects a query's rejected values, each with the `keys` of its row, its column and the reason.
 
-    A row without any identifier is listed once.
+    A row without any identifier is listed once. If a key is named `reason` or `identifier`, the statement's own column
+    of that name has the prefix `rejected_`.
     """
+    identifier, reason, answers = (_find_free_name(name, keys) for name in ("identifier", "reason", "answers"))
     named = [f"c{find_position(key, query.names)} AS {quote_name(key)}" for key in keys]
     nothing = " AND ".join(f"NOT {_build_presence_sql(column)}" for column in query.columns)
     columns = ", ".join(f"({place}, {quote_literal(column.name)})" for place, column in enumerate(query.columns))
     cases = " ".join(f"WHEN {place} THEN {_build_array_sql(column)}" for place, column in enumerate(query.columns))
     keys_alone = ", ".join(quote_name(key) for key in keys)
     statement = f"""\
-SELECT {keys_alone}, identifier, reason
+SELECT {keys_alone}, {identifier}, {reason}
 FROM (
-  SELECT {", ".join(named)}, CASE WHEN {nothing} THEN '' ELSE identifier END AS identifier, CASE
+  SELECT {", ".join(named)}, CASE WHEN {nothing} THEN '' ELSE identifier END AS {identifier}, CASE
     WHEN {nothing} THEN CASE place WHEN 0 THEN ARRAY['{Reason.NULL.value}'] END
-    ELSE CASE place {cases} END END AS answers
+    ELSE CASE place {cases} END END AS {answers}
   FROM (
 {build_hashing_select(query)}
   ) CROSS JOIN (VALUES {columns}) AS columns (place, identifier)
-) CROSS JOIN UNNEST(answers) AS answers_of (reason)
-WHERE length(reason) < {_DIGEST_CHARACTERS}
-ORDER BY reason, {keys_alone}"""
+) CROSS JOIN UNNEST({answers}) AS answers_of ({reason})
+WHERE length({reason}) < {_DIGEST_CHARACTERS}
+ORDER BY {reason}, {keys_alone}"""
     comment = "The keys of people, with the column and the reason of each value that is rejected."
     return add_comment(statement, comment, query=query.text)
 
@@ -74,6 +76,11 @@ WHERE key IS NOT NULL
 GROUP BY key"""
     comment = "The arm of each person: `control` for those whom `control` of an export withholds, else `sent`."
     return add_comment(statement, comment, query=query.text)
+
+
+def _find_free_name(name: str, keys: Sequence[str]) -> str:
+    """Return `name`, with the prefix `rejected_` until it differs from all `keys` in any letter case."""
+    return _find_free_name(f"rejected_{name}", keys) if name in map(str.lower, keys) else name
 
 
 def _build_digest_sql(column: Column) -> str:

@@ -5,6 +5,7 @@ import enum
 import functools
 import ipaddress
 import json
+import logging
 import os
 import re
 import socket
@@ -35,6 +36,7 @@ _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, s
 _HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip", "Accept": "*/*", "Connection": "keep-alive"}
 # The last is OpenSSL's, which requests does not read.
 _CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+_PROXY_REFUSAL = re.compile("Tunnel connection failed: ([0-9]{3})")
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
@@ -165,6 +167,7 @@ class Transport:
     """A pool of HTTP connections for several threads. Time limits are seconds without progress."""
 
     def __init__(self, *, connect_timeout: float, write_timeout: float, read_timeout: float, connections: int) -> None:
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings quote headers, which may echo credentials
         self._timeout = (connect_timeout, read_timeout)
         self._adapter = _Adapter(write_timeout=write_timeout, connections=connections)
         self._find_proxies = functools.cache(_find_proxies)  # of an origin: it reads the whole environment
@@ -191,7 +194,7 @@ class Transport:
                 # urllib3 before 2.0 takes a body that breaks off for a whole one, unless it has to compare the lengths.
                 response.raw.enforce_content_length = True
                 yield response.raw
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, zlib.error, UnicodeError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, zlib.error, ValueError) as error:
             raise _explain_failure(error, url) from None
 
     def close(self) -> None:
@@ -200,9 +203,10 @@ class Transport:
 
 
 def parse_whole_number(value: object) -> int | None:
-    """Return a value from a response's JSON, such as a count, or None if the value is no whole number up to 10^15."""
+    """Return a number or digits from a response's JSON, such as a count, or None for no whole number up to 10^15."""
+    number = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,15}", value) else value
     # Below 2^53, so that a float holds every number exactly.
-    return value if type(value) is int and 0 <= value <= 10**15 else None
+    return number if type(number) is int and 0 <= number <= 10**15 else None
 
 
 def is_safe_url(url: str) -> bool:
@@ -290,6 +294,9 @@ def _explain_failure(error: BaseException, url: str) -> NoResponseError:
     failures = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
     texts = [text for cause in causes if (text := _find_os_error_text(cause))]
     peer = _describe_peer(url)
+    if refusal := _PROXY_REFUSAL.search(str(error)):
+        failure = Failure.UNUSABLE if refusal[1] in ("403", "407") else Failure.NOT_CONNECTED
+        return NoResponseError(failure, f"{peer} (the proxy answered {refusal[1]})")
     text = f" ({sanitize(texts[-1], longest=100)})" if peer and texts else ""
     return NoResponseError(next(failures, Failure.UNUSABLE), peer + text)
 

@@ -53,7 +53,7 @@ class MirrorRun:
     figures: MirrorFigures = field(init=False)
     _columns: Sequence[Column] = ()
     _changes: str = ""
-    _counts: Mapping[str, Any] = field(init=False)
+    counts: Mapping[str, Any] = field(init=False)
     _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def close(self) -> None:
@@ -79,15 +79,15 @@ class MirrorRun:
         self._changes, job_id = self.jobs.create_table("changes", "compare the people with the ledger", changes)
         self.stats.job_id = self.stats.job_id or job_id
         counts = build_figures_query(self._changes, state=self.ledger.state, settings=self.settings)
-        (self._counts,) = self.jobs.read_records("count who joins and who leaves", counts)
+        (self.counts,) = self.jobs.read_records("count who joins and who leaves", counts)
         self._columns = query.columns
         self._store_figures()
 
     def check_leavers(self) -> None:
         """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows."""
         # Members who are no longer in the query, also if everybody is replaced. Changes of a killed run do not count.
-        leavers, figures, ratio = self._counts["leavers"], self.figures, self.settings.max_leave_ratio
-        if self.ledger.state.settled and leavers > ratio * figures.members:
+        leavers, figures, ratio = self.counts["leavers"], self.figures, self.settings.max_leave_ratio
+        if self.ledger.state.settled and leavers / max(figures.members, 1) > ratio:
             raise LimitError(
                 f"{leavers:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio "
                 f"allows ({ratio}); the query finds {figures.people:,} people. Nothing was sent. "
@@ -100,7 +100,7 @@ class MirrorRun:
         Raises LimitError if another run has made a plan meanwhile, or if the plan is not complete.
         """
         state, replaces = self.ledger.state, self.figures.mode == REPLACE
-        resent = f"op = 'due' AND turn <= '{self._counts['resent_to']}'"
+        resent = f"op = 'due' AND turn <= '{self.counts['resent_to']}'"
         changed = "op IN ('join', 'stay')" if replaces else f"op IN ('join', 'leave') OR ({resent})"
         rows = f"""\
 SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
@@ -168,7 +168,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         self.jobs.outcome = ""
         figures, ledger = self.figures, self.ledger
         self.stats.members = None if ledger.state.may_have_unknown_people else figures.people
-        entries = 0 if figures.mode == REPLACE else self._counts["entries"]
+        entries = 0 if figures.mode == REPLACE else self.counts["entries"]
         ledger.compact_rows(member_count=figures.people, valid_row_count=entries + figures.change_count)
 
     def _build_query(self, setting_name: str, source: Source, find_columns: Callable[[Job], Sequence[Column]]) -> Query:
@@ -201,7 +201,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
 
     def _store_figures(self) -> None:
         """Store the counted people, values and changes of the run in `figures` and in the statistics."""
-        row, stats, mode = self._counts, self.stats, choose_mode(self.ledger.state, self.settings)
+        row, stats, mode = self.counts, self.stats, choose_mode(self.ledger.state, self.settings)
         stats.columns = len(self._columns) + sum(column.is_array for column in self._columns)
         stats.read, stats.invalid_rows, stats.hashed_values = row["row_count"], row["invalid_rows"], row["hashed"]
         stats.invalid_by_reason = Counter(withholding.parse_counts(row["rejected"]))

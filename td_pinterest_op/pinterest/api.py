@@ -11,7 +11,7 @@ from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Response, parse_whole_number
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
 from td_pinterest_op.redaction.secret import escape
-from td_pinterest_op.stats import Condition, classify_status
+from td_pinterest_op.stats import Condition, classify_status, format_count
 
 log = logging.getLogger(__name__)
 
@@ -192,14 +192,17 @@ class Api:
     def list_items(self, path: str, *, purpose: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield the items on all pages of a listing as JSON objects. `purpose` completes "request to …" in errors."""
         query["page_size"] = "250"
-        seen: set[str] = set()
+        seen, unusable = set[str](), 0
         while True:
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
             content = response.content
             _require_content(isinstance(content.get("items"), list), response, purpose, "the answer has no items")
-            yield from (item for item in content["items"] if isinstance(item, dict) and "id" in item)
+            items = [item for item in content["items"] if isinstance(item, dict) and item.get("id")]
+            yield from items
+            unusable += len(content["items"]) - len(items)
             bookmark = to_text(content.get("bookmark"))
             if not bookmark:
+                _require_content(not unusable, response, purpose, f"{format_count(unusable, 'item')} had no id")
                 return
             _require_content(bookmark not in seen, response, purpose, "the answer names the same next page again")
             seen.add(bookmark)

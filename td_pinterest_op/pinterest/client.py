@@ -156,7 +156,8 @@ class Client:
             # Before it leaves: a run that is stopped while it waits for the response has sent it.
             self.counts.add(sent=request.write, retried=request.write and is_retry, waiting_seconds=waited)
             response = self.transport.send(request.method, url, headers=headers, body=request.body, auth=auth)
-            self.last_request_id, self.last_headers = response.request_id, response.headers
+            self.last_headers, is_secret = response.headers, request.path.startswith("/oauth/")
+            self.last_request_id = self.last_request_id if is_secret else response.request_id
             if self.on_response:
                 self.on_response(request, response)
             return _build_failed_attempt(request, response) or response
@@ -237,6 +238,6 @@ def _build_failed_attempt(request: Request, response: Response) -> _FailedAttemp
     text = f"Pinterest answered {status}{code_text}{quote} to the request to {request.label}"
     is_about_request = status >= 400 and decision.recovery in (Recovery.REFRESH, Recovery.GIVE_UP)
     advice = request.advice.get(code, request.advice.get(None)) if is_about_request else None
-    request_id = f" [x-pinterest-rid {response.request_id}]"
+    request_id = "" if request.path.startswith("/oauth/") else f" [x-pinterest-rid {response.request_id}]"
     error = decision.error(f"{text}; {advice or decision.advice}{request_id}", status=status, code=code)
     return _FailedAttempt(decision=decision, text=text + request_id, error=error, headers=response.headers)

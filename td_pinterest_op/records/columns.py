@@ -1,7 +1,7 @@
 """The columns of a result that hold identifiers."""
 
+import logging
 import re
-from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -11,11 +11,17 @@ from td_pinterest_op.identifiers.types import EMAIL, LIST_TYPES, TYPES, Identifi
 from td_pinterest_op.redaction.secret import sanitize
 from td_pinterest_op.treasure_data.job import Job
 
+log = logging.getLogger(__name__)
+
 # varchar(32), char(64), string: Trino's and Hive's types for text; array(varchar), array<string>.
 _TEXT = re.compile(r"(array\s*[(<]\s*)?(varchar|char|string)\b", re.IGNORECASE)
 # Types of a column that can choose a control group.
 _KEY = re.compile(r"(varchar|char|string|bigint|integer|int|smallint|tinyint|long)\b", re.IGNORECASE)
 _MAXIMUM_SHOWN = 20  # columns or problems, in a message
+_NEVER_SENT = (
+    'column "{}" chooses the control group, and is never sent: to send it too, select it a second time under another '
+    "name, and name that one as `by` in `control`"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,16 +36,10 @@ class Column:
 
 
 def find_row_columns(job: Job, columns: Mapping[str, str], *, control_column: str | None = None) -> Sequence[Column]:
-    """Return the identifier columns of rows that are sent as one record each. Raises JobError if two have equal types.
-
-    The types maid and idfa are equal here: their record key is the same. Also raises as `find_identifier_columns` does.
-    """
+    """Return the identifier columns for `records: rows`. Raises JobError if two share a key, as maid and idfa do."""
     found = find_identifier_columns(job, columns, types=TYPES, control_column=control_column)
-    by_key: defaultdict[str, list[str]] = defaultdict(list)
-    for column in found:
-        by_key[column.type.key].append(column.name)
-    duplicates = [f"{' and '.join(names)} are both {key}" for key, names in by_key.items() if len(names) > 1]
-    if duplicates:
+    by_key = {type_.key: [each.name for each in found if each.type.key == type_.key] for type_ in TYPES.values()}
+    if duplicates := [f"{' and '.join(names)} are both {key}" for key, names in by_key.items() if len(names) > 1]:
         raise JobError(
             f"{job.label} cannot be exported with records: rows, because a record may have each key only once, but "
             f"{'; '.join(duplicates)}. Select one column for each key"
@@ -58,21 +58,22 @@ def find_identifier_columns(
     """Return the identifier columns of a job's result: those named like a type, or that `columns` maps to a type.
 
     `columns` maps other lower-case names to types. `control_column`, which assigns the control group, is not returned.
-    Raises JobError, which names every column that is missing, or does not contain text, or (unless
-    `ignores_other_columns`) is not an identifier.
+    Raises JobError, which names every column that is missing, not text, or (unless `ignores_other_columns`) unknown.
     """
     type_by_name = {**types, **{name: types[type_] for name, type_ in columns.items()}}
+    names = {name.lower() for name, _ in job.schema}
+    never_sent = [_NEVER_SENT.format(sanitize(name)) for name in names & {control_column} & type_by_name.keys()]
     type_by_name.pop(control_column or "", None)
-    found = _describe_column_problems(
-        job, columns, type_by_name, control_column=control_column, ignores_other_columns=ignores_other_columns
-    )
+    found = _describe_problems(job, columns, type_by_name, control_column, ignores_other_columns=ignores_other_columns)
     problems = [*islice(found, _MAXIMUM_SHOWN)]
-    if type_by_name.keys().isdisjoint(name.lower() for name, _ in job.schema):
-        problems.append(f"there is no column {join_with_or(types)}")
+    if type_by_name.keys().isdisjoint(names):
+        problems += never_sent or [f"there is no column {join_with_or(types)}"]
     if problems:
         shown = [f"{sanitize(name)} {sanitize(sql_type)}" for name, sql_type in job.schema[:_MAXIMUM_SHOWN]]
         more = [f"and {len(job.schema) - _MAXIMUM_SHOWN} more"] if len(job.schema) > _MAXIMUM_SHOWN else []
         raise JobError(f"{job.label} (columns: {', '.join(shown + more)}) cannot be exported: {'; '.join(problems)}")
+    for warning in () if job.is_hashed_by_warehouse else never_sent:  # the columns of such a job were checked before
+        log.warning("%s", warning)
     return [
         Column(
             name=name,
@@ -86,19 +87,17 @@ def find_identifier_columns(
     ]
 
 
-def _describe_column_problems(
-    job: Job, columns: Iterable[str], usable: Container[str], *, control_column: str | None, ignores_other_columns: bool
+def _describe_problems(
+    job: Job, columns: Iterable[str], usable: Container[str], control_column: str | None, *, ignores_other_columns: bool
 ) -> Iterator[str]:
-    """Yield a message for each column that a setting names but the job lacks, and for each that cannot be exported.
-
-    `columns`, `control_column`: names from the settings. `usable`: names that columns of identifiers may have.
-    `ignores_other_columns`: yield no message for a column with any other name.
-    """
-    names = {name.lower() for name, _ in job.schema}
-    controls = [("control", control_column)] if control_column else []
-    for setting, name in [*(("columns", name) for name in columns), *controls]:
+    """Yield a message for each column that a setting names but the job lacks, and for each that cannot be exported."""
+    names = [name.lower() for name, _ in job.schema]
+    setting_by_name = dict.fromkeys(columns, "columns") | ({control_column: "control"} if control_column else {})
+    for name, setting in setting_by_name.items():
         if name not in names:
             yield f'there is no column "{sanitize(name)}", which `{setting}` names'
+        elif setting == "control" and names.count(name) > 1:
+            yield f'several columns are named "{sanitize(name)}", which `control` names: select one'
     for name, sql_type in job.schema:
         if name.lower() in usable or name.lower() == control_column:
             if not (_KEY if name.lower() == control_column else _TEXT).match(sql_type):

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.settings.table import ExpectedValues, Settings
-from td_pinterest_op.stats import CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT, Stats
+from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHOUT_CONSENT, Stats
 from td_pinterest_op.treasure_data.job import QUERY, SourceNouns
 
 _MEMBERS_REMAIN = (
-    "  note      people who opted out but are already in the audience remain in it: pinterest_erase.dig removes them"
+    "  note      withheld people who are already in the audience remain in it: pinterest_erase.dig removes them"
 )
 NAMED_ROWS = 10  # invalid ones, in an error
 _CAUSES = {
@@ -47,7 +47,7 @@ def describe_plan(settings: Settings, stats: Stats, *, batches: int, changes: Se
         f"  requests  {request_count + batches:,} to write ({batches:,} of records), at most {pace:,} a minute: "
         + (f"{math.ceil(minutes):,} min" if minutes > 1 else "under a minute"),
         *(f"  change    {change}" for change in changes),
-        *([_MEMBERS_REMAIN] if SUPPRESS in stats.list_jobs and leaves_members else []),
+        *([_MEMBERS_REMAIN] if stats.list_jobs and leaves_members else []),
     ]
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@ import gc
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from td_pinterest_op.identifiers.reasons import Reason
@@ -171,7 +171,7 @@ class RowReader(Reader):
 
     def _finish_and_count_withheld(self) -> tuple[PreparedRecords, Mapping[str, int]]:
         """Return the unique rows as records, and no counts: this reader withholds nobody."""
-        prepared = self._kept.finish()
+        prepared = replace(self._kept.finish(), list_type=choose_list_type(self.settings.columns))
         self._stats.keys = sum(layout.key_count * file.unique_count for layout, file in prepared.files.items())
         if reasons := format_reasons(self._stats.invalid_keys_by_reason):
             log.warning("invalid identifiers were left out of rows that also have valid identifiers: %s", reasons)

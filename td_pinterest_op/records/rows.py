@@ -147,11 +147,7 @@ def encode_rows(column_keys: Sequence[ColumnKeys], *, count: int) -> EncodedRows
 def _encode_part(
     keys: Iterable[tuple[bytes, ...]], layouts: list[int], positions: Sequence[int], count: int
 ) -> EncodedPart:
-    """Encode the records of a block's next `count` rows. Adds the length of external ids to the numbers in `layouts`.
-
-    For each record, `keys` has its digests and then its external id, `layouts` has the number of its layout, and
-    `positions` has its row, counted from 0.
-    """
+    """Encode the records of a block's next `count` rows. Adds the length of external ids to the numbers `layouts`."""
     rows = [*map(b"".join, keys)]
     has_external_ids = any(layout & _EXTERNAL_ID for layout in {*layouts})
     for position, layout in enumerate(layouts) if has_external_ids else ():
@@ -174,8 +170,7 @@ def _encode_combinations(
 ) -> Iterator[EncodedPart]:
     """Yield parts of encoded rows. Each combination of values, one from every column of a row, becomes a record.
 
-    `layout_bits`: the bit of each column's key in a `RecordLayout`. `values_by_row`: for each row, the digests or
-    external ids in each column. EXTRA_COMBINATION marks the layouts of all records of a row except its first.
+    EXTRA_COMBINATION marks the layouts of all records of a row except its first.
     """
     keys: list[tuple[bytes, ...]] = []
     positions: list[int] = []

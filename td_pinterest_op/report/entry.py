@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from td_pinterest_op.redaction.secret import mask
-from td_pinterest_op.run_history.table import FAILED, FOLLOW_UP, LIFT, NAMES, RUN, SUCCESS, flatten
+from td_pinterest_op.run_history.table import FAILED, FOLLOW_UP, LIFT, MIRROR_NAMES, NAMES, RUN, SUCCESS, flatten
 from td_pinterest_op.stats import WITHHELD
 
 _KEY = ("session_uuid", "attempt_id", "action")
@@ -75,7 +75,8 @@ def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str
     """
     every = flatten(row)
     # Only what is known by name: an export of a table can hold anything.
-    values = {name: value for name, value in every.items() if name in NAMES}
+    names = NAMES if every.get("mirror_mode") else NAMES - MIRROR_NAMES
+    values = {name: value for name, value in every.items() if name in names}
     reasons = _parse_mapping(values.pop("rows_invalid_by_reason", None))
     counts = Counter({str(name): int(count) for name, count in reasons.items() if 0 < int(count) <= _LARGEST})
     message = str(values.get("error") or error)

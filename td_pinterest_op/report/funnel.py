@@ -73,7 +73,7 @@ def _build_result_bars(run: Entry) -> Iterator[Bar]:
     if run.is_mirror:
         names = {"mirror_joined": "joined", "mirror_left": "left", "mirror_resent": "sent again"}
         changes = [f"{format_number(count)} {word}" for name, word in names.items() if (count := run.get_number(name))]
-        label = "Should be in the audience" if failed or run.dry_run else "In the audience"
+        label = "Should be in the audience" if run.get_number("members") is None else "In the audience"
         yield Bar(kind=KEPT, label=label, count=allowed, note=", ".join(changes) or "nobody joined or left")
     elif run.dry_run:
         yield Bar(kind=KEPT, label="Would be taken out" if removes else "Would be sent", count=allowed)

@@ -53,7 +53,7 @@ def build_history_query(table: str, audience_ids: Collection[str]) -> str:
 
 def build_audience_history(rows: Iterable[Row]) -> AudienceHistory:
     """Return the audience sizes and list sizes that rows of the history show. The rows may be in any order."""
-    ordered = sorted(rows, key=lambda row: int(row["time"] or 0))
+    ordered = sorted(({**row, "time": int(row["time"] or 0)} for row in rows), key=lambda row: row["time"])
     audience_sizes = {
         str(row["audience_id"]): int(row["audience_size"])
         for row in ordered
@@ -99,8 +99,7 @@ def _is_untracked_change(run: Row, last_run: Row, *, size_known_since: int, work
     """Whether a run that failed, or erased people, may have changed a list in a way that the history does not tell.
 
     `last_run`: the last run that wrote to the list. `size_known_since`: since when the list's size is known.
-    `workflows`: names of the workflows that write to the list or erase people. They matter for killed runs, whose rows
-    may name no audience.
+    `workflows`: names of the workflows that write to the list or erase people (a killed run's row may name only its).
     """
     action, is_killed = run["action"], run["outcome"] == FAILED and run["requests_sent"] is None
     is_unnamed = not run["customer_list_id"] and run["audience_id"] == last_run["audience_id"]

@@ -80,7 +80,7 @@ COLUMNS = (*_FIRST_COLUMNS, *LATER_COLUMNS)
 
 NAMES = frozenset(column.name for column in COLUMNS)
 JSON_NAMES = frozenset(column.name for column in COLUMNS if column.type == "json")
-_MIRROR_NAMES = frozenset(name for name in NAMES if name.startswith("mirror_"))
+MIRROR_NAMES = frozenset(name for name in NAMES if name.startswith("mirror_"))
 
 
 def flatten(
@@ -104,7 +104,7 @@ def build_run_row(statistics: Mapping[str, Any]) -> Row:
     """Return the history row of a run, from its statistics."""
     values = flatten(statistics)
     # The figures of a mirror are all zero for any other action.
-    names = NAMES if values.get("mirror_mode") else NAMES - _MIRROR_NAMES
+    names = NAMES if values.get("mirror_mode") else NAMES - MIRROR_NAMES
     row = {name: values[name] for name in names & values.keys()}
     texts = {name: json.dumps(row[name]) for name in JSON_NAMES if row.get(name) is not None}
     return {"kind": RUN, **row, **texts}
@@ -156,7 +156,8 @@ def build_failures_query(table: str, *, session_uuid: str, attempt_id: str, or_s
     return (
         f"SELECT 1 FROM {quote_name(table)} AS earlier WHERE earlier.session_uuid = {quote_literal(session_uuid)} "
         f"AND (earlier.outcome = {quote_literal(FAILED)} AND earlier.attempt_id = {quote_literal(attempt_id)}{success})"
-        " AND starts_with(earlier.task, given.task)"
+        " AND starts_with(earlier.task, given.task) AND (given.task LIKE '%=' "
+        "OR substr(earlier.task || '+', length(given.task) + 1, 1) IN ('+', '^'))"
     )
 
 

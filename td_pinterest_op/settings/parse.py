@@ -90,9 +90,8 @@ def parse_settings(raw: object, *, table: SettingsTable[_C], environ: Mapping[st
 
     Raises SettingsError with every problem, a line each, and no credential.
 
-    Args:
-        raw: `result_settings` as digdag passes it: a mapping, or a mapping as JSON or YAML text.
-        environ: where credentials that are left out, and `${secret:…}` in any setting, are looked up.
+    `raw`: a mapping, or a mapping as JSON or YAML text. `environ`: where credentials that are left out, and
+    `${secret:…}` in any setting, are looked up.
     """
     settings: _C = build_settings(parse_values(raw, table=table, environ=environ))
     return settings

@@ -13,7 +13,7 @@ from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import ExportError, SettingsError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.retry import Retry, read_retry_after
 from td_pinterest_op.http.transport import Failure, NoResponseError, RawResponse, Transport, read_response
-from td_pinterest_op.redaction.secret import Secret, sanitize
+from td_pinterest_op.redaction.secret import LONG_NUMBER, Secret, mask, sanitize
 from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.stats import format_count
 
@@ -46,7 +46,7 @@ def build_refusal_error(status: int, response_text: str, *, subject: str) -> Exp
 
 
 class TemporaryError(Exception):
-    """A failure that may pass (429, 5xx, no response). `retry_after`: the seconds that the response asks to wait."""
+    """A failure that may pass, such as a 429. `retry_after`: the seconds that the response asks to wait."""
 
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -85,8 +85,8 @@ class TreasureData:
                     raise TreasureDataError(f"Treasure Data: {error} {request}, after {tries}{RUN_AGAIN}") from None
                 self.wait_for_retry(error, wait, request)
         if status not in (200, 404, 409):
-            text = str(content.get("error") or content.get("message") or content.get("text") or "")
-            response_text = f'response {status} "{sanitize(text, longest=300)}" {request}'
+            text = mask(str(next(filter(None, map(content.get, ("error", "message", "text"))), "")))
+            response_text = f'response {status} "{sanitize(LONG_NUMBER.sub("<hidden>", text), longest=300)}" {request}'
             raise build_refusal_error(status, response_text, subject=subject)
         return status, content
 
@@ -126,7 +126,7 @@ class TreasureData:
                 status = response.status
                 if advice := _ADVICE_ABOUT_KEY.get(status):
                     raise WorkflowError(f"{advice} (response {status} to {method} {path})", status=status)
-                if status == 429 or status >= 500:
+                if status in (408, 421, 423, 425, 429) or status >= 500:
                     seconds = read_retry_after(response.headers, now=self._wall_clock())
                     raise TemporaryError(f"response {status}", retry_after=seconds or 0.0)
                 yield response

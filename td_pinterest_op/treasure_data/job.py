@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.http.transport import parse_whole_number
-from td_pinterest_op.redaction.secret import escape, mask, sanitize
+from td_pinterest_op.redaction.secret import LONG_NUMBER, escape, mask, sanitize
 from td_pinterest_op.runtime.clock import format_duration
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
 
@@ -30,8 +30,6 @@ _FIRST_LOG, _LONGEST_SILENCE = 1.0, 10.0
 _MAXIMUM_ISSUES = 20
 _JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _LONGEST_ENGINE_TEXT = 600
-# As of phone numbers and keys. Not digits of a name (customers_20260101), a position (line 1:8) or a time.
-_LONG_NUMBER = re.compile(r"(?<!\w)(?!\d{4}-\d\d-\d\d[T ]\d\d:)\+?\(?\d(?:(?:/|[\s()+.-]{0,3})\d){6,}(?![\d_])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +38,7 @@ class Source:
 
     `attempt_key` identifies the task's attempt (default: random). A query that is issued again with the same key does
     not start a second job. `purpose` is set if the operator wrote the SQL itself: what the SQL does, for errors.
+    `list_name`: the parameter `suppress` or `consent`, if it has the query.
     """
 
     job_id: str | None = None
@@ -48,6 +47,7 @@ class Source:
     engine: str = "presto"
     attempt_key: str = field(default_factory=lambda: secrets.token_hex(16), compare=False)
     purpose: str = ""
+    list_name: str = ""
 
     @property
     def domain_key(self) -> str:
@@ -105,20 +105,13 @@ def wait_for_job(td: TreasureData, source: Source, *, on_job_id: Callable[[str],
         "".join(chain.from_iterable(schema))  # raises TypeError unless all are text
     except (TypeError, ValueError, RecursionError):
         raise JobError(f"job {job_id} succeeded but has no result: its query must be a SELECT") from None
-    records, size = (_parse_count(details.get(name)) for name in ("num_records", "result_size"))
+    records, size = (parse_whole_number(details.get(name)) for name in ("num_records", "result_size"))
     return Job(id=job_id, schema=schema, records=records, size=size)
 
 
 def run_statement(td: TreasureData, source: Source) -> str:
     """Run a statement that returns no rows, such as INSERT, and return its job's id. Raises as `wait_for_job` does."""
     return _run_or_await_job(td, source, lambda _: None)[0]
-
-
-def _parse_count(value: object) -> int | None:
-    """Return a job's count that came as a number or as digits, or None for any other value."""
-    # Without its count, nothing shows that a result has lost rows.
-    is_text = isinstance(value, str) and re.fullmatch("[0-9]{1,15}", value)
-    return parse_whole_number(int(str(value)) if is_text else value)
 
 
 def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
@@ -148,7 +141,8 @@ def _issue_query(td: TreasureData, source: Source, key: str) -> tuple[str, bool]
     job_id = content.get("job_id") if status == 200 else isinstance(conflict, dict) and conflict.get("conflicts_with")
     if job_id and _JOB_ID.fullmatch(str(job_id)):
         origin = f"{'adopted' if status == 409 else 'issued'} ({source.engine} on database {source.database})"
-        log.info("job %s %s%s", job_id, origin, source.purpose and f": {source.purpose}")
+        subject = source.purpose or source.list_name
+        log.info("job %s %s%s", job_id, origin, subject and f": {subject}")
         return str(job_id), status == 409
     if status == 404:
         raise JobError(
@@ -198,7 +192,7 @@ def _build_job_error(job_id: str, details: Mapping[str, Any], purpose: str) -> J
     text = "\n".join(part for part in parts if isinstance(part, str))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # Masked before it is cut: half of an identifier would not be recognised.
-    last = escape(_LONG_NUMBER.sub("<hidden>", mask(" / ".join(lines[-6:]))))[-_LONGEST_ENGINE_TEXT:]
+    last = escape(LONG_NUMBER.sub("<hidden>", mask(" / ".join(lines[-6:]))))[-_LONGEST_ENGINE_TEXT:]
     name, effect = (f"{job_id} ({purpose})", "") if purpose else (job_id, ": nothing was sent")
     engine = f"; the engine's last lines: {last}" if last else ""
     return JobError(f"job {name} ended with status {sanitize(details['status'])}{effect}{engine}")

@@ -143,7 +143,7 @@ class JobResult:
             try:
                 self._unpacker.feed(self._inflater.decompress(data, self._block_bytes))
                 rows = list(self._unpacker)
-            except (zlib.error, ValueError, msgpack.UnpackException):
+            except (zlib.error, TypeError, ValueError, msgpack.UnpackException):
                 raise self._build_result_error("cannot be read, because its data is damaged") from None
             data = self._inflater.unconsumed_tail or self._inflater.unused_data
             if rows:

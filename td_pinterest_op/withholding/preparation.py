@@ -124,9 +124,8 @@ class _FilteredIdentifierReader(IdentifierReader):
 class _FilteredRowReader(RowReader):
     """Reads people's rows. Leaves out the people and identifiers that opt-outs, consents or the control group exclude.
 
-    A temporary file keeps all rows until people are compared with the lists. It consists of parts. `_offsets`: where
-    each part begins in the file, then the file's size. `_ends`: 0, then the number of people in the first part, in the
-    first two parts, and so on. `_early`: closes the files that are not needed to send records.
+    A temporary file keeps the rows, in parts, until people are compared with the lists. `_offsets` and `_ends`: where
+    the parts begin and end in the file, and among all people. `_early`: closes files that are not needed for sending.
     """
 
     def __init__(self, people: People, settings: ReaderSettings, stats: Stats) -> None:
@@ -233,6 +232,7 @@ def _strip_person(rows: _Rows, to_strip: _ToStrip) -> tuple[int, _Rows]:
     if not left:
         return 1 + WITHHELD.index(SUPPRESSED if SUPPRESSED in to_strip.values() else CONTROL), []
     identifiers = {(number, row): {*RecordLayout(number).compute_comparable_digests(row)} for number, row in left}
-    # A row that lost a key may be part of another one.
-    largest = sorted(row for row in left if not any(identifiers[row] < other for other in identifiers.values()))
+    # A row that lost a key may be part of another one. The lowest is first; before external ids alone is a sort key.
+    largest = [row for row in left if not any(identifiers[row] < other for other in identifiers.values())]
+    largest.sort(key=lambda of_row: of_row[1][0 if RecordLayout(of_row[0]).hashed_keys else DIGEST_BYTES :])
     return DONE, [largest[0], *((number | EXTRA_COMBINATION, row) for number, row in largest[1:])]

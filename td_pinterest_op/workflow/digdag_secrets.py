@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT = 30.0
 # Before the first try of saving a token on a server, and before each further one, in seconds.
-_WAITS = (0.0, 0.5, 1.0, 2.0)
+_WAITS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _SOON = 14 * DAY
 # The project's id in `digdag run`, which keeps its database in memory. A server has a project 1 as well: its tasks are
 # recognised by the folder into which the server unpacks the project.
@@ -183,6 +183,6 @@ class TokenStore:
             if 200 <= status < 300:
                 return ""
             problem = f"the workflow server answered {status}"
-            if status < 500 and status != 429:
+            if status < 500 and status not in (408, 409, 423, 425, 429):
                 break
         return problem

@@ -54,8 +54,8 @@ class TaskProcess:
             self._stack = stack.pop_all()
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
-        if shutdown.is_requested():
-            shutdown.wait_for_protected_work()
+        if shutdown.is_requested() and not shutdown.wait_for_protected_work():
+            log.warning("a new refresh token may not be saved: if the stored one is refused, authorise the app again")
         with self._stack:
             is_resubmitted = isinstance(error, AccountError) and try_resubmit(error)
             if is_resubmitted or not isinstance(error, Exception):

@@ -272,4 +272,4 @@ def _build_source(task: Task, name: str, *, query_label: str) -> Source:
     if engine not in ENGINES:
         errors.append(SettingsError(f"engine must be one of {', '.join(ENGINES)}", key="engine"))
     errors.raise_any()
-    return Source(query=sql, database=database, engine=engine)
+    return Source(query=sql, database=database, engine=engine, list_name="" if name == "query" else name)

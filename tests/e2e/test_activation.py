@@ -16,7 +16,17 @@ pytestmark = pytest.mark.parametrize("engine", ENGINES)
 def run_activation(
     run: Run, services: Services, project: Path, emails: list[str], *, later: str, **console: object
 ) -> str:
-    """Run the workflow as the console starts it, with the activation's parameters; returns the only audience's id."""
+    """Run the workflow as the console starts it; returns the only audience's id."""
+    log = log_activation(run, services, project, emails, later=later, **console)
+    (audience,) = services.pinterest.audiences.values()
+    assert f"rows were read (audience {audience.id})." in log
+    return audience.id
+
+
+def log_activation(
+    run: Run, services: Services, project: Path, emails: list[str], *, later: str, **console: object
+) -> str:
+    """Run the workflow as the console starts it, with the activation's parameters; returns its log."""
     services.td.create("sandbox", "people", [{"email": "nobody@shop.example"}])
     services.td.create("cdp_audience_1", "cdp_syndication_1", [{"email": person} for person in emails])
     handed = {
@@ -37,8 +47,7 @@ def run_activation(
     path.write_text(text)
     ran = run("pinterest_activation")
     assert ran.succeeded, ran.log
-    (audience,) = services.pinterest.audiences.values()
-    return audience.id
+    return ran.log
 
 
 @pytest.mark.parametrize("later", ["add", "Replace", "MIRROR"])
@@ -68,3 +77,10 @@ def test_activation_adds_to_the_audience_named_in_the_settings(run: Run, service
     audience_id = services.audience(["before@shop.example"])
     run_activation(run, services, project, people(5), later="replace", audience_id=audience_id)
     assert digests(5) == services.pinterest.members_of_audience(audience_id)
+
+
+def test_dry_activation_says_that_nothing_was_written(run: Run, services: Services, project: Path) -> None:
+    log = log_activation(run, services, project, people(5), later="add", dry_run="true")
+    summary = 'Dry run: would create audience "Likely buyers" with 5 records; nothing was written.'
+    assert f"{summary} 5 rows were read (audience not created)." in log
+    assert not services.pinterest.audiences

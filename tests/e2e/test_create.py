@@ -30,21 +30,29 @@ class TestCreate:
         assert current_list_id(services, audience_id) == stored["customer_list_id"]
 
     @pytest.mark.parametrize(
-        ("columns", "row", "list_type", "members"),
+        ("records", "columns", "row", "list_type", "members"),
         [
-            (["email"], [people(1)[0]], "EMAIL", digests(1)),
-            (["maid"], [DEVICE.format(1).upper()], "MAID", {digest(DEVICE.format(1))}),
-            (["idfa"], [DEVICE.format(2)], "IDFA", {digest(DEVICE.format(2).upper())}),
-            (["maid", "idfa"], [DEVICE.format(1), None], "EMAIL", {digest(DEVICE.format(1))}),
-            (["idfa", "email"], [None, people(1)[0]], "EMAIL", digests(1)),
+            ("identifiers", ["email"], [people(1)[0]], "EMAIL", digests(1)),
+            ("identifiers", ["maid"], [DEVICE.format(1).upper()], "MAID", {digest(DEVICE.format(1))}),
+            ("identifiers", ["idfa"], [DEVICE.format(2)], "IDFA", {digest(DEVICE.format(2).upper())}),
+            ("identifiers", ["maid", "idfa"], [DEVICE.format(1), None], "EMAIL", {digest(DEVICE.format(1))}),
+            ("identifiers", ["idfa", "email"], [None, people(1)[0]], "EMAIL", digests(1)),
+            ("rows", ["maid"], [DEVICE.format(1)], "MAID", {digest(DEVICE.format(1))}),
+            ("rows", ["idfa"], [DEVICE.format(2)], "IDFA", {digest(DEVICE.format(2).upper())}),
+            ("rows", ["maid", "email"], [DEVICE.format(1), None], "EMAIL", {digest(DEVICE.format(1))}),
         ],
-        ids=["email", "maid", "idfa", "maid and idfa", "idfa and email"],
     )
     def test_list_has_the_type_of_its_column(
-        self, services: Services, columns: list[str], row: list[str | None], list_type: str, members: set[str]
+        self,
+        services: Services,
+        records: str,
+        columns: list[str],
+        row: list[str | None],
+        list_type: str,
+        members: set[str],
     ) -> None:
         job = services.td.add_job(columns=[(column, "varchar") for column in columns], rows=[row])
-        services.export(NEW, job_id=job)
+        services.export(NEW | {"records": records}, job_id=job)
         behind = services.pinterest.lists[current_list_id(services, only_audience_id(services))]
         assert list_type == behind.list_type
         assert members == services.pinterest.members(behind.id)

@@ -92,7 +92,7 @@ def test_unreachable_list_is_named_and_does_not_stop_the_others(
     with pytest.raises(PinterestError) as raised:
         run_erasure(services, services.job(people(40)))
     assert f'customer list {lists[2]} "List 2" of ad account {OTHERS[1]}' in str(raised.value)
-    assert f"the lists of ad account {OTHERS[0]}" in str(raised.value)
+    assert f"unread lists of ad account {OTHERS[0]}" in str(raised.value)
     assert "Run this task again" in str(raised.value)
     done = [list_id for number, list_id in enumerate(lists) if number % 3 != 1 and number != 2]
     for list_id in done:
@@ -101,6 +101,24 @@ def test_unreachable_list_is_named_and_does_not_stop_the_others(
     assert sorted(done) == sorted(row["customer_list_id"] for row in receipt["receipt"])
     assert {lists[2], None} == {row["customer_list_id"] for row in receipt["failed"]}
     assert all(row["reason"] for row in receipt["failed"])
+
+
+@pytest.mark.parametrize(("bookmark", "unusable"), [("2", []), (None, [None]), (None, [{"name": "no id"}])])
+def test_lists_that_were_read_before_a_failure_of_the_listing_are_erased(
+    services: Services, lists: list[str], bookmark: str | None, unusable: list[object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The second page fails, or an item of the first is malformed."""
+    first_page = json.dumps({"items": [{"id": lists[1]}, *unusable, {"id": lists[4]}], "bookmark": bookmark})
+    listing = f"/{OTHERS[0]}/customer_lists$"
+    services.pinterest.inject(Fault(effect=Answer(status=200, body=first_page), path=listing))
+    services.pinterest.inject(Fault(effect=Answer(status=403), path=listing, times=None))
+    with pytest.raises(PinterestError, match=f"1 of 8 lists may still .*: unread lists of ad account {OTHERS[0]}: "):
+        run_erasure(services, services.job(people(40)))
+    for list_id in lists:
+        assert digests(10, first=40) == services.pinterest.members(list_id)
+    receipt = read_receipt(caplog)
+    assert sorted(lists) == sorted(row["customer_list_id"] for row in receipt["receipt"])
+    assert [(OTHERS[0], None)] == [(row["ad_account_id"], row["customer_list_id"]) for row in receipt["failed"]]
 
 
 def test_list_that_rejects_a_record_is_not_in_the_receipt(services: Services, lists: list[str]) -> None:
@@ -143,10 +161,10 @@ def test_ad_account_with_unreadable_lists_fails_a_dry_run_too(
     services: Services, lists: list[str], dry_run: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     services.pinterest.inject(Fault(effect=Answer(status=403), path=f"/{OTHERS[0]}/customer_lists$", times=None))
-    with pytest.raises(PinterestError, match=f"the lists of ad account {OTHERS[0]}"):
+    with pytest.raises(PinterestError, match=f"unread lists of ad account {OTHERS[0]}"):
         run_erasure(services, services.job(people(40)), dry_run=dry_run)
     receipt = read_receipt(caplog)
-    assert "customer lists; the lists of 1 ad account cannot be read" in receipt["summary"]
+    assert "customer lists; lists of 1 ad account cannot be read" in receipt["summary"]
     assert [(OTHERS[0], None)] == [(row["ad_account_id"], row["customer_list_id"]) for row in receipt["failed"]]
     assert dry_run == (not services.pinterest.calls.writes())
 

@@ -32,15 +32,17 @@ def test_mirror_follows_the_query(run: Run, services: Services, project: Path) -
         age_history(services)
         return " ".join(ran.log.split())
 
-    assert "250 joined, 0 left, 0 were sent again, of 250 people" in log_of("pinterest_mirror", people(250))
+    replaced = "all members were replaced by 250 people."
+    assert f"{replaced} Audience {audience_id}: the query finds 250 people" in log_of("pinterest_mirror", people(250))
     assert digests(250) == services.pinterest.members_of_audience(audience_id)
     writes, tokens = len(services.pinterest.calls.writes()), len(services.pinterest.calls.of("oauth/token"))
     left = people(245, first=10)
-    assert "5 joined, 10 left, 0 were sent again, of 245 people" in log_of("pinterest_mirror", left)
+    followed = f"Audience {audience_id}: the query finds 245 people"
+    assert f"5 joined, 10 left. {followed}" in log_of("pinterest_mirror", left)
     assert digests(245, first=10) == services.pinterest.members_of_audience(audience_id)
     assert 2 == len([call for call in services.pinterest.calls.writes()[writes:] if call.records])
     assert 1 == len(services.pinterest.calls.of("oauth/token")) - tokens
-    assert "0 joined, 0 left, 0 were sent again, of 245 people" in log_of("pinterest_mirror", left)
+    assert f"no changes. {followed}" in log_of("pinterest_mirror", left)
     rows = [(row["action"], row["members"], row["mirror_mode"]) for row in read_history(services)]
     assert [("mirror_current_audience", 250, "replace"), *[("mirror_current_audience", 245, "difference")] * 2] == rows
     edit_file(project / "config" / "pinterest.yml", (r"^audience_id: .*", f"audience_id: '{audience_id}'"))

@@ -139,6 +139,21 @@ class TestReplace:
         assert 1 == len(services.pinterest.calls.of(operation))
 
 
+def test_rerun_waits_for_a_list_that_late_reads_show_as_ready(services: Services) -> None:
+    audience_id = services.audience(people(5))
+    settings = {"action": REPLACE, "audience_id": audience_id}
+    switches = {"reading_lag_seconds": 2, "processing_seconds": 8, "processing_refusal": "400"}
+    services.pinterest.switches.set(switches)
+    services.pinterest.inject(Fault(effect=Answer(status=500), operation="audiences/update", times=100))
+    job = services.job(people(9))
+    with pytest.raises(PinterestError):
+        services.export(settings, job_id=job)
+    services.pinterest.faults.clear()
+    services.time.sleep(3600)
+    services.export(settings, job_id=job)
+    assert digests(9) == services.pinterest.members_of_audience(audience_id)
+
+
 class TestClear:
     def test_clear_creates_no_second_list_after_an_unrelated_rejection(self, services: Services) -> None:
         audience_id = services.audience(people(5))
@@ -163,6 +178,12 @@ class TestClear:
         assert (before, behind.id) == (stored["previous_customer_list_id"], stored["customer_list_id"])
         assert digests(5) == services.pinterest.members(before)
         assert [] == services.td.requests
+
+    def test_clear_works_for_a_name_with_half_an_emoji(self, services: Services) -> None:
+        services.pinterest.switches.records_required = True
+        audience_id = services.audience(people(5), name="Shop \ud83d")
+        services.export({"action": CLEAR, "audience_id": audience_id})
+        assert is_cleared(services, audience_id)
 
     @pytest.mark.parametrize("session_time", [SESSION, NEXT_DAY], ids=["the same session", "another session"])
     def test_clear_of_a_cleared_audience_writes_nothing(self, services: Services, session_time: str) -> None:
@@ -209,10 +230,11 @@ class TestClear:
     def test_rerun_of_clear_reuses_the_empty_list_of_a_failed_attempt(self, services: Services) -> None:
         audience_id = services.audience(people(5))
         services.pinterest.inject(
-            Fault(effect=Answer(status=400, message="Invalid rule"), operation="audiences/update")
+            Fault(effect=Answer(status=400, message="Invalid rule"), operation="audiences/update", times=100)
         )
         with pytest.raises(PinterestError):
             services.export({"action": CLEAR, "audience_id": audience_id})
+        services.pinterest.faults.clear()
         assert digests(5) == services.pinterest.members_of_audience(audience_id)
         services.export({"action": CLEAR, "audience_id": audience_id})
         assert is_cleared(services, audience_id)

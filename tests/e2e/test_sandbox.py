@@ -158,7 +158,7 @@ def test_sandbox_describes_the_main_job_and_a_withholding_export_in_few_lines(
     assert 100 >= max(len(line) for line in lines if str(tmp_path) not in line)
     for line in ("query     SELECT email FROM people", r"rows      2,5\d\d read", "sent      Added 2,486 records"):
         assert re.search(f"^  {line}", said, re.MULTILINE)
-    assert f'audience  549755885175000002 "{AUDIENCE_NAME}" holds 2,486 people' in said
+    assert f'audience  549755885175000002 "{AUDIENCE_NAME}" holds 2,486 identifiers' in said
     assert "checked   the same 2,486 people as by SQL\n" in said
     withholding = " ".join(said.partition("\nThen ")[2].split())
     assert "records (suppressed 48, control 263) were withheld." in withholding
@@ -188,7 +188,7 @@ def test_sandbox_runs_an_unchanged_project_and_puts_its_audiences_on_one_page(
         *[f"--expect=Käufer={tmp_path / 'buyers.txt'}", f"--expect=2542620905475={tmp_path / 'digests'}"],
     )
     assert 0 == code, said
-    assert 'audience  2542620905473 "Käufer" holds 2 people' in said
+    assert 'audience  2542620905473 "Käufer" holds 2 identifiers' in said
     assert "exactly the 2 people of buyers.txt" in said
     assert "exactly the 2 people of digests" in said
     assert "made up   ad account 987654321, audience 2542620905473, audience 2542620905475\n" in said
@@ -234,7 +234,7 @@ def test_a_created_audience_never_gets_an_id_that_the_project_names(
     options = ["--project", project, *_tables(tmp_path), "create", "readers", "--known=987654321", "--strict"]
     code, said, _ = sandbox(*options)
     assert (1, True) == (code, "unknown   audience 549755885175000002: --strict takes only" in said), said
-    assert 'audience  549755885175000003 "Käufer" holds 2 people' in said
+    assert 'audience  549755885175000003 "Käufer" holds 2 identifiers' in said
 
 
 @pytest.mark.parametrize(

@@ -357,15 +357,21 @@ class TestLists:
         assert warning.endswith("suppress: not_an_email 1, empty 1, null 1; consent: placeholder 1")
         assert people(1)[0] not in caplog.text
 
+    @pytest.mark.parametrize(
+        ("name", "of_list", "reason"),
+        [("suppress", people(1), "suppressed"), ("consent", people(2), "without_consent")],
+    )
     def test_plan_counts_withheld_people_and_warns_that_nobody_is_removed(
-        self, services: Services, caplog: pytest.LogCaptureFixture
+        self, services: Services, caplog: pytest.LogCaptureFixture, name: str, of_list: list[str], reason: str
     ) -> None:
         caplog.set_level("INFO")
         settings = {"action": ADD, "audience_id": services.audience(), "dry_run": True}
-        stored = services.export(settings, job_id=services.job(people(3)), suppress=values_query(people(1)), **DATABASE)
-        assert "withheld  1 record (suppressed 1)" in caplog.text
-        assert "people who opted out but are already in the audience remain in it: pinterest_erase.dig" in caplog.text
-        assert "nothing was written; 1 record (suppressed 1) was withheld." in stored["summary"]
+        task = {name: values_query(of_list)} | DATABASE
+        stored = services.export(settings, job_id=services.job(people(3)), **task)
+        assert f"withheld  1 record ({reason} 1)" in caplog.text
+        assert "withheld people who are already in the audience remain in it: pinterest_erase.dig" in caplog.text
+        assert f"nothing was written; 1 record ({reason} 1) was withheld." in stored["summary"]
+        assert f"job {stored['lists'][name]} issued (presto on database {DATABASE['database']}): {name}" in caplog.text
 
     def test_report_shows_the_number_of_withheld_people(self, services: Services, tmp_path: Path) -> None:
         page = tmp_path / "page.html"
@@ -509,6 +515,19 @@ class TestControl:
             services.export(settings, job_id=job)
         assert digests(5) == members_of(services, settings)
 
+    @pytest.mark.parametrize("hash_in", ["operator", "warehouse"])
+    def test_one_warning_says_that_an_identifier_that_chooses_the_control_group_is_not_sent(
+        self, services: Services, caplog: pytest.LogCaptureFixture, hash_in: str
+    ) -> None:
+        rows = [{"email": person, "maid": DEVICE(number)} for number, person in enumerate(people(20))]
+        services.td.create("crm", "people", rows)
+        control = {"percent": 50, "salt": "spring", "by": "email"}
+        settings = {"action": ADD, "audience_id": services.audience(), "control": control, "hash_in": hash_in}
+        services.export(settings, query="SELECT email, maid FROM people", **DATABASE)
+        sent = {digest(row["maid"]) for row in rows if not is_in_control(row["email"], 50)}
+        assert sent == members_of(services, settings)
+        assert 1 == len([message for message in caplog.messages if message.startswith('column "email" chooses')])
+
     def test_control_key_that_is_neither_text_nor_integer_is_an_error(self, services: Services) -> None:
         job = add_job(services, (people(1)[0], 1.5), columns={"email": "varchar", "id": "double"})
         with pytest.raises(JobError, match='column "id" is of type double'):
@@ -579,3 +598,17 @@ def test_array_row_is_a_record_for_each_combination_and_counts_once(services: Se
     (call,) = services.pinterest.calls.writes()
     assert 5 == call.records
     assert (2, 2, 2, 0) == tuple(stored["records"][name] for name in ("unique", "sent", "sent", "duplicate"))
+
+
+@pytest.mark.parametrize("lowest", ["a" * 20, "a", "b", "c"])
+@pytest.mark.parametrize("lost", [[], ["gone"]])
+def test_array_row_counts_by_its_lowest_combination_also_if_it_loses_an_identifier(
+    services: Services, lowest: str, lost: list[str]
+) -> None:
+    settings = {"action": ADD, "audience_id": services.audience(), "records": "rows"}
+    (opted_out,) = people(1)
+    services.td.create("crm", "opt_outs", [{"email": opted_out}])
+    rows = [([opted_out], ["gone"]), (None, ["zz", lowest, *lost]), (None, ["zz"])]
+    job = services.td.add_job(columns=[("email", "array(varchar)"), ("external_id", "array(varchar)")], rows=rows)
+    stored = services.export(settings, job_id=job, suppress="SELECT email FROM opt_outs", **DATABASE)
+    assert (3, 2, 0) == tuple(stored["records"][name] for name in ("unique", "sent", "duplicate"))

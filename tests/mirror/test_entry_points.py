@@ -47,7 +47,8 @@ def test_activation_mirrors_from_its_first_run(mirror_world: World) -> None:
     mirror_world.set_people(people(200))
     params: dict[str, Any] = {**mirror_world.task, "later_runs": "Mirror", "segment_name": "VIP", "activation_id": "7"}
     task = Task(params={**params, "result_settings": kept}, environ=mirror_world.environ)
-    export(add_activation_settings(task), mirror_world.time.timing)
+    stored = export(add_activation_settings(task), mirror_world.time.timing)
+    assert 'Mirrored audience "VIP": 200 joined, 0 left.' == stored["summary"]
     (audience,) = mirror_world.pinterest.audiences_named("VIP")
     assert digests(200) == mirror_world.members(audience.id)
     mirror_world.set_people(people(190))

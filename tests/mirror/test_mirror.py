@@ -41,7 +41,10 @@ def test_first_run_replaces_the_members_by_one_switch(mirror_world: World) -> No
     audience_id = mirror_world.audience(people(30, first=1000))
     before = mirror_world.pinterest.audiences[audience_id].rule["customer_list_id"]
     mirror_world.set_people(people(200))
-    assert mirror_world.run(0).succeeded
+    ran = mirror_world.run(0)
+    assert ran.succeeded
+    assert 'Mirrored audience "Newsletter": all members were replaced by 200 people.' == ran.stored["summary"]
+    assert (200, 0) == tuple(ran.stored["mirror"][name] for name in ("joined", "left"))
     assert digests(200) == mirror_world.members(audience_id)
     assert digests(30, first=1000) == set(mirror_world.pinterest.members(before))
     assert 1 == len(mirror_world.pinterest.calls.of("audiences/update"))
@@ -110,8 +113,12 @@ def test_unchanged_day_sends_nothing_and_writes_no_plan(mirror_world: World, aud
 def test_dry_run_shows_figures_without_writing_to_ledger_or_pinterest(mirror_world: World) -> None:
     audience_id = mirror_world.audience(people(30, first=1000))
     mirror_world.set_people(people(200))
+    used = mirror_world.pinterest.audiences[audience_id].rule["customer_list_id"]
     first = mirror_world.run(0, dry_run=True)
     assert first.succeeded
+    assert "200 people, 0 known members; all members are replaced by 200 people" in first.output
+    assert f'switch audience {audience_id} "Newsletter" to it; customer list {used} is orphaned' in first.output
+    assert "0 leave" not in first.output
     assert {"people"} == mirror_world.tables()
     assert mirror_world.run(0).succeeded
     mirror_world.set_people(people(195, first=10))
@@ -120,7 +127,7 @@ def test_dry_run_shows_figures_without_writing_to_ledger_or_pinterest(mirror_wor
     assert ran.succeeded
     assert (rows, writes) == (count_ledger_rows(mirror_world), len(mirror_world.pinterest.calls.writes()))
     assert digests(200) == mirror_world.members(audience_id)
-    assert "195 people, 200 members; 5 join, 10 leave" in ran.output
+    assert "195 people, 200 known members; 5 join, 10 leave" in ran.output
     assert "requests  3 to write (3 of records)" in ran.output
     assert (
         'Dry run: would mirror audience "Newsletter": 5 join, 10 leave; nothing was written.' == ran.stored["summary"]
@@ -171,7 +178,7 @@ def test_adopt_keeps_the_present_members(mirror_world: World) -> None:
     [
         (0, "there is no valid record to send (0 rows read, 0 invalid)", {"allow_empty": True, "min_records": 0}),
         (99, "99 unique records are fewer than min_records (100)", {"min_records": 99}),
-        (120, "80 of 200 members would leave, a greater share than max_leave", {}),
+        (142, "58 of 200 members would leave, a greater share than max_leave", {}),
         (210, "210 unique records are more than max_records (205)", {"max_records": 210}),
     ],
 )
@@ -189,7 +196,8 @@ def test_query_with_few_people_stops_before_a_write_until_the_limit_is_raised(
     assert not sent
     assert rows == count_ledger_rows(mirror_world)
     assert {"people", LEDGER} == mirror_world.tables()
-    assert mirror_world.run(1, max_leave_ratio="1.0", **settings).succeeded
+    exact_share = (200 - min(found, 200)) / 200
+    assert mirror_world.run(1, max_leave_ratio=str(exact_share), **settings).succeeded
     assert digests(found) == mirror_world.members(audience_id)
 
 
@@ -234,6 +242,19 @@ def test_audience_switched_by_somebody_else_gets_nothing_until_a_rebuild(mirror_
     with mirror_world.count_sent() as sent:
         assert mirror_world.run(3).succeeded
     assert {"REMOVE": 5} == sent
+
+
+def test_rebuild_says_that_all_members_are_replaced_and_how_many_known_ones_leave(
+    mirror_world: World, audience_id: str
+) -> None:
+    mirror_world.set_people(people(195, first=10))
+    planned = mirror_world.run(1, rebuild=True, dry_run=True)
+    replaced = "all members are replaced by 195 people; of the known members, 10 leave"
+    assert f"195 people, 200 known members; {replaced}" in planned.output
+    would = f'Dry run: would mirror audience "Newsletter": {replaced}; nothing was written.'
+    assert would == planned.stored["summary"]
+    done = 'Mirrored audience "Newsletter": all members were replaced by 195 people; of the known members, 10 left.'
+    assert done == mirror_world.run(1, rebuild=True).stored["summary"]
 
 
 def test_audience_switched_while_its_plan_is_sent_is_an_error(mirror_world: World, audience_id: str) -> None:
@@ -615,10 +636,12 @@ def test_failed_compaction_is_a_warning(mirror_world: World, audience_with_large
 
 
 def test_tables_left_by_earlier_attempts_are_dropped(mirror_world: World, audience_id: str) -> None:
-    for name in ("pinterest_people_{}_0ld", "pinterest_digests_{}", "pinterest_changes_{}_0ld_1"):
-        mirror_world.td.create(DATABASE, name.format(audience_id), [{"email": "a@b.cc"}])
-    stays = {f"pinterest_people_{audience_id}1_0ld", LEDGER, "people"}
-    mirror_world.td.create(DATABASE, f"pinterest_people_{audience_id}1_0ld", [{"email": "a@b.cc"}])
-    assert len(mirror_world.tables()) == 6
+    kinds = ("changes", "digests", "suppress", "consent")
+    ours = {f"pinterest_{kind}_{audience_id}_0123abcd_4567cdef" for kind in kinds}
+    ends = ("", "_crm", "1_0123abcd_4567cdef", "_0123abcd_vip_2026")
+    others = {f"pinterest_digests_{audience_id}{end}" for end in ends} | {"pinterest_digests_new_customers"}
+    for name in ours | others:
+        mirror_world.td.create(DATABASE, name, [{"email": "a@b.cc"}])
+    assert ours < mirror_world.tables()
     assert mirror_world.run(1).succeeded
-    assert stays == mirror_world.tables()
+    assert others | {LEDGER, "people"} == mirror_world.tables()

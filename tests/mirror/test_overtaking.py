@@ -129,6 +129,7 @@ def test_overtaken_replace_is_followed_by_a_replace(mirror_world: World, audienc
     with run_at_write(number, second):
         older = mirror_world.run(1, rebuild=True)
     assert not older.succeeded, number
+    assert '"members": null' in older.output
     check_later_days(mirror_world, audience_id)
 
 
@@ -180,6 +181,21 @@ def test_plan_with_the_number_of_another_run_never_counts(mirror_world: World, a
     assert {"ADD": 55} == sent
     assert digests(250) == mirror_world.members(audience_id)
     check_later_days(mirror_world, audience_id)
+
+
+@pytest.mark.parametrize("write", [1, 2, 3])
+def test_session_that_runs_twice_at_once_mirrors_into_one_audience(mirror_world: World, write: int) -> None:
+    lags = {"listing_lag_seconds": 3, "reading_lag_seconds": 1.5, "new_list_missing_seconds": 1.5}
+    mirror_world.pinterest.switches.set({**lags, "records_required": True})
+    mirror_world.settings |= {"audience_id": None, "expected_audience_name": None, "audience_name": "Segment"}
+    mirror_world.set_people(people(200))
+
+    with run_at_write(write, lambda: mirror_world.run(0)):
+        first = mirror_world.run(0)
+    assert "was created while this task ran: run this task again" in first.output
+    assert mirror_world.run(1).succeeded
+    (audience,) = mirror_world.pinterest.audiences_named("Segment")
+    assert digests(200) == mirror_world.members(audience.id)
 
 
 @pytest.mark.parametrize("seed", range(6))

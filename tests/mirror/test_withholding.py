@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.settings.structures import Control
+from td_pinterest_op.stats import LISTS, SUPPRESS
 from td_pinterest_op.withholding.people import assign_control
 from tests.exporting import digest, digests, people
 from tests.mirror.days import DATABASE, LEDGER, World
@@ -54,17 +55,20 @@ def test_only_members_who_opt_out_leave_at_the_next_run(mirror_world: World, aud
     assert {"people", "suppress", LEDGER} == mirror_world.tables()
 
 
+@pytest.mark.parametrize("name", LISTS)
 @pytest.mark.parametrize(("begin", "remains"), [("adopt", True), ("replace", False)])
-def test_mirror_says_whether_adopted_people_who_opted_out_remain(
-    mirror_world: World, begin: str, remains: bool
+def test_mirror_says_whether_adopted_people_who_are_withheld_remain(
+    mirror_world: World, begin: str, remains: bool, name: str
 ) -> None:
     audience_id = mirror_world.audience(people(5))
     mirror_world.settings["min_records"] = 0
     mirror_world.set_people(people(20))
-    set_lists(mirror_world, suppress=[{"email": people(1)[0]}])
+    of_list = people(1) if name == SUPPRESS else people(19, first=1)
+    set_lists(mirror_world, **{name: [{"email": person} for person in of_list]})
     for day in (0, 1):
         ran = mirror_world.run(day, begin=begin)
-        assert (True, remains) == (ran.succeeded, "adopted people who opted out remain in the audience" in ran.output)
+        note = "adopted people who are withheld remain in the audience"
+        assert (True, remains) == (ran.succeeded, note in ran.output)
         assert remains == (digest(people(1)[0]) in mirror_world.members(audience_id))
 
 

@@ -68,7 +68,7 @@ def _content(audience: Audience, pinterest: Pinterest) -> str:
         return "is removed"
     if "customer_list_id" not in audience.rule:
         return f"is of type {audience.audience_type}"
-    return f"holds {len(pinterest.members_of_audience(audience.id)):,} people"
+    return f"holds {len(pinterest.members_of_audience(audience.id)):,} identifiers"
 
 
 def _rows_text(export: Entry) -> str:

@@ -130,15 +130,17 @@ class AudienceAction(abc.ABC):
     def _create_new_audience(self, create: Callable[[], Audience], *, list_id: str | None = None) -> Audience:
         """Create an audience by `create`, and remove duplicates that retries created. Returns the audience that stays.
 
-        That audience may be an older duplicate with another list, so it is switched to the list `list_id`. A look-alike
-        audience has no list (None). Raises as `_keep_oldest` does.
+        That audience may be an older duplicate with another list: `list_id`, unless None, is the list to switch it to.
+        Raises as `_keep_oldest` does.
         """
         client = self._api.client
-        made, lost = create_once(create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=client)
+        made, extra = create_once(
+            create=create, find=lambda: next(iter(self._find_namesakes()[1]), None), client=client
+        )
         kept = self._keep_oldest(made, is_new=True)
         if list_id:
             kept = self._audiences.use_list(kept, list_id=list_id)
-        if lost:  # Pinterest may list a duplicate late
+        if extra:  # Pinterest may list a duplicate late
             self._keep_oldest(kept, is_new=True)
         self._copy_to_stats(kept)
         return kept

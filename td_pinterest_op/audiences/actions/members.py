@@ -94,11 +94,11 @@ class MembersAction(AudienceAction):
         batch_count, send = prepared.count_batches(self._batch_size), partial(self._sender.send, prepared, target.add)
         return target, Step(description=description, batch_count=batch_count, run=send)
 
-    def _create_audience_with_list(self, target: TargetList) -> Audience:
-        """Create and return an audience that uses the list. If an earlier try created such an audience, return that."""
+    def _create_audience_with_list(self, target: TargetList, *, may_switch: bool = True) -> Audience:
+        """Create an audience that uses the list, or switch one of an earlier try to it. Return the audience."""
         description = self._settings.audience_description
         create = partial(self._audiences.create, self._new_name, description=description, list_id=target.id)
-        return self._create_new_audience(create, list_id=target.id)
+        return self._create_new_audience(create, list_id=target.id if may_switch else None)
 
     def _switch_list(self, audience: Audience, target: TargetList) -> None:
         """Switch the audience to the list `target` if it uses another list, and wait until Pinterest shows `target`."""

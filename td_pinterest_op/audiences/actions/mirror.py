@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -21,7 +21,7 @@ from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.plan import check_rows
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.stats import SUPPRESS, MirrorFigures, format_count
+from td_pinterest_op.stats import MirrorFigures, format_count
 from td_pinterest_op.treasure_data.job import Source
 
 
@@ -104,16 +104,16 @@ class Mirror(MembersAction):
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the steps that write the plan into the ledger, send its changes, and mark it there as sent."""
         changes = self._mirror.figures
-        planned = _describe_changes(changes, ("join", "leave", "are sent again"))
-        done = _describe_changes(changes, ("joined", "left", "sent again"))
+        planned = self._describe_changes("join", "leave", "are sent again", "are replaced")
+        done = self._describe_changes("joined", "left", "sent again", "were replaced")
         self._set_summary(past=f"Mirrored {{audience}}: {done}", infinitive=f"mirror {{audience}}: {planned}")
         compared = (
             f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: "
-            f"{format_count(changes.people, 'person', 'people')}, {format_count(changes.members, 'member')}; {planned}"
+            f"{format_count(changes.people, 'person', 'people')}, {format_count(changes.members, 'known member')}; "
+            f"{planned}"
         )
-        is_adopted = changes.mode != REPLACE and self._mirror.ledger.state.may_have_unknown_people
-        if is_adopted and SUPPRESS in self._stats.list_jobs:
-            compared += "; adopted people who opted out remain in the audience: pinterest_erase.dig removes them"
+        if self._stats.list_jobs and changes.mode != REPLACE and self._mirror.ledger.state.may_have_unknown_people:
+            compared += "; adopted people who are withheld remain in the audience: pinterest_erase.dig removes them"
         if changes.mode != REPLACE and not changes.change_count:
             return [Step(description=f"no change: {compared}", run=self._mirror.compact_ledger)]
         creates = f'create audience "{self._new_name}" without people'
@@ -124,15 +124,24 @@ class Mirror(MembersAction):
             Step(description="mark the plan as settled in the ledger", run=self._settle_plan),
         ]
 
+    def _describe_changes(self, joined: str, left: str, resent: str, replaced: str) -> str:
+        """Return the numbers of people who join, leave and so on as text. The arguments are verbs for these changes."""
+        changes = self._mirror.figures
+        if changes.mode == REPLACE and self._audience:  # it may have members whom the ledger does not know
+            known = f"; of the known members, {self._mirror.counts['leavers']:,} {left}" if changes.members else ""
+            return f"all members {replaced} by {format_count(changes.people, 'person', 'people')}{known}"
+        again = f", {changes.resent:,} {resent}" if changes.resent else ""
+        return f"{changes.joined:,} {joined}, {changes.left:,} {left}{again}" if changes.change_count else "no changes"
+
     def _build_sending_steps(self, changes: MirrorFigures) -> list[Step]:
         """Return the steps that send the joins and leaves, or the step that replaces all members by a new list."""
         if changes.mode == REPLACE:
             label = self._audience.label if self._audience else "the audience"
+            used = f"customer list {self._audience.customer_list_id}" if self._audience else "its empty list"
             records = format_count(changes.joined, "record")
-            description = f"fill a new customer list with {records}, and switch {label} to it"
+            description = f"fill a new customer list with {records}, and switch {label} to it; {used} is orphaned"
             batch_count = math.ceil(changes.joined / self._batch_size)
-            run = self._send_replacement
-            return [Step(description=description, request_count=1, batch_count=batch_count, run=run)]
+            return [Step(description=description, request_count=1, batch_count=batch_count, run=self._send_replacement)]
         audience = self._existing_audience
         target = f"{audience.label} (customer list {audience.customer_list_id})"
         rows = (("remove", changes.left, "from", LEAVE), ("add", changes.joined + changes.resent, "to", JOIN))
@@ -151,7 +160,9 @@ class Mirror(MembersAction):
         target, create_list = self._plan_list(self._new_name, PreparedRecords())
         create_list.run()
         wait_for_consistency(self._api.client)
-        self._audience = self._create_audience_with_list(target)
+        self._audience = self._create_audience_with_list(target, may_switch=False)
+        if get_list_id(self._audience) != target.id:  # another run of this session fills it
+            raise AudienceError(self._describe_conflict(self._audience))
         self._mirror.ledger.audience_id = self._audience.id
 
     def _describe_conflict(self, audience: Audience) -> str:
@@ -183,7 +194,7 @@ class Mirror(MembersAction):
         with self._guard.watch(REPLACING):
             for step in self._plan_replacement(self._find_usable_audience(audience.id), self._plan[JOIN]):
                 step.run()
-        self._stats.summary_text = text
+        self._stats.summary_text, self._stats.members = text, None  # known once the plan is settled
 
     def _settle_plan(self) -> None:
         """Mark the plan in the ledger as sent, and compact the ledger. Raises LimitError if there is a newer plan."""
@@ -195,12 +206,3 @@ class Mirror(MembersAction):
                 "sent; the next run sends the plan again. If that fails too, set rebuild: true for one run"
             )
         self._mirror.settle_plan(self._stats.customer_list_id or "")
-
-
-def _describe_changes(changes: MirrorFigures, verbs: Sequence[str]) -> str:
-    """Return the numbers of changes as text, with the `verbs` for people who join, leave, and are sent again."""
-    if not changes.change_count:
-        return "no changes"
-    joined, left, resent = verbs
-    again = f", {changes.resent:,} {resent}" if changes.resent else ""
-    return f"{changes.joined:,} {joined}, {changes.left:,} {left}{again}"

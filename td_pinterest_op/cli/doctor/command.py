@@ -19,7 +19,10 @@ from td_pinterest_op.cli.lint.settings import find_export_settings, find_history
 from td_pinterest_op.cli.options import FILE, CommonOptions
 
 # The settings by which the rows of an export are judged.
-_OF_ROWS = ("columns", "records", "default_country", "expect_values", "control")
+_OF_ROWS = (
+    *("columns", "records", "default_country", "expect_values", "control"),
+    *("ignore_invalid_records", "ignore_error", "allow_empty", "max_invalid_ratio", "min_records"),
+)
 # The sign of each status, its replacement on a terminal that has only ASCII, and its style.
 _SIGNS = {OK: ("✓", "ok", "green"), WARNING: ("!", "!", "yellow"), ERROR: ("✗", "x", "bold red")}
 

@@ -2,13 +2,16 @@
 
 import json
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from td_pinterest_op.audiences.actions import parse_export
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, CheckResult, DoctorContext
-from td_pinterest_op.records.plan import TOLERATED_SHARE, check_value_kind
+from td_pinterest_op.errors import WorkflowError
+from td_pinterest_op.records.plan import TOLERATED_SHARE, format_reasons
+from td_pinterest_op.records.plan import check_rows as check_rows_of_export
 from td_pinterest_op.run_history.table import NAMES
 from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, show_value
@@ -90,35 +93,47 @@ def check_rows(context: DoctorContext) -> CheckResult:
     params, credentials, td = context.params, context.credentials, context.services.treasure_data
     settings = parse_export({**_ANY_EXPORT, **params["result_settings"]}, environ=credentials.environ)
     job = wait_for_job(td, workflow_task.read_source(credentials.build_task(**params)))
+    if context.settings is None:  # nobody knows what the export's own settings allow
+        settings = replace(settings, ignore_invalid_records=True, allow_empty=True)
     stats = Stats(action="", ad_account_id="", dry_run=True)
     with open_reader(job, settings, stats, lists=Lists()) as reader:
         reader.read(_take_sample(iter(JobResult(td, job))), progress=lambda _: None)
     label = f"job {job.id} ({', '.join(column.name for column in reader.settings.columns)})"
-    return _judge_rows(label, settings, stats)
+    return _judge_rows(label, settings, stats, first_invalid=reader.first_invalid)
 
 
-def _judge_rows(label: str, settings: Settings, stats: Stats) -> CheckResult:
-    """Return the check result for the sample of rows that `stats` has counted. `label` names the job in messages."""
+def _judge_rows(label: str, settings: Settings, stats: Stats, *, first_invalid: Sequence[int]) -> CheckResult:
+    """Return the check result for the sample of rows that `stats` has counted. `label` names the job in messages.
+
+    The result is an error if these rows would stop an export. Limits that depend on the rows after the sample are not
+    checked. `first_invalid`: the numbers of the first invalid rows.
+    """
+    advice = [
+        f"`td-pinterest explain {reason}` explains the invalid rows, with SQL that finds them"
+        for reason, _ in stats.invalid_by_reason.most_common(1)
+    ]
+    if stats.read >= _SAMPLE:
+        settings = replace(settings, allow_empty=True, max_invalid_ratio=1.0, min_records=None)
+    try:
+        check_rows_of_export(settings, stats, first_invalid=first_invalid)
+    except WorkflowError as error:
+        advice = advice if stats.read else ["check the conditions (WHERE) of the query"]
+        checked = f"{format_count(stats.read, 'row')} checked"
+        return CheckResult(ERROR, f"{label}, {checked}: an export would stop: {error}", *(advice or [error.advice]))
     if not stats.read:
         return CheckResult(WARNING, f"{label} has no rows", "check the conditions (WHERE) of the query")
-    check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
     message = f"{label}: invalid rows among the first {stats.read:,}: {stats.invalid_rows:,}"
+    if reasons := format_reasons(stats.invalid_by_reason):
+        message += f" ({reasons})"
     if stats.hashed_values > TOLERATED_SHARE * stats.valid and settings.expect_values == "any":
-        return CheckResult(
-            WARNING,
-            f"{message}; {stats.hashed_values:,} values look hashed already",
+        message += f"; {stats.hashed_values:,} values look hashed already"
+        advice.append(
             "a policy of Treasure Data may mask the column: digests of masked values match nobody. "
-            "Set expect_values: plain to stop an export of such values, or hashed if the column does contain digests",
+            "Set expect_values: plain to stop an export of such values, or hashed if the column does contain digests"
         )
-    reasons = {reason: count for reason, count in sorted(stats.invalid_by_reason.items()) if count}
-    if not reasons:
+    if not advice:
         return CheckResult(OK, message)
-    counts = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
-    advice = (
-        f"`td-pinterest explain {max(reasons, key=lambda name: reasons[name])}` explains why, with SQL that finds the "
-        "rows"
-    )
-    return CheckResult(WARNING if stats.valid else ERROR, f"{message} ({counts})", advice)
+    return CheckResult(WARNING if stats.valid else ERROR, message, "; ".join(advice))
 
 
 def _take_sample(blocks: Iterator[list[list[Any]]]) -> Iterator[list[list[Any]]]:

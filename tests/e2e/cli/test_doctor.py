@@ -260,7 +260,7 @@ def is_skipped(check: dict[str, str]) -> bool:
             ("email", "varchar"),
             ["nobody"] * 3,
             "error",
-            "among the first 3: 3 (not_an_email 3)",
+            "3 of 3 rows are invalid (not_an_email 3); the first are in rows 1, 2, 3: there is no valid record",
             "explain not_an_email",
         ),
         (
@@ -272,6 +272,13 @@ def is_skipped(check: dict[str, str]) -> bool:
         ),
         (("email", "varchar"), [], "warning", "has no rows", "WHERE"),
         (("email", "varchar"), ["e" * 64] * 2, "warning", "2 values look hashed already", "may mask the column"),
+        (
+            ("email", "varchar"),
+            ["e" * 64, "nobody", "n/a", "nobody"],
+            "warning",
+            "among the first 4: 3 (not_an_email 2, placeholder 1); 1 values look hashed already",
+            "`td-pinterest explain not_an_email` explains the invalid rows, with SQL that finds them; a policy of",
+        ),
     ],
 )
 def test_doctor_checks_the_rows_of_a_job(
@@ -287,6 +294,10 @@ def test_doctor_checks_the_rows_of_a_job(
 
 _ACTION = "action: add_people_to_current_audience\n"
 _SETTINGS = f"{_ACTION}columns: {{mail: email, tel: phone}}\nrecords: rows\ndefault_country: DE\n"
+
+
+_IDS, _SKIP = "columns: {id: maid}\n", "ignore_invalid_records: true\n"
+_GOOD: list[tuple[str | None, str | None]] = [("a@b.example", None), ("b@b.example", None)]
 
 
 def test_doctor_checks_rows_by_the_settings_of_a_file_or_a_workflow(at_terminal: Terminal, scene: Scene) -> None:
@@ -321,10 +332,24 @@ def test_doctor_checks_rows_by_the_settings_of_a_file_or_a_workflow(at_terminal:
             "error",
             "1 of 1 valid values are plain",
         ),
+        (_IDS, [*_GOOD, (None, "nobody")], "error", "3 rows checked: an export would stop: 1 of 3 rows is invalid"),
+        (f"{_IDS}ignore_error: true", [*_GOOD, (None, "nobody")], "warning", "first 3: 1 (not_a_device_id 1)"),
+        (f"{_IDS}{_SKIP}max_invalid_ratio: 0.3", [*_GOOD, (None, "nobody")], "error", "more than max_invalid_ratio"),
+        (f"{_IDS}{_SKIP}max_invalid_ratio: 0.3", [*_GOOD * 300, (None, "x")] * 4, "warning", "first 1,000: 1 (not_a"),
+        (f"{_IDS}{_SKIP}max_invalid_ratio: 0.3", [(None, "x")] * 999 + _GOOD, "warning", "first 1,000: 999 (not_a"),
+        (_IDS, [], "error", "0 rows checked: an export would stop: there is no valid record to send (0 rows read"),
+        (f"{_IDS}allow_empty: true", [], "warning", "has no rows"),
+        (f"{_IDS}min_records: 3", _GOOD, "error", "2 unique records are fewer than min_records (3)"),
+        (f"{_IDS}min_records: 1001", _GOOD * 501, "ok", "invalid rows among the first 1,000: 0"),
     ],
 )
-def test_doctor_checks_rows_for_the_control_group_and_expected_values(
-    at_terminal: Terminal, scene: Scene, settings: str, rows: list[tuple[str | None, str]], status: str, said: str
+def test_doctor_judges_rows_by_the_settings_of_a_file_as_an_export_does(
+    at_terminal: Terminal,
+    scene: Scene,
+    settings: str,
+    rows: list[tuple[str | None, str | None]],
+    status: str,
+    said: str,
 ) -> None:
     job = scene.services.td.add_job(columns=[("email", "varchar"), ("id", "varchar")], rows=rows)
     file = scene.folder / "export.yml"

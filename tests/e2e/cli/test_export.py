@@ -81,7 +81,7 @@ def test_mirror_shows_its_statements_and_figures(
     planned = export(*query, "--dry-run")
     assert (0, []) == (planned.code, services.pinterest.calls.writes())
     assert "compare the people with the ledger" in planned.err
-    assert "120 people, 0 members; 120 join, 0 leave" in planned.err
+    assert "120 people, 0 known members; all members are replaced by 120 people" in planned.err
     assert 0 == export(*query, "--yes").code
     assert digests(120) == services.pinterest.members_of_audience(_audience(services))
 
@@ -116,7 +116,12 @@ def test_export_reads_a_compressed_file_with_a_byte_order_mark(
             "contains bytes that are not UTF-16: save it again as UTF-8. Nothing was sent",
         ),
         (b"email,maid\n\nonly one\n", "people.csv has 1 field, but the header has 2: nothing was sent"),
+        (
+            b"email,maid\n,\n,,\n",
+            "line 3 of the file {}/people.csv has 3 fields, but the header has 2: nothing",
+        ),
         (b"email\n" + b"x" * 1_000_001, "line 2 of the file"),
+        (b'email\n"' + b"x\n" * 500_001, "line 2 of the file {}/people.csv cannot be read as CSV: field larger than"),
         (b'email\n"two\nlines"\n\n"open\nat the end\n', "line 5 of the file"),
         (b'email\n"a" b\n', "people.csv cannot be read as CSV: ',' expected after '\"'; nothing was sent"),
         (gzip.compress(b"email\n", mtime=0) + b"jane", "compressed data is damaged, or is followed by other data; not"),
@@ -131,7 +136,7 @@ def test_an_unusable_csv_file_is_an_error_and_nothing_is_sent(
     file = tmp_path / "people.csv"
     if content is not None:
         file.write_bytes(content)
-    assert export("--csv", file, "--yes").failed(said)
+    assert export("--csv", file, "--yes").failed(said.format(tmp_path))
     assert [] == services.pinterest.calls.writes()
 
 

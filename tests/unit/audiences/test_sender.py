@@ -10,6 +10,7 @@ import types
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from concurrent.futures import Future
+from dataclasses import replace
 from types import FrameType
 from typing import Any, cast
 
@@ -455,6 +456,13 @@ def test_a_body_that_is_dropped_twice_is_halved_and_the_smaller_size_is_kept() -
     assert (3_000, 0, 0) == (*run.counts, run.stats.in_doubt)
     # The waits before the third and the fourth try, then before the fifth and the sixth.
     assert [1 + 2, 4 + 8] == run.api.waited
+
+
+def test_wait_before_halving_is_no_longer_than_the_longest_wait() -> None:
+    run = Run(drops(300), records=3_000, batch=1_000)
+    run.api.retry = replace(RETRY, longest_wait=5.0)
+    run.send()
+    assert [1 + 2, 5] == run.api.waited
 
 
 def test_a_connection_that_breaks_twice_by_chance_does_not_make_the_other_batches_smaller() -> None:

@@ -17,10 +17,17 @@ from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.types import LIST_TYPES
 
 
+def test_field_may_be_as_long_as_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text(f"email,notes\na,{'x' * 999_990}\n")
+    with csv_rows.open_csv_rows(file) as rows:
+        assert [[[b"a"]]] == list(rows.blocks)
+
+
 def test_blank_lines_are_not_rows_but_count_as_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_rows, "_BLOCK_ROWS", 2)
     file = tmp_path / "people.csv"
-    file.write_text('email,maid\n\n\na,\n\n"",b\n"two\nlines",\nc,\n')
+    file.write_text('email,maid\n\n,\na,\n"",""\n"",b\n"two\nlines",\nc,\n')
     with csv_rows.open_csv_rows(file) as rows:
         assert rows.job.find_line_number
         assert [

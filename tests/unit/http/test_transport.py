@@ -97,6 +97,11 @@ def token(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
+def injects(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    request.headers["Authorization"] = "Bearer s3cr3t\r\nX-Injected: 1"
+    return request
+
+
 def exchange(by: Transport, address: str, *, body: bytes | None = None, scheme: str = "http") -> Response:
     return by.send("PATCH", f"{scheme}://{address}/v5/x", headers={"X": "y"}, body=body, auth=token)
 
@@ -288,7 +293,7 @@ def test_invalid_length_breaks_the_response_or_ends_it_with_the_connection(head:
         assert exchange(client, server.address).body.startswith(b"{")
 
 
-@pytest.mark.parametrize(("code", "expected"), [(283, 283), (-1, None), (10**400, None), (1e999, None), ("283", None)])
+@pytest.mark.parametrize(("code", "expected"), [(283, 283), (-1, None), (10**400, None), (1e999, None), ("283", 283)])
 def test_error_code_is_a_whole_number(code: object, expected: int | None) -> None:
     assert expected == Response(status=400, headers={}, body=json.dumps({"code": code}).encode()).code
 
@@ -375,6 +380,46 @@ def test_the_password_of_a_proxy_is_hidden(monkeypatch: pytest.MonkeyPatch) -> N
     with transport() as client, pytest.raises(NoResponseError):
         exchange(client, "api.invalid", scheme="https")
     assert "***" == mask("pr0xy/s3cr3t")
+
+
+@pytest.mark.parametrize(
+    ("status", "failure"),
+    [
+        (407, Failure.UNUSABLE),
+        (403, Failure.UNUSABLE),
+        (429, Failure.NOT_CONNECTED),
+        (502, Failure.NOT_CONNECTED),
+    ],
+)
+def test_refusal_of_a_proxy_is_reported_with_its_status(
+    monkeypatch: pytest.MonkeyPatch, status: int, failure: Failure
+) -> None:
+    with (
+        peer(says(b"HTTP/1.1 %d for user:s3cr3t\r\nContent-Length: 0\r\n\r\n" % status)) as proxy,
+        transport() as client,
+    ):
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.address}")
+        with pytest.raises(NoResponseError) as caught:
+            exchange(client, "api.invalid", scheme="https")
+    where = f"api.invalid:443 through the proxy {proxy.address}"
+    assert (failure, f"{failure.value}: {where} (the proxy answered {status})") == (
+        caught.value.failure,
+        str(caught.value),
+    )
+
+
+def test_credentials_with_a_line_break_are_not_sent() -> None:
+    with peer(answers) as server, transport() as client, pytest.raises(NoResponseError) as caught:
+        client.send("GET", f"http://{server.address}/", headers={}, body=None, auth=injects)
+    assert Failure.UNUSABLE is caught.value.failure
+    assert [] == server.heard
+
+
+def test_header_that_is_none_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nEcho of Bearer s3cr3t\r\nX: y\r\n\r\n{}"
+    with peer(says(head)) as server, transport() as client:
+        assert 200 == exchange(client, server.address).status
+    assert [] == caplog.messages
 
 
 @pytest.mark.parametrize("address", ["socks5://proxy.invalid:1080", "http://[proxy:8080"])

@@ -76,7 +76,8 @@ def test_an_audience_is_read_and_unknown_fields_are_tolerated() -> None:
         ({"rule": {"customer_list_id": 643}}, READ),
         ({"ad_account_id": int(ACCOUNT)}, READ),
         ({"size": 0}, replace(READ, size=0)),
-        *(({"size": size}, replace(READ, size=None)) for size in (None, "12", True, -1, 10**16, 10**400)),
+        *(({"size": size}, replace(READ, size=None)) for size in (None, "x", True, -1, 10**16, 10**400)),
+        ({"size": str(READ.size)}, READ),
     ],
 )
 def test_ids_may_be_numbers_and_an_invalid_size_is_unknown(change: dict[str, object], expected: Audience) -> None:
@@ -111,7 +112,9 @@ def test_unknown_id_gives_none_and_any_other_refusal_an_error() -> None:
         (0, 0),
         (12, 12),
         (None, None),
-        ("12", None),
+        ("12", 12),
+        ("-1", None),
+        ("9" * 16, None),
         (float("nan"), None),
         (float("inf"), None),
         ([], None),
@@ -174,9 +177,13 @@ def test_a_listing_without_items_is_an_error(content: object) -> None:
         list(api(answer(200, content))[0].list_customer_lists())
 
 
-def test_invalid_items_of_a_listing_are_skipped() -> None:
-    calls, _ = api(answer(200, {"items": [None, 7, {"name": "no id"}, {"id": "1"}]}))
-    assert ["1"] == [audience.id for audience in calls.list_audiences()]
+@pytest.mark.parametrize("item", [None, 7, {"name": "no id"}, {"id": None}, {"id": ""}])
+def test_item_without_an_id_is_an_error_after_all_other_items(item: object) -> None:
+    first = answer(200, {"items": [item, {"id": "1"}], "bookmark": "next"})
+    listed = api(first, page("2"))[0].list_customer_lists()
+    assert ["1", "2"] == [next(listed).id, next(listed).id]
+    with pytest.raises(PinterestError, match="list customer lists, but 1 item had no id"):
+        next(listed)
 
 
 # -- writing

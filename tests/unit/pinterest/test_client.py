@@ -405,6 +405,15 @@ def test_request_id_is_masked_and_reduced_to_safe_characters(header: str, shown:
     assert shown == stage.client.last_request_id
 
 
+@pytest.mark.parametrize("status", [401, 503])
+def test_request_id_of_the_token_endpoint_is_not_shown(status: int, caplog: pytest.LogCaptureFixture) -> None:
+    """It may echo a secret in a form that nothing recognises."""
+    stage = scene(answer(status, {"code": 283}, {"x-pinterest-rid": "nekot-terces"}))
+    error = error_of(stage, dataclasses.replace(CREATING, path="/oauth/token", repeatable=True))
+    assert "(code 283)" in str(error)
+    assert "nekot" not in f"{error} {caplog.text} {stage.client.last_request_id}"
+
+
 ANSWERS = st.builds(
     answer,
     st.sampled_from([200, 201, 204, 301, 400, 401, 403, 404, 408, 413, 429, 500, 503, 600]),

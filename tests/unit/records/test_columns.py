@@ -83,6 +83,35 @@ class TestColumns:
             find_identifier_columns(job(("mail", "varchar")), {})
 
     @pytest.mark.parametrize(
+        ("names", "by", "sent"),
+        [(["email", "Maid"], "email", "Maid"), (["CRM", "email"], "crm", "email"), (["email", "id"], "id", "email")],
+    )
+    def test_warning_names_the_control_column_that_would_be_sent_otherwise(
+        self, caplog: pytest.LogCaptureFixture, names: list[str], by: str, sent: str
+    ) -> None:
+        mapping = {"crm": "maid"} if by == "crm" else {}
+        found = find_identifier_columns(job(*((name, "varchar") for name in names)), mapping, control_column=by)
+        assert [sent] == [column.name for column in found]
+        warning = f'column "{by}" chooses the control group, and is never sent: to send it too, select it a second time'
+        assert [True] * (by != "id") == [message.startswith(warning) for message in caplog.messages]
+
+    @pytest.mark.parametrize(
+        ("names", "by", "said"),
+        [
+            (["Email"], "email", 'cannot be exported: column "email" chooses the control group, and is never sent'),
+            (["crm"], "email", 'there is no column "email", which `control` names; column "crm" is not an identifier'),
+            (["email", "id", "ID"], "id", 'several columns are named "id", which `control` names: select one'),
+        ],
+    )
+    def test_control_column_that_leaves_no_identifiers_or_is_not_unique_is_an_error(
+        self, names: list[str], by: str, said: str
+    ) -> None:
+        with pytest.raises(JobError) as caught:
+            find_identifier_columns(job(*((name, "varchar") for name in names)), {}, control_column=by)
+        assert said in str(caught.value)
+        assert ("there is no column email" in str(caught.value)) == (by not in map(str.lower, names))
+
+    @pytest.mark.parametrize(
         ("types", "expected"),
         [
             ([EMAIL], "EMAIL"),

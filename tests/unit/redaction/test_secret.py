@@ -39,6 +39,8 @@ def test_secrets_are_compared_by_value_and_never_equal_a_text() -> None:
         ("no such user: Anna.B+news@shop.example.", "no such user: <hidden>"),
         ("cast('jürgen@bücher.example' as bigint)", "cast('<hidden>' as bigint)"),
         ("<anna@shop.example>", "<hidden>"),
+        ("near anna%2540shop.example or anna%252540shop.example", "near <hidden> or <hidden>"),
+        ("anna&#64;shop.example, anna&#x40;shop.example, anna&commat;shop.example", "<hidden> <hidden> <hidden>"),
         ("device 5eed0001-AAAA-4bbb-8ccc-000000000001,", "device <hidden>,"),
         ("id5eed0001-aaaa-4bbb-8ccc-000000000001x", "id<hidden>x"),
         (f"digest {'0a' * 32}", "digest <hidden>"),

@@ -53,10 +53,15 @@ def mirror(day: int = 0, **others: Any) -> Entry:
         "rows": {"read": 2000, "valid": 2000, "invalid": 0, "invalid_by_reason": {}},
         "records": {"unique": 2000, "duplicate": 0, "sent": 108, "refused": 0, "withheld": withheld},
         "mirror": MIRROR | {"plan": day},
-        "members": 1695,
+        "members": None if others.get("error") or others.get("dry_run") else 1695,
         "summary": "Mirrored the audience: 40 joined, 12 left, 56 sent again.",
     }
     return run(day, **figures | others)
+
+
+def other_action(day: int = 0, **others: Any) -> Entry:
+    """A run of an action that is no mirror, as the operator stores it: with a mirror's figures, all zero."""
+    return run(day, members=None, mirror=dict.fromkeys(MIRROR, 0) | {"mode": None, "plan": None}, **others)
 
 
 def follow_up(day: int = 0, *, status: str = "READY", size: int | None = 900, **others: Any) -> Entry:

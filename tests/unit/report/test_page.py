@@ -13,7 +13,7 @@ from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.report.page import render_page
 from td_pinterest_op.run_history.table import COLUMNS, FAILED, FOLLOW_UP, LIFT, RUN
 from tests import guard
-from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, MIRROR, follow_up, mirror, run
+from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, mirror, other_action, run
 
 NOBODY = {"audience_name": None, "audience_id": None}
 NOTHING_READ = {"rows": {"read": 0, "invalid": 0, "invalid_by_reason": {}}, "records": {"unique": 0, "sent": 0}}
@@ -301,6 +301,31 @@ def test_a_size_that_no_follow_up_has_read_since_the_run_is_marked() -> None:
 
 
 def test_the_tile_of_a_mirror_counts_the_audience() -> None:
-    text = shown(render_page([mirror(0, mirror=MIRROR | {"people": 1667}), mirror(1)], now=FIRST_DAY))
+    text = shown(render_page([mirror(0, members=1667), mirror(1)], now=FIRST_DAY))
     assert "People in the audience 1,695 +28 compared with the run before" in text
-    assert "in the audience before the run 1,667" in text
+    assert "in the audience before the run, according to the ledger 1,667" in text
+    assert "known to be in the audience after the run 1,695 1,667 +28" in text
+
+
+@pytest.mark.parametrize(
+    ("before", "last", "tile", "members"),
+    [
+        (other_action(0), mirror(1), "People in the audience 1,695 not known for the run before", "1,695"),
+        (mirror(0), mirror(1, members=None), "People of the query in the audience 1,695 other people may be", "–"),
+        (mirror(0), other_action(1), "People sent by this run 1,100", "–"),
+        (mirror(0), mirror(1, dry_run=True), "", "–"),
+        (mirror(0), mirror(1, error="Too few."), "", "–"),
+        (mirror(0), other_action(1, action="mirror_current_audience", error="Set begin."), "", "–"),
+    ],
+    ids=["add, then mirror", "adopted people", "add", "dry run", "failed", "failed early"],
+)
+def test_page_says_how_many_are_in_the_audience_only_if_the_last_run_knows_it(
+    before: Entry, last: Entry, tile: str, members: str
+) -> None:
+    html = render_page([before, last], now=FIRST_DAY)
+    text = shown(html)
+    assert tile in text
+    assert members == re.findall('data-label="In the audience">(.*?)<', html)[0]
+    assert (members != "–") == ("People in the audience" in text)
+    assert (members != "–") == ("known to be in the audience after the run" in text)
+    assert (members != "–") == ('label">In the audience' in html)

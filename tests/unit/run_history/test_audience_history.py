@@ -156,6 +156,13 @@ def test_order_of_the_rows_does_not_matter() -> None:
         }
 
 
+def test_a_row_without_a_time_counts_as_the_oldest(warehouse: Warehouse) -> None:
+    run = OF_RUN | CREATE | {"members": 90}
+    for time in (1, None):
+        warehouse.insert(**run | {"time": time})
+    assert [90] == [size.record_count for size in known_in(warehouse, "12").list_sizes.values()]
+
+
 def test_the_last_known_size_of_an_audience_is_that_of_a_follow_up_that_knew_it(warehouse: Warehouse) -> None:
     assert AudienceHistory(audience_sizes={}, list_sizes={}) == known_in(warehouse, "12")
     for time, (size, status) in enumerate(((10, "READY"), (0, "INITIALIZING"), (None, "READY")), start=1):

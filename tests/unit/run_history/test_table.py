@@ -142,6 +142,8 @@ def test_a_comparison_gets_a_row_with_its_figures_as_one_text(warehouse: Warehou
         ({"task": "+pinterest_export+export^sub"}, 1, False),
         ({"task": "+pinterest"}, 2, False),
         ({"task": "+pinterest_other"}, 2, False),
+        ({"task": "+pinterest_export_vip"}, 2, False),
+        ({"task": "+pinterest_export+sub"}, 1, False),
         ({"task": None}, 2, False),
         ({"attempt_id": "9"}, 2, False),
         ({"session_uuid": "another"}, 2, False),

@@ -1,5 +1,6 @@
 """One call to Treasure Data, retried until it succeeds or the retries are used up."""
 
+import json
 import logging
 from collections.abc import Iterator
 
@@ -79,6 +80,10 @@ def test_post_sends_its_fields_and_a_404_is_returned(emulator: Emulator, td: Tre
     "fault",
     [
         Fault(kind="status", status=429, times=3),
+        Fault(kind="status", status=408, times=3),
+        Fault(kind="status", status=421, times=3),
+        Fault(kind="status", status=423, times=3),
+        Fault(kind="status", status=425, times=3),
         Fault(kind="status", status=500, times=3),
         Fault(kind="status", status=503, times=3),
         Fault(kind="reset", times=3),
@@ -190,6 +195,24 @@ def test_a_query_that_is_refused_is_for_the_workflows_author(
     emulator.faults.add(Fault(kind="status", status=status, path="/v3/job/issue", body=body))
     with pytest.raises(WorkflowError, match=complaint):
         wait_for_job(td, Source(query="select email from where", database="crm"))
+
+
+@pytest.mark.parametrize(
+    ("words", "quoted"),
+    [
+        ("phone = '+49 170 1234567'", "phone = '<hidden>'"),
+        (f"{'x' * 290} 12025550101", f"{'x' * 290} <hidden>"),
+        ("near erika.muster%2540x.example", "near <hidden>"),
+        ("line 12:8: customers_20260101", "line 12:8: customers_20260101"),
+    ],
+)
+def test_text_of_a_refusal_shows_nothing_that_may_be_a_persons(
+    emulator: Emulator, td: TreasureData, words: str, quoted: str
+) -> None:
+    emulator.faults.add(Fault(kind="status", status=422, body=json.dumps({"error": words})))
+    with pytest.raises(WorkflowError) as caught:
+        td.call("GET", OPEN)
+    assert quoted == str(caught.value).split('"')[1]
 
 
 @pytest.mark.parametrize("body", ["", "no JSON", "[1]", '"x"', "\x00"])

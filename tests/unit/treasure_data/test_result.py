@@ -279,9 +279,10 @@ class TestDamaged:
             b"no gzip at all",
             buffers(TEXTS)[:-8] + bytes(8),
             gzip.compress(b"\xc1" * 10),
+            gzip.compress(b"\x91\x81\x80\x01"),
             buffers(TEXTS[:10]) + b"trailing garbage",
         ],
-        ids=["no gzip", "check sum", "no msgpack", "garbage behind it"],
+        ids=["no gzip", "check sum", "no msgpack", "a map as a key", "garbage behind it"],
     )
     def test_data_that_cannot_be_read_is_an_error(self, fake_time: FakeTime, content: bytes) -> None:
         with pytest.raises(

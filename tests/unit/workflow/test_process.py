@@ -162,6 +162,16 @@ def test_watchdog_lets_a_task_end_that_is_still_saving(
         monkeypatch.setattr(signal, "set_wakeup_fd", at_the_end)
 
 
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_stopped_task_warns_of_a_refresh_token_that_may_not_be_saved(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_saved: bool
+) -> None:
+    monkeypatch.setattr(shutdown, "wait_for_protected_work", lambda: is_saved)
+    with pytest.raises(StoppedError), TaskProcess():
+        signal.raise_signal(signal.SIGTERM)
+    assert is_saved != ("a new refresh token may not be saved: if the stored one is refused" in capsys.readouterr().err)
+
+
 def test_signal_stops_a_task_without_a_watchdog_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

@@ -50,13 +50,17 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Script]:
 
 
 def store(
-    environ: Mapping[str, str] | None = None, *, secret_name: str | None = KEY, project_id: int | None = 4711
+    environ: Mapping[str, str] | None = None,
+    *,
+    secret_name: str | None = KEY,
+    project_id: int | None = 4711,
+    time: FakeTime | None = None,
 ) -> TokenStore:
     params = {} if project_id is None else {"project_id": project_id}
     task = Task(params=params, environ={"TD_API_KEY": TD_KEY} | dict(environ or {}))
     settings = parse_settings({"type": "pinterest"}, table=CONNECTION, environ=CREDENTIALS)
     settings = replace(settings, refresh_token=OLD, refresh_token_secret=secret_name)
-    return TokenStore(task=task, settings=settings, timing=FakeTime().timing)
+    return TokenStore(task=task, settings=settings, timing=(time or FakeTime()).timing)
 
 
 def secrets_file(folder: Path, content: str = "s3cr3t-old-token") -> Path:
@@ -254,13 +258,16 @@ def test_another_server_gets_its_own_authorisation_and_never_treasure_datas_key(
     assert TD_KEY not in str(request)
 
 
-@pytest.mark.parametrize("passing", [answer(503), answer(429), Failure.NOT_CONNECTED])
-def test_a_passing_failure_is_tried_again(
+@pytest.mark.parametrize("passing", [*map(answer, (503, 429, 408, 409, 423, 425)), Failure.NOT_CONNECTED])
+def test_a_passing_failure_is_tried_again_for_a_minute(
     home: Path, passing: Response | Failure, serve: Callable[..., Script], caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = serve(passing, passing, answer())
-    store().save_token(NEW, None)
-    assert 3 == len(server.sent)
+    server = serve(*[passing] * 7, answer())
+    time = FakeTime()
+    kept = store(time=time)
+    kept.save_token(NEW, None)
+    assert (8, 60.5) == (len(server.sent), sum(time.slept))
+    assert NEW == kept.current
     assert [] == warnings(caplog)
 
 
@@ -270,8 +277,8 @@ def test_a_passing_failure_is_tried_again(
         (answer(401), 1, "the workflow server answered 401"),
         (answer(404), 1, "the workflow server answered 404"),
         (answer(302, headers={"Location": "https://elsewhere.test/"}), 1, "answered 302"),
-        (answer(500), 4, "the workflow server answered 500"),
-        (Failure.CONNECT_TIMEOUT, 4, "the workflow server cannot be reached: connect timeout"),
+        (answer(500), 8, "the workflow server answered 500"),
+        (Failure.CONNECT_TIMEOUT, 8, "the workflow server cannot be reached: connect timeout"),
     ],
 )
 def test_token_that_cannot_be_saved_causes_one_warning_with_day_and_advice(
