@@ -34,7 +34,6 @@ _LOST = (
     "no result was stored: its process was killed (usually for lack of memory), it did not start, or the attempt was "
     "resumed, which loses the result of an entry that had started again after a refused token"
 )
-_CONCURRENT = build_integer_type(1, 1000)
 _TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -96,8 +95,7 @@ def check_outcomes(task: workflow.Task, timing: Timing) -> None:
 
     In an `_error` task, a history row is written for each export that stored no result and has no row.
     """
-    stored = task.params.get("pinterest_many")
-    outcomes = stored if isinstance(stored, Mapping) else {}
+    outcomes = stored if isinstance(stored := task.params.get("pinterest_many"), Mapping) else {}
     entries = read_entries(task)
     # digdag names an entry's task after its loop, with the entry's number. Without `_error`, no entry was killed.
     loop, error, _ = str(task.params.get("task_name") or "").partition("^error")
@@ -181,15 +179,14 @@ def build_entry_task(task: workflow.Task, entry: Mapping[object, Any], name: str
     if segment and has_rows:
         raise SettingsError(f"{place} has both a segment and a query or job_id: leave one of them out")
     if "segment" in entry and not has_rows:  # a blank one must not export the task's rows
-        column = column or "email"
-        if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column):
+        if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column or "email"):
             raise SettingsError(
                 f"{place}: segment must be a table, such as cdp_audience_1.vip, and column must be the name of a column"
             )
-        params["query"] = f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
+        params["query"] = f"SELECT {column or 'email'} FROM {segment}"  # noqa: S608 - both are names
     return dataclasses.replace(extend_task(task, place, settings, params), concurrent=_read_concurrency(task))
 
 
 def _read_concurrency(task: workflow.Task) -> int:
     """Return how many exports may run at once: the task's parameter `concurrent`."""
-    return read_parameter("concurrent", task.params.get("concurrent"), _CONCURRENT) or 1
+    return read_parameter("concurrent", task.params.get("concurrent"), build_integer_type(1, 1000)) or 1
