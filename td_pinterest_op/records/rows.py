@@ -168,10 +168,7 @@ def _ensure_first_digest(row: bytes, layout_number: int) -> bytes:
 def _encode_combinations(
     layout_bits: Sequence[int], values_by_row: Sequence[Sequence[Sequence[bytes]]]
 ) -> Iterator[EncodedPart]:
-    """Yield parts of encoded rows. Each combination of values, one from every column of a row, becomes a record.
-
-    EXTRA_COMBINATION marks the layouts of all records of a row except its first.
-    """
+    """Yield parts of encoded rows. Each combination of values, one from every column of a row, becomes a record."""
     keys: list[tuple[bytes, ...]] = []
     positions: list[int] = []
     layouts: list[int] = []

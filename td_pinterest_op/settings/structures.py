@@ -243,10 +243,7 @@ _CONTROL_PARTS: Mapping[object, Callable[[object, ValueFormatter], Any]] = {
 
 
 def _read_control(value: object, format_for_error: ValueFormatter) -> Control:
-    """Return a control group from a mapping with the keys `percent`, `salt` and `by`.
-
-    Raises one WrongValueError for all faults.
-    """
+    """Return a control group from a mapping with the keys `percent`, `salt` and `by`, or raise one WrongValueError."""
     mapping = read_mapping(value)
     parts = {name: part for name, part in mapping.items() if not is_left_out(part)}
     faults = [f"{name} is missing" for name in ("percent", "salt") if name not in parts]

@@ -115,10 +115,7 @@ def run_statement(td: TreasureData, source: Source) -> str:
 
 
 def _run_or_await_job(td: TreasureData, source: Source, on_job_id: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
-    """Issue the query of `source`, or use an existing job. Wait until the job succeeds, and return its id and details.
-
-    `on_job_id` gets the id as soon as it is known. Raises as `wait_for_job` does.
-    """
+    """Issue the query of `source`, or use an existing job. Wait until it succeeds, and return its id and details."""
     job_id, is_adopted = source.job_id or "", False
     for number in range(1, _MAXIMUM_ISSUES + 1):
         if source.job_id is None:

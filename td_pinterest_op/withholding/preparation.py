@@ -184,8 +184,7 @@ class _FilteredRowReader(RowReader):
     ) -> None:
         """Remove identifiers from people's rows, store the rows that are left, and set the people's `outcomes`.
 
-        `identifiers_by_person`: the identifiers to remove, by the person's index. `rows`: tuples of a person's index,
-        the number of the row's `RecordLayout`, and the row. `outcomes`: see `_decide_outcome`, by the person's index.
+        `rows`: tuples of a person's index, the number of the row's `RecordLayout`, and the row.
         """
         by_person: defaultdict[int, _Rows] = defaultdict(list)
         for person, layout, row in rows:

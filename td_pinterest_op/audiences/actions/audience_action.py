@@ -131,7 +131,6 @@ class AudienceAction(abc.ABC):
         """Create an audience by `create`, and remove duplicates that retries created. Returns the audience that stays.
 
         That audience may be an older duplicate with another list: `list_id`, unless None, is the list to switch it to.
-        Raises as `_keep_oldest` does.
         """
         client = self._api.client
         made, extra = create_once(
@@ -148,8 +147,7 @@ class AudienceAction(abc.ABC):
     def _remove_duplicates(self, audience: Audience) -> Audience:
         """If this session created `audience`, remove its duplicates. Returns the audience that is kept.
 
-        Returns `audience` itself if another session created it, or if the action is not `only_once`. Raises as
-        `_keep_oldest` does.
+        Returns `audience` itself if another session created it, or if the action is not `only_once`.
         """
         if not self.action.only_once or not self._is_of_this_session(audience):
             return audience
