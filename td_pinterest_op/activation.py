@@ -78,20 +78,16 @@ def _read_later_runs(later_runs: object, settings: Mapping[object, object]) -> d
     action = find_action(settings)
     if not _has_value(settings, "action"):
         action = by_id if _has_value(settings, *_IDS) else by_name
-    contradicting = None
-    if action not in (None, by_id, by_name):
-        contradicting = "action"
-    elif _has_value(settings, "if_exists") and str(settings["if_exists"]).strip().lower() != word:
-        contradicting = "if_exists"
-    if contradicting:
+    is_other = action not in (None, by_id, by_name)
+    if is_other or (_has_value(settings, "if_exists") and str(settings["if_exists"]).strip().lower() != word):
+        contradicting = "action" if is_other else "if_exists"
         raise SettingsError(
             f"the setting {contradicting} contradicts later_runs: {word}. Remove {contradicting} from the settings in "
             "the console or the task, or change later_runs in the workflow",
             key=contradicting,
         )
-    if action is None:  # reported with the other problems of the settings
-        return {}
-    return {"action": action.name} | ({"if_exists": word} if action is Create.action else {})
+    # An unknown action is reported with the other problems of the settings.
+    return {} if action is None else {"action": action.name} | ({"if_exists": word} if action is Create.action else {})
 
 
 def _has_value(settings: Mapping[object, object], *names: str) -> bool:

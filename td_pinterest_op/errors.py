@@ -2,7 +2,7 @@
 
     ExportError
     ├── WorkflowError             the workflow's author
-    │   └── SettingsError, JobError, InvalidRowsError, LimitError, AudienceError
+    │   └── SettingsError, JobError, InvalidRowsError, LimitError, AudienceError, EntriesError
     ├── AccountError              the owner of the Pinterest account or app
     ├── TreasureDataError         no one: Treasure Data did not deliver what it should
     ├── PinterestError            depends: Pinterest did not do what it should
@@ -166,6 +166,13 @@ class AudienceError(WorkflowError):
     """The audience is missing, removed, of another type or ad account, or its name is taken."""
 
     advice = "`td-pinterest audiences` lists the audiences that exist, with their ids."
+
+
+class EntriesError(WorkflowError):
+    """Some exports of the list `audiences` failed. The message names each of them, with its error."""
+
+    who = "depends on the error of each export"
+    advice = "The log says for each export who must act, and what to do. Then run the whole attempt again."
 
 
 class AccountError(ExportError):

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from td_pinterest_op.audiences.request import extend_task, read_settings, split_parameters
-from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, WorkflowError
+from td_pinterest_op.errors import EntriesError, ExportError, SettingsError, StoppedError
 from td_pinterest_op.export import export
 from td_pinterest_op.history import write_missing_rows
 from td_pinterest_op.run_history.table import Row
@@ -34,7 +34,6 @@ _LOST = (
     "no result was stored: its process was killed (usually for lack of memory), it did not start, or the attempt was "
     "resumed, which loses the result of an entry that had started again after a refused token"
 )
-_CONCURRENT = build_integer_type(1, 1000)
 _TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -54,18 +53,14 @@ class Many:
             workflow.store_values(pinterest_many={name: outcome})
 
     def gate(self) -> None:
-        """Raise WorkflowError if any of the exports failed. The message names each of them."""
+        """Raise EntriesError if any of the exports failed. The message names each of them."""
         with TaskProcess():
             check_outcomes(workflow.get_current_task(), SYSTEM)
 
 
 def renew_token(task: workflow.Task, timing: Timing) -> None:
     """Renew the refresh token once, before the exports of all entries of `audiences` start. Raises ExportError."""
-    names = list(map(_get_entry_name, _read_entries(task)))
-    if duplicates := sorted({name for name in names if names.count(name) > 1}):
-        raise SettingsError(
-            f"duplicate names in the list of audiences: {', '.join(duplicates)}. Give each entry a different name"
-        )
+    read_entries(task)
     _read_concurrency(task)
     settings = parse_settings(task.params.get("result_settings"), table=CONNECTION, environ=task.environ)
     with connect_services(task, settings, timing=timing) as services:
@@ -76,15 +71,17 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
     """Run the export that `audience` of the task describes. Return its name and a dict: `ok`, `error`, `statistics`."""
     entry = _read_entry(task.params.get("audience"), "`audience` of the task")
     name = _get_entry_name(entry)
+    for handler in logging.getLogger("td_pinterest_op").handlers:  # a local log mixes the lines of parallel exports
+        handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {name.replace('%', '%%')}: %(message)s"))
     entry_task = task
     try:
-        entry_task = _build_task(task, entry, name)
+        entry_task = build_entry_task(task, entry, name)
         return name, {"ok": True, "error": "", "statistics": export(entry_task, timing)}
     except Exception as error:
         if isinstance(error, StoppedError) or workflow.may_resubmit(task, error):
             raise
         failure = ExportError.from_exception(error)
-    log.error("%s: %s", name, failure)
+    log.error("%s (%s). Who must act: %s. %s", failure, type(failure).__name__, failure.who, failure.advice)
     if isinstance(failure, SettingsError):
         # The export has sent nothing, and no `_error` task gets its failure.
         entries = {str(task.params.get("task_name") or ""): entry}
@@ -94,13 +91,12 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
 
 
 def check_outcomes(task: workflow.Task, timing: Timing) -> None:
-    """Raise WorkflowError with the error of each export that failed or stored no result, if there are any.
+    """Raise EntriesError with the error of each export that failed or stored no result, if there are any.
 
     In an `_error` task, a history row is written for each export that stored no result and has no row.
     """
-    stored = task.params.get("pinterest_many")
-    outcomes = stored if isinstance(stored, Mapping) else {}
-    entries = {_get_entry_name(entry): entry for entry in _read_entries(task)}
+    outcomes = stored if isinstance(stored := task.params.get("pinterest_many"), Mapping) else {}
+    entries = read_entries(task)
     # digdag names an entry's task after its loop, with the entry's number. Without `_error`, no entry was killed.
     loop, error, _ = str(task.params.get("task_name") or "").partition("^error")
     lost = {
@@ -116,7 +112,7 @@ def check_outcomes(task: workflow.Task, timing: Timing) -> None:
         if not outcomes.get(name, {}).get("ok")
     ]
     if failed:
-        raise WorkflowError(
+        raise EntriesError(
             f"{len(failed)} of {len(entries)} audiences failed: {'; '.join(failed)}. To repeat them, run the whole "
             "attempt again: with `retry … --all` on a server, or with `digdag run … --rerun`"
         )
@@ -151,17 +147,19 @@ def _find_audiences(entry: Mapping[object, Any], *prefixes: str) -> Sequence[str
     return list(dict.fromkeys(text for key in keys if (text := str(entry[key] or "").strip())))
 
 
-def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
-    """Return the entries of the task's list `audiences`, a mapping for each audience. Raises SettingsError."""
+def read_entries(task: workflow.Task) -> Mapping[str, Mapping[object, Any]]:
+    """Return the entries of the task's list `audiences` by name. Raises SettingsError, also for duplicate names."""
     try:
-        entries = read_list_items(task.params.get("audiences"))
+        items = read_list_items(task.params.get("audiences"))
     except WrongValueError as error:
         raise SettingsError(f"`audiences` in config/audiences.yml cannot be read as a list: {error}") from None
-    if not entries:
-        raise SettingsError(
-            "the list `audiences` in config/audiences.yml is empty: add a mapping of settings for each audience"
-        )
-    return [_read_entry(entry, f"entry {number} of `audiences`") for number, entry in enumerate(entries, 1)]
+    if not items:
+        raise SettingsError("`audiences` in config/audiences.yml is empty: add a mapping of settings for each audience")
+    entries = [_read_entry(item, f"entry {number} of `audiences`") for number, item in enumerate(items, 1)]
+    names = list(map(_get_entry_name, entries))
+    if duplicates := sorted({name for name in names if names.count(name) > 1}):
+        raise SettingsError(f"duplicate names in `audiences`: {', '.join(duplicates)}. Give each entry its own name")
+    return dict(zip(names, entries, strict=True))
 
 
 def _read_entry(value: object, place: str) -> Mapping[object, Any]:
@@ -171,7 +169,7 @@ def _read_entry(value: object, place: str) -> Mapping[object, Any]:
     return entry
 
 
-def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> workflow.Task:
+def build_entry_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> workflow.Task:
     """Return `task` with the settings and parameters of an `entry` of `audiences`. Raises SettingsError."""
     place = f"entry {name}"
     others = {key: value for key, value in entry.items() if key not in ENTRY_KEYS}
@@ -181,15 +179,14 @@ def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> 
     if segment and has_rows:
         raise SettingsError(f"{place} has both a segment and a query or job_id: leave one of them out")
     if "segment" in entry and not has_rows:  # a blank one must not export the task's rows
-        column = column or "email"
-        if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column):
+        if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column or "email"):
             raise SettingsError(
                 f"{place}: segment must be a table, such as cdp_audience_1.vip, and column must be the name of a column"
             )
-        params["query"] = f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
+        params["query"] = f"SELECT {column or 'email'} FROM {segment}"  # noqa: S608 - both are names
     return dataclasses.replace(extend_task(task, place, settings, params), concurrent=_read_concurrency(task))
 
 
 def _read_concurrency(task: workflow.Task) -> int:
     """Return how many exports may run at once: the task's parameter `concurrent`."""
-    return read_parameter("concurrent", task.params.get("concurrent"), _CONCURRENT) or 1
+    return read_parameter("concurrent", task.params.get("concurrent"), build_integer_type(1, 1000)) or 1

@@ -26,6 +26,10 @@ _EXAMPLES = {
     "InvalidRowsError": "12 of 1,000 rows are invalid (not_an_email 12); the first are in rows 17, 23",
     "LimitError": "there is no valid record to send (0 rows read, 0 invalid)",
     "AudienceError": "there is no audience 2542620905475 in ad account 549755885175: check both ids",
+    "EntriesError": (
+        "1 of 4 audiences failed: newsletter (audience 2542620905475 in ad account 549755885175): there is no audience "
+        "2542620905475 in ad account 549755885175: check both ids"
+    ),
     "AccountError": "Pinterest answered 401 (code 2) to the request to exchange the refresh token for an access token",
     "TreasureDataError": (
         "the result of job 2345678 is truncated: 900 of 1000 rows arrived; nothing was sent. Run this task again"

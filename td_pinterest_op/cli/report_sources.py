@@ -19,6 +19,10 @@ _STATISTICS = re.compile(r"statistics(?P<failed> of the failed run)?: (?=\{)")
 # A log may begin with a bracket as well: [INFO] …
 _JSON = re.compile(r"\s*(?:\{|\[\s*[\[{\]])")
 _SPACE = re.compile(r"\s*")
+# Before the statistics of an entry of `audiences`, whose error the log has in another line with the same beginning.
+_LABEL = re.compile(r"[\d ,:-]{19,23} ERROR (?P<label>.*: )")
+_ENTRY_ERROR = re.compile(r"(?P<text>(?:[^\n]|\n    )*?) \(\w+\)\. Who must act: ")
+_LONGEST_GAP = 50_000  # characters between the two; the lines of other entries may be there
 _ERROR = re.compile(r"Error messages from python: (?P<text>.*?)(?: \(\w+\))?(?:\n\tfrom |\n\n|$)", re.DOTALL)
 
 
@@ -84,7 +88,18 @@ def _parse_log_entries(text: str) -> Iterator[Entry]:
         if logged["failed"]:
             place = bisect_left(places, end)
             error = errors[place]["text"].strip() if place < len(places) else "the log does not say why"
+            if label := _LABEL.fullmatch(line, 0, logged.start()):
+                error = _find_entry_error(text, label["label"], end) or error
             values |= {"outcome": FAILED}
         # logging writes local time without its zone.
         at = _TIME.match(line)
         yield make_entry(values, at=datetime.fromisoformat(at[0]).astimezone() if at else None, error=error)
+
+
+def _find_entry_error(text: str, label: str, start: int) -> str:
+    """Return the error in the next line of a log, after `start`, that begins with an entry's `label`, or ""."""
+    begin = f" ERROR {label}"
+    if (place := text.find(begin, start, start + _LONGEST_GAP)) < 0:
+        return ""
+    error = _ENTRY_ERROR.match(text, place + len(begin), place + _LONGEST_GAP)
+    return error["text"].replace("\n    ", "\n") if error else ""

@@ -120,12 +120,25 @@ ABOUT = {
     "lift": f"{ACCOUNT}, audience 8",
     "many": f"audiences newsletter (audience 549755885175000002 in {ACCOUNT}), "
     f"members with an Android phone (audience 7 in {ACCOUNT})",
+    "many_by_other_keys": f"audiences entry 1 (audience 8 in {ACCOUNT}), b (audience Readers), c (audience 9), entry 4",
+    "many_as_text": "the audiences of the list",
     "mirror": f"{ACCOUNT}, audience 7 ({NAME})",
     "remove": f"{ACCOUNT}, audience 7 ({NAME})",
     "replace": f"{ACCOUNT}, audience 7 ({NAME})",
     "status": f"{ACCOUNT}, audience {MISSING}",
     "mirror_of_mine": ACCOUNT,
     "mirror_of_others": f"{ACCOUNT}, audience 9",
+}
+
+
+AUDIENCES: dict[str, object] = {
+    "many_by_other_keys": [
+        {"audience_id_replace": "8", "audience_name": "", "ad_account_id": AD_ACCOUNT_ID},
+        {"name": "b", "audience_name": "Readers"},
+        {"name": "c", "result_settings": {"audience_id": "9"}},
+        "{name: d}",
+    ],
+    "many_as_text": "[{name: a}]",
 }
 
 
@@ -137,6 +150,8 @@ def test_alert_names_ad_account_and_audience_of_a_killed_task(
         edit_file(
             alerts / "config" / f"{file}.yml", (r'audience_id: ""', f'audience_id: "{8 if file == "lift" else 7}"')
         )
+    if name in AUDIENCES:
+        (alerts / "config" / "audiences.yml").write_text(json.dumps({"audiences": AUDIENCES[name]}))
     more = {"activation": "  segment_name: VIP\n", "mirror_of_others": '  audience: "9"\n'}.get(name, "")
     shipped = alerts / f"pinterest_{name.partition('_')[0]}.dig"
     workflow = shipped.rename(alerts / f"pinterest_{name}.dig")

@@ -269,6 +269,26 @@ def test_wrong_expectation_names_missing_people_by_line(sandbox: Sandbox, projec
     assert expected in " ".join(said.split())
 
 
+def test_each_run_is_shown_and_explained_with_the_query_of_its_own_task(
+    sandbox: Sandbox, project: Path, tmp_path: Path
+) -> None:
+    """Other workflows, and another task, have the same audience, and other queries and control groups."""
+    (tmp_path / "people").write_text("anna@shop.example\nbela@shop.example\n")
+    text = (project / "readers.dig").read_text()
+    other = "SELECT mail AS contact FROM customers"
+    settings = r"columns: {contact: email}\n    control: {percent: 50, salt: other}\n    dry_run: true"
+    for name in ("a", "zz"):
+        (project / f"{name}.dig").write_text(text)
+        edit_file(project / f"{name}.dig", (r"columns: .*", settings), (r"^\+send:\n", f"+send:\n  query: {other}\n"))
+    code, said, _ = sandbox(
+        *["--project", project, *_tables(tmp_path), "readers", "a", "--expect", tmp_path / "people"],
+    )
+    queries = re.findall(r"query +SELECT (?:lower\(c\.)?mail\)? AS contact FROM customers.*", said)
+    assert [True, False] == ["consents" in query for query in queries], said
+    expected = "1 of people missing: 1 not in the query's result (line 2); 1 too many, which people does not have"
+    assert (1, True) == (code, expected in " ".join(said.split())), said
+
+
 @pytest.mark.parametrize(
     ("by", "action"),
     select_rows(

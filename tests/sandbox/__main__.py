@@ -8,6 +8,7 @@ them, tests/sandbox/withheld.dig.
 import argparse
 import logging
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -38,6 +39,8 @@ from tests.sandbox.withheld import explain_missing
 
 # Seconds; a digdag that cannot reach something tries for ever.
 _LONGEST = 3_600.0
+# Before what a workflow logs.
+_WORKFLOW = re.compile(r"^Workflow (\S.*\.dig)$", re.MULTILINE)
 # What runs after the main job.
 WITHHELD = Path(__file__).with_name("withheld.dig")
 
@@ -75,9 +78,16 @@ class _Sandbox:
     screen: Screen
     tables: list[str] = field(default_factory=list)
 
-    def exports(self) -> list[Entry]:
-        """Return the runs of the operator so far, in their order."""
-        return story.exports(self.log.read_text(encoding="utf-8", errors="replace"))
+    def exports(self) -> list[tuple[str, Entry]]:
+        """Return the runs of the operator so far, in their order, each with its workflow."""
+        parts = _WORKFLOW.split(self.log.read_text(encoding="utf-8", errors="replace"))
+        workflows = zip(parts[1::2], parts[2::2], strict=True)
+        return [(workflow, export) for workflow, text in workflows for export in story.exports(text)]
+
+    def statement_of(self, export: Entry) -> str:
+        """Return what the job of an export ran, "" without a job."""
+        job_id = export.get_text("job_id")
+        return self.emulators.td.jobs.get(job_id).query if job_id else ""
 
     def run(self, workflow: str) -> int:
         """Run a workflow and print its story; returns the exit code of the engine."""
@@ -89,15 +99,14 @@ class _Sandbox:
             code = _run_engine(workflow, project=self.project.folder, environ=self.environ, log=file)
         text = self.log.read_text(encoding="utf-8", errors="replace")[before:]
         text = text.replace(str(self.project.folder), str(self.project.source))
-        self.screen.say(*story.export_lines(text, query_of=self._query_of))
+
+        def query_of(export: Entry) -> str:
+            return self.project.query_of(export, workflow=workflow, statement=self.statement_of(export))
+
+        self.screen.say(*story.export_lines(text, query_of=query_of))
         if code and (failure := [*story.failure_lines(text)]):
             self.screen.say(*failure, *labelled("look at", [self._advice(workflow, failure[0])]))
         return code
-
-    def _query_of(self, export: Entry) -> str:
-        """Return the query of an export's people; its job may be a statement that the operator made of it."""
-        query, job_id = str(self.project.task_of(export).get("query", "")), export.get_text("job_id")
-        return query or (self.emulators.td.jobs.get(job_id).query if job_id else "")
 
     def _advice(self, workflow: str, failure: str) -> str:
         if "Query" in failure:
@@ -262,11 +271,15 @@ def _expected_audience(expectation: Expectation, sandbox: _Sandbox) -> Audience:
 
 def _explain(audience: Audience, sandbox: _Sandbox, missing: Collection[str]) -> Mapping[str, str]:
     runs = [
-        run for run in sandbox.exports() if run.get_text("audience_id") == audience.id and not run.get_text("error")
+        (workflow, run)
+        for workflow, run in sandbox.exports()
+        if run.get_text("audience_id") == audience.id and not (run.get_text("error") or run.dry_run)
     ]
     if not runs:
         return {}
-    return explain_missing(missing, runs[-1], sandbox.project.task_of(runs[-1]), sandbox.environ)
+    workflow, run = runs[-1]
+    task = sandbox.project.task_of(run, workflow=workflow, statement=sandbox.statement_of(run))
+    return explain_missing(missing, run, task, sandbox.environ)
 
 
 def _withhold(people: Path, sandbox: _Sandbox) -> bool:

@@ -20,14 +20,17 @@ _LONGEST_QUERY, _LONGEST_ERROR, _MOST_REASONS = 3, 6, 1
 
 def export_lines(log: str, *, query_of: Callable[[Entry], str]) -> Iterator[str]:
     """Yield the lines about the exports of a log."""
-    for export in exports(log):
+    every = exports(log)
+    for export in every:
         query = labelled("query", _query_lines(query_of(export)))
         yield from query[:_LONGEST_QUERY]
         if len(query) > _LONGEST_QUERY:
             yield from labelled("", ["…"])
         if export.get_number("rows_read"):
             yield from labelled("rows", [_rows_text(export)])
-        error = export.get_text("error")
+        error, audience = export.get_text("error"), export.get_text("audience_id") or export.get_text("audience_name")
+        if error and len(every) > 1 and audience not in error:
+            error = f"audience {audience}: {error}"
         yield from labelled("failed" if error else "sent", [error or export.get_text("summary")])
 
 

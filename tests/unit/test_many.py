@@ -11,8 +11,9 @@ import yaml
 
 from td_pinterest_op import many
 from td_pinterest_op.audiences.actions import Add
-from td_pinterest_op.errors import AccountError, ExportError, SettingsError, StoppedError, WorkflowError
+from td_pinterest_op.errors import AccountError, EntriesError, ExportError, SettingsError, StoppedError
 from td_pinterest_op.runtime.clock import SYSTEM
+from td_pinterest_op.workflow.process import TaskProcess
 from td_pinterest_op.workflow.task import Task
 from tests.clock import FakeTime
 from tests.exporting import Services, digests, people
@@ -76,6 +77,19 @@ def test_bug_is_stored_and_a_signal_is_raised(services: Services, monkeypatch: p
     assert "please report it" in stored["error"]
     with pytest.raises(StoppedError):
         outcome(services, entry(audience_id="7"))
+
+
+def test_log_of_an_entry_has_its_name_in_each_line_and_says_who_must_act(
+    services: Services, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shared = {"type": "pinterest", "audience_type": "customer_list"}
+    listed = entry(name="100% (vip)s", audience_id="77", query=PEOPLE)
+    task = Task(params={"audience": listed, "database": "sandbox", "result_settings": shared}, environ=services.environ)
+    with TaskProcess():
+        many.export_entry(task, services.time.timing)
+    lines = [line for line in capfd.readouterr().err.splitlines() if re.match(r"\d{4}-", line)]
+    assert all(re.match(r"[\d ,:-]{23} [A-Z]+ 100% \(vip\)s: ", line) for line in lines), lines
+    assert "(AudienceError). Who must act: the workflow's author. `td-pinterest audiences` lists" in lines[-1]
 
 
 def test_entry_with_a_refused_token_is_resubmitted_or_stored(services: Services) -> None:
@@ -208,7 +222,7 @@ def test_gate_names_entries_that_failed_or_stored_nothing() -> None:
     stored = {"one": {"ok": True, "error": ""}, "two": {"ok": False, "error": "the disk is full"}}
     place = r"\(audience none in ad account 549755885175\)"
     failed = f"2 of 3 audiences failed: two {place}: the disk is full; three {place}: no result was stored"
-    with pytest.raises(WorkflowError, match=failed):
+    with pytest.raises(EntriesError, match=failed):
         many.check_outcomes(Task(params={"audiences": entries, "pinterest_many": stored}, environ={}), SYSTEM)
     many.check_outcomes(Task(params={"audiences": entries[:1], "pinterest_many": stored}, environ={}), SYSTEM)
 
@@ -216,7 +230,7 @@ def test_gate_names_entries_that_failed_or_stored_nothing() -> None:
 def test_gate_says_that_a_resumed_attempt_loses_results_and_how_to_repeat_them() -> None:
     task = Task(params={"audiences": [entry()], "task_name": "+pinterest_many+gate"}, environ={})
     resumed = "or the attempt was resumed, which loses the result of an entry that had started again after a refused"
-    with pytest.raises(WorkflowError, match=f"{resumed} token. To repeat .* with `retry … --all`"):
+    with pytest.raises(EntriesError, match=f"{resumed} token. To repeat .* with `retry … --all`"):
         many.check_outcomes(task, SYSTEM)
 
 
@@ -226,14 +240,14 @@ def test_entries_without_a_name_are_named_by_the_audience(services: Services, ke
     params = {"audiences": entries, "result_settings": {"type": "pinterest"}}
     many.renew_token(Task(params=params, environ=services.environ), services.time.timing)
     task = Task(params={"audiences": entries, "pinterest_many": {"13": {"ok": True}}}, environ={})
-    with pytest.raises(WorkflowError, match=r"^1 of 2 audiences failed: 12 \(audience 12 in ad account"):
+    with pytest.raises(EntriesError, match=r"^1 of 2 audiences failed: 12 \(audience 12 in ad account"):
         many.check_outcomes(task, SYSTEM)
 
 
 @pytest.mark.parametrize("audiences", [None, [], "[]", ["vip"], "vip", [entry(), entry()], json.dumps([entry()] * 2)])
 def test_empty_list_or_duplicate_name_is_an_error(services: Services, audiences: object) -> None:
     task = Task(params={"audiences": audiences, "result_settings": {"type": "pinterest"}}, environ=services.environ)
-    with pytest.raises(ExportError, match=r"audiences|duplicate names in the list of audiences: vip"):
+    with pytest.raises(ExportError, match=r"audiences|duplicate names in `audiences`: vip"):
         many.renew_token(task, services.time.timing)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from td_pinterest_op.cli.screen import replace_unprintable
+from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.structures import read_scalar
 
 # Blocks that hold tasks, besides the names that begin with +.
@@ -96,6 +97,11 @@ class DigFile:
     def add_warning(self, at: Value, code: str, message: str) -> None:
         """Add a warning at the line of the value `at`: a finding about something that may be intentional."""
         self._add_finding(at, code, message, level="warning")
+
+    def add_refusal(self, within: Value, code: str, error: SettingsError) -> None:
+        """Add an error for each problem in a run's SettingsError, at the line of its key in the mapping `within`."""
+        for problem in error.problems:
+            self.add_error(within.get(problem.key) or within, code, problem.text)
 
     def _add_finding(self, at: Value, code: str, message: str, *, level: str) -> None:
         """Add a finding with these texts at the line of the value `at`, unless the same finding exists already."""

@@ -118,18 +118,13 @@ def _find_referenced_files(dig: DigFile, tasks: list[Task]) -> Iterator[tuple[Va
 
 
 def _find_query_files(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
-    """Yield (YAML value, file name) for each SQL file named under `key` in a task or an entry of `audiences`.
-
-    Adds findings for blank values.
-    """
+    """Yield (YAML value, file name) for each SQL file named under `key` in a task or an entry of `audiences`."""
     entries = dig.root.get("_export", "audiences") if dig.root else None
     several = entries.value if entries and isinstance(entries.value, list) else []
     for owner in (task.value, *several):
         if (value := owner.get(key)) is None:
             continue
-        if key != "query" and not str(value.value or "").strip():
-            dig.add_error(value, "source", f"{key} is blank: give SQL or the name of a .sql file, or remove the line")
-        elif (name := task.fill_text(value)).strip().lower().endswith(".sql"):
+        if (name := task.fill_text(value)).strip().lower().endswith(".sql"):
             yield value, name
 
 

@@ -6,15 +6,22 @@ import zoneinfo
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from td_pinterest_op.activation import LATER_RUNS
 from td_pinterest_op.activation import PARAMETERS as ACTIVATION_PARAMETERS
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS
-from td_pinterest_op.cli.lint import project, structure
-from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, Value, walk_tasks
+from td_pinterest_op.cli.lint import built_exports, project, structure
+from td_pinterest_op.cli.lint.dig_file import DigFile, Task, Value, walk_tasks
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_secret_names, read_task_environ
-from td_pinterest_op.cli.lint.settings import MANY, OPERATORS, TABLES, check_audience_entries, check_settings
-from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.records.sql import find_hashing_reason, require_hashable
+from td_pinterest_op.cli.lint.settings import (
+    ACTIVATION,
+    MANY,
+    OPERATORS,
+    TABLES,
+    check_built_settings,
+    check_parallel_limit,
+    check_settings,
+)
+from td_pinterest_op.errors import SettingsErrorCollector
+from td_pinterest_op.records.sql import ENGINES, find_hashing_reason, require_hashable, require_one_statement
 from td_pinterest_op.settings.parse import TASK_PARAMETERS, find_misspelt_parameters
 from td_pinterest_op.settings.types import find_nearest, has_lost_digits
 from td_pinterest_op.stats import LISTS, Stats
@@ -86,8 +93,8 @@ def _check_operator(dig: DigFile, task: Task, earlier_tasks: list[Task]) -> None
         dig.add_error(command, "class", f"{written} is not an operator of td_pinterest_op: {suggestion}")
     _check_parameters(dig, task, name)
     environ = read_task_environ(dig, task)
-    if name == MANY:
-        check_audience_entries(dig, task, environ)
+    if name in (MANY, ACTIVATION):
+        _check_built_exports(dig, task, environ, earlier_tasks, is_list=name == MANY)
     if name not in TABLES:
         return
     known = check_settings(dig, task, environ, table=TABLES[name])
@@ -101,14 +108,30 @@ def _check_operator(dig: DigFile, task: Task, earlier_tasks: list[Task]) -> None
             dig.add_warning(value, "unused-setting", f"the action does not use {key}: remove the line")
         elif value and not has_database:
             dig.add_warning(value, "database", f"{key} needs a database: give the task a `database`")
-    if "erase" in name or (name == EXPORT_OPERATOR and (action is None or action.reads_rows)):
-        needed_by = find_hashing_reason(action, known.get("hash_in"))
-        _check_source(dig, task, environ, earlier_tasks, needed_by=needed_by)
+    if "erase" in name or name == EXPORT_OPERATOR:
+        params = built_exports.read_parameters(dig, task)
+        place = built_exports.join_places(task.value.get("result_settings"), task.value)
+        _check_source(dig, place, params, known, environ, is_known_job=_may_have_job(dig, earlier_tasks))
+
+
+def _check_built_exports(
+    dig: DigFile, task: Task, environ: Mapping[str, str], earlier_tasks: list[Task], *, is_list: bool
+) -> None:
+    """Add findings about the exports that a task's operator builds: of a list of audiences, or of an activation."""
+    if is_list:
+        check_parallel_limit(dig, task)
+    for place, built in built_exports.build_exports(dig, task, is_list=is_list):
+        settings = {
+            name: None if built_exports.is_unknown(value) else "" if value is None else value
+            for name, value in built.params["result_settings"].items()
+        }
+        known = check_built_settings(dig, place, settings, environ, is_complete=is_list)
+        _check_source(dig, place, built.params, known, environ, is_known_job=_may_have_job(dig, earlier_tasks))
 
 
 def _check_parameters(dig: DigFile, task: Task, operator: str) -> None:
-    """Add findings about misspelt parameters, settings outside `result_settings`, and an invalid `later_runs`."""
-    table, own = TABLES.get(operator), ACTIVATION_PARAMETERS if operator.endswith("PinterestActivation") else ()
+    """Add findings about misspelt parameters, and about settings outside `result_settings`."""
+    table, own = TABLES.get(operator), ACTIVATION_PARAMETERS if operator == ACTIVATION else ()
     names = [*task.value.mapping, *task.exported]
     for key, near in find_misspelt_parameters(names, [*TASK_PARAMETERS, *own]).items():
         message = f"{key} is not a parameter of this task; did you mean {near}?"
@@ -118,40 +141,45 @@ def _check_parameters(dig: DigFile, task: Task, operator: str) -> None:
             dig.add_error(
                 value, "setting", f"{key} is a setting, which the operator reads under result_settings: move it there"
             )
-    later = task.value.get("later_runs")
-    if later and "${" not in str(later.value) and later.value not in LATER_RUNS:
-        dig.add_error(later, "setting", f"later_runs must be one of {', '.join(LATER_RUNS)}")
 
 
 def _check_source(
-    dig: DigFile, task: Task, environ: Mapping[str, str], earlier_tasks: list[Task], *, needed_by: str | None
+    dig: DigFile,
+    place: Value,
+    params: Mapping[str, Any],
+    known: Mapping[str, Any],
+    environ: Mapping[str, str],
+    *,
+    is_known_job: bool,
 ) -> None:
-    """Add findings about a task's source of rows. `needed_by`: what requires hashing in the warehouse, or None."""
-    if "TD_API_KEY" not in environ:
-        message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
-        dig.add_error(task.value.get("_env") or task.value, "env", message)
-    td = task.exported.get("td")
-    params: dict[str, Any] = {**task.exported, "td": {"database": "database", **(td if isinstance(td, dict) else {})}}
-    if any(map(_may_set_last_job, earlier_tasks)) or _is_called_by_others(dig):
-        params["td"].setdefault("last_job_id", "1")
-    for name in ("job_id", "query", "database", "engine"):
-        value = task.value.get(name)
-        try:
-            params |= {name: task.fill_templates(value)} if value else {}
-        except UnknownValueError:
-            params[name] = "1"
-    if str(params.get("query")).strip().lower().endswith(".sql"):
-        params["query"] = "1"  # whether the file is there is another rule
-    try:
-        source = workflow_task.read_source(workflow_task.Task(params=params, environ={}))
-        if needed_by:
-            require_hashable(source, needed_by=needed_by)
-    except SettingsError as error:
-        settings = task.value.get("result_settings") or task.value
-        for problem in error.problems:
-            dig.add_error(
-                task.value.get(problem.key) or settings.get(problem.key) or task.value, "source", problem.text
-            )
+    """Add findings about an export's source of rows, and its lists. `known`: the settings that are known before a run.
+
+    `is_known_job`: whether an earlier task may have run a job whose rows the export reads.
+    """
+    action = known.get("action")
+    params = dict(params)
+    if is_known_job:
+        params["td"] = {"last_job_id": "1", **params["td"]}
+    task, errors, sources = workflow_task.Task(params=params, environ={}), SettingsErrorCollector(), {}
+    if action is None or action.reads_rows:
+        if "TD_API_KEY" not in environ:
+            message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
+            dig.add_error(place.get("_env") or place, "env", message)
+        sources["query"] = errors.call(workflow_task.read_source, task)
+    if action is None or action.adds_people:
+        sources |= {name: errors.call(workflow_task.read_list_source, task, name) for name in LISTS}
+    if sources.get("query") and (needed_by := find_hashing_reason(action, known.get("hash_in"))):
+        errors.call(require_hashable, sources["query"], needed_by=needed_by)
+    for name, source in sources.items():
+        if source and source.query and source.engine in ENGINES:
+            errors.call(require_one_statement, source.query, name=name)
+    for error in errors:
+        dig.add_refusal(place, "source", error)
+
+
+def _may_have_job(dig: DigFile, earlier_tasks: list[Task]) -> bool:
+    """Whether an earlier task, or a workflow that calls this one, may have set `td.last_job_id`."""
+    return any(map(_may_set_last_job, earlier_tasks)) or _is_called_by_others(dig)
 
 
 def _may_set_last_job(task: Task) -> bool:

@@ -19,14 +19,16 @@ TABLES: Mapping[str, SettingsTable[Any]] = {
     "td_pinterest_op.erase.PinterestErase": ERASURE,
     "td_pinterest_op.many.Many.renew": CONNECTION,
 }
+_NAMES = frozenset(name for table in TABLES.values() for name in table.by_name)
 MANY = "td_pinterest_op.many.Many.export"
+ACTIVATION = "td_pinterest_op.activation.PinterestActivation"
 OPERATORS = frozenset(
     {
         *TABLES,
         # These complete their settings when they run: from a list, or from what Audience Studio passes on.
         MANY,
         "td_pinterest_op.many.Many.gate",
-        "td_pinterest_op.activation.PinterestActivation",
+        ACTIVATION,
         # These have no settings.
         "td_pinterest_op.history.Failed",
         "td_pinterest_op.history.Lift",
@@ -57,7 +59,7 @@ def check_settings(
         return {}  # settings as one text may come from an activation, when the workflow runs
     for key in CREDENTIALS:
         check_plain_secret(dig, written.get(key.name), name=key.name, variable=build_variable_name(key.secret))
-    known, unknown = _split_known_settings(task, written)
+    known, unknown = _split_known_settings(_fill_settings(task, written))
     parsed = parse_values(known if written.mapping else written.to_plain(), table=table, environ=environ)
     _add_problem_findings(dig, written, [problem for problem in parsed.problems if not _may_vanish(problem, unknown)])
     if table is not EXPORT or "action" in unknown:
@@ -75,18 +77,24 @@ def check_settings(
     return {name: value for name, value in parsed.values.items() if name not in unknown}
 
 
-def check_audience_entries(dig: DigFile, task: Task, environ: Mapping[str, str]) -> None:
-    """Add findings about the entries of the list `audiences`, and about the number of concurrent exports."""
-    written = dig.root.get("_export", "audiences") if dig.root else None
-    names: set[object] = set()
-    for entry in written.value if written and isinstance(written.value, list) else ():
-        name = entry.get("name")
-        if name and name.value in names:
-            dig.add_error(name, "setting", f"two entries have the name {name.value}: give each entry a different name")
-        names.add(name and name.value)
-        _check_audience_entry(dig, task, entry, environ)
-    if written and isinstance(written.value, dict):
-        dig.add_error(written, "setting", "audiences must be a list: begin each entry with `- name:`")
+def check_built_settings(
+    dig: DigFile, place: Value, values: Mapping[str, object], environ: Mapping[str, str], *, is_complete: bool
+) -> Mapping[str, Any]:
+    """Check settings that an operator puts together, and add findings. Return those that are known before a run.
+
+    `values`: None for a value that only a run knows. `is_complete`: whether a run adds no settings.
+    """
+    known, unknown = _split_known_settings(values)
+    parsed = parse_values(known, table=EXPORT, environ=environ)
+    # What is blank yet has to be filled in: the run itself insists on it.
+    may_miss = not is_complete or "" in known.values()
+    problems = [each for each in parsed.problems if not (may_miss and each.code == "missing")]
+    _add_problem_findings(dig, place, [each for each in problems if not _may_vanish(each, unknown)])
+    return {} if "action" in unknown else {name: each for name, each in parsed.values.items() if name not in unknown}
+
+
+def check_parallel_limit(dig: DigFile, task: Task) -> None:
+    """Add a finding if the limit of `_parallel` is not the task's parameter `concurrent`, which shares the requests."""
     limit, concurrent = task.parents[-1].get("_parallel", "limit"), task.exported.get("concurrent")
     if limit and concurrent and str(limit.value) != str(concurrent):
         dig.add_error(
@@ -96,25 +104,16 @@ def check_audience_entries(dig: DigFile, task: Task, environ: Mapping[str, str])
         )
 
 
-def _check_audience_entry(dig: DigFile, task: Task, entry: Value, environ: Mapping[str, str]) -> None:
-    """Add findings about the settings of one entry of the list `audiences`, combined with those of the task."""
-    own = {name: value for name, value in entry.mapping.items() if name not in {*ENTRY_KEYS, *TASK_PARAMETERS}}
-    shared = task.value.get("result_settings")
-    both = Value(value={**(shared.mapping if shared else {}), **own}, path=entry.path, line=entry.line)
-    known, unknown = _split_known_settings(task, both)
-    problems = parse_values(known, table=EXPORT, environ=environ).problems
-    # What is blank yet has to be filled in: the run itself insists on it.
-    codes = {"missing"} if "" in known.values() else set()
-    _add_problem_findings(
-        dig, both, [each for each in problems if not (each.code in codes or _may_vanish(each, unknown))]
-    )
+def _fill_settings(task: Task, written: Value) -> dict[str, object]:
+    """Return the settings in the YAML value `written`, and None for each whose value is known only during a run."""
+    return {name: fill_setting(task, value) for name, value in written.mapping.items()}
 
 
-def _split_known_settings(task: Task, written: Value) -> tuple[dict[str, object], set[str]]:
-    """Return the settings in the YAML value `written` that are known before a run, and the names of all others."""
-    values = {name: _fill_setting(task, value) for name, value in written.mapping.items()}
-    unknown = {name for name, value in values.items() if value is None}
-    known = {name: value for name, value in values.items() if value is not None}
+def _split_known_settings(values: Mapping[str, object]) -> tuple[dict[str, object], set[str]]:
+    """Return the settings that are known before a run, and the names of all others, whose value is None."""
+    unknown = {name for name, value in values.items() if value is None and name in _NAMES}
+    # The name of no setting is wrong, whatever its value.
+    known = {name: PLACEHOLDER if value is None else value for name, value in values.items() if name not in unknown}
     # A credential in plain text may be any word, and the parser would mask that word in every message.
     known |= {key.name: PLACEHOLDER for key in CREDENTIALS if key.name in known}
     for name in _ALTERNATIVES:
@@ -123,7 +122,7 @@ def _split_known_settings(task: Task, written: Value) -> tuple[dict[str, object]
     return known, unknown
 
 
-def _fill_setting(task: Task, value: Value) -> object:
+def fill_setting(task: Task, value: Value) -> object:
     """Return a setting's value with its templates filled in, or None if the value is known only during a run.
 
     A template that is still blank counts as unknown (None): the user may yet enter its value in a file of settings, and
@@ -163,19 +162,19 @@ def find_export_settings(dig: DigFile) -> Iterator[Mapping[str, object]]:
     for task in walk_tasks(dig.root) if dig.root else ():
         written, command = task.value.get("result_settings"), task.command and str(task.command.value)
         if written and command and TABLES.get(command) is EXPORT:
-            yield _split_known_settings(task, written)[0]
+            yield _split_known_settings(_fill_settings(task, written))[0]
         elif written and command == MANY:
-            for entry in task.exported.get("audiences") or ():
+            for entry in filter(lambda each: isinstance(each, dict), task.exported.get("audiences") or ()):
                 own = {name: value for name, value in entry.items() if name not in {*ENTRY_KEYS, *TASK_PARAMETERS}}
-                yield {**_split_known_settings(task, written)[0], **own}
+                yield {**_split_known_settings(_fill_settings(task, written))[0], **own}
 
 
 def find_history(dig: DigFile) -> tuple[str | None, object]:
     """Return the database and the table of the first run history that a task names, or (None, None) if none does."""
     for task in walk_tasks(dig.root) if dig.root else ():
         written = task.value.get("result_settings")
-        table = _split_known_settings(task, written)[0].get("history") if written and task.operator == "py" else None
-        if table:
+        known = _split_known_settings(_fill_settings(task, written))[0] if written and task.operator == "py" else {}
+        if table := known.get("history"):
             own = task.value.get("database")
             database = task.fill_text(own) if own else task.get_exported("td", "database")
             return database or None, table

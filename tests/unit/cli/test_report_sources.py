@@ -71,6 +71,22 @@ def test_the_log_of_a_failed_run_gives_the_figures_and_the_error() -> None:
     assert run.at == datetime(2026, 11, 25, 7, 1, 10).astimezone()
 
 
+def test_log_of_several_audiences_gives_each_its_own_error() -> None:
+    def lines(name: str, error: str) -> str:
+        begin = f"2026-11-25 07:01:10,100 ERROR {name}: "
+        figures = f"{begin}statistics of the failed run: {json.dumps(statistics())}\n"
+        return (
+            f"{figures}{begin}{error} (AudienceError). Who must act: the workflow's author. Look.\n"
+            if error
+            else figures
+        )
+
+    gate = "Error messages from python: 2 of 3 audiences failed (EntriesError)\n\tfrom Traceback"
+    log = lines("a: b", "") + lines("vip", "there is no\n    audience 7") + lines("b", "") + gate
+    errors = [run.get_text("error") for run in read_entries(log, name="it")]
+    assert ["2 of 3 audiences failed", "there is no\naudience 7", "2 of 3 audiences failed"] == errors
+
+
 def test_a_page_gives_the_entries_it_was_made_from() -> None:
     made_of = [run(0), follow_up(0), run(1, error="It failed.")]
     again = read_entries(render_page(made_of, now=FIRST_DAY), name="it")
@@ -88,6 +104,7 @@ def test_a_page_gives_the_entries_it_was_made_from() -> None:
         ("", "statistics: {"),
         ("", "statistics of the failed run: {}\n"),
         ("statistics of the failed run: {}\n", "Error messages from python: x ("),
+        ("", "2026-11-25 07:01:10,100 ERROR a: statistics of the failed run: {}\n"),
         ("", "{}\n"),
         ("", " "),
         ("", "["),

@@ -62,6 +62,10 @@ def test_finding_quotes_no_control_character_of_a_workflow(project: Path) -> Non
         ("  _env:\n", "  query: queries/none.sql\n  database: crm\n  _env:\n", [(21, "left-out")]),
         ("  _env:\n", "  consent: SELECT email FROM consents\n  _env:\n", []),
         ("  _env:\n", "  consent: ' '\n  _env:\n", [(21, "source")]),
+        ("  _env:\n", "  consent: SELECT 1; SELECT 2\n  _env:\n", [(21, "source")]),
+        ("  _env:\n", "  query: SELECT 1; SELECT 2\n  _env:\n", [(21, "source")]),
+        ("  _env:\n", "  query: SELECT 1; -- all\n  _env:\n", []),
+        ("  _env:\n", "  query: SELECT 1\n  engine: ${engine}\n  _env:\n", []),
         ("  _env:\n", "  consent: ${consents}\n  _env:\n", []),
         ("_export:\n", "_export:\n  audiences: [{suppress: no.sql}]\n", [(4, "left-out")]),
         ("_export:\n", "_export:\n  audiences: [{query: no.sql}, {query: SELECT 1}]\n", [(4, "left-out")]),
@@ -205,7 +209,7 @@ QUERY = "td>:\n    data: SELECT email FROM people"
         (
             "td_pinterest_op.export.PinterestExport",
             "td_pinterest_op.activation.PinterestActivation\n  later_runs: mirror",
-            [],
+            [(18, "setting")],
         ),
     ],
 )
@@ -278,6 +282,8 @@ def test_a_query_file_that_is_blank_or_has_a_template_without_a_value_is_found(
     assert of_operator == found_in(project, text.replace("  _env:\n", "  suppress: people.sql\n  _env:\n"))
 
 
+_NESTED = '{ad_account_id: "1", action: add_people_to_current_audience, audience_id: "2"}'
+_SHARED = '{"type": "pinterest", "audience_type": "customer_list"}'
 _ENTRY = '{name: vip, ad_account_id: "1", action: add_people_to_current_audience, audience_id: "2", query: SELECT 1}'
 
 
@@ -294,6 +300,36 @@ _ENTRY = '{name: vip, ad_account_id: "1", action: add_people_to_current_audience
             [(4, "setting")],
         ),
         ([("  - {name: vip, ", "    vip: {")], [(2, "setting")]),
+        ([("- {name: vip, ", "- {name: 1, "), ("\n  concurrent", f"\n  - {_ENTRY}\n  concurrent")], []),
+        ([("- {", "- {name: 1, query: SELECT 1}\n  - {name: '1'}\n  - {")], [(4, "setting")]),
+        ([(f"\n  - {_ENTRY}", f" '[{_ENTRY}]'")], []),
+        ([(f"\n  - {_ENTRY}", " []")], [(2, "setting")]),
+        ([(f"\n  - {_ENTRY}", "")], [(2, "setting")]),
+        ([(f"\n  - {_ENTRY}", " ${audiences}")], []),
+        ([(_ENTRY, f"'{_ENTRY}'")], []),
+        ([(_ENTRY, f"'{_ENTRY}'"), ("add_people", "add_peple")], [(3, "setting")]),
+        ([(_ENTRY, "${entry}")], []),
+        ([(_ENTRY, "vip")], [(3, "setting")]),
+        ([(_ENTRY, f"{{name: vip, query: SELECT 1, result_settings: {_NESTED}}}")], []),
+        ([(_ENTRY, f"{{name: vip, query: SELECT 1, result_settings: '{_NESTED}'}}")], []),
+        ([(_ENTRY, f"{{name: vip, query: SELECT 1, result_settings: '{_NESTED}', dry_run: true}}")], [(3, "setting")]),
+        ([(_ENTRY, "{name: vip, result_settings: '${vip}'}")], []),
+        ([("{type: pinterest, audience_type: customer_list}", f"'{_SHARED}'")], []),
+        ([("{type: pinterest, audience_type: customer_list}", "${shared}"), ('"2"', "two")], []),
+        ([("{name: vip", "{name: ''"), ("\n  concurrent", f"\n  - {_ENTRY}\n  concurrent")], []),
+        ([("name: vip, ", ""), ("\n  concurrent", f"\n  - {_ENTRY}\n  concurrent"), ("vip", "'2'")], [(4, "setting")]),
+        ([("query: SELECT 1", "query: ''")], [(3, "source")]),
+        ([("query: SELECT 1", "query: SELECT 1; SELECT 2")], [(3, "source")]),
+        ([("query: SELECT 1", "query: SELECT 1, job_id: 7")], [(3, "source")]),
+        ([("query: SELECT 1", "query: '${people}', engine: '${engine}', suppress: '${lists}'")], []),
+        ([("query: SELECT 1", "query: SELECT 1, engine: mysql")], [(3, "source")]),
+        ([("query: SELECT 1", "query: SELECT 1, suppress: ''")], [(3, "source")]),
+        ([("query: SELECT 1", "query: SELECT 1, segment: crm.vip")], [(3, "setting")]),
+        ([("query: SELECT 1", "segment: crm-vip")], [(3, "setting")]),
+        ([("query: SELECT 1", "segment: '${segment}', column: '${column}'")], []),
+        ([(", query: SELECT 1", "")], [(3, "source")]),
+        ([("query: SELECT 1", "segment: vip, hash_in: warehouse, engine: hive")], [(3, "source")]),
+        ([("concurrent: 4", "concurrent: four"), ("limit: 4", "limit: four")], [(3, "setting")]),
         ([("limit: 4", "limit: 8")], [(7, "setting")]),
     ],
 )
@@ -311,6 +347,49 @@ def test_a_mistake_in_the_list_of_audiences_is_found(
         assert old in text
         text = text.replace(old, new, 1)
     assert expected == found_in(project, text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("later_runs: add", "later_runs: Add", []),
+        ("later_runs: add", "later_runs: REPLACE", []),
+        ("later_runs: add", "later_runs: ${later}\n  engine: ${engine}", []),
+        ("  later_runs: add\n", "", []),
+        ("later_runs: add", "later_runs: ''", [(9, "setting")]),
+        ("later_runs: add", "later_runs: replac", [(9, "setting")]),
+        ("later_runs: add", "later_runs: add\n  activation_actions_table: ''", [(11, "setting")]),
+        ("_table", "_table; SELECT 1", [(10, "setting")]),
+        ("_table", "_table WHERE name = '${name}'", []),
+        ("SELECT email FROM activation_actions_table", "''", [(10, "source")]),
+        ("SELECT email FROM activation_actions_table", "activation.sql", []),
+        ("ad_account_id:", "audience_id: '7'\n    ad_account_id:", []),
+        ("ad_account_id:", "ad_acount_id:", [(13, "unknown-setting")]),
+        ("ad_account_id: ${target.account}", "dry_run: perhaps", [(13, "setting")]),
+        ("ad_account_id:", "action: replace_current_audience\n    ad_account_id:", [(13, "setting")]),
+        ("ad_account_id:", "if_exists: Add\n    ad_account_id:", []),
+        ("ad_account_id:", "if_exists: replace\n    ad_account_id:", [(13, "setting")]),
+        ("\n    type: pinterest\n    ad_account_id: ${target.account}", " ${result_connection_settings}", []),
+        (
+            "\n    type: pinterest\n    ad_account_id: ${target.account}",
+            " '{\"kind\": 1}'",
+            [(11, "unknown-setting")],
+        ),
+    ],
+)
+def test_an_activation_is_checked_with_the_settings_that_it_has_without_a_console(
+    project: Path, old: str, new: str, expected: list[tuple[int, str]]
+) -> None:
+    (project / "activation.sql").write_text("SELECT email FROM activation_actions_table")
+    text = (
+        "_export:\n  td: {database: shop}\n  target: {account: ''}\n\n"
+        "# An activation of Audience Studio.\n\n+export:\n"
+        "  py>: td_pinterest_op.activation.PinterestActivation\n  later_runs: add\n"
+        "  query: SELECT email FROM activation_actions_table\n"
+        "  result_settings:\n    type: pinterest\n    ad_account_id: ${target.account}\n"
+    ) + GOOD[GOOD.index("  _env:") :]
+    assert old in text
+    assert expected == found_in(project, text.replace(old, new, 1))
 
 
 def test_a_misspelt_secret_of_an_alert_is_found(project: Path) -> None:
@@ -445,6 +524,14 @@ def test_the_names_of_secrets_are_compared_with_those_of_other_workflows(project
     (project / "other.dig").write_text("+a:\n  echo>: ${secret:marketing.token}\n")
     assert [(25, "secret-name")] == found_in(project, GOOD.replace("pinterest.refresh_token}", "marketing.tokn}"))
     assert [] == found_in(project, GOOD.replace("pinterest.refresh_token}", "marketing.token}"))
+
+
+def test_a_usual_name_of_a_secret_is_never_taken_for_a_mistake(project: Path) -> None:
+    (project / "config").mkdir()
+    (project / "config" / "environment.yml").write_text(GOOD[GOOD.index("    TD_API_KEY") :])
+    included = GOOD[: GOOD.index("    TD_API_KEY")] + "    !include : config/environment.yml\n"
+    assert [] == found_in(project, included)
+    assert [(23, "secret-name")] == found_in(project, f"{included}    TOKEN: ${{secret:pinterest.refresh_tokn}}\n")
 
 
 _SETTINGS = GOOD[GOOD.index("  result_settings:") : GOOD.index("  _env:")]
