@@ -203,9 +203,9 @@ class PinterestError(ExportError):
 
 
 class RequestRefusedError(PinterestError):
-    """Pinterest rejects this request, however often it is sent. `is_read`: the request only reads."""
+    """Pinterest rejects this request, however often it is sent."""
 
-    is_read = False
+    is_read = False  # whether the request only reads
     who = _AUTHORS
     advice = "Read Pinterest's text in the message. If the settings are right, report it with the x-pinterest-rid."
 
