@@ -52,7 +52,8 @@ def add_activation_settings(task: workflow.Task) -> workflow.Task:
     console = read_settings(task.params.get("result_connection_settings"), place="the console")
     extended = extend_task(task, "the console", drop_console_keys(console, EXPORT), {})
     settings = extended.params["result_settings"]
-    if "later_runs" in task.params or not _has_value(settings, "action"):
+    creates = find_action(settings) is Create.action and not _has_value(settings, "if_exists")
+    if "later_runs" in task.params or creates or not _has_value(settings, "action"):
         settings |= _read_later_runs(task.params.get("later_runs", "add"), settings)
     action = find_action(settings)
     names_audience = action is not None and EXPORT.by_name["audience_name"].is_used_by(action)

@@ -20,7 +20,7 @@ from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_settings, read_parameter
 from td_pinterest_op.settings.structures import read_list_items
 from td_pinterest_op.settings.table import CONNECTION
-from td_pinterest_op.settings.types import WrongValueError, build_integer_type
+from td_pinterest_op.settings.types import WrongValueError, build_integer_type, is_left_out
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.process import TaskProcess
@@ -34,6 +34,7 @@ _LOST = (
     "no result was stored: its process was killed (usually for lack of memory), it did not start, or the attempt was "
     "resumed, which loses the result of an entry that had started again after a refused token"
 )
+_ROWS = frozenset({"query", "job_id"})
 _TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -87,6 +88,7 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
         entries = {str(task.params.get("task_name") or ""): entry}
         _write_failed_rows(entry_task, timing, entries, {"error": str(failure), "requests_sent": 0})
     empty = Stats(action=str(entry.get("action")), ad_account_id=str(entry.get("ad_account_id")), dry_run=False)
+    empty.audience_id, empty.audience_name = _find_audience_id(entry), entry.get("audience_name")
     return name, {"ok": False, "error": str(failure), "statistics": empty.to_json()}
 
 
@@ -125,9 +127,8 @@ def _write_failed_rows(
     """Write a history row for each of the failed `entries` (by task name), to its own history or else to the task's."""
     rows: dict[tuple[str, ...], list[Row]] = {}
     for task_name, entry in entries.items():
-        ids = _find_audiences(entry, "audience_id")
         known = {key: entry.get(key) for key in ("action", "ad_account_id", "audience_name")} | dict(columns)
-        known |= {"task": task_name, "audience_id": ids[0] if len(ids) == 1 else None}  # the action uses one of several
+        known |= {"task": task_name, "audience_id": _find_audience_id(entry)}
         own = tuple(str(entry.get(key) or "").strip() for key in ("history", "database"))
         rows.setdefault(own, []).append(known)
     for history, database in rows:
@@ -139,6 +140,12 @@ def _write_failed_rows(
 def _get_entry_name(entry: Mapping[object, Any]) -> str:
     """Return the name of an entry of the list `audiences`, or else the id or name of the entry's audience."""
     return str(entry.get("name") or next(iter(_find_audiences(entry)), None))
+
+
+def _find_audience_id(entry: Mapping[object, Any]) -> str | None:
+    """Return the only audience id in an entry, or None: the action uses one of several."""
+    ids = _find_audiences(entry, "audience_id")
+    return ids[0] if len(ids) == 1 else None
 
 
 def _find_audiences(entry: Mapping[object, Any], *prefixes: str) -> Sequence[str]:
@@ -174,8 +181,10 @@ def build_entry_task(task: workflow.Task, entry: Mapping[object, Any], name: str
     place = f"entry {name}"
     others = {key: value for key, value in entry.items() if key not in ENTRY_KEYS}
     settings, params = split_parameters(others, place=place)
-    has_rows = not {"query", "job_id"}.isdisjoint(params)
     segment, column = (str(entry.get(key) or "").strip() for key in ("segment", "column"))
+    if segment:
+        params = {key: value for key, value in params.items() if key not in _ROWS or not is_left_out(value)}
+    has_rows = not _ROWS.isdisjoint(params)
     if segment and has_rows:
         raise SettingsError(f"{place} has both a segment and a query or job_id: leave one of them out")
     if "segment" in entry and not has_rows:  # a blank one must not export the task's rows

@@ -56,7 +56,12 @@ def settings(*, later: str | None = "add", **params: Any) -> dict[str, Any]:
         ),
         (None, None, {"action": CREATE, "audience_name": "Likely buyers", "if_exists": "add"}),
         (None, {"action": REMOVE, "audience_id": "7"}, {"action": REMOVE, "audience_id": "7"}),
-        (None, {"action": CREATE}, {"action": CREATE, "audience_name": "Likely buyers"}),
+        (None, {"action": CREATE}, {"action": CREATE, "audience_name": "Likely buyers", "if_exists": "add"}),
+        (
+            None,
+            {"action": CREATE, "if_exists": "fail"},
+            {"action": CREATE, "audience_name": "Likely buyers", "if_exists": "fail"},
+        ),
         ("add", {"action": "nonsense"}, {"action": "nonsense"}),
     ],
 )

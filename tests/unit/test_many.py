@@ -126,6 +126,17 @@ def test_an_entry_exports_its_segment_and_keeps_to_its_share_of_the_requests(
     assert f"at most {share} a minute" in caplog.text
 
 
+def test_blank_query_next_to_a_segment_leaves_the_rows_to_it(services: Services) -> None:
+    services.td.create("sandbox", "vip", [{"email": person} for person in people(3)])
+    stored = outcome(services, entry(query="", job_id=None, segment="sandbox.vip", audience_id=services.audience()))
+    assert (True, 3) == (stored["ok"], stored["statistics"]["records"]["sent"])
+
+
+def test_failed_entry_stores_which_audience_it_names(services: Services) -> None:
+    statistics = outcome(services, entry(query=PEOPLE, audience_id="7", audience_name="VIP"))["statistics"]
+    assert ("7", "VIP", 0) == (statistics["audience_id"], statistics["audience_name"], statistics["records"]["sent"])
+
+
 def test_blank_keys_of_an_entry_override_nothing_and_give_no_warning(
     services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -41,8 +41,7 @@ class Step:
 class AudienceAction(abc.ABC):
     """An action on an audience. Running it twice gives the same result.
 
-    The user names an audience. Records go to the customer list of the audience. Methods raise AudienceError when the
-    action cannot be done, and what the API raises.
+    Records go to the customer list of the audience. Methods raise AudienceError, and what the API raises.
 
     A session creates an audience once, even if a run is killed or a response is lost: of the session's audiences with
     the same name, all but the oldest are duplicates. If two sessions create audiences of one name at once, the first
